@@ -1,0 +1,115 @@
+import { arrayName, bytesPerElement, type DType, holds, type TypedArray } from './dtype.ts';
+import { PeftError } from './error.ts';
+import type { AnyOp } from './define-op.ts';
+import { describe, type Shape, sizeOf, type Spec } from './shape.ts';
+
+interface NodeBase {
+  /** Grows with every node made, so creation order is an execution order. */
+  readonly id: number;
+  readonly outs: readonly Spec[];
+}
+
+/** An op applied to tensors. */
+export interface OpNode extends NodeBase {
+  readonly kind: 'op';
+  readonly op: AnyOp;
+  /** By the op's input order; null where an optional input is absent. */
+  readonly inputs: readonly (Tensor | null)[];
+  readonly attrs: unknown;
+}
+
+/** A value fed at every run. */
+export interface InputNode extends NodeBase {
+  readonly kind: 'input';
+  readonly name: string;
+}
+
+/** A value known when the graph is built. */
+export interface ConstantNode extends NodeBase {
+  readonly kind: 'constant';
+  readonly data: TypedArray;
+}
+
+/** Where a variable's first value comes from: data, a function that reads it when needed, or a graph evaluated once. */
+export type VariableInit = TypedArray | (() => TypedArray | Promise<TypedArray>) | Tensor;
+
+/** A leaf whose storage lives on a device and may be updated by programs. */
+export interface VariableNode extends NodeBase {
+  readonly kind: 'variable';
+  readonly name: string;
+  readonly init: VariableInit;
+}
+
+export type Node = OpNode | InputNode | ConstantNode | VariableNode;
+
+/** One output of a node: never data. */
+export interface Tensor extends Spec {
+  readonly node: Node;
+  readonly index: number;
+}
+
+/** A tensor with storage: a weight, an optimiser's moment, a cache. */
+export interface Variable extends Tensor {
+  readonly node: VariableNode;
+}
+
+let nextId = 0;
+
+/** The id that the next node will get. */
+export const upcomingId = (): number => nextId;
+
+export const makeNode = <N extends Omit<Node, 'id'>>(node: N): N & { readonly id: number } => ({ ...node, id: nextId++ });
+
+/** The tensor that stands for one output of a node. */
+export const outputOf = (node: Node, index = 0): Tensor => ({ ...node.outs[index]!, node, index });
+
+const checkShape = (what: string, shape: Shape): void => {
+  if (!shape.every((d) => Number.isSafeInteger(d) && d >= 0))
+    throw new PeftError('bad-shape', `${what}: the sizes of [${shape.join(', ')}] must be non-negative integers`);
+};
+
+const checkData = (what: string, spec: Spec, data: TypedArray): void => {
+  if (!holds(spec.dtype, data))
+    throw new PeftError('bad-dtype', `${what}: ${describe(spec)} takes a ${arrayName(spec.dtype)}, got ${(data as TypedArray).constructor.name}`);
+  if (data.length !== sizeOf(spec.shape))
+    throw new PeftError('bad-shape', `${what}: ${describe(spec)} takes ${sizeOf(spec.shape)} values, got ${data.length}`);
+};
+
+/** A named value given at every run. */
+export const input = (name: string, shape: Shape, dtype: DType = 'f32'): Tensor => {
+  checkShape(`input ${name}`, shape);
+  return outputOf(makeNode({ kind: 'input', name, outs: [{ shape, dtype }] }) as InputNode);
+};
+
+/** A value fixed in the graph. Large weights belong in variables. */
+export const constant = (data: TypedArray, shape: Shape, dtype: DType = dtypeOf(data)): Tensor => {
+  checkShape('constant', shape);
+  checkData('constant', { shape, dtype }, data);
+  return outputOf(makeNode({ kind: 'constant', data, outs: [{ shape, dtype }] }) as ConstantNode);
+};
+
+const dtypeOf = (data: TypedArray): DType =>
+  data instanceof Float32Array ? 'f32' : data instanceof Int32Array ? 'i32' : data instanceof Uint32Array ? 'u32' : 'f16';
+
+/** A leaf with storage on each executor that uses it; its first value is made when first needed there. */
+export const variable = (name: string, shape: Shape, init: VariableInit, dtype: DType = 'f32'): Variable => {
+  checkShape(`variable ${name}`, shape);
+  const spec: Spec = { shape, dtype };
+  if (ArrayBuffer.isView(init)) checkData(`variable ${name}`, spec, init);
+  const node = makeNode({ kind: 'variable', name, init, outs: [spec] }) as VariableNode;
+  return { ...spec, node, index: 0 };
+};
+
+/** Whether a tensor is a variable. */
+export const isVariable = (t: Tensor): t is Variable => t.node.kind === 'variable';
+
+/** The host data of a variable's initialiser, checked against its spec; null when it is a graph. */
+export const initialData = async ({ node }: Variable): Promise<TypedArray | null> => {
+  if (typeof node.init !== 'function' && !ArrayBuffer.isView(node.init)) return null;
+  const data = typeof node.init === 'function' ? await node.init() : node.init;
+  checkData(`variable ${node.name}`, node.outs[0]!, data);
+  return data;
+};
+
+/** Bytes of a tensor's values. */
+export const byteSize = ({ shape, dtype }: Spec): number => sizeOf(shape) * bytesPerElement(dtype);

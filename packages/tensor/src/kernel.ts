@@ -1,0 +1,62 @@
+import type { Spec } from './shape.ts';
+
+/** What a WGSL kernel may know of the device it is built for. */
+export interface DeviceFacts {
+  readonly f16: boolean;
+  readonly subgroups: boolean;
+  /** Whether the adapter is a CPU in disguise: registers beat workgroup memory there. */
+  readonly software: boolean;
+  /** Bytes of workgroup memory. */
+  readonly workgroupMemory: number;
+  /** Invocations per workgroup, at most. */
+  readonly maxInvocations: number;
+}
+
+/** The specs a kernel is built for: inputs by name, and outputs, null where nobody reads one. */
+export interface KernelIo<Input extends string> {
+  readonly inputs: { readonly [K in Input]?: Spec };
+  readonly outs: readonly (Spec | null)[];
+}
+
+/** A buffer that a dispatch binds: an input's name, `out0`, `out1`, …, or a temporary's. */
+export interface Binding {
+  readonly buffer: string;
+  /** Its name in the WGSL text. Default: the buffer's. */
+  readonly as?: string;
+  readonly access: 'read' | 'read_write';
+  /** The array's element in WGSL: `f32`, `u32`, `vec4<f32>`, `atomic<u32>`. */
+  readonly element: string;
+}
+
+/** One compute pass of a kernel. */
+export interface Dispatch {
+  /** Shown in profiles and errors. Default: the op's name. */
+  readonly label?: string;
+  /**
+   * WGSL with one entry point `main(@builtin(workgroup_id) …)`. The executor declares the bindings, `p` (the parameters), and
+   * `fn group_index(id: vec3<u32>) -> u32`, the linear workgroup index however the dispatch was folded.
+   */
+  readonly wgsl: string;
+  readonly bindings: readonly Binding[];
+  /** Fields of `p`: integers as u32, others must be given as `{ f32 }`. Kept out of the text, so one text serves all sizes. */
+  readonly params?: Readonly<Record<string, number | { readonly f32: number }>>;
+  /** Linear count; the executor folds counts above the device's limit per dimension. */
+  readonly workgroups: number;
+}
+
+/** What a kernel runs, in order, and the scratch buffers it needs, in bytes. */
+export interface KernelPlan {
+  readonly dispatches: readonly Dispatch[];
+  readonly temps?: Readonly<Record<string, number>>;
+}
+
+/** How an op runs on WebGPU. */
+export type Kernel<Input extends string, A> =
+  /** A WGSL expression of the inputs' values at one position (broadcast): chains of them fuse. */
+  | { readonly kind: 'elementwise'; readonly body: string | ((attrs: A, out: Spec) => string) }
+  /** The same bytes under another shape: no work at all. */
+  | { readonly kind: 'view' }
+  | { readonly kind: 'dispatch'; plan(io: KernelIo<Input>, attrs: A, device: DeviceFacts): KernelPlan };
+
+/** A kernel that is one expression of the inputs' values, by their names. */
+export const elementwise = <A>(body: string | ((attrs: A, out: Spec) => string)): Kernel<never, A> => ({ kind: 'elementwise', body });

@@ -1,0 +1,11 @@
+export { add } from './add.ts';
+export { after } from './after.ts';
+export { broadcastToOp as broadcast_to } from './broadcast-to.ts';
+export { mul } from './mul.ts';
+export { neg } from './neg.ts';
+export { reshapeOp as reshape } from './reshape.ts';
+export { sigmoid } from './sigmoid.ts';
+export { silu } from './silu.ts';
+export { stopGradient as stop_gradient } from './stop-gradient.ts';
+export { sub } from './sub.ts';
+export { sumOp as sum } from './sum.ts';
