@@ -19,6 +19,7 @@ export { silu } from './ops/silu.ts';
 export { stopGradient } from './ops/stop-gradient.ts';
 export { sub } from './ops/sub.ts';
 export { sum } from './ops/sum.ts';
+export { interpret } from './reference/interpret.ts';
 export { buildProgram, type Program, type ProgramSpec } from './program.ts';
 export { reference } from './reference/executor.ts';
 export { axisOf, broadcastShapes, broadcastStrides, describe, sameShape, type Shape, shapeError, sizeOf, type Spec, stridesOf } from './shape.ts';

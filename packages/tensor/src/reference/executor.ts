@@ -1,62 +1,54 @@
-import { byName, type Values } from '../define-op.ts';
+import type { Values } from '../define-op.ts';
 import { hostArray, type TypedArray } from '../dtype.ts';
 import type { Executable, Executor } from '../executor.ts';
 import { checkFeeds, checkWrite } from '../feeds.ts';
-import { halfToNumber, numberToHalf } from '../half.ts';
-import { initialData, type Node, type OpNode, type Tensor, type Variable } from '../graph.ts';
 import { flopsOf } from '../flops.ts';
+import { initialData, type Node, type Tensor, type Variable } from '../graph.ts';
+import { halfToNumber, numberToHalf } from '../half.ts';
 import { buildProgram, type Program } from '../program.ts';
 import { sizeOf, type Spec } from '../shape.ts';
+import { interpret } from './interpret.ts';
 
-const toValues = ({ dtype }: Spec, data: TypedArray): Values => (dtype === 'f16' ? Float64Array.from(data, halfToNumber) : Float64Array.from(data));
+const toValues = ({ dtype }: Spec, data: TypedArray): Values =>
+  dtype === 'f16' ? Float64Array.from(data, halfToNumber) : Float64Array.from(data);
 
 const fromValues = ({ dtype, shape }: Spec, values: Values): TypedArray => {
   const data = hostArray(dtype, sizeOf(shape));
-  if (dtype === 'f16') values.forEach((v, i) => (data[i] = numberToHalf(v)));
+  if (dtype === 'f16') values.forEach((v, i) => void (data[i] = numberToHalf(v)));
   else data.set(values);
   return data;
-};
-
-const runNode = (node: OpNode, valueOf: (t: Tensor) => Values): readonly Values[] => {
-  const named = byName(node.op, node.inputs);
-  const values = Object.fromEntries(Object.entries(named).map(([name, t]) => [name, valueOf(t)]));
-  const reference = node.op.reference as (values: unknown, specs: unknown, attrs: unknown) => Values | readonly Values[];
-  const result = reference(values, { ...named, out: node.outs[0], outs: node.outs }, node.attrs);
-  return result instanceof Float64Array ? [result] : result;
 };
 
 /** The executor that interprets programs with each op's plain loops, in double precision: the definition, for tests. */
 export const reference = (): Executor => {
   const stored = new Map<Node, Values>();
-  const storage = async (v: Variable): Promise<Values> => {
-    const known = stored.get(v.node);
-    if (known) return known;
-    const data = await initialData(v);
-    const values = data ? toValues(v, data) : await evaluateInit(v);
-    stored.set(v.node, values);
-    return values;
-  };
-  const evaluateInit = async (v: Variable): Promise<Values> =>
-    (await interpret(buildProgram({ outputs: { value: v.node.init as Tensor } }), {})).get('value')!;
+  let peak = 0;
 
-  const interpret = async (program: Program, feeds: Readonly<Record<string, TypedArray>>): Promise<Map<string, Values>> => {
-    const values = new Map<Node, readonly Values[]>();
-    for (const node of program.inputs) values.set(node, [toValues(node.outs[0]!, feeds[node.name]!)]);
-    for (const node of program.constants) values.set(node, [toValues(node.outs[0]!, node.data)]);
-    for (const v of program.variables) values.set(v.node, [await storage(v)]);
-    const valueOf = (t: Tensor): Values => values.get(t.node)![t.index]!;
-    for (const node of program.nodes) values.set(node, runNode(node, valueOf));
-    for (const [v, t] of program.updates) stored.set(v.node, valueOf(t).slice());
-    return new Map([...program.outputs].map(([name, t]) => [name, valueOf(t).slice()]));
+  const storage = async (v: Variable): Promise<void> => {
+    if (stored.has(v.node)) return;
+    const data = await initialData(v);
+    const values = data ? toValues(v, data) : (await run(buildProgram({ outputs: { value: v.node.init as Tensor } }), {}))(v.node.init as Tensor);
+    stored.set(v.node, values.slice());
+    peak = Math.max(peak, held());
+  };
+
+  const run = async (program: Program, feeds: Readonly<Record<string, TypedArray>>): Promise<(t: Tensor) => Values> => {
+    for (const v of program.variables) await storage(v);
+    return interpret(program, (node) => {
+      if (node.kind === 'input') return toValues(node.outs[0]!, feeds[node.name]!);
+      return node.kind === 'constant' ? toValues(node.outs[0]!, node.data) : stored.get(node)!;
+    });
   };
 
   const compile = async (program: Program): Promise<Executable> => ({
     plan: { peakBytes: 0, dispatches: program.nodes.length, flops: flopsOf(program) },
-    run: async (feeds = {}, { read } = {}) => {
+    run: async (feeds = {}, { read = [...program.outputs.keys()] } = {}) => {
       checkFeeds(program, feeds);
-      const results = await interpret(program, feeds);
-      const names = read ?? [...program.outputs.keys()];
-      return Object.fromEntries(names.map((name) => [name, fromValues(program.outputs.get(name)!, results.get(name)!)]));
+      const valueOf = await run(program, feeds);
+      const results = Object.fromEntries(read.map((name) => [name, fromValues(program.outputs.get(name)!, valueOf(program.outputs.get(name)!))]));
+      const next = program.updates.map(([v, t]) => [v, valueOf(t).slice()] as const);
+      for (const [v, values] of next) stored.set(v.node, values);
+      return results;
     },
     close: () => {},
   });
@@ -66,7 +58,10 @@ export const reference = (): Executor => {
     name: 'reference',
     description: 'plain loops in double precision',
     compile,
-    read: async (v) => fromValues(v, await storage(v)),
+    read: async (v) => {
+      await storage(v);
+      return fromValues(v, stored.get(v.node)!);
+    },
     write: async (v, data) => {
       checkWrite(v, data);
       stored.set(v.node, toValues(v, data));
@@ -74,7 +69,7 @@ export const reference = (): Executor => {
     release: (variables) => {
       for (const v of variables) stored.delete(v.node);
     },
-    memory: () => ({ now: held(), peak: held() }),
+    memory: () => ({ now: held(), peak }),
     close: async () => stored.clear(),
   };
 };

@@ -1,0 +1,54 @@
+import { after, applyOp, type Node, type OpNode, type Tensor, upcomingId } from '@peftjs/tensor';
+
+/** Part of a graph whose inner values are recomputed in the backward pass instead of stored. */
+export interface Region {
+  /** Recomputes the region once `token`, the first gradient that reaches it, is there; maps its tensors to the new ones. */
+  replay(token: Tensor): (t: Tensor) => Tensor;
+}
+
+const regions = new WeakMap<Node, Region>();
+
+/** The checkpointed region that a node belongs to, if any. */
+export const regionOf = (node: Node): Region | undefined => regions.get(node);
+
+/** Nodes made since `start` that `outputs` depend on, in execution order. */
+const madeSince = (start: number, outputs: readonly Tensor[]): OpNode[] => {
+  const seen = new Set<OpNode>();
+  const stack = outputs.map((t) => t.node);
+  for (let node = stack.pop(); node; node = stack.pop()) {
+    if (node.kind !== 'op' || node.id < start || seen.has(node)) continue;
+    seen.add(node);
+    for (const t of node.inputs) if (t) stack.push(t.node);
+  }
+  return [...seen].sort((a, b) => a.id - b.id);
+};
+
+const makeRegion = (nodes: readonly OpNode[], inputs: readonly Tensor[]): Region => ({
+  replay: (token) => {
+    const moved = new Map<Node, Node>();
+    const barred = new Map(inputs.map((t) => [t, after(t, token)]));
+    const at = (t: Tensor): Tensor => {
+      const outer = [...barred].find(([x]) => x.node === t.node && x.index === t.index)?.[1];
+      const node = moved.get(t.node);
+      return outer ?? (node ? { ...t, node } : t);
+    };
+    for (const node of nodes) moved.set(node, applyOp(node.op, node.inputs.map((t) => t && at(t)), node.attrs));
+    return at;
+  },
+});
+
+/**
+ * Gradient checkpointing: `fn`'s inner values are not kept for the backward pass but computed again from its inputs when the gradient
+ * arrives; one more forward pass for memory of the inputs alone. Nested regions count as the outermost.
+ * Chen, Xu, Zhang & Guestrin, 2016. https://arxiv.org/abs/1604.06174
+ */
+export const checkpoint =
+  <A extends readonly Tensor[], R extends Tensor | readonly Tensor[]>(fn: (...inputs: A) => R): ((...inputs: A) => R) =>
+  (...inputs) => {
+    const start = upcomingId();
+    const result = fn(...inputs);
+    const nodes = madeSince(start, 'node' in result ? [result] : result);
+    const region = makeRegion(nodes, inputs);
+    for (const node of nodes) regions.set(node, region);
+    return result;
+  };

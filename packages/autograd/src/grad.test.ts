@@ -1,0 +1,64 @@
+import { add, after, compile, evaluate, input, mul, ops, reference, reshape, silu, stopGradient, sum, variable, type Tensor } from '@peftjs/tensor';
+import { expect, test } from 'vitest';
+import { checkpoint, grad, gradcheck } from './index.ts';
+
+const values = (n: number, seed = 1): Float64Array => Float64Array.from({ length: n }, (_, i) => Math.sin(i * 2.3 + seed));
+const f32 = (t: Float64Array): Float32Array => Float32Array.from(t);
+
+test('gradients of a composition agree with differences', () => {
+  const fn = (x: Tensor, y: Tensor): Tensor => mul(silu(add(mul(x, y), reshape(y, [1, 4]))), sum(x, { axes: [1], keepDims: true }));
+  expect(gradcheck(fn, [{ shape: [3, 4], values: values(12) }, { shape: [4], values: values(4, 2) }])).toEqual([]);
+});
+
+test('gradcheck finds a wrong rule', () => {
+  const wrong = (x: Tensor): Tensor => mul(x, stopGradient(x));
+  const found = gradcheck(wrong, [{ shape: [2], values: Float64Array.of(0.5, -2) }]);
+  expect(found.map((m) => [m.argument, m.entry])).toEqual([[0, 0], [0, 1]]);
+  expect(found[1]!.numeric / found[1]!.analytic).toBeCloseTo(2, 6);
+});
+
+test('a loss that is not one value is refused', () => {
+  const x = input('x', [3]);
+  expect(() => grad(x, [x])).toThrow('grad: the loss must be one f32 value, got 3 f32');
+});
+
+test('what the loss does not depend on gets zeros, and stopGradient blocks', async () => {
+  const a = variable('a', [2], Float32Array.of(1, 2));
+  const b = variable('b', [2], Float32Array.of(3, 4));
+  const [da, db] = grad(sum(mul(a, stopGradient(b))), [a, b]);
+  const got = await evaluate({ da: da!, db: db! }, reference());
+  expect(got).toEqual({ da: Float32Array.of(3, 4), db: Float32Array.of(0, 0) });
+});
+
+test('no gradient of a frozen tensor enters the program', async () => {
+  const w = variable('w', [64, 64], f32(values(4096)));
+  const a = variable('a', [64], f32(values(64)));
+  const loss = sum(mul(silu(mul(w, a)), w));
+  const [da] = grad(loss, [a]);
+  const frozen = await compile({ outputs: { da: da! } }, reference());
+  const both = await compile({ outputs: Object.fromEntries(grad(loss, [a, w]).map((g, i) => [`${i}`, g])) }, reference());
+  expect(frozen.plan.dispatches).toBeLessThan(both.plan.dispatches);
+});
+
+test('a tensor used twice receives the sum', async () => {
+  const a = variable('a', [], Float32Array.of(3));
+  const [da] = grad(mul(mul(a, a), a), [a]);
+  expect((await evaluate({ da: da! }, reference()))['da']![0]).toBeCloseTo(27);
+});
+
+test('checkpoint gives the same gradients and recomputes after the gradient arrives', async () => {
+  const w = variable('w', [4], f32(values(4)));
+  const block = (x: Tensor): Tensor => silu(mul(silu(mul(x, w)), add(x, w)));
+  const run = (f: (x: Tensor) => Tensor): { value: Tensor; dw: Tensor } => {
+    const x = mul(w, 2);
+    const value = sum(f(f(x)));
+    return { value, dw: grad(value, [w])[0]! };
+  };
+  const plain = await evaluate({ ...run(block) }, reference());
+  const stored = await evaluate({ ...run(checkpoint(block)) }, reference());
+  expect(stored).toEqual(plain);
+  const program = await compile({ outputs: run(checkpoint(block)) }, reference());
+  const kept = await compile({ outputs: run(block) }, reference());
+  expect(program.plan.dispatches).toBeGreaterThan(kept.plan.dispatches);
+  expect(after.name).toBe(ops.after.name);
+});
