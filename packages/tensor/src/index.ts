@@ -19,6 +19,7 @@ export { silu } from './ops/silu.ts';
 export { stopGradient } from './ops/stop-gradient.ts';
 export { sub } from './ops/sub.ts';
 export { sum } from './ops/sum.ts';
+export { normalValues, type Random, randomSource, uniformValues } from './random-source.ts';
 export { interpret } from './reference/interpret.ts';
 export { buildProgram, type Program, type ProgramSpec } from './program.ts';
 export { reference } from './reference/executor.ts';
