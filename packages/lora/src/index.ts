@@ -1,1 +1,1 @@
-export {};
+export { type LoraOptions, lora } from './lora.ts';

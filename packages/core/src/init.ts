@@ -1,0 +1,25 @@
+import { normalValues, type Random, type Shape, sizeOf, type Tensor, uniformValues } from '@peftjs/tensor';
+
+/** First values of a parameter: made on the host from its shape and its own random stream, or a graph evaluated once. */
+export type Init = ((shape: Shape, random: Random) => Float32Array) | Tensor;
+
+/** All zeros. */
+export const zeros: Init = (shape) => new Float32Array(sizeOf(shape));
+
+/** All ones. */
+export const ones: Init = (shape) => new Float32Array(sizeOf(shape)).fill(1);
+
+/** N(0, std²). */
+export const normal =
+  (std: number): Init =>
+  (shape, random) =>
+    normalValues(sizeOf(shape), std, random);
+
+/**
+ * U(−1/√fanIn, 1/√fanIn) with fanIn the last axis: `kaiming_uniform_(a=√5)`, PyTorch's default for a linear layer and PEFT's for `lora_A`.
+ * He, Zhang, Ren & Sun, 2015. https://arxiv.org/abs/1502.01852
+ */
+export const kaimingUniform: Init = (shape, random) => {
+  const bound = 1 / Math.sqrt(shape.at(-1)!);
+  return uniformValues(sizeOf(shape), -bound, bound, random);
+};

@@ -1,0 +1,68 @@
+import { adamw as adamwOp, add, concat, constant, div, minimum, mul, PeftError, reshape, sizeOf, sqrt, sum, type Tensor, type Variable, variable } from '@peftjs/tensor';
+
+/** Constants of AdamW. */
+export interface AdamWOptions {
+  /** Decay of the gradient's moving average. Default 0.9. */
+  readonly beta1?: number;
+  /** Decay of its square's. Default 0.999. */
+  readonly beta2?: number;
+  /** Default 1e-8. */
+  readonly eps?: number;
+  /** Decoupled decay of parameters with two or more axes, per unit of learning rate. Default 0. */
+  readonly weightDecay?: number;
+  /** Gradients are scaled down to this global L2 norm. Default 1; Infinity turns it off. */
+  readonly clipNorm?: number;
+}
+
+/** An optimiser's part of a step program. */
+export interface OptimizerStep {
+  readonly updates: readonly (readonly [Variable, Tensor])[];
+  /** Global L2 norm of the gradients before clipping. */
+  readonly gradNorm: Tensor;
+}
+
+/** An optimiser: how gradients become updates, and what a step must be fed. */
+export interface Optimizer {
+  /** Shape [7], fed at every step as `hyper`. */
+  hyper(step: number, learningRate: number): Float32Array;
+  step(params: readonly Variable[], grads: readonly Tensor[], hyper: Tensor): OptimizerStep;
+  /** The variables it keeps between steps. */
+  readonly state: readonly Variable[];
+}
+
+const zeros = (name: string, shape: readonly number[]): Variable => variable(name, shape, () => new Float32Array(sizeOf(shape)));
+
+/** √Σ‖g‖² over all gradients. */
+export const globalNorm = (grads: readonly Tensor[]): Tensor => sqrt(grads.map((g) => sum(mul(g, g))).reduce((a, b) => add(a, b)));
+
+/**
+ * AdamW: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², w ← w − lr·(m̂/(√v̂ + ε) + λw), after g is clipped by global norm. Decay λ applies to
+ * matrices only. Loshchilov & Hutter, 2017. https://arxiv.org/abs/1711.05101
+ */
+export const adamw = ({ beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, clipNorm = 1 }: AdamWOptions = {}): Optimizer => {
+  if (!(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1)) throw new PeftError('bad-option', `adamw: betas must be in [0, 1), got ${beta1} and ${beta2}`);
+  if (!(clipNorm > 0)) throw new PeftError('bad-option', `adamw: clipNorm must be positive, got ${clipNorm}`);
+  const moments = new Map<Variable, readonly [Variable, Variable]>();
+  const momentsOf = (p: Variable): readonly [Variable, Variable] => {
+    const { name } = p.node;
+    return moments.get(p) ?? moments.set(p, [zeros(`${name}.m`, p.shape), zeros(`${name}.v`, p.shape)]).get(p)!;
+  };
+  return {
+    hyper: (step, learningRate) => Float32Array.of(learningRate, beta1, beta2, eps, weightDecay, 1 - beta1 ** (step + 1), 1 - beta2 ** (step + 1)),
+    step: (params, grads, hyper) => {
+      const gradNorm = globalNorm(grads);
+      const scale = Number.isFinite(clipNorm) ? minimum(div(clipNorm, add(gradNorm, 1e-6)), 1) : constant(Float32Array.of(1), []);
+      const all = concat(hyper, reshape(scale, [1]), { axis: 0 });
+      const plain = mul(all, constant(Float32Array.of(1, 1, 1, 1, 0, 1, 1, 1), [8]));
+      const updates = params.flatMap((p, i) => {
+        const [m, v] = momentsOf(p);
+        const [weight, m2, v2] = adamwOp(p, grads[i]!, m, v, weightDecay > 0 && p.shape.length < 2 ? plain : all);
+        return [[p, weight!], [m, m2!], [v, v2!]] as const;
+      });
+      return { updates, gradNorm };
+    },
+    get state() {
+      return [...moments.values()].flat();
+    },
+  };
+};

@@ -1,0 +1,81 @@
+import { grad } from '@peftjs/autograd';
+import { add, buildProgram, broadcastTo, constant, div, type Executable, type Executor, input, type ProgramSpec, sizeOf, type Tensor, type TypedArray, variable, type Variable } from '@peftjs/tensor';
+import type { Optimizer } from './optimizer.ts';
+import type { Batch } from './pack.ts';
+import type { Trainable } from './trainable.ts';
+
+/** What one optimiser step reports. */
+export interface StepResult {
+  /** Mean loss over the step's micro-batches, in nats per token, penalties included. */
+  readonly loss: number;
+  /** Global L2 norm of the gradient before clipping. */
+  readonly gradNorm: number;
+}
+
+/** A compiled training step. */
+export interface TrainStep {
+  run(step: number, learningRate: number, batches: readonly Batch[]): Promise<StepResult>;
+  close(): void;
+}
+
+/** How a step is shaped. */
+export interface TrainStepOptions {
+  readonly executor: Executor;
+  readonly optimizer: Optimizer;
+  readonly batchSize: number;
+  readonly context: number;
+  /** Micro-batches whose gradients are averaged before the weights move. */
+  readonly accumulate: number;
+  /** Seed of dropout. */
+  readonly seed: number;
+}
+
+const compileNamed = async (spec: ProgramSpec, executor: Executor): Promise<Executable> => {
+  const program = buildProgram(spec);
+  const executable = await executor.compile(program);
+  const names = new Set(program.inputs.map((n) => n.name));
+  // Without dropout the seed is no input of the program, and a feed that is no input is refused.
+  const run: Executable['run'] = (feeds = {}, options) =>
+    executable.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => names.has(name))), options);
+  return { ...executable, run, close: () => executable.close() };
+};
+
+/**
+ * Compiles a training step: forward, backward and optimiser in one program. With accumulation a second program adds the gradients of all
+ * micro-batches but the last into buffers.
+ */
+export const makeTrainStep = async (target: Trainable, options: TrainStepOptions): Promise<TrainStep> => {
+  const { executor, optimizer, batchSize, context, accumulate, seed } = options;
+  const ids = input('ids', [batchSize, context], 'i32');
+  const labels = input('labels', [batchSize, context], 'i32');
+  const hyper = input('hyper', [7]);
+  const penalty = target.penalty();
+  const plain = target.training(input('seed', [], 'u32')).loss(ids, labels);
+  const loss = penalty ? add(plain, penalty) : plain;
+  const params = [...target.params.values()];
+  const grads = grad(loss, params);
+  const sums: Variable[] = accumulate > 1 ? params.map((p) => variable(`${p.node.name}.sum`, p.shape, () => new Float32Array(sizeOf(p.shape)))) : [];
+  const zero = (t: Tensor): Tensor => broadcastTo(constant(Float32Array.of(0), []), t.shape);
+  const means = sums.length > 0 ? grads.map((g, i) => div(add(g, sums[i]!), accumulate)) : grads;
+  const { updates, gradNorm } = optimizer.step(params, means, hyper);
+  const apply = await compileNamed({ outputs: { loss, gradNorm }, updates: [...updates, ...sums.map((s) => [s, zero(s)] as const)] }, executor);
+  const collect = sums.length > 0 ? await compileNamed({ outputs: { loss }, updates: sums.map((s, i) => [s, add(s, grads[i]!)] as const) }, executor) : null;
+  return {
+    run: async (step, learningRate, batches) => {
+      let total = 0;
+      const feeds = (i: number): Record<string, TypedArray> => ({
+        ids: batches[i]!.ids,
+        labels: batches[i]!.labels,
+        seed: Uint32Array.of(Math.imul(seed + 1, 0x9e3779b9) + step * accumulate + i),
+      });
+      for (let i = 0; i + 1 < batches.length; i++) total += (await collect!.run(feeds(i)))['loss']![0]!;
+      const last = await apply.run({ ...feeds(batches.length - 1), hyper: optimizer.hyper(step, learningRate) });
+      return { loss: (total + last['loss']![0]!) / batches.length, gradNorm: last['gradNorm']![0]! };
+    },
+    close: () => {
+      apply.close();
+      collect?.close();
+      executor.release(sums);
+    },
+  };
+};
