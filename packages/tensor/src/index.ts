@@ -3,6 +3,7 @@ export { arrayName, bytesPerElement, type DType, holds, hostArray, type TypedArr
 export { isPeftError, PeftError, type PeftErrorCode } from './error.ts';
 export { compile, evaluate, type Executable, type Executor, type Feeds, type MemoryReport, type Plan } from './executor.ts';
 export { checkFeeds, checkWrite } from './feeds.ts';
+export { type Candidates, type ChooseOptions, firstAvailable } from './first-available.ts';
 export { flopsOf, nodeFlops } from './flops.ts';
 export { byteSize, constant, type ConstantNode, initialData, input, type InputNode, isVariable, type Node, type OpNode, type Tensor, upcomingId, type Variable, variable, type VariableInit, type VariableNode } from './graph.ts';
 export { halfToNumber, numberToHalf } from './half.ts';
