@@ -1,1 +1,12 @@
-export {};
+export { buildModel, randomWeights } from './architectures.ts';
+export type { CausalLM, ForwardOptions, LossOptions, ModelPatch } from './causal-lm.ts';
+export { denseEmbedding, type Embedding } from './embedding.ts';
+export type { KvCache } from './kv-cache.ts';
+export { affine, type Dense, denseLinear, isDenseLinear, type Linear, viaDense } from './linear.ts';
+export { llama } from './llama/llama.ts';
+export { loadModel } from './load-model.ts';
+export { layerNormLayer, type Norm, type NormValues, rmsNormLayer } from './norm.ts';
+export { parameters } from './parameters.ts';
+export { saveModel, type SaveModelOptions } from './save-model.ts';
+export type { Around, AroundTable, KeyValue, Pass, Path, SiteContext, SiteCore, SiteName, Sites } from './sites.ts';
+export type { WeightSource } from './weights.ts';

@@ -1,0 +1,22 @@
+import { gather, type Tensor } from '@peftjs/tensor';
+
+/** A table of rows looked up by token id. */
+export interface Embedding {
+  readonly rows: number;
+  readonly dim: number;
+  /** [rows, dim] */
+  readonly weight: Tensor;
+  /** Ids i32 [...] -> [..., dim]. */
+  apply(ids: Tensor): Tensor;
+  /** An embedding of the same kind over another table. */
+  encode(weight: Tensor): Embedding;
+}
+
+/** An embedding that holds its table as it is. */
+export const denseEmbedding = (weight: Tensor): Embedding => ({
+  rows: weight.shape[0]!,
+  dim: weight.shape[1]!,
+  weight,
+  apply: (ids) => gather(weight, ids),
+  encode: denseEmbedding,
+});

@@ -1,0 +1,86 @@
+import type { ModelConfig } from '@peftjs/io';
+import { add, attention, broadcastTo, concat, constant, PeftError, shapeError, slice, type Tensor } from '@peftjs/tensor';
+import type { ForwardOptions } from './causal-lm.ts';
+import type { KeyValue, Pass, Path, SiteCore, SiteName } from './sites.ts';
+import { runAround } from './sites.ts';
+import type { Parts } from './parts.ts';
+import { positionRows, type RowsOf } from './position-rows.ts';
+
+/** What an architecture's layers use of one forward pass. */
+export interface Forward {
+  /** `core` with the middlewares of a site and path around it. */
+  at<S extends SiteName>(site: S, path: Path, layer: number | null, core: SiteCore<S>): SiteCore<S>;
+  linear(path: Path, x: Tensor): Tensor;
+  norm(path: Path, layer: number | null, x: Tensor): Tensor;
+  /** Causal attention of q [B,H,T,D] over this pass's keys and values, the cache's, and those that methods add: [B,H,T,D]. */
+  attend(path: Path, layer: number, q: Tensor, own: KeyValue): Tensor;
+  /** A row of a table for each row of the pass, by its position: [rows, D] or [batch, rows, D]. */
+  positionRows(rowsOf: RowsOf): Tensor;
+}
+
+const passOf = (ids: Tensor, { keyMask, positions, cache }: ForwardOptions): Pass => {
+  const [batch, tokens] = ids.shape as readonly [number, number];
+  if (keyMask && (keyMask.shape.length !== 2 || keyMask.shape[0] !== batch))
+    throw shapeError('keyMask', [keyMask], `must be f32 [batch, keys] with batch ${batch}`);
+  return { ids, batch, tokens, keyMask: keyMask ?? null, positions: positions ?? null, continues: cache?.continues ?? false };
+};
+
+/** The mask with ones in front, for the keys that methods put there. */
+const widenMask = (mask: Tensor, keys: number, path: Path): Tensor => {
+  const [batch, known] = mask.shape as readonly [number, number];
+  if (known > keys) throw shapeError(`keyMask at ${path}`, [mask], `there are only ${keys} keys; the mask must have one entry per token`);
+  const front = (): Tensor => broadcastTo(constant(Float32Array.of(1), []), [batch, keys - known]);
+  return known === keys ? mask : concat(front(), mask, { axis: 1 });
+};
+
+/** Embeds the tokens and gives what the layers of this pass use; `prepended` rows stand before the tokens' in x [B, prepended + T, d]. */
+export const forwardOf = (
+  embedPath: Path,
+  parts: Parts,
+  ids: Tensor,
+  options: ForwardOptions,
+  config: ModelConfig,
+): { readonly forward: Forward; readonly x: Tensor; readonly prepended: number } => {
+  const pass = passOf(ids, options);
+  const at: Forward['at'] = (site, path, layer, core) => runAround(parts.around[site]?.get(path) ?? [], core, { path, layer, pass });
+  const x = at('embed', embedPath, null, (tokens) => parts.embeddings.get(embedPath)!.apply(tokens))(ids);
+  const prepended = x.shape.length === 3 ? x.shape[1]! - pass.tokens : -1;
+  if (prepended < 0 || x.shape[0] !== pass.batch || x.shape[2] !== config.hiddenSize)
+    throw shapeError('embed', [x], `must give [${pass.batch}, ${pass.tokens} or more, ${config.hiddenSize}]`);
+  const inCache = pass.continues ? prepended : 0;
+
+  const attend: Forward['attend'] = (path, layer, q, own) => {
+    let known = own.k.shape[2]!;
+    const through = (kv: KeyValue): KeyValue => {
+      const all = options.cache ? options.cache.append(path, kv) : kv;
+      known = all.k.shape[2]!;
+      return all;
+    };
+    const { k, v } = at('kv', path, layer, through)(own);
+    const keys = k.shape[2]!;
+    const start = options.cache?.offset;
+    const offset = start && (keys > known ? add(start, constant(Int32Array.of(keys - known), [])) : start);
+    return attention(q, k, v, {
+      causal: true,
+      ...(pass.keyMask && { keyMask: widenMask(pass.keyMask, keys, path) }),
+      ...(offset && { offset }),
+    });
+  };
+
+  if (pass.continues && !pass.positions)
+    throw new PeftError('bad-option', 'model: a pass that continues a cache needs positions, as it cannot know how many tokens came before');
+  const places = {
+    ...pass,
+    prepended,
+    shift: parts.positionShift,
+    limit: options.positionLimit ?? config.maxPositions,
+  };
+  const forward: Forward = {
+    at,
+    linear: (path, h) => parts.linears.get(path)!.apply(h),
+    norm: (path, layer, h) => at('norm', path, layer, (y) => parts.norms.get(path)!.apply(y))(h),
+    attend,
+    positionRows: (rowsOf) => positionRows(rowsOf, places),
+  };
+  return { forward, x: inCache > 0 ? slice(x, { axis: 1, start: inCache, end: x.shape[1]! }) : x, prepended: prepended - inCache };
+};

@@ -1,0 +1,12 @@
+import type { Tensor } from '@peftjs/tensor';
+import type { KeyValue, Path } from './sites.ts';
+
+/** Where a pass leaves its keys and values, and finds those of earlier passes. */
+export interface KvCache {
+  /** Stores one layer's keys and values of this pass; returns all that the pass attends over. Keyed by the attention's path. */
+  append(path: Path, own: KeyValue): KeyValue;
+  /** i32 []: the slot of this pass's first row among the returned keys; null when its rows are the last of them. */
+  readonly offset: Tensor | null;
+  /** Whether the tokens continue what the cache holds; rows put in front at `embed` are then in it already. */
+  readonly continues: boolean;
+}

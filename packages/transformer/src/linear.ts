@@ -1,0 +1,58 @@
+import { add, matmul, reshape, type Tensor } from '@peftjs/tensor';
+
+/** The values of an affine map: y = x·weightᵀ + bias. */
+export interface Dense {
+  /** [outDim, inDim] */
+  readonly weight: Tensor;
+  /** [outDim] */
+  readonly bias: Tensor | null;
+}
+
+/**
+ * An affine map of the last axis. Plain, quantised and adapted layers all are one, so adapters stack on adapters and on
+ * any quantiser without knowing it. Law: `apply(x)` equals `x·weightᵀ + bias` of `dense()`, up to rounding.
+ */
+export interface Linear {
+  readonly inDim: number;
+  readonly outDim: number;
+  /** [..., inDim] -> [..., outDim], by the cheapest route this layer knows. */
+  apply(x: Tensor): Tensor;
+  /** The same map as plain floats: for merging, data-driven initial values and tests. */
+  dense(): Dense;
+  /** A layer of this layer's storage format that holds other values. */
+  encode(values: Dense): Linear;
+}
+
+/** x·weightᵀ + bias over the last axis: [..., inDim] -> [..., outDim]. */
+export const affine = (x: Tensor, { weight, bias }: Dense): Tensor => {
+  const [outDim, inDim] = weight.shape as readonly [number, number];
+  // Leading axes are rows of one product: so the weight's gradient is one product too, not a sum over a batch of them.
+  const rows = x.shape.length === 2 ? x : reshape(x, [-1, inDim]);
+  const y = matmul(rows, weight, { transposeB: true });
+  return reshape(bias ? add(y, bias) : y, [...x.shape.slice(0, -1), outDim]);
+};
+
+const plain = new WeakSet<Linear>();
+
+/** A layer that holds its values as they are. */
+export const denseLinear = (values: Dense): Linear => {
+  const linear: Linear = {
+    inDim: values.weight.shape[1]!,
+    outDim: values.weight.shape[0]!,
+    apply: (x) => affine(x, values),
+    dense: () => values,
+    encode: denseLinear,
+  };
+  plain.add(linear);
+  return linear;
+};
+
+/** Whether a layer was made by `denseLinear` and nothing is wrapped around it, so that its values say all of it. */
+export const isDenseLinear = (linear: Linear): boolean => plain.has(linear);
+
+/** A layer defined only by its effective values, made from those of another: `apply` is derived, the storage format stays. */
+export const viaDense = (base: Linear, f: (values: Dense) => Dense): Linear => ({
+  ...base,
+  apply: (x) => affine(x, f(base.dense())),
+  dense: () => f(base.dense()),
+});

@@ -1,0 +1,42 @@
+import { add, constant, layerNorm, rmsNorm, type Tensor } from '@peftjs/tensor';
+
+/** The values of a norm. */
+export interface NormValues {
+  /** [dim] */
+  readonly weight: Tensor;
+  /** [dim]; null where the norm has none. */
+  readonly bias: Tensor | null;
+}
+
+/** A normalisation of the last axis, scaled and perhaps shifted. */
+export interface Norm extends NormValues {
+  readonly dim: number;
+  /** [..., dim] -> [..., dim] */
+  apply(x: Tensor): Tensor;
+  /** A norm of the same kind over other values. */
+  encode(values: NormValues): Norm;
+}
+
+/**
+ * x / sqrt(mean(x²) + eps) · weight, + bias where a method gave it one.
+ * Zhang & Sennrich, 2019. https://arxiv.org/abs/1910.07467
+ */
+export const rmsNormLayer = ({ weight, bias }: NormValues, eps: number): Norm => ({
+  dim: weight.shape[0]!,
+  weight,
+  bias,
+  apply: (x) => (bias ? add(rmsNorm(x, weight, { eps }), bias) : rmsNorm(x, weight, { eps })),
+  encode: (values) => rmsNormLayer(values, eps),
+});
+
+/**
+ * (x − mean(x)) / sqrt(var(x) + eps) · weight + bias; no bias counts as zeros.
+ * Ba, Kiros & Hinton, 2016. https://arxiv.org/abs/1607.06450
+ */
+export const layerNormLayer = ({ weight, bias }: NormValues, eps: number): Norm => ({
+  dim: weight.shape[0]!,
+  weight,
+  bias,
+  apply: (x) => layerNorm(x, weight, bias ?? constant(new Float32Array(weight.shape[0]!), weight.shape), { eps }),
+  encode: (values) => layerNormLayer(values, eps),
+});

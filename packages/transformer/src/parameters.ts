@@ -1,0 +1,31 @@
+import { isVariable, PeftError, type Tensor, type Variable } from '@peftjs/tensor';
+import type { CausalLM } from './causal-lm.ts';
+
+/** A model's weights by Hugging Face tensor name, a tied head left out; layers that are not stored plainly give their effective values. */
+export const weightTensors = (model: CausalLM): Map<string, Tensor> => {
+  const tensors = new Map<string, Tensor>();
+  const put = (path: string, { weight, bias }: { readonly weight: Tensor; readonly bias: Tensor | null }): void => {
+    tensors.set(`${path}.weight`, weight);
+    if (bias) tensors.set(`${path}.bias`, bias);
+  };
+  for (const [path, { weight }] of model.embeddings) put(path, { weight, bias: null });
+  const tables = new Set([...tensors.values()].map((t) => t.node));
+  for (const [path, layer] of model.linears) {
+    const values = layer.dense();
+    if (!tables.has(values.weight.node)) put(path, values);
+  }
+  for (const [path, norm] of model.norms) put(path, norm);
+  return tensors;
+};
+
+/**
+ * The model's variables by Hugging Face tensor name; tied weights once. For pretraining and full fine-tuning. Throws `bad-option` where
+ * a layer's values are not variables of its own (an adapter's view, a quantised layer): ask the base model then.
+ */
+export const parameters = (model: CausalLM): ReadonlyMap<string, Variable> => {
+  const tensors = weightTensors(model);
+  const derived = [...tensors].filter(([, t]) => !isVariable(t)).map(([name]) => name);
+  if (derived.length > 0)
+    throw new PeftError('bad-option', `parameters: ${derived.join(', ')} are computed, not stored; pass the base model, without adapters or quantisation`);
+  return tensors as Map<string, Variable>;
+};

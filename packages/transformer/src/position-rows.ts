@@ -1,0 +1,36 @@
+import { broadcastTo, concat, describe, gather, PeftError, sameShape, type Tensor } from '@peftjs/tensor';
+
+/** `count` rows of a table of positions, from `start` on: [count, D]. */
+export type RowsOf = (start: number, count: number) => Tensor;
+
+/** Where the rows of a pass stand. */
+export interface Places {
+  readonly batch: number;
+  readonly tokens: number;
+  /** Rows in front of the tokens, which take the first positions. */
+  readonly prepended: number;
+  /** Added to every position. */
+  readonly shift: number;
+  /** i32 [tokens] or [batch, tokens]; null for 0, 1, 2, … */
+  readonly positions: Tensor | null;
+  /** All given positions are below it. */
+  readonly limit: number;
+  /** Whether the rows in front are in a cache already, and only the tokens' rows are wanted. */
+  readonly continues: boolean;
+}
+
+/**
+ * A row of a table for each row of a pass, by its position: rows in front at 0 … prepended − 1, the tokens after them, all moved by `shift`.
+ * [rows, D], or [batch, rows, D] where positions are given per sequence. Throws `bad-shape`, `bad-dtype`.
+ */
+export const positionRows = (rowsOf: RowsOf, { batch, tokens, prepended, shift, positions, limit, continues }: Places): Tensor => {
+  if (!positions) return rowsOf(shift, prepended + tokens);
+  const shared = sameShape(positions.shape, [tokens]);
+  if (positions.dtype !== 'i32' || !(shared || sameShape(positions.shape, [batch, tokens])))
+    throw new PeftError('bad-shape', `positions: got ${describe(positions)}; they must be i32 [${tokens}] or [${batch}, ${tokens}]`);
+  // The table starts where token 0 stands, so that positions are looked up as they are.
+  const own = gather(rowsOf(shift + prepended, limit), positions);
+  if (prepended === 0 || continues) return own;
+  const front = rowsOf(shift, prepended);
+  return concat(shared ? front : broadcastTo(front, [batch, ...front.shape]), own, { axis: shared ? 0 : 1 });
+};

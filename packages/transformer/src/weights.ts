@@ -1,0 +1,32 @@
+import { normalValues, randomSource, type Shape, sizeOf, type VariableInit } from '@peftjs/tensor';
+
+/** Where a model's weights come from, by Hugging Face tensor name. */
+export interface WeightSource {
+  has(name: string): boolean;
+  /** First value of the variable that will hold a tensor; `shape` is what the model needs. */
+  load(name: string, shape: Shape): VariableInit;
+}
+
+/** How a tensor starts where nothing is learnt yet. */
+export type InitKind = 'normal' | 'residual' | 'zeros' | 'ones';
+
+/** A tensor that an architecture needs. */
+export interface TensorNeed {
+  readonly shape: Shape;
+  readonly init: InitKind;
+}
+
+/** The tensors of a model by Hugging Face name. */
+export type TensorNeeds = ReadonlyMap<string, TensorNeed>;
+
+/**
+ * Weights drawn as their needs say; see `randomWeights`.
+ */
+export const randomValues = (needs: TensorNeeds, layers: number, seed: number): WeightSource => ({
+  has: (name) => needs.has(name),
+  load: (name, shape) => () => {
+    const { init } = needs.get(name)!;
+    if (init === 'zeros' || init === 'ones') return new Float32Array(sizeOf(shape)).fill(init === 'ones' ? 1 : 0);
+    return normalValues(sizeOf(shape), init === 'residual' ? 0.02 / Math.sqrt(2 * layers) : 0.02, randomSource(seed, name));
+  },
+});
