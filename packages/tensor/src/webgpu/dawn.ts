@@ -1,0 +1,115 @@
+/// <reference types="@webgpu/types" />
+import { PeftError } from '../error.ts';
+import type { DeviceFacts } from '../kernel.ts';
+import { type Faults, watchFaults } from './faults.ts';
+import { type Toggle, toggleOptions } from './toggles.ts';
+
+/** Features that kernels make use of where the adapter has them. */
+export type GpuFeature = 'shader-f16' | 'subgroups' | 'timestamp-query';
+
+/** Which adapter to open, and how. */
+export interface GpuOptions {
+  /** `'software'`: the driver that runs on the CPU, for checking kernels. Default `'hardware'`, which never falls back to it. */
+  readonly adapter?: 'hardware' | 'software';
+  /** Where there are several. Default `'high-performance'`. */
+  readonly powerPreference?: 'high-performance' | 'low-power';
+  /** Taken where the adapter has them. Default: all. */
+  readonly features?: readonly GpuFeature[];
+  /** Dawn's toggles to switch on or off, in Node. */
+  readonly enable?: readonly Toggle[];
+  readonly disable?: readonly Toggle[];
+}
+
+/** An open device. */
+export interface Gpu extends Faults {
+  readonly device: GPUDevice;
+  /** For people: vendor, device and driver. */
+  readonly description: string;
+  readonly facts: DeviceFacts;
+  /** Destroys the device, and lets go of Dawn so that the process can end. */
+  close(): void;
+}
+
+const allFeatures: readonly GpuFeature[] = ['shader-f16', 'subgroups', 'timestamp-query'];
+
+/** Limits that are raised to what the adapter has; WebGPU's defaults are those of a phone. */
+const raisedLimits = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupSizeY',
+  'maxComputeWorkgroupSizeZ',
+] as const;
+
+const unavailable = (problem: string, cause?: unknown): PeftError =>
+  new PeftError('device-unavailable', `webgpu: ${problem}`, cause === undefined ? {} : { cause });
+
+/** The browser's WebGPU, or Dawn's; toggles are Dawn's alone. */
+const entryPoint = async ({ enable = [], disable = [] }: GpuOptions): Promise<GPU> => {
+  const own = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  if (own) return own;
+  try {
+    const { create } = await import('webgpu');
+    return create(toggleOptions(enable, disable));
+  } catch (error) {
+    throw unavailable('the npm package "webgpu" (Dawn) does not load here; install it, or use the cpu executor', error);
+  }
+};
+
+const describeAdapter = ({ info }: GPUAdapter): string =>
+  [info.vendor, info.device || info.architecture, info.description].filter(Boolean).join(' ') || 'unnamed adapter';
+
+const requestAdapter = async (gpu: GPU, { adapter: wanted = 'hardware', powerPreference = 'high-performance' }: GpuOptions): Promise<GPUAdapter> => {
+  const software = wanted === 'software';
+  const adapter = await gpu.requestAdapter({ powerPreference, forceFallbackAdapter: software });
+  if (!adapter)
+    throw unavailable(
+      software
+        ? 'there is no software adapter; on Linux start the process with VK_DRIVER_FILES naming a Vulkan driver for the CPU'
+        : 'there is no adapter; install the GPU\'s driver (on Linux with the Vulkan loader), or use the cpu executor',
+    );
+  if (!software && adapter.info.isFallbackAdapter)
+    throw unavailable(`the only adapter is software (${describeAdapter(adapter)}); use the cpu executor, which is faster, or ask for adapter: 'software'`);
+  return adapter;
+};
+
+const factsOf = ({ features, limits }: GPUDevice, software: boolean): DeviceFacts => ({
+  f16: features.has('shader-f16'),
+  subgroups: features.has('subgroups'),
+  software,
+  workgroupMemory: limits.maxComputeWorkgroupStorageSize,
+  maxInvocations: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
+});
+
+/**
+ * Opens a device: `navigator.gpu` where there is one, else Dawn, loaded only now. Throws `device-unavailable` when there is no adapter
+ * of the wanted kind or it gives no device.
+ */
+export const openGpu = async (options: GpuOptions = {}): Promise<Gpu> => {
+  let entry: GPU | null = await entryPoint(options);
+  const adapter = await requestAdapter(entry, options);
+  const description = describeAdapter(adapter);
+  const requiredFeatures = (options.features ?? allFeatures).filter((f) => adapter.features.has(f));
+  const requiredLimits = Object.fromEntries(raisedLimits.map((name) => [name, adapter.limits[name]]));
+  const device = await adapter.requestDevice({ requiredFeatures, requiredLimits }).catch((error: unknown) => {
+    throw unavailable(`${description} gives no device; close what else uses it`, error);
+  });
+  const { check } = watchFaults(device, description);
+  return {
+    device,
+    description,
+    facts: factsOf(device, options.adapter === 'software'),
+    check: () => {
+      // Dawn lives as long as its entry point is held; this closure is what holds it.
+      if (!entry) throw new PeftError('device-lost', `webgpu: the executor on ${description} is closed; open a new one`);
+      check();
+    },
+    close: () => {
+      device.destroy();
+      entry = null;
+    },
+  };
+};
