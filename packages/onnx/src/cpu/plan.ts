@@ -1,0 +1,36 @@
+import { byteSize, flopsOf, type Plan, type Program } from '@peftjs/tensor';
+import type { Lowered } from '../lower/lower.ts';
+
+/** Operators whose output is their first input's bytes. */
+const views = new Set(['Reshape', 'Identity', 'Squeeze', 'Unsqueeze']);
+
+/**
+ * Peak bytes of the values that the graph makes, when nodes run in order and each value is freed after its last reader.
+ * An estimate: ONNX Runtime plans by itself, writes some results over inputs, and a kernel's scratch memory is not counted.
+ */
+export const peakOf = ({ model, bytes }: Lowered): number => {
+  const owner = new Map<string, string>();
+  const ownerOf = (name: string): string => owner.get(name) ?? name;
+  const lastRead = new Map<string, number>();
+  model.nodes.forEach((node, i) => {
+    if (views.has(node.type)) owner.set(node.outputs[0]!, ownerOf(node.inputs[0]!));
+    for (const name of node.inputs) lastRead.set(ownerOf(name), i);
+  });
+  const kept = new Set(model.outputs.map((v) => ownerOf(v.name)));
+  let now = 0;
+  let peak = 0;
+  model.nodes.forEach((node, i) => {
+    if (!views.has(node.type)) for (const name of node.outputs) now += bytes.get(name) ?? 0;
+    peak = Math.max(peak, now);
+    for (const name of new Set([...node.inputs, ...node.outputs].map(ownerOf)))
+      if ((lastRead.get(name) ?? i) === i && !kept.has(name)) now -= bytes.get(name) ?? 0;
+  });
+  return peak;
+};
+
+/** What is known of a program before it runs; `scratch` is the peak of what its graph makes. */
+export const planOf = (program: Program, lowered: Lowered, scratch: number): Plan => {
+  const constants = lowered.model.initializers.reduce((n, t) => n + (t.data instanceof Uint8Array ? t.data.byteLength : 0), 0);
+  const fed = [...lowered.feeds.values()].reduce((n, node) => n + byteSize(node.outs[0]!), 0);
+  return { peakBytes: scratch + constants + fed, dispatches: lowered.model.nodes.length, flops: flopsOf(program) };
+};

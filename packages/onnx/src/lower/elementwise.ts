@@ -1,0 +1,64 @@
+import type { Rule } from './rule.ts';
+
+type Unary = Rule<'x'>;
+type Binary = Rule<'a' | 'b'>;
+
+/** An ONNX operator of one input that means the same; integers by way of double, as few of them have integer kernels. */
+const unary =
+  (type: string): Unary =>
+  ({ g, x }) =>
+    x.type === 'float' ? g.node(type, [x], x.shape) : g.cast(g.node(type, [g.cast(x, 'double')], x.shape), x.type);
+
+/** An ONNX operator of two inputs that means the same. */
+const binary =
+  (type: string): Binary =>
+  ({ g, a, b, out }) =>
+    g.node(type, [a, b], out.shape);
+
+/** Truth as 1 or 0 in f32; u32 by way of int64, which every comparison has. */
+const compare =
+  (type: string): Binary =>
+  ({ g, a, b, out }) => {
+    const wide = a.type === 'uint32' ? [g.cast(a, 'int64'), g.cast(b, 'int64')] : [a, b];
+    return g.fromTruth(g.node(type, wide, out.shape, {}, 'bool'), 'float');
+  };
+
+export const neg: Unary = unary('Neg');
+export const abs: Unary = ({ g, x }) => g.node('Abs', [x], x.shape);
+export const exp: Unary = unary('Exp');
+export const log: Unary = unary('Log');
+export const sqrt: Unary = unary('Sqrt');
+export const rsqrt: Unary = ({ g, x }) => g.node('Reciprocal', [g.node('Sqrt', [x], x.shape)], x.shape);
+export const sin: Unary = unary('Sin');
+export const cos: Unary = unary('Cos');
+export const tanh: Unary = unary('Tanh');
+export const erf: Unary = unary('Erf');
+export const sigmoid: Unary = unary('Sigmoid');
+export const relu: Unary = unary('Relu');
+export const sign: Unary = unary('Sign');
+export const floor: Unary = unary('Floor');
+
+/** x·σ(αx) with α = 1. */
+export const silu: Unary = ({ g, x }) => g.node('com.microsoft.QuickGelu', [x], x.shape, { alpha: { float: 1 } });
+
+export const gelu: Rule<'x', { readonly approximate?: 'tanh' | 'none' }> = ({ g, x }, { approximate = 'none' }) =>
+  g.node('Gelu', [x], x.shape, { approximate });
+
+export const add: Binary = binary('Add');
+export const sub: Binary = binary('Sub');
+export const mul: Binary = binary('Mul');
+export const div: Binary = binary('Div');
+export const pow: Binary = binary('Pow');
+export const maximum: Binary = binary('Max');
+export const minimum: Binary = binary('Min');
+export const equal: Binary = compare('Equal');
+export const less: Binary = compare('Less');
+export const less_equal: Binary = compare('LessOrEqual');
+export const greater: Binary = compare('Greater');
+export const greater_equal: Binary = compare('GreaterOrEqual');
+
+/** ONNX has no kernel that chooses between u32 values: they travel as int64. */
+export const select: Rule<'cond' | 'a' | 'b'> = ({ g, cond, a, b, out }) => {
+  const type = a.type === 'uint32' ? 'int64' : a.type;
+  return g.cast(g.node('Where', [g.truth(cond), g.cast(a, type), g.cast(b, type)], out.shape, {}, type), a.type);
+};

@@ -1,0 +1,128 @@
+import { type DType, halfToNumber, type Shape, sizeOf, type Spec, type TypedArray } from '@peftjs/tensor';
+import { type Attribute, type ElementType, elementTypes, type NodeProto, type TensorProto } from '../proto/model.ts';
+
+/** A value of the ONNX graph. Where a size is known only when it runs, the shape says the largest it can be. */
+export interface Value {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly type: ElementType;
+}
+
+const elementBytes: Readonly<Record<ElementType, number>> = { float: 4, uint8: 1, int32: 4, int64: 8, bool: 1, float16: 2, double: 8, uint32: 4, uint64: 8 };
+
+/** How a dtype travels through the graph: f16 as f32, since the CPU computes in f32 and storage is the only point of f16. */
+export const elementType = (dtype: DType): ElementType => ({ f32: 'float', f16: 'float', i32: 'int32', u32: 'uint32' })[dtype] as ElementType;
+
+/** The values of f16 bits, in f32; other data as it is. */
+export const widen = (dtype: DType, data: TypedArray): Exclude<TypedArray, Uint16Array> =>
+  dtype === 'f16' ? Float32Array.from(data, halfToNumber) : (data as Exclude<TypedArray, Uint16Array>);
+
+const makers = {
+  float: (v: readonly number[]) => Float32Array.from(v),
+  int32: (v: readonly number[]) => Int32Array.from(v),
+  uint32: (v: readonly number[]) => Uint32Array.from(v),
+  int64: (v: readonly number[]) => BigInt64Array.from(v, BigInt),
+} as const;
+
+/** An element type that constants come in. */
+export type ConstantType = keyof typeof makers;
+
+const bytesOf = (data: ArrayBufferView): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+
+/** Collects the nodes and initialisers of one ONNX graph; equal nodes and constants are made once. */
+export class Emitter {
+  readonly nodes: NodeProto[] = [];
+  readonly initializers: TensorProto[] = [];
+  /** Prefix of the names that follow: the op being lowered. */
+  label = 'graph';
+  /** Bytes of each value made by a node. */
+  readonly bytes: Map<string, number> = new Map();
+  readonly #names = new Set<string>();
+  readonly #known = new Map<string, readonly Value[]>();
+  readonly #truth = new Map<string, Value>();
+
+  /** A name that nothing else has. */
+  unique(base: string): string {
+    let name = base;
+    for (let i = 2; this.#names.has(name); i++) name = `${base}_${i}`;
+    this.#names.add(name);
+    return name;
+  }
+
+  /** Calls an operator, `com.microsoft.` before its name for a contrib one; returns its outputs. */
+  call(type: string, inputs: readonly (Value | null)[], outs: readonly Omit<Value, 'name'>[], attributes: Readonly<Record<string, Attribute>> = {}): readonly Value[] {
+    const names = inputs.map((t) => t?.name ?? '');
+    const key = `${type}(${names}) ${JSON.stringify(attributes)} ${outs.map((o) => o.type)}`;
+    const known = this.#known.get(key);
+    if (known) return known;
+    const dot = type.lastIndexOf('.') + 1;
+    const name = this.unique(`${this.label}.${type.slice(dot)}`);
+    const values = outs.map((out, i) => ({ ...out, name: outs.length === 1 ? name : this.unique(`${name}.${i}`) }));
+    this.nodes.push({ name, type: type.slice(dot), domain: type.slice(0, Math.max(0, dot - 1)), inputs: names, outputs: values.map((v) => v.name), attributes });
+    for (const v of values) this.bytes.set(v.name, sizeOf(v.shape) * elementBytes[v.type]);
+    this.#known.set(key, values);
+    return values;
+  }
+
+  /** Calls an operator of one output; its element type is the first input's unless told. */
+  node(type: string, inputs: readonly (Value | null)[], shape: Shape, attributes: Readonly<Record<string, Attribute>> = {}, element: ElementType = inputs[0]!.type): Value {
+    return this.call(type, inputs, [{ shape, type: element }], attributes)[0]!;
+  }
+
+  /** A value in the model. */
+  initializer(data: ArrayBufferView, type: ElementType, shape: Shape): Value {
+    const name = this.unique('constant');
+    this.initializers.push({ name, type, dims: shape, data: bytesOf(data) });
+    return { name, shape, type };
+  }
+
+  /** A small constant; default a vector, `[]` for a scalar. */
+  constant(values: readonly number[], type: ConstantType, shape: Shape = [values.length]): Value {
+    const key = `constant ${type} [${shape}] ${values.map((v) => (Object.is(v, -0) ? '-0' : v))}`;
+    const known = this.#known.get(key)?.[0] ?? this.initializer(makers[type](values), type, shape);
+    this.#known.set(key, [known]);
+    return known;
+  }
+
+  /** A scalar, f32 unless told. */
+  scalar(value: number, type: ConstantType = 'float'): Value {
+    return this.constant([value], type, []);
+  }
+
+  /** A vector of int64: shapes, axes, positions. */
+  ints(values: readonly number[]): Value {
+    return this.constant(values, 'int64');
+  }
+
+  /** Zeros that take no room in the model. */
+  zeros({ shape, dtype }: Spec): Value {
+    const type = elementType(dtype) as ConstantType;
+    if (sizeOf(shape) === 0) return this.constant([], type, shape);
+    return this.node('Expand', [this.scalar(0, type), this.ints(shape)], shape);
+  }
+
+  cast(x: Value, type: ElementType): Value {
+    return x.type === type ? x : this.node('Cast', [x], x.shape, { to: elementTypes[type] }, type);
+  }
+
+  reshape(x: Value, shape: Shape): Value {
+    const same = x.shape.length === shape.length && x.shape.every((d, i) => d === shape[i]);
+    return same ? x : this.node('Reshape', [x, this.ints(shape)], shape, shape.includes(0) ? { allowzero: 1 } : {});
+  }
+
+  transpose(x: Value, perm: readonly number[]): Value {
+    return perm.every((p, i) => p === i) ? x : this.node('Transpose', [x], perm.map((p) => x.shape[p]!), { perm });
+  }
+
+  /** The tensor, 1 or 0 of a dtype, of truth values. */
+  fromTruth(truth: Value, type: ElementType): Value {
+    const value = this.cast(truth, type);
+    this.#truth.set(value.name, truth);
+    return value;
+  }
+
+  /** Where a tensor is not 0. */
+  truth(x: Value): Value {
+    return this.#truth.get(x.name) ?? this.cast(x, 'bool');
+  }
+}

@@ -1,0 +1,127 @@
+import { byName, type Node, type OpNode, PeftError, type Program, sizeOf, type Spec, type Tensor } from '@peftjs/tensor';
+import type { ModelProto, NodeProto, ValueProto } from '../proto/model.ts';
+import { elementType, Emitter, type Value, widen } from './emitter.ts';
+import type { Rule } from './rule.ts';
+import { lowerings } from './table.ts';
+
+/** A program as an ONNX graph. */
+export interface Lowered {
+  readonly model: ModelProto;
+  /** The leaves that are fed at every run, by the name of the graph's input: inputs, variables, large constants. */
+  readonly feeds: ReadonlyMap<string, Node>;
+  /** The graph's output for each result; null where it holds no values. */
+  readonly results: readonly (string | null)[];
+  /** Where a node of the graph comes from, by its name, for errors. */
+  readonly origins: ReadonlyMap<string, OpNode>;
+  /** Bytes of each value of the graph, by name; at most, where its size is known only when it runs. */
+  readonly bytes: ReadonlyMap<string, number>;
+}
+
+/** How to lower. */
+export interface LowerOptions {
+  /** The tensors to compute, in order. Default: the program's outputs, then its updates. */
+  readonly results?: readonly Tensor[];
+  /** A name for a leaf or for the result of a position. Default: made up. */
+  readonly nameOf?: (what: Node | number) => string;
+  /** Leaves whose values go into the model; the others are its inputs. Default: constants of up to 1 MiB. */
+  readonly embed?: (node: Node) => Uint8Array | null;
+}
+
+/** Constants up to this size are in the model, where ONNX Runtime folds them; larger ones are fed without a copy. */
+const embeddedBytes = 2 ** 20;
+
+const constantBytes = (node: Node): Uint8Array | null => {
+  if (node.kind !== 'constant' || node.data.byteLength > embeddedBytes) return null;
+  const data = widen(node.outs[0]!.dtype, node.data);
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+};
+
+const needed = (nodes: readonly OpNode[], results: readonly Tensor[]): Set<Node> => {
+  const wanted = new Set<Node>(results.map((t) => t.node));
+  for (const node of nodes.toReversed()) if (wanted.has(node)) for (const t of node.inputs) if (t) wanted.add(t.node);
+  return wanted;
+};
+
+/** The nodes that outputs depend on, in order. */
+const prune = (nodes: readonly NodeProto[], outputs: readonly string[]): NodeProto[] => {
+  const wanted = new Set(outputs);
+  return nodes
+    .toReversed()
+    .filter((n) => {
+      const keep = n.outputs.some((name) => wanted.has(name));
+      if (keep) for (const name of n.inputs) wanted.add(name);
+      return keep;
+    })
+    .reverse();
+};
+
+const lowerNode = (g: Emitter, node: OpNode, valueOf: (t: Tensor) => Value, isUsed: (index: number) => boolean): readonly (Value | null)[] => {
+  const { op, inputs, attrs, outs } = node;
+  if (outs.every((out) => sizeOf(out.shape) === 0)) return outs.map((out) => g.zeros(out));
+  const rule = (lowerings as unknown as Readonly<Record<string, Rule<string>>>)[op.name];
+  if (!rule) throw new PeftError('bad-program', `${op.name}: the cpu executor has no lowering for it; express it in ops of @peftjs/tensor`);
+  g.label = `${op.name}_${node.id}`;
+  const made = rule({ ...byName(op, inputs.map((t) => t && valueOf(t))), g, out: outs[0]!, outs, isUsed } as never, attrs);
+  return Array.isArray(made) ? (made as readonly (Value | null)[]) : [made as Value];
+};
+
+/** Gives each result a name of its own: that of the node that makes it, or a copy of a leaf or of a value that another result has. */
+const nameResults = (g: Emitter, results: readonly ({ readonly value: Value; readonly name: string; readonly spec: Spec } | null)[]): ValueProto[] => {
+  const renamed = new Map<string, string>();
+  const made = new Set(g.nodes.flatMap((n) => n.outputs));
+  const outputs = results.flatMap((result) => {
+    if (!result) return [];
+    const { value, name, spec } = result;
+    if (made.has(value.name) && !renamed.has(value.name)) renamed.set(value.name, name);
+    else g.nodes.push({ name, type: 'Identity', domain: '', inputs: [value.name], outputs: [name], attributes: {} });
+    return [{ name, type: elementType(spec.dtype), dims: spec.shape }];
+  });
+  const rename = (name: string): string => renamed.get(name) ?? name;
+  for (const [from, to] of renamed) g.bytes.set(to, g.bytes.get(from)!);
+  g.nodes.forEach((n, i) => (g.nodes[i] = { ...n, inputs: n.inputs.map(rename), outputs: n.outputs.map(rename) }));
+  return outputs;
+};
+
+/** What a program computes, as an ONNX graph. Throws `bad-program` for an op that has no rule. */
+export const lower = (program: Program, options: LowerOptions = {}): Lowered => {
+  const { results = [...program.outputs.values(), ...program.updates.map(([, t]) => t)], embed = constantBytes } = options;
+  const nameOf = options.nameOf ?? ((what) => (typeof what === 'number' ? `result${what}` : `${what.kind}${what.id}`));
+  const g = new Emitter();
+  const wanted = needed(program.nodes, results);
+  const origins = new Map<string, OpNode>();
+  const feeds = new Map<string, Node>();
+  const values = new Map<Node, readonly (Value | null)[]>();
+
+  for (const node of [...program.inputs, ...program.constants, ...program.variables.map((v) => v.node)]) {
+    if (!wanted.has(node)) continue;
+    const { shape, dtype } = node.outs[0]!;
+    const type = elementType(dtype);
+    const data = sizeOf(shape) === 0 ? new Uint8Array() : embed(node);
+    const value = data ? g.initializer(data, type, shape) : { name: g.unique(nameOf(node)), shape, type };
+    if (!data) feeds.set(value.name, node);
+    values.set(node, [value]);
+  }
+
+  const valueOf = (t: Tensor): Value => values.get(t.node)![t.index]!;
+  for (const node of program.nodes) {
+    if (!wanted.has(node)) continue;
+    const before = g.nodes.length;
+    values.set(node, lowerNode(g, node, valueOf, (i) => program.isUsed(node, i)));
+    for (const { name } of g.nodes.slice(before)) origins.set(name, node);
+  }
+
+  const outputs = nameResults(g, results.map((t, i) => (sizeOf(t.shape) === 0 ? null : { value: valueOf(t), name: nameOf(i), spec: t })));
+  const nodes = prune(g.nodes, outputs.map((v) => v.name));
+  const read = new Set(nodes.flatMap((n) => n.inputs));
+  const inputs = [...feeds].flatMap(([name, node]) => {
+    const { shape: dims, dtype } = node.outs[0]!;
+    return read.has(name) ? [{ name, type: elementType(dtype), dims }] : [];
+  });
+  return {
+    model: { nodes, inputs, outputs, initializers: g.initializers.filter((t) => read.has(t.name)) },
+    feeds: new Map([...feeds].filter(([name]) => read.has(name))),
+    results: results.map((t, i) => (sizeOf(t.shape) === 0 ? null : nameOf(i))),
+    origins,
+    bytes: g.bytes,
+  };
+};

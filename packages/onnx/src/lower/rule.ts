@@ -1,0 +1,19 @@
+import type { Named, Names, Spec } from '@peftjs/tensor';
+import type { Emitter, Value } from './emitter.ts';
+
+/** What a lowering may use: the inputs by name, the graph being made, the specs of the outputs. */
+export type Scope<In extends string, Opt extends string> = Named<readonly In[], readonly Opt[], Value> & {
+  readonly g: Emitter;
+  readonly out: Spec;
+  readonly outs: readonly Spec[];
+  /** Whether anything reads an output: what nobody reads may be null. */
+  readonly isUsed: (index: number) => boolean;
+};
+
+/** How one op becomes ONNX nodes: its output, or all of them in order. */
+export type Rule<In extends string, A = unknown, Opt extends string = never> = (t: Scope<In, Opt>, attrs: A) => Value | readonly (Value | null)[];
+
+/** The rule that a record needs. */
+export type RuleOf<O> = O extends { readonly inputs: infer In extends Names; readonly optional?: infer Opt; infer(specs: never, attrs: infer A): unknown }
+  ? Rule<In[number], A, Opt extends Names ? Opt[number] : never>
+  : never;

@@ -1,0 +1,36 @@
+import { type DType, type Shape, sizeOf } from '@peftjs/tensor';
+import { elementType } from './emitter.ts';
+import type { Rule } from './rule.ts';
+
+export const reshape: Rule<'x', { readonly shape: Shape }> = ({ g, x }, { shape }) => g.reshape(x, shape);
+
+export const transpose: Rule<'x', { readonly perm: readonly number[] }> = ({ g, x }, { perm }) => g.transpose(x, perm);
+
+export const broadcast_to: Rule<'x', { readonly shape: Shape }> = ({ g, x }, { shape }) => g.node('Expand', [x, g.ints(shape)], shape);
+
+export const stop_gradient: Rule<'x'> = ({ x }) => x;
+
+/**
+ * The same bytes, through a Reshape whose target shape needs one value of the token: an edge that ONNX Runtime's execution order respects
+ * and that costs no copy. The value is cast to an integer and multiplied by 0, so nothing of it, not even NaN, gets through.
+ */
+export const after: Rule<'x' | 'token'> = ({ g, x, token }) => {
+  if (sizeOf(token.shape) === 0) return x;
+  const first = g.node('Slice', [g.reshape(token, [sizeOf(token.shape)]), g.ints([0]), g.ints([1])], [1]);
+  const zero = g.node('Mul', [g.cast(first, 'int64'), g.ints([0])], [1]);
+  return g.node('Reshape', [x, g.node('Add', [g.ints(x.shape), zero], [x.shape.length])], x.shape);
+};
+
+export const concat: Rule<'a' | 'b', { readonly axis: number }> = ({ g, a, b, out }, { axis }) => g.node('Concat', [a, b], out.shape, { axis });
+
+export const slice: Rule<'x', { readonly axis: number; readonly start: number; readonly end: number }> = ({ g, x, out }, { axis, start, end }) =>
+  g.node('Slice', [x, g.ints([start]), g.ints([end]), g.ints([axis])], out.shape);
+
+export const pad: Rule<'x', { readonly axis: number; readonly before: number; readonly after: number }> = ({ g, x, out }, attrs) => {
+  const at = (n: number): number[] => x.shape.map((_, i) => (i === attrs.axis ? n : 0));
+  return g.node('Pad', [x, g.ints([...at(attrs.before), ...at(attrs.after)])], out.shape);
+};
+
+/** f16 is a rounding here: values stay in f32. Truncation towards zero is what Cast does. */
+export const cast: Rule<'x', { readonly dtype: DType }> = ({ g, x }, { dtype }) =>
+  dtype === 'f16' ? g.cast(g.cast(x, 'float16'), 'float') : g.cast(x, elementType(dtype));
