@@ -1,0 +1,38 @@
+import { PeftError } from '@peftjs/tensor';
+import type { JsonValue } from '../json.ts';
+import { isObject } from '../json.ts';
+import { quote } from '../report.ts';
+
+const deepest = 100;
+
+/**
+ * JSON text as Python's `json.dumps(value, indent=2, sort_keys=True)` writes it: keys in the order of their characters'
+ * codes, everything beyond ASCII escaped, no newline at the end.
+ *
+ * Throws `PeftError` `bad-option`, with the place, for a value that JSON does not have.
+ */
+export const pythonJson = (value: JsonValue): string => encode(value, '', 'the value', 0);
+
+const encode = (value: unknown, indent: string, where: string, depth: number): string => {
+  if (depth > deepest) throw new PeftError('bad-option', `${where}: is nested more than ${deepest} deep.`);
+  const inner = `${indent}  `;
+  if (Array.isArray(value)) {
+    const items = value.map((item, i) => encode(item, inner, `${where}[${i}]`, depth + 1));
+    return block('[', items, ']', indent);
+  }
+  if (isObject(value)) {
+    const keys = Object.keys(value).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    const items = keys.map((key) => `${ascii(key)}: ${encode(value[key], inner, `${where}.${quote(key)}`, depth + 1)}`);
+    return block('{', items, '}', indent);
+  }
+  if (typeof value === 'string') return ascii(value);
+  if (value === null || typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value)))
+    return JSON.stringify(value);
+  throw new PeftError('bad-option', `${where}: is ${String(value)}, which JSON cannot hold. Use null, a number or a text.`);
+};
+
+const block = (open: string, items: readonly string[], close: string, indent: string): string =>
+  items.length === 0 ? open + close : `${open}\n${items.map((item) => `${indent}  ${item}`).join(',\n')}\n${indent}${close}`;
+
+const ascii = (text: string): string =>
+  JSON.stringify(text).replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);

@@ -1,0 +1,81 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PeftError } from '@peftjs/tensor';
+import { isFile } from './read-json.ts';
+import { listed, quote, reasonOf } from './report.ts';
+import type { TensorInfo } from './safetensors/header.ts';
+import { openSafetensors } from './safetensors/open.ts';
+import { findTensor, type TensorReader } from './safetensors/reader.ts';
+import { readShardIndex } from './shard-index.ts';
+
+const singleFile = 'model.safetensors';
+const indexFile = 'model.safetensors.index.json';
+
+/**
+ * Opens the weights in a model folder: `model.safetensors` or, if there is none, the shards that
+ * `model.safetensors.index.json` names. Headers are read and checked, tensors are read when asked for. Shards and index
+ * must agree on every tensor. Close it, or declare it with `await using`.
+ *
+ * Throws `PeftError`: `file-missing`, `bad-safetensors` with the problems of all shards.
+ */
+export const openCheckpoint = async (dir: string): Promise<TensorReader> => {
+  if (await isFile(join(dir, singleFile))) return openSafetensors(join(dir, singleFile));
+  if (await isFile(join(dir, indexFile))) return openShards(dir);
+  throw new PeftError('file-missing', `${dir}: has neither ${singleFile} nor ${indexFile}; ${await contentOf(dir)}`);
+};
+
+const contentOf = async (dir: string): Promise<string> => {
+  try {
+    const names = await readdir(dir);
+    const pickled = names.find((name) => name.endsWith('.bin') || name.endsWith('.pt') || name.endsWith('.pth'));
+    if (pickled) return `${pickled} is not read, as it may run code: convert it to safetensors.`;
+    return `it holds ${names.slice(0, 10).map(quote).join(', ') || 'nothing'}. Check the path.`;
+  } catch (error) {
+    return `the folder cannot be read: ${reasonOf(error)}. Check the path.`;
+  }
+};
+
+const openShards = async (dir: string): Promise<TensorReader> => {
+  const indexPath = join(dir, indexFile);
+  const index = await readShardIndex(indexPath);
+  const readers = new Map<string, TensorReader>();
+  const close = async (): Promise<void> => {
+    await Promise.all([...readers.values()].map((reader) => reader.close()));
+  };
+  const problems: string[] = [];
+  let firstError: unknown;
+  for (const shard of index.keys()) {
+    try {
+      readers.set(shard, await openSafetensors(join(dir, shard)));
+    } catch (error) {
+      firstError ??= error;
+      problems.push(reasonOf(error));
+    }
+  }
+  const owners = new Map<string, TensorReader>();
+  const tensors = new Map<string, TensorInfo>();
+  for (const [shard, reader] of readers) {
+    for (const name of index.get(shard)!) if (!reader.tensors.has(name)) problems.push(`${shard} has no tensor ${quote(name)}, which the index says it has`);
+    for (const [name, info] of reader.tensors) {
+      if (owners.has(name)) problems.push(`tensor ${quote(name)} is in ${shard} and in another shard`);
+      else if (!index.get(shard)!.has(name)) problems.push(`${shard} has tensor ${quote(name)}, of which the index knows nothing`);
+      owners.set(name, reader);
+      tensors.set(name, info);
+    }
+  }
+  if (problems.length > 0) {
+    await close();
+    throw new PeftError('bad-safetensors', `${indexPath}: the shards are not sound:${listed(problems)}\nDownload ${dir} again.`, { cause: firstError });
+  }
+  const metadata = new Map([...readers.values()].flatMap((reader) => [...reader.metadata]));
+  const owner = (name: string): TensorReader => findTensor(dir, owners, name);
+  return {
+    path: dir,
+    metadata,
+    tensors,
+    read: async (name) => owner(name).read(name),
+    readFloat32: async (name) => owner(name).readFloat32(name),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+};

@@ -1,0 +1,50 @@
+import { join } from 'node:path';
+import { PeftError } from '@peftjs/tensor';
+import * as z from 'zod';
+import { isFile, readJsonObject } from '../read-json.ts';
+import { listed } from '../report.ts';
+import { collect } from './load.ts';
+import { type TokenIds, tokenIdFields, toTokenIds } from './token-ids.ts';
+
+/** How a model's authors sample from it; what they leave open is undefined. */
+export interface GenerationConfig extends TokenIds {
+  /** Draw tokens at random; false is greedy. */
+  readonly sample: boolean;
+  readonly temperature: number | undefined;
+  /** Only the so many most likely tokens; 0 is all. */
+  readonly topK: number | undefined;
+  /** Only the most likely tokens that together reach this probability. */
+  readonly topP: number | undefined;
+  readonly repetitionPenalty: number | undefined;
+  readonly maxNewTokens: number | undefined;
+}
+
+const schema = z.object({
+  ...tokenIdFields,
+  do_sample: z.boolean().default(false),
+  temperature: z.number().min(0).nullish(),
+  top_k: z.int().min(0).nullish(),
+  top_p: z.number().gt(0).max(1).nullish(),
+  repetition_penalty: z.number().positive().nullish(),
+  max_new_tokens: z.int().min(1).nullish(),
+});
+
+/** Reads `generation_config.json`, null if the folder has none. Throws `PeftError` `bad-config`. */
+export const loadGenerationConfig = async (dir: string): Promise<GenerationConfig | null> => {
+  const path = join(dir, 'generation_config.json');
+  if (!(await isFile(path))) return null;
+  const json = await readJsonObject(path, 'bad-config');
+  const problems: string[] = [];
+  const raw = collect(problems, () => schema.parse(json));
+  if (raw === undefined)
+    throw new PeftError('bad-config', `${path}: is not a sound generation config:${listed(problems)}\nCorrect or remove it.`);
+  return {
+    sample: raw.do_sample,
+    temperature: raw.temperature ?? undefined,
+    topK: raw.top_k ?? undefined,
+    topP: raw.top_p ?? undefined,
+    repetitionPenalty: raw.repetition_penalty ?? undefined,
+    maxNewTokens: raw.max_new_tokens ?? undefined,
+    ...toTokenIds(raw),
+  };
+};

@@ -1,0 +1,82 @@
+import { PeftError } from '@peftjs/tensor';
+import { bfloat16ToFloat32, halfToFloat32 } from '../half.ts';
+import { quote } from '../report.ts';
+import { allocate, type FileTensor } from './dtype.ts';
+import type { Header, TensorInfo } from './header.ts';
+
+/** Tensors on disk: what there is, and reading it one by one. Reads may run side by side. */
+export interface TensorReader extends Header, AsyncDisposable {
+  /** The file or folder, for messages. */
+  readonly path: string;
+  /** A tensor as the file holds it; F16 and BF16 as bits. Throws `PeftError` `bad-safetensors` for an unknown name. */
+  read(name: string): Promise<FileTensor>;
+  /**
+   * The values of a tensor as f32, without a second copy for F16 and BF16. F64 is rounded; whole numbers must be exact
+   * in f32, otherwise `bad-safetensors` names the tensor.
+   */
+  readFloat32(name: string): Promise<Float32Array>;
+  /** Gives the files back to the system, once the reads under way are done. */
+  close(): Promise<void>;
+}
+
+/** Fills the array with the bytes of the file from this position on, or throws. */
+export type Fill = (target: ArrayBufferView, position: number) => Promise<void>;
+
+/** A reader over one checked header and a function that reads bytes. */
+export const tensorReader = (path: string, header: Header, fill: Fill, release: () => Promise<void>): TensorReader => {
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => (closing ??= release());
+
+  const find = (name: string): TensorInfo => {
+    if (closing) throw new PeftError('bad-option', `${path}: is closed; read ${quote(name)} before close().`);
+    return findTensor(path, header.tensors, name);
+  };
+
+  const read = async (name: string): Promise<FileTensor> => {
+    const { dtype, shape, size, start } = find(name);
+    const data = tryAllocate(path, name, () => allocate(dtype, size));
+    await fill(data, start);
+    return { dtype, shape, data } as FileTensor;
+  };
+
+  const readFloat32 = async (name: string): Promise<Float32Array> => {
+    const { dtype, size, start } = find(name);
+    if (dtype !== 'F16' && dtype !== 'BF16') return toFloat32(path, name, await read(name));
+    const values = tryAllocate(path, name, () => new Float32Array(size));
+    const bits = new Uint16Array(values.buffer, 2 * size, size);
+    await fill(bits, start);
+    return dtype === 'F16' ? halfToFloat32(bits, values) : bfloat16ToFloat32(bits, values);
+  };
+
+  return { path, ...header, read, readFloat32, close, [Symbol.asyncDispose]: close };
+};
+
+/** The entry of a tensor, or an error that names some of those there are. */
+export const findTensor = <T>(path: string, tensors: ReadonlyMap<string, T>, name: string): T => {
+  const found = tensors.get(name);
+  if (found !== undefined) return found;
+  const some = [...tensors.keys()].slice(0, 8).map(quote).join(', ');
+  const rest = tensors.size > 8 ? ` and ${tensors.size - 8} more` : '';
+  throw new PeftError('bad-safetensors', `${path}: has no tensor ${quote(name)}; it has ${some || 'none'}${rest}.`);
+};
+
+/** A file with holes may truly be larger than the memory. */
+const tryAllocate = <T>(path: string, name: string, make: () => T): T => {
+  try {
+    return make();
+  } catch (cause) {
+    throw new PeftError('out-of-memory', `${path}: tensor ${quote(name)} does not fit in memory.`, { cause });
+  }
+};
+
+const toFloat32 = (path: string, name: string, tensor: FileTensor): Float32Array => {
+  if (tensor.dtype === 'F32') return tensor.data;
+  const values = new Float32Array(tensor.data.length);
+  for (let i = 0; i < values.length; i++) {
+    const value = tensor.data[i]!;
+    values[i] = Number(value);
+    if (tensor.dtype !== 'F64' && (typeof value === 'bigint' ? BigInt(values[i]!) : values[i]) !== value)
+      throw new PeftError('bad-safetensors', `${path}: tensor ${quote(name)} holds ${value}, which f32 cannot; use read().`);
+  }
+  return values;
+};

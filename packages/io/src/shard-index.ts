@@ -1,0 +1,33 @@
+import { dirname } from 'node:path';
+import { PeftError } from '@peftjs/tensor';
+import { isObject } from './json.ts';
+import { readJsonObject } from './read-json.ts';
+import { listed, quote } from './report.ts';
+
+/** One plain file name: an index must not lead out of its folder. */
+const shardName = /^[A-Za-z0-9_][A-Za-z0-9._ -]*\.safetensors$/;
+
+/**
+ * Reads `model.safetensors.index.json`: which shard holds which tensor. Gives a map from shard to tensor names.
+ *
+ * Throws `PeftError`: `file-missing`; `bad-safetensors` with all that is wrong, also a shard that is not a plain file name.
+ */
+export const readShardIndex = async (path: string): Promise<ReadonlyMap<string, ReadonlySet<string>>> => {
+  const { weight_map: weightMap } = await readJsonObject(path, 'bad-safetensors');
+  const shards = new Map<string, Set<string>>();
+  const problems: string[] = [];
+  if (!isObject(weightMap)) problems.push('weight_map is not an object from tensor names to file names');
+  else if (Object.keys(weightMap).length === 0) problems.push('weight_map names no tensor');
+  for (const [tensor, shard] of Object.entries(isObject(weightMap) ? weightMap : {})) {
+    if (typeof shard !== 'string' || !shardName.test(shard)) {
+      const got = quote(typeof shard === 'string' ? shard : String(JSON.stringify(shard)));
+      problems.push(`tensor ${quote(tensor)} is said to be in ${got}, which is not the plain name of a .safetensors file`);
+      continue;
+    }
+    const names = shards.get(shard) ?? new Set();
+    shards.set(shard, names.add(tensor));
+  }
+  if (problems.length > 0)
+    throw new PeftError('bad-safetensors', `${path}: is not a sound index:${listed(problems)}\nDownload ${dirname(path)} again.`);
+  return shards;
+};
