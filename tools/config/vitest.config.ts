@@ -1,7 +1,20 @@
-import { defineConfig } from 'vitest/config';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   resolve: { conditions: ['@peftjs/source'] },
   ssr: { resolve: { conditions: ['@peftjs/source'], externalConditions: ['@peftjs/source'] } },
-  test: { pool: 'forks', include: ['src/**/*.test.ts', 'test/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 120_000 },
+  test: {
+    // Native addons (Dawn, onnxruntime) do not survive the end of a worker thread, only that of a process.
+    pool: 'forks',
+    maxWorkers: availableParallelism(),
+    globalSetup: [fileURLToPath(new URL('software-gpu.ts', import.meta.url))],
+    include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    passWithNoTests: true,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+  },
 });
+
+export default config;
