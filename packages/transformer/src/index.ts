@@ -1,6 +1,10 @@
 export { buildModel, randomWeights } from './architectures.ts';
 export type { CausalLM, ForwardOptions, LossOptions, ModelPatch } from './causal-lm.ts';
 export { denseEmbedding, type Embedding } from './embedding.ts';
+export { generate, type GenerateOptions } from './generation/generate.ts';
+export { type GeneratedToken, generator, type GeneratorOptions, type StreamOptions, type TextGenerator } from './generation/generator.ts';
+export type { Prompt } from './generation/prompts.ts';
+export { type SampleOptions, sampleToken } from './generation/sample.ts';
 export type { KvCache } from './kv-cache.ts';
 export { affine, type Dense, denseLinear, isDenseLinear, type Linear, viaDense } from './linear.ts';
 export { llama } from './llama/llama.ts';

@@ -1,0 +1,125 @@
+import type { ModelConfig } from '@peftjs/io';
+import { argmax, compile, type Executable, type Executor, input, pad, PeftError, type ProgramSpec, sizeOf, sliceUpdate, sum, type Tensor, variable, type Variable } from '@peftjs/tensor';
+import type { CausalLM } from '../causal-lm.ts';
+import type { KvCache } from '../kv-cache.ts';
+import type { KeyValue, Path } from '../sites.ts';
+
+/** The programs of one batch size, and the cache they share. */
+export interface Programs {
+  /** Rows that the model puts in front of the tokens, which take the cache's first slots. */
+  readonly prepended: number;
+  /** Reads `tokens` prompt tokens per row: feeds `ids`, `positions` [batch, tokens] and `mask` [batch, tokens]. Compiled once per length. */
+  prefill(tokens: number): Promise<Executable>;
+  /** Reads one token per row: feeds `ids`, `positions` [batch, 1], `slot` [] and `mask` [batch, slots]. */
+  decode(): Promise<Executable>;
+  close(): Promise<void>;
+}
+
+/** What the programs are made for. */
+export interface ProgramOptions {
+  readonly executor: Executor;
+  readonly batch: number;
+  /** Tokens that the cache holds per row. */
+  readonly slots: number;
+  /** All positions are below it. */
+  readonly positionLimit: number;
+}
+
+interface Cached {
+  readonly k: Variable;
+  readonly v: Variable;
+}
+
+const headsOf = (config: ModelConfig): number => ('keyValueHeads' in config ? config.keyValueHeads : config.heads);
+
+const cacheVariables = (model: CausalLM, batch: number, rows: number): ReadonlyMap<Path, Cached> => {
+  const shape = [batch, headsOf(model.config), rows, model.config.headDim];
+  const zeros = (name: string): Variable => variable(name, shape, () => new Float32Array(sizeOf(shape)));
+  return new Map(model.paths('kv').map((path) => [path, { k: zeros(`${path}.cached_keys`), v: zeros(`${path}.cached_values`) }]));
+};
+
+/** Rows that middleware at `embed` puts before the tokens; found by building the graph of one token. */
+const prependedRows = (model: CausalLM): number => {
+  let rows = 0;
+  const probe: KvCache = {
+    append: (_, own) => {
+      rows = own.k.shape[2]! - 1;
+      return own;
+    },
+    offset: null,
+    continues: false,
+  };
+  model.hidden(input('probe', [1, 1], 'i32'), { cache: probe, positionLimit: 1 });
+  return rows;
+};
+
+const checkRows = (path: Path, { k }: KeyValue, rows: number): void => {
+  if (k.shape[2] !== rows)
+    throw new PeftError('bad-shape', `generate: at ${path} middleware of kv hands ${k.shape[2]} keys to next for ${rows} rows; rows in front are to be added to what next returns`);
+};
+
+/** Builds and compiles on demand the programs that read a prompt into a cache and continue it token by token. */
+export const makePrograms = (model: CausalLM, { executor, batch, slots, positionLimit }: ProgramOptions): Programs => {
+  const prepended = prependedRows(model);
+  const rows = prepended + slots;
+  const variables = cacheVariables(model, batch, rows);
+  const compiled = new Map<number, Promise<Executable>>();
+
+  const step = (tokens: number, keys: number, cacheOf: (updates: [Variable, Tensor][]) => KvCache): ProgramSpec => {
+    const updates: [Variable, Tensor][] = [];
+    const logits = model.logits(input('ids', [batch, tokens], 'i32'), {
+      positions: input('positions', [batch, tokens], 'i32'),
+      keyMask: input('mask', [batch, keys]),
+      positionLimit,
+      cache: cacheOf(updates),
+      lastOnly: true,
+    });
+    // A sum that is no number tells of logits that are none, where only the likeliest token is read.
+    return { outputs: { logits, likeliest: argmax(logits, { axis: 2 }), total: sum(logits) }, updates };
+  };
+
+  const prefill = (tokens: number): ProgramSpec =>
+    step(tokens, tokens, (updates) => ({
+      append: (path, own) => {
+        checkRows(path, own, prepended + tokens);
+        const whole = (t: Tensor): Tensor => pad(t, { axis: 2, before: 0, after: slots - tokens });
+        updates.push([variables.get(path)!.k, whole(own.k)], [variables.get(path)!.v, whole(own.v)]);
+        return own;
+      },
+      offset: null,
+      continues: false,
+    }));
+
+  const decode = (): ProgramSpec => {
+    const slot = input('slot', [], 'i32');
+    return step(1, slots, (updates) => ({
+      append: (path, own) => {
+        checkRows(path, own, 1);
+        const { k, v } = variables.get(path)!;
+        const all = { k: sliceUpdate(k, own.k, slot, { axis: 2 }), v: sliceUpdate(v, own.v, slot, { axis: 2 }) };
+        updates.push([k, all.k], [v, all.v]);
+        return all;
+      },
+      offset: slot,
+      continues: true,
+    }));
+  };
+
+  const once = (key: number, spec: () => ProgramSpec): Promise<Executable> => {
+    const known = compiled.get(key) ?? compile(spec(), executor);
+    compiled.set(key, known);
+    // What failed is tried again next time.
+    known.catch(() => compiled.delete(key));
+    return known;
+  };
+  return {
+    prepended,
+    prefill: (tokens) => once(tokens, () => prefill(tokens)),
+    decode: () => once(0, decode),
+    close: async () => {
+      for (const result of await Promise.allSettled(compiled.values())) if (result.status === 'fulfilled') result.value.close();
+      compiled.clear();
+      executor.release([...variables.values()].flatMap(({ k, v }) => [k, v]));
+    },
+  };
+};

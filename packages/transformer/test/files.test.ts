@@ -1,0 +1,150 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openSafetensors, writeSafetensors, type WriteTensor } from '@peftjs/io';
+import { constant, reference, variable } from '@peftjs/tensor';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { buildModel, type CausalLM, denseLinear, llama, loadModel, parameters, randomWeights, saveModel, viaDense } from '../src/index.ts';
+import { tokens, valuesOf } from './run.ts';
+import { tinyConfig, tinyWeights } from './tiny.ts';
+
+let root = '';
+let made = 0;
+const folder = (): string => join(root, String(made++));
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'peftjs-model-'));
+});
+afterAll(() => rm(root, { recursive: true }));
+
+const ids = tokens([3, 1, 4, 1, 5]);
+const saved = async (model: CausalLM, options = {}): Promise<string> => {
+  const dir = folder();
+  await saveModel(dir, model, reference(), options);
+  return dir;
+};
+
+describe('saveModel and loadModel', () => {
+  test.each([
+    ['plain', {}],
+    ['tied', { tieWordEmbeddings: true }],
+    ['with biases', { attentionBias: true, mlpBias: true }],
+    ['with scaled rope and special tokens', { ropeScaling: { kind: 'llama3', factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 32 }, eosIds: [2, 3], padId: 0 } as const],
+  ])('a model comes back to the bit: %s', async (_, changes) => {
+    const model = llama(tinyConfig(changes), tinyWeights());
+    const dir = await saved(model);
+    const loaded = await loadModel(dir);
+    expect(loaded.config).toEqual(model.config);
+    const executor = reference();
+    for (const [name, v] of parameters(model)) expect(await executor.read(parameters(loaded).get(name)!), name).toEqual(await executor.read(v));
+    expect(await valuesOf(loaded.logits(ids))).toEqual(await valuesOf(model.logits(ids)));
+    expect((await readdir(dir)).sort()).toEqual(['config.json', 'model.safetensors']);
+  });
+
+  test('values that an executor changed are those that are saved', async () => {
+    const model = llama(tinyConfig(), tinyWeights());
+    const executor = reference();
+    const norm = parameters(model).get('model.norm.weight')!;
+    await executor.write(norm, new Float32Array(8).fill(0.25));
+    const dir = folder();
+    await saveModel(dir, model, executor);
+    expect(await reference().read(parameters(await loadModel(dir)).get('model.norm.weight')!)).toEqual(new Float32Array(8).fill(0.25));
+  });
+
+  test.each([['f16', 2 ** -11], ['bf16', 2 ** -8]] as const)('%s halves the file and rounds to nearest', async (dtype, unit) => {
+    const model = llama(tinyConfig(), tinyWeights());
+    const dir = await saved(model, { dtype });
+    const loaded = parameters(await loadModel(dir));
+    for (const [name, v] of parameters(model)) {
+      const [a, b] = [await reference().read(v), await reference().read(loaded.get(name)!)];
+      for (const [i, value] of a.entries()) expect(Math.abs(value - b[i]!)).toBeLessThanOrEqual(Math.abs(value) * unit);
+    }
+    expect(JSON.parse(await readFile(join(dir, 'config.json'), 'utf8'))).toMatchObject({ model_type: 'llama', torch_dtype: { f16: 'float16', bf16: 'bfloat16' }[dtype] });
+  });
+
+  test('an adapted layer is written as its effective values; a tied head that was changed on its own is untied', async () => {
+    const base = llama(tinyConfig({ tieWordEmbeddings: true }), tinyWeights());
+    const twice = (path: string): ReturnType<typeof viaDense> => viaDense(base.linears.get(path)!, (d) => ({ ...d, weight: constant(new Float32Array(13 * 8).fill(0.5), [13, 8]) }));
+    const view = base.with({ linears: new Map([['lm_head', twice('lm_head')]]) });
+    const loaded = await loadModel(await saved(view));
+    expect(loaded.config.tieWordEmbeddings).toBe(false);
+    expect(await valuesOf(loaded.logits(ids))).toEqual(await valuesOf(view.logits(ids)));
+  });
+
+  test('what weights cannot say is not written', async () => {
+    const base = llama(tinyConfig(), tinyWeights());
+    const wrapped = base.with({ around: { mlp: new Map([['model.layers.0.mlp', [(x, next) => next(x)]]]) } });
+    await expect(saved(wrapped)).rejects.toThrow(/wrapped around mlp/);
+    const head = base.linears.get('lm_head')!.dense();
+    const biased = base.with({ linears: new Map([['lm_head', denseLinear({ ...head, bias: variable('b', [13], new Float32Array(13)) })]]) });
+    await expect(saved(biased)).rejects.toThrow(/layout of llama has no lm_head\.bias/);
+    expect(await readdir(root)).not.toContain(String(made - 1));
+  });
+});
+
+describe('loadModel refuses', () => {
+  const broken = async (change: (tensors: Map<string, WriteTensor>) => void): Promise<string> => {
+    const dir = await saved(llama(tinyConfig({ tieWordEmbeddings: true }), tinyWeights()));
+    const path = join(dir, 'model.safetensors');
+    const reader = await openSafetensors(path);
+    const tensors = new Map<string, WriteTensor>();
+    for (const [name, { shape }] of reader.tensors) tensors.set(name, { dtype: 'F32', shape, data: await reader.readFloat32(name) });
+    await reader.close();
+    change(tensors);
+    await writeSafetensors(path, tensors);
+    return dir;
+  };
+  const zeros = (...shape: readonly number[]): WriteTensor => ({ dtype: 'F32', shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) });
+
+  test('tensors that are missing, left over and of another shape, all in one error', async () => {
+    const dir = await broken((tensors) => {
+      tensors.delete('model.layers.1.mlp.up_proj.weight');
+      tensors.set('model.norm.weight', zeros(7));
+      tensors.set('model.layers.2.mlp.up_proj.weight', zeros(2, 2));
+    });
+    await expect(loadModel(dir)).rejects.toThrow(
+      /does not fit its config\.json: model\.layers\.1\.mlp\.up_proj\.weight \[10,8\] is missing; model\.norm\.weight is \[7\], the config makes it \[8\]; model\.layers\.2\.mlp\.up_proj\.weight belongs to nothing/,
+    );
+  });
+
+  test('but not what old checkpoints carry and nothing reads', async () => {
+    const dir = await broken((tensors) => {
+      tensors.set('lm_head.weight', zeros(13, 8));
+      tensors.set('model.layers.0.self_attn.rotary_emb.inv_freq', zeros(3));
+    });
+    expect((await loadModel(dir)).linears.size).toBe(15);
+  });
+
+  test('a folder without a model, and an architecture that there is not', async () => {
+    await expect(loadModel(folder())).rejects.toThrow(/config\.json/);
+    const dir = await saved(llama(tinyConfig(), tinyWeights()));
+    await writeFile(join(dir, 'config.json'), JSON.stringify({ model_type: 'mamba' }));
+    await expect(loadModel(dir)).rejects.toThrow(/mamba/);
+  });
+});
+
+describe('randomWeights', () => {
+  test('starts as GPT-2 does, and every tensor depends on seed and name alone', async () => {
+    const config = tinyConfig({ vocabSize: 40, hiddenSize: 32, intermediateSize: 64, attentionBias: true });
+    const model = buildModel(config, randomWeights(config, 5));
+    const other = buildModel({ ...config, layers: 1 }, randomWeights({ ...config, layers: 2 }, 5));
+    const executor = reference();
+    const std = async (name: string): Promise<number> => {
+      const values = await executor.read(parameters(model).get(name)!);
+      return Math.sqrt(values.reduce((s, v) => s + v * v, 0) / values.length);
+    };
+    expect(Math.abs((await std('model.layers.0.mlp.up_proj.weight')) / 0.02 - 1)).toBeLessThan(0.1);
+    expect(Math.abs((await std('model.layers.0.mlp.down_proj.weight')) / 0.01 - 1)).toBeLessThan(0.1);
+    expect(Math.abs((await std('model.layers.1.self_attn.o_proj.weight')) / 0.01 - 1)).toBeLessThan(0.15);
+    expect(await std('model.layers.0.self_attn.o_proj.bias')).toBe(0);
+    expect(await std('model.norm.weight')).toBe(1);
+    const name = 'model.layers.0.mlp.up_proj.weight';
+    expect(await executor.read(parameters(other).get(name)!)).toEqual(await executor.read(parameters(model).get(name)!));
+    const reseeded = parameters(buildModel(config, randomWeights(config, 6))).get(name)!;
+    expect(await executor.read(reseeded)).not.toEqual(await executor.read(parameters(model).get(name)!));
+  });
+
+  test('an architecture that is read but not built is refused', () => {
+    const config = { ...tinyConfig(), modelType: 'gpt2', activation: 'gelu' } as never;
+    expect(() => buildModel(config, tinyWeights())).toThrow(/architecture gpt2 cannot be built; there are llama/);
+  });
+});
