@@ -3,8 +3,8 @@ import { PeftError } from '@peftjs/tensor';
 import * as z from 'zod';
 import { isFile, readJsonObject } from '../read-json.ts';
 import { listed } from '../report.ts';
-import { collect } from './load.ts';
-import { type TokenIds, tokenIdFields, toTokenIds } from './token-ids.ts';
+import { collect } from './collect.ts';
+import { parseTokenIds, type TokenIds } from './token-ids.ts';
 
 /** How a model's authors sample from it; what they leave open is undefined. */
 export interface GenerationConfig extends TokenIds {
@@ -20,7 +20,6 @@ export interface GenerationConfig extends TokenIds {
 }
 
 const schema = z.object({
-  ...tokenIdFields,
   do_sample: z.boolean().default(false),
   temperature: z.number().min(0).nullish(),
   top_k: z.int().min(0).nullish(),
@@ -35,8 +34,9 @@ export const loadGenerationConfig = async (dir: string): Promise<GenerationConfi
   if (!(await isFile(path))) return null;
   const json = await readJsonObject(path, 'bad-config');
   const problems: string[] = [];
-  const raw = collect(problems, () => schema.parse(json));
-  if (raw === undefined)
+  const raw = collect(schema, json, problems);
+  const ids = parseTokenIds(json, problems);
+  if (!raw || !ids)
     throw new PeftError('bad-config', `${path}: is not a sound generation config:${listed(problems)}\nCorrect or remove it.`);
   return {
     sample: raw.do_sample,
@@ -45,6 +45,6 @@ export const loadGenerationConfig = async (dir: string): Promise<GenerationConfi
     topP: raw.top_p ?? undefined,
     repetitionPenalty: raw.repetition_penalty ?? undefined,
     maxNewTokens: raw.max_new_tokens ?? undefined,
-    ...toTokenIds(raw),
+    ...ids,
   };
 };

@@ -1,5 +1,6 @@
 import * as z from 'zod';
-import { checkTokenIds, type TokenIds, tokenIdFields, toTokenIds } from './token-ids.ts';
+import { collect } from './collect.ts';
+import { checkTokenIds, parseTokenIds, type TokenIds } from './token-ids.ts';
 
 /**
  * A GPT-2 decoder: LayerNorm before each half, learned positions, one weight `c_attn` for queries, keys and values;
@@ -36,7 +37,6 @@ const activations = {
 const count = z.int().min(1);
 
 const schema = z.object({
-  ...tokenIdFields,
   vocab_size: count,
   n_embd: count,
   n_layer: count,
@@ -51,12 +51,13 @@ const schema = z.object({
   add_cross_attention: z.literal(false).default(false),
 });
 
-/** The config by our names with the defaults of `GPT2Config`; contradictions go to `problems`. Throws `ZodError`. */
-export const parseGpt2 = (json: unknown, problems: string[]): Gpt2Config => {
-  const raw = schema.parse(json);
+/** The config by our names with the defaults of `GPT2Config`; or undefined; problems are collected. */
+export const parseGpt2 = (json: unknown, problems: string[]): Gpt2Config | undefined => {
+  const raw = collect(schema, json, problems);
+  const ids = parseTokenIds(json, problems);
+  if (!raw || !ids) return undefined;
   const headDim = raw.n_embd / raw.n_head;
   if (!Number.isInteger(headDim)) problems.push(`n_embd ${raw.n_embd} is not a multiple of n_head ${raw.n_head}`);
-  const ids = toTokenIds(raw);
   checkTokenIds(ids, raw.vocab_size, problems);
   return {
     modelType: 'gpt2',

@@ -1,6 +1,7 @@
 import * as z from 'zod';
-import { type Rope, ropeFields, toRope } from './rope.ts';
-import { checkTokenIds, type TokenIds, tokenIdFields, toTokenIds } from './token-ids.ts';
+import { collect } from './collect.ts';
+import { parseRope, type Rope } from './rope.ts';
+import { checkTokenIds, parseTokenIds, type TokenIds } from './token-ids.ts';
 
 /**
  * A Llama-type decoder: RMSNorm before each half, rotary positions, grouped key/value heads, gated SiLU MLP.
@@ -32,8 +33,6 @@ export interface LlamaConfig extends Rope, TokenIds {
 const count = z.int().min(1);
 
 const schema = z.object({
-  ...ropeFields,
-  ...tokenIdFields,
   vocab_size: count,
   hidden_size: count,
   intermediate_size: count,
@@ -49,9 +48,12 @@ const schema = z.object({
   hidden_act: z.enum(['silu', 'swish']).default('silu'),
 });
 
-/** The config by our names with the defaults of `LlamaConfig`; contradictions go to `problems`. Throws `ZodError`. */
-export const parseLlama = (json: unknown, problems: string[]): LlamaConfig => {
-  const raw = schema.parse(json);
+/** The config by our names with the defaults of `LlamaConfig`; or undefined; problems are collected. */
+export const parseLlama = (json: unknown, problems: string[]): LlamaConfig | undefined => {
+  const raw = collect(schema, json, problems);
+  const rope = parseRope(json, 10_000, problems);
+  const ids = parseTokenIds(json, problems);
+  if (!raw || !rope || !ids) return undefined;
   const heads = raw.num_attention_heads;
   const keyValueHeads = raw.num_key_value_heads ?? heads;
   const headDim = raw.head_dim ?? raw.hidden_size / heads;
@@ -60,7 +62,6 @@ export const parseLlama = (json: unknown, problems: string[]): LlamaConfig => {
   else if (headDim % 2 !== 0) problems.push(`head_dim ${headDim} is odd; rotary positions turn pairs`);
   if (heads % keyValueHeads !== 0)
     problems.push(`num_attention_heads ${heads} is not a multiple of num_key_value_heads ${keyValueHeads}`);
-  const ids = toTokenIds(raw);
   checkTokenIds(ids, raw.vocab_size, problems);
   return {
     modelType: 'llama',
@@ -77,7 +78,7 @@ export const parseLlama = (json: unknown, problems: string[]): LlamaConfig => {
     attentionBias: raw.attention_bias,
     mlpBias: raw.mlp_bias,
     activation: 'silu',
-    ...toRope(raw, 10_000, problems),
+    ...rope,
     ...ids,
   };
 };

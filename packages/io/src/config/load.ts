@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { PeftError } from '@peftjs/tensor';
-import { ZodError } from 'zod';
 import { isObject } from '../json.ts';
 import { readJsonObject } from '../read-json.ts';
 import { listed } from '../report.ts';
@@ -10,7 +9,9 @@ import { type LlamaConfig, parseLlama } from './llama.ts';
 /** The architectures whose configs are read, told apart by `modelType`. */
 export type ModelConfig = LlamaConfig | Gpt2Config;
 
-const parsers: { readonly [T in ModelConfig['modelType']]: (json: unknown, problems: string[]) => ModelConfig } = {
+type Parser = (json: unknown, problems: string[]) => ModelConfig | undefined;
+
+const parsers: { readonly [T in ModelConfig['modelType']]: Parser } = {
   llama: parseLlama,
   gpt2: parseGpt2,
 };
@@ -37,19 +38,8 @@ export const parseConfig = (json: unknown, who = 'config.json'): ModelConfig => 
   const problems: string[] = [];
   if (isObject(json) && json['quantization_config'] != null)
     problems.push('quantization_config: quantised weights are not read; use the unquantised model');
-  const config = collect(problems, () => parsers[modelType as ModelConfig['modelType']](json, problems));
+  const config = parsers[modelType as ModelConfig['modelType']](json, problems);
   if (config === undefined || problems.length > 0)
     throw new PeftError('bad-config', `${who}: is not a sound ${modelType} config:${listed(problems)}\nCorrect it or download it again.`);
   return config;
-};
-
-/** Runs a parser and turns the issues of a schema into problems. */
-export const collect = <T>(problems: string[], parse: () => T): T | undefined => {
-  try {
-    return parse();
-  } catch (error) {
-    if (!(error instanceof ZodError)) throw error;
-    for (const { path, message } of error.issues) problems.push(`${path.join('.') || 'it'}: ${message}`);
-    return undefined;
-  }
 };

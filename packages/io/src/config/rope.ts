@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { collect } from './collect.ts';
 
 /**
  * How Llama 3.1 and later stretch the wavelengths of the rotary embedding beyond the context of pretraining.
@@ -33,21 +34,19 @@ const rule = z.object({
 
 type Rule = z.infer<typeof rule>;
 
-/** `rope_theta` and `rope_scaling`, and the form of transformers 5 that holds both, `rope_parameters`. */
-export const ropeFields = {
+const schema = z.object({
   rope_theta: positive.optional(),
   rope_scaling: rule.nullish(),
   rope_parameters: rule.nullish(),
-};
+});
 
-interface RawRope {
-  readonly rope_theta?: number | undefined;
-  readonly rope_scaling?: Rule | null | undefined;
-  readonly rope_parameters?: Rule | null | undefined;
-}
-
-/** The rotary embedding out of either form; kinds that are not computed here are told in `problems`. */
-export const toRope = (raw: RawRope, defaultTheta: number, problems: string[]): Rope => {
+/**
+ * The rotary embedding from `rope_theta` and `rope_scaling`, or from `rope_parameters`, the form of transformers 5 that
+ * holds both. What is wrong, and kinds that are not computed here, go to `problems`.
+ */
+export const parseRope = (json: unknown, defaultTheta: number, problems: string[]): Rope | undefined => {
+  const raw = collect(schema, json, problems);
+  if (!raw) return undefined;
   const scalings = [
     raw.rope_scaling && toScaling('rope_scaling', raw.rope_scaling, problems),
     raw.rope_parameters && toScaling('rope_parameters', raw.rope_parameters, problems),

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { collect } from './collect.ts';
 
 /** The special tokens that a model's config names. */
 export interface TokenIds {
@@ -10,26 +11,24 @@ export interface TokenIds {
 
 const id = z.int().min(0);
 
-/** The fields of `config.json` and `generation_config.json` that name special tokens. */
-export const tokenIdFields = {
+const schema = z.object({
   bos_token_id: id.nullish(),
   eos_token_id: z.union([id, z.array(id)]).nullish(),
   // Early Llama conversions wrote -1 for "none".
   pad_token_id: z.int().min(-1).nullish(),
-};
-
-interface RawTokenIds {
-  readonly bos_token_id?: number | null | undefined;
-  readonly eos_token_id?: number | number[] | null | undefined;
-  readonly pad_token_id?: number | null | undefined;
-}
-
-/** The special tokens by our names. */
-export const toTokenIds = (raw: RawTokenIds): TokenIds => ({
-  bosId: raw.bos_token_id ?? null,
-  eosIds: [raw.eos_token_id ?? []].flat(),
-  padId: raw.pad_token_id === -1 ? null : (raw.pad_token_id ?? null),
 });
+
+/** The special tokens of `config.json` or `generation_config.json`, undefined if something is wrong with them. */
+export const parseTokenIds = (json: unknown, problems: string[]): TokenIds | undefined => {
+  const raw = collect(schema, json, problems);
+  return (
+    raw && {
+      bosId: raw.bos_token_id ?? null,
+      eosIds: [raw.eos_token_id ?? []].flat(),
+      padId: raw.pad_token_id === -1 ? null : (raw.pad_token_id ?? null),
+    }
+  );
+};
 
 /** Tells which special tokens lie beyond the vocabulary. */
 export const checkTokenIds = (ids: TokenIds, vocabSize: number, problems: string[]): void => {
