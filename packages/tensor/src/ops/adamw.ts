@@ -1,0 +1,67 @@
+import { defineOp, type Op } from '../define-op.ts';
+import type { Kernel } from '../kernel.ts';
+import { sameShape, shapeError, sizeOf, type Spec } from '../shape.ts';
+import { expectF32 } from './expect.ts';
+
+type Inputs = readonly ['weight', 'grad', 'm', 'v', 'hyper'];
+
+const infer = (specs: { readonly [K in Inputs[number]]: Spec }): readonly [Spec, Spec, Spec] => {
+  expectF32('adamw', specs);
+  const { weight, grad, m, v, hyper } = specs;
+  if (![grad, m, v].every((t) => sameShape(t.shape, weight.shape))) throw shapeError('adamw', [weight, grad, m, v], 'weight, grad, m and v must have one shape');
+  if (!sameShape(hyper.shape, [8]))
+    throw shapeError('adamw', [hyper], 'hyper must be [learningRate, beta1, beta2, eps, weightDecay, 1−beta1^t, 1−beta2^t, gradScale]');
+  return [weight, weight, weight];
+};
+
+const kernel: Kernel<Inputs[number], void> = {
+  kind: 'dispatch',
+  plan: ({ inputs: { weight }, outs }) => {
+    const size = sizeOf(weight!.shape);
+    const store = (index: number, value: string): string => (outs[index] ? `out${index}[i] = ${value};` : '');
+    const wgsl = `
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = group_index(group) * 64u + lane;
+  if (i >= p.size) { return; }
+  let g = grad[i] * hyper[7];
+  let m1 = hyper[1] * m[i] + (1.0 - hyper[1]) * g;
+  let v1 = hyper[2] * v[i] + (1.0 - hyper[2]) * g * g;
+  let step = (m1 / hyper[5]) / (sqrt(v1 / hyper[6]) + hyper[3]);
+  let w = weight[i];
+  ${store(0, 'w - hyper[0] * (step + hyper[4] * w)')}
+  ${store(1, 'm1')}
+  ${store(2, 'v1')}
+}`;
+    const read = ['weight', 'grad', 'm', 'v', 'hyper'].map((buffer) => ({ buffer, access: 'read', element: 'f32' }) as const);
+    const written = outs.flatMap((out, i) => (out ? [{ buffer: `out${i}`, access: 'read_write', element: 'f32' } as const] : []));
+    return { dispatches: [{ wgsl, bindings: [...read, ...written], params: { size }, workgroups: Math.ceil(size / 64) }] };
+  },
+};
+
+/**
+ * One step of AdamW over one tensor: g = grad·gradScale, m' = β₁m + (1−β₁)g, v' = β₂v + (1−β₂)g²,
+ * w' = w − lr·(m̂ / (√v̂ + eps) + weightDecay·w) with m̂ = m'/(1−β₁ᵗ), v̂ = v'/(1−β₂ᵗ). Returns [w', m', v'].
+ * hyper [8] = [learningRate, beta1, beta2, eps, weightDecay, 1−beta1^t, 1−beta2^t, gradScale]: data, so schedules don't compile again.
+ * Loshchilov & Hutter, 2017. https://arxiv.org/abs/1711.05101. Throws `bad-shape`, `bad-dtype`.
+ */
+export const adamw: Op<'adamw', Inputs, readonly [], void, readonly [Spec, Spec, Spec]> = defineOp({
+  name: 'adamw',
+  inputs: ['weight', 'grad', 'm', 'v', 'hyper'],
+  infer,
+  kernel,
+  vjp: 'none',
+  reference: ({ weight, grad, m, v, hyper }) => {
+    const [learningRate, beta1, beta2, eps, weightDecay, correction1, correction2, gradScale] = hyper;
+    const m1 = m.map((value, i) => beta1! * value + (1 - beta1!) * grad[i]! * gradScale!);
+    const v1 = v.map((value, i) => beta2! * value + (1 - beta2!) * (grad[i]! * gradScale!) ** 2);
+    const w1 = weight.map((w, i) => w - learningRate! * (m1[i]! / correction1! / (Math.sqrt(v1[i]! / correction2!) + eps!) + weightDecay! * w));
+    return [w1, m1, v1];
+  },
+  flops: ({ weight }) => 16 * sizeOf(weight.shape),
+  samples: [[3, 67], [], [0, 4]].map((shape) => ({
+    shapes: { weight: shape, grad: shape, m: shape, v: shape, hyper: [8] },
+    ranges: { v: [0.01, 1] as const },
+    values: { hyper: (i: number) => [0.01, 0.9, 0.99, 1e-8, 0.1, 1 - 0.9 ** 3, 1 - 0.99 ** 3, 0.7][i]! },
+  })),
+});

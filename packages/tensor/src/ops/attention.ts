@@ -1,0 +1,79 @@
+import { defineOp, type Op } from '../define-op.ts';
+import { PeftError } from '../error.ts';
+import type { Tensor } from '../graph.ts';
+import type { Spec } from '../shape.ts';
+import { attentionGradOp } from './attention-grad.ts';
+import { attentionSamples } from './attention-samples.ts';
+import { type AttentionAttrs, attentionSizes, checkAttention, visibility } from './attention-spec.ts';
+import { attentionKernel } from './wgsl/attention-forward.ts';
+
+/** The record behind `attention`: outputs [out like q, logSumExp [batch, heads, queries]] (0 where a query sees nothing). */
+export const attentionOp: Op<'attention', readonly ['q', 'k', 'v'], readonly ['keyMask', 'offset'], AttentionAttrs, readonly [Spec, Spec]> = defineOp({
+  name: 'attention',
+  inputs: ['q', 'k', 'v'],
+  optional: ['keyMask', 'offset'],
+  infer: (specs, attrs): readonly [Spec, Spec] => {
+    const { batch, heads, queries } = checkAttention('attention', specs, attrs);
+    return [
+      { shape: specs.q.shape, dtype: 'f32' },
+      { shape: [batch, heads, queries], dtype: 'f32' },
+    ];
+  },
+  kernel: attentionKernel,
+  vjp: ({ q, k, v, keyMask = null, offset = null, outs, dys }, attrs) => {
+    if (dys[1]) throw new PeftError('bad-program', 'attention: logSumExp serves the backward pass and has no gradient; differentiate the first output only');
+    const [dq, dk, dv] = attentionGradOp(q, k, v, outs[0]!, outs[1]!, dys[0]!, keyMask, offset, attrs);
+    return { q: dq, k: dk, v: dv };
+  },
+  reference: ({ q, k, v, keyMask, offset }, specs, { causal, scale }) => {
+    const sizes = attentionSizes(specs);
+    const { batch, heads, groups, queries, keys, headDim } = sizes;
+    const sees = visibility(sizes, causal, keyMask, offset);
+    const out = new Float64Array(q.length);
+    const logSumExp = new Float64Array(batch * heads * queries);
+    for (let row = 0; row < logSumExp.length; row++) {
+      const [t, h, b] = [row % queries, Math.floor(row / queries) % heads, Math.floor(row / queries / heads)];
+      const keyRow = (s: number): number => ((b * groups + Math.floor((h * groups) / heads)) * keys + s) * headDim;
+      const seen = Array.from({ length: keys }, (_, s) => s).filter((s) => sees(b, t, s));
+      if (seen.length === 0) continue;
+      const scores = seen.map((s) => {
+        let dot = 0;
+        for (let d = 0; d < headDim; d++) dot += q[row * headDim + d]! * k[keyRow(s) + d]!;
+        return dot * scale;
+      });
+      const top = scores.reduce((a, c) => Math.max(a, c));
+      logSumExp[row] = top + Math.log(scores.reduce((a, c) => a + Math.exp(c - top), 0));
+      seen.forEach((s, i) => {
+        const weight = Math.exp(scores[i]! - logSumExp[row]!);
+        for (let d = 0; d < headDim; d++) out[row * headDim + d]! += weight * v[keyRow(s) + d]!;
+      });
+    }
+    return [out, logSumExp];
+  },
+  flops: (specs) => {
+    const { batch, heads, queries, keys, headDim } = attentionSizes(specs);
+    return batch * heads * queries * keys * (4 * headDim + 5);
+  },
+  samples: attentionSamples,
+});
+
+/** How attention masks and scales. */
+export interface AttentionOptions {
+  /** Query t sees key s only when s ≤ t + offset. */
+  readonly causal: boolean;
+  /** Factor of the scores. Default 1/√headDim. */
+  readonly scale?: number;
+  /** f32 [batch, keys]: above ½ keeps a key, else no query sees it. No gradient flows here. */
+  readonly keyMask?: Tensor | null;
+  /** i32 scalar. Default keys − queries: what comes first in the keys (a prefix, a cache) is the past. */
+  readonly offset?: Tensor | null;
+}
+
+/**
+ * softmax(scale · q·kᵀ + mask) · v, without storing the scores. q [batch, heads, queries, headDim]; k and v [batch, groups, keys, headDim],
+ * heads a multiple of groups, each shared by heads/groups neighbours. A query that sees nothing yields zeros.
+ * Vaswani et al., 2017, https://arxiv.org/abs/1706.03762; streaming softmax: Dao et al., 2022, https://arxiv.org/abs/2205.14135.
+ * Throws `bad-shape`, `bad-dtype`, `bad-option`.
+ */
+export const attention = (q: Tensor, k: Tensor, v: Tensor, { causal, scale, keyMask = null, offset = null }: AttentionOptions): Tensor =>
+  attentionOp(q, k, v, keyMask, offset, { causal, scale: scale ?? 1 / Math.sqrt(q.shape.at(-1)!) })[0];

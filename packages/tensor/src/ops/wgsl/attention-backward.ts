@@ -1,0 +1,63 @@
+import type { Binding, Dispatch, Kernel } from '../../kernel.ts';
+import { type AttentionAttrs, attentionSizes } from '../attention-spec.ts';
+import { keyGradWgsl, queryGradWgsl, rowStatsWgsl } from './attention-backward-wgsl.ts';
+import { attentionLanes } from './attention-tiles.ts';
+
+type Inputs = 'q' | 'k' | 'v' | 'y' | 'logSumExp' | 'dy' | 'keyMask' | 'offset';
+
+const read = (buffer: string): Binding => ({ buffer, access: 'read', element: 'f32' });
+const write = (buffer: string): Binding => ({ buffer, access: 'read_write', element: 'f32' });
+
+/** Rows per lane that keep one, or two, accumulators of headDim in registers. */
+const ownRows = (headDim: number, accumulators: number): number => (headDim * accumulators <= 128 ? 4 : headDim * accumulators <= 256 ? 2 : 1);
+
+/**
+ * Backward attention, recomputing the weights tile by tile: row sums first, then dq per block of queries, then dk and dv per block of keys,
+ * which walks the queries of all heads that share it; no two workgroups write one value, so results are the same every time.
+ */
+export const attentionGradKernel: Kernel<Inputs, AttentionAttrs> = {
+  kind: 'dispatch',
+  plan: ({ inputs, outs: [dq, dk, dv] }, { causal, scale }) => {
+    const { batch, heads, groups, queries, keys, headDim } = attentionSizes(inputs);
+    const rows = batch * heads * queries;
+    const masked = inputs.keyMask !== undefined;
+    const offset = causal && inputs.offset !== undefined;
+    const shared = [read('q'), read('k'), read('v'), read('dy'), read('stats'), ...(masked ? [read('keyMask')] : [])];
+    const params = { heads, share: groups === 0 ? 1 : heads / groups, queries, keys, rows, scale: { f32: scale } };
+    const stats: Dispatch = {
+      label: 'attention gradient: row sums',
+      wgsl: rowStatsWgsl(headDim, offset),
+      bindings: [read('y'), read('dy'), read('logSumExp'), ...(offset ? [{ ...read('offset'), element: 'i32' }] : []), write('stats')],
+      params: { rows, shift: (keys - queries) >>> 0 },
+      workgroups: Math.ceil((rows + 1) / attentionLanes),
+    };
+    const queryPass = (): Dispatch => {
+      const own = ownRows(headDim, 1);
+      const blocks = Math.ceil(queries / (8 * own));
+      const units = batch * heads * blocks;
+      return {
+        label: 'attention gradient: queries',
+        wgsl: queryGradWgsl({ own, headDim, causal, masked }),
+        bindings: [...shared, write('out0')],
+        params: { ...params, units, blocks },
+        workgroups: units,
+      };
+    };
+    const keyPass = (): Dispatch => {
+      const own = ownRows(headDim, 2);
+      const blocks = Math.ceil(keys / (8 * own));
+      const units = batch * groups * blocks;
+      return {
+        label: 'attention gradient: keys and values',
+        wgsl: keyGradWgsl({ own, headDim, causal, masked }, !!dk, !!dv),
+        bindings: [...shared, ...(dk ? [write('out1')] : []), ...(dv ? [write('out2')] : [])],
+        params: { ...params, units, blocks },
+        workgroups: units,
+      };
+    };
+    return {
+      dispatches: [stats, ...(dq ? [queryPass()] : []), ...(dk || dv ? [keyPass()] : [])],
+      temps: { stats: 4 * (2 * rows + 1) },
+    };
+  },
+};

@@ -1,0 +1,125 @@
+import type { Binding, Dispatch } from '../../kernel.ts';
+
+/** One side of a product: where its matrices lie. */
+export interface MatmulSide {
+  readonly buffer: string;
+  /** Elements before the first matrix. Default 0. */
+  readonly offset?: number;
+  /** Stored as columns by rows. */
+  readonly transposed?: boolean;
+  /** Elements from one matrix to the next along each batch axis; 0 repeats one. */
+  readonly batchStrides?: readonly number[];
+}
+
+/** out[batch] (+)= a[batch] · b[batch], a [m, k], b [k, n], over named buffers: what an op asks the product kernels to do. */
+export interface MatmulProblem {
+  readonly label?: string;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  /** Sizes of the batch axes. Default none. */
+  readonly batch?: readonly number[];
+  readonly a: MatmulSide;
+  readonly b: MatmulSide;
+  readonly out: string;
+  /** Adds to what `out` holds. */
+  readonly accumulate?: boolean;
+  /** Shortens an axis at run time: only the first `counts[0] − first` of it (none below 0). Rows of `out` beyond it are not written. */
+  readonly limit?: { readonly axis: 'm' | 'k'; readonly counts: string; readonly first: number };
+}
+
+/** A variant of the product: how outputs are shared among invocations. */
+export interface MatmulVariant {
+  /** Rows and columns of one unit of work: what a workgroup computes, or one invocation of `perGroup`. */
+  readonly rows: number;
+  readonly columns: number;
+  /** Units per workgroup. */
+  readonly perGroup: number;
+  /** Declarations before, and the entry point's body: see `matmulDispatch` for the names it may use. */
+  readonly declarations?: string;
+  readonly lanes: number;
+  readonly body: string;
+}
+
+const axes = (problem: MatmulProblem): readonly number[] => problem.batch ?? [];
+
+const batchOffset = (side: 'a' | 'b', problem: MatmulProblem): string =>
+  [`p.${side}Offset`, ...axes(problem).map((_, i) => `((batch / p.batchStep${i}) % p.batch${i}) * p.${side}Batch${i}`)].join(' + ');
+
+const sideParams = (side: 'a' | 'b', { offset = 0, transposed = false, batchStrides = [] }: MatmulSide, rows: number, columns: number) => ({
+  [`${side}Offset`]: offset,
+  [`${side}Row`]: transposed ? 1 : columns,
+  [`${side}Column`]: transposed ? rows : 1,
+  ...Object.fromEntries(batchStrides.map((stride, i) => [`${side}Batch${i}`, stride])),
+});
+
+const limits = ({ limit }: MatmulProblem): string => {
+  const left = 'select(0u, counts[0] - p.first, counts[0] > p.first)';
+  return `
+  let rows = ${limit?.axis === 'm' ? `min(p.m, ${left})` : 'p.m'};
+  let depth = ${limit?.axis === 'k' ? `min(p.k, ${left})` : 'p.k'};`;
+};
+
+const bindingsOf = ({ a, b, out, limit }: MatmulProblem): Binding[] => [
+  { buffer: a.buffer, as: 'a', access: 'read', element: 'f32' },
+  { buffer: b.buffer, as: 'b', access: 'read', element: 'f32' },
+  ...(limit ? [{ buffer: limit.counts, as: 'counts', access: 'read', element: 'u32' } as const] : []),
+  { buffer: out, as: 'out', access: 'read_write', element: 'f32' },
+];
+
+const batchParams = (batch: readonly number[]): Record<string, number> =>
+  Object.fromEntries(batch.flatMap((size, i) => [[`batch${i}`, size], [`batchStep${i}`, batch.slice(i + 1).reduce((x, d) => x * d, 1)]]));
+
+/**
+ * The dispatch of one variant. Its body runs with `lane`, `m0` and `n0` (the unit's first row and column), `rows` (rows to compute),
+ * `k0` and `k1` (the part of the depth to sum), `aBase` and `bBase`; elements are `a[aBase + m·p.aRow + k·p.aColumn]` and
+ * `b[bBase + k·p.bRow + n·p.bColumn]`; results go through `store(outBase, m, n, value)` for m < rows, n < p.n.
+ * With `splits` above 1, part s of the depth writes its own copy of the outputs, one after the other.
+ */
+export const matmulDispatch = (problem: MatmulProblem, variant: MatmulVariant, splits: number): Dispatch => {
+  const { m, n, k, a, b, accumulate, limit, label = 'matmul' } = problem;
+  const batch = axes(problem);
+  const [tilesM, tilesN] = [Math.ceil(m / variant.rows), Math.ceil(n / variant.columns)];
+  const units = tilesM * tilesN * splits * batch.reduce((x, d) => x * d, 1);
+  const wgsl = `${variant.declarations ?? ''}
+fn store(base: u32, m: u32, n: u32, value: f32) {
+  out[base + m * p.n + n] ${accumulate && splits === 1 ? '+=' : '='} value;
+}
+@compute @workgroup_size(${variant.lanes})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let unit = group_index(group)${variant.perGroup > 1 ? ` * ${variant.perGroup}u + lane` : ''};
+  if (unit >= p.units) { return; }
+  let n0 = (unit % p.tilesN) * ${variant.columns}u;
+  let m0 = ((unit / p.tilesN) % p.tilesM) * ${variant.rows}u;
+  let part = (unit / (p.tilesN * p.tilesM)) % p.splits;
+  let batch = unit / (p.tilesN * p.tilesM * p.splits);${limits(problem)}
+  if (m0 >= rows) { return; }
+  let k0 = min(part * p.perSplit, depth);
+  let k1 = min(k0 + p.perSplit, depth);
+  let aBase = ${batchOffset('a', problem)};
+  let bBase = ${batchOffset('b', problem)};
+  let outBase = (part * p.batches + batch) * p.m * p.n;
+${variant.body}
+}`;
+  return {
+    label,
+    wgsl,
+    bindings: bindingsOf(problem),
+    params: {
+      m,
+      n,
+      k,
+      tilesM,
+      tilesN,
+      units,
+      splits,
+      perSplit: Math.ceil(k / splits),
+      batches: batch.reduce((x, d) => x * d, 1),
+      ...batchParams(batch),
+      ...sideParams('a', a, m, k),
+      ...sideParams('b', b, k, n),
+      ...(limit && { first: limit.first }),
+    },
+    workgroups: Math.ceil(units / variant.perGroup),
+  };
+};
