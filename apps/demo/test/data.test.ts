@@ -1,0 +1,85 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isPeftError } from '@peftjs/tensor';
+import { afterAll, describe, expect, it } from 'vitest';
+import { loadMobyDick } from '../src/data/moby-dick.ts';
+import { loadTextFile } from '../src/data/text-file.ts';
+
+describe('loadMobyDick', () => {
+  const { train, heldOut } = loadMobyDick();
+
+  it('has 135 chapters and the epilogue, every tenth held out whole', () => {
+    expect(train).toHaveLength(123);
+    expect(heldOut.map(({ title }) => /\d+/.exec(title)?.[0])).toEqual(
+      Array.from({ length: 13 }, (_, index) => String(10 * (index + 1))),
+    );
+    expect(train.at(-1)?.title).toBe('Epilogue');
+  });
+
+  it('has clean prose', () => {
+    expect(train[0]?.title).toBe('CHAPTER 1 Loomings.');
+    expect(train[0]?.text).toMatch(/^Call me Ishmael\. Some years ago—never mind how long precisely—having little/);
+    const unclean = [...train, ...heldOut].filter(({ text }) => /^CHAPTER \d+$|--|[_*\r“”‘’]| {2}|\n\n/m.test(text));
+    expect(unclean.map(({ title }) => title)).toEqual([]);
+  });
+});
+
+describe('loadTextFile', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'peftjs-data-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const file = (name: string, content: string | Uint8Array): string => {
+    writeFileSync(join(folder, name), content);
+    return join(folder, name);
+  };
+  const need = {
+    contextLength: 20,
+    countTokens: (text: string) => text.split(/\s+/).length,
+  };
+  const failure = (path: string): { code: string; message: string } => {
+    try {
+      loadTextFile(path, need);
+    } catch (error) {
+      if (isPeftError(error)) return error;
+      throw error;
+    }
+    throw new Error(`loadTextFile accepted ${path}.`);
+  };
+
+  it('holds out the last tenth, from the start of a paragraph', () => {
+    const paragraphs = Array.from({ length: 100 }, (_, index) => `Paragraph ${index} says little,\nbut says it twice.`);
+    const { train, heldOut } = loadTextFile(file('notes.txt', paragraphs.join('\n\n')), need);
+    expect(heldOut).toHaveLength(1);
+    expect(heldOut[0]?.text).toMatch(/^Paragraph (89|90) says little, but says it twice\.\n/);
+    expect(`${train[0]?.text}\n${heldOut[0]?.text}`).toBe(
+      paragraphs.join('|').replace(/\n/g, ' ').replaceAll('|', '\n'),
+    );
+    expect(train[0]?.source).toBe('notes.txt');
+  });
+
+  it('cuts one long paragraph at a sentence, and text without sentences at a word', () => {
+    const sentences = loadTextFile(file('one.txt', 'He said so. '.repeat(200)), need);
+    expect(sentences.heldOut[0]?.text).toMatch(/^He said so\. /);
+    const words = loadTextFile(file('words.txt', 'word '.repeat(400)), need);
+    expect(words.heldOut[0]?.text).toMatch(/^word /);
+    expect(words.train[0]?.text).toMatch(/ word$/);
+  });
+
+  it('says which part is too short for one context', () => {
+    const { code, message } = failure(file('short.txt', 'word '.repeat(60)));
+    expect(code).toBe('bad-data');
+    expect(message).toMatch(
+      /short\.txt is too short: the held-out part has \d+ tokens, but each part needs at least 21/,
+    );
+    expect(failure(file('empty.txt', '')).message).toMatch(/the training part has \d tokens?s, the held-out part/);
+  });
+
+  it('names a missing file, a folder and a file that is not text', () => {
+    expect(failure(join(folder, 'none.txt'))).toMatchObject({
+      code: 'file-missing',
+      message: /none\.txt/,
+    });
+    expect(failure(folder).code).toBe('file-missing');
+    expect(failure(file('image.png', Uint8Array.of(0x89, 0x50, 0xff, 0xfe)))).toMatchObject({ code: 'bad-data' });
+  });
+});
