@@ -1,4 +1,4 @@
-import { type Binary, binary } from './binary.ts';
+import { type Binary, binary, numbers } from './binary.ts';
 
-/** a + b. */
-export const add: Binary<'add'> = binary({ name: 'add', body: 'a + b', value: (a, b) => a + b, vjp: ({ dy }) => ({ a: dy, b: dy }) });
+/** a + b, broadcast; integers wrap. Throws `bad-shape`, `bad-dtype`. */
+export const add: Binary<'add'> = binary({ name: 'add', body: 'a + b', value: (a, b) => a + b, vjp: ({ dy }) => ({ a: dy, b: dy }), dtypes: numbers });

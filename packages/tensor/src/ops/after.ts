@@ -9,5 +9,5 @@ export const after: Op<'after', readonly ['x', 'token']> = defineOp({
   vjp: ({ dy }) => ({ x: dy }),
   reference: ({ x }) => x,
   flops: () => 0,
-  samples: [{ shapes: { x: [3, 4], token: [2] } }],
+  samples: [{ shapes: { x: [3, 4], token: [2] } }, { shapes: { x: [2], token: [] }, dtypes: { token: 'i32' } }],
 });

@@ -2,7 +2,7 @@ import { defineOp, type Op } from '../define-op.ts';
 import type { Tensor } from '../graph.ts';
 import { elementwise } from '../kernel.ts';
 import { broadcastShapes, type Shape, sameShape, shapeError, sizeOf } from '../shape.ts';
-import { broadcastIndex } from './binary.ts';
+import { broadcastIndex } from './strided-index.ts';
 import { unbroadcast } from './unbroadcast.ts';
 
 /** The record behind `broadcastTo`. */
@@ -25,6 +25,7 @@ export const broadcastToOp: Op<'broadcast_to', readonly ['x'], readonly [], { re
     { shapes: { x: [3, 1] }, attrs: { shape: [2, 3, 4] } },
     { shapes: { x: [] }, attrs: { shape: [5] } },
     { shapes: { x: [1] }, attrs: { shape: [0] } },
+    { shapes: { x: [2, 1] }, attrs: { shape: [2, 3] }, dtypes: { x: 'i32' }, ranges: { x: [-9, 10] } },
   ],
 });
 

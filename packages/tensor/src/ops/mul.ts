@@ -1,9 +1,11 @@
-import { type Binary, binary } from './binary.ts';
+import { type Binary, binary, numbers } from './binary.ts';
 
-/** a · b, element by element. */
+/** a · b, element by element, broadcast; integers wrap. Throws `bad-shape`, `bad-dtype`. */
 export const mul: Binary<'mul'> = binary({
   name: 'mul',
   body: 'a * b',
   value: (a, b) => a * b,
+  integer: Math.imul,
   vjp: ({ a, b, dy }) => ({ a: mul(dy, b), b: mul(dy, a) }),
+  dtypes: numbers,
 });

@@ -14,7 +14,12 @@ export const reshapeOp: Op<'reshape', readonly ['x'], readonly [], { readonly sh
   vjp: ({ x, dy }) => ({ x: reshape(dy, x.shape) }),
   reference: ({ x }) => x,
   flops: () => 0,
-  samples: [{ shapes: { x: [2, 6] }, attrs: { shape: [3, 4] } }, { shapes: { x: [] }, attrs: { shape: [1, 1] } }],
+  samples: [
+    { shapes: { x: [2, 6] }, attrs: { shape: [3, 4] } },
+    { shapes: { x: [] }, attrs: { shape: [1, 1] } },
+    { shapes: { x: [0, 3] }, attrs: { shape: [5, 0] } },
+    { shapes: { x: [6] }, attrs: { shape: [2, 3] }, dtypes: { x: 'i32' }, ranges: { x: [-9, 10] } },
+  ],
 });
 
 /** The same values, in order, under another shape; one size may be −1, for the rest. Throws `bad-shape`. */

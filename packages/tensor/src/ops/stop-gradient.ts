@@ -9,5 +9,5 @@ export const stopGradient: Op<'stop_gradient', readonly ['x']> = defineOp({
   vjp: 'none',
   reference: ({ x }) => x,
   flops: () => 0,
-  samples: [{ shapes: { x: [3, 4] } }],
+  samples: [{ shapes: { x: [3, 4] } }, { shapes: { x: [] } }],
 });

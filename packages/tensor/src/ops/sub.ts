@@ -1,5 +1,5 @@
-import { type Binary, binary } from './binary.ts';
+import { type Binary, binary, numbers } from './binary.ts';
 import { neg } from './neg.ts';
 
-/** a − b. */
-export const sub: Binary<'sub'> = binary({ name: 'sub', body: 'a - b', value: (a, b) => a - b, vjp: ({ dy }) => ({ a: dy, b: neg(dy) }) });
+/** a − b, broadcast; integers wrap. Throws `bad-shape`, `bad-dtype`. */
+export const sub: Binary<'sub'> = binary({ name: 'sub', body: 'a - b', value: (a, b) => a - b, vjp: ({ dy }) => ({ a: dy, b: neg(dy) }), dtypes: numbers });

@@ -1,0 +1,27 @@
+import { type Binary, binary } from './binary.ts';
+import { equal } from './equal.ts';
+import { greater } from './greater.ts';
+import { log } from './log.ts';
+import { mul } from './mul.ts';
+import { select } from './select.ts';
+import { sub } from './sub.ts';
+
+/** WGSL's own `pow` is undefined for negative bases and for 0⁰: even and odd powers are told apart here. */
+const body = 'select(pow(abs(a), b) * select(1.0, 1.0 - 2.0 * (abs(b) % 2.0), a < 0.0), 1.0, b == 0.0)';
+
+/**
+ * aᵇ for f32, broadcast. Negative bases take integer exponents only; with others the result is unspecified.
+ * The gradient by b is zero where a ≤ 0. Throws `bad-shape`, `bad-dtype`.
+ */
+export const pow: Binary<'pow'> = binary({
+  name: 'pow',
+  body,
+  value: (a, b) => a ** b,
+  vjp: ({ a, b, out, dy }) => {
+    const positive = greater(a, 0);
+    const slope = select(equal(b, 0), 0, mul(b, pow(a, sub(b, 1))));
+    return { a: mul(dy, slope), b: mul(dy, mul(out, select(positive, log(select(positive, a, 1)), 0))) };
+  },
+  ranges: { a: [0.5, 2], b: [-2, 3] },
+  flops: 4,
+});

@@ -1,0 +1,6 @@
+import { cos } from './cos.ts';
+import { mul } from './mul.ts';
+import { type Unary, unary } from './unary.ts';
+
+/** sin x, in radians. */
+export const sin: Unary<'sin'> = unary({ name: 'sin', body: 'sin(x)', value: Math.sin, vjp: ({ x, dy }) => mul(dy, cos(x)), range: [-3, 3] });
