@@ -1,0 +1,81 @@
+import { type AnyOp, cast, constant, evaluate, input, mul, ops, PeftError, reference, type Shape, sum, type Tensor, type TypedArray } from '@peftjs/tensor';
+import { sampleInputs, sampleOutputs, sampleTitle } from '@peftjs/tensor/testing';
+import { describe, expect, it } from 'vitest';
+import { grad } from './grad.ts';
+import { gradcheck } from './gradcheck.ts';
+
+type AnySample = Parameters<typeof sampleInputs>[1];
+
+/** Integers and stored halves have no differences to take. */
+const isSmooth = (op: AnyOp, sample: AnySample): boolean => {
+  const { tensors } = sampleInputs(op, sample, 1);
+  const outs = sampleOutputs(op, sample, tensors);
+  return outs[0]!.dtype === 'f32' && Object.values(tensors).some((t) => t.dtype === 'f32') && !Object.values(tensors).some((t) => t.dtype === 'f16');
+};
+
+/** Rules that by design reach only some outputs or inputs. */
+const limits: Readonly<Record<string, { readonly outputs: number; readonly constant?: readonly string[] }>> = {
+  attention: { outputs: 1, constant: ['keyMask'] },
+  head_cross_entropy: { outputs: 1 },
+};
+
+interface Point {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly data: TypedArray;
+}
+
+/** The op as a function of its f32 inputs in order, others fixed, and the point at which the sample puts them. */
+const problemOf = (op: AnyOp, sample: AnySample): { fn: (...args: Tensor[]) => Tensor[]; points: Point[] } => {
+  const { tensors, feeds } = sampleInputs(op, sample, 1);
+  const { outputs, constant: fixedNames = [] } = limits[op.name] ?? {};
+  const entries = Object.entries(tensors);
+  const moves = (name: string): boolean => tensors[name]!.dtype === 'f32' && !fixedNames.includes(name);
+  const points = entries.flatMap(([name, t]) => (moves(name) ? [{ name, shape: t.shape, data: feeds[name]! }] : []));
+  const fixed = Object.fromEntries(entries.flatMap(([name, t]) => (moves(name) ? [] : [[name, constant(feeds[name]!, t.shape, t.dtype)]])));
+  const fn = (...args: Tensor[]): Tensor[] => {
+    const all = { ...fixed, ...Object.fromEntries(points.map((p, i) => [p.name, args[i]!])) };
+    return sampleOutputs(op, sample, all)
+      .slice(0, outputs)
+      .filter((out) => out.dtype === 'f32');
+  };
+  return { fn, points };
+};
+
+const differentiable = Object.entries(ops as unknown as Record<string, AnyOp>).filter(([, op]) => op.vjp !== 'none');
+
+describe.each(differentiable)('the gradient rule of %s agrees with differences', (_, op) => {
+  const samples = op.samples.filter((sample) => isSmooth(op, sample));
+
+  it('has samples at which to check', () => expect(samples.length).toBeGreaterThan(0));
+
+  it.each(samples.map((sample) => [sampleTitle(sample), sample] as const))('%s', (_title, sample) => {
+    const { fn, points } = problemOf(op, sample);
+    const found = gradcheck(
+      fn,
+      points.map(({ shape, data }) => ({ shape, values: Float64Array.from(data) })),
+    );
+    expect(found).toEqual([]);
+  });
+});
+
+describe.each(Object.entries(limits))('the rule of %s', (name, { outputs }) => {
+  it('refuses gradients of its other outputs', () => {
+    const op = (ops as unknown as Record<string, AnyOp>)[name]!;
+    const sample = op.samples[0]!;
+    const { tensors } = sampleInputs(op, sample, 1);
+    for (const out of sampleOutputs(op, sample, tensors).slice(outputs)) expect(() => grad(sum(out), [tensors[op.inputs[0]!]!])).toThrow(PeftError);
+  });
+});
+
+describe('the rule of cast', () => {
+  it('goes back through half precision, and nowhere from integers', async () => {
+    const x = input('x', [3]);
+    const halves = sum(mul(cast(cast(x, { dtype: 'f16' }), { dtype: 'f32' }), constant(Float32Array.of(2, 3, 4), [3])));
+    const whole = sum(cast(cast(x, { dtype: 'i32' }), { dtype: 'f32' }));
+    const [dHalves, dWhole] = [grad(halves, [x])[0]!, grad(whole, [x])[0]!];
+    const out = await evaluate({ dHalves, dWhole }, reference());
+    expect([...out['dHalves']!]).toEqual([2, 3, 4]);
+    expect([...out['dWhole']!]).toEqual([0, 0, 0]);
+  });
+});
