@@ -17,15 +17,15 @@ export const elementType = (dtype: DType): ElementType => ({ f32: 'float', f16: 
 export const widen = (dtype: DType, data: TypedArray): Exclude<TypedArray, Uint16Array> =>
   dtype === 'f16' ? Float32Array.from(data, halfToNumber) : (data as Exclude<TypedArray, Uint16Array>);
 
-const makers = {
-  float: (v: readonly number[]) => Float32Array.from(v),
-  int32: (v: readonly number[]) => Int32Array.from(v),
-  uint32: (v: readonly number[]) => Uint32Array.from(v),
-  int64: (v: readonly number[]) => BigInt64Array.from(v, BigInt),
-} as const;
-
 /** An element type that constants come in. */
-export type ConstantType = keyof typeof makers;
+export type ConstantType = 'float' | 'int32' | 'uint32' | 'int64';
+
+const makers: Readonly<Record<ConstantType, (values: readonly number[]) => ArrayBufferView>> = {
+  float: (v) => Float32Array.from(v),
+  int32: (v) => Int32Array.from(v),
+  uint32: (v) => Uint32Array.from(v),
+  int64: (v) => BigInt64Array.from(v, BigInt),
+};
 
 const bytesOf = (data: ArrayBufferView): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
@@ -33,6 +33,8 @@ const bytesOf = (data: ArrayBufferView): Uint8Array => new Uint8Array(data.buffe
 export class Emitter {
   readonly nodes: NodeProto[] = [];
   readonly initializers: TensorProto[] = [];
+  /** The weights of an attention, by the name of its logSumExp, for its gradient. */
+  readonly weightsOf: Map<string, Value> = new Map();
   /** Prefix of the names that follow: the op being lowered. */
   label = 'graph';
   /** Bytes of each value made by a node. */
@@ -92,6 +94,11 @@ export class Emitter {
   /** A vector of int64: shapes, axes, positions. */
   ints(values: readonly number[]): Value {
     return this.constant(values, 'int64');
+  }
+
+  /** 0, 1, …, size − 1 in int64. */
+  iota(size: number): Value {
+    return this.node('Range', [this.scalar(0, 'int64'), this.scalar(size, 'int64'), this.scalar(1, 'int64')], [size]);
   }
 
   /** Zeros that take no room in the model. */

@@ -27,7 +27,9 @@ export const slice: Rule<'x', { readonly axis: number; readonly start: number; r
   g.node('Slice', [x, g.ints([start]), g.ints([end]), g.ints([axis])], out.shape);
 
 export const pad: Rule<'x', { readonly axis: number; readonly before: number; readonly after: number }> = ({ g, x, out }, attrs) => {
-  const at = (n: number): number[] => x.shape.map((_, i) => (i === attrs.axis ? n : 0));
+  if (sizeOf(x.shape) === 0) return g.zeros(out);
+  const axis = attrs.axis < 0 ? attrs.axis + x.shape.length : attrs.axis;
+  const at = (n: number): number[] => x.shape.map((_, i) => (i === axis ? n : 0));
   return g.node('Pad', [x, g.ints([...at(attrs.before), ...at(attrs.after)])], out.shape);
 };
 

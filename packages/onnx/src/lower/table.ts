@@ -1,8 +1,24 @@
 import type { ops } from '@peftjs/tensor';
+import * as attention from './attention.ts';
 import * as elementwise from './elementwise.ts';
+import * as index from './index-ops.ts';
+import * as loss from './loss.ts';
+import { matmul } from './matmul.ts';
+import * as norm from './norm.ts';
+import * as optimizer from './optimizer.ts';
 import * as reduce from './reduce.ts';
 import type { RuleOf } from './rule.ts';
 import * as shape from './shape.ts';
 
 /** How each op of `@peftjs/tensor` becomes ONNX. Exhaustive: an op without a rule does not compile. */
-export const lowerings: { readonly [K in keyof typeof ops]: RuleOf<(typeof ops)[K]> } = { ...elementwise, ...shape, ...reduce };
+export const lowerings: { readonly [K in keyof typeof ops]: RuleOf<(typeof ops)[K]> } = {
+  ...elementwise,
+  ...shape,
+  ...reduce,
+  ...index,
+  ...norm,
+  ...attention,
+  ...loss,
+  ...optimizer,
+  matmul,
+};

@@ -1,0 +1,70 @@
+import { type Shape, sizeOf } from '@peftjs/tensor';
+import type { ConstantType, Emitter, Value } from './emitter.ts';
+import type { Rule } from './rule.ts';
+
+/** Which indices lie in [0, rows), and the indices moved into that range. */
+const clamp = (g: Emitter, index: Value, rowCount: number): { readonly valid: Value; readonly safe: Value } => {
+  const wide = g.cast(index, 'int64');
+  const safe = g.node('Clip', [wide, g.scalar(0, 'int64'), g.scalar(rowCount - 1, 'int64')], index.shape);
+  return { valid: g.node('Equal', [wide, safe], index.shape, {}, 'bool'), safe };
+};
+
+/** The rows of x that are valid, zeros elsewhere; u32 by way of int64, as ONNX chooses between no u32. */
+const keepWhere = (g: Emitter, valid: Value, x: Value): Value => {
+  const mask = g.reshape(valid, [...valid.shape, ...Array<number>(x.shape.length - valid.shape.length).fill(1)]);
+  const wide = g.cast(x, x.type === 'uint32' ? 'int64' : x.type);
+  return g.cast(g.node('Where', [mask, wide, g.scalar(0, wide.type as ConstantType)], x.shape, {}, wide.type), x.type);
+};
+
+/** Rows outside the table are zeros. */
+export const gather: Rule<'table' | 'index'> = ({ g, table, index, out }) => {
+  if (sizeOf(table.shape) === 0) return g.zeros(out);
+  const { valid, safe } = clamp(g, index, table.shape[0]!);
+  return keepWhere(g, valid, g.node('Gather', [table, safe], out.shape, { axis: 0 }));
+};
+
+/** Rows outside the result are dropped. */
+export const scatter_add: Rule<'values' | 'index', { readonly rows: number }> = ({ g, values, index, out }) => {
+  if (sizeOf(values.shape) === 0) return g.zeros(out);
+  const { valid, safe } = clamp(g, index, out.shape[0]!);
+  const positions = g.reshape(safe, [sizeOf(index.shape), 1]);
+  const kept = g.reshape(keepWhere(g, valid, values), [sizeOf(index.shape), ...out.shape.slice(1)]);
+  return g.node('ScatterND', [g.zeros(out), positions, kept], out.shape, { reduction: 'add' });
+};
+
+export const argmax: Rule<'x', { readonly axis: number }> = ({ g, x, out }, { axis }) =>
+  g.cast(g.node('ArgMax', [x.type === 'uint32' ? g.cast(x, 'int64') : x], out.shape, { axis, keepdims: 0 }, 'int64'), 'int32');
+
+export const top_k: Rule<'x', { readonly k: number }> = ({ g, x, outs }, { k }) => {
+  const [values, indices] = g.call('TopK', [x, g.ints([k])], [{ shape: outs[0]!.shape, type: x.type }, { shape: outs[1]!.shape, type: 'int64' }], { axis: -1 });
+  return [values!, g.cast(indices!, 'int32')];
+};
+
+/** Before, value, after: one copy. The start is moved to where the value fits. */
+export const slice_update: Rule<'x' | 'value' | 'start', { readonly axis: number }> = ({ g, x, value, start }, { axis }) => {
+  const [size, written] = [x.shape.at(axis)!, value.shape.at(axis)!];
+  const position = g.node('Clip', [g.cast(start, 'int64'), g.scalar(0, 'int64'), g.scalar(size - written, 'int64')], []);
+  const from = g.reshape(position, [1]);
+  const to = g.node('Add', [from, g.ints([written])], [1]);
+  const part = (begin: Value, end: Value): Value => g.node('Slice', [x, begin, end, g.ints([axis])], x.shape);
+  return g.node('Concat', [part(g.ints([0]), from), value, part(to, g.ints([size]))], x.shape, { axis });
+};
+
+/** x ^= x>>16; x *= 0x7feb352d; x ^= x>>15; x *= 0x846ca68b; x ^= x>>16 in u32. Wellons, https://nullprogram.com/blog/2018/07/31/ */
+const lowbias32 = (g: Emitter, x: Value): Value => {
+  const u32 = (v: number): Value => g.scalar(v, 'uint32');
+  const fold = (t: Value, by: number): Value => g.node('BitwiseXor', [t, g.node('BitShift', [t, u32(by)], t.shape, { direction: 'RIGHT' })], t.shape);
+  const times = (t: Value, by: number): Value => g.node('Mul', [t, u32(by)], t.shape);
+  return fold(times(fold(times(fold(x, 16), 0x7feb352d), 15), 0x846ca68b), 16);
+};
+
+export const random_bits: Rule<'seed', { readonly shape: Shape; readonly stream: number }> = ({ g, seed }, { shape, stream }) => {
+  const key = g.node('Add', [lowbias32(g, seed), g.scalar(Math.imul(stream, 0x9e3779b9) >>> 0, 'uint32')], []);
+  const positions = g.cast(g.iota(sizeOf(shape)), 'uint32');
+  return g.reshape(lowbias32(g, g.node('Add', [positions, lowbias32(g, key)], positions.shape)), shape);
+};
+
+export const bits_to_uniform: Rule<'bits'> = ({ g, bits }) => {
+  const upper = g.node('BitShift', [bits, g.scalar(8, 'uint32')], bits.shape, { direction: 'RIGHT' });
+  return g.node('Mul', [g.cast(upper, 'float'), g.scalar(2 ** -24)], bits.shape);
+};

@@ -1,0 +1,71 @@
+import type { Emitter, Value } from './emitter.ts';
+import { product } from './matmul.ts';
+import type { Rule } from './rule.ts';
+
+interface LossAttrs {
+  readonly ignoreIndex: number;
+  readonly chunk: number;
+}
+
+interface Rows {
+  readonly hidden: Value;
+  readonly labels: Value;
+}
+
+/** Rows [from, from + size) of those that have a label; fewer, or none, at the end. */
+const chunkOf = (g: Emitter, { hidden, labels }: Rows, from: number, size: number): Rows => {
+  const part = (x: Value): Value => g.node('Slice', [x, g.ints([from]), g.ints([from + size]), g.ints([0])], [size, ...x.shape.slice(1)]);
+  return { hidden: part(hidden), labels: part(labels) };
+};
+
+/** Sum of losses, and gradients before division by the number of rows, of one chunk. The logits are of the chunk alone. */
+const chunkLoss = (g: Emitter, { hidden, labels }: Rows, weight: Value, wanted: { readonly dHidden: boolean; readonly dWeight: boolean }) => {
+  const size = labels.shape[0]!;
+  const top = (x: Value): Value => g.node('ReduceMax', [x, g.ints([-1])], [size, 1], { keepdims: 1 });
+  const logits = product(g, hidden, weight, { transposeB: true });
+  const weights = g.node('Softmax', [logits], logits.shape, { axis: -1 });
+  const column = g.node('Unsqueeze', [labels, g.ints([1])], [size, 1]);
+  // log Σ exp = max − log(max of softmax): no second pass of exponentials.
+  const logSum = g.node('Sub', [top(logits), g.node('Log', [top(weights)], [size, 1])], [size, 1]);
+  const losses = g.node('Sub', [logSum, g.node('GatherElements', [logits, column], [size, 1], { axis: 1 })], [size, 1]);
+  const loss = g.node('ReduceSum', [losses], [], { keepdims: 0 });
+  if (!wanted.dHidden && !wanted.dWeight) return { loss, dHidden: null, dWeight: null };
+  // Softmax less the one-hot labels: one value per row, no one-hot matrix.
+  const minusOne = g.node('Expand', [g.scalar(-1), g.node('Shape', [column], [2], {}, 'int64')], [size, 1]);
+  const dLogits = g.node('ScatterElements', [weights, column, minusOne], weights.shape, { axis: 1, reduction: 'add' });
+  return {
+    loss,
+    dHidden: wanted.dHidden ? product(g, dLogits, weight) : null,
+    dWeight: wanted.dWeight ? product(g, dLogits, hidden, { transposeA: true }) : null,
+  };
+};
+
+/** The mean over labelled rows, and its gradients made in the same pass, chunk by chunk; rows without a label take no part. */
+export const head_cross_entropy: Rule<'hidden' | 'weight' | 'labels', LossAttrs> = (t, { ignoreIndex, chunk }) => {
+  const { g, hidden, weight, labels, isUsed } = t;
+  const [count, width] = hidden.shape as [number, number];
+  if (count === 0) return [g.scalar(0), null, g.zeros(t.outs[2]!)];
+  const test = (type: string, value: number): Value => g.node(type, [labels, g.scalar(value, 'int32')], [count], {}, 'bool');
+  const inRange = g.node('And', [test('GreaterOrEqual', 0), test('Less', weight.shape[0]!)], [count]);
+  const hasLabel = g.node('And', [inRange, g.node('Not', [test('Equal', ignoreIndex)], [count])], [count]);
+  const picked = g.reshape(g.node('NonZero', [hasLabel], [1, count], {}, 'int64'), [-1]);
+  const rows: Value = { ...picked, shape: [count] };
+  const all = { hidden: g.node('Gather', [hidden, rows], [count, width]), labels: g.node('Gather', [labels, rows], [count]) };
+  const wanted = { dHidden: isUsed(1), dWeight: isUsed(2) };
+  const starts = Array.from({ length: Math.ceil(count / chunk) }, (_, i) => i * chunk);
+  const chunks = starts.map((from) => chunkLoss(g, starts.length === 1 ? all : chunkOf(g, all, from, Math.min(chunk, count - from)), weight, wanted));
+
+  const labelled = g.cast(g.node('Size', [rows], [], {}, 'int64'), 'float');
+  const share = g.node('Reciprocal', [g.node('Max', [labelled, g.scalar(1)], [])], []);
+  const average = (x: Value): Value => g.node('Mul', [x, share], x.shape);
+  const total = (values: readonly (Value | null)[]): Value | null => {
+    const [first, ...rest] = values;
+    return first ? average(rest.reduce<Value>((sum, v) => g.node('Add', [sum, v!], sum.shape), first)) : null;
+  };
+  const spread = (): Value => {
+    const parts = chunks.map((c) => c.dHidden!);
+    const compact = parts.length === 1 ? parts[0]! : g.node('Concat', parts, hidden.shape, { axis: 0 });
+    return g.node('ScatterND', [g.zeros(t.outs[1]!), g.node('Unsqueeze', [rows, g.ints([1])], [count, 1]), average(compact)], hidden.shape);
+  };
+  return [total(chunks.map((c) => c.loss))!, wanted.dHidden ? spread() : null, total(chunks.map((c) => c.dWeight))];
+};

@@ -1,0 +1,48 @@
+import type { Emitter, Value } from './emitter.ts';
+import { product, rows } from './matmul.ts';
+import type { Rule } from './rule.ts';
+
+interface NormAttrs {
+  readonly eps: number;
+}
+
+export const rms_norm: Rule<'x' | 'weight', NormAttrs> = ({ g, x, weight }, { eps }) =>
+  g.node('RMSNormalization', [x, weight], x.shape, { axis: -1, epsilon: { float: eps } });
+
+export const layer_norm: Rule<'x' | 'weight' | 'bias', NormAttrs> = ({ g, x, weight, bias }, { eps }) =>
+  g.node('LayerNormalization', [x, weight, bias], x.shape, { axis: -1, epsilon: { float: eps } });
+
+const meanOfRow = (g: Emitter, x: Value, type = 'ReduceMean'): Value => g.node(type, [x, g.ints([-1])], [...x.shape.slice(0, -1), 1], { keepdims: 1 });
+
+/** Σ over rows, as a product with a row of ones: faster than a reduction along the first axis. */
+const sumRows = (g: Emitter, x: Value): Value => {
+  const flat = rows(g, x);
+  const ones = g.node('Expand', [g.scalar(1), g.ints([1, flat.shape[0]!])], [1, flat.shape[0]!]);
+  return g.reshape(product(g, ones, flat), [flat.shape[1]!]);
+};
+
+/** dx = r·(w·dy − n·mean(n·w·dy)) with n = x·r, r = 1/√(mean(x²) + eps); dWeight = Σ dy·n. */
+export const rms_norm_grad: Rule<'x' | 'weight' | 'dy', NormAttrs> = ({ g, x, weight, dy, isUsed }, { eps }) => {
+  const mul = (a: Value, b: Value): Value => g.node('Mul', [a, b], a.shape);
+  const squares = meanOfRow(g, mul(x, x));
+  const r = g.node('Reciprocal', [g.node('Sqrt', [g.node('Add', [squares, g.scalar(eps)], squares.shape)], squares.shape)], squares.shape);
+  const n = mul(x, r);
+  const pushed = mul(dy, weight);
+  const along = meanOfRow(g, mul(n, pushed));
+  const dx = mul(g.node('Sub', [pushed, mul(n, along)], x.shape), r);
+  return [dx, isUsed(1) ? sumRows(g, mul(dy, n)) : null];
+};
+
+/** dx = r·(w·dy − mean(w·dy) − n·mean(n·w·dy)) with n = (x − mean)·r, r = 1/√(var + eps); dWeight = Σ dy·n; dBias = Σ dy. */
+export const layer_norm_grad: Rule<'x' | 'weight' | 'dy', NormAttrs> = ({ g, x, weight, dy, isUsed }, { eps }) => {
+  const mul = (a: Value, b: Value): Value => g.node('Mul', [a, b], a.shape);
+  const sub = (a: Value, b: Value): Value => g.node('Sub', [a, b], a.shape);
+  const centred = sub(x, meanOfRow(g, x));
+  const variance = meanOfRow(g, mul(centred, centred));
+  const r = g.node('Reciprocal', [g.node('Sqrt', [g.node('Add', [variance, g.scalar(eps)], variance.shape)], variance.shape)], variance.shape);
+  const n = mul(centred, r);
+  const pushed = mul(dy, weight);
+  const along = meanOfRow(g, mul(n, pushed));
+  const dx = mul(sub(sub(pushed, meanOfRow(g, pushed)), mul(n, along)), r);
+  return [dx, isUsed(1) ? sumRows(g, mul(dy, n)) : null, isUsed(2) ? sumRows(g, dy) : null];
+};
