@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { isPeftError } from '@peftjs/tensor';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { loadGenerationConfig } from '../src/config/generation.ts';
-import { loadConfig, parseConfig } from '../src/config/load.ts';
+import { loadConfig, loadGenerationConfig, parseConfig } from '../src/config/load.ts';
 import { messageOf, scratch } from './scratch.ts';
 
 /** As `meta-llama/Llama-3.2-1B` has it. */
@@ -46,8 +45,8 @@ const gpt2 = { model_type: 'gpt2', vocab_size: 50257, n_embd: 768, n_layer: 12, 
 
 const scaling = { kind: 'llama3', factor: 32, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 8192 };
 
-test('a Llama 3.2 config in our names', () => {
-  expect(parseConfig(llama32)).toEqual({
+test('a Llama 3.2 config in our names', async () => {
+  expect(await parseConfig(llama32)).toEqual({
     modelType: 'llama',
     vocabSize: 128256,
     hiddenSize: 2048,
@@ -70,8 +69,8 @@ test('a Llama 3.2 config in our names', () => {
   });
 });
 
-test('what an older Llama config leaves out has the defaults of transformers', () => {
-  expect(parseConfig({ ...small, pad_token_id: -1, num_key_value_heads: null, head_dim: null })).toMatchObject({
+test('what an older Llama config leaves out has the defaults of transformers', async () => {
+  expect(await parseConfig({ ...small, pad_token_id: -1, num_key_value_heads: null, head_dim: null })).toMatchObject({
     keyValueHeads: 4,
     headDim: 4,
     maxPositions: 2048,
@@ -85,16 +84,16 @@ test('what an older Llama config leaves out has the defaults of transformers', (
   });
 });
 
-test('rope_parameters of transformers 5 mean the same as rope_theta and rope_scaling', () => {
+test('rope_parameters of transformers 5 mean the same as rope_theta and rope_scaling', async () => {
   const { rope_scaling, rope_theta, ...rest } = llama32;
-  expect(parseConfig({ ...rest, rope_parameters: { rope_theta, ...rope_scaling } })).toEqual(parseConfig(llama32));
-  expect(parseConfig({ ...llama32, rope_parameters: { rope_theta, ...rope_scaling } })).toEqual(parseConfig(llama32));
-  expect(parseConfig({ ...small, rope_parameters: { rope_theta: 5e4, rope_type: 'default' } })).toMatchObject({ ropeTheta: 5e4, ropeScaling: null });
-  expect(parseConfig({ ...small, rope_scaling: { type: 'default' } })).toMatchObject({ ropeScaling: null });
+  expect(await parseConfig({ ...rest, rope_parameters: { rope_theta, ...rope_scaling } })).toEqual(await parseConfig(llama32));
+  expect(await parseConfig({ ...llama32, rope_parameters: { rope_theta, ...rope_scaling } })).toEqual(await parseConfig(llama32));
+  expect(await parseConfig({ ...small, rope_parameters: { rope_theta: 5e4, rope_type: 'default' } })).toMatchObject({ ropeTheta: 5e4, ropeScaling: null });
+  expect(await parseConfig({ ...small, rope_scaling: { type: 'default' } })).toMatchObject({ ropeScaling: null });
 });
 
-test('a GPT-2 config in our names', () => {
-  expect(parseConfig(gpt2)).toEqual({
+test('a GPT-2 config in our names', async () => {
+  expect(await parseConfig(gpt2)).toEqual({
     modelType: 'gpt2',
     vocabSize: 50257,
     hiddenSize: 768,
@@ -110,7 +109,7 @@ test('a GPT-2 config in our names', () => {
     eosIds: [50256],
     padId: null,
   });
-  expect(parseConfig({ ...gpt2, n_inner: 100, activation_function: 'relu' })).toMatchObject({ intermediateSize: 100, activation: 'relu' });
+  expect(await parseConfig({ ...gpt2, n_inner: 100, activation_function: 'relu' })).toMatchObject({ intermediateSize: 100, activation: 'relu' });
 });
 
 test.each(['mistral', 'Llama', '', 'constructor', '__proto__', 7, null, undefined])('model_type %j lists the supported ones', async (model_type) => {
@@ -152,13 +151,13 @@ test('all contradictions, and all wrong fields, come in one error', async () => 
   expect((await messageOf('bad-config', () => parseConfig(fields))).match(/\n {2}- /g)).toHaveLength(4);
 });
 
-test('anything at all is a config or our error', () => {
+test('anything at all is a config or our error', async () => {
   const value = fc.oneof(fc.jsonValue(), fc.integer(), fc.double());
   const mutation = fc.dictionary(fc.constantFrom(...Object.keys(llama32), ...Object.keys(gpt2), 'rope_parameters', 'pad_token_id'), value, { maxKeys: 3 });
-  fc.assert(
-    fc.property(fc.constantFrom(llama32, small, gpt2), mutation, (base, change) => {
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(llama32, small, gpt2), mutation, async (base, change) => {
       try {
-        const config = parseConfig({ ...base, ...change });
+        const config = await parseConfig({ ...base, ...change });
         return Number.isInteger(config.headDim) && config.headDim > 0 && config.eosIds.every((id) => id < config.vocabSize);
       } catch (error) {
         return isPeftError(error);

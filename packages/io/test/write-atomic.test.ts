@@ -119,13 +119,13 @@ const writer = `
 test('a process killed at any moment leaves a whole folder or one without its mark', async () => {
   const root = join(import.meta.dirname, '..');
   let whole = 0;
-  for (let round = 0; round < 6; round++) {
+  for (let round = 0; round < 4; round++) {
     const dir = join(await scratch(), 'out');
     const args = ['--conditions=@peftjs/source', '--import', 'tsx', '--input-type=module', '-e', writer, dir];
     const child: ChildProcess = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
     const started = await Promise.race([once(child.stdout!, 'data'), once(child, 'exit')]);
     expect(String(started[0])).toBe('ready');
-    await new Promise((wake) => setTimeout(wake, 7 + 13 * round));
+    await new Promise((wake) => setTimeout(wake, 7 + 19 * round));
     child.kill('SIGKILL');
     await once(child, 'exit');
     const mark = await text(join(dir, 'mark')).catch(() => undefined);

@@ -1,8 +1,4 @@
-import { join } from 'node:path';
-import { PeftError } from '@peftjs/tensor';
 import * as z from 'zod';
-import { isFile, readJsonObject } from '../read-json.ts';
-import { listed } from '../report.ts';
 import { collect } from './collect.ts';
 import { parseTokenIds, type TokenIds } from './token-ids.ts';
 
@@ -28,16 +24,11 @@ const schema = z.object({
   max_new_tokens: z.int().min(1).nullish(),
 });
 
-/** Reads `generation_config.json`, null if the folder has none. Throws `PeftError` `bad-config`. */
-export const loadGenerationConfig = async (dir: string): Promise<GenerationConfig | null> => {
-  const path = join(dir, 'generation_config.json');
-  if (!(await isFile(path))) return null;
-  const json = await readJsonObject(path, 'bad-config');
-  const problems: string[] = [];
+/** The settings by our names, or undefined; problems are collected. */
+export const parseGeneration = (json: unknown, problems: string[]): GenerationConfig | undefined => {
   const raw = collect(schema, json, problems);
   const ids = parseTokenIds(json, problems);
-  if (!raw || !ids)
-    throw new PeftError('bad-config', `${path}: is not a sound generation config:${listed(problems)}\nCorrect or remove it.`);
+  if (!raw || !ids) return undefined;
   return {
     sample: raw.do_sample,
     temperature: raw.temperature ?? undefined,
