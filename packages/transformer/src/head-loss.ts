@@ -20,7 +20,7 @@ const chunkLoss = (head: Linear, rows: Tensor, labels: Tensor, counted: Tensor):
   const logProbs = reshape(logSoftmax(head.apply(rows)), [-1]);
   const starts = constant(Int32Array.from({ length: rows.shape[0]! }, (_, i) => i * head.outDim), [rows.shape[0]!]);
   const own = gather(logProbs, add(starts, labels));
-  return neg(sum(select(counted, own, number(0))));
+  return sum(select(counted, neg(own), number(0)));
 };
 
 /**

@@ -19,7 +19,7 @@ const misfits = (needs: TensorNeeds, { tensors }: Found, ignored: (name: string)
 
 /**
  * Loads a model from a folder with `config.json` and safetensors, as Hugging Face writes them. Only headers are read and checked now;
- * each tensor is read, as f32, when an executor first needs it, so the folder must stay.
+ * each tensor is read, as f32, when an executor first needs it, so the folder must stay as it is.
  * Throws `file-missing`, `bad-config`, `unknown-architecture`, `bad-safetensors`; `state-mismatch` with all tensors that are missing,
  * left over or of another shape.
  */

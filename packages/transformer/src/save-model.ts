@@ -1,4 +1,4 @@
-import type { ModelConfig } from '@peftjs/io';
+import type { ModelConfig, WriteTensor } from '@peftjs/io';
 import { evaluate, type Executor, isVariable, PeftError, type Tensor } from '@peftjs/tensor';
 import { familyOf } from './architectures.ts';
 import type { CausalLM } from './causal-lm.ts';
@@ -24,23 +24,38 @@ const checkPlain = (model: CausalLM, config: ModelConfig, tensors: ReadonlyMap<s
   if (odd.length > 0) throw new PeftError('not-mergeable', `saveModel: the layout of ${config.modelType} has no ${odd.join(', ')}; save the adapter instead`);
 };
 
+/** Puts both files in place, `config.json` last: a folder without it is no model, so one that was cut short does not look whole. */
+const writeFolder = async (dir: string, tensors: ReadonlyMap<string, WriteTensor>, config: string): Promise<void> => {
+  // Loaded when asked for, as in `loadModel`.
+  const { writeFileAtomic, writeSafetensors } = await import('@peftjs/io');
+  const { mkdir, rename, rm } = await import('node:fs/promises');
+  const { join } = await import('node:path');
+  const [mark, weights, staged] = ['config.json', 'model.safetensors', `.model.safetensors.${process.pid}.tmp`].map((name) => join(dir, name)) as [string, string, string];
+  let made: string | undefined;
+  try {
+    made = await mkdir(dir, { recursive: true });
+    await writeSafetensors(staged, tensors);
+    await rm(mark, { force: true });
+    await rename(staged, weights);
+    await writeFileAtomic(mark, config);
+  } catch (cause) {
+    await (made === undefined ? rm(staged, { force: true }) : rm(made, { recursive: true })).catch(() => {});
+    if (cause instanceof PeftError) throw cause;
+    throw new PeftError('write-failed', `saveModel: ${dir} cannot be written: ${cause instanceof Error ? cause.message : String(cause)}. Check the path and the space left.`, { cause });
+  }
+};
+
 /**
  * Writes a model as Hugging Face does: `model.safetensors` and `config.json`, which `loadModel` and transformers read. Adapted and
- * quantised layers are written as their effective values. The folder appears whole or not at all.
- * Throws `not-mergeable` where weights cannot say what the model does; `bad-option` for values too large for f16; `write-failed`.
+ * quantised layers are written as their effective values. One tensor is in memory at a time. The old model stays until the new
+ * weights are whole on the disk. Throws `not-mergeable` where weights cannot say what the model does; `bad-option` for values too
+ * large for f16; `write-failed`.
  */
 export const saveModel = async (dir: string, model: CausalLM, executor: Executor, { dtype = 'f32' }: SaveModelOptions = {}): Promise<void> => {
   const tensors = weightTensors(model);
   const config = { ...model.config, tieWordEmbeddings: !tensors.has('lm_head.weight') };
   checkPlain(model, config, tensors);
-  const { encodeSafetensors, writeDirAtomic } = await import('@peftjs/io');
   const entries = [...tensors].map(([name, t]) => [name, { dtype: fileDTypes[dtype], shape: t.shape, data: () => valueOf(t, executor) }] as const);
   const json = { ...familyOf(config).configJson(config), torch_dtype: { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[dtype] };
-  await writeDirAtomic(
-    dir,
-    new Map([
-      ['model.safetensors', encodeSafetensors(dir, new Map(entries))],
-      ['config.json', `${JSON.stringify(json, null, 2)}\n`],
-    ] as const),
-  );
+  await writeFolder(dir, new Map(entries), `${JSON.stringify(json, null, 2)}\n`);
 };

@@ -70,6 +70,22 @@ describe('saveModel and loadModel', () => {
     expect(await valuesOf(loaded.logits(ids))).toEqual(await valuesOf(view.logits(ids)));
   });
 
+  test('a write that fails leaves what was there', async () => {
+    const model = llama(tinyConfig(), tinyWeights());
+    const dir = await saved(model);
+    const before = await readFile(join(dir, 'model.safetensors'));
+    const executor = reference();
+    await executor.write(parameters(model).get('model.norm.weight')!, new Float32Array(8).fill(1e6));
+    await expect(saveModel(dir, model, executor, { dtype: 'f16' })).rejects.toThrow(/model\.norm\.weight.*too large for F16/);
+    expect((await readdir(dir)).sort()).toEqual(['config.json', 'model.safetensors']);
+    expect(await readFile(join(dir, 'model.safetensors'))).toEqual(before);
+    const fresh = folder();
+    await expect(saveModel(join(fresh, 'inner'), model, executor, { dtype: 'f16' })).rejects.toThrow(/too large/);
+    expect(await readdir(root)).not.toContain(fresh.slice(root.length + 1));
+    await writeFile(fresh, 'a file');
+    await expect(saveModel(fresh, model, executor)).rejects.toThrow(/cannot be written/);
+  });
+
   test('what weights cannot say is not written', async () => {
     const base = llama(tinyConfig(), tinyWeights());
     const wrapped = base.with({ around: { mlp: new Map([['model.layers.0.mlp', [(x, next) => next(x)]]]) } });
@@ -129,7 +145,7 @@ describe('randomWeights', () => {
     const other = buildModel({ ...config, layers: 1 }, randomWeights({ ...config, layers: 2 }, 5));
     const executor = reference();
     const std = async (name: string): Promise<number> => {
-      const values = await executor.read(parameters(model).get(name)!);
+      const values = Array.from(await executor.read(parameters(model).get(name)!));
       return Math.sqrt(values.reduce((s, v) => s + v * v, 0) / values.length);
     };
     expect(Math.abs((await std('model.layers.0.mlp.up_proj.weight')) / 0.02 - 1)).toBeLessThan(0.1);

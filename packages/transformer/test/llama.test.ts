@@ -97,7 +97,7 @@ describe('gradients', () => {
     const values = (await executor.read(v)) as Float32Array;
     const losses: number[] = [];
     const at: number[] = [];
-    for (const step of [1e-2, -1e-2]) {
+    for (const step of [2e-3, -2e-3]) {
       const moved = values.with(entry, values[entry]! + step);
       at.push(moved[entry]!);
       await executor.write(v, moved);

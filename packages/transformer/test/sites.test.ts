@@ -49,7 +49,8 @@ describe('sites', () => {
 
   test('each is passed once per path, and told where it is', async () => {
     const seen: SiteContext[] = [];
-    const around = Object.assign({}, ...sites.map((site) => tableOf(site, (x: never, next: (x: never) => never, context: SiteContext) => (seen.push(context), next(x))))) as AroundTable;
+    const watch: Around<SiteName> = (x, next, context) => (seen.push(context), next(x as never));
+    const around: AroundTable = Object.assign({}, ...sites.map((site) => tableOf(site, watch as never)));
     const logits = model.with({ around }).logits(tokens(ids, ids));
     expect(await valuesOf(logits)).toEqual(await valuesOf(model.logits(tokens(ids, ids))));
     expect(seen.map((c) => c.path).sort()).toEqual(sites.flatMap((site) => model.paths(site)).sort());
