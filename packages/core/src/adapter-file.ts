@@ -1,4 +1,4 @@
-import { readAdapter, writeAdapter } from '@peftjs/io';
+import { type JsonObject, readAdapter, writeAdapter } from '@peftjs/io';
 import { type Executor, PeftError } from '@peftjs/tensor';
 import type { CausalLM } from '@peftjs/transformer';
 import { type Adapted, attach } from './attach.ts';
@@ -10,7 +10,7 @@ const keyPrefix = 'base_model.model.';
 /** `peft_type` of a list of methods, which Hugging Face PEFT has no layout for: `methods` holds the configuration of each. */
 const listType = 'PEFTJS_LIST';
 
-const configOf = ({ base, methods }: Adapted, extra: Readonly<Record<string, unknown>>): AdapterConfig => {
+const configOf = ({ base, methods }: Adapted, extra: JsonObject): AdapterConfig => {
   const configs = methods.map((m) => m.config(base));
   return configs.length === 1 ? { ...configs[0]!, ...extra } : { ...extra, peft_type: listType, methods: configs };
 };
@@ -43,7 +43,7 @@ const methodsOf = (dir: string, config: AdapterConfig, formats: readonly MethodF
   if (config.peft_type !== listType) return [build(dir, config, formats)];
   const list = config['methods'];
   if (!Array.isArray(list) || list.length === 0) throw new PeftError('bad-adapter', `${dir}: adapter_config.json of type ${listType} must list its methods`);
-  return list.map((c: AdapterConfig) => build(dir, c, formats));
+  return list.map((c) => build(dir, c as AdapterConfig, formats));
 };
 
 const unprefixed = (dir: string, key: string): string => {
@@ -57,9 +57,10 @@ const unprefixed = (dir: string, key: string): string => {
  */
 export const load = async (base: CausalLM, dir: string, formats: readonly MethodFormat[]): Promise<Adapted> => {
   const { config, tensors } = await readAdapter(dir);
+  const raw = config.raw as AdapterConfig; // peft_type was checked
   const state = new Map([...tensors].map(([key, t]) => [unprefixed(dir, key), t]));
   try {
-    return attach(base, methodsOf(dir, config as AdapterConfig, formats), { state });
+    return attach(base, methodsOf(dir, raw, formats), { state });
   } catch (cause) {
     if (cause instanceof PeftError) throw new PeftError(cause.code, `${dir}: ${cause.message}`, { cause });
     throw cause;

@@ -1,4 +1,4 @@
-import { constant, evaluate, type Executor, PeftError, type Tensor, variable } from '@peftjs/tensor';
+import { evaluate, type Executor, PeftError, type Tensor, variable } from '@peftjs/tensor';
 import type { CausalLM, Dense, Linear, Path } from '@peftjs/transformer';
 import type { Adapted } from './attach.ts';
 

@@ -1,3 +1,4 @@
+import type { JsonObject } from '@peftjs/io';
 import type { Shape, Tensor, Variable } from '@peftjs/tensor';
 import type { Around, CausalLM, Linear, Path, SiteName } from '@peftjs/transformer';
 import type { Init } from './init.ts';
@@ -38,9 +39,8 @@ export interface Method {
 }
 
 /** The content of `adapter_config.json`. */
-export interface AdapterConfig {
+export interface AdapterConfig extends JsonObject {
   readonly peft_type: string;
-  readonly [field: string]: unknown;
 }
 
 /** What `load` needs to know of a method: its `peft_type`, and how to make it from a saved configuration. */

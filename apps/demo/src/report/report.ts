@@ -1,0 +1,58 @@
+import { type Curve, chartAssets, chartScript } from './chart.ts';
+import { escapeHtml } from './html.ts';
+
+/** What the report tells. */
+export interface Report {
+  readonly title: string;
+  /** How the run was made, one line. */
+  readonly summary: string;
+  /** Figures in large type. */
+  readonly figures: readonly { readonly name: string; readonly value: string; readonly note?: string }[];
+  readonly curves: readonly Curve[];
+  readonly prompt: string;
+  readonly samples: readonly { readonly name: string; readonly text: string }[];
+}
+
+const style = `
+:root { color-scheme: light dark; --ink: #1c2430; --soft: #5b6675; --card: #f4f6f9; --page: #ffffff; --accent: #3f6bdd; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #9aa6b5; --card: #1d232c; --page: #13171d; --accent: #7d9ff2; } }
+body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 60rem; font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--page); }
+h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .4rem; } h2 { font-size: 1.1rem; margin: 2.4rem 0 .8rem; }
+.soft { color: var(--soft); } .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: .8rem; margin-top: 1.6rem; padding: 0; }
+.figures div, blockquote { background: var(--card); border-radius: .6rem; padding: .9rem 1rem; margin: 0; }
+.figures dt { color: var(--soft); font-size: .85rem; } .figures dd { margin: 0; font-size: 1.45rem; font-variant-numeric: tabular-nums; }
+.figures small { display: block; color: var(--soft); font-size: .8rem; }
+.samples { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: .8rem; }
+blockquote { white-space: pre-wrap; font-family: Georgia, serif; } blockquote b { display: block; font: 600 .85rem system-ui, sans-serif; color: var(--accent); margin-bottom: .4rem; }
+.prompt { color: var(--soft); } .u-legend { font-size: .85rem; }`;
+
+const figure = ({ name, value, note }: Report['figures'][number]): string =>
+  `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}${note ? `<small>${escapeHtml(note)}</small>` : ''}</dd></div>`;
+
+/** One HTML page that needs no network: figures, loss curves, samples. */
+export const renderReport = (report: Report): string => {
+  const { css, js } = chartAssets();
+  const sample = ({ name, text }: Report['samples'][number]): string =>
+    `<blockquote><b>${escapeHtml(name)}</b><span class="prompt">${escapeHtml(report.prompt)}</span>${escapeHtml(text)}</blockquote>`;
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escapeHtml(report.title)}</title>
+<style>${css}${style}</style>
+</head>
+<body>
+<h1>${escapeHtml(report.title)}</h1>
+<p class="soft">${escapeHtml(report.summary)}</p>
+<dl class="figures">${report.figures.map(figure).join('')}</dl>
+<h2>Loss</h2>
+<div id="chart"></div>
+<h2>Samples, same prompt and seed</h2>
+<div class="samples">${report.samples.map(sample).join('')}</div>
+<script>${js}</script>
+<script>${chartScript(report.curves)}</script>
+</body>
+</html>
+`;
+};

@@ -1,0 +1,164 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { grad } from '@peftjs/autograd';
+import { attach, load, merge, save } from '@peftjs/core';
+import { constant, evaluate, reference, sizeOf } from '@peftjs/tensor';
+import { distance, shake, tinyLlama, tokens } from '@peftjs/testkit';
+import { affine, type CausalLM } from '@peftjs/transformer';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { lora } from './index.ts';
+
+const ids = tokens([1, 5, 2, 9], [3, 3, 12, 0]);
+const logits = async (model: CausalLM, executor = reference()): Promise<Float32Array> => (await evaluate({ y: model.logits(ids) }, executor))['y'] as Float32Array;
+
+let dir: string;
+beforeAll(async () => void (dir = await mkdtemp(join(tmpdir(), 'lora-test-'))));
+afterAll(() => rm(dir, { recursive: true }));
+
+describe('lora', () => {
+  test('is the identity before training, and leaves the base as it was', async () => {
+    const base = tinyLlama();
+    const r = reference();
+    const before = await logits(base, r);
+    const { model, params } = attach(base, [lora({ rank: 2 })]);
+    expect(distance(await logits(model, r), before)).toBe(0);
+    await shake(params, r);
+    expect(distance(await logits(model, r), before)).toBeGreaterThan(0.1);
+    expect(distance(await logits(base, r), before)).toBe(0);
+  });
+
+  test('adapts q_proj and v_proj by default and counts its parameters', () => {
+    const { params } = attach(tinyLlama(), [lora({ rank: 2 })]);
+    expect([...params.keys()].slice(0, 4)).toEqual([
+      'model.layers.0.self_attn.q_proj.lora_A.weight',
+      'model.layers.0.self_attn.q_proj.lora_B.weight',
+      'model.layers.0.self_attn.v_proj.lora_A.weight',
+      'model.layers.0.self_attn.v_proj.lora_B.weight',
+    ]);
+    expect([...params.values()].reduce((n, p) => n + sizeOf(p.shape), 0)).toBe(2 * 2 * (8 + 24 + 8 + 12));
+  });
+
+  test.each([
+    ['alpha / rank', { rank: 2, alpha: 6 }, 3],
+    ['alpha / √rank', { rank: 4, alpha: 6, rsLora: true }, 3],
+    ['a pattern for one layer', { rank: 2, alpha: 6, rankPattern: { 'layers.1.self_attn.q_proj': 3 }, alphaPattern: { 'layers.1.self_attn.q_proj': 12 } }, 4],
+  ])('scales by %s', async (_, options, scale) => {
+    const r = reference();
+    const base = tinyLlama();
+    const adapted = attach(base, [lora(options)]);
+    await shake(adapted.params, r);
+    const path = 'model.layers.1.self_attn.q_proj';
+    const rank = adapted.params.get(`${path}.lora_A.weight`)!.shape[0]!;
+    const a = await r.read(adapted.params.get(`${path}.lora_A.weight`)!);
+    const b = await r.read(adapted.params.get(`${path}.lora_B.weight`)!);
+    const { w, w0 } = await evaluate({ w: adapted.model.linears.get(path)!.dense().weight, w0: base.linears.get(path)!.dense().weight }, r);
+    const expected = w0!.map((v, k) => {
+      const [i, j] = [Math.floor(k / 8), k % 8];
+      let sum = 0;
+      for (let s = 0; s < rank; s++) sum += b[i * rank + s]! * a[s * 8 + j]!;
+      return v + scale * sum;
+    });
+    expect(distance(w!, expected)).toBeLessThan(1e-5);
+  });
+
+  test('applies what dense() says, on every layer', async () => {
+    const r = reference();
+    const { model, params } = attach(tinyLlama(), [lora({ rank: 2, target: 'all-linear' })]);
+    await shake(params, r);
+    for (const [path, layer] of model.linears) {
+      const x = constant(Float32Array.from({ length: 3 * layer.inDim }, (_, i) => Math.sin(i * 1.3)), [3, layer.inDim]);
+      const { y, z } = await evaluate({ y: layer.apply(x), z: affine(x, layer.dense()) }, r);
+      expect(distance(y!, z!), path).toBeLessThan(1e-5);
+    }
+  });
+
+  test('merges to the same function', async () => {
+    const r = reference();
+    const adapted = attach(tinyLlama(), [lora({ rank: 2, alpha: 4 })]);
+    await shake(adapted.params, r);
+    const merged = await merge(adapted, r);
+    expect(distance(await logits(merged, r), await logits(adapted.model, r))).toBeLessThan(1e-4);
+    await shake(adapted.params, r);
+    expect(distance(await logits(merged, r), await logits(adapted.model, r))).toBeGreaterThan(0.01);
+  });
+
+  test('gradients reach A and B and agree with differences', async () => {
+    const r = reference();
+    const { model, params } = attach(tinyLlama(), [lora({ rank: 2 })]);
+    await shake(params, r);
+    const loss = model.loss(ids, tokens([5, 2, 9, 1], [3, 12, 0, -100]));
+    const names = [...params.keys()];
+    const grads = grad(loss, [...params.values()]);
+    const at = async (): Promise<number> => (await evaluate({ loss }, r))['loss']![0]!;
+    const values = await evaluate(Object.fromEntries(names.map((n, i) => [n, grads[i]!])), r);
+    for (const [name, p] of params) {
+      const kept = await r.read(p);
+      const entry = kept.length >> 1;
+      // Losses come back in f32, so the step is wide.
+      const lossAt = async (shift: number): Promise<number> => {
+        await r.write(p, Float32Array.from(kept, (v, i) => (i === entry ? v + shift : v)));
+        return at();
+      };
+      const numeric = ((await lossAt(0.01)) - (await lossAt(-0.01))) / 0.02;
+      await r.write(p, kept);
+      expect(values[name]![entry], name).toBeCloseTo(numeric, 3);
+    }
+  });
+
+  test('saves and loads to the bit, in the layout of Hugging Face PEFT', async () => {
+    const r = reference();
+    const base = tinyLlama();
+    const adapted = attach(base, [lora({ rank: 2, alpha: 4, rsLora: true, rankPattern: { 'layers.1.self_attn.v_proj': 1 } })]);
+    await shake(adapted.params, r);
+    await save(adapted, join(dir, 'saved'), r, { baseModel: 'tiny' });
+    const config = JSON.parse(await readFile(join(dir, 'saved', 'adapter_config.json'), 'utf8'));
+    expect(config).toMatchObject({ peft_type: 'LORA', r: 2, lora_alpha: 4, use_rslora: true, target_modules: ['q_proj', 'v_proj'], base_model_name_or_path: 'tiny' });
+    const again = await load(base, join(dir, 'saved'), [lora]);
+    expect([...again.params.keys()]).toEqual([...adapted.params.keys()]);
+    expect(distance(await logits(again.model, r), await logits(adapted.model, r))).toBe(0);
+  });
+
+  test('dropout acts in the training view alone, and follows the seed', async () => {
+    const r = reference();
+    const adapted = attach(tinyLlama(), [lora({ rank: 2, dropout: 0.5 })]);
+    await shake(adapted.params, r);
+    const seeded = (seed: number): CausalLM => adapted.training(constant(Uint32Array.of(seed), []));
+    const plain = await logits(adapted.model, r);
+    expect(distance(await logits(adapted.model, r), plain)).toBe(0);
+    const one = await logits(seeded(1), r);
+    expect(distance(one, plain)).toBeGreaterThan(1e-3);
+    expect(distance(await logits(seeded(1), r), one)).toBe(0);
+    expect(distance(await logits(seeded(2), r), one)).toBeGreaterThan(1e-3);
+  });
+
+  test('one by one is the same as a list', async () => {
+    const r = reference();
+    const [first, second] = [lora({ rank: 2 }), lora({ rank: 1, target: 'q_proj' })];
+    const both = attach(tinyLlama(), [first, second]);
+    const one = attach(tinyLlama(), [first]);
+    const two = attach(one.model, [second]);
+    await shake(both.params, r);
+    const values = [...both.params.values()];
+    for (const [i, p] of [...one.params.values(), ...two.params.values()].entries()) await r.write(p, await r.read(values[i]!));
+    expect(distance(await logits(two.model, r), await logits(both.model, r))).toBeLessThan(1e-6);
+  });
+
+  test('says what is wrong', async () => {
+    const base = tinyLlama();
+    expect(() => attach(base, [lora({ target: ['q_proj', 'query', 'c_attn'] })])).toThrow(
+      "lora: target 'query', 'c_attn' matches no layer; there are model.layers.*.self_attn.q_proj",
+    );
+    expect(() => lora({ rank: 0 })).toThrow('lora: rank must be a whole number of at least 1, got 0');
+    expect(() => lora({ dropout: 1 })).toThrow('lora: dropout must be in [0, 1), got 1');
+    expect(() => lora.fromConfig({ peft_type: 'LORA', use_dora: true, bias: 'all' })).toThrow('use_dora = true, bias = "all"');
+    await save(attach(base, [lora({ rank: 2 })]), join(dir, 'other'), reference());
+    await expect(load(base, join(dir, 'other'), [])).rejects.toThrow('the adapter is of type LORA; load was given: none');
+    await expect(load(tinyLlama({ hiddenSize: 16, layers: 1 }), join(dir, 'other'), [lora])).rejects.toMatchObject({
+      code: 'state-mismatch',
+      message: expect.stringMatching(/q_proj\.lora_A\.weight is \[2,8\], the model takes \[2,16\].*model\.layers\.1\.self_attn\.v_proj\.lora_B\.weight belongs to nothing/s),
+    });
+    await expect(load(base, join(dir, 'nowhere'), [lora])).rejects.toMatchObject({ code: 'file-missing' });
+  });
+});
+
