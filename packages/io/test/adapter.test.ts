@@ -133,7 +133,7 @@ test('every fault of a folder is one clear error', async () => {
 });
 
 test('JSON is as Python writes it: sorted by code point, escaped beyond ASCII', () => {
-  const value = { '10': 1, '9': [], a: { b: 1e-7, A: -0.5 }, ü: '\u007f😀\n', '\uffff': null, '😀': true, ['__proto__']: [{}] };
+  const value = { '10': 1, '9': [], a: { b: 1.5e-5, A: -0.5, c: 1e-7, d: 0.0001, e: 1e-100 }, ü: '\u007f😀\n', '\uffff': null, '😀': true, ['__proto__']: [{}] };
   expect(pythonJson(value)).toBe(
     [
       '{',
@@ -144,7 +144,10 @@ test('JSON is as Python writes it: sorted by code point, escaped beyond ASCII', 
       '  ],',
       '  "a": {',
       '    "A": -0.5,',
-      '    "b": 1e-7',
+      '    "b": 1.5e-05,',
+      '    "c": 1e-07,',
+      '    "d": 0.0001,',
+      '    "e": 1e-100',
       '  },',
       '  "\\u00fc": "\\u007f\\ud83d\\ude00\\n",',
       '  "\\uffff": null,',

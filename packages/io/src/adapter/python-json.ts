@@ -26,8 +26,8 @@ const encode = (value: unknown, indent: string, where: string, depth: number): s
     return block('{', items, '}', indent);
   }
   if (typeof value === 'string') return ascii(value);
-  if (value === null || typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value)))
-    return JSON.stringify(value);
+  if (typeof value === 'number' && Number.isFinite(value)) return number(value);
+  if (value === null || typeof value === 'boolean') return String(value);
   throw new PeftError('bad-option', `${where}: is ${String(value)}, which JSON cannot hold. Use null, a number or a text.`);
 };
 
@@ -36,3 +36,11 @@ const block = (open: string, items: readonly string[], close: string, indent: st
 
 const ascii = (text: string): string =>
   JSON.stringify(text).replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+/** Python writes 0.00001 as 1e-05. */
+const number = (value: number): string => {
+  const [digits, exponent] = value.toExponential().split('e') as [string, string];
+  const power = Number(exponent);
+  if (Number.isInteger(value) || (power >= -4 && power < 16)) return JSON.stringify(value);
+  return `${digits}e${power < 0 ? '-' : '+'}${String(Math.abs(power)).padStart(2, '0')}`;
+};
