@@ -26,14 +26,19 @@ export const familyOf = <C extends ModelConfig>(config: C): Family<C> => {
   const family = Object.hasOwn(families, config.modelType) ? families[config.modelType] : undefined;
   if (family) return family as unknown as Family<C>;
   const known = Object.keys(families).join(', ');
-  throw new PeftError('unknown-architecture', `model: architecture ${String(config.modelType)} cannot be built; there are ${known}. Choose a model of one of these.`);
+  throw new PeftError(
+    'unknown-architecture',
+    `model: architecture ${String(config.modelType)} cannot be built; there are ${known}. Choose a model of one of these.`,
+  );
 };
 
 /** A model of whatever architecture its config names. Throws `unknown-architecture`. */
-export const buildModel = (config: ModelConfig, weights: WeightSource): CausalLM => familyOf(config).build(config, weights);
+export const buildModel = (config: ModelConfig, weights: WeightSource): CausalLM =>
+  familyOf(config).build(config, weights);
 
 /**
  * Random first weights for a config: matrices from N(0, 0.02²), those that write to the residual stream from N(0, 0.02² / (2·layers)),
  * norms 1, biases 0. Each tensor depends on the seed and its name alone. Radford et al., 2019 (GPT-2, section 2.3).
  */
-export const randomWeights = (config: ModelConfig, seed: number): WeightSource => randomValues(familyOf(config).needs(config), config.layers, seed);
+export const randomWeights = (config: ModelConfig, seed: number): WeightSource =>
+  randomValues(familyOf(config).needs(config), config.layers, seed);

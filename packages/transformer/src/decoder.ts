@@ -1,6 +1,6 @@
 import { checkpoint } from '@peftjs/autograd';
 import type { ModelConfig } from '@peftjs/io';
-import { type Tensor, slice } from '@peftjs/tensor';
+import { slice, type Tensor } from '@peftjs/tensor';
 import type { CausalLM, ForwardOptions } from './causal-lm.ts';
 import { checkIds } from './check-ids.ts';
 import { type Forward, forwardOf } from './forward.ts';
@@ -16,14 +16,22 @@ export interface Architecture {
   start(x: Tensor, forward: Forward): { readonly x: Tensor; block(x: Tensor, layer: number): Tensor };
 }
 
-const tokenStates = (architecture: Architecture, parts: Parts, ids: Tensor, options: ForwardOptions, config: ModelConfig): Tensor => {
+const tokenStates = (
+  architecture: Architecture,
+  parts: Parts,
+  ids: Tensor,
+  options: ForwardOptions,
+  config: ModelConfig,
+): Tensor => {
   const { forward, x: embedded, prepended } = forwardOf(architecture.paths.embed[0]!, parts, ids, options, config);
   const { x: first, block } = architecture.start(embedded, forward);
   const x = architecture.paths.block.reduce((h, path, layer) => {
     const run = forward.at('block', path, layer, (y) => block(y, layer));
     return options.checkpoint ? checkpoint(run)(h) : run(h);
   }, first);
-  const y = forward.at('head', architecture.paths.head[0]!, null, (h) => forward.norm(architecture.finalNorm, null, h))(x);
+  const y = forward.at('head', architecture.paths.head[0]!, null, (h) => forward.norm(architecture.finalNorm, null, h))(
+    x,
+  );
   return prepended > 0 ? slice(y, { axis: 1, start: prepended, end: y.shape[1]! }) : y;
 };
 

@@ -1,10 +1,20 @@
 import type { ModelConfig } from '@peftjs/io';
-import { add, attention, broadcastTo, concat, constant, PeftError, shapeError, slice, type Tensor } from '@peftjs/tensor';
+import {
+  add,
+  attention,
+  broadcastTo,
+  concat,
+  constant,
+  PeftError,
+  shapeError,
+  slice,
+  type Tensor,
+} from '@peftjs/tensor';
 import type { ForwardOptions } from './causal-lm.ts';
-import type { KeyValue, Pass, Path, SiteCore, SiteName } from './sites.ts';
-import { runAround } from './sites.ts';
 import type { Parts } from './parts.ts';
 import { positionRows, type RowsOf } from './position-rows.ts';
+import type { KeyValue, Pass, Path, SiteCore, SiteName } from './sites.ts';
+import { runAround } from './sites.ts';
 
 /** What an architecture's layers use of one forward pass. */
 export interface Forward {
@@ -22,13 +32,25 @@ const passOf = (ids: Tensor, { keyMask, positions, cache }: ForwardOptions): Pas
   const [batch, tokens] = ids.shape as readonly [number, number];
   if (keyMask && (keyMask.shape.length !== 2 || keyMask.shape[0] !== batch))
     throw shapeError('keyMask', [keyMask], `must be f32 [batch, keys] with batch ${batch}`);
-  return { ids, batch, tokens, keyMask: keyMask ?? null, positions: positions ?? null, continues: cache?.continues ?? false };
+  return {
+    ids,
+    batch,
+    tokens,
+    keyMask: keyMask ?? null,
+    positions: positions ?? null,
+    continues: cache?.continues ?? false,
+  };
 };
 
 /** The mask with ones in front, for the keys that methods put there. */
 const widenMask = (mask: Tensor, keys: number, path: Path): Tensor => {
   const [batch, known] = mask.shape as readonly [number, number];
-  if (known > keys) throw shapeError(`keyMask at ${path}`, [mask], `there are only ${keys} keys; the mask must have one entry per token`);
+  if (known > keys)
+    throw shapeError(
+      `keyMask at ${path}`,
+      [mask],
+      `there are only ${keys} keys; the mask must have one entry per token`,
+    );
   const front = (): Tensor => broadcastTo(constant(Float32Array.of(1), []), [batch, keys - known]);
   return known === keys ? mask : concat(front(), mask, { axis: 1 });
 };
@@ -42,7 +64,8 @@ export const forwardOf = (
   config: ModelConfig,
 ): { readonly forward: Forward; readonly x: Tensor; readonly prepended: number } => {
   const pass = passOf(ids, options);
-  const at: Forward['at'] = (site, path, layer, core) => runAround(parts.around[site]?.get(path) ?? [], core, { path, layer, pass });
+  const at: Forward['at'] = (site, path, layer, core) =>
+    runAround(parts.around[site]?.get(path) ?? [], core, { path, layer, pass });
   const x = at('embed', embedPath, null, (tokens) => parts.embeddings.get(embedPath)!.apply(tokens))(ids);
   const prepended = x.shape.length === 3 ? x.shape[1]! - pass.tokens : -1;
   if (prepended < 0 || x.shape[0] !== pass.batch || x.shape[2] !== config.hiddenSize)
@@ -68,7 +91,10 @@ export const forwardOf = (
   };
 
   if (pass.continues && !pass.positions)
-    throw new PeftError('bad-option', 'model: a pass that continues a cache needs positions, as it cannot know how many tokens came before');
+    throw new PeftError(
+      'bad-option',
+      'model: a pass that continues a cache needs positions, as it cannot know how many tokens came before',
+    );
   const places = {
     ...pass,
     prepended,
@@ -82,5 +108,9 @@ export const forwardOf = (
     attend,
     positionRows: (rowsOf) => positionRows(rowsOf, places),
   };
-  return { forward, x: inCache > 0 ? slice(x, { axis: 1, start: inCache, end: x.shape[1]! }) : x, prepended: prepended - inCache };
+  return {
+    forward,
+    x: inCache > 0 ? slice(x, { axis: 1, start: inCache, end: x.shape[1]! }) : x,
+    prepended: prepended - inCache,
+  };
 };

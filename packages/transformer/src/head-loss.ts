@@ -1,5 +1,25 @@
 import { checkpoint } from '@peftjs/autograd';
-import { add, broadcastTo, cast, concat, constant, div, equal, gather, headCrossEntropy, logSoftmax, maximum, mul, neg, reshape, select, slice, sub, sum, type Tensor } from '@peftjs/tensor';
+import {
+  add,
+  broadcastTo,
+  cast,
+  concat,
+  constant,
+  div,
+  equal,
+  gather,
+  headCrossEntropy,
+  logSoftmax,
+  maximum,
+  mul,
+  neg,
+  reshape,
+  select,
+  slice,
+  sub,
+  sum,
+  type Tensor,
+} from '@peftjs/tensor';
 import { type Dense, isDenseLinear, type Linear } from './linear.ts';
 
 const chunkRows = 1024;
@@ -18,7 +38,10 @@ const foldBias = (rows: Tensor, { weight, bias }: Dense): { readonly rows: Tenso
 /** Sum of −log p(label) over the labelled ones of a chunk of rows, through the layer's own `apply`. */
 const chunkLoss = (head: Linear, rows: Tensor, labels: Tensor, counted: Tensor): Tensor => {
   const logProbs = reshape(logSoftmax(head.apply(rows)), [-1]);
-  const starts = constant(Int32Array.from({ length: rows.shape[0]! }, (_, i) => i * head.outDim), [rows.shape[0]!]);
+  const starts = constant(
+    Int32Array.from({ length: rows.shape[0]! }, (_, i) => i * head.outDim),
+    [rows.shape[0]!],
+  );
   const own = gather(logProbs, add(starts, labels));
   return sum(select(counted, neg(own), number(0)));
 };
@@ -39,8 +62,12 @@ export const headLoss = (head: Linear, hidden: Tensor, labels: Tensor, ignoreInd
   const counted = sub(number(1), equal(flat, constant(Int32Array.of(ignoreIndex), [])));
   const safe = mul(flat, cast(counted, { dtype: 'i32' }));
   const losses = Array.from({ length: Math.ceil(count / chunkRows) }, (_, i) => {
-    const part = (t: Tensor): Tensor => slice(t, { axis: 0, start: i * chunkRows, end: Math.min(count, (i + 1) * chunkRows) });
+    const part = (t: Tensor): Tensor =>
+      slice(t, { axis: 0, start: i * chunkRows, end: Math.min(count, (i + 1) * chunkRows) });
     return checkpoint((x: Tensor) => chunkLoss(head, x, part(safe), part(counted)))(part(rows));
   });
-  return div(losses.reduce((a, b) => add(a, b)), maximum(sum(counted), number(1)));
+  return div(
+    losses.reduce((a, b) => add(a, b)),
+    maximum(sum(counted), number(1)),
+  );
 };

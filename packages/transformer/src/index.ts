@@ -1,8 +1,14 @@
 export { buildModel, randomWeights } from './architectures.ts';
 export type { CausalLM, ForwardOptions, LossOptions, ModelPatch } from './causal-lm.ts';
 export { denseEmbedding, type Embedding } from './embedding.ts';
-export { generate, type GenerateOptions } from './generation/generate.ts';
-export { type GeneratedToken, generator, type GeneratorOptions, type StreamOptions, type TextGenerator } from './generation/generator.ts';
+export { type GenerateOptions, generate } from './generation/generate.ts';
+export {
+  type GeneratedToken,
+  type GeneratorOptions,
+  generator,
+  type StreamOptions,
+  type TextGenerator,
+} from './generation/generator.ts';
 export type { Prompt } from './generation/prompts.ts';
 export { type SampleOptions, sampleToken } from './generation/sample.ts';
 export type { KvCache } from './kv-cache.ts';
@@ -11,6 +17,6 @@ export { llama } from './llama/llama.ts';
 export { loadModel } from './load-model.ts';
 export { layerNormLayer, type Norm, type NormValues, rmsNormLayer } from './norm.ts';
 export { parameters } from './parameters.ts';
-export { saveModel, type SaveModelOptions } from './save-model.ts';
+export { type SaveModelOptions, saveModel } from './save-model.ts';
 export type { Around, AroundTable, KeyValue, Pass, Path, SiteContext, SiteCore, SiteName, Sites } from './sites.ts';
 export type { WeightSource } from './weights.ts';

@@ -1,4 +1,4 @@
-import { PeftError, sameShape, type Shape } from '@peftjs/tensor';
+import { PeftError, type Shape, sameShape } from '@peftjs/tensor';
 import { buildModel, familyOf } from './architectures.ts';
 import type { CausalLM } from './causal-lm.ts';
 import type { TensorNeeds } from './weights.ts';
@@ -14,7 +14,9 @@ const misfits = (needs: TensorNeeds, { tensors }: Found, ignored: (name: string)
     if (!found) return [`${name} [${shape}] is missing`];
     return sameShape(found.shape, shape) ? [] : [`${name} is [${found.shape}], the config makes it [${shape}]`];
   }),
-  ...[...tensors.keys()].filter((name) => !needs.has(name) && !ignored(name)).map((name) => `${name} belongs to nothing in the model`),
+  ...[...tensors.keys()]
+    .filter((name) => !needs.has(name) && !ignored(name))
+    .map((name) => `${name} belongs to nothing in the model`),
 ];
 
 /**
@@ -30,10 +32,14 @@ export const loadModel = async (dir: string): Promise<CausalLM> => {
   const { needs: needsOf, ignored } = familyOf(config);
   const needs = needsOf(config);
   await using checkpoint = await openCheckpoint(dir);
-  const isIgnored = (name: string): boolean => ignored.test(name) || (config.tieWordEmbeddings && name === 'lm_head.weight');
+  const isIgnored = (name: string): boolean =>
+    ignored.test(name) || (config.tieWordEmbeddings && name === 'lm_head.weight');
   const problems = misfits(needs, checkpoint, isIgnored);
   if (problems.length > 0)
-    throw new PeftError('state-mismatch', `${dir}: the checkpoint does not fit its config.json: ${problems.join('; ')}. Download the folder again, or correct the config.`);
+    throw new PeftError(
+      'state-mismatch',
+      `${dir}: the checkpoint does not fit its config.json: ${problems.join('; ')}. Download the folder again, or correct the config.`,
+    );
   const read = async (name: string): Promise<Float32Array> => {
     await using reader = await openCheckpoint(dir);
     return reader.readFloat32(name);

@@ -26,6 +26,9 @@ export const parameters = (model: CausalLM): ReadonlyMap<string, Variable> => {
   const tensors = weightTensors(model);
   const derived = [...tensors].filter(([, t]) => !isVariable(t)).map(([name]) => name);
   if (derived.length > 0)
-    throw new PeftError('bad-option', `parameters: ${derived.join(', ')} are computed, not stored; pass the base model, without adapters or quantisation`);
+    throw new PeftError(
+      'bad-option',
+      `parameters: ${derived.join(', ')} are computed, not stored; pass the base model, without adapters or quantisation`,
+    );
   return tensors as Map<string, Variable>;
 };

@@ -16,25 +16,41 @@ export interface Parts {
 
 const unknown = (what: string, given: Iterable<Path>, known: Iterable<Path>): string[] => {
   const all = new Set(known);
-  return [...given].filter((path) => !all.has(path)).map((path) => `${what} ${path} (there are ${[...all].join(', ')})`);
+  return [...given]
+    .filter((path) => !all.has(path))
+    .map((path) => `${what} ${path} (there are ${[...all].join(', ')})`);
 };
 
-const replace = <T>(what: string, old: ReadonlyMap<Path, T>, given: ReadonlyMap<Path, T> | undefined, sizesOf: (part: T) => readonly number[]): ReadonlyMap<Path, T> => {
+const replace = <T>(
+  what: string,
+  old: ReadonlyMap<Path, T>,
+  given: ReadonlyMap<Path, T> | undefined,
+  sizesOf: (part: T) => readonly number[],
+): ReadonlyMap<Path, T> => {
   for (const [path, part] of given ?? []) {
     const [got, expected] = [sizesOf(part), sizesOf(old.get(path)!)];
     if (got.join() !== expected.join())
-      throw new PeftError('bad-shape', `with: ${what} ${path} is ${expected.join('x')}, its replacement ${got.join('x')}; they must be equal`);
+      throw new PeftError(
+        'bad-shape',
+        `with: ${what} ${path} is ${expected.join('x')}, its replacement ${got.join('x')}; they must be equal`,
+      );
   }
   return given ? new Map([...old, ...given]) : old;
 };
 
 /** The parts with those of a patch in their place. Throws `no-match` with all paths that there are not, `bad-shape`. */
-export const patchParts = (parts: Parts, patch: ModelPatch, paths: { readonly [S in SiteName]: readonly Path[] }): Parts => {
+export const patchParts = (
+  parts: Parts,
+  patch: ModelPatch,
+  paths: { readonly [S in SiteName]: readonly Path[] },
+): Parts => {
   const problems = [
     ...unknown('linear', patch.linears?.keys() ?? [], parts.linears.keys()),
     ...unknown('norm', patch.norms?.keys() ?? [], parts.norms.keys()),
     ...unknown('embedding', patch.embeddings?.keys() ?? [], parts.embeddings.keys()),
-    ...(Object.keys(patch.around ?? {}) as SiteName[]).flatMap((site) => unknown(`site ${site} at`, patch.around![site]!.keys(), paths[site] ?? [])),
+    ...(Object.keys(patch.around ?? {}) as SiteName[]).flatMap((site) =>
+      unknown(`site ${site} at`, patch.around![site]!.keys(), paths[site] ?? []),
+    ),
   ];
   if (problems.length > 0) throw new PeftError('no-match', `with: the model has no ${problems.join('; no ')}`);
   return {

@@ -23,11 +23,17 @@ export interface Places {
  * A row of a table for each row of a pass, by its position: rows in front at 0 … prepended − 1, the tokens after them, all moved by `shift`.
  * [rows, D], or [batch, rows, D] where positions are given per sequence. Throws `bad-shape`, `bad-dtype`.
  */
-export const positionRows = (rowsOf: RowsOf, { batch, tokens, prepended, shift, positions, limit, continues }: Places): Tensor => {
+export const positionRows = (
+  rowsOf: RowsOf,
+  { batch, tokens, prepended, shift, positions, limit, continues }: Places,
+): Tensor => {
   if (!positions) return rowsOf(shift, prepended + tokens);
   const shared = sameShape(positions.shape, [tokens]);
   if (positions.dtype !== 'i32' || !(shared || sameShape(positions.shape, [batch, tokens])))
-    throw new PeftError('bad-shape', `positions: got ${describe(positions)}; they must be i32 [${tokens}] or [${batch}, ${tokens}]`);
+    throw new PeftError(
+      'bad-shape',
+      `positions: got ${describe(positions)}; they must be i32 [${tokens}] or [${batch}, ${tokens}]`,
+    );
   // The table starts where token 0 stands, so that positions are looked up as they are.
   const own = gather(rowsOf(shift + prepended, limit), positions);
   if (prepended === 0 || continues) return own;

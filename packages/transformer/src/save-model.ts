@@ -1,5 +1,5 @@
 import type { ModelConfig, WriteTensor } from '@peftjs/io';
-import { evaluate, type Executor, isVariable, PeftError, type Tensor } from '@peftjs/tensor';
+import { type Executor, evaluate, isVariable, PeftError, type Tensor } from '@peftjs/tensor';
 import { familyOf } from './architectures.ts';
 import type { CausalLM } from './causal-lm.ts';
 import { weightTensors } from './parameters.ts';
@@ -18,10 +18,17 @@ const valueOf = async (t: Tensor, executor: Executor): Promise<Float32Array> =>
 const checkPlain = (model: CausalLM, config: ModelConfig, tensors: ReadonlyMap<string, Tensor>): void => {
   const wrapped = Object.entries(model.around).filter(([, table]) => table.size > 0);
   if (wrapped.length > 0)
-    throw new PeftError('not-mergeable', `saveModel: weights cannot say what is wrapped around ${wrapped.map(([site]) => site).join(', ')}; save the adapter instead`);
+    throw new PeftError(
+      'not-mergeable',
+      `saveModel: weights cannot say what is wrapped around ${wrapped.map(([site]) => site).join(', ')}; save the adapter instead`,
+    );
   const needs = familyOf(config).needs(config);
   const odd = [...tensors.keys()].filter((name) => !needs.has(name));
-  if (odd.length > 0) throw new PeftError('not-mergeable', `saveModel: the layout of ${config.modelType} has no ${odd.join(', ')}; save the adapter instead`);
+  if (odd.length > 0)
+    throw new PeftError(
+      'not-mergeable',
+      `saveModel: the layout of ${config.modelType} has no ${odd.join(', ')}; save the adapter instead`,
+    );
 };
 
 /** Puts both files in place, `config.json` last: a folder without it is no model, so one that was cut short does not look whole. */
@@ -30,7 +37,9 @@ const writeFolder = async (dir: string, tensors: ReadonlyMap<string, WriteTensor
   const { writeFileAtomic, writeSafetensors } = await import('@peftjs/io');
   const { mkdir, rename, rm } = await import('node:fs/promises');
   const { join } = await import('node:path');
-  const [mark, weights, staged] = ['config.json', 'model.safetensors', `.model.safetensors.${process.pid}.tmp`].map((name) => join(dir, name)) as [string, string, string];
+  const [mark, weights, staged] = ['config.json', 'model.safetensors', `.model.safetensors.${process.pid}.tmp`].map(
+    (name) => join(dir, name),
+  ) as [string, string, string];
   let made: string | undefined;
   try {
     made = await mkdir(dir, { recursive: true });
@@ -41,7 +50,11 @@ const writeFolder = async (dir: string, tensors: ReadonlyMap<string, WriteTensor
   } catch (cause) {
     await (made === undefined ? rm(staged, { force: true }) : rm(made, { recursive: true })).catch(() => {});
     if (cause instanceof PeftError) throw cause;
-    throw new PeftError('write-failed', `saveModel: ${dir} cannot be written: ${cause instanceof Error ? cause.message : String(cause)}. Check the path and the space left.`, { cause });
+    throw new PeftError(
+      'write-failed',
+      `saveModel: ${dir} cannot be written: ${cause instanceof Error ? cause.message : String(cause)}. Check the path and the space left.`,
+      { cause },
+    );
   }
 };
 
@@ -51,11 +64,21 @@ const writeFolder = async (dir: string, tensors: ReadonlyMap<string, WriteTensor
  * weights are whole on the disk. Throws `not-mergeable` where weights cannot say what the model does; `bad-option` for values too
  * large for f16; `write-failed`.
  */
-export const saveModel = async (dir: string, model: CausalLM, executor: Executor, { dtype = 'f32' }: SaveModelOptions = {}): Promise<void> => {
+export const saveModel = async (
+  dir: string,
+  model: CausalLM,
+  executor: Executor,
+  { dtype = 'f32' }: SaveModelOptions = {},
+): Promise<void> => {
   const tensors = weightTensors(model);
   const config = { ...model.config, tieWordEmbeddings: !tensors.has('lm_head.weight') };
   checkPlain(model, config, tensors);
-  const entries = [...tensors].map(([name, t]) => [name, { dtype: fileDTypes[dtype], shape: t.shape, data: () => valueOf(t, executor) }] as const);
-  const json = { ...familyOf(config).configJson(config), torch_dtype: { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[dtype] };
+  const entries = [...tensors].map(
+    ([name, t]) => [name, { dtype: fileDTypes[dtype], shape: t.shape, data: () => valueOf(t, executor) }] as const,
+  );
+  const json = {
+    ...familyOf(config).configJson(config),
+    torch_dtype: { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[dtype],
+  };
   await writeFolder(dir, new Map(entries), `${JSON.stringify(json, null, 2)}\n`);
 };

@@ -58,19 +58,27 @@ export interface SiteContext {
 export type SiteCore<S extends SiteName> = (x: Sites[S]['in']) => Sites[S]['out'];
 
 /** Middleware at one site: calls `next` once, never, or with changed input. */
-export type Around<S extends SiteName> = (x: Sites[S]['in'], next: SiteCore<S>, context: SiteContext) => Sites[S]['out'];
+export type Around<S extends SiteName> = (
+  x: Sites[S]['in'],
+  next: SiteCore<S>,
+  context: SiteContext,
+) => Sites[S]['out'];
 
 /** Middleware by site and path, innermost first. */
 export type AroundTable = { readonly [S in SiteName]?: ReadonlyMap<Path, readonly Around<S>[]> };
 
 /** `core` with the middlewares around it; later ones wrap earlier ones. */
-export const runAround = <S extends SiteName>(chain: readonly Around<S>[], core: SiteCore<S>, context: SiteContext): SiteCore<S> =>
-  chain.reduce<SiteCore<S>>((next, around) => (x) => around(x, next, context), core);
+export const runAround = <S extends SiteName>(
+  chain: readonly Around<S>[],
+  core: SiteCore<S>,
+  context: SiteContext,
+): SiteCore<S> => chain.reduce<SiteCore<S>>((next, around) => (x) => around(x, next, context), core);
 
 /** The middlewares of both tables, those of `outer` around those of `inner`. */
 export const stackAround = (inner: AroundTable, outer: AroundTable): AroundTable => {
   const sites = [...new Set([...Object.keys(inner), ...Object.keys(outer)])] as SiteName[];
-  const chains = (table: AroundTable, site: SiteName): ReadonlyMap<Path, readonly unknown[]> => table[site] ?? new Map();
+  const chains = (table: AroundTable, site: SiteName): ReadonlyMap<Path, readonly unknown[]> =>
+    table[site] ?? new Map();
   return Object.fromEntries(
     sites.map((site) => {
       const [a, b] = [chains(inner, site), chains(outer, site)];

@@ -27,6 +27,10 @@ export const randomValues = (needs: TensorNeeds, layers: number, seed: number): 
   load: (name, shape) => () => {
     const { init } = needs.get(name)!;
     if (init === 'zeros' || init === 'ones') return new Float32Array(sizeOf(shape)).fill(init === 'ones' ? 1 : 0);
-    return normalValues(sizeOf(shape), init === 'residual' ? 0.02 / Math.sqrt(2 * layers) : 0.02, randomSource(seed, name));
+    return normalValues(
+      sizeOf(shape),
+      init === 'residual' ? 0.02 / Math.sqrt(2 * layers) : 0.02,
+      randomSource(seed, name),
+    );
   },
 });

@@ -1,10 +1,20 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openSafetensors, writeSafetensors, type WriteTensor } from '@peftjs/io';
+import { openSafetensors, type WriteTensor, writeSafetensors } from '@peftjs/io';
 import { constant, reference, variable } from '@peftjs/tensor';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { buildModel, type CausalLM, denseLinear, llama, loadModel, parameters, randomWeights, saveModel, viaDense } from '../src/index.ts';
+import {
+  buildModel,
+  type CausalLM,
+  denseLinear,
+  llama,
+  loadModel,
+  parameters,
+  randomWeights,
+  saveModel,
+  viaDense,
+} from '../src/index.ts';
 import { tokens, valuesOf } from './run.ts';
 import { tinyConfig, tinyWeights } from './tiny.ts';
 
@@ -28,14 +38,28 @@ describe('saveModel and loadModel', () => {
     ['plain', {}],
     ['tied', { tieWordEmbeddings: true }],
     ['with biases', { attentionBias: true, mlpBias: true }],
-    ['with scaled rope and special tokens', { ropeScaling: { kind: 'llama3', factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 32 }, eosIds: [2, 3], padId: 0 } as const],
+    [
+      'with scaled rope and special tokens',
+      {
+        ropeScaling: {
+          kind: 'llama3',
+          factor: 8,
+          lowFrequencyFactor: 1,
+          highFrequencyFactor: 4,
+          originalMaxPositions: 32,
+        },
+        eosIds: [2, 3],
+        padId: 0,
+      } as const,
+    ],
   ])('a model comes back to the bit: %s', async (_, changes) => {
     const model = llama(tinyConfig(changes), tinyWeights());
     const dir = await saved(model);
     const loaded = await loadModel(dir);
     expect(loaded.config).toEqual(model.config);
     const executor = reference();
-    for (const [name, v] of parameters(model)) expect(await executor.read(parameters(loaded).get(name)!), name).toEqual(await executor.read(v));
+    for (const [name, v] of parameters(model))
+      expect(await executor.read(parameters(loaded).get(name)!), name).toEqual(await executor.read(v));
     expect(await valuesOf(loaded.logits(ids))).toEqual(await valuesOf(model.logits(ids)));
     expect((await readdir(dir)).sort()).toEqual(['config.json', 'model.safetensors']);
   });
@@ -47,10 +71,15 @@ describe('saveModel and loadModel', () => {
     await executor.write(norm, new Float32Array(8).fill(0.25));
     const dir = folder();
     await saveModel(dir, model, executor);
-    expect(await reference().read(parameters(await loadModel(dir)).get('model.norm.weight')!)).toEqual(new Float32Array(8).fill(0.25));
+    expect(await reference().read(parameters(await loadModel(dir)).get('model.norm.weight')!)).toEqual(
+      new Float32Array(8).fill(0.25),
+    );
   });
 
-  test.each([['f16', 2 ** -11], ['bf16', 2 ** -8]] as const)('%s halves the file and rounds to nearest', async (dtype, unit) => {
+  test.each([
+    ['f16', 2 ** -11],
+    ['bf16', 2 ** -8],
+  ] as const)('%s halves the file and rounds to nearest', async (dtype, unit) => {
     const model = llama(tinyConfig(), tinyWeights());
     const dir = await saved(model, { dtype });
     const loaded = parameters(await loadModel(dir));
@@ -58,12 +87,19 @@ describe('saveModel and loadModel', () => {
       const [a, b] = [await reference().read(v), await reference().read(loaded.get(name)!)];
       for (const [i, value] of a.entries()) expect(Math.abs(value - b[i]!)).toBeLessThanOrEqual(Math.abs(value) * unit);
     }
-    expect(JSON.parse(await readFile(join(dir, 'config.json'), 'utf8'))).toMatchObject({ model_type: 'llama', torch_dtype: { f16: 'float16', bf16: 'bfloat16' }[dtype] });
+    expect(JSON.parse(await readFile(join(dir, 'config.json'), 'utf8'))).toMatchObject({
+      model_type: 'llama',
+      torch_dtype: { f16: 'float16', bf16: 'bfloat16' }[dtype],
+    });
   });
 
   test('an adapted layer is written as its effective values; a tied head that was changed on its own is untied', async () => {
     const base = llama(tinyConfig({ tieWordEmbeddings: true }), tinyWeights());
-    const twice = (path: string): ReturnType<typeof viaDense> => viaDense(base.linears.get(path)!, (d) => ({ ...d, weight: constant(new Float32Array(13 * 8).fill(0.5), [13, 8]) }));
+    const twice = (path: string): ReturnType<typeof viaDense> =>
+      viaDense(base.linears.get(path)!, (d) => ({
+        ...d,
+        weight: constant(new Float32Array(13 * 8).fill(0.5), [13, 8]),
+      }));
     const view = base.with({ linears: new Map([['lm_head', twice('lm_head')]]) });
     const loaded = await loadModel(await saved(view));
     expect(loaded.config.tieWordEmbeddings).toBe(false);
@@ -76,7 +112,9 @@ describe('saveModel and loadModel', () => {
     const before = await readFile(join(dir, 'model.safetensors'));
     const executor = reference();
     await executor.write(parameters(model).get('model.norm.weight')!, new Float32Array(8).fill(1e6));
-    await expect(saveModel(dir, model, executor, { dtype: 'f16' })).rejects.toThrow(/model\.norm\.weight.*too large for F16/);
+    await expect(saveModel(dir, model, executor, { dtype: 'f16' })).rejects.toThrow(
+      /model\.norm\.weight.*too large for F16/,
+    );
     expect((await readdir(dir)).sort()).toEqual(['config.json', 'model.safetensors']);
     expect(await readFile(join(dir, 'model.safetensors'))).toEqual(before);
     const fresh = folder();
@@ -91,7 +129,9 @@ describe('saveModel and loadModel', () => {
     const wrapped = base.with({ around: { mlp: new Map([['model.layers.0.mlp', [(x, next) => next(x)]]]) } });
     await expect(saved(wrapped)).rejects.toThrow(/wrapped around mlp/);
     const head = base.linears.get('lm_head')!.dense();
-    const biased = base.with({ linears: new Map([['lm_head', denseLinear({ ...head, bias: variable('b', [13], new Float32Array(13)) })]]) });
+    const biased = base.with({
+      linears: new Map([['lm_head', denseLinear({ ...head, bias: variable('b', [13], new Float32Array(13)) })]]),
+    });
     await expect(saved(biased)).rejects.toThrow(/layout of llama has no lm_head\.bias/);
     expect(await readdir(root)).not.toContain(String(made - 1));
   });
@@ -103,13 +143,18 @@ describe('loadModel refuses', () => {
     const path = join(dir, 'model.safetensors');
     const reader = await openSafetensors(path);
     const tensors = new Map<string, WriteTensor>();
-    for (const [name, { shape }] of reader.tensors) tensors.set(name, { dtype: 'F32', shape, data: await reader.readFloat32(name) });
+    for (const [name, { shape }] of reader.tensors)
+      tensors.set(name, { dtype: 'F32', shape, data: await reader.readFloat32(name) });
     await reader.close();
     change(tensors);
     await writeSafetensors(path, tensors);
     return dir;
   };
-  const zeros = (...shape: readonly number[]): WriteTensor => ({ dtype: 'F32', shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) });
+  const zeros = (...shape: readonly number[]): WriteTensor => ({
+    dtype: 'F32',
+    shape,
+    data: new Float32Array(shape.reduce((a, b) => a * b, 1)),
+  });
 
   test('tensors that are missing, left over and of another shape, all in one error', async () => {
     const dir = await broken((tensors) => {
@@ -154,7 +199,9 @@ describe('randomWeights', () => {
     expect(await std('model.layers.0.self_attn.o_proj.bias')).toBe(0);
     expect(await std('model.norm.weight')).toBe(1);
     const name = 'model.layers.0.mlp.up_proj.weight';
-    expect(await executor.read(parameters(other).get(name)!)).toEqual(await executor.read(parameters(model).get(name)!));
+    expect(await executor.read(parameters(other).get(name)!)).toEqual(
+      await executor.read(parameters(model).get(name)!),
+    );
     const reseeded = parameters(buildModel(config, randomWeights(config, 6))).get(name)!;
     expect(await executor.read(reseeded)).not.toEqual(await executor.read(parameters(model).get(name)!));
   });

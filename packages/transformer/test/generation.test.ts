@@ -1,6 +1,6 @@
-import { type Executor, concat, constant, evaluate, reference, type Tensor, transpose } from '@peftjs/tensor';
+import { concat, constant, type Executor, evaluate, reference, type Tensor, transpose } from '@peftjs/tensor';
 import { afterEach, describe, expect, test } from 'vitest';
-import { type Around, type CausalLM, generate, type GeneratedToken, generator, llama } from '../src/index.ts';
+import { type Around, type CausalLM, type GeneratedToken, generate, generator, llama } from '../src/index.ts';
 import { tokens } from './run.ts';
 import { tinyConfig, tinyWeights } from './tiny.ts';
 
@@ -8,7 +8,10 @@ const config = tinyConfig({ layers: 1, maxPositions: 48 });
 const base = llama(config, tinyWeights(3));
 
 const wave = (shape: readonly number[], salt: number): Tensor =>
-  constant(Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i * 1.7 + salt)), shape);
+  constant(
+    Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i * 1.7 + salt)),
+    shape,
+  );
 
 const soften: Around<'embed'> = (x, next, { pass }) => {
   const rows = wave([1, 3, config.hiddenSize], 1);
@@ -28,7 +31,13 @@ const models: readonly (readonly [string, CausalLM])[] = [
   ['the model alone', base],
   ['rows in front of the prompt', base.with({ around: { embed: at('model.embed_tokens', soften) } })],
   ['keys in front of the cache', base.with({ around: { kv: at('model.layers.0.self_attn', prefix) } })],
-  ['both', base.with({ around: { embed: at('model.embed_tokens', soften), kv: at('model.layers.0.self_attn', prefix) }, positionShift: 2 })],
+  [
+    'both',
+    base.with({
+      around: { embed: at('model.embed_tokens', soften), kv: at('model.layers.0.self_attn', prefix) },
+      positionShift: 2,
+    }),
+  ],
 ];
 
 /** Greedy tokens without any cache: the whole text again for each one. */
@@ -41,7 +50,10 @@ const uncached = async (model: CausalLM, prompt: readonly number[], count: numbe
   return text.slice(prompt.length);
 };
 
-const prompts = [[1, 5, 2], [7, 7, 3, 12, 4, 1, 9]] as const;
+const prompts = [
+  [1, 5, 2],
+  [7, 7, 3, 12, 4, 1, 9],
+] as const;
 const closing: (() => Promise<void>)[] = [];
 const made = (model: CausalLM, context?: number, executor: Executor = reference()): ReturnType<typeof generator> => {
   const g = generator(model, executor, context === undefined ? {} : { context });
@@ -87,8 +99,12 @@ describe('generator', () => {
   test('a stop token ends its row alone and is not given out; by default it is the end of text', async () => {
     const [first, second] = [await uncached(base, prompts[0], 6), await uncached(base, prompts[1], 6)];
     const stop = first[2]!;
-    const until = (row: readonly number[]): readonly number[] => (row.includes(stop) ? row.slice(0, row.indexOf(stop)) : row);
-    expect(await made(base, 14).generate(prompts, { maxTokens: 6, stop: [stop] })).toEqual([until(first), until(second)]);
+    const until = (row: readonly number[]): readonly number[] =>
+      row.includes(stop) ? row.slice(0, row.indexOf(stop)) : row;
+    expect(await made(base, 14).generate(prompts, { maxTokens: 6, stop: [stop] })).toEqual([
+      until(first),
+      until(second),
+    ]);
     const ending = llama({ ...config, eosIds: [stop] }, tinyWeights(3));
     expect(await made(ending, 14).generate([prompts[0]], { maxTokens: 6 })).toEqual([until(first)]);
     expect(await made(ending, 14).generate([prompts[0]], { maxTokens: 6, stop: [] })).toEqual([first]);
@@ -100,7 +116,8 @@ describe('generator', () => {
 
   test('other seeds draw other tokens', async () => {
     const g = made(base, 14);
-    const draw = (seed: number): Promise<number[][]> => g.generate([prompts[0]], { maxTokens: 8, temperature: 2, seed });
+    const draw = (seed: number): Promise<number[][]> =>
+      g.generate([prompts[0]], { maxTokens: 8, temperature: 2, seed });
     expect(await draw(1)).not.toEqual(await draw(2));
   });
 
@@ -121,20 +138,49 @@ describe('generator', () => {
     await g.close();
     // k and v of one layer: 2 heads, 8 + 31 slots, 6 wide, held in double precision here.
     expect(before - executor.memory().now).toBe(2 * 2 * 39 * 6 * 8);
+    await expect(g.generate([prompts[0]])).rejects.toThrow(/it is closed; make a new one/);
   });
 
   test('weights that diverged are told, greedy or not', async () => {
-    const broken = base.with({ around: { head: new Map([['lm_head', [(x, next) => next(concat(x, constant(new Float32Array(0), [1, 0, 8]), { axis: 1 }))]]]) } });
+    const broken = base.with({
+      around: {
+        head: new Map([
+          ['lm_head', [(x, next) => next(concat(x, constant(new Float32Array(0), [1, 0, 8]), { axis: 1 }))]],
+        ]),
+      },
+    });
     expect(await made(broken, 8).generate([prompts[0]], { maxTokens: 1 })).toHaveLength(1);
     const weights = tinyWeights(3);
-    const diverged = llama(config, { ...weights, load: (name, shape) => (name === 'model.norm.weight' ? new Float32Array(8).fill(Number.NaN) : weights.load(name, shape)) });
-    for (const temperature of [0, 1]) await expect(made(diverged, 8).generate([prompts[0]], { maxTokens: 1, temperature })).rejects.toThrow(/not finite numbers/);
+    const diverged = llama(config, {
+      ...weights,
+      load: (name, shape) =>
+        name === 'model.norm.weight' ? new Float32Array(8).fill(Number.NaN) : weights.load(name, shape),
+    });
+    for (const temperature of [0, 1])
+      await expect(made(diverged, 8).generate([prompts[0]], { maxTokens: 1, temperature })).rejects.toThrow(
+        /not finite numbers/,
+      );
   });
 
   test.each([
-    ['options out of range', [[1]], { temperature: -1, topK: 1.5, topP: 0 }, /temperature must be .* got -1; topK must be .* got 1\.5; topP must be .* got 0/],
-    ['an empty prompt and a foreign token', [[], [1, 13]], {}, /prompt 0 is empty.*prompt 1 has token 13, the vocabulary is 0 to 12/],
-    ['too long a prompt', [[1, 2, 3]], { maxTokens: 8 }, /prompt 0 has 3 tokens, with 8 more it exceeds the context of 10/],
+    [
+      'options out of range',
+      [[1]],
+      { temperature: -1, topK: 1.5, topP: 0 },
+      /temperature must be .* got -1; topK must be .* got 1\.5; topP must be .* got 0/,
+    ],
+    [
+      'an empty prompt and a foreign token',
+      [[], [1, 13]],
+      {},
+      /prompt 0 is empty.*prompt 1 has token 13, the vocabulary is 0 to 12/,
+    ],
+    [
+      'too long a prompt',
+      [[1, 2, 3]],
+      { maxTokens: 8 },
+      /prompt 0 has 3 tokens, with 8 more it exceeds the context of 10/,
+    ],
     ['no prompt', [], {}, /there is no prompt/],
     ['no tokens', [[1]], { maxTokens: 0 }, /maxTokens must be a whole number of at least 1, got 0/],
   ])('%s are refused', async (_, list, options, message) => {
@@ -146,9 +192,12 @@ describe('generator', () => {
   });
 
   test('middleware that puts keys into the cache instead of before it is refused', async () => {
-    const wrong: Around<'kv'> = ({ k, v }, next) => next({ k: concat(k, k, { axis: 2 }), v: concat(v, v, { axis: 2 }) });
+    const wrong: Around<'kv'> = ({ k, v }, next) =>
+      next({ k: concat(k, k, { axis: 2 }), v: concat(v, v, { axis: 2 }) });
     const model = base.with({ around: { kv: at('model.layers.0.self_attn', wrong) } });
-    await expect(made(model, 10).generate([prompts[0]])).rejects.toThrow(/rows in front are to be added to what next returns/);
+    await expect(made(model, 10).generate([prompts[0]])).rejects.toThrow(
+      /rows in front are to be added to what next returns/,
+    );
   });
 });
 
@@ -160,6 +209,8 @@ describe('generate', () => {
     expect(await generate(base, { executor, prompt: prompts, maxTokens: 4 })).toEqual(expected);
     expect(await generate(base, { executor, prompt: Int32Array.from(prompts[0]), maxTokens: 4 })).toEqual(expected[0]);
     await expect(generate(base, { executor, prompt: [], maxTokens: 4 })).rejects.toThrow(/prompt 0 is empty/);
-    await expect(generate(base, { executor, prompt: [1], maxTokens: 400 })).rejects.toThrow(/exceeds the context of 48/);
+    await expect(generate(base, { executor, prompt: [1], maxTokens: 400 })).rejects.toThrow(
+      /exceeds the context of 48/,
+    );
   });
 });

@@ -13,7 +13,9 @@ const variants: Readonly<Record<string, Partial<LlamaConfig>>> = {
   'one key head': { keyValueHeads: 1 },
   'a tied head': { tieWordEmbeddings: true },
   biases: { attentionBias: true, mlpBias: true },
-  'llama3 rope scaling': { ropeScaling: { kind: 'llama3', factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 32 } },
+  'llama3 rope scaling': {
+    ropeScaling: { kind: 'llama3', factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 32 },
+  },
 };
 
 const ids = [3, 1, 4, 1, 5, 9, 2, 6];
@@ -73,13 +75,20 @@ describe('llama', () => {
     for (const shape of [[mask.length], [1, mask.length]]) {
       const options = { keyMask, positions: constant(Int32Array.from(positions), shape), positionLimit: 12 };
       const logits = await valuesOf(model.logits(tokens(padded), options));
-      expect(distance(logits.slice(at * config.vocabSize, (at + ids.length) * config.vocabSize), alone)).toBeLessThan(1e-6);
+      expect(distance(logits.slice(at * config.vocabSize, (at + ids.length) * config.vocabSize), alone)).toBeLessThan(
+        1e-6,
+      );
     }
   });
 
   test('only the distance of positions counts', async () => {
-    const positions = constant(Int32Array.from(ids, (_, i) => i + 20), [ids.length]);
-    expect(distance(await valuesOf(model.logits(tokens(ids), { positions })), await valuesOf(model.logits(tokens(ids))))).toBeLessThan(1e-5);
+    const positions = constant(
+      Int32Array.from(ids, (_, i) => i + 20),
+      [ids.length],
+    );
+    expect(
+      distance(await valuesOf(model.logits(tokens(ids), { positions })), await valuesOf(model.logits(tokens(ids)))),
+    ).toBeLessThan(1e-5);
   });
 
   test('parameters has every tensor of the checkpoint under its name', () => {
@@ -90,7 +99,8 @@ describe('llama', () => {
 
 describe('gradients', () => {
   const labels = [1, 4, 1, 5, 9, 2, -100, 0];
-  const lossOf = (model: CausalLM, checkpoint = false): Tensor => model.loss(tokens(ids), tokens(labels), { checkpoint });
+  const lossOf = (model: CausalLM, checkpoint = false): Tensor =>
+    model.loss(tokens(ids), tokens(labels), { checkpoint });
 
   const difference = async (model: CausalLM, v: Variable, entry: number): Promise<number> => {
     const executor = reference();
@@ -106,22 +116,32 @@ describe('gradients', () => {
     return (losses[0]! - losses[1]!) / (at[0]! - at[1]!);
   };
 
-  test.each([false, true])('of the loss equal differences in every kind of weight (tied head: %s)', async (tieWordEmbeddings) => {
-    const model = llama(tinyConfig({ tieWordEmbeddings, attentionBias: true, mlpBias: true }), tinyWeights());
-    const all = [...parameters(model)].filter(([name]) => !name.includes('layers.1.'));
-    const grads = grad(lossOf(model), all.map(([, v]) => v));
-    const analytic = await evaluate(Object.fromEntries(all.map(([name], i) => [name, grads[i]!])), reference());
-    for (const [name, v] of all) {
-      const entry = name.startsWith('model.embed') ? 3 * 8 + 1 : analytic[name]!.length - 1;
-      expect.soft(analytic[name]![entry], name).toBeCloseTo(await difference(model, v, entry), 3);
-    }
-  });
+  test.each([false, true])(
+    'of the loss equal differences in every kind of weight (tied head: %s)',
+    async (tieWordEmbeddings) => {
+      const model = llama(tinyConfig({ tieWordEmbeddings, attentionBias: true, mlpBias: true }), tinyWeights());
+      const all = [...parameters(model)].filter(([name]) => !name.includes('layers.1.'));
+      const grads = grad(
+        lossOf(model),
+        all.map(([, v]) => v),
+      );
+      const analytic = await evaluate(Object.fromEntries(all.map(([name], i) => [name, grads[i]!])), reference());
+      for (const [name, v] of all) {
+        const entry = name.startsWith('model.embed') ? 3 * 8 + 1 : analytic[name]!.length - 1;
+        expect.soft(analytic[name]![entry], name).toBeCloseTo(await difference(model, v, entry), 3);
+      }
+    },
+  );
 
   test('are the same where blocks are recomputed', async () => {
     const model = llama(tinyConfig(), tinyWeights());
     const wrt = [...parameters(model).values()];
-    const outputs = (checkpoint: boolean): Record<string, Tensor> => Object.fromEntries(grad(lossOf(model, checkpoint), wrt).map((g, i) => [i, g]));
-    const [stored, recomputed] = [await evaluate(outputs(false), reference()), await evaluate(outputs(true), reference())];
+    const outputs = (checkpoint: boolean): Record<string, Tensor> =>
+      Object.fromEntries(grad(lossOf(model, checkpoint), wrt).map((g, i) => [i, g]));
+    const [stored, recomputed] = [
+      await evaluate(outputs(false), reference()),
+      await evaluate(outputs(true), reference()),
+    ];
     for (const i of wrt.keys()) expect(distance(stored[i]!, recomputed[i]!)).toBeLessThan(1e-7);
   });
 });
@@ -129,13 +149,33 @@ describe('gradients', () => {
 describe('bad input is refused', () => {
   const model = llama(tinyConfig(), tinyWeights());
   test.each([
-    ['f32 tokens', () => model.hidden(constant(Float32Array.of(1, 2), [1, 2])), /tokens must be i32 \[batch, tokens\], got 1x2 f32/],
+    [
+      'f32 tokens',
+      () => model.hidden(constant(Float32Array.of(1, 2), [1, 2])),
+      /tokens must be i32 \[batch, tokens\], got 1x2 f32/,
+    ],
     ['tokens of one axis', () => model.hidden(constant(Int32Array.of(1, 2), [2])), /got 2 i32; tokens must be/],
     ['no tokens', () => model.hidden(constant(new Int32Array(0), [1, 0])), /at least one token/],
-    ['labels of another shape', () => model.loss(tokens([1, 2]), tokens([1, 2, 3])), /labels must have the shape of the tokens/],
-    ['a mask of another batch', () => model.hidden(tokens([1, 2]), { keyMask: constant(new Float32Array(4), [2, 2]) }), /with batch 1/],
-    ['a mask with more keys than there are', () => model.hidden(tokens([1, 2]), { keyMask: constant(new Float32Array(3), [1, 3]) }), /there are only 2 keys/],
-    ['positions of another shape', () => model.hidden(tokens([1, 2]), { positions: tokens([0, 1, 2]) }), /must be i32 \[2\] or \[1, 2\]/],
+    [
+      'labels of another shape',
+      () => model.loss(tokens([1, 2]), tokens([1, 2, 3])),
+      /labels must have the shape of the tokens/,
+    ],
+    [
+      'a mask of another batch',
+      () => model.hidden(tokens([1, 2]), { keyMask: constant(new Float32Array(4), [2, 2]) }),
+      /with batch 1/,
+    ],
+    [
+      'a mask with more keys than there are',
+      () => model.hidden(tokens([1, 2]), { keyMask: constant(new Float32Array(3), [1, 3]) }),
+      /there are only 2 keys/,
+    ],
+    [
+      'positions of another shape',
+      () => model.hidden(tokens([1, 2]), { positions: tokens([0, 1, 2]) }),
+      /must be i32 \[2\] or \[1, 2\]/,
+    ],
   ])('%s', (_, make, message) => {
     expect(make).toThrow(message);
   });

@@ -22,7 +22,8 @@ const frequency = (c: LlamaConfig, pair: number): number => {
   const wavelength = (2 * Math.PI) / f;
   if (wavelength > s.originalMaxPositions / s.lowFrequencyFactor) return f / s.factor;
   if (wavelength < s.originalMaxPositions / s.highFrequencyFactor) return f;
-  const smooth = (s.originalMaxPositions / wavelength - s.lowFrequencyFactor) / (s.highFrequencyFactor - s.lowFrequencyFactor);
+  const smooth =
+    (s.originalMaxPositions / wavelength - s.lowFrequencyFactor) / (s.highFrequencyFactor - s.lowFrequencyFactor);
   return ((1 - smooth) * f) / s.factor + smooth * f;
 };
 
@@ -43,12 +44,23 @@ export interface Extras {
 }
 
 /** Logits of every token. */
-export const naiveLogits = (c: LlamaConfig, weights: Weights, ids: readonly number[], { prompt = [], prefix }: Extras = {}): Row[] => {
+export const naiveLogits = (
+  c: LlamaConfig,
+  weights: Weights,
+  ids: readonly number[],
+  { prompt = [], prefix }: Extras = {},
+): Row[] => {
   const w = (name: string): ArrayLike<number> => weights.get(name)!;
   const linear = (path: string, x: Row, outDim: number): Row =>
-    Array.from({ length: outDim }, (_, o) => dot(x, w(`${path}.weight`), o * x.length) + (weights.get(`${path}.bias`)?.[o] ?? 0));
+    Array.from(
+      { length: outDim },
+      (_, o) => dot(x, w(`${path}.weight`), o * x.length) + (weights.get(`${path}.bias`)?.[o] ?? 0),
+    );
   const table = w('model.embed_tokens.weight');
-  let xs: Row[] = [...prompt, ...ids.map((id) => Array.from({ length: c.hiddenSize }, (_, i) => table[id * c.hiddenSize + i]!))];
+  let xs: Row[] = [
+    ...prompt,
+    ...ids.map((id) => Array.from({ length: c.hiddenSize }, (_, i) => table[id * c.hiddenSize + i]!)),
+  ];
   const headOf = (row: Row, h: number): Row => row.slice(h * c.headDim, (h + 1) * c.headDim);
 
   for (let layer = 0; layer < c.layers; layer++) {
@@ -62,7 +74,10 @@ export const naiveLogits = (c: LlamaConfig, weights: Weights, ids: readonly numb
       for (let h = 0; h < c.heads; h++) {
         const group = Math.floor(h / (c.heads / c.keyValueHeads));
         const query = rotated(c, headOf(q[t]!, h), t);
-        const keys = [...(prefix?.keys[layer] ?? []).map((row) => headOf(row, group)), ...k.slice(0, t + 1).map((row, s) => rotated(c, headOf(row, group), s))];
+        const keys = [
+          ...(prefix?.keys[layer] ?? []).map((row) => headOf(row, group)),
+          ...k.slice(0, t + 1).map((row, s) => rotated(c, headOf(row, group), s)),
+        ];
         const values = [...(prefix?.values[layer] ?? []), ...v.slice(0, t + 1)].map((row) => headOf(row, group));
         const scores = keys.map((key) => Math.exp(dot(query, key) / Math.sqrt(c.headDim)));
         const total = scores.reduce((a, b) => a + b, 0);
@@ -72,7 +87,11 @@ export const naiveLogits = (c: LlamaConfig, weights: Weights, ids: readonly numb
       const inner = normed(h, w(`${at}.post_attention_layernorm.weight`), c.normEps);
       const gate = linear(`${at}.mlp.gate_proj`, inner, c.intermediateSize);
       const up = linear(`${at}.mlp.up_proj`, inner, c.intermediateSize);
-      return linear(`${at}.mlp.down_proj`, gate.map((g, i) => (g / (1 + Math.exp(-g))) * up[i]!), c.hiddenSize).map((d, i) => h[i]! + d);
+      return linear(
+        `${at}.mlp.down_proj`,
+        gate.map((g, i) => (g / (1 + Math.exp(-g))) * up[i]!),
+        c.hiddenSize,
+      ).map((d, i) => h[i]! + d);
     });
   }
   const head = c.tieWordEmbeddings ? 'model.embed_tokens' : 'lm_head';
@@ -81,6 +100,8 @@ export const naiveLogits = (c: LlamaConfig, weights: Weights, ids: readonly numb
 
 /** Mean −log p(label), over labels that are not −100. */
 export const naiveLoss = (logits: readonly Row[], labels: readonly number[]): number => {
-  const losses = labels.flatMap((label, t) => (label === -100 ? [] : [Math.log(logits[t]!.reduce((s, l) => s + Math.exp(l), 0)) - logits[t]![label]!]));
+  const losses = labels.flatMap((label, t) =>
+    label === -100 ? [] : [Math.log(logits[t]!.reduce((s, l) => s + Math.exp(l), 0)) - logits[t]![label]!],
+  );
   return losses.length === 0 ? 0 : losses.reduce((a, b) => a + b, 0) / losses.length;
 };

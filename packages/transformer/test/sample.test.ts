@@ -45,7 +45,8 @@ describe('sampleToken', () => {
   });
 
   test('a draw at either end falls on a kept token', () => {
-    for (const u of [0, 1 - 2 ** -32]) expect([1, 4]).toContain(sampleToken(logits, { temperature: 1, topK: 2 }, () => u));
+    for (const u of [0, 1 - 2 ** -32])
+      expect([1, 4]).toContain(sampleToken(logits, { temperature: 1, topK: 2 }, () => u));
   });
 
   test('a very low temperature does not overflow', () => {

@@ -1,7 +1,31 @@
 import { grad } from '@peftjs/autograd';
-import { add, broadcastTo, concat, constant, evaluate, mul, reference, reshape, type Tensor, transpose, variable } from '@peftjs/tensor';
+import {
+  add,
+  broadcastTo,
+  concat,
+  constant,
+  evaluate,
+  mul,
+  reference,
+  reshape,
+  type Tensor,
+  transpose,
+  variable,
+} from '@peftjs/tensor';
 import { describe, expect, test } from 'vitest';
-import { type Around, type AroundTable, type CausalLM, denseLinear, type Linear, llama, parameters, type Path, type SiteContext, type SiteName, viaDense } from '../src/index.ts';
+import {
+  type Around,
+  type AroundTable,
+  type CausalLM,
+  denseLinear,
+  type Linear,
+  llama,
+  type Path,
+  parameters,
+  type SiteContext,
+  type SiteName,
+  viaDense,
+} from '../src/index.ts';
 import { naiveLogits, naiveLoss } from './naive-llama.ts';
 import { distance, tokens, valuesOf } from './run.ts';
 import { tinyConfig, tinyWeights } from './tiny.ts';
@@ -12,19 +36,26 @@ const model = llama(config, weights);
 const ids = [3, 1, 4, 1, 5];
 const sites: readonly SiteName[] = ['embed', 'block', 'attn', 'mlp', 'norm', 'kv', 'head'];
 
-const tableOf = <S extends SiteName>(site: S, ...chain: readonly Around<S>[]): AroundTable => ({ [site]: new Map(model.paths(site).map((path) => [path, chain])) });
+const tableOf = <S extends SiteName>(site: S, ...chain: readonly Around<S>[]): AroundTable => ({
+  [site]: new Map(model.paths(site).map((path) => [path, chain])),
+});
 
 const rowsOf = (count: number, width: number, salt: number): number[][] =>
   Array.from({ length: count }, (_, i) => Array.from({ length: width }, (_, j) => Math.sin(1 + i * 3 + j * 7 + salt)));
 
 const prompt = rowsOf(3, config.hiddenSize, 0);
-const soften: Around<'embed'> = (x, next) => concat(constant(Float32Array.from(prompt.flat()), [1, 3, config.hiddenSize]), next(x), { axis: 1 });
+const soften: Around<'embed'> = (x, next) =>
+  concat(constant(Float32Array.from(prompt.flat()), [1, 3, config.hiddenSize]), next(x), { axis: 1 });
 
 const prefix = { keys: [rowsOf(2, 12, 1), rowsOf(2, 12, 2)], values: [rowsOf(2, 12, 3), rowsOf(2, 12, 4)] };
-const heads = (rows: readonly (readonly number[])[]): Tensor => transpose(constant(Float32Array.from(rows.flat()), [1, 2, 2, 6]), [0, 2, 1, 3]);
+const heads = (rows: readonly (readonly number[])[]): Tensor =>
+  transpose(constant(Float32Array.from(rows.flat()), [1, 2, 2, 6]), [0, 2, 1, 3]);
 const withPrefix: Around<'kv'> = (kv, next, { layer }) => {
   const { k, v } = next(kv);
-  return { k: concat(heads(prefix.keys[layer!]!), k, { axis: 2 }), v: concat(heads(prefix.values[layer!]!), v, { axis: 2 }) };
+  return {
+    k: concat(heads(prefix.keys[layer!]!), k, { axis: 2 }),
+    v: concat(heads(prefix.values[layer!]!), v, { axis: 2 }),
+  };
 };
 
 describe('sites', () => {
@@ -34,7 +65,10 @@ describe('sites', () => {
       block: ['model.layers.0', 'model.layers.1'],
       attn: ['model.layers.0.self_attn', 'model.layers.1.self_attn'],
       mlp: ['model.layers.0.mlp', 'model.layers.1.mlp'],
-      norm: [...[0, 1].flatMap((i) => [`model.layers.${i}.input_layernorm`, `model.layers.${i}.post_attention_layernorm`]), 'model.norm'],
+      norm: [
+        ...[0, 1].flatMap((i) => [`model.layers.${i}.input_layernorm`, `model.layers.${i}.post_attention_layernorm`]),
+        'model.norm',
+      ],
       kv: ['model.layers.0.self_attn', 'model.layers.1.self_attn'],
       head: ['lm_head'],
     });
@@ -54,31 +88,47 @@ describe('sites', () => {
     const logits = model.with({ around }).logits(tokens(ids, ids));
     expect(await valuesOf(logits)).toEqual(await valuesOf(model.logits(tokens(ids, ids))));
     expect(seen.map((c) => c.path).sort()).toEqual(sites.flatMap((site) => model.paths(site)).sort());
-    for (const { path, layer } of seen) expect(layer).toBe(/layers\.(\d)/.exec(path)?.[1] === undefined ? null : Number(/layers\.(\d)/.exec(path)![1]));
+    for (const { path, layer } of seen)
+      expect(layer).toBe(/layers\.(\d)/.exec(path)?.[1] === undefined ? null : Number(/layers\.(\d)/.exec(path)![1]));
     expect(new Set(seen.map((c) => c.pass)).size).toBe(1);
     expect(seen[0]!.pass).toMatchObject({ batch: 2, tokens: 5, keyMask: null, positions: null, continues: false });
   });
 
   test.each(sites)('%s: later middleware wraps earlier, in one call of with or in two', (site) => {
     const calls: string[] = [];
-    const named = (name: string): Around<SiteName> => (x, next) => (calls.push(name), next(x as never));
+    const named =
+      (name: string): Around<SiteName> =>
+      (x, next) => (calls.push(name), next(x as never));
     const path = model.paths(site)[0]!;
-    const at = (...chain: readonly Around<SiteName>[]): AroundTable => ({ [site]: new Map([[path, chain]]) }) as AroundTable;
+    const at = (...chain: readonly Around<SiteName>[]): AroundTable =>
+      ({ [site]: new Map([[path, chain]]) }) as AroundTable;
     model.with({ around: at(named('inner'), named('outer')) }).hidden(tokens(ids));
-    model.with({ around: at(named('inner')) }).with({ around: at(named('outer')) }).hidden(tokens(ids));
+    model
+      .with({ around: at(named('inner')) })
+      .with({ around: at(named('outer')) })
+      .hidden(tokens(ids));
     expect(calls).toEqual(['outer', 'inner', 'outer', 'inner']);
   });
 
   test('block, attn, mlp, norm and head are where their output is used', async () => {
     const base = await valuesOf(model.logits(tokens(ids)));
     for (const site of ['block', 'attn', 'mlp', 'norm', 'head'] as const) {
-      const doubled = model.with({ around: tableOf(site, (x: Tensor, next: (x: Tensor) => Tensor) => mul(next(x), 2)) });
+      const doubled = model.with({
+        around: tableOf(site, (x: Tensor, next: (x: Tensor) => Tensor) => mul(next(x), 2)),
+      });
       const skipped = model.with({ around: tableOf(site, (x: Tensor) => x) });
       expect(distance(await valuesOf(doubled.logits(tokens(ids))), base), site).toBeGreaterThan(1e-3);
       expect(distance(await valuesOf(skipped.logits(tokens(ids))), base), site).toBeGreaterThan(1e-3);
     }
-    const doubledHead = model.with({ around: tableOf('head', (x: Tensor, next: (x: Tensor) => Tensor) => mul(next(x), 2)) });
-    expect(distance(await valuesOf(doubledHead.logits(tokens(ids))), base.map((l) => 2 * l))).toBeLessThan(1e-6);
+    const doubledHead = model.with({
+      around: tableOf('head', (x: Tensor, next: (x: Tensor) => Tensor) => mul(next(x), 2)),
+    });
+    expect(
+      distance(
+        await valuesOf(doubledHead.logits(tokens(ids))),
+        base.map((l) => 2 * l),
+      ),
+    ).toBeLessThan(1e-6);
   });
 });
 
@@ -94,7 +144,12 @@ describe('rows in front', () => {
 
   test('of kv are seen by every token', async () => {
     const prefixed = model.with({ around: tableOf('kv', withPrefix) });
-    expect(distance(await valuesOf(prefixed.logits(tokens(ids))), naiveLogits(config, weights.values, ids, { prefix }).flat())).toBeLessThan(2e-6);
+    expect(
+      distance(
+        await valuesOf(prefixed.logits(tokens(ids))),
+        naiveLogits(config, weights.values, ids, { prefix }).flat(),
+      ),
+    ).toBeLessThan(2e-6);
   });
 
   test('of both go with padding, where positions start again', async () => {
@@ -110,7 +165,9 @@ describe('rows in front', () => {
 
   test('positionShift moves tokens away from a prefix, and changes nothing without one', async () => {
     const shifted = model.with({ positionShift: 2 });
-    expect(distance(await valuesOf(shifted.logits(tokens(ids))), await valuesOf(model.logits(tokens(ids))))).toBeLessThan(1e-5);
+    expect(
+      distance(await valuesOf(shifted.logits(tokens(ids))), await valuesOf(model.logits(tokens(ids)))),
+    ).toBeLessThan(1e-5);
     const prefixed = model.with({ around: tableOf('kv', withPrefix) });
     const moved = await valuesOf(prefixed.with({ positionShift: 1 }).with({ positionShift: 1 }).logits(tokens(ids)));
     const positions = constant(Int32Array.of(2, 3, 4, 5, 6), [5]);
@@ -119,7 +176,9 @@ describe('rows in front', () => {
   });
 
   test('fewer rows, or rows of another width, are refused', () => {
-    const narrow = model.with({ around: tableOf('embed', (x: Tensor) => broadcastTo(constant(Float32Array.of(0), []), [1, x.shape[1]!, 3])) });
+    const narrow = model.with({
+      around: tableOf('embed', (x: Tensor) => broadcastTo(constant(Float32Array.of(0), []), [1, x.shape[1]!, 3])),
+    });
     expect(() => narrow.hidden(tokens(ids))).toThrow(/embed: got 1x5x3 f32; must give \[1, 5 or more, 8\]/);
   });
 });
@@ -129,19 +188,35 @@ describe('with', () => {
 
   test('replaces linears, norms and embeddings by path and leaves the base as it was', async () => {
     const before = await valuesOf(model.logits(tokens(ids)));
-    const doubled = (path: Path): Linear => viaDense(model.linears.get(path)!, ({ weight, bias }) => ({ weight: mul(weight, 2), bias }));
+    const doubled = (path: Path): Linear =>
+      viaDense(model.linears.get(path)!, ({ weight, bias }) => ({ weight: mul(weight, 2), bias }));
     const norm = model.norms.get('model.norm')!;
     const embed = model.embeddings.get('model.embed_tokens')!;
     const changed = model
       .with({ linears: new Map([['lm_head', doubled('lm_head')]]) })
-      .with({ norms: new Map([['model.norm', norm.encode({ weight: mul(norm.weight, 3), bias: constant(new Float32Array(8).fill(1), [8]) })]]) })
+      .with({
+        norms: new Map([
+          [
+            'model.norm',
+            norm.encode({ weight: mul(norm.weight, 3), bias: constant(new Float32Array(8).fill(1), [8]) }),
+          ],
+        ]),
+      })
       .with({ embeddings: new Map([['model.embed_tokens', embed.encode(mul(embed.weight, 0.5))]]) });
     const values = new Map<string, ArrayLike<number>>(weights.values);
-    const scaled = (name: string, by: number): void => void values.set(name, Array.from(values.get(name)!, (v) => v * by));
+    const scaled = (name: string, by: number): void =>
+      void values.set(
+        name,
+        Array.from(values.get(name)!, (v) => v * by),
+      );
     scaled('model.embed_tokens.weight', 0.5);
     scaled('model.norm.weight', 3);
     scaled('lm_head.weight', 2);
-    const ones = Array.from({ length: config.vocabSize }, (_, o) => Array.from(values.get('lm_head.weight')!).slice(o * 8, o * 8 + 8).reduce((a, b) => a + b, 0));
+    const ones = Array.from({ length: config.vocabSize }, (_, o) =>
+      Array.from(values.get('lm_head.weight')!)
+        .slice(o * 8, o * 8 + 8)
+        .reduce((a, b) => a + b, 0),
+    );
     const expected = naiveLogits(config, values, ids).flatMap((row) => row.map((l, o) => l + ones[o]!));
     expect(distance(await valuesOf(changed.logits(tokens(ids))), expected)).toBeLessThan(1e-5);
     expect(await valuesOf(model.logits(tokens(ids)))).toEqual(before);
@@ -149,13 +224,26 @@ describe('with', () => {
 
   test('refuses what the model has not, all of it at once', () => {
     const linear = model.linears.get(q)!;
-    const attempt = (): CausalLM => model.with({ linears: new Map([['nope', linear], [q, linear]]), around: { mlp: new Map([['nil', []]]) } });
-    expect(attempt).toThrow(/no linear nope \(there are .*q_proj.*\); no site mlp at nil \(there are model\.layers\.0\.mlp/);
-    expect(() => model.with({ linears: new Map([[q, model.linears.get('lm_head')!]]) })).toThrow(/linear model\.layers\.0\.self_attn\.q_proj is 24x8, its replacement 13x8/);
+    const attempt = (): CausalLM =>
+      model.with({
+        linears: new Map([
+          ['nope', linear],
+          [q, linear],
+        ]),
+        around: { mlp: new Map([['nil', []]]) },
+      });
+    expect(attempt).toThrow(
+      /no linear nope \(there are .*q_proj.*\); no site mlp at nil \(there are model\.layers\.0\.mlp/,
+    );
+    expect(() => model.with({ linears: new Map([[q, model.linears.get('lm_head')!]]) })).toThrow(
+      /linear model\.layers\.0\.self_attn\.q_proj is 24x8, its replacement 13x8/,
+    );
   });
 
   test('views that compute a weight have no parameters of their own', () => {
-    const view = model.with({ linears: new Map([[q, viaDense(model.linears.get(q)!, (d) => ({ ...d, weight: mul(d.weight, 2) }))]]) });
+    const view = model.with({
+      linears: new Map([[q, viaDense(model.linears.get(q)!, (d) => ({ ...d, weight: mul(d.weight, 2) }))]]),
+    });
     expect(() => parameters(view)).toThrow(/model\.layers\.0\.self_attn\.q_proj\.weight are computed/);
   });
 });
@@ -163,7 +251,11 @@ describe('with', () => {
 describe('the loss of a head that is not plain', () => {
   const labels = [1, -100, 1, 5, 0];
   const head = model.linears.get('lm_head')!;
-  const bias = variable('bias', [config.vocabSize], Float32Array.from({ length: config.vocabSize }, (_, i) => Math.cos(i)));
+  const bias = variable(
+    'bias',
+    [config.vocabSize],
+    Float32Array.from({ length: config.vocabSize }, (_, i) => Math.cos(i)),
+  );
 
   const check = async (lm: CausalLM): Promise<void> => {
     const logits = await valuesOf(lm.logits(tokens(ids)));

@@ -14,10 +14,20 @@ const toHalves = (weight: Float32Array, rows: number, columns: number, headDim: 
 };
 
 /** Reads a model in the format of llama2.c, version 0. https://github.com/karpathy/llama2.c */
-export const readLlama2c = async (path: string): Promise<{ readonly config: LlamaConfig; readonly weights: WeightSource }> => {
+export const readLlama2c = async (
+  path: string,
+): Promise<{ readonly config: LlamaConfig; readonly weights: WeightSource }> => {
   const bytes = await readFile(path);
   const header = new Int32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + 28));
-  const [dim, hidden, layers, heads, kvHeads, vocab, context] = header as unknown as [number, number, number, number, number, number, number];
+  const [dim, hidden, layers, heads, kvHeads, vocab, context] = header as unknown as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   const floats = new Float32Array(bytes.buffer.slice(bytes.byteOffset + 28, bytes.byteOffset + bytes.length));
   let at = 0;
   const take = (size: number): Float32Array => floats.subarray(at, (at += size));
@@ -42,9 +52,25 @@ export const readLlama2c = async (path: string): Promise<{ readonly config: Llam
   if (vocab < 0) tensors.set('lm_head.weight', take(-vocab * dim));
   if (at !== floats.length) throw new Error(`${path}: ${floats.length} values, the header makes it ${at}`);
   const config: LlamaConfig = {
-    modelType: 'llama', vocabSize: Math.abs(vocab), hiddenSize: dim, intermediateSize: hidden, layers, heads, keyValueHeads: kvHeads, headDim,
-    maxPositions: context, normEps: 1e-5, tieWordEmbeddings: vocab > 0, attentionBias: false, mlpBias: false, activation: 'silu',
-    ropeTheta: 10_000, ropeScaling: null, bosId: 1, eosIds: [1, 2], padId: null,
+    modelType: 'llama',
+    vocabSize: Math.abs(vocab),
+    hiddenSize: dim,
+    intermediateSize: hidden,
+    layers,
+    heads,
+    keyValueHeads: kvHeads,
+    headDim,
+    maxPositions: context,
+    normEps: 1e-5,
+    tieWordEmbeddings: vocab > 0,
+    attentionBias: false,
+    mlpBias: false,
+    activation: 'silu',
+    ropeTheta: 10_000,
+    ropeScaling: null,
+    bosId: 1,
+    eosIds: [1, 2],
+    padId: null,
   };
   return { config, weights: { has: (name) => tensors.has(name), load: (name) => tensors.get(name)! } };
 };
@@ -56,6 +82,8 @@ export const readPieces = async (path: string, count: number): Promise<string[]>
   return Array.from({ length: count }, () => {
     const length = bytes.readInt32LE(at + 4);
     at += 8 + length;
-    return bytes.toString('utf8', at - length, at).replace(/^<0x([0-9A-F]{2})>$/, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+    return bytes
+      .toString('utf8', at - length, at)
+      .replace(/^<0x([0-9A-F]{2})>$/, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
   });
 };

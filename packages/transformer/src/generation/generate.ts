@@ -10,7 +10,8 @@ export interface GenerateOptions<P> extends StreamOptions {
   readonly prompt: P;
 }
 
-const isList = (prompt: Prompt | readonly Prompt[]): prompt is readonly Prompt[] => Array.isArray(prompt) && typeof prompt[0] === 'object';
+const isList = (prompt: Prompt | readonly Prompt[]): prompt is readonly Prompt[] =>
+  Array.isArray(prompt) && typeof prompt[0] === 'object';
 
 /**
  * Continues one prompt, or several at once, and gives the new tokens of each. Compiles and frees its programs: to generate more than once,
@@ -18,11 +19,15 @@ const isList = (prompt: Prompt | readonly Prompt[]): prompt is readonly Prompt[]
  */
 export async function generate(model: CausalLM, options: GenerateOptions<Prompt>): Promise<number[]>;
 export async function generate(model: CausalLM, options: GenerateOptions<readonly Prompt[]>): Promise<number[][]>;
-export async function generate(model: CausalLM, { executor, prompt, ...options }: GenerateOptions<Prompt | readonly Prompt[]>): Promise<number[] | number[][]> {
+export async function generate(
+  model: CausalLM,
+  { executor, prompt, ...options }: GenerateOptions<Prompt | readonly Prompt[]>,
+): Promise<number[] | number[][]> {
   const prompts = isList(prompt) ? prompt : [prompt];
   const longest = Math.max(1, ...prompts.map((p) => p.length));
   const { maxPositions } = model.config;
-  const context = options.maxTokens === undefined ? maxPositions : Math.min(maxPositions, Math.max(2, longest + options.maxTokens));
+  const context =
+    options.maxTokens === undefined ? maxPositions : Math.min(maxPositions, Math.max(2, longest + options.maxTokens));
   const made = generator(model, executor, { context });
   try {
     const texts = await made.generate(prompts, options);

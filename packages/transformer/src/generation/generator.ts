@@ -1,7 +1,7 @@
 import { type Executor, PeftError, type Random, randomSource, type TypedArray } from '@peftjs/tensor';
 import type { CausalLM } from '../causal-lm.ts';
 import { makePrograms, type Programs } from './programs.ts';
-import { bucket, checkPrompts, padPrompts, type Prompt, slotMask } from './prompts.ts';
+import { bucket, checkPrompts, type Prompt, padPrompts, slotMask } from './prompts.ts';
 import { checkFinite, checkSampling, type SampleOptions, sampleToken } from './sample.ts';
 
 /** How a continuation is made. */
@@ -23,7 +23,7 @@ export interface GeneratedToken {
 
 /** A model made ready to generate: programs compiled once, and a cache on the device. */
 export interface TextGenerator {
-  /** Continues prompts token by token. Throws `bad-option`, `bad-data`; `bad-program` while another stream of it is open. */
+  /** Continues prompts token by token. Throws `bad-option`, `bad-data`; `bad-program` when it is closed or another stream of it is open. */
   stream(prompts: readonly Prompt[], options?: StreamOptions): AsyncGenerator<GeneratedToken, void>;
   /** Continues prompts and gives the new tokens of each. */
   generate(prompts: readonly Prompt[], options?: StreamOptions): Promise<number[][]>;
@@ -44,12 +44,20 @@ interface Rows {
 }
 
 /** Chooses each open row's next token; closes rows that chose a stop token. */
-function* choose(rows: Rows, result: Readonly<Record<string, TypedArray>>, vocabSize: number, stop: ReadonlySet<number>, sampling: SampleOptions): Generator<GeneratedToken> {
+function* choose(
+  rows: Rows,
+  result: Readonly<Record<string, TypedArray>>,
+  vocabSize: number,
+  stop: ReadonlySet<number>,
+  sampling: SampleOptions,
+): Generator<GeneratedToken> {
   const { likeliest, logits, total } = result;
   if (total) checkFinite(total[0]!);
   for (const [row, random] of rows.random.entries()) {
     if (rows.done[row]) continue;
-    const token = logits ? sampleToken(logits.subarray(row * vocabSize, (row + 1) * vocabSize), sampling, random) : likeliest![row]!;
+    const token = logits
+      ? sampleToken(logits.subarray(row * vocabSize, (row + 1) * vocabSize), sampling, random)
+      : likeliest![row]!;
     rows.next[row] = token;
     rows.done[row] = stop.has(token);
     if (!rows.done[row]) yield { row, token };
@@ -58,7 +66,10 @@ function* choose(rows: Rows, result: Readonly<Record<string, TypedArray>>, vocab
 
 const checkContext = (context: number, maxPositions: number): void => {
   if (!Number.isInteger(context) || context < 2 || context > maxPositions)
-    throw new PeftError('bad-option', `generator: context must be a whole number from 2 to the model's ${maxPositions}, got ${context}`);
+    throw new PeftError(
+      'bad-option',
+      `generator: context must be a whole number from 2 to the model's ${maxPositions}, got ${context}`,
+    );
 };
 
 /**
@@ -66,7 +77,11 @@ const checkContext = (context: number, maxPositions: number): void => {
  * Programs are compiled when first needed: one per batch size, and one per batch size and 32 tokens of prompt length.
  * Throws `bad-option` for a context that the model does not have.
  */
-export const generator = (model: CausalLM, executor: Executor, { context = model.config.maxPositions }: GeneratorOptions = {}): TextGenerator => {
+export const generator = (
+  model: CausalLM,
+  executor: Executor,
+  { context = model.config.maxPositions }: GeneratorOptions = {},
+): TextGenerator => {
   const { maxPositions, vocabSize, eosIds } = model.config;
   checkContext(context, maxPositions);
   const slots = context + bucket - 1;
@@ -77,8 +92,12 @@ export const generator = (model: CausalLM, executor: Executor, { context = model
     return known;
   };
   let busy = false;
+  let closed = false;
 
-  async function* tokens(prompts: readonly Prompt[], { maxTokens, stop = eosIds, seed = 0, ...sampling }: StreamOptions): AsyncGenerator<GeneratedToken, void> {
+  async function* tokens(
+    prompts: readonly Prompt[],
+    { maxTokens, stop = eosIds, seed = 0, ...sampling }: StreamOptions,
+  ): AsyncGenerator<GeneratedToken, void> {
     const limit = maxTokens ?? Math.max(1, context - Math.max(0, ...prompts.map((p) => p.length)));
     checkSampling(sampling);
     checkPrompts(prompts, limit, context, model.config);
@@ -102,8 +121,16 @@ export const generator = (model: CausalLM, executor: Executor, { context = model
     }
   }
 
-  async function* stream(prompts: readonly Prompt[], options: StreamOptions = {}): AsyncGenerator<GeneratedToken, void> {
-    if (busy) throw new PeftError('bad-program', 'generator: another stream is open on it and they share one cache; finish it, or make a second generator');
+  async function* stream(
+    prompts: readonly Prompt[],
+    options: StreamOptions = {},
+  ): AsyncGenerator<GeneratedToken, void> {
+    if (closed) throw new PeftError('bad-program', 'generator: it is closed; make a new one');
+    if (busy)
+      throw new PeftError(
+        'bad-program',
+        'generator: another stream is open on it and they share one cache; finish it, or make a second generator',
+      );
     busy = true;
     try {
       yield* tokens(prompts, options);
@@ -120,6 +147,7 @@ export const generator = (model: CausalLM, executor: Executor, { context = model
       return texts;
     },
     close: async () => {
+      closed = true;
       for (const p of programs.values()) await p.close();
       programs.clear();
     },

@@ -1,5 +1,20 @@
 import type { ModelConfig } from '@peftjs/io';
-import { argmax, compile, type Executable, type Executor, input, pad, PeftError, type ProgramSpec, sizeOf, sliceUpdate, sum, type Tensor, variable, type Variable } from '@peftjs/tensor';
+import {
+  argmax,
+  compile,
+  type Executable,
+  type Executor,
+  input,
+  PeftError,
+  type ProgramSpec,
+  pad,
+  sizeOf,
+  sliceUpdate,
+  sum,
+  type Tensor,
+  type Variable,
+  variable,
+} from '@peftjs/tensor';
 import type { CausalLM } from '../causal-lm.ts';
 import type { KvCache } from '../kv-cache.ts';
 import type { KeyValue, Path } from '../sites.ts';
@@ -35,7 +50,9 @@ const headsOf = (config: ModelConfig): number => ('keyValueHeads' in config ? co
 const cacheVariables = (model: CausalLM, batch: number, rows: number): ReadonlyMap<Path, Cached> => {
   const shape = [batch, headsOf(model.config), rows, model.config.headDim];
   const zeros = (name: string): Variable => variable(name, shape, () => new Float32Array(sizeOf(shape)));
-  return new Map(model.paths('kv').map((path) => [path, { k: zeros(`${path}.cached_keys`), v: zeros(`${path}.cached_values`) }]));
+  return new Map(
+    model.paths('kv').map((path) => [path, { k: zeros(`${path}.cached_keys`), v: zeros(`${path}.cached_values`) }]),
+  );
 };
 
 /** Rows that middleware at `embed` puts before the tokens; found by building the graph of one token. */
@@ -55,7 +72,10 @@ const prependedRows = (model: CausalLM): number => {
 
 const checkRows = (path: Path, { k }: KeyValue, rows: number): void => {
   if (k.shape[2] !== rows)
-    throw new PeftError('bad-shape', `generate: at ${path} middleware of kv hands ${k.shape[2]} keys to next for ${rows} rows; rows in front are to be added to what next returns`);
+    throw new PeftError(
+      'bad-shape',
+      `generate: at ${path} middleware of kv hands ${k.shape[2]} keys to next for ${rows} rows; rows in front are to be added to what next returns`,
+    );
 };
 
 /** Builds and compiles on demand the programs that read a prompt into a cache and continue it token by token. */
@@ -117,7 +137,8 @@ export const makePrograms = (model: CausalLM, { executor, batch, slots, position
     prefill: (tokens) => once(tokens, () => prefill(tokens)),
     decode: () => once(0, decode),
     close: async () => {
-      for (const result of await Promise.allSettled(compiled.values())) if (result.status === 'fulfilled') result.value.close();
+      for (const result of await Promise.allSettled(compiled.values()))
+        if (result.status === 'fulfilled') result.value.close();
       compiled.clear();
       executor.release([...variables.values()].flatMap(({ k, v }) => [k, v]));
     },

@@ -18,7 +18,12 @@ export interface PaddedPrompts {
 export const bucket = 32;
 
 /** Throws `bad-data` with every prompt that cannot be read or continued by `maxTokens` within `context`. */
-export const checkPrompts = (prompts: readonly Prompt[], maxTokens: number, context: number, { vocabSize }: ModelConfig): void => {
+export const checkPrompts = (
+  prompts: readonly Prompt[],
+  maxTokens: number,
+  context: number,
+  { vocabSize }: ModelConfig,
+): void => {
   if (!Number.isInteger(maxTokens) || maxTokens < 1)
     throw new PeftError('bad-option', `generate: maxTokens must be a whole number of at least 1, got ${maxTokens}`);
   const problems = prompts.flatMap((prompt, row) => {
@@ -26,7 +31,9 @@ export const checkPrompts = (prompts: readonly Prompt[], maxTokens: number, cont
     if (foreign !== undefined) return [`prompt ${row} has token ${foreign}, the vocabulary is 0 to ${vocabSize - 1}`];
     if (prompt.length === 0) return [`prompt ${row} is empty; begin with the model's begin-of-text token`];
     if (prompt.length + maxTokens > context)
-      return [`prompt ${row} has ${prompt.length} tokens, with ${maxTokens} more it exceeds the context of ${context}; shorten it or ask for fewer`];
+      return [
+        `prompt ${row} has ${prompt.length} tokens, with ${maxTokens} more it exceeds the context of ${context}; shorten it or ask for fewer`,
+      ];
     return [];
   });
   if (prompts.length === 0) problems.push('there is no prompt');
@@ -42,7 +49,10 @@ export const padPrompts = (prompts: readonly Prompt[], context: number): PaddedP
   for (const [row, prompt] of prompts.entries()) {
     const start = row * tokens + tokens - prompt.length;
     padded.ids.set(prompt, start);
-    padded.positions.set(Int32Array.from(prompt, (_, i) => i), start);
+    padded.positions.set(
+      Int32Array.from(prompt, (_, i) => i),
+      start,
+    );
     padded.mask.fill(1, start, start + prompt.length);
   }
   return padded;

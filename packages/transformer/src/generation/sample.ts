@@ -13,7 +13,9 @@ export interface SampleOptions {
 /** Throws `bad-option` naming each option out of its range. */
 export const checkSampling = ({ temperature = 0, topK = 0, topP = 1 }: SampleOptions): void => {
   const problems = [
-    ...(temperature >= 0 && temperature < Infinity ? [] : [`temperature must be a finite number of at least 0, got ${temperature}`]),
+    ...(temperature >= 0 && temperature < Infinity
+      ? []
+      : [`temperature must be a finite number of at least 0, got ${temperature}`]),
     ...(Number.isInteger(topK) && topK >= 0 ? [] : [`topK must be a whole number of at least 0, got ${topK}`]),
     ...(topP > 0 && topP <= 1 ? [] : [`topP must be in (0, 1], got ${topP}`]),
   ];
@@ -23,7 +25,10 @@ export const checkSampling = ({ temperature = 0, topK = 0, topP = 1 }: SampleOpt
 /** Throws `diverged` when a sum of logits is no finite number, so that one of them is none. */
 export const checkFinite = (total: number): void => {
   if (!Number.isFinite(total))
-    throw new PeftError('diverged', 'generate: the logits are not finite numbers; check the weights, and the learning rate that they were trained with');
+    throw new PeftError(
+      'diverged',
+      'generate: the logits are not finite numbers; check the weights, and the learning rate that they were trained with',
+    );
 };
 
 /** Zeroes all weights but the `count` largest; of equal ones the first stay. */
@@ -53,7 +58,11 @@ const likeliest = (logits: ArrayLike<number>): number => {
  * Draws a token: softmax(logits / temperature), cut to the topK likeliest, then to the smallest set of the likeliest that reaches topP of
  * what is left. Temperature 0 is the likeliest token, the first among equals. Throws `diverged` when the logits are not numbers.
  */
-export const sampleToken = (logits: ArrayLike<number>, { temperature = 0, topK = 0, topP = 1 }: SampleOptions, random: Random): number => {
+export const sampleToken = (
+  logits: ArrayLike<number>,
+  { temperature = 0, topK = 0, topP = 1 }: SampleOptions,
+  random: Random,
+): number => {
   const best = likeliest(logits);
   const highest = logits[best]!;
   let total = 0;

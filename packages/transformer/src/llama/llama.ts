@@ -23,7 +23,8 @@ const joinHeads = (x: Tensor): Tensor => {
   return reshape(transpose(x, [0, 2, 1, 3]), [batch, tokens, heads * headDim]);
 };
 
-const selfAttention = (path: Path, layer: number, { headDim }: LlamaConfig, cos: Tensor, sin: Tensor, { linear, attend }: Forward) =>
+const selfAttention =
+  (path: Path, layer: number, { headDim }: LlamaConfig, cos: Tensor, sin: Tensor, { linear, attend }: Forward) =>
   (x: Tensor): Tensor => {
     const heads = (name: string): Tensor => splitHeads(linear(`${path}.${name}`, x), headDim);
     const k = rope(heads('k_proj'), cos, sin);
@@ -32,7 +33,8 @@ const selfAttention = (path: Path, layer: number, { headDim }: LlamaConfig, cos:
   };
 
 /** down(silu(gate(x)) · up(x)). Shazeer, 2020. https://arxiv.org/abs/2002.05202 */
-const gatedMlp = (path: Path, { linear }: Forward) =>
+const gatedMlp =
+  (path: Path, { linear }: Forward) =>
   (x: Tensor): Tensor =>
     linear(`${path}.down_proj`, mul(silu(linear(`${path}.gate_proj`, x)), linear(`${path}.up_proj`, x)));
 
@@ -45,17 +47,26 @@ const architecture = (config: LlamaConfig): Architecture => {
       block: blocks,
       attn: attns,
       mlp: blocks.map((path) => `${path}.mlp`),
-      norm: [...blocks.flatMap((path) => [`${path}.input_layernorm`, `${path}.post_attention_layernorm`]), 'model.norm'],
+      norm: [
+        ...blocks.flatMap((path) => [`${path}.input_layernorm`, `${path}.post_attention_layernorm`]),
+        'model.norm',
+      ],
       kv: attns,
       head: ['lm_head'],
     },
     finalNorm: 'model.norm',
     start: (x, forward) => {
-      const angles = (part: 'cos' | 'sin'): Tensor => forward.positionRows((start, count) => ropeTable(config, config.headDim, start, count)[part]);
+      const angles = (part: 'cos' | 'sin'): Tensor =>
+        forward.positionRows((start, count) => ropeTable(config, config.headDim, start, count)[part]);
       const [cos, sin] = [angles('cos'), angles('sin')];
       const block = (y: Tensor, layer: number): Tensor => {
         const path = blocks[layer]!;
-        const attn = forward.at('attn', `${path}.self_attn`, layer, selfAttention(`${path}.self_attn`, layer, config, cos, sin, forward));
+        const attn = forward.at(
+          'attn',
+          `${path}.self_attn`,
+          layer,
+          selfAttention(`${path}.self_attn`, layer, config, cos, sin, forward),
+        );
         const h = add(y, attn(forward.norm(`${path}.input_layernorm`, layer, y)));
         const mlp = forward.at('mlp', `${path}.mlp`, layer, gatedMlp(`${path}.mlp`, forward));
         return add(h, mlp(forward.norm(`${path}.post_attention_layernorm`, layer, h)));
@@ -74,7 +85,8 @@ const isNorm = (path: Path): boolean => path.endsWith('norm');
  */
 export const llama = (config: LlamaConfig, weights: WeightSource): CausalLM => {
   const tensors = new Map<string, Variable>();
-  for (const [name, { shape }] of llamaNeeds(config)) tensors.set(name, variable(name, shape, weights.load(name, shape)));
+  for (const [name, { shape }] of llamaNeeds(config))
+    tensors.set(name, variable(name, shape, weights.load(name, shape)));
   const linears = new Map<Path, Linear>();
   const norms = new Map<Path, Norm>();
   for (const [name, weight] of tensors) {

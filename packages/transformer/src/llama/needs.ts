@@ -2,7 +2,9 @@ import type { LlamaConfig } from '@peftjs/io';
 import type { InitKind, TensorNeed, TensorNeeds } from '../weights.ts';
 
 /** The linear layers of one block: path within it, and what its tensors are. */
-const blockLinears = (c: LlamaConfig): readonly (readonly [path: string, outDim: number, inDim: number, bias: boolean, init: InitKind])[] => {
+const blockLinears = (
+  c: LlamaConfig,
+): readonly (readonly [path: string, outDim: number, inDim: number, bias: boolean, init: InitKind])[] => {
   const [queries, keys] = [c.heads * c.headDim, c.keyValueHeads * c.headDim];
   return [
     ['self_attn.q_proj', queries, c.hiddenSize, c.attentionBias, 'normal'],
@@ -20,7 +22,9 @@ const norms = ['input_layernorm', 'post_attention_layernorm'];
 /** The tensors of a Llama-type model by Hugging Face name, in the order of the forward pass. */
 export const llamaNeeds = (config: LlamaConfig): TensorNeeds => {
   const { vocabSize, hiddenSize, layers } = config;
-  const needs = new Map<string, TensorNeed>([['model.embed_tokens.weight', { shape: [vocabSize, hiddenSize], init: 'normal' }]]);
+  const needs = new Map<string, TensorNeed>([
+    ['model.embed_tokens.weight', { shape: [vocabSize, hiddenSize], init: 'normal' }],
+  ]);
   for (let layer = 0; layer < layers; layer++) {
     for (const [path, outDim, inDim, bias, init] of blockLinears(config)) {
       needs.set(`model.layers.${layer}.${path}.weight`, { shape: [outDim, inDim], init });

@@ -16,10 +16,18 @@ const frequencies = ({ ropeTheta, ropeScaling: s }: Rope, headDim: number): numb
  * Cosines and sines of the rotary embedding's angles p·θᵢ, θᵢ = ropeTheta^(−2i/headDim), for `count` positions from `start` on:
  * [count, headDim/2] each. Su et al., 2021. https://arxiv.org/abs/2104.09864; Llama Team, 2024. https://arxiv.org/abs/2407.21783
  */
-export const ropeTable = (rope: Rope, headDim: number, start: number, count: number): { readonly cos: Tensor; readonly sin: Tensor } => {
+export const ropeTable = (
+  rope: Rope,
+  headDim: number,
+  start: number,
+  count: number,
+): { readonly cos: Tensor; readonly sin: Tensor } => {
   const theta = frequencies(rope, headDim);
   const half = theta.length;
   const table = (f: (angle: number) => number): Tensor =>
-    constant(Float32Array.from({ length: count * half }, (_, i) => f((start + Math.floor(i / half)) * theta[i % half]!)), [count, half]);
+    constant(
+      Float32Array.from({ length: count * half }, (_, i) => f((start + Math.floor(i / half)) * theta[i % half]!)),
+      [count, half],
+    );
   return { cos: table(Math.cos), sin: table(Math.sin) };
 };

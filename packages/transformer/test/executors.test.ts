@@ -1,0 +1,57 @@
+import { grad } from '@peftjs/autograd';
+import { evaluate } from '@peftjs/tensor';
+import { describe, expect, test } from 'vitest';
+import { generator, llama, parameters } from '../src/index.ts';
+import { executors, shared } from './executors.ts';
+import { naiveLogits, naiveLoss } from './naive-llama.ts';
+import { distance, tokens, valuesOf } from './run.ts';
+import { tinyConfig, tinyWeights } from './tiny.ts';
+
+const ids = [3, 1, 4, 1, 5, 9, 2, 6];
+const labels = [1, 4, -100, 5, 9, 2, 6, -100];
+
+describe.each(executors)('on the %s executor', (_, open) => {
+  const executor = shared(open);
+
+  test.each([
+    ['grouped heads and biases', { attentionBias: true, mlpBias: true }],
+    ['a tied head', { tieWordEmbeddings: true, keyValueHeads: 1 }],
+  ])('logits and loss are those of plain loops: %s', async (_, changes) => {
+    const config = tinyConfig(changes);
+    const weights = tinyWeights();
+    const model = llama(config, weights);
+    const expected = naiveLogits(config, weights.values, ids);
+    const outputs = { logits: model.logits(tokens(ids)), loss: model.loss(tokens(ids), tokens(labels)) };
+    const { logits, loss } = await evaluate(outputs, await executor());
+    expect(distance(logits!, expected.flat())).toBeLessThan(1e-5);
+    expect(loss![0]).toBeCloseTo(naiveLoss(expected, labels), 5);
+  });
+
+  test('gradients are those of the definition, stored or recomputed', async () => {
+    const model = llama(tinyConfig({ tieWordEmbeddings: true }), tinyWeights());
+    const wrt = [...parameters(model).values()];
+    for (const checkpoint of [false, true]) {
+      const grads = grad(model.loss(tokens(ids), tokens(labels), { checkpoint }), wrt);
+      const got = await evaluate(Object.fromEntries(grads.map((g, i) => [i, g])), await executor());
+      for (const [i, g] of grads.entries()) expect(distance(got[i]!, await valuesOf(g))).toBeLessThan(2e-5);
+    }
+  });
+
+  test('generation continues a cache, several prompts at once', async () => {
+    const config = tinyConfig();
+    const weights = tinyWeights(3);
+    const greedy = (prompt: readonly number[]): number[] => {
+      const text = [...prompt];
+      for (let i = 0; i < 6; i++) {
+        const last = naiveLogits(config, weights.values, text).at(-1)!;
+        text.push(last.indexOf(Math.max(...last)));
+      }
+      return text.slice(prompt.length);
+    };
+    const prompts = [[1, 5, 2], [7, 7, 3, 12, 4, 1, 9], [0]];
+    const g = generator(llama(config, weights), await executor(), { context: 16 });
+    expect(await g.generate(prompts, { maxTokens: 6 })).toEqual(prompts.map(greedy));
+    expect(await g.generate([prompts[1]!], { maxTokens: 6 })).toEqual([greedy(prompts[1]!)]);
+    await g.close();
+  });
+});
