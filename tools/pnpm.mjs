@@ -30,7 +30,12 @@ export function pinnedPnpm() {
 export function pnpmCommand() {
   const version = pinnedPnpm();
   const found = spawnSync('pnpm', ['--version'], {
-    cwd: root, env: environment, shell, stdio: ['ignore', 'pipe', 'ignore'], encoding: 'utf8', timeout: 30_000,
+    cwd: root,
+    env: environment,
+    shell,
+    stdio: ['ignore', 'pipe', 'ignore'],
+    encoding: 'utf8',
+    timeout: 30_000,
   });
   if (found.status === 0 && found.stdout.trim() === version) return ['pnpm'];
   return ['npx', '--yes', '--prefer-offline', `--package=pnpm@${version}`, 'pnpm'];
@@ -40,7 +45,12 @@ export function pnpmCommand() {
 export function runPnpm(args) {
   const [command, ...before] = pnpmCommand();
   const result = spawnSync(command, [...before, ...args], {
-    cwd: root, env: environment, shell, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8', maxBuffer: 1 << 28,
+    cwd: root,
+    env: environment,
+    shell,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
   });
   const output = `${result.stdout ?? ''}${result.stderr ?? ''}${result.error ? `${result.error.message}\n` : ''}`;
   return { status: result.status ?? 1, output };

@@ -29,9 +29,17 @@ function install() {
   // Without the stamp an installation that is broken off is done again.
   rmSync(stamp, { force: true });
   process.stderr.write(`peftjs: installing the workspace with pnpm ${pinnedPnpm()} (a minute or two the first time)\n`);
-  const { status, output } = runPnpm(['install', '--frozen-lockfile', '--prefer-offline', '--prod=false', '--reporter=append-only']);
+  const { status, output } = runPnpm([
+    'install',
+    '--frozen-lockfile',
+    '--prefer-offline',
+    '--prod=false',
+    '--reporter=append-only',
+  ]);
   if (status !== 0) {
-    process.stderr.write(`${output}\npeftjs: the installation failed; pnpm's own words are above. Needed: the network, or a filled pnpm store.\n`);
+    process.stderr.write(
+      `${output}\npeftjs: the installation failed; pnpm's own words are above. Needed: the network, or a filled pnpm store.\n`,
+    );
     process.exit(1);
   }
   writeFileSync(stamp, wanted);

@@ -1,3 +1,14 @@
-import { defineConfig } from 'tsup';
+import { defineConfig, type Options } from 'tsup';
+import { pureCalls } from './pure-calls.ts';
 
-export default defineConfig({ entry: ['src/index.ts'], format: ['esm'], target: 'node20', dts: true, clean: true, sourcemap: false, esbuildOptions: (o) => { o.conditions = ['@peftjs/source']; } });
+const config: Options | Options[] | ((overrideOptions: Options) => Options | Options[] | Promise<Options | Options[]>) =
+  defineConfig({
+    entry: ['src/index.ts'],
+    format: ['esm'],
+    target: 'node20',
+    dts: true,
+    clean: true,
+    plugins: [pureCalls],
+  });
+
+export default config;

@@ -1,0 +1,39 @@
+// Runs every test of the workspace in one Vitest, and closes with one plain line of counts. Arguments go to Vitest.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { root } from './pnpm.mjs';
+
+const folder = mkdtempSync(join(tmpdir(), 'peftjs-test-'));
+const report = join(folder, 'report.json');
+const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs');
+const { status } = spawnSync(
+  process.execPath,
+  [vitest, 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...process.argv.slice(2)],
+  { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
+);
+
+const { passed, failed, skipped } = counts(report);
+rmSync(folder, { recursive: true, force: true });
+console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped`);
+process.exitCode = status === 0 && failed > 0 ? 1 : (status ?? 1);
+
+/** A file that could not be loaded counts as one failed test, and so does a run that left no report. */
+function counts(path) {
+  let results;
+  try {
+    results = JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+  const broken = results.testResults.filter(
+    (file) => file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed'),
+  );
+  return {
+    passed: results.numPassedTests,
+    failed: results.numFailedTests + broken.length,
+    skipped: results.numPendingTests + (results.numTodoTests ?? 0),
+  };
+}
