@@ -28,7 +28,7 @@ export const meanOp: Op<'mean', readonly ['x'], readonly [], ReduceAttrs> = defi
     return means;
   },
   flops: ({ x }) => sizeOf(x.shape),
-  samples: reduceSamples,
+  samples: [...reduceSamples, { shapes: { x: [3, 17001] }, attrs: { axes: [1] } }],
 });
 
 /** Mean over axes, f32. Throws `bad-shape` for an axis out of range or when there is nothing to average, `bad-dtype`. */

@@ -30,8 +30,8 @@ export const transposeOp: Op<'transpose', readonly ['x'], readonly [], Transpose
     kind: 'dispatch',
     plan: ({ inputs, outs }, { perm }) => {
       const out = outs[0]!;
-      const from = walkFunction('from', { sizes: out.shape, strides: permutedStrides(inputs.x!, perm) });
-      return movePlan({ out, sources: ['x'], body: '  return load_x(from(i));', declarations: from.wgsl, params: from.params });
+      const origin = walkFunction('origin', { sizes: out.shape, strides: permutedStrides(inputs.x!, perm) });
+      return movePlan({ out, sources: ['x'], body: '  return load_x(origin(i));', declarations: origin.wgsl, params: origin.params });
     },
   },
   vjp: ({ dy }, { perm }) => ({ x: transpose(dy, inverse(perm)) }),

@@ -1,0 +1,37 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AnyOp } from '../../define-op.ts';
+import { evaluate } from '../../executor.ts';
+import type { OpNode } from '../../graph.ts';
+import { reference } from '../../reference/executor.ts';
+import { runKernel } from '../../testing/run-kernel.ts';
+import { sampleInputs, sampleOutputs, sampleTitle } from '../../testing/samples.ts';
+import { type Gpu, openGpu } from '../../webgpu/dawn.ts';
+import * as records from '../records.ts';
+
+// The variants for real GPUs run here too, by what kernels are told of the device.
+const names = ['argmax', 'concat', 'gather', 'max', 'mean', 'pad', 'random_bits', 'scatter_add', 'slice', 'slice_update', 'sum', 'top_k', 'transpose'] as const;
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await openGpu({ adapter: 'software' });
+});
+afterAll(() => gpu?.close());
+
+for (const name of names) {
+  const op = records[name] as unknown as AnyOp;
+  describe.each([
+    ['a software adapter', true],
+    ['a GPU', false],
+  ])(`${name} for %s`, (_device, software) => {
+    it.each(op.samples.map((sample) => [sampleTitle(sample), sample] as const))('%s', async (_, sample) => {
+      const { tensors, feeds } = sampleInputs(op, sample, 7);
+      const outs = sampleOutputs(op, sample, tensors);
+      const expected = await evaluate(Object.fromEntries(outs.map((t, i) => [`${i}`, t])), reference(), feeds);
+      const results = await runKernel(gpu, outs[0]!.node as OpNode, { feeds, facts: { software } });
+      for (const [i, result] of results.entries()) {
+        expect(result!.length).toBe(expected[`${i}`]!.length);
+        for (const [at, v] of expected[`${i}`]!.entries()) expect(Math.abs(result![at]! - v), `output ${i} at ${at}`).toBeLessThanOrEqual(2e-5 * Math.max(1, Math.abs(v)));
+      }
+    });
+  });
+}
