@@ -12,7 +12,7 @@ export const pureCalls: Plugin = {
   name: 'pure-calls',
   renderChunk(code, chunk) {
     if (!chunk.path.endsWith('.js')) return;
-    return { code: markPure(code), map: chunk.map };
+    return { code: markPure(code), map: chunk.map ?? null };
   },
 };
 

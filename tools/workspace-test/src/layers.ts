@@ -1,0 +1,31 @@
+const below = {
+  families: ['tensor', 'autograd', 'transformer', 'core'],
+  recipes: ['tensor', 'autograd', 'transformer', 'core', 'lora', 'adapters', 'prompts', 'scaling', 'selective'],
+};
+
+/**
+ * Which packages the sources of a package may import. Whatever is not listed is forbidden: families never import each
+ * other, `quant` knows no method and no method knows a quantiser. A new package is a new row.
+ */
+export const mayImport: Readonly<Record<string, readonly string[]>> = {
+  tensor: [],
+  autograd: ['tensor'],
+  onnx: ['tensor'],
+  io: ['tensor'],
+  'base-model': [],
+  transformer: ['tensor', 'autograd', 'io'],
+  quant: ['tensor', 'autograd', 'transformer'],
+  core: ['tensor', 'autograd', 'transformer', 'io'],
+  lora: below.families,
+  adapters: below.families,
+  prompts: below.families,
+  scaling: below.families,
+  selective: below.families,
+  hybrid: below.recipes,
+  multitask: below.recipes,
+  trainer: ['tensor', 'autograd', 'transformer', 'core', 'io'],
+  testkit: ['tensor', 'autograd', 'onnx', 'io', 'transformer', 'core'],
+};
+
+/** Packages that may import any other: programs, which nothing imports. */
+export const programs: readonly string[] = ['cli', 'bench'];
