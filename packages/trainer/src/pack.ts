@@ -11,18 +11,18 @@ export interface TokenRows {
 export interface PackOptions {
   /** Positions per row. */
   readonly context: number;
-  /** Id put after each document. */
+  /** Id put before each document and after the last. */
   readonly endOfText: number;
   /** Keep the last, shorter row: for evaluation, where every token must count. Default false. */
   readonly keepRest?: boolean;
 }
 
 /**
- * Joins tokenised documents, each closed by the end-of-text token, and cuts the stream into rows that overlap by one token, so that every
+ * Joins tokenised documents, the end-of-text token before each and after the last, and cuts the stream into rows that overlap by one token, so that every
  * token but the first is predicted exactly once. Throws `bad-data` when the text is shorter than one row.
  */
 export const packTokens = (documents: Iterable<ArrayLike<number>>, { context, endOfText, keepRest = false }: PackOptions): TokenRows => {
-  const stream: number[] = [];
+  const stream: number[] = [endOfText];
   for (const ids of documents) {
     for (let i = 0; i < ids.length; i++) stream.push(ids[i]!);
     stream.push(endOfText);

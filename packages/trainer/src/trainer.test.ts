@@ -1,0 +1,159 @@
+import { attach } from '@peftjs/core';
+import { lora } from '@peftjs/lora';
+import { constant, evaluate, reference, variable } from '@peftjs/tensor';
+import { tinyLlama } from '@peftjs/testkit';
+import { describe, expect, test } from 'vitest';
+import { adamw, allWeights, cosine, evaluateLoss, evaluationBatches, globalNorm, linear, makeBatch, makeTrainStep, type Progress, packTokens, progressLine, train, trainingBatches } from './index.ts';
+
+/** Text with a pattern to learn: each token is followed by its double, modulo 11. */
+const rows = packTokens([Array.from({ length: 60 }, (_, i) => 1 + (2 ** (i % 10) % 11))], { context: 6, endOfText: 12 });
+
+describe('schedules', () => {
+  test('warm up linearly, then fall to the floor', () => {
+    const options = { learningRate: 1, steps: 11, warmup: 2, floor: 0.1 };
+    expect([0, 1, 2, 11].map(linear(options))).toEqual([0.5, 1, 1, 0.1].map((v) => expect.closeTo(v, 9)));
+    expect(cosine({ learningRate: 2, steps: 10 })(5)).toBeCloseTo(1, 9);
+    expect(() => linear({ learningRate: 0, steps: 3 })).toThrow('learningRate must be positive, got 0');
+    expect(() => cosine({ learningRate: 1, steps: 3, warmup: 4 })).toThrow('warmup must be in [0, 3], got 4');
+  });
+});
+
+describe('packing', () => {
+  test('predicts every token but the first exactly once', () => {
+    const { rows: packed } = packTokens([[1, 2, 3], [4, 5]], { context: 3, endOfText: 0, keepRest: true });
+    expect(packed.map((r) => [...r])).toEqual([[0, 1, 2, 3], [3, 0, 4, 5], [5, 0]]);
+    const { ids, labels, tokens } = makeBatch(packed.slice(1), 3, 3);
+    expect([...ids]).toEqual([3, 0, 4, 5, 0, 0, 0, 0, 0]);
+    expect([...labels]).toEqual([0, 4, 5, 0, -100, -100, -100, -100, -100]);
+    expect(tokens).toBe(4);
+  });
+
+  test('a text shorter than a row is an error that says how long it is', () => {
+    expect(() => packTokens([[1, 2]], { context: 8, endOfText: 0 })).toThrow('the text has 4 tokens, a row takes 9');
+  });
+
+  test('every epoch visits every row once, in an order of the seed', () => {
+    const firsts = (seed: number): number[] => {
+      const batches = trainingBatches(rows, 2, seed);
+      return Array.from({ length: rows.rows.length }, () => batches.next().value).flatMap((b) => [b.ids.slice(0, 6).join(), b.ids.slice(6).join()] as never[]);
+    };
+    const seen = firsts(1);
+    const all = rows.rows.map((r) => [...r.slice(0, 6)].join());
+    expect(seen.slice(0, all.length).toSorted()).toEqual(all.toSorted());
+    expect(firsts(1)).toEqual(seen);
+    expect(firsts(2)).not.toEqual(seen);
+  });
+});
+
+describe('evaluateLoss', () => {
+  test('is the mean over tokens, whatever the batch size', async () => {
+    const data = { ...rows, rows: rows.rows.slice(0, 5) };
+    const losses = [];
+    for (const size of [1, 2, 5]) losses.push(await evaluateLoss(tinyLlama(), data, reference(), size));
+    expect(losses[0]!.tokens).toBe(30);
+    for (const { loss, tokens } of losses) expect([tokens, loss]).toEqual([30, expect.closeTo(losses[0]!.loss, 5)]);
+    expect([...evaluationBatches(data, 2)].map((b) => b.tokens)).toEqual([12, 12, 6]);
+  });
+});
+
+describe('adamw', () => {
+  test('moves as the formula says, decays matrices only, and clips by global norm', async () => {
+    const r = reference();
+    const w = variable('w', [2, 1], Float32Array.of(1, -1));
+    const b = variable('b', [1], Float32Array.of(1));
+    const grads = [constant(Float32Array.of(3, 0), [2, 1]), constant(Float32Array.of(4), [1])];
+    const optimizer = adamw({ weightDecay: 0.1, clipNorm: 1 });
+    const step = await makeStep(optimizer, [w, b], grads);
+    const { norm } = await step(r);
+    expect(norm![0]).toBeCloseTo(5, 5);
+    // After one step m̂/√v̂ is the gradient's sign, whatever its size.
+    expect([...(await r.read(w))]).toEqual([expect.closeTo(1 - 0.01 * (1 + 0.1), 5), expect.closeTo(-1 + 0.01 * 0.1, 6)]);
+    expect([...(await r.read(b))]).toEqual([expect.closeTo(0.99, 5)]);
+    const m = optimizer.state[0]!;
+    expect((await r.read(m))[0]).toBeCloseTo(0.1 * (3 / 5), 5);
+    expect((await evaluate({ n: globalNorm(grads) }, r))['n']![0]).toBeCloseTo(5, 5);
+  });
+
+  const makeStep = async (optimizer: ReturnType<typeof adamw>, params: Parameters<typeof optimizer.step>[0], grads: Parameters<typeof optimizer.step>[1]) => {
+    const { updates, gradNorm } = optimizer.step(params, grads, constant(optimizer.hyper(0, 0.01), [7]));
+    const { compile } = await import('@peftjs/tensor');
+    return async (r: ReturnType<typeof reference>) => (await compile({ outputs: { norm: gradNorm }, updates }, r)).run();
+  };
+});
+
+describe('train', () => {
+  const options = { data: rows, steps: 12, batchSize: 2, schedule: linear({ learningRate: 0.05, steps: 12 }), seed: 3 };
+
+  test('learns: the loss falls and the held-out loss with it', async () => {
+    const seen: Progress[] = [];
+    const adapted = attach(tinyLlama(), [lora({ rank: 4, target: 'all-linear' })]);
+    const result = await train(adapted, { ...options, executor: reference(), heldOut: { data: rows, every: 6 }, onStep: (p) => seen.push(p) });
+    expect(result.heldOut.map((h) => h.step)).toEqual([0, 6, 12]);
+    expect(result.heldOut[2]!.loss).toBeLessThan(0.7 * result.heldOut[0]!.loss);
+    expect(seen.map((p) => p.step)).toEqual(Array.from({ length: 12 }, (_, i) => i + 1));
+    expect(seen.at(-1)).toMatchObject({ eta: 0, heldOutLoss: result.heldOut[2]!.loss });
+  });
+
+  test('trains all weights of a model', async () => {
+    const result = await train(allWeights(tinyLlama()), { ...options, executor: reference(), steps: 6 });
+    expect(result.losses.at(-1)!.loss).toBeLessThan(result.losses[0]!.loss);
+  });
+
+  test('the same seed gives the same losses; accumulating halves equals the whole batch', async () => {
+    const run = async (batchSize: number, accumulate: number): Promise<number[]> => {
+      const adapted = attach(tinyLlama(), [lora({ rank: 2 })]);
+      const r = await train(adapted, { ...options, executor: reference(), steps: 4, batchSize, accumulate });
+      return r.losses.map((l) => l.loss);
+    };
+    const whole = await run(2, 1);
+    expect(await run(2, 1)).toEqual(whole);
+    expect(await run(1, 2)).toEqual(whole.map((l) => expect.closeTo(l, 4)));
+  });
+
+  test('a loss that is no number ends the run with advice', async () => {
+    const adapted = attach(tinyLlama(), [lora({ rank: 2 })]);
+    await expect(train(adapted, { ...options, executor: reference(), schedule: () => 1e30 })).rejects.toMatchObject({
+      code: 'diverged',
+      message: expect.stringContaining('lower the learning rate'),
+    });
+  });
+
+  test('a signal ends it after the step under way', async () => {
+    const stop = new AbortController();
+    const adapted = attach(tinyLlama(), [lora({ rank: 2 })]);
+    const result = await train(adapted, { ...options, executor: reference(), signal: stop.signal, onStep: ({ step }) => step === 2 && stop.abort() });
+    expect(result.losses.length).toBe(2);
+  });
+
+  test('dropout draws anew at every step', async () => {
+    const adapted = attach(tinyLlama(), [lora({ rank: 2, dropout: 0.5 })]);
+    const r = reference();
+    for (const p of adapted.params.values()) await r.write(p, Float32Array.from(await r.read(p), (_, i) => Math.sin(i)));
+    const step = await makeTrainStep(adapted, { executor: r, optimizer: adamw(), batchSize: 1, context: 6, accumulate: 1, seed: 0 });
+    const batch = makeBatch(rows.rows.slice(0, 1), 1, 6);
+    const losses = [];
+    for (let i = 0; i < 3; i++) losses.push((await step.run(i, 0, [batch])).loss);
+    expect(new Set(losses).size).toBe(3);
+    step.close();
+  });
+});
+
+describe('progressLine', () => {
+  const progress = (step: number): Progress => ({ step, steps: 20, loss: 3.14159, gradNorm: 1, learningRate: 1e-3, tokensPerSecond: 1234.5, eta: 75, heldOutLoss: 4 });
+  const written = (isTTY: boolean): string => {
+    const text: string[] = [];
+    const line = progressLine({ stream: { isTTY, columns: 200, write: (t) => text.push(t) }, label: 'x', peakBytes: () => 2 ** 21, lines: 2 });
+    for (let i = 1; i <= 20; i++) line(progress(i));
+    return text.join('');
+  };
+
+  test('rewrites one line on a terminal, and writes a few plain ones elsewhere', () => {
+    expect(written(true).split('\n').length).toBe(2);
+    expect(written(false).split('\n')).toEqual([
+      'x  step  1/20  loss 3.142  held out 4.000  1,235 tokens/s  1m 15s left  peak 2 MiB',
+      'x  step 10/20  loss 3.142  held out 4.000  1,235 tokens/s  1m 15s left  peak 2 MiB',
+      'x  step 20/20  loss 3.142  held out 4.000  1,235 tokens/s  done  peak 2 MiB',
+      '',
+    ]);
+  });
+});
