@@ -1,0 +1,91 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { add, evaluate, mul, reference, sum } from '@peftjs/tensor';
+import { distance, shake, tinyLlama, tokens } from '@peftjs/testkit';
+import type { CausalLM } from '@peftjs/transformer';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { attach, linearMethod, load, type Method, type MethodFormat, merge, normal, ones, save } from './index.ts';
+
+const ids = tokens([1, 5, 2, 9]);
+const logits = async (model: CausalLM, r = reference()): Promise<Float32Array> => (await evaluate({ y: model.logits(ids) }, r))['y'] as Float32Array;
+
+/** Scales outputs: as small as a method can be. */
+const scale = (target: string): Method =>
+  linearMethod({
+    name: 'scale',
+    target: () => target,
+    wrap: (base, scope) => {
+      const s = scope.param('s', [1], ones);
+      return { ...base, apply: (x) => mul(base.apply(x), s), dense: () => ({ weight: mul(base.dense().weight, s), bias: null }) };
+    },
+    config: (_, paths) => ({ peft_type: 'SCALE', target_modules: paths }),
+  });
+
+/** Adds noise to the residual stream: no change of weights. */
+const shift: Method = {
+  name: 'shift',
+  attach: (model, scope) => {
+    const v = scope.buffer('v', [8], normal(1));
+    const w = scope.param('w', [8], normal(1));
+    return {
+      around: { block: new Map(model.paths('block').map((path) => [path, (x, next) => add(next(x), mul(v, w))])) },
+      penalty: () => sum(mul(w, w)),
+    };
+  },
+  config: () => ({ peft_type: 'SHIFT' }),
+};
+const formats: readonly MethodFormat[] = [
+  { peftType: 'SCALE', fromConfig: () => scale('q_proj') },
+  { peftType: 'SHIFT', fromConfig: () => shift },
+];
+
+let dir: string;
+beforeAll(async () => void (dir = await mkdtemp(join(tmpdir(), 'core-test-'))));
+afterAll(() => rm(dir, { recursive: true }));
+
+test('initial values depend on the seed and the name, not on what else is attached', async () => {
+  const r = reference();
+  const read = async (methods: Method[], name: string, seed = 0): Promise<number[]> => [...(await r.read(attach(tinyLlama(), methods, { seed }).state.get(name)!))];
+  const alone = await read([shift], 'v');
+  expect(await read([shift], 'v')).toEqual(alone);
+  expect(await read([shift], 'w')).not.toEqual(alone);
+  expect(await read([shift], 'v', 1)).not.toEqual(alone);
+  expect(await read([shift, scale('q_proj')], 'methods.0.v')).toEqual(await read([shift, scale('o_proj')], 'methods.0.v'));
+});
+
+test('a list is saved in one folder and loads to the bit, frozen tensors too', async () => {
+  const r = reference();
+  const base = tinyLlama();
+  const adapted = attach(base, [scale('q_proj'), shift]);
+  await shake(adapted.state, r);
+  await save(adapted, join(dir, 'list'), r);
+  expect(JSON.parse(await readFile(join(dir, 'list', 'adapter_config.json'), 'utf8'))).toMatchObject({ peft_type: 'PEFTJS_LIST', methods: [{ peft_type: 'SCALE' }, { peft_type: 'SHIFT' }] });
+  const again = await load(base, join(dir, 'list'), formats);
+  expect([...again.params.keys()]).toEqual([...adapted.params.keys()]);
+  expect(distance(await logits(again.model, r), await logits(adapted.model, r))).toBe(0);
+});
+
+test('penalties add up', async () => {
+  const r = reference();
+  const adapted = attach(tinyLlama(), [shift, shift]);
+  const { both } = await evaluate({ both: adapted.penalty()! }, r);
+  let expected = 0;
+  for (const p of adapted.params.values()) for (const v of await r.read(p)) expected += v * v;
+  expect(both![0]).toBeCloseTo(expected, 4);
+  expect(attach(tinyLlama(), [scale('q_proj')]).penalty()).toBeNull();
+});
+
+test('what is no change of weights refuses to merge, by name', async () => {
+  await expect(merge(attach(tinyLlama(), [scale('q_proj'), shift]), reference())).rejects.toMatchObject({ code: 'not-mergeable', message: 'merge: shift is no change of weights' });
+});
+
+test('merging folds the weights in and leaves the others shared', async () => {
+  const r = reference();
+  const base = tinyLlama();
+  const adapted = attach(base, [scale('q_proj')]);
+  await shake(adapted.params, r);
+  const merged = await merge(adapted, r);
+  expect(distance(await logits(merged, r), await logits(adapted.model, r))).toBeLessThan(1e-4);
+  expect(merged.linears.get('lm_head')).toBe(base.linears.get('lm_head'));
+});
