@@ -1,25 +1,24 @@
 import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
+import { relative } from 'node:path';
 import { defineConfig, type Options } from 'tsup';
+import { declarations } from './declarations.ts';
 import { pureCalls } from './pure-calls.ts';
 
 /** What is built: the entries of the package.json that name both a source and a file in `dist`. */
-const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { exports: Record<string, Record<string, string>> };
-const entry = Object.fromEntries(
-  Object.values(exports)
-    .filter((target) => target['@peftjs/source'] && target['default'])
-    .map((target) => [basename(target['default']!, '.js'), target['@peftjs/source']!]),
-);
+const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+  exports: Record<string, Record<string, string>>;
+};
+const entries = Object.values(exports)
+  .filter((target) => target['@peftjs/source'] && target['default'])
+  .map((target) => relative('.', target['@peftjs/source']!));
 
+/** One file per entry. Dependencies, other packages of the workspace among them, stay imports. */
 const options: Options = {
-  entry,
+  entry: Object.fromEntries(entries.map((source) => [relative('src', source).replace(/\.ts$/, ''), source])),
   format: ['esm'],
   target: 'node20',
-  dts: true,
   clean: true,
-  // One file per entry and no source map: dependencies, other packages of the workspace among them, stay imports.
-  splitting: true,
-  plugins: [pureCalls],
+  plugins: [pureCalls, declarations(entries)],
 };
 
 export default defineConfig(options) as Options;

@@ -14,7 +14,7 @@ describe('imports', () => {
 
 describe('the checks themselves', () => {
   test('see every form of import', () => {
-    const text = `import a from 'a'; import type { B } from 'b'; export * from 'c'; const d = import('d'); import 'e'; type F = import('f').F;`;
+    const text = `import a from 'a'; import type { B } from 'b'; export * as c from 'c'; const d = import('d'); import 'e'; type F = import('f').F;`;
     expect(importsOf('x.ts', text).map(({ specifier }) => specifier)).toEqual(['a', 'b', 'c', 'd', 'e', 'f']);
   });
 

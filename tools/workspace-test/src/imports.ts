@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { join, posix } from 'node:path';
 import ts from 'typescript';
+import { moduleSpecifiers } from '../../config/module-specifiers.ts';
 import { mayImport, programs } from './layers.ts';
 import { apps, filesIn, type Package, packages, root } from './workspace.ts';
 
@@ -17,7 +18,8 @@ const isRelative = (specifier: string): boolean => specifier.startsWith('.');
 
 /** All imports, exports from and dynamic imports of a file, types included. */
 export function importsOf(file: string, text: string = readFileSync(join(root, file), 'utf8')): readonly Import[] {
-  return ts.preProcessFile(text, true, true).importedFiles.map(({ fileName }) => ({ file, specifier: fileName }));
+  const source = ts.createSourceFile(file, text, ts.ScriptTarget.ES2023);
+  return moduleSpecifiers(source).map((literal) => ({ file, specifier: literal.text }));
 }
 
 const importsIn = (pkg: Package, part: string): readonly Import[] =>
