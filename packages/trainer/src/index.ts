@@ -1,4 +1,5 @@
 export { evaluationBatches, trainingBatches } from './batches.ts';
+export type { CheckpointOptions } from './checkpoint.ts';
 export { type EvaluatedLoss, type Evaluator, evaluateLoss, makeEvaluator } from './evaluate-loss.ts';
 export { type AdamWOptions, adamw, globalNorm, type Optimizer, type OptimizerStep } from './optimizer.ts';
 export { type Batch, ignored, makeBatch, type PackOptions, packTokens, type TokenRows } from './pack.ts';

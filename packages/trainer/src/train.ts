@@ -1,5 +1,6 @@
 import { type Executor, PeftError } from '@peftjs/tensor';
 import { trainingBatches } from './batches.ts';
+import { type CheckpointOptions, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import { makeEvaluator } from './evaluate-loss.ts';
 import { adamw, type Optimizer } from './optimizer.ts';
 import type { Batch, TokenRows } from './pack.ts';
@@ -24,6 +25,8 @@ export interface TrainOptions {
   readonly seed?: number;
   /** Rows to measure the loss on, before the first step, every `every` steps and after the last. */
   readonly heldOut?: { readonly data: TokenRows; readonly every: number; readonly batchSize?: number };
+  /** Where the run is kept, so that it can go on after it was cut short: with the same options it ends with the same weights. */
+  readonly checkpoint?: CheckpointOptions;
   /** Called after every step. */
   readonly onStep?: (progress: Progress) => void;
   /** Ends the run after the current step; what was trained stays. */
@@ -55,6 +58,11 @@ export interface TrainResult {
   readonly seconds: number;
 }
 
+interface Log {
+  readonly losses: TrainResult['losses'][number][];
+  readonly evaluated: TrainResult['heldOut'][number][];
+}
+
 const checkFinite = (step: number, loss: number, learningRate: number): void => {
   if (!Number.isFinite(loss))
     throw new PeftError('diverged', `train: the loss is ${loss} at step ${step + 1} (learning rate ${learningRate.toExponential(2)}); lower the learning rate or lengthen the warm-up`);
@@ -65,28 +73,33 @@ const checkFinite = (step: number, loss: number, learningRate: number): void => 
  * longer a number.
  */
 export const train = async (target: Trainable, options: TrainOptions): Promise<TrainResult> => {
-  const { executor, data, steps, batchSize, schedule, optimizer = adamw(), accumulate = 1, seed = 0, heldOut, onStep, signal } = options;
+  const { executor, data, steps, batchSize, schedule, optimizer = adamw(), accumulate = 1, seed = 0, heldOut, checkpoint, onStep, signal } = options;
   const started = performance.now();
   const step = await makeTrainStep(target, { executor, optimizer, batchSize, context: data.context, accumulate, seed });
   const evaluator = heldOut && (await makeEvaluator(target.model, heldOut.data, executor, heldOut.batchSize ?? batchSize));
   const batches = trainingBatches(data, batchSize, seed);
-  const losses: TrainResult['losses'][number][] = [];
-  const evaluated: TrainResult['heldOut'][number][] = [];
+  const kept = [...target.params.values(), ...optimizer.state];
+  const restored = checkpoint && (await readCheckpoint<Log>(checkpoint.file, kept, executor));
+  const { losses, evaluated }: Log = restored?.log ?? { losses: [], evaluated: [] };
   const pace = makePace();
+  const nextBatches = (): Batch[] => Array.from({ length: accumulate }, () => batches.next().value);
   const measure = async (at: number): Promise<void> => {
     if (evaluator) evaluated.push({ step: at, loss: (await evaluator.run()).loss });
   };
   try {
-    await measure(0);
-    for (let i = 0; i < steps && !signal?.aborted; i++) {
+    const first = restored?.step ?? 0;
+    for (let i = 0; i < first; i++) nextBatches();
+    if (first === 0) await measure(0);
+    for (let i = first; i < steps && !signal?.aborted; i++) {
       const learningRate = schedule(i);
-      const micro: Batch[] = Array.from({ length: accumulate }, () => batches.next().value);
+      const micro = nextBatches();
       const begun = performance.now();
       const { loss, gradNorm } = await step.run(i, learningRate, micro);
       pace.add(micro.reduce((n, b) => n + b.tokens, 0), (performance.now() - begun) / 1000);
       checkFinite(i, loss, learningRate);
       losses.push({ step: i + 1, loss, learningRate, gradNorm });
       if (heldOut && ((i + 1) % heldOut.every === 0 || i + 1 === steps)) await measure(i + 1);
+      if (checkpoint && (i + 1) % checkpoint.every === 0) await writeCheckpoint(checkpoint.file, kept, executor, { step: i + 1, log: { losses, evaluated } });
       onStep?.({ step: i + 1, steps, loss, gradNorm, learningRate, tokensPerSecond: pace.recent(), eta: (steps - i - 1) * pace.secondsPerStep(), heldOutLoss: evaluated.at(-1)?.loss ?? null });
     }
   } finally {

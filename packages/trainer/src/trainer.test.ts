@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { attach } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { constant, evaluate, reference, variable } from '@peftjs/tensor';
@@ -123,6 +126,31 @@ describe('train', () => {
     const adapted = attach(tinyLlama(), [lora({ rank: 2 })]);
     const result = await train(adapted, { ...options, executor: reference(), signal: stop.signal, onStep: ({ step }) => step === 2 && stop.abort() });
     expect(result.losses.length).toBe(2);
+  });
+
+  test('a run that was cut short goes on and ends where it would have ended', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'trainer-test-'));
+    const checkpoint = { file: join(dir, 'run.safetensors'), every: 2 };
+    const values = async (stopAt: number[], kept: typeof checkpoint | undefined): Promise<{ weights: number[]; losses: number[] }> => {
+      for (let part = 0; ; part++) {
+        const r = reference();
+        const adapted = attach(tinyLlama(), [lora({ rank: 2, dropout: 0.1 })]);
+        const stop = new AbortController();
+        const result = await train(adapted, { ...options, steps: 6, executor: r, signal: stop.signal, onStep: ({ step }) => step === stopAt[part] && stop.abort(), ...(kept && { checkpoint: kept }) });
+        if (result.losses.length < 6) continue;
+        const weights: number[] = [];
+        for (const p of adapted.params.values()) weights.push(...(await r.read(p)));
+        return { weights, losses: result.losses.map((l) => l.loss) };
+      }
+    };
+    const whole = await values([], undefined);
+    const parts = await values([3, 5], checkpoint);
+    // The reference executor keeps double precision between steps, the file keeps f32.
+    expect(parts.losses).toEqual(whole.losses.map((l) => expect.closeTo(l, 5)));
+    expect(parts.weights).toEqual(whole.weights.map((w) => expect.closeTo(w, 5)));
+    const other = attach(tinyLlama(), [lora({ rank: 3 })]);
+    await expect(train(other, { ...options, executor: reference(), checkpoint })).rejects.toMatchObject({ code: 'state-mismatch', message: expect.stringContaining('lora_A.weight is [2,8], the run takes [3,8]') });
+    await rm(dir, { recursive: true });
   });
 
   test('dropout draws anew at every step', async () => {
