@@ -1,4 +1,5 @@
-import { byteSize, flopsOf, type Plan, type Program } from '@peftjs/tensor';
+import { byteSize, flopsOf, type Plan, type Program, sizeOf } from '@peftjs/tensor';
+import { elementBytes } from '../lower/emitter.ts';
 import type { Lowered } from '../lower/lower.ts';
 
 /** Operators whose output is their first input's bytes. */
@@ -8,7 +9,11 @@ const views = new Set(['Reshape', 'Identity', 'Squeeze', 'Unsqueeze']);
  * Peak bytes of the values that the graph makes, when nodes run in order and each value is freed after its last reader.
  * An estimate: ONNX Runtime plans by itself, writes some results over inputs, and a kernel's scratch memory is not counted.
  */
-export const peakOf = ({ model, bytes }: Lowered): number => {
+export const peakOf = ({ model, values }: Lowered): number => {
+  const bytesOf = (name: string): number => {
+    const value = values.get(name);
+    return value ? sizeOf(value.shape) * elementBytes[value.type] : 0;
+  };
   const owner = new Map<string, string>();
   const ownerOf = (name: string): string => owner.get(name) ?? name;
   const lastRead = new Map<string, number>();
@@ -20,10 +25,10 @@ export const peakOf = ({ model, bytes }: Lowered): number => {
   let now = 0;
   let peak = 0;
   model.nodes.forEach((node, i) => {
-    if (!views.has(node.type)) for (const name of node.outputs) now += bytes.get(name) ?? 0;
+    if (!views.has(node.type)) for (const name of node.outputs) now += bytesOf(name);
     peak = Math.max(peak, now);
     for (const name of new Set([...node.inputs, ...node.outputs].map(ownerOf)))
-      if ((lastRead.get(name) ?? i) === i && !kept.has(name)) now -= bytes.get(name) ?? 0;
+      if ((lastRead.get(name) ?? i) === i && !kept.has(name)) now -= bytesOf(name);
   });
   return peak;
 };

@@ -1,93 +1,66 @@
+import { type AttentionAttrs, type Block, blocksOf, grouped, part, type ScoreInputs, type Scores, scoresOf } from './attention-blocks.ts';
 import type { Emitter, Value } from './emitter.ts';
 import { product } from './matmul.ts';
-import type { Rule, Scope } from './rule.ts';
+import type { Rule } from './rule.ts';
 
-interface AttentionAttrs {
-  readonly causal: boolean;
-  readonly scale: number;
-}
+const join = (g: Emitter, parts: readonly Value[], shape: readonly number[]): Value =>
+  parts.length === 1 ? parts[0]! : g.node('Concat', parts, shape, { axis: 2 });
 
-type Inputs = Pick<Scope<'q' | 'k' | 'v', 'keyMask' | 'offset'>, 'g' | 'q' | 'k' | 'keyMask' | 'offset'>;
-
-/** What a masked score gets: so low that its exponential is 0, and finite, so a row without any key does not become NaN. */
-const masked = -1e30;
-
-/** Whether query t sees key s: [T, S], [B, 1, 1, 1, S], both joined, or null for all. */
-const visible = ({ g, q, k, keyMask, offset }: Inputs, causal: boolean): Value | null => {
-  const [batch, , queries] = q.shape as [number, number, number];
-  const keys = k.shape[2]!;
-  const parts: Value[] = [];
-  if (causal) {
-    const limit = g.node('Add', [g.reshape(g.iota(queries), [queries, 1]), offset ? g.cast(offset, 'int64') : g.scalar(keys - queries, 'int64')], [queries, 1]);
-    parts.push(g.node('LessOrEqual', [g.iota(keys), limit], [queries, keys], {}, 'bool'));
-  }
-  if (keyMask) parts.push(g.reshape(g.node('Greater', [keyMask, g.scalar(0.5)], keyMask.shape, {}, 'bool'), [batch, 1, 1, 1, keys]));
-  return parts.length === 2 ? g.node('And', parts, [batch, 1, 1, queries, keys]) : (parts[0] ?? null);
-};
-
-/** Queries of heads that share keys, under each other: [B, H, T, D] as [B, G, H/G·T, D]. */
-const grouped = (g: Emitter, x: Value, k: Value): Value => g.reshape(x, [x.shape[0]!, k.shape[1]!, (x.shape[1]! / k.shape[1]!) * x.shape[2]!, x.shape[3]!]);
-
-/** scale·q·kᵀ with masked scores lowered, [B, G, H/G·T, S], and what is visible. */
-const maskedScores = (t: Inputs, { causal, scale }: AttentionAttrs): { readonly scores: Value; readonly mask: Value | null } => {
-  const { g, q, k } = t;
-  const [batch, heads, queries] = q.shape as [number, number, number];
-  const [groups, keys] = [k.shape[1]!, k.shape[2]!];
-  const raw = product(g, grouped(g, q, k), k, { transposeB: true, scale });
-  const mask = visible(t, causal);
-  if (!mask) return { scores: raw, mask };
-  const full = [batch, groups, heads / groups, queries, keys];
-  const penalty = g.node('Where', [mask, g.scalar(0), g.scalar(masked)], mask.shape, {}, 'float');
-  return { scores: g.reshape(g.node('Add', [g.reshape(raw, full), penalty], full), raw.shape), mask };
-};
-
-interface Weighed {
-  readonly scores: Value;
+interface Weights extends Scores {
   /** softmax of the scores; evenly spread in a row that sees nothing. */
   readonly spread: Value;
   /** The same, 0 in a row that sees nothing. */
   readonly weights: Value;
-  /** Whether a row sees anything; null where all do. */
-  readonly sighted: Value | null;
 }
 
-const weigh = (t: Inputs, attrs: AttentionAttrs): Weighed => {
-  const { g, q, k, keyMask, offset } = t;
-  const { scores, mask } = maskedScores(t, attrs);
+const weigh = (t: ScoreInputs, attrs: AttentionAttrs, block: Block): Weights => {
+  const { g, q, k } = t;
+  const { scores, sighted } = scoresOf(t, attrs, block);
   const spread = g.node('Softmax', [scores], scores.shape, { axis: -1 });
-  const [batch, heads, queries] = q.shape as [number, number, number];
-  const [groups, keys] = [k.shape[1]!, k.shape[2]!];
-  if (!mask || (!keyMask && !offset && keys >= queries)) return { scores, spread, weights: spread, sighted: null };
-  const full = [batch, groups, heads / groups, queries, keys];
-  const sighted = g.node('ReduceMax', [g.cast(mask, 'float'), g.ints([-1])], [...mask.shape.slice(0, -1), 1], { keepdims: 1 });
-  const weights = g.reshape(g.node('Mul', [g.reshape(spread, full), sighted], full), scores.shape);
-  return { scores, spread, weights, sighted };
+  if (!sighted) return { scores, sighted, spread, weights: spread };
+  const full = [q.shape[0]!, k.shape[1]!, q.shape[1]! / k.shape[1]!, block.to - block.from, block.keys];
+  return { scores, sighted, spread, weights: g.reshape(g.node('Mul', [g.reshape(spread, full), sighted], full), scores.shape) };
 };
 
-/** Out, and logSumExp = max − log(max weight), 0 for a row that sees nothing; unread, it costs nothing. */
-export const attention: Rule<'q' | 'k' | 'v', AttentionAttrs, 'keyMask' | 'offset'> = (t, attrs) => {
-  const { g, q, k, v, outs, isUsed } = t;
-  if (k.shape[2] === 0) return outs.map((out) => g.zeros(out));
-  const { scores, spread, weights, sighted } = weigh(t, attrs);
-  const out = g.reshape(product(g, weights, v), q.shape);
-  if (!isUsed(1)) return [out, null];
-  const [batch, heads, queries] = q.shape as [number, number, number];
-  const top = (x: Value): Value => g.node('ReduceMax', [x, g.ints([-1])], [...x.shape.slice(0, -1), 1], { keepdims: 1 });
-  const sum = g.node('Sub', [top(scores), g.node('Log', [top(spread)], [...scores.shape.slice(0, -1), 1])], [...scores.shape.slice(0, -1), 1]);
-  const byHead = g.reshape(sum, [batch, k.shape[1]!, heads / k.shape[1]!, queries, 1]);
+/** max − log(max weight) by row, 0 in a row that sees nothing: [B, H, t]. */
+const logSumExpOf = ({ g, q, k }: ScoreInputs, { scores, spread, sighted }: Weights, { from, to }: Block): Value => {
+  const perRow = [...scores.shape.slice(0, -1), 1];
+  const top = (x: Value): Value => g.node('ReduceMax', [x, g.ints([-1])], perRow, { keepdims: 1 });
+  const sum = g.node('Sub', [top(scores), g.node('Log', [top(spread)], perRow)], perRow);
+  const [batch, heads] = q.shape as [number, number];
+  const byHead = g.reshape(sum, [batch, k.shape[1]!, heads / k.shape[1]!, to - from, 1]);
   const seen = sighted ? g.node('Where', [g.cast(sighted, 'bool'), byHead, g.scalar(0)], byHead.shape, {}, 'float') : byHead;
-  const logSumExp = g.reshape(seen, [batch, heads, queries]);
-  g.weightsOf.set(logSumExp.name, weights);
-  return [out, logSumExp];
+  return g.reshape(seen, [batch, heads, to - from]);
+};
+
+/** Block by block of queries; what nobody reads of logSumExp costs nothing. */
+export const attention: Rule<'q' | 'k' | 'v', AttentionAttrs, 'keyMask' | 'offset'> = (t, attrs) => {
+  const { g, q, k, v, outs } = t;
+  if (k.shape[2] === 0) return outs.map((out) => g.zeros(out));
+  const blocks = blocksOf(t, attrs.causal).map((block) => ({ block, made: weigh(t, attrs, block) }));
+  const [batch, heads, , headDim] = q.shape as [number, number, number, number];
+  const rows = blocks.map(({ block, made }) =>
+    g.reshape(product(g, made.weights, part(g, v, 0, block.keys)), [batch, heads, block.to - block.from, headDim]),
+  );
+  const logSumExp = join(g, blocks.map(({ block, made }) => logSumExpOf(t, made, block)), outs[1]!.shape);
+  g.weightsOf.set(logSumExp.name, blocks.map(({ made }) => made.weights));
+  return [join(g, rows, q.shape), logSumExp];
 };
 
 /** exp(scores − logSumExp), 0 where a query does not see. */
-const weighAgain = (t: Inputs & { readonly logSumExp: Value }, attrs: AttentionAttrs): Value => {
+const weighAgain = (t: ScoreInputs & { readonly logSumExp: Value }, attrs: AttentionAttrs, block: Block): Value => {
   const { g, logSumExp } = t;
-  const { scores } = maskedScores(t, attrs);
-  const perRow = g.reshape(logSumExp, [...scores.shape.slice(0, -1), 1]);
+  const { scores } = scoresOf(t, attrs, block);
+  const perRow = g.reshape(part(g, logSumExp, block.from, block.to), [...scores.shape.slice(0, -1), 1]);
   return g.node('Exp', [g.node('Sub', [scores, perRow], scores.shape)], scores.shape);
 };
+
+/** Σ of gradients of the keys [0, n) of each block, longer ones later. */
+const sumOverKeys = (g: Emitter, parts: readonly Value[]): Value =>
+  parts.reduce((sum, x) => {
+    const missing = x.shape[2]! - sum.shape[2]!;
+    return g.node('Add', [x, g.node('Pad', [sum, g.ints([0, 0, 0, 0, 0, 0, missing, 0])], x.shape)], x.shape);
+  });
 
 /**
  * The weights are those of the forward pass where it is in the same graph, else made again from logSumExp. Heads that share keys sum
@@ -96,21 +69,25 @@ const weighAgain = (t: Inputs & { readonly logSumExp: Value }, attrs: AttentionA
 export const attention_grad: Rule<'q' | 'k' | 'v' | 'y' | 'logSumExp' | 'dy', AttentionAttrs, 'keyMask' | 'offset'> = (t, attrs) => {
   const { g, q, k, v, y, logSumExp, dy, outs } = t;
   if (k.shape[2] === 0) return outs.map((out) => g.zeros(out));
-  const weights = g.weightsOf.get(logSumExp.name) ?? weighAgain(t, attrs);
-  const [rows, push] = [grouped(g, q, k), grouped(g, dy, k)];
-  const pull = g.node('ReduceSum', [g.node('Mul', [push, grouped(g, y, k)], push.shape), g.ints([-1])], [...push.shape.slice(0, -1), 1], { keepdims: 1 });
-  const dWeights = product(g, push, v, { transposeB: true });
-  const dScores = g.node('Mul', [weights, g.node('Sub', [dWeights, pull], weights.shape)], weights.shape);
-  const dq = g.reshape(product(g, dScores, k, { scale: attrs.scale }), q.shape);
-  const dk = product(g, dScores, rows, { transposeA: true, scale: attrs.scale });
-  return [dq, dk, product(g, weights, push, { transposeA: true })];
-};
-
-/** Angles by batch are one long table whose positions count on from batch to batch. */
-export const rope: Rule<'x' | 'cos' | 'sin'> = ({ g, x, cos, sin }) => {
-  const [batch, , tokens, headDim] = x.shape as [number, number, number, number];
-  const byBatch = cos.shape.length === 3;
-  const table = (t: Value): Value => g.reshape(t, [(byBatch ? batch : 1) * tokens, headDim / 2]);
-  const positions = byBatch ? g.reshape(g.iota(batch * tokens), [batch, tokens]) : g.ints([0]);
-  return g.node('com.microsoft.RotaryEmbedding', [x, positions, table(cos), table(sin)], x.shape);
+  const groups = k.shape[1]!;
+  const known = g.weightsOf.get(logSumExp.name);
+  const pull = g.node('ReduceSum', [g.node('Mul', [dy, y], dy.shape), g.ints([-1])], [...dy.shape.slice(0, -1), 1], { keepdims: 1 });
+  const grads = blocksOf(t, attrs.causal).map((block, i) => {
+    const rowsOf = (x: Value): Value => grouped(g, part(g, x, block.from, block.to), groups);
+    const keysOf = (x: Value): Value => part(g, x, 0, block.keys);
+    const weights = known?.[i] ?? weighAgain(t, attrs, block);
+    const push = rowsOf(dy);
+    const dWeights = product(g, push, keysOf(v), { transposeB: true });
+    const dScores = g.node('Mul', [weights, g.node('Sub', [dWeights, rowsOf(pull)], weights.shape)], weights.shape);
+    return {
+      dq: g.reshape(product(g, dScores, keysOf(k), { scale: attrs.scale }), part(g, q, block.from, block.to).shape),
+      dk: product(g, dScores, rowsOf(q), { transposeA: true, scale: attrs.scale }),
+      dv: product(g, weights, push, { transposeA: true }),
+    };
+  });
+  return [
+    join(g, grads.map((b) => b.dq), q.shape),
+    sumOverKeys(g, grads.map((b) => b.dk)),
+    sumOverKeys(g, grads.map((b) => b.dv)),
+  ];
 };

@@ -8,7 +8,8 @@ export interface Value {
   readonly type: ElementType;
 }
 
-const elementBytes: Readonly<Record<ElementType, number>> = { float: 4, uint8: 1, int32: 4, int64: 8, bool: 1, float16: 2, double: 8, uint32: 4, uint64: 8 };
+/** Bytes of one element. */
+export const elementBytes: Readonly<Record<ElementType, number>> = { float: 4, uint8: 1, int32: 4, int64: 8, bool: 1, float16: 2, double: 8, uint32: 4, uint64: 8 };
 
 /** How a dtype travels through the graph: f16 as f32, since the CPU computes in f32 and storage is the only point of f16. */
 export const elementType = (dtype: DType): ElementType => ({ f32: 'float', f16: 'float', i32: 'int32', u32: 'uint32' })[dtype] as ElementType;
@@ -33,12 +34,12 @@ const bytesOf = (data: ArrayBufferView): Uint8Array => new Uint8Array(data.buffe
 export class Emitter {
   readonly nodes: NodeProto[] = [];
   readonly initializers: TensorProto[] = [];
-  /** The weights of an attention, by the name of its logSumExp, for its gradient. */
-  readonly weightsOf: Map<string, Value> = new Map();
+  /** The weights of an attention, block by block, by the name of its logSumExp, for its gradient. */
+  readonly weightsOf: Map<string, readonly Value[]> = new Map();
   /** Prefix of the names that follow: the op being lowered. */
   label = 'graph';
-  /** Bytes of each value made by a node. */
-  readonly bytes: Map<string, number> = new Map();
+  /** Every value by name. */
+  readonly values: Map<string, Value> = new Map();
   readonly #names = new Set<string>();
   readonly #known = new Map<string, readonly Value[]>();
   readonly #truth = new Map<string, Value>();
@@ -61,7 +62,7 @@ export class Emitter {
     const name = this.unique(`${this.label}.${type.slice(dot)}`);
     const values = outs.map((out, i) => ({ ...out, name: outs.length === 1 ? name : this.unique(`${name}.${i}`) }));
     this.nodes.push({ name, type: type.slice(dot), domain: type.slice(0, Math.max(0, dot - 1)), inputs: names, outputs: values.map((v) => v.name), attributes });
-    for (const v of values) this.bytes.set(v.name, sizeOf(v.shape) * elementBytes[v.type]);
+    for (const v of values) this.values.set(v.name, v);
     this.#known.set(key, values);
     return values;
   }
@@ -71,9 +72,16 @@ export class Emitter {
     return this.call(type, inputs, [{ shape, type: element }], attributes)[0]!;
   }
 
+  /** Makes the name of a value like another. */
+  named(base: string, { shape, type }: Omit<Value, 'name'>): string {
+    const name = this.unique(base);
+    this.values.set(name, { name, shape, type });
+    return name;
+  }
+
   /** A value in the model. */
   initializer(data: ArrayBufferView, type: ElementType, shape: Shape): Value {
-    const name = this.unique('constant');
+    const name = this.named('constant', { shape, type });
     this.initializers.push({ name, type, dims: shape, data: bytesOf(data) });
     return { name, shape, type };
   }

@@ -12,6 +12,10 @@ interface Rows {
   readonly labels: Value;
 }
 
+/** Logits that exist at a time: 8 MiB of them. Fewer rows than `leastRows` would cost more in products than the memory is worth. */
+const mostLogits = 2 ** 21;
+const leastRows = 128;
+
 /** Rows [from, from + size) of those that have a label; fewer, or none, at the end. */
 const chunkOf = (g: Emitter, { hidden, labels }: Rows, from: number, size: number): Rows => {
   const part = (x: Value): Value => g.node('Slice', [x, g.ints([from]), g.ints([from + size]), g.ints([0])], [size, ...x.shape.slice(1)]);
@@ -30,13 +34,17 @@ const chunkLoss = (g: Emitter, { hidden, labels }: Rows, weight: Value, wanted: 
   const losses = g.node('Sub', [logSum, g.node('GatherElements', [logits, column], [size, 1], { axis: 1 })], [size, 1]);
   const loss = g.node('ReduceSum', [losses], [], { keepdims: 0 });
   if (!wanted.dHidden && !wanted.dWeight) return { loss, dHidden: null, dWeight: null };
-  // Softmax less the one-hot labels: one value per row, no one-hot matrix.
+  if (!wanted.dWeight) {
+    // softmax·W − W[label]: the one-hot labels never meet a product.
+    const own = g.node('Gather', [weight, labels], hidden.shape);
+    return { loss, dHidden: g.node('Sub', [product(g, weights, weight), own], hidden.shape), dWeight: null };
+  }
   const minusOne = g.node('Expand', [g.scalar(-1), g.node('Shape', [column], [2], {}, 'int64')], [size, 1]);
   const dLogits = g.node('ScatterElements', [weights, column, minusOne], weights.shape, { axis: 1, reduction: 'add' });
   return {
     loss,
     dHidden: wanted.dHidden ? product(g, dLogits, weight) : null,
-    dWeight: wanted.dWeight ? product(g, dLogits, hidden, { transposeA: true }) : null,
+    dWeight: product(g, dLogits, hidden, { transposeA: true }),
   };
 };
 
@@ -52,8 +60,9 @@ export const head_cross_entropy: Rule<'hidden' | 'weight' | 'labels', LossAttrs>
   const rows: Value = { ...picked, shape: [count] };
   const all = { hidden: g.node('Gather', [hidden, rows], [count, width]), labels: g.node('Gather', [labels, rows], [count]) };
   const wanted = { dHidden: isUsed(1), dWeight: isUsed(2) };
-  const starts = Array.from({ length: Math.ceil(count / chunk) }, (_, i) => i * chunk);
-  const chunks = starts.map((from) => chunkLoss(g, starts.length === 1 ? all : chunkOf(g, all, from, Math.min(chunk, count - from)), weight, wanted));
+  const size = Math.min(chunk, Math.max(leastRows, Math.floor(mostLogits / weight.shape[0]!)));
+  const starts = Array.from({ length: Math.ceil(count / size) }, (_, i) => i * size);
+  const chunks = starts.map((from) => chunkLoss(g, starts.length === 1 ? all : chunkOf(g, all, from, Math.min(size, count - from)), weight, wanted));
 
   const labelled = g.cast(g.node('Size', [rows], [], {}, 'int64'), 'float');
   const share = g.node('Reciprocal', [g.node('Max', [labelled, g.scalar(1)], [])], []);

@@ -1,6 +1,7 @@
 import { byName, type Node, type OpNode, PeftError, type Program, sizeOf, type Spec, type Tensor } from '@peftjs/tensor';
 import type { ModelProto, NodeProto, ValueProto } from '../proto/model.ts';
 import { elementType, Emitter, type Value, widen } from './emitter.ts';
+import { fuse } from './fuse.ts';
 import type { Rule } from './rule.ts';
 import { lowerings } from './table.ts';
 
@@ -13,8 +14,8 @@ export interface Lowered {
   readonly results: readonly (string | null)[];
   /** Where a node of the graph comes from, by its name, for errors. */
   readonly origins: ReadonlyMap<string, OpNode>;
-  /** Bytes of each value of the graph, by name; at most, where its size is known only when it runs. */
-  readonly bytes: ReadonlyMap<string, number>;
+  /** The values of the graph by name. */
+  readonly values: ReadonlyMap<string, Value>;
 }
 
 /** How to lower. */
@@ -77,7 +78,7 @@ const nameResults = (g: Emitter, results: readonly ({ readonly value: Value; rea
     return [{ name, type: elementType(spec.dtype), dims: spec.shape }];
   });
   const rename = (name: string): string => renamed.get(name) ?? name;
-  for (const [from, to] of renamed) g.bytes.set(to, g.bytes.get(from)!);
+  for (const [from, to] of renamed) g.values.set(to, { ...g.values.get(from)!, name: to });
   g.nodes.forEach((n, i) => (g.nodes[i] = { ...n, inputs: n.inputs.map(rename), outputs: n.outputs.map(rename) }));
   return outputs;
 };
@@ -97,7 +98,7 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
     const { shape, dtype } = node.outs[0]!;
     const type = elementType(dtype);
     const data = sizeOf(shape) === 0 ? new Uint8Array() : embed(node);
-    const value = data ? g.initializer(data, type, shape) : { name: g.unique(nameOf(node)), shape, type };
+    const value = data ? g.initializer(data, type, shape) : { name: g.named(nameOf(node), { shape, type }), shape, type };
     if (!data) feeds.set(value.name, node);
     values.set(node, [value]);
   }
@@ -111,7 +112,8 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
   }
 
   const outputs = nameResults(g, results.map((t, i) => (sizeOf(t.shape) === 0 ? null : { value: valueOf(t), name: nameOf(i), spec: t })));
-  const nodes = prune(g.nodes, outputs.map((v) => v.name));
+  const names = outputs.map((v) => v.name);
+  const nodes = prune(fuse(g, prune(g.nodes, names), names), names);
   const read = new Set(nodes.flatMap((n) => n.inputs));
   const inputs = [...feeds].flatMap(([name, node]) => {
     const { shape: dims, dtype } = node.outs[0]!;
@@ -122,6 +124,6 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
     feeds: new Map([...feeds].filter(([name]) => read.has(name))),
     results: results.map((t, i) => (sizeOf(t.shape) === 0 ? null : nameOf(i))),
     origins,
-    bytes: g.bytes,
+    values: g.values,
   };
 };

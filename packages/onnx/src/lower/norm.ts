@@ -1,3 +1,4 @@
+import { sizeOf } from '@peftjs/tensor';
 import type { Emitter, Value } from './emitter.ts';
 import { product, rows } from './matmul.ts';
 import type { Rule } from './rule.ts';
@@ -6,13 +7,21 @@ interface NormAttrs {
   readonly eps: number;
 }
 
-export const rms_norm: Rule<'x' | 'weight', NormAttrs> = ({ g, x, weight }, { eps }) =>
-  g.node('RMSNormalization', [x, weight], x.shape, { axis: -1, epsilon: { float: eps } });
+/** The normalised rows, and 1/√(mean(x²) + eps) of each: [..., 1]. The gradient finds the forward pass's here. */
+const rms = (g: Emitter, x: Value, weight: Value, eps: number): readonly [Value, Value] =>
+  g.call(
+    'SimplifiedLayerNormalization',
+    [x, weight],
+    [x, { shape: [...x.shape.slice(0, -1), 1], type: 'float' }],
+    { axis: -1, epsilon: { float: eps } },
+  ) as readonly [Value, Value];
+
+export const rms_norm: Rule<'x' | 'weight', NormAttrs> = ({ g, x, weight }, { eps }) => rms(g, x, weight, eps)[0];
 
 export const layer_norm: Rule<'x' | 'weight' | 'bias', NormAttrs> = ({ g, x, weight, bias }, { eps }) =>
   g.node('LayerNormalization', [x, weight, bias], x.shape, { axis: -1, epsilon: { float: eps } });
 
-const meanOfRow = (g: Emitter, x: Value, type = 'ReduceMean'): Value => g.node(type, [x, g.ints([-1])], [...x.shape.slice(0, -1), 1], { keepdims: 1 });
+const meanOfRow = (g: Emitter, x: Value): Value => g.node('ReduceMean', [x, g.ints([-1])], [...x.shape.slice(0, -1), 1], { keepdims: 1 });
 
 /** Σ over rows, as a product with a row of ones: faster than a reduction along the first axis. */
 const sumRows = (g: Emitter, x: Value): Value => {
@@ -21,16 +30,13 @@ const sumRows = (g: Emitter, x: Value): Value => {
   return g.reshape(product(g, ones, flat), [flat.shape[1]!]);
 };
 
-/** dx = r·(w·dy − n·mean(n·w·dy)) with n = x·r, r = 1/√(mean(x²) + eps); dWeight = Σ dy·n. */
+/** With y the forward result: dx = r·(w·dy − x·r·mean(y·dy)), r = 1/√(mean(x²) + eps); dWeight = Σ dy·x·r. */
 export const rms_norm_grad: Rule<'x' | 'weight' | 'dy', NormAttrs> = ({ g, x, weight, dy, isUsed }, { eps }) => {
   const mul = (a: Value, b: Value): Value => g.node('Mul', [a, b], a.shape);
-  const squares = meanOfRow(g, mul(x, x));
-  const r = g.node('Reciprocal', [g.node('Sqrt', [g.node('Add', [squares, g.scalar(eps)], squares.shape)], squares.shape)], squares.shape);
-  const n = mul(x, r);
-  const pushed = mul(dy, weight);
-  const along = meanOfRow(g, mul(n, pushed));
-  const dx = mul(g.node('Sub', [pushed, mul(n, along)], x.shape), r);
-  return [dx, isUsed(1) ? sumRows(g, mul(dy, n)) : null];
+  const [y, r] = rms(g, x, weight, eps);
+  const along = mul(meanOfRow(g, mul(y, dy)), r);
+  const dx = mul(g.node('Sub', [mul(dy, weight), mul(x, along)], x.shape), r);
+  return [dx, isUsed(1) ? g.reshape(product(g, g.reshape(r, [1, sizeOf(r.shape)]), rows(g, mul(dy, x))), weight.shape) : null];
 };
 
 /** dx = r·(w·dy − mean(w·dy) − n·mean(n·w·dy)) with n = (x − mean)·r, r = 1/√(var + eps); dWeight = Σ dy·n; dBias = Σ dy. */

@@ -1,5 +1,5 @@
 import type { ops } from '@peftjs/tensor';
-import * as attention from './attention.ts';
+import { attention, attention_grad } from './attention.ts';
 import * as elementwise from './elementwise.ts';
 import * as index from './index-ops.ts';
 import * as loss from './loss.ts';
@@ -7,6 +7,7 @@ import { matmul } from './matmul.ts';
 import * as norm from './norm.ts';
 import * as optimizer from './optimizer.ts';
 import * as reduce from './reduce.ts';
+import { rope } from './rope.ts';
 import type { RuleOf } from './rule.ts';
 import * as shape from './shape.ts';
 
@@ -17,8 +18,10 @@ export const lowerings: { readonly [K in keyof typeof ops]: RuleOf<(typeof ops)[
   ...reduce,
   ...index,
   ...norm,
-  ...attention,
   ...loss,
   ...optimizer,
   matmul,
+  attention,
+  attention_grad,
+  rope,
 };
