@@ -48,6 +48,11 @@ export interface Dispatch {
 export interface KernelPlan {
   readonly dispatches: readonly Dispatch[];
   readonly temps?: Readonly<Record<string, number>>;
+  /**
+   * For an output (`out0`), inputs of its size and element type whose storage it may take: no invocation reads them at a position that
+   * another may have written. The dispatch then sees one array under the output's name.
+   */
+  readonly inPlace?: Readonly<Record<string, readonly string[]>>;
 }
 
 /** How an op runs on WebGPU. */

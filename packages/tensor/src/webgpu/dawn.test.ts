@@ -57,7 +57,7 @@ describe('a browser', () => {
     const requestAdapter = vi.fn(async () => null);
     vi.stubGlobal('navigator', { gpu: { requestAdapter } });
     await expect(openGpu({ powerPreference: 'low-power' })).rejects.toMatchObject({ code: 'device-unavailable' });
-    expect(requestAdapter).toHaveBeenCalledWith({ powerPreference: 'low-power', forceFallbackAdapter: false });
+    expect(requestAdapter).toHaveBeenCalledWith({ powerPreference: 'low-power' });
   });
 });
 

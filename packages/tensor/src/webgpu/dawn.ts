@@ -64,8 +64,10 @@ const describeAdapter = ({ info }: GPUAdapter): string =>
 
 const requestAdapter = async (gpu: GPU, { adapter: wanted = 'hardware', powerPreference = 'high-performance' }: GpuOptions): Promise<GPUAdapter> => {
   const software = wanted === 'software';
-  const adapter = await gpu.requestAdapter({ powerPreference, forceFallbackAdapter: software });
-  if (!adapter)
+  // Of CPU drivers Dawn knows only SwiftShader by this request; others show themselves in a plain one.
+  const fallback = software ? await gpu.requestAdapter({ forceFallbackAdapter: true }) : null;
+  const adapter = fallback ?? (await gpu.requestAdapter({ powerPreference }));
+  if (!adapter || (software && !adapter.info.isFallbackAdapter))
     throw unavailable(
       software
         ? 'there is no software adapter; on Linux start the process with VK_DRIVER_FILES naming a Vulkan driver for the CPU'

@@ -1,0 +1,74 @@
+import type { Dispatch } from '../kernel.ts';
+import { foldWorkgroups, type Launch } from './fold.ts';
+import type { Pipeline, Pipelines } from './pipelines.ts';
+import { paramBytes, shaderOf, writeParams } from './shader.ts';
+import { shareBindings } from './share-binding.ts';
+import type { Step } from './steps.ts';
+import type { Value } from './values.ts';
+
+/** A kernel ready to be bound: one launch of it. */
+export interface LaunchCommand {
+  readonly kind: 'launch';
+  readonly label: string;
+  readonly pipeline: Pipeline;
+  readonly launch: Launch;
+  /** In binding order. */
+  readonly values: readonly Value[];
+  readonly params: { readonly at: number; readonly bytes: number };
+}
+
+/** A copy of a value's bytes. */
+export interface CopyCommand {
+  readonly kind: 'copy';
+  readonly from: Value;
+  readonly to: Value;
+}
+
+/** What is encoded for each step, and the contents of the one buffer that holds all parameters. */
+export interface Commands {
+  readonly byStep: readonly (readonly (LaunchCommand | CopyCommand)[])[];
+  readonly params: Uint8Array<ArrayBuffer>;
+}
+
+/** Device facts that commands depend on. */
+export interface CommandLimits {
+  readonly maxWorkgroups: number;
+  readonly uniformAlignment: number;
+}
+
+interface PendingLaunch {
+  readonly dispatch: Dispatch;
+  readonly launch: Launch;
+  readonly at: number;
+}
+
+/** Compiles the kernels of all steps, at once, and lays out their parameters. */
+export const prepareCommands = async (
+  steps: readonly Step[],
+  resolve: (value: Value) => Value,
+  pipelines: Pipelines,
+  { maxWorkgroups, uniformAlignment }: CommandLimits,
+): Promise<Commands> => {
+  let size = 0;
+  const pending: PendingLaunch[] = [];
+  const reserve = (dispatch: Dispatch, launch: Launch): LaunchCommand['params'] => {
+    const params = { at: size, bytes: paramBytes(dispatch) };
+    pending.push({ dispatch, launch, at: size });
+    size += Math.ceil(params.bytes / uniformAlignment) * uniformAlignment;
+    return params;
+  };
+  const byStep = await Promise.all(
+    steps.map(async (step): Promise<(LaunchCommand | CopyCommand)[]> => {
+      if (step.kind === 'copy') return [{ kind: 'copy', from: resolve(step.from), to: resolve(step.to) }];
+      const { label, values } = step;
+      const dispatch = shareBindings(step.dispatch, (a, b) => resolve(values[a]!) === resolve(values[b]!));
+      const launches = foldWorkgroups(dispatch.workgroups, maxWorkgroups).map((launch) => ({ launch, params: reserve(dispatch, launch) }));
+      const pipeline = await pipelines.get(shaderOf(dispatch), label);
+      const bound = dispatch.bindings.map((b) => resolve(values[b.buffer]!));
+      return launches.map(({ launch, params }) => ({ kind: 'launch', label, pipeline, launch, values: bound, params }));
+    }),
+  );
+  const params = new Uint8Array(size);
+  for (const { dispatch, launch, at } of pending) writeParams(new DataView(params.buffer), at, dispatch, launch);
+  return { byStep, params };
+};

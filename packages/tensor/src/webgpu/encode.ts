@@ -1,0 +1,51 @@
+import type { Commands, LaunchCommand } from './commands.ts';
+import type { Value } from './values.ts';
+
+/** A launch or a copy with its buffers in place. */
+export type BoundCommand =
+  | { readonly kind: 'launch'; readonly pipeline: GPUComputePipeline; readonly group: GPUBindGroup; readonly x: number; readonly y: number }
+  | { readonly kind: 'copy'; readonly from: GPUBuffer; readonly to: GPUBuffer; readonly bytes: number };
+
+/** Where the values of a program lie. */
+export interface Places {
+  bufferOf(value: Value): GPUBuffer;
+  readonly params: GPUBuffer | null;
+}
+
+const bindLaunch = (device: GPUDevice, { label, pipeline, launch, values, params }: LaunchCommand, places: Places): BoundCommand => {
+  const storage = values.map((value, binding): GPUBindGroupEntry => ({
+    binding,
+    resource: { buffer: places.bufferOf(value), size: value.bytes },
+  }));
+  const uniform: GPUBindGroupEntry = { binding: values.length, resource: { buffer: places.params!, offset: params.at, size: params.bytes } };
+  const group = device.createBindGroup({ label, layout: pipeline.layout, entries: [...storage, uniform] });
+  return { kind: 'launch', pipeline: pipeline.pipeline, group, x: launch.x, y: launch.y };
+};
+
+/** Makes the bind groups of all commands, by step. */
+export const bindCommands = (device: GPUDevice, { byStep }: Commands, places: Places): BoundCommand[][] =>
+  byStep.map((commands) =>
+    commands.map((c) =>
+      c.kind === 'launch' ? bindLaunch(device, c, places) : { kind: 'copy', from: places.bufferOf(c.from), to: places.bufferOf(c.to), bytes: c.to.bytes },
+    ),
+  );
+
+/** Records commands, launches in one pass as long as no copy stands between them. */
+export const encodeCommands = (encoder: GPUCommandEncoder, commands: Iterable<BoundCommand>): void => {
+  let pass: GPUComputePassEncoder | null = null;
+  let current: GPUComputePipeline | null = null;
+  for (const command of commands) {
+    if (command.kind === 'copy') {
+      pass?.end();
+      pass = current = null;
+      encoder.copyBufferToBuffer(command.from, 0, command.to, 0, command.bytes);
+      continue;
+    }
+    pass ??= encoder.beginComputePass();
+    if (command.pipeline !== current) pass.setPipeline(command.pipeline);
+    current = command.pipeline;
+    pass.setBindGroup(0, command.group);
+    pass.dispatchWorkgroups(command.x, command.y);
+  }
+  pass?.end();
+};

@@ -1,0 +1,97 @@
+import { PeftError } from '../error.ts';
+import type { Executable, Feeds } from '../executor.ts';
+import { checkFeeds } from '../feeds.ts';
+import { flopsOf } from '../flops.ts';
+import { byteSize } from '../graph.ts';
+import type { Program } from '../program.ts';
+import { type Bound, boundCommands } from './bound.ts';
+import { encodeCommands } from './encode.ts';
+import { captureErrors } from './faults.ts';
+import type { Host } from './host.ts';
+import { makePoison } from './poison.ts';
+import { type Prepared, prepareProgram } from './prepared.ts';
+import { readback, type Result } from './readback.ts';
+import { writeBuffer } from './transfer.ts';
+import { storageBytes } from './values.ts';
+
+const planOf = ({ program, commands, memory }: Prepared): Executable['plan'] => ({
+  peakBytes: memory.bytes + program.variables.reduce((n, v) => n + storageBytes(byteSize(v)), 0),
+  dispatches: commands.byStep.flat().filter((c) => c.kind === 'launch').length,
+  flops: flopsOf(program),
+});
+
+const resultsOf = ({ outputs, bufferOf }: Prepared, names: readonly string[]): Result[] => {
+  const unknown = names.filter((name) => !outputs.has(name));
+  if (unknown.length > 0)
+    throw new PeftError('bad-option', `run: read names ${unknown.join(', ')}; outputs: ${[...outputs.keys()].join(', ') || 'none'}`);
+  return [...new Set(names)].map((name) => {
+    const { tensor, value } = outputs.get(name)!;
+    return { name, tensor, buffer: bufferOf(value) };
+  });
+};
+
+const writeFeeds = (queue: GPUQueue, { program, schedule: { table, resolve, slotOf }, bufferOf }: Prepared, feeds: Feeds): void => {
+  for (const node of program.inputs) {
+    const value = resolve(table.ofInput(node));
+    if (slotOf(value) !== undefined) writeBuffer(queue, bufferOf(value), feeds[node.name]!);
+  }
+};
+
+/** Compiles a program on a host. Its runs must not overlap with others of the host. */
+export const compileProgram = async (host: Host, program: Program): Promise<Executable> => {
+  const { gpu, device, buffers, submissions, options } = host;
+  const prepared = await prepareProgram(host, program);
+  const back = readback(buffers);
+  const poison = options.poison ? makePoison(device, buffers, Math.max(16, ...prepared.schedule.memory.buffers)) : null;
+  let closed = false;
+  const close = (): void => {
+    closed = true;
+    prepared.memory.close();
+    back.close();
+    poison?.close();
+  };
+
+  const bound = boundCommands(host, prepared, poison);
+  try {
+    // Bind groups are made now, so that what they get wrong is known before the first run.
+    await bound.current();
+    if (poison) submit({ run: [], tail: prepared.memory.slots.map((slot) => poison.fill(slot)) }, []);
+  } catch (error) {
+    close();
+    throw error;
+  }
+
+  function submit({ run, tail }: Bound, results: readonly Result[]): void {
+    const encoder = device.createCommandEncoder();
+    encodeCommands(encoder, run);
+    back.encode(encoder, results);
+    encodeCommands(encoder, tail);
+    device.queue.submit([encoder.finish()]);
+  }
+
+  return {
+    plan: planOf(prepared),
+    close,
+    run: async (feeds = {}, { read = [...prepared.outputs.keys()] } = {}) => {
+      if (closed) throw new PeftError('bad-program', 'run: this executable is closed; compile the program again');
+      gpu.check();
+      submissions.check();
+      checkFeeds(program, feeds);
+      const commands = await bound.current();
+      const results = resultsOf(prepared, read);
+      const { done } = captureErrors(device, 'a run', () => {
+        writeFeeds(device.queue, prepared, feeds);
+        submit(commands, results);
+      });
+      if (results.length === 0) {
+        await submissions.add(done);
+        return {};
+      }
+      const [errors, values] = await Promise.allSettled([done, back.collect(results)]);
+      gpu.check();
+      if (errors.status === 'rejected') throw errors.reason;
+      if (values.status === 'rejected') throw new PeftError('device-error', 'webgpu: the results of a run could not be read', { cause: values.reason });
+      return values.value;
+    },
+  };
+};

@@ -1,0 +1,88 @@
+import type { Executor } from '../executor.ts';
+import { checkWrite } from '../feeds.ts';
+import type { Program } from '../program.ts';
+import { type Gpu, type GpuOptions, openGpu } from './dawn.ts';
+import { compileProgram } from './executable.ts';
+import { type HostOptions, makeHost } from './host.ts';
+import { download } from './transfer.ts';
+
+/** How to open the WebGPU executor. */
+export interface WebGpuOptions extends GpuOptions {}
+
+/** Work that is done one piece after the other. */
+interface Line {
+  enter<T>(work: () => Promise<T>): Promise<T>;
+  readonly idle: boolean;
+}
+
+const workLine = (): Line => {
+  let last: Promise<unknown> = Promise.resolve();
+  let waiting = 0;
+  return {
+    enter: (work) => {
+      waiting++;
+      const next = last.then(work).finally(() => waiting--);
+      last = next.catch(() => undefined);
+      return next;
+    },
+    get idle() {
+      return waiting === 0;
+    },
+  };
+};
+
+/** An executor on an open device, which it then owns. */
+export const executorOn = (gpu: Gpu, options: HostOptions = {}): Executor => {
+  const line = workLine();
+  const runOnce = async (program: Program): Promise<void> => {
+    const executable = await compileProgram(host, program);
+    try {
+      await executable.run({}, { read: [] });
+    } finally {
+      executable.close();
+    }
+  };
+  const host = makeHost(gpu, options, runOnce);
+  const { device, buffers, variables, submissions } = host;
+
+  /** Does what comes to the device one after the other, unless the device has failed. */
+  const enter = <T>(work: () => Promise<T>): Promise<T> =>
+    line.enter(() => {
+      gpu.check();
+      submissions.check();
+      return work();
+    });
+
+  return {
+    name: 'webgpu',
+    description: gpu.description,
+    compile: (program) =>
+      enter(async () => {
+        const { run, ...rest } = await compileProgram(host, program);
+        return { ...rest, run: (feeds, read) => line.enter(() => run(feeds, read)) };
+      }),
+    read: (variable) =>
+      enter(async () => {
+        await variables.ensure([variable]);
+        return download(device, buffers, variables.bufferOf(variable.node), variable);
+      }),
+    write: (variable, data) =>
+      enter(async () => {
+        checkWrite(variable, data);
+        await variables.write(variable, data);
+      }),
+    release: (list) => {
+      const all = [...list];
+      if (line.idle) variables.release(all);
+      else void line.enter(async () => variables.release(all));
+    },
+    memory: () => buffers.report(),
+    close: () => line.enter(async () => gpu.close()),
+  };
+};
+
+/**
+ * The executor on WebGPU: Dawn in Node, the browser's own elsewhere. A hardware adapter unless `adapter: 'software'` asks otherwise.
+ * Throws `device-unavailable`.
+ */
+export const webgpu = async (options: WebGpuOptions = {}): Promise<Executor> => executorOn(await openGpu(options));

@@ -1,0 +1,43 @@
+import type { Tensor } from '../graph.ts';
+import type { Program } from '../program.ts';
+import { type Commands, prepareCommands } from './commands.ts';
+import type { Host } from './host.ts';
+import { type ProgramMemory, takeMemory } from './program-memory.ts';
+import { type Schedule, scheduleProgram } from './schedule.ts';
+import type { Value } from './values.ts';
+
+/** A program with its kernels compiled and its memory taken. */
+export interface Prepared {
+  readonly program: Program;
+  readonly schedule: Schedule;
+  readonly commands: Commands;
+  readonly memory: ProgramMemory;
+  readonly outputs: ReadonlyMap<string, { readonly tensor: Tensor; readonly value: Value }>;
+  /** Where a resolved value lies now; variables may move between runs. */
+  bufferOf(value: Value): GPUBuffer;
+}
+
+/** Lowers a program, compiles its kernels and takes its memory. */
+export const prepareProgram = async ({ gpu, device, buffers, pipelines, variables, options }: Host, program: Program): Promise<Prepared> => {
+  const { limits } = device;
+  const schedule = scheduleProgram(program, { facts: gpu.facts, maxBindings: limits.maxStorageBuffersPerShaderStage });
+  const { steps, tail, table, resolve, slotOf } = schedule;
+  const commands = await prepareCommands([...steps, ...tail], resolve, pipelines, {
+    maxWorkgroups: options.maxWorkgroups ?? limits.maxComputeWorkgroupsPerDimension,
+    uniformAlignment: limits.minUniformBufferOffsetAlignment,
+  });
+  const outputs = new Map([...program.outputs].map(([name, tensor]) => [name, { tensor, value: resolve(table.of(tensor)) }]));
+  const results = [...outputs.values()].map(({ value }) => value);
+  const memory = await takeMemory(device, buffers, schedule, commands, results);
+  return {
+    program,
+    schedule,
+    commands,
+    memory,
+    outputs,
+    bufferOf: (value) => {
+      if (value.home === 'pool') return memory.slots[slotOf(value)!]!;
+      return value.home.kind === 'constant' ? memory.constants.get(value.home)! : variables.bufferOf(value.home);
+    },
+  };
+};

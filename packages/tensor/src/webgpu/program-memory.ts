@@ -1,0 +1,51 @@
+import type { ConstantNode, Node } from '../graph.ts';
+import { type Buffers, tensorUsage, usage } from './buffers.ts';
+import type { Commands } from './commands.ts';
+import { captureErrors } from './faults.ts';
+import type { Schedule } from './schedule.ts';
+import { upload } from './transfer.ts';
+import { storageBytes, type Value } from './values.ts';
+
+/** The device memory of one program: planned buffers, constants and parameters. */
+export interface ProgramMemory {
+  /** Planned buffers, by their index in the plan. */
+  readonly slots: readonly GPUBuffer[];
+  readonly params: GPUBuffer | null;
+  readonly constants: ReadonlyMap<Node, GPUBuffer>;
+  /** Bytes of all these. */
+  readonly bytes: number;
+  close(): void;
+}
+
+/** The constants that kernels or results read from buffers. */
+const constantsIn = (commands: Commands, results: readonly Value[]): Map<ConstantNode, Value> => {
+  const read = commands.byStep.flat().flatMap((c) => (c.kind === 'launch' ? c.values : [c.from]));
+  return new Map([...read, ...results].flatMap((v) => (v.home !== 'pool' && v.home.kind === 'constant' ? [[v.home, v] as const] : [])));
+};
+
+/** Takes the memory of a program and fills in what stays the same. Throws `out-of-memory`, with nothing kept. */
+export const takeMemory = async (device: GPUDevice, buffers: Buffers, schedule: Schedule, commands: Commands, results: readonly Value[]): Promise<ProgramMemory> => {
+  const own: GPUBuffer[] = [];
+  const take = (label: string, bytes: number, use: number): GPUBuffer => {
+    const buffer = buffers.allocate(label, bytes, use);
+    own.push(buffer);
+    return buffer;
+  };
+  const close = (): void => {
+    for (const buffer of own.splice(0)) buffers.free(buffer);
+  };
+  try {
+    const { result, done } = captureErrors(device, 'memory of a program', () => ({
+      slots: schedule.memory.buffers.map((bytes, i) => take(`tensors ${i}`, bytes, tensorUsage)),
+      constants: new Map([...constantsIn(commands, results)].map(([node, value]) => [node, take(value.label, value.bytes, tensorUsage)] as const)),
+      params: commands.params.length > 0 ? take('parameters', storageBytes(commands.params.length), usage.uniform | usage.copyTarget) : null,
+    }));
+    await done;
+    for (const [node, buffer] of result.constants) await upload(device.queue, buffer, node.data);
+    if (result.params) device.queue.writeBuffer(result.params, 0, commands.params);
+    return { ...result, bytes: own.reduce((n, b) => n + b.size, 0), close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+};

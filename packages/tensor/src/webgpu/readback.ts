@@ -1,0 +1,71 @@
+import type { TypedArray } from '../dtype.ts';
+import { byteSize, type Tensor } from '../graph.ts';
+import { type Buffers, usage } from './buffers.ts';
+import { copyBytes, takeBytes } from './transfer.ts';
+
+/** A result to bring back. */
+export interface Result {
+  readonly name: string;
+  readonly tensor: Tensor;
+  readonly buffer: GPUBuffer;
+}
+
+/** Brings results back through one mapped buffer, made at first use and kept. */
+export interface Readback {
+  /** Records the copies of results; none where all are empty. */
+  encode(encoder: GPUCommandEncoder, results: readonly Result[]): void;
+  /** Waits for the submitted copies of the same results, and reads them. */
+  collect(results: readonly Result[]): Promise<Record<string, TypedArray>>;
+  close(): void;
+}
+
+/** Offsets of copies must be whole words; these also keep results apart. */
+const layout = (results: readonly Result[]): { readonly offsets: readonly number[]; readonly bytes: number } => {
+  let bytes = 0;
+  const offsets = results.map(({ tensor }) => {
+    const at = bytes;
+    bytes += copyBytes(byteSize(tensor));
+    return at;
+  });
+  return { offsets, bytes };
+};
+
+/** The readback of one executable. */
+export const readback = (buffers: Buffers): Readback => {
+  let staging: GPUBuffer | null = null;
+
+  const reserve = (bytes: number): GPUBuffer => {
+    if (staging && staging.size >= bytes) return staging;
+    if (staging) buffers.free(staging);
+    staging = null;
+    staging = buffers.allocate('results', bytes, usage.mapRead | usage.copyTarget);
+    return staging;
+  };
+
+  return {
+    encode: (encoder, results) => {
+      const { offsets, bytes } = layout(results);
+      if (bytes === 0) return;
+      const target = reserve(bytes);
+      for (const [i, { tensor, buffer }] of results.entries()) {
+        const size = copyBytes(byteSize(tensor));
+        if (size > 0) encoder.copyBufferToBuffer(buffer, 0, target, offsets[i]!, size);
+      }
+    },
+    collect: async (results) => {
+      const { offsets, bytes } = layout(results);
+      if (bytes === 0) return Object.fromEntries(results.map(({ name, tensor }) => [name, takeBytes(tensor, new ArrayBuffer(0), 0)]));
+      await staging!.mapAsync(1, 0, bytes);
+      try {
+        const mapped = staging!.getMappedRange(0, bytes);
+        return Object.fromEntries(results.map(({ name, tensor }, i) => [name, takeBytes(tensor, mapped, offsets[i]!)]));
+      } finally {
+        staging!.unmap();
+      }
+    },
+    close: () => {
+      if (staging) buffers.free(staging);
+      staging = null;
+    },
+  };
+};

@@ -1,0 +1,55 @@
+import type { Program } from '../program.ts';
+import { commitUpdates } from './commits.ts';
+import { type Lifetime, type MemoryPlan, planMemory } from './memory-plan.ts';
+import { newPlacement, placeInPlace } from './placement.ts';
+import { type CopyStep, type DeviceShape, lowerOps, type Step } from './steps.ts';
+import { type Usage, usageOf } from './usage.ts';
+import { type Value, type ValueTable, valueTable } from './values.ts';
+
+/** All that is known of a program's run before any memory is taken. */
+export interface Schedule {
+  readonly steps: readonly Step[];
+  /** Runs after the results have been read. */
+  readonly tail: readonly CopyStep[];
+  readonly table: ValueTable;
+  /** The value whose memory a value takes. */
+  resolve(value: Value): Value;
+  readonly memory: MemoryPlan;
+  /** The planned buffer of a resolved pool value; undefined where nothing touches it. */
+  slotOf(value: Value): number | undefined;
+  /** By the position of a step (the tail follows the run): the planned buffers that hold nothing of use after it. */
+  readonly freed: ReadonlyMap<number, readonly number[]>;
+}
+
+const lifetimesOf = (usage: Usage, inputs: ReadonlySet<Value>, outputs: ReadonlySet<Value>, end: number): Map<Value, Lifetime> => {
+  const lives = new Map<Value, Lifetime>();
+  for (const value of new Set([...usage.values, ...outputs])) {
+    if (value.home !== 'pool') continue;
+    const touched = [...usage.reads(value), ...usage.writes(value)];
+    const from = inputs.has(value) ? -1 : Math.min(...touched, end);
+    // Results are read between the last step and the tail; the tail's first position stands for that too.
+    const to = Math.max(...touched, outputs.has(value) ? end : -1);
+    lives.set(value, { bytes: value.bytes, from, to });
+  }
+  return lives;
+};
+
+/** Lowers a program, places its values and plans its memory. */
+export const scheduleProgram = (program: Program, device: DeviceShape): Schedule => {
+  const table = valueTable();
+  const placement = newPlacement();
+  const { steps, tail } = commitUpdates(program, table, lowerOps(program, table, device), placement);
+  const outputs = new Set([...program.outputs.values()].map((t) => table.of(t)));
+  const heldToEnd = new Set([...outputs, ...tail.map((copy) => copy.from)]);
+  placeInPlace(steps, placement, heldToEnd);
+
+  const { resolve } = placement;
+  const resolved = (values: Iterable<Value>): Set<Value> => new Set([...values].map(resolve));
+  const usage = usageOf([...steps, ...tail], resolve);
+  const lives = lifetimesOf(usage, resolved(program.inputs.map((node) => table.ofInput(node))), resolved(outputs), steps.length);
+  const memory = planMemory([...lives.values()]);
+  const slots = new Map([...lives.keys()].map((value, i) => [value, memory.bufferOf[i]!]));
+  const freed = new Map<number, number[]>();
+  for (const [value, { to }] of lives) freed.set(to, [...(freed.get(to) ?? []), slots.get(value)!]);
+  return { steps, tail, table, resolve, memory, slotOf: (value) => slots.get(value), freed };
+};

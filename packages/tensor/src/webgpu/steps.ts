@@ -1,0 +1,86 @@
+import { byName } from '../define-op.ts';
+import { PeftError } from '../error.ts';
+import { type OpNode, outputOf, type Tensor } from '../graph.ts';
+import type { DeviceFacts, Dispatch, Kernel, KernelIo, KernelPlan } from '../kernel.ts';
+import type { Program } from '../program.ts';
+import { describe, type Spec } from '../shape.ts';
+import { fuse } from './fuse.ts';
+import { fusedKernel } from './fused-kernel.ts';
+import { scratch, type Value, type ValueTable } from './values.ts';
+
+/** A kernel over values. */
+export interface DispatchStep {
+  readonly kind: 'dispatch';
+  /** The op and its shapes, for messages and profiles. */
+  readonly label: string;
+  readonly dispatch: Dispatch;
+  /** By the buffer names of the dispatch. */
+  readonly values: Readonly<Record<string, Value>>;
+  /** For each output, the inputs whose storage it may take. */
+  readonly inPlace: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Bytes moved from one value to another of the same size. */
+export interface CopyStep {
+  readonly kind: 'copy';
+  readonly from: Value;
+  readonly to: Value;
+}
+
+/** What a run does, one after the other. */
+export type Step = DispatchStep | CopyStep;
+
+const bound = (step: DispatchStep, access: 'read' | 'read_write'): Value[] =>
+  step.dispatch.bindings.flatMap((b) => (b.access === access ? [step.values[b.buffer]!] : []));
+
+/** The values that a step needs to be there. */
+export const readsOf = (step: Step): Value[] => (step.kind === 'copy' ? [step.from] : bound(step, 'read'));
+
+/** The values that a step may change. */
+export const writesOf = (step: Step): Value[] => (step.kind === 'copy' ? [step.to] : bound(step, 'read_write'));
+
+/** What lowering needs to know of the device. */
+export interface DeviceShape {
+  readonly facts: DeviceFacts;
+  /** Storage buffers that a kernel may bind. */
+  readonly maxBindings: number;
+}
+
+const labelOf = ({ op, inputs }: OpNode): string => `${op.name}(${inputs.flatMap((t) => (t ? [describe(t)] : [])).join(', ')})`;
+
+const planOf = (program: Program, node: OpNode, inputs: Readonly<Record<string, Spec>>, { facts }: DeviceShape): KernelPlan => {
+  const kernel = node.op.kernel as Extract<Kernel<string, unknown>, { kind: 'dispatch' }>;
+  const io: KernelIo<string> = { inputs, outs: node.outs.map((out, i) => (program.isUsed(node, i) ? out : null)) };
+  return kernel.plan(io, node.attrs, facts);
+};
+
+const checkBindings = (label: string, { bindings }: Dispatch, values: Readonly<Record<string, Value>>, maxBindings: number): void => {
+  const unknown = bindings.filter((b) => !values[b.buffer]).map((b) => b.buffer);
+  if (unknown.length > 0)
+    throw new PeftError('device-error', `webgpu: the kernel of ${label} binds ${unknown.join(', ')}; it has ${Object.keys(values).join(', ')}`);
+  if (bindings.length > maxBindings)
+    throw new PeftError('device-error', `webgpu: the kernel of ${label} binds ${bindings.length} buffers, this adapter allows ${maxBindings}; split the kernel`);
+};
+
+const kernelSteps = (program: Program, node: OpNode, table: ValueTable, device: DeviceShape): DispatchStep[] => {
+  const named = byName<Tensor>(node.op, node.inputs);
+  const { dispatches, temps = {}, inPlace = {} } = planOf(program, node, named, device);
+  const values: Record<string, Value> = {};
+  for (const [name, t] of Object.entries(named)) values[name] = table.of(t);
+  for (const index of node.outs.keys()) if (program.isUsed(node, index)) values[`out${index}`] = table.of(outputOf(node, index));
+  for (const [name, bytes] of Object.entries(temps)) values[name] = scratch(`${name} of ${node.op.name}`, bytes);
+  return dispatches.flatMap((dispatch) => {
+    const label = dispatch.label && dispatch.label !== node.op.name ? `${dispatch.label} of ${labelOf(node)}` : labelOf(node);
+    checkBindings(label, dispatch, values, device.maxBindings);
+    return dispatch.workgroups > 0 ? [{ kind: 'dispatch', label, dispatch, values, inPlace } as const] : [];
+  });
+};
+
+/** Lowers the ops of a program to steps, elementwise ones fused. Throws `device-error` where a kernel does not fit the adapter. */
+export const lowerOps = (program: Program, table: ValueTable, device: DeviceShape): DispatchStep[] =>
+  fuse(program, device.maxBindings).flatMap((unit) => {
+    if (unit.kind === 'kernel') return kernelSteps(program, unit.node, table, device);
+    const { dispatch, tensors, inPlace } = fusedKernel(unit);
+    const values = Object.fromEntries(Object.entries(tensors).map(([name, t]) => [name, table.of(t)]));
+    return [{ kind: 'dispatch', label: dispatch.label!, dispatch, values, inPlace }];
+  });
