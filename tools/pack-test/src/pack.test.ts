@@ -1,0 +1,106 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import ts from 'typescript';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { bundle, recordedSizes, recordSize } from './bundle.ts';
+import { type Consumer, makeConsumer, published } from './consumer.ts';
+import { importEffects, importTime } from './import-cost.ts';
+import { codeBlocks } from './readme.ts';
+import { root, runNode } from './run.ts';
+import { type Resolution, type TypeErrors, typeErrors } from './types.ts';
+
+let consumer: Consumer;
+beforeAll(async () => {
+  consumer = await makeConsumer();
+}, 600_000);
+afterAll(() => consumer?.remove());
+
+const names = [...published.keys()];
+const examples = codeBlocks(join(root, 'README.md')).filter(({ language }) => language === 'ts' || language === 'js');
+
+describe.each(names)('%s, packed', (name) => {
+  test('holds its code, its types, its licence and nothing of the workspace', () => {
+    const folder = join(consumer.folder, 'node_modules', name);
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+    expect(files).toEqual(expect.arrayContaining(['dist/index.js', 'dist/index.d.ts', 'LICENSE', 'README.md']));
+    expect(files.filter((path) => /^(src|test)\b|\.test\.|\.map$|tsconfig/.test(path))).toEqual([]);
+    expect(readFileSync(join(folder, 'LICENSE'), 'utf8')).toBe(readFileSync(join(root, 'LICENSE'), 'utf8'));
+    expect(readFileSync(join(folder, 'package.json'), 'utf8')).not.toMatch(/"(workspace|catalog):/);
+  });
+
+  test('is imported in plain Node without a trace, and loads no native library', async () => {
+    expect(await importEffects(consumer.folder, name)).toMatchObject({ leftBehind: [], libraries: [], printed: '' });
+  });
+
+  test('is imported in under 50 ms', async () => {
+    expect(await importTime(consumer.folder, name)).toBeLessThan(50);
+  });
+});
+
+describe.each<Resolution>(['node16', 'bundler'])('types under moduleResolution %s', (resolution) => {
+  let errors: TypeErrors;
+  beforeAll(() => {
+    const entries = [...consumer.manifests].flatMap(([name, { exports }]) =>
+      Object.entries(exports)
+        .filter(([, target]) => Object.hasOwn(Object(target), 'types'))
+        .map(([entry]) => name + entry.slice(1)),
+    );
+    const files = {
+      'all.ts': entries
+        .map((name, i) => `import * as p${i} from '${name}'; export const v${i}: object = p${i};`)
+        .join('\n'),
+      'wrong.ts': `import { lora } from '@peftjs/lora'; lora({ rank: 'four' });`,
+      ...Object.fromEntries(examples.map(({ code, line }) => [`readme-${line}.ts`, code])),
+    };
+    expect(entries).toEqual(expect.arrayContaining(names));
+    errors = typeErrors(consumer.folder, files, resolution);
+  });
+
+  test('of every entry resolve and are sound', () => {
+    expect(errors['all.ts']).toEqual([]);
+    expect(errors['']).toEqual([]);
+  });
+
+  test('are those of the sources, not any', () => {
+    expect(errors['wrong.ts']).toEqual(["Type 'string' is not assignable to type 'number'."]);
+  });
+
+  test.each(examples)('of the example in line $line of the README', ({ line }) => {
+    expect(errors[`readme-${line}.ts`]).toEqual([]);
+  });
+});
+
+test('the README has examples', () => expect(examples).not.toEqual([]));
+
+test.each(examples)(
+  'the example in line $line of the README runs',
+  async ({ code, line }) => {
+    const script = join(consumer.folder, `readme-${line}.mjs`);
+    const options = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true };
+    await writeFile(script, ts.transpileModule(code, { compilerOptions: options }).outputText);
+    expect(await runNode(script, consumer.folder)).toBeTypeOf('string');
+  },
+  300_000,
+);
+
+describe('the bundle of LoRA on a transformer', () => {
+  const used = ['tensor', 'autograd', 'io', 'transformer', 'core', 'lora'].map((id) => `@peftjs/${id}`);
+
+  test('holds no code of another family or of the trainer, and is as small as it was', async () => {
+    const { size, packages } = await bundle(
+      consumer.folder,
+      `export { attach } from '@peftjs/core'; export { lora } from '@peftjs/lora'; export { loadModel } from '@peftjs/transformer';`,
+    );
+    const kilobytes = Object.entries(packages).map(([name, bytes]) => `${name} ${(bytes / 1000).toFixed(1)}`);
+    console.log(
+      `bundle of lora with the transformer: ${(size / 1000).toFixed(1)} kB minified (${kilobytes.join(', ')})`,
+    );
+    const own = Object.keys(packages).filter((name) => name.startsWith('@peftjs/'));
+    expect(own.filter((name) => !used.includes(name))).toEqual([]);
+    expect(own).toContain('@peftjs/lora');
+    if (process.env['PEFTJS_UPDATE_BUNDLE_SIZE']) recordSize('lora', size);
+    // On purpose larger? `pnpm --filter @peftjs/pack-test update-bundle-size` records the new size.
+    expect(size).toBeLessThanOrEqual(recordedSizes()['lora']! * 1.05);
+  });
+});
