@@ -32,6 +32,7 @@ export const fuse = (g: Emitter, nodes: readonly NodeProto[], results: readonly 
       if (!made || !sameDims(value(other), value(out)) || made.shape[0]! < leastRows) continue;
       const gemm = (addend: string, output: string): NodeProto => ({
         ...node,
+        name: output,
         type: 'Gemm',
         inputs: [...product.inputs, addend],
         outputs: [output],
