@@ -74,3 +74,6 @@ export { interpret } from './reference/interpret.ts';
 export { buildProgram, type Program, type ProgramSpec } from './program.ts';
 export { reference } from './reference/executor.ts';
 export { axisOf, broadcastShapes, broadcastStrides, describe, sameShape, type Shape, shapeError, sizeOf, type Spec, stridesOf } from './shape.ts';
+export type { GpuFeature, GpuOptions } from './webgpu/dawn.ts';
+export { webgpu } from './webgpu/executor.ts';
+export type { Toggle } from './webgpu/toggles.ts';

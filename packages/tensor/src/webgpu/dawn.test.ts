@@ -42,6 +42,12 @@ describe('opening', () => {
     await expect(openGpu()).rejects.toMatchObject({ code: 'device-unavailable', message: expect.stringContaining("adapter: 'software'") });
   });
 
+  test("'any' takes what there is", async () => {
+    const gpu = await openGpu({ adapter: 'any' });
+    expect(gpu.facts.software).toBe(true);
+    gpu.close();
+  });
+
   test('no driver at all is one clear error', async () => {
     const script = `const { openGpu } = await import(${url}); await openGpu().catch((e) => console.log(e.code + ': ' + e.message));`;
     const { VK_DRIVER_FILES: _, VK_ICD_FILENAMES: __, LD_LIBRARY_PATH: ___, ...env } = process.env;

@@ -9,8 +9,11 @@ export type GpuFeature = 'shader-f16' | 'subgroups' | 'timestamp-query';
 
 /** Which adapter to open, and how. */
 export interface GpuOptions {
-  /** `'software'`: the driver that runs on the CPU, for checking kernels. Default `'hardware'`, which never falls back to it. */
-  readonly adapter?: 'hardware' | 'software';
+  /**
+   * `'software'`: a driver that runs on the CPU, for checking kernels. `'any'`: hardware if there is some, else software.
+   * Default `'hardware'`, which never falls back.
+   */
+  readonly adapter?: 'hardware' | 'software' | 'any';
   /** Where there are several. Default `'high-performance'`. */
   readonly powerPreference?: 'high-performance' | 'low-power';
   /** Taken where the adapter has them. Default: all. */
@@ -62,18 +65,19 @@ const entryPoint = async ({ enable = [], disable = [] }: GpuOptions): Promise<GP
 const describeAdapter = ({ info }: GPUAdapter): string =>
   [info.vendor, info.device || info.architecture, info.description].filter(Boolean).join(' ') || 'unnamed adapter';
 
+/** Why there is no adapter of a kind, and what to do. */
+const missing = {
+  hardware: "there is no adapter; install the GPU's driver (on Linux with the Vulkan loader), or use the cpu executor",
+  software: 'there is no software adapter; on Linux start the process with VK_DRIVER_FILES naming a Vulkan driver for the CPU',
+  any: 'there is no adapter, hardware or software; install a Vulkan driver, or use the cpu executor',
+};
+
 const requestAdapter = async (gpu: GPU, { adapter: wanted = 'hardware', powerPreference = 'high-performance' }: GpuOptions): Promise<GPUAdapter> => {
-  const software = wanted === 'software';
   // Of CPU drivers Dawn knows only SwiftShader by this request; others show themselves in a plain one.
-  const fallback = software ? await gpu.requestAdapter({ forceFallbackAdapter: true }) : null;
+  const fallback = wanted === 'software' ? await gpu.requestAdapter({ forceFallbackAdapter: true }) : null;
   const adapter = fallback ?? (await gpu.requestAdapter({ powerPreference }));
-  if (!adapter || (software && !adapter.info.isFallbackAdapter))
-    throw unavailable(
-      software
-        ? 'there is no software adapter; on Linux start the process with VK_DRIVER_FILES naming a Vulkan driver for the CPU'
-        : 'there is no adapter; install the GPU\'s driver (on Linux with the Vulkan loader), or use the cpu executor',
-    );
-  if (!software && adapter.info.isFallbackAdapter)
+  if (!adapter || (wanted === 'software' && !adapter.info.isFallbackAdapter)) throw unavailable(missing[wanted]);
+  if (wanted === 'hardware' && adapter.info.isFallbackAdapter)
     throw unavailable(`the only adapter is software (${describeAdapter(adapter)}); use the cpu executor, which is faster, or ask for adapter: 'software'`);
   return adapter;
 };
@@ -103,7 +107,7 @@ export const openGpu = async (options: GpuOptions = {}): Promise<Gpu> => {
   return {
     device,
     description,
-    facts: factsOf(device, options.adapter === 'software'),
+    facts: factsOf(device, adapter.info.isFallbackAdapter),
     check: () => {
       // Dawn lives as long as its entry point is held; this closure is what holds it.
       if (!entry) throw new PeftError('device-lost', `webgpu: the executor on ${description} is closed; open a new one`);

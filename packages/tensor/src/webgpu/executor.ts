@@ -6,9 +6,6 @@ import { compileProgram } from './executable.ts';
 import { type HostOptions, makeHost } from './host.ts';
 import { download } from './transfer.ts';
 
-/** How to open the WebGPU executor. */
-export interface WebGpuOptions extends GpuOptions {}
-
 /** Work that is done one piece after the other. */
 interface Line {
   enter<T>(work: () => Promise<T>): Promise<T>;
@@ -85,4 +82,4 @@ export const executorOn = (gpu: Gpu, options: HostOptions = {}): Executor => {
  * The executor on WebGPU: Dawn in Node, the browser's own elsewhere. A hardware adapter unless `adapter: 'software'` asks otherwise.
  * Throws `device-unavailable`.
  */
-export const webgpu = async (options: WebGpuOptions = {}): Promise<Executor> => executorOn(await openGpu(options));
+export const webgpu = async (options: GpuOptions = {}): Promise<Executor> => executorOn(await openGpu(options));
