@@ -48,20 +48,20 @@ const kernel: Kernel<'x' | 'weight' | 'dy', NormAttrs> = {
   plan: ({ inputs: { x }, outs: [dx, dWeight, dBias] }, { eps }, device) => {
     const { rows, width } = rowsOf(x!);
     const moments = dWeight ? [write('moments')] : [];
-    const store = dWeight ? 'if (first == 0u) { moments[row] = vec2(mean, scale); }' : '';
+    const store = dWeight ? 'if (first == 0u) { moments[2u * row] = mean; moments[2u * row + 1u] = scale; }' : '';
     const byRow = rowDispatch(
       {
         rows,
         width,
-        bindings: [read('x'), ...(dx ? [read('weight'), read('dy'), write('out0')] : []), ...moments.map((b) => ({ ...b, element: 'vec2<f32>' }))],
+        bindings: [read('x'), ...(dx ? [read('weight'), read('dy'), write('out0')] : []), ...moments],
         params: { eps: { f32: eps } },
         body: `${momentsWgsl}\n  ${store}${dx ? dxWgsl : ''}`,
       },
       device,
     );
     const scratch = 'blocks';
-    const weightTerm = 'dy[at] * (x[at] - moments[row].x) * moments[row].y';
-    const weightBindings = [read('x'), read('dy'), { ...read('moments'), element: 'vec2<f32>' }];
+    const weightTerm = 'dy[at] * (x[at] - moments[2u * row]) * moments[2u * row + 1u]';
+    const weightBindings = [read('x'), read('dy'), read('moments')];
     return {
       dispatches: [
         ...(dx || dWeight ? [byRow] : []),

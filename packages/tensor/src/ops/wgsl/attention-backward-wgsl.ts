@@ -1,21 +1,8 @@
-import {
-  attentionLanes,
-  declareSums,
-  eachOwnRow,
-  type RowRange,
-  seesFunction,
-  storeSums,
-  storeTile,
-  tileApply,
-  tileDeclarations,
-  tileProduct,
-  tileSize,
-} from './attention-tiles.ts';
+import { keyEnd, keysOfLane, seenBy } from './attention-forward.ts';
+import { attentionLanes, declareSums, type RowRange, storeSums, tileApply, tileDeclarations, tileProduct, type TileSizes, tileSize } from './attention-tiles.ts';
 
 /** What the text of a backward kernel depends on. */
-export interface BackwardVariant {
-  readonly own: number;
-  readonly headDim: number;
+export interface BackwardVariant extends TileSizes {
   readonly causal: boolean;
   readonly masked: boolean;
 }
@@ -31,81 +18,76 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (row == p.rows) { stats[2u * row] = f32(${offset ? 'offset[0]' : 'bitcast<i32>(p.shift)'}); }
   if (row >= p.rows) { return; }
   var pull = 0.0;
-  for (var d = 0u; d < ${headDim}u; d++) { pull += y[row * ${headDim}u + d] * dy[row * ${headDim}u + d]; }
+  for (var d = row * ${headDim}u; d < (row + 1u) * ${headDim}u; d++) { pull += y[d] * dy[d]; }
   stats[2u * row] = logSumExp[row];
   stats[2u * row + 1u] = pull;
 }`;
 
-const head = (own: number, { causal, masked }: BackwardVariant): string => `${tileDeclarations(own)}
-${seesFunction(causal, masked)}
+const head = (variant: BackwardVariant): string => `${tileDeclarations(variant)}
 @compute @workgroup_size(${attentionLanes})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let unit = group_index(group);
   if (unit >= p.units) { return; }
-  let row0 = (unit % p.blocks) * ${8 * own}u;
+  let row0 = (unit % p.blocks) * ${8 * variant.own}u;
   let shift = i32(stats[2u * p.rows]);
   let tx = lane % 8u;
   let ty = lane / 8u;`;
 
-const range = (buffer: string, side: 'query' | 'key', first: string): RowRange =>
-  side === 'query' ? { buffer, base: 'qBase', first, end: 'p.queries' } : { buffer, base: 'kBase', first, end: 'p.keys' };
+const queryRows = (buffer: string, first: string): RowRange => ({ buffer, base: 'qBase', first, end: 'p.queries' });
+const keyRows = (buffer: string, first: string): RowRange => ({ buffer, base: 'kBase', first, end: 'p.keys' });
 
 /** dq of a block of queries, as the keys stream by. */
 export const queryGradWgsl = (variant: BackwardVariant): string => {
-  const { own, headDim, causal } = variant;
-  const queries = (buffer: string): RowRange => range(buffer, 'query', 'row0');
-  const keys = (buffer: string): RowRange => range(buffer, 'key', 's0');
-  return `${head(own, variant)}
+  const { own, headDim, causal, masked } = variant;
+  return `${head(variant)}
   let head = unit / p.blocks;
   let b = head / p.heads;
   let qBase = head * p.queries * ${headDim}u;
   let kBase = (b * (p.heads / p.share) + (head % p.heads) / p.share) * p.keys * ${headDim}u;
-  let keyEnd = ${causal ? `u32(clamp(i32(min(row0 + ${8 * own}u, p.queries)) + shift, 0, i32(p.keys)))` : 'p.keys'};
+  let end = ${keyEnd(own, causal)};
   let t0 = row0 + ty * ${own}u;
-${eachOwnRow(own, (r) => `  let at${r} = 2u * (head * p.queries + min(t0 + ${r}u, p.queries - 1u));
-  let logSum${r} = stats[at${r}];
-  let pull${r} = stats[at${r} + 1u];`)}
-${declareSums('sum', own, headDim)}
-  for (var s0 = 0u; s0 < keyEnd; s0 += ${tileSize}u) {${tileProduct('w', own, queries('q'), keys('k'), headDim)}${tileProduct('g', own, queries('dy'), keys('v'), headDim)}
-${eachOwnRow(own, (r) => `    let seen${r} = vec4<bool>(${[0, 8, 16, 24].map((c) => `sees(b, t0 + ${r}u, s0 + tx + ${c}u, shift)`).join(', ')});
-    g${r} = select(vec4<f32>(), exp(w${r} * p.scale - logSum${r}) * (g${r} - pull${r}) * p.scale, seen${r});`)}
-${storeTile('g', own)}${tileApply('sum', own, keys('k'), headDim)}
-  }
-${storeSums('sum', own, { ...queries('out0') }, headDim)}
+  var logSum = array<f32, ${own}>();
+  var pull = array<f32, ${own}>();
+  for (var r = 0u; r < ${own}u; r++) {
+    let at = 2u * (head * p.queries + min(t0 + r, p.queries - 1u));
+    logSum[r] = stats[at];
+    pull[r] = stats[at + 1u];
+  }${declareSums('sum', variant)}
+  for (var s0 = 0u; s0 < end; s0 += ${tileSize}u) {${tileProduct('w', variant, queryRows('q', 'row0'), keyRows('k', 's0'))}${tileProduct('g', variant, queryRows('dy', 'row0'), keyRows('v', 's0'))}${keysOfLane(masked)}
+  for (var r = 0u; r < ${own}u; r++) {
+    g[r] = select(vec4<f32>(), exp(w[r] * p.scale - logSum[r]) * (g[r] - pull[r]) * p.scale, ${seenBy('t0 + r', causal)});
+  }${tileApply('sum', 'g', variant, keyRows('k', 's0'))}
+  }${storeSums('sum', variant, queryRows('out0', 'row0'))}
 }`;
 };
 
 /** dk and dv of a block of keys, as the queries of all heads that share it stream by. */
 export const keyGradWgsl = (variant: BackwardVariant, dk: boolean, dv: boolean): string => {
-  const { own, headDim, causal } = variant;
-  const keys = (buffer: string): RowRange => range(buffer, 'key', 'row0');
-  const queries = (buffer: string): RowRange => range(buffer, 'query', 't0');
-  const columns = (index: number): string => `vec4<f32>(${[0, 8, 16, 24].map((c) => `stats[2u * (head * p.queries + min(t0 + tx + ${c}u, p.queries - 1u)) + ${index}u]`).join(', ')})`;
-  return `${head(own, variant)}
+  const { own, headDim, causal, masked } = variant;
+  const statsAt = (index: number): string => `vec4<f32>(${['x', 'y', 'z', 'w'].map((c) => `stats[at.${c}${index > 0 ? ` + ${index}u` : ''}]`).join(', ')})`;
+  const seen = `(t4 < vec4<u32>(p.queries))${causal ? ' & (vec4<i32>(t4) + shift >= vec4<i32>(i32(s0 + r)))' : ''}${masked ? ' & vec4<bool>(keyMask[b * p.keys + min(s0 + r, p.keys - 1u)] > 0.5)' : ''}`;
+  return `${head(variant)}
   let keyHead = unit / p.blocks;
   let b = keyHead / (p.heads / p.share);
   let kBase = keyHead * p.keys * ${headDim}u;
-  let queryStart = ${causal ? 'u32(clamp(i32(row0) - shift, 0, i32(p.queries)))' : '0u'};
-  let s0 = row0 + ty * ${own}u;
-${dk ? declareSums('dk', own, headDim) : ''}
-${dv ? declareSums('dv', own, headDim) : ''}
+  let start = ${causal ? 'u32(clamp(i32(row0) - shift, 0, i32(p.queries)))' : '0u'};
+  let s0 = row0 + ty * ${own}u;${dk ? declareSums('dk', variant) : ''}${dv ? declareSums('dv', variant) : ''}
   for (var head = keyHead * p.share; head < (keyHead + 1u) * p.share; head++) {
-    let qBase = head * p.queries * ${headDim}u;
-    for (var t0 = queryStart; t0 < p.queries; t0 += ${tileSize}u) {
-      let logSum = ${columns(0)};${tileProduct('w', own, keys('k'), queries('q'), headDim)}
-${eachOwnRow(own, (r) => `    let seen${r} = vec4<bool>(${[0, 8, 16, 24].map((c) => `sees(b, t0 + tx + ${c}u, s0 + ${r}u, shift)`).join(', ')});
-    w${r} = select(vec4<f32>(), exp(w${r} * p.scale - logSum), seen${r});`)}
-${dv ? `${storeTile('w', own)}${tileApply('dv', own, queries('dy'), headDim)}` : ''}
-${
-  dk
-    ? `      let pull = ${columns(1)};${tileProduct('g', own, keys('v'), queries('dy'), headDim)}
-${eachOwnRow(own, (r) => `    g${r} = w${r} * (g${r} - pull) * p.scale;`)}
-${storeTile('g', own)}${tileApply('dk', own, queries('q'), headDim)}`
-    : ''
-}
-    }
+  let qBase = head * p.queries * ${headDim}u;
+  for (var t0 = start; t0 < p.queries; t0 += ${tileSize}u) {
+  let t4 = vec4<u32>(t0 + tx * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+  let at = 2u * (head * p.queries + min(t4, vec4<u32>(p.queries - 1u)));
+  let logSum = ${statsAt(0)};${tileProduct('w', variant, keyRows('k', 'row0'), queryRows('q', 't0'))}
+  for (var r = 0u; r < ${own}u; r++) { w[r] = select(vec4<f32>(), exp(w[r] * p.scale - logSum), ${seen}); }${
+    dv ? tileApply('dv', 'w', variant, queryRows('dy', 't0')) : ''
+  }${
+    dk
+      ? `
+  let pull = ${statsAt(1)};${tileProduct('g', variant, keyRows('v', 'row0'), queryRows('dy', 't0'))}
+  for (var r = 0u; r < ${own}u; r++) { g[r] = w[r] * (g[r] - pull) * p.scale; }${tileApply('dk', 'g', variant, queryRows('q', 't0'))}`
+      : ''
   }
-${dk ? storeSums('dk', own, keys('out1'), headDim) : ''}
-${dv ? storeSums('dv', own, keys('out2'), headDim) : ''}
+  }
+  }${dk ? storeSums('dk', variant, keyRows('out1', 'row0')) : ''}${dv ? storeSums('dv', variant, keyRows('out2', 'row0')) : ''}
 }`;
 };

@@ -1,7 +1,7 @@
 import type { Binding, Dispatch, Kernel } from '../../kernel.ts';
 import { type AttentionAttrs, attentionSizes } from '../attention-spec.ts';
 import { keyGradWgsl, queryGradWgsl, rowStatsWgsl } from './attention-backward-wgsl.ts';
-import { attentionLanes } from './attention-tiles.ts';
+import { attentionLanes, rowsBinding } from './attention-tiles.ts';
 
 type Inputs = 'q' | 'k' | 'v' | 'y' | 'logSumExp' | 'dy' | 'keyMask' | 'offset';
 
@@ -22,7 +22,7 @@ export const attentionGradKernel: Kernel<Inputs, AttentionAttrs> = {
     const rows = batch * heads * queries;
     const masked = inputs.keyMask !== undefined;
     const offset = causal && inputs.offset !== undefined;
-    const shared = [read('q'), read('k'), read('v'), read('dy'), read('stats'), ...(masked ? [read('keyMask')] : [])];
+    const shared = [...['q', 'k', 'v', 'dy'].map((buffer) => rowsBinding(buffer, 'read', headDim)), read('stats'), ...(masked ? [read('keyMask')] : [])];
     const params = { heads, share: groups === 0 ? 1 : heads / groups, queries, keys, rows, scale: { f32: scale } };
     const stats: Dispatch = {
       label: 'attention gradient: row sums',
@@ -38,7 +38,7 @@ export const attentionGradKernel: Kernel<Inputs, AttentionAttrs> = {
       return {
         label: 'attention gradient: queries',
         wgsl: queryGradWgsl({ own, headDim, causal, masked }),
-        bindings: [...shared, write('out0')],
+        bindings: [...shared, rowsBinding('out0', 'read_write', headDim)],
         params: { ...params, units, blocks },
         workgroups: units,
       };
@@ -50,7 +50,7 @@ export const attentionGradKernel: Kernel<Inputs, AttentionAttrs> = {
       return {
         label: 'attention gradient: keys and values',
         wgsl: keyGradWgsl({ own, headDim, causal, masked }, !!dk, !!dv),
-        bindings: [...shared, ...(dk ? [write('out1')] : []), ...(dv ? [write('out2')] : [])],
+        bindings: [...shared, ...(dk ? [rowsBinding('out1', 'read_write', headDim)] : []), ...(dv ? [rowsBinding('out2', 'read_write', headDim)] : [])],
         params: { ...params, units, blocks },
         workgroups: units,
       };

@@ -1,38 +1,9 @@
 import type { Kernel } from '../../kernel.ts';
 import { type AttentionAttrs, attentionSizes } from '../attention-spec.ts';
-import {
-  attentionLanes,
-  declareSums,
-  eachOwnRow,
-  scaleSums,
-  seesFunction,
-  storeSums,
-  storeTile,
-  tileApply,
-  tileDeclarations,
-  tileProduct,
-  tileSize,
-} from './attention-tiles.ts';
+import { attentionLanes, declareSums, rowsBinding, scaleSums, storeSums, tileApply, tileDeclarations, tileProduct, type TileSizes, tileSize } from './attention-tiles.ts';
 import { lowest } from './rows.ts';
 
-const lanesOf = (name: string, op: (a: string, b: string) => string, r: number, own: number): string =>
-  Array.from({ length: 7 }, (_, i) => `${name}[(ty * ${own}u + ${r}u) * 8u + ${i + 1}u]`).reduce(op, `${name}[(ty * ${own}u + ${r}u) * 8u]`);
-
-/** Per own row: the running maximum `top`, this lane's part `total` of the running sum, and the factor that brings both up to date. */
-const streamingSoftmax = (own: number): string => `
-${eachOwnRow(own, (r) => `    let seen${r} = vec4<bool>(${[0, 8, 16, 24].map((c) => `sees(b, t0 + ${r}u, s0 + tx + ${c}u, shift)`).join(', ')});
-    w${r} = select(vec4<f32>(${lowest}), w${r} * p.scale, seen${r});
-    joined[(ty * ${own}u + ${r}u) * 8u + tx] = max(max(w${r}.x, w${r}.y), max(w${r}.z, w${r}.w));`)}
-    workgroupBarrier();
-${eachOwnRow(own, (r) => `    let next${r} = max(top${r}, ${lanesOf('joined', (a, b) => `max(${a}, ${b})`, r, own)});
-    let fade${r} = exp(top${r} - next${r});
-    w${r} = select(vec4<f32>(), exp(w${r} - next${r}), seen${r});
-    total${r} = total${r} * fade${r} + w${r}.x + w${r}.y + w${r}.z + w${r}.w;
-    top${r} = next${r};`)}`;
-
-interface Variant {
-  readonly own: number;
-  readonly headDim: number;
+interface Variant extends TileSizes {
   readonly causal: boolean;
   readonly masked: boolean;
   readonly offset: boolean;
@@ -40,12 +11,28 @@ interface Variant {
   readonly logSumExp: boolean;
 }
 
-const wgslOf = ({ own, headDim, causal, masked, offset, out, logSumExp }: Variant): string => {
+/** Four keys of the tile: their positions, and which of them any query may see. */
+export const keysOfLane = (masked: boolean): string => `
+  let s4 = vec4<u32>(s0 + tx * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+  let kept = (s4 < vec4<u32>(p.keys))${
+    masked
+      ? ` & (vec4<f32>(${['x', 'y', 'z', 'w'].map((c) => `keyMask[b * p.keys + min(s4.${c}, p.keys - 1u)]`).join(', ')}) > vec4<f32>(0.5))`
+      : ''
+  };`;
+
+/** WGSL of which of the lane's four keys query `t` sees. */
+export const seenBy = (t: string, causal: boolean): string => (causal ? `kept & (vec4<i32>(s4) <= vec4<i32>(i32(${t}) + shift))` : 'kept');
+
+/** WGSL of the end of the keys that a block of queries sees. */
+export const keyEnd = (own: number, causal: boolean): string =>
+  causal ? `u32(clamp(i32(min(row0 + ${8 * own}u, p.queries)) + shift, 0, i32(p.keys)))` : 'p.keys';
+
+const wgslOf = (variant: Variant): string => {
+  const { own, headDim, causal, masked, offset, out, logSumExp } = variant;
   const queries = { buffer: 'q', base: 'qBase', first: 'row0', end: 'p.queries' };
   const keys = { buffer: 'k', base: 'kBase', first: 's0', end: 'p.keys' };
-  const keyEnd = causal ? 'u32(clamp(i32(min(row0 + ROWSu, p.queries)) + shift, 0, i32(p.keys)))'.replace('ROWS', `${8 * own}`) : 'p.keys';
-  return `${tileDeclarations(own)}
-${seesFunction(causal, masked)}
+  const eachRow = `for (var r = 0u; r < ${own}u; r++)`;
+  return `${tileDeclarations(variant)}
 @compute @workgroup_size(${attentionLanes})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let unit = group_index(group);
@@ -56,26 +43,42 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let qBase = head * p.queries * ${headDim}u;
   let kBase = (b * (p.heads / p.share) + (head % p.heads) / p.share) * p.keys * ${headDim}u;
   let shift = ${offset ? 'offset[0]' : 'i32(p.keys) - i32(p.queries)'};
-  let keyEnd = ${keyEnd};
+  let end = ${keyEnd(own, causal)};
   let tx = lane % 8u;
   let ty = lane / 8u;
   let t0 = row0 + ty * ${own}u;
-${eachOwnRow(own, (r) => `  var top${r} = ${lowest};\n  var total${r} = 0.0;`)}
-${declareSums('sum', own, headDim)}
-  for (var s0 = 0u; s0 < keyEnd; s0 += ${tileSize}u) {${tileProduct('w', own, queries, keys, headDim)}${streamingSoftmax(own)}
-${scaleSums('sum', own, headDim, 'fade')}
-${storeTile('w', own)}${tileApply('sum', own, { ...keys, buffer: 'v' }, headDim)}
+  // Of each own row: the running maximum, and this lane's part of the running sum of exponentials.
+  var top = array<f32, ${own}>();
+  var total = array<f32, ${own}>();
+  ${eachRow} { top[r] = ${lowest}; }${declareSums('sum', variant)}
+  for (var s0 = 0u; s0 < end; s0 += ${tileSize}u) {${tileProduct('w', variant, queries, keys)}${keysOfLane(masked)}
+  ${eachRow} {
+    w[r] = select(vec4<f32>(${lowest}), w[r] * p.scale, ${seenBy('t0 + r', causal)});
+    joined[(ty * ${own}u + r) * 8u + tx] = max(max(w[r].x, w[r].y), max(w[r].z, w[r].w));
   }
-${eachOwnRow(own, (r) => `  joined[(ty * ${own}u + ${r}u) * 8u + tx] = total${r};`)}
   workgroupBarrier();
-${eachOwnRow(own, (r) => `  let mass${r} = ${lanesOf('joined', (a, c) => `${a} + ${c}`, r, own)};
-  let norm${r} = select(0.0, 1.0 / mass${r}, mass${r} > 0.0);`)}
-${out ? `${scaleSums('sum', own, headDim, 'norm')}\n${storeSums('sum', own, { ...queries, buffer: 'out0' }, headDim)}` : ''}
-${logSumExp ? eachOwnRow(own, (r) => `  if (tx == 0u && t0 + ${r}u < p.queries) { out1[head * p.queries + t0 + ${r}u] = select(0.0, top${r} + log(mass${r}), mass${r} > 0.0); }`) : ''}
+  ${eachRow} {
+    var next = top[r];
+    for (var i = 0u; i < 8u; i++) { next = max(next, joined[(ty * ${own}u + r) * 8u + i]); }
+    let fade = exp(top[r] - next);
+    w[r] = select(vec4<f32>(), exp(w[r] - next), w[r] > vec4<f32>(${lowest}));
+    total[r] = total[r] * fade + w[r].x + w[r].y + w[r].z + w[r].w;
+    top[r] = next;
+    ${scaleSums('sum', variant, 'fade')}
+  }${tileApply('sum', 'w', variant, { ...keys, buffer: 'v' })}
+  }
+  ${eachRow} { joined[(ty * ${own}u + r) * 8u + tx] = total[r]; }
+  workgroupBarrier();
+  ${eachRow} {
+    var mass = 0.0;
+    for (var i = 0u; i < 8u; i++) { mass += joined[(ty * ${own}u + r) * 8u + i]; }
+    ${out ? scaleSums('sum', variant, 'select(0.0, 1.0 / mass, mass > 0.0)') : ''}
+    ${logSumExp ? 'if (tx == 0u && t0 + r < p.queries) { out1[head * p.queries + t0 + r] = select(0.0, top[r] + log(mass), mass > 0.0); }' : ''}
+  }${out ? storeSums('sum', variant, { ...queries, buffer: 'out0' }) : ''}
 }`;
 };
 
-/** Rows per lane: few where there are few queries, or where accumulators would not fit registers. */
+/** Rows per lane: few where there are few queries, or where sums would not fit registers. */
 const ownRows = (queries: number, headDim: number): number => (queries <= 8 ? 1 : headDim <= 128 ? 4 : 2);
 
 /** Forward attention: one workgroup per batch, head and block of queries; keys stream through workgroup memory in tiles. */
@@ -93,9 +96,11 @@ export const attentionKernel: Kernel<'q' | 'k' | 'v' | 'keyMask' | 'offset', Att
           label: 'attention',
           wgsl: wgslOf({ own, headDim, causal, masked, offset, out, logSumExp }),
           bindings: [
-            ...['q', 'k', 'v', ...(masked ? ['keyMask'] : [])].map((buffer) => ({ buffer, access: 'read', element: 'f32' }) as const),
+            ...['q', 'k', 'v'].map((buffer) => rowsBinding(buffer, 'read', headDim)),
+            ...(masked ? [{ buffer: 'keyMask', access: 'read', element: 'f32' } as const] : []),
             ...(offset ? [{ buffer: 'offset', access: 'read', element: 'i32' } as const] : []),
-            ...outs.flatMap((o, i) => (o ? [{ buffer: `out${i}`, access: 'read_write', element: 'f32' } as const] : [])),
+            ...(out ? [rowsBinding('out0', 'read_write', headDim)] : []),
+            ...(logSumExp ? [{ buffer: 'out1', access: 'read_write', element: 'f32' } as const] : []),
           ],
           params: { units, blocks, heads, share: groups === 0 ? 1 : heads / groups, queries, keys, scale: { f32: scale } },
           workgroups: units,

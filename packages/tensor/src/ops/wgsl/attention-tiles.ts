@@ -1,14 +1,17 @@
+import type { Binding } from '../../kernel.ts';
+
 /**
- * WGSL pieces of the attention kernels. A workgroup of 8 x 8 lanes (`tx`, `ty`) owns 8·R rows; each lane owns R of them, and of a tile
- * of 32 others the columns tx, tx + 8, tx + 16, tx + 24. Accumulators hold 4 neighbouring values of headDim per 32.
+ * WGSL pieces of the attention kernels. A workgroup of 8 x 8 lanes (`tx`, `ty`) owns 8·R rows of one side, R = `own` per lane, and meets
+ * the other side in tiles of 32 rows, of which a lane takes 4·tx to 4·tx + 3. Sums hold 4 values of headDim per lane and piece of 32.
+ * Loops of fixed length over small arrays: drivers unroll them, and texts stay short for those that compile slowly.
  */
 
 /** Lanes of a workgroup. */
 export const attentionLanes = 64;
 /** Rows of the other side per tile, and values of headDim per piece. */
 export const tileSize = 32;
+// One vec4 more than the eight of a row, so that neighbouring rows meet different banks.
 const pitch = 9;
-const tilePitch = tileSize + 1;
 
 /** Rows of a [rows, headDim] matrix in a buffer: WGSL of its base element, the first row and the end. */
 export interface RowRange {
@@ -18,20 +21,33 @@ export interface RowRange {
   readonly end: string;
 }
 
-const times = (n: number, f: (i: number) => string, separator = '\n'): string => Array.from({ length: n }, (_, i) => f(i)).join(separator);
+/** What the shapes say: rows per lane, and values per row. */
+export interface TileSizes {
+  readonly own: number;
+  readonly headDim: number;
+}
 
-/** Lines for each of the lane's own rows. */
-export const eachOwnRow = (own: number, line: (r: number) => string): string => times(own, line);
+const whole = (headDim: number): boolean => headDim % 4 === 0;
+const piecesOf = (headDim: number): number => Math.ceil(headDim / tileSize);
 
-/** Workgroup memory of the pieces below; 14,464 bytes at most. */
-export const tileDeclarations = (own: number): string => `
+/** Binds rows of headDim values: as vec4 where they divide by four. */
+export const rowsBinding = (buffer: string, access: Binding['access'], headDim: number): Binding => ({
+  buffer,
+  access,
+  element: whole(headDim) ? 'vec4<f32>' : 'f32',
+});
+
+/** Workgroup memory of the pieces below; 14,848 bytes at most. */
+export const tileDeclarations = ({ own }: TileSizes): string => `
 var<workgroup> xs: array<vec4<f32>, ${8 * own * pitch}>;
 var<workgroup> ys: array<vec4<f32>, ${tileSize * pitch}>;
-var<workgroup> tile: array<f32, ${8 * own * tilePitch}>;
+var<workgroup> tile: array<vec4<f32>, ${8 * own * pitch}>;
 var<workgroup> joined: array<f32, ${64 * own}>;`;
 
+/** Copies 32 values each of some rows. In `ys`, row 4·a + c lies at 8·c + a: the rows of neighbouring lanes are neighbours. */
 const loadPiece = (into: 'xs' | 'ys', rows: number, { buffer, base, first, end }: RowRange, piece: string, headDim: number): string => {
-  const part = (c: number): string => (headDim % 4 === 0 ? `${buffer}[at + ${c}u]` : `select(0.0, ${buffer}[at + ${c}u], d + ${c}u < ${headDim}u)`);
+  const parts = [0, 1, 2, 3].map((c) => `select(0.0, ${buffer}[at + ${c}u], d + ${c}u < ${headDim}u)`);
+  const slot = into === 'ys' ? '((i / 8u) % 4u * 8u + i / 32u)' : '(i / 8u)';
   return `
     for (var i = lane; i < ${rows * 8}u; i += ${attentionLanes}u) {
       let row = ${first} + i / 8u;
@@ -39,68 +55,70 @@ const loadPiece = (into: 'xs' | 'ys', rows: number, { buffer, base, first, end }
       var value = vec4<f32>();
       if (row < ${end} && d < ${headDim}u) {
         let at = ${base} + row * ${headDim}u + d;
-        value = vec4<f32>(${times(4, part, ', ')});
+        value = ${whole(headDim) ? `${buffer}[at / 4u]` : `vec4<f32>(${parts.join(', ')})`};
       }
-      ${into}[(i / 8u) * ${pitch}u + i % 8u] = value;
+      ${into}[${slot} * ${pitch}u + i % 8u] = value;
     }`;
 };
 
-/** Declares `name`0…: for each own row the products with the tile's rows, Σ_d x·y, at the lane's four columns. */
-export const tileProduct = (name: string, own: number, x: RowRange, y: RowRange, headDim: number): string => `
-${times(own, (r) => `  var ${name}${r} = vec4<f32>();`)}
+/** Declares `name`: for each own row the products with the lane's four rows of the tile, Σ_d x·y. */
+export const tileProduct = (name: string, { own, headDim }: TileSizes, x: RowRange, y: RowRange): string => `
+  var ${name} = array<vec4<f32>, ${own}>();
   for (var piece = 0u; piece < ${headDim}u; piece += ${tileSize}u) {${loadPiece('xs', 8 * own, x, 'piece', headDim)}${loadPiece('ys', tileSize, y, 'piece', headDim)}
     workgroupBarrier();
     for (var d = 0u; d < 8u; d++) {
-${times(4, (c) => `      let y${c} = ys[(tx + ${8 * c}u) * ${pitch}u + d];`)}
-${times(own, (r) => `      let x${r} = xs[(ty * ${own}u + ${r}u) * ${pitch}u + d];\n      ${name}${r} += vec4<f32>(${times(4, (c) => `dot(x${r}, y${c})`, ', ')});`)}
+      let y0 = ys[tx * ${pitch}u + d];
+      let y1 = ys[(tx + 8u) * ${pitch}u + d];
+      let y2 = ys[(tx + 16u) * ${pitch}u + d];
+      let y3 = ys[(tx + 24u) * ${pitch}u + d];
+      for (var r = 0u; r < ${own}u; r++) {
+        let x = xs[(ty * ${own}u + r) * ${pitch}u + d];
+        ${name}[r] += vec4<f32>(dot(x, y0), dot(x, y1), dot(x, y2), dot(x, y3));
+      }
     }
     workgroupBarrier();
   }`;
 
-/** Writes the lane's values of `name`0… to the tile, for `tileApply`. */
-export const storeTile = (name: string, own: number): string =>
-  times(own, (r) => times(4, (c) => `    tile[(ty * ${own}u + ${r}u) * ${tilePitch}u + tx + ${8 * c}u] = ${name}${r}[${c}];`));
+/** Declares sums of one value per own row and headDim. */
+export const declareSums = (name: string, { own, headDim }: TileSizes): string => `
+  var ${name} = array<vec4<f32>, ${own * piecesOf(headDim)}>();`;
 
-const piecesOf = (headDim: number): number => Math.ceil(headDim / tileSize);
+/** Multiplies the sums of own row `r` by `factor`, WGSL inside a loop over `r`. */
+export const scaleSums = (name: string, { headDim }: TileSizes, factor: string): string =>
+  `for (var i = 0u; i < ${piecesOf(headDim)}u; i++) { ${name}[r * ${piecesOf(headDim)}u + i] *= ${factor}; }`;
 
-/** Accumulators of one value per own row and headDim. */
-export const declareSums = (name: string, own: number, headDim: number): string =>
-  times(own, (r) => times(piecesOf(headDim), (i) => `  var ${name}${r}_${i} = vec4<f32>();`));
-
-/** Multiplies the accumulators of each own row by `factor`0…. */
-export const scaleSums = (name: string, own: number, headDim: number, factor: string): string =>
-  times(own, (r) => times(piecesOf(headDim), (i) => `    ${name}${r}_${i} *= ${factor}${r};`));
-
-/** Adds tile · y to the accumulators. Ends with a barrier, so the tile may be written again. */
-export const tileApply = (name: string, own: number, y: RowRange, headDim: number): string =>
-  times(
-    piecesOf(headDim),
-    (i) => `${loadPiece('ys', tileSize, y, `${i * tileSize}u`, headDim)}
+/** Adds weights · y to the sums, where a lane holds the weights of its rows and its four rows of the tile. Ends with a barrier. */
+export const tileApply = (name: string, weights: string, { own, headDim }: TileSizes, y: RowRange): string => `
+  for (var r = 0u; r < ${own}u; r++) { tile[(ty * ${own}u + r) * ${pitch}u + tx] = ${weights}[r]; }
+  for (var i = 0u; i < ${piecesOf(headDim)}u; i++) {
+    let piece = i * ${tileSize}u;${loadPiece('ys', tileSize, y, 'piece', headDim)}
     workgroupBarrier();
-    for (var j = 0u; j < ${tileSize}u; j++) {
-      let y = ys[j * ${pitch}u + tx];
-${times(own, (r) => `      ${name}${r}_${i} += tile[(ty * ${own}u + ${r}u) * ${tilePitch}u + j] * y;`)}
+    for (var j = 0u; j < 8u; j++) {
+      let y0 = ys[j * ${pitch}u + tx];
+      let y1 = ys[(j + 8u) * ${pitch}u + tx];
+      let y2 = ys[(j + 16u) * ${pitch}u + tx];
+      let y3 = ys[(j + 24u) * ${pitch}u + tx];
+      for (var r = 0u; r < ${own}u; r++) {
+        let weight = tile[(ty * ${own}u + r) * ${pitch}u + j];
+        ${name}[r * ${piecesOf(headDim)}u + i] += weight.x * y0 + weight.y * y1 + weight.z * y2 + weight.w * y3;
+      }
     }
-    workgroupBarrier();`,
-  );
+    workgroupBarrier();
+  }`;
 
-/** Stores the accumulators as rows of an output. */
-export const storeSums = (name: string, own: number, { buffer, base, first, end }: RowRange, headDim: number): string =>
-  times(
-    own,
-    (r) => `  if (${first} + ty * ${own}u + ${r}u < ${end}) {
-    let at = ${base} + (${first} + ty * ${own}u + ${r}u) * ${headDim}u + tx * 4u;
-${times(piecesOf(headDim), (i) =>
-  times(4, (c) => {
-    const store = `${buffer}[at + ${i * tileSize + c}u] = ${name}${r}_${i}[${c}];`;
-    return i * tileSize + 28 + c < headDim ? `    ${store}` : `    if (tx * 4u + ${i * tileSize + c}u < ${headDim}u) { ${store} }`;
-  }),
-)}
-  }`,
-  );
-
-/** `fn sees(b, t, s, shift)`: whether query t of batch b sees key s. */
-export const seesFunction = (causal: boolean, masked: boolean): string => `
-fn sees(b: u32, t: u32, s: u32, shift: i32) -> bool {
-  return t < p.queries && s < p.keys${causal ? ' && i32(s) <= i32(t) + shift' : ''}${masked ? ' && keyMask[b * p.keys + s] > 0.5' : ''};
-}`;
+/** Stores the sums as rows of an output. */
+export const storeSums = (name: string, { own, headDim }: TileSizes, { buffer, base, first, end }: RowRange): string => `
+  for (var r = 0u; r < ${own}u; r++) {
+    let row = ${first} + ty * ${own}u + r;
+    for (var i = 0u; i < ${piecesOf(headDim)}u; i++) {
+      let d = i * ${tileSize}u + tx * 4u;
+      if (row >= ${end} || d >= ${headDim}u) { continue; }
+      let at = ${base} + row * ${headDim}u + d;
+      let value = ${name}[r * ${piecesOf(headDim)}u + i];
+      ${
+        whole(headDim)
+          ? `${buffer}[at / 4u] = value;`
+          : `${buffer}[at] = value.x;\n      ${[1, 2, 3].map((c) => `if (d + ${c}u < ${headDim}u) { ${buffer}[at + ${c}u] = value[${c}]; }`).join('\n      ')}`
+      }
+    }
+  }`;

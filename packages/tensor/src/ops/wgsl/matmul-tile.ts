@@ -9,7 +9,7 @@ const lanes = 128;
 const pitch = size + 1;
 
 /** Bytes of workgroup memory and invocations that the tile takes. */
-export const tileNeeds = { workgroupMemory: 2 * depth * pitch * 4, invocations: lanes };
+export const tileNeeds: { readonly workgroupMemory: number; readonly invocations: number } = { workgroupMemory: 2 * depth * pitch * 4, invocations: lanes };
 
 /** Copies a [64, 16] piece to workgroup memory as [depth][row]; neighbouring lanes read neighbouring elements. */
 const load = (side: 'a' | 'b', contiguousDepth: boolean): string => {
