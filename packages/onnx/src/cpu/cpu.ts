@@ -8,11 +8,19 @@ import { narrow, Storage } from './storage.ts';
 export interface CpuOptions {
   /** Threads that compute. Default: as many as the process may use. */
   readonly threads?: number;
+  /** Bytes that a program may allocate; one that needs more is refused when it is compiled. Default: what the system has available then. */
+  readonly memoryLimit?: number;
 }
 
 const checkThreads = (threads: number): number => {
   if (Number.isSafeInteger(threads) && threads > 0) return threads;
   throw new PeftError('bad-option', `cpu: threads must be a positive integer, got ${threads}`);
+};
+
+const checkLimit = (memoryLimit: number | undefined): (() => number) => {
+  if (memoryLimit === undefined) return () => process.availableMemory();
+  if (memoryLimit > 0) return () => memoryLimit;
+  throw new PeftError('bad-option', `cpu: memoryLimit must be a positive number of bytes, got ${memoryLimit}`);
 };
 
 /**
@@ -22,6 +30,7 @@ const checkThreads = (threads: number): number => {
  */
 export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
   const threads = checkThreads(options.threads ?? availableParallelism());
+  const limit = checkLimit(options.memoryLimit);
   const runtime = await loadRuntime();
   const storage = new Storage();
   const open = new Set<Prepared>();
@@ -41,7 +50,7 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
   const evaluate = async (tensors: readonly Tensor[]): Promise<readonly TypedArray[]> => {
     const program = buildProgram({ outputs: Object.fromEntries(tensors.map((t, i) => [i, t])) });
     await load(program.variables);
-    const prepared = await prepare(program, runtime, storage, threads);
+    const prepared = await prepare(program, runtime, storage, { threads, limit });
     try {
       const values = await prepared.run({}, [...program.outputs.keys()]);
       return tensors.map((_, i) => values[i]!);
@@ -53,7 +62,7 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
   const held = (): number => storage.bytes + [...open].reduce((n, p) => n + p.scratch, 0);
 
   const compile = async (program: Program): Promise<Executable> => {
-    const prepared = await serially(() => prepare(program, runtime, storage, threads));
+    const prepared = await serially(() => prepare(program, runtime, storage, { threads, limit }));
     open.add(prepared);
     return {
       plan: prepared.plan,

@@ -2,6 +2,7 @@ import { type Executable, type Feeds, type Node, PeftError, type Program, sizeOf
 import { widen } from '../lower/emitter.ts';
 import { lower } from '../lower/lower.ts';
 import { adamwInPlace, splitUpdates } from './adamw.ts';
+import { checkMemory } from './memory.ts';
 import { peakOf, planOf } from './plan.ts';
 import { type HostTensor, openSession, type Runtime, type Session } from './session.ts';
 import { type HostArray, narrow, type Storage, wideArray } from './storage.ts';
@@ -15,16 +16,24 @@ export interface Prepared extends Pick<Executable, 'plan' | 'close'> {
 
 const emptySession: Session = { run: async () => {}, close: () => {} };
 
-/** Compiles a program over stored variables. */
-export const prepare = async (program: Program, runtime: Runtime, storage: Storage, threads: number): Promise<Prepared> => {
+/** What a program may take. */
+export interface Resources {
+  readonly threads: number;
+  /** Bytes that may be allocated now. */
+  readonly limit: () => number;
+}
+
+/** Compiles a program over stored variables. Throws `out-of-memory` when it cannot fit. */
+export const prepare = async (program: Program, runtime: Runtime, storage: Storage, { threads, limit }: Resources): Promise<Prepared> => {
   const { steps, rest } = splitUpdates(program);
   const isMade = (t: Tensor): boolean => t.node.kind === 'op' && sizeOf(t.shape) > 0;
   const needed = steps.flatMap((s) => [s.grad, s.hyper]).filter(isMade);
   const outputs = [...program.outputs];
   const results = [...outputs.map(([, t]) => t), ...rest.map(([, t]) => t), ...needed];
   const lowered = lower(program, { results });
-  const session = lowered.model.outputs.length > 0 ? await openSession(runtime, lowered, threads) : emptySession;
   const scratch = peakOf(lowered);
+  checkMemory(program, scratch, (v) => storage.has(v.node), limit());
+  const session = lowered.model.outputs.length > 0 ? await openSession(runtime, lowered, threads) : emptySession;
 
   const constants = new Map([...lowered.feeds.values()].flatMap((n) => (n.kind === 'constant' ? [[n as Node, widen(n.outs[0]!.dtype, n.data)] as const] : [])));
   const gradients = new Map(needed.map((t) => [t, wideArray(t.dtype, sizeOf(t.shape))]));

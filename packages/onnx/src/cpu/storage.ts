@@ -36,6 +36,11 @@ export class Storage {
     graphs.forEach((v, i) => this.#cells.set(v.node, { data: widen(v.dtype, values[i]!), owned: true, spare: null }));
   }
 
+  /** Whether the value is there. */
+  has(node: VariableNode): boolean {
+    return this.#cells.has(node);
+  }
+
   /** The value, to be read only. */
   value(node: VariableNode): HostArray {
     return this.#cells.get(node)!.data;
