@@ -58,11 +58,17 @@ export const openSession = async (runtime: Runtime, lowered: Lowered, threads: n
     executionMode: 'sequential',
     graphOptimizationLevel: 'all',
     enableCpuMemArena: true,
-    enableMemPattern: true,
+    // A pattern is one more block beside the arena that the first run has filled: half as much memory again, and no faster.
+    enableMemPattern: false,
     intraOpNumThreads: threads,
     logSeverityLevel: 4,
+    // Between runs, threads of one program would only take time from the next one's.
+    extra: { session: { force_spinning_stop: '1' } },
   };
-  const session = await runtime.InferenceSession.create(encodeModel(lowered.model), options).catch((cause: unknown) => {
+  // ONNX Runtime executes depth first, from the last node of the model on. Given in reverse, nodes run in the order in which they were
+  // made: a weight's gradient where the backward pass comes by, not at the end, when everything it needs is still held.
+  const nodes = lowered.model.nodes.toReversed();
+  const session = await runtime.InferenceSession.create(encodeModel({ ...lowered.model, nodes }), options).catch((cause: unknown) => {
     throw explain(cause, 'load', origins);
   });
   return {
