@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { coverage } from './coverage.mjs';
 import { root } from './pnpm.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'peftjs-test-'));
@@ -15,19 +16,24 @@ const { status } = spawnSync(
   { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
 );
 
-const { passed, failed, skipped } = counts(report);
+const results = read(report);
 rmSync(folder, { recursive: true, force: true });
+const { passed, failed, skipped } = counts(results);
+if (results) console.log(`\n${coverage(results)}`);
 console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped`);
 process.exitCode = status === 0 && failed > 0 ? 1 : (status ?? 1);
 
-/** A file that could not be loaded counts as one failed test, and so does a run that left no report. */
-function counts(path) {
-  let results;
+function read(path) {
   try {
-    results = JSON.parse(readFileSync(path, 'utf8'));
+    return JSON.parse(readFileSync(path, 'utf8'));
   } catch {
-    return { passed: 0, failed: 1, skipped: 0 };
+    return null;
   }
+}
+
+/** A file that could not be loaded counts as one failed test, and so does a run that left no report. */
+function counts(results) {
+  if (!results) return { passed: 0, failed: 1, skipped: 0 };
   const broken = results.testResults.filter(
     (file) => file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed'),
   );

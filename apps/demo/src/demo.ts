@@ -72,11 +72,11 @@ const trainWith = (target: Trainable, { text }: Loaded, executor: Executor, { st
     onStep: progressLine({ label: kind === 'lora' ? 'LoRA' : 'all weights' }),
   });
 
-/** The opening of the held-out text: what both models continue. */
-const promptOf = ({ text, tokenizer }: Loaded): Int32Array => {
-  const row = text.heldOut.rows[0]!;
-  const words = tokenizer.decode(row.subarray(0, 48)).split(' ');
-  return tokenizer.encode(words.slice(0, 14).join(' '), { special: false });
+/** The opening of the held-out text, which both models continue: its words, and its tokens after an end of text. */
+const promptOf = ({ text, tokenizer, endOfText }: Loaded): { readonly words: string; readonly ids: Int32Array } => {
+  const opening = tokenizer.decode(text.heldOut.rows[0]!.subarray(0, 48), { skipSpecial: true });
+  const words = opening.split(' ').slice(0, 14).join(' ');
+  return { words, ids: Int32Array.of(endOfText, ...tokenizer.encode(words, { special: false })) };
 };
 
 const sampleOf = async (model: CausalLM, { tokenizer }: Loaded, prompt: Int32Array, executor: Executor, seed: number): Promise<string> =>
@@ -128,9 +128,9 @@ const runOn = async (executor: Executor, loaded: Loaded, options: DemoOptions, d
   say(`Text: ${text.name}, ${count(text.train.rows.length * text.train.context)} tokens to learn from. Device: ${executor.description}.`);
 
   const prompt = promptOf(loaded);
-  const before = await sampleOf(model, loaded, prompt, executor, options.seed);
+  const before = await sampleOf(model, loaded, prompt.ids, executor, options.seed);
   const result = await trainWith(adapted, loaded, executor, options, 'lora');
-  const after = await sampleOf(adapted.model, loaded, prompt, executor, options.seed);
+  const after = await sampleOf(adapted.model, loaded, prompt.ids, executor, options.seed);
   const [baseLoss, tunedLoss] = [result.heldOut[0]!.loss, lastLoss(result)];
 
   const adapterDir = join(dir, 'adapter');
@@ -156,7 +156,7 @@ const runOn = async (executor: Executor, loaded: Loaded, options: DemoOptions, d
         { name: 'Peak memory', value: `${(peakBytes / 2 ** 20).toFixed(0)} MiB` },
       ],
       curves: [{ label: 'LoRA', result }, ...(full ? [{ label: 'all weights', result: full }] : [])],
-      prompt: loaded.tokenizer.decode(prompt),
+      prompt: prompt.words,
       samples: [
         { name: 'before', text: before },
         { name: 'after', text: after },
@@ -164,7 +164,7 @@ const runOn = async (executor: Executor, loaded: Loaded, options: DemoOptions, d
     }),
   );
   const seconds = (performance.now() - started) / 1000;
-  const quote = (name: string, sample: string): string => `\n${name}\n  ${loaded.tokenizer.decode(prompt)}\u2502${sample}`.replaceAll('\n', '\n  ');
+  const quote = (name: string, sample: string): string => `\n${name}\n  ${prompt.words}\u2502${sample}`.replaceAll('\n', '\n  ');
   process.stdout.write(
     [
       quote('Before:', before),

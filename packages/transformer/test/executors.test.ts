@@ -10,7 +10,7 @@ import { tinyConfig, tinyWeights } from './tiny.ts';
 const ids = [3, 1, 4, 1, 5, 9, 2, 6];
 const labels = [1, 4, -100, 5, 9, 2, 6, -100];
 
-describe.each(executors)('on the %s executor', (_, open) => {
+describe.each(executors)('transformer on %s', (_, open) => {
   const executor = shared(open);
 
   test.each([

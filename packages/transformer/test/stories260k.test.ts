@@ -8,10 +8,10 @@ import { readLlama2c, readPieces } from './stories260k.ts';
 const folder = join(import.meta.dirname, '../../../../shared/models/stories260k');
 const reason = existsSync(folder)
   ? ''
-  : `put stories260K.bin and tok512.bin of huggingface.co/karpathy/tinyllamas into ${folder}`;
+  : `put stories260K.bin and tok512.bin of karpathy/tinyllamas on the Hugging Face hub into ${folder}`;
 if (reason) console.warn(`SKIPPED: the story of a real model; ${reason}`);
 
-describe.each(executors)('on the %s executor', (_, open) => {
+describe.each(executors)('stories260K on %s', (_, open) => {
   const executor = shared(open);
 
   test('stories260K, a real model of 260 thousand weights, tells the story that llama2.c tells', async ({

@@ -19,7 +19,7 @@ const outNames = (outs: readonly unknown[]): string[] => outs.map((_, i) => `out
 
 for (const [name, record] of Object.entries(records)) {
   const op = record as unknown as AnyOp;
-  describe(name, () => {
+  describe(`${name} on reference`, () => {
     it('is filed under its own name and has samples', () => {
       expect(op.name).toBe(name);
       expect(op.samples.length).toBeGreaterThan(0);

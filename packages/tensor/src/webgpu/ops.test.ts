@@ -37,7 +37,7 @@ afterAll(() => executor.close());
 
 for (const record of Object.values(records)) {
   const op = record as unknown as AnyOp;
-  describe(op.name, () => {
+  describe(`${op.name} on webgpu`, () => {
     it.each(op.samples.map((sample) => [sampleTitle(sample), sample] as const))('%s', async (_, sample) => {
       const { tensors, feeds } = sampleInputs(op, sample, 2);
       const outs = sampleOutputs(op, sample, tensors);
