@@ -51,12 +51,13 @@ const unavailable = (problem: string, cause?: unknown): PeftError =>
   new PeftError('device-unavailable', `webgpu: ${problem}`, cause === undefined ? {} : { cause });
 
 /** The browser's WebGPU, or Dawn's; toggles are Dawn's alone. */
-const entryPoint = async ({ enable = [], disable = [] }: GpuOptions): Promise<GPU> => {
+const entryPoint = async ({ adapter = 'hardware', enable = [], disable = [] }: GpuOptions): Promise<GPU> => {
   const own = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
   if (own) return own;
   try {
     const { create } = await import('webgpu');
-    return create(toggleOptions(enable, disable));
+    const slowToCompile = adapter === 'hardware' ? [] : (['use_vulkan_zero_initialize_workgroup_memory_extension'] as const);
+    return create(toggleOptions(enable, [...slowToCompile, ...disable]));
   } catch (error) {
     throw unavailable('the npm package "webgpu" (Dawn) does not load here; install it, or use the cpu executor', error);
   }

@@ -9,6 +9,8 @@ export const toggles = [
   'disable_robustness',
   /** Workgroup memory isn't zeroed when a kernel starts. */
   'disable_workgroup_init',
+  /** On by default: the driver zeroes workgroup memory. Off, the kernel does, in a loop; SwiftShader would write a statement per value. */
+  'use_vulkan_zero_initialize_workgroup_memory_extension',
   /** On by default: timestamps are rounded, which hides short kernels. */
   'timestamp_quantization',
   /** `shader-f16` on NVIDIA's Vulkan drivers. */
