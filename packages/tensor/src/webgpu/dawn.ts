@@ -54,6 +54,8 @@ const unavailable = (problem: string, cause?: unknown): PeftError =>
 const entryPoint = async ({ adapter = 'hardware', enable = [], disable = [] }: GpuOptions): Promise<GPU> => {
   const own = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
   if (own) return own;
+  const { hasVulkanLoader } = await import('./vulkan-loader.ts');
+  if (adapter === 'hardware' && !hasVulkanLoader()) throw unavailable(missing.hardware);
   try {
     const { create } = await import('webgpu');
     const slowToCompile = adapter === 'hardware' ? [] : (['use_vulkan_zero_initialize_workgroup_memory_extension'] as const);

@@ -3,7 +3,14 @@ import type { Value } from './values.ts';
 
 /** A launch or a copy with its buffers in place. */
 export type BoundCommand =
-  | { readonly kind: 'launch'; readonly pipeline: GPUComputePipeline; readonly group: GPUBindGroup; readonly x: number; readonly y: number }
+  | {
+      readonly kind: 'launch';
+      readonly label: string;
+      readonly pipeline: GPUComputePipeline;
+      readonly group: GPUBindGroup;
+      readonly x: number;
+      readonly y: number;
+    }
   | { readonly kind: 'copy'; readonly from: GPUBuffer; readonly to: GPUBuffer; readonly bytes: number };
 
 /** Where the values of a program lie. */
@@ -19,7 +26,7 @@ const bindLaunch = (device: GPUDevice, { label, pipeline, launch, values, params
   }));
   const uniform: GPUBindGroupEntry = { binding: values.length, resource: { buffer: places.params!, offset: params.at, size: params.bytes } };
   const group = device.createBindGroup({ label, layout: pipeline.layout, entries: [...storage, uniform] });
-  return { kind: 'launch', pipeline: pipeline.pipeline, group, x: launch.x, y: launch.y };
+  return { kind: 'launch', label, pipeline: pipeline.pipeline, group, x: launch.x, y: launch.y };
 };
 
 /** Makes the bind groups of all commands, by step. */
@@ -48,4 +55,18 @@ export const encodeCommands = (encoder: GPUCommandEncoder, commands: Iterable<Bo
     pass.dispatchWorkgroups(command.x, command.y);
   }
   pass?.end();
+};
+
+/** The kernel that WebGPU's validation rejects: encodes each by itself, to tell which one an error is about. */
+export const findRejected = async (device: GPUDevice, commands: readonly BoundCommand[]): Promise<string | null> => {
+  const verdicts = commands.map((command) => {
+    device.pushErrorScope('validation');
+    const encoder = device.createCommandEncoder();
+    encodeCommands(encoder, [command]);
+    encoder.finish();
+    return device.popErrorScope();
+  });
+  const at = (await Promise.all(verdicts)).findIndex((error) => error !== null);
+  const command = commands[at];
+  return command?.kind === 'launch' ? command.label : null;
 };

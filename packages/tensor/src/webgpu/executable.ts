@@ -5,7 +5,7 @@ import { flopsOf } from '../flops.ts';
 import { byteSize } from '../graph.ts';
 import type { Program } from '../program.ts';
 import { type Bound, boundCommands } from './bound.ts';
-import { encodeCommands } from './encode.ts';
+import { encodeCommands, findRejected } from './encode.ts';
 import { captureErrors } from './faults.ts';
 import type { Host } from './host.ts';
 import { makePoison } from './poison.ts';
@@ -79,7 +79,8 @@ export const compileProgram = async (host: Host, program: Program): Promise<Exec
       checkFeeds(program, feeds);
       const commands = await bound.current();
       const results = resultsOf(prepared, read);
-      const { done } = captureErrors(device, 'a run', () => {
+      const culprit = async (): Promise<string> => (await findRejected(device, commands.run)) ?? 'a run';
+      const { done } = captureErrors(device, culprit, () => {
         writeFeeds(device.queue, prepared, feeds);
         submit(commands, results);
       });
@@ -89,6 +90,7 @@ export const compileProgram = async (host: Host, program: Program): Promise<Exec
       }
       const [errors, values] = await Promise.allSettled([done, back.collect(results)]);
       gpu.check();
+      await submissions.settle();
       if (errors.status === 'rejected') throw errors.reason;
       if (values.status === 'rejected') throw new PeftError('device-error', 'webgpu: the results of a run could not be read', { cause: values.reason });
       return values.value;

@@ -60,6 +60,7 @@ export const executorOn = (gpu: Gpu, options: HostOptions = {}): Executor => {
       }),
     read: (variable) =>
       enter(async () => {
+        await submissions.settle();
         await variables.ensure([variable]);
         return download(device, buffers, variables.bufferOf(variable.node), variable);
       }),

@@ -34,8 +34,11 @@ export const watchFaults = (device: GPUDevice, adapter: string): Faults => {
 
 const filters = ['validation', 'out-of-memory', 'internal'] as const;
 
-/** Runs `work` and gives its result with a promise that rejects if WebGPU reports an error of what it did. */
-export const captureErrors = <T>(device: GPUDevice, where: string, work: () => T): { readonly result: T; readonly done: Promise<void> } => {
+/**
+ * Runs `work` and gives its result with a promise that rejects if WebGPU reports an error of what it did. `where` says what that was, or
+ * finds out once there is an error.
+ */
+export const captureErrors = <T>(device: GPUDevice, where: string | (() => Promise<string>), work: () => T): { readonly result: T; readonly done: Promise<void> } => {
   for (const filter of filters) device.pushErrorScope(filter);
   let result: T;
   let scopes: Promise<GPUError | null>[] = [];
@@ -46,7 +49,7 @@ export const captureErrors = <T>(device: GPUDevice, where: string, work: () => T
   }
   const settle = async (): Promise<void> => {
     const error = (await Promise.all(scopes)).find((e) => e !== null);
-    if (error) throw gpuError(where, error);
+    if (error) throw gpuError(typeof where === 'string' ? where : await where(), error);
   };
   return { result, done: settle() };
 };

@@ -2,8 +2,10 @@
 export interface Submissions {
   /** Notes submitted work and its errors; waits while too much is under way. */
   add(errors: Promise<void>): Promise<void>;
-  /** Throws the error of earlier work, once. */
+  /** Throws the error of earlier work, once, if it is known by now. */
   check(): void;
+  /** Waits for all work under way; throws its error, once. */
+  settle(): Promise<void>;
 }
 
 /** More than this many steps ahead gains nothing, and what they stage piles up. */
@@ -13,6 +15,12 @@ const maxUnderWay = 3;
 export const submissions = (device: GPUDevice): Submissions => {
   const underWay: Promise<unknown>[] = [];
   let failure: { readonly error: unknown } | null = null;
+  const check = (): void => {
+    if (!failure) return;
+    const { error } = failure;
+    failure = null;
+    throw error;
+  };
   return {
     add: async (errors) => {
       errors.catch((error: unknown) => {
@@ -21,11 +29,10 @@ export const submissions = (device: GPUDevice): Submissions => {
       underWay.push(Promise.allSettled([errors, device.queue.onSubmittedWorkDone()]));
       if (underWay.length > maxUnderWay) await underWay.shift();
     },
-    check: () => {
-      if (!failure) return;
-      const { error } = failure;
-      failure = null;
-      throw error;
+    check,
+    settle: async () => {
+      await Promise.all(underWay.splice(0));
+      check();
     },
   };
 };
