@@ -19,7 +19,8 @@ for (let step = 1; step <= Number(steps); step++) {
   const { user, system } = process.cpuUsage(cpuStart);
   losses.push(loss![0]!);
   if (step > 3) times.push(performance.now() - start);
-  if (process.env['CPU_TIME']) console.error(step, (performance.now() - start).toFixed(1), ((user + system) / 1000).toFixed(1));
+  if (process.env['CPU_TIME'])
+    console.error(step, (performance.now() - start).toFixed(1), ((user + system) / 1000).toFixed(1));
 }
 const mean = times.reduce((a, b) => a + b, 0) / times.length;
 const tokens = sizes.batch * sizes.tokens;

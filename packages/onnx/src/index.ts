@@ -1,1 +1,2 @@
-export { cpu, type CpuOptions } from './cpu/cpu.ts';
+export { type CpuOptions, cpu } from './cpu/cpu.ts';
+export { type ExportOptions, exportOnnx } from './export/export-onnx.ts';

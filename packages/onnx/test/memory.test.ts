@@ -11,7 +11,9 @@ test('a program that cannot fit says so before it allocates', async () => {
   const executor = await cpu({ threads: 1, memoryLimit: 6 * 2 ** 20 });
   await expect(compile(product(), executor)).rejects.toMatchObject({
     code: 'out-of-memory',
-    message: expect.stringMatching(/needs 8 MiB of memory, 6 MiB are available: 4 MiB of intermediate values and 4 MiB of variables \(w \[1024,1024\] 4 MiB\)/),
+    message: expect.stringMatching(
+      /needs 8 MiB of memory, 6 MiB are available: 4 MiB of intermediate values and 4 MiB of variables \(w \[1024,1024\] 4 MiB\)/,
+    ),
   });
   await executor.close();
 });

@@ -1,4 +1,4 @@
-import { type AnyOp, evaluate, type Executor, ops, reference } from '@peftjs/tensor';
+import { type AnyOp, type Executor, evaluate, ops, reference } from '@peftjs/tensor';
 import { sampleInputs, sampleOutputs, sampleTitle } from '@peftjs/tensor/testing';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { cpu } from '../src/index.ts';

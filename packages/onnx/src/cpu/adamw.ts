@@ -1,4 +1,4 @@
-import { type Node, type OpNode, type Program, type Tensor, type Variable } from '@peftjs/tensor';
+import type { Node, OpNode, Program, Tensor, Variable } from '@peftjs/tensor';
 import type { HostArray } from './storage.ts';
 
 /** An AdamW step that runs on the host, in place, after the graph. */
@@ -21,9 +21,15 @@ export interface SplitUpdates {
  * over memory per parameter and a second copy of weights and moments; here they are one pass in place.
  */
 export const splitUpdates = (program: Program): SplitUpdates => {
-  const readElsewhere = new Set<Node>([...program.nodes.flatMap((n) => n.inputs.map((t) => t?.node)), ...[...program.outputs.values()].map((t) => t.node)].filter((n) => n !== undefined));
+  const readElsewhere = new Set<Node>(
+    [
+      ...program.nodes.flatMap((n) => n.inputs.map((t) => t?.node)),
+      ...[...program.outputs.values()].map((t) => t.node),
+    ].filter((n) => n !== undefined),
+  );
   const writers = new Map<Node, (readonly [Variable, Tensor])[]>();
-  for (const pair of program.updates) (writers.get(pair[1].node) ?? writers.set(pair[1].node, []).get(pair[1].node)!).push(pair);
+  for (const pair of program.updates)
+    (writers.get(pair[1].node) ?? writers.set(pair[1].node, []).get(pair[1].node)!).push(pair);
   const steps = program.nodes.flatMap((node) => {
     const pairs = writers.get(node) ?? [];
     const inPlace = pairs.length === 3 && pairs.every(([v, t]) => node.inputs[[0, 2, 3][t.index]!]?.node === v.node);
@@ -35,11 +41,27 @@ export const splitUpdates = (program: Program): SplitUpdates => {
   return { steps: sound, rest: program.updates.filter(([v]) => !taken.has(v.node)) };
 };
 
-const step = ({ inputs: [weight, grad, m, v, hyper] }: OpNode): HostAdamw => ({ weight, grad, m, v, hyper }) as HostAdamw;
+const step = ({ inputs: [weight, grad, m, v, hyper] }: OpNode): HostAdamw =>
+  ({ weight, grad, m, v, hyper }) as HostAdamw;
 
 /** One step over arrays, in place; arithmetic in double precision. Loshchilov & Hutter 2017, https://arxiv.org/abs/1711.05101 */
-export const adamwInPlace = (weight: HostArray, grad: HostArray, m: HostArray, v: HostArray, hyper: HostArray): void => {
-  const [rate, beta1, beta2, eps, decay, correction1, correction2, scale] = hyper as unknown as readonly [number, number, number, number, number, number, number, number];
+export const adamwInPlace = (
+  weight: HostArray,
+  grad: HostArray,
+  m: HostArray,
+  v: HostArray,
+  hyper: HostArray,
+): void => {
+  const [rate, beta1, beta2, eps, decay, correction1, correction2, scale] = hyper as unknown as readonly [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   const kept = 1 - rate * decay;
   const momentRate = rate / correction1;
   for (let i = 0; i < weight.length; i++) {

@@ -1,6 +1,17 @@
 import { availableParallelism, cpus } from 'node:os';
-import { buildProgram, checkFeeds, checkWrite, type Executable, type Executor, PeftError, type Program, type Tensor, type TypedArray, type Variable } from '@peftjs/tensor';
-import { checkRead, prepare, type Prepared } from './executable.ts';
+import {
+  buildProgram,
+  checkFeeds,
+  checkWrite,
+  type Executable,
+  type Executor,
+  PeftError,
+  type Program,
+  type Tensor,
+  type TypedArray,
+  type Variable,
+} from '@peftjs/tensor';
+import { checkRead, type Prepared, prepare } from './executable.ts';
 import { loadRuntime } from './session.ts';
 import { narrow, Storage } from './storage.ts';
 
@@ -68,7 +79,8 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
       plan: prepared.plan,
       run: (feeds = {}, { read } = {}) =>
         serially(async () => {
-          if (!open.has(prepared)) throw new PeftError('bad-program', 'run: the executable is closed; compile the program again');
+          if (!open.has(prepared))
+            throw new PeftError('bad-program', 'run: the executable is closed; compile the program again');
           checkFeeds(program, feeds);
           const names = checkRead(program, read);
           await load([...program.variables, ...program.updates.map(([v]) => v)]);

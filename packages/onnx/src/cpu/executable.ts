@@ -1,4 +1,15 @@
-import { type Executable, type Feeds, type Node, PeftError, type Program, sizeOf, type Spec, type Tensor, type TypedArray, type VariableNode } from '@peftjs/tensor';
+import {
+  type Executable,
+  type Feeds,
+  type Node,
+  PeftError,
+  type Program,
+  type Spec,
+  sizeOf,
+  type Tensor,
+  type TypedArray,
+  type VariableNode,
+} from '@peftjs/tensor';
 import { widen } from '../lower/emitter.ts';
 import { lower } from '../lower/lower.ts';
 import { adamwInPlace, splitUpdates } from './adamw.ts';
@@ -24,7 +35,12 @@ export interface Resources {
 }
 
 /** Compiles a program over stored variables. Throws `out-of-memory` when it cannot fit. */
-export const prepare = async (program: Program, runtime: Runtime, storage: Storage, { threads, limit }: Resources): Promise<Prepared> => {
+export const prepare = async (
+  program: Program,
+  runtime: Runtime,
+  storage: Storage,
+  { threads, limit }: Resources,
+): Promise<Prepared> => {
   const { steps, rest } = splitUpdates(program);
   const isMade = (t: Tensor): boolean => t.node.kind === 'op' && sizeOf(t.shape) > 0;
   const needed = steps.flatMap((s) => [s.grad, s.hyper]).filter(isMade);
@@ -35,12 +51,18 @@ export const prepare = async (program: Program, runtime: Runtime, storage: Stora
   checkMemory(program, scratch, (v) => storage.has(v.node), limit());
   const session = lowered.model.outputs.length > 0 ? await openSession(runtime, lowered, threads) : emptySession;
 
-  const constants = new Map([...lowered.feeds.values()].flatMap((n) => (n.kind === 'constant' ? [[n as Node, widen(n.outs[0]!.dtype, n.data)] as const] : [])));
+  const constants = new Map(
+    [...lowered.feeds.values()].flatMap((n) =>
+      n.kind === 'constant' ? [[n as Node, widen(n.outs[0]!.dtype, n.data)] as const] : [],
+    ),
+  );
   const gradients = new Map(needed.map((t) => [t, wideArray(t.dtype, sizeOf(t.shape))]));
   const leaf = (node: Node, feeds: Feeds): HostArray => {
     if (node.kind === 'variable') return storage.value(node as VariableNode);
     if (node.kind === 'input') return widen(node.outs[0]!.dtype, feeds[node.name]!);
-    return node.kind === 'constant' ? (constants.get(node) ?? widen(node.outs[0]!.dtype, node.data)) : new Float32Array();
+    return node.kind === 'constant'
+      ? (constants.get(node) ?? widen(node.outs[0]!.dtype, node.data))
+      : new Float32Array();
   };
   const tensor = ({ shape }: Spec, data: HostArray): HostTensor => ({ data, shape });
 
@@ -50,7 +72,11 @@ export const prepare = async (program: Program, runtime: Runtime, storage: Stora
     const wanted = new Set(read);
     const made = outputs.map(([name, t]) => (wanted.has(name) ? wideArray(t.dtype, sizeOf(t.shape)) : null));
     const targets = [...made, ...rest.map(([v]) => storage.next(v.node)), ...needed.map((t) => gradients.get(t)!)];
-    const fetched = new Map(targets.flatMap((data, i) => (data && lowered.results[i] ? [[lowered.results[i], tensor(results[i]!, data)] as const] : [])));
+    const fetched = new Map(
+      targets.flatMap((data, i) =>
+        data && lowered.results[i] ? [[lowered.results[i], tensor(results[i]!, data)] as const] : [],
+      ),
+    );
     if (fetched.size > 0) await session.run(given, fetched);
     const valueOf = (t: Tensor): HostArray => gradients.get(t) ?? leaf(t.node, feeds);
     steps.forEach(({ grad, hyper }, i) => {
@@ -58,7 +84,11 @@ export const prepare = async (program: Program, runtime: Runtime, storage: Stora
       adamwInPlace(weight!, valueOf(grad), m!, v!, valueOf(hyper));
     });
     for (const [v] of rest) storage.swap(v.node);
-    return Object.fromEntries(outputs.flatMap(([name, t], i) => (made[i] ? [[name, t.dtype === 'f16' ? narrow('f16', made[i]) : made[i]]] : [])));
+    return Object.fromEntries(
+      outputs.flatMap(([name, t], i) =>
+        made[i] ? [[name, t.dtype === 'f16' ? narrow('f16', made[i]) : made[i]]] : [],
+      ),
+    );
   };
   return { plan: planOf(program, lowered, scratch), scratch, run, close: () => session.close() };
 };
@@ -67,7 +97,7 @@ export const prepare = async (program: Program, runtime: Runtime, storage: Stora
 export const checkRead = (program: Program, read: readonly string[] | undefined): readonly string[] => {
   const names = [...program.outputs.keys()];
   const unknown = read?.filter((name) => !program.outputs.has(name)) ?? [];
-  if (unknown.length > 0) throw new PeftError('bad-feed', `run: read asks for ${unknown.join(', ')}; outputs: ${names.join(', ') || 'none'}`);
+  if (unknown.length > 0)
+    throw new PeftError('bad-feed', `run: read asks for ${unknown.join(', ')}; outputs: ${names.join(', ') || 'none'}`);
   return read ?? names;
 };
-

@@ -14,11 +14,19 @@ const largest = (variables: readonly Variable[]): string =>
  * Checks what a program will allocate before anything is: `scratch` bytes of intermediate values, and the variables that are not held yet.
  * Throws `out-of-memory` with the sizes and what would make it fit.
  */
-export const checkMemory = (program: Program, scratch: number, isHeld: (v: Variable) => boolean, limit: number): void => {
+export const checkMemory = (
+  program: Program,
+  scratch: number,
+  isHeld: (v: Variable) => boolean,
+  limit: number,
+): void => {
   const fresh = program.variables.filter((v) => !isHeld(v));
   const stored = fresh.reduce((n, v) => n + byteSize(v), 0);
   if (stored + scratch <= limit) return;
-  const parts = [`${mebibytes(scratch)} of intermediate values`, ...(fresh.length > 0 ? [`${mebibytes(stored)} of variables (${largest(fresh)})`] : [])];
+  const parts = [
+    `${mebibytes(scratch)} of intermediate values`,
+    ...(fresh.length > 0 ? [`${mebibytes(stored)} of variables (${largest(fresh)})`] : []),
+  ];
   throw new PeftError(
     'out-of-memory',
     `cpu: the program needs ${mebibytes(stored + scratch)} of memory, ${mebibytes(limit)} are available: ${parts.join(' and ')}. ` +

@@ -1,5 +1,5 @@
-import { byteSize, flopsOf, type Plan, type Program, sizeOf } from '@peftjs/tensor';
-import { elementBytes } from '../lower/emitter.ts';
+import { flopsOf, type Plan, type Program, type Spec, sizeOf } from '@peftjs/tensor';
+import { elementBytes, elementType } from '../lower/emitter.ts';
 import type { Lowered } from '../lower/lower.ts';
 
 /** Operators whose output is their first input's bytes. */
@@ -10,8 +10,9 @@ const views = new Set(['Reshape', 'Identity', 'Squeeze', 'Unsqueeze']);
  * An estimate: ONNX Runtime plans by itself, writes some results over inputs, and a kernel's scratch memory is not counted.
  */
 export const peakOf = ({ model, values }: Lowered): number => {
+  const made = new Set(model.nodes.flatMap((n) => n.outputs));
   const bytesOf = (name: string): number => {
-    const value = values.get(name);
+    const value = made.has(name) && values.get(name);
     return value ? sizeOf(value.shape) * elementBytes[value.type] : 0;
   };
   const owner = new Map<string, string>();
@@ -33,9 +34,12 @@ export const peakOf = ({ model, values }: Lowered): number => {
   return peak;
 };
 
+/** Bytes of a leaf as it is held: f16 as f32. */
+const heldBytes = ({ shape, dtype }: Spec): number => sizeOf(shape) * elementBytes[elementType(dtype)];
+
 /** What is known of a program before it runs; `scratch` is the peak of what its graph makes. */
 export const planOf = (program: Program, lowered: Lowered, scratch: number): Plan => {
-  const constants = lowered.model.initializers.reduce((n, t) => n + (t.data instanceof Uint8Array ? t.data.byteLength : 0), 0);
-  const fed = [...lowered.feeds.values()].reduce((n, node) => n + byteSize(node.outs[0]!), 0);
-  return { peakBytes: scratch + constants + fed, dispatches: lowered.model.nodes.length, flops: flopsOf(program) };
+  const leaves = [...program.inputs, ...program.constants].map((n) => n.outs[0]!);
+  const held = [...leaves, ...program.variables].reduce((n, spec) => n + heldBytes(spec), 0);
+  return { peakBytes: scratch + held, dispatches: lowered.model.nodes.length, flops: flopsOf(program) };
 };

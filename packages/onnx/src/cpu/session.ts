@@ -13,25 +13,36 @@ export const loadRuntime = async (): Promise<Runtime> => {
     const loaded = (await import('onnxruntime-node')) as Runtime & { readonly default?: Runtime };
     return loaded.default ?? loaded;
   } catch (cause) {
-    throw new PeftError('device-unavailable', `cpu: onnxruntime-node did not load on ${process.platform} ${process.arch}; npm install onnxruntime-node`, { cause });
+    throw new PeftError(
+      'device-unavailable',
+      `cpu: onnxruntime-node did not load on ${process.platform} ${process.arch}; npm install onnxruntime-node`,
+      { cause },
+    );
   }
 };
 
 const types = { float: 'float32', int32: 'int32', uint32: 'uint32' } as const;
 
-const isCause = (message: string, origins: ReadonlyMap<string, OpNode>): OpNode | undefined => {
-  const name = /Name:'([^']+)'/.exec(message)?.[1] ?? /Node \(([^)]+)\)/.exec(message)?.[1];
-  return name === undefined ? undefined : origins.get(name);
+/** The op whose node a message names. */
+const culprit = (message: string, origins: ReadonlyMap<string, OpNode>): OpNode | undefined => {
+  const name = /Name:'([^']+)'/.exec(message)?.[1] ?? /Node[: ]\s*\(([^)]+)\)/.exec(message)?.[1];
+  return name === undefined ? undefined : origins.get(name.split('.')[0]!);
 };
 
 /** ONNX Runtime's error as ours: the op and its specs instead of the graph's names. */
 const explain = (cause: unknown, what: string, origins: ReadonlyMap<string, OpNode>): PeftError => {
   const message = cause instanceof Error ? cause.message : String(cause);
-  const node = isCause(message, origins);
-  const where = node ? ` at ${node.op.name}(${node.inputs.flatMap((t) => (t ? [describe(t)] : [])).join(', ')}) -> ${node.outs.map(describe).join(', ')}` : '';
+  const node = culprit(message, origins);
+  const where = node
+    ? ` at ${node.op.name}(${node.inputs.flatMap((t) => (t ? [describe(t)] : [])).join(', ')}) -> ${node.outs.map(describe).join(', ')}`
+    : '';
   const full = /bad_alloc|allocate memory|out of memory/i.test(message);
   const remedy = full ? '; use a smaller batch, shorter sequences, or checkpoint' : '';
-  return new PeftError(full ? 'out-of-memory' : 'device-error', `cpu: ONNX Runtime could not ${what} the program${where}: ${message}${remedy}`, { cause });
+  return new PeftError(
+    full ? 'out-of-memory' : 'device-error',
+    `cpu: ONNX Runtime could not ${what} the program${where}: ${message}${remedy}`,
+    { cause },
+  );
 };
 
 /** Values for one run: an array and its shape. */
@@ -50,9 +61,13 @@ export interface Session {
 /** Makes a session. Throws `device-error` when ONNX Runtime refuses the graph. */
 export const openSession = async (runtime: Runtime, lowered: Lowered, threads: number): Promise<Session> => {
   const { origins } = lowered;
-  const typeOf = new Map([...lowered.model.inputs, ...lowered.model.outputs].map((v) => [v.name, types[v.type as keyof typeof types]]));
+  const typeOf = new Map(
+    [...lowered.model.inputs, ...lowered.model.outputs].map((v) => [v.name, types[v.type as keyof typeof types]]),
+  );
   const wrap = (tensors: ReadonlyMap<string, HostTensor>): Record<string, Ort.Tensor> =>
-    Object.fromEntries([...tensors].map(([name, { data, shape }]) => [name, new runtime.Tensor(typeOf.get(name)!, data, shape)]));
+    Object.fromEntries(
+      [...tensors].map(([name, { data, shape }]) => [name, new runtime.Tensor(typeOf.get(name)!, data, shape)]),
+    );
   const options: Ort.InferenceSession.SessionOptions = {
     executionProviders: ['cpu'],
     executionMode: 'sequential',
@@ -62,15 +77,21 @@ export const openSession = async (runtime: Runtime, lowered: Lowered, threads: n
     enableMemPattern: false,
     intraOpNumThreads: threads,
     logSeverityLevel: 4,
-    // Between runs, threads of one program would only take time from the next one's.
-    extra: { session: { force_spinning_stop: '1' } },
+    extra: {
+      // Between runs, threads of one program would only take time from the next one's.
+      session: { force_spinning_stop: '1' },
+      // It drops the Reshapes that order recomputation (`after`), and fails on some of them.
+      optimization: { disable_specified_optimizers: 'ReshapeFusion' },
+    },
   };
   // ONNX Runtime executes depth first, from the last node of the model on. Given in reverse, nodes run in the order in which they were
   // made: a weight's gradient where the backward pass comes by, not at the end, when everything it needs is still held.
   const nodes = lowered.model.nodes.toReversed();
-  const session = await runtime.InferenceSession.create(encodeModel({ ...lowered.model, nodes }), options).catch((cause: unknown) => {
-    throw explain(cause, 'load', origins);
-  });
+  const session = await runtime.InferenceSession.create(encodeModel({ ...lowered.model, nodes }), options).catch(
+    (cause: unknown) => {
+      throw explain(cause, 'load', origins);
+    },
+  );
   return {
     run: async (feeds, outputs) => {
       await session.run(wrap(feeds), wrap(outputs)).catch((cause: unknown) => {

@@ -1,14 +1,25 @@
-import { hostArray, initialData, numberToHalf, sizeOf, type Tensor, type TypedArray, type Variable, type VariableNode } from '@peftjs/tensor';
+import {
+  hostArray,
+  initialData,
+  numberToHalf,
+  sizeOf,
+  type Tensor,
+  type TypedArray,
+  type Variable,
+  type VariableNode,
+} from '@peftjs/tensor';
 import { widen } from '../lower/emitter.ts';
 
 /** Values as the graph takes them: f16 is widened to f32. */
 export type HostArray = Exclude<TypedArray, Uint16Array>;
 
 /** A zeroed array that holds a dtype in the graph. */
-export const wideArray = (dtype: Variable['dtype'], size: number): HostArray => hostArray(dtype === 'f16' ? 'f32' : dtype, size) as HostArray;
+export const wideArray = (dtype: Variable['dtype'], size: number): HostArray =>
+  hostArray(dtype === 'f16' ? 'f32' : dtype, size) as HostArray;
 
 /** Values in a dtype's own array type; a copy. */
-export const narrow = (dtype: Variable['dtype'], data: HostArray): TypedArray => (dtype === 'f16' ? Uint16Array.from(data, numberToHalf) : data.slice());
+export const narrow = (dtype: Variable['dtype'], data: HostArray): TypedArray =>
+  dtype === 'f16' ? Uint16Array.from(data, numberToHalf) : data.slice();
 
 interface Cell {
   data: HostArray;
@@ -23,7 +34,10 @@ export class Storage {
   readonly #cells = new Map<VariableNode, Cell>();
 
   /** Makes the values that are not there yet; those whose initialiser is a graph are evaluated together, once. */
-  async load(variables: Iterable<Variable>, evaluate: (tensors: readonly Tensor[]) => Promise<readonly TypedArray[]>): Promise<void> {
+  async load(
+    variables: Iterable<Variable>,
+    evaluate: (tensors: readonly Tensor[]) => Promise<readonly TypedArray[]>,
+  ): Promise<void> {
     const graphs: Variable[] = [];
     for (const v of variables) {
       if (this.#cells.has(v.node)) continue;
@@ -69,7 +83,11 @@ export class Storage {
 
   write({ node, dtype }: Variable, data: TypedArray): void {
     const wide = widen(dtype, data);
-    this.#cells.set(node, { data: wide === data ? wide.slice() : wide, owned: true, spare: this.#cells.get(node)?.spare ?? null });
+    this.#cells.set(node, {
+      data: wide === data ? wide.slice() : wide,
+      owned: true,
+      spare: this.#cells.get(node)?.spare ?? null,
+    });
   }
 
   release(node: VariableNode): void {

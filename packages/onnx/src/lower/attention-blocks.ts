@@ -42,17 +42,28 @@ export const blocksOf = ({ q, k, offset }: ScoreInputs, causal: boolean): readon
 export const part = (g: Emitter, x: Value, from: number, to: number): Value =>
   from === 0 && to === x.shape[2]
     ? x
-    : g.node('Slice', [x, g.ints([from]), g.ints([to]), g.ints([2])], x.shape.map((d, i) => (i === 2 ? to - from : d)));
+    : g.node(
+        'Slice',
+        [x, g.ints([from]), g.ints([to]), g.ints([2])],
+        x.shape.map((d, i) => (i === 2 ? to - from : d)),
+      );
 
 /** Rows of heads that share keys, under each other: [B, H, T, n] as [B, G, H/G·T, n]. */
-export const grouped = (g: Emitter, x: Value, groups: number): Value => g.reshape(x, [x.shape[0]!, groups, (x.shape[1]! / groups) * x.shape[2]!, x.shape[3]!]);
+export const grouped = (g: Emitter, x: Value, groups: number): Value =>
+  g.reshape(x, [x.shape[0]!, groups, (x.shape[1]! / groups) * x.shape[2]!, x.shape[3]!]);
 
 /** Whether a query sees a key: [t, keys], [B, 1, 1, 1, keys], both joined, or null for all. */
-const visible = ({ g, q, k, keyMask, offset }: ScoreInputs, causal: boolean, { from, to, keys }: Block): Value | null => {
+const visible = (
+  { g, q, k, keyMask, offset }: ScoreInputs,
+  causal: boolean,
+  { from, to, keys }: Block,
+): Value | null => {
   const batch = q.shape[0]!;
   const parts: Value[] = [];
   if (causal) {
-    const shift = offset ? g.node('Add', [g.cast(offset, 'int64'), g.scalar(from, 'int64')], []) : g.scalar(from + k.shape[2]! - q.shape[2]!, 'int64');
+    const shift = offset
+      ? g.node('Add', [g.cast(offset, 'int64'), g.scalar(from, 'int64')], [])
+      : g.scalar(from + k.shape[2]! - q.shape[2]!, 'int64');
     const limit = g.node('Add', [g.reshape(g.iota(to - from), [to - from, 1]), shift], [to - from, 1]);
     parts.push(g.node('LessOrEqual', [g.iota(keys), limit], [to - from, keys], {}, 'bool'));
   }
@@ -76,12 +87,20 @@ export const scoresOf = (t: ScoreInputs, { causal, scale }: AttentionAttrs, bloc
   const { g, q, k, keyMask, offset } = t;
   const [batch, heads] = q.shape as [number, number];
   const groups = k.shape[1]!;
-  const raw = product(g, grouped(g, part(g, q, block.from, block.to), groups), part(g, k, 0, block.keys), { transposeB: true, scale });
+  const raw = product(g, grouped(g, part(g, q, block.from, block.to), groups), part(g, k, 0, block.keys), {
+    transposeB: true,
+    scale,
+  });
   const mask = visible(t, causal, block);
   if (!mask) return { scores: raw, sighted: null };
   const full = [batch, groups, heads / groups, block.to - block.from, block.keys];
   const penalty = g.node('Where', [mask, g.scalar(0), g.scalar(masked)], mask.shape, {}, 'float');
   const scores = g.reshape(g.node('Add', [g.reshape(raw, full), penalty], full), raw.shape);
   const allSee = !keyMask && !offset && k.shape[2]! >= q.shape[2]!;
-  return { scores, sighted: allSee ? null : g.node('ReduceMax', [g.cast(mask, 'float'), g.ints([-1])], [...mask.shape.slice(0, -1), 1], { keepdims: 1 }) };
+  return {
+    scores,
+    sighted: allSee
+      ? null
+      : g.node('ReduceMax', [g.cast(mask, 'float'), g.ints([-1])], [...mask.shape.slice(0, -1), 1], { keepdims: 1 }),
+  };
 };

@@ -1,4 +1,13 @@
-import { type AttentionAttrs, type Block, blocksOf, grouped, part, type ScoreInputs, type Scores, scoresOf } from './attention-blocks.ts';
+import {
+  type AttentionAttrs,
+  type Block,
+  blocksOf,
+  grouped,
+  part,
+  type ScoreInputs,
+  type Scores,
+  scoresOf,
+} from './attention-blocks.ts';
 import type { Emitter, Value } from './emitter.ts';
 import { product } from './matmul.ts';
 import type { Rule } from './rule.ts';
@@ -19,7 +28,12 @@ const weigh = (t: ScoreInputs, attrs: AttentionAttrs, block: Block): Weights => 
   const spread = g.node('Softmax', [scores], scores.shape, { axis: -1 });
   if (!sighted) return { scores, sighted, spread, weights: spread };
   const full = [q.shape[0]!, k.shape[1]!, q.shape[1]! / k.shape[1]!, block.to - block.from, block.keys];
-  return { scores, sighted, spread, weights: g.reshape(g.node('Mul', [g.reshape(spread, full), sighted], full), scores.shape) };
+  return {
+    scores,
+    sighted,
+    spread,
+    weights: g.reshape(g.node('Mul', [g.reshape(spread, full), sighted], full), scores.shape),
+  };
 };
 
 /** max − log(max weight) by row, 0 in a row that sees nothing: [B, H, t]. */
@@ -29,7 +43,9 @@ const logSumExpOf = ({ g, q, k }: ScoreInputs, { scores, spread, sighted }: Weig
   const sum = g.node('Sub', [top(scores), g.node('Log', [top(spread)], perRow)], perRow);
   const [batch, heads] = q.shape as [number, number];
   const byHead = g.reshape(sum, [batch, k.shape[1]!, heads / k.shape[1]!, to - from, 1]);
-  const seen = sighted ? g.node('Where', [g.cast(sighted, 'bool'), byHead, g.scalar(0)], byHead.shape, {}, 'float') : byHead;
+  const seen = sighted
+    ? g.node('Where', [g.cast(sighted, 'bool'), byHead, g.scalar(0)], byHead.shape, {}, 'float')
+    : byHead;
   return g.reshape(seen, [batch, heads, to - from]);
 };
 
@@ -42,8 +58,15 @@ export const attention: Rule<'q' | 'k' | 'v', AttentionAttrs, 'keyMask' | 'offse
   const rows = blocks.map(({ block, made }) =>
     g.reshape(product(g, made.weights, part(g, v, 0, block.keys)), [batch, heads, block.to - block.from, headDim]),
   );
-  const logSumExp = join(g, blocks.map(({ block, made }) => logSumExpOf(t, made, block)), outs[1]!.shape);
-  g.weightsOf.set(logSumExp.name, blocks.map(({ made }) => made.weights));
+  const logSumExp = join(
+    g,
+    blocks.map(({ block, made }) => logSumExpOf(t, made, block)),
+    outs[1]!.shape,
+  );
+  g.weightsOf.set(
+    logSumExp.name,
+    blocks.map(({ made }) => made.weights),
+  );
   return [join(g, rows, q.shape), logSumExp];
 };
 
@@ -66,12 +89,17 @@ const sumOverKeys = (g: Emitter, parts: readonly Value[]): Value =>
  * The weights are those of the forward pass where it is in the same graph, else made again from logSumExp. Heads that share keys sum
  * their gradients inside the products.
  */
-export const attention_grad: Rule<'q' | 'k' | 'v' | 'y' | 'logSumExp' | 'dy', AttentionAttrs, 'keyMask' | 'offset'> = (t, attrs) => {
+export const attention_grad: Rule<'q' | 'k' | 'v' | 'y' | 'logSumExp' | 'dy', AttentionAttrs, 'keyMask' | 'offset'> = (
+  t,
+  attrs,
+) => {
   const { g, q, k, v, y, logSumExp, dy, outs } = t;
   if (k.shape[2] === 0) return outs.map((out) => g.zeros(out));
   const groups = k.shape[1]!;
   const known = g.weightsOf.get(logSumExp.name);
-  const pull = g.node('ReduceSum', [g.node('Mul', [dy, y], dy.shape), g.ints([-1])], [...dy.shape.slice(0, -1), 1], { keepdims: 1 });
+  const pull = g.node('ReduceSum', [g.node('Mul', [dy, y], dy.shape), g.ints([-1])], [...dy.shape.slice(0, -1), 1], {
+    keepdims: 1,
+  });
   const grads = blocksOf(t, attrs.causal).map((block, i) => {
     const rowsOf = (x: Value): Value => grouped(g, part(g, x, block.from, block.to), groups);
     const keysOf = (x: Value): Value => part(g, x, 0, block.keys);
@@ -86,8 +114,18 @@ export const attention_grad: Rule<'q' | 'k' | 'v' | 'y' | 'logSumExp' | 'dy', At
     };
   });
   return [
-    join(g, grads.map((b) => b.dq), q.shape),
-    sumOverKeys(g, grads.map((b) => b.dk)),
-    sumOverKeys(g, grads.map((b) => b.dv)),
+    join(
+      g,
+      grads.map((b) => b.dq),
+      q.shape,
+    ),
+    sumOverKeys(
+      g,
+      grads.map((b) => b.dk),
+    ),
+    sumOverKeys(
+      g,
+      grads.map((b) => b.dv),
+    ),
   ];
 };

@@ -1,4 +1,4 @@
-import { type DType, halfToNumber, type Shape, sizeOf, type Spec, type TypedArray } from '@peftjs/tensor';
+import { type DType, halfToNumber, type Shape, type Spec, sizeOf, type TypedArray } from '@peftjs/tensor';
 import { type Attribute, type ElementType, elementTypes, type NodeProto, type TensorProto } from '../proto/model.ts';
 
 /** A value of the ONNX graph. Where a size is known only when it runs, the shape says the largest it can be. */
@@ -9,10 +9,21 @@ export interface Value {
 }
 
 /** Bytes of one element. */
-export const elementBytes: Readonly<Record<ElementType, number>> = { float: 4, uint8: 1, int32: 4, int64: 8, bool: 1, float16: 2, double: 8, uint32: 4, uint64: 8 };
+export const elementBytes: Readonly<Record<ElementType, number>> = {
+  float: 4,
+  uint8: 1,
+  int32: 4,
+  int64: 8,
+  bool: 1,
+  float16: 2,
+  double: 8,
+  uint32: 4,
+  uint64: 8,
+};
 
 /** How a dtype travels through the graph: f16 as f32, since the CPU computes in f32 and storage is the only point of f16. */
-export const elementType = (dtype: DType): ElementType => ({ f32: 'float', f16: 'float', i32: 'int32', u32: 'uint32' })[dtype] as ElementType;
+export const elementType = (dtype: DType): ElementType =>
+  ({ f32: 'float', f16: 'float', i32: 'int32', u32: 'uint32' })[dtype] as ElementType;
 
 /** The values of f16 bits, in f32; other data as it is. */
 export const widen = (dtype: DType, data: TypedArray): Exclude<TypedArray, Uint16Array> =>
@@ -28,7 +39,9 @@ const makers: Readonly<Record<ConstantType, (values: readonly number[]) => Array
   int64: (v) => BigInt64Array.from(v, BigInt),
 };
 
-const bytesOf = (data: ArrayBufferView): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+/** The bytes of an array, not copied. */
+export const bytesOf = (data: ArrayBufferView): Uint8Array =>
+  new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
 /** Collects the nodes and initialisers of one ONNX graph; equal nodes and constants are made once. */
 export class Emitter {
@@ -53,7 +66,12 @@ export class Emitter {
   }
 
   /** Calls an operator, `com.microsoft.` before its name for a contrib one; returns its outputs. */
-  call(type: string, inputs: readonly (Value | null)[], outs: readonly Omit<Value, 'name'>[], attributes: Readonly<Record<string, Attribute>> = {}): readonly Value[] {
+  call(
+    type: string,
+    inputs: readonly (Value | null)[],
+    outs: readonly Omit<Value, 'name'>[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+  ): readonly Value[] {
     const names = inputs.map((t) => t?.name ?? '');
     const key = `${type}(${names}) ${JSON.stringify(attributes)} ${outs.map((o) => o.type)}`;
     const known = this.#known.get(key);
@@ -61,14 +79,27 @@ export class Emitter {
     const dot = type.lastIndexOf('.') + 1;
     const name = this.unique(`${this.label}.${type.slice(dot)}`);
     const values = outs.map((out, i) => ({ ...out, name: outs.length === 1 ? name : this.unique(`${name}.${i}`) }));
-    this.nodes.push({ name, type: type.slice(dot), domain: type.slice(0, Math.max(0, dot - 1)), inputs: names, outputs: values.map((v) => v.name), attributes });
+    this.nodes.push({
+      name,
+      type: type.slice(dot),
+      domain: type.slice(0, Math.max(0, dot - 1)),
+      inputs: names,
+      outputs: values.map((v) => v.name),
+      attributes,
+    });
     for (const v of values) this.values.set(v.name, v);
     this.#known.set(key, values);
     return values;
   }
 
   /** Calls an operator of one output; its element type is the first input's unless told. */
-  node(type: string, inputs: readonly (Value | null)[], shape: Shape, attributes: Readonly<Record<string, Attribute>> = {}, element: ElementType = inputs[0]!.type): Value {
+  node(
+    type: string,
+    inputs: readonly (Value | null)[],
+    shape: Shape,
+    attributes: Readonly<Record<string, Attribute>> = {},
+    element: ElementType = inputs[0]!.type,
+  ): Value {
     return this.call(type, inputs, [{ shape, type: element }], attributes)[0]!;
   }
 
@@ -79,17 +110,17 @@ export class Emitter {
     return name;
   }
 
-  /** A value in the model. */
-  initializer(data: ArrayBufferView, type: ElementType, shape: Shape): Value {
-    const name = this.named('constant', { shape, type });
-    this.initializers.push({ name, type, dims: shape, data: bytesOf(data) });
+  /** A value in the model, or in a file beside it. */
+  initializer(data: TensorProto['data'], type: ElementType, shape: Shape, base = 'constant'): Value {
+    const name = this.named(base, { shape, type });
+    this.initializers.push({ name, type, dims: shape, data });
     return { name, shape, type };
   }
 
   /** A small constant; default a vector, `[]` for a scalar. */
   constant(values: readonly number[], type: ConstantType, shape: Shape = [values.length]): Value {
     const key = `constant ${type} [${shape}] ${values.map((v) => (Object.is(v, -0) ? '-0' : v))}`;
-    const known = this.#known.get(key)?.[0] ?? this.initializer(makers[type](values), type, shape);
+    const known = this.#known.get(key)?.[0] ?? this.initializer(bytesOf(makers[type](values)), type, shape);
     this.#known.set(key, [known]);
     return known;
   }
@@ -126,7 +157,14 @@ export class Emitter {
   }
 
   transpose(x: Value, perm: readonly number[]): Value {
-    return perm.every((p, i) => p === i) ? x : this.node('Transpose', [x], perm.map((p) => x.shape[p]!), { perm });
+    return perm.every((p, i) => p === i)
+      ? x
+      : this.node(
+          'Transpose',
+          [x],
+          perm.map((p) => x.shape[p]!),
+          { perm },
+        );
   }
 
   /** The tensor, 1 or 0 of a dtype, of truth values. */

@@ -33,17 +33,35 @@ export const scatter_add: Rule<'values' | 'index', { readonly rows: number }> = 
 };
 
 export const argmax: Rule<'x', { readonly axis: number }> = ({ g, x, out }, { axis }) =>
-  g.cast(g.node('ArgMax', [x.type === 'uint32' ? g.cast(x, 'int64') : x], out.shape, { axis, keepdims: 0 }, 'int64'), 'int32');
+  g.cast(
+    g.node('ArgMax', [x.type === 'uint32' ? g.cast(x, 'int64') : x], out.shape, { axis, keepdims: 0 }, 'int64'),
+    'int32',
+  );
 
 export const top_k: Rule<'x', { readonly k: number }> = ({ g, x, outs }, { k }) => {
-  const [values, indices] = g.call('TopK', [x, g.ints([k])], [{ shape: outs[0]!.shape, type: x.type }, { shape: outs[1]!.shape, type: 'int64' }], { axis: -1 });
+  const [values, indices] = g.call(
+    'TopK',
+    [x, g.ints([k])],
+    [
+      { shape: outs[0]!.shape, type: x.type },
+      { shape: outs[1]!.shape, type: 'int64' },
+    ],
+    { axis: -1 },
+  );
   return [values!, g.cast(indices!, 'int32')];
 };
 
 /** Before, value, after: one copy. The start is moved to where the value fits. */
-export const slice_update: Rule<'x' | 'value' | 'start', { readonly axis: number }> = ({ g, x, value, start }, { axis }) => {
+export const slice_update: Rule<'x' | 'value' | 'start', { readonly axis: number }> = (
+  { g, x, value, start },
+  { axis },
+) => {
   const [size, written] = [x.shape.at(axis)!, value.shape.at(axis)!];
-  const position = g.node('Clip', [g.cast(start, 'int64'), g.scalar(0, 'int64'), g.scalar(size - written, 'int64')], []);
+  const position = g.node(
+    'Clip',
+    [g.cast(start, 'int64'), g.scalar(0, 'int64'), g.scalar(size - written, 'int64')],
+    [],
+  );
   const from = g.reshape(position, [1]);
   const to = g.node('Add', [from, g.ints([written])], [1]);
   const part = (begin: Value, end: Value): Value => g.node('Slice', [x, begin, end, g.ints([axis])], x.shape);
@@ -53,12 +71,16 @@ export const slice_update: Rule<'x' | 'value' | 'start', { readonly axis: number
 /** x ^= x>>16; x *= 0x7feb352d; x ^= x>>15; x *= 0x846ca68b; x ^= x>>16 in u32. Wellons, https://nullprogram.com/blog/2018/07/31/ */
 const lowbias32 = (g: Emitter, x: Value): Value => {
   const u32 = (v: number): Value => g.scalar(v, 'uint32');
-  const fold = (t: Value, by: number): Value => g.node('BitwiseXor', [t, g.node('BitShift', [t, u32(by)], t.shape, { direction: 'RIGHT' })], t.shape);
+  const fold = (t: Value, by: number): Value =>
+    g.node('BitwiseXor', [t, g.node('BitShift', [t, u32(by)], t.shape, { direction: 'RIGHT' })], t.shape);
   const times = (t: Value, by: number): Value => g.node('Mul', [t, u32(by)], t.shape);
   return fold(times(fold(times(fold(x, 16), 0x7feb352d), 15), 0x846ca68b), 16);
 };
 
-export const random_bits: Rule<'seed', { readonly shape: Shape; readonly stream: number }> = ({ g, seed }, { shape, stream }) => {
+export const random_bits: Rule<'seed', { readonly shape: Shape; readonly stream: number }> = (
+  { g, seed },
+  { shape, stream },
+) => {
   const key = g.node('Add', [lowbias32(g, seed), g.scalar(Math.imul(stream, 0x9e3779b9) >>> 0, 'uint32')], []);
   const positions = g.cast(g.iota(sizeOf(shape)), 'uint32');
   return g.reshape(lowbias32(g, g.node('Add', [positions, lowbias32(g, key)], positions.shape)), shape);

@@ -18,12 +18,18 @@ const leastRows = 128;
 
 /** Rows [from, from + size) of those that have a label; fewer, or none, at the end. */
 const chunkOf = (g: Emitter, { hidden, labels }: Rows, from: number, size: number): Rows => {
-  const part = (x: Value): Value => g.node('Slice', [x, g.ints([from]), g.ints([from + size]), g.ints([0])], [size, ...x.shape.slice(1)]);
+  const part = (x: Value): Value =>
+    g.node('Slice', [x, g.ints([from]), g.ints([from + size]), g.ints([0])], [size, ...x.shape.slice(1)]);
   return { hidden: part(hidden), labels: part(labels) };
 };
 
 /** Sum of losses, and gradients before division by the number of rows, of one chunk. The logits are of the chunk alone. */
-const chunkLoss = (g: Emitter, { hidden, labels }: Rows, weight: Value, wanted: { readonly dHidden: boolean; readonly dWeight: boolean }) => {
+const chunkLoss = (
+  g: Emitter,
+  { hidden, labels }: Rows,
+  weight: Value,
+  wanted: { readonly dHidden: boolean; readonly dWeight: boolean },
+) => {
   const size = labels.shape[0]!;
   const top = (x: Value): Value => g.node('ReduceMax', [x, g.ints([-1])], [size, 1], { keepdims: 1 });
   const logits = product(g, hidden, weight, { transposeB: true });
@@ -53,16 +59,22 @@ export const head_cross_entropy: Rule<'hidden' | 'weight' | 'labels', LossAttrs>
   const { g, hidden, weight, labels, isUsed } = t;
   const [count, width] = hidden.shape as [number, number];
   if (count === 0) return [g.scalar(0), null, g.zeros(t.outs[2]!)];
-  const test = (type: string, value: number): Value => g.node(type, [labels, g.scalar(value, 'int32')], [count], {}, 'bool');
+  const test = (type: string, value: number): Value =>
+    g.node(type, [labels, g.scalar(value, 'int32')], [count], {}, 'bool');
   const inRange = g.node('And', [test('GreaterOrEqual', 0), test('Less', weight.shape[0]!)], [count]);
   const hasLabel = g.node('And', [inRange, g.node('Not', [test('Equal', ignoreIndex)], [count])], [count]);
   const picked = g.reshape(g.node('NonZero', [hasLabel], [1, count], {}, 'int64'), [-1]);
   const rows: Value = { ...picked, shape: [count] };
-  const all = { hidden: g.node('Gather', [hidden, rows], [count, width]), labels: g.node('Gather', [labels, rows], [count]) };
+  const all = {
+    hidden: g.node('Gather', [hidden, rows], [count, width]),
+    labels: g.node('Gather', [labels, rows], [count]),
+  };
   const wanted = { dHidden: isUsed(1), dWeight: isUsed(2) };
   const size = Math.min(chunk, Math.max(leastRows, Math.floor(mostLogits / weight.shape[0]!)));
   const starts = Array.from({ length: Math.ceil(count / size) }, (_, i) => i * size);
-  const chunks = starts.map((from) => chunkLoss(g, starts.length === 1 ? all : chunkOf(g, all, from, Math.min(size, count - from)), weight, wanted));
+  const chunks = starts.map((from) =>
+    chunkLoss(g, starts.length === 1 ? all : chunkOf(g, all, from, Math.min(size, count - from)), weight, wanted),
+  );
 
   const labelled = g.cast(g.node('Size', [rows], [], {}, 'int64'), 'float');
   const share = g.node('Reciprocal', [g.node('Max', [labelled, g.scalar(1)], [])], []);
@@ -74,7 +86,11 @@ export const head_cross_entropy: Rule<'hidden' | 'weight' | 'labels', LossAttrs>
   const spread = (): Value => {
     const parts = chunks.map((c) => c.dHidden!);
     const compact = parts.length === 1 ? parts[0]! : g.node('Concat', parts, hidden.shape, { axis: 0 });
-    return g.node('ScatterND', [g.zeros(t.outs[1]!), g.node('Unsqueeze', [rows, g.ints([1])], [count, 1]), average(compact)], hidden.shape);
+    return g.node(
+      'ScatterND',
+      [g.zeros(t.outs[1]!), g.node('Unsqueeze', [rows, g.ints([1])], [count, 1]), average(compact)],
+      hidden.shape,
+    );
   };
   return [total(chunks.map((c) => c.loss))!, wanted.dHidden ? spread() : null, total(chunks.map((c) => c.dWeight))];
 };

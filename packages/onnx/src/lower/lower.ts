@@ -1,6 +1,16 @@
-import { byName, type Node, type OpNode, PeftError, type Program, sizeOf, type Spec, type Tensor } from '@peftjs/tensor';
-import type { ModelProto, NodeProto, ValueProto } from '../proto/model.ts';
-import { elementType, Emitter, type Value, widen } from './emitter.ts';
+import {
+  byName,
+  type ConstantNode,
+  type Node,
+  type OpNode,
+  PeftError,
+  type Program,
+  type Spec,
+  sizeOf,
+  type Tensor,
+} from '@peftjs/tensor';
+import type { ElementType, ModelProto, NodeProto, TensorProto, ValueProto } from '../proto/model.ts';
+import { bytesOf, Emitter, elementType, type Value, widen } from './emitter.ts';
 import { fuse } from './fuse.ts';
 import type { Rule } from './rule.ts';
 import { lowerings } from './table.ts';
@@ -12,10 +22,16 @@ export interface Lowered {
   readonly feeds: ReadonlyMap<string, Node>;
   /** The graph's output for each result; null where it holds no values. */
   readonly results: readonly (string | null)[];
-  /** Where a node of the graph comes from, by its name, for errors. */
+  /** Where nodes of the graph come from, for errors: by their names up to the first full stop. */
   readonly origins: ReadonlyMap<string, OpNode>;
   /** The values of the graph by name. */
   readonly values: ReadonlyMap<string, Value>;
+}
+
+/** Values that a model brings along. */
+export interface Embedded {
+  readonly data: TensorProto['data'];
+  readonly type: ElementType;
 }
 
 /** How to lower. */
@@ -25,17 +41,20 @@ export interface LowerOptions {
   /** A name for a leaf or for the result of a position. Default: made up. */
   readonly nameOf?: (what: Node | number) => string;
   /** Leaves whose values go into the model; the others are its inputs. Default: constants of up to 1 MiB. */
-  readonly embed?: (node: Node) => Uint8Array | null;
+  readonly embed?: (node: Node) => Embedded | null;
 }
 
 /** Constants up to this size are in the model, where ONNX Runtime folds them; larger ones are fed without a copy. */
 const embeddedBytes = 2 ** 20;
 
-const constantBytes = (node: Node): Uint8Array | null => {
-  if (node.kind !== 'constant' || node.data.byteLength > embeddedBytes) return null;
-  const data = widen(node.outs[0]!.dtype, node.data);
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+/** A constant of any size, widened. */
+export const embedConstant = (node: ConstantNode): Embedded => {
+  const { dtype } = node.outs[0]!;
+  return { data: bytesOf(widen(dtype, node.data)), type: elementType(dtype) };
 };
+
+const embedSmall = (node: Node): Embedded | null =>
+  node.kind === 'constant' && node.data.byteLength <= embeddedBytes ? embedConstant(node) : null;
 
 const needed = (nodes: readonly OpNode[], results: readonly Tensor[]): Set<Node> => {
   const wanted = new Set<Node>(results.map((t) => t.node));
@@ -56,25 +75,52 @@ const prune = (nodes: readonly NodeProto[], outputs: readonly string[]): NodePro
     .reverse();
 };
 
-const lowerNode = (g: Emitter, node: OpNode, valueOf: (t: Tensor) => Value, isUsed: (index: number) => boolean): readonly (Value | null)[] => {
+const lowerNode = (
+  g: Emitter,
+  node: OpNode,
+  valueOf: (t: Tensor) => Value,
+  isUsed: (index: number) => boolean,
+): readonly (Value | null)[] => {
   const { op, inputs, attrs, outs } = node;
+  g.label = `${op.name}_${node.id}`;
   if (outs.every((out) => sizeOf(out.shape) === 0)) return outs.map((out) => g.zeros(out));
   const rule = (lowerings as unknown as Readonly<Record<string, Rule<string>>>)[op.name];
-  if (!rule) throw new PeftError('bad-program', `${op.name}: the cpu executor has no lowering for it; express it in ops of @peftjs/tensor`);
-  g.label = `${op.name}_${node.id}`;
-  const made = rule({ ...byName(op, inputs.map((t) => t && valueOf(t))), g, out: outs[0]!, outs, isUsed } as never, attrs);
+  if (!rule)
+    throw new PeftError(
+      'bad-program',
+      `${op.name}: the cpu executor has no lowering for it; express it in ops of @peftjs/tensor`,
+    );
+  const made = rule(
+    {
+      ...byName(
+        op,
+        inputs.map((t) => t && valueOf(t)),
+      ),
+      g,
+      out: outs[0]!,
+      outs,
+      isUsed,
+    } as never,
+    attrs,
+  );
   return Array.isArray(made) ? (made as readonly (Value | null)[]) : [made as Value];
 };
 
 /** Gives each result a name of its own: that of the node that makes it, or a copy of a leaf or of a value that another result has. */
-const nameResults = (g: Emitter, results: readonly ({ readonly value: Value; readonly name: string; readonly spec: Spec } | null)[]): ValueProto[] => {
+const nameResults = (
+  g: Emitter,
+  results: readonly ({ readonly value: Value; readonly name: string; readonly spec: Spec } | null)[],
+): ValueProto[] => {
   const renamed = new Map<string, string>();
   const made = new Set(g.nodes.flatMap((n) => n.outputs));
   const outputs = results.flatMap((result) => {
     if (!result) return [];
     const { value, name, spec } = result;
     if (made.has(value.name) && !renamed.has(value.name)) renamed.set(value.name, name);
-    else g.nodes.push({ name, type: 'Identity', domain: '', inputs: [value.name], outputs: [name], attributes: {} });
+    else {
+      g.nodes.push({ name, type: 'Identity', domain: '', inputs: [value.name], outputs: [name], attributes: {} });
+      g.values.set(name, { ...value, name });
+    }
     return [{ name, type: elementType(spec.dtype), dims: spec.shape }];
   });
   const rename = (name: string): string => renamed.get(name) ?? name;
@@ -85,10 +131,11 @@ const nameResults = (g: Emitter, results: readonly ({ readonly value: Value; rea
 
 /** What a program computes, as an ONNX graph. Throws `bad-program` for an op that has no rule. */
 export const lower = (program: Program, options: LowerOptions = {}): Lowered => {
-  const { results = [...program.outputs.values(), ...program.updates.map(([, t]) => t)], embed = constantBytes } = options;
+  const { results = [...program.outputs.values(), ...program.updates.map(([, t]) => t)], embed = embedSmall } = options;
   const nameOf = options.nameOf ?? ((what) => (typeof what === 'number' ? `result${what}` : `${what.kind}${what.id}`));
   const g = new Emitter();
   const wanted = needed(program.nodes, results);
+  const names = results.map((_, i) => g.unique(nameOf(i)));
   const origins = new Map<string, OpNode>();
   const feeds = new Map<string, Node>();
   const values = new Map<Node, readonly (Value | null)[]>();
@@ -97,23 +144,30 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
     if (!wanted.has(node)) continue;
     const { shape, dtype } = node.outs[0]!;
     const type = elementType(dtype);
-    const data = sizeOf(shape) === 0 ? new Uint8Array() : embed(node);
-    const value = data ? g.initializer(data, type, shape) : { name: g.named(nameOf(node), { shape, type }), shape, type };
-    if (!data) feeds.set(value.name, node);
+    const given = sizeOf(shape) === 0 ? { data: new Uint8Array(), type } : embed(node);
+    const value = given
+      ? g.cast(g.initializer(given.data, given.type, shape, nameOf(node)), type)
+      : { name: g.named(nameOf(node), { shape, type }), shape, type };
+    if (!given) feeds.set(value.name, node);
     values.set(node, [value]);
   }
 
   const valueOf = (t: Tensor): Value => values.get(t.node)![t.index]!;
   for (const node of program.nodes) {
     if (!wanted.has(node)) continue;
-    const before = g.nodes.length;
-    values.set(node, lowerNode(g, node, valueOf, (i) => program.isUsed(node, i)));
-    for (const { name } of g.nodes.slice(before)) origins.set(name, node);
+    values.set(
+      node,
+      lowerNode(g, node, valueOf, (i) => program.isUsed(node, i)),
+    );
+    origins.set(g.label, node);
   }
 
-  const outputs = nameResults(g, results.map((t, i) => (sizeOf(t.shape) === 0 ? null : { value: valueOf(t), name: nameOf(i), spec: t })));
-  const names = outputs.map((v) => v.name);
-  const nodes = prune(fuse(g, prune(g.nodes, names), names), names);
+  const outputs = nameResults(
+    g,
+    results.map((t, i) => (sizeOf(t.shape) === 0 ? null : { value: valueOf(t), name: names[i]!, spec: t })),
+  );
+  const made = outputs.map((v) => v.name);
+  const nodes = prune(fuse(g, prune(g.nodes, made), made), made);
   const read = new Set(nodes.flatMap((n) => n.inputs));
   const inputs = [...feeds].flatMap(([name, node]) => {
     const { shape: dims, dtype } = node.outs[0]!;
@@ -122,7 +176,7 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
   return {
     model: { nodes, inputs, outputs, initializers: g.initializers.filter((t) => read.has(t.name)) },
     feeds: new Map([...feeds].filter(([name]) => read.has(name))),
-    results: results.map((t, i) => (sizeOf(t.shape) === 0 ? null : nameOf(i))),
+    results: results.map((t, i) => (sizeOf(t.shape) === 0 ? null : names[i]!)),
     origins,
     values: g.values,
   };

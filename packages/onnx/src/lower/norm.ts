@@ -9,19 +9,18 @@ interface NormAttrs {
 
 /** The normalised rows, and 1/√(mean(x²) + eps) of each: [..., 1]. The gradient finds the forward pass's here. */
 const rms = (g: Emitter, x: Value, weight: Value, eps: number): readonly [Value, Value] =>
-  g.call(
-    'SimplifiedLayerNormalization',
-    [x, weight],
-    [x, { shape: [...x.shape.slice(0, -1), 1], type: 'float' }],
-    { axis: -1, epsilon: { float: eps } },
-  ) as readonly [Value, Value];
+  g.call('SimplifiedLayerNormalization', [x, weight], [x, { shape: [...x.shape.slice(0, -1), 1], type: 'float' }], {
+    axis: -1,
+    epsilon: { float: eps },
+  }) as readonly [Value, Value];
 
 export const rms_norm: Rule<'x' | 'weight', NormAttrs> = ({ g, x, weight }, { eps }) => rms(g, x, weight, eps)[0];
 
 export const layer_norm: Rule<'x' | 'weight' | 'bias', NormAttrs> = ({ g, x, weight, bias }, { eps }) =>
   g.node('LayerNormalization', [x, weight, bias], x.shape, { axis: -1, epsilon: { float: eps } });
 
-const meanOfRow = (g: Emitter, x: Value): Value => g.node('ReduceMean', [x, g.ints([-1])], [...x.shape.slice(0, -1), 1], { keepdims: 1 });
+const meanOfRow = (g: Emitter, x: Value): Value =>
+  g.node('ReduceMean', [x, g.ints([-1])], [...x.shape.slice(0, -1), 1], { keepdims: 1 });
 
 /** Σ over rows, as a product with a row of ones: faster than a reduction along the first axis. */
 const sumRows = (g: Emitter, x: Value): Value => {
@@ -36,7 +35,10 @@ export const rms_norm_grad: Rule<'x' | 'weight' | 'dy', NormAttrs> = ({ g, x, we
   const [y, r] = rms(g, x, weight, eps);
   const along = mul(meanOfRow(g, mul(y, dy)), r);
   const dx = mul(g.node('Sub', [mul(dy, weight), mul(x, along)], x.shape), r);
-  return [dx, isUsed(1) ? g.reshape(product(g, g.reshape(r, [1, sizeOf(r.shape)]), rows(g, mul(dy, x))), weight.shape) : null];
+  return [
+    dx,
+    isUsed(1) ? g.reshape(product(g, g.reshape(r, [1, sizeOf(r.shape)]), rows(g, mul(dy, x))), weight.shape) : null,
+  ];
 };
 
 /** dx = r·(w·dy − mean(w·dy) − n·mean(n·w·dy)) with n = (x − mean)·r, r = 1/√(var + eps); dWeight = Σ dy·n; dBias = Σ dy. */
@@ -45,7 +47,11 @@ export const layer_norm_grad: Rule<'x' | 'weight' | 'dy', NormAttrs> = ({ g, x, 
   const sub = (a: Value, b: Value): Value => g.node('Sub', [a, b], a.shape);
   const centred = sub(x, meanOfRow(g, x));
   const variance = meanOfRow(g, mul(centred, centred));
-  const r = g.node('Reciprocal', [g.node('Sqrt', [g.node('Add', [variance, g.scalar(eps)], variance.shape)], variance.shape)], variance.shape);
+  const r = g.node(
+    'Reciprocal',
+    [g.node('Sqrt', [g.node('Add', [variance, g.scalar(eps)], variance.shape)], variance.shape)],
+    variance.shape,
+  );
   const n = mul(centred, r);
   const pushed = mul(dy, weight);
   const along = meanOfRow(g, mul(n, pushed));

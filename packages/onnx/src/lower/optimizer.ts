@@ -6,8 +6,10 @@ export const adamw: Rule<'weight' | 'grad' | 'm' | 'v' | 'hyper'> = ({ g, weight
   const [rate, beta1, beta2, eps, decay, correction1, correction2, gradScale] = Array.from({ length: 8 }, (_, i) =>
     g.reshape(g.node('Slice', [hyper, g.ints([i]), g.ints([i + 1])], [1]), []),
   ) as [Value, Value, Value, Value, Value, Value, Value, Value];
-  const call = (type: string, a: Value, b: Value): Value => g.node(type, [a, b], a.shape.length >= b.shape.length ? a.shape : b.shape);
-  const blend = (old: Value, beta: Value, next: Value): Value => call('Add', call('Mul', old, beta), call('Mul', next, call('Sub', g.scalar(1), beta)));
+  const call = (type: string, a: Value, b: Value): Value =>
+    g.node(type, [a, b], a.shape.length >= b.shape.length ? a.shape : b.shape);
+  const blend = (old: Value, beta: Value, next: Value): Value =>
+    call('Add', call('Mul', old, beta), call('Mul', next, call('Sub', g.scalar(1), beta)));
   const scaled = call('Mul', grad, gradScale);
   const m1 = blend(m, beta1, scaled);
   const v1 = blend(v, beta2, call('Mul', scaled, scaled));

@@ -12,7 +12,8 @@ const reduce =
     return g.cast(g.node(type, [wide, g.ints(axes)], out.shape, { keepdims: 1 }), x.type);
   };
 
-export const sum: Rule<'x', Axes> = (t, attrs) => (sizeOf(t.x.shape) === 0 ? t.g.zeros(t.out) : reduce('ReduceSum')(t, attrs));
+export const sum: Rule<'x', Axes> = (t, attrs) =>
+  sizeOf(t.x.shape) === 0 ? t.g.zeros(t.out) : reduce('ReduceSum')(t, attrs);
 export const mean: Rule<'x', Axes> = reduce('ReduceMean');
 export const max: Rule<'x', Axes> = reduce('ReduceMax');
 

@@ -11,9 +11,16 @@ export type Scope<In extends string, Opt extends string> = Named<readonly In[], 
 };
 
 /** How one op becomes ONNX nodes: its output, or all of them in order. */
-export type Rule<In extends string, A = unknown, Opt extends string = never> = (t: Scope<In, Opt>, attrs: A) => Value | readonly (Value | null)[];
+export type Rule<In extends string, A = unknown, Opt extends string = never> = (
+  t: Scope<In, Opt>,
+  attrs: A,
+) => Value | readonly (Value | null)[];
 
 /** The rule that a record needs. */
-export type RuleOf<O> = O extends { readonly inputs: infer In extends Names; readonly optional?: infer Opt; infer(specs: never, attrs: infer A): unknown }
+export type RuleOf<O> = O extends {
+  readonly inputs: infer In extends Names;
+  readonly optional?: infer Opt;
+  infer(specs: never, attrs: infer A): unknown;
+}
   ? Rule<In[number], A, Opt extends Names ? Opt[number] : never>
   : never;

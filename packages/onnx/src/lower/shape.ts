@@ -6,7 +6,8 @@ export const reshape: Rule<'x', { readonly shape: Shape }> = ({ g, x }, { shape 
 
 export const transpose: Rule<'x', { readonly perm: readonly number[] }> = ({ g, x }, { perm }) => g.transpose(x, perm);
 
-export const broadcast_to: Rule<'x', { readonly shape: Shape }> = ({ g, x }, { shape }) => g.node('Expand', [x, g.ints(shape)], shape);
+export const broadcast_to: Rule<'x', { readonly shape: Shape }> = ({ g, x }, { shape }) =>
+  g.node('Expand', [x, g.ints(shape)], shape);
 
 export const stop_gradient: Rule<'x'> = ({ x }) => x;
 
@@ -21,12 +22,18 @@ export const after: Rule<'x' | 'token'> = ({ g, x, token }) => {
   return g.node('Reshape', [x, g.node('Add', [g.ints(x.shape), zero], [x.shape.length])], x.shape);
 };
 
-export const concat: Rule<'a' | 'b', { readonly axis: number }> = ({ g, a, b, out }, { axis }) => g.node('Concat', [a, b], out.shape, { axis });
+export const concat: Rule<'a' | 'b', { readonly axis: number }> = ({ g, a, b, out }, { axis }) =>
+  g.node('Concat', [a, b], out.shape, { axis });
 
-export const slice: Rule<'x', { readonly axis: number; readonly start: number; readonly end: number }> = ({ g, x, out }, { axis, start, end }) =>
-  g.node('Slice', [x, g.ints([start]), g.ints([end]), g.ints([axis])], out.shape);
+export const slice: Rule<'x', { readonly axis: number; readonly start: number; readonly end: number }> = (
+  { g, x, out },
+  { axis, start, end },
+) => g.node('Slice', [x, g.ints([start]), g.ints([end]), g.ints([axis])], out.shape);
 
-export const pad: Rule<'x', { readonly axis: number; readonly before: number; readonly after: number }> = ({ g, x, out }, attrs) => {
+export const pad: Rule<'x', { readonly axis: number; readonly before: number; readonly after: number }> = (
+  { g, x, out },
+  attrs,
+) => {
   if (sizeOf(x.shape) === 0) return g.zeros(out);
   const axis = attrs.axis < 0 ? attrs.axis + x.shape.length : attrs.axis;
   const at = (n: number): number[] => x.shape.map((_, i) => (i === axis ? n : 0));

@@ -1,7 +1,27 @@
-import { bytesField, floatField, intField, intsField, type Message, message, messageField, stringField, toBytes } from './wire.ts';
+import {
+  bytesField,
+  floatField,
+  intField,
+  intsField,
+  type Message,
+  message,
+  messageField,
+  stringField,
+  toBytes,
+} from './wire.ts';
 
 /** Element types of ONNX (TensorProto.DataType). */
-export const elementTypes = { float: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float16: 10, double: 11, uint32: 12, uint64: 13 } as const;
+export const elementTypes = {
+  float: 1,
+  uint8: 2,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  double: 11,
+  uint32: 12,
+  uint64: 13,
+} as const;
 
 /** An element type by name. */
 export type ElementType = keyof typeof elementTypes;
@@ -52,7 +72,8 @@ const opset = 23;
 const irVersion = 11;
 
 const attribute = (name: string, value: Attribute): Message => {
-  const kind = (type: number, ...fields: readonly Message[]): Message => message(stringField(1, name), ...fields, intField(20, type));
+  const kind = (type: number, ...fields: readonly Message[]): Message =>
+    message(stringField(1, name), ...fields, intField(20, type));
   if (typeof value === 'number') return kind(2, intField(3, value));
   if (typeof value === 'string') return kind(3, stringField(4, value));
   return 'float' in value ? kind(1, floatField(2, value.float)) : kind(7, ...value.map((v) => intField(8, v)));
@@ -70,10 +91,14 @@ const node = ({ name, type, domain, inputs, outputs, attributes }: NodeProto): M
 
 const value = ({ name, type, dims }: ValueProto): Message => {
   const shape = message(...dims.map((d) => messageField(1, intField(1, d))));
-  return message(stringField(1, name), messageField(2, messageField(1, message(intField(1, elementTypes[type]), messageField(2, shape)))));
+  return message(
+    stringField(1, name),
+    messageField(2, messageField(1, message(intField(1, elementTypes[type]), messageField(2, shape)))),
+  );
 };
 
-const entry = (key: string, text: string): Message => messageField(13, message(stringField(1, key), stringField(2, text)));
+const entry = (key: string, text: string): Message =>
+  messageField(13, message(stringField(1, key), stringField(2, text)));
 
 const tensor = ({ name, type, dims, data }: TensorProto): Message =>
   message(
@@ -82,7 +107,12 @@ const tensor = ({ name, type, dims, data }: TensorProto): Message =>
     stringField(8, name),
     ...(data instanceof Uint8Array
       ? [bytesField(9, data)]
-      : [entry('location', data.location), entry('offset', `${data.offset}`), entry('length', `${data.length}`), intField(14, 1)]),
+      : [
+          entry('location', data.location),
+          entry('offset', `${data.offset}`),
+          entry('length', `${data.length}`),
+          intField(14, 1),
+        ]),
   );
 
 const operatorSet = (domain: string, version: number): Message => message(stringField(1, domain), intField(2, version));

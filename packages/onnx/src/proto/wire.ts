@@ -35,13 +35,15 @@ export const messageField = (field: number, value: Message): Message =>
   message(small([...varint((field << 3) | 2), ...varint(value.size)]), value);
 
 /** A bytes field; the bytes are not copied here. */
-export const bytesField = (field: number, value: Uint8Array): Message => messageField(field, { parts: [value], size: value.length });
+export const bytesField = (field: number, value: Uint8Array): Message =>
+  messageField(field, { parts: [value], size: value.length });
 
 /** A string field, UTF-8. */
 export const stringField = (field: number, value: string): Message => bytesField(field, text.encode(value));
 
 /** Repeated integers, packed. */
-export const intsField = (field: number, values: readonly number[]): Message => messageField(field, small(values.flatMap(varint)));
+export const intsField = (field: number, values: readonly number[]): Message =>
+  messageField(field, small(values.flatMap(varint)));
 
 /** The message as one array. */
 export const toBytes = ({ parts, size }: Message): Uint8Array => {
