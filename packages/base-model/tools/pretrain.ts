@@ -18,6 +18,7 @@ const { values } = parseArgs({
     'batch-size': { type: 'string', default: '8' },
     seed: { type: 'string', default: '0' },
     out: { type: 'string', default: baseModelDir() },
+    threads: { type: 'string' },
     // Kept every 100 steps; the same command goes on from it.
     checkpoint: { type: 'string' },
   },
@@ -62,7 +63,8 @@ const heldOut = rowsOf(corpus.heldOut, true);
 // A sixteenth of the held-out rows shows the way; the whole of them is measured at the end.
 const glimpse: TokenRows = { context, rows: heldOut.rows.filter((_, i) => i % 16 === 0) };
 
-const executor = await cpu();
+const threads = values.threads === undefined ? {} : { threads: Number(values.threads) };
+const executor = await cpu(threads);
 const model = buildModel(config, randomWeights(config, seed));
 const result = await train(allWeights(model), {
   executor,
@@ -80,7 +82,7 @@ await saveModel(values.out, model, executor, { dtype: 'f16' });
 await executor.close();
 
 // What is shipped is measured: the weights as rounded to f16.
-const device = await cpu();
+const device = await cpu(threads);
 const shipped = await loadModel(values.out);
 const measured = await evaluateLoss(shipped, heldOut, device, batchSize);
 const trained = result.losses.slice(-100).reduce((n, l) => n + l.loss, 0) / Math.min(100, result.losses.length);
