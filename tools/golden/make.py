@@ -1,4 +1,5 @@
-"""Makes tiny Llamas, LoRA adapters on them, and what transformers and PEFT compute with both, in data/python.
+"""Makes tiny Llamas, LoRA adapters on them, and what transformers and PEFT compute with both, in data/python; and tokens
+of the base model's tokenizer.
 
 Usage: python make.py
 """
@@ -11,11 +12,14 @@ import torch
 import torch.nn.functional as F
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from versions import versions
 
-OUT = Path(__file__).parent / "data" / "python"
+DATA = Path(__file__).parent / "data"
+OUT = DATA / "python"
+TOKENIZER = Path(__file__).parents[2] / "packages" / "base-model" / "model" / "tokenizer.json"
 
 # Grouped heads, and a head size that is not hidden / heads; weights large enough for every part to matter.
 SIZES = dict(
@@ -106,13 +110,28 @@ def make_case(name: str, base: str, options: dict) -> None:
     save_file({n: t.detach().contiguous() for n, t in golden.items()}, OUT / name / "golden.safetensors")
 
 
+def make_tokens() -> None:
+    tokenizer = Tokenizer.from_file(str(TOKENIZER))
+    prose = (DATA / "held-out.txt").read_text(encoding="utf-8")
+    odd = " \t\n\nTrès étrange:  naïve—12345 £6.50, 🐳🏴‍☠️ 鯨\r\n <|x|> "
+    golden = [{"text": text, "ids": tokenizer.encode(text, add_special_tokens=False).ids} for text in (prose, odd)]
+    for entry in golden:
+        entry["decoded"] = tokenizer.decode(entry["ids"])
+    write_json(OUT / "tokens.json", golden)
+
+
+def write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value) + "\n")
+
+
 def main() -> None:
     shutil.rmtree(OUT, ignore_errors=True)
     for name in MODELS:
         make_model(name)
     for name, (base, options) in CASES.items():
         make_case(name, base, options)
-    (OUT / "versions.json").write_text(json.dumps(versions(), indent=2) + "\n")
+    make_tokens()
+    write_json(OUT / "versions.json", versions())
 
 
 if __name__ == "__main__":
