@@ -18,6 +18,7 @@ export const matmulSamples: readonly Sample<'a' | 'b', MatmulAttrs>[] = [
   { shapes: { a: [70, 130], b: [9, 130] }, attrs: { transposeB: true } },
   { shapes: { a: [1100, 8], b: [1100, 33] }, attrs: { transposeA: true } },
   { shapes: { a: [1100, 40], b: [1100, 3] }, attrs: { transposeA: true } },
+  { shapes: { a: [2, 600, 20], b: [2, 600, 24] }, attrs: { transposeA: true } },
   { shapes: { a: [0, 4], b: [4, 5] } },
   { shapes: { a: [3, 0], b: [0, 5] } },
 ];

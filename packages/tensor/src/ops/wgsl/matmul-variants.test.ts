@@ -1,0 +1,59 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AnyOp } from '../../define-op.ts';
+import { evaluate, type Executor } from '../../executor.ts';
+import { reference } from '../../reference/executor.ts';
+import { apart } from '../../testing/known.ts';
+import { sampleInputs, sampleOutputs, sampleTitle } from '../../testing/samples.ts';
+import { openGpu } from '../../webgpu/dawn.ts';
+import { executorOn } from '../../webgpu/executor.ts';
+import { headCrossEntropyOp } from '../head-cross-entropy.ts';
+import { matmul } from '../matmul.ts';
+import { matmulPlan } from './matmul-plan.ts';
+
+/** What a real GPU says of itself, with WebGPU's own limits. */
+const gpuFacts = { f16: false, subgroups: false, software: false, workgroupMemory: 16384, maxInvocations: 256 };
+
+describe('the products for real GPUs, on the software adapter', () => {
+  let executor: Executor;
+  beforeAll(async () => {
+    const gpu = await openGpu({ adapter: 'software' });
+    executor = executorOn({ ...gpu, facts: gpuFacts }, { poison: true });
+  });
+  afterAll(() => executor?.close());
+
+  for (const op of [matmul, headCrossEntropyOp] as unknown as AnyOp[])
+    it.each(op.samples.map((sample) => [op.name, sampleTitle(sample), sample] as const))('%s %s', async (_, __, sample) => {
+      const { tensors, feeds } = sampleInputs(op, sample, 3);
+      const outs = sampleOutputs(op, sample, tensors);
+      const outputs = Object.fromEntries(outs.map((t, i) => [`out${i}`, t]));
+      const [got, wanted] = [await evaluate(outputs, executor, feeds), await evaluate(outputs, reference(), feeds)];
+      for (const name of Object.keys(outputs)) {
+        const scale = Math.max(1e-3, ...Array.from(wanted[name]!, Math.abs));
+        expect(apart([...got[name]!], [...wanted[name]!]) / scale, name).toBeLessThan(1e-5);
+      }
+    });
+});
+
+describe('the choice of a product', () => {
+  const plan = (m: number, k: number, n: number, facts: Partial<typeof gpuFacts> = {}) =>
+    matmulPlan({ m, k, n, a: { buffer: 'a' }, b: { buffer: 'b' }, out: 'out0' }, { ...gpuFacts, ...facts });
+
+  it('uses workgroup memory on GPUs alone', () => {
+    expect(plan(512, 512, 512).dispatches[0]!.wgsl).toContain('var<workgroup>');
+    expect(plan(512, 512, 512, { software: true }).dispatches[0]!.wgsl).not.toContain('var<workgroup>');
+    expect(plan(512, 512, 512, { maxInvocations: 64 }).dispatches[0]!.wgsl).not.toContain('var<workgroup>');
+  });
+
+  it('splits the depth of few outputs, joined by a second pass', () => {
+    const { dispatches, temps } = plan(8, 4096, 256);
+    expect(dispatches).toHaveLength(2);
+    expect(temps!['parts']! % (4 * 8 * 256)).toBe(0);
+    expect(plan(4096, 4096, 4096).dispatches).toHaveLength(1);
+    expect(plan(8, 128, 8).dispatches).toHaveLength(1);
+  });
+
+  it('writes one text for all sizes of a kind', () => {
+    expect(plan(100, 64, 300).dispatches[0]!.wgsl).toBe(plan(999, 128, 4096).dispatches[0]!.wgsl);
+    expect(plan(3000, 64, 8).dispatches[0]!.wgsl).toBe(plan(777, 512, 8).dispatches[0]!.wgsl);
+  });
+});
