@@ -55,5 +55,7 @@ export function declarationOf(file: string, source: string): { text: string; imp
   for (const literal of own.toReversed()) {
     text = `${text.slice(0, literal.end - '.ts"'.length)}.js${text.slice(literal.end - 1)}`;
   }
-  return { text, imported: own.map((literal) => literal.text) };
+  // The compiler drops references to types from a declaration, since one file does not tell whether it needs them.
+  const references = source.match(/^\/\/\/ <reference types=.*$/gm) ?? [];
+  return { text: [...references, text].join('\n'), imported: own.map((literal) => literal.text) };
 }

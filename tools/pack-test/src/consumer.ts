@@ -26,6 +26,19 @@ export const published: ReadonlyMap<string, string> = new Map(
 export async function makeConsumer(): Promise<Consumer> {
   await run('turbo', ['run', 'build', '--output-logs=errors-only'], root);
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'peftjs-consumer-')));
+  const remove = () => rm(folder, { recursive: true, force: true });
+  try {
+    await install(folder);
+  } catch (cause) {
+    await remove();
+    throw cause;
+  }
+  const manifestOf = (name: string) =>
+    JSON.parse(readFileSync(join(folder, 'node_modules', name, 'package.json'), 'utf8'));
+  return { folder, manifests: new Map([...published.keys()].map((name) => [name, manifestOf(name)])), remove };
+}
+
+async function install(folder: string): Promise<void> {
   const archives = join(folder, 'archives');
   await mkdir(archives);
   const dependencies: Record<string, string> = {};
@@ -35,16 +48,6 @@ export async function makeConsumer(): Promise<Consumer> {
   }
   await writeFile(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module', dependencies }));
   // Their install scripts fetch GPU libraries that nothing here uses.
-  await run(
-    'npm',
-    ['install', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'],
-    folder,
-  );
-  const manifestOf = (name: string) =>
-    JSON.parse(readFileSync(join(folder, 'node_modules', name, 'package.json'), 'utf8'));
-  return {
-    folder,
-    manifests: new Map([...published.keys()].map((name) => [name, manifestOf(name)])),
-    remove: () => rm(folder, { recursive: true, force: true }),
-  };
+  const quietly = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
+  await run('npm', ['install', ...quietly], folder);
 }
