@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { apart, drawn, known, valuesOf } from '../testing/known.ts';
 import { adamw } from './adamw.ts';
 
-const hyper = ({ rate = 0.1, decay = 0, step = 1, gradScale = 1 }) => known([8], [rate, 0.9, 0.99, 1e-8, decay, 1 - 0.9 ** step, 1 - 0.99 ** step, gradScale]);
+const hyper = ({ rate = 0.1, decay = 0, step = 1, gradScale = 1 }) =>
+  known([8], [rate, 0.9, 0.99, 1e-8, decay, 1 - 0.9 ** step, 1 - 0.99 ** step, gradScale]);
 const zeros = known([3], [0, 0, 0]);
 
 describe('adamw', () => {
@@ -15,7 +16,13 @@ describe('adamw', () => {
 
   it('computes a second step known by hand', async () => {
     // m = 0.9·0.05 + 0.1·1 = 0.145, m̂ = 0.145/0.19; v = 0.99·0.0025 + 0.01·1 = 0.012475, v̂ = 0.012475/0.0199.
-    const [weight] = adamw(known([1], [0.9]), known([1], [1]), known([1], [0.05]), known([1], [0.0025]), hyper({ step: 2 }));
+    const [weight] = adamw(
+      known([1], [0.9]),
+      known([1], [1]),
+      known([1], [0.05]),
+      known([1], [0.0025]),
+      hyper({ step: 2 }),
+    );
     expect((await valuesOf(weight))[0]).toBeCloseTo(0.9 - (0.1 * (0.145 / 0.19)) / Math.sqrt(0.012475 / 0.0199), 6);
   });
 
@@ -33,7 +40,11 @@ describe('adamw', () => {
   });
 
   it('names what does not fit', () => {
-    expect(() => adamw(zeros, known([2], [0, 0]), zeros, zeros, hyper({}))).toThrow('weight, grad, m and v must have one shape');
-    expect(() => adamw(zeros, zeros, zeros, zeros, known([2], [0.1, 0.9]))).toThrow('hyper must be [learningRate, beta1');
+    expect(() => adamw(zeros, known([2], [0, 0]), zeros, zeros, hyper({}))).toThrow(
+      'weight, grad, m and v must have one shape',
+    );
+    expect(() => adamw(zeros, zeros, zeros, zeros, known([2], [0.1, 0.9]))).toThrow(
+      'hyper must be [learningRate, beta1',
+    );
   });
 });

@@ -1,5 +1,5 @@
 import { defineOp, type Op } from '../define-op.ts';
-import { sameShape, shapeError, type Spec } from '../shape.ts';
+import { type Spec, sameShape, shapeError } from '../shape.ts';
 import { attentionGradSamples } from './attention-samples.ts';
 import { type AttentionAttrs, attentionSizes, checkAttention, visibility } from './attention-spec.ts';
 import { expectF32 } from './expect.ts';
@@ -11,7 +11,13 @@ type Inputs = readonly ['q', 'k', 'v', 'y', 'logSumExp', 'dy'];
  * Gradients of attention: [dq, dk, dv], from its inputs, its outputs `y` and `logSumExp`, and `dy`. The weights are computed again:
  * w = exp(scale·q·kᵀ − logSumExp), dv = wᵀ·dy, ds = w ∘ (dy·vᵀ − Σ(dy ∘ y)), dq = scale·ds·k, dk = scale·dsᵀ·q, summed over heads that share a key head.
  */
-export const attentionGradOp: Op<'attention_grad', Inputs, readonly ['keyMask', 'offset'], AttentionAttrs, readonly [Spec, Spec, Spec]> = defineOp({
+export const attentionGradOp: Op<
+  'attention_grad',
+  Inputs,
+  readonly ['keyMask', 'offset'],
+  AttentionAttrs,
+  readonly [Spec, Spec, Spec]
+> = defineOp({
   name: 'attention_grad',
   inputs: ['q', 'k', 'v', 'y', 'logSumExp', 'dy'],
   optional: ['keyMask', 'offset'],
@@ -19,8 +25,16 @@ export const attentionGradOp: Op<'attention_grad', Inputs, readonly ['keyMask', 
     const { q, k, v, y, logSumExp, dy } = specs;
     const { batch, heads, queries } = checkAttention('attentionGrad', specs, attrs);
     expectF32('attentionGrad', { y, logSumExp, dy });
-    if (!sameShape(y.shape, q.shape) || !sameShape(dy.shape, q.shape) || !sameShape(logSumExp.shape, [batch, heads, queries]))
-      throw shapeError('attentionGrad', [y, logSumExp, dy], `y and dy must be [${q.shape}], logSumExp [${[batch, heads, queries]}]`);
+    if (
+      !sameShape(y.shape, q.shape) ||
+      !sameShape(dy.shape, q.shape) ||
+      !sameShape(logSumExp.shape, [batch, heads, queries])
+    )
+      throw shapeError(
+        'attentionGrad',
+        [y, logSumExp, dy],
+        `y and dy must be [${q.shape}], logSumExp [${[batch, heads, queries]}]`,
+      );
     return [q, k, v];
   },
   kernel: attentionGradKernel,

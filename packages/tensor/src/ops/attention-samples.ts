@@ -43,7 +43,13 @@ const sampleOf = ({ q, kv, causal = false, keep, offset }: Case): Sample<Inputs,
 export const attentionSamples: readonly Sample<Inputs, AttentionAttrs>[] = cases.map(sampleOf);
 
 /** The same with an output and its gradient. Scores are about −1 to 1, so these logSumExp make weights that matter. */
-export const attentionGradSamples: readonly Sample<Inputs | 'y' | 'logSumExp' | 'dy', AttentionAttrs>[] = cases.map((c) => {
-  const { shapes, ...rest } = sampleOf(c);
-  return { ...rest, shapes: { ...shapes, y: c.q, dy: c.q, logSumExp: c.q.slice(0, 3) }, ranges: { logSumExp: [0.5, 1.5] as const } };
-});
+export const attentionGradSamples: readonly Sample<Inputs | 'y' | 'logSumExp' | 'dy', AttentionAttrs>[] = cases.map(
+  (c) => {
+    const { shapes, ...rest } = sampleOf(c);
+    return {
+      ...rest,
+      shapes: { ...shapes, y: c.q, dy: c.q, logSumExp: c.q.slice(0, 3) },
+      ranges: { logSumExp: [0.5, 1.5] as const },
+    };
+  },
+);

@@ -1,5 +1,5 @@
 import { PeftError } from '../error.ts';
-import { sameShape, shapeError, type Spec } from '../shape.ts';
+import { type Spec, sameShape, shapeError } from '../shape.ts';
 import { expectF32 } from './expect.ts';
 
 /** Attributes of attention: whether a query sees only keys up to its own position, and the factor of the scores. */
@@ -37,20 +37,39 @@ export const attentionSizes = ({ q, k }: { readonly q?: Spec; readonly k?: Spec 
 };
 
 /** Checks the inputs of attention; throws `bad-shape`, `bad-dtype`, `bad-option`. */
-export const checkAttention = (name: string, { q, k, v, keyMask, offset }: AttentionSpecs, { scale }: AttentionAttrs): AttentionSizes => {
+export const checkAttention = (
+  name: string,
+  { q, k, v, keyMask, offset }: AttentionSpecs,
+  { scale }: AttentionAttrs,
+): AttentionSizes => {
   expectF32(name, { q, k, v, keyMask });
   if (![q, k, v].every(({ shape }) => shape.length === 4))
-    throw shapeError(name, [q, k, v], 'q must be [batch, heads, queries, headDim], k and v [batch, groups, keys, headDim]');
+    throw shapeError(
+      name,
+      [q, k, v],
+      'q must be [batch, heads, queries, headDim], k and v [batch, groups, keys, headDim]',
+    );
   const sizes = attentionSizes({ q, k });
   const { batch, heads, groups, keys, headDim } = sizes;
   if (!sameShape(k.shape, v.shape) || k.shape[0] !== batch || k.shape[3] !== headDim)
-    throw shapeError(name, [q, k, v], `k and v must both be [${batch}, groups, keys, ${headDim}], as q's batch and headDim say`);
+    throw shapeError(
+      name,
+      [q, k, v],
+      `k and v must both be [${batch}, groups, keys, ${headDim}], as q's batch and headDim say`,
+    );
   if (groups === 0 ? heads !== 0 : heads % groups !== 0)
-    throw shapeError(name, [q, k], `${heads} query heads cannot share ${groups} key heads; the first must be a multiple of the second`);
+    throw shapeError(
+      name,
+      [q, k],
+      `${heads} query heads cannot share ${groups} key heads; the first must be a multiple of the second`,
+    );
   if (headDim > maxHeadDim) throw shapeError(name, [q], `headDim must be at most ${maxHeadDim}`);
-  if (keyMask && !sameShape(keyMask.shape, [batch, keys])) throw shapeError(name, [k, keyMask], `keyMask must be [${batch}, ${keys}]`);
-  if (offset && (offset.shape.length > 0 || offset.dtype !== 'i32')) throw shapeError(name, [offset], 'offset must be a scalar i32');
-  if (!Number.isFinite(scale)) throw new PeftError('bad-option', `${name}: got scale ${scale}; it must be a finite number`);
+  if (keyMask && !sameShape(keyMask.shape, [batch, keys]))
+    throw shapeError(name, [k, keyMask], `keyMask must be [${batch}, ${keys}]`);
+  if (offset && (offset.shape.length > 0 || offset.dtype !== 'i32'))
+    throw shapeError(name, [offset], 'offset must be a scalar i32');
+  if (!Number.isFinite(scale))
+    throw new PeftError('bad-option', `${name}: got scale ${scale}; it must be a finite number`);
   return sizes;
 };
 

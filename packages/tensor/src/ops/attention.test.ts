@@ -5,8 +5,8 @@ import { apart, drawn, known, valuesOf } from '../testing/known.ts';
 import { add } from './add.ts';
 import { attention, attentionOp } from './attention.ts';
 import { concatAll } from './concat.ts';
-import { log } from './log.ts';
 import { exp } from './exp.ts';
+import { log } from './log.ts';
 import { matmul } from './matmul.ts';
 import { mul } from './mul.ts';
 import { slice } from './slice.ts';
@@ -31,22 +31,38 @@ const bias = (sees: (b: number, t: number, s: number) => boolean): Tensor =>
     Array.from({ length: 70 }, (_, i) => (sees(Math.floor(i / 35), Math.floor(i / 7) % 5, i % 7) ? 0 : -1e4)),
   );
 
-const naive = (sees: (b: number, t: number, s: number) => boolean): Tensor => matmul(softmax(add(scores, bias(sees))), repeated(v));
+const naive = (sees: (b: number, t: number, s: number) => boolean): Tensor =>
+  matmul(softmax(add(scores, bias(sees))), repeated(v));
 
 const distance = async (x: Tensor, y: Tensor): Promise<number> => apart(await valuesOf(x), await valuesOf(y));
 
 describe('attention', () => {
   it('is softmax(q·kᵀ/√d)·v, with key heads shared by neighbours', async () => {
-    expect(await distance(attention(q, k, v, { causal: false }), naive(() => true))).toBeLessThan(1e-6);
+    expect(
+      await distance(
+        attention(q, k, v, { causal: false }),
+        naive(() => true),
+      ),
+    ).toBeLessThan(1e-6);
   });
 
   it('takes keys beyond the queries for the past', async () => {
-    expect(await distance(attention(q, k, v, { causal: true }), naive((_, t, s) => s <= t + 2))).toBeLessThan(1e-6);
+    expect(
+      await distance(
+        attention(q, k, v, { causal: true }),
+        naive((_, t, s) => s <= t + 2),
+      ),
+    ).toBeLessThan(1e-6);
   });
 
   it('sees up to t + offset', async () => {
     const offset = constant(Int32Array.of(0), []);
-    expect(await distance(attention(q, k, v, { causal: true, offset }), naive((_, t, s) => s <= t))).toBeLessThan(1e-6);
+    expect(
+      await distance(
+        attention(q, k, v, { causal: true, offset }),
+        naive((_, t, s) => s <= t),
+      ),
+    ).toBeLessThan(1e-6);
   });
 
   it('drops keys by mask, together with the causal rule', async () => {
@@ -55,7 +71,12 @@ describe('attention', () => {
       [2, 7],
       Array.from({ length: 14 }, (_, i) => (keep(Math.floor(i / 7), i % 7) ? 1 : 0)),
     );
-    expect(await distance(attention(q, k, v, { causal: true, keyMask }), naive((b, t, s) => keep(b, s) && s <= t + 2))).toBeLessThan(1e-6);
+    expect(
+      await distance(
+        attention(q, k, v, { causal: true, keyMask }),
+        naive((b, t, s) => keep(b, s) && s <= t + 2),
+      ),
+    ).toBeLessThan(1e-6);
   });
 
   it('yields zeros for a query that sees nothing', async () => {
@@ -73,10 +94,16 @@ describe('attention', () => {
   });
 
   it('names what does not fit', () => {
-    expect(() => attention(drawn('q3', [2, 3, 5, 6]), k, v, { causal: true })).toThrow('3 query heads cannot share 2 key heads');
-    expect(() => attention(q, k, drawn('v8', [2, 2, 8, 6]), { causal: true })).toThrow("must both be [2, groups, keys, 6], as q's batch and headDim say");
+    expect(() => attention(drawn('q3', [2, 3, 5, 6]), k, v, { causal: true })).toThrow(
+      '3 query heads cannot share 2 key heads',
+    );
+    expect(() => attention(q, k, drawn('v8', [2, 2, 8, 6]), { causal: true })).toThrow(
+      "must both be [2, groups, keys, 6], as q's batch and headDim say",
+    );
     expect(() => attention(q, k, v, { causal: true, keyMask: drawn('m', [2, 5]) })).toThrow('keyMask must be [2, 7]');
     expect(() => attention(q, k, v, { causal: true, offset: known([], [1]) })).toThrow('offset must be a scalar i32');
-    expect(() => attention(drawn('w', [1, 1, 1, 300]), drawn('w', [1, 1, 1, 300]), drawn('w', [1, 1, 1, 300]), { causal: true })).toThrow('headDim must be at most 256');
+    expect(() =>
+      attention(drawn('w', [1, 1, 1, 300]), drawn('w', [1, 1, 1, 300]), drawn('w', [1, 1, 1, 300]), { causal: true }),
+    ).toThrow('headDim must be at most 256');
   });
 });

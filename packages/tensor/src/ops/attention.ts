@@ -8,7 +8,13 @@ import { type AttentionAttrs, attentionSizes, checkAttention, visibility } from 
 import { attentionKernel } from './wgsl/attention-forward.ts';
 
 /** The record behind `attention`: outputs [out like q, logSumExp [batch, heads, queries]] (0 where a query sees nothing). */
-export const attentionOp: Op<'attention', readonly ['q', 'k', 'v'], readonly ['keyMask', 'offset'], AttentionAttrs, readonly [Spec, Spec]> = defineOp({
+export const attentionOp: Op<
+  'attention',
+  readonly ['q', 'k', 'v'],
+  readonly ['keyMask', 'offset'],
+  AttentionAttrs,
+  readonly [Spec, Spec]
+> = defineOp({
   name: 'attention',
   inputs: ['q', 'k', 'v'],
   optional: ['keyMask', 'offset'],
@@ -21,7 +27,11 @@ export const attentionOp: Op<'attention', readonly ['q', 'k', 'v'], readonly ['k
   },
   kernel: attentionKernel,
   vjp: ({ q, k, v, keyMask = null, offset = null, outs, dys }, attrs) => {
-    if (dys[1]) throw new PeftError('bad-program', 'attention: logSumExp serves the backward pass and has no gradient; differentiate the first output only');
+    if (dys[1])
+      throw new PeftError(
+        'bad-program',
+        'attention: logSumExp serves the backward pass and has no gradient; differentiate the first output only',
+      );
     const [dq, dk, dv] = attentionGradOp(q, k, v, outs[0]!, outs[1]!, dys[0]!, keyMask, offset, attrs);
     return { q: dq, k: dk, v: dv };
   },
@@ -75,5 +85,9 @@ export interface AttentionOptions {
  * Vaswani et al., 2017, https://arxiv.org/abs/1706.03762; streaming softmax: Dao et al., 2022, https://arxiv.org/abs/2205.14135.
  * Throws `bad-shape`, `bad-dtype`, `bad-option`.
  */
-export const attention = (q: Tensor, k: Tensor, v: Tensor, { causal, scale, keyMask = null, offset = null }: AttentionOptions): Tensor =>
-  attentionOp(q, k, v, keyMask, offset, { causal, scale: scale ?? 1 / Math.sqrt(q.shape.at(-1)!) })[0];
+export const attention = (
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { causal, scale, keyMask = null, offset = null }: AttentionOptions,
+): Tensor => attentionOp(q, k, v, keyMask, offset, { causal, scale: scale ?? 1 / Math.sqrt(q.shape.at(-1)!) })[0];

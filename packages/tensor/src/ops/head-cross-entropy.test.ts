@@ -28,7 +28,10 @@ describe('headCrossEntropy', () => {
   });
 
   it('is 0 with gradients of 0 where no row has a label', async () => {
-    const [loss, dHidden, dWeight] = headCrossEntropyOp(hidden, weight, labelsOf(-100, -100, -100, -100), { ignoreIndex: -100, chunk: 2 });
+    const [loss, dHidden, dWeight] = headCrossEntropyOp(hidden, weight, labelsOf(-100, -100, -100, -100), {
+      ignoreIndex: -100,
+      chunk: 2,
+    });
     expect(await valuesOf(loss)).toEqual([0]);
     expect([...(await valuesOf(dHidden)), ...(await valuesOf(dWeight))]).toEqual(Array(27).fill(0));
   });
@@ -44,7 +47,11 @@ describe('headCrossEntropy', () => {
     expect(() => headCrossEntropy(hidden, drawn('w', [5, 4]), labelsOf(0, 0, 0, 0))).toThrow(
       'headCrossEntropy: got 4x3 f32, 5x4 f32, 4 i32; these must be hidden [rows, dim], weight [vocabulary, dim] and labels [rows]',
     );
-    expect(() => headCrossEntropy(hidden, weight, known([4], [0, 0, 0, 0]))).toThrow('labels are f32; they must be i32');
-    expect(() => headCrossEntropy(hidden, weight, labelsOf(0, 0, 0, 0), { chunk: 0 })).toThrow('got chunk 0; it must be a whole number of at least 1');
+    expect(() => headCrossEntropy(hidden, weight, known([4], [0, 0, 0, 0]))).toThrow(
+      'labels are f32; they must be i32',
+    );
+    expect(() => headCrossEntropy(hidden, weight, labelsOf(0, 0, 0, 0), { chunk: 0 })).toThrow(
+      'got chunk 0; it must be a whole number of at least 1',
+    );
   });
 });

@@ -1,7 +1,7 @@
 import { defineOp, type Op } from '../define-op.ts';
 import { PeftError } from '../error.ts';
 import type { Tensor } from '../graph.ts';
-import { sameShape, shapeError, type Spec } from '../shape.ts';
+import { type Spec, sameShape, shapeError } from '../shape.ts';
 import { expectF32 } from './expect.ts';
 import { mul } from './mul.ts';
 import { headCrossEntropyKernel } from './wgsl/head-cross-entropy-kernel.ts';
@@ -14,14 +14,29 @@ export interface HeadCrossEntropyAttrs {
 
 type Inputs = readonly ['hidden', 'weight', 'labels'];
 
-const infer = (specs: { readonly [K in Inputs[number]]: Spec }, { chunk, ignoreIndex }: HeadCrossEntropyAttrs): readonly [Spec, Spec, Spec] => {
+const infer = (
+  specs: { readonly [K in Inputs[number]]: Spec },
+  { chunk, ignoreIndex }: HeadCrossEntropyAttrs,
+): readonly [Spec, Spec, Spec] => {
   const { hidden, weight, labels } = specs;
   expectF32('headCrossEntropy', { hidden, weight });
-  if (labels.dtype !== 'i32') throw new PeftError('bad-dtype', `headCrossEntropy: labels are ${labels.dtype}; they must be i32`);
-  if (hidden.shape.length !== 2 || weight.shape.length !== 2 || hidden.shape[1] !== weight.shape[1] || !sameShape(labels.shape, [hidden.shape[0]!]))
-    throw shapeError('headCrossEntropy', [hidden, weight, labels], 'these must be hidden [rows, dim], weight [vocabulary, dim] and labels [rows]');
-  if (!Number.isInteger(chunk) || chunk < 1) throw new PeftError('bad-option', `headCrossEntropy: got chunk ${chunk}; it must be a whole number of at least 1`);
-  if (!Number.isInteger(ignoreIndex)) throw new PeftError('bad-option', `headCrossEntropy: got ignoreIndex ${ignoreIndex}; it must be a whole number`);
+  if (labels.dtype !== 'i32')
+    throw new PeftError('bad-dtype', `headCrossEntropy: labels are ${labels.dtype}; they must be i32`);
+  if (
+    hidden.shape.length !== 2 ||
+    weight.shape.length !== 2 ||
+    hidden.shape[1] !== weight.shape[1] ||
+    !sameShape(labels.shape, [hidden.shape[0]!])
+  )
+    throw shapeError(
+      'headCrossEntropy',
+      [hidden, weight, labels],
+      'these must be hidden [rows, dim], weight [vocabulary, dim] and labels [rows]',
+    );
+  if (!Number.isInteger(chunk) || chunk < 1)
+    throw new PeftError('bad-option', `headCrossEntropy: got chunk ${chunk}; it must be a whole number of at least 1`);
+  if (!Number.isInteger(ignoreIndex))
+    throw new PeftError('bad-option', `headCrossEntropy: got ignoreIndex ${ignoreIndex}; it must be a whole number`);
   return [{ shape: [], dtype: 'f32' }, hidden, weight];
 };
 
@@ -29,24 +44,38 @@ const infer = (specs: { readonly [K in Inputs[number]]: Spec }, { chunk, ignoreI
  * The record behind `headCrossEntropy`: [loss, dLoss/dHidden, dLoss/dWeight], where gradients are made in the forward pass, chunk by chunk,
  * and only those that are read.
  */
-export const headCrossEntropyOp: Op<'head_cross_entropy', Inputs, readonly [], HeadCrossEntropyAttrs, readonly [Spec, Spec, Spec]> = defineOp({
+export const headCrossEntropyOp: Op<
+  'head_cross_entropy',
+  Inputs,
+  readonly [],
+  HeadCrossEntropyAttrs,
+  readonly [Spec, Spec, Spec]
+> = defineOp({
   name: 'head_cross_entropy',
   inputs: ['hidden', 'weight', 'labels'],
   infer,
   kernel: headCrossEntropyKernel,
   vjp: ({ outs: [, dHidden, dWeight], dys }) => {
-    if (dys[1] || dys[2]) throw new PeftError('bad-program', 'headCrossEntropy: its gradients cannot be differentiated again; differentiate the loss only');
+    if (dys[1] || dys[2])
+      throw new PeftError(
+        'bad-program',
+        'headCrossEntropy: its gradients cannot be differentiated again; differentiate the loss only',
+      );
     return { hidden: mul(dys[0]!, dHidden!), weight: mul(dys[0]!, dWeight!) };
   },
   reference: ({ hidden, weight, labels }, specs, { ignoreIndex }) => {
     const [vocabulary, dim] = specs.weight.shape as [number, number];
     const dHidden = new Float64Array(hidden.length);
     const dWeight = new Float64Array(weight.length);
-    const labelled = [...labels.keys()].filter((row) => labels[row] !== ignoreIndex && labels[row]! >= 0 && labels[row]! < vocabulary);
+    const labelled = [...labels.keys()].filter(
+      (row) => labels[row] !== ignoreIndex && labels[row]! >= 0 && labels[row]! < vocabulary,
+    );
     let total = 0;
     for (const row of labelled) {
       const h = hidden.subarray(row * dim, (row + 1) * dim);
-      const logits = Float64Array.from({ length: vocabulary }, (_, v) => h.reduce((s, x, d) => s + x * weight[v * dim + d]!, 0));
+      const logits = Float64Array.from({ length: vocabulary }, (_, v) =>
+        h.reduce((s, x, d) => s + x * weight[v * dim + d]!, 0),
+      );
       const top = logits.reduce((a, b) => Math.max(a, b));
       const logSumExp = top + Math.log(logits.reduce((s, x) => s + Math.exp(x - top), 0));
       total += logSumExp - logits[labels[row]!]!;
@@ -63,12 +92,25 @@ export const headCrossEntropyOp: Op<'head_cross_entropy', Inputs, readonly [], H
   flops: ({ hidden, weight }) => hidden.shape[0]! * weight.shape[0]! * (6 * hidden.shape[1]! + 6),
   samples: [
     { shapes: { hidden: [7, 5], weight: [11, 5], labels: [7] }, labels: (i: number) => (i * 5) % 11, chunk: 1024 },
-    { shapes: { hidden: [23, 9], weight: [70, 9], labels: [23] }, labels: (i: number) => (i % 3 === 0 ? -100 : (i * 31) % 70), chunk: 4 },
-    { shapes: { hidden: [300, 4], weight: [1100, 4], labels: [300] }, labels: (i: number) => (i < 5 || i > 290 ? (i * 31) % 1100 : -100), chunk: 8 },
+    {
+      shapes: { hidden: [23, 9], weight: [70, 9], labels: [23] },
+      labels: (i: number) => (i % 3 === 0 ? -100 : (i * 31) % 70),
+      chunk: 4,
+    },
+    {
+      shapes: { hidden: [300, 4], weight: [1100, 4], labels: [300] },
+      labels: (i: number) => (i < 5 || i > 290 ? (i * 31) % 1100 : -100),
+      chunk: 8,
+    },
     { shapes: { hidden: [5, 3], weight: [6, 3], labels: [5] }, labels: () => -100, chunk: 2 },
     { shapes: { hidden: [5, 3], weight: [6, 3], labels: [5] }, labels: (i: number) => i + 3, chunk: 2 },
     { shapes: { hidden: [0, 3], weight: [6, 3], labels: [0] }, labels: () => 0, chunk: 2 },
-  ].map(({ shapes, labels, chunk }) => ({ shapes, dtypes: { labels: 'i32' as const }, values: { labels }, attrs: { ignoreIndex: -100, chunk } })),
+  ].map(({ shapes, labels, chunk }) => ({
+    shapes,
+    dtypes: { labels: 'i32' as const },
+    values: { labels },
+    attrs: { ignoreIndex: -100, chunk },
+  })),
 });
 
 /** How labels are read and how much of the logits exists at a time. */
@@ -84,5 +126,9 @@ export interface HeadCrossEntropyOptions {
  * weight [vocabulary, dim], labels i32 [rows]; `ignoreIndex` and any label outside [0, vocabulary) mean none. The logits of all rows never exist.
  * After Wijmans et al., 2024 (Cut Your Losses). https://arxiv.org/abs/2411.09009. Throws `bad-shape`, `bad-dtype`, `bad-option`.
  */
-export const headCrossEntropy = (hidden: Tensor, weight: Tensor, labels: Tensor, { ignoreIndex = -100, chunk = 1024 }: HeadCrossEntropyOptions = {}): Tensor =>
-  headCrossEntropyOp(hidden, weight, labels, { ignoreIndex, chunk })[0];
+export const headCrossEntropy = (
+  hidden: Tensor,
+  weight: Tensor,
+  labels: Tensor,
+  { ignoreIndex = -100, chunk = 1024 }: HeadCrossEntropyOptions = {},
+): Tensor => headCrossEntropyOp(hidden, weight, labels, { ignoreIndex, chunk })[0];

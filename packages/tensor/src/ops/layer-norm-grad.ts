@@ -1,6 +1,6 @@
 import { defineOp, type Op, type Values } from '../define-op.ts';
 import type { Kernel } from '../kernel.ts';
-import { sizeOf, type Spec } from '../shape.ts';
+import { type Spec, sizeOf } from '../shape.ts';
 import { type NormAttrs, normSpec, rowsOf } from './norm-spec.ts';
 import { eachRow } from './softmax.ts';
 import { columnScratch, columnSum } from './wgsl/columns.ts';
@@ -65,10 +65,15 @@ const kernel: Kernel<'x' | 'weight' | 'dy', NormAttrs> = {
     return {
       dispatches: [
         ...(dx || dWeight ? [byRow] : []),
-        ...(dWeight ? columnSum({ rows, width, term: weightTerm, bindings: weightBindings, out: 'out1', scratch }) : []),
+        ...(dWeight
+          ? columnSum({ rows, width, term: weightTerm, bindings: weightBindings, out: 'out1', scratch })
+          : []),
         ...(dBias ? columnSum({ rows, width, term: 'dy[at]', bindings: [read('dy')], out: 'out2', scratch }) : []),
       ],
-      temps: { ...(dWeight && { moments: 8 * rows }), ...((dWeight || dBias) && { [scratch]: columnScratch(rows, width) }) },
+      temps: {
+        ...(dWeight && { moments: 8 * rows }),
+        ...((dWeight || dBias) && { [scratch]: columnScratch(rows, width) }),
+      },
     };
   },
 };
@@ -77,10 +82,20 @@ const kernel: Kernel<'x' | 'weight' | 'dy', NormAttrs> = {
  * Gradients of `layerNorm`: [dx like x, dWeight [dim], dBias [dim]]. With n = (x − mean)·r, r = 1/√(var + eps), g = w·dy:
  * dx = r·(g − mean g − n·mean(g·n)), dWeight = Σ dy·n, dBias = Σ dy.
  */
-export const layerNormGrad: Op<'layer_norm_grad', readonly ['x', 'weight', 'dy'], readonly [], NormAttrs, readonly [Spec, Spec, Spec]> = defineOp({
+export const layerNormGrad: Op<
+  'layer_norm_grad',
+  readonly ['x', 'weight', 'dy'],
+  readonly [],
+  NormAttrs,
+  readonly [Spec, Spec, Spec]
+> = defineOp({
   name: 'layer_norm_grad',
   inputs: ['x', 'weight', 'dy'],
-  infer: (specs, attrs): readonly [Spec, Spec, Spec] => [normSpec('layerNormGrad', specs, attrs), specs.weight, specs.weight],
+  infer: (specs, attrs): readonly [Spec, Spec, Spec] => [
+    normSpec('layerNormGrad', specs, attrs),
+    specs.weight,
+    specs.weight,
+  ],
   kernel,
   vjp: 'none',
   reference: ({ x, weight, dy }, { x: spec }, { eps }) => {

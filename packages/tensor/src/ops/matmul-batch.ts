@@ -20,7 +20,8 @@ export const batchAxes = (a: Spec, b: Spec, leading: Shape): MatmulBatch => {
     if (size === 1) continue;
     const axis = { size, a: steps.a[i]!, b: steps.b[i]! };
     const outer = merged.at(-1);
-    if (outer && outer.a === axis.a * size && outer.b === axis.b * size) merged[merged.length - 1] = { ...axis, size: outer.size * size };
+    if (outer && outer.a === axis.a * size && outer.b === axis.b * size)
+      merged[merged.length - 1] = { ...axis, size: outer.size * size };
     else merged.push(axis);
   }
   return { sizes: merged.map((x) => x.size), a: merged.map((x) => x.a), b: merged.map((x) => x.b) };

@@ -40,8 +40,12 @@ describe('matmul', () => {
   });
 
   it('names the sides that do not meet, and what to do', () => {
-    expect(() => matmul(a, b, { transposeB: true })).toThrow('matmul: got 2x3 f32, 3x2 f32; a has 3 columns but b transposed has 2 rows; they must be equal');
+    expect(() => matmul(a, b, { transposeB: true })).toThrow(
+      'matmul: got 2x3 f32, 3x2 f32; a has 3 columns but b transposed has 2 rows; they must be equal',
+    );
     expect(() => matmul(known([3], [1, 2, 3]), b)).toThrow('reshape a vector to one row or column');
-    expect(() => matmul(drawn('p', [2, 3, 4]), drawn('q', [3, 4, 5]))).toThrow(/axes before the last two.*sizes must be equal or 1/);
+    expect(() => matmul(drawn('p', [2, 3, 4]), drawn('q', [3, 4, 5]))).toThrow(
+      /axes before the last two.*sizes must be equal or 1/,
+    );
   });
 });

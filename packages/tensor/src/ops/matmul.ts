@@ -1,12 +1,12 @@
 import { defineOp, type Op } from '../define-op.ts';
 import type { Tensor } from '../graph.ts';
 import type { Kernel } from '../kernel.ts';
-import { broadcastShapes, shapeError, sizeOf, type Spec } from '../shape.ts';
-import { broadcastIndex } from './strided-index.ts';
+import { broadcastShapes, type Spec, shapeError, sizeOf } from '../shape.ts';
 import { expectF32 } from './expect.ts';
 import { batchAxes } from './matmul-batch.ts';
 import { matmulSamples } from './matmul-samples.ts';
 import { reshape } from './reshape.ts';
+import { broadcastIndex } from './strided-index.ts';
 import { unbroadcast } from './unbroadcast.ts';
 import { matmulPlan } from './wgsl/matmul-plan.ts';
 
@@ -22,7 +22,10 @@ interface Sides {
 }
 
 /** m, n and k of checked sides. */
-const sizesOf = ({ a, b }: Sides, { transposeA = false, transposeB = false }: MatmulAttrs): { m: number; n: number; k: number } => ({
+const sizesOf = (
+  { a, b }: Sides,
+  { transposeA = false, transposeB = false }: MatmulAttrs,
+): { m: number; n: number; k: number } => ({
   m: a.shape.at(transposeA ? -1 : -2)!,
   k: a.shape.at(transposeA ? -2 : -1)!,
   n: b.shape.at(transposeB ? -2 : -1)!,
@@ -30,14 +33,18 @@ const sizesOf = ({ a, b }: Sides, { transposeA = false, transposeB = false }: Ma
 
 const infer = ({ a, b }: Sides, attrs: MatmulAttrs): Spec => {
   expectF32('matmul', { a, b });
-  if (a.shape.length < 2 || b.shape.length < 2) throw shapeError('matmul', [a, b], 'both must have at least two axes; reshape a vector to one row or column');
+  if (a.shape.length < 2 || b.shape.length < 2)
+    throw shapeError('matmul', [a, b], 'both must have at least two axes; reshape a vector to one row or column');
   const { m, n, k } = sizesOf({ a, b }, attrs);
   const depth = b.shape.at(attrs.transposeB ? -1 : -2)!;
   if (k !== depth) {
     const [left, right] = [attrs.transposeA ? 'a transposed' : 'a', attrs.transposeB ? 'b transposed' : 'b'];
     throw shapeError('matmul', [a, b], `${left} has ${k} columns but ${right} has ${depth} rows; they must be equal`);
   }
-  const leading = broadcastShapes('matmul (axes before the last two)', [a, b].map(({ shape, dtype }) => ({ shape: shape.slice(0, -2), dtype })));
+  const leading = broadcastShapes(
+    'matmul (axes before the last two)',
+    [a, b].map(({ shape, dtype }) => ({ shape: shape.slice(0, -2), dtype })),
+  );
   return { shape: [...leading, m, n], dtype: 'f32' };
 };
 
@@ -70,12 +77,19 @@ const rowsOf = (x: Tensor): Tensor => reshape(x, [sizeOf(x.shape.slice(0, -1)), 
 const gradOfB = (a: Tensor, b: Tensor, dy: Tensor, { transposeA = false, transposeB = false }: MatmulAttrs): Tensor => {
   const shared = !transposeA && sizeOf(b.shape.slice(0, -2)) === 1;
   const [x, g] = shared ? [rowsOf(a), rowsOf(dy)] : [a, dy];
-  const db = transposeB ? matmul(g, x, { transposeA: true, transposeB: transposeA }) : matmul(x, g, { transposeA: !transposeA });
+  const db = transposeB
+    ? matmul(g, x, { transposeA: true, transposeB: transposeA })
+    : matmul(x, g, { transposeA: !transposeA });
   return shared ? reshape(db, b.shape) : unbroadcast(db, b.shape);
 };
 
 const gradOfA = (a: Tensor, b: Tensor, dy: Tensor, { transposeA = false, transposeB = false }: MatmulAttrs): Tensor =>
-  unbroadcast(transposeA ? matmul(b, dy, { transposeA: transposeB, transposeB: true }) : matmul(dy, b, { transposeB: !transposeB }), a.shape);
+  unbroadcast(
+    transposeA
+      ? matmul(b, dy, { transposeA: transposeB, transposeB: true })
+      : matmul(dy, b, { transposeB: !transposeB }),
+    a.shape,
+  );
 
 /**
  * Matrix product over the last two axes: out[.., i, j] = Σₖ a[.., i, k] · b[.., k, j]. a [..., m, k] or with `transposeA` [..., k, m],
@@ -90,7 +104,10 @@ export const matmul: Op<'matmul', readonly ['a', 'b'], readonly [], MatmulAttrs>
   reference: ({ a, b }, specs, attrs) => {
     const { m, n, k } = sizesOf(specs, attrs);
     const leading = specs.out.shape.slice(0, -2);
-    const [atA, atB] = [specs.a, specs.b].map(({ shape }) => broadcastIndex(shape.slice(0, -2), leading)) as [(i: number) => number, (i: number) => number];
+    const [atA, atB] = [specs.a, specs.b].map(({ shape }) => broadcastIndex(shape.slice(0, -2), leading)) as [
+      (i: number) => number,
+      (i: number) => number,
+    ];
     const [rowA, columnA] = attrs.transposeA ? [1, m] : [k, 1];
     const [rowB, columnB] = attrs.transposeB ? [1, k] : [n, 1];
     const out = new Float64Array(sizeOf(specs.out.shape));

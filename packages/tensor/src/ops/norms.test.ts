@@ -21,13 +21,21 @@ describe('softmax and logSoftmax', () => {
     expect((await valuesOf(logSoftmax(x))).every((v) => v <= 0 && v > -4)).toBe(true);
   });
 
-  it('need an axis', () => expect(() => softmax(known([], [1]))).toThrow('softmax: got scalar f32; the input must have at least one axis'));
+  it('need an axis', () =>
+    expect(() => softmax(known([], [1]))).toThrow('softmax: got scalar f32; the input must have at least one axis'));
 });
 
 describe('rmsNorm', () => {
   it('computes values known by hand', async () => {
     const root = Math.sqrt(30 / 4 + 0.5);
-    expect(apart(await valuesOf(rmsNorm(row, known([4], [1, 1, 2, 1]), { eps: 0.5 })), [1 / root, -2 / root, 6 / root, -4 / root])).toBeLessThan(1e-6);
+    expect(
+      apart(await valuesOf(rmsNorm(row, known([4], [1, 1, 2, 1]), { eps: 0.5 })), [
+        1 / root,
+        -2 / root,
+        6 / root,
+        -4 / root,
+      ]),
+    ).toBeLessThan(1e-6);
   });
 
   it('makes the mean square 1', async () => {
@@ -36,7 +44,9 @@ describe('rmsNorm', () => {
   });
 
   it('names what does not fit', () => {
-    expect(() => rmsNorm(row, known([3], [1, 1, 1]), { eps: 1e-5 })).toThrow('rmsNorm: got 1x4 f32, 3 f32; weight must be [4], as long as the last axis of x');
+    expect(() => rmsNorm(row, known([3], [1, 1, 1]), { eps: 1e-5 })).toThrow(
+      'rmsNorm: got 1x4 f32, 3 f32; weight must be [4], as long as the last axis of x',
+    );
     expect(() => rmsNorm(row, ones, { eps: Number.NaN })).toThrow('got eps NaN; it must be a number of at least 0');
   });
 });

@@ -1,6 +1,6 @@
 import { defineOp, type Op } from '../define-op.ts';
 import type { Kernel } from '../kernel.ts';
-import { sizeOf, type Spec } from '../shape.ts';
+import { type Spec, sizeOf } from '../shape.ts';
 import { type NormAttrs, normSpec, rowsOf } from './norm-spec.ts';
 import { eachRow } from './softmax.ts';
 import { columnScratch, columnSum } from './wgsl/columns.ts';
@@ -27,7 +27,11 @@ const kernel: Kernel<'x' | 'weight' | 'dy', NormAttrs> = {
   for (var j = first; j < p.width; j += step) { out0[base + j] = scale * (weight[j] * dy[base + j] - x[base + j] * shrink); }`
       : ''
   }`;
-    const bindings = [read('x'), ...(dx ? [read('weight'), read('dy'), write('out0')] : []), ...(dWeight ? [write('scales')] : [])];
+    const bindings = [
+      read('x'),
+      ...(dx ? [read('weight'), read('dy'), write('out0')] : []),
+      ...(dWeight ? [write('scales')] : []),
+    ];
     const byRow = rowDispatch({ rows, width, bindings, params: { eps: { f32: eps } }, body }, device);
     if (!dWeight) return { dispatches: [byRow] };
     const columns = columnSum({
@@ -43,7 +47,13 @@ const kernel: Kernel<'x' | 'weight' | 'dy', NormAttrs> = {
 };
 
 /** Gradients of `rmsNorm`: [dx like x, dWeight [dim]]. With r = 1/√(mean(x²) + eps): dx = r·(w·dy − x·r²·mean(x·w·dy)), dWeight = Σ dy·x·r. */
-export const rmsNormGrad: Op<'rms_norm_grad', readonly ['x', 'weight', 'dy'], readonly [], NormAttrs, readonly [Spec, Spec]> = defineOp({
+export const rmsNormGrad: Op<
+  'rms_norm_grad',
+  readonly ['x', 'weight', 'dy'],
+  readonly [],
+  NormAttrs,
+  readonly [Spec, Spec]
+> = defineOp({
   name: 'rms_norm_grad',
   inputs: ['x', 'weight', 'dy'],
   infer: (specs, attrs): readonly [Spec, Spec] => [normSpec('rmsNormGrad', specs, attrs), specs.weight],

@@ -10,14 +10,20 @@ import { sum } from './sum.ts';
 const tokens = 6;
 const half = 4;
 /** Angles position · 10000^(−d/half), at positions from `first`. */
-const angles = (first: number) => known([tokens, half], Array.from({ length: tokens * half }, (_, i) => (first + Math.floor(i / half)) * 10000 ** (-(i % half) / half)));
+const angles = (first: number) =>
+  known(
+    [tokens, half],
+    Array.from({ length: tokens * half }, (_, i) => (first + Math.floor(i / half)) * 10000 ** (-(i % half) / half)),
+  );
 const x = drawn('x', [2, 3, tokens, 2 * half]);
 const y = drawn('y', [2, 3, tokens, 2 * half]);
 const turned = (t: typeof x, first: number) => rope(t, cos(angles(first)), sin(angles(first)));
 
 describe('rope', () => {
   it('turns a known pair by a quarter', async () => {
-    expect(await valuesOf(rope(known([1, 1, 1, 4], [1, 2, 3, 4]), known([1, 2], [0, 1]), known([1, 2], [1, 0])))).toEqual([-3, 2, 1, 4]);
+    expect(
+      await valuesOf(rope(known([1, 1, 1, 4], [1, 2, 3, 4]), known([1, 2], [0, 1]), known([1, 2], [1, 0]))),
+    ).toEqual([-3, 2, 1, 4]);
   });
 
   it('keeps the norm of every head', async () => {
@@ -40,7 +46,11 @@ describe('rope', () => {
   });
 
   it('names what does not fit', () => {
-    expect(() => rope(drawn('o', [1, 1, 2, 5]), drawn('c', [2, 2]), drawn('c', [2, 2]))).toThrow('with an even headDim');
-    expect(() => rope(x, drawn('c', [tokens, half]), drawn('c', [tokens, half + 1]))).toThrow('cos and sin must both be [6,4] or [2,6,4]');
+    expect(() => rope(drawn('o', [1, 1, 2, 5]), drawn('c', [2, 2]), drawn('c', [2, 2]))).toThrow(
+      'with an even headDim',
+    );
+    expect(() => rope(x, drawn('c', [tokens, half]), drawn('c', [tokens, half + 1]))).toThrow(
+      'cos and sin must both be [6,4] or [2,6,4]',
+    );
   });
 });

@@ -1,7 +1,7 @@
 import { defineOp, lift, type Op } from '../define-op.ts';
 import type { Tensor } from '../graph.ts';
 import type { Kernel } from '../kernel.ts';
-import { sameShape, shapeError, sizeOf, type Spec } from '../shape.ts';
+import { type Spec, sameShape, shapeError, sizeOf } from '../shape.ts';
 import { broadcastTo } from './broadcast-to.ts';
 import { expectF32 } from './expect.ts';
 import { mul } from './mul.ts';
@@ -13,7 +13,8 @@ import { unbroadcast } from './unbroadcast.ts';
 const infer = ({ x, cos, sin }: { readonly x: Spec; readonly cos: Spec; readonly sin: Spec }): Spec => {
   expectF32('rope', { x, cos, sin });
   const [batch, , tokens, headDim] = x.shape;
-  if (x.shape.length !== 4 || headDim! % 2 !== 0) throw shapeError('rope', [x], 'x must be [batch, heads, tokens, headDim] with an even headDim');
+  if (x.shape.length !== 4 || headDim! % 2 !== 0)
+    throw shapeError('rope', [x], 'x must be [batch, heads, tokens, headDim] with an even headDim');
   const angles = [tokens!, headDim! / 2];
   if (!sameShape(cos.shape, sin.shape) || !(sameShape(cos.shape, angles) || sameShape(cos.shape, [batch!, ...angles])))
     throw shapeError('rope', [x, cos, sin], `cos and sin must both be [${angles}] or [${[batch!, ...angles]}]`);

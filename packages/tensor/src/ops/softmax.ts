@@ -1,6 +1,6 @@
 import { defineOp, type Op, type Sample } from '../define-op.ts';
 import type { Kernel } from '../kernel.ts';
-import { shapeError, sizeOf, type Spec } from '../shape.ts';
+import { type Spec, shapeError, sizeOf } from '../shape.ts';
 import { expectF32 } from './expect.ts';
 import { mul } from './mul.ts';
 import { sub } from './sub.ts';
@@ -36,7 +36,9 @@ export const softmaxKernel = (value: string): Kernel<'x', void> => ({
       { buffer: 'x', access: 'read', element: 'f32' },
       { buffer: 'out0', access: 'read_write', element: 'f32' },
     ] as const;
-    return { dispatches: [rowDispatch({ rows: width === 0 ? 0 : sizeOf(shape) / width, width, bindings, body }, device)] };
+    return {
+      dispatches: [rowDispatch({ rows: width === 0 ? 0 : sizeOf(shape) / width, width, bindings, body }, device)],
+    };
   },
 });
 

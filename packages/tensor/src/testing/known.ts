@@ -22,5 +22,9 @@ export const valuesOf = async (t: Tensor): Promise<number[]> => [...(await evalu
 /** The largest difference between two lists; NaN counts as infinite. */
 export const apart = (a: readonly number[], b: readonly number[]): number => {
   if (a.length !== b.length) return Number.POSITIVE_INFINITY;
-  return a.reduce((most, v, i) => (Math.abs(v - b[i]!) <= most ? most : Number.isNaN(v - b[i]!) ? Number.POSITIVE_INFINITY : Math.abs(v - b[i]!)), 0);
+  return a.reduce(
+    (most, v, i) =>
+      Math.abs(v - b[i]!) <= most ? most : Number.isNaN(v - b[i]!) ? Number.POSITIVE_INFINITY : Math.abs(v - b[i]!),
+    0,
+  );
 };

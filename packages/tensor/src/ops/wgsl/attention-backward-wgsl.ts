@@ -1,5 +1,15 @@
 import { keyEnd, keysOfLane, seenBy } from './attention-forward.ts';
-import { attentionLanes, declareSums, type RowRange, storeSums, tileApply, tileDeclarations, tileProduct, type TileSizes, tileSize } from './attention-tiles.ts';
+import {
+  attentionLanes,
+  declareSums,
+  type RowRange,
+  storeSums,
+  type TileSizes,
+  tileApply,
+  tileDeclarations,
+  tileProduct,
+  tileSize,
+} from './attention-tiles.ts';
 
 /** What the text of a backward kernel depends on. */
 export interface BackwardVariant extends TileSizes {
@@ -64,7 +74,8 @@ export const queryGradWgsl = (variant: BackwardVariant): string => {
 /** dk and dv of a block of keys, as the queries of all heads that share it stream by. */
 export const keyGradWgsl = (variant: BackwardVariant, dk: boolean, dv: boolean): string => {
   const { own, headDim, causal, masked } = variant;
-  const statsAt = (index: number): string => `vec4<f32>(${['x', 'y', 'z', 'w'].map((c) => `stats[at.${c}${index > 0 ? ` + ${index}u` : ''}]`).join(', ')})`;
+  const statsAt = (index: number): string =>
+    `vec4<f32>(${['x', 'y', 'z', 'w'].map((c) => `stats[at.${c}${index > 0 ? ` + ${index}u` : ''}]`).join(', ')})`;
   const seen = `(t4 < vec4<u32>(p.queries))${causal ? ' & (vec4<i32>(t4) + shift >= vec4<i32>(i32(s0 + r)))' : ''}${masked ? ' & vec4<bool>(keyMask[b * p.keys + min(s0 + r, p.keys - 1u)] > 0.5)' : ''}`;
   return `${head(variant)}
   let keyHead = unit / p.blocks;

@@ -9,7 +9,8 @@ const read = (buffer: string): Binding => ({ buffer, access: 'read', element: 'f
 const write = (buffer: string): Binding => ({ buffer, access: 'read_write', element: 'f32' });
 
 /** Rows per lane that keep one, or two, accumulators of headDim in registers. */
-const ownRows = (headDim: number, accumulators: number): number => (headDim * accumulators <= 128 ? 4 : headDim * accumulators <= 256 ? 2 : 1);
+const ownRows = (headDim: number, accumulators: number): number =>
+  headDim * accumulators <= 128 ? 4 : headDim * accumulators <= 256 ? 2 : 1;
 
 /**
  * Backward attention, recomputing the weights tile by tile: row sums first, then dq per block of queries, then dk and dv per block of keys,
@@ -22,12 +23,22 @@ export const attentionGradKernel: Kernel<Inputs, AttentionAttrs> = {
     const rows = batch * heads * queries;
     const masked = inputs.keyMask !== undefined;
     const offset = causal && inputs.offset !== undefined;
-    const shared = [...['q', 'k', 'v', 'dy'].map((buffer) => rowsBinding(buffer, 'read', headDim)), read('stats'), ...(masked ? [read('keyMask')] : [])];
+    const shared = [
+      ...['q', 'k', 'v', 'dy'].map((buffer) => rowsBinding(buffer, 'read', headDim)),
+      read('stats'),
+      ...(masked ? [read('keyMask')] : []),
+    ];
     const params = { heads, share: groups === 0 ? 1 : heads / groups, queries, keys, rows, scale: { f32: scale } };
     const stats: Dispatch = {
       label: 'attention gradient: row sums',
       wgsl: rowStatsWgsl(headDim, offset),
-      bindings: [read('y'), read('dy'), read('logSumExp'), ...(offset ? [{ ...read('offset'), element: 'i32' }] : []), write('stats')],
+      bindings: [
+        read('y'),
+        read('dy'),
+        read('logSumExp'),
+        ...(offset ? [{ ...read('offset'), element: 'i32' }] : []),
+        write('stats'),
+      ],
       params: { rows, shift: (keys - queries) >>> 0 },
       workgroups: Math.ceil((rows + 1) / attentionLanes),
     };
@@ -50,7 +61,11 @@ export const attentionGradKernel: Kernel<Inputs, AttentionAttrs> = {
       return {
         label: 'attention gradient: keys and values',
         wgsl: keyGradWgsl({ own, headDim, causal, masked }, !!dk, !!dv),
-        bindings: [...shared, ...(dk ? [rowsBinding('out1', 'read_write', headDim)] : []), ...(dv ? [rowsBinding('out2', 'read_write', headDim)] : [])],
+        bindings: [
+          ...shared,
+          ...(dk ? [rowsBinding('out1', 'read_write', headDim)] : []),
+          ...(dv ? [rowsBinding('out2', 'read_write', headDim)] : []),
+        ],
         params: { ...params, units, blocks },
         workgroups: units,
       };

@@ -1,6 +1,17 @@
 import type { Kernel } from '../../kernel.ts';
 import { type AttentionAttrs, attentionSizes } from '../attention-spec.ts';
-import { attentionLanes, declareSums, rowsBinding, scaleSums, storeSums, tileApply, tileDeclarations, tileProduct, type TileSizes, tileSize } from './attention-tiles.ts';
+import {
+  attentionLanes,
+  declareSums,
+  rowsBinding,
+  scaleSums,
+  storeSums,
+  type TileSizes,
+  tileApply,
+  tileDeclarations,
+  tileProduct,
+  tileSize,
+} from './attention-tiles.ts';
 import { lowest } from './rows.ts';
 
 interface Variant extends TileSizes {
@@ -21,7 +32,8 @@ export const keysOfLane = (masked: boolean): string => `
   };`;
 
 /** WGSL of which of the lane's four keys query `t` sees. */
-export const seenBy = (t: string, causal: boolean): string => (causal ? `kept & (vec4<i32>(s4) <= vec4<i32>(i32(${t}) + shift))` : 'kept');
+export const seenBy = (t: string, causal: boolean): string =>
+  causal ? `kept & (vec4<i32>(s4) <= vec4<i32>(i32(${t}) + shift))` : 'kept';
 
 /** WGSL of the end of the keys that a block of queries sees. */
 export const keyEnd = (own: number, causal: boolean): string =>
@@ -89,7 +101,12 @@ export const attentionKernel: Kernel<'q' | 'k' | 'v' | 'keyMask' | 'offset', Att
     const own = ownRows(queries, headDim);
     const blocks = Math.ceil(queries / (8 * own));
     const units = batch * heads * blocks;
-    const [masked, offset, out, logSumExp] = [inputs.keyMask !== undefined, causal && inputs.offset !== undefined, !!outs[0], !!outs[1]];
+    const [masked, offset, out, logSumExp] = [
+      inputs.keyMask !== undefined,
+      causal && inputs.offset !== undefined,
+      !!outs[0],
+      !!outs[1],
+    ];
     return {
       dispatches: [
         {
@@ -102,7 +119,15 @@ export const attentionKernel: Kernel<'q' | 'k' | 'v' | 'keyMask' | 'offset', Att
             ...(out ? [rowsBinding('out0', 'read_write', headDim)] : []),
             ...(logSumExp ? [{ buffer: 'out1', access: 'read_write', element: 'f32' } as const] : []),
           ],
-          params: { units, blocks, heads, share: groups === 0 ? 1 : heads / groups, queries, keys, scale: { f32: scale } },
+          params: {
+            units,
+            blocks,
+            heads,
+            share: groups === 0 ? 1 : heads / groups,
+            queries,
+            keys,
+            scale: { f32: scale },
+          },
           workgroups: units,
         },
       ],

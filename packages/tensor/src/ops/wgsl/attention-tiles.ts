@@ -45,7 +45,13 @@ var<workgroup> tile: array<vec4<f32>, ${8 * own * pitch}>;
 var<workgroup> joined: array<f32, ${64 * own}>;`;
 
 /** Copies 32 values each of some rows. In `ys`, row 4·a + c lies at 8·c + a: the rows of neighbouring lanes are neighbours. */
-const loadPiece = (into: 'xs' | 'ys', rows: number, { buffer, base, first, end }: RowRange, piece: string, headDim: number): string => {
+const loadPiece = (
+  into: 'xs' | 'ys',
+  rows: number,
+  { buffer, base, first, end }: RowRange,
+  piece: string,
+  headDim: number,
+): string => {
   const parts = [0, 1, 2, 3].map((c) => `select(0.0, ${buffer}[at + ${c}u], d + ${c}u < ${headDim}u)`);
   const slot = into === 'ys' ? '((i / 8u) % 4u * 8u + i / 32u)' : '(i / 8u)';
   return `
@@ -107,7 +113,11 @@ export const tileApply = (name: string, weights: string, { own, headDim }: TileS
   }`;
 
 /** Stores the sums as rows of an output. */
-export const storeSums = (name: string, { own, headDim }: TileSizes, { buffer, base, first, end }: RowRange): string => `
+export const storeSums = (
+  name: string,
+  { own, headDim }: TileSizes,
+  { buffer, base, first, end }: RowRange,
+): string => `
   for (var r = 0u; r < ${own}u; r++) {
     let row = ${first} + ty * ${own}u + r;
     for (var i = 0u; i < ${piecesOf(headDim)}u; i++) {

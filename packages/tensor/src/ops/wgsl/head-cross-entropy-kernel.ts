@@ -34,7 +34,12 @@ export const headCrossEntropyKernel: Kernel<'hidden' | 'weight' | 'labels', Head
     const vocabulary = inputs.weight!.shape[0]!;
     const chunk = Math.max(1, Math.min(asked, rows, Math.floor(logitBytes / (4 * Math.max(1, vocabulary)))));
     const { dispatches, temps, add, matmul } = recorder(device);
-    Object.assign(temps, { counts: 4 * (rows + 1), picked: 4 * chunk * dim, logits: 4 * chunk * vocabulary, losses: 4 * Math.max(1, rows) });
+    Object.assign(temps, {
+      counts: 4 * (rows + 1),
+      picked: 4 * chunk * dim,
+      logits: 4 * chunk * vocabulary,
+      losses: 4 * Math.max(1, rows),
+    });
     add(listLabelled(rows, vocabulary, ignoreIndex));
     if (dHidden) {
       temps['dPicked'] = 4 * chunk * dim;
@@ -58,7 +63,16 @@ export const headCrossEntropyKernel: Kernel<'hidden' | 'weight' | 'labels', Head
       });
       add(rowLosses({ first, rows: m, vocabulary, gradient: !!(dHidden || dWeight) }, device));
       if (dHidden) {
-        matmul({ label: 'dHidden', m, n: dim, k: vocabulary, a: logits, b: { buffer: 'weight' }, out: 'dPicked', limit: { ...limit, axis: 'm' } });
+        matmul({
+          label: 'dHidden',
+          m,
+          n: dim,
+          k: vocabulary,
+          a: logits,
+          b: { buffer: 'weight' },
+          out: 'dPicked',
+          limit: { ...limit, axis: 'm' },
+        });
         add(scatterRows({ first, rows: m, dim }));
       }
       if (dWeight)

@@ -60,7 +60,12 @@ interface RowChunk {
   readonly dim: number;
 }
 
-const copyRows = (label: string, statement: string, bindings: readonly Binding[], { first, rows, dim }: RowChunk): Dispatch => ({
+const copyRows = (
+  label: string,
+  statement: string,
+  bindings: readonly Binding[],
+  { first, rows, dim }: RowChunk,
+): Dispatch => ({
   label,
   wgsl: `
 ${entry}
@@ -75,14 +80,21 @@ ${entry}
 });
 
 /** picked[i] = hidden[row i of the chunk]. */
-export const gatherRows = (chunk: RowChunk): Dispatch => copyRows('labelled hidden', 'picked[i] = hidden[at];', [read('hidden'), write('picked')], chunk);
+export const gatherRows = (chunk: RowChunk): Dispatch =>
+  copyRows('labelled hidden', 'picked[i] = hidden[at];', [read('hidden'), write('picked')], chunk);
 
 /** dHidden[row i of the chunk] = dPicked[i]. */
-export const scatterRows = (chunk: RowChunk): Dispatch => copyRows('labelled dHidden', 'out1[at] = dPicked[i];', [read('dPicked'), write('out1')], chunk);
+export const scatterRows = (chunk: RowChunk): Dispatch =>
+  copyRows('labelled dHidden', 'out1[at] = dPicked[i];', [read('dPicked'), write('out1')], chunk);
 
 /** The chunk of logits to losses, and in place to gradients of the mean loss: (softmax − one-hot) / count. */
 export const rowLosses = (
-  { first, rows, vocabulary, gradient }: { readonly first: number; readonly rows: number; readonly vocabulary: number; readonly gradient: boolean },
+  {
+    first,
+    rows,
+    vocabulary,
+    gradient,
+  }: { readonly first: number; readonly rows: number; readonly vocabulary: number; readonly gradient: boolean },
   device: DeviceFacts,
 ): Dispatch =>
   rowDispatch(
@@ -91,7 +103,12 @@ export const rowLosses = (
       rows,
       width: vocabulary,
       params: { first },
-      bindings: [read('labels', 'i32'), read('counts', 'u32'), gradient ? write('logits') : read('logits'), write('losses')],
+      bindings: [
+        read('labels', 'i32'),
+        read('counts', 'u32'),
+        gradient ? write('logits') : read('logits'),
+        write('losses'),
+      ],
       body: `
   let count = counts[0];
   if (p.first + row >= count) { return; }

@@ -24,7 +24,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   workgroups: Math.ceil(size / 64),
 });
 
-const chooseVariant = ({ m, n, a, b }: MatmulProblem, { software, maxInvocations, workgroupMemory }: DeviceFacts): MatmulVariant => {
+const chooseVariant = (
+  { m, n, a, b }: MatmulProblem,
+  { software, maxInvocations, workgroupMemory }: DeviceFacts,
+): MatmulVariant => {
   const fits = maxInvocations >= tileNeeds.invocations && workgroupMemory >= tileNeeds.workgroupMemory;
   if (software || !fits) return registersVariant(m >= 8 ? 8 : m >= 4 ? 4 : m >= 2 ? 2 : 1);
   if (Math.min(m, n) > skinnyLimit) return tileVariant(a.transposed ?? false, b.transposed ?? false);
@@ -54,7 +57,10 @@ export const matmulPlan = (problem: MatmulProblem, device: DeviceFacts, scratch 
   if (splits === 1) return { dispatches: [matmulDispatch(problem, variant, 1)] };
   const size = problem.m * problem.n * (problem.batch ?? []).reduce((x, d) => x * d, 1);
   return {
-    dispatches: [matmulDispatch({ ...problem, out: scratch }, variant, splits), joinParts(problem, scratch, splits, size)],
+    dispatches: [
+      matmulDispatch({ ...problem, out: scratch }, variant, splits),
+      joinParts(problem, scratch, splits, size),
+    ],
     temps: { [scratch]: 4 * size * splits },
   };
 };

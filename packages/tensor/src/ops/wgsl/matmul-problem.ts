@@ -44,9 +44,17 @@ export interface MatmulVariant {
 const axes = (problem: MatmulProblem): readonly number[] => problem.batch ?? [];
 
 const batchOffset = (side: 'a' | 'b', problem: MatmulProblem): string =>
-  [`p.${side}Offset`, ...axes(problem).map((_, i) => `((batch / p.batchStep${i}) % p.batch${i}) * p.${side}Batch${i}`)].join(' + ');
+  [
+    `p.${side}Offset`,
+    ...axes(problem).map((_, i) => `((batch / p.batchStep${i}) % p.batch${i}) * p.${side}Batch${i}`),
+  ].join(' + ');
 
-const sideParams = (side: 'a' | 'b', { offset = 0, transposed = false, batchStrides = [] }: MatmulSide, rows: number, columns: number) => ({
+const sideParams = (
+  side: 'a' | 'b',
+  { offset = 0, transposed = false, batchStrides = [] }: MatmulSide,
+  rows: number,
+  columns: number,
+) => ({
   [`${side}Offset`]: offset,
   [`${side}Row`]: transposed ? 1 : columns,
   [`${side}Column`]: transposed ? rows : 1,
@@ -68,7 +76,12 @@ const bindingsOf = ({ a, b, out, limit }: MatmulProblem): Binding[] => [
 ];
 
 const batchParams = (batch: readonly number[]): Record<string, number> =>
-  Object.fromEntries(batch.flatMap((size, i) => [[`batch${i}`, size], [`batchStep${i}`, batch.slice(i + 1).reduce((x, d) => x * d, 1)]]));
+  Object.fromEntries(
+    batch.flatMap((size, i) => [
+      [`batch${i}`, size],
+      [`batchStep${i}`, batch.slice(i + 1).reduce((x, d) => x * d, 1)],
+    ]),
+  );
 
 /**
  * The dispatch of one variant. Its body runs with `lane`, `m0` and `n0` (the unit's first row and column), `rows` (rows to compute),

@@ -21,7 +21,10 @@ ${times(rows, (r) => `  let a${r} = aBase + min(m0 + ${r}u, rows - 1u) * p.aRow;
     let step = k * p.aColumn;
 ${times(rows, (r) => `    c${r} += a[a${r} + step] * y;`).join('\n')}
   }
-${times(rows, (r) => `  if (m0 + ${r}u < rows) {
+${times(
+  rows,
+  (r) => `  if (m0 + ${r}u < rows) {
 ${times(4, (c) => `    if (n0 + ${c}u < p.n) { store(outBase, m0 + ${r}u, n0 + ${c}u, c${r}[${c}]); }`).join('\n')}
-  }`).join('\n')}`,
+  }`,
+).join('\n')}`,
 });

@@ -24,7 +24,8 @@ export const skinnyVariant = ({ long, contiguousDepth, short }: Skinny): MatmulV
   const shares = contiguousDepth ? 16 : 4;
   const items = lanes / shares;
   const [x, y] = long === 'm' ? (['a', 'b'] as const) : (['b', 'a'] as const);
-  const stepOf = (side: 'a' | 'b', axis: 'item' | 'depth'): string => (side === 'a') === (axis === 'item') ? `p.${side}Row` : `p.${side}Column`;
+  const stepOf = (side: 'a' | 'b', axis: 'item' | 'depth'): string =>
+    (side === 'a') === (axis === 'item') ? `p.${side}Row` : `p.${side}Column`;
   const [first, end, last] = long === 'm' ? ['m0', 'rows', 'p.n'] : ['n0', 'p.n', 'rows'];
   const [m, n] = long === 'm' ? [`${first} + i`, 's'] : ['s', `${first} + i`];
   return {

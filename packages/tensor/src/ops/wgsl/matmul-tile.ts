@@ -9,7 +9,10 @@ const lanes = 128;
 const pitch = size + 1;
 
 /** Bytes of workgroup memory and invocations that the tile takes. */
-export const tileNeeds: { readonly workgroupMemory: number; readonly invocations: number } = { workgroupMemory: 2 * depth * pitch * 4, invocations: lanes };
+export const tileNeeds: { readonly workgroupMemory: number; readonly invocations: number } = {
+  workgroupMemory: 2 * depth * pitch * 4,
+  invocations: lanes,
+};
 
 /** Copies a [64, 16] piece to workgroup memory as [depth][row]; neighbouring lanes read neighbouring elements. */
 const load = (side: 'a' | 'b', contiguousDepth: boolean): string => {
@@ -50,7 +53,10 @@ ${times(8, (r) => `      c${r} += tile_a[x + ${r}u] * y;`).join('\n')}
   }
   let m = m0 + row;
   let n = n0 + column;
-${times(8, (r) => `  if (m + ${r}u < rows) {
+${times(
+  8,
+  (r) => `  if (m + ${r}u < rows) {
 ${times(4, (c) => `    if (n + ${16 * c}u < p.n) { store(outBase, m + ${r}u, n + ${16 * c}u, c${r}[${c}]); }`).join('\n')}
-  }`).join('\n')}`,
+  }`,
+).join('\n')}`,
 });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AnyOp } from '../../define-op.ts';
-import { evaluate, type Executor } from '../../executor.ts';
+import { type Executor, evaluate } from '../../executor.ts';
 import { reference } from '../../reference/executor.ts';
 import { apart } from '../../testing/known.ts';
 import { sampleInputs, sampleOutputs, sampleTitle } from '../../testing/samples.ts';
@@ -22,16 +22,19 @@ describe('the products for real GPUs, on the software adapter', () => {
   afterAll(() => executor?.close());
 
   for (const op of [matmul, headCrossEntropyOp] as unknown as AnyOp[])
-    it.each(op.samples.map((sample) => [op.name, sampleTitle(sample), sample] as const))('%s %s', async (_, __, sample) => {
-      const { tensors, feeds } = sampleInputs(op, sample, 3);
-      const outs = sampleOutputs(op, sample, tensors);
-      const outputs = Object.fromEntries(outs.map((t, i) => [`out${i}`, t]));
-      const [got, wanted] = [await evaluate(outputs, executor, feeds), await evaluate(outputs, reference(), feeds)];
-      for (const name of Object.keys(outputs)) {
-        const scale = Math.max(1e-3, ...Array.from(wanted[name]!, Math.abs));
-        expect(apart([...got[name]!], [...wanted[name]!]) / scale, name).toBeLessThan(1e-5);
-      }
-    });
+    it.each(op.samples.map((sample) => [op.name, sampleTitle(sample), sample] as const))(
+      '%s %s',
+      async (_, __, sample) => {
+        const { tensors, feeds } = sampleInputs(op, sample, 3);
+        const outs = sampleOutputs(op, sample, tensors);
+        const outputs = Object.fromEntries(outs.map((t, i) => [`out${i}`, t]));
+        const [got, wanted] = [await evaluate(outputs, executor, feeds), await evaluate(outputs, reference(), feeds)];
+        for (const name of Object.keys(outputs)) {
+          const scale = Math.max(1e-3, ...Array.from(wanted[name]!, Math.abs));
+          expect(apart([...got[name]!], [...wanted[name]!]) / scale, name).toBeLessThan(1e-5);
+        }
+      },
+    );
 });
 
 describe('the choice of a product', () => {

@@ -46,7 +46,10 @@ ${joinLanes('row_sum', lanes, (a, b) => `${a} + ${b}`)}
 ${joinLanes('row_max', lanes, (a, b) => `max(${a}, ${b})`)}`;
 
 /** One invocation per narrow row, or one workgroup per row with reductions by a tree, always in the same order. */
-export const rowDispatch = ({ label, rows, width, bindings, params, declarations = '', body }: RowPass, { maxInvocations }: DeviceFacts): Dispatch => {
+export const rowDispatch = (
+  { label, rows, width, bindings, params, declarations = '', body }: RowPass,
+  { maxInvocations }: DeviceFacts,
+): Dispatch => {
   const lanes = width <= narrow ? 1 : width <= 1024 ? 64 : Math.min(256, maxInvocations);
   const wgsl = `${declarations}
 ${lanes === 1 ? alone : together(lanes)}
