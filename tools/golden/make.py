@@ -44,7 +44,7 @@ LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 PATTERNS = dict(
     r=4, lora_alpha=12, use_rslora=True, target_modules=LINEARS,
     rank_pattern={"layers.1.self_attn.q_proj": 2, "down_proj": 3},
-    alpha_pattern={"layers.1.self_attn.q_proj": 5, "model.layers.0.mlp.up_proj": 20},
+    alpha_pattern={"layers.1.self_attn.q_proj": 5, r"model\.layers\.\d+\.mlp\.(up|gate)_proj": 20},
 )
 
 CASES = {

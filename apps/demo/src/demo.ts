@@ -43,6 +43,8 @@ const count = (n: number): string => n.toLocaleString('en-US');
 
 interface Loaded {
   readonly dir: string;
+  /** What an adapter says it belongs to. */
+  readonly name: string;
   readonly model: CausalLM;
   readonly tokenizer: Tokenizer;
   readonly text: DemoText;
@@ -56,7 +58,7 @@ const loadAll = async ({ model: modelDir, data }: DemoOptions): Promise<Loaded> 
   const endOfText = tokenizer.eosId ?? model.config.eosIds[0];
   if (endOfText === undefined) throw new PeftError('bad-config', `${dir}: neither the tokenizer nor the config names an end-of-text token`);
   const context = Math.min(256, model.config.maxPositions);
-  return { dir, model, tokenizer, text: loadText(data, tokenizer, context, endOfText), endOfText };
+  return { dir, name: modelDir ?? '@peftjs/base-model', model, tokenizer, text: loadText(data, tokenizer, context, endOfText), endOfText };
 };
 
 const trainWith = (target: Trainable, { text }: Loaded, executor: Executor, { steps, seed }: DemoOptions, kind: 'lora' | 'full'): Promise<TrainResult> =>
@@ -84,7 +86,7 @@ const sampleOf = async (model: CausalLM, { tokenizer }: Loaded, prompt: Int32Arr
 
 /** Saves, loads it into a base of its own, and measures again: the loss must be the same to the bit. */
 const saveAndCheck = async (adapted: Parameters<typeof save>[0], loaded: Loaded, executor: Executor, dir: string, tunedLoss: number): Promise<void> => {
-  await save(adapted, dir, executor, { baseModel: loaded.dir });
+  await save(adapted, dir, executor, { baseModel: loaded.name });
   const again = await load(loaded.model, dir, [lora]);
   const { loss } = await evaluateLoss(again.model, loaded.text.heldOut, executor, batchSize);
   if (loss !== tunedLoss) throw new PeftError('bad-adapter', `${dir}: loaded again the adapter gives loss ${loss}, trained it gave ${tunedLoss}`);

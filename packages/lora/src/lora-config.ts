@@ -1,4 +1,4 @@
-import { type AdapterConfig, nameMatches, type Target } from '@peftjs/core';
+import { type AdapterConfig, type Target } from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
 import type { Path } from '@peftjs/transformer';
 import type { LoraOptions } from './lora.ts';
@@ -6,9 +6,9 @@ import type { LoraOptions } from './lora.ts';
 /** The layers that Hugging Face PEFT adapts when no target is given, by `model_type`. */
 export const defaultTargets: Readonly<Record<string, readonly string[]>> = { llama: ['q_proj', 'v_proj'], gpt2: ['c_attn'] };
 
-/** The value of the first name in a pattern table that stands for `path`. */
+/** The value of the first entry of a pattern table whose regular expression is `path`, or its end after a dot: Hugging Face PEFT's rule. */
 export const patternValue = <T>(pattern: Readonly<Record<string, T>>, path: Path): T | undefined =>
-  Object.entries(pattern).find(([name]) => nameMatches(name, path))?.[1];
+  Object.entries(pattern).find(([source]) => new RegExp(`^(?:.*\\.)?(?:${source})$`).test(path))?.[1];
 
 /** What an `adapter_config.json` may hold that changes the function, with the only value this implementation computes. */
 const unsupported: Readonly<Record<string, readonly unknown[]>> = {
@@ -44,9 +44,17 @@ const numbers = (config: AdapterConfig, field: string): Record<string, number> =
   throw new PeftError('bad-adapter', `lora: ${field} must map names to numbers, got ${JSON.stringify(value)}`);
 };
 
+const patternOf = (source: string): RegExp => {
+  try {
+    return new RegExp(source);
+  } catch (cause) {
+    throw new PeftError('bad-adapter', `lora: target_modules ${JSON.stringify(source)} is no regular expression`, { cause });
+  }
+};
+
 /** A string in `target_modules` is a pattern over whole paths, except `all-linear`. */
 const targetOf = (value: unknown): Target => {
-  if (typeof value === 'string') return value === 'all-linear' ? value : new RegExp(value);
+  if (typeof value === 'string') return value === 'all-linear' ? value : patternOf(value);
   if (Array.isArray(value) && value.every((v) => typeof v === 'string')) return value as string[];
   throw new PeftError('bad-adapter', `lora: target_modules must be a list of names or a pattern, got ${JSON.stringify(value)}`);
 };

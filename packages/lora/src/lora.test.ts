@@ -151,6 +151,8 @@ describe('lora', () => {
     );
     expect(() => lora({ rank: 0 })).toThrow('lora: rank must be a whole number of at least 1, got 0');
     expect(() => lora({ dropout: 1 })).toThrow('lora: dropout must be in [0, 1), got 1');
+    expect(() => lora({ rankPattern: { '(': 2 } })).toThrow('"(" in a rank or alpha pattern is no regular expression');
+    expect(() => lora.fromConfig({ peft_type: 'LORA', target_modules: '(' })).toThrow('target_modules "(" is no regular expression');
     expect(() => lora.fromConfig({ peft_type: 'LORA', use_dora: true, bias: 'all' })).toThrow('use_dora = true, bias = "all"');
     await save(attach(base, [lora({ rank: 2 })]), join(dir, 'other'), reference());
     await expect(load(base, join(dir, 'other'), [])).rejects.toThrow('the adapter is of type LORA; load was given: none');

@@ -15,9 +15,9 @@ export interface LoraOptions {
   readonly dropout?: number;
   /** Scale by alpha / √rank, which keeps large ranks learning (rsLoRA). Kalajdzievski, 2023. https://arxiv.org/abs/2312.03732 */
   readonly rsLora?: boolean;
-  /** Other ranks, by layer name: `{ 'layers.0.self_attn.q_proj': 16 }`; the first name that fits counts. */
+  /** Other ranks, by a regular expression of the path or its end after a dot: `{ 'layers\\.0\\.self_attn\\.q_proj': 16 }`; the first that fits counts. */
   readonly rankPattern?: Readonly<Record<string, number>>;
-  /** Other alphas, by layer name. */
+  /** Other alphas, in the same way. */
   readonly alphaPattern?: Readonly<Record<string, number>>;
 }
 
@@ -28,10 +28,19 @@ const check = ({ rank, dropout, rankPattern, alpha }: Required<Omit<LoraOptions,
   if (!Number.isFinite(alpha)) throw new PeftError('bad-option', `lora: alpha must be a finite number, got ${alpha}`);
 };
 
+const checkPattern = (source: string): void => {
+  try {
+    new RegExp(source);
+  } catch (cause) {
+    throw new PeftError('bad-option', `lora: ${JSON.stringify(source)} in a rank or alpha pattern is no regular expression`, { cause });
+  }
+};
+
 const make = (options: LoraOptions = {}): Method => {
   const { target, ...given } = options;
   const { rank, alpha, dropout, rsLora, rankPattern, alphaPattern } = { rank: 8, alpha: 8, dropout: 0, rsLora: false, rankPattern: {}, alphaPattern: {}, ...given };
   check({ rank, alpha, dropout, rsLora, rankPattern, alphaPattern });
+  for (const source of [...Object.keys(rankPattern), ...Object.keys(alphaPattern)]) checkPattern(source);
   const targetIn = (model: CausalLM): Target => target ?? defaultTargets[model.config.modelType]!;
   return linearMethod({
     name: 'lora',

@@ -48,7 +48,11 @@ export const adamw = ({ beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0,
     return moments.get(p) ?? moments.set(p, [zeros(`${name}.m`, p.shape), zeros(`${name}.v`, p.shape)]).get(p)!;
   };
   return {
-    hyper: (step, learningRate) => Float32Array.of(learningRate, beta1, beta2, eps, weightDecay, 1 - beta1 ** (step + 1), 1 - beta2 ** (step + 1)),
+    hyper: (step, learningRate) => {
+      // The betas reach the device in f32; corrections made of the exact ones would be off by 1e-5 where 1 − β₂ is 1e-3.
+      const correction = (beta: number): number => 1 - Math.fround(beta) ** (step + 1);
+      return Float32Array.of(learningRate, beta1, beta2, eps, weightDecay, correction(beta1), correction(beta2));
+    },
     step: (params, grads, hyper) => {
       const gradNorm = globalNorm(grads);
       const scale = Number.isFinite(clipNorm) ? minimum(div(clipNorm, add(gradNorm, 1e-6)), 1) : constant(Float32Array.of(1), []);
