@@ -1,14 +1,4 @@
-import {
-  bytesField,
-  floatField,
-  intField,
-  intsField,
-  type Message,
-  message,
-  messageField,
-  stringField,
-  toBytes,
-} from './wire.ts';
+import { Wire } from './wire.ts';
 
 /** Element types of ONNX (TensorProto.DataType). */
 export const elementTypes = {
@@ -71,72 +61,87 @@ export interface ModelProto {
 const opset = 23;
 const irVersion = 11;
 
-const attribute = (name: string, value: Attribute): Message => {
-  const kind = (type: number, ...fields: readonly Message[]): Message =>
-    message(stringField(1, name), ...fields, intField(20, type));
-  if (typeof value === 'number') return kind(2, intField(3, value));
-  if (typeof value === 'string') return kind(3, stringField(4, value));
-  return 'float' in value ? kind(1, floatField(2, value.float)) : kind(7, ...value.map((v) => intField(8, v)));
+const writeAttribute = (w: Wire, name: string, value: Attribute): void => {
+  w.string(1, name);
+  if (typeof value === 'number') {
+    w.int(3, value);
+    w.int(20, 2);
+  } else if (typeof value === 'string') {
+    w.string(4, value);
+    w.int(20, 3);
+  } else if ('float' in value) {
+    w.float(2, value.float);
+    w.int(20, 1);
+  } else {
+    for (const v of value) w.int(8, v);
+    w.int(20, 7);
+  }
 };
 
-const node = ({ name, type, domain, inputs, outputs, attributes }: NodeProto): Message =>
-  message(
-    ...inputs.map((t) => stringField(1, t)),
-    ...outputs.map((t) => stringField(2, t)),
-    stringField(3, name),
-    stringField(4, type),
-    ...Object.entries(attributes).map(([key, value]) => messageField(5, attribute(key, value))),
-    stringField(7, domain),
-  );
+const writeNode = (w: Wire, { name, type, domain, inputs, outputs, attributes }: NodeProto): void => {
+  for (const t of inputs) w.string(1, t);
+  for (const t of outputs) w.string(2, t);
+  w.string(3, name);
+  w.string(4, type);
+  for (const key of Object.keys(attributes)) w.message(5, () => writeAttribute(w, key, attributes[key]!));
+  w.string(7, domain);
+};
 
-const value = ({ name, type, dims }: ValueProto): Message => {
-  const shape = message(...dims.map((d) => messageField(1, intField(1, d))));
-  return message(
-    stringField(1, name),
-    messageField(2, messageField(1, message(intField(1, elementTypes[type]), messageField(2, shape)))),
+const writeValue = (w: Wire, { name, type, dims }: ValueProto): void => {
+  w.string(1, name);
+  w.message(2, () =>
+    w.message(1, () => {
+      w.int(1, elementTypes[type]);
+      w.message(2, () => {
+        for (const d of dims) w.message(1, () => w.int(1, d));
+      });
+    }),
   );
 };
 
-const entry = (key: string, text: string): Message =>
-  messageField(13, message(stringField(1, key), stringField(2, text)));
+const writeEntry = (w: Wire, key: string, value: string): void =>
+  w.message(13, () => {
+    w.string(1, key);
+    w.string(2, value);
+  });
 
-const tensor = ({ name, type, dims, data }: TensorProto): Message =>
-  message(
-    intsField(1, dims),
-    intField(2, elementTypes[type]),
-    stringField(8, name),
-    ...(data instanceof Uint8Array
-      ? [bytesField(9, data)]
-      : [
-          entry('location', data.location),
-          entry('offset', `${data.offset}`),
-          entry('length', `${data.length}`),
-          intField(14, 1),
-        ]),
-  );
+const writeTensor = (w: Wire, { name, type, dims, data }: TensorProto): void => {
+  for (const d of dims) w.int(1, d);
+  w.int(2, elementTypes[type]);
+  w.string(8, name);
+  if (data instanceof Uint8Array) {
+    w.bytes(9, data);
+    return;
+  }
+  writeEntry(w, 'location', data.location);
+  writeEntry(w, 'offset', `${data.offset}`);
+  writeEntry(w, 'length', `${data.length}`);
+  w.int(14, 1);
+};
 
-const operatorSet = (domain: string, version: number): Message => message(stringField(1, domain), intField(2, version));
+const writeOperatorSet = (w: Wire, domain: string, version: number): void =>
+  w.message(8, () => {
+    w.string(1, domain);
+    w.int(2, version);
+  });
 
 /**
  * The bytes of an ONNX model (https://onnx.ai/onnx/repo-docs/IR.html).
  * Written here because the ready encoders cost more than they save: `onnx-proto` is 330 kB of CommonJS generated from ONNX 1.10 on
- * protobufjs 6, and of its 30 messages these six are needed.
+ * protobufjs 6, and of its 30 messages these few are needed.
  */
 export const encodeModel = ({ nodes, inputs, outputs, initializers }: ModelProto): Uint8Array => {
-  const graph = message(
-    ...nodes.map((n) => messageField(1, node(n))),
-    stringField(2, 'program'),
-    ...initializers.map((t) => messageField(5, tensor(t))),
-    ...inputs.map((v) => messageField(11, value(v))),
-    ...outputs.map((v) => messageField(12, value(v))),
-  );
-  return toBytes(
-    message(
-      intField(1, irVersion),
-      stringField(2, 'peftjs'),
-      messageField(7, graph),
-      messageField(8, operatorSet('', opset)),
-      messageField(8, operatorSet('com.microsoft', 1)),
-    ),
-  );
+  const w = new Wire();
+  w.int(1, irVersion);
+  w.string(2, 'peftjs');
+  w.message(7, () => {
+    for (const n of nodes) w.message(1, () => writeNode(w, n));
+    w.string(2, 'program');
+    for (const t of initializers) w.message(5, () => writeTensor(w, t));
+    for (const v of inputs) w.message(11, () => writeValue(w, v));
+    for (const v of outputs) w.message(12, () => writeValue(w, v));
+  });
+  writeOperatorSet(w, '', opset);
+  writeOperatorSet(w, 'com.microsoft', 1);
+  return w.finish();
 };

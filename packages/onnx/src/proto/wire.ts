@@ -1,57 +1,113 @@
-/** A protobuf message under construction: its bytes in parts, so that large payloads are copied once, at the end. */
-export interface Message {
-  readonly parts: readonly Uint8Array[];
-  readonly size: number;
-}
+const chunkSize = 2 ** 16;
+
+/** Payloads from this size on are not copied until the end. */
+const largePayload = 2 ** 12;
 
 const text = new TextEncoder();
 
-/** Base-128 digits, low first; negative numbers as 64-bit two's complement. */
-const varint = (value: number): number[] => {
-  const digits: number[] = [];
-  for (let rest = BigInt.asUintN(64, BigInt(value)); ; rest >>= 7n) {
-    if (rest < 128n) return [...digits, Number(rest)];
-    digits.push(Number(rest & 127n) | 128);
-  }
+const isAscii = (value: string): boolean => {
+  for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) >= 128) return false;
+  return true;
 };
 
-const small = (bytes: readonly number[]): Message => ({ parts: [Uint8Array.from(bytes)], size: bytes.length });
+/** Writes protobuf (https://protobuf.dev/programming-guides/encoding) from front to back. */
+export class Wire {
+  readonly #parts: Uint8Array[] = [];
+  #chunk = new Uint8Array(chunkSize);
+  #at = 0;
+  /** Bytes before the chunk. */
+  #before = 0;
 
-/** Fields one after another. */
-export const message = (...fields: readonly Message[]): Message => ({
-  parts: fields.flatMap((f) => f.parts),
-  size: fields.reduce((n, f) => n + f.size, 0),
-});
-
-/** An integer, bool or enum field. */
-export const intField = (field: number, value: number): Message => small([...varint(field << 3), ...varint(value)]);
-
-/** A float field: 32 bits, little-endian. */
-export const floatField = (field: number, value: number): Message =>
-  small([...varint((field << 3) | 5), ...new Uint8Array(Float32Array.of(value).buffer)]);
-
-/** A nested message. */
-export const messageField = (field: number, value: Message): Message =>
-  message(small([...varint((field << 3) | 2), ...varint(value.size)]), value);
-
-/** A bytes field; the bytes are not copied here. */
-export const bytesField = (field: number, value: Uint8Array): Message =>
-  messageField(field, { parts: [value], size: value.length });
-
-/** A string field, UTF-8. */
-export const stringField = (field: number, value: string): Message => bytesField(field, text.encode(value));
-
-/** Repeated integers, packed. */
-export const intsField = (field: number, values: readonly number[]): Message =>
-  messageField(field, small(values.flatMap(varint)));
-
-/** The message as one array. */
-export const toBytes = ({ parts, size }: Message): Uint8Array => {
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
+  #endChunk(): void {
+    this.#parts.push(this.#chunk.subarray(0, this.#at));
+    this.#before += this.#at;
+    this.#chunk = this.#chunk.subarray(this.#at);
+    this.#at = 0;
   }
-  return bytes;
-};
+
+  #reserve(size: number): void {
+    if (this.#at + size <= this.#chunk.length) return;
+    this.#endChunk();
+    this.#chunk = new Uint8Array(Math.max(chunkSize, size));
+  }
+
+  /** Base-128 digits, low first; negative numbers as 64-bit two's complement. */
+  #varint(value: number): void {
+    this.#reserve(10);
+    let rest = value;
+    if (value < 0 || value >= 2 ** 31) {
+      let wide = BigInt.asUintN(64, BigInt(value));
+      for (; wide >= 2n ** 31n; wide >>= 7n) this.#chunk[this.#at++] = Number(wide & 127n) | 128;
+      rest = Number(wide);
+    }
+    for (; rest >= 128; rest >>= 7) this.#chunk[this.#at++] = (rest & 127) | 128;
+    this.#chunk[this.#at++] = rest;
+  }
+
+  /** An integer, bool or enum. */
+  int(field: number, value: number): void {
+    this.#varint(field << 3);
+    this.#varint(value);
+  }
+
+  /** A float: 32 bits, little-endian. */
+  float(field: number, value: number): void {
+    this.#varint((field << 3) | 5);
+    this.#reserve(4);
+    new DataView(this.#chunk.buffer, this.#chunk.byteOffset + this.#at).setFloat32(0, value, true);
+    this.#at += 4;
+  }
+
+  bytes(field: number, value: Uint8Array): void {
+    this.#varint((field << 3) | 2);
+    this.#varint(value.length);
+    if (value.length < largePayload) {
+      this.#reserve(value.length);
+      this.#chunk.set(value, this.#at);
+      this.#at += value.length;
+    } else {
+      this.#endChunk();
+      this.#parts.push(value);
+      this.#before += value.length;
+    }
+  }
+
+  /** A string, UTF-8. */
+  string(field: number, value: string): void {
+    if (!isAscii(value)) {
+      this.bytes(field, text.encode(value));
+      return;
+    }
+    this.#varint((field << 3) | 2);
+    this.#varint(value.length);
+    this.#reserve(value.length);
+    for (let i = 0; i < value.length; i++) this.#chunk[this.#at++] = value.charCodeAt(i);
+  }
+
+  /** A nested message. Its length has five digits, zeros among them, since it is filled in afterwards. */
+  message(field: number, write: () => void): void {
+    this.#varint((field << 3) | 2);
+    this.#reserve(5);
+    const digits = this.#chunk.subarray(this.#at, this.#at + 5);
+    this.#at += 5;
+    const start = this.#before + this.#at;
+    write();
+    let rest = this.#before + this.#at - start;
+    for (let i = 0; i < 5; i++) {
+      digits[i] = (rest % 128) | (i < 4 ? 128 : 0);
+      rest = Math.floor(rest / 128);
+    }
+  }
+
+  /** All that was written, as one array. */
+  finish(): Uint8Array {
+    this.#endChunk();
+    const all = new Uint8Array(this.#before);
+    let at = 0;
+    for (const part of this.#parts) {
+      all.set(part, at);
+      at += part.length;
+    }
+    return all;
+  }
+}
