@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { isPeftError } from '@peftjs/tensor';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { buildTokenizer, loadTokenizer } from '../src/tokenizer.ts';
+import { buildTokenizer } from '../src/build-tokenizer.ts';
+import { loadTokenizer } from '../src/tokenizer.ts';
 import { byteLevel } from './byte-level.ts';
 import { messageOf, scratch } from './scratch.ts';
 

@@ -1,4 +1,4 @@
-import { type AdapterConfig, type Target } from '@peftjs/core';
+import type { AdapterConfig, Target } from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
 import type { Path } from '@peftjs/transformer';
 import type { LoraOptions } from './lora.ts';

@@ -47,7 +47,7 @@ export { pad } from './ops/pad.ts';
 export { pow } from './ops/pow.ts';
 export { randomBits } from './ops/random-bits.ts';
 export { randomUniform } from './ops/random-uniform.ts';
-export { type ReduceOptions } from './ops/reduce.ts';
+export type { ReduceOptions } from './ops/reduce.ts';
 export { relu } from './ops/relu.ts';
 export { reshape } from './ops/reshape.ts';
 export { rmsNorm } from './ops/rms-norm.ts';
