@@ -33,12 +33,16 @@ export interface Dispatch {
   /** Shown in profiles and errors. Default: the op's name. */
   readonly label?: string;
   /**
-   * WGSL with one entry point `main(@builtin(workgroup_id) …)`. The executor declares the bindings, `p` (the parameters), and
-   * `fn group_index(id: vec3<u32>) -> u32`, the linear workgroup index however the dispatch was folded.
+   * WGSL with one entry point `main(@builtin(workgroup_id) …)`. The executor declares the bindings, `p` (the
+   * parameters), and `fn group_index(id: vec3<u32>) -> u32`, the linear workgroup index however the dispatch was
+   * folded.
    */
   readonly wgsl: string;
   readonly bindings: readonly Binding[];
-  /** Fields of `p`: integers as u32, others must be given as `{ f32 }`. Kept out of the text, so one text serves all sizes. */
+  /**
+   * Fields of `p`: integers as u32, others must be given as `{ f32 }`. Kept out of the text, so one text serves all
+   * sizes.
+   */
   readonly params?: Readonly<Record<string, number | { readonly f32: number }>>;
   /** Linear count; the executor folds counts above the device's limit per dimension. */
   readonly workgroups: number;
@@ -49,10 +53,15 @@ export interface KernelPlan {
   readonly dispatches: readonly Dispatch[];
   readonly temps?: Readonly<Record<string, number>>;
   /**
-   * For an output (`out0`), inputs of its size and element type whose storage it may take: no invocation reads them at a position that
-   * another may have written. The dispatch then sees one array under the output's name.
+   * For an output (`out0`), inputs of its size and element type whose storage it may take: no invocation reads them
+   * at a position that another may have written. The dispatch then sees one array under the output's name.
    */
   readonly inPlace?: Readonly<Record<string, readonly string[]>>;
+  /**
+   * For an output, the input of its size that it begins as: the dispatches then write only what differs. Nothing is
+   * copied where the output may take the input's storage, as a cache does that is updated in place.
+   */
+  readonly startsFrom?: Readonly<Record<string, string>>;
 }
 
 /** How an op runs on WebGPU. */
@@ -64,4 +73,7 @@ export type Kernel<Input extends string, A> =
   | { readonly kind: 'dispatch'; plan(io: KernelIo<Input>, attrs: A, device: DeviceFacts): KernelPlan };
 
 /** A kernel that is one expression of the inputs' values, by their names. */
-export const elementwise = <A>(body: string | ((attrs: A, out: Spec) => string)): Kernel<never, A> => ({ kind: 'elementwise', body });
+export const elementwise = <A>(body: string | ((attrs: A, out: Spec) => string)): Kernel<never, A> => ({
+  kind: 'elementwise',
+  body,
+});

@@ -1,6 +1,6 @@
 import { defineOp, type Op } from '../define-op.ts';
 import type { Kernel } from '../kernel.ts';
-import { sameShape, shapeError, sizeOf, type Spec } from '../shape.ts';
+import { type Spec, sameShape, shapeError, sizeOf } from '../shape.ts';
 import { expectF32 } from './expect.ts';
 
 type Inputs = readonly ['weight', 'grad', 'm', 'v', 'hyper'];
@@ -8,9 +8,14 @@ type Inputs = readonly ['weight', 'grad', 'm', 'v', 'hyper'];
 const infer = (specs: { readonly [K in Inputs[number]]: Spec }): readonly [Spec, Spec, Spec] => {
   expectF32('adamw', specs);
   const { weight, grad, m, v, hyper } = specs;
-  if (![grad, m, v].every((t) => sameShape(t.shape, weight.shape))) throw shapeError('adamw', [weight, grad, m, v], 'weight, grad, m and v must have one shape');
+  if (![grad, m, v].every((t) => sameShape(t.shape, weight.shape)))
+    throw shapeError('adamw', [weight, grad, m, v], 'weight, grad, m and v must have one shape');
   if (!sameShape(hyper.shape, [8]))
-    throw shapeError('adamw', [hyper], 'hyper must be [learningRate, beta1, beta2, eps, weightDecay, 1−beta1^t, 1−beta2^t, gradScale]');
+    throw shapeError(
+      'adamw',
+      [hyper],
+      'hyper must be [learningRate, beta1, beta2, eps, weightDecay, 1−beta1^t, 1−beta2^t, gradScale]',
+    );
   return [weight, weight, weight];
 };
 
@@ -33,9 +38,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   ${store(1, 'm1')}
   ${store(2, 'v1')}
 }`;
-    const read = ['weight', 'grad', 'm', 'v', 'hyper'].map((buffer) => ({ buffer, access: 'read', element: 'f32' }) as const);
-    const written = outs.flatMap((out, i) => (out ? [{ buffer: `out${i}`, access: 'read_write', element: 'f32' } as const] : []));
-    return { dispatches: [{ wgsl, bindings: [...read, ...written], params: { size }, workgroups: Math.ceil(size / 64) }] };
+    const read = ['weight', 'grad', 'm', 'v', 'hyper'].map(
+      (buffer) => ({ buffer, access: 'read', element: 'f32' }) as const,
+    );
+    const written = outs.flatMap((out, i) =>
+      out ? [{ buffer: `out${i}`, access: 'read_write', element: 'f32' } as const] : [],
+    );
+    return {
+      dispatches: [{ wgsl, bindings: [...read, ...written], params: { size }, workgroups: Math.ceil(size / 64) }],
+      inPlace: { out0: ['weight'], out1: ['m'], out2: ['v'] },
+    };
   },
 };
 
@@ -55,7 +67,10 @@ export const adamw: Op<'adamw', Inputs, readonly [], void, readonly [Spec, Spec,
     const [learningRate, beta1, beta2, eps, weightDecay, correction1, correction2, gradScale] = hyper;
     const m1 = m.map((value, i) => beta1! * value + (1 - beta1!) * grad[i]! * gradScale!);
     const v1 = v.map((value, i) => beta2! * value + (1 - beta2!) * (grad[i]! * gradScale!) ** 2);
-    const w1 = weight.map((w, i) => w - learningRate! * (m1[i]! / correction1! / (Math.sqrt(v1[i]! / correction2!) + eps!) + weightDecay! * w));
+    const w1 = weight.map(
+      (w, i) =>
+        w - learningRate! * (m1[i]! / correction1! / (Math.sqrt(v1[i]! / correction2!) + eps!) + weightDecay! * w),
+    );
     return [w1, m1, v1];
   },
   flops: ({ weight }) => 16 * sizeOf(weight.shape),

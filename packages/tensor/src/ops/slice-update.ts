@@ -1,6 +1,7 @@
 import { defineOp, type Op } from '../define-op.ts';
 import { constant, type Tensor } from '../graph.ts';
-import { sameShape, type Shape, shapeError, type Spec } from '../shape.ts';
+import type { KernelPlan } from '../kernel.ts';
+import { type Shape, type Spec, sameShape, shapeError, sizeOf } from '../shape.ts';
 import { accepts, agree } from './accepts.ts';
 import { add } from './add.ts';
 import { blocksOf, resized, splitPosition } from './blocks.ts';
@@ -18,7 +19,11 @@ const checkSpecs = (x: Spec, value: Spec, start: Spec, axis: number): void => {
   if (start.shape.length > 0) throw shapeError('sliceUpdate', [x, value, start], 'start must be a scalar');
   const size = value.shape[axis] ?? 0;
   if (!sameShape(resized(x, axis, size).shape, value.shape) || size > x.shape[axis]!)
-    throw shapeError('sliceUpdate', [x, value], `value must have x's sizes, but at most ${x.shape[axis]} along axis ${axis}`);
+    throw shapeError(
+      'sliceUpdate',
+      [x, value],
+      `value must have x's sizes, but at most ${x.shape[axis]} along axis ${axis}`,
+    );
 };
 
 /** The `size` rows of dy from `start` on (clamped as by the op) along an axis. */
@@ -28,6 +33,42 @@ const rowsFrom = (dy: Tensor, start: Tensor, axis: number, size: number): Tensor
   const rows = add(i32([...Array(size).keys()], [size]), clamped);
   const swap = [...dy.shape.keys()].map((i) => (i === 0 ? axis : i === axis ? 0 : i));
   return transpose(gather(transpose(dy, swap), rows), swap);
+};
+
+/** Values per row, rows of x, and rows of value. */
+type SliceParams = Readonly<Record<'inner' | 'rows' | 'written', number>>;
+
+const begin = 'let begin = u32(clamp(start[0], 0, i32(p.rows - p.written)));';
+
+/** Writes the slice alone over a copy of x, which is none where x is a variable that takes the result. */
+const slicePlan = (size: number, params: SliceParams): KernelPlan => {
+  const wgsl = `
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = group_index(group) * 64u + lane;
+  if (i >= p.size) { return; }
+  ${begin}
+  let row = i / p.inner;
+  out0[((row / p.written) * p.rows + begin + row % p.written) * p.inner + i % p.inner] = value[i];
+}`;
+  const bindings = [
+    { buffer: 'value', access: 'read', element: 'u32' },
+    { buffer: 'start', access: 'read', element: 'i32' },
+    { buffer: 'out0', access: 'read_write', element: 'u32' },
+  ] as const;
+  return {
+    dispatches: [{ wgsl, bindings, params: { ...params, size }, workgroups: Math.ceil(size / 64) }],
+    startsFrom: { out0: 'x' },
+  };
+};
+
+/** Writes all of x: with two f16 to a word, the edges of a slice may lie inside words. */
+const wholePlan = (out: Spec, params: SliceParams): KernelPlan => {
+  const body = `${splitPosition}
+  ${begin}
+  if (row < begin || row >= begin + p.written) { return load_x(i); }
+  return load_value((block * p.written + row - begin) * p.inner + column);`;
+  return movePlan({ out, sources: ['x', 'value'], indices: { start: 'i32' }, body, params });
 };
 
 const integer = { start: 'i32' } as const;
@@ -48,12 +89,8 @@ export const sliceUpdate: Op<'slice_update', readonly ['x', 'value', 'start'], r
     kind: 'dispatch',
     plan: ({ inputs, outs }, attrs) => {
       const { axis, size, inner } = blocksOf('sliceUpdate', inputs.x!, attrs.axis);
-      const written = inputs.value!.shape[axis]!;
-      const body = `${splitPosition}
-  let begin = u32(clamp(start[0], 0, i32(p.rows - p.written)));
-  if (row < begin || row >= begin + p.written) { return load_x(i); }
-  return load_value((block * p.written + row - begin) * p.inner + column);`;
-      return movePlan({ out: outs[0]!, sources: ['x', 'value'], indices: { start: 'i32' }, body, params: { inner, rows: size, written } });
+      const params = { inner, rows: size, written: inputs.value!.shape[axis]! };
+      return outs[0]!.dtype === 'f16' ? wholePlan(outs[0]!, params) : slicePlan(sizeOf(inputs.value!.shape), params);
     },
   },
   vjp: ({ value, start, dy }, attrs) => {
@@ -77,6 +114,11 @@ export const sliceUpdate: Op<'slice_update', readonly ['x', 'value', 'start'], r
     { shapes: { x: [3, 4], value: [3, 2], start: [] }, attrs: { axis: -1 }, dtypes: integer, values: at(3) },
     { shapes: { x: [4], value: [2], start: [] }, attrs: { axis: 0 }, dtypes: integer, values: at(-5) },
     { shapes: { x: [4, 2], value: [0, 2], start: [] }, attrs: { axis: 0 }, dtypes: integer, values: at(1) },
-    { shapes: { x: [3, 5], value: [3, 2], start: [] }, attrs: { axis: 1 }, dtypes: { ...integer, x: 'f16', value: 'f16' }, values: at(2) },
+    {
+      shapes: { x: [3, 5], value: [3, 2], start: [] },
+      attrs: { axis: 1 },
+      dtypes: { ...integer, x: 'f16', value: 'f16' },
+      values: at(2),
+    },
   ],
 });

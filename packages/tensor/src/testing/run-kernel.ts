@@ -4,7 +4,7 @@ import { bytesPerElement, type DType, type TypedArray } from '../dtype.ts';
 import type { Feeds } from '../executor.ts';
 import type { OpNode } from '../graph.ts';
 import type { DeviceFacts, Dispatch, KernelPlan } from '../kernel.ts';
-import { sizeOf, type Spec } from '../shape.ts';
+import { type Spec, sizeOf } from '../shape.ts';
 import type { Gpu } from '../webgpu/dawn.ts';
 import { foldWorkgroups } from '../webgpu/fold.ts';
 import { paramBytes, shaderOf, writeParams } from '../webgpu/shader.ts';
@@ -30,11 +30,18 @@ const encode = (gpu: Gpu, dispatch: Dispatch, buffers: ReadonlyMap<string, GPUBu
   const { code } = shaderOf(dispatch);
   const module = device.createShaderModule({ code });
   const entries = dispatch.bindings.map(
-    ({ access }, binding): GPUBindGroupLayoutEntry => ({ binding, visibility: 0x4, buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' } }),
+    ({ access }, binding): GPUBindGroupLayoutEntry => ({
+      binding,
+      visibility: 0x4,
+      buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
+    }),
   );
   const uniform: GPUBindGroupLayoutEntry = { binding: entries.length, visibility: 0x4, buffer: { type: 'uniform' } };
   const layout = device.createBindGroupLayout({ entries: [...entries, uniform] });
-  const pipeline = device.createComputePipeline({ layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }), compute: { module } });
+  const pipeline = device.createComputePipeline({
+    layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+    compute: { module },
+  });
   for (const launch of foldWorkgroups(dispatch.workgroups, device.limits.maxComputeWorkgroupsPerDimension)) {
     const view = new DataView(new ArrayBuffer(Math.ceil(paramBytes(dispatch) / 16) * 16));
     writeParams(view, 0, dispatch, launch);
@@ -42,7 +49,10 @@ const encode = (gpu: Gpu, dispatch: Dispatch, buffers: ReadonlyMap<string, GPUBu
     const params = device.createBuffer({ size: view.byteLength, usage: 0x8 | 0x40 });
     device.queue.writeBuffer(params, 0, view.buffer);
     const bound = [...dispatch.bindings.map(({ buffer }) => buffers.get(buffer)!), params];
-    const group = device.createBindGroup({ layout, entries: bound.map((buffer, binding) => ({ binding, resource: { buffer } })) });
+    const group = device.createBindGroup({
+      layout,
+      entries: bound.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    });
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);
@@ -53,12 +63,16 @@ const encode = (gpu: Gpu, dispatch: Dispatch, buffers: ReadonlyMap<string, GPUBu
   }
 };
 
+const copyBuffer = (gpu: Gpu, from: GPUBuffer, to: GPUBuffer): void => {
+  const encoder = gpu.device.createCommandEncoder();
+  encoder.copyBufferToBuffer(from, to);
+  gpu.device.queue.submit([encoder.finish()]);
+};
+
 const readBack = async (gpu: Gpu, buffer: GPUBuffer, dtype: DType, size: number): Promise<TypedArray> => {
   // MAP_READ and COPY_DST.
   const staging = gpu.device.createBuffer({ size: buffer.size, usage: 0x1 | 0x8 });
-  const encoder = gpu.device.createCommandEncoder();
-  encoder.copyBufferToBuffer(buffer, staging);
-  gpu.device.queue.submit([encoder.finish()]);
+  copyBuffer(gpu, buffer, staging);
   await staging.mapAsync(0x1);
   return new arrays[dtype](staging.getMappedRange().slice(0)).subarray(0, size);
 };
@@ -71,18 +85,32 @@ export interface KernelRun {
 }
 
 /** Runs the kernel of one node by itself, without an executor. Returns the outputs, null for those not wanted. */
-export const runKernel = async (gpu: Gpu, node: OpNode, { feeds, wanted, facts }: KernelRun): Promise<(TypedArray | null)[]> => {
+export const runKernel = async (
+  gpu: Gpu,
+  node: OpNode,
+  { feeds, wanted, facts }: KernelRun,
+): Promise<(TypedArray | null)[]> => {
   const op: AnyOp = node.op;
   if (op.kernel.kind !== 'dispatch') throw new Error(`${op.name} has no kernel of its own`);
   const inputs = byName(op, node.inputs);
   const outs = node.outs.map((spec, i): Spec | null => ((wanted?.[i] ?? true) ? spec : null));
-  const plan = (op.kernel.plan as (io: unknown, attrs: unknown, device: DeviceFacts) => KernelPlan)({ inputs, outs }, node.attrs, { ...gpu.facts, ...facts });
+  const plan = (op.kernel.plan as (io: unknown, attrs: unknown, device: DeviceFacts) => KernelPlan)(
+    { inputs, outs },
+    node.attrs,
+    { ...gpu.facts, ...facts },
+  );
   const buffers = new Map<string, GPUBuffer>();
-  for (const [name, { shape, dtype }] of Object.entries(inputs)) buffers.set(name, storage(gpu, sizeOf(shape) * bytesPerElement(dtype), feeds[name]));
-  for (const [i, out] of outs.entries()) if (out) buffers.set(`out${i}`, storage(gpu, sizeOf(out.shape) * bytesPerElement(out.dtype)));
+  for (const [name, { shape, dtype }] of Object.entries(inputs))
+    buffers.set(name, storage(gpu, sizeOf(shape) * bytesPerElement(dtype), feeds[name]));
+  for (const [i, out] of outs.entries())
+    if (out) buffers.set(`out${i}`, storage(gpu, sizeOf(out.shape) * bytesPerElement(out.dtype)));
   for (const [name, bytes] of Object.entries(plan.temps ?? {})) buffers.set(name, storage(gpu, bytes));
+  for (const [out, name] of Object.entries(plan.startsFrom ?? {}))
+    copyBuffer(gpu, buffers.get(name)!, buffers.get(out)!);
   for (const dispatch of plan.dispatches) encode(gpu, dispatch, buffers);
-  const results = await Promise.all(outs.map((out, i) => out && readBack(gpu, buffers.get(`out${i}`)!, out.dtype, sizeOf(out.shape))));
+  const results = await Promise.all(
+    outs.map((out, i) => out && readBack(gpu, buffers.get(`out${i}`)!, out.dtype, sizeOf(out.shape))),
+  );
   for (const buffer of buffers.values()) buffer.destroy();
   gpu.check();
   return results;

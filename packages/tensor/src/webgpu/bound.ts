@@ -1,4 +1,4 @@
-import { bindCommands, type BoundCommand } from './encode.ts';
+import { type BoundCommand, bindCommands } from './encode.ts';
 import { captureErrors } from './faults.ts';
 import type { Host } from './host.ts';
 import type { Poison } from './poison.ts';
@@ -13,7 +13,8 @@ export interface Bound {
 const bind = ({ device }: Host, { schedule, commands, memory, bufferOf }: Prepared, poison: Poison | null): Bound => {
   const byStep = bindCommands(device, commands, { bufferOf, params: memory.params });
   const end = schedule.steps.length;
-  const fill = (slots: readonly number[] = []): BoundCommand[] => (poison ? slots.map((i) => poison.fill(memory.slots[i]!)) : []);
+  const fill = (slots: readonly number[] = []): BoundCommand[] =>
+    poison ? slots.map((i) => poison.fill(memory.slots[i]!)) : [];
   const withFills = byStep.map((step, at) => (at < end ? [...step, ...fill(schedule.freed.get(at))] : step));
   return {
     run: withFills.slice(0, end).flat(),

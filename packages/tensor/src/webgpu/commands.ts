@@ -59,10 +59,16 @@ export const prepareCommands = async (
   };
   const byStep = await Promise.all(
     steps.map(async (step): Promise<(LaunchCommand | CopyCommand)[]> => {
-      if (step.kind === 'copy') return [{ kind: 'copy', from: resolve(step.from), to: resolve(step.to) }];
+      if (step.kind === 'copy') {
+        const [from, to] = [resolve(step.from), resolve(step.to)];
+        return from === to ? [] : [{ kind: 'copy', from, to }];
+      }
       const { label, values } = step;
       const dispatch = shareBindings(step.dispatch, (a, b) => resolve(values[a]!) === resolve(values[b]!));
-      const launches = foldWorkgroups(dispatch.workgroups, maxWorkgroups).map((launch) => ({ launch, params: reserve(dispatch, launch) }));
+      const launches = foldWorkgroups(dispatch.workgroups, maxWorkgroups).map((launch) => ({
+        launch,
+        params: reserve(dispatch, launch),
+      }));
       const pipeline = await pipelines.get(shaderOf(dispatch), label);
       const bound = dispatch.bindings.map((b) => resolve(values[b.buffer]!));
       return launches.map(({ launch, params }) => ({ kind: 'launch', label, pipeline, launch, values: bound, params }));

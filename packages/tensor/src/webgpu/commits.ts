@@ -21,19 +21,27 @@ const mayWriteDirectly = (steps: readonly Step[], usage: Usage, source: Value, t
 const tailOf = (copies: readonly CopyStep[]): CopyStep[] => {
   const written = new Set(copies.map((c) => c.to));
   const aside = new Map<Value, Value>();
-  for (const { from } of copies) if (written.has(from) && !aside.has(from)) aside.set(from, scratch(`old ${from.label}`, from.bytes));
+  for (const { from } of copies)
+    if (written.has(from) && !aside.has(from)) aside.set(from, scratch(`old ${from.label}`, from.bytes));
   const saves = [...aside].map(([from, to]): CopyStep => ({ kind: 'copy', from, to }));
   return [...saves, ...copies.map(({ from, to }): CopyStep => ({ kind: 'copy', from: aside.get(from) ?? from, to }))];
 };
 
 /**
- * Adds the updates of a program to its steps. New values are made from the variables as they were before: the kernel that computes one
- * writes the variable's memory when no later step reads the old value (recorded in `placement`); else it is copied as soon as the last
- * one has; and at the very end where a result is the old value.
+ * Adds the updates of a program to its steps. New values are made from the variables as they were before: the kernel
+ * that computes one writes the variable's memory when no later step reads the old value (recorded in `placement`);
+ * else it is copied as soon as the last one has; and at the very end where a result is the old value.
  */
-export const commitUpdates = (program: Program, table: ValueTable, steps: readonly Step[], placement: Placement): Committed => {
+export const commitUpdates = (
+  program: Program,
+  table: ValueTable,
+  steps: readonly Step[],
+  placement: Placement,
+): Committed => {
   const usage = usageOf(steps);
-  const pairs = program.updates.map(([v, t]) => ({ target: table.of(v), source: table.of(t) })).filter(({ target, source }) => target !== source);
+  const pairs = program.updates
+    .map(([v, t]) => ({ target: table.of(v), source: table.of(t) }))
+    .filter(({ target, source }) => target !== source);
   const readAtEnd = new Set([...program.outputs.values()].map((t) => table.of(t)));
   for (const { source } of pairs) if (source.home !== 'pool') readAtEnd.add(source);
 
@@ -41,11 +49,15 @@ export const commitUpdates = (program: Program, table: ValueTable, steps: readon
   const late: CopyStep[] = [];
   for (const { source, target } of pairs) {
     if (readAtEnd.has(target)) late.push({ kind: 'copy', from: source, to: target });
-    else if (placement.resolve(source) === source && mayWriteDirectly(steps, usage, source, target)) placement.place(source, target);
+    else if (placement.resolve(source) === source && mayWriteDirectly(steps, usage, source, target))
+      placement.place(source, target);
     else {
       const at = Math.max(usage.writes(source).at(-1) ?? -1, usage.reads(target).at(-1) ?? -1);
       (after.get(at) ?? after.set(at, []).get(at)!).push({ kind: 'copy', from: source, to: target });
     }
   }
-  return { steps: [...(after.get(-1) ?? []), ...steps.flatMap((step, at) => [step, ...(after.get(at) ?? [])])], tail: tailOf(late) };
+  return {
+    steps: [...(after.get(-1) ?? []), ...steps.flatMap((step, at) => [step, ...(after.get(at) ?? [])])],
+    tail: tailOf(late),
+  };
 };

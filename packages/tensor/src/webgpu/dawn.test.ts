@@ -39,7 +39,10 @@ describe('opening', () => {
   });
 
   test('a software adapter is taken only when asked for', async () => {
-    await expect(openGpu()).rejects.toMatchObject({ code: 'device-unavailable', message: expect.stringContaining("adapter: 'software'") });
+    await expect(openGpu()).rejects.toMatchObject({
+      code: 'device-unavailable',
+      message: expect.stringContaining("adapter: 'software'"),
+    });
   });
 
   test("'any' takes what there is", async () => {
@@ -71,7 +74,9 @@ describe('faults', () => {
   test('errors of a scope reject with what WebGPU said', async () => {
     const gpu = await openGpu({ adapter: 'software' });
     try {
-      const { done } = captureErrors(gpu.device, 'a buffer', () => gpu.device.createBuffer({ size: 2 ** 50, usage: 0x80 }));
+      const { done } = captureErrors(gpu.device, 'a buffer', () =>
+        gpu.device.createBuffer({ size: 2 ** 50, usage: 0x80 }),
+      );
       await expect(done).rejects.toMatchObject({ code: 'device-error', message: expect.stringContaining('a buffer') });
       expect(() => gpu.check()).not.toThrow();
     } finally {

@@ -10,8 +10,8 @@ export type GpuFeature = 'shader-f16' | 'subgroups' | 'timestamp-query';
 /** Which adapter to open, and how. */
 export interface GpuOptions {
   /**
-   * `'software'`: a driver that runs on the CPU, for checking kernels. `'any'`: hardware if there is some, else software.
-   * Default `'hardware'`, which never falls back.
+   * `'software'`: a driver that runs on the CPU, for checking kernels. `'any'`: hardware if there is some, else
+   * software. Default `'hardware'`, which never falls back.
    */
   readonly adapter?: 'hardware' | 'software' | 'any';
   /** Where there are several. Default `'high-performance'`. */
@@ -58,7 +58,8 @@ const entryPoint = async ({ adapter = 'hardware', enable = [], disable = [] }: G
   if (adapter === 'hardware' && !hasVulkanLoader()) throw unavailable(missing.hardware);
   try {
     const { create } = await import('webgpu');
-    const slowToCompile = adapter === 'hardware' ? [] : (['use_vulkan_zero_initialize_workgroup_memory_extension'] as const);
+    const slowToCompile =
+      adapter === 'hardware' ? [] : (['use_vulkan_zero_initialize_workgroup_memory_extension'] as const);
     return create(toggleOptions(enable, [...slowToCompile, ...disable]));
   } catch (error) {
     throw unavailable('the npm package "webgpu" (Dawn) does not load here; install it, or use the cpu executor', error);
@@ -71,17 +72,23 @@ const describeAdapter = ({ info }: GPUAdapter): string =>
 /** Why there is no adapter of a kind, and what to do. */
 const missing = {
   hardware: "there is no adapter; install the GPU's driver (on Linux with the Vulkan loader), or use the cpu executor",
-  software: 'there is no software adapter; on Linux start the process with VK_DRIVER_FILES naming a Vulkan driver for the CPU',
+  software:
+    'there is no software adapter; on Linux start the process with VK_DRIVER_FILES naming a Vulkan driver for the CPU',
   any: 'there is no adapter, hardware or software; install a Vulkan driver, or use the cpu executor',
 };
 
-const requestAdapter = async (gpu: GPU, { adapter: wanted = 'hardware', powerPreference = 'high-performance' }: GpuOptions): Promise<GPUAdapter> => {
+const requestAdapter = async (
+  gpu: GPU,
+  { adapter: wanted = 'hardware', powerPreference = 'high-performance' }: GpuOptions,
+): Promise<GPUAdapter> => {
   // Of CPU drivers Dawn knows only SwiftShader by this request; others show themselves in a plain one.
   const fallback = wanted === 'software' ? await gpu.requestAdapter({ forceFallbackAdapter: true }) : null;
   const adapter = fallback ?? (await gpu.requestAdapter({ powerPreference }));
   if (!adapter || (wanted === 'software' && !adapter.info.isFallbackAdapter)) throw unavailable(missing[wanted]);
   if (wanted === 'hardware' && adapter.info.isFallbackAdapter)
-    throw unavailable(`the only adapter is software (${describeAdapter(adapter)}); use the cpu executor, which is faster, or ask for adapter: 'software'`);
+    throw unavailable(
+      `the only adapter is software (${describeAdapter(adapter)}); use the cpu executor, which is faster, or ask for adapter: 'software'`,
+    );
   return adapter;
 };
 
@@ -94,8 +101,8 @@ const factsOf = ({ features, limits }: GPUDevice, software: boolean): DeviceFact
 });
 
 /**
- * Opens a device: `navigator.gpu` where there is one, else Dawn, loaded only now. Throws `device-unavailable` when there is no adapter
- * of the wanted kind or it gives no device.
+ * Opens a device: `navigator.gpu` where there is one, else Dawn, loaded only now. Throws `device-unavailable` when
+ * there is no adapter of the wanted kind or it gives no device.
  */
 export const openGpu = async (options: GpuOptions = {}): Promise<Gpu> => {
   let entry: GPU | null = await entryPoint(options);
@@ -113,7 +120,8 @@ export const openGpu = async (options: GpuOptions = {}): Promise<Gpu> => {
     facts: factsOf(device, adapter.info.isFallbackAdapter),
     check: () => {
       // Dawn lives as long as its entry point is held; this closure is what holds it.
-      if (!entry) throw new PeftError('device-lost', `webgpu: the executor on ${description} is closed; open a new one`);
+      if (!entry)
+        throw new PeftError('device-lost', `webgpu: the executor on ${description} is closed; open a new one`);
       check();
     },
     close: () => {

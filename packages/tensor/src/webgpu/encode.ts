@@ -19,12 +19,21 @@ export interface Places {
   readonly params: GPUBuffer | null;
 }
 
-const bindLaunch = (device: GPUDevice, { label, pipeline, launch, values, params }: LaunchCommand, places: Places): BoundCommand => {
-  const storage = values.map((value, binding): GPUBindGroupEntry => ({
-    binding,
-    resource: { buffer: places.bufferOf(value), size: value.bytes },
-  }));
-  const uniform: GPUBindGroupEntry = { binding: values.length, resource: { buffer: places.params!, offset: params.at, size: params.bytes } };
+const bindLaunch = (
+  device: GPUDevice,
+  { label, pipeline, launch, values, params }: LaunchCommand,
+  places: Places,
+): BoundCommand => {
+  const storage = values.map(
+    (value, binding): GPUBindGroupEntry => ({
+      binding,
+      resource: { buffer: places.bufferOf(value), size: value.bytes },
+    }),
+  );
+  const uniform: GPUBindGroupEntry = {
+    binding: values.length,
+    resource: { buffer: places.params!, offset: params.at, size: params.bytes },
+  };
   const group = device.createBindGroup({ label, layout: pipeline.layout, entries: [...storage, uniform] });
   return { kind: 'launch', label, pipeline: pipeline.pipeline, group, x: launch.x, y: launch.y };
 };
@@ -33,7 +42,9 @@ const bindLaunch = (device: GPUDevice, { label, pipeline, launch, values, params
 export const bindCommands = (device: GPUDevice, { byStep }: Commands, places: Places): BoundCommand[][] =>
   byStep.map((commands) =>
     commands.map((c) =>
-      c.kind === 'launch' ? bindLaunch(device, c, places) : { kind: 'copy', from: places.bufferOf(c.from), to: places.bufferOf(c.to), bytes: c.to.bytes },
+      c.kind === 'launch'
+        ? bindLaunch(device, c, places)
+        : { kind: 'copy', from: places.bufferOf(c.from), to: places.bufferOf(c.to), bytes: c.to.bytes },
     ),
   );
 

@@ -10,7 +10,7 @@ import { captureErrors } from './faults.ts';
 import type { Host } from './host.ts';
 import { makePoison } from './poison.ts';
 import { type Prepared, prepareProgram } from './prepared.ts';
-import { readback, type Result } from './readback.ts';
+import { type Result, readback } from './readback.ts';
 import { writeBuffer } from './transfer.ts';
 import { storageBytes } from './values.ts';
 
@@ -23,14 +23,21 @@ const planOf = ({ program, commands, memory }: Prepared): Executable['plan'] => 
 const resultsOf = ({ outputs, bufferOf }: Prepared, names: readonly string[]): Result[] => {
   const unknown = names.filter((name) => !outputs.has(name));
   if (unknown.length > 0)
-    throw new PeftError('bad-option', `run: read names ${unknown.join(', ')}; outputs: ${[...outputs.keys()].join(', ') || 'none'}`);
+    throw new PeftError(
+      'bad-option',
+      `run: read names ${unknown.join(', ')}; outputs: ${[...outputs.keys()].join(', ') || 'none'}`,
+    );
   return [...new Set(names)].map((name) => {
     const { tensor, value } = outputs.get(name)!;
     return { name, tensor, buffer: bufferOf(value) };
   });
 };
 
-const writeFeeds = (queue: GPUQueue, { program, schedule: { table, resolve, slotOf }, bufferOf }: Prepared, feeds: Feeds): void => {
+const writeFeeds = (
+  queue: GPUQueue,
+  { program, schedule: { table, resolve, slotOf }, bufferOf }: Prepared,
+  feeds: Feeds,
+): void => {
   for (const node of program.inputs) {
     const value = resolve(table.ofInput(node));
     if (slotOf(value) !== undefined) writeBuffer(queue, bufferOf(value), feeds[node.name]!);
@@ -92,7 +99,8 @@ export const compileProgram = async (host: Host, program: Program): Promise<Exec
       gpu.check();
       await submissions.settle();
       if (errors.status === 'rejected') throw errors.reason;
-      if (values.status === 'rejected') throw new PeftError('device-error', 'webgpu: the results of a run could not be read', { cause: values.reason });
+      if (values.status === 'rejected')
+        throw new PeftError('device-error', 'webgpu: the results of a run could not be read', { cause: values.reason });
       return values.value;
     },
   };

@@ -80,7 +80,7 @@ export const executorOn = (gpu: Gpu, options: HostOptions = {}): Executor => {
 };
 
 /**
- * The executor on WebGPU: Dawn in Node, the browser's own elsewhere. A hardware adapter unless `adapter: 'software'` asks otherwise.
- * Throws `device-unavailable`.
+ * The executor on WebGPU: Dawn in Node, the browser's own elsewhere. A hardware adapter unless `adapter: 'software'`
+ * asks otherwise. Throws `device-unavailable`.
  */
 export const webgpu = async (options: GpuOptions = {}): Promise<Executor> => executorOn(await openGpu(options));

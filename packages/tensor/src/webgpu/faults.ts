@@ -10,8 +10,14 @@ export interface Faults {
 /** An error that WebGPU reported, as one of ours: `out-of-memory` or `device-error`. */
 export const gpuError = (where: string, error: GPUError): PeftError => {
   const memory = error.constructor.name === 'GPUOutOfMemoryError';
-  const remedy = memory ? 'use a smaller batch or context, or checkpoint()' : 'this is a bug of the kernel or of the driver; report it with the adapter';
-  return new PeftError(memory ? 'out-of-memory' : 'device-error', `webgpu: ${where}: ${error.message.trim()}; ${remedy}`, { cause: error });
+  const remedy = memory
+    ? 'use a smaller batch or context, or checkpoint()'
+    : 'this is a bug of the kernel or of the driver; report it with the adapter';
+  return new PeftError(
+    memory ? 'out-of-memory' : 'device-error',
+    `webgpu: ${where}: ${error.message.trim()}; ${remedy}`,
+    { cause: error },
+  );
 };
 
 /** Keeps the first fault of a device: its loss, or an error that no scope caught. */
@@ -23,7 +29,10 @@ export const watchFaults = (device: GPUDevice, adapter: string): Faults => {
   });
   void device.lost.then(({ reason, message }) => {
     const why = reason === 'destroyed' ? 'it was closed' : message.trim();
-    fault = new PeftError('device-lost', `webgpu: the device ${adapter} is gone: ${why}; open a new executor, variables start from their initial values`);
+    fault = new PeftError(
+      'device-lost',
+      `webgpu: the device ${adapter} is gone: ${why}; open a new executor, variables start from their initial values`,
+    );
   });
   return {
     check: () => {
@@ -35,10 +44,14 @@ export const watchFaults = (device: GPUDevice, adapter: string): Faults => {
 const filters = ['validation', 'out-of-memory', 'internal'] as const;
 
 /**
- * Runs `work` and gives its result with a promise that rejects if WebGPU reports an error of what it did. `where` says what that was, or
- * finds out once there is an error.
+ * Runs `work` and gives its result with a promise that rejects if WebGPU reports an error of what it did. `where`
+ * says what that was, or finds out once there is an error.
  */
-export const captureErrors = <T>(device: GPUDevice, where: string | (() => Promise<string>), work: () => T): { readonly result: T; readonly done: Promise<void> } => {
+export const captureErrors = <T>(
+  device: GPUDevice,
+  where: string | (() => Promise<string>),
+  work: () => T,
+): { readonly result: T; readonly done: Promise<void> } => {
   for (const filter of filters) device.pushErrorScope(filter);
   let result: T;
   let scopes: Promise<GPUError | null>[] = [];

@@ -6,8 +6,8 @@ export interface Launch {
 }
 
 /**
- * Splits a linear number of workgroups into launches of at most `limit` per dimension: full rows, then the rest, so that no workgroup
- * runs beyond the count and kernels need no check for it.
+ * Splits a linear number of workgroups into launches of at most `limit` per dimension: full rows, then the rest, so
+ * that no workgroup runs beyond the count and kernels need no check for it.
  */
 export const foldWorkgroups = (count: number, limit: number): Launch[] => {
   const launches: Launch[] = [];

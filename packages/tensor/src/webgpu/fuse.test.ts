@@ -17,9 +17,12 @@ const x = input('x', [4, 8]);
 /** Units as text: members joined by +, outs in parentheses. */
 const units = (spec: ProgramSpec, maxBindings = 8): string[] =>
   fuse(buildProgram(spec), maxBindings).map((unit) =>
-    unit.kind === 'kernel' ? unit.node.op.name : `${unit.members.map((m) => m.op.name).join('+')} (${unit.outs.map((m) => m.op.name).join(',')})`,
+    unit.kind === 'kernel'
+      ? unit.node.op.name
+      : `${unit.members.map((m) => m.op.name).join('+')} (${unit.outs.map((m) => m.op.name).join(',')})`,
   );
-const of = (...outputs: readonly Tensor[]): string[] => units({ outputs: Object.fromEntries(outputs.map((t, i) => [`y${i}`, t])) });
+const of = (...outputs: readonly Tensor[]): string[] =>
+  units({ outputs: Object.fromEntries(outputs.map((t, i) => [`y${i}`, t])) });
 
 describe('fuse', () => {
   test('chains and trees become one unit that stores only its result', () => {

@@ -25,7 +25,8 @@ const maxMembers = 48;
 const isElementwise = (node: Node): node is OpNode => node.kind === 'op' && node.op.kernel.kind === 'elementwise';
 
 /** Whether a tensor is one number known when the graph is built: it travels as a parameter, not in a buffer. */
-export const isScalarConstant = ({ node }: Tensor): boolean => node.kind === 'constant' && sizeOf(node.outs[0]!.shape) === 1;
+export const isScalarConstant = ({ node }: Tensor): boolean =>
+  node.kind === 'constant' && sizeOf(node.outs[0]!.shape) === 1;
 
 const inputRoots = (node: OpNode): Tensor[] => node.inputs.flatMap((t) => (t ? [rootOf(t)] : []));
 
@@ -34,28 +35,31 @@ const readersOf = (program: Program): { readonly readers: Map<Node, OpNode[]>; r
   const readers = new Map<Node, OpNode[]>();
   for (const node of program.nodes) {
     if (node.op.kernel.kind === 'view') continue;
-    for (const root of inputRoots(node)) (readers.get(root.node) ?? readers.set(root.node, []).get(root.node)!).push(node);
+    for (const root of inputRoots(node))
+      (readers.get(root.node) ?? readers.set(root.node, []).get(root.node)!).push(node);
   }
   const results = [...program.outputs.values(), ...program.updates.map(([, t]) => t)];
   return { readers, pinned: new Set(results.map((t) => rootOf(t).node)) };
 };
 
 /**
- * Groups elementwise ops greedily, in program order. A group runs where its last member stands, so an op may join the groups of its
- * operands as long as nothing outside has read them yet: then no order between kernels is broken. Values are never computed twice.
- * `maxBindings` is the number of buffers that a kernel may bind.
+ * Groups elementwise ops greedily, in program order. A group runs where its last member stands, so an op may join the
+ * groups of its operands as long as nothing outside has read them yet: then no order between kernels is broken.
+ * Values are never computed twice. `maxBindings` is the number of buffers that a kernel may bind.
  */
 export const fuse = (program: Program, maxBindings: number): Unit[] => {
   const { readers, pinned } = readersOf(program);
   const position = new Map(program.nodes.map((node, i) => [node, i]));
   const groupOf = new Map<OpNode, ReadonlySet<OpNode>>();
-  const isOut = (node: OpNode, group: ReadonlySet<OpNode>): boolean => pinned.has(node) || (readers.get(node) ?? []).some((r) => !group.has(r));
+  const isOut = (node: OpNode, group: ReadonlySet<OpNode>): boolean =>
+    pinned.has(node) || (readers.get(node) ?? []).some((r) => !group.has(r));
 
   const bindings = (group: ReadonlySet<OpNode>): number => {
     const loaded = new Map<string, Tensor>();
     for (const node of group)
       for (const root of inputRoots(node))
-        if (!group.has(root.node as OpNode) && !isScalarConstant(root)) loaded.set(`${root.node.id}.${root.index}`, root);
+        if (!group.has(root.node as OpNode) && !isScalarConstant(root))
+          loaded.set(`${root.node.id}.${root.index}`, root);
     return loaded.size + [...group].filter((node) => isOut(node, group)).length;
   };
 
@@ -67,7 +71,9 @@ export const fuse = (program: Program, maxBindings: number): Unit[] => {
   /** The groups of operands that are read element by element, latest first. */
   const neighbours = (node: OpNode): ReadonlySet<OpNode>[] => {
     const size = sizeOf(node.outs[0]!.shape);
-    const producers = inputRoots(node).flatMap((root) => (isElementwise(root.node) && sizeOf(root.shape) === size ? [root.node] : []));
+    const producers = inputRoots(node).flatMap((root) =>
+      isElementwise(root.node) && sizeOf(root.shape) === size ? [root.node] : [],
+    );
     return [...new Set(producers.sort((a, b) => b.id - a.id).map((n) => groupOf.get(n)!))];
   };
 
@@ -75,7 +81,8 @@ export const fuse = (program: Program, maxBindings: number): Unit[] => {
     if (!isElementwise(node)) continue;
     const at = position.get(node)!;
     const around = neighbours(node);
-    const union = (parts: readonly ReadonlySet<OpNode>[]): Set<OpNode> => new Set([...parts.flatMap((g) => [...g]), node]);
+    const union = (parts: readonly ReadonlySet<OpNode>[]): Set<OpNode> =>
+      new Set([...parts.flatMap((g) => [...g]), node]);
     let group = union(around);
     // Together they may hold what reads across them; if they don't fit together, as many as do.
     if (!mayRun(group, at)) {

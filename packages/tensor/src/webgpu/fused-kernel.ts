@@ -21,7 +21,11 @@ const bodyOf = ({ op, attrs, outs }: OpNode): string => {
 };
 
 /** The name of a function with an op's expression, declared once for all members that have the same. */
-const declareFunction = (functions: Map<string, string>, node: OpNode, inputs: Readonly<Record<string, Spec>>): string => {
+const declareFunction = (
+  functions: Map<string, string>,
+  node: OpNode,
+  inputs: Readonly<Record<string, Spec>>,
+): string => {
   const args = Object.entries(inputs).map(([name, { dtype }]) => `${name}: ${expressionType(dtype)}`);
   const text = `(${args.join(', ')}) -> ${expressionType(node.outs[0]!.dtype)} { return ${bodyOf(node)}; }`;
   const known = functions.get(text);
@@ -32,11 +36,17 @@ const declareFunction = (functions: Map<string, string>, node: OpNode, inputs: R
 };
 
 /** One statement per member, and the name that holds each member's value. */
-const computeMembers = ({ members }: FusedUnit, operands: Operands, functions: Map<string, string>): { readonly lines: string[]; readonly names: Map<OpNode, string> } => {
+const computeMembers = (
+  { members }: FusedUnit,
+  operands: Operands,
+  functions: Map<string, string>,
+): { readonly lines: string[]; readonly names: Map<OpNode, string> } => {
   const names = new Map<OpNode, string>();
   const lines = members.map((node, i) => {
     const inputs = byName(node.op, node.inputs);
-    const args = Object.values(inputs).map((t) => names.get(rootOf(t).node as OpNode) ?? operands.load(t, node.outs[0]!.shape));
+    const args = Object.values(inputs).map(
+      (t) => names.get(rootOf(t).node as OpNode) ?? operands.load(t, node.outs[0]!.shape),
+    );
     names.set(node, `t${i}`);
     return `let t${i} = ${declareFunction(functions, node, inputs)}(${args.join(', ')});`;
   });
@@ -51,7 +61,11 @@ const single = (lines: readonly string[], stores: readonly string[]): string => 
   ${[...lines, ...stores].join('\n  ')}`;
 
 /** One invocation per pair of elements, so that a word of two f16 is written whole. */
-const paired = (lines: readonly string[], stores: readonly string[], halves: readonly { readonly out: string; readonly value: string }[]): string => `
+const paired = (
+  lines: readonly string[],
+  stores: readonly string[],
+  halves: readonly { readonly out: string; readonly value: string }[],
+): string => `
   ${halves.map(({ out }) => `var pair_${out} = vec2<f32>();`).join('\n  ')}
   for (var i = 2u * index; i < min(2u * index + 2u, p.size); i++) {
     ${[...lines, ...stores, ...halves.map(({ out, value }) => `pair_${out}[i & 1u] = ${value};`)].join('\n    ')}
@@ -63,7 +77,10 @@ const labelOf = ({ members }: FusedUnit): string => {
   return `${names.slice(0, 6).join('+')}${names.length > 6 ? `+${names.length - 6} more` : ''}(${describe(members.at(-1)!.outs[0]!)})`;
 };
 
-/** Generates the WGSL of a fused unit: each operand is loaded once, members call one another's values, only `outs` are stored. */
+/**
+ * Generates the WGSL of a fused unit: each operand is loaded once, members call one another's values, only `outs` are
+ * stored.
+ */
 export const fusedKernel = (unit: FusedUnit): FusedKernel => {
   const operands = gatherOperands();
   const functions = new Map<string, string>();
@@ -80,9 +97,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let index = group_index(group) * 64u + lane;
   if (index >= p.invocations) { return; }${halves.length > 0 ? paired(body, stores, halves) : single(body, stores)}
 }`;
-  const written: Binding[] = outs.map(({ out, tensor }) => ({ buffer: out, access: 'read_write', element: storedType(tensor.dtype) }));
+  const written: Binding[] = outs.map(({ out, tensor }) => ({
+    buffer: out,
+    access: 'read_write',
+    element: storedType(tensor.dtype),
+  }));
   const sameElement = (out: Tensor): string[] =>
-    operands.bindings.flatMap(({ buffer, element }) => (element === storedType(out.dtype) && !operands.scattered.has(buffer) && (out.dtype === 'f16') === (operands.tensors[buffer]!.dtype === 'f16') ? [buffer] : []));
+    operands.bindings.flatMap(({ buffer, element }) =>
+      element === storedType(out.dtype) &&
+      !operands.scattered.has(buffer) &&
+      (out.dtype === 'f16') === (operands.tensors[buffer]!.dtype === 'f16')
+        ? [buffer]
+        : [],
+    );
   return {
     dispatch: {
       label: labelOf(unit),

@@ -28,7 +28,10 @@ export interface Operands {
   load(operand: Tensor, into: Shape): string;
 }
 
-/** The axes along which an operand is walked while its consumer's elements are counted: equal neighbours joined, size 1 dropped. */
+/**
+ * The axes along which an operand is walked while its consumer's elements are counted: equal neighbours joined, size
+ * 1 dropped.
+ */
 const walkOf = (shape: Shape, into: Shape): Walk => {
   const strides = broadcastStrides(shape, into);
   const axes: { size: number; stride: number }[] = [];
@@ -49,7 +52,10 @@ const scalarParam = ({ outs, data }: ConstantNode): number | { readonly f32: num
   return dtype === 'f32' ? { f32: value } : value;
 };
 
-/** Gathers the operands of one fused kernel: each buffer bound once, each element loaded once, lone constants as parameters. */
+/**
+ * Gathers the operands of one fused kernel: each buffer bound once, each element loaded once, lone constants as
+ * parameters.
+ */
 export const gatherOperands = (): Operands => {
   const tensors: Record<string, Tensor> = {};
   const bindings: Binding[] = [];
@@ -69,7 +75,9 @@ export const gatherOperands = (): Operands => {
   };
 
   const bind = (root: Tensor): string => {
-    const known = Object.keys(tensors).find((name) => tensors[name]!.node === root.node && tensors[name]!.index === root.index);
+    const known = Object.keys(tensors).find(
+      (name) => tensors[name]!.node === root.node && tensors[name]!.index === root.index,
+    );
     if (known) return known;
     const name = `in${bindings.length}`;
     tensors[name] = root;
@@ -77,21 +85,25 @@ export const gatherOperands = (): Operands => {
     return name;
   };
 
-  const constantValue = (node: ConstantNode) => (name: string): string => {
-    params[name] = scalarParam(node);
-    return node.outs[0]!.dtype === 'i32' ? `bitcast<i32>(p.${name})` : `p.${name}`;
-  };
+  const constantValue =
+    (node: ConstantNode) =>
+    (name: string): string => {
+      params[name] = scalarParam(node);
+      return node.outs[0]!.dtype === 'i32' ? `bitcast<i32>(p.${name})` : `p.${name}`;
+    };
 
-  const element = (binding: string, dtype: DType, walk: Walk | null) => (name: string): string => {
-    let at = 'i';
-    if (walk) {
-      const walking = walkFunction(`at_${name}`, walk);
-      declarations.push(walking.wgsl);
-      Object.assign(params, walking.params);
-      at = `at_${name}(i)`;
-    }
-    return dtype === 'f16' ? `half_at(${binding}[${at} >> 1u], ${at})` : `${binding}[${at}]`;
-  };
+  const element =
+    (binding: string, dtype: DType, walk: Walk | null) =>
+    (name: string): string => {
+      let at = 'i';
+      if (walk) {
+        const walking = walkFunction(`at_${name}`, walk);
+        declarations.push(walking.wgsl);
+        Object.assign(params, walking.params);
+        at = `at_${name}(i)`;
+      }
+      return dtype === 'f16' ? `half_at(${binding}[${at} >> 1u], ${at})` : `${binding}[${at}]`;
+    };
 
   return {
     tensors,

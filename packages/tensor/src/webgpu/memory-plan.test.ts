@@ -32,7 +32,9 @@ describe('planMemory', () => {
         expect(buffers[bufferOf[i]!]).toBeGreaterThanOrEqual(life.bytes);
         for (let j = 0; j < i; j++) if (bufferOf[i] === bufferOf[j]) expect(overlap(life, lives[j]!)).toBe(false);
       }
-      const alive = Array.from({ length: 100 }, (_, at) => lives.reduce((n, l) => n + (l.from <= at && at <= l.to ? l.bytes : 0), 0));
+      const alive = Array.from({ length: 100 }, (_, at) =>
+        lives.reduce((n, l) => n + (l.from <= at && at <= l.to ? l.bytes : 0), 0),
+      );
       expect(buffers.reduce((a, b) => a + b, 0)).toBeLessThan(1.5 * Math.max(...alive));
     }
   });

@@ -14,8 +14,9 @@ export interface MemoryPlan {
 }
 
 /**
- * Shares buffers among values that are never alive together: greedy by size, each value into the smallest buffer that is free for its
- * whole life. Whole buffers and not offsets into one, because WebGPU forbids reading and writing one buffer in one dispatch.
+ * Shares buffers among values that are never alive together: greedy by size, each value into the smallest buffer that
+ * is free for its whole life. Whole buffers and not offsets into one, because WebGPU forbids reading and writing one
+ * buffer in one dispatch.
  * Pisarchyk & Lee, 2020, https://arxiv.org/abs/2001.03288
  */
 export const planMemory = (lifetimes: readonly Lifetime[]): MemoryPlan => {

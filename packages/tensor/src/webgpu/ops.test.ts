@@ -10,7 +10,8 @@ import { sampleInputs, sampleOutputs, sampleTitle } from '../testing/samples.ts'
 import { openGpu } from './dawn.ts';
 import { executorOn } from './executor.ts';
 
-const numbers = ({ dtype }: Spec, data: TypedArray): number[] => (dtype === 'f16' ? Array.from(data, halfToNumber) : Array.from(data));
+const numbers = ({ dtype }: Spec, data: TypedArray): number[] =>
+  dtype === 'f16' ? Array.from(data, halfToNumber) : Array.from(data);
 
 /** The largest difference, relative to the larger of 1 and the value; whole numbers must be equal. */
 const distance = (spec: Spec, got: TypedArray, want: TypedArray): number => {
@@ -48,10 +49,11 @@ for (const record of Object.values(records)) {
       // The second run finds memory poisoned by the first.
       for (let run = 0; run < 2; run++) {
         const got = await executable.run(feeds);
-        for (const [name, t] of Object.entries(outputs)) expect(distance(t, got[name]!, wanted[name]!), name).toBeLessThanOrEqual(close(t));
+        for (const [name, t] of Object.entries(outputs))
+          expect(distance(t, got[name]!, wanted[name]!), name).toBeLessThanOrEqual(close(t));
       }
-      // Each output alone: kernels are told which are wanted.
-      for (const [name, t] of outs.length > 1 ? Object.entries(outputs) : []) {
+      // Each output alone, once per op: kernels are told which are wanted.
+      for (const [name, t] of outs.length > 1 && sample === op.samples[0] ? Object.entries(outputs) : []) {
         const alone = await compile({ outputs: { [name]: t } }, executor);
         const got = await alone.run(feeds, { read: [name] });
         expect(distance(t, got[name]!, wanted[name]!), `${name} alone`).toBeLessThanOrEqual(close(t));

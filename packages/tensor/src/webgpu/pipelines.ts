@@ -9,7 +9,10 @@ export interface Pipeline {
 
 /** Compiled kernels by their text. */
 export interface Pipelines {
-  /** Compiles a kernel unless one of the same text is there. `label` is for messages. Throws `device-error` with the compiler's words. */
+  /**
+   * Compiles a kernel unless one of the same text is there. `label` is for messages. Throws `device-error` with the
+   * compiler's words.
+   */
   get(shader: Shader, label: string): Promise<Pipeline>;
 }
 
@@ -25,12 +28,18 @@ export const pipelineCache = (device: GPUDevice): Pipelines => {
     const key = access.join();
     const known = layouts.get(key);
     if (known) return known;
-    const storage = access.map((a, binding): GPUBindGroupLayoutEntry => ({
-      binding,
+    const storage = access.map(
+      (a, binding): GPUBindGroupLayoutEntry => ({
+        binding,
+        visibility: computeStage,
+        buffer: { type: a === 'read' ? 'read-only-storage' : 'storage' },
+      }),
+    );
+    const uniform: GPUBindGroupLayoutEntry = {
+      binding: access.length,
       visibility: computeStage,
-      buffer: { type: a === 'read' ? 'read-only-storage' : 'storage' },
-    }));
-    const uniform: GPUBindGroupLayoutEntry = { binding: access.length, visibility: computeStage, buffer: { type: 'uniform' } };
+      buffer: { type: 'uniform' },
+    };
     const bindGroup = device.createBindGroupLayout({ label: key, entries: [...storage, uniform] });
     const layout = { bindGroup, pipeline: device.createPipelineLayout({ label: key, bindGroupLayouts: [bindGroup] }) };
     layouts.set(key, layout);
@@ -42,12 +51,20 @@ export const pipelineCache = (device: GPUDevice): Pipelines => {
     device.pushErrorScope('validation');
     const module = device.createShaderModule({ label, code: shader.code });
     const problem = device.popErrorScope();
-    const pipeline = device.createComputePipelineAsync({ label, layout: layout.pipeline, compute: { module, entryPoint: 'main' } });
+    const pipeline = device.createComputePipelineAsync({
+      label,
+      layout: layout.pipeline,
+      compute: { module, entryPoint: 'main' },
+    });
     try {
       return { pipeline: await pipeline, layout: layout.bindGroup };
     } catch (cause) {
       const words = (await problem)?.message ?? (cause as Error).message;
-      throw new PeftError('device-error', `webgpu: the kernel of ${label} does not compile: ${words.trim()}\n${shader.code}`, { cause });
+      throw new PeftError(
+        'device-error',
+        `webgpu: the kernel of ${label} does not compile: ${words.trim()}\n${shader.code}`,
+        { cause },
+      );
     }
   };
 

@@ -1,4 +1,4 @@
-import type { DispatchStep, Step } from './steps.ts';
+import { readsOf, type Step, writesOf } from './steps.ts';
 import { usageOf } from './usage.ts';
 import type { Value } from './values.ts';
 
@@ -20,18 +20,26 @@ export const newPlacement = (): Placement => {
 };
 
 /** Whether a step, which writes `out`, allows that to be the memory of `input` wherever it reads it. */
-export const allowsInPlace = (step: Step, out: Value, input: Value, resolve: (value: Value) => Value = (v) => v): boolean => {
-  if (step.kind !== 'dispatch') return false;
-  const names = (value: Value): string[] => step.dispatch.bindings.map((b) => b.buffer).filter((name) => resolve(step.values[name]!) === resolve(value));
+export const allowsInPlace = (
+  step: Step,
+  out: Value,
+  input: Value,
+  resolve: (value: Value) => Value = (v) => v,
+): boolean => {
+  if (step.kind === 'copy') return resolve(step.from) === resolve(input) && resolve(step.to) === resolve(out);
+  const names = (value: Value): string[] =>
+    step.dispatch.bindings.map((b) => b.buffer).filter((name) => resolve(step.values[name]!) === resolve(value));
   const [outName, ...others] = names(out);
-  return outName !== undefined && others.length === 0 && names(input).every((name) => step.inPlace[outName]?.includes(name) ?? false);
+  return (
+    outName !== undefined &&
+    others.length === 0 &&
+    names(input).every((name) => step.inPlace[outName]?.includes(name) ?? false)
+  );
 };
 
-const outsOf = (step: DispatchStep): Value[] => step.dispatch.bindings.flatMap((b) => (b.access === 'read_write' ? [step.values[b.buffer]!] : []));
-
 /**
- * Lets outputs take the memory of inputs that nothing reads afterwards, where the kernel allows it. `pinned` are read after the run, so
- * nothing may take their memory.
+ * Lets outputs take the memory of inputs that nothing reads afterwards, where the kernel allows it. `pinned` are read
+ * after the run, so nothing may take their memory.
  */
 export const placeInPlace = (steps: readonly Step[], placement: Placement, pinned: ReadonlySet<Value>): void => {
   const { resolve, place } = placement;
@@ -41,13 +49,18 @@ export const placeInPlace = (steps: readonly Step[], placement: Placement, pinne
   for (const v of values) lastUse.set(v, Math.max(reads(v).at(-1) ?? -1, writes(v).at(-1) ?? -1));
   const kept = new Set([...pinned].map(resolve));
   for (const [at, step] of steps.entries()) {
-    if (step.kind !== 'dispatch') continue;
-    for (const out of outsOf(step)) {
+    for (const out of writesOf(step)) {
       if (out.home !== 'pool' || resolve(out) !== out || own.writes(out)[0] !== at) continue;
-      const inputs = step.dispatch.bindings.flatMap((b) => (b.access === 'read' ? [resolve(step.values[b.buffer]!)] : []));
-      const free = inputs.find(
-        (v) => v.home === 'pool' && v.bytes === out.bytes && lastUse.get(v) === at && !kept.has(v) && allowsInPlace(step, out, v, resolve),
-      );
+      const free = readsOf(step)
+        .map(resolve)
+        .find(
+          (v) =>
+            v.home === 'pool' &&
+            v.bytes === out.bytes &&
+            lastUse.get(v) === at &&
+            !kept.has(v) &&
+            allowsInPlace(step, out, v, resolve),
+        );
       if (!free) continue;
       lastUse.set(free, lastUse.get(out)!);
       if (kept.has(out)) kept.add(free);

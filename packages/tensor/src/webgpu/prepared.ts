@@ -18,7 +18,10 @@ export interface Prepared {
 }
 
 /** Lowers a program, compiles its kernels and takes its memory. */
-export const prepareProgram = async ({ gpu, device, buffers, pipelines, variables, options }: Host, program: Program): Promise<Prepared> => {
+export const prepareProgram = async (
+  { gpu, device, buffers, pipelines, variables, options }: Host,
+  program: Program,
+): Promise<Prepared> => {
   const { limits } = device;
   const schedule = scheduleProgram(program, { facts: gpu.facts, maxBindings: limits.maxStorageBuffersPerShaderStage });
   const { steps, tail, table, resolve, slotOf } = schedule;
@@ -26,7 +29,9 @@ export const prepareProgram = async ({ gpu, device, buffers, pipelines, variable
     maxWorkgroups: options.maxWorkgroups ?? limits.maxComputeWorkgroupsPerDimension,
     uniformAlignment: limits.minUniformBufferOffsetAlignment,
   });
-  const outputs = new Map([...program.outputs].map(([name, tensor]) => [name, { tensor, value: resolve(table.of(tensor)) }]));
+  const outputs = new Map(
+    [...program.outputs].map(([name, tensor]) => [name, { tensor, value: resolve(table.of(tensor)) }]),
+  );
   const results = [...outputs.values()].map(({ value }) => value);
   const memory = await takeMemory(device, buffers, schedule, commands, results);
   return {

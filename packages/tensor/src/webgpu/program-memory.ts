@@ -20,11 +20,21 @@ export interface ProgramMemory {
 /** The constants that kernels or results read from buffers. */
 const constantsIn = (commands: Commands, results: readonly Value[]): Map<ConstantNode, Value> => {
   const read = commands.byStep.flat().flatMap((c) => (c.kind === 'launch' ? c.values : [c.from]));
-  return new Map([...read, ...results].flatMap((v) => (v.home !== 'pool' && v.home.kind === 'constant' ? [[v.home, v] as const] : [])));
+  return new Map(
+    [...read, ...results].flatMap((v) =>
+      v.home !== 'pool' && v.home.kind === 'constant' ? [[v.home, v] as const] : [],
+    ),
+  );
 };
 
 /** Takes the memory of a program and fills in what stays the same. Throws `out-of-memory`, with nothing kept. */
-export const takeMemory = async (device: GPUDevice, buffers: Buffers, schedule: Schedule, commands: Commands, results: readonly Value[]): Promise<ProgramMemory> => {
+export const takeMemory = async (
+  device: GPUDevice,
+  buffers: Buffers,
+  schedule: Schedule,
+  commands: Commands,
+  results: readonly Value[],
+): Promise<ProgramMemory> => {
   const own: GPUBuffer[] = [];
   const take = (label: string, bytes: number, use: number): GPUBuffer => {
     const buffer = buffers.allocate(label, bytes, use);
@@ -37,8 +47,15 @@ export const takeMemory = async (device: GPUDevice, buffers: Buffers, schedule: 
   try {
     const { result, done } = captureErrors(device, 'memory of a program', () => ({
       slots: schedule.memory.buffers.map((bytes, i) => take(`tensors ${i}`, bytes, tensorUsage)),
-      constants: new Map([...constantsIn(commands, results)].map(([node, value]) => [node, take(value.label, value.bytes, tensorUsage)] as const)),
-      params: commands.params.length > 0 ? take('parameters', storageBytes(commands.params.length), usage.uniform | usage.copyTarget) : null,
+      constants: new Map(
+        [...constantsIn(commands, results)].map(
+          ([node, value]) => [node, take(value.label, value.bytes, tensorUsage)] as const,
+        ),
+      ),
+      params:
+        commands.params.length > 0
+          ? take('parameters', storageBytes(commands.params.length), usage.uniform | usage.copyTarget)
+          : null,
     }));
     await done;
     for (const [node, buffer] of result.constants) await upload(device.queue, buffer, node.data);

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { compile, type Executor } from '../executor.ts';
 import { constant, input, type Tensor, type Variable, variable } from '../graph.ts';
-import { add } from '../ops/add.ts';
 import { adamw } from '../ops/adamw.ts';
+import { add } from '../ops/add.ts';
 import { broadcastTo } from '../ops/broadcast-to.ts';
 import { cast } from '../ops/cast.ts';
 import { matmul } from '../ops/matmul.ts';
@@ -44,7 +44,8 @@ const makers: readonly ((random: Random, any: () => Tensor) => readonly Tensor[]
   (_, any) => [transpose(reshape(any(), [10, 6]), [1, 0])],
   (_, any) => [cast(cast(tanh(any()), { dtype: 'f16' }), { dtype: 'f32' })],
   (_, any) => [mul(any(), broadcastTo(reshape(sum(any(), {}), [1]), shape))],
-  (_, any) => adamw(any(), any(), any(), square(any()), constant(Float32Array.of(0.01, 0.9, 0.99, 0.5, 0.1, 0.5, 0.5, 1), [8])),
+  (_, any) =>
+    adamw(any(), any(), any(), square(any()), constant(Float32Array.of(0.01, 0.9, 0.99, 0.5, 0.1, 0.5, 0.5, 1), [8])),
 ];
 
 interface Case {
@@ -52,7 +53,10 @@ interface Case {
   readonly variables: readonly Variable[];
 }
 
-/** A program of random shape over one input and four variables, some of which it updates, also with each other's old values. */
+/**
+ * A program of random shape over one input and four variables, some of which it updates, also with each other's old
+ * values.
+ */
 const randomCase = (seed: number): Case => {
   const random = randomSource(seed, 'programs');
   const values = (): Float32Array => normalValues(size, 0.5, random);
@@ -64,13 +68,18 @@ const randomCase = (seed: number): Case => {
     const any = (): Tensor => (random() < 0.6 ? pick(random, tensors.slice(-4)) : pick(random, tensors));
     tensors.push(...pick(random, makers)(random, any));
   }
-  const outputs = Object.fromEntries(Array.from({ length: 1 + Math.floor(random() * 3) }, (_, i) => [`y${i}`, pick(random, tensors)]));
+  const outputs = Object.fromEntries(
+    Array.from({ length: 1 + Math.floor(random() * 3) }, (_, i) => [`y${i}`, pick(random, tensors)]),
+  );
   const updated = variables.filter(() => random() < 0.6);
   return { spec: { outputs, updates: updated.map((v) => [v, pick(random, tensors)] as const) }, variables };
 };
 
 const far = (got: ArrayLike<number>, want: ArrayLike<number>): number =>
-  Array.from(want, (w, i) => Math.abs(got[i]! - w) / Math.max(1, Math.abs(w))).reduce((a, d) => (Number.isNaN(d) ? Number.POSITIVE_INFINITY : Math.max(a, d)), 0);
+  Array.from(want, (w, i) => Math.abs(got[i]! - w) / Math.max(1, Math.abs(w))).reduce(
+    (a, d) => (Number.isNaN(d) ? Number.POSITIVE_INFINITY : Math.max(a, d)),
+    0,
+  );
 
 let executor: Executor;
 beforeAll(async () => {
@@ -78,17 +87,24 @@ beforeAll(async () => {
 });
 afterAll(() => executor.close());
 
-test.each(Array.from({ length: 80 }, (_, seed) => seed))('random program %i: results and variables as the reference has them, run after run', async (seed) => {
-  const { spec, variables } = randomCase(seed);
-  const definition = reference();
-  const [wanted, got] = [await compile(spec, definition), await compile(spec, executor)];
-  for (let run = 0; run < 3; run++) {
-    const x = normalValues(size, 0.5, randomSource(seed, `feed ${run}`));
-    const feeds = buildProgram(spec).inputs.length > 0 ? { x } : {};
-    const [want, have] = [await wanted.run(feeds), await got.run(feeds)];
-    for (const name of Object.keys(want)) expect(far(have[name]!, want[name]!), `${name} of run ${run}`).toBeLessThan(tolerance);
-    for (const v of variables) expect(far(await executor.read(v), await definition.read(v)), `${v.node.name} after run ${run}`).toBeLessThan(tolerance);
-  }
-  got.close();
-  executor.release(variables);
-});
+test.each(Array.from({ length: 80 }, (_, seed) => seed))(
+  'random program %i: results and variables as the reference has them, run after run',
+  async (seed) => {
+    const { spec, variables } = randomCase(seed);
+    const definition = reference();
+    const [wanted, got] = [await compile(spec, definition), await compile(spec, executor)];
+    for (let run = 0; run < 3; run++) {
+      const x = normalValues(size, 0.5, randomSource(seed, `feed ${run}`));
+      const feeds = buildProgram(spec).inputs.length > 0 ? { x } : {};
+      const [want, have] = [await wanted.run(feeds), await got.run(feeds)];
+      for (const name of Object.keys(want))
+        expect(far(have[name]!, want[name]!), `${name} of run ${run}`).toBeLessThan(tolerance);
+      for (const v of variables)
+        expect(far(await executor.read(v), await definition.read(v)), `${v.node.name} after run ${run}`).toBeLessThan(
+          tolerance,
+        );
+    }
+    got.close();
+    executor.release(variables);
+  },
+);

@@ -54,7 +54,8 @@ export const readback = (buffers: Buffers): Readback => {
     },
     collect: async (results) => {
       const { offsets, bytes } = layout(results);
-      if (bytes === 0) return Object.fromEntries(results.map(({ name, tensor }) => [name, takeBytes(tensor, new ArrayBuffer(0), 0)]));
+      if (bytes === 0)
+        return Object.fromEntries(results.map(({ name, tensor }) => [name, takeBytes(tensor, new ArrayBuffer(0), 0)]));
       await staging!.mapAsync(1, 0, bytes);
       try {
         const mapped = staging!.getMappedRange(0, bytes);

@@ -21,7 +21,12 @@ export interface Schedule {
   readonly freed: ReadonlyMap<number, readonly number[]>;
 }
 
-const lifetimesOf = (usage: Usage, inputs: ReadonlySet<Value>, outputs: ReadonlySet<Value>, end: number): Map<Value, Lifetime> => {
+const lifetimesOf = (
+  usage: Usage,
+  inputs: ReadonlySet<Value>,
+  outputs: ReadonlySet<Value>,
+  end: number,
+): Map<Value, Lifetime> => {
   const lives = new Map<Value, Lifetime>();
   for (const value of new Set([...usage.values, ...outputs])) {
     if (value.home !== 'pool') continue;
@@ -46,7 +51,12 @@ export const scheduleProgram = (program: Program, device: DeviceShape): Schedule
   const { resolve } = placement;
   const resolved = (values: Iterable<Value>): Set<Value> => new Set([...values].map(resolve));
   const usage = usageOf([...steps, ...tail], resolve);
-  const lives = lifetimesOf(usage, resolved(program.inputs.map((node) => table.ofInput(node))), resolved(outputs), steps.length);
+  const lives = lifetimesOf(
+    usage,
+    resolved(program.inputs.map((node) => table.ofInput(node))),
+    resolved(outputs),
+    steps.length,
+  );
   const memory = planMemory([...lives.values()]);
   const slots = new Map([...lives.keys()].map((value, i) => [value, memory.bufferOf[i]!]));
   const freed = new Map<number, number[]>();

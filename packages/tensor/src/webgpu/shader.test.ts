@@ -31,13 +31,22 @@ describe('shaderOf', () => {
   test('parameters are written as declared', () => {
     const view = new DataView(new ArrayBuffer(paramBytes(dispatch) + 4));
     writeParams(view, 4, dispatch, { x: 9, y: 2, first: 7 });
-    expect([view.getUint32(4, true), view.getFloat32(8, true), view.getInt32(12, true), view.getUint32(16, true), view.getUint32(20, true)]).toEqual([3, 0.5, -2, 7, 9]);
+    expect([
+      view.getUint32(4, true),
+      view.getFloat32(8, true),
+      view.getInt32(12, true),
+      view.getUint32(16, true),
+      view.getUint32(20, true),
+    ]).toEqual([3, 0.5, -2, 7, 9]);
   });
 });
 
 describe('shareBindings', () => {
   test('an input in the memory of an output is read through it, by whole names', () => {
-    const shared = shareBindings(dispatch, (a, b) => new Set([a, b]).size === 1 || [a, b].sort().join() === 'out0,weight');
+    const shared = shareBindings(
+      dispatch,
+      (a, b) => new Set([a, b]).size === 1 || [a, b].sort().join() === 'out0,weight',
+    );
     expect(shared.bindings.map((b) => b.buffer)).toEqual(['bias', 'out0']);
     expect(shared.wgsl).toContain('out0[0] = twice(out0[0]) + heavyweight');
   });

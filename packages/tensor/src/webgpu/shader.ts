@@ -8,7 +8,8 @@ export interface Shader {
   readonly access: readonly ('read' | 'read_write')[];
 }
 
-const fieldsOf = ({ params = {} }: Dispatch): readonly (readonly [string, number | { readonly f32: number }])[] => Object.entries(params);
+const fieldsOf = ({ params = {} }: Dispatch): readonly (readonly [string, number | { readonly f32: number }])[] =>
+  Object.entries(params);
 
 /** Directives must come first in WGSL, before the declarations that are put before the kernel. */
 const hoistDirectives = (wgsl: string): { readonly directives: string; readonly body: string } => {
@@ -25,7 +26,10 @@ export const shaderOf = (dispatch: Dispatch): Shader => {
   const { bindings } = dispatch;
   const { directives, body } = hoistDirectives(dispatch.wgsl);
   const fields = fieldsOf(dispatch).map(([name, value]) => `${name}: ${typeof value === 'number' ? 'u32' : 'f32'}, `);
-  const declared = bindings.map(({ buffer, as = buffer, access, element }, i) => `@group(0) @binding(${i}) var<storage, ${access}> ${as}: array<${element}>;\n`);
+  const declared = bindings.map(
+    ({ buffer, as = buffer, access, element }, i) =>
+      `@group(0) @binding(${i}) var<storage, ${access}> ${as}: array<${element}>;\n`,
+  );
   const code = `${directives}struct Params { ${fields.join('')}first_group: u32, groups_x: u32 }
 ${declared.join('')}@group(0) @binding(${bindings.length}) var<uniform> p: Params;
 fn group_index(id: vec3<u32>) -> u32 { return p.first_group + id.y * p.groups_x + id.x; }

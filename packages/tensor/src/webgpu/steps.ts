@@ -46,38 +46,64 @@ export interface DeviceShape {
   readonly maxBindings: number;
 }
 
-const labelOf = ({ op, inputs }: OpNode): string => `${op.name}(${inputs.flatMap((t) => (t ? [describe(t)] : [])).join(', ')})`;
+const labelOf = ({ op, inputs }: OpNode): string =>
+  `${op.name}(${inputs.flatMap((t) => (t ? [describe(t)] : [])).join(', ')})`;
 
-const planOf = (program: Program, node: OpNode, inputs: Readonly<Record<string, Spec>>, { facts }: DeviceShape): KernelPlan => {
+const planOf = (
+  program: Program,
+  node: OpNode,
+  inputs: Readonly<Record<string, Spec>>,
+  { facts }: DeviceShape,
+): KernelPlan => {
   const kernel = node.op.kernel as Extract<Kernel<string, unknown>, { kind: 'dispatch' }>;
   const io: KernelIo<string> = { inputs, outs: node.outs.map((out, i) => (program.isUsed(node, i) ? out : null)) };
   return kernel.plan(io, node.attrs, facts);
 };
 
-const checkBindings = (label: string, { bindings }: Dispatch, values: Readonly<Record<string, Value>>, maxBindings: number): void => {
+const checkBindings = (
+  label: string,
+  { bindings }: Dispatch,
+  values: Readonly<Record<string, Value>>,
+  maxBindings: number,
+): void => {
   const unknown = bindings.filter((b) => !values[b.buffer]).map((b) => b.buffer);
   if (unknown.length > 0)
-    throw new PeftError('device-error', `webgpu: the kernel of ${label} binds ${unknown.join(', ')}; it has ${Object.keys(values).join(', ')}`);
+    throw new PeftError(
+      'device-error',
+      `webgpu: the kernel of ${label} binds ${unknown.join(', ')}; it has ${Object.keys(values).join(', ')}`,
+    );
   if (bindings.length > maxBindings)
-    throw new PeftError('device-error', `webgpu: the kernel of ${label} binds ${bindings.length} buffers, this adapter allows ${maxBindings}; split the kernel`);
+    throw new PeftError(
+      'device-error',
+      `webgpu: the kernel of ${label} binds ${bindings.length} buffers, this adapter allows ${maxBindings}; split the kernel`,
+    );
 };
 
-const kernelSteps = (program: Program, node: OpNode, table: ValueTable, device: DeviceShape): DispatchStep[] => {
+const kernelSteps = (program: Program, node: OpNode, table: ValueTable, device: DeviceShape): Step[] => {
   const named = byName<Tensor>(node.op, node.inputs);
-  const { dispatches, temps = {}, inPlace = {} } = planOf(program, node, named, device);
+  const { dispatches, temps = {}, inPlace = {}, startsFrom = {} } = planOf(program, node, named, device);
   const values: Record<string, Value> = {};
   for (const [name, t] of Object.entries(named)) values[name] = table.of(t);
-  for (const index of node.outs.keys()) if (program.isUsed(node, index)) values[`out${index}`] = table.of(outputOf(node, index));
+  for (const index of node.outs.keys())
+    if (program.isUsed(node, index)) values[`out${index}`] = table.of(outputOf(node, index));
   for (const [name, bytes] of Object.entries(temps)) values[name] = scratch(`${name} of ${node.op.name}`, bytes);
-  return dispatches.flatMap((dispatch) => {
-    const label = dispatch.label && dispatch.label !== node.op.name ? `${dispatch.label} of ${labelOf(node)}` : labelOf(node);
+  const copies = Object.entries(startsFrom).map(
+    ([out, input]): CopyStep => ({ kind: 'copy', from: values[input]!, to: values[out]! }),
+  );
+  const kernels = dispatches.flatMap((dispatch) => {
+    const label =
+      dispatch.label && dispatch.label !== node.op.name ? `${dispatch.label} of ${labelOf(node)}` : labelOf(node);
     checkBindings(label, dispatch, values, device.maxBindings);
     return dispatch.workgroups > 0 ? [{ kind: 'dispatch', label, dispatch, values, inPlace } as const] : [];
   });
+  return [...copies, ...kernels];
 };
 
-/** Lowers the ops of a program to steps, elementwise ones fused. Throws `device-error` where a kernel does not fit the adapter. */
-export const lowerOps = (program: Program, table: ValueTable, device: DeviceShape): DispatchStep[] =>
+/**
+ * Lowers the ops of a program to steps, elementwise ones fused. Throws `device-error` where a kernel does not fit the
+ * adapter.
+ */
+export const lowerOps = (program: Program, table: ValueTable, device: DeviceShape): Step[] =>
   fuse(program, device.maxBindings).flatMap((unit) => {
     if (unit.kind === 'kernel') return kernelSteps(program, unit.node, table, device);
     const { dispatch, tensors, inPlace } = fusedKernel(unit);

@@ -3,13 +3,19 @@
  * https://dawn.googlesource.com/dawn/+/refs/heads/main/src/dawn/native/Toggles.cpp
  */
 export const toggles = [
-  /** No validation of API calls: faster start of each kernel, undefined behaviour where a call is wrong. Never in tests. */
+  /**
+   * No validation of API calls: faster start of each kernel, undefined behaviour where a call is wrong. Never in
+   * tests.
+   */
   'skip_validation',
   /** No bounds checks on array accesses in kernels. */
   'disable_robustness',
   /** Workgroup memory isn't zeroed when a kernel starts. */
   'disable_workgroup_init',
-  /** On by default: the driver zeroes workgroup memory. Off, the kernel does, in a loop; SwiftShader would write a statement per value. */
+  /**
+   * On by default: the driver zeroes workgroup memory. Off, the kernel does, in a loop; SwiftShader would write a
+   * statement per value.
+   */
   'use_vulkan_zero_initialize_workgroup_memory_extension',
   /** On by default: timestamps are rounded, which hides short kernels. */
   'timestamp_quantization',

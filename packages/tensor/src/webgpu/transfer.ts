@@ -1,12 +1,18 @@
 import { hostArray, type TypedArray } from '../dtype.ts';
-import { sizeOf, type Spec } from '../shape.ts';
+import { type Spec, sizeOf } from '../shape.ts';
 import { type Buffers, usage } from './buffers.ts';
 
 /** Bytes written or read at a time: what the driver stages stays small. */
 const pieceBytes = 2 ** 25;
 
 /** Writes host data to the start of a buffer. WebGPU moves whole words; a last half word is padded. */
-export const writeBuffer = (queue: GPUQueue, buffer: GPUBuffer, data: TypedArray, from = 0, bytes: number = data.byteLength): void => {
+export const writeBuffer = (
+  queue: GPUQueue,
+  buffer: GPUBuffer,
+  data: TypedArray,
+  from = 0,
+  bytes: number = data.byteLength,
+): void => {
   const whole = bytes - (bytes % 4);
   if (whole > 0) queue.writeBuffer(buffer, from, data.buffer as ArrayBuffer, data.byteOffset + from, whole);
   if (whole === bytes) return;
@@ -34,7 +40,12 @@ export const takeBytes = ({ dtype, shape }: Spec, mapped: ArrayBuffer, at: numbe
 export const copyBytes = (bytes: number): number => Math.ceil(bytes / 4) * 4;
 
 /** Reads a tensor out of a buffer, piece by piece. */
-export const download = async (device: GPUDevice, buffers: Buffers, source: GPUBuffer, spec: Spec): Promise<TypedArray> => {
+export const download = async (
+  device: GPUDevice,
+  buffers: Buffers,
+  source: GPUBuffer,
+  spec: Spec,
+): Promise<TypedArray> => {
   const data = hostArray(spec.dtype, sizeOf(spec.shape));
   const total = copyBytes(data.byteLength);
   if (total === 0) return data;

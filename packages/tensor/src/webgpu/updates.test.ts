@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compile, type Executor } from '../executor.ts';
 import { constant, input, type Tensor, type Variable, variable } from '../graph.ts';
+import { adamw } from '../ops/adamw.ts';
 import { add } from '../ops/add.ts';
 import { broadcastTo } from '../ops/broadcast-to.ts';
 import { mul } from '../ops/mul.ts';
 import { reshape } from '../ops/reshape.ts';
+import { sliceUpdate } from '../ops/slice-update.ts';
 import { softmax } from '../ops/softmax.ts';
 import { sub } from '../ops/sub.ts';
 import { sum } from '../ops/sum.ts';
@@ -17,15 +19,23 @@ beforeAll(async () => {
 });
 afterAll(() => executor.close());
 
-const vector = (name: string, ...values: number[]): Variable => variable(name, [values.length], Float32Array.from(values));
+const vector = (name: string, ...values: number[]): Variable =>
+  variable(name, [values.length], Float32Array.from(values));
 const valuesOf = async (v: Variable): Promise<number[]> => Array.from(await executor.read(v));
 
 /** Compiles and runs once; gives the results as plain numbers, and the plan. */
-const step = async (updates: readonly (readonly [Variable, Tensor])[], outputs: Readonly<Record<string, Tensor>> = {}, feeds = {}) => {
+const step = async (
+  updates: readonly (readonly [Variable, Tensor])[],
+  outputs: Readonly<Record<string, Tensor>> = {},
+  feeds = {},
+) => {
   const executable = await compile({ updates, outputs }, executor);
   const results = await executable.run(feeds);
   executable.close();
-  return { plan: executable.plan, results: Object.fromEntries(Object.entries(results).map(([name, data]) => [name, Array.from(data)])) };
+  return {
+    plan: executable.plan,
+    results: Object.fromEntries(Object.entries(results).map(([name, data]) => [name, Array.from(data)])),
+  };
 };
 
 describe('updates', () => {
@@ -36,6 +46,47 @@ describe('updates', () => {
     expect(plan.dispatches).toBe(1);
     // The variable's 32 bytes and the parameters, no planned buffer.
     expect(plan.peakBytes).toBeLessThanOrEqual(32 + 256);
+  });
+
+  test('AdamW writes weights and moments in place; a cache is written where it changes', async () => {
+    const [w, m, v, cache] = [
+      vector('w', 1, 2),
+      vector('m', 0, 0),
+      vector('v', 0, 0),
+      variable('cache', [1, 3, 2], new Float32Array(6)),
+    ];
+    const hyper = constant(Float32Array.of(0.5, 0, 0, 0, 0, 1, 1, 1), [8]);
+    const [w1, m1, v1] = adamw(w, mul(w, 2), m, v, hyper);
+    const grown = sliceUpdate(cache, constant(Float32Array.of(7, 8), [1, 1, 2]), constant(Int32Array.of(1), []), {
+      axis: 1,
+    });
+    const { plan, results } = await step(
+      [
+        [w, w1],
+        [m, m1],
+        [v, v1],
+        [cache, grown],
+      ],
+      { grown },
+    );
+    expect(await Promise.all([w, m, v, cache].map(valuesOf))).toEqual([
+      [0.5, 1.5],
+      [2, 4],
+      [4, 16],
+      [0, 0, 7, 8, 0, 0],
+    ]);
+    expect(results['grown']).toEqual([0, 0, 7, 8, 0, 0]);
+    expect(plan.dispatches).toBe(3);
+    // Four variables, three constants, the gradient, and the parameters of three kernels: no second copy of anything.
+    expect(plan.peakBytes).toBe(3 * 16 + 32 + (32 + 16 + 16) + 16 + 3 * 256);
+  });
+
+  test('a slice is written over a copy where the old cache is still needed', async () => {
+    const cache = vector('cache', 1, 2, 3);
+    const grown = sliceUpdate(cache, constant(Float32Array.of(9), [1]), constant(Int32Array.of(0), []), { axis: 0 });
+    const { results } = await step([[cache, grown]], { late: add(mul(grown, 10), cache), before: cache });
+    expect(results).toEqual({ late: [91, 22, 33], before: [1, 2, 3] });
+    expect(await valuesOf(cache)).toEqual([9, 2, 3]);
   });
 
   test('several read the old values', async () => {
@@ -80,11 +131,33 @@ describe('updates', () => {
   });
 
   test('one value for two variables; a constant; an input; itself', async () => {
-    const [a, b, c, d, e] = [vector('a', 1, 1), vector('b', 2, 2), vector('c', 3, 3), vector('d', 4, 4), vector('e', 5, 6)];
+    const [a, b, c, d, e] = [
+      vector('a', 1, 1),
+      vector('b', 2, 2),
+      vector('c', 3, 3),
+      vector('d', 4, 4),
+      vector('e', 5, 6),
+    ];
     const x = input('x', [2]);
     const shared = mul(x, 2);
-    await step([[a, shared], [b, shared], [c, constant(Float32Array.of(7, 8), [2])], [d, x], [e, e]], {}, { x: Float32Array.of(1, 2) });
-    expect(await Promise.all([a, b, c, d, e].map(valuesOf))).toEqual([[2, 4], [2, 4], [7, 8], [1, 2], [5, 6]]);
+    await step(
+      [
+        [a, shared],
+        [b, shared],
+        [c, constant(Float32Array.of(7, 8), [2])],
+        [d, x],
+        [e, e],
+      ],
+      {},
+      { x: Float32Array.of(1, 2) },
+    );
+    expect(await Promise.all([a, b, c, d, e].map(valuesOf))).toEqual([
+      [2, 4],
+      [2, 4],
+      [7, 8],
+      [1, 2],
+      [5, 6],
+    ]);
   });
 
   test('a step runs again and again on what it wrote', async () => {

@@ -1,7 +1,9 @@
 import { readsOf, type Step, writesOf } from './steps.ts';
 import type { Value } from './values.ts';
 
-/** When values are touched, as positions in a list of steps; -1 and beyond the end stand for before and after the run. */
+/**
+ * When values are touched, as positions in a list of steps; -1 and beyond the end stand for before and after the run.
+ */
 export interface Usage {
   /** Positions of the steps that read a value, ascending. */
   reads(value: Value): readonly number[];
@@ -23,5 +25,9 @@ export const usageOf = (steps: readonly Step[], resolve: (value: Value) => Value
     for (const value of readsOf(step)) note(reads, resolve(value), at);
     for (const value of writesOf(step)) note(writes, resolve(value), at);
   }
-  return { reads: (v) => reads.get(v) ?? [], writes: (v) => writes.get(v) ?? [], values: new Set([...reads.keys(), ...writes.keys()]) };
+  return {
+    reads: (v) => reads.get(v) ?? [],
+    writes: (v) => writes.get(v) ?? [],
+    values: new Set([...reads.keys(), ...writes.keys()]),
+  };
 };

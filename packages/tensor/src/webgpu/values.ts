@@ -11,7 +11,10 @@ export interface Value {
   readonly home: 'pool' | ConstantNode | VariableNode;
 }
 
-/** Bytes that a tensor's storage takes: whole words for f16, whole vec4s at the end, and never nothing, which can't be bound. */
+/**
+ * Bytes that a tensor's storage takes: whole words for f16, whole vec4s at the end, and never nothing, which can't be
+ * bound.
+ */
 export const storageBytes = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
 
 /** The tensor whose memory a tensor is: itself, or what a chain of views shows. */
@@ -23,7 +26,8 @@ export const rootOf = (t: Tensor): Tensor => {
 
 const homeOf = (node: Node): Value['home'] => (node.kind === 'constant' || node.kind === 'variable' ? node : 'pool');
 
-const nameOf = (node: Node): string => (node.kind === 'op' ? node.op.name : node.kind === 'constant' ? 'constant' : `${node.kind} ${node.name}`);
+const nameOf = (node: Node): string =>
+  node.kind === 'op' ? node.op.name : node.kind === 'constant' ? 'constant' : `${node.kind} ${node.name}`;
 
 /** The values of one program. */
 export interface ValueTable {
@@ -39,7 +43,11 @@ export const scratch = (label: string, bytes: number): Value => ({ label, bytes:
 /** Gives each tensor of a program its memory, the same for all its views. */
 export const valueTable = (): ValueTable => {
   const known = new Map<Node, Value[]>();
-  const make = (node: Node, spec: Spec): Value => ({ label: `${nameOf(node)} ${describe(spec)}`, bytes: storageBytes(byteSize(spec)), home: homeOf(node) });
+  const make = (node: Node, spec: Spec): Value => ({
+    label: `${nameOf(node)} ${describe(spec)}`,
+    bytes: storageBytes(byteSize(spec)),
+    home: homeOf(node),
+  });
   const at = (node: Node, index: number): Value => {
     const values = known.get(node) ?? known.set(node, []).get(node)!;
     values[index] ??= make(node, node.outs[index]!);

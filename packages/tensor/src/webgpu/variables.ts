@@ -20,7 +20,11 @@ export interface Variables {
 }
 
 /** The variables of a device. `evaluate` runs a program once: initial values may be graphs. */
-export const deviceVariables = ({ device }: Gpu, buffers: Buffers, evaluate: (program: Program) => Promise<void>): Variables => {
+export const deviceVariables = (
+  { device }: Gpu,
+  buffers: Buffers,
+  evaluate: (program: Program) => Promise<void>,
+): Variables => {
   const stored = new Map<Node, GPUBuffer>();
   let version = 0;
 
@@ -39,7 +43,11 @@ export const deviceVariables = ({ device }: Gpu, buffers: Buffers, evaluate: (pr
     const { node } = variable;
     const label = `variable ${node.name}`;
     try {
-      const { result, done } = captureErrors(device, label, () => stored.get(node) ?? buffers.allocate(label, storageBytes(byteSize(variable)), tensorUsage));
+      const { result, done } = captureErrors(
+        device,
+        label,
+        () => stored.get(node) ?? buffers.allocate(label, storageBytes(byteSize(variable)), tensorUsage),
+      );
       stored.set(node, result);
       version++;
       await done;

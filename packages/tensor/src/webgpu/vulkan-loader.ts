@@ -1,7 +1,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-const triplets: Readonly<Partial<Record<NodeJS.Architecture, string>>> = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
+const triplets: Readonly<Partial<Record<NodeJS.Architecture, string>>> = {
+  x64: 'x86_64-linux-gnu',
+  arm64: 'aarch64-linux-gnu',
+};
 
 const folders = (): string[] => {
   const triplet = triplets[process.arch];
@@ -11,7 +14,8 @@ const folders = (): string[] => {
 };
 
 /**
- * Whether Dawn would find the Vulkan loader on Linux; true elsewhere. Without one Dawn finds no adapter and writes warnings of its own to
- * stderr, which would look like a fault to those who just have no GPU.
+ * Whether Dawn would find the Vulkan loader on Linux; true elsewhere. Without one Dawn finds no adapter and writes
+ * warnings of its own to stderr, which would look like a fault to those who just have no GPU.
  */
-export const hasVulkanLoader = (): boolean => process.platform !== 'linux' || folders().some((folder) => existsSync(join(folder, 'libvulkan.so.1')));
+export const hasVulkanLoader = (): boolean =>
+  process.platform !== 'linux' || folders().some((folder) => existsSync(join(folder, 'libvulkan.so.1')));
