@@ -8,6 +8,8 @@ try {
   if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
 } catch (error) {
   // A mistake of the user's is a message; anything else is ours, and the trace helps.
-  process.stderr.write(`\n${isPeftError(error) ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`);
+  process.stderr.write(
+    `\n${isPeftError(error) ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`,
+  );
   process.exitCode = 1;
 }

@@ -22,7 +22,8 @@ const wholeNumber =
   (least: number) =>
   (text: string): number => {
     const value = Number(text);
-    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least) throw new InvalidArgumentError(`It must be a whole number of at least ${least}.`);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least)
+      throw new InvalidArgumentError(`It must be a whole number of at least ${least}.`);
     return value;
   };
 
@@ -32,8 +33,17 @@ export const parseOptions = (args: readonly string[]): DemoOptions => {
     .description('Fine-tunes a small language model with LoRA on a text it has not seen, and writes a report.')
     .addOption(new Option('--steps <n>', 'optimiser steps').default(150).argParser(wholeNumber(1)))
     .addOption(new Option('--rank <r>', 'rank of the LoRA update').default(16).argParser(wholeNumber(1)))
-    .addOption(new Option('--seed <n>', 'seed of the adapter, the order of the data and the samples').default(0).argParser(wholeNumber(0)))
-    .addOption(new Option('--device <name>', 'where to run; default: a hardware GPU if there is one, else the CPU').choices(['cpu', 'webgpu']))
+    .addOption(
+      new Option('--seed <n>', 'seed of the adapter, the order of the data and the samples')
+        .default(0)
+        .argParser(wholeNumber(0)),
+    )
+    .addOption(
+      new Option('--device <name>', 'where to run; default: a hardware GPU if there is one, else the CPU').choices([
+        'cpu',
+        'webgpu',
+      ]),
+    )
     .option('--data <file>', 'text to learn; its last tenth is held out (default: Moby-Dick)')
     .option('--model <dir>', 'model folder in Hugging Face layout (default: the base model shipped with the demo)')
     .option('--full', 'also fine-tune all weights with as many steps, for comparison', false)

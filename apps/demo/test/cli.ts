@@ -11,9 +11,14 @@ export interface Run {
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
 /** Starts the demo as a user would; `onLine` sees its progress, and may kill it. */
-export const runDemoCli = (args: readonly string[], onProgress?: (text: string, kill: () => void) => void): Promise<Run> =>
+export const runDemoCli = (
+  args: readonly string[],
+  onProgress?: (text: string, kill: () => void) => void,
+): Promise<Run> =>
   new Promise((done) => {
-    const child = spawn(process.execPath, ['--conditions=@peftjs/source', '--import', 'tsx', main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, ['--conditions=@peftjs/source', '--import', 'tsx', main, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const text = { stdout: '', stderr: '' };
     child.stdout.setEncoding('utf8').on('data', (piece: string) => void (text.stdout += piece));
     child.stderr.setEncoding('utf8').on('data', (piece: string) => {

@@ -21,20 +21,49 @@ beforeAll(async () => {
   text = join(work, 'text.txt');
   const base = await loadConfig(baseModelDir());
   if (base.modelType !== 'llama') throw new Error('the base model is a Llama');
-  const config = { ...base, hiddenSize: 16, intermediateSize: 24, layers: 1, heads: 2, keyValueHeads: 1, headDim: 8, maxPositions: 64 };
+  const config = {
+    ...base,
+    hiddenSize: 16,
+    intermediateSize: 24,
+    layers: 1,
+    heads: 2,
+    keyValueHeads: 1,
+    headDim: 8,
+    maxPositions: 64,
+  };
   await saveModel(tiny, buildModel(config, randomWeights(config, 0)), reference());
-  for (const name of ['tokenizer.json', 'tokenizer_config.json']) await cp(join(baseModelDir(), name), join(tiny, name));
+  for (const name of ['tokenizer.json', 'tokenizer_config.json'])
+    await cp(join(baseModelDir(), name), join(tiny, name));
   await writeFile(text, 'It was the best of times, it was the worst of times, it was the age of wisdom. '.repeat(80));
 });
 afterAll(() => rm(work, { recursive: true }));
 
 const outFolder = (name: string): string => join(work, 'out', name);
-const exists = (path: string): Promise<boolean> => readdir(path).then(() => true, () => false);
+const exists = (path: string): Promise<boolean> =>
+  readdir(path).then(
+    () => true,
+    () => false,
+  );
 
 describe('the demo', () => {
   test('fine-tunes, saves, reports, and says so in JSON', async () => {
     const out = outFolder('whole');
-    const { code, stdout, stderr } = await runDemoCli(['--model', tiny, '--data', text, '--steps', '4', '--rank', '2', '--device', 'cpu', '--full', '--json', '--out', out]);
+    const { code, stdout, stderr } = await runDemoCli([
+      '--model',
+      tiny,
+      '--data',
+      text,
+      '--steps',
+      '4',
+      '--rank',
+      '2',
+      '--device',
+      'cpu',
+      '--full',
+      '--json',
+      '--out',
+      out,
+    ]);
     expect({ code, stderr }).toMatchObject({ code: 0 });
     const result = JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
     expect(result).toEqual({
@@ -64,11 +93,16 @@ describe('the demo', () => {
   test('killed at any moment it leaves nothing that looks whole', async () => {
     for (const moment of [/Base model/, /step 1\/3/, /step 3\/3/]) {
       const out = outFolder(`killed-${moment.source.replace(/\W/g, '')}`);
-      await runDemoCli(['--model', tiny, '--data', text, '--steps', '3', '--device', 'cpu', '--out', out], (seen, kill) => moment.test(seen) && kill());
+      await runDemoCli(
+        ['--model', tiny, '--data', text, '--steps', '3', '--device', 'cpu', '--out', out],
+        (seen, kill) => moment.test(seen) && kill(),
+      );
       for (const run of await readdir(out).catch(() => [])) {
         const files = await readdir(join(out, run), { recursive: true });
-        if (files.includes('report.html')) expect(await readFile(join(out, run, 'report.html'), 'utf8')).toMatch(/<\/html>\s*$/);
-        if (files.includes(join('adapter', 'adapter_config.json'))) await expect(readAdapter(join(out, run, 'adapter'))).resolves.toBeDefined();
+        if (files.includes('report.html'))
+          expect(await readFile(join(out, run, 'report.html'), 'utf8')).toMatch(/<\/html>\s*$/);
+        if (files.includes(join('adapter', 'adapter_config.json')))
+          await expect(readAdapter(join(out, run, 'adapter'))).resolves.toBeDefined();
       }
     }
   });
@@ -81,42 +115,83 @@ describe('what is wrong is said in one message, and leaves no trace', () => {
     await change(dir);
     return dir;
   };
-  const editConfig = (changes: object) => async (dir: string): Promise<void> => {
-    const file = join(dir, 'config.json');
-    await writeFile(file, JSON.stringify({ ...JSON.parse(await readFile(file, 'utf8')), ...changes }));
-  };
-  const editHeader = (from: string, to: string) => async (dir: string): Promise<void> => {
-    const file = join(dir, 'model.safetensors');
-    const bytes = await readFile(file);
-    const at = bytes.indexOf(from);
-    bytes.write(to, at, 'latin1');
-    await writeFile(file, bytes);
-  };
-  const model = (name: string, change: (dir: string) => Promise<unknown>) => async (): Promise<string[]> => ['--model', await broken(name, change), '--data', text];
+  const editConfig =
+    (changes: object) =>
+    async (dir: string): Promise<void> => {
+      const file = join(dir, 'config.json');
+      await writeFile(file, JSON.stringify({ ...JSON.parse(await readFile(file, 'utf8')), ...changes }));
+    };
+  const editHeader =
+    (from: string, to: string) =>
+    async (dir: string): Promise<void> => {
+      const file = join(dir, 'model.safetensors');
+      const bytes = await readFile(file);
+      const at = bytes.indexOf(from);
+      bytes.write(to, at, 'latin1');
+      await writeFile(file, bytes);
+    };
+  const model = (name: string, change: (dir: string) => Promise<unknown>) => async (): Promise<string[]> => [
+    '--model',
+    await broken(name, change),
+    '--data',
+    text,
+  ];
 
   test.each<readonly [string, () => Promise<string[]>, RegExp]>([
     ['no model folder', async () => ['--model', join(work, 'nowhere'), '--data', text], /nowhere/],
-    ['no weights', model('no-weights', (dir) => rm(join(dir, 'model.safetensors'))), /has neither model\.safetensors nor/],
-    ['truncated weights', model('truncated', (dir) => truncate(join(dir, 'model.safetensors'), 5000)), /model\.safetensors/],
-    ['a header that lies about offsets', model('offsets', editHeader('"data_offsets":[0,', '"data_offsets":[9,')), /model\.safetensors/],
-    ['a header that lies about its length', model('length', async (dir) => {
-      const file = join(dir, 'model.safetensors');
-      const bytes = await readFile(file);
-      bytes.writeBigUInt64LE(2n ** 60n);
-      await writeFile(file, bytes);
-    }), /model\.safetensors/],
-    ['an unknown architecture', model('mamba', editConfig({ model_type: 'mamba', architectures: ['MambaForCausalLM'] })), /mamba.*llama/s],
-    ['a config that does not fit the weights', model('wide', editConfig({ num_hidden_layers: 2 })), /model\.layers\.1\..* is missing/],
-    ['a text shorter than a context', async () => {
-      const short = join(work, 'short.txt');
-      await writeFile(short, 'Call me Ishmael.');
-      return ['--model', tiny, '--data', short];
-    }, /too short/],
+    [
+      'no weights',
+      model('no-weights', (dir) => rm(join(dir, 'model.safetensors'))),
+      /has neither model\.safetensors nor/,
+    ],
+    [
+      'truncated weights',
+      model('truncated', (dir) => truncate(join(dir, 'model.safetensors'), 5000)),
+      /model\.safetensors/,
+    ],
+    [
+      'a header that lies about offsets',
+      model('offsets', editHeader('"data_offsets":[0,', '"data_offsets":[9,')),
+      /model\.safetensors/,
+    ],
+    [
+      'a header that lies about its length',
+      model('length', async (dir) => {
+        const file = join(dir, 'model.safetensors');
+        const bytes = await readFile(file);
+        bytes.writeBigUInt64LE(2n ** 60n);
+        await writeFile(file, bytes);
+      }),
+      /model\.safetensors/,
+    ],
+    [
+      'an unknown architecture',
+      model('mamba', editConfig({ model_type: 'mamba', architectures: ['MambaForCausalLM'] })),
+      /mamba.*llama/s,
+    ],
+    [
+      'a config that does not fit the weights',
+      model('wide', editConfig({ num_hidden_layers: 2 })),
+      /model\.layers\.1\..* is missing/,
+    ],
+    [
+      'a text shorter than a context',
+      async () => {
+        const short = join(work, 'short.txt');
+        await writeFile(short, 'Call me Ishmael.');
+        return ['--model', tiny, '--data', short];
+      },
+      /too short/,
+    ],
     ['no text file', async () => ['--model', tiny, '--data', join(work, 'no.txt')], /no\.txt/],
     ['an unknown device', async () => ['--device', 'tpu'], /tpu.*cpu, webgpu/s],
     ['a count that is none', async () => ['--steps', 'many'], /--steps.*whole number/s],
     ['an unknown option', async () => ['--stepz', '3'], /unknown option.*--stepz/s],
-    ['too little memory', async () => ['--model', tiny, '--data', text, '--device', 'cpu', '--rank', '2000000000'], /memory/],
+    [
+      'too little memory',
+      async () => ['--model', tiny, '--data', text, '--device', 'cpu', '--rank', '2000000000'],
+      /memory/,
+    ],
   ])('%s', async (name, args, message) => {
     const out = outFolder(name);
     const { code, stdout, stderr } = await runDemoCli([...(await args()), '--out', out]);
@@ -128,6 +203,9 @@ describe('what is wrong is said in one message, and leaves no trace', () => {
   test('no adapter', async () => {
     const dir = join(work, 'empty');
     await mkdir(dir, { recursive: true });
-    await expect(load(await loadModel(tiny), dir, [lora])).rejects.toMatchObject({ code: 'file-missing', message: expect.stringContaining('not a whole adapter') });
+    await expect(load(await loadModel(tiny), dir, [lora])).rejects.toMatchObject({
+      code: 'file-missing',
+      message: expect.stringContaining('not a whole adapter'),
+    });
   });
 });

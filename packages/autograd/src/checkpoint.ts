@@ -32,7 +32,15 @@ const makeRegion = (nodes: readonly OpNode[], inputs: readonly Tensor[]): Region
       const node = moved.get(t.node);
       return outer ?? (node ? { ...t, node } : t);
     };
-    for (const node of nodes) moved.set(node, applyOp(node.op, node.inputs.map((t) => t && at(t)), node.attrs));
+    for (const node of nodes)
+      moved.set(
+        node,
+        applyOp(
+          node.op,
+          node.inputs.map((t) => t && at(t)),
+          node.attrs,
+        ),
+      );
     return at;
   },
 });

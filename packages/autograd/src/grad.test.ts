@@ -1,19 +1,44 @@
-import { add, after, compile, evaluate, input, mul, ops, reference, reshape, silu, stopGradient, sum, variable, type Tensor } from '@peftjs/tensor';
+import {
+  add,
+  after,
+  compile,
+  evaluate,
+  input,
+  mul,
+  ops,
+  reference,
+  reshape,
+  silu,
+  stopGradient,
+  sum,
+  type Tensor,
+  variable,
+} from '@peftjs/tensor';
 import { expect, test } from 'vitest';
 import { checkpoint, grad, gradcheck } from './index.ts';
 
-const values = (n: number, seed = 1): Float64Array => Float64Array.from({ length: n }, (_, i) => Math.sin(i * 2.3 + seed));
+const values = (n: number, seed = 1): Float64Array =>
+  Float64Array.from({ length: n }, (_, i) => Math.sin(i * 2.3 + seed));
 const f32 = (t: Float64Array): Float32Array => Float32Array.from(t);
 
 test('gradients of a composition agree with differences', () => {
-  const fn = (x: Tensor, y: Tensor): Tensor => mul(silu(add(mul(x, y), reshape(y, [1, 4]))), sum(x, { axes: [1], keepDims: true }));
-  expect(gradcheck(fn, [{ shape: [3, 4], values: values(12) }, { shape: [4], values: values(4, 2) }])).toEqual([]);
+  const fn = (x: Tensor, y: Tensor): Tensor =>
+    mul(silu(add(mul(x, y), reshape(y, [1, 4]))), sum(x, { axes: [1], keepDims: true }));
+  expect(
+    gradcheck(fn, [
+      { shape: [3, 4], values: values(12) },
+      { shape: [4], values: values(4, 2) },
+    ]),
+  ).toEqual([]);
 });
 
 test('gradcheck finds a wrong rule', () => {
   const wrong = (x: Tensor): Tensor => mul(x, stopGradient(x));
   const found = gradcheck(wrong, [{ shape: [2], values: Float64Array.of(0.5, -2) }]);
-  expect(found.map((m) => [m.argument, m.entry])).toEqual([[0, 0], [0, 1]]);
+  expect(found.map((m) => [m.argument, m.entry])).toEqual([
+    [0, 0],
+    [0, 1],
+  ]);
   expect(found[1]!.numeric / found[1]!.analytic).toBeCloseTo(2, 6);
 });
 
@@ -36,7 +61,10 @@ test('no gradient of a frozen tensor enters the program', async () => {
   const loss = sum(mul(silu(mul(w, a)), w));
   const [da] = grad(loss, [a]);
   const frozen = await compile({ outputs: { da: da! } }, reference());
-  const both = await compile({ outputs: Object.fromEntries(grad(loss, [a, w]).map((g, i) => [`${i}`, g])) }, reference());
+  const both = await compile(
+    { outputs: Object.fromEntries(grad(loss, [a, w]).map((g, i) => [`${i}`, g])) },
+    reference(),
+  );
   expect(frozen.plan.dispatches).toBeLessThan(both.plan.dispatches);
 });
 

@@ -1,10 +1,24 @@
-import { add, broadcastTo, byName, constant, describe, type Node, type OpNode, PeftError, sameShape, type Tensor } from '@peftjs/tensor';
-import { regionOf, type Region } from './checkpoint.ts';
+import {
+  add,
+  broadcastTo,
+  byName,
+  constant,
+  describe,
+  type Node,
+  type OpNode,
+  PeftError,
+  sameShape,
+  type Tensor,
+} from '@peftjs/tensor';
+import { type Region, regionOf } from './checkpoint.ts';
 
 type Grads = Map<Node, (Tensor | undefined)[]>;
 
 /** The op nodes between `wrt` and `loss`, in execution order, and whether a node depends on `wrt`. */
-const pathBetween = (loss: Tensor, wrt: readonly Tensor[]): { order: OpNode[]; needs: (t: Tensor | null | undefined) => boolean } => {
+const pathBetween = (
+  loss: Tensor,
+  wrt: readonly Tensor[],
+): { order: OpNode[]; needs: (t: Tensor | null | undefined) => boolean } => {
   const depends = new Map<Node, boolean>(wrt.map((t) => [t.node, true]));
   const seen = new Set<Node>();
   const nodes: OpNode[] = [];
@@ -17,7 +31,8 @@ const pathBetween = (loss: Tensor, wrt: readonly Tensor[]): { order: OpNode[]; n
   }
   nodes.sort((a, b) => a.id - b.id);
   const needs = (t: Tensor | null | undefined): boolean => t != null && (depends.get(t.node) ?? false);
-  for (const node of nodes) if (!depends.has(node)) depends.set(node, node.op.vjp !== 'none' && node.inputs.some(needs));
+  for (const node of nodes)
+    if (!depends.has(node)) depends.set(node, node.op.vjp !== 'none' && node.inputs.some(needs));
   return { order: nodes.filter((node) => depends.get(node)), needs };
 };
 
@@ -31,9 +46,16 @@ const accumulate = (grads: Grads, t: Tensor, dy: Tensor): void => {
 };
 
 /** Applies one node's rule; `at` maps the stored tensors to those the rule may read (recomputed ones inside a checkpoint). */
-const backNode = (node: OpNode, dys: readonly (Tensor | undefined)[], at: (t: Tensor) => Tensor): Readonly<Record<string, Tensor | undefined>> => {
+const backNode = (
+  node: OpNode,
+  dys: readonly (Tensor | undefined)[],
+  at: (t: Tensor) => Tensor,
+): Readonly<Record<string, Tensor | undefined>> => {
   const outs = node.outs.map((spec, index) => at({ ...spec, node, index }));
-  const inputs = byName(node.op, node.inputs.map((t) => t && at(t)));
+  const inputs = byName(
+    node.op,
+    node.inputs.map((t) => t && at(t)),
+  );
   const vjp = node.op.vjp as Exclude<typeof node.op.vjp, 'none'>;
   const scope = { ...inputs, out: outs[0], outs, dy: dys[0] ?? zerosLike(outs[0]!), dys };
   return vjp(scope as never, node.attrs as never);
@@ -41,7 +63,10 @@ const backNode = (node: OpNode, dys: readonly (Tensor | undefined)[], at: (t: Te
 
 const checkLoss = (loss: Tensor): void => {
   if (loss.dtype !== 'f32' || !loss.shape.every((d) => d === 1))
-    throw new PeftError('bad-shape', `grad: the loss must be one f32 value, got ${describe(loss)}; reduce it with sum or mean`);
+    throw new PeftError(
+      'bad-shape',
+      `grad: the loss must be one f32 value, got ${describe(loss)}; reduce it with sum or mean`,
+    );
 };
 
 /**
@@ -68,7 +93,10 @@ export const grad = (loss: Tensor, wrt: readonly Tensor[]): Tensor[] => {
       const dx = dxs[name];
       if (!x || !dx || !needs(x)) continue;
       if (!sameShape(dx.shape, x.shape))
-        throw new PeftError('bad-shape', `grad: ${node.op.name} gave a gradient of ${describe(dx)} for its input ${name} of ${describe(x)}`);
+        throw new PeftError(
+          'bad-shape',
+          `grad: ${node.op.name} gave a gradient of ${describe(dx)} for its input ${name} of ${describe(x)}`,
+        );
       accumulate(grads, x, dx);
     }
     if (!wanted.has(node)) grads.delete(node);

@@ -1,4 +1,18 @@
-import { add, buildProgram, type ConstantNode, constant, input, interpret, mul, type Node, type Shape, sizeOf, sum, type Tensor, type Values } from '@peftjs/tensor';
+import {
+  add,
+  buildProgram,
+  type ConstantNode,
+  constant,
+  input,
+  interpret,
+  mul,
+  type Node,
+  type Shape,
+  sizeOf,
+  sum,
+  type Tensor,
+  type Values,
+} from '@peftjs/tensor';
 import { grad } from './grad.ts';
 
 /** How a gradient check is made. */
@@ -28,7 +42,10 @@ export interface GradcheckPoint {
 
 /** Weights that tell every output entry apart. */
 const cotangent = ({ shape }: Tensor): Tensor =>
-  constant(Float32Array.from({ length: sizeOf(shape) }, (_, i) => Math.cos(i * 1.7 + 0.3)), shape);
+  constant(
+    Float32Array.from({ length: sizeOf(shape) }, (_, i) => Math.cos(i * 1.7 + 0.3)),
+    shape,
+  );
 
 const spread = (size: number, entries: number): number[] => {
   const count = Math.min(size, entries);
@@ -65,7 +82,9 @@ export const gradcheck = (
     spread(sizeOf(shape), entries).flatMap((entry) => {
       const numeric = (lossAt(argument, entry, step) - lossAt(argument, entry, -step)) / (2 * step);
       const value = valueOf(gradients.outputs.get(`${argument}`)!)[entry]!;
-      return Math.abs(value - numeric) <= tolerance * Math.max(1, Math.abs(numeric)) ? [] : [{ argument, entry, analytic: value, numeric }];
+      return Math.abs(value - numeric) <= tolerance * Math.max(1, Math.abs(numeric))
+        ? []
+        : [{ argument, entry, analytic: value, numeric }];
     }),
   );
 };

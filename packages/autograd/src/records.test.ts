@@ -1,4 +1,18 @@
-import { type AnyOp, cast, constant, evaluate, input, mul, ops, PeftError, reference, type Shape, sum, type Tensor, type TypedArray } from '@peftjs/tensor';
+import {
+  type AnyOp,
+  cast,
+  constant,
+  evaluate,
+  input,
+  mul,
+  ops,
+  PeftError,
+  reference,
+  type Shape,
+  sum,
+  type Tensor,
+  type TypedArray,
+} from '@peftjs/tensor';
 import { sampleInputs, sampleOutputs, sampleTitle } from '@peftjs/tensor/testing';
 import { describe, expect, it } from 'vitest';
 import { grad } from './grad.ts';
@@ -10,7 +24,11 @@ type AnySample = Parameters<typeof sampleInputs>[1];
 const isSmooth = (op: AnyOp, sample: AnySample): boolean => {
   const { tensors } = sampleInputs(op, sample, 1);
   const outs = sampleOutputs(op, sample, tensors);
-  return outs[0]!.dtype === 'f32' && Object.values(tensors).some((t) => t.dtype === 'f32') && !Object.values(tensors).some((t) => t.dtype === 'f16');
+  return (
+    outs[0]!.dtype === 'f32' &&
+    Object.values(tensors).some((t) => t.dtype === 'f32') &&
+    !Object.values(tensors).some((t) => t.dtype === 'f16')
+  );
 };
 
 /** Rules that by design reach only some outputs or inputs. */
@@ -32,7 +50,9 @@ const problemOf = (op: AnyOp, sample: AnySample): { fn: (...args: Tensor[]) => T
   const entries = Object.entries(tensors);
   const moves = (name: string): boolean => tensors[name]!.dtype === 'f32' && !fixedNames.includes(name);
   const points = entries.flatMap(([name, t]) => (moves(name) ? [{ name, shape: t.shape, data: feeds[name]! }] : []));
-  const fixed = Object.fromEntries(entries.flatMap(([name, t]) => (moves(name) ? [] : [[name, constant(feeds[name]!, t.shape, t.dtype)]])));
+  const fixed = Object.fromEntries(
+    entries.flatMap(([name, t]) => (moves(name) ? [] : [[name, constant(feeds[name]!, t.shape, t.dtype)]])),
+  );
   const fn = (...args: Tensor[]): Tensor[] => {
     const all = { ...fixed, ...Object.fromEntries(points.map((p, i) => [p.name, args[i]!])) };
     return sampleOutputs(op, sample, all)
@@ -64,7 +84,8 @@ describe.each(Object.entries(limits))('the rule of %s', (name, { outputs }) => {
     const op = (ops as unknown as Record<string, AnyOp>)[name]!;
     const sample = op.samples[0]!;
     const { tensors } = sampleInputs(op, sample, 1);
-    for (const out of sampleOutputs(op, sample, tensors).slice(outputs)) expect(() => grad(sum(out), [tensors[op.inputs[0]!]!])).toThrow(PeftError);
+    for (const out of sampleOutputs(op, sample, tensors).slice(outputs))
+      expect(() => grad(sum(out), [tensors[op.inputs[0]!]!])).toThrow(PeftError);
   });
 });
 

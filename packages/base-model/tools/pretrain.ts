@@ -3,7 +3,16 @@ import { parseArgs } from 'node:util';
 import { type ModelConfig, writeFileAtomic } from '@peftjs/io';
 import { cpu } from '@peftjs/onnx';
 import { sizeOf } from '@peftjs/tensor';
-import { adamw, allWeights, cosine, evaluateLoss, packTokens, progressLine, type TokenRows, train } from '@peftjs/trainer';
+import {
+  adamw,
+  allWeights,
+  cosine,
+  evaluateLoss,
+  packTokens,
+  progressLine,
+  type TokenRows,
+  train,
+} from '@peftjs/trainer';
 import { buildModel, loadModel, parameters, randomWeights, saveModel } from '@peftjs/transformer';
 import { baseModelDir, type Document } from '../src/index.ts';
 import { pretrainingCorpus } from './corpus.ts';
@@ -55,7 +64,10 @@ const config: ModelConfig = {
 };
 
 const rowsOf = (documents: readonly Document[], keepRest: boolean): TokenRows =>
-  packTokens(documents.map(({ text }) => tokenizer.encode(text, { add_special_tokens: false }).ids), { context, endOfText: endId, keepRest });
+  packTokens(
+    documents.map(({ text }) => tokenizer.encode(text, { add_special_tokens: false }).ids),
+    { context, endOfText: endId, keepRest },
+  );
 
 const corpus = pretrainingCorpus();
 const data = rowsOf(corpus.train, false);

@@ -26,9 +26,15 @@ export interface SaveOptions {
  * `base_model.model.<path>.<name>`. Several methods at once go into the same two files, with `peft_type` PEFTJS_LIST and keys
  * `base_model.model.methods.<i>.<path>.<name>`. Files appear whole or not at all. Throws `write-failed`.
  */
-export const save = async (adapted: Adapted, dir: string, executor: Executor, { baseModel }: SaveOptions = {}): Promise<void> => {
+export const save = async (
+  adapted: Adapted,
+  dir: string,
+  executor: Executor,
+  { baseModel }: SaveOptions = {},
+): Promise<void> => {
   const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
-  for (const [name, v] of adapted.state) tensors.set(keyPrefix + name, { shape: v.shape, data: (await executor.read(v)) as Float32Array });
+  for (const [name, v] of adapted.state)
+    tensors.set(keyPrefix + name, { shape: v.shape, data: (await executor.read(v)) as Float32Array });
   await writeAdapter(dir, configOf(adapted, { base_model_name_or_path: baseModel ?? null }), tensors);
 };
 
@@ -36,13 +42,17 @@ const build = (dir: string, config: AdapterConfig, formats: readonly MethodForma
   const format = formats.find((f) => f.peftType === config.peft_type);
   if (format) return format.fromConfig(config);
   const known = formats.map((f) => f.peftType).join(', ') || 'none';
-  throw new PeftError('bad-adapter', `${dir}: the adapter is of type ${String(config.peft_type)}; load was given: ${known}. Pass the method that reads it.`);
+  throw new PeftError(
+    'bad-adapter',
+    `${dir}: the adapter is of type ${String(config.peft_type)}; load was given: ${known}. Pass the method that reads it.`,
+  );
 };
 
 const methodsOf = (dir: string, config: AdapterConfig, formats: readonly MethodFormat[]): Method[] => {
   if (config.peft_type !== listType) return [build(dir, config, formats)];
   const list = config['methods'];
-  if (!Array.isArray(list) || list.length === 0) throw new PeftError('bad-adapter', `${dir}: adapter_config.json of type ${listType} must list its methods`);
+  if (!Array.isArray(list) || list.length === 0)
+    throw new PeftError('bad-adapter', `${dir}: adapter_config.json of type ${listType} must list its methods`);
   return list.map((c) => build(dir, c as AdapterConfig, formats));
 };
 

@@ -8,7 +8,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { attach, linearMethod, load, type Method, type MethodFormat, merge, normal, ones, save } from './index.ts';
 
 const ids = tokens([1, 5, 2, 9]);
-const logits = async (model: CausalLM, r = reference()): Promise<Float32Array> => (await evaluate({ y: model.logits(ids) }, r))['y'] as Float32Array;
+const logits = async (model: CausalLM, r = reference()): Promise<Float32Array> =>
+  (await evaluate({ y: model.logits(ids) }, r))['y'] as Float32Array;
 
 /** Scales outputs: as small as a method can be. */
 const scale = (target: string): Method =>
@@ -17,7 +18,11 @@ const scale = (target: string): Method =>
     target: () => target,
     wrap: (base, scope) => {
       const s = scope.param('s', [1], ones);
-      return { ...base, apply: (x) => mul(base.apply(x), s), dense: () => ({ weight: mul(base.dense().weight, s), bias: null }) };
+      return {
+        ...base,
+        apply: (x) => mul(base.apply(x), s),
+        dense: () => ({ weight: mul(base.dense().weight, s), bias: null }),
+      };
     },
     config: (_, paths) => ({ peft_type: 'SCALE', target_modules: paths }),
   });
@@ -46,12 +51,16 @@ afterAll(() => rm(dir, { recursive: true }));
 
 test('initial values depend on the seed and the name, not on what else is attached', async () => {
   const r = reference();
-  const read = async (methods: Method[], name: string, seed = 0): Promise<number[]> => [...(await r.read(attach(tinyLlama(), methods, { seed }).state.get(name)!))];
+  const read = async (methods: Method[], name: string, seed = 0): Promise<number[]> => [
+    ...(await r.read(attach(tinyLlama(), methods, { seed }).state.get(name)!)),
+  ];
   const alone = await read([shift], 'v');
   expect(await read([shift], 'v')).toEqual(alone);
   expect(await read([shift], 'w')).not.toEqual(alone);
   expect(await read([shift], 'v', 1)).not.toEqual(alone);
-  expect(await read([shift, scale('q_proj')], 'methods.0.v')).toEqual(await read([shift, scale('o_proj')], 'methods.0.v'));
+  expect(await read([shift, scale('q_proj')], 'methods.0.v')).toEqual(
+    await read([shift, scale('o_proj')], 'methods.0.v'),
+  );
 });
 
 test('a list is saved in one folder and loads to the bit, frozen tensors too', async () => {
@@ -60,7 +69,10 @@ test('a list is saved in one folder and loads to the bit, frozen tensors too', a
   const adapted = attach(base, [scale('q_proj'), shift]);
   await shake(adapted.state, r);
   await save(adapted, join(dir, 'list'), r);
-  expect(JSON.parse(await readFile(join(dir, 'list', 'adapter_config.json'), 'utf8'))).toMatchObject({ peft_type: 'PEFTJS_LIST', methods: [{ peft_type: 'SCALE' }, { peft_type: 'SHIFT' }] });
+  expect(JSON.parse(await readFile(join(dir, 'list', 'adapter_config.json'), 'utf8'))).toMatchObject({
+    peft_type: 'PEFTJS_LIST',
+    methods: [{ peft_type: 'SCALE' }, { peft_type: 'SHIFT' }],
+  });
   const again = await load(base, join(dir, 'list'), formats);
   expect([...again.params.keys()]).toEqual([...adapted.params.keys()]);
   expect(distance(await logits(again.model, r), await logits(adapted.model, r))).toBe(0);
@@ -77,7 +89,10 @@ test('penalties add up', async () => {
 });
 
 test('what is no change of weights refuses to merge, by name', async () => {
-  await expect(merge(attach(tinyLlama(), [scale('q_proj'), shift]), reference())).rejects.toMatchObject({ code: 'not-mergeable', message: 'merge: shift is no change of weights' });
+  await expect(merge(attach(tinyLlama(), [scale('q_proj'), shift]), reference())).rejects.toMatchObject({
+    code: 'not-mergeable',
+    message: 'merge: shift is no change of weights',
+  });
 });
 
 test('merging folds the weights in and leaves the others shared', async () => {

@@ -1,4 +1,15 @@
-import { add, dropout, PeftError, randomSource, type Shape, type Tensor, type TypedArray, type Variable, variable, type VariableInit } from '@peftjs/tensor';
+import {
+  add,
+  dropout,
+  PeftError,
+  randomSource,
+  type Shape,
+  type Tensor,
+  type TypedArray,
+  type Variable,
+  type VariableInit,
+  variable,
+} from '@peftjs/tensor';
 import type { Around, CausalLM, Path, SiteName } from '@peftjs/transformer';
 import type { Init } from './init.ts';
 import type { Method, Patch, Scope } from './method.ts';
@@ -45,7 +56,8 @@ const makeStore = ({ seed = 0, state: given }: AttachOptions): Store => {
   const initOf = (name: string, shape: Shape, init: Init): VariableInit => {
     const found = given?.get(name);
     if (given && !found) problems.push(`${name} is missing`);
-    else if (found && !sameSize(found.shape, shape)) problems.push(`${name} is [${found.shape}], the model takes [${shape}]`);
+    else if (found && !sameSize(found.shape, shape))
+      problems.push(`${name} is [${found.shape}], the model takes [${shape}]`);
     else if (found) return found.data;
     return typeof init === 'function' ? () => init(shape, randomSource(seed, name)) : init;
   };
@@ -58,8 +70,13 @@ const makeStore = ({ seed = 0, state: given }: AttachOptions): Store => {
     return made;
   };
   const check = (): void => {
-    for (const name of given?.keys() ?? []) if (!state.has(name)) problems.push(`${name} belongs to nothing in the model`);
-    if (problems.length > 0) throw new PeftError('state-mismatch', `attach: the adapter does not fit this model and method: ${problems.join('; ')}`);
+    for (const name of given?.keys() ?? [])
+      if (!state.has(name)) problems.push(`${name} belongs to nothing in the model`);
+    if (problems.length > 0)
+      throw new PeftError(
+        'state-mismatch',
+        `attach: the adapter does not fit this model and method: ${problems.join('; ')}`,
+      );
   };
   return { params, state, make, check };
 };
@@ -119,6 +136,9 @@ export const attach = (base: CausalLM, methods: readonly Method[], options: Atta
     training: (seed) => viewOf(base, patchesOf(seed)),
     params: store.params,
     state: store.state,
-    penalty: () => patches.flatMap(({ penalty }) => (penalty ? [penalty()] : [])).reduce<Tensor | null>((sum, term) => (sum ? add(sum, term) : term), null),
+    penalty: () =>
+      patches
+        .flatMap(({ penalty }) => (penalty ? [penalty()] : []))
+        .reduce<Tensor | null>((sum, term) => (sum ? add(sum, term) : term), null),
   };
 };

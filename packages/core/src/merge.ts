@@ -1,4 +1,4 @@
-import { evaluate, type Executor, PeftError, type Tensor, variable } from '@peftjs/tensor';
+import { type Executor, evaluate, PeftError, type Tensor, variable } from '@peftjs/tensor';
 import type { CausalLM, Dense, Linear, Path } from '@peftjs/transformer';
 import type { Adapted } from './attach.ts';
 
@@ -14,9 +14,11 @@ const frozen = async (path: Path, { weight, bias }: Dense, executor: Executor): 
  */
 export const merge = async ({ base, methods, patches, model }: Adapted, executor: Executor): Promise<CausalLM> => {
   const wrapped = methods.filter((_, i) => Object.keys(patches[i]!.around ?? {}).length > 0);
-  if (wrapped.length > 0) throw new PeftError('not-mergeable', `merge: ${wrapped.map((m) => m.name).join(', ')} is no change of weights`);
+  if (wrapped.length > 0)
+    throw new PeftError('not-mergeable', `merge: ${wrapped.map((m) => m.name).join(', ')} is no change of weights`);
   const changed = [...model.linears].filter(([path, layer]) => layer !== base.linears.get(path));
   const linears = new Map<Path, Linear>(base.linears);
-  for (const [path, layer] of changed) linears.set(path, base.linears.get(path)!.encode(await frozen(path, layer.dense(), executor)));
+  for (const [path, layer] of changed)
+    linears.set(path, base.linears.get(path)!.encode(await frozen(path, layer.dense(), executor)));
   return base.with({ linears });
 };

@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { nameMatches, select } from './target.ts';
 
-const paths = ['model.layers.0.self_attn.q_proj', 'model.layers.0.mlp.up_proj', 'model.layers.10.self_attn.q_proj', 'lm_head'];
+const paths = [
+  'model.layers.0.self_attn.q_proj',
+  'model.layers.0.mlp.up_proj',
+  'model.layers.10.self_attn.q_proj',
+  'lm_head',
+];
 
 describe('select', () => {
   test.each([
@@ -18,7 +23,11 @@ describe('select', () => {
   });
 
   test.each([
-    ['no layer', 'query', "m: target 'query' matches no layer; there are model.layers.*.self_attn.q_proj, model.layers.*.mlp.up_proj, lm_head"],
+    [
+      'no layer',
+      'query',
+      "m: target 'query' matches no layer; there are model.layers.*.self_attn.q_proj, model.layers.*.mlp.up_proj, lm_head",
+    ],
     ['one entry of several', ['q_proj', 'proj'], "target 'proj' matches no layer"],
     ['an empty list', [], 'an empty list matches no layer'],
     ['a pattern of a part', /q_proj/, '/q_proj/ matches no layer'],

@@ -12,18 +12,22 @@ const escaped = (name: string): string => name.replace(/[.+?^${}()|[\]\\]/g, '\\
 /** Whether a name stands for a path: the whole of it, or its end after a dot. */
 export const nameMatches = (name: string, path: Path): boolean => new RegExp(`^(.*\\.)?${escaped(name)}$`).test(path);
 
-const isMatch = (entry: string, path: Path): boolean => (entry === 'all-linear' ? path !== 'lm_head' : nameMatches(entry, path));
+const isMatch = (entry: string, path: Path): boolean =>
+  entry === 'all-linear' ? path !== 'lm_head' : nameMatches(entry, path);
 
 const entriesOf = (target: Target): readonly ((path: Path) => boolean)[] => {
   if (typeof target === 'function') return [target];
-  if (target instanceof RegExp) return [(path) => new RegExp(`^(?:${target.source})$`, target.flags.replace(/[gy]/g, '')).test(path)];
+  if (target instanceof RegExp)
+    return [(path) => new RegExp(`^(?:${target.source})$`, target.flags.replace(/[gy]/g, '')).test(path)];
   return (typeof target === 'string' ? [target] : target).map((entry) => (path: Path) => isMatch(entry, path));
 };
 
-const nameOf = (target: Target, entry: number): string => (Array.isArray(target) ? `'${target[entry]}'` : typeof target === 'string' ? `'${target}'` : String(target));
+const nameOf = (target: Target, entry: number): string =>
+  Array.isArray(target) ? `'${target[entry]}'` : typeof target === 'string' ? `'${target}'` : String(target);
 
 /** Paths with their layer numbers folded, for messages: `model.layers.*.self_attn.q_proj`. */
-export const candidates = (paths: Iterable<Path>): string => [...new Set([...paths].map((p) => p.replace(/\.\d+(?=\.|$)/g, '.*')))].join(', ');
+export const candidates = (paths: Iterable<Path>): string =>
+  [...new Set([...paths].map((p) => p.replace(/\.\d+(?=\.|$)/g, '.*')))].join(', ');
 
 /**
  * The paths that a target names, in the model's order. Every entry of a list must name at least one: throws `no-match` with what it
@@ -34,6 +38,10 @@ export const select = (paths: Iterable<Path>, target: Target, method: string): P
   const entries = entriesOf(target);
   const missed = entries.flatMap((matches, i) => (all.some(matches) ? [] : [nameOf(target, i)]));
   if (entries.length === 0) missed.push('an empty list');
-  if (missed.length > 0) throw new PeftError('no-match', `${method}: target ${missed.join(', ')} matches no layer; there are ${candidates(all)}`);
+  if (missed.length > 0)
+    throw new PeftError(
+      'no-match',
+      `${method}: target ${missed.join(', ')} matches no layer; there are ${candidates(all)}`,
+    );
   return all.filter((path) => entries.some((matches) => matches(path)));
 };

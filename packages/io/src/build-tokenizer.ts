@@ -21,7 +21,10 @@ export const buildTokenizer = (
     if (typeof token !== 'string') return undefined;
     const id = inner.token_to_id(token);
     if (id !== undefined) return id;
-    throw new PeftError('bad-tokenizer', `${who}: has no token ${quote(token)}, which tokenizer_config.json names as ${role}.`);
+    throw new PeftError(
+      'bad-tokenizer',
+      `${who}: has no token ${quote(token)}, which tokenizer_config.json names as ${role}.`,
+    );
   };
 
   const encode: Tokenizer['encode'] = (text, { special = true } = {}) => {
@@ -29,7 +32,10 @@ export const buildTokenizer = (
     const bad = ids.findIndex((id) => !(id >= 0 && id < vocabSize));
     if (bad < 0) return Int32Array.from(ids);
     const what = tokens[bad] === missing ? 'a character of the text' : `the token ${quote(String(tokens[bad]))}`;
-    throw new PeftError('bad-data', `${who}: the vocabulary has no id for ${what}. Remove it or use another tokenizer.`);
+    throw new PeftError(
+      'bad-data',
+      `${who}: the vocabulary has no id for ${what}. Remove it or use another tokenizer.`,
+    );
   };
 
   const decode: Tokenizer['decode'] = (ids, { skipSpecial = false } = {}) => {
@@ -61,6 +67,8 @@ const soundly = <T>(who: string, action: () => T): T => {
   try {
     return action();
   } catch (cause) {
-    throw new PeftError('bad-tokenizer', `${who}: is not a sound tokenizer: ${reasonOf(cause)}. Download it again.`, { cause });
+    throw new PeftError('bad-tokenizer', `${who}: is not a sound tokenizer: ${reasonOf(cause)}. Download it again.`, {
+      cause,
+    });
   }
 };

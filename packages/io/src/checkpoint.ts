@@ -55,17 +55,24 @@ const openShards = async (dir: string): Promise<TensorReader> => {
   const owners = new Map<string, TensorReader>();
   const tensors = new Map<string, TensorInfo>();
   for (const [shard, reader] of readers) {
-    for (const name of index.get(shard)!) if (!reader.tensors.has(name)) problems.push(`${shard} has no tensor ${quote(name)}, which the index says it has`);
+    for (const name of index.get(shard)!)
+      if (!reader.tensors.has(name))
+        problems.push(`${shard} has no tensor ${quote(name)}, which the index says it has`);
     for (const [name, info] of reader.tensors) {
       if (owners.has(name)) problems.push(`tensor ${quote(name)} is in ${shard} and in another shard`);
-      else if (!index.get(shard)!.has(name)) problems.push(`${shard} has tensor ${quote(name)}, of which the index knows nothing`);
+      else if (!index.get(shard)!.has(name))
+        problems.push(`${shard} has tensor ${quote(name)}, of which the index knows nothing`);
       owners.set(name, reader);
       tensors.set(name, info);
     }
   }
   if (problems.length > 0) {
     await close();
-    throw new PeftError('bad-safetensors', `${indexPath}: the shards are not sound:${listed(problems)}\nDownload ${dir} again.`, { cause: firstError });
+    throw new PeftError(
+      'bad-safetensors',
+      `${indexPath}: the shards are not sound:${listed(problems)}\nDownload ${dir} again.`,
+      { cause: firstError },
+    );
   }
   const metadata = new Map([...readers.values()].flatMap((reader) => [...reader.metadata]));
   const owner = (name: string): TensorReader => findTensor(dir, owners, name);

@@ -4,8 +4,7 @@
  * 16 bits -> f32 -> 16 bits is the identity on all 65,536 patterns.
  */
 
-const bitsOf = (values: Float32Array): Uint32Array =>
-  new Uint32Array(values.buffer, values.byteOffset, values.length);
+const bitsOf = (values: Float32Array): Uint32Array => new Uint32Array(values.buffer, values.byteOffset, values.length);
 
 /**
  * f16 bits to f32, exactly.

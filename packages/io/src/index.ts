@@ -14,6 +14,6 @@ export { bytesOfDType, type FileArray, type FileArrays, type FileDType, type Fil
 export type { Header, TensorInfo } from './safetensors/header.ts';
 export { openSafetensors } from './safetensors/open.ts';
 export type { TensorReader } from './safetensors/reader.ts';
-export { writeSafetensors, type WriteData, type WriteTensor } from './safetensors/write.ts';
+export { type WriteData, type WriteTensor, writeSafetensors } from './safetensors/write.ts';
 export { loadTokenizer, type Tokenizer } from './tokenizer.ts';
 export { type FileContent, writeDirAtomic, writeFileAtomic } from './write-atomic.ts';

@@ -21,13 +21,18 @@ export const readShardIndex = async (path: string): Promise<ReadonlyMap<string, 
   for (const [tensor, shard] of Object.entries(isObject(weightMap) ? weightMap : {})) {
     if (typeof shard !== 'string' || !shardName.test(shard)) {
       const got = quote(typeof shard === 'string' ? shard : String(JSON.stringify(shard)));
-      problems.push(`tensor ${quote(tensor)} is said to be in ${got}, which is not the plain name of a .safetensors file`);
+      problems.push(
+        `tensor ${quote(tensor)} is said to be in ${got}, which is not the plain name of a .safetensors file`,
+      );
       continue;
     }
     const names = shards.get(shard) ?? new Set();
     shards.set(shard, names.add(tensor));
   }
   if (problems.length > 0)
-    throw new PeftError('bad-safetensors', `${path}: is not a sound index:${listed(problems)}\nDownload ${dirname(path)} again.`);
+    throw new PeftError(
+      'bad-safetensors',
+      `${path}: is not a sound index:${listed(problems)}\nDownload ${dirname(path)} again.`,
+    );
   return shards;
 };

@@ -60,7 +60,8 @@ const typeOf = (model: Record<string, unknown>): unknown => {
 
 /** `tokenizer_config.json` with each special token as its text; the file may hold it as `{ content, ... }`. */
 export const plainConfig = (config: Readonly<Record<string, unknown>>): Record<string, unknown> => {
-  const plain = (value: unknown): unknown => (isObject(value) && typeof value['content'] === 'string' ? value['content'] : value);
+  const plain = (value: unknown): unknown =>
+    isObject(value) && typeof value['content'] === 'string' ? value['content'] : value;
   const entries = Object.entries(config).map(([key, value]) => {
     if (key.endsWith('_token')) return [key, plain(value) ?? undefined];
     if (key === 'additional_special_tokens') return [key, Array.isArray(value) ? value.map(plain) : []];

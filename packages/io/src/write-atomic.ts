@@ -68,7 +68,10 @@ const checkNames = async (dir: string, names: readonly string[]): Promise<void> 
       throw new PeftError('bad-option', `${dir}: ${quote(name)} is not a plain file name.`);
     const found = await stat(join(dir, name)).catch(() => undefined);
     if (found?.isDirectory())
-      throw new PeftError('write-failed', `${join(dir, name)}: is a folder where a file is to be written. Move it away.`);
+      throw new PeftError(
+        'write-failed',
+        `${join(dir, name)}: is a folder where a file is to be written. Move it away.`,
+      );
   }
 };
 

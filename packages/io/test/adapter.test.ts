@@ -60,12 +60,20 @@ test('an adapter comes back bit by bit', async () => {
   const adapter = await readAdapter(dir);
   expect(adapter.config).toEqual({ peftType: 'LORA', taskType: 'CAUSAL_LM', baseModel: 'org/model', raw: config });
   expect(adapter.tensors.size).toBe(2);
-  for (const [name, { shape, data }] of tensors()) expect(adapter.tensors.get(name)).toEqual({ dtype: 'F32', shape, data });
+  for (const [name, { shape, data }] of tensors())
+    expect(adapter.tensors.get(name)).toEqual({ dtype: 'F32', shape, data });
 });
 
 test('16-bit tensors are rounded once', async () => {
   const dir = await scratch();
-  await writeAdapter(dir, { peft_type: 'IA3' }, new Map([['a', { shape: [2], data: Float32Array.of(1 / 3, 2), dtype: 'F16' }], ['b', { shape: [1], data: Float32Array.of(1 / 3), dtype: 'BF16' }]]));
+  await writeAdapter(
+    dir,
+    { peft_type: 'IA3' },
+    new Map([
+      ['a', { shape: [2], data: Float32Array.of(1 / 3, 2), dtype: 'F16' }],
+      ['b', { shape: [1], data: Float32Array.of(1 / 3), dtype: 'BF16' }],
+    ]),
+  );
   const { config: read, tensors: got } = await readAdapter(dir);
   expect(read).toMatchObject({ peftType: 'IA3', taskType: null, baseModel: null });
   expect(got.get('a')).toEqual({ dtype: 'F16', shape: [2], data: Float32Array.of(1365 / 4096, 2) });
@@ -76,7 +84,11 @@ test('a README.md is made once; one that is there stays, as do other files', asy
   const dir = await scratch();
   await writeAdapter(dir, { ...config, base_model_name_or_path: 'a: "b"' }, tensors());
   const card = await readFile(join(dir, 'README.md'), 'utf8');
-  expect(card.startsWith('---\nbase_model: "a: \\"b\\""\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- "lora"\n- peftjs\n---\n')).toBe(true);
+  expect(
+    card.startsWith(
+      '---\nbase_model: "a: \\"b\\""\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- "lora"\n- peftjs\n---\n',
+    ),
+  ).toBe(true);
   await writeFile(join(dir, 'README.md'), 'mine');
   await writeFile(join(dir, 'notes.txt'), 'mine');
   await writeAdapter(dir, config, tensors(2));
@@ -133,7 +145,15 @@ test('every fault of a folder is one clear error', async () => {
 });
 
 test('JSON is as Python writes it: sorted by code point, escaped beyond ASCII', () => {
-  const value = { '10': 1, '9': [], a: { b: 1.5e-5, A: -0.5, c: 1e-7, d: 0.0001, e: 1e-100 }, ü: '\u007f😀\n', '\uffff': null, '😀': true, ['__proto__']: [{}] };
+  const value = {
+    '10': 1,
+    '9': [],
+    a: { b: 1.5e-5, A: -0.5, c: 1e-7, d: 0.0001, e: 1e-100 },
+    ü: '\u007f😀\n',
+    '\uffff': null,
+    '😀': true,
+    ['__proto__']: [{}],
+  };
   expect(pythonJson(value)).toBe(
     [
       '{',
@@ -158,11 +178,15 @@ test('JSON is as Python writes it: sorted by code point, escaped beyond ASCII', 
 });
 
 test('JSON of any value comes back, and what JSON cannot hold is refused by its place', async () => {
-  fc.assert(fc.property(fc.jsonValue({ noUnicodeString: false }), (value) => {
-    expect(JSON.parse(pythonJson(value as JsonValue))).toEqual(JSON.parse(JSON.stringify(value)));
-  }));
+  fc.assert(
+    fc.property(fc.jsonValue({ noUnicodeString: false }), (value) => {
+      expect(JSON.parse(pythonJson(value as JsonValue))).toEqual(JSON.parse(JSON.stringify(value)));
+    }),
+  );
   for (const wrong of [undefined, Infinity, 1n, Symbol('s'), () => 1])
-    expect(await messageOf('bad-option', () => pythonJson({ a: [0, wrong] } as unknown as JsonValue))).toContain('the value."a"[1]');
+    expect(await messageOf('bad-option', () => pythonJson({ a: [0, wrong] } as unknown as JsonValue))).toContain(
+      'the value."a"[1]',
+    );
   const circle: Record<string, unknown> = {};
   circle['self'] = circle;
   expect(await messageOf('bad-option', () => pythonJson(circle as JsonObject))).toContain('nested more than 100 deep');

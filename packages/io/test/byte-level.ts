@@ -15,7 +15,10 @@ const merges = [
 ];
 
 /** A `tokenizer.json` in GPT-2's manner: 256 bytes, six merges, a token that ends a text and one that pads. */
-export const byteLevel = (): Record<string, unknown> & { model: Record<string, unknown>; added_tokens: Record<string, unknown>[] } => {
+export const byteLevel = (): Record<string, unknown> & {
+  model: Record<string, unknown>;
+  added_tokens: Record<string, unknown>[];
+} => {
   const tokens = [...byteCharacters(), ...merges.map((pair) => pair.join(''))];
   const special = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
   return {
@@ -26,8 +29,19 @@ export const byteLevel = (): Record<string, unknown> & { model: Record<string, u
     ],
     normalizer: null,
     pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
-    post_processor: { type: 'TemplateProcessing', single: [{ SpecialToken: { id: '<|end|>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }], pair: [], special_tokens: {} },
+    post_processor: {
+      type: 'TemplateProcessing',
+      single: [{ SpecialToken: { id: '<|end|>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }],
+      pair: [],
+      special_tokens: {},
+    },
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-    model: { type: 'BPE', dropout: null, unk_token: null, vocab: Object.fromEntries(tokens.map((token, id) => [token, id])), merges },
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: null,
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      merges,
+    },
   };
 };

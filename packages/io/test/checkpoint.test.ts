@@ -2,7 +2,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openCheckpoint } from '../src/checkpoint.ts';
-import { writeSafetensors, type WriteTensor } from '../src/safetensors/write.ts';
+import { type WriteTensor, writeSafetensors } from '../src/safetensors/write.ts';
 import { messageOf, scratch } from './scratch.ts';
 
 const one = (value: number): WriteTensor => ({ dtype: 'BF16', shape: [2], data: Float32Array.of(value, -value) });
@@ -14,7 +14,13 @@ const writeIndex = (dir: string, weightMap: unknown): Promise<void> =>
 
 const sharded = async (weightMap?: unknown): Promise<string> => {
   const dir = await scratch();
-  await writeSafetensors(join(dir, shardNames[0]), new Map([['a', one(1)], ['__proto__', one(2)]]));
+  await writeSafetensors(
+    join(dir, shardNames[0]),
+    new Map([
+      ['a', one(1)],
+      ['__proto__', one(2)],
+    ]),
+  );
   await writeSafetensors(join(dir, shardNames[1]), new Map([['b', one(3)]]));
   const own = `{"a":"${shardNames[0]}","__proto__":"${shardNames[0]}","b":"${shardNames[1]}"}`;
   await writeIndex(dir, weightMap ?? JSON.parse(own));
@@ -60,16 +66,37 @@ test('shards that are missing, cut off or at odds with the index come in one err
 
 test('a tensor in two shards is refused', async () => {
   const dir = await sharded();
-  await writeSafetensors(join(dir, shardNames[1]), new Map([['b', one(3)], ['a', one(4)]]));
-  expect(await messageOf('bad-safetensors', () => openCheckpoint(dir))).toContain('"a" is in model-00002-of-00002.safetensors and in another');
+  await writeSafetensors(
+    join(dir, shardNames[1]),
+    new Map([
+      ['b', one(3)],
+      ['a', one(4)],
+    ]),
+  );
+  expect(await messageOf('bad-safetensors', () => openCheckpoint(dir))).toContain(
+    '"a" is in model-00002-of-00002.safetensors and in another',
+  );
 });
 
-test.each(['../secret.safetensors', '/etc/x.safetensors', 'a/b.safetensors', 'a\\b.safetensors', 'C:x.safetensors', '..', '.x.safetensors', '', 'x.bin', 'x.safetensors\u0000', 7, null, ['x.safetensors']])(
-  'the shard name %j is refused',
-  async (name) => {
-    expect(await messageOf('bad-safetensors', async () => openCheckpoint(await sharded({ a: name })))).toContain('not the plain name');
-  },
-);
+test.each([
+  '../secret.safetensors',
+  '/etc/x.safetensors',
+  'a/b.safetensors',
+  'a\\b.safetensors',
+  'C:x.safetensors',
+  '..',
+  '.x.safetensors',
+  '',
+  'x.bin',
+  'x.safetensors\u0000',
+  7,
+  null,
+  ['x.safetensors'],
+])('the shard name %j is refused', async (name) => {
+  expect(await messageOf('bad-safetensors', async () => openCheckpoint(await sharded({ a: name })))).toContain(
+    'not the plain name',
+  );
+});
 
 test('an index that is no index is one error', async () => {
   const dir = await scratch();

@@ -66,7 +66,8 @@ test('f32 rounds to the nearest half and bfloat16, ties to even', () => {
   fc.assert(
     fc.property(float, (value) => {
       const one = Float32Array.of(value);
-      const wantHalf = Math.abs(value) >= 65_520 ? (value < 0 ? 0xfc00 : 0x7c00) : nearest(value, halfToFloat32, 0x7bff);
+      const wantHalf =
+        Math.abs(value) >= 65_520 ? (value < 0 ? 0xfc00 : 0x7c00) : nearest(value, halfToFloat32, 0x7bff);
       expect(float32ToHalf(one)[0]).toBe(wantHalf);
       expect(float32ToBfloat16(one)[0]).toBe(nearest(value, bfloat16ToFloat32, 0x7f7f));
     }),

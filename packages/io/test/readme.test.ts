@@ -12,12 +12,23 @@ const root = join(import.meta.dirname, '..');
 
 test('the example of the README runs', async () => {
   const dir = await scratch();
-  const config = { model_type: 'llama', vocab_size: 264, hidden_size: 8, intermediate_size: 16, num_hidden_layers: 1, num_attention_heads: 2 };
+  const config = {
+    model_type: 'llama',
+    vocab_size: 264,
+    hidden_size: 8,
+    intermediate_size: 16,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+  };
   const embedding = { dtype: 'F16', shape: [264, 8], data: new Float32Array(264 * 8) } as const;
   await writeFile(join(dir, 'config.json'), JSON.stringify(config));
   await writeFile(join(dir, 'tokenizer.json'), JSON.stringify(byteLevel()));
   await writeSafetensors(join(dir, 'model.safetensors'), new Map([['model.embed_tokens.weight', embedding]]));
-  await writeAdapter(join(dir, 'adapter'), { peft_type: 'LORA' }, new Map([['a', { shape: [1], data: Float32Array.of(1) }]]));
+  await writeAdapter(
+    join(dir, 'adapter'),
+    { peft_type: 'LORA' },
+    new Map([['a', { shape: [1], data: Float32Array.of(1) }]]),
+  );
 
   const example = /```ts\n([^]*?)```/.exec(await readFile(join(root, 'README.md'), 'utf8'))![1]!;
   const paths = { model: dir, adapter: join(dir, 'adapter'), copy: join(dir, 'copy') };

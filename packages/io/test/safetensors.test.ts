@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { allocate, bytesOfArray, type FileTensor, fileDTypes } from '../src/safetensors/dtype.ts';
 import { openSafetensors } from '../src/safetensors/open.ts';
-import { writeSafetensors, type WriteTensor } from '../src/safetensors/write.ts';
+import { type WriteTensor, writeSafetensors } from '../src/safetensors/write.ts';
 import { rawFile } from './raw-safetensors.ts';
 import { sameBytes } from './same-bytes.ts';
 import { filesIn, messageOf, scratch } from './scratch.ts';
@@ -73,9 +73,13 @@ describe('writing', () => {
     ]);
     const message = await messageOf('bad-option', () => writeSafetensors(join(dir, 'x'), bad));
     expect(message.match(/\n {2}- /g)).toHaveLength(6);
-    const late = new Map<string, WriteTensor>([['late', { dtype: 'F32', shape: [3], data: () => new Float32Array(2) }]]);
+    const late = new Map<string, WriteTensor>([
+      ['late', { dtype: 'F32', shape: [3], data: () => new Float32Array(2) }],
+    ]);
     expect(await messageOf('bad-option', () => writeSafetensors(join(dir, 'x'), late))).toContain('its data has 2');
-    const large = new Map<string, WriteTensor>([['w', { dtype: 'F16', shape: [2], data: Float32Array.of(Infinity, 7e4) }]]);
+    const large = new Map<string, WriteTensor>([
+      ['w', { dtype: 'F16', shape: [2], data: Float32Array.of(Infinity, 7e4) }],
+    ]);
     expect(await messageOf('bad-option', () => writeSafetensors(join(dir, 'x'), large))).toContain('70000');
     expect(await filesIn(dir)).toEqual([]);
   });
@@ -88,7 +92,10 @@ const name = fc.oneof(
 const tensor = fc
   .record({ dtype: fc.constantFrom(...fileDTypes), shape: fc.array(fc.nat(4), { maxLength: 4 }), seed: fc.nat(255) })
   .map(({ dtype, shape, seed }): FileTensor => {
-    const data = allocate(dtype, shape.reduce((a, b) => a * b, 1));
+    const data = allocate(
+      dtype,
+      shape.reduce((a, b) => a * b, 1),
+    );
     bytesOfArray(data).forEach((_, i, bytes) => {
       bytes[i] = seed + 31 * i;
     });
@@ -140,7 +147,10 @@ describe('reading', () => {
   test('many reads may run side by side', async () => {
     const path = join(await scratch(), 'x.safetensors');
     const names = Array.from({ length: 50 }, (_, i) => `w${i}`);
-    const tensors = names.map((n, i): [string, WriteTensor] => [n, { dtype: 'F32', shape: [9], data: new Float32Array(9).fill(i) }]);
+    const tensors = names.map((n, i): [string, WriteTensor] => [
+      n,
+      { dtype: 'F32', shape: [9], data: new Float32Array(9).fill(i) },
+    ]);
     await writeSafetensors(path, new Map(tensors));
     await using file = await openSafetensors(path);
     const read = await Promise.all(names.map((n) => file.readFloat32(n)));
@@ -167,7 +177,10 @@ describe('reading', () => {
 
   test('takes a file whose header is neither sorted nor padded', async () => {
     const path = join(await scratch(), 'x.safetensors');
-    const header = { b: { dtype: 'U8', shape: [1], data_offsets: [1, 2] }, a: { dtype: 'U8', shape: [1], data_offsets: [0, 1] } };
+    const header = {
+      b: { dtype: 'U8', shape: [1], data_offsets: [1, 2] },
+      a: { dtype: 'U8', shape: [1], data_offsets: [0, 1] },
+    };
     await writeFile(path, rawFile(header, Uint8Array.of(65, 66)));
     await using file = await openSafetensors(path);
     expect((await file.read('b')).data[0]).toBe(66);

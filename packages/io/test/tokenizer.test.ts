@@ -8,7 +8,12 @@ import { loadTokenizer } from '../src/tokenizer.ts';
 import { byteLevel } from './byte-level.ts';
 import { messageOf, scratch } from './scratch.ts';
 
-const config = { bos_token: '<|end|>', eos_token: { content: '<|end|>', special: true }, pad_token: '<|pad|>', unk_token: null };
+const config = {
+  bos_token: '<|end|>',
+  eos_token: { content: '<|end|>', special: true },
+  pad_token: '<|pad|>',
+  unk_token: null,
+};
 
 test('a folder gives a tokenizer with its special tokens', async () => {
   const dir = await scratch();
@@ -63,7 +68,9 @@ test('a long text comes back whole', () => {
 test('ids that are not in the vocabulary are refused', async () => {
   const tokenizer = buildTokenizer(byteLevel(), config);
   for (const id of [264, -1, 0.5, Number.NaN, 2 ** 40])
-    expect(await messageOf('bad-data', () => tokenizer.decode([259, id]))).toContain(`id ${id} is not in the vocabulary`);
+    expect(await messageOf('bad-data', () => tokenizer.decode([259, id]))).toContain(
+      `id ${id} is not in the vocabulary`,
+    );
 });
 
 test('a text that the vocabulary cannot spell is refused, not shortened', async () => {
@@ -80,7 +87,12 @@ test('the kind of model that an old file leaves out is told by its parts', () =>
   const json = byteLevel();
   const { type: _, ...model } = json.model;
   expect([...buildTokenizer({ ...json, model }).encode('hello', { special: false })]).toEqual([259]);
-  const pieces = { vocab: { '[UNK]': 0, un: 1, '##able': 2 }, unk_token: '[UNK]', continuing_subword_prefix: '##', max_input_chars_per_word: 100 };
+  const pieces = {
+    vocab: { '[UNK]': 0, un: 1, '##able': 2 },
+    unk_token: '[UNK]',
+    continuing_subword_prefix: '##',
+    max_input_chars_per_word: 100,
+  };
   const words = buildTokenizer({ pre_tokenizer: { type: 'Whitespace' }, model: pieces });
   expect([...words.encode('unable x')]).toEqual([1, 2, 0]);
 });
@@ -89,14 +101,26 @@ type Json = ReturnType<typeof byteLevel>;
 const bad: [string, (json: Json) => unknown, string][] = [
   ['no model', ({ model: _, ...rest }) => rest, 'model.vocab is neither'],
   ['no vocabulary', (json) => ({ ...json, model: { ...json.model, vocab: 7 } }), 'model.vocab is neither'],
-  ['an empty vocabulary', (json) => ({ ...json, added_tokens: [], model: { ...json.model, vocab: {} } }), 'vocabulary is empty'],
-  ['an unknown kind of model', (json) => ({ ...json, model: { ...json.model, type: 'X' } }), 'model.type "X" is none of BPE, WordPiece, Unigram'],
+  [
+    'an empty vocabulary',
+    (json) => ({ ...json, added_tokens: [], model: { ...json.model, vocab: {} } }),
+    'vocabulary is empty',
+  ],
+  [
+    'an unknown kind of model',
+    (json) => ({ ...json, model: { ...json.model, type: 'X' } }),
+    'model.type "X" is none of BPE, WordPiece, Unigram',
+  ],
   ['an unknown decoder', (json) => ({ ...json, decoder: { type: 'X' } }), 'Unknown Decoder type: X'],
   ['no merges', (json) => ({ ...json, model: { ...json.model, merges: null } }), 'not a sound tokenizer'],
   ['a huge id', (json) => ({ ...json, added_tokens: [{ id: 2 ** 31, content: 'x' }] }), 'token "x" has id 2147483648'],
   ['a negative id', (json) => ({ ...json, model: { ...json.model, vocab: { a: -1 } } }), 'token "a" has id -1'],
   ['a text as id', (json) => ({ ...json, model: { ...json.model, vocab: { a: '0' } } }), 'token "a" has id "0"'],
-  ['two tokens with one id', (json) => ({ ...json, model: { ...json.model, vocab: { a: 0, b: 0 } } }), 'tokens "a" and "b" share the id 0'],
+  [
+    'two tokens with one id',
+    (json) => ({ ...json, model: { ...json.model, vocab: { a: 0, b: 0 } } }),
+    'tokens "a" and "b" share the id 0',
+  ],
   ['an added token without text', (json) => ({ ...json, added_tokens: [{ id: 1 }, null] }), 'is not a text'],
   ['added tokens that are no list', (json) => ({ ...json, added_tokens: {} }), 'added_tokens is not a list'],
 ];
@@ -121,17 +145,22 @@ test('a special token that is not in the vocabulary, and missing files, are told
 test('a tokenizer.json with any part replaced works or is refused with our error', () => {
   const part = fc.constantFrom('model', 'added_tokens', 'normalizer', 'pre_tokenizer', 'post_processor', 'decoder');
   fc.assert(
-    fc.property(part, fc.constantFrom('', 'type', 'vocab', 'merges', 'single', 'pattern'), fc.jsonValue(), (name, key, value) => {
-      const json = byteLevel() as Record<string, unknown>;
-      json[name] = key === '' ? value : { ...(json[name] as object), [key]: value };
-      try {
-        const tokenizer = buildTokenizer(json);
-        return tokenizer.encode('hello, world').every((id) => id >= 0 && id < tokenizer.vocabSize);
-      } catch (error) {
-        if (!isPeftError(error)) throw error;
-        return error.code === 'bad-tokenizer' || error.code === 'bad-data';
-      }
-    }),
+    fc.property(
+      part,
+      fc.constantFrom('', 'type', 'vocab', 'merges', 'single', 'pattern'),
+      fc.jsonValue(),
+      (name, key, value) => {
+        const json = byteLevel() as Record<string, unknown>;
+        json[name] = key === '' ? value : { ...(json[name] as object), [key]: value };
+        try {
+          const tokenizer = buildTokenizer(json);
+          return tokenizer.encode('hello, world').every((id) => id >= 0 && id < tokenizer.vocabSize);
+        } catch (error) {
+          if (!isPeftError(error)) throw error;
+          return error.code === 'bad-tokenizer' || error.code === 'bad-data';
+        }
+      },
+    ),
     { numRuns: 500 },
   );
 });

@@ -57,16 +57,30 @@ test('the old file is whole until the new one is', async () => {
 test('a path that cannot be written to is one error with its reason', async () => {
   const dir = await scratch();
   await mkdir(join(dir, 'folder', 'inner'), { recursive: true });
-  expect(await messageOf('write-failed', () => writeFileAtomic(join(dir, 'none', 'x'), ''))).toContain('no such file or folder');
+  expect(await messageOf('write-failed', () => writeFileAtomic(join(dir, 'none', 'x'), ''))).toContain(
+    'no such file or folder',
+  );
   expect(await messageOf('write-failed', () => writeFileAtomic(join(dir, 'folder'), 'x'))).toContain('folder');
   expect(await filesIn(dir)).toEqual(['folder', 'folder/inner']);
 });
 
 test('a folder is written with its parents, other files stay', async () => {
   const dir = join(await scratch(), 'a', 'b');
-  await writeDirAtomic(dir, new Map([['data', 'one'], ['mark', 'one']]));
+  await writeDirAtomic(
+    dir,
+    new Map([
+      ['data', 'one'],
+      ['mark', 'one'],
+    ]),
+  );
   await writeFile(join(dir, 'other'), 'kept');
-  await writeDirAtomic(dir, new Map([['data', 'two'], ['mark', 'two']]));
+  await writeDirAtomic(
+    dir,
+    new Map([
+      ['data', 'two'],
+      ['mark', 'two'],
+    ]),
+  );
   expect(await filesIn(dir)).toEqual(['data', 'mark', 'other']);
   expect(await text(join(dir, 'data'))).toBe('two');
   expect(await text(join(dir, 'mark'))).toBe('two');
@@ -74,12 +88,24 @@ test('a folder is written with its parents, other files stay', async () => {
 
 test('a folder whose writing fails is as before, or not there', async () => {
   const root = await scratch();
-  const broken = new Map<string, string | AsyncGenerator<Uint8Array>>([['data', 'two'], ['mark', failing(new Error('source broke'))]]);
+  const broken = new Map<string, string | AsyncGenerator<Uint8Array>>([
+    ['data', 'two'],
+    ['mark', failing(new Error('source broke'))],
+  ]);
   await messageOf('write-failed', () => writeDirAtomic(join(root, 'a', 'b'), broken));
   expect(await filesIn(root)).toEqual([]);
 
-  await writeDirAtomic(join(root, 'c'), new Map([['data', 'one'], ['mark', 'one']]));
-  const again = new Map<string, string | AsyncGenerator<Uint8Array>>([['data', 'two'], ['mark', failing(new Error('source broke'))]]);
+  await writeDirAtomic(
+    join(root, 'c'),
+    new Map([
+      ['data', 'one'],
+      ['mark', 'one'],
+    ]),
+  );
+  const again = new Map<string, string | AsyncGenerator<Uint8Array>>([
+    ['data', 'two'],
+    ['mark', failing(new Error('source broke'))],
+  ]);
   await messageOf('write-failed', () => writeDirAtomic(join(root, 'c'), again));
   expect(await filesIn(join(root, 'c'))).toEqual(['data', 'mark']);
   expect(await text(join(root, 'c', 'data'))).toBe('one');
@@ -90,7 +116,17 @@ test('a folder that is a file, and names that lead elsewhere, are refused before
   await writeFile(join(root, 'file'), '');
   await mkdir(join(root, 'taken'));
   await messageOf('write-failed', () => writeDirAtomic(join(root, 'file'), new Map([['mark', '']])));
-  expect(await messageOf('write-failed', () => writeDirAtomic(root, new Map([['mark', ''], ['taken', '']])))).toContain('is a folder');
+  expect(
+    await messageOf('write-failed', () =>
+      writeDirAtomic(
+        root,
+        new Map([
+          ['mark', ''],
+          ['taken', ''],
+        ]),
+      ),
+    ),
+  ).toContain('is a folder');
   for (const name of ['../x', 'a/b', '', '.', '..', '/x'])
     await messageOf('bad-option', () => writeDirAtomic(root, new Map([[name, '']])));
   await messageOf('bad-option', () => writeDirAtomic(root, new Map()));

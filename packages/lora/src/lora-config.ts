@@ -4,7 +4,10 @@ import type { Path } from '@peftjs/transformer';
 import type { LoraOptions } from './lora.ts';
 
 /** The layers that Hugging Face PEFT adapts when no target is given, by `model_type`. */
-export const defaultTargets: Readonly<Record<string, readonly string[]>> = { llama: ['q_proj', 'v_proj'], gpt2: ['c_attn'] };
+export const defaultTargets: Readonly<Record<string, readonly string[]>> = {
+  llama: ['q_proj', 'v_proj'],
+  gpt2: ['c_attn'],
+};
 
 /** The value of the first entry of a pattern table whose regular expression is `path`, or its end after a dot: Hugging Face PEFT's rule. */
 export const patternValue = <T>(pattern: Readonly<Record<string, T>>, path: Path): T | undefined =>
@@ -40,7 +43,8 @@ const number = (config: AdapterConfig, field: string, fallback: number): number 
 
 const numbers = (config: AdapterConfig, field: string): Record<string, number> => {
   const value = config[field] ?? {};
-  if (typeof value === 'object' && Object.values(value).every((v) => typeof v === 'number')) return value as Record<string, number>;
+  if (typeof value === 'object' && Object.values(value).every((v) => typeof v === 'number'))
+    return value as Record<string, number>;
   throw new PeftError('bad-adapter', `lora: ${field} must map names to numbers, got ${JSON.stringify(value)}`);
 };
 
@@ -48,7 +52,9 @@ const patternOf = (source: string): RegExp => {
   try {
     return new RegExp(source);
   } catch (cause) {
-    throw new PeftError('bad-adapter', `lora: target_modules ${JSON.stringify(source)} is no regular expression`, { cause });
+    throw new PeftError('bad-adapter', `lora: target_modules ${JSON.stringify(source)} is no regular expression`, {
+      cause,
+    });
   }
 };
 
@@ -56,14 +62,22 @@ const patternOf = (source: string): RegExp => {
 const targetOf = (value: unknown): Target => {
   if (typeof value === 'string') return value === 'all-linear' ? value : patternOf(value);
   if (Array.isArray(value) && value.every((v) => typeof v === 'string')) return value as string[];
-  throw new PeftError('bad-adapter', `lora: target_modules must be a list of names or a pattern, got ${JSON.stringify(value)}`);
+  throw new PeftError(
+    'bad-adapter',
+    `lora: target_modules must be a list of names or a pattern, got ${JSON.stringify(value)}`,
+  );
 };
 
 /** Options of a saved LoRA. Throws `bad-adapter` naming every field that would change the function and is not computed here. */
 export const optionsOf = (config: AdapterConfig): LoraOptions => {
-  const odd = Object.entries(unsupported).filter(([field, only]) => !isEmpty(config[field]) && !only.includes(config[field]));
+  const odd = Object.entries(unsupported).filter(
+    ([field, only]) => !isEmpty(config[field]) && !only.includes(config[field]),
+  );
   if (odd.length > 0)
-    throw new PeftError('bad-adapter', `lora: adapter_config.json asks for what is not computed here: ${odd.map(([f]) => `${f} = ${JSON.stringify(config[f])}`).join(', ')}`);
+    throw new PeftError(
+      'bad-adapter',
+      `lora: adapter_config.json asks for what is not computed here: ${odd.map(([f]) => `${f} = ${JSON.stringify(config[f])}`).join(', ')}`,
+    );
   const target = config['target_modules'];
   return {
     rank: number(config, 'r', 8),

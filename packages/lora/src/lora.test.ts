@@ -10,7 +10,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { lora } from './index.ts';
 
 const ids = tokens([1, 5, 2, 9], [3, 3, 12, 0]);
-const logits = async (model: CausalLM, executor = reference()): Promise<Float32Array> => (await evaluate({ y: model.logits(ids) }, executor))['y'] as Float32Array;
+const logits = async (model: CausalLM, executor = reference()): Promise<Float32Array> =>
+  (await evaluate({ y: model.logits(ids) }, executor))['y'] as Float32Array;
 
 let dir: string;
 beforeAll(async () => void (dir = await mkdtemp(join(tmpdir(), 'lora-test-'))));
@@ -42,7 +43,16 @@ describe('lora', () => {
   test.each([
     ['alpha / rank', { rank: 2, alpha: 6 }, 3],
     ['alpha / √rank', { rank: 4, alpha: 6, rsLora: true }, 3],
-    ['a pattern for one layer', { rank: 2, alpha: 6, rankPattern: { 'layers.1.self_attn.q_proj': 3 }, alphaPattern: { 'layers.1.self_attn.q_proj': 12 } }, 4],
+    [
+      'a pattern for one layer',
+      {
+        rank: 2,
+        alpha: 6,
+        rankPattern: { 'layers.1.self_attn.q_proj': 3 },
+        alphaPattern: { 'layers.1.self_attn.q_proj': 12 },
+      },
+      4,
+    ],
   ])('scales by %s', async (_, options, scale) => {
     const r = reference();
     const base = tinyLlama();
@@ -52,7 +62,10 @@ describe('lora', () => {
     const rank = adapted.params.get(`${path}.lora_A.weight`)!.shape[0]!;
     const a = await r.read(adapted.params.get(`${path}.lora_A.weight`)!);
     const b = await r.read(adapted.params.get(`${path}.lora_B.weight`)!);
-    const { w, w0 } = await evaluate({ w: adapted.model.linears.get(path)!.dense().weight, w0: base.linears.get(path)!.dense().weight }, r);
+    const { w, w0 } = await evaluate(
+      { w: adapted.model.linears.get(path)!.dense().weight, w0: base.linears.get(path)!.dense().weight },
+      r,
+    );
     const expected = w0!.map((v, k) => {
       const [i, j] = [Math.floor(k / 8), k % 8];
       let sum = 0;
@@ -67,7 +80,10 @@ describe('lora', () => {
     const { model, params } = attach(tinyLlama(), [lora({ rank: 2, target: 'all-linear' })]);
     await shake(params, r);
     for (const [path, layer] of model.linears) {
-      const x = constant(Float32Array.from({ length: 3 * layer.inDim }, (_, i) => Math.sin(i * 1.3)), [3, layer.inDim]);
+      const x = constant(
+        Float32Array.from({ length: 3 * layer.inDim }, (_, i) => Math.sin(i * 1.3)),
+        [3, layer.inDim],
+      );
       const { y, z } = await evaluate({ y: layer.apply(x), z: affine(x, layer.dense()) }, r);
       expect(distance(y!, z!), path).toBeLessThan(1e-5);
     }
@@ -97,7 +113,10 @@ describe('lora', () => {
       const entry = kept.length >> 1;
       // Losses come back in f32, so the step is wide.
       const lossAt = async (shift: number): Promise<number> => {
-        await r.write(p, Float32Array.from(kept, (v, i) => (i === entry ? v + shift : v)));
+        await r.write(
+          p,
+          Float32Array.from(kept, (v, i) => (i === entry ? v + shift : v)),
+        );
         return at();
       };
       const numeric = ((await lossAt(0.01)) - (await lossAt(-0.01))) / 0.02;
@@ -109,11 +128,20 @@ describe('lora', () => {
   test('saves and loads to the bit, in the layout of Hugging Face PEFT', async () => {
     const r = reference();
     const base = tinyLlama();
-    const adapted = attach(base, [lora({ rank: 2, alpha: 4, rsLora: true, rankPattern: { 'layers.1.self_attn.v_proj': 1 } })]);
+    const adapted = attach(base, [
+      lora({ rank: 2, alpha: 4, rsLora: true, rankPattern: { 'layers.1.self_attn.v_proj': 1 } }),
+    ]);
     await shake(adapted.params, r);
     await save(adapted, join(dir, 'saved'), r, { baseModel: 'tiny' });
     const config = JSON.parse(await readFile(join(dir, 'saved', 'adapter_config.json'), 'utf8'));
-    expect(config).toMatchObject({ peft_type: 'LORA', r: 2, lora_alpha: 4, use_rslora: true, target_modules: ['q_proj', 'v_proj'], base_model_name_or_path: 'tiny' });
+    expect(config).toMatchObject({
+      peft_type: 'LORA',
+      r: 2,
+      lora_alpha: 4,
+      use_rslora: true,
+      target_modules: ['q_proj', 'v_proj'],
+      base_model_name_or_path: 'tiny',
+    });
     const again = await load(base, join(dir, 'saved'), [lora]);
     expect([...again.params.keys()]).toEqual([...adapted.params.keys()]);
     expect(distance(await logits(again.model, r), await logits(adapted.model, r))).toBe(0);
@@ -140,7 +168,8 @@ describe('lora', () => {
     const two = attach(one.model, [second]);
     await shake(both.params, r);
     const values = [...both.params.values()];
-    for (const [i, p] of [...one.params.values(), ...two.params.values()].entries()) await r.write(p, await r.read(values[i]!));
+    for (const [i, p] of [...one.params.values(), ...two.params.values()].entries())
+      await r.write(p, await r.read(values[i]!));
     expect(distance(await logits(two.model, r), await logits(both.model, r))).toBeLessThan(1e-6);
   });
 
@@ -152,15 +181,22 @@ describe('lora', () => {
     expect(() => lora({ rank: 0 })).toThrow('lora: rank must be a whole number of at least 1, got 0');
     expect(() => lora({ dropout: 1 })).toThrow('lora: dropout must be in [0, 1), got 1');
     expect(() => lora({ rankPattern: { '(': 2 } })).toThrow('"(" in a rank or alpha pattern is no regular expression');
-    expect(() => lora.fromConfig({ peft_type: 'LORA', target_modules: '(' })).toThrow('target_modules "(" is no regular expression');
-    expect(() => lora.fromConfig({ peft_type: 'LORA', use_dora: true, bias: 'all' })).toThrow('use_dora = true, bias = "all"');
+    expect(() => lora.fromConfig({ peft_type: 'LORA', target_modules: '(' })).toThrow(
+      'target_modules "(" is no regular expression',
+    );
+    expect(() => lora.fromConfig({ peft_type: 'LORA', use_dora: true, bias: 'all' })).toThrow(
+      'use_dora = true, bias = "all"',
+    );
     await save(attach(base, [lora({ rank: 2 })]), join(dir, 'other'), reference());
-    await expect(load(base, join(dir, 'other'), [])).rejects.toThrow('the adapter is of type LORA; load was given: none');
+    await expect(load(base, join(dir, 'other'), [])).rejects.toThrow(
+      'the adapter is of type LORA; load was given: none',
+    );
     await expect(load(tinyLlama({ hiddenSize: 16, layers: 1 }), join(dir, 'other'), [lora])).rejects.toMatchObject({
       code: 'state-mismatch',
-      message: expect.stringMatching(/q_proj\.lora_A\.weight is \[2,8\], the model takes \[2,16\].*model\.layers\.1\.self_attn\.v_proj\.lora_B\.weight belongs to nothing/s),
+      message: expect.stringMatching(
+        /q_proj\.lora_A\.weight is \[2,8\], the model takes \[2,16\].*model\.layers\.1\.self_attn\.v_proj\.lora_B\.weight belongs to nothing/s,
+      ),
     });
     await expect(load(base, join(dir, 'nowhere'), [lora])).rejects.toMatchObject({ code: 'file-missing' });
   });
 });
-

@@ -1,4 +1,12 @@
-import { type AdapterConfig, kaimingUniform, linearMethod, type Method, type MethodFormat, type Target, zeros } from '@peftjs/core';
+import {
+  type AdapterConfig,
+  kaimingUniform,
+  linearMethod,
+  type Method,
+  type MethodFormat,
+  type Target,
+  zeros,
+} from '@peftjs/core';
 import { add, matmul, mul, PeftError } from '@peftjs/tensor';
 import type { CausalLM, Linear } from '@peftjs/transformer';
 import { defaultTargets, optionsOf, patternValue } from './lora-config.ts';
@@ -23,8 +31,10 @@ export interface LoraOptions {
 
 const check = ({ rank, dropout, rankPattern, alpha }: Required<Omit<LoraOptions, 'target'>>): void => {
   for (const r of [rank, ...Object.values(rankPattern)])
-    if (!Number.isInteger(r) || r < 1) throw new PeftError('bad-option', `lora: rank must be a whole number of at least 1, got ${r}`);
-  if (!(dropout >= 0 && dropout < 1)) throw new PeftError('bad-option', `lora: dropout must be in [0, 1), got ${dropout}`);
+    if (!Number.isInteger(r) || r < 1)
+      throw new PeftError('bad-option', `lora: rank must be a whole number of at least 1, got ${r}`);
+  if (!(dropout >= 0 && dropout < 1))
+    throw new PeftError('bad-option', `lora: dropout must be in [0, 1), got ${dropout}`);
   if (!Number.isFinite(alpha)) throw new PeftError('bad-option', `lora: alpha must be a finite number, got ${alpha}`);
 };
 
@@ -32,13 +42,25 @@ const checkPattern = (source: string): void => {
   try {
     new RegExp(source);
   } catch (cause) {
-    throw new PeftError('bad-option', `lora: ${JSON.stringify(source)} in a rank or alpha pattern is no regular expression`, { cause });
+    throw new PeftError(
+      'bad-option',
+      `lora: ${JSON.stringify(source)} in a rank or alpha pattern is no regular expression`,
+      { cause },
+    );
   }
 };
 
 const make = (options: LoraOptions = {}): Method => {
   const { target, ...given } = options;
-  const { rank, alpha, dropout, rsLora, rankPattern, alphaPattern } = { rank: 8, alpha: 8, dropout: 0, rsLora: false, rankPattern: {}, alphaPattern: {}, ...given };
+  const { rank, alpha, dropout, rsLora, rankPattern, alphaPattern } = {
+    rank: 8,
+    alpha: 8,
+    dropout: 0,
+    rsLora: false,
+    rankPattern: {},
+    alphaPattern: {},
+    ...given,
+  };
   check({ rank, alpha, dropout, rsLora, rankPattern, alphaPattern });
   for (const source of [...Object.keys(rankPattern), ...Object.keys(alphaPattern)]) checkPattern(source);
   const targetIn = (model: CausalLM): Target => target ?? defaultTargets[model.config.modelType]!;

@@ -36,4 +36,5 @@ const weights = (seed: number): WeightSource => ({
 });
 
 /** A tiny model with random weights that depend on the seed. */
-export const tinyLlama = (changes: Partial<Config> = {}, seed = 0): CausalLM => buildModel({ ...tinyConfig, ...changes }, weights(seed));
+export const tinyLlama = (changes: Partial<Config> = {}, seed = 0): CausalLM =>
+  buildModel({ ...tinyConfig, ...changes }, weights(seed));

@@ -14,11 +14,17 @@ const shuffled = (n: number, seed: number, epoch: number): number[] => {
 
 /** Batches without end: every epoch visits all rows once, in an order drawn from the seed; rows that don't fill a batch open the next one. */
 export function* trainingBatches({ rows, context }: TokenRows, size: number, seed: number): Generator<Batch, never> {
-  if (!Number.isInteger(size) || size < 1) throw new PeftError('bad-option', `batch size must be a whole number of at least 1, got ${size}`);
+  if (!Number.isInteger(size) || size < 1)
+    throw new PeftError('bad-option', `batch size must be a whole number of at least 1, got ${size}`);
   const waiting: number[] = [];
   for (let epoch = 0; ; epoch++) {
     waiting.push(...shuffled(rows.length, seed, epoch));
-    while (waiting.length >= size) yield makeBatch(waiting.splice(0, size).map((i) => rows[i]!), size, context);
+    while (waiting.length >= size)
+      yield makeBatch(
+        waiting.splice(0, size).map((i) => rows[i]!),
+        size,
+        context,
+      );
   }
 }
 

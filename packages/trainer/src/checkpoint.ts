@@ -26,9 +26,17 @@ const exists = (file: string): Promise<boolean> =>
   );
 
 /** Writes variables and the state of a run; the file holds the last whole checkpoint at every moment. Throws `write-failed`. */
-export const writeCheckpoint = async <L>(file: string, variables: readonly Variable[], executor: Executor, state: RunState<L>): Promise<void> => {
+export const writeCheckpoint = async <L>(
+  file: string,
+  variables: readonly Variable[],
+  executor: Executor,
+  state: RunState<L>,
+): Promise<void> => {
   const tensors = new Map(
-    variables.map((v) => [v.node.name, { dtype: 'F32' as const, shape: v.shape, data: async () => (await executor.read(v)) as Float32Array }]),
+    variables.map((v) => [
+      v.node.name,
+      { dtype: 'F32' as const, shape: v.shape, data: async () => (await executor.read(v)) as Float32Array },
+    ]),
   );
   await writeSafetensors(file, tensors, { [metadataKey]: JSON.stringify(state) });
 };
@@ -37,7 +45,11 @@ export const writeCheckpoint = async <L>(file: string, variables: readonly Varia
  * Restores variables from a checkpoint; null when there is none. Throws `state-mismatch` when it belongs to another run: tensors missing,
  * left over or of another shape.
  */
-export const readCheckpoint = async <L>(file: string, variables: readonly Variable[], executor: Executor): Promise<RunState<L> | null> => {
+export const readCheckpoint = async <L>(
+  file: string,
+  variables: readonly Variable[],
+  executor: Executor,
+): Promise<RunState<L> | null> => {
   if (!(await exists(file))) return null;
   await using reader = await openSafetensors(file);
   const names = new Set(variables.map((v) => v.node.name));
@@ -46,11 +58,15 @@ export const readCheckpoint = async <L>(file: string, variables: readonly Variab
     if (!found) return [`${v.node.name} is missing`];
     return sameShape(found.shape, v.shape) ? [] : [`${v.node.name} is [${found.shape}], the run takes [${v.shape}]`];
   });
-  for (const name of reader.tensors.keys()) if (!names.has(name)) problems.push(`${name} belongs to nothing in the run`);
+  for (const name of reader.tensors.keys())
+    if (!names.has(name)) problems.push(`${name} belongs to nothing in the run`);
   const text = reader.metadata.get(metadataKey);
   if (text === undefined) problems.push('it says nothing of a run');
   if (problems.length > 0)
-    throw new PeftError('state-mismatch', `${file}: is no checkpoint of this run: ${problems.join('; ')}. Give another file, or the options it was made with.`);
+    throw new PeftError(
+      'state-mismatch',
+      `${file}: is no checkpoint of this run: ${problems.join('; ')}. Give another file, or the options it was made with.`,
+    );
   for (const v of variables) await executor.write(v, await reader.readFloat32(v.node.name));
   return JSON.parse(text!) as RunState<L>;
 };

@@ -16,7 +16,12 @@ export interface Evaluator {
 }
 
 /** Compiles the mean loss of a model over rows of tokens. */
-export const makeEvaluator = async (model: CausalLM, data: TokenRows, executor: Executor, batchSize: number): Promise<Evaluator> => {
+export const makeEvaluator = async (
+  model: CausalLM,
+  data: TokenRows,
+  executor: Executor,
+  batchSize: number,
+): Promise<Evaluator> => {
   const ids = input('ids', [batchSize, data.context], 'i32');
   const labels = input('labels', [batchSize, data.context], 'i32');
   const executable = await executor.compile(buildProgram({ outputs: { loss: model.loss(ids, labels) } }));
@@ -36,7 +41,12 @@ export const makeEvaluator = async (model: CausalLM, data: TokenRows, executor: 
 };
 
 /** Mean cross-entropy per token of a model over rows of tokens, in nats. */
-export const evaluateLoss = async (model: CausalLM, data: TokenRows, executor: Executor, batchSize: number): Promise<EvaluatedLoss> => {
+export const evaluateLoss = async (
+  model: CausalLM,
+  data: TokenRows,
+  executor: Executor,
+  batchSize: number,
+): Promise<EvaluatedLoss> => {
   const evaluator = await makeEvaluator(model, data, executor, batchSize);
   try {
     return await evaluator.run();

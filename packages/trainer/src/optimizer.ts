@@ -1,4 +1,20 @@
-import { adamw as adamwOp, add, concat, constant, div, minimum, mul, PeftError, reshape, sizeOf, sqrt, sum, type Tensor, type Variable, variable } from '@peftjs/tensor';
+import {
+  adamw as adamwOp,
+  add,
+  concat,
+  constant,
+  div,
+  minimum,
+  mul,
+  PeftError,
+  reshape,
+  sizeOf,
+  sqrt,
+  sum,
+  type Tensor,
+  type Variable,
+  variable,
+} from '@peftjs/tensor';
 
 /** Constants of AdamW. */
 export interface AdamWOptions {
@@ -30,17 +46,26 @@ export interface Optimizer {
   readonly state: readonly Variable[];
 }
 
-const zeros = (name: string, shape: readonly number[]): Variable => variable(name, shape, () => new Float32Array(sizeOf(shape)));
+const zeros = (name: string, shape: readonly number[]): Variable =>
+  variable(name, shape, () => new Float32Array(sizeOf(shape)));
 
 /** √Σ‖g‖² over all gradients. */
-export const globalNorm = (grads: readonly Tensor[]): Tensor => sqrt(grads.map((g) => sum(mul(g, g))).reduce((a, b) => add(a, b)));
+export const globalNorm = (grads: readonly Tensor[]): Tensor =>
+  sqrt(grads.map((g) => sum(mul(g, g))).reduce((a, b) => add(a, b)));
 
 /**
  * AdamW: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², w ← w − lr·(m̂/(√v̂ + ε) + λw), after g is clipped by global norm. Decay λ applies to
  * matrices only. Loshchilov & Hutter, 2017. https://arxiv.org/abs/1711.05101
  */
-export const adamw = ({ beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, clipNorm = 1 }: AdamWOptions = {}): Optimizer => {
-  if (!(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1)) throw new PeftError('bad-option', `adamw: betas must be in [0, 1), got ${beta1} and ${beta2}`);
+export const adamw = ({
+  beta1 = 0.9,
+  beta2 = 0.999,
+  eps = 1e-8,
+  weightDecay = 0,
+  clipNorm = 1,
+}: AdamWOptions = {}): Optimizer => {
+  if (!(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1))
+    throw new PeftError('bad-option', `adamw: betas must be in [0, 1), got ${beta1} and ${beta2}`);
   if (!(clipNorm > 0)) throw new PeftError('bad-option', `adamw: clipNorm must be positive, got ${clipNorm}`);
   const moments = new Map<Variable, readonly [Variable, Variable]>();
   const momentsOf = (p: Variable): readonly [Variable, Variable] => {
@@ -55,13 +80,19 @@ export const adamw = ({ beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0,
     },
     step: (params, grads, hyper) => {
       const gradNorm = globalNorm(grads);
-      const scale = Number.isFinite(clipNorm) ? minimum(div(clipNorm, add(gradNorm, 1e-6)), 1) : constant(Float32Array.of(1), []);
+      const scale = Number.isFinite(clipNorm)
+        ? minimum(div(clipNorm, add(gradNorm, 1e-6)), 1)
+        : constant(Float32Array.of(1), []);
       const all = concat(hyper, reshape(scale, [1]), { axis: 0 });
       const plain = mul(all, constant(Float32Array.of(1, 1, 1, 1, 0, 1, 1, 1), [8]));
       const updates = params.flatMap((p, i) => {
         const [m, v] = momentsOf(p);
         const [weight, m2, v2] = adamwOp(p, grads[i]!, m, v, weightDecay > 0 && p.shape.length < 2 ? plain : all);
-        return [[p, weight!], [m, m2!], [v, v2!]] as const;
+        return [
+          [p, weight!],
+          [m, m2!],
+          [v, v2!],
+        ] as const;
       });
       return { updates, gradNorm };
     },

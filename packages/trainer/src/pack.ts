@@ -21,18 +21,25 @@ export interface PackOptions {
  * Joins tokenised documents, the end-of-text token before each and after the last, and cuts the stream into rows that overlap by one token, so that every
  * token but the first is predicted exactly once. Throws `bad-data` when the text is shorter than one row.
  */
-export const packTokens = (documents: Iterable<ArrayLike<number>>, { context, endOfText, keepRest = false }: PackOptions): TokenRows => {
+export const packTokens = (
+  documents: Iterable<ArrayLike<number>>,
+  { context, endOfText, keepRest = false }: PackOptions,
+): TokenRows => {
   const stream: number[] = [endOfText];
   for (const ids of documents) {
     for (let i = 0; i < ids.length; i++) stream.push(ids[i]!);
     stream.push(endOfText);
   }
   const rows: Int32Array[] = [];
-  for (let at = 0; at + context < stream.length; at += context) rows.push(Int32Array.from(stream.slice(at, at + context + 1)));
+  for (let at = 0; at + context < stream.length; at += context)
+    rows.push(Int32Array.from(stream.slice(at, at + context + 1)));
   const rest = stream.slice(rows.length * context);
   if (keepRest && rest.length > 1) rows.push(Int32Array.from(rest));
   if (rows.length === 0)
-    throw new PeftError('bad-data', `the text has ${stream.length} tokens, a row takes ${context + 1}; give more text or a shorter context`);
+    throw new PeftError(
+      'bad-data',
+      `the text has ${stream.length} tokens, a row takes ${context + 1}; give more text or a shorter context`,
+    );
   return { context, rows };
 };
 

@@ -39,7 +39,12 @@ const lineOf = (label: string, p: Progress, peakBytes: number): string => {
 };
 
 /** Shows a run on a terminal as one line that is rewritten, elsewhere as a few plain lines. Pass it as `onStep`. */
-export const progressLine = ({ stream = process.stderr, label = '', peakBytes = residentPeak, lines = 10 }: ProgressOptions = {}): ((p: Progress) => void) => {
+export const progressLine = ({
+  stream = process.stderr,
+  label = '',
+  peakBytes = residentPeak,
+  lines = 10,
+}: ProgressOptions = {}): ((p: Progress) => void) => {
   const front = label ? `${label}  ` : '';
   return (p) => {
     const last = p.step === p.steps;

@@ -1,5 +1,20 @@
 import { grad } from '@peftjs/autograd';
-import { add, buildProgram, broadcastTo, constant, div, type Executable, type Executor, input, type ProgramSpec, sizeOf, type Tensor, type TypedArray, variable, type Variable } from '@peftjs/tensor';
+import {
+  add,
+  broadcastTo,
+  buildProgram,
+  constant,
+  div,
+  type Executable,
+  type Executor,
+  input,
+  type ProgramSpec,
+  sizeOf,
+  type Tensor,
+  type TypedArray,
+  type Variable,
+  variable,
+} from '@peftjs/tensor';
 import type { Optimizer } from './optimizer.ts';
 import type { Batch } from './pack.ts';
 import type { Trainable } from './trainable.ts';
@@ -54,12 +69,24 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
   const loss = penalty ? add(plain, penalty) : plain;
   const params = [...target.params.values()];
   const grads = grad(loss, params);
-  const sums: Variable[] = accumulate > 1 ? params.map((p) => variable(`${p.node.name}.sum`, p.shape, () => new Float32Array(sizeOf(p.shape)))) : [];
+  const sums: Variable[] =
+    accumulate > 1
+      ? params.map((p) => variable(`${p.node.name}.sum`, p.shape, () => new Float32Array(sizeOf(p.shape))))
+      : [];
   const zero = (t: Tensor): Tensor => broadcastTo(constant(Float32Array.of(0), []), t.shape);
   const means = sums.length > 0 ? grads.map((g, i) => div(add(g, sums[i]!), accumulate)) : grads;
   const { updates, gradNorm } = optimizer.step(params, means, hyper);
-  const apply = await compileNamed({ outputs: { loss, gradNorm }, updates: [...updates, ...sums.map((s) => [s, zero(s)] as const)] }, executor);
-  const collect = sums.length > 0 ? await compileNamed({ outputs: { loss }, updates: sums.map((s, i) => [s, add(s, grads[i]!)] as const) }, executor) : null;
+  const apply = await compileNamed(
+    { outputs: { loss, gradNorm }, updates: [...updates, ...sums.map((s) => [s, zero(s)] as const)] },
+    executor,
+  );
+  const collect =
+    sums.length > 0
+      ? await compileNamed(
+          { outputs: { loss }, updates: sums.map((s, i) => [s, add(s, grads[i]!)] as const) },
+          executor,
+        )
+      : null;
   return {
     run: async (step, learningRate, batches) => {
       let total = 0;

@@ -5,8 +5,8 @@ import { makeEvaluator } from './evaluate-loss.ts';
 import { adamw, type Optimizer } from './optimizer.ts';
 import type { Batch, TokenRows } from './pack.ts';
 import type { Schedule } from './schedule.ts';
-import type { Trainable } from './trainable.ts';
 import { makeTrainStep } from './train-step.ts';
+import type { Trainable } from './trainable.ts';
 
 /** How to train. */
 export interface TrainOptions {
@@ -51,7 +51,12 @@ export interface Progress {
 
 /** Losses by step, for curves. */
 export interface TrainResult {
-  readonly losses: readonly { readonly step: number; readonly loss: number; readonly learningRate: number; readonly gradNorm: number }[];
+  readonly losses: readonly {
+    readonly step: number;
+    readonly loss: number;
+    readonly learningRate: number;
+    readonly gradNorm: number;
+  }[];
   readonly heldOut: readonly { readonly step: number; readonly loss: number }[];
   /** Labelled tokens per second of training, evaluation and the first step (warm-up of the device) apart. */
   readonly tokensPerSecond: number;
@@ -65,7 +70,10 @@ interface Log {
 
 const checkFinite = (step: number, loss: number, learningRate: number): void => {
   if (!Number.isFinite(loss))
-    throw new PeftError('diverged', `train: the loss is ${loss} at step ${step + 1} (learning rate ${learningRate.toExponential(2)}); lower the learning rate or lengthen the warm-up`);
+    throw new PeftError(
+      'diverged',
+      `train: the loss is ${loss} at step ${step + 1} (learning rate ${learningRate.toExponential(2)}); lower the learning rate or lengthen the warm-up`,
+    );
 };
 
 /**
@@ -73,10 +81,24 @@ const checkFinite = (step: number, loss: number, learningRate: number): void => 
  * longer a number.
  */
 export const train = async (target: Trainable, options: TrainOptions): Promise<TrainResult> => {
-  const { executor, data, steps, batchSize, schedule, optimizer = adamw(), accumulate = 1, seed = 0, heldOut, checkpoint, onStep, signal } = options;
+  const {
+    executor,
+    data,
+    steps,
+    batchSize,
+    schedule,
+    optimizer = adamw(),
+    accumulate = 1,
+    seed = 0,
+    heldOut,
+    checkpoint,
+    onStep,
+    signal,
+  } = options;
   const started = performance.now();
   const step = await makeTrainStep(target, { executor, optimizer, batchSize, context: data.context, accumulate, seed });
-  const evaluator = heldOut && (await makeEvaluator(target.model, heldOut.data, executor, heldOut.batchSize ?? batchSize));
+  const evaluator =
+    heldOut && (await makeEvaluator(target.model, heldOut.data, executor, heldOut.batchSize ?? batchSize));
   const batches = trainingBatches(data, batchSize, seed);
   const kept = [...target.params.values(), ...optimizer.state];
   const restored = checkpoint && (await readCheckpoint<Log>(checkpoint.file, kept, executor));
@@ -95,12 +117,25 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
       const micro = nextBatches();
       const begun = performance.now();
       const { loss, gradNorm } = await step.run(i, learningRate, micro);
-      pace.add(micro.reduce((n, b) => n + b.tokens, 0), (performance.now() - begun) / 1000);
+      pace.add(
+        micro.reduce((n, b) => n + b.tokens, 0),
+        (performance.now() - begun) / 1000,
+      );
       checkFinite(i, loss, learningRate);
       losses.push({ step: i + 1, loss, learningRate, gradNorm });
       if (heldOut && ((i + 1) % heldOut.every === 0 || i + 1 === steps)) await measure(i + 1);
-      if (checkpoint && (i + 1) % checkpoint.every === 0) await writeCheckpoint(checkpoint.file, kept, executor, { step: i + 1, log: { losses, evaluated } });
-      onStep?.({ step: i + 1, steps, loss, gradNorm, learningRate, tokensPerSecond: pace.recent(), eta: (steps - i - 1) * pace.secondsPerStep(), heldOutLoss: evaluated.at(-1)?.loss ?? null });
+      if (checkpoint && (i + 1) % checkpoint.every === 0)
+        await writeCheckpoint(checkpoint.file, kept, executor, { step: i + 1, log: { losses, evaluated } });
+      onStep?.({
+        step: i + 1,
+        steps,
+        loss,
+        gradNorm,
+        learningRate,
+        tokensPerSecond: pace.recent(),
+        eta: (steps - i - 1) * pace.secondsPerStep(),
+        heldOutLoss: evaluated.at(-1)?.loss ?? null,
+      });
     }
   } finally {
     step.close();
@@ -111,14 +146,23 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
 };
 
 /** Tokens and seconds of the steps; the first one, in which the device warms up, counts only when it is alone. */
-const makePace = (): { add(tokens: number, seconds: number): void; recent(): number; overall(): number; secondsPerStep(): number } => {
+const makePace = (): {
+  add(tokens: number, seconds: number): void;
+  recent(): number;
+  overall(): number;
+  secondsPerStep(): number;
+} => {
   const steps: { tokens: number; seconds: number }[] = [];
-  const rate = (list: typeof steps): number => list.reduce((n, s) => n + s.tokens, 0) / list.reduce((n, s) => n + s.seconds, 0);
+  const rate = (list: typeof steps): number =>
+    list.reduce((n, s) => n + s.tokens, 0) / list.reduce((n, s) => n + s.seconds, 0);
   const warm = (): typeof steps => (steps.length > 1 ? steps.slice(1) : steps);
   return {
     add: (tokens, seconds) => void steps.push({ tokens, seconds }),
     recent: () => rate(warm().slice(-10)),
     overall: () => rate(warm()),
-    secondsPerStep: () => warm().slice(-10).reduce((n, s) => n + s.seconds, 0) / Math.min(10, warm().length),
+    secondsPerStep: () =>
+      warm()
+        .slice(-10)
+        .reduce((n, s) => n + s.seconds, 0) / Math.min(10, warm().length),
   };
 };

@@ -13,4 +13,9 @@ export interface Trainable {
 }
 
 /** All weights of a model, for pretraining and full fine-tuning. They change in place on the executor that trains. */
-export const allWeights = (model: CausalLM): Trainable => ({ model, training: () => model, params: parameters(model), penalty: () => null });
+export const allWeights = (model: CausalLM): Trainable => ({
+  model,
+  training: () => model,
+  params: parameters(model),
+  penalty: () => null,
+});

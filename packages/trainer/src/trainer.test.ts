@@ -6,10 +6,28 @@ import { lora } from '@peftjs/lora';
 import { constant, evaluate, reference, variable } from '@peftjs/tensor';
 import { tinyLlama } from '@peftjs/testkit';
 import { describe, expect, test } from 'vitest';
-import { adamw, allWeights, cosine, evaluateLoss, evaluationBatches, globalNorm, linear, makeBatch, makeTrainStep, type Progress, packTokens, progressLine, train, trainingBatches } from './index.ts';
+import {
+  adamw,
+  allWeights,
+  cosine,
+  evaluateLoss,
+  evaluationBatches,
+  globalNorm,
+  linear,
+  makeBatch,
+  makeTrainStep,
+  type Progress,
+  packTokens,
+  progressLine,
+  train,
+  trainingBatches,
+} from './index.ts';
 
 /** Text with a pattern to learn: each token is followed by its double, modulo 11. */
-const rows = packTokens([Array.from({ length: 60 }, (_, i) => 1 + (2 ** (i % 10) % 11))], { context: 6, endOfText: 12 });
+const rows = packTokens([Array.from({ length: 60 }, (_, i) => 1 + (2 ** (i % 10) % 11))], {
+  context: 6,
+  endOfText: 12,
+});
 
 describe('schedules', () => {
   test('warm up linearly, then fall to the floor', () => {
@@ -23,8 +41,18 @@ describe('schedules', () => {
 
 describe('packing', () => {
   test('predicts every token but the first exactly once', () => {
-    const { rows: packed } = packTokens([[1, 2, 3], [4, 5]], { context: 3, endOfText: 0, keepRest: true });
-    expect(packed.map((r) => [...r])).toEqual([[0, 1, 2, 3], [3, 0, 4, 5], [5, 0]]);
+    const { rows: packed } = packTokens(
+      [
+        [1, 2, 3],
+        [4, 5],
+      ],
+      { context: 3, endOfText: 0, keepRest: true },
+    );
+    expect(packed.map((r) => [...r])).toEqual([
+      [0, 1, 2, 3],
+      [3, 0, 4, 5],
+      [5, 0],
+    ]);
     const { ids, labels, tokens } = makeBatch(packed.slice(1), 3, 3);
     expect([...ids]).toEqual([3, 0, 4, 5, 0, 0, 0, 0, 0]);
     expect([...labels]).toEqual([0, 4, 5, 0, -100, -100, -100, -100, -100]);
@@ -38,7 +66,9 @@ describe('packing', () => {
   test('every epoch visits every row once, in an order of the seed', () => {
     const firsts = (seed: number): number[] => {
       const batches = trainingBatches(rows, 2, seed);
-      return Array.from({ length: rows.rows.length }, () => batches.next().value).flatMap((b) => [b.ids.slice(0, 6).join(), b.ids.slice(6).join()] as never[]);
+      return Array.from({ length: rows.rows.length }, () => batches.next().value).flatMap(
+        (b) => [b.ids.slice(0, 6).join(), b.ids.slice(6).join()] as never[],
+      );
     };
     const seen = firsts(1);
     const all = rows.rows.map((r) => [...r.slice(0, 6)].join());
@@ -70,17 +100,25 @@ describe('adamw', () => {
     const { norm } = await step(r);
     expect(norm![0]).toBeCloseTo(5, 5);
     // After one step m̂/√v̂ is the gradient's sign, whatever its size.
-    expect([...(await r.read(w))]).toEqual([expect.closeTo(1 - 0.01 * (1 + 0.1), 5), expect.closeTo(-1 + 0.01 * 0.1, 6)]);
+    expect([...(await r.read(w))]).toEqual([
+      expect.closeTo(1 - 0.01 * (1 + 0.1), 5),
+      expect.closeTo(-1 + 0.01 * 0.1, 6),
+    ]);
     expect([...(await r.read(b))]).toEqual([expect.closeTo(0.99, 5)]);
     const m = optimizer.state[0]!;
     expect((await r.read(m))[0]).toBeCloseTo(0.1 * (3 / 5), 5);
     expect((await evaluate({ n: globalNorm(grads) }, r))['n']![0]).toBeCloseTo(5, 5);
   });
 
-  const makeStep = async (optimizer: ReturnType<typeof adamw>, params: Parameters<typeof optimizer.step>[0], grads: Parameters<typeof optimizer.step>[1]) => {
+  const makeStep = async (
+    optimizer: ReturnType<typeof adamw>,
+    params: Parameters<typeof optimizer.step>[0],
+    grads: Parameters<typeof optimizer.step>[1],
+  ) => {
     const { updates, gradNorm } = optimizer.step(params, grads, constant(optimizer.hyper(0, 0.01), [7]));
     const { compile } = await import('@peftjs/tensor');
-    return async (r: ReturnType<typeof reference>) => (await compile({ outputs: { norm: gradNorm }, updates }, r)).run();
+    return async (r: ReturnType<typeof reference>) =>
+      (await compile({ outputs: { norm: gradNorm }, updates }, r)).run();
   };
 });
 
@@ -90,7 +128,12 @@ describe('train', () => {
   test('learns: the loss falls and the held-out loss with it', async () => {
     const seen: Progress[] = [];
     const adapted = attach(tinyLlama(), [lora({ rank: 4, target: 'all-linear' })]);
-    const result = await train(adapted, { ...options, executor: reference(), heldOut: { data: rows, every: 6 }, onStep: (p) => seen.push(p) });
+    const result = await train(adapted, {
+      ...options,
+      executor: reference(),
+      heldOut: { data: rows, every: 6 },
+      onStep: (p) => seen.push(p),
+    });
     expect(result.heldOut.map((h) => h.step)).toEqual([0, 6, 12]);
     expect(result.heldOut[2]!.loss).toBeLessThan(0.7 * result.heldOut[0]!.loss);
     expect(seen.map((p) => p.step)).toEqual(Array.from({ length: 12 }, (_, i) => i + 1));
@@ -124,19 +167,34 @@ describe('train', () => {
   test('a signal ends it after the step under way', async () => {
     const stop = new AbortController();
     const adapted = attach(tinyLlama(), [lora({ rank: 2 })]);
-    const result = await train(adapted, { ...options, executor: reference(), signal: stop.signal, onStep: ({ step }) => step === 2 && stop.abort() });
+    const result = await train(adapted, {
+      ...options,
+      executor: reference(),
+      signal: stop.signal,
+      onStep: ({ step }) => step === 2 && stop.abort(),
+    });
     expect(result.losses.length).toBe(2);
   });
 
   test('a run that was cut short goes on and ends where it would have ended', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'trainer-test-'));
     const checkpoint = { file: join(dir, 'run.safetensors'), every: 2 };
-    const values = async (stopAt: number[], kept: typeof checkpoint | undefined): Promise<{ weights: number[]; losses: number[] }> => {
+    const values = async (
+      stopAt: number[],
+      kept: typeof checkpoint | undefined,
+    ): Promise<{ weights: number[]; losses: number[] }> => {
       for (let part = 0; ; part++) {
         const r = reference();
         const adapted = attach(tinyLlama(), [lora({ rank: 2, dropout: 0.1 })]);
         const stop = new AbortController();
-        const result = await train(adapted, { ...options, steps: 6, executor: r, signal: stop.signal, onStep: ({ step }) => step === stopAt[part] && stop.abort(), ...(kept && { checkpoint: kept }) });
+        const result = await train(adapted, {
+          ...options,
+          steps: 6,
+          executor: r,
+          signal: stop.signal,
+          onStep: ({ step }) => step === stopAt[part] && stop.abort(),
+          ...(kept && { checkpoint: kept }),
+        });
         if (result.losses.length < 6) continue;
         const weights: number[] = [];
         for (const p of adapted.params.values()) weights.push(...(await r.read(p)));
@@ -149,15 +207,29 @@ describe('train', () => {
     expect(parts.losses).toEqual(whole.losses.map((l) => expect.closeTo(l, 5)));
     expect(parts.weights).toEqual(whole.weights.map((w) => expect.closeTo(w, 5)));
     const other = attach(tinyLlama(), [lora({ rank: 3 })]);
-    await expect(train(other, { ...options, executor: reference(), checkpoint })).rejects.toMatchObject({ code: 'state-mismatch', message: expect.stringContaining('lora_A.weight is [2,8], the run takes [3,8]') });
+    await expect(train(other, { ...options, executor: reference(), checkpoint })).rejects.toMatchObject({
+      code: 'state-mismatch',
+      message: expect.stringContaining('lora_A.weight is [2,8], the run takes [3,8]'),
+    });
     await rm(dir, { recursive: true });
   });
 
   test('dropout draws anew at every step', async () => {
     const adapted = attach(tinyLlama(), [lora({ rank: 2, dropout: 0.5 })]);
     const r = reference();
-    for (const p of adapted.params.values()) await r.write(p, Float32Array.from(await r.read(p), (_, i) => Math.sin(i)));
-    const step = await makeTrainStep(adapted, { executor: r, optimizer: adamw(), batchSize: 1, context: 6, accumulate: 1, seed: 0 });
+    for (const p of adapted.params.values())
+      await r.write(
+        p,
+        Float32Array.from(await r.read(p), (_, i) => Math.sin(i)),
+      );
+    const step = await makeTrainStep(adapted, {
+      executor: r,
+      optimizer: adamw(),
+      batchSize: 1,
+      context: 6,
+      accumulate: 1,
+      seed: 0,
+    });
     const batch = makeBatch(rows.rows.slice(0, 1), 1, 6);
     const losses = [];
     for (let i = 0; i < 3; i++) losses.push((await step.run(i, 0, [batch])).loss);
@@ -167,10 +239,24 @@ describe('train', () => {
 });
 
 describe('progressLine', () => {
-  const progress = (step: number): Progress => ({ step, steps: 20, loss: 3.14159, gradNorm: 1, learningRate: 1e-3, tokensPerSecond: 1234.5, eta: 75, heldOutLoss: 4 });
+  const progress = (step: number): Progress => ({
+    step,
+    steps: 20,
+    loss: 3.1412,
+    gradNorm: 1,
+    learningRate: 1e-3,
+    tokensPerSecond: 1234.5,
+    eta: 75,
+    heldOutLoss: 4,
+  });
   const written = (isTTY: boolean): string => {
     const text: string[] = [];
-    const line = progressLine({ stream: { isTTY, columns: 200, write: (t) => text.push(t) }, label: 'x', peakBytes: () => 2 ** 21, lines: 2 });
+    const line = progressLine({
+      stream: { isTTY, columns: 200, write: (t) => text.push(t) },
+      label: 'x',
+      peakBytes: () => 2 ** 21,
+      lines: 2,
+    });
     for (let i = 1; i <= 20; i++) line(progress(i));
     return text.join('');
   };
@@ -178,9 +264,9 @@ describe('progressLine', () => {
   test('rewrites one line on a terminal, and writes a few plain ones elsewhere', () => {
     expect(written(true).split('\n').length).toBe(2);
     expect(written(false).split('\n')).toEqual([
-      'x  step  1/20  loss 3.142  held out 4.000  1,235 tokens/s  1m 15s left  peak 2 MiB',
-      'x  step 10/20  loss 3.142  held out 4.000  1,235 tokens/s  1m 15s left  peak 2 MiB',
-      'x  step 20/20  loss 3.142  held out 4.000  1,235 tokens/s  done  peak 2 MiB',
+      'x  step  1/20  loss 3.141  held out 4.000  1,235 tokens/s  1m 15s left  peak 2 MiB',
+      'x  step 10/20  loss 3.141  held out 4.000  1,235 tokens/s  1m 15s left  peak 2 MiB',
+      'x  step 20/20  loss 3.141  held out 4.000  1,235 tokens/s  done  peak 2 MiB',
       '',
     ]);
   });

@@ -10,7 +10,9 @@ const candidates: Readonly<Record<string, () => Promise<Executor>>> = {
 };
 
 /** Name, and a function that opens the executor once for the file. */
-export const executors: readonly (readonly [name: string, open: () => Promise<Executor>])[] = Object.entries(candidates).map(([name, open]) => {
+export const executors: readonly (readonly [name: string, open: () => Promise<Executor>])[] = Object.entries(
+  candidates,
+).map(([name, open]) => {
   let opened: Promise<Executor> | undefined;
   afterAll(async () => (await opened)?.close());
   return [name, () => (opened ??= open())] as const;

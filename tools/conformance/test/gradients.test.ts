@@ -1,5 +1,17 @@
 import { grad } from '@peftjs/autograd';
-import { type AnyOp, buildProgram, constant, evaluate, type Feeds, mul, ops, reference, sizeOf, sum, type Tensor } from '@peftjs/tensor';
+import {
+  type AnyOp,
+  buildProgram,
+  constant,
+  evaluate,
+  type Feeds,
+  mul,
+  ops,
+  reference,
+  sizeOf,
+  sum,
+  type Tensor,
+} from '@peftjs/tensor';
 import { sampleInputs, sampleOutputs } from '@peftjs/tensor/testing';
 import { distance } from '@peftjs/testkit';
 import { describe, expect, test } from 'vitest';
@@ -11,17 +23,29 @@ const differentiable = (Object.values(ops) as unknown as AnyOp[]).filter((op) =>
 
 /** Up to three samples of each: of all that are not empty and have an f32 output. */
 const samplesOf = (op: AnyOp): readonly Sample[] =>
-  op.samples.filter((s) => Object.values(s.shapes).every((shape) => sizeOf(shape ?? [])) && outputOf(op, s).dtype === 'f32').slice(0, 3);
+  op.samples
+    .filter((s) => Object.values(s.shapes).every((shape) => sizeOf(shape ?? [])) && outputOf(op, s).dtype === 'f32')
+    .slice(0, 3);
 
-const outputOf = (op: AnyOp, sample: Sample): Tensor => sampleOutputs(op, sample, sampleInputs(op, sample, 3).tensors)[0]!;
+const outputOf = (op: AnyOp, sample: Sample): Tensor =>
+  sampleOutputs(op, sample, sampleInputs(op, sample, 3).tensors)[0]!;
 
 /** Gradients of a weighted sum of the first output, by input, and what they must be fed. */
-const gradientsOf = (op: AnyOp, sample: Sample): { readonly grads: Readonly<Record<string, Tensor>>; readonly feeds: Feeds } => {
+const gradientsOf = (
+  op: AnyOp,
+  sample: Sample,
+): { readonly grads: Readonly<Record<string, Tensor>>; readonly feeds: Feeds } => {
   const { tensors, feeds } = sampleInputs(op, sample, 3);
   const y = sampleOutputs(op, sample, tensors)[0]!;
-  const weights = constant(Float32Array.from({ length: sizeOf(y.shape) }, (_, i) => Math.cos(i * 1.7 + 0.3)), y.shape);
+  const weights = constant(
+    Float32Array.from({ length: sizeOf(y.shape) }, (_, i) => Math.cos(i * 1.7 + 0.3)),
+    y.shape,
+  );
   const inputs = Object.entries(tensors).filter(([, t]) => t.dtype === 'f32');
-  const made = grad(sum(mul(y, weights)), inputs.map(([, t]) => t));
+  const made = grad(
+    sum(mul(y, weights)),
+    inputs.map(([, t]) => t),
+  );
   const grads = Object.fromEntries(inputs.map(([name], i) => [name, made[i]!]));
   const names = new Set(buildProgram({ outputs: grads }).inputs.map((n) => n.name));
   return { grads, feeds: Object.fromEntries(Object.entries(feeds).filter(([name]) => names.has(name))) };
@@ -36,7 +60,9 @@ describe.each(executors.slice(1))('gradients on %s', (_, open) => {
       const wanted = await evaluate(grads, reference(), feeds);
       for (const name of Object.keys(grads)) {
         const scale = Math.max(1, ...wanted[name]!.map(Math.abs));
-        expect(distance(got[name]!, wanted[name]!) / scale, `${name} of ${JSON.stringify(sample.shapes)}`).toBeLessThan(tolerance);
+        expect(distance(got[name]!, wanted[name]!) / scale, `${name} of ${JSON.stringify(sample.shapes)}`).toBeLessThan(
+          tolerance,
+        );
       }
     }
   });

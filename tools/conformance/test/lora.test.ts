@@ -1,6 +1,6 @@
 import { attach, merge } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
-import { evaluate, type Executor, reference } from '@peftjs/tensor';
+import { type Executor, evaluate, reference } from '@peftjs/tensor';
 import { distance, shake, tinyLlama, tokens } from '@peftjs/testkit';
 import { linear, packTokens, train } from '@peftjs/trainer';
 import { generate } from '@peftjs/transformer';
@@ -16,13 +16,24 @@ const forward = async (executor: Executor): Promise<{ logits: ArrayLike<number>;
   return { logits: logits!, loss: loss![0]! };
 };
 
-const rows = packTokens([Array.from({ length: 60 }, (_, i) => 1 + (2 ** (i % 10) % 11))], { context: 6, endOfText: 12 });
+const rows = packTokens([Array.from({ length: 60 }, (_, i) => 1 + (2 ** (i % 10) % 11))], {
+  context: 6,
+  endOfText: 12,
+});
 
 /** Losses of a short run with dropout, the adapter it ends with, and the merged model's logits. */
-const tuned = async (executor: Executor): Promise<{ losses: number[]; values: number[]; merged: ArrayLike<number> }> => {
+const tuned = async (
+  executor: Executor,
+): Promise<{ losses: number[]; values: number[]; merged: ArrayLike<number> }> => {
   const adapted = attach(tinyLlama(), [lora({ rank: 2, alpha: 4, dropout: 0.25 })], { seed: 1 });
   await shake(adapted.params, executor, 0.1);
-  const { losses } = await train(adapted, { executor, data: rows, steps: 3, batchSize: 2, schedule: linear({ learningRate: 0.01, steps: 3 }) });
+  const { losses } = await train(adapted, {
+    executor,
+    data: rows,
+    steps: 3,
+    batchSize: 2,
+    schedule: linear({ learningRate: 0.01, steps: 3 }),
+  });
   const values: number[] = [];
   for (const p of adapted.params.values()) values.push(...(await executor.read(p)));
   const merged = await evaluate({ y: (await merge(adapted, executor)).logits(ids) }, executor);
@@ -37,10 +48,18 @@ describe.each(executors.slice(1))('llama on %s', (_, open) => {
   });
 
   test('generates the same tokens, greedily and by seed', async () => {
-    const options = { prompt: [[1, 5, 2], [9, 4, 4, 7]], maxTokens: 8 };
+    const options = {
+      prompt: [
+        [1, 5, 2],
+        [9, 4, 4, 7],
+      ],
+      maxTokens: 8,
+    };
     const executor = await open();
     for (const sampling of [{}, { temperature: 0.8, topK: 8, topP: 0.95, seed: 5 }])
-      expect(await generate(tinyLlama(), { executor, ...options, ...sampling })).toEqual(await generate(tinyLlama(), { executor: reference(), ...options, ...sampling }));
+      expect(await generate(tinyLlama(), { executor, ...options, ...sampling })).toEqual(
+        await generate(tinyLlama(), { executor: reference(), ...options, ...sampling }),
+      );
   });
 });
 

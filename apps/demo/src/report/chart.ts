@@ -9,16 +9,22 @@ export interface Curve {
   readonly result: TrainResult;
 }
 
-const asset = (name: string): string => readFileSync(createRequire(import.meta.url).resolve(`uplot/dist/${name}`), 'utf8');
+const asset = (name: string): string =>
+  readFileSync(createRequire(import.meta.url).resolve(`uplot/dist/${name}`), 'utf8');
 
 /** Style and script of the chart library, to be put inside the page so that it opens without a network. */
-export const chartAssets = (): { readonly css: string; readonly js: string } => ({ css: asset('uPlot.min.css'), js: asset('uPlot.iife.min.js') });
+export const chartAssets = (): { readonly css: string; readonly js: string } => ({
+  css: asset('uPlot.min.css'),
+  js: asset('uPlot.iife.min.js'),
+});
 
 const colours = ['#3f6bdd', '#d9822b'];
 
 /** Columns for uPlot: steps, then the training loss and the held-out loss of each run, null where a run has no value at a step. */
 export const chartColumns = (curves: readonly Curve[]): (number | null)[][] => {
-  const steps = [...new Set(curves.flatMap(({ result }) => [...result.losses, ...result.heldOut].map((p) => p.step)))].sort((a, b) => a - b);
+  const steps = [
+    ...new Set(curves.flatMap(({ result }) => [...result.losses, ...result.heldOut].map((p) => p.step))),
+  ].sort((a, b) => a - b);
   const column = (points: readonly { readonly step: number; readonly loss: number }[]): (number | null)[] => {
     const byStep = new Map(points.map((p) => [p.step, p.loss]));
     return steps.map((s) => byStep.get(s) ?? null);
@@ -30,7 +36,13 @@ export const chartColumns = (curves: readonly Curve[]): (number | null)[][] => {
 export const chartScript = (curves: readonly Curve[]): string => {
   const series = curves.flatMap(({ label }, i) => [
     { label: `${label}, training`, stroke: `${colours[i % 2]}66`, width: 1, spanGaps: true },
-    { label: `${label}, held out`, stroke: colours[i % 2], width: 2.5, spanGaps: true, points: { show: true, size: 7 } },
+    {
+      label: `${label}, held out`,
+      stroke: colours[i % 2],
+      width: 2.5,
+      spanGaps: true,
+      points: { show: true, size: 7 },
+    },
   ]);
   return `
 const columns = ${scriptJson(chartColumns(curves))};

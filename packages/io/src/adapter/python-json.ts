@@ -28,11 +28,16 @@ const encode = (value: unknown, indent: string, where: string, depth: number): s
   if (typeof value === 'string') return ascii(value);
   if (typeof value === 'number' && Number.isFinite(value)) return number(value);
   if (value === null || typeof value === 'boolean') return String(value);
-  throw new PeftError('bad-option', `${where}: is ${String(value)}, which JSON cannot hold. Use null, a number or a text.`);
+  throw new PeftError(
+    'bad-option',
+    `${where}: is ${String(value)}, which JSON cannot hold. Use null, a number or a text.`,
+  );
 };
 
 const block = (open: string, items: readonly string[], close: string, indent: string): string =>
-  items.length === 0 ? open + close : `${open}\n${items.map((item) => `${indent}  ${item}`).join(',\n')}\n${indent}${close}`;
+  items.length === 0
+    ? open + close
+    : `${open}\n${items.map((item) => `${indent}  ${item}`).join(',\n')}\n${indent}${close}`;
 
 const ascii = (text: string): string =>
   JSON.stringify(text).replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);

@@ -28,16 +28,23 @@ export interface Adapter {
 export const readAdapter = async (dir: string): Promise<Adapter> => {
   const path = join(dir, configFile);
   if (!(await isFile(path)))
-    throw new PeftError('file-missing', `${dir}: has no ${configFile}, so it is not a whole adapter. Check the path or save the adapter again.`);
+    throw new PeftError(
+      'file-missing',
+      `${dir}: has no ${configFile}, so it is not a whole adapter. Check the path or save the adapter again.`,
+    );
   const problems: string[] = [];
   const config = parseAdapterConfig((await readJsonObject(path, 'bad-adapter')) as JsonObject, problems);
   if (!config) throw new PeftError('bad-adapter', `${path}: is not a sound adapter config:${listed(problems)}`);
   if (!(await isFile(join(dir, weightsFile))) && (await isFile(join(dir, 'adapter_model.bin'))))
-    throw new PeftError('file-missing', `${dir}: has adapter_model.bin, which is not read, as it may run code. Convert it to ${weightsFile}.`);
+    throw new PeftError(
+      'file-missing',
+      `${dir}: has adapter_model.bin, which is not read, as it may run code. Convert it to ${weightsFile}.`,
+    );
 
   await using file = await openSafetensors(join(dir, weightsFile));
   if (file.tensors.size === 0) throw new PeftError('bad-adapter', `${file.path}: holds no tensor.`);
   const tensors = new Map<string, AdapterTensor>();
-  for (const [name, { shape, dtype }] of file.tensors) tensors.set(name, { shape, dtype, data: await file.readFloat32(name) });
+  for (const [name, { shape, dtype }] of file.tensors)
+    tensors.set(name, { shape, dtype, data: await file.readFloat32(name) });
   return { config, tensors };
 };

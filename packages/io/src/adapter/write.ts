@@ -6,8 +6,8 @@ import { listed } from '../report.ts';
 import { encodeSafetensors, type WriteTensor } from '../safetensors/write.ts';
 import { type FileContent, writeDirAtomic } from '../write-atomic.ts';
 import { modelCard } from './card.ts';
-import { pythonJson } from './python-json.ts';
 import { configFile, parseAdapterConfig, weightsFile } from './files.ts';
+import { pythonJson } from './python-json.ts';
 
 /** A tensor to save in an adapter; F32 unless `dtype` says F16 or BF16. */
 export interface AdapterTensorData {

@@ -35,7 +35,10 @@ export const parseConfig = async (json: unknown, who = 'config.json'): Promise<M
   if (typeof modelType !== 'string' || !Object.hasOwn(parsers, modelType)) {
     const got = modelType === undefined ? 'has no model_type' : `has model_type ${JSON.stringify(modelType)}`;
     const supported = Object.keys(parsers).join(', ');
-    throw new PeftError('unknown-architecture', `${who}: ${got}; supported are ${supported}. Choose a model of one of these.`);
+    throw new PeftError(
+      'unknown-architecture',
+      `${who}: ${got}; supported are ${supported}. Choose a model of one of these.`,
+    );
   }
   const parse = await parsers[modelType as ModelConfig['modelType']]();
   const problems: string[] = [];
@@ -43,7 +46,10 @@ export const parseConfig = async (json: unknown, who = 'config.json'): Promise<M
     problems.push('quantization_config: quantised weights are not read; use the unquantised model');
   const config = parse(json, problems);
   if (config === undefined || problems.length > 0)
-    throw new PeftError('bad-config', `${who}: is not a sound ${modelType} config:${listed(problems)}\nCorrect it or download it again.`);
+    throw new PeftError(
+      'bad-config',
+      `${who}: is not a sound ${modelType} config:${listed(problems)}\nCorrect it or download it again.`,
+    );
   return config;
 };
 
@@ -56,6 +62,9 @@ export const loadGenerationConfig = async (dir: string): Promise<GenerationConfi
   const problems: string[] = [];
   const config = parseGeneration(json, problems);
   if (config === undefined)
-    throw new PeftError('bad-config', `${path}: is not a sound generation config:${listed(problems)}\nCorrect or remove it.`);
+    throw new PeftError(
+      'bad-config',
+      `${path}: is not a sound generation config:${listed(problems)}\nCorrect or remove it.`,
+    );
   return config;
 };

@@ -52,7 +52,8 @@ export const parseRope = (json: unknown, defaultTheta: number, problems: string[
     raw.rope_parameters && toScaling('rope_parameters', raw.rope_parameters, problems),
   ].filter((scaling) => scaling !== undefined);
   const thetas = [raw.rope_theta, raw.rope_parameters?.rope_theta].filter((theta) => theta !== undefined);
-  if (new Set(thetas).size > 1) problems.push(`rope_theta ${thetas[0]} and rope_parameters.rope_theta ${thetas[1]} differ`);
+  if (new Set(thetas).size > 1)
+    problems.push(`rope_theta ${thetas[0]} and rope_parameters.rope_theta ${thetas[1]} differ`);
   const given = scalings.filter((scaling) => scaling !== null);
   if (raw.rope_scaling && raw.rope_parameters && new Set(scalings.map((scaling) => JSON.stringify(scaling))).size > 1)
     problems.push('rope_scaling and rope_parameters differ; keep one of them');

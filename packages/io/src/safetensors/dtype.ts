@@ -54,8 +54,7 @@ const kinds: { readonly [D in FileDType]: ArrayKind<FileArrays[D]> } = {
 export const fileDTypes: readonly FileDType[] = Object.keys(kinds) as FileDType[];
 
 /** Whether a name out of a file is one of the known element types. */
-export const isFileDType = (name: unknown): name is FileDType =>
-  typeof name === 'string' && Object.hasOwn(kinds, name);
+export const isFileDType = (name: unknown): name is FileDType => typeof name === 'string' && Object.hasOwn(kinds, name);
 
 /** Bytes of one element. */
 export const bytesOfDType = (dtype: FileDType): number => kinds[dtype].BYTES_PER_ELEMENT;

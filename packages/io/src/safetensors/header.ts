@@ -92,7 +92,8 @@ const readEntry = (
   const before = problems.length;
   if (!isFileDType(dtype))
     problems.push(`${who}: dtype ${quote(String(JSON.stringify(dtype)))} is none of ${fileDTypes.join(', ')}`);
-  if (!Array.isArray(shape) || !shape.every(isCount)) problems.push(`${who}: shape is not a list of whole numbers >= 0`);
+  if (!Array.isArray(shape) || !shape.every(isCount))
+    problems.push(`${who}: shape is not a list of whole numbers >= 0`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
     problems.push(`${who}: data_offsets are not two whole numbers >= 0`);
   if (problems.length > before) return undefined;
@@ -103,7 +104,9 @@ const readEntry = (
   if (begin > end) problems.push(`${who}: begins at byte ${begin}, after its end at ${end}`);
   else if (end > dataBytes) problems.push(`${who}: ends at byte ${end} of the data, which has ${dataBytes}`);
   else if (byteLength !== end - begin)
-    problems.push(`${who}: ${String(dtype)} of shape [${(shape as number[]).slice(0, 16)}] takes ${byteLength} bytes, the offsets give ${end - begin}`);
+    problems.push(
+      `${who}: ${String(dtype)} of shape [${(shape as number[]).slice(0, 16)}] takes ${byteLength} bytes, the offsets give ${end - begin}`,
+    );
   if (problems.length > before) return undefined;
   return { dtype: dtype as FileDType, shape: shape as number[], size, start: dataStart + begin, byteLength };
 };

@@ -44,18 +44,24 @@ const readHeader = async (path: string, handle: FileHandle): Promise<Header> => 
   const problems: string[] = [];
   const headerBytes = fileBytes < lengthBytes ? 0 : await readLength(path, handle);
   const dataStart = lengthBytes + headerBytes;
-  if (fileBytes < lengthBytes) problems.push(`it has ${fileBytes} bytes, fewer than the ${lengthBytes} of the header length`);
+  if (fileBytes < lengthBytes)
+    problems.push(`it has ${fileBytes} bytes, fewer than the ${lengthBytes} of the header length`);
   else if (headerBytes > maxHeaderBytes)
     problems.push(`it claims a header of ${headerBytes} bytes; at most ${maxHeaderBytes} are allowed`);
   else if (dataStart > fileBytes)
-    problems.push(`it claims a header of ${headerBytes} bytes and has ${fileBytes} in all: it is cut off or no safetensors file`);
+    problems.push(
+      `it claims a header of ${headerBytes} bytes and has ${fileBytes} in all: it is cut off or no safetensors file`,
+    );
   else {
     const bytes = new Uint8Array(headerBytes);
     await readExactly(path, handle, bytes, lengthBytes);
     const header = parseHeader(bytes, dataStart, fileBytes - dataStart, problems);
     if (problems.length === 0) return header;
   }
-  throw new PeftError('bad-safetensors', `${path}: is not a sound safetensors file:${listed(problems)}\nDownload or write it again.`);
+  throw new PeftError(
+    'bad-safetensors',
+    `${path}: is not a sound safetensors file:${listed(problems)}\nDownload or write it again.`,
+  );
 };
 
 /** The header length may exceed 2^53; as a number it is then rounded and still far too large. */
@@ -65,15 +71,27 @@ const readLength = async (path: string, handle: FileHandle): Promise<number> => 
   return Number(length[0]);
 };
 
-const readExactly = async (path: string, handle: FileHandle, target: ArrayBufferView, position: number): Promise<void> => {
+const readExactly = async (
+  path: string,
+  handle: FileHandle,
+  target: ArrayBufferView,
+  position: number,
+): Promise<void> => {
   const bytes = bytesOfArray(target);
   for (let done = 0; done < bytes.length; ) {
     const wanted = Math.min(bytes.length - done, longestRead);
     const { bytesRead } = await handle.read(bytes, done, wanted, position + done).catch((cause: unknown) => {
-      throw new PeftError('bad-safetensors', `${path}: reading at byte ${position + done} failed: ${reasonOf(cause)}.`, { cause });
+      throw new PeftError(
+        'bad-safetensors',
+        `${path}: reading at byte ${position + done} failed: ${reasonOf(cause)}.`,
+        { cause },
+      );
     });
     if (bytesRead === 0)
-      throw new PeftError('bad-safetensors', `${path}: ends at byte ${position + done}; it was cut after it was opened. Open it again.`);
+      throw new PeftError(
+        'bad-safetensors',
+        `${path}: ends at byte ${position + done}; it was cut after it was opened. Open it again.`,
+      );
     done += bytesRead;
   }
 };

@@ -76,7 +76,10 @@ const toFloat32 = (path: string, name: string, tensor: FileTensor): Float32Array
     const value = tensor.data[i]!;
     values[i] = Number(value);
     if (tensor.dtype !== 'F64' && (typeof value === 'bigint' ? BigInt(values[i]!) : values[i]) !== value)
-      throw new PeftError('bad-safetensors', `${path}: tensor ${quote(name)} holds ${value}, which f32 cannot; use read().`);
+      throw new PeftError(
+        'bad-safetensors',
+        `${path}: tensor ${quote(name)} holds ${value}, which f32 cannot; use read().`,
+      );
   }
   return values;
 };

@@ -2,7 +2,16 @@ import { PeftError } from '@peftjs/tensor';
 import { float32ToBfloat16, float32ToHalf } from '../half.ts';
 import { listed, quote } from '../report.ts';
 import { writeFileAtomic } from '../write-atomic.ts';
-import { bytesOfArray, bytesOfDType, type FileArray, type FileDType, fileDTypes, holdsDType, isFileDType, requireLittleEndian } from './dtype.ts';
+import {
+  bytesOfArray,
+  bytesOfDType,
+  type FileArray,
+  type FileDType,
+  fileDTypes,
+  holdsDType,
+  isFileDType,
+  requireLittleEndian,
+} from './dtype.ts';
 
 /** The values of a tensor to write: the array of its dtype or, for F16 and BF16, also f32 to be rounded. */
 export type WriteData = FileArray;
@@ -79,14 +88,19 @@ const mismatch = (dtype: FileDType, shape: readonly number[], data: unknown): st
 };
 
 /** Built as text: an object would move names such as "0" to the front and lose one called "__proto__". */
-const encodeHeader = (sorted: readonly [string, WriteTensor][], metadata: Readonly<Record<string, string>>): Uint8Array => {
+const encodeHeader = (
+  sorted: readonly [string, WriteTensor][],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array => {
   const fields: string[] = [];
   const pairs = Object.entries(metadata).map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
   if (pairs.length > 0) fields.push(`"__metadata__":{${pairs.join()}}`);
   let offset = 0;
   for (const [name, { dtype, shape }] of sorted) {
     const end = offset + sizeOfShape(shape) * bytesOfDType(dtype);
-    fields.push(`${JSON.stringify(name)}:{"dtype":"${dtype}","shape":[${shape.join()}],"data_offsets":[${offset},${end}]}`);
+    fields.push(
+      `${JSON.stringify(name)}:{"dtype":"${dtype}","shape":[${shape.join()}],"data_offsets":[${offset},${end}]}`,
+    );
     offset = end;
   }
   const text = Buffer.from(`{${fields.join()}}`);
@@ -108,7 +122,9 @@ async function* encodePieces(
     const problem = mismatch(tensor.dtype, tensor.shape, data);
     if (problem) throw new PeftError('bad-option', `${who}: tensor ${quote(name)}: ${problem}.`);
     if (!rounds(tensor.dtype, data)) yield bytesOfArray(data);
-    else for (let i = 0; i < data.length; i += piece) yield roundPiece(who, name, tensor.dtype, data.subarray(i, i + piece));
+    else
+      for (let i = 0; i < data.length; i += piece)
+        yield roundPiece(who, name, tensor.dtype, data.subarray(i, i + piece));
   }
 }
 
@@ -117,6 +133,9 @@ const roundPiece = (who: string, name: string, dtype: FileDType, values: Float32
   const infinity = dtype === 'F16' ? 0x7c00 : 0x7f80;
   const overflow = bits.findIndex((half, i) => (half & 0x7fff) === infinity && Number.isFinite(values[i]));
   if (overflow >= 0)
-    throw new PeftError('bad-option', `${who}: tensor ${quote(name)} holds ${values[overflow]}, too large for ${dtype}. Write it as F32.`);
+    throw new PeftError(
+      'bad-option',
+      `${who}: tensor ${quote(name)} holds ${values[overflow]}, too large for ${dtype}. Write it as F32.`,
+    );
   return bytesOfArray(bits);
 };

@@ -1,0 +1,33 @@
+import { baseModelDir } from '@peftjs/base-model';
+import { loadTokenizer, type Tokenizer } from '@peftjs/io';
+import { PeftError } from '@peftjs/tensor';
+import { type CausalLM, loadModel } from '@peftjs/transformer';
+import type { DemoOptions } from './options.ts';
+import { type DemoText, loadText } from './text.ts';
+
+/** What a run works on. */
+export interface Loaded {
+  readonly dir: string;
+  /** What an adapter says it belongs to. */
+  readonly name: string;
+  readonly model: CausalLM;
+  readonly tokenizer: Tokenizer;
+  readonly text: DemoText;
+  readonly endOfText: number;
+}
+
+/** Positions per row, where the model has as many. */
+const longestContext = 256;
+
+/** Loads the model, its tokenizer and the text. Throws what the loaders throw; `bad-config` when nothing names an end-of-text token. */
+export const loadAll = async ({ model: modelDir, data }: DemoOptions): Promise<Loaded> => {
+  const dir = modelDir ?? baseModelDir();
+  const model = await loadModel(dir);
+  const tokenizer = await loadTokenizer(dir);
+  const endOfText = tokenizer.eosId ?? model.config.eosIds[0];
+  if (endOfText === undefined)
+    throw new PeftError('bad-config', `${dir}: neither the tokenizer nor the config names an end-of-text token`);
+  const context = Math.min(longestContext, model.config.maxPositions);
+  const text = loadText(data, tokenizer, context, endOfText);
+  return { dir, name: modelDir ?? '@peftjs/base-model', model, tokenizer, text, endOfText };
+};

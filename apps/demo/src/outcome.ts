@@ -1,0 +1,88 @@
+import type { TrainResult } from '@peftjs/trainer';
+import type { Report } from './report/report.ts';
+
+/** What `--json` prints. Losses in nats per token over the whole held-out text; sizes in bytes. */
+export interface DemoResult {
+  readonly device: string;
+  readonly baseLoss: number;
+  readonly tunedLoss: number;
+  /** After training all weights for as many steps; null without `--full`. */
+  readonly fullLoss: number | null;
+  /** Parameters that the adapter trains, and those of the base. */
+  readonly trainable: number;
+  readonly total: number;
+  readonly tokensPerSecond: number;
+  /** Largest resident memory of the process. */
+  readonly peakBytes: number;
+  readonly seconds: number;
+  readonly adapterBytes: number;
+  readonly adapterDir: string;
+  readonly report: string;
+}
+
+/** What a run found beside its figures. */
+export interface Findings {
+  readonly textName: string;
+  /** How it was made, one line. */
+  readonly summary: string;
+  readonly prompt: string;
+  readonly before: string;
+  readonly after: string;
+  readonly lora: TrainResult;
+  readonly full: TrainResult | null;
+}
+
+/** `12,345`. */
+export const count = (n: number): string => n.toLocaleString('en-US');
+
+/** `12.34 %`. */
+export const percent = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(2)} %`;
+
+/** The outcome as a report. */
+export const reportOf = (r: DemoResult, { textName, summary, prompt, before, after, lora, full }: Findings): Report => {
+  const gain = r.baseLoss - r.tunedLoss;
+  const compared =
+    r.fullLoss === null
+      ? []
+      : [
+          {
+            name: 'All weights tuned',
+            value: r.fullLoss.toFixed(3),
+            note: `LoRA recovers ${percent(gain, r.baseLoss - r.fullLoss)}`,
+          },
+        ];
+  return {
+    title: `LoRA on ${textName}`,
+    summary,
+    figures: [
+      { name: 'Held-out loss, base', value: r.baseLoss.toFixed(3), note: 'nats per token' },
+      { name: 'Held-out loss, tuned', value: r.tunedLoss.toFixed(3), note: `${gain.toFixed(3)} lower` },
+      ...compared,
+      { name: 'Trained', value: count(r.trainable), note: `${percent(r.trainable, r.total)} of the base` },
+      { name: 'Adapter file', value: `${(r.adapterBytes / 1024).toFixed(0)} KiB` },
+      { name: 'Speed', value: count(Math.round(r.tokensPerSecond)), note: 'tokens per second' },
+      { name: 'Peak memory', value: `${(r.peakBytes / 2 ** 20).toFixed(0)} MiB` },
+    ],
+    curves: [{ label: 'LoRA', result: lora }, ...(full ? [{ label: 'all weights', result: full }] : [])],
+    prompt,
+    samples: [
+      { name: 'before', text: before },
+      { name: 'after', text: after },
+    ],
+  };
+};
+
+/** The outcome as lines for a terminal. */
+export const linesOf = (r: DemoResult, { prompt, before, after }: Findings): string => {
+  const quote = (name: string, sample: string): string =>
+    `\n${name}\n${prompt}\u2502${sample}`.replaceAll('\n', '\n  ');
+  const full = r.fullLoss === null ? '' : `; all weights: ${r.fullLoss.toFixed(4)}`;
+  return [
+    quote('Before:', before),
+    quote('After:', after),
+    `\nHeld-out loss: ${r.baseLoss.toFixed(4)} -> ${r.tunedLoss.toFixed(4)} nats per token${full}`,
+    `Adapter: ${r.adapterDir} (loaded again, same loss to the bit)`,
+    `Report:  ${r.report}`,
+    `${r.seconds.toFixed(0)} s in all.\n`,
+  ].join('\n');
+};
