@@ -26,7 +26,7 @@ const nameOf = (target: Target, entry: number): string =>
   Array.isArray(target) ? `'${target[entry]}'` : typeof target === 'string' ? `'${target}'` : String(target);
 
 /** Paths with their layer numbers folded, for messages: `model.layers.*.self_attn.q_proj`. */
-export const candidates = (paths: Iterable<Path>): string =>
+const candidates = (paths: Iterable<Path>): string =>
   [...new Set([...paths].map((p) => p.replace(/\.\d+(?=\.|$)/g, '.*')))].join(', ');
 
 /**

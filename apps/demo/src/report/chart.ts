@@ -21,7 +21,7 @@ export const chartAssets = (): { readonly css: string; readonly js: string } => 
 const colours = ['#3f6bdd', '#d9822b'];
 
 /** Columns for uPlot: steps, then the training loss and the held-out loss of each run, null where a run has no value at a step. */
-export const chartColumns = (curves: readonly Curve[]): (number | null)[][] => {
+const chartColumns = (curves: readonly Curve[]): (number | null)[][] => {
   const steps = [
     ...new Set(curves.flatMap(({ result }) => [...result.losses, ...result.heldOut].map((p) => p.step))),
   ].sort((a, b) => a - b);

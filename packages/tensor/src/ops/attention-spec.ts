@@ -28,7 +28,7 @@ export interface AttentionSpecs {
 }
 
 /** The largest headDim that kernels are written for. */
-export const maxHeadDim = 256;
+const maxHeadDim = 256;
 
 /** Sizes of inputs already checked. */
 export const attentionSizes = ({ q, k }: { readonly q?: Spec; readonly k?: Spec }): AttentionSizes => {

@@ -8,7 +8,7 @@ export interface Faults {
 }
 
 /** An error that WebGPU reported, as one of ours: `out-of-memory` or `device-error`. */
-export const gpuError = (where: string, error: GPUError): PeftError => {
+const gpuError = (where: string, error: GPUError): PeftError => {
   const memory = error.constructor.name === 'GPUOutOfMemoryError';
   const remedy = memory
     ? 'use a smaller batch or context, or checkpoint()'
