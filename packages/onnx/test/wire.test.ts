@@ -30,7 +30,7 @@ const read = (bytes: Uint8Array): Field[] => {
 const text = (s: string): Uint8Array => new TextEncoder().encode(s);
 
 it('writes what a reader of the format reads', () => {
-  const large = Uint8Array.from({ length: 100_000 }, (_, i) => i % 251);
+  const large = Uint8Array.from({ length: 5000 }, (_, i) => i % 251);
   const w = new Wire();
   for (const v of [0, 1, 127, 128, 300, 2 ** 31 - 1, 2 ** 31, 2 ** 45 + 3, -1, -100]) w.int(1, v);
   w.float(2, 1.5);
@@ -67,7 +67,10 @@ it('keeps the order when chunks end anywhere', () => {
   const sizes = Array.from({ length: 400 }, (_, i) => (i * 997) % 6000);
   for (const size of sizes) w.message(1, () => w.bytes(2, new Uint8Array(size).fill(size % 256)));
   const fields = read(w.finish());
-  expect(fields.map((f) => read(f.value as Uint8Array)[0]!.value)).toEqual(
-    sizes.map((size) => new Uint8Array(size).fill(size % 256)),
-  );
+  expect(fields.length).toBe(sizes.length);
+  const wrong = fields.filter(({ value }, i) => {
+    const payload = read(value as Uint8Array)[0]!.value as Uint8Array;
+    return payload.length !== sizes[i] || payload.some((byte) => byte !== sizes[i]! % 256);
+  });
+  expect(wrong).toEqual([]);
 });

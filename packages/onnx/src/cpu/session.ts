@@ -64,10 +64,14 @@ export const openSession = async (runtime: Runtime, lowered: Lowered, threads: n
   const typeOf = new Map(
     [...lowered.model.inputs, ...lowered.model.outputs].map((v) => [v.name, types[v.type as keyof typeof types]]),
   );
+  const wrapped = new Map<string, WeakMap<HostArray, Ort.Tensor>>();
+  /** An array as ONNX Runtime takes it; most arrays are the same at every run. */
+  const wrapOne = (name: string, { data, shape }: HostTensor): Ort.Tensor => {
+    const known = wrapped.get(name) ?? wrapped.set(name, new WeakMap()).get(name)!;
+    return known.get(data) ?? known.set(data, new runtime.Tensor(typeOf.get(name)!, data, shape)).get(data)!;
+  };
   const wrap = (tensors: ReadonlyMap<string, HostTensor>): Record<string, Ort.Tensor> =>
-    Object.fromEntries(
-      [...tensors].map(([name, { data, shape }]) => [name, new runtime.Tensor(typeOf.get(name)!, data, shape)]),
-    );
+    Object.fromEntries([...tensors].map(([name, tensor]) => [name, wrapOne(name, tensor)]));
   const options: Ort.InferenceSession.SessionOptions = {
     executionProviders: ['cpu'],
     executionMode: 'sequential',

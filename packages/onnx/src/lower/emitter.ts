@@ -55,6 +55,7 @@ export class Emitter {
   readonly values: Map<string, Value> = new Map();
   readonly #names = new Set<string>();
   readonly #known = new Map<string, readonly Value[]>();
+  readonly #reshaped = new Map<string, Value>();
   readonly #truth = new Map<string, Value>();
 
   /** A name that nothing else has. */
@@ -151,20 +152,21 @@ export class Emitter {
     return x.type === type ? x : this.node('Cast', [x], x.shape, { to: elementTypes[type] }, type);
   }
 
+  /** The same values under another shape; a reshape of a reshape is one. */
   reshape(x: Value, shape: Shape): Value {
-    const same = x.shape.length === shape.length && x.shape.every((d, i) => d === shape[i]);
-    return same ? x : this.node('Reshape', [x, this.ints(shape)], shape, shape.includes(0) ? { allowzero: 1 } : {});
+    const source = this.#reshaped.get(x.name) ?? x;
+    if (source.shape.join() === shape.join()) return source;
+    const result = this.node('Reshape', [source, this.ints(shape)], shape, shape.includes(0) ? { allowzero: 1 } : {});
+    this.#reshaped.set(result.name, source);
+    return result;
   }
 
+  /** The axes in another order; a mere reshape when only axes of size 1 move. */
   transpose(x: Value, perm: readonly number[]): Value {
-    return perm.every((p, i) => p === i)
-      ? x
-      : this.node(
-          'Transpose',
-          [x],
-          perm.map((p) => x.shape[p]!),
-          { perm },
-        );
+    const shape = perm.map((p) => x.shape[p]!);
+    const long = perm.filter((p) => x.shape[p] !== 1);
+    const stays = long.every((p, i) => i === 0 || p > long[i - 1]!);
+    return stays ? this.reshape(x, shape) : this.node('Transpose', [x], shape, { perm });
   }
 
   /** The tensor, 1 or 0 of a dtype, of truth values. */

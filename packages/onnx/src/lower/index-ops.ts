@@ -51,21 +51,28 @@ export const top_k: Rule<'x', { readonly k: number }> = ({ g, x, outs }, { k }) 
   return [values!, g.cast(indices!, 'int32')];
 };
 
-/** Before, value, after: one copy. The start is moved to where the value fits. */
+/** Rows of what lies behind the axis, written over a copy of x. The start is moved to where the value fits. */
 export const slice_update: Rule<'x' | 'value' | 'start', { readonly axis: number }> = (
-  { g, x, value, start },
+  { g, x, value, start, out },
   { axis },
 ) => {
+  if (sizeOf(value.shape) === 0) return x;
   const [size, written] = [x.shape.at(axis)!, value.shape.at(axis)!];
-  const position = g.node(
-    'Clip',
-    [g.cast(start, 'int64'), g.scalar(0, 'int64'), g.scalar(size - written, 'int64')],
-    [],
+  const inner = sizeOf(x.shape.slice(axis < 0 ? axis + x.shape.length : axis).slice(1));
+  const rowCount = sizeOf(x.shape) / inner;
+  const bounds = [g.scalar(0, 'int64'), g.scalar(size - written, 'int64')] as const;
+  const from = g.node('Clip', [g.cast(start, 'int64'), ...bounds], []);
+  const places = Array.from(
+    { length: (rowCount / size) * written },
+    (_, i) => Math.floor(i / written) * size + (i % written),
   );
-  const from = g.reshape(position, [1]);
-  const to = g.node('Add', [from, g.ints([written])], [1]);
-  const part = (begin: Value, end: Value): Value => g.node('Slice', [x, begin, end, g.ints([axis])], x.shape);
-  return g.node('Concat', [part(g.ints([0]), from), value, part(to, g.ints([size]))], x.shape, { axis });
+  const positions = g.node('Add', [g.constant(places, 'int64', [places.length, 1]), from], [places.length, 1]);
+  const updated = g.node(
+    'ScatterND',
+    [g.reshape(x, [rowCount, inner]), positions, g.reshape(value, [places.length, inner])],
+    [rowCount, inner],
+  );
+  return g.reshape(updated, out.shape);
 };
 
 /** x ^= x>>16; x *= 0x7feb352d; x ^= x>>15; x *= 0x846ca68b; x ^= x>>16 in u32. Wellons, https://nullprogram.com/blog/2018/07/31/ */
