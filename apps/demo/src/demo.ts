@@ -46,7 +46,9 @@ const trainWith = (
 
 /** The opening of the held-out text, which both models continue: its words, and its tokens after an end of text. */
 const promptOf = ({ text, tokenizer, endOfText }: Loaded): { readonly words: string; readonly ids: Int32Array } => {
-  const opening = tokenizer.decode(text.heldOut.rows[0]!.subarray(0, 48), { skipSpecial: true });
+  const opening = tokenizer.decode(text.heldOut.rows[0]!.subarray(0, Math.min(48, text.heldOut.context / 2)), {
+    skipSpecial: true,
+  });
   const words = opening.split(' ').slice(0, 14).join(' ');
   return { words, ids: Int32Array.of(endOfText, ...tokenizer.encode(words, { special: false })) };
 };
@@ -106,10 +108,9 @@ const runOn = async (
   );
 
   const prompt = promptOf(loaded);
+  const maxTokens = Math.min(96, model.config.maxPositions - prompt.ids.length);
   const sample = async (of: CausalLM): Promise<string> =>
-    tokenizer.decode(
-      await generate(of, { executor, prompt: prompt.ids, maxTokens: 96, temperature: 0.7, topK: 40, seed }),
-    );
+    tokenizer.decode(await generate(of, { executor, prompt: prompt.ids, maxTokens, temperature: 0.7, topK: 40, seed }));
   const before = await sample(model);
   const tuned = await trainWith(adapted, loaded, executor, options, 'lora');
   const after = await sample(adapted.model);

@@ -22,7 +22,7 @@ import { endOfText } from './tokenizer-files.ts';
 // Pretrains the base model and writes config.json, model.safetensors (f16) and training.json into the model folder.
 const { values } = parseArgs({
   options: {
-    steps: { type: 'string', default: '6000' },
+    steps: { type: 'string', default: '2600' },
     'learning-rate': { type: 'string', default: '3e-3' },
     'batch-size': { type: 'string', default: '8' },
     seed: { type: 'string', default: '0' },
