@@ -34,12 +34,12 @@ interface Parts {
 }
 
 /** AdamW over gradients gathered in a variable, which the same program empties. */
-const stepParts = (): Parts => {
+const stepParts = (size: number): Parts => {
   const [w, m, v, sum] = [
-    variable('w', [7], wave(7, 0)),
-    variable('m', [7], () => new Float32Array(7)),
-    variable('v', [7], () => new Float32Array(7)),
-    variable('sum', [7], wave(7, 2)),
+    variable('w', [size], wave(size, 0)),
+    variable('m', [size], () => new Float32Array(size)),
+    variable('v', [size], () => new Float32Array(size)),
+    variable('sum', [size], wave(size, 2)),
   ];
   return { state: [w, m, v], sum, outs: adamw(w, add(mul(w, 0.1), sum), m, v, input('hyper', [8])) };
 };
@@ -50,10 +50,11 @@ const updatesOf = ({ state, sum, outs }: Parts, kept: Tensor) => [
 ];
 
 it.each([
-  ['in place on the host', () => ({})],
-  ['in the graph, when its result is read', ({ outs }: Parts) => ({ moment: outs[1]! })],
-] as const)('runs %s and agrees with the definition', async (_, outputsOf) => {
-  const parts = stepParts();
+  ['in place on the host', 7, () => ({})],
+  ['in place on the host, in several blocks', 2 * 16384 + 3, () => ({})],
+  ['in the graph, when its result is read', 7, ({ outs }: Parts) => ({ moment: outs[1]! })],
+] as const)('runs %s and agrees with the definition', async (_, size, outputsOf) => {
+  const parts = stepParts(size);
   const spec = { outputs: outputsOf(parts), updates: updatesOf(parts, mul(parts.sum, 0.5)) };
   const exact = reference();
   const [mine, theirs] = [await compile(spec, executor), await compile(spec, exact)];
@@ -87,7 +88,7 @@ it('uses a gathered gradient before it is emptied', async () => {
 });
 
 it('keeps the weights that another program reads in one place', async () => {
-  const parts = stepParts();
+  const parts = stepParts(5);
   const step = await compile({ updates: updatesOf(parts, parts.sum) }, executor);
   const look = await compile({ outputs: { w: mul(parts.state[0], 1) } }, executor);
   await step.run({ hyper: hyperAt(1) });

@@ -12,10 +12,11 @@ import {
 } from '@peftjs/tensor';
 import { widen } from '../lower/emitter.ts';
 import { lower } from '../lower/lower.ts';
-import { adamwInPlace, splitUpdates } from './adamw.ts';
+import { adamwInPlace } from './adamw.ts';
 import { checkMemory } from './memory.ts';
 import { peakOf, planOf } from './plan.ts';
 import { type HostTensor, openSession, type Runtime, type Session } from './session.ts';
+import { splitUpdates } from './split-updates.ts';
 import { type HostArray, narrow, type Storage, wideArray } from './storage.ts';
 
 /** A program that the cpu executor can run; it does the checking and the queueing. */

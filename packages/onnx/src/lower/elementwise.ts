@@ -1,3 +1,4 @@
+import { sameShape } from '@peftjs/tensor';
 import type { Rule } from './rule.ts';
 
 type Unary = Rule<'x'>;
@@ -46,7 +47,14 @@ export const gelu: Rule<'x', { readonly approximate?: 'tanh' | 'none' }> = ({ g,
 
 export const add: Binary = binary('Add');
 export const sub: Binary = binary('Sub');
-export const mul: Binary = binary('Mul');
+/** Gradients start with 1, which multiplies nothing. */
+export const mul: Binary = (t) => {
+  const [a, b] = [t.g.scalars.get(t.a.name), t.g.scalars.get(t.b.name)];
+  if (a === 1 && sameShape(t.b.shape, t.out.shape)) return t.b;
+  if (b === 1 && sameShape(t.a.shape, t.out.shape)) return t.a;
+  return binary('Mul')(t, undefined);
+};
+
 export const div: Binary = binary('Div');
 export const pow: Binary = binary('Pow');
 export const maximum: Binary = binary('Max');

@@ -55,6 +55,8 @@ export class Emitter {
   readonly values: Map<string, Value> = new Map();
   readonly #names = new Set<string>();
   readonly #known = new Map<string, readonly Value[]>();
+  /** Constants of one value. */
+  readonly scalars: Map<string, number> = new Map();
   readonly #reshaped = new Map<string, Value>();
   readonly #truth = new Map<string, Value>();
 

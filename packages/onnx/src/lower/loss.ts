@@ -23,6 +23,44 @@ const chunkOf = (g: Emitter, { hidden, labels }: Rows, from: number, size: numbe
   return { hidden: part(hidden), labels: part(labels) };
 };
 
+const columnOf = (g: Emitter, labels: Value): Value =>
+  g.node('Unsqueeze', [labels, g.ints([1])], [labels.shape[0]!, 1]);
+
+/** Probabilities below this have lost digits. */
+const leastProbability = 1e-30;
+
+/**
+ * −log p(label) of each row. Where p has lost digits, log Σ exp(logits) − logit, from logits made again for those rows; nearly always that
+ * is no row, and work on no row costs nothing.
+ */
+const lossesOf = (g: Emitter, { hidden, labels }: Rows, weight: Value, probabilities: Value): Value => {
+  const [size, width] = hidden.shape as [number, number];
+  const plain = g.node('Neg', [g.node('Log', [probabilities], [size, 1])], [size, 1]);
+  const isLow = g.node('Less', [probabilities, g.scalar(leastProbability)], [size, 1], {}, 'bool');
+  const low = g.node(
+    'Squeeze',
+    [
+      g.node('Slice', [g.node('NonZero', [isLow], [2, size], {}, 'int64'), g.ints([0]), g.ints([1])], [1, size]),
+      g.ints([0]),
+    ],
+    [size],
+  );
+  const own = {
+    hidden: g.node('Gather', [hidden, low], [size, width]),
+    labels: g.node('Gather', [labels, low], [size]),
+  };
+  const logits = product(g, own.hidden, weight, { transposeB: true });
+  const logSum = g.node('ReduceLogSumExp', [logits, g.ints([-1])], [size, 1], { keepdims: 1 });
+  const logit = g.node('GatherElements', [logits, columnOf(g, own.labels)], [size, 1], { axis: 1 });
+  // Of no rows, ONNX Runtime's reduction keeps all columns.
+  const exact = g.node(
+    'Slice',
+    [g.node('Sub', [logSum, logit], [size, 1]), g.ints([0]), g.ints([1]), g.ints([1])],
+    [size, 1],
+  );
+  return g.node('ScatterND', [plain, columnOf(g, low), exact], [size, 1]);
+};
+
 /** Sum of losses, and gradients before division by the number of rows, of one chunk. The logits are of the chunk alone. */
 const chunkLoss = (
   g: Emitter,
@@ -31,13 +69,15 @@ const chunkLoss = (
   wanted: { readonly dHidden: boolean; readonly dWeight: boolean },
 ) => {
   const size = labels.shape[0]!;
-  const top = (x: Value): Value => g.node('ReduceMax', [x, g.ints([-1])], [size, 1], { keepdims: 1 });
   const logits = product(g, hidden, weight, { transposeB: true });
   const weights = g.node('Softmax', [logits], logits.shape, { axis: -1 });
-  const column = g.node('Unsqueeze', [labels, g.ints([1])], [size, 1]);
-  // log Σ exp = max − log(max of softmax): no second pass of exponentials.
-  const logSum = g.node('Sub', [top(logits), g.node('Log', [top(weights)], [size, 1])], [size, 1]);
-  const losses = g.node('Sub', [logSum, g.node('GatherElements', [logits, column], [size, 1], { axis: 1 })], [size, 1]);
+  const column = columnOf(g, labels);
+  const losses = lossesOf(
+    g,
+    { hidden, labels },
+    weight,
+    g.node('GatherElements', [weights, column], [size, 1], { axis: 1 }),
+  );
   const loss = g.node('ReduceSum', [losses], [], { keepdims: 0 });
   if (!wanted.dHidden && !wanted.dWeight) return { loss, dHidden: null, dWeight: null };
   if (!wanted.dWeight) {

@@ -149,6 +149,7 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
       ? g.cast(g.initializer(given.data, given.type, shape, nameOf(node)), type)
       : { name: g.named(nameOf(node), { shape, type }), shape, type };
     if (!given) feeds.set(value.name, node);
+    if (node.kind === 'constant' && sizeOf(shape) === 1) g.scalars.set(value.name, widen(dtype, node.data)[0]!);
     values.set(node, [value]);
   }
 

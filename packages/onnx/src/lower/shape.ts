@@ -7,7 +7,7 @@ export const reshape: Rule<'x', { readonly shape: Shape }> = ({ g, x }, { shape 
 export const transpose: Rule<'x', { readonly perm: readonly number[] }> = ({ g, x }, { perm }) => g.transpose(x, perm);
 
 export const broadcast_to: Rule<'x', { readonly shape: Shape }> = ({ g, x }, { shape }) =>
-  g.node('Expand', [x, g.ints(shape)], shape);
+  sizeOf(shape) === sizeOf(x.shape) ? g.reshape(x, shape) : g.node('Expand', [x, g.ints(shape)], shape);
 
 export const stop_gradient: Rule<'x'> = ({ x }) => x;
 
