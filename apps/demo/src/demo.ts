@@ -24,7 +24,7 @@ import { renderReport } from './report/report.ts';
 /** Rows of a batch. */
 const batchSize = 8;
 /** The highest learning rates. */
-const learningRates = { lora: 4e-3, full: 1e-3 };
+const learningRates = { lora: 1.2e-2, full: 1e-3 };
 
 const trainWith = (
   target: Trainable,
