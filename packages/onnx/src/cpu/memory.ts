@@ -1,13 +1,14 @@
-import { byteSize, PeftError, type Program, type Variable } from '@peftjs/tensor';
+import { PeftError, type Program, type Variable } from '@peftjs/tensor';
+import { heldBytes } from './plan.ts';
 
 const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20).toLocaleString('en-US')} MiB`;
 
 /** The tensors that take most, for messages. */
 const largest = (variables: readonly Variable[]): string =>
   [...variables]
-    .sort((a, b) => byteSize(b) - byteSize(a))
+    .sort((a, b) => heldBytes(b) - heldBytes(a))
     .slice(0, 3)
-    .map((v) => `${v.node.name} [${v.shape}] ${mebibytes(byteSize(v))}`)
+    .map((v) => `${v.node.name} [${v.shape}] ${mebibytes(heldBytes(v))}`)
     .join(', ');
 
 /**
@@ -21,7 +22,7 @@ export const checkMemory = (
   limit: number,
 ): void => {
   const fresh = program.variables.filter((v) => !isHeld(v));
-  const stored = fresh.reduce((n, v) => n + byteSize(v), 0);
+  const stored = fresh.reduce((n, v) => n + heldBytes(v), 0);
   if (stored + scratch <= limit) return;
   const parts = [
     `${mebibytes(scratch)} of intermediate values`,

@@ -35,7 +35,7 @@ export const peakOf = ({ model, values }: Lowered): number => {
 };
 
 /** Bytes of a leaf as it is held: f16 as f32. */
-const heldBytes = ({ shape, dtype }: Spec): number => sizeOf(shape) * elementBytes[elementType(dtype)];
+export const heldBytes = ({ shape, dtype }: Spec): number => sizeOf(shape) * elementBytes[elementType(dtype)];
 
 /** What is known of a program before it runs; `scratch` is the peak of what its graph makes. */
 export const planOf = (program: Program, lowered: Lowered, scratch: number): Plan => {
