@@ -16,11 +16,13 @@ import {
   randomUniform,
   reference,
   reshape,
+  scatterAdd,
   sum,
   variable,
 } from '@peftjs/tensor';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cpu } from '../src/index.ts';
+import { expectClose } from './tolerance.ts';
 
 let executor: Executor;
 beforeEach(async () => {
@@ -148,6 +150,23 @@ describe('runs', () => {
     const ones = constant(new Uint16Array(2 ** 20).fill(numberToHalf(1)), [2 ** 20], 'f16');
     const program = await compile({ outputs: { sum: sum(cast(ones, { dtype: 'f32' })) } }, executor);
     expect(await program.run()).toEqual({ sum: f32(2 ** 20) });
+  });
+});
+
+describe('several threads', () => {
+  it('add scattered rows, all of them and alike at every run', async () => {
+    const [count, width, rows] = [20_000, 16, 3];
+    const values = Float32Array.from({ length: count * width }, (_, i) => Math.sin(i));
+    const index = Int32Array.from({ length: count }, (_, i) => (i * 7) % rows);
+    const sums = new Float32Array(rows * width);
+    values.forEach((v, i) => (sums[index[Math.floor(i / width)]! * width + (i % width)]! += v));
+    const threaded = await cpu({ threads: 4 });
+    const y = scatterAdd(input('values', [count, width]), input('index', [count], 'i32'), { rows });
+    const program = await compile({ outputs: { y } }, threaded);
+    const first = await program.run({ values, index });
+    expectClose('f32', first['y']!, sums);
+    for (let i = 0; i < 10; i++) expect(await program.run({ values, index })).toEqual(first);
+    await threaded.close();
   });
 });
 

@@ -1,5 +1,6 @@
 import { type Shape, sizeOf } from '@peftjs/tensor';
 import type { ConstantType, Emitter, Value } from './emitter.ts';
+import { product } from './matmul.ts';
 import type { Rule } from './rule.ts';
 
 /** Which indices lie in [0, rows), and the indices moved into that range. */
@@ -23,13 +24,32 @@ export const gather: Rule<'table' | 'index'> = ({ g, table, index, out }) => {
   return keepWhere(g, valid, g.node('Gather', [table, safe], out.shape, { axis: 0 }));
 };
 
-/** Rows outside the result are dropped. */
+/** Rows added at a time, at least; and in how many parts, at most. */
+const leastRows = 512;
+const mostParts = 16;
+
+/**
+ * Rows outside the result are dropped. ONNX Runtime's ScatterND adds rows from several threads at once and loses sums where an index comes
+ * twice; so in each part of the rows, those of one index are first summed by a product with a matrix of ones and zeros.
+ */
 export const scatter_add: Rule<'values' | 'index', { readonly rows: number }> = ({ g, values, index, out }) => {
   if (sizeOf(values.shape) === 0) return g.zeros(out);
   const { valid, safe } = clamp(g, index, out.shape[0]!);
-  const positions = g.reshape(safe, [sizeOf(index.shape), 1]);
-  const kept = g.reshape(keepWhere(g, valid, values), [sizeOf(index.shape), ...out.shape.slice(1)]);
-  return g.node('ScatterND', [g.zeros(out), positions, kept], out.shape, { reduction: 'add' });
+  const [count, width] = [sizeOf(index.shape), sizeOf(out.shape.slice(1))];
+  const positions = g.reshape(safe, [count]);
+  const kept = g.reshape(keepWhere(g, valid, values), [count, width]);
+  const size = Math.max(leastRows, Math.ceil(count / mostParts));
+  let sum = g.zeros({ shape: [out.shape[0]!, width], dtype: out.dtype });
+  for (let from = 0; from < count; from += size) {
+    const n = Math.min(size, count - from);
+    const part = (x: Value): Value =>
+      n === count ? x : g.node('Slice', [x, g.ints([from]), g.ints([from + n]), g.ints([0])], [n, ...x.shape.slice(1)]);
+    const own = part(positions);
+    const rows = g.node('Unsqueeze', [g.node('Unique', [own], [n]), g.ints([1])], [n, 1]);
+    const belongs = g.cast(g.node('Equal', [rows, g.reshape(own, [1, n])], [n, n], {}, 'bool'), 'float');
+    sum = g.node('ScatterND', [sum, rows, product(g, belongs, part(kept))], sum.shape, { reduction: 'add' });
+  }
+  return g.reshape(sum, out.shape);
 };
 
 export const argmax: Rule<'x', { readonly axis: number }> = ({ g, x, out }, { axis }) =>
