@@ -49,7 +49,7 @@ const columns = ${scriptJson(chartColumns(curves))};
 const series = ${scriptJson(series)};
 const ink = getComputedStyle(document.body).color;
 const box = document.getElementById('chart');
-const axis = { stroke: ink, grid: { stroke: ink + '22', width: 1 }, ticks: { stroke: ink + '22', width: 1 } };
+const axis = { stroke: ink, grid: { stroke: '#8885', width: 1 }, ticks: { stroke: '#8885', width: 1 } };
 const format = (u, v) => v == null ? '' : v.toFixed(3);
 const plot = new uPlot({
   width: box.clientWidth, height: 340,
