@@ -31,7 +31,7 @@ const wholeNumber =
 export const parseOptions = (args: readonly string[]): DemoOptions => {
   const command = new Command('npm run demo --')
     .description('Fine-tunes a small language model with LoRA on a text it has not seen, and writes a report.')
-    .addOption(new Option('--steps <n>', 'optimiser steps').default(150).argParser(wholeNumber(1)))
+    .addOption(new Option('--steps <n>', 'optimiser steps').default(130).argParser(wholeNumber(1)))
     .addOption(new Option('--rank <r>', 'rank of the LoRA update').default(16).argParser(wholeNumber(1)))
     .addOption(
       new Option('--seed <n>', 'seed of the adapter, the order of the data and the samples')

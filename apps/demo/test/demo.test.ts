@@ -71,7 +71,7 @@ describe('the demo', () => {
       baseLoss: expect.any(Number),
       tunedLoss: expect.any(Number),
       fullLoss: expect.any(Number),
-      trainable: 2 * (16 + 16 + (16 + 8) * 2 + 32 + (16 + 24) * 3),
+      trainable: 2 * (16 + 16 + (16 + 8) * 2 + 32 + (16 + 24) * 3 + 16 + 4096),
       total: 4096 * 16 + 16 * 16 * 2 + 8 * 16 * 2 + 24 * 16 * 3 + 16 * 3,
       tokensPerSecond: expect.any(Number),
       peakBytes: expect.any(Number),
@@ -83,7 +83,7 @@ describe('the demo', () => {
     expect(result.tunedLoss).toBeLessThan(result.baseLoss);
     expect(result.fullLoss).toBeLessThan(result.baseLoss);
     const again = await load(await loadModel(tiny), result.adapterDir, [lora]);
-    expect(again.params.size).toBe(14);
+    expect(again.params.size).toBe(16);
     const html = await readFile(result.report, 'utf8');
     expect(html).toContain(result.tunedLoss.toFixed(3));
     expect(html).not.toMatch(/(?:src|href)=["']?https?:/);
