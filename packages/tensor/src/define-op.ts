@@ -10,7 +10,9 @@ export type TensorLike = Tensor | number;
 export type Names = readonly string[];
 
 /** One `T` by name for every input, perhaps none for the optional ones. */
-export type Named<In extends Names, Opt extends Names, T> = { readonly [K in In[number]]: T } & { readonly [K in Opt[number]]?: T };
+export type Named<In extends Names, Opt extends Names, T> = { readonly [K in In[number]]: T } & {
+  readonly [K in Opt[number]]?: T;
+};
 
 /** What a gradient rule may use: the inputs by name, the outputs and their gradients. */
 export type VjpScope<In extends Names, Opt extends Names> = Named<In, Opt, Tensor> & {
@@ -23,7 +25,10 @@ export type VjpScope<In extends Names, Opt extends Names> = Named<In, Opt, Tenso
 };
 
 /** The specs of the inputs by name and of the outputs. */
-export type Specs<In extends Names, Opt extends Names> = Named<In, Opt, Spec> & { readonly out: Spec; readonly outs: readonly Spec[] };
+export type Specs<In extends Names, Opt extends Names> = Named<In, Opt, Spec> & {
+  readonly out: Spec;
+  readonly outs: readonly Spec[];
+};
 
 /** Values in the reference executor: double precision for every dtype. */
 export type Values = Float64Array;
@@ -41,7 +46,13 @@ export interface Sample<Input extends string, A> {
 }
 
 /** One op: how shapes combine, how values are computed, how gradients flow back. One file each. */
-export interface OpDef<Name extends string, In extends Names, Opt extends Names, A, Out extends Spec | readonly Spec[]> {
+export interface OpDef<
+  Name extends string,
+  In extends Names,
+  Opt extends Names,
+  A,
+  Out extends Spec | readonly Spec[],
+> {
   readonly name: Name;
   readonly inputs: In;
   /** Inputs that may be absent (null), after the others. */
@@ -50,7 +61,9 @@ export interface OpDef<Name extends string, In extends Names, Opt extends Names,
   infer(specs: Named<In, Opt, Spec>, attrs: A): Out;
   readonly kernel: Kernel<In[number] | Opt[number], A>;
   /** Gradients by input name, made of ops; those that nobody wants never enter a program. `'none'`: not differentiable, on purpose. */
-  readonly vjp: 'none' | ((t: VjpScope<In, Opt>, attrs: A) => { readonly [K in In[number] | Opt[number]]?: Tensor | undefined });
+  readonly vjp:
+    | 'none'
+    | ((t: VjpScope<In, Opt>, attrs: A) => { readonly [K in In[number] | Opt[number]]?: Tensor | undefined });
   /** The definition, in plain loops over double-precision values. */
   reference(values: Named<In, Opt, Values>, specs: Specs<In, Opt>, attrs: A): Values | readonly Values[];
   /** Floating-point operations of one run. Default: one per element of the first output. */
@@ -69,7 +82,9 @@ export type Op<
   A = void,
   Out extends Spec | readonly Spec[] = Spec,
 > = OpDef<Name, In, Opt, A, Out> &
-  ((...args: [...{ [K in keyof In]: TensorLike }, ...{ [K in keyof Opt]: TensorLike | null }, ...AttrArgs<A>]) => Result<Out>);
+  ((
+    ...args: [...{ [K in keyof In]: TensorLike }, ...{ [K in keyof Opt]: TensorLike | null }, ...AttrArgs<A>]
+  ) => Result<Out>);
 
 /** Any op, where its types no longer matter. */
 export interface AnyOp {
@@ -90,7 +105,8 @@ export const lift = (x: TensorLike): Tensor => (typeof x === 'number' ? constant
 /** The inputs of an op by name; absent optional ones are left out. */
 export const byName = <T>(op: Pick<AnyOp, 'inputs' | 'optional'>, items: readonly (T | null)[]): Record<string, T> => {
   const named: Record<string, T> = {};
-  for (const [i, name] of [...op.inputs, ...(op.optional ?? [])].entries()) if (items[i] != null) named[name] = items[i];
+  for (const [i, name] of [...op.inputs, ...(op.optional ?? [])].entries())
+    if (items[i] != null) named[name] = items[i];
   return named;
 };
 
@@ -98,7 +114,13 @@ export const byName = <T>(op: Pick<AnyOp, 'inputs' | 'optional'>, items: readonl
 export const applyOp = (op: AnyOp, inputs: readonly (Tensor | null)[], attrs: unknown): Node => {
   const inferred = (op.infer as (specs: unknown, attrs: unknown) => Spec | readonly Spec[])(byName(op, inputs), attrs);
   const outs = (Array.isArray(inferred) ? inferred : [inferred]) as readonly Spec[];
-  return makeNode({ kind: 'op', op, inputs, attrs, outs: outs.map(({ shape, dtype }) => ({ shape, dtype })) }) as OpNode;
+  return makeNode({
+    kind: 'op',
+    op,
+    inputs,
+    attrs,
+    outs: outs.map(({ shape, dtype }) => ({ shape, dtype })),
+  }) as OpNode;
 };
 
 /** Makes an op callable: `silu(x)`, `matmul(a, b, { transposeB: true })`. */

@@ -50,10 +50,15 @@ export interface Executor {
 }
 
 /** Turns outputs and updates into an executable; once per shape, then replay it. */
-export const compile = (spec: ProgramSpec, executor: Executor): Promise<Executable> => executor.compile(buildProgram(spec));
+export const compile = (spec: ProgramSpec, executor: Executor): Promise<Executable> =>
+  executor.compile(buildProgram(spec));
 
 /** Computes tensors once, without inputs: for initial values, merging and tests. */
-export const evaluate = async (outputs: Readonly<Record<string, import('./graph.ts').Tensor>>, executor: Executor, feeds: Feeds = {}): Promise<Record<string, TypedArray>> => {
+export const evaluate = async (
+  outputs: Readonly<Record<string, import('./graph.ts').Tensor>>,
+  executor: Executor,
+  feeds: Feeds = {},
+): Promise<Record<string, TypedArray>> => {
   const executable = await compile({ outputs }, executor);
   try {
     return await executable.run(feeds);

@@ -3,12 +3,14 @@ import { PeftError } from './error.ts';
 import type { Feeds } from './executor.ts';
 import type { Variable } from './graph.ts';
 import type { Program } from './program.ts';
-import { describe, sizeOf, type Spec } from './shape.ts';
+import { describe, type Spec, sizeOf } from './shape.ts';
 
 const mismatch = (spec: Spec, data: TypedArray | undefined): string | null => {
   if (data === undefined) return 'is missing';
-  if (!holds(spec.dtype, data)) return `takes a ${arrayName(spec.dtype)}, got ${(data as object)?.constructor?.name ?? typeof data}`;
-  if (data.length !== sizeOf(spec.shape)) return `takes ${describe(spec)}, ${sizeOf(spec.shape)} values, got ${data.length}`;
+  if (!holds(spec.dtype, data))
+    return `takes a ${arrayName(spec.dtype)}, got ${(data as object)?.constructor?.name ?? typeof data}`;
+  if (data.length !== sizeOf(spec.shape))
+    return `takes ${describe(spec)}, ${sizeOf(spec.shape)} values, got ${data.length}`;
   return null;
 };
 
@@ -20,7 +22,9 @@ export const checkFeeds = (program: Program, feeds: Feeds): void => {
       const problem = mismatch(n.outs[0]!, feeds[n.name]);
       return problem ? [`${n.name} ${problem}`] : [];
     }),
-    ...Object.keys(feeds).flatMap((name) => (known.has(name) ? [] : [`${name} is not an input; inputs: ${[...known].join(', ') || 'none'}`])),
+    ...Object.keys(feeds).flatMap((name) =>
+      known.has(name) ? [] : [`${name} is not an input; inputs: ${[...known].join(', ') || 'none'}`],
+    ),
   ];
   if (problems.length > 0) throw new PeftError('bad-feed', `run: ${problems.join('; ')}`);
 };

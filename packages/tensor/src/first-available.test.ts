@@ -27,8 +27,12 @@ test('a name, given or in PEFTJS_DEVICE, overrides the order', async () => {
 });
 
 test('an unknown name, a device that is not there, and a failure each say so', async () => {
-  await expect(firstAvailable({ reference }, { device: 'toString' })).rejects.toThrow('unknown device "toString"; choose one of reference');
-  await expect(firstAvailable({ a: absent, b: absent })).rejects.toThrow('no device is available; a: no such chip; b: no such chip');
+  await expect(firstAvailable({ reference }, { device: 'toString' })).rejects.toThrow(
+    'unknown device "toString"; choose one of reference',
+  );
+  await expect(firstAvailable({ a: absent, b: absent })).rejects.toThrow(
+    'no device is available; a: no such chip; b: no such chip',
+  );
   const broken = (): never => {
     throw new PeftError('out-of-memory', 'full');
   };

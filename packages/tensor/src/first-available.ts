@@ -10,18 +10,23 @@ export interface ChooseOptions {
   readonly device?: string | undefined;
 }
 
-const fromEnvironment = (): string | undefined => (typeof process === 'undefined' ? undefined : process.env['PEFTJS_DEVICE'] || undefined);
+const fromEnvironment = (): string | undefined =>
+  typeof process === 'undefined' ? undefined : process.env['PEFTJS_DEVICE'] || undefined;
 
 /**
  * Opens the first executor whose device is there: `firstAvailable({ webgpu: () => webgpu(), cpu: () => cpu() })`.
  * Only `device-unavailable` passes on to the next. Throws `bad-option` for a name that is not among the candidates, `device-unavailable`
  * with every reason when none opens.
  */
-export const firstAvailable = async (candidates: Candidates, { device = fromEnvironment() }: ChooseOptions = {}): Promise<Executor> => {
+export const firstAvailable = async (
+  candidates: Candidates,
+  { device = fromEnvironment() }: ChooseOptions = {},
+): Promise<Executor> => {
   const names = Object.keys(candidates);
   if (device !== undefined) {
     const open = candidates[device];
-    if (!open || !names.includes(device)) throw new PeftError('bad-option', `unknown device ${JSON.stringify(device)}; choose one of ${names.join(', ')}`);
+    if (!open || !names.includes(device))
+      throw new PeftError('bad-option', `unknown device ${JSON.stringify(device)}; choose one of ${names.join(', ')}`);
     return open();
   }
   const reasons: string[] = [];

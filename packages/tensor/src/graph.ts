@@ -1,7 +1,7 @@
+import type { AnyOp } from './define-op.ts';
 import { arrayName, bytesPerElement, type DType, holds, type TypedArray } from './dtype.ts';
 import { PeftError } from './error.ts';
-import type { AnyOp } from './define-op.ts';
-import { describe, type Shape, sizeOf, type Spec } from './shape.ts';
+import { describe, type Shape, type Spec, sizeOf } from './shape.ts';
 
 interface NodeBase {
   /** Grows with every node made, so creation order is an execution order. */
@@ -58,7 +58,10 @@ let nextId = 0;
 /** The id that the next node will get. */
 export const upcomingId = (): number => nextId;
 
-export const makeNode = <N extends Omit<Node, 'id'>>(node: N): N & { readonly id: number } => ({ ...node, id: nextId++ });
+export const makeNode = <N extends Omit<Node, 'id'>>(node: N): N & { readonly id: number } => ({
+  ...node,
+  id: nextId++,
+});
 
 /** The tensor that stands for one output of a node. */
 export const outputOf = (node: Node, index = 0): Tensor => ({ ...node.outs[index]!, node, index });
@@ -70,9 +73,15 @@ const checkShape = (what: string, shape: Shape): void => {
 
 const checkData = (what: string, spec: Spec, data: TypedArray): void => {
   if (!holds(spec.dtype, data))
-    throw new PeftError('bad-dtype', `${what}: ${describe(spec)} takes a ${arrayName(spec.dtype)}, got ${(data as TypedArray).constructor.name}`);
+    throw new PeftError(
+      'bad-dtype',
+      `${what}: ${describe(spec)} takes a ${arrayName(spec.dtype)}, got ${(data as TypedArray).constructor.name}`,
+    );
   if (data.length !== sizeOf(spec.shape))
-    throw new PeftError('bad-shape', `${what}: ${describe(spec)} takes ${sizeOf(spec.shape)} values, got ${data.length}`);
+    throw new PeftError(
+      'bad-shape',
+      `${what}: ${describe(spec)} takes ${sizeOf(spec.shape)} values, got ${data.length}`,
+    );
 };
 
 /** A named value given at every run. */
@@ -89,7 +98,13 @@ export const constant = (data: TypedArray, shape: Shape, dtype: DType = dtypeOf(
 };
 
 const dtypeOf = (data: TypedArray): DType =>
-  data instanceof Float32Array ? 'f32' : data instanceof Int32Array ? 'i32' : data instanceof Uint32Array ? 'u32' : 'f16';
+  data instanceof Float32Array
+    ? 'f32'
+    : data instanceof Int32Array
+      ? 'i32'
+      : data instanceof Uint32Array
+        ? 'u32'
+        : 'f16';
 
 /** A leaf with storage on each executor that uses it; its first value is made when first needed there. */
 export const variable = (name: string, shape: Shape, init: VariableInit, dtype: DType = 'f32'): Variable => {

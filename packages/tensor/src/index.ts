@@ -1,20 +1,66 @@
-export { type AnyOp, applyOp, byName, defineOp, lift, type Named, type Names, type Op, type OpDef, type Sample, type Specs, type TensorLike, type Values, type VjpScope } from './define-op.ts';
+export {
+  type AnyOp,
+  applyOp,
+  byName,
+  defineOp,
+  lift,
+  type Named,
+  type Names,
+  type Op,
+  type OpDef,
+  type Sample,
+  type Specs,
+  type TensorLike,
+  type Values,
+  type VjpScope,
+} from './define-op.ts';
 export { arrayName, bytesPerElement, type DType, holds, hostArray, type TypedArray } from './dtype.ts';
 export { isPeftError, PeftError, type PeftErrorCode } from './error.ts';
-export { compile, evaluate, type Executable, type Executor, type Feeds, type MemoryReport, type Plan } from './executor.ts';
+export {
+  compile,
+  type Executable,
+  type Executor,
+  evaluate,
+  type Feeds,
+  type MemoryReport,
+  type Plan,
+} from './executor.ts';
 export { checkFeeds, checkWrite } from './feeds.ts';
 export { type Candidates, type ChooseOptions, firstAvailable } from './first-available.ts';
 export { flopsOf, nodeFlops } from './flops.ts';
-export { byteSize, constant, type ConstantNode, initialData, input, type InputNode, isVariable, type Node, type OpNode, type Tensor, upcomingId, type Variable, variable, type VariableInit, type VariableNode } from './graph.ts';
+export {
+  byteSize,
+  type ConstantNode,
+  constant,
+  type InputNode,
+  initialData,
+  input,
+  isVariable,
+  type Node,
+  type OpNode,
+  type Tensor,
+  upcomingId,
+  type Variable,
+  type VariableInit,
+  type VariableNode,
+  variable,
+} from './graph.ts';
 export { halfToNumber, numberToHalf } from './half.ts';
-export { type Binding, type DeviceFacts, type Dispatch, elementwise, type Kernel, type KernelIo, type KernelPlan } from './kernel.ts';
-export * as ops from './ops/records.ts';
+export {
+  type Binding,
+  type DeviceFacts,
+  type Dispatch,
+  elementwise,
+  type Kernel,
+  type KernelIo,
+  type KernelPlan,
+} from './kernel.ts';
 export { abs } from './ops/abs.ts';
 export { adamw } from './ops/adamw.ts';
 export { add } from './ops/add.ts';
 export { after } from './ops/after.ts';
 export { argmax } from './ops/argmax.ts';
-export { attention, type AttentionOptions } from './ops/attention.ts';
+export { type AttentionOptions, attention } from './ops/attention.ts';
 export { bitsToUniform } from './ops/bits-to-uniform.ts';
 export { broadcastTo } from './ops/broadcast-to.ts';
 export { cast } from './ops/cast.ts';
@@ -30,7 +76,7 @@ export { gather } from './ops/gather.ts';
 export { gelu } from './ops/gelu.ts';
 export { greater } from './ops/greater.ts';
 export { greaterEqual } from './ops/greater-equal.ts';
-export { headCrossEntropy, type HeadCrossEntropyOptions } from './ops/head-cross-entropy.ts';
+export { type HeadCrossEntropyOptions, headCrossEntropy } from './ops/head-cross-entropy.ts';
 export { layerNorm } from './ops/layer-norm.ts';
 export { less } from './ops/less.ts';
 export { lessEqual } from './ops/less-equal.ts';
@@ -47,6 +93,7 @@ export { pad } from './ops/pad.ts';
 export { pow } from './ops/pow.ts';
 export { randomBits } from './ops/random-bits.ts';
 export { randomUniform } from './ops/random-uniform.ts';
+export * as ops from './ops/records.ts';
 export type { ReduceOptions } from './ops/reduce.ts';
 export { relu } from './ops/relu.ts';
 export { reshape } from './ops/reshape.ts';
@@ -69,11 +116,22 @@ export { sum } from './ops/sum.ts';
 export { tanh } from './ops/tanh.ts';
 export { topK } from './ops/top-k.ts';
 export { transpose } from './ops/transpose.ts';
-export { normalValues, type Random, randomSource, uniformValues } from './random-source.ts';
-export { interpret } from './reference/interpret.ts';
 export { buildProgram, type Program, type ProgramSpec } from './program.ts';
+export { normalValues, type Random, randomSource, uniformValues } from './random-source.ts';
 export { reference } from './reference/executor.ts';
-export { axisOf, broadcastShapes, broadcastStrides, describe, sameShape, type Shape, shapeError, sizeOf, type Spec, stridesOf } from './shape.ts';
+export { interpret } from './reference/interpret.ts';
+export {
+  axisOf,
+  broadcastShapes,
+  broadcastStrides,
+  describe,
+  type Shape,
+  type Spec,
+  sameShape,
+  shapeError,
+  sizeOf,
+  stridesOf,
+} from './shape.ts';
 export type { GpuFeature, GpuOptions } from './webgpu/dawn.ts';
 export { webgpu } from './webgpu/executor.ts';
 export type { Toggle } from './webgpu/toggles.ts';

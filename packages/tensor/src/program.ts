@@ -42,7 +42,10 @@ const checkSpec = ({ updates = [] }: ProgramSpec): void => {
     if (!isVariable(target)) throw new PeftError('bad-program', 'updates: the first of each pair must be a variable');
     const { name } = target.node;
     if (!sameShape(target.shape, value.shape) || target.dtype !== value.dtype)
-      throw new PeftError('bad-program', `updates: variable ${name} holds ${describe(target)}, its new value is ${describe(value)}`);
+      throw new PeftError(
+        'bad-program',
+        `updates: variable ${name} holds ${describe(target)}, its new value is ${describe(value)}`,
+      );
     if (seen.has(target.node)) throw new PeftError('bad-program', `updates: variable ${name} is updated twice`);
     seen.add(target.node);
   }
@@ -50,20 +53,22 @@ const checkSpec = ({ updates = [] }: ProgramSpec): void => {
 
 const checkNames = (inputs: readonly InputNode[]): void => {
   const twice = inputs.map((n) => n.name).filter((name, i, all) => all.indexOf(name) !== i);
-  if (twice.length > 0) throw new PeftError('bad-program', `inputs: several are named ${[...new Set(twice)].join(', ')}`);
+  if (twice.length > 0)
+    throw new PeftError('bad-program', `inputs: several are named ${[...new Set(twice)].join(', ')}`);
 };
 
 /** Prunes, merges equal nodes and orders. Throws `bad-program` on updates that don't fit or input names used twice. */
 export const buildProgram = (spec: ProgramSpec): Program => {
   checkSpec(spec);
-  const roots = [...Object.values(spec.outputs ?? {}), ...(spec.updates ?? []).flatMap((pair) => pair)];
+  const roots = [...Object.values(spec.outputs ?? {}), ...(spec.updates ?? []).flat()];
   const rewrite = applyCse(reach(roots));
   const outputs = new Map(Object.entries(spec.outputs ?? {}).map(([name, t]) => [name, rewrite(t)]));
   const updates = (spec.updates ?? []).map(([v, t]) => [v, rewrite(t)] as const);
   const results = [...outputs.values(), ...updates.map(([, t]) => t)];
   const live = reach([...results, ...updates.map(([v]) => v)]);
   const used = new Map<Node, Set<number>>();
-  const use = (t: Tensor | null): void => void (t && (used.get(t.node) ?? used.set(t.node, new Set()).get(t.node)!).add(t.index));
+  const use = (t: Tensor | null): void =>
+    void (t && (used.get(t.node) ?? used.set(t.node, new Set()).get(t.node)!).add(t.index));
   for (const node of live) if (node.kind === 'op') node.inputs.forEach(use);
   results.forEach(use);
   const inputs = live.filter((n) => n.kind === 'input');

@@ -34,7 +34,8 @@ export const shapeError = (op: string, specs: readonly Spec[], remedy: string): 
 export const axisOf = (op: string, axis: number, spec: Spec): number => {
   const rank = spec.shape.length;
   const at = axis < 0 ? axis + rank : axis;
-  if (!Number.isInteger(axis) || at < 0 || at >= rank) throw shapeError(op, [spec], `axis ${axis} must be in [-${rank}, ${rank})`);
+  if (!Number.isInteger(axis) || at < 0 || at >= rank)
+    throw shapeError(op, [spec], `axis ${axis} must be in [-${rank}, ${rank})`);
   return at;
 };
 

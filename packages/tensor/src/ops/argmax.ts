@@ -15,7 +15,8 @@ export const argmax: Op<'argmax', readonly ['x'], readonly [], AxisAttrs> = defi
   infer: ({ x }, attrs) => {
     accepts('argmax', 'x', x, ['f32', 'i32', 'u32']);
     const { axis, size } = blocksOf('argmax', x, attrs.axis);
-    if (size === 0) throw shapeError('argmax', [x], `there is no value along axis ${axis}; choose an axis that is not empty`);
+    if (size === 0)
+      throw shapeError('argmax', [x], `there is no value along axis ${axis}; choose an axis that is not empty`);
     return { shape: x.shape.filter((_, i) => i !== axis), dtype: 'i32' as const };
   },
   kernel: {
@@ -24,7 +25,9 @@ export const argmax: Op<'argmax', readonly ['x'], readonly [], AxisAttrs> = defi
       const { size, inner } = blocksOf('argmax', x!, axis);
       const rows = sizeOf(outs[0]!.shape);
       if (rows === 0) return { dispatches: [] };
-      return { dispatches: [rankDispatch({ rows, size, inner, count: 1, element: x!.dtype, values: null, indices: 'out0' })] };
+      return {
+        dispatches: [rankDispatch({ rows, size, inner, count: 1, element: x!.dtype, values: null, indices: 'out0' })],
+      };
     },
   },
   vjp: 'none',

@@ -19,7 +19,12 @@ interface BinaryRecord<Name extends string> {
   /** For integers, where `value` is not it; the result is wrapped to 32 bits. */
   readonly integer?: (a: number, b: number) => number;
   /** Gradients of the common shape; summed back to each input's own. */
-  readonly vjp: 'none' | ((t: { readonly a: Tensor; readonly b: Tensor; readonly out: Tensor; readonly dy: Tensor }) => { readonly a: Tensor; readonly b: Tensor });
+  readonly vjp:
+    | 'none'
+    | ((t: { readonly a: Tensor; readonly b: Tensor; readonly out: Tensor; readonly dy: Tensor }) => {
+        readonly a: Tensor;
+        readonly b: Tensor;
+      });
   /** Default f32 alone. */
   readonly dtypes?: readonly DType[];
   /** Dtype of the result. Default: the inputs'. */
@@ -69,9 +74,14 @@ export const binary = <Name extends string>(record: BinaryRecord<Name>): Binary<
       const at = broadcastIndex(specs.a.shape, specs.out.shape);
       const bt = broadcastIndex(specs.b.shape, specs.out.shape);
       const f = specs.a.dtype === 'f32' ? value : integer;
-      return Float64Array.from({ length: sizeOf(specs.out.shape) }, (_, i) => wrap(specs.out.dtype, f(a[at(i)]!, b[bt(i)]!)));
+      return Float64Array.from({ length: sizeOf(specs.out.shape) }, (_, i) =>
+        wrap(specs.out.dtype, f(a[at(i)]!, b[bt(i)]!)),
+      );
     },
     flops: ({ out }) => flops * sizeOf(out.shape),
-    samples: [...pairs.map((shapes) => ({ shapes, ...(ranges && { ranges }), ...(values && { values }) })), ...dtypes.filter((d) => d !== 'f32').map(integerSample)],
+    samples: [
+      ...pairs.map((shapes) => ({ shapes, ...(ranges && { ranges }), ...(values && { values }) })),
+      ...dtypes.filter((d) => d !== 'f32').map(integerSample),
+    ],
   });
 };

@@ -11,7 +11,8 @@ export const broadcastToOp: Op<'broadcast_to', readonly ['x'], readonly [], { re
   inputs: ['x'],
   infer: ({ x }, { shape }) => {
     const goal = { shape, dtype: x.dtype };
-    if (!sameShape(broadcastShapes('broadcastTo', [x, goal]), shape)) throw shapeError('broadcastTo', [x], `it does not broadcast to [${shape}]`);
+    if (!sameShape(broadcastShapes('broadcastTo', [x, goal]), shape))
+      throw shapeError('broadcastTo', [x], `it does not broadcast to [${shape}]`);
     return goal;
   },
   kernel: elementwise('x'),
@@ -30,4 +31,5 @@ export const broadcastToOp: Op<'broadcast_to', readonly ['x'], readonly [], { re
 });
 
 /** Repeats size-1 and missing leading axes up to `shape`. Throws `bad-shape`. */
-export const broadcastTo = (x: Tensor, shape: Shape): Tensor => (sameShape(x.shape, shape) ? x : broadcastToOp(x, { shape }));
+export const broadcastTo = (x: Tensor, shape: Shape): Tensor =>
+  sameShape(x.shape, shape) ? x : broadcastToOp(x, { shape });

@@ -7,7 +7,8 @@ import { wrap } from './wrap.ts';
 
 const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16';
 
-const truncate = (v: number, low: number, high: number): number => (Number.isNaN(v) ? 0 : Math.min(Math.max(Math.trunc(v), low), high));
+const truncate = (v: number, low: number, high: number): number =>
+  Number.isNaN(v) ? 0 : Math.min(Math.max(Math.trunc(v), low), high);
 
 /** One value under another dtype. */
 const convert = (from: DType, to: DType, v: number): number => {
@@ -17,7 +18,13 @@ const convert = (from: DType, to: DType, v: number): number => {
   return to === 'i32' ? truncate(v, -(2 ** 31), 2 ** 31 - 1) : truncate(v, 0, 2 ** 32 - 1);
 };
 
-const sample = (from: DType, dtype: DType, low: number, high: number, x: readonly number[] = [3, 5]): Sample<'x', { dtype: DType }> => ({
+const sample = (
+  from: DType,
+  dtype: DType,
+  low: number,
+  high: number,
+  x: readonly number[] = [3, 5],
+): Sample<'x', { dtype: DType }> => ({
   shapes: { x },
   attrs: { dtype },
   dtypes: { x: from },
@@ -51,4 +58,5 @@ export const castOp: Op<'cast', readonly ['x'], readonly [], { readonly dtype: D
  * The same values under another dtype. Floats become integers by truncation (beyond the target's range the result is unspecified);
  * i32 and u32 keep their bits; f16 rounds to nearest. Between floats the gradient is cast back; elsewhere none flows.
  */
-export const cast = (x: Tensor, attrs: { readonly dtype: DType }): Tensor => (x.dtype === attrs.dtype ? x : castOp(x, attrs));
+export const cast = (x: Tensor, attrs: { readonly dtype: DType }): Tensor =>
+  x.dtype === attrs.dtype ? x : castOp(x, attrs);

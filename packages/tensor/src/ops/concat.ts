@@ -20,7 +20,8 @@ export const concat: Op<'concat', readonly ['a', 'b'], readonly [], AxisAttrs> =
     agree('concat', a, b);
     const { axis, size } = blocksOf('concat', a, attrs.axis);
     const more = b.shape[axis] ?? 0;
-    if (!sameShape(resized(a, axis, more).shape, b.shape)) throw shapeError('concat', [a, b], `all sizes but that of axis ${axis} must be equal`);
+    if (!sameShape(resized(a, axis, more).shape, b.shape))
+      throw shapeError('concat', [a, b], `all sizes but that of axis ${axis} must be equal`);
     return resized(a, axis, size + more);
   },
   kernel: {
@@ -54,7 +55,12 @@ export const concat: Op<'concat', readonly ['a', 'b'], readonly [], AxisAttrs> =
     { shapes: { a: [2, 3, 4], b: [2, 2, 4] }, attrs: { axis: 1 } },
     { shapes: { a: [2, 3], b: [2, 1] }, attrs: { axis: -1 } },
     { shapes: { a: [2, 0], b: [2, 3] }, attrs: { axis: 1 } },
-    { shapes: { a: [3], b: [2] }, attrs: { axis: 0 }, dtypes: { a: 'i32', b: 'i32' }, ranges: { a: [-9, 10], b: [-9, 10] } },
+    {
+      shapes: { a: [3], b: [2] },
+      attrs: { axis: 0 },
+      dtypes: { a: 'i32', b: 'i32' },
+      ranges: { a: [-9, 10], b: [-9, 10] },
+    },
     { shapes: { a: [3, 3], b: [3, 2] }, attrs: { axis: 1 }, dtypes: { a: 'f16', b: 'f16' } },
   ],
 });

@@ -4,4 +4,10 @@ import { sin } from './sin.ts';
 import { type Unary, unary } from './unary.ts';
 
 /** cos x, in radians, on WebGPU as accurate as `sin`. */
-export const cos: Unary<'cos'> = unary({ name: 'cos', body: 'cos(x)', value: Math.cos, vjp: ({ x, dy }) => neg(mul(dy, sin(x))), range: [-3, 3] });
+export const cos: Unary<'cos'> = unary({
+  name: 'cos',
+  body: 'cos(x)',
+  value: Math.cos,
+  vjp: ({ x, dy }) => neg(mul(dy, sin(x))),
+  range: [-3, 3],
+});

@@ -10,7 +10,8 @@ import { randomUniform } from './random-uniform.ts';
  * Throws `bad-option` unless 0 ≤ rate < 1.
  */
 export const dropout = (x: Tensor, rate: number, seed: Tensor | number, stream: number): Tensor => {
-  if (!(rate >= 0 && rate < 1)) throw new PeftError('bad-option', `dropout: rate is ${rate}, expected a number in [0, 1)`);
+  if (!(rate >= 0 && rate < 1))
+    throw new PeftError('bad-option', `dropout: rate is ${rate}, expected a number in [0, 1)`);
   if (rate === 0) return x;
   return mul(x, mul(greaterEqual(randomUniform(seed, x.shape, stream), rate), 1 / (1 - rate)));
 };

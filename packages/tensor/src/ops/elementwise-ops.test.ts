@@ -39,7 +39,8 @@ const close = async (t: Tensor, expected: readonly number[]): Promise<void> => {
 };
 
 describe('elementwise ops of one input', () => {
-  it('erf, as tabulated', () => close(erf(f32(0, 0.5, -1, 2, 3.5, 9)), [0, 0.5204998778, -0.8427007929, 0.995322265, 0.9999992569, 1]));
+  it('erf, as tabulated', () =>
+    close(erf(f32(0, 0.5, -1, 2, 3.5, 9)), [0, 0.5204998778, -0.8427007929, 0.995322265, 0.9999992569, 1]));
   it('gelu, exact and approximate', async () => {
     await close(gelu(f32(-1, 0, 1, 2)), [-0.1586552539, 0, 0.8413447461, 1.9544997361]);
     await close(gelu(f32(-1, 0, 1, 2), { approximate: 'tanh' }), [-0.1588080094, 0, 0.8411919906, 1.9545976941]);
@@ -96,7 +97,8 @@ describe('elementwise ops of several inputs', () => {
 });
 
 describe('cast', () => {
-  it('truncates towards zero', async () => expect(await run(cast(f32(-1.9, -0.5, 1.9), { dtype: 'i32' }))).toEqual([-1, 0, 1]));
+  it('truncates towards zero', async () =>
+    expect(await run(cast(f32(-1.9, -0.5, 1.9), { dtype: 'i32' }))).toEqual([-1, 0, 1]));
   it('keeps the bits of integers', async () => {
     expect(await run(cast(i32(-1), { dtype: 'u32' }))).toEqual([2 ** 32 - 1]);
     expect(await run(cast(u32(2 ** 32 - 2), { dtype: 'i32' }))).toEqual([-2]);

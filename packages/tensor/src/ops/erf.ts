@@ -23,7 +23,10 @@ export const erfOf = (x: number): number => {
 /** A WGSL expression of erf(x), within 1.5e-7 of it: Abramowitz & Stegun, 1964, 7.1.26. `x` is used several times: give a name. */
 export const erfExpression = (x: string): string => {
   const t = `(1.0 / (1.0 + 0.3275911 * abs(${x})))`;
-  const polynomial = [-1.453152027, 1.421413741, -0.284496736, 0.254829592].reduce((inner, c) => `(${c} + ${t} * ${inner})`, '1.061405429');
+  const polynomial = [-1.453152027, 1.421413741, -0.284496736, 0.254829592].reduce(
+    (inner, c) => `(${c} + ${t} * ${inner})`,
+    '1.061405429',
+  );
   return `(sign(${x}) * (1.0 - ${t} * ${polynomial} * exp(-(${x}) * (${x}))))`;
 };
 

@@ -26,7 +26,13 @@ export const gather: Op<'gather', readonly ['table', 'index']> = defineOp({
   let row = index[i / p.width];
   if (row < 0 || row >= i32(p.rows)) { return 0u; }
   return load_table(u32(row) * p.width + i % p.width);`;
-      return movePlan({ out: outs[0]!, sources: ['table'], indices: { index: 'i32' }, body, params: { rows: rows!, width: sizeOf(rest) } });
+      return movePlan({
+        out: outs[0]!,
+        sources: ['table'],
+        indices: { index: 'i32' },
+        body,
+        params: { rows: rows!, width: sizeOf(rest) },
+      });
     },
   },
   vjp: ({ table, index, dy }) => ({ table: scatterAdd(dy, index, { rows: table.shape[0]! }) }),
@@ -47,6 +53,10 @@ export const gather: Op<'gather', readonly ['table', 'index']> = defineOp({
     { shapes: { table: [3, 2], index: [0] }, dtypes: row },
     { shapes: { table: [0, 2], index: [2] }, dtypes: row, ranges: { index: [0, 1] } },
     { shapes: { table: [5, 3], index: [3] }, dtypes: { index: 'i32', table: 'f16' }, ranges: { index: [0, 5] } },
-    { shapes: { table: [5], index: [4] }, dtypes: { index: 'i32', table: 'u32' }, ranges: { index: [0, 5], table: [0, 99] } },
+    {
+      shapes: { table: [5], index: [4] },
+      dtypes: { index: 'i32', table: 'u32' },
+      ranges: { index: [0, 5], table: [0, 99] },
+    },
   ],
 });

@@ -55,7 +55,12 @@ export const gelu: Op<'gelu', readonly ['x'], readonly [], GeluAttrs> = defineOp
   ),
   vjp: ({ x, dy }, { approximate }) => ({ x: mul(dy, approximate === 'tanh' ? tanhSlope(x) : exactSlope(x)) }),
   reference: ({ x }, _, { approximate }) =>
-    x.map((v) => 0.5 * v * (1 + (approximate === 'tanh' ? Math.tanh(scale * (v + cubic * v ** 3)) : erfOf(v * Math.SQRT1_2)))),
+    x.map(
+      (v) =>
+        0.5 * v * (1 + (approximate === 'tanh' ? Math.tanh(scale * (v + cubic * v ** 3)) : erfOf(v * Math.SQRT1_2))),
+    ),
   flops: ({ out }) => 20 * sizeOf(out.shape),
-  samples: (['none', 'tanh'] as const).flatMap((approximate) => shapes.map((x): Sample<'x', GeluAttrs> => ({ shapes: { x }, attrs: { approximate }, ranges: { x: [-4, 4] } }))),
+  samples: (['none', 'tanh'] as const).flatMap((approximate) =>
+    shapes.map((x): Sample<'x', GeluAttrs> => ({ shapes: { x }, attrs: { approximate }, ranges: { x: [-4, 4] } })),
+  ),
 });

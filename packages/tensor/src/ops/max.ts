@@ -5,7 +5,15 @@ import { accepts } from './accepts.ts';
 import { div } from './div.ts';
 import { equal } from './equal.ts';
 import { mul } from './mul.ts';
-import { checkNotEmpty, keptShape, type ReduceAttrs, type ReduceOptions, reducedIndex, reduceSamples, reduceWith } from './reduce.ts';
+import {
+  checkNotEmpty,
+  keptShape,
+  type ReduceAttrs,
+  type ReduceOptions,
+  reducedIndex,
+  reduceSamples,
+  reduceWith,
+} from './reduce.ts';
 import { sum } from './sum.ts';
 import { reduceKernel } from './wgsl/reduce.ts';
 
@@ -47,4 +55,5 @@ export const maxOp: Op<'max', readonly ['x'], readonly [], ReduceAttrs> = define
  * The largest value over axes. The gradient is shared equally by all that are largest.
  * Throws `bad-shape` for an axis out of range or when there is no value, `bad-dtype` for f16.
  */
-export const max = (x: Tensor, options: ReduceOptions = {}): Tensor => reduceWith('max', x, options, (t, attrs) => maxOp(t, attrs));
+export const max = (x: Tensor, options: ReduceOptions = {}): Tensor =>
+  reduceWith('max', x, options, (t, attrs) => maxOp(t, attrs));

@@ -4,7 +4,16 @@ import { sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
 import { broadcastTo } from './broadcast-to.ts';
 import { mul } from './mul.ts';
-import { checkNotEmpty, keptShape, type ReduceAttrs, type ReduceOptions, reducedIndex, reducedSize, reduceSamples, reduceWith } from './reduce.ts';
+import {
+  checkNotEmpty,
+  keptShape,
+  type ReduceAttrs,
+  type ReduceOptions,
+  reducedIndex,
+  reducedSize,
+  reduceSamples,
+  reduceWith,
+} from './reduce.ts';
 import { reduceKernel } from './wgsl/reduce.ts';
 
 /** The record behind `mean`. */
@@ -16,7 +25,12 @@ export const meanOp: Op<'mean', readonly ['x'], readonly [], ReduceAttrs> = defi
     checkNotEmpty('mean', x, axes);
     return { shape: keptShape(x.shape, axes), dtype: x.dtype };
   },
-  kernel: reduceKernel({ start: '0', step: 'acc + x', finish: 'acc * p.scale', params: (reduced) => ({ scale: { f32: 1 / reduced } }) }),
+  kernel: reduceKernel({
+    start: '0',
+    step: 'acc + x',
+    finish: 'acc * p.scale',
+    params: (reduced) => ({ scale: { f32: 1 / reduced } }),
+  }),
   vjp: ({ x, dy }, { axes }) => ({ x: broadcastTo(mul(dy, 1 / reducedSize(x, axes)), x.shape) }),
   reference: ({ x }, { x: spec, out }, { axes }) => {
     const to = reducedIndex(spec, out);
@@ -32,4 +46,5 @@ export const meanOp: Op<'mean', readonly ['x'], readonly [], ReduceAttrs> = defi
 });
 
 /** Mean over axes, f32. Throws `bad-shape` for an axis out of range or when there is nothing to average, `bad-dtype`. */
-export const mean = (x: Tensor, options: ReduceOptions = {}): Tensor => reduceWith('mean', x, options, (t, attrs) => meanOp(t, attrs));
+export const mean = (x: Tensor, options: ReduceOptions = {}): Tensor =>
+  reduceWith('mean', x, options, (t, attrs) => meanOp(t, attrs));

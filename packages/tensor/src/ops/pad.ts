@@ -29,15 +29,25 @@ export const pad: Op<'pad', readonly ['x'], readonly [], PadAttrs> = defineOp({
       const body = `${splitPosition}
   if (row < p.before || row >= p.before + p.from_rows) { return 0u; }
   return load_x((block * p.from_rows + row - p.before) * p.inner + column);`;
-      return movePlan({ out: outs[0]!, sources: ['x'], body, params: { inner, rows: before + size + after, from_rows: size, before } });
+      return movePlan({
+        out: outs[0]!,
+        sources: ['x'],
+        body,
+        params: { inner, rows: before + size + after, from_rows: size, before },
+      });
     },
   },
-  vjp: ({ x, dy }, { axis, before }) => ({ x: slice(dy, { axis, start: before, end: before + blocksOf('pad', x, axis).size }) }),
+  vjp: ({ x, dy }, { axis, before }) => ({
+    x: slice(dy, { axis, start: before, end: before + blocksOf('pad', x, axis).size }),
+  }),
   reference: ({ x }, specs, { axis, before, after }) => {
     const { outer, size, inner } = blocksOf('pad', specs.x, axis);
     const out = new Float64Array(sizeOf(specs.out.shape));
     for (let block = 0; block < outer; block++)
-      out.set(x.subarray(block * size * inner, (block + 1) * size * inner), (block * (before + size + after) + before) * inner);
+      out.set(
+        x.subarray(block * size * inner, (block + 1) * size * inner),
+        (block * (before + size + after) + before) * inner,
+      );
     return out;
   },
   flops: () => 0,

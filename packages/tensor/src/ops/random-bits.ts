@@ -41,7 +41,8 @@ export const randomBitsOp: Op<'random_bits', readonly ['seed'], readonly [], Ran
   infer: ({ seed }, { shape, stream }) => {
     accepts('randomBits', 'seed', seed, ['u32']);
     if (seed.shape.length > 0) throw shapeError('randomBits', [seed], 'the seed must be a scalar');
-    if (!isStream(stream)) throw new PeftError('bad-option', `randomBits: stream is ${stream}, expected an integer in [0, 2³²)`);
+    if (!isStream(stream))
+      throw new PeftError('bad-option', `randomBits: stream is ${stream}, expected an integer in [0, 2³²)`);
     return { shape, dtype: 'u32' as const };
   },
   kernel: {
@@ -52,7 +53,9 @@ export const randomBitsOp: Op<'random_bits', readonly ['seed'], readonly [], Ran
         { buffer: 'seed', access: 'read', element: 'u32' },
         { buffer: 'out0', access: 'read_write', element: 'u32' },
       ] as const;
-      return { dispatches: size === 0 ? [] : [{ wgsl, bindings, params: { size, stream }, workgroups: Math.ceil(size / 64) }] };
+      return {
+        dispatches: size === 0 ? [] : [{ wgsl, bindings, params: { size, stream }, workgroups: Math.ceil(size / 64) }],
+      };
     },
   },
   vjp: 'none',
@@ -62,9 +65,24 @@ export const randomBitsOp: Op<'random_bits', readonly ['seed'], readonly [], Ran
   },
   flops: () => 0,
   samples: [
-    { shapes: { seed: [] }, attrs: { shape: [3, 257], stream: 0 }, dtypes: { seed: 'u32' }, values: { seed: () => 1234 } },
-    { shapes: { seed: [] }, attrs: { shape: [], stream: 7 }, dtypes: { seed: 'u32' }, values: { seed: () => 2 ** 32 - 1 } },
-    { shapes: { seed: [] }, attrs: { shape: [5], stream: 2 ** 32 - 1 }, dtypes: { seed: 'u32' }, values: { seed: () => 0 } },
+    {
+      shapes: { seed: [] },
+      attrs: { shape: [3, 257], stream: 0 },
+      dtypes: { seed: 'u32' },
+      values: { seed: () => 1234 },
+    },
+    {
+      shapes: { seed: [] },
+      attrs: { shape: [], stream: 7 },
+      dtypes: { seed: 'u32' },
+      values: { seed: () => 2 ** 32 - 1 },
+    },
+    {
+      shapes: { seed: [] },
+      attrs: { shape: [5], stream: 2 ** 32 - 1 },
+      dtypes: { seed: 'u32' },
+      values: { seed: () => 0 },
+    },
     { shapes: { seed: [] }, attrs: { shape: [0, 2], stream: 1 }, dtypes: { seed: 'u32' } },
   ],
 });

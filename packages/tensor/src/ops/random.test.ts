@@ -19,7 +19,8 @@ const hash = (value: bigint): bigint => {
   x = (x * 0x846ca68bn) & mask;
   return x ^ (x >> 16n);
 };
-const expected = (seed: bigint, stream: bigint, position: bigint): number => Number(hash(position + hash(stream * 0x9e3779b9n + hash(seed))));
+const expected = (seed: bigint, stream: bigint, position: bigint): number =>
+  Number(hash(position + hash(stream * 0x9e3779b9n + hash(seed))));
 
 const moments = (values: readonly number[]): { mean: number; variance: number } => {
   const mean = values.reduce((a, b) => a + b, 0) / values.length;
@@ -39,11 +40,15 @@ describe('randomBits', () => {
 
   it('takes a seed that is fed', async () => {
     const seed = input('seed', [], 'u32');
-    expect(await run(randomBits(seed, { shape: [1], stream: 2 }), { seed: Uint32Array.of(77) })).toEqual([expected(77n, 2n, 0n)]);
+    expect(await run(randomBits(seed, { shape: [1], stream: 2 }), { seed: Uint32Array.of(77) })).toEqual([
+      expected(77n, 2n, 0n),
+    ]);
   });
 
   it('refuses other seeds and streams', () => {
-    expect(() => randomBits(constant(Float32Array.of(1), []), { shape: [1], stream: 0 })).toThrow(/seed is scalar f32, it takes u32/);
+    expect(() => randomBits(constant(Float32Array.of(1), []), { shape: [1], stream: 0 })).toThrow(
+      /seed is scalar f32, it takes u32/,
+    );
     expect(() => randomBits(constant(Uint32Array.of(1), [1]), { shape: [1], stream: 0 })).toThrow(/must be a scalar/);
     expect(() => randomBits(1, { shape: [1], stream: -1 })).toThrow(/stream is -1/);
   });
@@ -57,7 +62,11 @@ describe('randomUniform', () => {
 
   it('is uniform, and streams and seeds are independent', async () => {
     const n = 20000;
-    const [a, b, c] = [await run(randomUniform(1, [n], 0)), await run(randomUniform(1, [n], 1)), await run(randomUniform(2, [n], 0))];
+    const [a, b, c] = [
+      await run(randomUniform(1, [n], 0)),
+      await run(randomUniform(1, [n], 1)),
+      await run(randomUniform(2, [n], 0)),
+    ];
     for (const values of [a, b, c]) {
       const { mean, variance } = moments(values);
       expect(Math.abs(mean - 0.5)).toBeLessThan(5 * Math.sqrt(1 / 12 / n));

@@ -55,7 +55,9 @@ for (const [name, record] of Object.entries(records)) {
             }
             for (const [, field] of wgsl.matchAll(/\bp\.(\w+)/g)) expect(Object.keys(params)).toContain(field);
           }
-          const written = dispatches.flatMap((d) => d.bindings.filter((b) => b.access === 'read_write').map((b) => b.buffer));
+          const written = dispatches.flatMap((d) =>
+            d.bindings.filter((b) => b.access === 'read_write').map((b) => b.buffer),
+          );
           for (const [i, out] of outs.entries()) if (sizeOf(out.shape) > 0) expect(written).toContain(`out${i}`);
         }
     });

@@ -9,7 +9,11 @@ import { mean } from './mean.ts';
 import { sum } from './sum.ts';
 import { topK } from './top-k.ts';
 
-const count = (...shape: number[]): Tensor => constant(Float32Array.from({ length: sizeOf(shape) }, (_, i) => i), shape);
+const count = (...shape: number[]): Tensor =>
+  constant(
+    Float32Array.from({ length: sizeOf(shape) }, (_, i) => i),
+    shape,
+  );
 const f32 = (...values: number[]): Tensor => constant(Float32Array.from(values), [values.length]);
 const run = async (t: Tensor): Promise<number[]> => [...(await evaluate({ t }, reference()))['t']!];
 

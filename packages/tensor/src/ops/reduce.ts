@@ -1,5 +1,5 @@
 import type { Tensor } from '../graph.ts';
-import { axisOf, type Shape, shapeError, sizeOf, type Spec, stridesOf } from '../shape.ts';
+import { axisOf, type Shape, type Spec, shapeError, sizeOf, stridesOf } from '../shape.ts';
 import { reshape } from './reshape.ts';
 import { stridedIndex } from './strided-index.ts';
 
@@ -15,18 +15,25 @@ export interface ReduceOptions {
 }
 
 /** The shape with the reduced axes at size 1. */
-export const keptShape = (shape: Shape, axes: readonly number[]): Shape => shape.map((d, i) => (axes.includes(i) ? 1 : d));
+export const keptShape = (shape: Shape, axes: readonly number[]): Shape =>
+  shape.map((d, i) => (axes.includes(i) ? 1 : d));
 
 /** How many values fall into one. */
 export const reducedSize = (x: Spec, axes: readonly number[]): number => sizeOf(axes.map((i) => x.shape[i]!));
 
 /** Throws `bad-shape` when nothing falls into one, for reductions that have no value then. */
 export const checkNotEmpty = (op: string, x: Spec, axes: readonly number[]): void => {
-  if (reducedSize(x, axes) === 0) throw shapeError(op, [x], `there is no value along axes [${axes.join(', ')}]; reduce axes that are not empty`);
+  if (reducedSize(x, axes) === 0)
+    throw shapeError(op, [x], `there is no value along axes [${axes.join(', ')}]; reduce axes that are not empty`);
 };
 
 /** Normalised axes, and a reshape that drops them unless they are kept. */
-export const reduceWith = (name: string, x: Tensor, { axes, keepDims = false }: ReduceOptions, op: (x: Tensor, attrs: ReduceAttrs) => Tensor): Tensor => {
+export const reduceWith = (
+  name: string,
+  x: Tensor,
+  { axes, keepDims = false }: ReduceOptions,
+  op: (x: Tensor, attrs: ReduceAttrs) => Tensor,
+): Tensor => {
   const all = axes ? [...new Set(axes.map((a) => axisOf(name, a, x)))].sort((a, b) => a - b) : x.shape.map((_, i) => i);
   const y = all.length > 0 ? op(x, { axes: all }) : x;
   return keepDims

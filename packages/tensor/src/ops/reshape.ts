@@ -7,7 +7,8 @@ export const reshapeOp: Op<'reshape', readonly ['x'], readonly [], { readonly sh
   name: 'reshape',
   inputs: ['x'],
   infer: ({ x }, { shape }) => {
-    if (sizeOf(shape) !== sizeOf(x.shape)) throw shapeError('reshape', [x], `[${shape}] holds ${sizeOf(shape)} values, not ${sizeOf(x.shape)}`);
+    if (sizeOf(shape) !== sizeOf(x.shape))
+      throw shapeError('reshape', [x], `[${shape}] holds ${sizeOf(shape)} values, not ${sizeOf(x.shape)}`);
     return { shape, dtype: x.dtype };
   },
   kernel: { kind: 'view' },

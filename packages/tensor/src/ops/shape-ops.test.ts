@@ -14,8 +14,13 @@ import { sliceUpdate } from './slice-update.ts';
 import { transpose } from './transpose.ts';
 
 /** 0, 1, 2, … in a shape. */
-const count = (...shape: number[]): Tensor => constant(Float32Array.from({ length: sizeOf(shape) }, (_, i) => i), shape);
-const i32 = (values: readonly number[], shape: Shape = [values.length]): Tensor => constant(Int32Array.from(values), shape);
+const count = (...shape: number[]): Tensor =>
+  constant(
+    Float32Array.from({ length: sizeOf(shape) }, (_, i) => i),
+    shape,
+  );
+const i32 = (values: readonly number[], shape: Shape = [values.length]): Tensor =>
+  constant(Int32Array.from(values), shape);
 const run = async (t: Tensor): Promise<number[]> => [...(await evaluate({ t }, reference()))['t']!];
 
 describe('shape ops', () => {

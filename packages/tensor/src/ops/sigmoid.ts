@@ -3,8 +3,7 @@ import { sub } from './sub.ts';
 import { type Unary, unary } from './unary.ts';
 
 /** A WGSL expression of σ(x) whose exponential can't overflow, so that no infinity arises, which WGSL leaves undefined. */
-export const sigmoidExpression: string =
-  'select(exp(-abs(x)), 1.0, x >= 0.0) / (1.0 + exp(-abs(x)))';
+export const sigmoidExpression: string = 'select(exp(-abs(x)), 1.0, x >= 0.0) / (1.0 + exp(-abs(x)))';
 
 /** σ(x) = 1 / (1 + e⁻ˣ). */
 export const sigmoid: Unary<'sigmoid'> = unary({

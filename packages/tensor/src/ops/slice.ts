@@ -28,10 +28,17 @@ export const slice: Op<'slice', readonly ['x'], readonly [], SliceAttrs> = defin
       const { size, inner } = blocksOf('slice', inputs.x!, axis);
       const body = `${splitPosition}
   return load_x((block * p.from_rows + row + p.start) * p.inner + column);`;
-      return movePlan({ out: outs[0]!, sources: ['x'], body, params: { inner, rows: end - start, from_rows: size, start } });
+      return movePlan({
+        out: outs[0]!,
+        sources: ['x'],
+        body,
+        params: { inner, rows: end - start, from_rows: size, start },
+      });
     },
   },
-  vjp: ({ x, dy }, { axis, start, end }) => ({ x: pad(dy, { axis, before: start, after: blocksOf('slice', x, axis).size - end }) }),
+  vjp: ({ x, dy }, { axis, start, end }) => ({
+    x: pad(dy, { axis, before: start, after: blocksOf('slice', x, axis).size - end }),
+  }),
   reference: ({ x }, specs, { axis, start, end }) => {
     const { outer, size, inner } = blocksOf('slice', specs.x, axis);
     const out = new Float64Array(sizeOf(specs.out.shape));

@@ -7,4 +7,5 @@ export const stridedIndex = (shape: Shape, strides: readonly number[]): ((i: num
 };
 
 /** For each position of `into`, the position in an operand that broadcasts to it. */
-export const broadcastIndex = (shape: Shape, into: Shape): ((i: number) => number) => stridedIndex(into, broadcastStrides(shape, into));
+export const broadcastIndex = (shape: Shape, into: Shape): ((i: number) => number) =>
+  stridedIndex(into, broadcastStrides(shape, into));

@@ -36,4 +36,5 @@ export const sumOp: Op<'sum', readonly ['x'], readonly [], ReduceAttrs> = define
 });
 
 /** Sum over axes, 0 where there is nothing to add; integers wrap. Throws `bad-shape` for an axis out of range, `bad-dtype` for f16. */
-export const sum = (x: Tensor, options: ReduceOptions = {}): Tensor => reduceWith('sum', x, options, (t, attrs) => sumOp(t, attrs));
+export const sum = (x: Tensor, options: ReduceOptions = {}): Tensor =>
+  reduceWith('sum', x, options, (t, attrs) => sumOp(t, attrs));

@@ -1,6 +1,6 @@
 import { defineOp, type Op } from '../define-op.ts';
 import { constant } from '../graph.ts';
-import { shapeError, sizeOf, type Spec } from '../shape.ts';
+import { type Spec, shapeError, sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
 import { equal } from './equal.ts';
 import { mul } from './mul.ts';
@@ -16,13 +16,20 @@ const distinct = (i: number): number => ((i * 61) % 311) / 100 - 1.5;
  * of the values goes to where they came from, by comparing positions: k times the size of x is computed, so it suits short rows, such as
  * a router's experts. Throws `bad-shape` unless 1 ≤ k ≤ size, `bad-dtype`.
  */
-export const topK: Op<'top_k', readonly ['x'], readonly [], { readonly k: number }, readonly [values: Spec, indices: Spec]> = defineOp({
+export const topK: Op<
+  'top_k',
+  readonly ['x'],
+  readonly [],
+  { readonly k: number },
+  readonly [values: Spec, indices: Spec]
+> = defineOp({
   name: 'top_k',
   inputs: ['x'],
   infer: ({ x }, { k }) => {
     accepts('topK', 'x', x, ['f32']);
     const size = x.shape.at(-1) ?? 0;
-    if (!Number.isInteger(k) || k < 1 || k > size) throw shapeError('topK', [x], `k is ${k}, it must be in [1, ${size}], the size of the last axis`);
+    if (!Number.isInteger(k) || k < 1 || k > size)
+      throw shapeError('topK', [x], `k is ${k}, it must be in [1, ${size}], the size of the last axis`);
     const shape = [...x.shape.slice(0, -1), k];
     return [
       { shape, dtype: x.dtype },
@@ -35,14 +42,25 @@ export const topK: Op<'top_k', readonly ['x'], readonly [], { readonly k: number
       const size = x!.shape.at(-1)!;
       const rows = sizeOf(x!.shape) / size;
       if (rows === 0) return { dispatches: [] };
-      const ranking = { rows, size, inner: 1, count: k, element: x!.dtype, values: values ? 'out0' : null, indices: indices ? 'out1' : null };
+      const ranking = {
+        rows,
+        size,
+        inner: 1,
+        count: k,
+        element: x!.dtype,
+        values: values ? 'out0' : null,
+        indices: indices ? 'out1' : null,
+      };
       return { dispatches: [rankDispatch(ranking)] };
     },
   },
   vjp: ({ x, outs, dys: [dValues] }) => {
     if (!dValues) return {};
     const size = x.shape.at(-1)!;
-    const places = constant(Int32Array.from({ length: size }, (_, i) => i), [size]);
+    const places = constant(
+      Int32Array.from({ length: size }, (_, i) => i),
+      [size],
+    );
     const chosen = equal(reshape(outs[1]!, [...outs[1]!.shape, 1]), places); // [..., k, size]
     return { x: sum(mul(chosen, reshape(dValues, [...dValues.shape, 1])), { axes: [-2] }) };
   },

@@ -1,6 +1,6 @@
 import { defineOp, type Op } from '../define-op.ts';
 import type { Tensor } from '../graph.ts';
-import { axisOf, shapeError, sizeOf, type Spec, stridesOf } from '../shape.ts';
+import { axisOf, type Spec, shapeError, sizeOf, stridesOf } from '../shape.ts';
 import { stridedIndex } from './strided-index.ts';
 import { movePlan } from './wgsl/move.ts';
 import { walkFunction } from './wgsl/walk.ts';
@@ -31,7 +31,13 @@ export const transposeOp: Op<'transpose', readonly ['x'], readonly [], Transpose
     plan: ({ inputs, outs }, { perm }) => {
       const out = outs[0]!;
       const origin = walkFunction('origin', { sizes: out.shape, strides: permutedStrides(inputs.x!, perm) });
-      return movePlan({ out, sources: ['x'], body: '  return load_x(origin(i));', declarations: origin.wgsl, params: origin.params });
+      return movePlan({
+        out,
+        sources: ['x'],
+        body: '  return load_x(origin(i));',
+        declarations: origin.wgsl,
+        params: origin.params,
+      });
     },
   },
   vjp: ({ dy }, { perm }) => ({ x: transpose(dy, inverse(perm)) }),

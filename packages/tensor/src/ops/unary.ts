@@ -28,7 +28,16 @@ const shapes = [[1], [3, 257], [0, 4], []];
 export const awayFromZero = (i: number): number => (i % 2 === 0 ? 1 : -1) * (0.1 + ((i * 7) % 13) / 10);
 
 /** Builds the record of an elementwise op of one input; the dtype stays. */
-export const unary = <Name extends string>({ name, body, value, vjp, dtypes = ['f32'], range, values, flops = 1 }: UnaryRecord<Name>): Unary<Name> =>
+export const unary = <Name extends string>({
+  name,
+  body,
+  value,
+  vjp,
+  dtypes = ['f32'],
+  range,
+  values,
+  flops = 1,
+}: UnaryRecord<Name>): Unary<Name> =>
   defineOp<Name, readonly ['x']>({
     name,
     inputs: ['x'],
@@ -41,7 +50,17 @@ export const unary = <Name extends string>({ name, body, value, vjp, dtypes = ['
     reference: ({ x }, { out }) => x.map((v) => wrap(out.dtype, value(v))),
     flops: ({ out }) => flops * sizeOf(out.shape),
     samples: [
-      ...shapes.map((x): Sample<'x', void> => ({ shapes: { x }, ...(range && { ranges: { x: range } }), ...(values && { values: { x: values } }) })),
-      ...dtypes.filter((d) => d !== 'f32').map((x): Sample<'x', void> => ({ shapes: { x: [7] }, dtypes: { x }, ranges: { x: [x === 'u32' ? 0 : -9, 10] } })),
+      ...shapes.map(
+        (x): Sample<'x', void> => ({
+          shapes: { x },
+          ...(range && { ranges: { x: range } }),
+          ...(values && { values: { x: values } }),
+        }),
+      ),
+      ...dtypes
+        .filter((d) => d !== 'f32')
+        .map(
+          (x): Sample<'x', void> => ({ shapes: { x: [7] }, dtypes: { x }, ranges: { x: [x === 'u32' ? 0 : -9, 10] } }),
+        ),
     ],
   });

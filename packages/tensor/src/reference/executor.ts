@@ -6,7 +6,7 @@ import { flopsOf } from '../flops.ts';
 import { initialData, type Node, type Tensor, type Variable } from '../graph.ts';
 import { halfToNumber, numberToHalf } from '../half.ts';
 import { buildProgram, type Program } from '../program.ts';
-import { sizeOf, type Spec } from '../shape.ts';
+import { type Spec, sizeOf } from '../shape.ts';
 import { interpret } from './interpret.ts';
 
 const toValues = ({ dtype }: Spec, data: TypedArray): Values =>
@@ -27,7 +27,9 @@ export const reference = (): Executor => {
   const storage = async (v: Variable): Promise<void> => {
     if (stored.has(v.node)) return;
     const data = await initialData(v);
-    const values = data ? toValues(v, data) : (await run(buildProgram({ outputs: { value: v.node.init as Tensor } }), {}))(v.node.init as Tensor);
+    const values = data
+      ? toValues(v, data)
+      : (await run(buildProgram({ outputs: { value: v.node.init as Tensor } }), {}))(v.node.init as Tensor);
     stored.set(v.node, values.slice());
     peak = Math.max(peak, held());
   };
@@ -45,7 +47,9 @@ export const reference = (): Executor => {
     run: async (feeds = {}, { read = [...program.outputs.keys()] } = {}) => {
       checkFeeds(program, feeds);
       const valueOf = await run(program, feeds);
-      const results = Object.fromEntries(read.map((name) => [name, fromValues(program.outputs.get(name)!, valueOf(program.outputs.get(name)!))]));
+      const results = Object.fromEntries(
+        read.map((name) => [name, fromValues(program.outputs.get(name)!, valueOf(program.outputs.get(name)!))]),
+      );
       const next = program.updates.map(([v, t]) => [v, valueOf(t).slice()] as const);
       for (const [v, values] of next) stored.set(v.node, values);
       return results;

@@ -17,7 +17,13 @@ type AnySample = Sample<string, unknown>;
 
 const inputNames = (op: AnyOp): readonly string[] => [...op.inputs, ...(op.optional ?? [])];
 
-const sampleData = ({ ranges, values }: AnySample, name: string, dtype: DType, size: number, random: () => number): TypedArray => {
+const sampleData = (
+  { ranges, values }: AnySample,
+  name: string,
+  dtype: DType,
+  size: number,
+  random: () => number,
+): TypedArray => {
   const [low, high] = ranges?.[name] ?? [-1, 1];
   const whole = dtype === 'i32' || dtype === 'u32';
   const draw = (): number => low + (high - low) * random();

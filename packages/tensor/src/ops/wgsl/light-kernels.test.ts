@@ -9,7 +9,21 @@ import { type Gpu, openGpu } from '../../webgpu/dawn.ts';
 import * as records from '../records.ts';
 
 // The variants for real GPUs run here too, by what kernels are told of the device.
-const names = ['argmax', 'concat', 'gather', 'max', 'mean', 'pad', 'random_bits', 'scatter_add', 'slice', 'slice_update', 'sum', 'top_k', 'transpose'] as const;
+const names = [
+  'argmax',
+  'concat',
+  'gather',
+  'max',
+  'mean',
+  'pad',
+  'random_bits',
+  'scatter_add',
+  'slice',
+  'slice_update',
+  'sum',
+  'top_k',
+  'transpose',
+] as const;
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -30,7 +44,10 @@ for (const name of names) {
       const results = await runKernel(gpu, outs[0]!.node as OpNode, { feeds, facts: { software } });
       for (const [i, result] of results.entries()) {
         expect(result!.length).toBe(expected[`${i}`]!.length);
-        for (const [at, v] of expected[`${i}`]!.entries()) expect(Math.abs(result![at]! - v), `output ${i} at ${at}`).toBeLessThanOrEqual(2e-5 * Math.max(1, Math.abs(v)));
+        for (const [at, v] of expected[`${i}`]!.entries())
+          expect(Math.abs(result![at]! - v), `output ${i} at ${at}`).toBeLessThanOrEqual(
+            2e-5 * Math.max(1, Math.abs(v)),
+          );
       }
     });
   });

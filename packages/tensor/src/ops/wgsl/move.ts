@@ -1,5 +1,5 @@
 import type { Binding, KernelPlan } from '../../kernel.ts';
-import { sizeOf, type Spec } from '../../shape.ts';
+import { type Spec, sizeOf } from '../../shape.ts';
 
 /** A kernel that moves elements without looking at them. */
 export interface Move {
@@ -22,7 +22,8 @@ const whole = {
 
 /** Two 16-bit elements to a word: an invocation writes both, so f16 needs no device feature. */
 const halves = {
-  load: (name: string): string => `fn load_${name}(at: u32) -> u32 { return (${name}[at >> 1u] >> ((at & 1u) * 16u)) & 0xffffu; }`,
+  load: (name: string): string =>
+    `fn load_${name}(at: u32) -> u32 { return (${name}[at >> 1u] >> ((at & 1u) * 16u)) & 0xffffu; }`,
   store: `
   let i = word * 2u;
   var bits = element(i);
@@ -51,5 +52,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     ...Object.entries(indices).map(([buffer, element]) => ({ buffer, access: 'read', element }) as const),
     { buffer: 'out0', access: 'read_write', element: 'u32' },
   ];
-  return { dispatches: size === 0 ? [] : [{ wgsl, bindings, params: { ...params, size, words }, workgroups: Math.ceil(words / 64) }] };
+  return {
+    dispatches:
+      size === 0 ? [] : [{ wgsl, bindings, params: { ...params, size, words }, workgroups: Math.ceil(words / 64) }],
+  };
 };

@@ -131,13 +131,17 @@ export const reduceKernel = (fold: Fold): Kernel<'x', ReduceAttrs> => ({
     const [outputs, reduced] = [sizeOf(kept.sizes), sizeOf(along.sizes)];
     if (outputs === 0) return { dispatches: [] };
     const only: Pass = { from: 'x', to: 'out0', kept, reduced: along, parts: 1, last: true, element };
-    if (!isCooperative(outputs, reduced, along.strides.at(-1) === 1, device)) return { dispatches: [passDispatch(fold, only, false)] };
+    if (!isCooperative(outputs, reduced, along.strides.at(-1) === 1, device))
+      return { dispatches: [passDispatch(fold, only, false)] };
     const parts = outputs < lanes ? Math.min(Math.ceil(reduced / pieceSize), 1024) : 1;
     if (parts === 1) return { dispatches: [passDispatch(fold, only, true)] };
     const first: Pass = { ...only, to: 'pieces', parts, last: false };
     const joined: Walk = { sizes: [parts], strides: [1] };
     const second: Pass = { ...only, from: 'pieces', kept: { sizes: [outputs], strides: [parts] }, reduced: joined };
     const finish = fold.params ? { ...fold, params: () => fold.params!(reduced) } : fold;
-    return { dispatches: [passDispatch(fold, first, true), passDispatch(finish, second, true)], temps: { pieces: outputs * parts * 4 } };
+    return {
+      dispatches: [passDispatch(fold, first, true), passDispatch(finish, second, true)],
+      temps: { pieces: outputs * parts * 4 },
+    };
   },
 });

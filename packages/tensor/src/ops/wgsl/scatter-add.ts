@@ -61,8 +61,15 @@ export const scatterAddPlan = ({ count, rows, width }: ScatterSizes): KernelPlan
   });
   const dispatches = [
     dispatch('clear', clear, rows, [write('heads', 'u32')]),
-    ...(count > 0 ? [dispatch('link', link, count, [read('index', 'i32'), write('heads', 'u32'), write('nexts', 'u32')])] : []),
-    dispatch('add', add, size, [read('values', 'f32'), read('heads', 'u32'), read('nexts', 'u32'), write('out0', 'f32')]),
+    ...(count > 0
+      ? [dispatch('link', link, count, [read('index', 'i32'), write('heads', 'u32'), write('nexts', 'u32')])]
+      : []),
+    dispatch('add', add, size, [
+      read('values', 'f32'),
+      read('heads', 'u32'),
+      read('nexts', 'u32'),
+      write('out0', 'f32'),
+    ]),
   ];
   return { dispatches, temps: { heads: rows * 4, nexts: Math.max(count, 1) * 4 } };
 };
