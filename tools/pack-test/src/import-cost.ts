@@ -1,10 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { build } from 'esbuild';
 import { runNode } from './run.ts';
 
 /** What importing a package did to a fresh process. */
 export interface ImportEffects {
-  /** Processor time that it took: the time that passes on a machine with nothing else to do, measurable on any. */
+  /** Processor time that it took. */
   readonly milliseconds: number;
   /** Globals, variables of the environment, listeners, timers and open handles that were not there before. */
   readonly leftBehind: readonly string[];
@@ -41,18 +42,31 @@ export async function importEffects(folder: string, name: string): Promise<Impor
   return { ...JSON.parse(lines.pop()!), printed: lines.join('\n').trim() };
 }
 
-const leastTime = async (folder: string, name: string): Promise<number> => {
-  const measured: number[] = [];
-  for (let i = 0; i < 7; i++) measured.push((await importEffects(folder, name)).milliseconds);
-  return Math.min(...measured);
-};
+/** What Node reads and parses to import a package: what is imported on demand is not in it. */
+export interface ImportSize {
+  readonly files: number;
+  readonly bytes: number;
+}
 
-/**
- * Milliseconds of processor time that importing a package takes, beyond what Node takes to import an empty module. The least of several
- * fresh processes: whatever else the machine does only adds to it.
- */
-export async function importTime(folder: string, name: string): Promise<number> {
-  const empty = join(folder, 'empty.mjs');
-  await writeFile(empty, 'export {};');
-  return (await leastTime(folder, name)) - (await leastTime(folder, empty));
+/** The JavaScript that importing a package reads, its dependencies' too: what its time depends on, whatever the machine is busy with. */
+export async function importSize(folder: string, name: string): Promise<ImportSize> {
+  const { metafile } = await build({
+    stdin: { contents: `import '${name}';`, resolveDir: folder, loader: 'js' },
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    treeShaking: false,
+    metafile: true,
+    write: false,
+    external: ['webgpu', 'onnxruntime-node'],
+  });
+  const read = new Set<string>();
+  const visit = (path: string): void => {
+    if (read.has(path)) return;
+    read.add(path);
+    for (const { path: next, kind, external } of metafile.inputs[path]!.imports)
+      if (kind !== 'dynamic-import' && !external) visit(next);
+  };
+  for (const { path } of metafile.inputs['<stdin>']!.imports) visit(path);
+  return { files: read.size, bytes: [...read].reduce((sum, path) => sum + metafile.inputs[path]!.bytes, 0) };
 }
