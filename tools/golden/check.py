@@ -56,7 +56,7 @@ def check(folder: Path, adapter: Path, out: Path, text: Path | None = None) -> N
         base_logits = model(ids[None]).logits[0]
     positions = torch.tensor([0, len(ids) // 2, len(ids) - 1])
     record = {
-        "versions": versions(),
+        "versions": versions("peft"),
         "base": hashes(folder, "model.safetensors"),
         "adapter": hashes(adapter, "adapter_config.json", "adapter_model.safetensors"),
         "loss": F.cross_entropy(logits[:-1], ids[1:]).item(),

@@ -3,8 +3,8 @@
 import platform
 from importlib.metadata import version
 
-PACKAGES = ("torch", "transformers", "peft", "safetensors", "tokenizers", "numpy")
+PACKAGES = ("torch", "transformers", "safetensors", "tokenizers", "numpy")
 
 
-def versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+def versions(library: str) -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in (*PACKAGES, library)}}

@@ -1,0 +1,159 @@
+"""Goldens of the methods of Hugging Face PEFT."""
+
+from pathlib import Path
+
+import torch
+from peft import (
+    AdaLoraConfig, BeftConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, PeftModel,
+    PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, VeraConfig, get_peft_model,
+)
+
+from common import OUT, continue_greedily, draw_batch, save_tensors, shake, shift, train
+from models import VOCABULARY, load_model, use_linears
+
+LINEAR_ONLY = ("LOHA", "LOKR", "BEFT")
+LINEARS = {
+    "plain": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+    "gpt2": ["c_attn", "c_proj", "c_fc"],
+}
+# Of different shapes, and in GPT-2 with biases.
+SOME = {"plain": ["q_proj", "v_proj", "down_proj"], "gpt2": ["c_attn", "mlp.c_proj"]}
+
+# Two allocations within three steps: of half of the way at step 1, and the last at step 2.
+SCHEDULE = dict(tinit=0, tfinal=1, deltaT=1, total_step=3)
+
+# The first seed that leaves no close decision among tokens or triplets.
+SEEDS = {("plain", "lokr-factor"): 2, ("plain", "adalora"): 5}
+
+
+def configs(model: str) -> dict[str, object]:
+    some, linears = dict(target_modules=SOME[model]), dict(target_modules=LINEARS[model])
+    cases = {
+        "dora": LoraConfig(r=4, lora_alpha=6, use_dora=True, **some),
+        "vera": VeraConfig(r=4, **some),
+        "loha": LoHaConfig(r=4, alpha=6, **some),
+        "lokr": LoKrConfig(r=2, alpha=5, **some),
+        "lokr-both": LoKrConfig(r=1, alpha=3, decompose_both=True, **some),
+        "lokr-factor": LoKrConfig(r=3, alpha=6, decompose_factor=8, **some),
+        "adalora": AdaLoraConfig(init_r=4, target_r=2, lora_alpha=6, **SCHEDULE, **some),
+        "ia3": IA3Config(),
+        "prompt-tuning": PromptTuningConfig(num_virtual_tokens=5),
+        "prefix-tuning": PrefixTuningConfig(num_virtual_tokens=5),
+        "prefix-tuning-projection": PrefixTuningConfig(
+            num_virtual_tokens=5, prefix_projection=True, encoder_hidden_size=7
+        ),
+        "p-tuning": PromptEncoderConfig(num_virtual_tokens=5, encoder_hidden_size=7),
+        "layer-norm-tuning": LNTuningConfig(),
+        "beft": BeftConfig(**linears),
+    }
+    if model == "gpt2":
+        cases["lora"] = LoraConfig(r=4, lora_alpha=6, **linears)
+        cases["lora-bias-all"] = LoraConfig(r=4, lora_alpha=6, bias="all", **some)
+    return cases
+
+
+def save_adapter(model: PeftModel, base: str, folder: Path) -> None:
+    config = model.peft_config["default"]
+    config.base_model_name_or_path = base
+    for field in ("target_modules", "feedforward_modules"):
+        if isinstance(getattr(config, field, None), set):
+            setattr(config, field, sorted(getattr(config, field)))  # a set has another order in every process
+    model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink()
+
+
+def trainable(model: PeftModel) -> dict[str, torch.nn.Parameter]:
+    """By their names in the adapter's file, or in the encoder of prompts if the file holds what it computes."""
+    found = {n.replace(".default", ""): p for n, p in model.named_parameters() if p.requires_grad}
+    return {n.replace("magnitude_vector.weight", "magnitude_vector"): p for n, p in found.items()}
+
+
+def shake_all(params: dict[str, torch.nn.Parameter]) -> None:
+    for parameter in params.values():
+        shake(parameter, 0.2)
+
+
+def make_method(base: str, method: str, config: object) -> None:
+    torch.manual_seed(SEEDS.get((base, method), 1))
+    llm = load_model(base)
+    if config.peft_type in LINEAR_ONLY:
+        llm = use_linears(llm)
+    config.task_type = "CAUSAL_LM"
+    model = get_peft_model(llm, config).eval()
+    params = trainable(model)
+    shake_all(params)
+    out = OUT / f"{base}-{method}"
+    save_adapter(model, base, out / "adapter")
+
+    ids, targets = draw_batch(VOCABULARY)
+    golden = {"ids": ids.int(), "labels": shift(targets), "logits": model(input_ids=ids).logits.detach()}
+    golden["greedy"] = continue_greedily(model, ids)
+    if config.is_prompt_learning:
+        golden |= {f"param {n}": p.detach().clone() for n, p in params.items()}
+    if config.peft_type == "ADALORA":
+        golden |= train_and_allocate(model, params, ids, targets)
+        save_adapter(model, base, out / "adapter-allocated")
+    else:
+        golden |= train(model, params, ids, targets)
+    save_tensors(out / "golden.safetensors", golden)
+
+
+def train_and_allocate(
+    model: PeftModel, params: dict[str, torch.nn.Parameter], ids: torch.Tensor, targets: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Also: which triplets each allocation keeps, importance of the triplets at it, and logits after the last."""
+    golden = {}
+    allocator = model.base_model.rankallocator
+    mask_to_budget = allocator.mask_to_budget
+
+    def watched(module: torch.nn.Module, budget: int) -> dict[str, list[bool]]:
+        scores = {n.removesuffix("lora_E.default"): score for n, score in triplet_scores(allocator, module).items()}
+        ordered = torch.cat(list(scores.values())).sort().values
+        cut = len(ordered) - budget
+        if ordered[cut] < 1.05 * ordered[cut - 1]:
+            raise SystemExit("two triplets are almost equally important: choose another seed")
+        pattern = mask_to_budget(module, budget)
+        step = sum(name.startswith("budget") for name in golden) + 1
+        golden[f"budget {step}"] = torch.tensor([budget]).int()
+        golden.update({f"importance {step} base_model.model.{n}lora_E": s for n, s in scores.items()})
+        golden.update({
+            f"kept {step} base_model.model.{n.removesuffix('.default')}": torch.tensor(kept).int()
+            for n, kept in pattern.items()
+        })
+        return pattern
+
+    allocator.mask_to_budget = watched
+    golden |= train(model, params, ids, targets, after_step=model.base_model.update_and_allocate)
+    with torch.no_grad():
+        golden["allocated logits"] = model(input_ids=ids).logits
+    return golden
+
+
+def triplet_scores(allocator: object, module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    scores = {}
+    for name, _ in module.named_parameters():
+        if "lora_E.default" in name:
+            e, a, b = (allocator._element_score(name.replace("lora_E", f"lora_{part}")) for part in "EAB")
+            scores[name] = e.view(-1) + a.mean(1) + b.mean(0)
+    return scores
+
+
+def make_bias_tuning(base: str) -> None:
+    """BitFit (Zaken, Ravfogel, Goldberg 2022): every bias of the model is trained, without a library."""
+    torch.manual_seed(SEEDS.get((base, "bitfit"), 1))
+    model = load_model(base).requires_grad_(False)
+    params = {n: p.requires_grad_() for n, p in model.named_parameters() if n.endswith(".bias")}
+    shake_all(params)
+    ids, targets = draw_batch(VOCABULARY)
+    golden = {"ids": ids.int(), "labels": shift(targets), "logits": model(input_ids=ids).logits.detach()}
+    golden |= {f"param {n}": p.detach().clone() for n, p in params.items()}
+    golden["greedy"] = continue_greedily(model, ids)
+    golden |= train(model, params, ids, targets)
+    save_tensors(OUT / f"{base}-bitfit" / "golden.safetensors", golden)
+
+
+def make_peft_methods() -> None:
+    for base in ("plain", "gpt2"):
+        for method, config in configs(base).items():
+            make_method(base, method, config)
+    make_bias_tuning("gpt2")
