@@ -1,6 +1,10 @@
 import type { ModelConfig } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
 import type { CausalLM } from './causal-lm.ts';
+import type { CheckpointLayout } from './checkpoint-layout.ts';
+import { gpt2ConfigJson } from './gpt2/config-json.ts';
+import { gpt2 } from './gpt2/gpt2.ts';
+import { gpt2Needs } from './gpt2/needs.ts';
 import { llamaConfigJson } from './llama/config-json.ts';
 import { llama } from './llama/llama.ts';
 import { llamaNeeds } from './llama/needs.ts';
@@ -11,14 +15,28 @@ interface Family<C extends ModelConfig> {
   build(config: C, weights: WeightSource): CausalLM;
   needs(config: C): TensorNeeds;
   configJson(config: C): Readonly<Record<string, unknown>>;
-  /** Tensors that old checkpoints carry and nothing reads. */
-  readonly ignored: RegExp;
+  readonly layout: CheckpointLayout;
 }
 
 type ConfigOf<T> = Extract<ModelConfig, { readonly modelType: T }>;
 
-const families: { readonly [T in ModelConfig['modelType']]?: Family<ConfigOf<T>> } = {
-  llama: { build: llama, needs: llamaNeeds, configJson: llamaConfigJson, ignored: /\.rotary_emb\.inv_freq$/ },
+const families: { readonly [T in ModelConfig['modelType']]: Family<ConfigOf<T>> } = {
+  llama: {
+    build: llama,
+    needs: llamaNeeds,
+    configJson: llamaConfigJson,
+    layout: { ignored: /\.rotary_emb\.inv_freq$/ },
+  },
+  gpt2: {
+    build: gpt2,
+    needs: gpt2Needs,
+    configJson: gpt2ConfigJson,
+    layout: {
+      ignored: /(^|\.)h\.\d+\.attn\.(bias|masked_bias)$/,
+      transposed: /\.(c_attn|c_proj|c_fc)\.weight$/,
+      prefix: 'transformer.',
+    },
+  },
 };
 
 /** The family of a config. Throws `unknown-architecture` with those there are. */

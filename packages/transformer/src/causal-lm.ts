@@ -12,7 +12,10 @@ export interface ForwardOptions {
   readonly keyMask?: Tensor;
   /** i32 [tokens] or [batch, tokens]: the tokens' positions. Default 0, 1, 2, … Required where a cache is continued. */
   readonly positions?: Tensor;
-  /** All `positions` are below it. Default: the config's `maxPositions`. Smaller means a smaller table in the program. */
+  /**
+   * All `positions` are below it. Default: the config's `maxPositions`, or fewer where positions are learned and rows in front take some.
+   * Smaller means a smaller table in the program.
+   */
   readonly positionLimit?: number;
   readonly cache?: KvCache;
   /** Recompute each block's inner values in the backward pass instead of storing them. Default false. */
@@ -51,6 +54,8 @@ export interface CausalLM {
   readonly embeddings: ReadonlyMap<Path, Embedding>;
   /** The middleware in place. */
   readonly around: AroundTable;
+  /** Positions that tokens, and rows in front of them, can take: those of a learned table after the shift; Infinity where they are computed. */
+  readonly positionsLeft: number;
   /** The paths of a site, in the order of the forward pass. */
   paths(site: SiteName): readonly Path[];
   /** This model with parts replaced by path, and middleware around that which is there. Throws `no-match`, `bad-shape`. */

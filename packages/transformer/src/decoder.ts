@@ -1,6 +1,6 @@
 import { checkpoint } from '@peftjs/autograd';
 import type { ModelConfig } from '@peftjs/io';
-import { slice, type Tensor } from '@peftjs/tensor';
+import { add, slice, type Tensor } from '@peftjs/tensor';
 import type { CausalLM, ForwardOptions } from './causal-lm.ts';
 import { checkIds } from './check-ids.ts';
 import { type Forward, forwardOf } from './forward.ts';
@@ -12,9 +12,19 @@ import type { Path, SiteName } from './sites.ts';
 export interface Architecture {
   readonly paths: { readonly [S in SiteName]: readonly Path[] };
   readonly finalNorm: Path;
-  /** Called once per pass with the embedded rows: adds what an architecture adds to them, and gives the layers. */
-  start(x: Tensor, forward: Forward): { readonly x: Tensor; block(x: Tensor, layer: number): Tensor };
+  /** The embedding whose rows are added to the embedded tokens by position; null where positions are told to the layers alone. */
+  readonly positionTable: Path | null;
+  /** Called once per pass: what a layer makes of the residual stream. */
+  layers(forward: Forward): (x: Tensor, layer: number) => Tensor;
 }
+
+const positionTableOf = ({ positionTable }: Architecture, { embeddings }: Parts): Tensor | null =>
+  positionTable === null ? null : embeddings.get(positionTable)!.weight;
+
+const addPositions = (x: Tensor, table: Tensor, forward: Forward): Tensor => {
+  const rowsOf = (start: number, count: number): Tensor => slice(table, { axis: 0, start, end: start + count });
+  return add(x, forward.positionRows(rowsOf, table.shape[0]!));
+};
 
 const tokenStates = (
   architecture: Architecture,
@@ -24,9 +34,11 @@ const tokenStates = (
   config: ModelConfig,
 ): Tensor => {
   const { forward, x: embedded, prepended } = forwardOf(architecture.paths.embed[0]!, parts, ids, options, config);
-  const { x: first, block } = architecture.start(embedded, forward);
-  const x = architecture.paths.block.reduce((h, path, layer) => {
-    const run = forward.at('block', path, layer, (y) => block(y, layer));
+  const table = positionTableOf(architecture, parts);
+  const first = table ? addPositions(embedded, table, forward) : embedded;
+  const layer = architecture.layers(forward);
+  const x = architecture.paths.block.reduce((h, path, i) => {
+    const run = forward.at('block', path, i, (y) => layer(y, i));
     return options.checkpoint ? checkpoint(run)(h) : run(h);
   }, first);
   const y = forward.at('head', architecture.paths.head[0]!, null, (h) => forward.norm(architecture.finalNorm, null, h))(
@@ -48,6 +60,7 @@ export const decoder = (config: ModelConfig, architecture: Architecture, parts: 
     norms: parts.norms,
     embeddings: parts.embeddings,
     around: parts.around,
+    positionsLeft: (positionTableOf(architecture, parts)?.shape[0] ?? Number.POSITIVE_INFINITY) - parts.positionShift,
     paths: (site) => architecture.paths[site],
     with: (patch) => decoder(config, architecture, patchParts(parts, patch, architecture.paths)),
     hidden,

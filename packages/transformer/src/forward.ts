@@ -24,8 +24,11 @@ export interface Forward {
   norm(path: Path, layer: number | null, x: Tensor): Tensor;
   /** Causal attention of q [B,H,T,D] over this pass's keys and values, the cache's, and those that methods add: [B,H,T,D]. */
   attend(path: Path, layer: number, q: Tensor, own: KeyValue): Tensor;
-  /** A row of a table for each row of the pass, by its position: [rows, D] or [batch, rows, D]. */
-  positionRows(rowsOf: RowsOf): Tensor;
+  /**
+   * A row of a table for each row of the pass, by its position: [rows, D] or [batch, rows, D]. `available`: the rows that the table has,
+   * by default as many as are wanted. Throws `bad-option` where more are needed.
+   */
+  positionRows(rowsOf: RowsOf, available?: number): Tensor;
 }
 
 const passOf = (ids: Tensor, { keyMask, positions, cache }: ForwardOptions): Pass => {
@@ -99,14 +102,15 @@ export const forwardOf = (
     ...pass,
     prepended,
     shift: parts.positionShift,
-    limit: options.positionLimit ?? config.maxPositions,
+    limit: options.positionLimit ?? null,
+    maxPositions: config.maxPositions,
   };
   const forward: Forward = {
     at,
     linear: (path, h) => parts.linears.get(path)!.apply(h),
     norm: (path, layer, h) => at('norm', path, layer, (y) => parts.norms.get(path)!.apply(y))(h),
     attend,
-    positionRows: (rowsOf) => positionRows(rowsOf, places),
+    positionRows: (rowsOf, available = Number.POSITIVE_INFINITY) => positionRows(rowsOf, available, places),
   };
   return {
     forward,

@@ -13,21 +13,31 @@ export interface Places {
   readonly shift: number;
   /** i32 [tokens] or [batch, tokens]; null for 0, 1, 2, … */
   readonly positions: Tensor | null;
-  /** All given positions are below it. */
-  readonly limit: number;
+  /** All given positions are below it; null for what the model and the table have. */
+  readonly limit: number | null;
+  readonly maxPositions: number;
   /** Whether the rows in front are in a cache already, and only the tokens' rows are wanted. */
   readonly continues: boolean;
 }
 
 /**
  * A row of a table for each row of a pass, by its position: rows in front at 0 … prepended − 1, the tokens after them, all moved by `shift`.
- * [rows, D], or [batch, rows, D] where positions are given per sequence. Throws `bad-shape`, `bad-dtype`.
+ * [rows, D], or [batch, rows, D] where positions are given per sequence. Throws `bad-shape`; `bad-option` where the table has fewer than
+ * are needed.
  */
 export const positionRows = (
   rowsOf: RowsOf,
-  { batch, tokens, prepended, shift, positions, limit, continues }: Places,
+  available: number,
+  { batch, tokens, prepended, shift, positions, limit, maxPositions, continues }: Places,
 ): Tensor => {
-  if (!positions) return rowsOf(shift, prepended + tokens);
+  const start = shift + prepended;
+  const count = positions ? (limit ?? Math.max(1, Math.min(maxPositions, available - start))) : tokens;
+  if (start + count > available)
+    throw new PeftError(
+      'bad-option',
+      `model: ${count} positions of tokens after ${start} that come before them are asked for, it has learned ${available} in all; give fewer tokens or a smaller positionLimit`,
+    );
+  if (!positions) return rowsOf(shift, prepended + count);
   const shared = sameShape(positions.shape, [tokens]);
   if (positions.dtype !== 'i32' || !(shared || sameShape(positions.shape, [batch, tokens])))
     throw new PeftError(
@@ -35,7 +45,7 @@ export const positionRows = (
       `positions: got ${describe(positions)}; they must be i32 [${tokens}] or [${batch}, ${tokens}]`,
     );
   // The table starts where token 0 stands, so that positions are looked up as they are.
-  const own = gather(rowsOf(shift + prepended, limit), positions);
+  const own = gather(rowsOf(start, count), positions);
   if (prepended === 0 || continues) return own;
   const front = rowsOf(shift, prepended);
   return concat(shared ? front : broadcastTo(front, [batch, ...front.shape]), own, { axis: shared ? 0 : 1 });

@@ -2,6 +2,7 @@ import type { ModelConfig, WriteTensor } from '@peftjs/io';
 import { type Executor, evaluate, isVariable, PeftError, type Tensor } from '@peftjs/tensor';
 import { familyOf } from './architectures.ts';
 import type { CausalLM } from './causal-lm.ts';
+import { storedTensor } from './checkpoint-layout.ts';
 import { weightTensors } from './parameters.ts';
 
 /** How a model is written. */
@@ -73,11 +74,13 @@ export const saveModel = async (
   const tensors = weightTensors(model);
   const config = { ...model.config, tieWordEmbeddings: !tensors.has('lm_head.weight') };
   checkPlain(model, config, tensors);
-  const entries = [...tensors].map(
-    ([name, t]) => [name, { dtype: fileDTypes[dtype], shape: t.shape, data: () => valueOf(t, executor) }] as const,
-  );
+  const { layout, configJson } = familyOf(config);
+  const entries = [...tensors].map(([name, t]): [string, WriteTensor] => {
+    const { shape, toFile } = storedTensor(layout, name, t.shape);
+    return [name, { dtype: fileDTypes[dtype], shape, data: async () => toFile(await valueOf(t, executor)) }];
+  });
   const json = {
-    ...familyOf(config).configJson(config),
+    ...configJson(config),
     torch_dtype: { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[dtype],
   };
   await writeFolder(dir, new Map(entries), `${JSON.stringify(json, null, 2)}\n`);

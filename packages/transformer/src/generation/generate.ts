@@ -2,6 +2,7 @@ import type { Executor } from '@peftjs/tensor';
 import type { CausalLM } from '../causal-lm.ts';
 import { generator, type StreamOptions } from './generator.ts';
 import type { Prompt } from './prompts.ts';
+import { roomOf } from './room.ts';
 
 /** What to continue, and where. */
 export interface GenerateOptions<P> extends StreamOptions {
@@ -25,9 +26,8 @@ export async function generate(
 ): Promise<number[] | number[][]> {
   const prompts = isList(prompt) ? prompt : [prompt];
   const longest = Math.max(1, ...prompts.map((p) => p.length));
-  const { maxPositions } = model.config;
-  const context =
-    options.maxTokens === undefined ? maxPositions : Math.min(maxPositions, Math.max(2, longest + options.maxTokens));
+  const { context: room } = roomOf(model);
+  const context = options.maxTokens === undefined ? room : Math.min(room, Math.max(2, longest + options.maxTokens));
   const made = generator(model, executor, { context });
   try {
     const texts = await made.generate(prompts, options);

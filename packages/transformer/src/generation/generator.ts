@@ -2,6 +2,7 @@ import { type Executor, PeftError, type Random, randomSource, type TypedArray } 
 import type { CausalLM } from '../causal-lm.ts';
 import { makePrograms, type Programs } from './programs.ts';
 import { bucket, checkPrompts, type Prompt, padPrompts, slotMask } from './prompts.ts';
+import { roomOf } from './room.ts';
 import { checkFinite, checkSampling, type SampleOptions, sampleToken } from './sample.ts';
 
 /** How a continuation is made. */
@@ -33,7 +34,10 @@ export interface TextGenerator {
 
 /** How a generator is made. */
 export interface GeneratorOptions {
-  /** Tokens per sequence, prompt and continuation together; the cache is as long. Default: the config's `maxPositions`. */
+  /**
+   * Tokens per sequence, prompt and continuation together; the cache is as long. Default: the config's `maxPositions`, less the rows that
+   * methods put in front where positions are learned.
+   */
   readonly context?: number;
 }
 
@@ -64,11 +68,11 @@ function* choose(
   }
 }
 
-const checkContext = (context: number, maxPositions: number): void => {
-  if (!Number.isInteger(context) || context < 2 || context > maxPositions)
+const checkContext = (context: number, room: number): void => {
+  if (!Number.isInteger(context) || context < 2 || context > room)
     throw new PeftError(
       'bad-option',
-      `generator: context must be a whole number from 2 to the model's ${maxPositions}, got ${context}`,
+      `generator: context must be a whole number from 2 to the model's ${room}, got ${context}`,
     );
 };
 
@@ -77,17 +81,16 @@ const checkContext = (context: number, maxPositions: number): void => {
  * Programs are compiled when first needed: one per batch size, and one per batch size and 32 tokens of prompt length.
  * Throws `bad-option` for a context that the model does not have.
  */
-export const generator = (
-  model: CausalLM,
-  executor: Executor,
-  { context = model.config.maxPositions }: GeneratorOptions = {},
-): TextGenerator => {
-  const { maxPositions, vocabSize, eosIds } = model.config;
-  checkContext(context, maxPositions);
+export const generator = (model: CausalLM, executor: Executor, options: GeneratorOptions = {}): TextGenerator => {
+  const { vocabSize, eosIds } = model.config;
+  const { prepended, context: room } = roomOf(model);
+  const { context = room } = options;
+  checkContext(context, room);
   const slots = context + bucket - 1;
   const programs = new Map<number, Programs>();
   const programsFor = (batch: number): Programs => {
-    const known = programs.get(batch) ?? makePrograms(model, { executor, batch, slots, positionLimit: context });
+    const known =
+      programs.get(batch) ?? makePrograms(model, { executor, batch, prepended, slots, positionLimit: context });
     programs.set(batch, known);
     return known;
   };
@@ -102,7 +105,7 @@ export const generator = (
     checkSampling(sampling);
     checkPrompts(prompts, limit, context, model.config);
     const batch = prompts.length;
-    const { prepended, prefill, decode } = programsFor(batch);
+    const { prefill, decode } = programsFor(batch);
     const read = sampling.temperature ? ['logits'] : ['likeliest', 'total'];
     const rows: Rows = {
       random: prompts.map((_, row) => randomSource(seed + row, 'generate')),

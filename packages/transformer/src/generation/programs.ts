@@ -21,8 +21,6 @@ import type { KeyValue, Path } from '../sites.ts';
 
 /** The programs of one batch size, and the cache they share. */
 export interface Programs {
-  /** Rows that the model puts in front of the tokens, which take the cache's first slots. */
-  readonly prepended: number;
   /** Reads `tokens` prompt tokens per row: feeds `ids`, `positions` [batch, tokens] and `mask` [batch, tokens]. Compiled once per length. */
   prefill(tokens: number): Promise<Executable>;
   /** Reads one token per row: feeds `ids`, `positions` [batch, 1], `slot` [] and `mask` [batch, slots]. */
@@ -34,6 +32,8 @@ export interface Programs {
 export interface ProgramOptions {
   readonly executor: Executor;
   readonly batch: number;
+  /** Rows that the model puts in front of the tokens, which take the cache's first slots. */
+  readonly prepended: number;
   /** Tokens that the cache holds per row. */
   readonly slots: number;
   /** All positions are below it. */
@@ -55,21 +55,6 @@ const cacheVariables = (model: CausalLM, batch: number, rows: number): ReadonlyM
   );
 };
 
-/** Rows that middleware at `embed` puts before the tokens; found by building the graph of one token. */
-const prependedRows = (model: CausalLM): number => {
-  let rows = 0;
-  const probe: KvCache = {
-    append: (_, own) => {
-      rows = own.k.shape[2]! - 1;
-      return own;
-    },
-    offset: null,
-    continues: false,
-  };
-  model.hidden(input('probe', [1, 1], 'i32'), { cache: probe, positionLimit: 1 });
-  return rows;
-};
-
 const checkRows = (path: Path, { k }: KeyValue, rows: number): void => {
   if (k.shape[2] !== rows)
     throw new PeftError(
@@ -79,8 +64,10 @@ const checkRows = (path: Path, { k }: KeyValue, rows: number): void => {
 };
 
 /** Builds and compiles on demand the programs that read a prompt into a cache and continue it token by token. */
-export const makePrograms = (model: CausalLM, { executor, batch, slots, positionLimit }: ProgramOptions): Programs => {
-  const prepended = prependedRows(model);
+export const makePrograms = (
+  model: CausalLM,
+  { executor, batch, prepended, slots, positionLimit }: ProgramOptions,
+): Programs => {
   const rows = prepended + slots;
   const variables = cacheVariables(model, batch, rows);
   const compiled = new Map<number, Promise<Executable>>();
@@ -133,7 +120,6 @@ export const makePrograms = (model: CausalLM, { executor, batch, slots, position
     return known;
   };
   return {
-    prepended,
     prefill: (tokens) => once(tokens, () => prefill(tokens)),
     decode: () => once(0, decode),
     close: async () => {

@@ -1,27 +1,16 @@
 import type { LlamaConfig } from '@peftjs/io';
-import { add, mul, reshape, rope, silu, type Tensor, transpose, type Variable, variable } from '@peftjs/tensor';
+import { add, mul, rope, silu, type Tensor, type Variable, variable } from '@peftjs/tensor';
 import type { CausalLM } from '../causal-lm.ts';
 import { type Architecture, decoder } from '../decoder.ts';
 import { denseEmbedding } from '../embedding.ts';
 import type { Forward } from '../forward.ts';
+import { joinHeads, splitHeads } from '../heads.ts';
 import { denseLinear, type Linear } from '../linear.ts';
 import { type Norm, rmsNormLayer } from '../norm.ts';
 import type { Path } from '../sites.ts';
 import type { WeightSource } from '../weights.ts';
 import { llamaNeeds } from './needs.ts';
 import { ropeTable } from './rope-table.ts';
-
-/** [batch, tokens, heads·headDim] -> [batch, heads, tokens, headDim] */
-const splitHeads = (x: Tensor, headDim: number): Tensor => {
-  const [batch, tokens, width] = x.shape as readonly [number, number, number];
-  return transpose(reshape(x, [batch, tokens, width / headDim, headDim]), [0, 2, 1, 3]);
-};
-
-/** [batch, heads, tokens, headDim] -> [batch, tokens, heads·headDim] */
-const joinHeads = (x: Tensor): Tensor => {
-  const [batch, heads, tokens, headDim] = x.shape as readonly [number, number, number, number];
-  return reshape(transpose(x, [0, 2, 1, 3]), [batch, tokens, heads * headDim]);
-};
 
 const selfAttention =
   (path: Path, layer: number, { headDim }: LlamaConfig, cos: Tensor, sin: Tensor, { linear, attend }: Forward) =>
@@ -55,11 +44,12 @@ const architecture = (config: LlamaConfig): Architecture => {
       head: ['lm_head'],
     },
     finalNorm: 'model.norm',
-    start: (x, forward) => {
+    positionTable: null,
+    layers: (forward) => {
       const angles = (part: 'cos' | 'sin'): Tensor =>
         forward.positionRows((start, count) => ropeTable(config, config.headDim, start, count)[part]);
       const [cos, sin] = [angles('cos'), angles('sin')];
-      const block = (y: Tensor, layer: number): Tensor => {
+      return (x, layer) => {
         const path = blocks[layer]!;
         const attn = forward.at(
           'attn',
@@ -67,11 +57,10 @@ const architecture = (config: LlamaConfig): Architecture => {
           layer,
           selfAttention(`${path}.self_attn`, layer, config, cos, sin, forward),
         );
-        const h = add(y, attn(forward.norm(`${path}.input_layernorm`, layer, y)));
+        const h = add(x, attn(forward.norm(`${path}.input_layernorm`, layer, x)));
         const mlp = forward.at('mlp', `${path}.mlp`, layer, gatedMlp(`${path}.mlp`, forward));
         return add(h, mlp(forward.norm(`${path}.post_attention_layernorm`, layer, h)));
       };
-      return { x, block };
     },
   };
 };

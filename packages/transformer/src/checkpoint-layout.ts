@@ -1,0 +1,48 @@
+import type { Shape } from '@peftjs/tensor';
+
+/** How the checkpoints of an architecture differ from the model in memory. */
+export interface CheckpointLayout {
+  /** Tensors that old checkpoints carry and nothing reads. */
+  readonly ignored: RegExp;
+  /** Matrices that files hold as [in, out]. */
+  readonly transposed?: RegExp;
+  /** What some checkpoints leave out in front of names: those of the model without its head. */
+  readonly prefix?: string;
+}
+
+/** A tensor of the model as a file holds it. */
+export interface StoredTensor {
+  readonly name: string;
+  readonly shape: Shape;
+  /** Values from the file's order to the model's. */
+  fromFile(values: Float32Array): Float32Array;
+  /** Values from the model's order to the file's. */
+  toFile(values: Float32Array): Float32Array;
+}
+
+/** [rows, columns] -> [columns, rows] */
+const transposedValues = (values: Float32Array, rows: number, columns: number): Float32Array => {
+  const out = new Float32Array(values.length);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = values[r * columns + c]!;
+  return out;
+};
+
+const asIs = (values: Float32Array): Float32Array => values;
+
+/** How a tensor of the model, by its full name and shape, is stored. */
+export const storedTensor = ({ transposed }: CheckpointLayout, name: string, shape: Shape): StoredTensor => {
+  if (!transposed?.test(name)) return { name, shape, fromFile: asIs, toFile: asIs };
+  const [outDim, inDim] = shape as readonly [number, number];
+  return {
+    name,
+    shape: [inDim, outDim],
+    fromFile: (values) => transposedValues(values, inDim, outDim),
+    toFile: (values) => transposedValues(values, outDim, inDim),
+  };
+};
+
+/** The name that a file uses for a tensor: without the prefix where none of the file's names has it. */
+export const fileNames = ({ prefix }: CheckpointLayout, found: Iterable<string>): ((name: string) => string) => {
+  if (prefix === undefined || [...found].some((name) => name.startsWith(prefix))) return (name) => name;
+  return (name) => (name.startsWith(prefix) ? name.slice(prefix.length) : name);
+};
