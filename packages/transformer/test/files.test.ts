@@ -1,13 +1,14 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openSafetensors, type WriteTensor, writeSafetensors } from '@peftjs/io';
+import { type LlamaConfig, openSafetensors, type WriteTensor, writeSafetensors } from '@peftjs/io';
 import { constant, reference, variable } from '@peftjs/tensor';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   buildModel,
   type CausalLM,
   denseLinear,
+  gpt2,
   llama,
   loadModel,
   parameters,
@@ -16,7 +17,8 @@ import {
   viaDense,
 } from '../src/index.ts';
 import { tokens, valuesOf } from './run.ts';
-import { tinyConfig, tinyWeights } from './tiny.ts';
+import { subjects } from './subjects.ts';
+import { tinyConfig, tinyGpt2Config, tinyWeights } from './tiny.ts';
 
 let root = '';
 let made = 0;
@@ -33,27 +35,34 @@ const saved = async (model: CausalLM, options = {}): Promise<string> => {
   return dir;
 };
 
+const normOf = (model: CausalLM): string => `${model.paths('norm').at(-1)!}.weight`;
+
+const roundTrips: readonly (readonly [string, CausalLM])[] = [
+  ...subjects.flatMap(([name, make]) => [
+    [`a plain ${name}`, make().model] as const,
+    [`a tied ${name} with special tokens`, make({ tieWordEmbeddings: true, eosIds: [2, 3], padId: 0 }).model] as const,
+  ]),
+  ...Object.entries({
+    'without biases': {},
+    'with scaled rope': {
+      ropeScaling: {
+        kind: 'llama3',
+        factor: 8,
+        lowFrequencyFactor: 1,
+        highFrequencyFactor: 4,
+        originalMaxPositions: 32,
+      },
+    },
+  } satisfies Record<string, Partial<LlamaConfig>>).map(
+    ([name, changes]) => [`a llama ${name}`, llama(tinyConfig(changes), tinyWeights())] as const,
+  ),
+  ...(['gelu', 'relu', 'silu'] as const).map(
+    (activation) => [`a gpt2 with ${activation}`, gpt2(tinyGpt2Config({ activation }), tinyWeights())] as const,
+  ),
+];
+
 describe('saveModel and loadModel', () => {
-  test.each([
-    ['plain', {}],
-    ['tied', { tieWordEmbeddings: true }],
-    ['with biases', { attentionBias: true, mlpBias: true }],
-    [
-      'with scaled rope and special tokens',
-      {
-        ropeScaling: {
-          kind: 'llama3',
-          factor: 8,
-          lowFrequencyFactor: 1,
-          highFrequencyFactor: 4,
-          originalMaxPositions: 32,
-        },
-        eosIds: [2, 3],
-        padId: 0,
-      } as const,
-    ],
-  ])('a model comes back to the bit: %s', async (_, changes) => {
-    const model = llama(tinyConfig(changes), tinyWeights());
+  test.each(roundTrips)('a model comes back to the bit: %s', async (_, model) => {
     const dir = await saved(model);
     const loaded = await loadModel(dir);
     expect(loaded.config).toEqual(model.config);
@@ -63,15 +72,17 @@ describe('saveModel and loadModel', () => {
     expect(await valuesOf(loaded.logits(ids))).toEqual(await valuesOf(model.logits(ids)));
     expect((await readdir(dir)).sort()).toEqual(['config.json', 'model.safetensors']);
   });
+});
 
+describe.each(subjects)('saveModel of %s', (name, make) => {
   test('values that an executor changed are those that are saved', async () => {
-    const model = llama(tinyConfig(), tinyWeights());
+    const { model } = make();
     const executor = reference();
-    const norm = parameters(model).get('model.norm.weight')!;
+    const norm = parameters(model).get(normOf(model))!;
     await executor.write(norm, new Float32Array(8).fill(0.25));
     const dir = folder();
     await saveModel(dir, model, executor);
-    expect(await reference().read(parameters(await loadModel(dir)).get('model.norm.weight')!)).toEqual(
+    expect(await reference().read(parameters(await loadModel(dir)).get(normOf(model))!)).toEqual(
       new Float32Array(8).fill(0.25),
     );
   });
@@ -80,7 +91,7 @@ describe('saveModel and loadModel', () => {
     ['f16', 2 ** -11],
     ['bf16', 2 ** -8],
   ] as const)('%s halves the file and rounds to nearest', async (dtype, unit) => {
-    const model = llama(tinyConfig(), tinyWeights());
+    const { model } = make();
     const dir = await saved(model, { dtype });
     const loaded = parameters(await loadModel(dir));
     for (const [name, v] of parameters(model)) {
@@ -88,13 +99,13 @@ describe('saveModel and loadModel', () => {
       for (const [i, value] of a.entries()) expect(Math.abs(value - b[i]!)).toBeLessThanOrEqual(Math.abs(value) * unit);
     }
     expect(JSON.parse(await readFile(join(dir, 'config.json'), 'utf8'))).toMatchObject({
-      model_type: 'llama',
+      model_type: name,
       torch_dtype: { f16: 'float16', bf16: 'bfloat16' }[dtype],
     });
   });
 
   test('an adapted layer is written as its effective values; a tied head that was changed on its own is untied', async () => {
-    const base = llama(tinyConfig({ tieWordEmbeddings: true }), tinyWeights());
+    const { model: base } = make({ tieWordEmbeddings: true });
     const twice = (path: string): ReturnType<typeof viaDense> =>
       viaDense(base.linears.get(path)!, (d) => ({
         ...d,
@@ -107,13 +118,13 @@ describe('saveModel and loadModel', () => {
   });
 
   test('a write that fails leaves what was there', async () => {
-    const model = llama(tinyConfig(), tinyWeights());
+    const { model } = make();
     const dir = await saved(model);
     const before = await readFile(join(dir, 'model.safetensors'));
     const executor = reference();
-    await executor.write(parameters(model).get('model.norm.weight')!, new Float32Array(8).fill(1e6));
+    await executor.write(parameters(model).get(normOf(model))!, new Float32Array(8).fill(1e6));
     await expect(saveModel(dir, model, executor, { dtype: 'f16' })).rejects.toThrow(
-      /model\.norm\.weight.*too large for F16/,
+      new RegExp(`${normOf(model)}.*too large for F16`),
     );
     expect((await readdir(dir)).sort()).toEqual(['config.json', 'model.safetensors']);
     expect(await readFile(join(dir, 'model.safetensors'))).toEqual(before);
@@ -125,14 +136,14 @@ describe('saveModel and loadModel', () => {
   });
 
   test('what weights cannot say is not written', async () => {
-    const base = llama(tinyConfig(), tinyWeights());
-    const wrapped = base.with({ around: { mlp: new Map([['model.layers.0.mlp', [(x, next) => next(x)]]]) } });
+    const { model: base } = make();
+    const wrapped = base.with({ around: { mlp: new Map([[base.paths('mlp')[0]!, [(x, next) => next(x)]]]) } });
     await expect(saved(wrapped)).rejects.toThrow(/wrapped around mlp/);
     const head = base.linears.get('lm_head')!.dense();
     const biased = base.with({
       linears: new Map([['lm_head', denseLinear({ ...head, bias: variable('b', [13], new Float32Array(13)) })]]),
     });
-    await expect(saved(biased)).rejects.toThrow(/layout of llama has no lm_head\.bias/);
+    await expect(saved(biased)).rejects.toThrow(new RegExp(`layout of ${name} has no lm_head\\.bias`));
     expect(await readdir(root)).not.toContain(String(made - 1));
   });
 });
@@ -208,6 +219,8 @@ describe('randomWeights', () => {
 
   test('an architecture that there is not is refused', () => {
     const config = { ...tinyConfig(), modelType: 'mamba' } as never;
-    expect(() => buildModel(config, tinyWeights())).toThrow(/architecture mamba cannot be built; there are llama, gpt2/);
+    expect(() => buildModel(config, tinyWeights())).toThrow(
+      /architecture mamba cannot be built; there are llama, gpt2/,
+    );
   });
 });

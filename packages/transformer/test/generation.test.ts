@@ -1,11 +1,10 @@
 import { concat, constant, type Executor, evaluate, reference, type Tensor, transpose } from '@peftjs/tensor';
 import { afterEach, describe, expect, test } from 'vitest';
-import { type Around, type CausalLM, type GeneratedToken, generate, generator, llama } from '../src/index.ts';
+import { type Around, type CausalLM, type GeneratedToken, generate, generator } from '../src/index.ts';
 import { tokens } from './run.ts';
-import { tinyConfig, tinyWeights } from './tiny.ts';
+import { type Subject, subjects } from './subjects.ts';
 
-const config = tinyConfig({ layers: 1, maxPositions: 48 });
-const base = llama(config, tinyWeights(3));
+const changes = { layers: 1, maxPositions: 48 };
 
 const wave = (shape: readonly number[], salt: number): Tensor =>
   constant(
@@ -14,31 +13,30 @@ const wave = (shape: readonly number[], salt: number): Tensor =>
   );
 
 const soften: Around<'embed'> = (x, next, { pass }) => {
-  const rows = wave([1, 3, config.hiddenSize], 1);
+  const rows = wave([1, 3, 8], 1);
   return concat(pass.batch === 1 ? rows : concat(rows, rows, { axis: 0 }), next(x), { axis: 1 });
 };
 const prefix: Around<'kv'> = (kv, next, { pass }) => {
   const { k, v } = next(kv);
+  const [, keyHeads, , headDim] = k.shape as readonly [number, number, number, number];
   const rows = (salt: number): Tensor => {
-    const one = transpose(wave([1, 2, 2, 6], salt), [0, 2, 1, 3]);
+    const one = transpose(wave([1, 2, keyHeads, headDim], salt), [0, 2, 1, 3]);
     return pass.batch === 1 ? one : concat(one, one, { axis: 0 });
   };
   return { k: concat(rows(2), k, { axis: 2 }), v: concat(rows(3), v, { axis: 2 }) };
 };
 const at = <T>(path: string, around: T): ReadonlyMap<string, readonly T[]> => new Map([[path, [around]]]);
 
-const models: readonly (readonly [string, CausalLM])[] = [
-  ['the model alone', base],
-  ['rows in front of the prompt', base.with({ around: { embed: at('model.embed_tokens', soften) } })],
-  ['keys in front of the cache', base.with({ around: { kv: at('model.layers.0.self_attn', prefix) } })],
-  [
-    'both',
-    base.with({
-      around: { embed: at('model.embed_tokens', soften), kv: at('model.layers.0.self_attn', prefix) },
-      positionShift: 2,
-    }),
-  ],
-];
+const variants = ({ model: base }: Subject): readonly (readonly [string, CausalLM])[] => {
+  const embed = at(base.paths('embed')[0]!, soften);
+  const kv = at(base.paths('kv')[0]!, prefix);
+  return [
+    ['the model alone', base],
+    ['rows in front of the prompt', base.with({ around: { embed } })],
+    ['keys in front of the cache', base.with({ around: { kv } })],
+    ['both', base.with({ around: { embed, kv }, positionShift: 2 })],
+  ];
+};
 
 /** Greedy tokens without any cache: the whole text again for each one. */
 const uncached = async (model: CausalLM, prompt: readonly number[], count: number): Promise<number[]> => {
@@ -64,153 +62,160 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close();
 });
 
-describe.each(models)('generation with a cache: %s', (_, model) => {
-  test('equals recomputing the whole text, alone and in a batch of other lengths', async () => {
-    const expected = [await uncached(model, prompts[0], 6), await uncached(model, prompts[1], 6)];
-    const g = made(model, 14);
-    expect(await g.generate([prompts[0]], { maxTokens: 6 })).toEqual([expected[0]]);
-    expect(await g.generate(prompts, { maxTokens: 6 })).toEqual(expected);
-    expect(await g.generate([prompts[1]], { maxTokens: 6 })).toEqual([expected[1]]);
-  });
+describe.each(subjects)('%s', (_, make) => {
+  const { config, model: base, build, weights } = make(changes, 3);
 
-  test('draws the same tokens from the same seed, alone and in a batch', async () => {
-    const options = { maxTokens: 5, temperature: 1.5, topK: 9, topP: 0.95, seed: 11 };
-    const g = made(model, 14);
-    const together = await g.generate(prompts, options);
-    expect(await g.generate([prompts[0]], options)).toEqual([together[0]]);
-    expect(await g.generate([prompts[1]], { ...options, seed: 12 })).toEqual([together[1]]);
-    expect(await g.generate(prompts, options)).toEqual(together);
-  });
-});
-
-describe('generator', () => {
-  test('a prompt longer than one bucket', async () => {
-    const prompt = Array.from({ length: 37 }, (_, i) => (i * 7) % config.vocabSize);
-    expect(await made(base).generate([prompt], { maxTokens: 3 })).toEqual([await uncached(base, prompt, 3)]);
-  });
-
-  test('streams each step, row by row', async () => {
-    const seen: GeneratedToken[] = [];
-    for await (const token of made(base, 10).stream(prompts, { maxTokens: 3 })) seen.push(token);
-    expect(seen.map(({ row }) => row)).toEqual([0, 1, 0, 1, 0, 1]);
-    expect(seen.filter(({ row }) => row === 1).map(({ token }) => token)).toEqual(await uncached(base, prompts[1], 3));
-  });
-
-  test('a stop token ends its row alone and is not given out; by default it is the end of text', async () => {
-    const [first, second] = [await uncached(base, prompts[0], 6), await uncached(base, prompts[1], 6)];
-    const stop = first[2]!;
-    const until = (row: readonly number[]): readonly number[] =>
-      row.includes(stop) ? row.slice(0, row.indexOf(stop)) : row;
-    expect(await made(base, 14).generate(prompts, { maxTokens: 6, stop: [stop] })).toEqual([
-      until(first),
-      until(second),
-    ]);
-    const ending = llama({ ...config, eosIds: [stop] }, tinyWeights(3));
-    expect(await made(ending, 14).generate([prompts[0]], { maxTokens: 6 })).toEqual([until(first)]);
-    expect(await made(ending, 14).generate([prompts[0]], { maxTokens: 6, stop: [] })).toEqual([first]);
-  });
-
-  test('without maxTokens fills the context', async () => {
-    expect((await made(base, 9).generate([prompts[0]]))[0]).toHaveLength(6);
-  });
-
-  test('other seeds draw other tokens', async () => {
-    const g = made(base, 14);
-    const draw = (seed: number): Promise<number[][]> =>
-      g.generate([prompts[0]], { maxTokens: 8, temperature: 2, seed });
-    expect(await draw(1)).not.toEqual(await draw(2));
-  });
-
-  test('refuses a second stream while one is open, and goes on after it was left', async () => {
-    const g = made(base, 10);
-    const open = g.stream([prompts[0]]);
-    await open.next();
-    await expect(g.generate([prompts[0]])).rejects.toThrow(/another stream is open/);
-    await open.return();
-    expect((await g.generate([prompts[0]], { maxTokens: 1 }))[0]).toHaveLength(1);
-  });
-
-  test('close frees the cache', async () => {
-    const executor = reference();
-    const g = generator(base, executor, { context: 8 });
-    await g.generate([prompts[0]], { maxTokens: 2 });
-    const before = executor.memory().now;
-    await g.close();
-    // k and v of one layer: 2 heads, 8 + 31 slots, 6 wide, held in double precision here.
-    expect(before - executor.memory().now).toBe(2 * 2 * 39 * 6 * 8);
-    await expect(g.generate([prompts[0]])).rejects.toThrow(/it is closed; make a new one/);
-  });
-
-  test('weights that diverged are told, greedy or not', async () => {
-    const broken = base.with({
-      around: {
-        head: new Map([
-          ['lm_head', [(x, next) => next(concat(x, constant(new Float32Array(0), [1, 0, 8]), { axis: 1 }))]],
-        ]),
-      },
+  describe.each(variants(make(changes, 3)))('generation with a cache: %s', (_, model) => {
+    test('equals recomputing the whole text, alone and in a batch of other lengths', async () => {
+      const expected = [await uncached(model, prompts[0], 6), await uncached(model, prompts[1], 6)];
+      const g = made(model, 14);
+      expect(await g.generate([prompts[0]], { maxTokens: 6 })).toEqual([expected[0]]);
+      expect(await g.generate(prompts, { maxTokens: 6 })).toEqual(expected);
+      expect(await g.generate([prompts[1]], { maxTokens: 6 })).toEqual([expected[1]]);
     });
-    expect(await made(broken, 8).generate([prompts[0]], { maxTokens: 1 })).toHaveLength(1);
-    const weights = tinyWeights(3);
-    const diverged = llama(config, {
-      ...weights,
-      load: (name, shape) =>
-        name === 'model.norm.weight' ? new Float32Array(8).fill(Number.NaN) : weights.load(name, shape),
+
+    test('draws the same tokens from the same seed, alone and in a batch', async () => {
+      const options = { maxTokens: 5, temperature: 1.5, topK: 9, topP: 0.95, seed: 11 };
+      const g = made(model, 14);
+      const together = await g.generate(prompts, options);
+      expect(await g.generate([prompts[0]], options)).toEqual([together[0]]);
+      expect(await g.generate([prompts[1]], { ...options, seed: 12 })).toEqual([together[1]]);
+      expect(await g.generate(prompts, options)).toEqual(together);
     });
-    for (const temperature of [0, 1])
-      await expect(made(diverged, 8).generate([prompts[0]], { maxTokens: 1, temperature })).rejects.toThrow(
-        /not finite numbers/,
+  });
+
+  describe('generator', () => {
+    test('a prompt longer than one bucket', async () => {
+      const prompt = Array.from({ length: 37 }, (_, i) => (i * 7) % config.vocabSize);
+      expect(await made(base).generate([prompt], { maxTokens: 3 })).toEqual([await uncached(base, prompt, 3)]);
+    });
+
+    test('streams each step, row by row', async () => {
+      const seen: GeneratedToken[] = [];
+      for await (const token of made(base, 10).stream(prompts, { maxTokens: 3 })) seen.push(token);
+      expect(seen.map(({ row }) => row)).toEqual([0, 1, 0, 1, 0, 1]);
+      expect(seen.filter(({ row }) => row === 1).map(({ token }) => token)).toEqual(
+        await uncached(base, prompts[1], 3),
       );
+    });
+
+    test('a stop token ends its row alone and is not given out; by default it is the end of text', async () => {
+      const [first, second] = [await uncached(base, prompts[0], 6), await uncached(base, prompts[1], 6)];
+      const stop = first[2]!;
+      const until = (row: readonly number[]): readonly number[] =>
+        row.includes(stop) ? row.slice(0, row.indexOf(stop)) : row;
+      expect(await made(base, 14).generate(prompts, { maxTokens: 6, stop: [stop] })).toEqual([
+        until(first),
+        until(second),
+      ]);
+      const { model: ending } = make({ ...changes, eosIds: [stop] }, 3);
+      expect(await made(ending, 14).generate([prompts[0]], { maxTokens: 6 })).toEqual([until(first)]);
+      expect(await made(ending, 14).generate([prompts[0]], { maxTokens: 6, stop: [] })).toEqual([first]);
+    });
+
+    test('without maxTokens fills the context', async () => {
+      expect((await made(base, 9).generate([prompts[0]]))[0]).toHaveLength(6);
+    });
+
+    test('other seeds draw other tokens', async () => {
+      const g = made(base, 14);
+      const draw = (seed: number): Promise<number[][]> =>
+        g.generate([prompts[0]], { maxTokens: 8, temperature: 2, seed });
+      expect(await draw(1)).not.toEqual(await draw(2));
+    });
+
+    test('refuses a second stream while one is open, and goes on after it was left', async () => {
+      const g = made(base, 10);
+      const open = g.stream([prompts[0]]);
+      await open.next();
+      await expect(g.generate([prompts[0]])).rejects.toThrow(/another stream is open/);
+      await open.return();
+      expect((await g.generate([prompts[0]], { maxTokens: 1 }))[0]).toHaveLength(1);
+    });
+
+    test('close frees the cache', async () => {
+      const executor = reference();
+      const g = generator(base, executor, { context: 8 });
+      await g.generate([prompts[0]], { maxTokens: 2 });
+      const before = executor.memory().now;
+      await g.close();
+      // k and v of one layer: 2 heads, 8 + 31 slots, held in double precision here.
+      expect(before - executor.memory().now).toBe(2 * 2 * 39 * config.headDim * 8);
+      await expect(g.generate([prompts[0]])).rejects.toThrow(/it is closed; make a new one/);
+    });
+
+    test('weights that diverged are told, greedy or not', async () => {
+      const broken = base.with({
+        around: {
+          head: new Map([
+            ['lm_head', [(x, next) => next(concat(x, constant(new Float32Array(0), [1, 0, 8]), { axis: 1 }))]],
+          ]),
+        },
+      });
+      expect(await made(broken, 8).generate([prompts[0]], { maxTokens: 1 })).toHaveLength(1);
+      const final = `${base.paths('norm').at(-1)!}.weight`;
+      const diverged = build({
+        ...weights,
+        load: (name, shape) => (name === final ? new Float32Array(8).fill(Number.NaN) : weights.load(name, shape)),
+      });
+      for (const temperature of [0, 1])
+        await expect(made(diverged, 8).generate([prompts[0]], { maxTokens: 1, temperature })).rejects.toThrow(
+          /not finite numbers/,
+        );
+    });
+
+    test.each([
+      [
+        'options out of range',
+        [[1]],
+        { temperature: -1, topK: 1.5, topP: 0 },
+        /temperature must be .* got -1; topK must be .* got 1\.5; topP must be .* got 0/,
+      ],
+      [
+        'an empty prompt and a foreign token',
+        [[], [1, 13]],
+        {},
+        /prompt 0 is empty.*prompt 1 has token 13, the vocabulary is 0 to 12/,
+      ],
+      [
+        'too long a prompt',
+        [[1, 2, 3]],
+        { maxTokens: 8 },
+        /prompt 0 has 3 tokens, with 8 more it exceeds the context of 10/,
+      ],
+      ['no prompt', [], {}, /there is no prompt/],
+      ['no tokens', [[1]], { maxTokens: 0 }, /maxTokens must be a whole number of at least 1, got 0/],
+    ])('%s are refused', async (_, list, options, message) => {
+      await expect(made(base, 10).generate(list, options)).rejects.toThrow(message);
+    });
+
+    test('a context that the model does not have is refused', () => {
+      expect(() => generator(base, reference(), { context: 49 })).toThrow(/from 2 to the model's 48, got 49/);
+    });
+
+    test('middleware that puts keys into the cache instead of before it is refused', async () => {
+      const wrong: Around<'kv'> = ({ k, v }, next) =>
+        next({ k: concat(k, k, { axis: 2 }), v: concat(v, v, { axis: 2 }) });
+      const model = base.with({ around: { kv: at(base.paths('kv')[0]!, wrong) } });
+      await expect(made(model, 10).generate([prompts[0]])).rejects.toThrow(
+        /rows in front are to be added to what next returns/,
+      );
+    });
   });
 
-  test.each([
-    [
-      'options out of range',
-      [[1]],
-      { temperature: -1, topK: 1.5, topP: 0 },
-      /temperature must be .* got -1; topK must be .* got 1\.5; topP must be .* got 0/,
-    ],
-    [
-      'an empty prompt and a foreign token',
-      [[], [1, 13]],
-      {},
-      /prompt 0 is empty.*prompt 1 has token 13, the vocabulary is 0 to 12/,
-    ],
-    [
-      'too long a prompt',
-      [[1, 2, 3]],
-      { maxTokens: 8 },
-      /prompt 0 has 3 tokens, with 8 more it exceeds the context of 10/,
-    ],
-    ['no prompt', [], {}, /there is no prompt/],
-    ['no tokens', [[1]], { maxTokens: 0 }, /maxTokens must be a whole number of at least 1, got 0/],
-  ])('%s are refused', async (_, list, options, message) => {
-    await expect(made(base, 10).generate(list, options)).rejects.toThrow(message);
-  });
-
-  test('a context that the model does not have is refused', () => {
-    expect(() => generator(base, reference(), { context: 49 })).toThrow(/from 2 to the model's 48, got 49/);
-  });
-
-  test('middleware that puts keys into the cache instead of before it is refused', async () => {
-    const wrong: Around<'kv'> = ({ k, v }, next) =>
-      next({ k: concat(k, k, { axis: 2 }), v: concat(v, v, { axis: 2 }) });
-    const model = base.with({ around: { kv: at('model.layers.0.self_attn', wrong) } });
-    await expect(made(model, 10).generate([prompts[0]])).rejects.toThrow(
-      /rows in front are to be added to what next returns/,
-    );
-  });
-});
-
-describe('generate', () => {
-  test('continues one prompt, or a list of them', async () => {
-    const executor = reference();
-    const expected = [await uncached(base, prompts[0], 4), await uncached(base, prompts[1], 4)];
-    expect(await generate(base, { executor, prompt: prompts[0], maxTokens: 4 })).toEqual(expected[0]);
-    expect(await generate(base, { executor, prompt: prompts, maxTokens: 4 })).toEqual(expected);
-    expect(await generate(base, { executor, prompt: Int32Array.from(prompts[0]), maxTokens: 4 })).toEqual(expected[0]);
-    await expect(generate(base, { executor, prompt: [], maxTokens: 4 })).rejects.toThrow(/prompt 0 is empty/);
-    await expect(generate(base, { executor, prompt: [1], maxTokens: 400 })).rejects.toThrow(
-      /exceeds the context of 48/,
-    );
+  describe('generate', () => {
+    test('continues one prompt, or a list of them', async () => {
+      const executor = reference();
+      const expected = [await uncached(base, prompts[0], 4), await uncached(base, prompts[1], 4)];
+      expect(await generate(base, { executor, prompt: prompts[0], maxTokens: 4 })).toEqual(expected[0]);
+      expect(await generate(base, { executor, prompt: prompts, maxTokens: 4 })).toEqual(expected);
+      expect(await generate(base, { executor, prompt: Int32Array.from(prompts[0]), maxTokens: 4 })).toEqual(
+        expected[0],
+      );
+      await expect(generate(base, { executor, prompt: [], maxTokens: 4 })).rejects.toThrow(/prompt 0 is empty/);
+      await expect(generate(base, { executor, prompt: [1], maxTokens: 400 })).rejects.toThrow(
+        /exceeds the context of 48/,
+      );
+    });
   });
 });

@@ -1,10 +1,11 @@
-import { grad } from '@peftjs/autograd';
 import type { LlamaConfig } from '@peftjs/io';
-import { constant, evaluate, reference, type Tensor, type Variable } from '@peftjs/tensor';
+import { constant } from '@peftjs/tensor';
 import { describe, expect, test } from 'vitest';
-import { type CausalLM, llama, parameters } from '../src/index.ts';
-import { naiveLogits, naiveLoss } from './naive-llama.ts';
+import { llama } from '../src/index.ts';
+import { naiveLoss } from './naive.ts';
+import { naiveLlama } from './naive-llama.ts';
 import { distance, tokens, valuesOf } from './run.ts';
+import { siteNames } from './subjects.ts';
 import { tinyConfig, tinyWeights } from './tiny.ts';
 
 const variants: Readonly<Record<string, Partial<LlamaConfig>>> = {
@@ -27,156 +28,50 @@ describe.each(Object.entries(variants))('llama with %s', (_, changes) => {
 
   test('gives the logits of plain loops, each row of a batch on its own', async () => {
     const other = ids.map((id) => (id * 5 + 2) % config.vocabSize);
-    const expected = [ids, other].flatMap((row) => naiveLogits(config, weights.values, row)).flat();
+    const expected = [ids, other].flatMap((row) => naiveLlama(config, weights.values, row)).flat();
     expect(distance(await valuesOf(model.logits(tokens(ids, other))), expected)).toBeLessThan(2e-6);
   });
 
   test('gives the loss of plain loops over the labelled positions', async () => {
     const labels = [1, 4, -100, 5, 9, -100, -100, 0];
-    const expected = naiveLoss(naiveLogits(config, weights.values, ids), labels);
+    const expected = naiveLoss(naiveLlama(config, weights.values, ids), labels);
     const [loss] = await valuesOf(model.loss(tokens(ids), tokens(labels)));
     expect(loss).toBeCloseTo(expected, 6);
   });
 });
 
-describe('llama', () => {
-  const config = tinyConfig();
-  const weights = tinyWeights();
-  const model = llama(config, weights);
-
-  test('the loss without any label is 0', async () => {
-    expect(await valuesOf(model.loss(tokens(ids), tokens(ids.map(() => -100))))).toEqual([0]);
-  });
-
-  test('another label to ignore', async () => {
-    const [loss] = await valuesOf(model.loss(tokens(ids), tokens([...ids.slice(1), 0]), { ignoreIndex: 0 }));
-    expect(loss).toBeCloseTo(naiveLoss(naiveLogits(config, weights.values, ids), [...ids.slice(1), -100]), 6);
-  });
-
-  test('a token changes nothing before it, to the bit, and something after it', async () => {
-    const changed = ids.with(5, 11);
-    const [a, b] = [await valuesOf(model.logits(tokens(ids))), await valuesOf(model.logits(tokens(changed)))];
-    const split = 5 * config.vocabSize;
-    expect(a.slice(0, split)).toEqual(b.slice(0, split));
-    expect(distance(a.slice(split), b.slice(split))).toBeGreaterThan(1e-3);
-  });
-
-  test('the last token alone', async () => {
-    const all = await valuesOf(model.logits(tokens(ids)));
-    expect(await valuesOf(model.logits(tokens(ids), { lastOnly: true }))).toEqual(all.slice(-config.vocabSize));
-  });
-
-  test.each([
-    ['left', [0, 0, 0, ...ids], [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7], 3],
-    ['right', [...ids, 7, 7], [1, 1, 1, 1, 1, 1, 1, 1, 0, 0], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 0],
-  ])('padding on the %s changes nothing', async (_, padded, mask, positions, at) => {
-    const alone = await valuesOf(model.logits(tokens(ids)));
-    const keyMask = constant(Float32Array.from(mask), [1, mask.length]);
-    for (const shape of [[mask.length], [1, mask.length]]) {
-      const options = { keyMask, positions: constant(Int32Array.from(positions), shape), positionLimit: 12 };
-      const logits = await valuesOf(model.logits(tokens(padded), options));
-      expect(distance(logits.slice(at * config.vocabSize, (at + ids.length) * config.vocabSize), alone)).toBeLessThan(
-        1e-6,
-      );
-    }
-  });
-
-  test('only the distance of positions counts', async () => {
-    const positions = constant(
-      Int32Array.from(ids, (_, i) => i + 20),
-      [ids.length],
-    );
-    expect(
-      distance(await valuesOf(model.logits(tokens(ids), { positions })), await valuesOf(model.logits(tokens(ids)))),
-    ).toBeLessThan(1e-5);
-  });
-
-  test('parameters has every tensor of the checkpoint under its name', () => {
-    expect([...parameters(model).keys()].sort()).toEqual([...weights.values.keys()].sort());
-    expect(parameters(llama(tinyConfig({ tieWordEmbeddings: true }), tinyWeights())).has('lm_head.weight')).toBe(false);
-  });
-});
-
-describe('gradients', () => {
-  const labels = [1, 4, 1, 5, 9, 2, -100, 0];
-  const lossOf = (model: CausalLM, checkpoint = false): Tensor =>
-    model.loss(tokens(ids), tokens(labels), { checkpoint });
-
-  const difference = async (model: CausalLM, v: Variable, entry: number): Promise<number> => {
-    const executor = reference();
-    const values = (await executor.read(v)) as Float32Array;
-    const losses: number[] = [];
-    const at: number[] = [];
-    for (const step of [2e-3, -2e-3]) {
-      const moved = values.with(entry, values[entry]! + step);
-      at.push(moved[entry]!);
-      await executor.write(v, moved);
-      losses.push((await evaluate({ loss: lossOf(model) }, executor))['loss']![0]!);
-    }
-    return (losses[0]! - losses[1]!) / (at[0]! - at[1]!);
-  };
-
-  test.each([false, true])(
-    'of the loss equal differences in every kind of weight (tied head: %s)',
-    async (tieWordEmbeddings) => {
-      const model = llama(tinyConfig({ tieWordEmbeddings, attentionBias: true, mlpBias: true }), tinyWeights());
-      const all = [...parameters(model)].filter(([name]) => !name.includes('layers.1.'));
-      const grads = grad(
-        lossOf(model),
-        all.map(([, v]) => v),
-      );
-      const analytic = await evaluate(Object.fromEntries(all.map(([name], i) => [name, grads[i]!])), reference());
-      for (const [name, v] of all) {
-        const entry = name.startsWith('model.embed') ? 3 * 8 + 1 : analytic[name]!.length - 1;
-        expect.soft(analytic[name]![entry], name).toBeCloseTo(await difference(model, v, entry), 3);
-      }
-    },
-  );
-
-  test('are the same where blocks are recomputed', async () => {
-    const model = llama(tinyConfig(), tinyWeights());
-    const wrt = [...parameters(model).values()];
-    const outputs = (checkpoint: boolean): Record<string, Tensor> =>
-      Object.fromEntries(grad(lossOf(model, checkpoint), wrt).map((g, i) => [i, g]));
-    const [stored, recomputed] = [
-      await evaluate(outputs(false), reference()),
-      await evaluate(outputs(true), reference()),
-    ];
-    for (const i of wrt.keys()) expect(distance(stored[i]!, recomputed[i]!)).toBeLessThan(1e-7);
-  });
-});
-
-describe('bad input is refused', () => {
+test('only the distance of positions counts to a llama', async () => {
   const model = llama(tinyConfig(), tinyWeights());
-  test.each([
-    [
-      'f32 tokens',
-      () => model.hidden(constant(Float32Array.of(1, 2), [1, 2])),
-      /tokens must be i32 \[batch, tokens\], got 1x2 f32/,
+  const positions = constant(
+    Int32Array.from(ids, (_, i) => i + 20),
+    [ids.length],
+  );
+  const here = await valuesOf(model.logits(tokens(ids)));
+  expect(distance(await valuesOf(model.logits(tokens(ids), { positions })), here)).toBeLessThan(1e-5);
+  const shifted = model.with({ positionShift: 2 });
+  expect(distance(await valuesOf(shifted.logits(tokens(ids))), here)).toBeLessThan(1e-5);
+  expect(shifted.positionsLeft).toBe(Number.POSITIVE_INFINITY);
+});
+
+test('a llama has the paths of Hugging Face modules', () => {
+  const model = llama(tinyConfig(), tinyWeights());
+  expect(Object.fromEntries(siteNames.map((site) => [site, model.paths(site)]))).toEqual({
+    embed: ['model.embed_tokens'],
+    block: ['model.layers.0', 'model.layers.1'],
+    attn: ['model.layers.0.self_attn', 'model.layers.1.self_attn'],
+    mlp: ['model.layers.0.mlp', 'model.layers.1.mlp'],
+    norm: [
+      ...[0, 1].flatMap((i) => [`model.layers.${i}.input_layernorm`, `model.layers.${i}.post_attention_layernorm`]),
+      'model.norm',
     ],
-    ['tokens of one axis', () => model.hidden(constant(Int32Array.of(1, 2), [2])), /got 2 i32; tokens must be/],
-    ['no tokens', () => model.hidden(constant(new Int32Array(0), [1, 0])), /at least one token/],
-    [
-      'labels of another shape',
-      () => model.loss(tokens([1, 2]), tokens([1, 2, 3])),
-      /labels must have the shape of the tokens/,
-    ],
-    [
-      'a mask of another batch',
-      () => model.hidden(tokens([1, 2]), { keyMask: constant(new Float32Array(4), [2, 2]) }),
-      /with batch 1/,
-    ],
-    [
-      'a mask with more keys than there are',
-      () => model.hidden(tokens([1, 2]), { keyMask: constant(new Float32Array(3), [1, 3]) }),
-      /there are only 2 keys/,
-    ],
-    [
-      'positions of another shape',
-      () => model.hidden(tokens([1, 2]), { positions: tokens([0, 1, 2]) }),
-      /must be i32 \[2\] or \[1, 2\]/,
-    ],
-  ])('%s', (_, make, message) => {
-    expect(make).toThrow(message);
+    kv: ['model.layers.0.self_attn', 'model.layers.1.self_attn'],
+    head: ['lm_head'],
   });
+  expect([...model.linears.keys()].filter((p) => p.includes('.0.') || !p.includes('layers'))).toEqual([
+    ...['q', 'k', 'v', 'o'].map((n) => `model.layers.0.self_attn.${n}_proj`),
+    ...['gate', 'up', 'down'].map((n) => `model.layers.0.mlp.${n}_proj`),
+    'lm_head',
+  ]);
+  expect([...model.embeddings.keys()]).toEqual(['model.embed_tokens']);
+  expect([...model.norms.keys()].sort()).toEqual([...model.paths('norm')].sort());
 });

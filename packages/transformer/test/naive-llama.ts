@@ -1,18 +1,9 @@
 import type { LlamaConfig } from '@peftjs/io';
+import { attended, dot, type Extras, linear as plainLinear, type Row, tableRow, type Weights } from './naive.ts';
 
-/** Llama in plain loops over one sequence, written from the papers and sharing nothing with the package: for comparison. */
-type Row = number[];
-type Weights = ReadonlyMap<string, ArrayLike<number>>;
-
-const dot = (a: ArrayLike<number>, b: ArrayLike<number>, bStart = 0): number => {
-  let s = 0;
-  for (let i = 0; i < a.length; i++) s += a[i]! * b[bStart + i]!;
-  return s;
-};
-
-const normed = (x: Row, gain: ArrayLike<number>, eps: number): Row => {
+const normed = (x: Row, gain: ArrayLike<number>, eps: number, shift?: ArrayLike<number>): Row => {
   const scale = 1 / Math.sqrt(dot(x, x) / x.length + eps);
-  return x.map((v, i) => v * scale * gain[i]!);
+  return x.map((v, i) => v * scale * gain[i]! + (shift?.[i] ?? 0));
 };
 
 const frequency = (c: LlamaConfig, pair: number): number => {
@@ -36,31 +27,17 @@ const rotated = (c: LlamaConfig, head: Row, position: number): Row => {
   });
 };
 
-/** Extra rows that methods add: before the embedded tokens, or to the keys and values of every head of every layer. */
-export interface Extras {
-  readonly prompt?: readonly Row[];
-  /** Key and value by [layer][row], each of keyValueHeads · headDim numbers. */
-  readonly prefix?: { readonly keys: readonly (readonly Row[])[]; readonly values: readonly (readonly Row[])[] };
-}
-
-/** Logits of every token. */
-export const naiveLogits = (
+/** Llama in plain loops over one sequence: logits of every token. */
+export const naiveLlama = (
   c: LlamaConfig,
   weights: Weights,
   ids: readonly number[],
   { prompt = [], prefix }: Extras = {},
 ): Row[] => {
   const w = (name: string): ArrayLike<number> => weights.get(name)!;
-  const linear = (path: string, x: Row, outDim: number): Row =>
-    Array.from(
-      { length: outDim },
-      (_, o) => dot(x, w(`${path}.weight`), o * x.length) + (weights.get(`${path}.bias`)?.[o] ?? 0),
-    );
+  const linear = (path: string, x: Row, outDim: number): Row => plainLinear(weights, path, x, outDim);
   const table = w('model.embed_tokens.weight');
-  let xs: Row[] = [
-    ...prompt,
-    ...ids.map((id) => Array.from({ length: c.hiddenSize }, (_, i) => table[id * c.hiddenSize + i]!)),
-  ];
+  let xs: Row[] = [...prompt, ...ids.map((id) => tableRow(table, id, c.hiddenSize))];
   const headOf = (row: Row, h: number): Row => row.slice(h * c.headDim, (h + 1) * c.headDim);
 
   for (let layer = 0; layer < c.layers; layer++) {
@@ -79,9 +56,7 @@ export const naiveLogits = (
           ...k.slice(0, t + 1).map((row, s) => rotated(c, headOf(row, group), s)),
         ];
         const values = [...(prefix?.values[layer] ?? []), ...v.slice(0, t + 1)].map((row) => headOf(row, group));
-        const scores = keys.map((key) => Math.exp(dot(query, key) / Math.sqrt(c.headDim)));
-        const total = scores.reduce((a, b) => a + b, 0);
-        for (let i = 0; i < c.headDim; i++) mixed.push(scores.reduce((s, p, j) => s + (p / total) * values[j]![i]!, 0));
+        mixed.push(...attended(query, keys, values));
       }
       const h = linear(`${at}.self_attn.o_proj`, mixed, c.hiddenSize).map((d, i) => x[i]! + d);
       const inner = normed(h, w(`${at}.post_attention_layernorm.weight`), c.normEps);
@@ -95,13 +70,6 @@ export const naiveLogits = (
     });
   }
   const head = c.tieWordEmbeddings ? 'model.embed_tokens' : 'lm_head';
-  return xs.slice(prompt.length).map((x) => linear(head, normed(x, w('model.norm.weight'), c.normEps), c.vocabSize));
-};
-
-/** Mean −log p(label), over labels that are not −100. */
-export const naiveLoss = (logits: readonly Row[], labels: readonly number[]): number => {
-  const losses = labels.flatMap((label, t) =>
-    label === -100 ? [] : [Math.log(logits[t]!.reduce((s, l) => s + Math.exp(l), 0)) - logits[t]![label]!],
-  );
-  return losses.length === 0 ? 0 : losses.reduce((a, b) => a + b, 0) / losses.length;
+  const [gain, shift] = [w('model.norm.weight'), weights.get('model.norm.bias')]; // methods may give it a bias
+  return xs.slice(prompt.length).map((x) => linear(head, normed(x, gain, c.normEps, shift), c.vocabSize));
 };

@@ -1,0 +1,43 @@
+/** What the plain-loop models share: they are written from the papers, use nothing of the package, and are there for comparison. */
+export type Row = number[];
+export type Weights = ReadonlyMap<string, ArrayLike<number>>;
+
+/** Extra rows that methods add: before the embedded tokens, or to the keys and values of every head of every layer. */
+export interface Extras {
+  readonly prompt?: readonly Row[];
+  /** Key and value by [layer][row], each of all key heads · headDim numbers. */
+  readonly prefix?: { readonly keys: readonly (readonly Row[])[]; readonly values: readonly (readonly Row[])[] };
+}
+
+/** a · b[bStart …]. */
+export const dot = (a: ArrayLike<number>, b: ArrayLike<number>, bStart = 0): number => {
+  let s = 0;
+  for (let i = 0; i < a.length; i++) s += a[i]! * b[bStart + i]!;
+  return s;
+};
+
+/** One row through a layer of [outDim, inDim]. */
+export const linear = (weights: Weights, path: string, x: Row, outDim: number): Row =>
+  Array.from(
+    { length: outDim },
+    (_, o) => dot(x, weights.get(`${path}.weight`)!, o * x.length) + (weights.get(`${path}.bias`)?.[o] ?? 0),
+  );
+
+/** Row `i` of a table of rows of `width`. */
+export const tableRow = (table: ArrayLike<number>, i: number, width: number): Row =>
+  Array.from({ length: width }, (_, j) => table[i * width + j]!);
+
+/** The mean of values weighted by the softmax of query · key / √headDim. */
+export const attended = (query: Row, keys: readonly Row[], values: readonly Row[]): Row => {
+  const scores = keys.map((key) => Math.exp(dot(query, key) / Math.sqrt(query.length)));
+  const total = scores.reduce((a, b) => a + b, 0);
+  return query.map((_, i) => scores.reduce((s, p, j) => s + (p / total) * values[j]![i]!, 0));
+};
+
+/** Mean −log p(label), over labels that are not −100. */
+export const naiveLoss = (logits: readonly Row[], labels: readonly number[]): number => {
+  const losses = labels.flatMap((label, t) =>
+    label === -100 ? [] : [Math.log(logits[t]!.reduce((s, l) => s + Math.exp(l), 0)) - logits[t]![label]!],
+  );
+  return losses.length === 0 ? 0 : losses.reduce((a, b) => a + b, 0) / losses.length;
+};

@@ -1,0 +1,53 @@
+import type { ModelConfig } from '@peftjs/io';
+import { type CausalLM, gpt2, llama, type SiteName, type WeightSource } from '../src/index.ts';
+import type { Extras, Row, Weights } from './naive.ts';
+import { naiveGpt2 } from './naive-gpt2.ts';
+import { naiveLlama } from './naive-llama.ts';
+import { tinyConfig, tinyGpt2Config, tinyWeights } from './tiny.ts';
+
+/** What every architecture's config has. */
+export type Changes = Partial<Pick<ModelConfig, 'layers' | 'maxPositions' | 'tieWordEmbeddings' | 'eosIds' | 'padId'>>;
+
+/** A tiny model of one architecture, and the same in plain loops. */
+export interface Subject {
+  readonly config: ModelConfig;
+  readonly model: CausalLM;
+  /** The values that the model was given. */
+  readonly weights: WeightSource & { readonly values: ReadonlyMap<string, Float32Array> };
+  /** Another model of the same config. */
+  build(weights: WeightSource): CausalLM;
+  /** Logits of every token in plain loops; `values` may differ from the model's. */
+  naive(ids: readonly number[], extras?: Extras, values?: Weights): Row[];
+}
+
+const subject = <C extends ModelConfig>(
+  config: C,
+  build: (config: C, weights: WeightSource) => CausalLM,
+  naive: (config: C, values: Weights, ids: readonly number[], extras?: Extras) => Row[],
+  seed: number,
+): Subject => {
+  const weights = tinyWeights(seed);
+  return {
+    config,
+    weights,
+    model: build(config, weights),
+    build: (others) => build(config, others),
+    naive: (ids, extras, values = weights.values) => naive(config, values, ids, extras),
+  };
+};
+
+/** Makes the tiny model of an architecture. */
+export type MakeSubject = (changes?: Changes, seed?: number) => Subject;
+
+/** The architectures that every law is checked on. */
+export const subjects: readonly (readonly [name: string, make: MakeSubject])[] = [
+  [
+    'llama',
+    (changes, seed = 0) =>
+      subject(tinyConfig({ attentionBias: true, mlpBias: true, ...changes }), llama, naiveLlama, seed),
+  ],
+  ['gpt2', (changes, seed = 0) => subject(tinyGpt2Config(changes), gpt2, naiveGpt2, seed)],
+];
+
+/** In the order of a forward pass. */
+export const siteNames: readonly SiteName[] = ['embed', 'block', 'attn', 'mlp', 'norm', 'kv', 'head'];
