@@ -13,11 +13,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from peft import PeftModel, get_peft_model_state_dict
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
+from peft_methods import require_same_tensors
 from versions import versions
 
 LENGTH = 128
@@ -32,15 +33,6 @@ def choose_ids(folder: Path, text: Path | None, vocab_size: int, length: int) ->
         return [(7 * i * i + 3 * i + 1) % vocab_size for i in range(length)]
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     return tokenizer.encode(text.read_text(encoding="utf-8"), add_special_tokens=False).ids[:length]
-
-
-def require_same_tensors(model: PeftModel, adapter: dict[str, torch.Tensor]) -> None:
-    """PEFT only warns of tensors that are missing or left over."""
-    loaded = get_peft_model_state_dict(model, save_embedding_layers=False)
-    if odd := loaded.keys() ^ adapter.keys():
-        raise SystemExit(f"missing or unexpected in the adapter: {', '.join(sorted(odd))}")
-    if other := [name for name, tensor in adapter.items() if not torch.equal(loaded[name], tensor)]:
-        raise SystemExit(f"loaded with other values: {', '.join(sorted(other))}")
 
 
 @torch.no_grad()

@@ -58,12 +58,15 @@ def train(
     ids: torch.Tensor,
     targets: torch.Tensor,
     weight_decay: float = 0.0,
+    epsilon: float = 1e-8,
     after_step: Callable[[int], None] = lambda step: None,
 ) -> dict[str, torch.Tensor]:
     """Three steps of AdamW on one batch: losses, gradients in the first step, and parameters after the last."""
     golden = {}
     losses = []
-    optimizer = torch.optim.AdamW(params.values(), lr=1e-2, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(
+        params.values(), lr=1e-2, betas=(0.9, 0.999), eps=epsilon, weight_decay=weight_decay
+    )
     for step in range(3):
         optimizer.zero_grad()
         loss = model(input_ids=ids, labels=targets).loss
@@ -75,3 +78,30 @@ def train(
         losses.append(loss.detach())
     golden |= {f"trained {n}": p for n, p in params.items()}
     return golden | {"losses": torch.stack(losses)}
+
+
+def record(
+    model: torch.nn.Module,
+    params: dict[str, torch.nn.Parameter],
+    greedy: bool = True,
+    initial: bool = False,
+    epsilon: float = 1e-8,
+    after_step: Callable[[int], None] = lambda step: None,
+) -> dict[str, torch.Tensor]:
+    """A golden; with the parameters before the training too if no file of the adapter holds them.
+
+    Where a bias shifts all scores of a softmax alike, its gradient is rounding alone, which AdamW would follow in whole
+    steps. A larger epsilon keeps such biases where they are.
+    """
+    ids, targets = draw_batch(model.config.vocab_size)
+    golden = {
+        "ids": ids.int(),
+        "labels": shift(targets),
+        "logits": model(input_ids=ids).logits.detach(),
+        "epsilon": torch.tensor([epsilon]),
+    }
+    if greedy:
+        golden["greedy"] = continue_greedily(model, ids)
+    if initial:
+        golden |= {f"param {n}": p.detach().clone() for n, p in params.items()}
+    return golden | train(model, params, ids, targets, epsilon=epsilon, after_step=after_step)

@@ -1,10 +1,8 @@
 """Makes tiny models, adapters on them by Hugging Face PEFT, and what transformers and PEFT compute with both, in
-data/python; and tokens of the base model's tokenizer. What it made before is removed first.
+data/python; and tokens of the base model's tokenizer.
 
 Usage: python make.py
 """
-
-import shutil
 
 import torch
 import torch.nn.functional as F
@@ -62,7 +60,6 @@ def make_tokens() -> None:
 
 
 def main() -> None:
-    shutil.rmtree(OUT, ignore_errors=True)
     make_models()
     record_base_logits()
     for name, (base, options) in LORAS.items():

@@ -1,0 +1,139 @@
+"""Goldens of the methods of the adapters library."""
+
+import shutil
+from pathlib import Path
+
+import adapters
+import torch
+from adapters import (
+    DoubleSeqBnConfig, IA3Config, LoRAConfig, MAMConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, UniPELTConfig,
+)
+from adapters.composition import Fuse
+from safetensors.torch import load_file
+
+from common import OUT, record, save_tensors, shake
+from models import load_model
+
+PREFIX = dict(prefix_length=5, bottleneck_size=6)
+METHODS = {
+    "houlsby": DoubleSeqBnConfig(reduction_factor=4),
+    "pfeiffer": SeqBnConfig(reduction_factor=4),
+    "parallel-adapter": ParBnConfig(),
+    "parallel-adapter-learned": ParBnConfig(scaling="learned"),
+    "prefix-tuning-adapters": PrefixTuningConfig(**PREFIX),
+    "prefix-tuning-adapters-flat": PrefixTuningConfig(flat=True, prefix_length=5),
+    "mam": MAMConfig(PrefixTuningConfig(**PREFIX)),
+    "unipelt": UniPELTConfig(
+        PrefixTuningConfig(**PREFIX), SeqBnConfig(reduction_factor=4), LoRAConfig(r=4, alpha=2)
+    ),
+    "ia3-adapters": IA3Config(),
+    "lora-adapters": LoRAConfig(r=4, alpha=6),
+}
+FUSED = ("a", "b")
+BASES = ("square", "gpt2")
+
+# The first seed that leaves no close decision among tokens.
+SEEDS = {}
+
+
+def load_with_adapters(base: str) -> torch.nn.Module:
+    # With another kind of attention this library forgets the causal mask behind a prefix.
+    model = load_model(base, attention="eager")
+    adapters.init(model)
+    return model
+
+
+def aliases(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    return dict(model.named_parameters(remove_duplicate=False))
+
+
+def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """Each once: every layer has the pool of prefixes as its own too."""
+    return {n: p for n, p in aliases(model).items() if p.requires_grad and ".pool." not in n}
+
+
+def save_adapter(model: torch.nn.Module, folder: Path) -> None:
+    """As the library does, whose safetensors refuse aliases: each becomes a tensor of its own, which its loader takes."""
+    model.save_adapter(str(folder), "default", with_head=False, use_safetensors=False)
+    pickled = folder / "pytorch_adapter.bin"
+    save_tensors(folder / "adapter.safetensors", torch.load(pickled, weights_only=True))
+    pickled.unlink()
+
+
+def make_folder(base: str, method: str) -> Path:
+    folder = OUT / f"{base}-{method}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def load_adapter(base: str, folder: Path) -> torch.nn.Module:
+    """Insists that the library takes the adapter's tensors and no others. Of tensors that it has under several names one
+    name is enough."""
+    model = load_with_adapters(base)
+    own = set(model.state_dict())
+    if (folder / "adapter_setup.json").exists():
+        model.load_adapter_setup(str(folder), set_active=True, use_safetensors=True)
+    else:
+        model.load_adapter(str(folder), with_head=False, set_active=True, use_safetensors=True)
+    given = {n: t for file in folder.rglob("*.safetensors") for n, t in load_file(file).items()}
+    loaded = {n: t for n, t in model.state_dict().items() if n not in own}
+    if odd := given.keys() - loaded.keys():
+        raise SystemExit(f"{folder}: unexpected: {', '.join(sorted(odd))}")
+    places = {loaded[name].data_ptr() for name in given}
+    if odd := [name for name, tensor in loaded.items() if tensor.data_ptr() not in places]:
+        raise SystemExit(f"{folder}: missing: {', '.join(sorted(odd))}")
+    if odd := [name for name, tensor in given.items() if not torch.equal(loaded[name], tensor)]:
+        raise SystemExit(f"{folder}: loaded with other values: {', '.join(sorted(odd))}")
+    return model.eval()
+
+
+def make_method(base: str, method: str, config: object) -> None:
+    torch.manual_seed(SEEDS.get((base, method), 1))
+    model = load_with_adapters(base)
+    model.add_adapter("default", config=config)
+    model.train_adapter("default")
+    model.eval()
+    params = trainable(model)
+    for parameter in params.values():
+        shake(parameter, 0.2)
+    out = make_folder(base, method)
+    save_adapter(model, out / "adapter")
+    # A gate is a mean over the tokens that are given at once, so another one with a cache.
+    save_tensors(out / "golden.safetensors", record(model, params, greedy=method != "unipelt"))
+
+
+def make_fusion(base: str) -> None:
+    torch.manual_seed(SEEDS.get((base, "adapter-fusion"), 1))
+    model = load_with_adapters(base)
+    for name in FUSED:
+        model.add_adapter(name, config=METHODS["pfeiffer"])
+    fuse = Fuse(*FUSED)
+    model.add_adapter_fusion(fuse, "dynamic")
+    model.train_adapter_fusion(fuse)
+    model.eval()
+    for name, parameter in aliases(model).items():
+        if ".adapters." in name or parameter.requires_grad:
+            shake(parameter, 0.2)
+    out = make_folder(base, "adapter-fusion")
+    model.save_adapter_setup(str(out / "adapter"), fuse, use_safetensors=True)
+    for name in FUSED:
+        for head in ("model_head.safetensors", "head_config.json"):
+            (out / "adapter" / name / head).unlink()
+    save_tensors(out / "golden.safetensors", record(model, trainable(model), epsilon=1e-4))
+
+
+@torch.no_grad()
+def require_same_base(base: str) -> None:
+    recorded = load_file(OUT / "base-logits.safetensors")
+    logits = load_model(base, attention="eager")(input_ids=recorded["ids"].long()).logits
+    if (distance := (logits - recorded[base]).abs().max()) > 1e-5:
+        raise SystemExit(f"{base} computes something else with this version of transformers: {distance} away")
+
+
+def make_adapters_methods() -> None:
+    for base in BASES:
+        require_same_base(base)
+        for method, config in METHODS.items():
+            make_method(base, method, config)
+        make_fusion(base)

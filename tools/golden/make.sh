@@ -1,0 +1,10 @@
+#!/bin/sh
+# Makes data/python again: all that Python computed for the tests.
+# Usage: make.sh PYTHON PYTHON_ADAPTERS (each with its requirements installed; see README.md)
+set -eu
+python=$(command -v "$1") python_adapters=$(command -v "$2")
+cd "$(dirname "$0")"
+rm -rf data/python
+"$python" make.py
+"$python" make_gpt2.py
+"$python_adapters" make_adapters.py
