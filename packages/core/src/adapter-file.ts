@@ -1,19 +1,12 @@
-import { type JsonObject, readAdapter, writeAdapter } from '@peftjs/io';
+import { type Adapter, type AdapterTensorData, isObject, readAdapter, writeAdapter } from '@peftjs/io';
 import { type Executor, PeftError } from '@peftjs/tensor';
 import type { CausalLM } from '@peftjs/transformer';
 import { type Adapted, attach } from './attach.ts';
-import type { AdapterConfig, Method, MethodFormat } from './method.ts';
+import { combine, listType } from './combine.ts';
+import type { AdapterConfig, Method, MethodFormat, State } from './method.ts';
 
 /** How Hugging Face PEFT prefixes the names of an adapter's tensors. */
 const keyPrefix = 'base_model.model.';
-
-/** `peft_type` of a list of methods, which Hugging Face PEFT has no layout for: `methods` holds the configuration of each. */
-const listType = 'PEFTJS_LIST';
-
-const configOf = ({ base, methods }: Adapted, extra: JsonObject): AdapterConfig => {
-  const configs = methods.map((m) => m.config(base));
-  return configs.length === 1 ? { ...configs[0]!, ...extra } : { ...extra, peft_type: listType, methods: configs };
-};
 
 /** How `save` describes the adapter. */
 export interface SaveOptions {
@@ -32,16 +25,24 @@ export const save = async (
   executor: Executor,
   { baseModel }: SaveOptions = {},
 ): Promise<void> => {
-  const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
-  for (const [name, v] of adapted.state)
-    tensors.set(keyPrefix + name, { shape: v.shape, data: (await executor.read(v)) as Float32Array });
-  await writeAdapter(dir, configOf(adapted, { base_model_name_or_path: baseModel ?? null }), tensors);
+  const trained: State = new Map(
+    await Promise.all(
+      [...adapted.state].map(async ([name, v]) => [name, { shape: v.shape, data: await executor.read(v) }] as const),
+    ),
+  );
+  const { base, method } = adapted;
+  const final = (await method.compact?.(base, trained, executor)) ?? { method, state: trained };
+  const { keys = {} } = final.method;
+  const tensors = new Map<string, AdapterTensorData>();
+  for (const [name, { shape, data }] of final.state)
+    tensors.set(keys[name] ?? keyPrefix + name, { shape, data: data as Float32Array | Int32Array });
+  await writeAdapter(dir, { ...final.method.config(base), base_model_name_or_path: baseModel ?? null }, tensors);
 };
 
 const build = (dir: string, config: AdapterConfig, formats: readonly MethodFormat[]): Method => {
-  const format = formats.find((f) => f.peftType === config.peft_type);
+  const format = formats.find((f) => f.reads(config));
   if (format) return format.fromConfig(config);
-  const known = formats.map((f) => f.peftType).join(', ') || 'none';
+  const known = formats.map((f) => `${f.name} (${f.peftType})`).join(', ') || 'none';
   throw new PeftError(
     'bad-adapter',
     `${dir}: the adapter is of type ${String(config.peft_type)}; load was given: ${known}. Pass the method that reads it.`,
@@ -51,14 +52,28 @@ const build = (dir: string, config: AdapterConfig, formats: readonly MethodForma
 const methodsOf = (dir: string, config: AdapterConfig, formats: readonly MethodFormat[]): Method[] => {
   if (config.peft_type !== listType) return [build(dir, config, formats)];
   const list = config['methods'];
-  if (!Array.isArray(list) || list.length === 0)
-    throw new PeftError('bad-adapter', `${dir}: adapter_config.json of type ${listType} must list its methods`);
-  return list.map((c) => build(dir, c as AdapterConfig, formats));
+  if (
+    !Array.isArray(list) ||
+    list.length === 0 ||
+    !list.every((c) => isObject(c) && typeof c['peft_type'] === 'string')
+  )
+    throw new PeftError(
+      'bad-adapter',
+      `${dir}: adapter_config.json of type ${listType} must list its methods, each with its peft_type`,
+    );
+  return list.flatMap((c) => {
+    const inner = methodsOf(dir, c as unknown as AdapterConfig, formats);
+    return inner.length > 1 ? combine('list', inner) : inner;
+  });
 };
 
-const unprefixed = (dir: string, key: string): string => {
-  if (key.startsWith(keyPrefix)) return key.slice(keyPrefix.length);
-  throw new PeftError('bad-adapter', `${dir}: tensor ${key} should start with ${keyPrefix}`);
+/** Full names of the tensors in a file. */
+const named = (dir: string, method: Method, tensors: Adapter['tensors']): State => {
+  const nameOf = new Map(Object.entries(method.keys ?? {}).map(([name, key]) => [key, name]));
+  const wrong = [...tensors.keys()].filter((key) => !nameOf.has(key) && !key.startsWith(keyPrefix));
+  if (wrong.length > 0)
+    throw new PeftError('bad-adapter', `${dir}: the names of ${wrong.join(', ')} should start with ${keyPrefix}`);
+  return new Map([...tensors].map(([key, t]) => [nameOf.get(key) ?? key.slice(keyPrefix.length), t]));
 };
 
 /**
@@ -68,9 +83,9 @@ const unprefixed = (dir: string, key: string): string => {
 export const load = async (base: CausalLM, dir: string, formats: readonly MethodFormat[]): Promise<Adapted> => {
   const { config, tensors } = await readAdapter(dir);
   const raw = config.raw as AdapterConfig; // peft_type was checked
-  const state = new Map([...tensors].map(([key, t]) => [unprefixed(dir, key), t]));
   try {
-    return attach(base, methodsOf(dir, raw, formats), { state });
+    const methods = methodsOf(dir, raw, formats);
+    return attach(base, methods, { state: named(dir, combine('list', methods), tensors) });
   } catch (cause) {
     if (cause instanceof PeftError) throw new PeftError(cause.code, `${dir}: ${cause.message}`, { cause });
     throw cause;

@@ -1,7 +1,41 @@
+export type { JsonObject, JsonValue } from '@peftjs/io';
 export { load, type SaveOptions, save } from './adapter-file.ts';
 export { type Adapted, type AttachOptions, attach } from './attach.ts';
-export { type Init, kaimingUniform, normal, ones, zeros } from './init.ts';
-export { type LinearMethodDef, linearMethod } from './linear-method.ts';
-export { merge } from './merge.ts';
-export type { AdapterConfig, AroundTable, Method, MethodFormat, Patch, Scope } from './method.ts';
+export { combine } from './combine.ts';
+export { type Chosen, defineMethod, type MethodDef, type MethodFactory } from './define-method.ts';
+export { eachLinear, eachNorm, eachSite } from './each.ts';
+export { filled, type Init, kaimingUniform, normal, ones, uniform, zeros } from './init.ts';
+export { type Merged, type MergeOptions, merge } from './merge.ts';
+export type {
+  AdapterConfig,
+  AroundTable,
+  Compacted,
+  Decision,
+  Examples,
+  Method,
+  MethodFormat,
+  Paper,
+  Patch,
+  Scope,
+  State,
+  TrainedStep,
+  Wraps,
+} from './method.ts';
+export {
+  byPattern,
+  type Candidates,
+  count,
+  flag,
+  number,
+  type Option,
+  type OptionTable,
+  oneOf,
+  patternValue,
+  positive,
+  rate,
+  targets,
+  wholeNumber,
+} from './option.ts';
+export { mergePatches } from './patch.ts';
+export { prepare } from './prepare.ts';
 export { nameMatches, select, type Target } from './target.ts';

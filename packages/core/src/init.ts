@@ -1,7 +1,15 @@
-import { normalValues, type Random, type Shape, sizeOf, type Tensor, uniformValues } from '@peftjs/tensor';
+import {
+  normalValues,
+  type Random,
+  type Shape,
+  sizeOf,
+  type Tensor,
+  type TypedArray,
+  uniformValues,
+} from '@peftjs/tensor';
 
 /** First values of a parameter: made on the host from its shape and its own random stream, or a graph evaluated once. */
-export type Init = ((shape: Shape, random: Random) => Float32Array) | Tensor;
+export type Init = ((shape: Shape, random: Random) => TypedArray) | Tensor;
 
 /** All zeros. */
 export const zeros: Init = (shape) => new Float32Array(sizeOf(shape));
@@ -23,3 +31,15 @@ export const kaimingUniform: Init = (shape, random) => {
   const bound = 1 / Math.sqrt(shape.at(-1)!);
   return uniformValues(sizeOf(shape), -bound, bound, random);
 };
+
+/** U(−bound, bound). */
+export const uniform =
+  (bound: number): Init =>
+  (shape, random) =>
+    uniformValues(sizeOf(shape), -bound, bound, random);
+
+/** All the same value. */
+export const filled =
+  (value: number): Init =>
+  (shape) =>
+    new Float32Array(sizeOf(shape)).fill(value);

@@ -1,41 +1,96 @@
 import type { JsonObject } from '@peftjs/io';
-import type { Shape, Tensor, Variable } from '@peftjs/tensor';
-import type { Around, CausalLM, Linear, Path, SiteName } from '@peftjs/transformer';
+import type { DType, Executor, Shape, Tensor, TypedArray, Variable } from '@peftjs/tensor';
+import type { Around, CausalLM, Embedding, Linear, Norm, Path, SiteName } from '@peftjs/transformer';
 import type { Init } from './init.ts';
 
 /** Middleware by site and path. */
 export type AroundTable = { readonly [S in SiteName]?: ReadonlyMap<Path, Around<S>> };
 
+/** New parts made of the old ones, by path. */
+export type Wraps<T> = ReadonlyMap<Path, (base: T) => T>;
+
 /** Everything a method does to a model, as data. Every part is optional and keyed by path. */
 export interface Patch {
   /** A new layer made of the old one: low-rank, orthogonal, scaling, weight-space methods. */
-  readonly linear?: ReadonlyMap<Path, (base: Linear) => Linear>;
+  readonly linear?: Wraps<Linear>;
+  /** A new norm made of the old one. */
+  readonly norm?: Wraps<Norm>;
+  /** A new embedding made of the old one. */
+  readonly embedding?: Wraps<Embedding>;
   /** Code around a sublayer: adapters, prompts, key/value prefixes, representation edits. */
   readonly around?: AroundTable;
+  /** Added to every token's position: the length of a key/value prefix, as huggingface/peft counts it. */
+  readonly positionShift?: number;
   /** Added to the training loss: orthogonality, sparsity. */
   readonly penalty?: () => Tensor;
+  /** Statistics that every training step gathers on the device: new values of `running` tensors and buffers. */
+  readonly statistics?: (step: TrainedStep) => readonly (readonly [Variable, Tensor])[];
+  /** What the method decides on the host, after some of the steps. */
+  readonly decision?: Decision;
+}
+
+/** A training step, as its statistics see it. */
+export interface TrainedStep {
+  /** ∂loss/∂param of this step, penalties included, before clipping. */
+  gradient(param: Variable): Tensor;
+  /** The value that the optimiser gives it in this step. */
+  updated(param: Variable): Tensor;
+}
+
+/** Code that runs on the host between two steps: rank budgets, pruning. The compiled step stays; only values change. */
+export interface Decision {
+  /** Whether it runs after the step with this number; the first is 1. Other steps never wait for the host. */
+  due(step: number): boolean;
+  run(step: number, device: Pick<Executor, 'read' | 'write'>): Promise<void>;
 }
 
 /** Creates and names the tensors of a method. The same name gives the same variable in every view of one adapter. */
 export interface Scope {
   /** A trained tensor, f32. Its full name is `<path>.<name>`, as Hugging Face PEFT writes it. */
   param(name: string, shape: Shape, init: Init): Variable;
-  /** A frozen tensor that is made from the seed and saved all the same: random projections, masks. */
-  buffer(name: string, shape: Shape, init: Init): Variable;
+  /** A frozen tensor that is saved with the adapter: random projections, masks, indices. Default f32. */
+  buffer(name: string, shape: Shape, init: Init, dtype?: DType): Variable;
+  /** A frozen tensor that only training needs: statistics. Part of a run's checkpoint, not of the adapter. */
+  running(name: string, shape: Shape, init: Init): Variable;
   /** The scope of a layer. */
   at(path: Path): Scope;
   /** Dropout while training, the identity otherwise: zero with probability `rate`, the rest divided by 1 − rate. */
   dropout(x: Tensor, rate: number): Tensor;
 }
 
+/** Values by full name. */
+export type State = ReadonlyMap<string, { readonly shape: Shape; readonly data: TypedArray }>;
+
+/** One batch of labelled tokens: row-major [rows, tokens] each; label −100 counts not. */
+export interface Examples {
+  readonly rows: number;
+  readonly tokens: number;
+  readonly ids: Int32Array;
+  readonly labels: Int32Array;
+}
+
 /** A PEFT method with its options chosen. */
 export interface Method {
   /** The paper's name, in lower camel. */
   readonly name: string;
+  /** Whether it folds into the weights; one that depends on its input does not. */
+  readonly merges: boolean;
   /** Describes the change to a model; called once for each view (evaluation, training), so it must not keep state. */
   attach(model: CausalLM, scope: Scope): Patch;
   /** What `adapter_config.json` says of it for this model: Hugging Face PEFT's fields where it has the method. */
   config(model: CausalLM): AdapterConfig;
+  /** Names of tensors whose key in the file is not `base_model.model.<name>`. */
+  readonly keys?: Readonly<Record<string, string>>;
+  /** Looks at the base and at data before it can be attached: masks from gradients, first values from activations. */
+  prepare?(model: CausalLM, data: readonly Examples[], executor: Executor): Promise<Method>;
+  /** The same function in fewer tensors, once training is over: an encoder's output, ranks that were pruned. What is saved. */
+  compact?(model: CausalLM, state: State, executor: Executor): Promise<Compacted>;
+}
+
+/** A method and its values in their final form. */
+export interface Compacted {
+  readonly method: Method;
+  readonly state: State;
 }
 
 /** The content of `adapter_config.json`. */
@@ -43,9 +98,28 @@ export interface AdapterConfig extends JsonObject {
   readonly peft_type: string;
 }
 
-/** What `load` needs to know of a method: its `peft_type`, and how to make it from a saved configuration. */
+/** Where a method was published. */
+export interface Paper {
+  /** "Hu et al." */
+  readonly authors: string;
+  readonly year: number;
+  readonly title: string;
+  readonly url: string;
+}
+
+/** What is known of a method without options: for `load`, and for the table of methods. */
 export interface MethodFormat {
+  /** The paper's name, in lower camel, as `Method.name`. */
+  readonly name: string;
+  /** `peft_type` in `adapter_config.json`. */
   readonly peftType: string;
+  readonly paper: Paper;
+  /** Whether it folds into the weights. */
+  readonly merges: boolean;
+  /** Peak learning rate of AdamW to begin with: the paper's or the reference implementation's, where it has one. */
+  readonly learningRate: number;
+  /** Whether a configuration of this `peft_type` is this method: variants share a type. */
+  reads(config: AdapterConfig): boolean;
   /** Throws `bad-adapter` naming the fields it does not support. */
   fromConfig(config: AdapterConfig): Method;
 }

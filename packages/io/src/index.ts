@@ -9,7 +9,7 @@ export { loadConfig, loadGenerationConfig, type ModelConfig, parseConfig } from 
 export type { Llama3RopeScaling, Rope } from './config/rope.ts';
 export type { TokenIds } from './config/token-ids.ts';
 export { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from './half.ts';
-export type { JsonObject, JsonValue } from './json.ts';
+export { isObject, type JsonObject, type JsonValue } from './json.ts';
 export { bytesOfDType, type FileArray, type FileArrays, type FileDType, type FileTensor } from './safetensors/dtype.ts';
 export type { Header, TensorInfo } from './safetensors/header.ts';
 export { openSafetensors } from './safetensors/open.ts';

@@ -1,6 +1,6 @@
 import { access } from 'node:fs/promises';
 import { openSafetensors, writeSafetensors } from '@peftjs/io';
-import { type Executor, PeftError, sameShape, type Variable } from '@peftjs/tensor';
+import { type Executor, PeftError, type TypedArray, type Variable } from '@peftjs/tensor';
 
 /** Where a run's state is kept, and how often it is written. */
 export interface CheckpointOptions {
@@ -35,7 +35,11 @@ export const writeCheckpoint = async <L>(
   const tensors = new Map(
     variables.map((v) => [
       v.node.name,
-      { dtype: 'F32' as const, shape: v.shape, data: async () => (await executor.read(v)) as Float32Array },
+      {
+        dtype: v.dtype === 'f32' ? ('F32' as const) : ('I32' as const),
+        shape: v.shape,
+        data: async () => (await executor.read(v)) as Float32Array | Int32Array,
+      },
     ]),
   );
   await writeSafetensors(file, tensors, { [metadataKey]: JSON.stringify(state) });
@@ -56,7 +60,8 @@ export const readCheckpoint = async <L>(
   const problems = variables.flatMap((v) => {
     const found = reader.tensors.get(v.node.name);
     if (!found) return [`${v.node.name} is missing`];
-    return sameShape(found.shape, v.shape) ? [] : [`${v.node.name} is [${found.shape}], the run takes [${v.shape}]`];
+    const [got, wanted] = [`${found.dtype.toLowerCase()} [${found.shape}]`, `${v.dtype} [${v.shape}]`];
+    return got === wanted ? [] : [`${v.node.name} is ${got}, the run takes ${wanted}`];
   });
   for (const name of reader.tensors.keys())
     if (!names.has(name)) problems.push(`${name} belongs to nothing in the run`);
@@ -67,6 +72,6 @@ export const readCheckpoint = async <L>(
       'state-mismatch',
       `${file}: is no checkpoint of this run: ${problems.join('; ')}. Give another file, or the options it was made with.`,
     );
-  for (const v of variables) await executor.write(v, await reader.readFloat32(v.node.name));
+  for (const v of variables) await executor.write(v, (await reader.read(v.node.name)).data as TypedArray);
   return JSON.parse(text!) as RunState<L>;
 };

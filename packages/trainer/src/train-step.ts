@@ -1,4 +1,5 @@
 import { grad } from '@peftjs/autograd';
+import type { TrainedStep } from '@peftjs/core';
 import {
   add,
   broadcastTo,
@@ -8,6 +9,7 @@ import {
   type Executable,
   type Executor,
   input,
+  PeftError,
   type ProgramSpec,
   sizeOf,
   type Tensor,
@@ -55,6 +57,26 @@ const compileNamed = async (spec: ProgramSpec, executor: Executor): Promise<Exec
   return { ...executable, run, close: () => executable.close() };
 };
 
+/** What the statistics of a step may use. */
+const trainedStep = (
+  params: readonly Variable[],
+  gradients: readonly Tensor[],
+  updated: ReadonlyMap<Variable, Tensor>,
+): TrainedStep => {
+  const of = <T>(found: T | undefined, param: Variable): T => {
+    if (found !== undefined) return found;
+    throw new PeftError('bad-program', `train: ${param.node.name} is not trained, so a step has no gradient of it`);
+  };
+  const byParam = new Map(params.map((p, i) => [p, gradients[i]!]));
+  return { gradient: (p) => of(byParam.get(p), p), updated: (p) => of(updated.get(p), p) };
+};
+
+/** All updates; where a statistic writes what the optimiser steps, its value counts. */
+const combined = (
+  updates: ProgramSpec['updates'] & {},
+  statistics: ProgramSpec['updates'] & {},
+): readonly (readonly [Variable, Tensor])[] => [...new Map([...updates, ...statistics])];
+
 /**
  * Compiles a training step: forward, backward and optimiser in one program. With accumulation a second program adds the gradients of all
  * micro-batches but the last into buffers.
@@ -76,8 +98,12 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
   const zero = (t: Tensor): Tensor => broadcastTo(constant(Float32Array.of(0), []), t.shape);
   const means = sums.length > 0 ? grads.map((g, i) => div(add(g, sums[i]!), accumulate)) : grads;
   const { updates, gradNorm } = optimizer.step(params, means, hyper);
+  const statistics = target.statistics(trainedStep(params, means, new Map(updates)));
   const apply = await compileNamed(
-    { outputs: { loss, gradNorm }, updates: [...updates, ...sums.map((s) => [s, zero(s)] as const)] },
+    {
+      outputs: { loss, gradNorm },
+      updates: [...combined(updates, statistics), ...sums.map((s) => [s, zero(s)] as const)],
+    },
     executor,
   );
   const collect =

@@ -100,7 +100,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   const evaluator =
     heldOut && (await makeEvaluator(target.model, heldOut.data, executor, heldOut.batchSize ?? batchSize));
   const batches = trainingBatches(data, batchSize, seed);
-  const kept = [...target.params.values(), ...optimizer.state];
+  const kept = [...target.state.values(), ...target.running.values(), ...optimizer.state];
   const restored = checkpoint && (await readCheckpoint<Log>(checkpoint.file, kept, executor));
   const { losses, evaluated }: Log = restored?.log ?? { losses: [], evaluated: [] };
   const pace = makePace();
@@ -122,6 +122,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
         (performance.now() - begun) / 1000,
       );
       checkFinite(i, loss, learningRate);
+      if (target.decision?.due(i + 1)) await target.decision.run(i + 1, executor);
       losses.push({ step: i + 1, loss, learningRate, gradNorm });
       if (heldOut && ((i + 1) % heldOut.every === 0 || i + 1 === steps)) await measure(i + 1);
       if (checkpoint && (i + 1) % checkpoint.every === 0)

@@ -209,7 +209,7 @@ describe('train', () => {
     const other = attach(tinyLlama(), [lora({ rank: 3 })]);
     await expect(train(other, { ...options, executor: reference(), checkpoint })).rejects.toMatchObject({
       code: 'state-mismatch',
-      message: expect.stringContaining('lora_A.weight is [2,8], the run takes [3,8]'),
+      message: expect.stringContaining('lora_A.weight is f32 [2,8], the run takes f32 [3,8]'),
     });
     await rm(dir, { recursive: true });
   });

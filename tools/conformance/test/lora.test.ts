@@ -36,7 +36,7 @@ const tuned = async (
   });
   const values: number[] = [];
   for (const p of adapted.params.values()) values.push(...(await executor.read(p)));
-  const merged = await evaluate({ y: (await merge(adapted, executor)).logits(ids) }, executor);
+  const merged = await evaluate({ y: (await merge(adapted, executor)).model.logits(ids) }, executor);
   return { losses: losses.map((l) => l.loss), values, merged: merged['y']! };
 };
 

@@ -9,10 +9,10 @@ import { modelCard } from './card.ts';
 import { configFile, parseAdapterConfig, weightsFile } from './files.ts';
 import { pythonJson } from './python-json.ts';
 
-/** A tensor to save in an adapter; F32 unless `dtype` says F16 or BF16. */
+/** A tensor to save in an adapter; F32 unless `dtype` says F16 or BF16, and I32 for whole numbers. */
 export interface AdapterTensorData {
   readonly shape: readonly number[];
-  readonly data: Float32Array;
+  readonly data: Float32Array | Int32Array;
   readonly dtype?: 'F32' | 'F16' | 'BF16';
 }
 
@@ -37,7 +37,8 @@ export const writeAdapter = async (
     throw new PeftError('bad-adapter', `${dir}: the adapter cannot be saved:${listed(problems)}`);
 
   const weights = new Map<string, WriteTensor>();
-  for (const [name, tensor] of tensors) weights.set(name, { dtype: 'F32', ...tensor });
+  for (const [name, tensor] of tensors)
+    weights.set(name, { dtype: tensor.data instanceof Int32Array ? 'I32' : 'F32', ...tensor });
   const files = new Map<string, FileContent>();
   if (!(await isFile(join(dir, 'README.md')))) files.set('README.md', modelCard(parsed));
   files.set(weightsFile, encodeSafetensors(join(dir, weightsFile), weights));

@@ -1,0 +1,138 @@
+import type { JsonObject, JsonValue } from '@peftjs/io';
+import type { Executor } from '@peftjs/tensor';
+import { PeftError } from '@peftjs/tensor';
+import type { CausalLM } from '@peftjs/transformer';
+import type { AdapterConfig, Compacted, Examples, Method, MethodFormat, Paper, Patch, Scope, State } from './method.ts';
+import type { Option, OptionTable } from './option.ts';
+
+/** Options with nothing left open. */
+export type Chosen<O> = { readonly [K in keyof O]-?: Exclude<O[K], undefined> };
+
+/** A method as one record: its options, its formula, its place in the files. One file each. */
+export interface MethodDef<O> {
+  readonly name: string;
+  /** Hugging Face PEFT's, where it has the method; else one of our own. */
+  readonly peftType: string;
+  readonly paper: Paper;
+  readonly merges: boolean;
+  /** Peak learning rate of AdamW to begin with. */
+  readonly learningRate: number;
+  readonly options: OptionTable<O>;
+  attach(model: CausalLM, scope: Scope, options: Chosen<O>): Patch;
+  /** What is wrong with options that are sound one by one; null when nothing is. */
+  check?(options: Partial<Chosen<O>>): string | null;
+  /** Further fields of `adapter_config.json`. */
+  config?(model: CausalLM, options: Chosen<O>): JsonObject;
+  /**
+   * Fields of a file that would change the function, with the only values that are computed here; null, absent and empty are always fine.
+   */
+  readonly computes?: Readonly<Record<string, readonly JsonValue[]>>;
+  /** Whether a file of this `peft_type` is this method. Default: it is. */
+  reads?(config: AdapterConfig): boolean;
+  readonly keys?: Readonly<Record<string, string>>;
+  prepare?(model: CausalLM, options: Chosen<O>, data: readonly Examples[], executor: Executor): Promise<O>;
+  compact?(model: CausalLM, options: Chosen<O>, state: State, executor: Executor): Promise<Compacted>;
+}
+
+/** A function from options to a method, that also says what it is and reads saved configurations. */
+export type MethodFactory<O> = (Record<never, never> extends O ? (options?: O) => Method : (options: O) => Method) &
+  MethodFormat;
+
+const entriesOf = <O>(table: OptionTable<O>): [keyof O & string, Option<unknown>][] =>
+  Object.entries(table) as unknown as [keyof O & string, Option<unknown>][];
+
+const checkOptions = <O>({ name, options: table, check }: MethodDef<O>, given: O): void => {
+  const known = new Map(entriesOf(table));
+  const problems = Object.entries(given as object).flatMap(([key, value]) => {
+    const option = known.get(key as never);
+    if (!option) return [`there is no option ${key}; there are ${[...known.keys()].join(', ')}`];
+    return value === undefined || option.accepts(value)
+      ? []
+      : [`${key} must be ${option.expected}, got ${shown(value)}`];
+  });
+  const together = problems.length === 0 ? check?.(given as Partial<Chosen<O>>) : null;
+  if (together) problems.push(together);
+  if (problems.length > 0) throw new PeftError('bad-option', `${name}: ${problems.join('; ')}`);
+};
+
+const shown = (value: unknown): string => JSON.stringify(value) ?? String(value);
+
+const choose = <O>({ options }: MethodDef<O>, given: O, model: CausalLM): Chosen<O> =>
+  Object.fromEntries(
+    entriesOf(options).map(([key, option]) => [key, given[key] ?? option.fallback(model)]),
+  ) as Chosen<O>;
+
+const isEmpty = (value: unknown): boolean =>
+  value == null ||
+  (Array.isArray(value) && value.length === 0) ||
+  (typeof value === 'object' && !Object.keys(value).length);
+
+const optionsFrom = <O>({ name, options, computes = {} }: MethodDef<O>, config: AdapterConfig): O => {
+  const odd = Object.entries(computes)
+    .filter(([field, only]) => !isEmpty(config[field]) && !only.some((v) => v === config[field]))
+    .map(([field]) => `${field} = ${shown(config[field])}`);
+  const problems = odd.length > 0 ? [`it asks for what is not computed here: ${odd.join(', ')}`] : [];
+  const given: Record<string, unknown> = {};
+  for (const [key, { key: field, fromJson, accepts, expected }] of entriesOf(options)) {
+    const value = field === null ? undefined : config[field];
+    if (isEmpty(value)) continue;
+    try {
+      const read = fromJson ? fromJson(value!) : value;
+      if (accepts(read)) given[key] = read;
+      else problems.push(`${field} must be ${expected}, got ${shown(value)}`);
+    } catch (error) {
+      problems.push(`${field}: ${(error as Error).message}, got ${shown(value)}`);
+    }
+  }
+  if (problems.length > 0) throw new PeftError('bad-adapter', `${name}: adapter_config.json: ${problems.join('; ')}`);
+  return given as O;
+};
+
+const make = <O>(def: MethodDef<O>, given: O): Method => {
+  checkOptions(def, given);
+  const { name, peftType, merges, options, keys, config, prepare, compact } = def;
+  return {
+    name,
+    merges,
+    attach: (model, scope) => def.attach(model, scope, choose(def, given, model)),
+    config: (model) => {
+      const chosen = choose(def, given, model);
+      const fields = entriesOf(options).flatMap(([key, { key: field, toJson }]) =>
+        field === null ? [] : [[field, toJson ? toJson(chosen[key], model) : (chosen[key] as JsonValue)] as const],
+      );
+      return {
+        peft_type: peftType,
+        task_type: 'CAUSAL_LM',
+        inference_mode: true,
+        ...Object.fromEntries(fields),
+        ...config?.(model, chosen),
+      };
+    },
+    ...(keys && { keys }),
+    ...(prepare && {
+      prepare: async (model, data, executor) =>
+        make(def, { ...given, ...(await prepare(model, choose(def, given, model), data, executor)) }),
+    }),
+    ...(compact && {
+      compact: (model, state, executor) => compact(model, choose(def, given, model), state, executor),
+    }),
+  };
+};
+
+/**
+ * Makes a method of its record: options are checked (`bad-option`, all mistakes at once), filled in for the model, written to and read from
+ * `adapter_config.json`.
+ */
+export const defineMethod = <O extends object>(def: MethodDef<O>): MethodFactory<O> => {
+  const { name, peftType, paper, merges, learningRate, reads = () => true } = def;
+  const factory = Object.assign((options: O = {} as O): Method => make(def, options), {
+    peftType,
+    paper,
+    merges,
+    learningRate,
+    reads: (config: AdapterConfig) => config.peft_type === peftType && reads(config),
+    fromConfig: (config: AdapterConfig): Method => make(def, optionsFrom(def, config)),
+  });
+  Object.defineProperty(factory, 'name', { value: name });
+  return factory as unknown as MethodFactory<O>;
+};

@@ -1,0 +1,39 @@
+import type { Around, CausalLM, Linear, Norm, Path, SiteName } from '@peftjs/transformer';
+import type { Patch, Scope } from './method.ts';
+import { select, type Target } from './target.ts';
+
+/** A patch that makes a new layer of every targeted Linear; each has its own scope. Throws `no-match`. */
+export const eachLinear = (
+  model: CausalLM,
+  scope: Scope,
+  target: Target,
+  name: string,
+  wrap: (base: Linear, scope: Scope, path: Path) => Linear,
+): Patch => ({
+  linear: new Map(
+    select(model.linears.keys(), target, name).map((path) => [path, (base) => wrap(base, scope.at(path), path)]),
+  ),
+});
+
+/** A patch that makes a new norm of every targeted one. Throws `no-match`. */
+export const eachNorm = (
+  model: CausalLM,
+  scope: Scope,
+  target: Target,
+  name: string,
+  wrap: (base: Norm, scope: Scope, path: Path) => Norm,
+): Patch => ({
+  norm: new Map(
+    select(model.norms.keys(), target, name).map((path) => [path, (base) => wrap(base, scope.at(path), path)]),
+  ),
+});
+
+/** A patch with one middleware at every path of a site; each has its own scope, and its number among them. */
+export const eachSite = <S extends SiteName>(
+  model: CausalLM,
+  scope: Scope,
+  site: S,
+  make: (scope: Scope, path: Path, index: number) => Around<S>,
+): Patch => ({
+  around: { [site]: new Map(model.paths(site).map((path, i) => [path, make(scope.at(path), path, i)])) },
+});

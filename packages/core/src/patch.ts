@@ -1,0 +1,58 @@
+import { add } from '@peftjs/tensor';
+import type { Around, Path, SiteName } from '@peftjs/transformer';
+import type { Patch, Wraps } from './method.ts';
+
+const mergeWraps = <T>(tables: readonly (Wraps<T> | undefined)[]): Wraps<T> => {
+  const all = new Map<Path, (base: T) => T>();
+  for (const table of tables)
+    for (const [path, wrap] of table ?? []) {
+      const inner = all.get(path);
+      all.set(path, inner ? (base) => wrap(inner(base)) : wrap);
+    }
+  return all;
+};
+
+/** Runs `inner` where `outer` calls next. */
+const nest =
+  <S extends SiteName>(inner: Around<S>, outer: Around<S>): Around<S> =>
+  (x, next, context) =>
+    outer(x, (y) => inner(y, next, context), context);
+
+const mergeAround = (patches: readonly Patch[]): NonNullable<Patch['around']> => {
+  const all: { [site: string]: Map<Path, Around<SiteName>> } = {};
+  for (const { around } of patches)
+    for (const [site, table] of Object.entries(around ?? {})) {
+      const into = (all[site] ??= new Map());
+      for (const [path, fn] of table as ReadonlyMap<Path, Around<SiteName>>) {
+        const inner = into.get(path);
+        into.set(path, inner ? nest(inner, fn) : fn);
+      }
+    }
+  return all as NonNullable<Patch['around']>;
+};
+
+/** Several patches as one: later ones around earlier ones, penalties added, statistics and decisions in order. */
+export const mergePatches = (patches: readonly Patch[]): Patch => {
+  const penalties = patches.flatMap(({ penalty }) => penalty ?? []);
+  const statistics = patches.flatMap((p) => p.statistics ?? []);
+  const decisions = patches.flatMap((p) => p.decision ?? []);
+  return {
+    linear: mergeWraps(patches.map((p) => p.linear)),
+    norm: mergeWraps(patches.map((p) => p.norm)),
+    embedding: mergeWraps(patches.map((p) => p.embedding)),
+    around: mergeAround(patches),
+    positionShift: patches.reduce((n, p) => n + (p.positionShift ?? 0), 0),
+    ...(penalties.length > 0 && {
+      penalty: () => penalties.map((term) => term()).reduce((a, b) => add(a, b)),
+    }),
+    ...(statistics.length > 0 && { statistics: (step) => statistics.flatMap((of) => of(step)) }),
+    ...(decisions.length > 0 && {
+      decision: {
+        due: (step) => decisions.some((d) => d.due(step)),
+        run: async (step, device) => {
+          for (const d of decisions) if (d.due(step)) await d.run(step, device);
+        },
+      },
+    }),
+  };
+};

@@ -1,0 +1,70 @@
+import {
+  type DType,
+  PeftError,
+  randomSource,
+  type Shape,
+  sameShape,
+  type TypedArray,
+  type Variable,
+  type VariableInit,
+  variable,
+} from '@peftjs/tensor';
+import type { Init } from './init.ts';
+import type { State } from './method.ts';
+
+/** What a tensor of an adapter is for. */
+export type Role = 'param' | 'buffer' | 'running';
+
+/** The tensors of an adapter, made once by name. */
+export interface Store {
+  readonly byRole: { readonly [R in Role]: ReadonlyMap<string, Variable> };
+  make(name: string, shape: Shape, init: Init, role: Role, dtype?: DType): Variable;
+  /** Throws `state-mismatch` with all tensors that were missing, left over or of another size. */
+  check(): void;
+}
+
+const arrays = { f32: Float32Array, i32: Int32Array, u32: Uint32Array, f16: Uint16Array } as const;
+
+/** Where the first values come from: a given state, else the seed and the tensor's name. */
+export const makeStore = (seed: number, given: State | undefined): Store => {
+  const byRole = {
+    param: new Map<string, Variable>(),
+    buffer: new Map<string, Variable>(),
+    running: new Map<string, Variable>(),
+  };
+  const all = new Map<string, Variable>();
+  const problems: string[] = [];
+  const takeGiven = (name: string, shape: Shape, dtype: DType): TypedArray | undefined => {
+    const found = given?.get(name);
+    if (!found) problems.push(`${name} is missing`);
+    else if (!sameShape(found.shape, shape)) problems.push(`${name} is [${found.shape}], the model takes [${shape}]`);
+    else if (!(found.data instanceof arrays[dtype])) problems.push(`${name} does not hold ${dtype} values`);
+    else return found.data;
+    return undefined;
+  };
+  const initOf = (name: string, shape: Shape, init: Init, role: Role, dtype: DType): VariableInit => {
+    const found = given && role !== 'running' ? takeGiven(name, shape, dtype) : undefined;
+    if (found) return found;
+    return typeof init === 'function' ? () => init(shape, randomSource(seed, name)) : init;
+  };
+  return {
+    byRole,
+    make: (name, shape, init, role, dtype = 'f32') => {
+      const known = all.get(name);
+      if (known) return known;
+      const made = variable(name, shape, initOf(name, shape, init, role, dtype), dtype);
+      all.set(name, made);
+      byRole[role].set(name, made);
+      return made;
+    },
+    check: () => {
+      for (const name of given?.keys() ?? [])
+        if (!all.has(name)) problems.push(`${name} belongs to nothing in the model`);
+      if (problems.length > 0)
+        throw new PeftError(
+          'state-mismatch',
+          `attach: the adapter does not fit this model and method: ${problems.join('; ')}`,
+        );
+    },
+  };
+};
