@@ -2,8 +2,9 @@ import { type Adapter, type AdapterTensorData, isObject, readAdapter, writeAdapt
 import { type Executor, PeftError } from '@peftjs/tensor';
 import type { CausalLM } from '@peftjs/transformer';
 import { type Adapted, attach } from './attach.ts';
-import { combine, listType } from './combine.ts';
+import { combine } from './combine.ts';
 import type { AdapterConfig, Method, MethodFormat, State } from './method.ts';
+import { within } from './within.ts';
 
 /** How Hugging Face PEFT prefixes the names of an adapter's tensors. */
 const keyPrefix = 'base_model.model.';
@@ -39,40 +40,26 @@ export const save = async (
   await writeAdapter(dir, { ...final.method.config(base), base_model_name_or_path: baseModel ?? null }, tensors);
 };
 
-const build = (dir: string, config: AdapterConfig, formats: readonly MethodFormat[]): Method => {
-  const format = formats.find((f) => f.reads(config));
-  if (format) return format.fromConfig(config);
+/** The method of a configuration, of those that `load` was told of and of the combinators. */
+const methodOf = (config: unknown, formats: readonly MethodFormat[]): Method => {
+  if (!isObject(config) || typeof config['peft_type'] !== 'string')
+    throw new PeftError('bad-adapter', 'each method of adapter_config.json must be an object with its peft_type');
+  const own = config as AdapterConfig;
+  const format = [combine, within, ...formats].find((f) => f.reads(own));
+  if (format) return format.fromConfig(own, (inner) => methodOf(inner, formats));
   const known = formats.map((f) => `${f.name} (${f.peftType})`).join(', ') || 'none';
   throw new PeftError(
     'bad-adapter',
-    `${dir}: the adapter is of type ${String(config.peft_type)}; load was given: ${known}. Pass the method that reads it.`,
+    `the adapter is of type ${own.peft_type}; load was given: ${known}. Pass the method that reads it.`,
   );
 };
 
-const methodsOf = (dir: string, config: AdapterConfig, formats: readonly MethodFormat[]): Method[] => {
-  if (config.peft_type !== listType) return [build(dir, config, formats)];
-  const list = config['methods'];
-  if (
-    !Array.isArray(list) ||
-    list.length === 0 ||
-    !list.every((c) => isObject(c) && typeof c['peft_type'] === 'string')
-  )
-    throw new PeftError(
-      'bad-adapter',
-      `${dir}: adapter_config.json of type ${listType} must list its methods, each with its peft_type`,
-    );
-  return list.flatMap((c) => {
-    const inner = methodsOf(dir, c as unknown as AdapterConfig, formats);
-    return inner.length > 1 ? combine('list', inner) : inner;
-  });
-};
-
 /** Full names of the tensors in a file. */
-const named = (dir: string, method: Method, tensors: Adapter['tensors']): State => {
+const named = (method: Method, tensors: Adapter['tensors']): State => {
   const nameOf = new Map(Object.entries(method.keys ?? {}).map(([name, key]) => [key, name]));
   const wrong = [...tensors.keys()].filter((key) => !nameOf.has(key) && !key.startsWith(keyPrefix));
   if (wrong.length > 0)
-    throw new PeftError('bad-adapter', `${dir}: the names of ${wrong.join(', ')} should start with ${keyPrefix}`);
+    throw new PeftError('bad-adapter', `the names of ${wrong.join(', ')} should start with ${keyPrefix}`);
   return new Map([...tensors].map(([key, t]) => [nameOf.get(key) ?? key.slice(keyPrefix.length), t]));
 };
 
@@ -82,10 +69,9 @@ const named = (dir: string, method: Method, tensors: Adapter['tensors']): State 
  */
 export const load = async (base: CausalLM, dir: string, formats: readonly MethodFormat[]): Promise<Adapted> => {
   const { config, tensors } = await readAdapter(dir);
-  const raw = config.raw as AdapterConfig; // peft_type was checked
   try {
-    const methods = methodsOf(dir, raw, formats);
-    return attach(base, methods, { state: named(dir, combine('list', methods), tensors) });
+    const method = methodOf(config.raw, formats);
+    return attach(base, method.parts ?? [method], { state: named(method, tensors) });
   } catch (cause) {
     if (cause instanceof PeftError) throw new PeftError(cause.code, `${dir}: ${cause.message}`, { cause });
     throw cause;

@@ -83,7 +83,7 @@ const viewOf = (base: CausalLM, patch: Patch): CausalLM =>
  */
 export const attach = (base: CausalLM, methods: readonly Method[], options: AttachOptions = {}): Adapted => {
   const store = makeStore(options.seed ?? 0, options.state);
-  const method = combine('list', methods);
+  const method = combine(methods);
   const patchWith = (seed: Tensor | null): Patch => method.attach(base, makeScope(store, '', dropWith(seed)));
   const patch = patchWith(null);
   const model = viewOf(base, patch);

@@ -36,7 +36,7 @@ export interface MethodDef<O> {
 
 /** A function from options to a method, that also says what it is and reads saved configurations. */
 export type MethodFactory<O> = (Record<never, never> extends O ? (options?: O) => Method : (options: O) => Method) &
-  MethodFormat;
+  Omit<MethodFormat, 'fromConfig'> & { fromConfig(config: AdapterConfig): Method };
 
 const entriesOf = <O>(table: OptionTable<O>): [keyof O & string, Option<unknown>][] =>
   Object.entries(table) as unknown as [keyof O & string, Option<unknown>][];

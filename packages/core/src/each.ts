@@ -1,3 +1,4 @@
+import { PeftError } from '@peftjs/tensor';
 import type { Around, CausalLM, Linear, Norm, Path, SiteName } from '@peftjs/transformer';
 import type { Patch, Scope } from './method.ts';
 import { select, type Target } from './target.ts';
@@ -28,12 +29,14 @@ export const eachNorm = (
   ),
 });
 
-/** A patch with one middleware at every path of a site; each has its own scope, and its number among them. */
+/** A patch with one middleware at every path of a site; each has its own scope, and its number among them. Throws `no-match`. */
 export const eachSite = <S extends SiteName>(
   model: CausalLM,
   scope: Scope,
   site: S,
   make: (scope: Scope, path: Path, index: number) => Around<S>,
-): Patch => ({
-  around: { [site]: new Map(model.paths(site).map((path, i) => [path, make(scope.at(path), path, i)])) },
-});
+): Patch => {
+  const paths = model.paths(site);
+  if (paths.length === 0) throw new PeftError('no-match', `this part of the model has no site ${site}`);
+  return { around: { [site]: new Map(paths.map((path, i) => [path, make(scope.at(path), path, i)])) } };
+};

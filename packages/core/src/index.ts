@@ -39,3 +39,4 @@ export {
 export { mergePatches } from './patch.ts';
 export { prepare } from './prepare.ts';
 export { nameMatches, select, type Target } from './target.ts';
+export { type Where, within } from './within.ts';

@@ -10,6 +10,7 @@ import {
   type Path,
 } from '@peftjs/transformer';
 import type { Adapted } from './attach.ts';
+import type { Method } from './method.ts';
 
 /** How `merge` stores what it computed. */
 export interface MergeOptions {
@@ -51,6 +52,8 @@ const relativeError = async (stored: Tensor, exact: Tensor, executor: Executor):
 const changed = <T>(now: ReadonlyMap<Path, T>, before: ReadonlyMap<Path, T>): [Path, T][] =>
   [...now].filter(([path, part]) => part !== before.get(path));
 
+const singles = (method: Method): readonly Method[] => method.parts?.flatMap(singles) ?? [method];
+
 /**
  * The base model with the adapter folded in: W' = `dense()` of each changed layer, computed now on `executor` and encoded in the layer's own
  * storage format. Inference then costs what the base costs. Throws `not-mergeable`, by name, when a method depends on its input.
@@ -60,7 +63,7 @@ export const merge = async (
   executor: Executor,
   { format = 'base' }: MergeOptions = {},
 ): Promise<Merged> => {
-  const refusing = methods.filter((m) => !m.merges);
+  const refusing = methods.flatMap(singles).filter((m) => !m.merges);
   if (refusing.length > 0)
     throw new PeftError(
       'not-mergeable',

@@ -73,6 +73,8 @@ export interface Examples {
 export interface Method {
   /** The paper's name, in lower camel. */
   readonly name: string;
+  /** The methods that it combines; none for a single one. */
+  readonly parts?: readonly Method[];
   /** Whether it folds into the weights; one that depends on its input does not. */
   readonly merges: boolean;
   /** Describes the change to a model; called once for each view (evaluation, training), so it must not keep state. */
@@ -120,6 +122,9 @@ export interface MethodFormat {
   readonly learningRate: number;
   /** Whether a configuration of this `peft_type` is this method: variants share a type. */
   reads(config: AdapterConfig): boolean;
-  /** Throws `bad-adapter` naming the fields it does not support. */
-  fromConfig(config: AdapterConfig): Method;
+  /**
+   * The method of a saved configuration; `build` makes those of methods inside it. Throws `bad-adapter` naming the fields it does not
+   * support.
+   */
+  fromConfig(config: AdapterConfig, build: (config: AdapterConfig) => Method): Method;
 }

@@ -1,67 +1,17 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { add, evaluate, mul, reference, sum } from '@peftjs/tensor';
+import { evaluate, reference } from '@peftjs/tensor';
 import { distance, shake, tinyLlama, tokens } from '@peftjs/testkit';
 import type { CausalLM } from '@peftjs/transformer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import {
-  attach,
-  defineMethod,
-  eachLinear,
-  eachSite,
-  load,
-  type Method,
-  merge,
-  normal,
-  type Option,
-  ones,
-  save,
-  targets,
-} from './index.ts';
+import { attach, load, type Method, merge, save } from '../src/index.ts';
+import { scale, shift } from './toys.ts';
 
 const ids = tokens([1, 5, 2, 9]);
 const logits = async (model: CausalLM, r = reference()): Promise<Float32Array> =>
   (await evaluate({ y: model.logits(ids) }, r))['y'] as Float32Array;
 
-const paper = { authors: 'Nobody', year: 2026, title: 'None', url: 'https://example.org' };
-
-/** Scales outputs: as small as a method can be. */
-const scale = defineMethod<{ target?: string }>({
-  name: 'scale',
-  peftType: 'SCALE',
-  paper,
-  merges: true,
-  learningRate: 1e-3,
-  options: { target: targets('target_modules', 'q_proj') as Option<string> },
-  attach: (model, scope, { target }) =>
-    eachLinear(model, scope, target, 'scale', (base, own) => {
-      const s = own.param('s', [1], ones);
-      return {
-        ...base,
-        apply: (x) => mul(base.apply(x), s),
-        dense: () => ({ weight: mul(base.dense().weight, s), bias: null }),
-      };
-    }),
-});
-
-/** Adds noise to the residual stream: no change of weights. */
-const shift = defineMethod<Record<never, never>>({
-  name: 'shift',
-  peftType: 'SHIFT',
-  paper,
-  merges: false,
-  learningRate: 1e-3,
-  options: {},
-  attach: (model, scope) => {
-    const v = scope.buffer('v', [8], normal(1));
-    const w = scope.param('w', [8], normal(1));
-    return {
-      ...eachSite(model, scope, 'block', () => (x, next) => add(next(x), mul(v, w))),
-      penalty: () => sum(mul(w, w)),
-    };
-  },
-});
 const formats = [scale, shift];
 
 let dir: string;

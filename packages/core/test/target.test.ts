@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { nameMatches, select } from './target.ts';
+import { nameMatches, select } from '../src/target.ts';
 
 const paths = [
   'model.layers.0.self_attn.q_proj',
