@@ -1,3 +1,1 @@
-export { tinyGpt2, tinyGpt2Config } from './tiny-gpt2.ts';
-export { tinyConfig, tinyLlama } from './tiny-llama.ts';
-export { distance, shake, tokens } from './values.ts';
+export { distance, shake, tinyConfig, tinyGpt2, tinyGpt2Config, tinyLlama, tokens } from '@peftjs/transformer/testing';

@@ -12,7 +12,8 @@ export interface Import {
   readonly specifier: string;
 }
 
-const isTest = (file: string): boolean => /\.test\.ts$|\/test\//.test(file);
+/** Tests, and what only tests of the workspace use. */
+const isTest = (file: string): boolean => /\.test\.ts$|\/test(ing)?\//.test(file);
 const packageOf = (specifier: string): string => specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
 const isRelative = (specifier: string): boolean => specifier.startsWith('.');
 

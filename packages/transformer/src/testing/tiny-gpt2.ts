@@ -1,5 +1,7 @@
 import { normalValues, randomSource, sizeOf } from '@peftjs/tensor';
-import { buildModel, type CausalLM, type WeightSource } from '@peftjs/transformer';
+import { buildModel } from '../architectures.ts';
+import type { CausalLM } from '../causal-lm.ts';
+import type { WeightSource } from '../weights.ts';
 
 type Config = CausalLM['config'] & { readonly modelType: 'gpt2' };
 
