@@ -1,12 +1,10 @@
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { load } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
-import { constant, type Executor, evaluate, gather, PeftError, reshape } from '@peftjs/tensor';
+import { constant, type Executor, evaluate, gather, reshape } from '@peftjs/tensor';
 import { distance } from '@peftjs/testkit';
 import { loadModel } from '@peftjs/transformer';
 import { readRecord, recordedTensors } from './record.ts';
+import { requireSameFiles } from './require-same-files.ts';
 
 /** Largest differences of ours from what Python recorded. */
 export interface Difference {
@@ -14,19 +12,6 @@ export interface Difference {
   readonly loss: number;
   readonly baseLoss: number;
 }
-
-const requireSameFiles = async (dir: string, hashes: Readonly<Record<string, string>>): Promise<void> => {
-  for (const [name, expected] of Object.entries(hashes)) {
-    const found = createHash('sha256')
-      .update(await readFile(join(dir, name)))
-      .digest('hex');
-    if (found !== expected)
-      throw new PeftError(
-        'bad-data',
-        `${join(dir, name)}: has SHA-256 ${found}, the record was made with ${expected}; run check.py again`,
-      );
-  }
-};
 
 /**
  * Computes on an executor what `check.py` recorded of a base model with an adapter, and gives how far apart they are. Throws `bad-data`

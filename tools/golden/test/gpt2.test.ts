@@ -7,8 +7,8 @@ import { constant, type Executor, evaluate, type Tensor, transpose } from '@peft
 import { distance } from '@peftjs/testkit';
 import { type CausalLM, generate, loadModel, parameters, saveModel } from '@peftjs/transformer';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { modelDir, type PythonGolden, readGolden } from '../src/python-golden.ts';
 import { executors } from './executors.ts';
-import { modelDir, type PythonGolden, readGolden } from './python-golden.ts';
 
 const [rows, context] = [2, 40];
 const isConv1D = (name: string): boolean => /\.c_\w+\.weight$/.test(name);
@@ -54,7 +54,7 @@ describe.each(executors)('GPT-2 of transformers, on %s', (_, open) => {
 
   test('continues a prompt with the same twenty tokens', async () => {
     expect(await generate(model, { executor, prompt: golden.ids.subarray(0, 8), maxTokens: 20 })).toEqual([
-      ...golden.greedy,
+      ...golden.greedy!,
     ]);
   });
 

@@ -5,10 +5,10 @@ import { distance } from '@peftjs/testkit';
 import { loadModel } from '@peftjs/transformer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compare } from '../src/compare.ts';
+import { modelDir } from '../src/python-golden.ts';
 import { readRecord } from '../src/record.ts';
 import { trainTinyAdapter } from '../src/tiny-adapter.ts';
 import { executors } from './executors.ts';
-import { modelDir } from './python-golden.ts';
 
 const tiny = join(import.meta.dirname, '../data/peftjs/tiny');
 const [adapterDir, record] = [join(tiny, 'adapter'), join(tiny, 'record.json')];

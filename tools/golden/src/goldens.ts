@@ -1,0 +1,42 @@
+import type { load, Method, MethodFormat, save } from '@peftjs/core';
+import { lora } from '@peftjs/lora';
+
+/** What is not as usual with a golden. */
+export interface Exceptions {
+  /** The method as it is trained, where the file holds only what that computes, or where there is no file. */
+  readonly trained?: Method;
+  /** What reads the adapter's folder, where it is not of PEFT's layout. Default: core's `load`. */
+  readonly load?: typeof load;
+  /** What writes it there. Default: core's `save`. */
+  readonly save?: typeof save;
+  /** The name that Python knows one of our parameters by. Default: its key in the file, or the same name. */
+  readonly nameThere?: (name: string) => string;
+  /** Parameters whose gradient is rounding alone: it has an absolute limit. */
+  readonly noGradient?: RegExp;
+  /** Of AdamW, on all that is trained. */
+  readonly weightDecay?: number;
+  /** Whether the library reads what we write. Default: true. */
+  readonly readsOurs?: boolean;
+}
+
+/** One folder of `data/python`. */
+export interface Golden extends Exceptions {
+  readonly name: string;
+  readonly model: string;
+  /** What `load` is given. */
+  readonly formats: readonly MethodFormat[];
+}
+
+const golden = (models: string, method: string, format: MethodFormat, exceptions: Exceptions = {}): Golden[] =>
+  models.split(' ').map((model) => ({ name: `${model}-${method}`, model, formats: [format], ...exceptions }));
+
+/** All adapters that a library made, one line a method. */
+export const goldens: readonly Golden[] = [
+  ...golden('plain', 'default', lora, { weightDecay: 0.1 }),
+  ...golden('plain', 'patterns', lora, { weightDecay: 0.1 }),
+  ...golden('llama3-tied', 'regex', lora, { weightDecay: 0.1 }),
+  ...golden('gpt2', 'lora', lora),
+];
+
+/** Those that we write for the library to read, as `data/peftjs/<name>/adapter`. */
+export const written: readonly Golden[] = goldens.filter(({ readsOurs = true }) => readsOurs);
