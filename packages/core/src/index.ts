@@ -21,6 +21,7 @@ export type {
   TrainedStep,
   Wraps,
 } from './method.ts';
+export { type MixedBatch, mixBatch } from './mix-batch.ts';
 export {
   byPattern,
   type Candidates,

@@ -1,4 +1,4 @@
-import { add, mul, sum } from '@peftjs/tensor';
+import { add, broadcastTo, concat, mul, sum, type Tensor } from '@peftjs/tensor';
 import {
   defineMethod,
   eachLinear,
@@ -45,6 +45,55 @@ export const shift: MethodFactory<Record<never, never>> = defineMethod<Record<ne
     return {
       ...eachSite(model, scope, 'block', () => (x, next) => add(next(x), mul(v, w))),
       penalty: () => sum(mul(w, w)),
+    };
+  },
+});
+
+const inBatch = (rows: Tensor, batch: number): Tensor => broadcastTo(rows, [batch, ...rows.shape.slice(1)]);
+
+/** Two rows in front of the tokens. */
+export const prompt: MethodFactory<Record<never, never>> = defineMethod({
+  name: 'prompt',
+  peftType: 'PROMPT',
+  paper,
+  merges: false,
+  learningRate: 1e-3,
+  options: {},
+  attach: (model, scope) => {
+    const rows = scope.param('rows', [1, 2, 8], normal(1));
+    return eachSite(
+      model,
+      scope,
+      'embed',
+      () =>
+        (ids, next, { pass }) =>
+          concat(inBatch(rows, pass.batch), next(ids), { axis: 1 }),
+    );
+  },
+});
+
+/** Three keys and values in front, which move the positions. */
+export const prefix: MethodFactory<Record<never, never>> = defineMethod({
+  name: 'prefix',
+  peftType: 'PREFIX',
+  paper,
+  merges: false,
+  learningRate: 1e-3,
+  options: {},
+  attach: (model, scope) => {
+    const { config } = model;
+    const groups = 'keyValueHeads' in config ? config.keyValueHeads : config.heads;
+    const rows = (own: typeof scope, name: string): Tensor =>
+      own.param(name, [1, groups, 3, config.headDim], normal(1));
+    return {
+      positionShift: 3,
+      ...eachSite(model, scope, 'kv', (own) => (kv, next, { pass }) => {
+        const { k, v } = next(kv);
+        return {
+          k: concat(inBatch(rows(own, 'k'), pass.batch), k, { axis: 2 }),
+          v: concat(inBatch(rows(own, 'v'), pass.batch), v, { axis: 2 }),
+        };
+      }),
     };
   },
 });

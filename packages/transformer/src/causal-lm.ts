@@ -40,6 +40,13 @@ export interface ModelPatch {
   readonly around?: AroundTable;
   /** Added to every token's position, as huggingface/peft counts the rows of a key/value prefix. Default 0. */
   readonly positionShift?: number;
+  /**
+   * i32 [batch], 1 or 0: for which sequences the rows and keys that methods put in front are there, and move the tokens' positions. Default:
+   * for all.
+   */
+  readonly present?: Tensor;
+  /** The only number of sequences that the view takes from now on. Default: any. */
+  readonly batchSize?: number;
 }
 
 /**
@@ -56,6 +63,8 @@ export interface CausalLM {
   readonly around: AroundTable;
   /** Positions that tokens, and rows in front of them, can take: those of a learned table after the shift; Infinity where they are computed. */
   readonly positionsLeft: number;
+  /** The only number of sequences it takes; null for any. */
+  readonly batchSize: number | null;
   /** The paths of a site, in the order of the forward pass. */
   paths(site: SiteName): readonly Path[];
   /** This model with parts replaced by path, and middleware around that which is there. Throws `no-match`, `bad-shape`. */

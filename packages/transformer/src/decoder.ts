@@ -60,6 +60,7 @@ export const decoder = (config: ModelConfig, architecture: Architecture, parts: 
     norms: parts.norms,
     embeddings: parts.embeddings,
     around: parts.around,
+    batchSize: parts.batchSize,
     positionsLeft: (positionTableOf(architecture, parts)?.shape[0] ?? Number.POSITIVE_INFINITY) - parts.positionShift,
     paths: (site) => architecture.paths[site],
     with: (patch) => decoder(config, architecture, patchParts(parts, patch, architecture.paths)),

@@ -3,9 +3,12 @@ import {
   add,
   attention,
   broadcastTo,
+  cast,
   concat,
   constant,
   PeftError,
+  reshape,
+  sameShape,
   shapeError,
   slice,
   type Tensor,
@@ -45,17 +48,30 @@ const passOf = (ids: Tensor, { keyMask, positions, cache }: ForwardOptions): Pas
   };
 };
 
-/** The mask with ones in front, for the keys that methods put there. */
-const widenMask = (mask: Tensor, keys: number, path: Path): Tensor => {
-  const [batch, known] = mask.shape as readonly [number, number];
-  if (known > keys)
+/**
+ * The mask with one more column in front for each key that methods put there: 1, or whether the sequence has it. Null keeps all keys.
+ */
+const widenMask = (
+  { keyMask, batch }: Pass,
+  present: Tensor | null,
+  { keys, added }: { readonly keys: number; readonly added: number },
+  path: Path,
+): Tensor | null => {
+  if (!keyMask && (!present || added === 0)) return null;
+  const ones = (count: number): Tensor => broadcastTo(constant(Float32Array.of(1), []), [batch, count]);
+  const mask = keyMask ?? ones(keys - added);
+  const columns = keys - mask.shape[1]!;
+  if (columns < 0)
     throw shapeError(
       `keyMask at ${path}`,
       [mask],
       `there are only ${keys} keys; the mask must have one entry per token`,
     );
-  const front = (): Tensor => broadcastTo(constant(Float32Array.of(1), []), [batch, keys - known]);
-  return known === keys ? mask : concat(front(), mask, { axis: 1 });
+  if (columns === 0) return mask;
+  const front = present
+    ? broadcastTo(reshape(cast(present, { dtype: 'f32' }), [batch, 1]), [batch, columns])
+    : ones(columns);
+  return concat(front, mask, { axis: 1 });
 };
 
 /** Embeds the tokens and gives what the layers of this pass use; `prepended` rows stand before the tokens' in x [B, prepended + T, d]. */
@@ -66,6 +82,8 @@ export const forwardOf = (
   options: ForwardOptions,
   config: ModelConfig,
 ): { readonly forward: Forward; readonly x: Tensor; readonly prepended: number } => {
+  if (parts.batchSize !== null && ids.shape[0] !== parts.batchSize)
+    throw shapeError('model', [ids], `this view takes batches of ${parts.batchSize} sequences`);
   const pass = passOf(ids, options);
   const at: Forward['at'] = (site, path, layer, core) =>
     runAround(parts.around[site]?.get(path) ?? [], core, { path, layer, pass });
@@ -73,6 +91,8 @@ export const forwardOf = (
   const prepended = x.shape.length === 3 ? x.shape[1]! - pass.tokens : -1;
   if (prepended < 0 || x.shape[0] !== pass.batch || x.shape[2] !== config.hiddenSize)
     throw shapeError('embed', [x], `must give [${pass.batch}, ${pass.tokens} or more, ${config.hiddenSize}]`);
+  if (parts.present && !(sameShape(parts.present.shape, [pass.batch]) && parts.present.dtype === 'i32'))
+    throw shapeError('present', [parts.present], `must be i32 [${pass.batch}], one entry for each sequence`);
   const inCache = pass.continues ? prepended : 0;
 
   const attend: Forward['attend'] = (path, layer, q, own) => {
@@ -84,11 +104,12 @@ export const forwardOf = (
     };
     const { k, v } = at('kv', path, layer, through)(own);
     const keys = k.shape[2]!;
+    const mask = widenMask(pass, parts.present, { keys, added: keys - known + prepended }, path);
     const start = options.cache?.offset;
     const offset = start && (keys > known ? add(start, constant(Int32Array.of(keys - known), [])) : start);
     return attention(q, k, v, {
       causal: true,
-      ...(pass.keyMask && { keyMask: widenMask(pass.keyMask, keys, path) }),
+      ...(mask && { keyMask: mask }),
       ...(offset && { offset }),
     });
   };
@@ -102,6 +123,7 @@ export const forwardOf = (
     ...pass,
     prepended,
     shift: parts.positionShift,
+    present: parts.present,
     limit: options.positionLimit ?? null,
     maxPositions: config.maxPositions,
   };

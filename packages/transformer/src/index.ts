@@ -19,5 +19,16 @@ export { loadModel } from './load-model.ts';
 export { layerNormLayer, type Norm, type NormValues, rmsNormLayer } from './norm.ts';
 export { parameters } from './parameters.ts';
 export { type SaveModelOptions, saveModel } from './save-model.ts';
-export type { Around, AroundTable, KeyValue, Pass, Path, SiteContext, SiteCore, SiteName, Sites } from './sites.ts';
+export {
+  type Around,
+  type AroundTable,
+  type KeyValue,
+  type Pass,
+  type Path,
+  runAround,
+  type SiteContext,
+  type SiteCore,
+  type SiteName,
+  type Sites,
+} from './sites.ts';
 export type { WeightSource } from './weights.ts';

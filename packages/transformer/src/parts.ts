@@ -1,4 +1,4 @@
-import { PeftError } from '@peftjs/tensor';
+import { PeftError, type Tensor } from '@peftjs/tensor';
 import type { ModelPatch } from './causal-lm.ts';
 import type { Embedding } from './embedding.ts';
 import type { Linear } from './linear.ts';
@@ -12,7 +12,19 @@ export interface Parts {
   readonly embeddings: ReadonlyMap<Path, Embedding>;
   readonly around: AroundTable;
   readonly positionShift: number;
+  /** i32 [batch]; null where rows in front are there for every sequence. */
+  readonly present: Tensor | null;
+  /** Null for any. */
+  readonly batchSize: number | null;
 }
+
+/** Of a model that nothing was done to. */
+export const untouched: Pick<Parts, 'around' | 'positionShift' | 'present' | 'batchSize'> = {
+  around: {},
+  positionShift: 0,
+  present: null,
+  batchSize: null,
+};
 
 const unknown = (what: string, given: Iterable<Path>, known: Iterable<Path>): string[] => {
   const all = new Set(known);
@@ -59,5 +71,7 @@ export const patchParts = (
     embeddings: replace('embedding', parts.embeddings, patch.embeddings, ({ rows, dim }) => [rows, dim]),
     around: patch.around ? stackAround(parts.around, patch.around) : parts.around,
     positionShift: parts.positionShift + (patch.positionShift ?? 0),
+    present: patch.present ?? parts.present,
+    batchSize: patch.batchSize ?? parts.batchSize,
   };
 };

@@ -1,4 +1,16 @@
-import { broadcastTo, concat, describe, gather, PeftError, sameShape, type Tensor } from '@peftjs/tensor';
+import {
+  add,
+  broadcastTo,
+  concat,
+  constant,
+  describe,
+  gather,
+  mul,
+  PeftError,
+  reshape,
+  sameShape,
+  type Tensor,
+} from '@peftjs/tensor';
 
 /** `count` rows of a table of positions, from `start` on: [count, D]. */
 export type RowsOf = (start: number, count: number) => Tensor;
@@ -11,6 +23,8 @@ export interface Places {
   readonly prepended: number;
   /** Added to every position. */
   readonly shift: number;
+  /** i32 [batch]: the sequences whose tokens come after `prepended` and `shift`; those of the others start at 0. Null for all. */
+  readonly present: Tensor | null;
   /** i32 [tokens] or [batch, tokens]; null for 0, 1, 2, … */
   readonly positions: Tensor | null;
   /** All given positions are below it; null for what the model and the table have. */
@@ -28,10 +42,19 @@ export interface Places {
 export const positionRows = (
   rowsOf: RowsOf,
   available: number,
-  { batch, tokens, prepended, shift, positions, limit, maxPositions, continues }: Places,
+  { batch, tokens, prepended, shift, present, positions: given, limit, maxPositions, continues }: Places,
 ): Tensor => {
   const start = shift + prepended;
-  const count = positions ? (limit ?? Math.max(1, Math.min(maxPositions, available - start))) : tokens;
+  const apart = present !== null && start > 0;
+  const positions =
+    given ??
+    (apart
+      ? constant(
+          Int32Array.from({ length: tokens }, (_, t) => t),
+          [tokens],
+        )
+      : null);
+  const count = given ? (limit ?? Math.max(1, Math.min(maxPositions, available - start))) : tokens;
   if (start + count > available)
     throw new PeftError(
       'bad-option',
@@ -44,9 +67,15 @@ export const positionRows = (
       'bad-shape',
       `positions: got ${describe(positions)}; they must be i32 [${tokens}] or [${batch}, ${tokens}]`,
     );
-  // The table starts where token 0 stands, so that positions are looked up as they are.
-  const own = gather(rowsOf(start, count), positions);
+  // The table starts where token 0 stands, so that positions are looked up as they are; or at 0, where token 0 may stand at either place.
+  const own = apart
+    ? gather(
+        rowsOf(0, start + count),
+        add(positions, reshape(mul(present, constant(Int32Array.of(start), [])), [batch, 1])),
+      )
+    : gather(rowsOf(start, count), positions);
   if (prepended === 0 || continues) return own;
   const front = rowsOf(shift, prepended);
-  return concat(shared ? front : broadcastTo(front, [batch, ...front.shape]), own, { axis: shared ? 0 : 1 });
+  const together = shared && !apart;
+  return concat(together ? front : broadcastTo(front, [batch, ...front.shape]), own, { axis: together ? 0 : 1 });
 };

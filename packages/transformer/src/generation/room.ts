@@ -21,6 +21,6 @@ export const roomOf = (model: CausalLM): Room => {
     offset: null,
     continues: false,
   };
-  model.hidden(input('probe', [1, 1], 'i32'), { cache: probe, positionLimit: 1 });
+  model.hidden(input('probe', [model.batchSize ?? 1, 1], 'i32'), { cache: probe, positionLimit: 1 });
   return { prepended, context: Math.min(model.config.maxPositions, model.positionsLeft - prepended) };
 };

@@ -7,6 +7,7 @@ import type { Forward } from '../forward.ts';
 import { joinHeads, splitHeads } from '../heads.ts';
 import { denseLinear, type Linear } from '../linear.ts';
 import { layerNormLayer, type Norm } from '../norm.ts';
+import { untouched } from '../parts.ts';
 import type { Path } from '../sites.ts';
 import type { WeightSource } from '../weights.ts';
 import { gpt2Needs } from './needs.ts';
@@ -94,5 +95,5 @@ export const gpt2 = (config: Gpt2Config, weights: WeightSource): CausalLM => {
   }
   if (config.tieWordEmbeddings)
     linears.set('lm_head', denseLinear({ weight: embeddings.get(tokenTable)!.weight, bias: null }));
-  return decoder(config, architecture(config), { linears, norms, embeddings, around: {}, positionShift: 0 });
+  return decoder(config, architecture(config), { linears, norms, embeddings, ...untouched });
 };

@@ -7,6 +7,7 @@ import type { Forward } from '../forward.ts';
 import { joinHeads, splitHeads } from '../heads.ts';
 import { denseLinear, type Linear } from '../linear.ts';
 import { type Norm, rmsNormLayer } from '../norm.ts';
+import { untouched } from '../parts.ts';
 import type { Path } from '../sites.ts';
 import type { WeightSource } from '../weights.ts';
 import { llamaNeeds } from './needs.ts';
@@ -87,5 +88,5 @@ export const llama = (config: LlamaConfig, weights: WeightSource): CausalLM => {
   const table = tensors.get('model.embed_tokens.weight')!;
   if (config.tieWordEmbeddings) linears.set('lm_head', denseLinear({ weight: table, bias: null }));
   const embeddings = new Map([['model.embed_tokens', denseEmbedding(table)]]);
-  return decoder(config, architecture(config), { linears, norms, embeddings, around: {}, positionShift: 0 });
+  return decoder(config, architecture(config), { linears, norms, embeddings, ...untouched });
 };

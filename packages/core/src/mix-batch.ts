@@ -1,0 +1,178 @@
+import { type Executor, PeftError, type Tensor, type Variable, variable } from '@peftjs/tensor';
+import {
+  type Around,
+  type AroundTable,
+  type CausalLM,
+  type Linear,
+  type ModelPatch,
+  type Path,
+  runAround,
+  type SiteName,
+} from '@peftjs/transformer';
+import type { Adapted } from './attach.ts';
+import { headLossByRow } from './head-loss-by-row.ts';
+import { ofAny, ofRow, rowwise } from './rowwise.ts';
+
+/** A view whose rows use adapters of their own. */
+export interface MixedBatch {
+  /** Takes batches of exactly `rows` sequences. */
+  readonly model: CausalLM;
+  readonly rows: number;
+  /** Which adapter each row uses, by its number in the list; null for the base alone. No program is compiled for it. Throws `bad-option`. */
+  assign(executor: Executor, adapters: readonly (number | null)[]): Promise<void>;
+}
+
+const changedPaths = <T>(adapters: readonly Adapted[], of: (model: CausalLM) => ReadonlyMap<Path, T>): Path[] => [
+  ...new Set(
+    adapters.flatMap(({ base, model }) => [...of(model).keys()].filter((p) => of(model).get(p) !== of(base).get(p))),
+  ),
+];
+
+const mixedLinear = (path: Path, base: Linear, layers: readonly Linear[], row: Tensor): Linear => ({
+  ...base,
+  apply: (x) =>
+    rowwise(
+      path,
+      row,
+      base.apply(x),
+      layers.map((layer) => (layer === base ? null : layer.apply(x))),
+    ),
+  dense: () => {
+    throw new PeftError('not-mergeable', `mixBatch: ${path} is another layer in each row; merge one adapter instead`);
+  },
+});
+
+/** What an adapter does at a site, around the base: its middleware, and the part that it put in place there. */
+const partAt = <S extends SiteName>({ base, model, patch }: Adapted, site: S, path: Path): Around<S> | null => {
+  const fn = patch.around?.[site]?.get(path) as Around<S> | undefined;
+  const parts = site === 'norm' ? 'norms' : 'embeddings';
+  const own = site === 'norm' || site === 'embed' ? model[parts].get(path) : undefined;
+  if (!own || own === base[parts].get(path)) return fn ?? null;
+  const chain = (base.around[site]?.get(path) ?? []) as readonly Around<S>[];
+  return (x, _, context) => {
+    const inner = runAround(chain, own.apply as never, context);
+    return fn ? fn(x, inner, context) : inner(x);
+  };
+};
+
+/** `next` that runs once: what is in it writes the cache. */
+const once = <S extends SiteName>(site: S, path: Path, next: Parameters<Around<S>>[1]): Parameters<Around<S>>[1] => {
+  const key = (x: unknown): string =>
+    ('node' in (x as object) ? [x as Tensor] : Object.values(x as Record<string, Tensor>))
+      .map((t) => `${t.node.id}.${t.index}`)
+      .join();
+  const known = new Map<string, ReturnType<typeof next>>();
+  return (x) => {
+    const found = known.get(key(x));
+    if (found) return found;
+    if (known.size > 0 && (site === 'block' || site === 'attn' || site === 'kv'))
+      throw new PeftError(
+        'bad-option',
+        `mixBatch: at ${path} the adapters hand different inputs to attention, which keeps one cache for all rows; run each in a batch of its own`,
+      );
+    const y = next(x);
+    known.set(key(x), y);
+    return y;
+  };
+};
+
+const mixedAround = (adapters: readonly Adapted[], row: Tensor): AroundTable => {
+  const sites = ['embed', 'block', 'attn', 'mlp', 'norm', 'kv', 'head'] as const;
+  const at = <S extends SiteName>(site: S): ReadonlyMap<Path, readonly Around<S>[]> => {
+    const table = new Map<Path, readonly Around<S>[]>();
+    for (const path of adapters[0]!.base.paths(site)) {
+      const fns = adapters.map((adapter) => partAt(adapter, site, path));
+      if (fns.every((fn) => fn === null)) continue;
+      const mixed: Around<S> = (x, next, context) => {
+        const core = once(site, path, next);
+        const plain = core(x);
+        return rowwise(
+          path,
+          row,
+          plain,
+          fns.map((fn) => (fn ? fn(x, core, context) : null)),
+        );
+      };
+      table.set(path, [mixed]);
+    }
+    return table;
+  };
+  return Object.fromEntries(sites.map((site) => [site, at(site)])) as AroundTable;
+};
+
+/** Rows in front are there where the row's adapter puts them; all that do must shift positions alike. */
+const fronts = (adapters: readonly Adapted[], row: Tensor): Pick<ModelPatch, 'present' | 'positionShift'> => {
+  const having = adapters.flatMap(({ patch }, i) =>
+    patch.around?.embed?.size || patch.around?.kv?.size || patch.positionShift ? [i] : [],
+  );
+  const shifts = new Set(having.map((i) => adapters[i]!.patch.positionShift ?? 0));
+  if (shifts.size > 1)
+    throw new PeftError(
+      'bad-option',
+      `mixBatch: the adapters move positions by ${[...shifts].join(', ')}; in one batch they must agree`,
+    );
+  return having.length > 0 ? { present: ofAny(row, having), positionShift: [...shifts][0]! } : {};
+};
+
+const check = (adapters: readonly Adapted[], rows: number): void => {
+  const problems = [
+    ...(adapters.length > 0 ? [] : ['at least one adapter is needed']),
+    ...(adapters.every((a) => a.base === adapters[0]!.base) ? [] : ['all adapters must be attached to the same base']),
+    ...(Number.isSafeInteger(rows) && rows > 0 ? [] : [`rows must be a whole number of at least 1, got ${rows}`]),
+  ];
+  const tables = adapters.flatMap(({ base, model }) => {
+    const tokens = base.paths('embed')[0]!;
+    return [...model.embeddings.keys()].filter(
+      (p) => p !== tokens && model.embeddings.get(p) !== base.embeddings.get(p),
+    );
+  });
+  if (tables.length > 0) problems.push(`the position table ${tables[0]} is one for all rows, an adapter changes it`);
+  if (problems.length > 0) throw new PeftError('bad-option', `mixBatch: ${problems.join('; ')}`);
+};
+
+const assigner =
+  (assignment: Variable, adapters: number): MixedBatch['assign'] =>
+  async (executor, chosen) => {
+    const [rows] = assignment.shape as readonly [number];
+    const odd = chosen.filter((i) => i !== null && !(Number.isSafeInteger(i) && i >= 0 && i < adapters));
+    if (chosen.length !== rows || odd.length > 0)
+      throw new PeftError(
+        'bad-option',
+        `mixBatch: ${rows} entries from 0 to ${adapters - 1} or null are needed, got [${chosen.join(', ')}]`,
+      );
+    await executor.write(
+      assignment,
+      Int32Array.from(chosen, (i) => i ?? -1),
+    );
+  };
+
+/**
+ * Several adapters in one batch: each row of the view's batches uses the adapter that `assign` chose for it, or none, in one compiled
+ * program, for evaluation and generation alike. The base's products are made once for all rows, each adapter's part for all rows, and then
+ * chosen by row, so a row gives what its adapter alone gives. The adapters may be of different methods; those that put rows in front must
+ * put as many. Until the first `assign` every row uses the base. Throws `bad-option`.
+ */
+export const mixBatch = (adapters: readonly Adapted[], rows: number): MixedBatch => {
+  check(adapters, rows);
+  const { base } = adapters[0]!;
+  const assignment = variable('mixed_batch.adapter', [rows], new Int32Array(rows).fill(-1), 'i32');
+  const mixed = (path: Path): Linear =>
+    mixedLinear(
+      path,
+      base.linears.get(path)!,
+      adapters.map((a) => a.model.linears.get(path)!),
+      assignment,
+    );
+  const view = base.with({
+    linears: new Map(changedPaths(adapters, (m) => m.linears).map((path) => [path, mixed(path)])),
+    around: mixedAround(adapters, assignment),
+    ...fronts(adapters, assignment),
+    batchSize: rows,
+  });
+  const heads = adapters.map(({ model }) => model.linears.get(base.paths('head')[0]!)!);
+  return {
+    model: headLossByRow(view, base.linears.get(base.paths('head')[0]!)!, heads, (i) => ofRow(assignment, i)),
+    rows,
+    assign: assigner(assignment, adapters.length),
+  };
+};
