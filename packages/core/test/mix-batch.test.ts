@@ -1,6 +1,6 @@
 import { compile, constant, evaluate, input, reference, type Tensor } from '@peftjs/tensor';
-import { distance, shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/testkit';
 import { type CausalLM, generate } from '@peftjs/transformer';
+import { distance, shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
 import { type Adapted, attach, type Method, mixBatch } from '../src/index.ts';
 import { prefix, prompt, scale, shift } from './toys.ts';

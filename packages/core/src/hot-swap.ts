@@ -1,0 +1,37 @@
+import { type Executor, PeftError, sameShape } from '@peftjs/tensor';
+import type { Adapted } from './attach.ts';
+import type { AdapterConfig } from './method.ts';
+
+const differences = (here: AdapterConfig, there: AdapterConfig): string[] =>
+  [...new Set([...Object.keys(here), ...Object.keys(there)])]
+    .filter((field) => JSON.stringify(here[field]) !== JSON.stringify(there[field]))
+    .map((field) => `${field} is ${JSON.stringify(there[field])} there, ${JSON.stringify(here[field])} here`);
+
+const misfits = ({ state }: Adapted, source: Adapted): string[] => [
+  ...[...state].flatMap(([name, { shape }]) => {
+    const found = source.state.get(name);
+    if (!found) return [`${name} is missing there`];
+    return sameShape(found.shape, shape) ? [] : [`${name} is [${found.shape}] there, [${shape}] here`];
+  }),
+  ...[...source.state.keys()].filter((name) => !state.has(name)).map((name) => `${name} belongs to nothing here`),
+];
+
+/**
+ * Puts the values of one adapter in the place of another's on an executor: every program compiled over `adapted` uses them from its next
+ * run on, without compiling again. `source` comes from `load`, or is trained on the same executor; it stays as it is. A program has an
+ * adapter's configuration built in (ranks, scales, targets), so that must be the same. Throws `state-mismatch` with all that differs; then
+ * nothing was changed.
+ */
+export const hotSwap = async (adapted: Adapted, source: Adapted, executor: Executor): Promise<void> => {
+  const problems = [
+    ...differences(adapted.method.config(adapted.base), source.method.config(source.base)),
+    ...misfits(adapted, source),
+  ];
+  if (problems.length > 0)
+    throw new PeftError(
+      'state-mismatch',
+      `hotSwap: the compiled programs have another adapter built in: ${problems.join('; ')}. Attach it as an adapter of its own.`,
+    );
+  const values = await Promise.all([...adapted.state.keys()].map((name) => executor.read(source.state.get(name)!)));
+  for (const [i, v] of [...adapted.state.values()].entries()) await executor.write(v, values[i]!);
+};
