@@ -1,5 +1,6 @@
 import {
   type DType,
+  holds,
   PeftError,
   randomSource,
   type Shape,
@@ -23,8 +24,6 @@ export interface Store {
   check(): void;
 }
 
-const arrays = { f32: Float32Array, i32: Int32Array, u32: Uint32Array, f16: Uint16Array } as const;
-
 /** Where the first values come from: a given state, else the seed and the tensor's name. */
 export const makeStore = (seed: number, given: State | undefined): Store => {
   const byRole = {
@@ -38,7 +37,7 @@ export const makeStore = (seed: number, given: State | undefined): Store => {
     const found = given?.get(name);
     if (!found) problems.push(`${name} is missing`);
     else if (!sameShape(found.shape, shape)) problems.push(`${name} is [${found.shape}], the model takes [${shape}]`);
-    else if (!(found.data instanceof arrays[dtype])) problems.push(`${name} does not hold ${dtype} values`);
+    else if (!holds(dtype, found.data)) problems.push(`${name} does not hold ${dtype} values`);
     else return found.data;
     return undefined;
   };

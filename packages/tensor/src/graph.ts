@@ -98,13 +98,7 @@ export const constant = (data: TypedArray, shape: Shape, dtype: DType = dtypeOf(
 };
 
 const dtypeOf = (data: TypedArray): DType =>
-  data instanceof Float32Array
-    ? 'f32'
-    : data instanceof Int32Array
-      ? 'i32'
-      : data instanceof Uint32Array
-        ? 'u32'
-        : 'f16';
+  (['f32', 'i32', 'u32', 'u8'] as const).find((dtype) => holds(dtype, data)) ?? 'f16';
 
 /** A leaf with storage on each executor that uses it; its first value is made when first needed there. */
 export const variable = (name: string, shape: Shape, init: VariableInit, dtype: DType = 'f32'): Variable => {

@@ -14,7 +14,7 @@ export {
   type Values,
   type VjpScope,
 } from './define-op.ts';
-export { arrayName, bytesPerElement, type DType, holds, hostArray, type TypedArray } from './dtype.ts';
+export { arrayName, bytesPerElement, type DType, holds, hostArray, isWhole, type TypedArray } from './dtype.ts';
 export { isPeftError, PeftError, type PeftErrorCode } from './error.ts';
 export {
   compile,
@@ -66,8 +66,10 @@ export { broadcastTo } from './ops/broadcast-to.ts';
 export { cast } from './ops/cast.ts';
 export { concat, concatAll } from './ops/concat.ts';
 export { cos } from './ops/cos.ts';
+export { dequantize } from './ops/dequantize.ts';
 export { div } from './ops/div.ts';
 export { dropout } from './ops/dropout.ts';
+export { dynamicMap } from './ops/dynamic-map.ts';
 export { equal } from './ops/equal.ts';
 export { erf } from './ops/erf.ts';
 export { exp } from './ops/exp.ts';
@@ -83,12 +85,15 @@ export { lessEqual } from './ops/less-equal.ts';
 export { log } from './ops/log.ts';
 export { logSoftmax } from './ops/log-softmax.ts';
 export { matmul } from './ops/matmul.ts';
+export { type MatmulQuantizedAttrs, matmulQuantized } from './ops/matmul-quantized.ts';
 export { max } from './ops/max.ts';
 export { maximum } from './ops/maximum.ts';
 export { mean } from './ops/mean.ts';
 export { minimum } from './ops/minimum.ts';
 export { mul } from './ops/mul.ts';
 export { neg } from './ops/neg.ts';
+export { codeAt, nf4Levels, type PackedFormat, packedFormats } from './ops/packed-formats.ts';
+export { type Packed, type PackedAttrs, packedRow, scaleGroup } from './ops/packed-matrix.ts';
 export { pad } from './ops/pad.ts';
 export { pow } from './ops/pow.ts';
 export { randomBits } from './ops/random-bits.ts';

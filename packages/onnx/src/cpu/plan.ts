@@ -1,13 +1,18 @@
 import { flopsOf, type Plan, type Program, type Spec, sizeOf } from '@peftjs/tensor';
 import { elementBytes, elementType } from '../lower/emitter.ts';
 import type { Lowered } from '../lower/lower.ts';
+import type { NodeProto } from '../proto/model.ts';
 
 /** Operators whose output is their first input's bytes. */
 const views = new Set(['Reshape', 'Identity', 'Squeeze', 'Unsqueeze']);
 
+/** Bytes of a kernel's own scratch, where they are many: a product by a 4-bit matrix unpacks it. */
+const kernelBytes = ({ type, attributes }: NodeProto): number =>
+  type === 'MatMulBnb4' ? 4 * Number(attributes['K']) * Number(attributes['N']) : 0;
+
 /**
  * Peak bytes of the values that the graph makes, when nodes run in order and each value is freed after its last reader.
- * An estimate: ONNX Runtime plans by itself, writes some results over inputs, and a kernel's scratch memory is not counted.
+ * An estimate: ONNX Runtime plans by itself, writes some results over inputs, and of kernels' scratch memory only the largest is counted.
  */
 export const peakOf = ({ model, values }: Lowered): number => {
   const made = new Set(model.nodes.flatMap((n) => n.outputs));
@@ -27,7 +32,7 @@ export const peakOf = ({ model, values }: Lowered): number => {
   let peak = 0;
   model.nodes.forEach((node, i) => {
     if (!views.has(node.type)) for (const name of node.outputs) now += bytesOf(name);
-    peak = Math.max(peak, now);
+    peak = Math.max(peak, now + kernelBytes(node));
     for (const name of new Set([...node.inputs, ...node.outputs].map(ownerOf)))
       if ((lastRead.get(name) ?? i) === i && !kept.has(name)) now -= bytesOf(name);
   });

@@ -21,7 +21,7 @@ export const loadRuntime = async (): Promise<Runtime> => {
   }
 };
 
-const types = { float: 'float32', int32: 'int32', uint32: 'uint32' } as const;
+const types = { float: 'float32', int32: 'int32', uint32: 'uint32', uint8: 'uint8' } as const;
 
 /** The op whose node a message names. */
 const culprit = (message: string, origins: ReadonlyMap<string, OpNode>): OpNode | undefined => {

@@ -23,19 +23,20 @@ export const elementBytes: Readonly<Record<ElementType, number>> = {
 
 /** How a dtype travels through the graph: f16 as f32, since the CPU computes in f32 and storage is the only point of f16. */
 export const elementType = (dtype: DType): ElementType =>
-  ({ f32: 'float', f16: 'float', i32: 'int32', u32: 'uint32' })[dtype] as ElementType;
+  (({ f32: 'float', f16: 'float', i32: 'int32', u32: 'uint32', u8: 'uint8' }) as const)[dtype];
 
 /** The values of f16 bits, in f32; other data as it is. */
 export const widen = (dtype: DType, data: TypedArray): Exclude<TypedArray, Uint16Array> =>
   dtype === 'f16' ? Float32Array.from(data, halfToNumber) : (data as Exclude<TypedArray, Uint16Array>);
 
 /** An element type that constants come in. */
-export type ConstantType = 'float' | 'int32' | 'uint32' | 'int64';
+export type ConstantType = 'float' | 'int32' | 'uint32' | 'uint8' | 'int64';
 
 const makers: Readonly<Record<ConstantType, (values: readonly number[]) => ArrayBufferView>> = {
   float: (v) => Float32Array.from(v),
   int32: (v) => Int32Array.from(v),
   uint32: (v) => Uint32Array.from(v),
+  uint8: (v) => Uint8Array.from(v),
   int64: (v) => BigInt64Array.from(v, BigInt),
 };
 

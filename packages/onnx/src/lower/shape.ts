@@ -1,5 +1,5 @@
 import { type DType, type Shape, sizeOf } from '@peftjs/tensor';
-import { elementType } from './emitter.ts';
+import { type Emitter, elementType, type Value } from './emitter.ts';
 import type { Rule } from './rule.ts';
 
 export const reshape: Rule<'x', { readonly shape: Shape }> = ({ g, x }, { shape }) => g.reshape(x, shape);
@@ -15,12 +15,14 @@ export const stop_gradient: Rule<'x'> = ({ x }) => x;
  * The same bytes, through a Reshape whose target shape needs one value of the token: an edge that ONNX Runtime's execution order respects
  * and that costs no copy. The value is cast to an integer and multiplied by 0, so nothing of it, not even NaN, gets through.
  */
-export const after: Rule<'x' | 'token'> = ({ g, x, token }) => {
+export const availableAfter = (g: Emitter, x: Value, token: Value): Value => {
   if (sizeOf(token.shape) === 0) return x;
   const first = g.node('Slice', [g.reshape(token, [sizeOf(token.shape)]), g.ints([0]), g.ints([1])], [1]);
   const zero = g.node('Mul', [g.cast(first, 'int64'), g.ints([0])], [1]);
   return g.node('Reshape', [x, g.node('Add', [g.ints(x.shape), zero], [x.shape.length])], x.shape);
 };
+
+export const after: Rule<'x' | 'token'> = ({ g, x, token }) => availableAfter(g, x, token);
 
 export const concat: Rule<'a' | 'b', { readonly axis: number }> = ({ g, a, b, out }, { axis }) =>
   g.node('Concat', [a, b], out.shape, { axis });

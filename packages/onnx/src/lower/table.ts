@@ -6,6 +6,7 @@ import * as loss from './loss.ts';
 import { matmul } from './matmul.ts';
 import * as norm from './norm.ts';
 import * as optimizer from './optimizer.ts';
+import * as packed from './packed.ts';
 import * as reduce from './reduce.ts';
 import { rope } from './rope.ts';
 import type { RuleOf } from './rule.ts';
@@ -21,6 +22,7 @@ export const lowerings: { readonly [K in keyof typeof ops]: RuleOf<(typeof ops)[
   ...loss,
   ...optimizer,
   matmul,
+  ...packed,
   attention,
   attention_grad,
   rope,

@@ -2,6 +2,7 @@ import { defineOp, type Op } from '../define-op.ts';
 import type { Tensor } from '../graph.ts';
 import { elementwise } from '../kernel.ts';
 import { broadcastShapes, type Shape, sameShape, shapeError, sizeOf } from '../shape.ts';
+import { accepts } from './accepts.ts';
 import { broadcastIndex } from './strided-index.ts';
 import { unbroadcast } from './unbroadcast.ts';
 
@@ -10,6 +11,7 @@ export const broadcastToOp: Op<'broadcast_to', readonly ['x'], readonly [], { re
   name: 'broadcast_to',
   inputs: ['x'],
   infer: ({ x }, { shape }) => {
+    accepts('broadcastTo', 'x', x, ['f32', 'f16', 'i32', 'u32']);
     const goal = { shape, dtype: x.dtype };
     if (!sameShape(broadcastShapes('broadcastTo', [x, goal]), shape))
       throw shapeError('broadcastTo', [x], `it does not broadcast to [${shape}]`);
@@ -30,6 +32,6 @@ export const broadcastToOp: Op<'broadcast_to', readonly ['x'], readonly [], { re
   ],
 });
 
-/** Repeats size-1 and missing leading axes up to `shape`. Throws `bad-shape`. */
+/** Repeats size-1 and missing leading axes up to `shape`. Throws `bad-shape`, `bad-dtype` (u8). */
 export const broadcastTo = (x: Tensor, shape: Shape): Tensor =>
   sameShape(x.shape, shape) ? x : broadcastToOp(x, { shape });

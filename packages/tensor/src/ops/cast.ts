@@ -1,8 +1,10 @@
 import { defineOp, type Op, type Sample } from '../define-op.ts';
 import type { DType } from '../dtype.ts';
+import { PeftError } from '../error.ts';
 import type { Tensor } from '../graph.ts';
 import { halfToNumber, numberToHalf } from '../half.ts';
 import { elementwise } from '../kernel.ts';
+import { describe } from '../shape.ts';
 import { wrap } from './wrap.ts';
 
 const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16';
@@ -35,7 +37,11 @@ const sample = (
 export const castOp: Op<'cast', readonly ['x'], readonly [], { readonly dtype: DType }> = defineOp({
   name: 'cast',
   inputs: ['x'],
-  infer: ({ x }, { dtype }) => ({ shape: x.shape, dtype }),
+  infer: ({ x }, { dtype }) => {
+    if (dtype === 'u8')
+      throw new PeftError('bad-dtype', `cast: got ${describe(x)} to cast to u8; codes are packed on the host`);
+    return { shape: x.shape, dtype };
+  },
   // f16 values are f32 inside an expression: loading widens, storing rounds.
   kernel: elementwise(({ dtype }) => `${dtype === 'f16' ? 'f32' : dtype}(x)`),
   vjp: ({ x, out, dy }) => (isFloat(x.dtype) && isFloat(out.dtype) ? { x: cast(dy, { dtype: x.dtype }) } : {}),
@@ -51,12 +57,14 @@ export const castOp: Op<'cast', readonly ['x'], readonly [], { readonly dtype: D
     sample('i32', 'u32', -9, 9, [7]),
     sample('u32', 'f32', 0, 2 ** 24, []),
     sample('u32', 'i32', 0, 9, [0, 3]),
+    sample('u8', 'f32', 0, 256, [3, 67]),
+    sample('u8', 'i32', 0, 256, [5]),
   ],
 });
 
 /**
  * The same values under another dtype. Floats become integers by truncation (beyond the target's range the result is unspecified);
- * i32 and u32 keep their bits; f16 rounds to nearest. Between floats the gradient is cast back; elsewhere none flows.
+ * i32 and u32 keep their bits; f16 rounds to nearest; u8 can only be cast from. Between floats the gradient is cast back; elsewhere none flows.
  */
 export const cast = (x: Tensor, attrs: { readonly dtype: DType }): Tensor =>
   x.dtype === attrs.dtype ? x : castOp(x, attrs);

@@ -58,5 +58,6 @@ export const pad: Op<'pad', readonly ['x'], readonly [], PadAttrs> = defineOp({
     { shapes: { x: [2, 0] }, attrs: { axis: 1, before: 2, after: 1 } },
     { shapes: { x: [4] }, attrs: { axis: 0, before: 1, after: 1 }, dtypes: { x: 'i32' }, ranges: { x: [-9, 10] } },
     { shapes: { x: [3, 4] }, attrs: { axis: 1, before: 1, after: 2 }, dtypes: { x: 'f16' } },
+    { shapes: { x: [3, 4] }, attrs: { axis: 1, before: 1, after: 2 }, dtypes: { x: 'u8' }, ranges: { x: [0, 256] } },
   ],
 });

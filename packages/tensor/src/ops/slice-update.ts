@@ -1,4 +1,5 @@
 import { defineOp, type Op } from '../define-op.ts';
+import { bytesPerElement } from '../dtype.ts';
 import { constant, type Tensor } from '../graph.ts';
 import type { KernelPlan } from '../kernel.ts';
 import { type Shape, type Spec, sameShape, shapeError, sizeOf } from '../shape.ts';
@@ -62,7 +63,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   };
 };
 
-/** Writes all of x: with two f16 to a word, the edges of a slice may lie inside words. */
+/** Writes all of x: with several small elements to a word, the edges of a slice may lie inside words. */
 const wholePlan = (out: Spec, params: SliceParams): KernelPlan => {
   const body = `${splitPosition}
   ${begin}
@@ -90,7 +91,8 @@ export const sliceUpdate: Op<'slice_update', readonly ['x', 'value', 'start'], r
     plan: ({ inputs, outs }, attrs) => {
       const { axis, size, inner } = blocksOf('sliceUpdate', inputs.x!, attrs.axis);
       const params = { inner, rows: size, written: inputs.value!.shape[axis]! };
-      return outs[0]!.dtype === 'f16' ? wholePlan(outs[0]!, params) : slicePlan(sizeOf(inputs.value!.shape), params);
+      const isSmall = bytesPerElement(outs[0]!.dtype) < 4;
+      return isSmall ? wholePlan(outs[0]!, params) : slicePlan(sizeOf(inputs.value!.shape), params);
     },
   },
   vjp: ({ value, start, dy }, attrs) => {

@@ -54,5 +54,6 @@ export const slice: Op<'slice', readonly ['x'], readonly [], SliceAttrs> = defin
     { shapes: { x: [4] }, attrs: { axis: 0, start: 2, end: 2 } },
     { shapes: { x: [7] }, attrs: { axis: 0, start: 0, end: 3 }, dtypes: { x: 'u32' }, ranges: { x: [0, 10] } },
     { shapes: { x: [3, 7] }, attrs: { axis: 1, start: 1, end: 4 }, dtypes: { x: 'f16' } },
+    { shapes: { x: [3, 7] }, attrs: { axis: 1, start: 1, end: 4 }, dtypes: { x: 'u8' }, ranges: { x: [0, 256] } },
   ],
 });

@@ -1,6 +1,6 @@
 /// <reference types="@webgpu/types" />
 import { type AnyOp, byName } from '../define-op.ts';
-import { bytesPerElement, type DType, type TypedArray } from '../dtype.ts';
+import { bytesPerElement, type DType, hostArray, type TypedArray } from '../dtype.ts';
 import type { Feeds } from '../executor.ts';
 import type { OpNode } from '../graph.ts';
 import type { DeviceFacts, Dispatch, KernelPlan } from '../kernel.ts';
@@ -11,8 +11,6 @@ import { paramBytes, shaderOf, writeParams } from '../webgpu/shader.ts';
 
 /** Bits of a NaN: what buffers hold before a kernel writes them, so that nothing read before it was written goes unseen. */
 const poison = 0x7fc12345;
-
-const arrays = { f32: Float32Array, f16: Uint16Array, i32: Int32Array, u32: Uint32Array };
 
 const storage = (gpu: Gpu, bytes: number, data?: TypedArray): GPUBuffer => {
   const size = Math.max(16, Math.ceil(bytes / 4) * 4);
@@ -74,7 +72,9 @@ const readBack = async (gpu: Gpu, buffer: GPUBuffer, dtype: DType, size: number)
   const staging = gpu.device.createBuffer({ size: buffer.size, usage: 0x1 | 0x8 });
   copyBuffer(gpu, buffer, staging);
   await staging.mapAsync(0x1);
-  return new arrays[dtype](staging.getMappedRange().slice(0)).subarray(0, size);
+  const data = hostArray(dtype, size);
+  new Uint8Array(data.buffer).set(new Uint8Array(staging.getMappedRange(), 0, data.byteLength));
+  return data;
 };
 
 /** One run of an op's kernel: which outputs are wanted, and what the kernel is told of the device (to try variants for others). */

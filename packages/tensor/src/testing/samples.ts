@@ -1,5 +1,5 @@
 import { type AnyOp, applyOp, type Sample } from '../define-op.ts';
-import { type DType, hostArray, type TypedArray } from '../dtype.ts';
+import { type DType, hostArray, isWhole, type TypedArray } from '../dtype.ts';
 import type { Feeds } from '../executor.ts';
 import { input, outputOf, type Tensor } from '../graph.ts';
 import { numberToHalf } from '../half.ts';
@@ -25,7 +25,7 @@ const sampleData = (
   random: () => number,
 ): TypedArray => {
   const [low, high] = ranges?.[name] ?? [-1, 1];
-  const whole = dtype === 'i32' || dtype === 'u32';
+  const whole = isWhole(dtype);
   const draw = (): number => low + (high - low) * random();
   const valueAt = values?.[name] ?? (whole ? () => Math.floor(draw()) : draw);
   const data = hostArray(dtype, size);

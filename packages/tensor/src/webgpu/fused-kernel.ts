@@ -1,4 +1,5 @@
 import { byName } from '../define-op.ts';
+import { bytesPerElement } from '../dtype.ts';
 import { type OpNode, outputOf, type Tensor } from '../graph.ts';
 import type { Binding, Dispatch, Kernel } from '../kernel.ts';
 import { describe, type Spec, sizeOf } from '../shape.ts';
@@ -106,7 +107,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     operands.bindings.flatMap(({ buffer, element }) =>
       element === storedType(out.dtype) &&
       !operands.scattered.has(buffer) &&
-      (out.dtype === 'f16') === (operands.tensors[buffer]!.dtype === 'f16')
+      bytesPerElement(out.dtype) === bytesPerElement(operands.tensors[buffer]!.dtype)
         ? [buffer]
         : [],
     );

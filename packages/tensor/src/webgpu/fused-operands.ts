@@ -7,11 +7,11 @@ import { broadcastStrides, type Shape, sizeOf } from '../shape.ts';
 import { isScalarConstant } from './fuse.ts';
 import { rootOf } from './values.ts';
 
-/** Dtype in WGSL expressions: f16 is storage, computed with as f32. */
-export const expressionType = (dtype: DType): string => (dtype === 'f16' ? 'f32' : dtype);
+/** Dtype in WGSL expressions: f16 and u8 are storage, computed with as f32 and u32. */
+export const expressionType = (dtype: DType): string => (dtype === 'f16' ? 'f32' : dtype === 'u8' ? 'u32' : dtype);
 
-/** Dtype in buffers: f16 lies two to a word, so that it needs no feature of the device. */
-export const storedType = (dtype: DType): string => (dtype === 'f16' ? 'u32' : dtype);
+/** Dtype in buffers: f16 lies two to a word and u8 four, so that they need no feature of the device. */
+export const storedType = (dtype: DType): string => (dtype === 'f16' || dtype === 'u8' ? 'u32' : dtype);
 
 /** What the operands of a fused kernel come to. */
 export interface Operands {
@@ -102,6 +102,7 @@ export const gatherOperands = (): Operands => {
         Object.assign(params, walking.params);
         at = `at_${name}(i)`;
       }
+      if (dtype === 'u8') return `extractBits(${binding}[${at} >> 2u], (${at} & 3u) * 8u, 8u)`;
       return dtype === 'f16' ? `half_at(${binding}[${at} >> 1u], ${at})` : `${binding}[${at}]`;
     };
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AnyOp } from '../define-op.ts';
-import type { TypedArray } from '../dtype.ts';
+import { isWhole, type TypedArray } from '../dtype.ts';
 import { compile, type Executor } from '../executor.ts';
 import { halfToNumber } from '../half.ts';
 import * as records from '../ops/records.ts';
@@ -16,15 +16,14 @@ const numbers = ({ dtype }: Spec, data: TypedArray): number[] =>
 /** The largest difference, relative to the larger of 1 and the value; whole numbers must be equal. */
 const distance = (spec: Spec, got: TypedArray, want: TypedArray): number => {
   expect(got.length).toBe(want.length);
-  const whole = spec.dtype === 'i32' || spec.dtype === 'u32';
   const wanted = numbers(spec, want);
   return numbers(spec, got).reduce((worst, v, i) => {
-    const d = Math.abs(v - wanted[i]!) / (whole ? 1 : Math.max(1, Math.abs(wanted[i]!)));
+    const d = Math.abs(v - wanted[i]!) / (isWhole(spec.dtype) ? 1 : Math.max(1, Math.abs(wanted[i]!)));
     return Number.isNaN(d) ? Number.POSITIVE_INFINITY : Math.max(worst, d);
   }, 0);
 };
 
-const tolerance = { f32: 5e-5, f16: 2e-3, i32: 0, u32: 0 };
+const tolerance = { f32: 5e-5, f16: 2e-3, i32: 0, u32: 0, u8: 0 };
 
 /** WGSL promises no more of these. https://www.w3.org/TR/WGSL/#builtin-functions-accuracy */
 const loose: Readonly<Record<string, number>> = { sin: 2 ** -11, cos: 2 ** -11 };

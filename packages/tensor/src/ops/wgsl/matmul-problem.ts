@@ -1,8 +1,13 @@
 import type { Binding, Dispatch } from '../../kernel.ts';
+import { type Packing, packingParams, unpackWgsl } from './packing.ts';
 
 /** One side of a product: where its matrices lie. */
 export interface MatmulSide {
   readonly buffer: string;
+  /** How its elements are packed. Default: they are f32. */
+  readonly packing?: Packing;
+  /** Elements from one stored row to the next. Default: they touch. */
+  readonly pitch?: number;
   /** Elements before the first matrix. Default 0. */
   readonly offset?: number;
   /** Stored as columns by rows. */
@@ -51,15 +56,25 @@ const batchOffset = (side: 'a' | 'b', problem: MatmulProblem): string =>
 
 const sideParams = (
   side: 'a' | 'b',
-  { offset = 0, transposed = false, batchStrides = [] }: MatmulSide,
+  { packing, pitch, offset = 0, transposed = false, batchStrides = [] }: MatmulSide,
   rows: number,
   columns: number,
 ) => ({
   [`${side}Offset`]: offset,
-  [`${side}Row`]: transposed ? 1 : columns,
-  [`${side}Column`]: transposed ? rows : 1,
+  [`${side}Row`]: transposed ? 1 : (pitch ?? columns),
+  [`${side}Column`]: transposed ? (pitch ?? rows) : 1,
   ...Object.fromEntries(batchStrides.map((stride, i) => [`${side}Batch${i}`, stride])),
+  ...(packing && packingParams(side, packing)),
 });
+
+/** `at_a(i)` and `at_b(i)`: the i-th element that is stored of a side. */
+const fetch = (side: 'a' | 'b', { packing }: MatmulSide): string =>
+  packing ? unpackWgsl(side, packing) : `fn at_${side}(i: u32) -> f32 { return ${side}[i]; }`;
+
+const sideBindings = (side: 'a' | 'b', { buffer, packing }: MatmulSide): Binding[] => [
+  { buffer, as: side, access: 'read', element: packing ? 'u32' : 'f32' },
+  ...(packing ? [{ buffer: packing.scales, as: `${side}_scales`, access: 'read', element: 'f32' } as const] : []),
+];
 
 const limits = ({ limit }: MatmulProblem): string => {
   const left = 'select(0u, counts[0] - p.first, counts[0] > p.first)';
@@ -69,8 +84,8 @@ const limits = ({ limit }: MatmulProblem): string => {
 };
 
 const bindingsOf = ({ a, b, out, limit }: MatmulProblem): Binding[] => [
-  { buffer: a.buffer, as: 'a', access: 'read', element: 'f32' },
-  { buffer: b.buffer, as: 'b', access: 'read', element: 'f32' },
+  ...sideBindings('a', a),
+  ...sideBindings('b', b),
   ...(limit ? [{ buffer: limit.counts, as: 'counts', access: 'read', element: 'u32' } as const] : []),
   { buffer: out, as: 'out', access: 'read_write', element: 'f32' },
 ];
@@ -85,8 +100,8 @@ const batchParams = (batch: readonly number[]): Record<string, number> =>
 
 /**
  * The dispatch of one variant. Its body runs with `lane`, `m0` and `n0` (the unit's first row and column), `rows` (rows to compute),
- * `k0` and `k1` (the part of the depth to sum), `aBase` and `bBase`; elements are `a[aBase + m·p.aRow + k·p.aColumn]` and
- * `b[bBase + k·p.bRow + n·p.bColumn]`; results go through `store(outBase, m, n, value)` for m < rows, n < p.n.
+ * `k0` and `k1` (the part of the depth to sum), `aBase` and `bBase`; elements are `at_a(aBase + m·p.aRow + k·p.aColumn)` and
+ * `at_b(bBase + k·p.bRow + n·p.bColumn)`, unpacked where a side is packed; results go through `store(outBase, m, n, value)` for m < rows, n < p.n.
  * With `splits` above 1, part s of the depth writes its own copy of the outputs, one after the other.
  */
 export const matmulDispatch = (problem: MatmulProblem, variant: MatmulVariant, splits: number): Dispatch => {
@@ -95,6 +110,8 @@ export const matmulDispatch = (problem: MatmulProblem, variant: MatmulVariant, s
   const [tilesM, tilesN] = [Math.ceil(m / variant.rows), Math.ceil(n / variant.columns)];
   const units = tilesM * tilesN * splits * batch.reduce((x, d) => x * d, 1);
   const wgsl = `${variant.declarations ?? ''}
+${fetch('a', a)}
+${fetch('b', b)}
 fn store(base: u32, m: u32, n: u32, value: f32) {
   out[base + m * p.n + n] ${accumulate && splits === 1 ? '+=' : '='} value;
 }

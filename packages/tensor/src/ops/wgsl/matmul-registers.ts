@@ -17,9 +17,9 @@ export const registersVariant = (rows: number): MatmulVariant => ({
 ${times(rows, (r) => `  let a${r} = aBase + min(m0 + ${r}u, rows - 1u) * p.aRow;\n  var c${r} = vec4<f32>();`).join('\n')}
   for (var k = k0; k < k1; k++) {
     let at = columns + k * p.bRow;
-    let y = vec4<f32>(b[at.x], b[at.y], b[at.z], b[at.w]);
+    let y = vec4<f32>(at_b(at.x), at_b(at.y), at_b(at.z), at_b(at.w));
     let step = k * p.aColumn;
-${times(rows, (r) => `    c${r} += a[a${r} + step] * y;`).join('\n')}
+${times(rows, (r) => `    c${r} += at_a(a${r} + step) * y;`).join('\n')}
   }
 ${times(
   rows,

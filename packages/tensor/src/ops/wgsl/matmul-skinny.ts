@@ -40,9 +40,9 @@ export const skinnyVariant = ({ long, contiguousDepth, short }: Skinny): MatmulV
   let x = ${x}Base + min(${first} + item, ${end} - 1u) * ${stepOf(x, 'item')};
 ${times(width, (s) => `  let y${s} = ${y}Base + min(${s}u, ${last} - 1u) * ${stepOf(y, 'item')};\n  var c${s} = 0.0;`).join('\n')}
   for (var k = k0 + share; k < k1; k += ${shares}u) {
-    let value = ${x}[x + k * ${stepOf(x, 'depth')}];
+    let value = at_${x}(x + k * ${stepOf(x, 'depth')});
     let step = k * ${stepOf(y, 'depth')};
-${times(width, (s) => `    c${s} += value * ${y}[y${s} + step];`).join('\n')}
+${times(width, (s) => `    c${s} += value * at_${y}(y${s} + step);`).join('\n')}
   }
 ${times(width, (s) => `  sums[(item * ${width}u + ${s}u) * ${shares}u + share] = c${s};`).join('\n')}
   workgroupBarrier();

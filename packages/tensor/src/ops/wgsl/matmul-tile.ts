@@ -23,7 +23,7 @@ const load = (side: 'a' | 'b', contiguousDepth: boolean): string => {
       let d = ${contiguousDepth ? `i % ${depth}u` : `i / ${size}u`};
       let r = ${contiguousDepth ? `i / ${depth}u` : `i % ${size}u`};
       var value = 0.0;
-      if (${first} + r < ${end} && k + d < k1) { value = ${side}[${side}Base + (${first} + r) * ${row} + (k + d) * ${column}]; }
+      if (${first} + r < ${end} && k + d < k1) { value = at_${side}(${side}Base + (${first} + r) * ${row} + (k + d) * ${column}); }
       tile_${side}[d * ${pitch}u + r] = value;
     }`;
 };

@@ -8,6 +8,7 @@ import { openGpu } from '../../webgpu/dawn.ts';
 import { executorOn } from '../../webgpu/executor.ts';
 import { headCrossEntropyOp } from '../head-cross-entropy.ts';
 import { matmul } from '../matmul.ts';
+import { matmulQuantized } from '../matmul-quantized.ts';
 import { matmulPlan } from './matmul-plan.ts';
 
 /** What a real GPU says of itself, with WebGPU's own limits. */
@@ -21,7 +22,7 @@ describe('the products for real GPUs, on the software adapter', () => {
   });
   afterAll(() => executor?.close());
 
-  for (const op of [matmul, headCrossEntropyOp] as unknown as AnyOp[])
+  for (const op of [matmul, matmulQuantized, headCrossEntropyOp] as unknown as AnyOp[])
     it.each(op.samples.map((sample) => [op.name, sampleTitle(sample), sample] as const))(
       '%s %s',
       async (_, __, sample) => {

@@ -1,3 +1,4 @@
+import { bytesPerElement } from '../../dtype.ts';
 import type { Binding, KernelPlan } from '../../kernel.ts';
 import { type Spec, sizeOf } from '../../shape.ts';
 
@@ -20,22 +21,26 @@ const whole = {
   store: 'out0[word] = element(word);',
 };
 
-/** Two 16-bit elements to a word: an invocation writes both, so f16 needs no device feature. */
-const halves = {
-  load: (name: string): string =>
-    `fn load_${name}(at: u32) -> u32 { return (${name}[at >> 1u] >> ((at & 1u) * 16u)) & 0xffffu; }`,
-  store: `
-  let i = word * 2u;
-  var bits = element(i);
-  if (i + 1u < p.size) { bits |= element(i + 1u) << 16u; }
+/** Small elements, several to a word: an invocation writes all of a word, so they need no device feature. */
+const packed = (perWord: number) => {
+  const bits = 32 / perWord;
+  return {
+    load: (name: string): string =>
+      `fn load_${name}(at: u32) -> u32 { return extractBits(${name}[at / ${perWord}u], (at % ${perWord}u) * ${bits}u, ${bits}u); }`,
+    store: `
+  let first = word * ${perWord}u;
+  var bits = 0u;
+  for (var i = first; i < min(first + ${perWord}u, p.size); i++) { bits |= element(i) << ((i - first) * ${bits}u); }
   out0[word] = bits;`,
+  };
 };
 
 /** One invocation per 32-bit word of the output. Elements travel as bits, so one text serves f32, i32 and u32. */
 export const movePlan = ({ out, sources, indices = {}, body, declarations = '', params }: Move): KernelPlan => {
-  const { load, store } = out.dtype === 'f16' ? halves : whole;
+  const perWord = 4 / bytesPerElement(out.dtype);
+  const { load, store } = perWord > 1 ? packed(perWord) : whole;
   const size = sizeOf(out.shape);
-  const words = out.dtype === 'f16' ? Math.ceil(size / 2) : size;
+  const words = Math.ceil(size / perWord);
   const wgsl = `${sources.map(load).join('\n')}
 ${declarations}
 fn element(i: u32) -> u32 {

@@ -1,0 +1,22 @@
+import { type PackedFormat, packedFormats } from '../packed-formats.ts';
+
+/** How the elements of a matrix are packed: codes, four bytes to a word, and an f32 scale for each block of them. */
+export interface Packing {
+  readonly format: PackedFormat;
+  /** The buffer of the scales. */
+  readonly scales: string;
+  /** Elements of a block. */
+  readonly block: number;
+}
+
+/** The parameters that `unpackWgsl` reads. */
+export const packingParams = (side: string, { block }: Packing): Readonly<Record<string, number>> => ({
+  [`${side}Block`]: block,
+});
+
+/** `fn at_<side>(i: u32) -> f32`: the i-th element of the matrix in the array `<side>`, by the scales in `<side>_scales`. */
+export const unpackWgsl = (side: string, { format }: Packing): string => {
+  const { declarations, level } = packedFormats[format].wgsl(side);
+  return `${declarations}
+fn at_${side}(i: u32) -> f32 { return ${level('i')} * ${side}_scales[i / p.${side}Block]; }`;
+};
