@@ -1,0 +1,3 @@
+export { differenceOf, mustBeNear, type NearOptions } from './near.ts';
+export { type SampleInputs, sampleInputs, sampleOutputs, sampleTitle } from './samples.ts';
+export { tolerances } from './tolerances.ts';

@@ -1,0 +1,20 @@
+import type { CausalLM } from '@peftjs/transformer';
+import { tinyGpt2, tinyLlama } from '@peftjs/transformer/testing';
+
+/** Sizes that a law may ask for. */
+export interface Sizes {
+  readonly layers?: number;
+  readonly hiddenSize?: number;
+  readonly intermediateSize?: number;
+}
+
+/** The architectures that every method must work on: grouped heads and matrices of all shapes; fused queries, keys and values, biases and a tied head. */
+export const architectures: Readonly<Record<'llama' | 'gpt2', (sizes?: Sizes) => CausalLM>> = {
+  llama: (sizes) => tinyLlama(sizes),
+  gpt2: (sizes) => tinyGpt2(sizes),
+};
+
+/** How a base model stores its layers, by what makes it of a dense one. */
+export const formats: Readonly<Record<string, (model: CausalLM) => CausalLM>> = {
+  dense: (model) => model,
+};

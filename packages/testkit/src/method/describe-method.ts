@@ -1,0 +1,74 @@
+import type { Executor } from '@peftjs/tensor';
+import { afterAll, describe, expect, test } from 'vitest';
+import { architectures, formats } from '../bases.ts';
+import { executors } from '../executors.ts';
+import { type Expected, expectedOf, mustAgree } from './executor-law.ts';
+import { formatLaws, methodLaws } from './laws.ts';
+import type { AnyFactory, MethodCase, MethodRow, OptionsOf } from './row.ts';
+
+type Opened = ReadonlyMap<string, () => Promise<Executor>>;
+
+/** Each executor, opened once for the file that asks for it. */
+const openOnce = (): Opened => {
+  const opened = new Map<string, Promise<Executor>>();
+  afterAll(async () => {
+    for (const executor of opened.values()) await (await executor).close();
+  });
+  return new Map(
+    Object.entries(executors).map(([name, open]) => [
+      name,
+      () => opened.get(name) ?? opened.set(name, open()).get(name)!,
+    ]),
+  );
+};
+
+const describeCase = (title: string, of: MethodCase, dense: boolean, opened: Opened): void => {
+  describe(`${title} on reference`, () => {
+    for (const { name, check } of dense ? methodLaws(of) : formatLaws(of)) test(name, check);
+  });
+  let expected: Promise<Expected> | undefined;
+  for (const [executor, open] of opened)
+    describe(`${title} on ${executor}`, () => {
+      test('logits, loss and gradients are what the definition says', async () => {
+        expected ??= expectedOf(of);
+        await mustAgree(await expected, await open());
+      });
+    });
+};
+
+const describeRow = (factory: AnyFactory, row: MethodRow, opened: Opened): void => {
+  for (const [architecture, make] of Object.entries(architectures))
+    for (const [format, store] of Object.entries(formats)) {
+      const of: MethodCase = { factory, row, base: (sizes) => store(make(sizes)) };
+      describeCase(`${factory.name} on ${architecture} over ${format}`, of, format === 'dense', opened);
+    }
+};
+
+/**
+ * Tests of a method: every law of the contract on the reference executor, on each architecture and over each storage format of the base;
+ * and that the other executors compute what it does.
+ */
+export const describeMethod = <F extends AnyFactory>(factory: F, row: MethodRow<OptionsOf<F>>): void =>
+  describeRow(factory, row as MethodRow, openOnce());
+
+/** The methods among the exports of a family's index, by name. */
+type MethodsOf<T> = { readonly [K in keyof T as T[K] extends AnyFactory ? K : never]: T[K] };
+
+/** One row for each of them. */
+export type MethodRows<T> = { readonly [K in keyof MethodsOf<T>]: MethodRow<OptionsOf<MethodsOf<T>[K]>> };
+
+const isFactory = (value: unknown): value is AnyFactory =>
+  typeof value === 'function' && 'paper' in value && 'peftType' in value;
+
+/** `describeMethod` of each method that a family exports: `describeMethods(family, rows)`. A method without a row fails, and so does a row without a method. */
+export const describeMethods = <T extends object>(family: T, rows: MethodRows<T>): void => {
+  const factories = new Map(Object.entries(family).filter((e): e is [string, AnyFactory] => isFactory(e[1])));
+  test('every method has a row of laws, and every row is of a method', () => {
+    expect(Object.keys(rows).toSorted()).toEqual([...factories.keys()].toSorted());
+  });
+  const opened = openOnce();
+  for (const [name, row] of Object.entries(rows) as [string, MethodRow][]) {
+    const factory = factories.get(name);
+    if (factory) describeRow(factory, row, opened);
+  }
+};

@@ -1,0 +1,86 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { type AdapterConfig, attach, load, type Method, save } from '@peftjs/core';
+import { readAdapter, writeAdapter } from '@peftjs/io';
+import { isPeftError } from '@peftjs/tensor';
+import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
+import type { Law } from '../law.ts';
+import type { MethodCase } from './row.ts';
+import { logitsOf, logitsShape, subjectOf } from './subject.ts';
+
+const inFolder = async (work: (dir: string) => Promise<void>): Promise<void> => {
+  const dir = await mkdtemp(join(tmpdir(), 'peftjs-laws-'));
+  try {
+    await work(dir);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+};
+
+const roundTrip = (of: MethodCase): Law => ({
+  name: 'saves and loads to the bit',
+  check: () =>
+    inFolder(async (dir) => {
+      const { base, adapted, method, executor } = await subjectOf(of);
+      await save(adapted, dir, executor);
+      const again = await load(base, dir, [of.factory]);
+      const [got, wanted] = [await logitsOf(again.model, executor), await logitsOf(adapted.model, executor)];
+      // A compacted adapter computes the same in another way.
+      const tolerance = method.compact ? tolerances.merged : tolerances.exact;
+      mustBeNear('logits of the loaded adapter', got, wanted, { tolerance, shape: logitsShape(base) });
+      if (method.compact) return;
+      const names = [[...again.state.keys()], [...adapted.state.keys()]].map((keys) => keys.toSorted().join(', '));
+      if (names[0] !== names[1]) throw new Error(`it saved ${names[1]} and loaded ${names[0]}`);
+      for (const [name, v] of adapted.state)
+        mustBeNear(name, await executor.read(again.state.get(name)!), await executor.read(v), {
+          tolerance: tolerances.exact,
+          shape: v.shape,
+        });
+    }),
+});
+
+const refusal = (of: MethodCase): Law => ({
+  name: 'a file with a missing and an extra tensor is refused by their names',
+  check: () =>
+    inFolder(async (dir) => {
+      const { base, adapted, executor } = await subjectOf(of);
+      await save(adapted, dir, executor);
+      const { config, tensors } = await readAdapter(dir);
+      const missing = [...tensors.keys()].at(-1)!;
+      const kept = [...tensors]
+        .filter(([key]) => key !== missing)
+        .map(([key, { shape, data }]) => [key, { shape, data }] as const);
+      const extra = ['model.nowhere.weight', { shape: [2], data: Float32Array.of(1, 2) }] as const;
+      await writeAdapter(dir, config.raw, new Map([...kept, [`base_model.model.${extra[0]}`, extra[1]]]));
+      const name = missing.replace(/^base_model\.model\./, '');
+      const message = await load(base, dir, [of.factory]).then(
+        () => 'nothing',
+        (error: unknown) => (isPeftError(error) && error.code === 'state-mismatch' ? error.message : String(error)),
+      );
+      const wanted = [`${name} is missing`, `${extra[0]} belongs to nothing`];
+      if (!wanted.every((part) => message.includes(part)))
+        throw new Error(`load must throw state-mismatch with '${wanted.join("' and '")}'; it threw ${message}`);
+    }),
+});
+
+const configuration = (of: MethodCase): Law => ({
+  name: 'its configuration makes the same method again',
+  check: async () => {
+    const { base, method, adapted } = await subjectOf(of, { shaken: false });
+    const config = JSON.parse(JSON.stringify(method.config(base)));
+    const build = (inner: AdapterConfig): Method => of.factory.fromConfig(inner, build);
+    const again = build(config);
+    const config2 = JSON.parse(JSON.stringify(again.config(base)));
+    if (!isDeepStrictEqual(config2, config))
+      throw new Error(`the configuration ${JSON.stringify(config)} makes a method of ${JSON.stringify(config2)}`);
+    const shapes = (params: typeof adapted.params): string =>
+      [...params].map(([name, p]) => `${name} [${p.shape}]`).join(', ');
+    const [got, wanted] = [shapes(attach(base, [again]).params), shapes(adapted.params)];
+    if (got !== wanted) throw new Error(`the method of its configuration trains ${got}, not ${wanted}`);
+  },
+});
+
+/** What the two files must hold. */
+export const fileLaws = (of: MethodCase): readonly Law[] => [roundTrip(of), refusal(of), configuration(of)];

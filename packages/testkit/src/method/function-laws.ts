@@ -1,0 +1,106 @@
+import { constant, evaluate, isPeftError, randomSource, sizeOf, type Tensor, uniformValues } from '@peftjs/tensor';
+import { differenceOf, mustBeNear, tolerances } from '@peftjs/tensor/testing';
+import { affine, type Dense, type Linear } from '@peftjs/transformer';
+import type { Law } from '../law.ts';
+import type { MethodCase } from './row.ts';
+import { logitsOf, logitsShape, methodOf, subjectOf } from './subject.ts';
+
+const identity = (of: MethodCase): Law => ({
+  name: of.row.identity === false ? 'changes the function from the start' : 'is the identity before training',
+  check: async () => {
+    const { base, adapted, executor } = await subjectOf(of, { shaken: false });
+    const [got, wanted] = [await logitsOf(adapted.model, executor), await logitsOf(base, executor)];
+    const shape = logitsShape(base);
+    if (of.row.identity === false) {
+      if (differenceOf(got, wanted, { tolerance: tolerances.rounding, shape }) === null)
+        throw new Error('the first values keep the function, though the row says identity: false');
+      return;
+    }
+    const tolerance = of.row.identity === 'near' ? tolerances.pass : tolerances.exact;
+    mustBeNear('logits of the new adapter', got, wanted, { tolerance, shape });
+  },
+});
+
+const declaration = (of: MethodCase): Law => ({
+  name: 'is what its factory says',
+  check: async () => {
+    const base = of.base();
+    const method = methodOf(of, base);
+    const { factory } = of;
+    const problems = [
+      method.name !== factory.name && `its name is ${method.name}, the factory's ${factory.name}`,
+      method.merges !== factory.merges && `it says merges: ${method.merges}, the factory ${factory.merges}`,
+      !(factory.learningRate > 0) && `its learning rate is ${factory.learningRate}`,
+      !factory.reads(method.config(base)) && 'the factory does not read the configuration that it writes',
+    ].filter((p) => p !== false);
+    if (problems.length > 0) throw new Error(problems.join('; '));
+  },
+});
+
+const count = (of: MethodCase): Law => ({
+  name: 'trains as many values as its formula says',
+  check: async () => {
+    const { base, adapted } = await subjectOf(of, { shaken: false });
+    const got = [...adapted.params.values()].reduce((n, p) => n + sizeOf(p.shape), 0);
+    const wanted = of.row.parameters(base);
+    const list = [...adapted.params].map(([name, p]) => `  ${name} [${p.shape}]`).join('\n');
+    if (got !== wanted) throw new Error(`it trains ${got} values, the formula says ${wanted}:\n${list}`);
+  },
+});
+
+const input = (name: string, shape: readonly number[]): Tensor =>
+  constant(uniformValues(sizeOf(shape), -1, 1, randomSource(11, name)), shape);
+
+/** The layer's values, or null where it rightly says that it has none. */
+const denseOf = (layer: Linear, merges: boolean): Dense | null => {
+  try {
+    return layer.dense();
+  } catch (error) {
+    if (!merges && isPeftError(error) && error.code === 'not-mergeable') return null;
+    throw error;
+  }
+};
+
+/** `apply` of each layer by path is the affine map of its `dense()`. */
+const mustApplyDense = async (
+  layers: Iterable<readonly [string, Linear]>,
+  executor: Parameters<typeof evaluate>[1],
+  merges = true,
+): Promise<void> => {
+  for (const [path, layer] of layers) {
+    const dense = denseOf(layer, merges);
+    if (!dense) continue;
+    for (const rows of [[2, 3], [4]]) {
+      const x = input(path, [...rows, layer.inDim]);
+      const { y, z } = await evaluate({ y: layer.apply(x), z: affine(x, dense) }, executor);
+      const shape = [...rows, layer.outDim];
+      mustBeNear(`${path}: apply(x) against x·Wᵀ + b of dense()`, y!, z!, { tolerance: tolerances.rounding, shape });
+    }
+  }
+};
+
+const apply = (of: MethodCase): Law => ({
+  name: 'applies what dense() says, on every layer that it changes',
+  check: async () => {
+    const { base, adapted, executor } = await subjectOf(of);
+    const changed = [...adapted.model.linears].filter(([path, layer]) => layer !== base.linears.get(path));
+    await mustApplyDense(changed, executor, of.factory.merges);
+  },
+});
+
+const baseUnchanged = (of: MethodCase): Law => ({
+  name: 'changes its own view of the base, and no other',
+  check: async () => {
+    const { base, adapted, executor } = await subjectOf(of);
+    const shape = logitsShape(base);
+    const untouched = await logitsOf(of.base(), executor);
+    const view = await logitsOf(adapted.model, executor);
+    if (differenceOf(view, untouched, { tolerance: tolerances.rounding, shape }) === null)
+      throw new Error('with other values in every parameter the view still computes what the base does');
+    mustBeNear('logits of the base', await logitsOf(base, executor), untouched, { tolerance: tolerances.exact, shape });
+  },
+});
+
+/** What a method's function must be. */
+export const functionLaws = (of: MethodCase): readonly Law[] =>
+  [declaration, identity, count, apply, baseUnchanged].map((law) => law(of));

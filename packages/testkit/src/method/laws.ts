@@ -1,0 +1,16 @@
+import type { Law } from '../law.ts';
+import { fileLaws } from './file-laws.ts';
+import { functionLaws } from './function-laws.ts';
+import { gradientLaws } from './gradient-laws.ts';
+import { mergeLaws } from './merge-laws.ts';
+import type { MethodCase } from './row.ts';
+import { sequenceLaws } from './sequence-laws.ts';
+import { trainingLaws } from './training-laws.ts';
+
+/** The laws that the base's storage format has a part in. */
+export const formatLaws = (of: MethodCase): readonly Law[] =>
+  [functionLaws, mergeLaws, gradientLaws].flatMap((laws) => laws(of));
+
+/** Every law of a method, on the reference executor. */
+export const methodLaws = (of: MethodCase): readonly Law[] =>
+  [formatLaws, sequenceLaws, fileLaws, trainingLaws].flatMap((laws) => laws(of));

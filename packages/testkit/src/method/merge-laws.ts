@@ -1,0 +1,70 @@
+import { type Merged, merge } from '@peftjs/core';
+import { type Executor, evaluate, isPeftError } from '@peftjs/tensor';
+import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
+import type { Law } from '../law.ts';
+import type { MethodCase } from './row.ts';
+import { logitsOf, logitsShape, type Subject, subjectOf } from './subject.ts';
+
+const refuses = async ({ adapted, executor, method }: Subject): Promise<void> => {
+  try {
+    await merge(adapted, executor);
+  } catch (error) {
+    if (isPeftError(error) && error.code === 'not-mergeable' && error.message.includes(method.name)) return;
+    throw new Error(`merge must refuse with not-mergeable and name ${method.name}; it threw ${error}`, {
+      cause: error,
+    });
+  }
+  throw new Error(`merge must refuse, as ${method.name} says that it does not merge; it did not`);
+};
+
+/** ‖stored − exact‖ / ‖exact‖ of a layer, from its values. */
+const measuredError = async (
+  { adapted }: Subject,
+  merged: Merged,
+  path: string,
+  executor: Executor,
+): Promise<number> => {
+  const { a, b } = await evaluate(
+    { a: merged.model.linears.get(path)!.dense().weight, b: adapted.model.linears.get(path)!.dense().weight },
+    executor,
+  );
+  const norm = (values: number[]): number => Math.hypot(...values);
+  return norm(Array.from(a!, (v, i) => v - b![i]!)) / norm(Array.from(b!));
+};
+
+const merges = async (subject: Subject): Promise<void> => {
+  const { base, adapted, executor } = subject;
+  const shape = logitsShape(base);
+  const wanted = await logitsOf(adapted.model, executor);
+  const dense = await merge(adapted, executor, { format: 'dense' });
+  mustBeNear('logits of the merged model', await logitsOf(dense.model, executor), wanted, {
+    tolerance: tolerances.merged,
+    shape,
+  });
+  const merged = await merge(adapted, executor);
+  if (merged.errors.size === 0)
+    mustBeNear("logits of the model merged in the base's format", await logitsOf(merged.model, executor), wanted, {
+      tolerance: tolerances.merged,
+      shape,
+    });
+  for (const [path, error] of merged.errors)
+    mustBeNear(
+      `${path}: the error that merge reports`,
+      [error],
+      [await measuredError(subject, merged, path, executor)],
+      {
+        tolerance: tolerances.rounding,
+      },
+    );
+};
+
+const law = (of: MethodCase): Law => ({
+  name: of.factory.merges ? 'merges to the same function' : 'refuses to merge, by name',
+  check: async () => {
+    const subject = await subjectOf(of);
+    await (of.factory.merges ? merges(subject) : refuses(subject));
+  },
+});
+
+/** What merging must give. */
+export const mergeLaws = (of: MethodCase): readonly Law[] => [law(of)];

@@ -1,0 +1,43 @@
+import type { Method, MethodFormat } from '@peftjs/core';
+import type { CausalLM } from '@peftjs/transformer';
+
+/** A method as its package exports it. */
+export type AnyFactory = MethodFormat & ((options: never) => Method);
+
+/** The options of a method. */
+export type OptionsOf<F> = F extends (options: infer O) => Method
+  ? O
+  : F extends (options?: infer O) => Method
+    ? O
+    : never;
+
+/** What the laws must be told of a method; the rest they find out. */
+export interface MethodRow<O = never> {
+  /** Small ones, for the tiny models. */
+  readonly options: O | ((model: CausalLM) => O);
+  /** How many values are trained, by a formula of the model's sizes. */
+  parameters(model: CausalLM): number;
+  /** `false`: the first values change the function. `'near'`: they keep it up to rounding. Default: exactly. */
+  readonly identity?: false | 'near';
+  /** `false`: it sees whole sequences, so what comes later changes what came before. Default: it must not. */
+  readonly causal?: false;
+  /**
+   * Where it treats part of the function as constant in the gradient: `'backbone'`, so that none of the base's activations are kept for a
+   * backward pass through it; `'part'`, some term. Default: the gradient is that of the whole function.
+   */
+  readonly detaches?: 'backbone' | 'part';
+  /** For the law that it learns. Default 0.03. */
+  readonly learningRate?: number;
+}
+
+/** A method on a tiny model: what a law is about. */
+export interface MethodCase {
+  readonly factory: AnyFactory;
+  readonly row: MethodRow;
+  /** A base model; the weights are the same each time. */
+  base(sizes?: {
+    readonly layers?: number;
+    readonly hiddenSize?: number;
+    readonly intermediateSize?: number;
+  }): CausalLM;
+}

@@ -1,0 +1,183 @@
+import { grad } from '@peftjs/autograd';
+import { type Adapted, attach } from '@peftjs/core';
+import {
+  adamw,
+  compile,
+  type Executor,
+  input,
+  type ProgramSpec,
+  sizeOf,
+  type Tensor,
+  upcomingId,
+  type Variable,
+  variable,
+} from '@peftjs/tensor';
+import { differenceOf, mustBeNear, tolerances } from '@peftjs/tensor/testing';
+import type { CausalLM } from '@peftjs/transformer';
+import type { Law } from '../law.ts';
+import { trainingLoss } from './gradient-laws.ts';
+import type { MethodCase } from './row.ts';
+import { ids, labels, logitsOf, logitsShape, seedOf, subjectOf, valuesOf } from './subject.ts';
+
+const zeros = (name: string, { shape }: Variable): Variable =>
+  variable(name, shape, () => new Float32Array(sizeOf(shape)));
+
+/** One step of AdamW and of the method's statistics, as a program. */
+const stepOf = (adapted: Adapted, seed: Tensor, hyper: Tensor): ProgramSpec => {
+  const loss = trainingLoss(adapted, seed);
+  const params = [...adapted.params];
+  const grads = grad(
+    loss,
+    params.map(([, p]) => p),
+  );
+  const stepped = params.map(([name, p], i) => {
+    const [m, v] = [zeros(`${name}.m`, p), zeros(`${name}.v`, p)];
+    const [weight, m2, v2] = adamw(p, grads[i]!, m, v, hyper);
+    return {
+      p,
+      weight: weight!,
+      updates: [
+        [p, weight!],
+        [m, m2!],
+        [v, v2!],
+      ] as const,
+    };
+  });
+  const at = (param: Variable): number => params.findIndex(([, p]) => p === param);
+  const statistics = adapted.statistics({
+    gradient: (p) => grads[at(p)]!,
+    updated: (p) => stepped[at(p)]!.weight,
+  });
+  return { outputs: { loss }, updates: [...new Map([...stepped.flatMap((s) => s.updates), ...statistics])] };
+};
+
+/** Trains on one batch. */
+const trainOn = async (adapted: Adapted, executor: Executor, steps: number, learningRate: number): Promise<void> => {
+  const [seed, hyper] = [input('seed', [], 'u32'), input('hyper', [8])];
+  const spec = stepOf(adapted, seed, hyper);
+  const executable = await compile(spec, executor);
+  for (let step = 1; step <= steps; step++) {
+    const values = [learningRate, 0.9, 0.999, 1e-8, 0, 1 - 0.9 ** step, 1 - 0.999 ** step, 1];
+    await executable.run({ hyper: Float32Array.from(values) });
+    if (adapted.decision?.due(step)) await adapted.decision.run(step, executor);
+  }
+  executable.close();
+};
+
+const learns = (of: MethodCase): Law => ({
+  name: 'it learns, and leaves the base as it was',
+  check: async () => {
+    const { base, adapted, executor } = await subjectOf(of, { shaken: false });
+    const lossOf = async (model: CausalLM): Promise<number> => (await valuesOf(model.loss(ids, labels), executor))[0]!;
+    const [first, ofBase] = [await lossOf(adapted.model), await logitsOf(base, executor)];
+    await trainOn(adapted, executor, 8, of.row.learningRate ?? 0.03);
+    const last = await lossOf(adapted.model);
+    if (!(last < first * 0.98)) throw new Error(`the loss goes from ${first} to ${last} in 8 steps on one batch`);
+    mustBeNear('logits of the base after training', await logitsOf(base, executor), ofBase, {
+      tolerance: tolerances.exact,
+      shape: logitsShape(base),
+    });
+  },
+});
+
+const oneByOne = (of: MethodCase): Law => ({
+  name: 'one by one is the same as a list',
+  check: async () => {
+    const { base, method, executor } = await subjectOf(of);
+    const both = attach(base, [method, method]);
+    const one = attach(base, [method], { seed: 1 });
+    const two = attach(one.model, [method], { seed: 2 });
+    for (const [i, { state }] of [one, two].entries())
+      for (const [name, v] of state)
+        await executor.write(both.state.get(`methods.${i}.${name}`)!, await executor.read(v));
+    mustBeNear(
+      'logits of one by one against a list',
+      await logitsOf(two.model, executor),
+      await logitsOf(both.model, executor),
+      { tolerance: tolerances.rounding, shape: logitsShape(base) },
+    );
+  },
+});
+
+/** How many values of the forward pass the backward pass reads: what training must keep. */
+const keptValues = (loss: () => Tensor, wrt: readonly Tensor[] | (() => readonly Tensor[])): number => {
+  const forward = loss();
+  const start = upcomingId();
+  const grads = grad(forward, typeof wrt === 'function' ? wrt() : wrt);
+  const kept = new Map<string, number>();
+  const seen = new Set<Tensor['node']>();
+  const stack = grads.map((g) => g.node);
+  for (let node = stack.pop(); node; node = stack.pop()) {
+    if (node.kind !== 'op' || node.id < start || seen.has(node)) continue;
+    seen.add(node);
+    for (const t of node.inputs) {
+      if (!t) continue;
+      stack.push(t.node);
+      if (t.node.kind === 'op' && t.node.id < start) kept.set(`${t.node.id}.${t.index}`, sizeOf(t.shape));
+    }
+  }
+  return [...kept.values()].reduce((a, b) => a + b, 0);
+};
+
+const memory = (of: MethodCase): Law => ({
+  name: 'keeps no activations of the backbone',
+  check: async () => {
+    // Wide, so that the backbone's activations outweigh the method's own.
+    const wide = { hiddenSize: 48, intermediateSize: 144 };
+    const growth = async (kept: (model: CausalLM) => Promise<number>): Promise<number> =>
+      ((await kept(of.base({ ...wide, layers: 4 }))) - (await kept(of.base({ ...wide, layers: 2 })))) / 2;
+    const ofMethod = await growth(async (base) => {
+      const { adapted } = await subjectOf(of, { base, shaken: false });
+      return keptValues(() => trainingLoss(adapted), [...adapted.params.values()]);
+    });
+    const ofBackbone = await growth(async (base) =>
+      keptValues(() => base.loss(ids, labels), [[...base.embeddings.values()][0]!.weight]),
+    );
+    if (ofMethod > ofBackbone / 3)
+      throw new Error(
+        `a layer more keeps ${ofMethod} values for the backward pass; a method that does not go back through the backbone keeps well below a third of its ${ofBackbone}`,
+      );
+  },
+});
+
+/** Whether the factory has an option of that name. */
+const hasOption = ({ factory, row, base }: MethodCase, name: string, value: unknown): boolean => {
+  const { options } = row;
+  const given = typeof options === 'function' ? (options as (model: CausalLM) => object)(base()) : (options as object);
+  try {
+    factory({ ...given, [name]: value } as never);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+const dropout = (of: MethodCase): Law => ({
+  name: 'dropout acts in the training view alone, and follows the seed',
+  check: async () => {
+    const { adapted, executor } = await subjectOf(of, { more: { dropout: 0.5 } });
+    const without = await subjectOf(of, { more: { dropout: 0 } });
+    const wanted = await logitsOf(without.adapted.model, without.executor);
+    const seeded = (seed: number): Promise<ArrayLike<number>> => logitsOf(adapted.training(seedOf(seed)), executor);
+    const shape = logitsShape(adapted.base);
+    const exact = { tolerance: tolerances.exact, shape };
+    const plain = await logitsOf(adapted.model, executor);
+    mustBeNear('logits for evaluation against those without dropout', plain, wanted, exact);
+    const one = await seeded(1);
+    mustBeNear('logits of the same seed', await seeded(1), one, exact);
+    for (const [other, what] of [
+      [plain, 'the view for evaluation'],
+      [await seeded(2), 'another seed'],
+    ] as const)
+      if (differenceOf(other, one, { tolerance: tolerances.rounding }) === null)
+        throw new Error(`a training view with dropout 0.5 computes the same as ${what}`);
+  },
+});
+
+/** What must hold of training. */
+export const trainingLaws = (of: MethodCase): readonly Law[] => [
+  learns(of),
+  oneByOne(of),
+  ...(of.row.detaches === 'backbone' ? [memory(of)] : []),
+  ...(hasOption(of, 'dropout', 0.5) ? [dropout(of)] : []),
+];
