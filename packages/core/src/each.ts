@@ -1,7 +1,15 @@
 import { PeftError } from '@peftjs/tensor';
-import type { Around, CausalLM, Linear, Norm, Path, SiteName } from '@peftjs/transformer';
+import {
+  type Around,
+  type CausalLM,
+  type Linear,
+  type Norm,
+  type Path,
+  type SiteName,
+  select,
+  type Target,
+} from '@peftjs/transformer';
 import type { Patch, Scope } from './method.ts';
-import { select, type Target } from './target.ts';
 
 /** A patch that makes a new layer of every targeted Linear; each has its own scope. Throws `no-match`. */
 export const eachLinear = (

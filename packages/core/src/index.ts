@@ -1,4 +1,5 @@
 export type { JsonObject, JsonValue } from '@peftjs/io';
+export { nameMatches, select, type Target } from '@peftjs/transformer';
 export { load, type SaveOptions, save } from './adapter-file.ts';
 export { type Adapted, type AttachOptions, attach } from './attach.ts';
 export { combine } from './combine.ts';
@@ -40,5 +41,4 @@ export {
 } from './option.ts';
 export { mergePatches } from './patch.ts';
 export { prepare } from './prepare.ts';
-export { nameMatches, select, type Target } from './target.ts';
 export { type Where, within } from './within.ts';

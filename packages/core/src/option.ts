@@ -1,7 +1,6 @@
 import type { JsonValue } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
-import type { CausalLM, Path } from '@peftjs/transformer';
-import { select, type Target } from './target.ts';
+import { type CausalLM, type Path, select, type Target } from '@peftjs/transformer';
 
 /** One option of a method: its default, what it may be, and how `adapter_config.json` holds it. */
 export interface Option<T> {

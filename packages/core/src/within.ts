@@ -1,7 +1,6 @@
 import { PeftError } from '@peftjs/tensor';
-import type { CausalLM, Path } from '@peftjs/transformer';
+import { type CausalLM, type Path, select, type Target } from '@peftjs/transformer';
 import type { AdapterConfig, Method, MethodFormat } from './method.ts';
-import { select, type Target } from './target.ts';
 
 /** A part of a model. */
 export interface Where {

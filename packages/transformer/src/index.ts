@@ -31,4 +31,5 @@ export {
   type SiteName,
   type Sites,
 } from './sites.ts';
+export { nameMatches, select, type Target } from './target.ts';
 export type { WeightSource } from './weights.ts';

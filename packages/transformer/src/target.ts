@@ -1,5 +1,5 @@
 import { PeftError } from '@peftjs/tensor';
-import type { Path } from '@peftjs/transformer';
+import type { Path } from './sites.ts';
 
 /**
  * Which layers a method changes: `'all-linear'` (all but the output head), a name, a list of names, a pattern over whole paths, or a
