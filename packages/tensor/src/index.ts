@@ -22,8 +22,13 @@ export {
   type Executor,
   evaluate,
   type Feeds,
+  type MemoryKind,
   type MemoryReport,
   type Plan,
+  type PlannedKernel,
+  type PlannedTensor,
+  type Profile,
+  type ProfiledKernel,
 } from './executor.ts';
 export { checkFeeds, checkWrite } from './feeds.ts';
 export { type Candidates, type ChooseOptions, firstAvailable } from './first-available.ts';
@@ -55,6 +60,7 @@ export {
   type KernelIo,
   type KernelPlan,
 } from './kernel.ts';
+export { type MemoryShortage, mebibytes, memoryError } from './memory-error.ts';
 export { abs } from './ops/abs.ts';
 export { adamw } from './ops/adamw.ts';
 export { add } from './ops/add.ts';

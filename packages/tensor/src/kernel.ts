@@ -44,6 +44,8 @@ export interface Dispatch {
    * sizes.
    */
   readonly params?: Readonly<Record<string, number | { readonly f32: number }>>;
+  /** Floating-point operations of this pass alone, for profiles. Default: an equal part of what the op has left. */
+  readonly flops?: number;
   /** Linear count; the executor folds counts above the device's limit per dimension. */
   readonly workgroups: number;
 }

@@ -111,7 +111,17 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
     release: (variables) => {
       for (const { node } of variables) storage.release(node);
     },
-    memory: () => ({ now: held(), peak: Math.max(peak, held()) }),
+    memory: () => ({
+      now: held(),
+      peak: Math.max(peak, held()),
+      byKind: {
+        variables: storage.bytes,
+        constants: 0,
+        temporaries: held() - storage.bytes,
+        parameters: 0,
+        staging: 0,
+      },
+    }),
     close: async () => {
       if (closed) return;
       await serially(async () => {

@@ -48,8 +48,8 @@ export const prepare = async (
   const outputs = [...program.outputs];
   const results = [...outputs.map(([, t]) => t), ...rest.map(([, t]) => t), ...needed];
   const lowered = lower(program, { results });
-  const scratch = peakOf(lowered);
-  checkMemory(program, scratch, (v) => storage.has(v.node), limit());
+  const peak = peakOf(lowered);
+  checkMemory(program, peak, (v) => storage.has(v.node), limit());
   const session = lowered.model.outputs.length > 0 ? await openSession(runtime, lowered, threads) : emptySession;
 
   const constants = new Map(
@@ -91,7 +91,7 @@ export const prepare = async (
       ),
     );
   };
-  return { plan: planOf(program, lowered, scratch), scratch, run, close: () => session.close() };
+  return { plan: planOf(program, lowered, peak), scratch: peak.bytes, run, close: () => session.close() };
 };
 
 /** The names to read. Throws `bad-feed` for one that is not an output. */

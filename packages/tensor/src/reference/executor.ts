@@ -43,7 +43,14 @@ export const reference = (): Executor => {
   };
 
   const compile = async (program: Program): Promise<Executable> => ({
-    plan: { peakBytes: 0, dispatches: program.nodes.length, flops: flopsOf(program) },
+    plan: {
+      peakBytes: 0,
+      dispatches: program.nodes.length,
+      flops: flopsOf(program),
+      bytesMoved: 0,
+      tensors: [],
+      kernels: [],
+    },
     run: async (feeds = {}, { read = [...program.outputs.keys()] } = {}) => {
       checkFeeds(program, feeds);
       const valueOf = await run(program, feeds);
@@ -73,7 +80,11 @@ export const reference = (): Executor => {
     release: (variables) => {
       for (const v of variables) stored.delete(v.node);
     },
-    memory: () => ({ now: held(), peak }),
+    memory: () => ({
+      now: held(),
+      peak,
+      byKind: { variables: held(), constants: 0, temporaries: 0, parameters: 0, staging: 0 },
+    }),
     close: async () => stored.clear(),
   };
 };

@@ -3,8 +3,15 @@ import { foldWorkgroups, type Launch } from './fold.ts';
 import type { Pipeline, Pipelines } from './pipelines.ts';
 import { paramBytes, shaderOf, writeParams } from './shader.ts';
 import { shareBindings } from './share-binding.ts';
-import type { Step } from './steps.ts';
+import { readsOf, type Step, writesOf } from './steps.ts';
 import type { Value } from './values.ts';
+
+/** What a launch does, at least. */
+export interface Work {
+  readonly flops: number;
+  /** Read and written. */
+  readonly bytes: number;
+}
 
 /** A kernel ready to be bound: one launch of it. */
 export interface LaunchCommand {
@@ -15,6 +22,7 @@ export interface LaunchCommand {
   /** In binding order. */
   readonly values: readonly Value[];
   readonly params: { readonly at: number; readonly bytes: number };
+  readonly work: Work;
 }
 
 /** A copy of a value's bytes. */
@@ -70,8 +78,13 @@ export const prepareCommands = async (
         params: reserve(dispatch, launch),
       }));
       const pipeline = await pipelines.get(shaderOf(dispatch), label);
+      const bytes = [...readsOf(step), ...writesOf(step)].reduce((n, value) => n + value.bytes, 0);
       const bound = dispatch.bindings.map((b) => resolve(values[b.buffer]!));
-      return launches.map(({ launch, params }) => ({ kind: 'launch', label, pipeline, launch, values: bound, params }));
+      return launches.map(({ launch, params }) => {
+        const part = (launch.x * launch.y) / dispatch.workgroups;
+        const work = { flops: step.flops * part, bytes: bytes * part };
+        return { kind: 'launch', label, pipeline, launch, values: bound, params, work };
+      });
     }),
   );
   const params = new Uint8Array(size);

@@ -60,7 +60,8 @@ const entryPoint = async ({ adapter = 'hardware', enable = [], disable = [] }: G
     const { create } = await import('webgpu');
     const slowToCompile =
       adapter === 'hardware' ? [] : (['use_vulkan_zero_initialize_workgroup_memory_extension'] as const);
-    return create(toggleOptions(enable, [...slowToCompile, ...disable]));
+    // Rounded timestamps would hide short kernels from profiles; here no web page is to be kept from them.
+    return create(toggleOptions(enable, ['timestamp_quantization', ...slowToCompile, ...disable]));
   } catch (error) {
     throw unavailable('the npm package "webgpu" (Dawn) does not load here; install it, or use the cpu executor', error);
   }

@@ -1,4 +1,4 @@
-import type { Commands, LaunchCommand } from './commands.ts';
+import type { Commands, LaunchCommand, Work } from './commands.ts';
 import type { Value } from './values.ts';
 
 /** A launch or a copy with its buffers in place. */
@@ -10,6 +10,7 @@ export type BoundCommand =
       readonly group: GPUBindGroup;
       readonly x: number;
       readonly y: number;
+      readonly work: Work;
     }
   | { readonly kind: 'copy'; readonly from: GPUBuffer; readonly to: GPUBuffer; readonly bytes: number };
 
@@ -21,7 +22,7 @@ export interface Places {
 
 const bindLaunch = (
   device: GPUDevice,
-  { label, pipeline, launch, values, params }: LaunchCommand,
+  { label, pipeline, launch, values, params, work }: LaunchCommand,
   places: Places,
 ): BoundCommand => {
   const storage = values.map(
@@ -35,7 +36,7 @@ const bindLaunch = (
     resource: { buffer: places.params!, offset: params.at, size: params.bytes },
   };
   const group = device.createBindGroup({ label, layout: pipeline.layout, entries: [...storage, uniform] });
-  return { kind: 'launch', label, pipeline: pipeline.pipeline, group, x: launch.x, y: launch.y };
+  return { kind: 'launch', label, pipeline: pipeline.pipeline, group, x: launch.x, y: launch.y, work };
 };
 
 /** Makes the bind groups of all commands, by step. */
@@ -56,16 +57,45 @@ export const encodeCommands = (encoder: GPUCommandEncoder, commands: Iterable<Bo
     if (command.kind === 'copy') {
       pass?.end();
       pass = current = null;
-      encoder.copyBufferToBuffer(command.from, 0, command.to, 0, command.bytes);
+      encodeCopy(encoder, command);
       continue;
     }
     pass ??= encoder.beginComputePass();
     if (command.pipeline !== current) pass.setPipeline(command.pipeline);
     current = command.pipeline;
-    pass.setBindGroup(0, command.group);
-    pass.dispatchWorkgroups(command.x, command.y);
+    launch(pass, command);
   }
   pass?.end();
+};
+
+const encodeCopy = (encoder: GPUCommandEncoder, { from, to, bytes }: Extract<BoundCommand, { kind: 'copy' }>): void =>
+  encoder.copyBufferToBuffer(from, 0, to, 0, bytes);
+
+const launch = (pass: GPUComputePassEncoder, { group, x, y }: Extract<BoundCommand, { kind: 'launch' }>): void => {
+  pass.setBindGroup(0, group);
+  pass.dispatchWorkgroups(x, y);
+};
+
+/** Records commands with each launch in a pass of its own, between two timestamps: the n-th launch writes queries 2n and 2n + 1. */
+export const encodeTimed = (
+  encoder: GPUCommandEncoder,
+  commands: Iterable<BoundCommand>,
+  queriesOf: (launch: number) => { readonly set: GPUQuerySet; readonly first: number },
+): void => {
+  let count = 0;
+  for (const command of commands) {
+    if (command.kind === 'copy') {
+      encodeCopy(encoder, command);
+      continue;
+    }
+    const { set, first } = queriesOf(count++);
+    const pass = encoder.beginComputePass({
+      timestampWrites: { querySet: set, beginningOfPassWriteIndex: first, endOfPassWriteIndex: first + 1 },
+    });
+    pass.setPipeline(command.pipeline);
+    launch(pass, command);
+    pass.end();
+  }
 };
 
 /** The kernel that WebGPU's validation rejects: encodes each by itself, to tell which one an error is about. */

@@ -1,8 +1,6 @@
 import { PeftError } from '../error.ts';
 import type { Executable, Feeds } from '../executor.ts';
 import { checkFeeds } from '../feeds.ts';
-import { flopsOf } from '../flops.ts';
-import { byteSize } from '../graph.ts';
 import type { Program } from '../program.ts';
 import { type Bound, boundCommands } from './bound.ts';
 import { encodeCommands, findRejected } from './encode.ts';
@@ -10,15 +8,10 @@ import { captureErrors } from './faults.ts';
 import type { Host } from './host.ts';
 import { makePoison } from './poison.ts';
 import { type Prepared, prepareProgram } from './prepared.ts';
+import { checkTimestamps, timeCommands } from './profile.ts';
 import { type Result, readback } from './readback.ts';
+import { explained } from './shortage.ts';
 import { writeBuffer } from './transfer.ts';
-import { storageBytes } from './values.ts';
-
-const planOf = ({ program, commands, memory }: Prepared): Executable['plan'] => ({
-  peakBytes: memory.bytes + program.variables.reduce((n, v) => n + storageBytes(byteSize(v)), 0),
-  dispatches: commands.byStep.flat().filter((c) => c.kind === 'launch').length,
-  flops: flopsOf(program),
-});
 
 const resultsOf = ({ outputs, bufferOf }: Prepared, names: readonly string[]): Result[] => {
   const unknown = names.filter((name) => !outputs.has(name));
@@ -45,7 +38,7 @@ const writeFeeds = (
 };
 
 /** Compiles a program on a host. Its runs must not overlap with others of the host. */
-export const compileProgram = async (host: Host, program: Program): Promise<Executable> => {
+export const compileProgram = async (host: Host, program: Program): Promise<Required<Executable>> => {
   const { gpu, device, buffers, submissions, options } = host;
   const prepared = await prepareProgram(host, program);
   const back = readback(buffers);
@@ -61,7 +54,7 @@ export const compileProgram = async (host: Host, program: Program): Promise<Exec
   const bound = boundCommands(host, prepared, poison);
   try {
     // Bind groups are made now, so that what they get wrong is known before the first run.
-    await bound.current();
+    await explained(prepared.plan, bound.current);
     if (poison) submit({ run: [], tail: prepared.memory.slots.map((slot) => poison.fill(slot)) }, []);
   } catch (error) {
     close();
@@ -76,21 +69,31 @@ export const compileProgram = async (host: Host, program: Program): Promise<Exec
     device.queue.submit([encoder.finish()]);
   }
 
+  /** What a run needs: checked feeds, and commands over variables where they are now. */
+  const begin = async (feeds: Feeds): Promise<Bound> => {
+    if (closed) throw new PeftError('bad-program', 'run: this executable is closed; compile the program again');
+    gpu.check();
+    submissions.check();
+    checkFeeds(program, feeds);
+    return bound.current();
+  };
+
+  /** Writes feeds and submits; the promise rejects with what the device has to say against it. */
+  const start = (feeds: Feeds, commands: Bound, record: () => void): Promise<void> => {
+    const culprit = async (): Promise<string> => (await findRejected(device, commands.run)) ?? 'a run';
+    return captureErrors(device, culprit, () => {
+      writeFeeds(device.queue, prepared, feeds);
+      record();
+    }).done;
+  };
+
   return {
-    plan: planOf(prepared),
+    plan: prepared.plan,
     close,
     run: async (feeds = {}, { read = [...prepared.outputs.keys()] } = {}) => {
-      if (closed) throw new PeftError('bad-program', 'run: this executable is closed; compile the program again');
-      gpu.check();
-      submissions.check();
-      checkFeeds(program, feeds);
-      const commands = await bound.current();
+      const commands = await begin(feeds);
       const results = resultsOf(prepared, read);
-      const culprit = async (): Promise<string> => (await findRejected(device, commands.run)) ?? 'a run';
-      const { done } = captureErrors(device, culprit, () => {
-        writeFeeds(device.queue, prepared, feeds);
-        submit(commands, results);
-      });
+      const done = start(feeds, commands, () => submit(commands, results));
       if (results.length === 0) {
         await submissions.add(done);
         return {};
@@ -102,6 +105,22 @@ export const compileProgram = async (host: Host, program: Program): Promise<Exec
       if (values.status === 'rejected')
         throw new PeftError('device-error', 'webgpu: the results of a run could not be read', { cause: values.reason });
       return values.value;
+    },
+    profile: async (feeds = {}) => {
+      checkTimestamps(host);
+      const commands = await begin(feeds);
+      await submissions.settle();
+      const timing = timeCommands(host, [...commands.run, ...commands.tail]);
+      try {
+        await start(feeds, commands, () => {
+          const encoder = device.createCommandEncoder();
+          timing.encode(encoder);
+          device.queue.submit([encoder.finish()]);
+        });
+        return await timing.collect();
+      } finally {
+        timing.close();
+      }
     },
   };
 };

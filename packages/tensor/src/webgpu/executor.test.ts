@@ -124,7 +124,7 @@ describe('plans', () => {
     const { now } = executor.memory();
     const before = process.memoryUsage().rss;
     for (let i = 0; i < 500; i++) await executable.run(feeds, i % 10 === 0 ? {} : { read: [] });
-    expect(executor.memory()).toEqual({ now, peak: expect.any(Number) });
+    expect(executor.memory()).toMatchObject({ now });
     expect(process.memoryUsage().rss - before).toBeLessThan(64 * 2 ** 20);
     executable.close();
     executor.release([w!, m!, v!]);
@@ -214,7 +214,7 @@ describe('errors', () => {
     const wide = input('wide', [2 ** 15, 2 ** 15]);
     await expect(compile({ outputs: { y: add(wide, 1) } }, executor)).rejects.toMatchObject({
       code: 'out-of-memory',
-      message: expect.stringContaining('4096.0 MiB'),
+      message: expect.stringContaining('4,096 MiB'),
     });
     expect(executor.memory().now).toBe(now);
     expect((await evaluate({ y: mul(constant(Float32Array.of(2), [1]), 2) }, executor))['y']).toEqual(

@@ -55,8 +55,12 @@ export const executorOn = (gpu: Gpu, options: HostOptions = {}): Executor => {
     description: gpu.description,
     compile: (program) =>
       enter(async () => {
-        const { run, ...rest } = await compileProgram(host, program);
-        return { ...rest, run: (feeds, read) => line.enter(() => run(feeds, read)) };
+        const { run, profile, ...rest } = await compileProgram(host, program);
+        return {
+          ...rest,
+          run: (feeds, read) => line.enter(() => run(feeds, read)),
+          profile: (feeds) => line.enter(() => profile(feeds)),
+        };
       }),
     read: (variable) =>
       enter(async () => {
@@ -81,6 +85,11 @@ export const executorOn = (gpu: Gpu, options: HostOptions = {}): Executor => {
 
 /**
  * The executor on WebGPU: Dawn in Node, the browser's own elsewhere. A hardware adapter unless `adapter: 'software'`
- * asks otherwise. Throws `device-unavailable`.
+ * asks otherwise. Programs that need more than `memoryLimit` bytes are refused when they are compiled; WebGPU doesn't tell how much there is.
+ * Throws `device-unavailable`.
  */
-export const webgpu = async (options: GpuOptions = {}): Promise<Executor> => executorOn(await openGpu(options));
+export const webgpu = async ({
+  memoryLimit,
+  ...options
+}: GpuOptions & Pick<HostOptions, 'memoryLimit'> = {}): Promise<Executor> =>
+  executorOn(await openGpu(options), memoryLimit === undefined ? {} : { memoryLimit });

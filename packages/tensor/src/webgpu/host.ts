@@ -5,10 +5,12 @@ import { type Pipelines, pipelineCache } from './pipelines.ts';
 import { type Submissions, submissions } from './submissions.ts';
 import { deviceVariables, type Variables } from './variables.ts';
 
-/** Hooks for tests. */
+/** Limits, and hooks for tests. */
 export interface HostOptions {
   /** Fill memory with NaN whenever nothing of use is in it. */
   readonly poison?: boolean;
+  /** Bytes that the device is taken to have. Default: what it has; it says so only when it has no more. */
+  readonly memoryLimit?: number;
   /** Workgroups per dimension above which a dispatch is folded. Default: the adapter's limit. */
   readonly maxWorkgroups?: number;
 }

@@ -13,7 +13,7 @@ const bits = 0xff;
 
 /** Poison for buffers of up to `bytes`. */
 export const makePoison = (device: GPUDevice, buffers: Buffers, bytes: number): Poison => {
-  const source = buffers.allocate('poison', bytes, tensorUsage);
+  const source = buffers.allocate('staging', 'poison', bytes, tensorUsage);
   device.queue.writeBuffer(source, 0, new Uint8Array(bytes).fill(bits));
   return {
     fill: (buffer) => ({ kind: 'copy', from: source, to: buffer, bytes: buffer.size }),

@@ -1,9 +1,12 @@
+import type { Plan } from '../executor.ts';
 import type { Tensor } from '../graph.ts';
 import type { Program } from '../program.ts';
 import { type Commands, prepareCommands } from './commands.ts';
 import type { Host } from './host.ts';
-import { type ProgramMemory, takeMemory } from './program-memory.ts';
+import { planOf } from './plan.ts';
+import { type ProgramMemory, programBytes, takeMemory } from './program-memory.ts';
 import { type Schedule, scheduleProgram } from './schedule.ts';
+import { checkFits, explained } from './shortage.ts';
 import type { Value } from './values.ts';
 
 /** A program with its kernels compiled and its memory taken. */
@@ -12,6 +15,7 @@ export interface Prepared {
   readonly schedule: Schedule;
   readonly commands: Commands;
   readonly memory: ProgramMemory;
+  readonly plan: Plan;
   readonly outputs: ReadonlyMap<string, { readonly tensor: Tensor; readonly value: Value }>;
   /** Where a resolved value lies now; variables may move between runs. */
   bufferOf(value: Value): GPUBuffer;
@@ -33,12 +37,16 @@ export const prepareProgram = async (
     [...program.outputs].map(([name, tensor]) => [name, { tensor, value: resolve(table.of(tensor)) }]),
   );
   const results = [...outputs.values()].map(({ value }) => value);
-  const memory = await takeMemory(device, buffers, schedule, commands, results);
+  const plan = planOf(program, schedule, commands, programBytes(schedule, commands, results));
+  const fresh = program.variables.filter(({ node }) => !variables.has(node));
+  checkFits(plan, fresh, { now: buffers.report().now, limit: options.memoryLimit ?? Number.POSITIVE_INFINITY });
+  const memory = await explained(plan, () => takeMemory(device, buffers, schedule, commands, results));
   return {
     program,
     schedule,
     commands,
     memory,
+    plan,
     outputs,
     bufferOf: (value) => {
       if (value.home === 'pool') return memory.slots[slotOf(value)!]!;

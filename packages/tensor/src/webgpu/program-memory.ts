@@ -1,3 +1,4 @@
+import type { MemoryKind } from '../executor.ts';
 import type { ConstantNode, Node } from '../graph.ts';
 import { type Buffers, tensorUsage, usage } from './buffers.ts';
 import type { Commands } from './commands.ts';
@@ -12,8 +13,6 @@ export interface ProgramMemory {
   readonly slots: readonly GPUBuffer[];
   readonly params: GPUBuffer | null;
   readonly constants: ReadonlyMap<Node, GPUBuffer>;
-  /** Bytes of all these. */
-  readonly bytes: number;
   close(): void;
 }
 
@@ -27,6 +26,12 @@ const constantsIn = (commands: Commands, results: readonly Value[]): Map<Constan
   );
 };
 
+/** Bytes of a program's own memory, before any is taken. */
+export const programBytes = ({ memory }: Schedule, commands: Commands, results: readonly Value[]): number =>
+  memory.buffers.reduce((n, bytes) => n + bytes, 0) +
+  [...constantsIn(commands, results).values()].reduce((n, value) => n + value.bytes, 0) +
+  (commands.params.length > 0 ? storageBytes(commands.params.length) : 0);
+
 /** Takes the memory of a program and fills in what stays the same. Throws `out-of-memory`, with nothing kept. */
 export const takeMemory = async (
   device: GPUDevice,
@@ -36,8 +41,8 @@ export const takeMemory = async (
   results: readonly Value[],
 ): Promise<ProgramMemory> => {
   const own: GPUBuffer[] = [];
-  const take = (label: string, bytes: number, use: number): GPUBuffer => {
-    const buffer = buffers.allocate(label, bytes, use);
+  const take = (kind: MemoryKind, label: string, bytes: number, use: number): GPUBuffer => {
+    const buffer = buffers.allocate(kind, label, bytes, use);
     own.push(buffer);
     return buffer;
   };
@@ -46,21 +51,21 @@ export const takeMemory = async (
   };
   try {
     const { result, done } = captureErrors(device, 'memory of a program', () => ({
-      slots: schedule.memory.buffers.map((bytes, i) => take(`tensors ${i}`, bytes, tensorUsage)),
+      slots: schedule.memory.buffers.map((bytes, i) => take('temporaries', `tensors ${i}`, bytes, tensorUsage)),
       constants: new Map(
         [...constantsIn(commands, results)].map(
-          ([node, value]) => [node, take(value.label, value.bytes, tensorUsage)] as const,
+          ([node, value]) => [node, take('constants', value.label, value.bytes, tensorUsage)] as const,
         ),
       ),
       params:
         commands.params.length > 0
-          ? take('parameters', storageBytes(commands.params.length), usage.uniform | usage.copyTarget)
+          ? take('parameters', 'parameters', storageBytes(commands.params.length), usage.uniform | usage.copyTarget)
           : null,
     }));
     await done;
     for (const [node, buffer] of result.constants) await upload(device.queue, buffer, node.data);
     if (result.params) device.queue.writeBuffer(result.params, 0, commands.params);
-    return { ...result, bytes: own.reduce((n, b) => n + b.size, 0), close };
+    return { ...result, close };
   } catch (error) {
     close();
     throw error;

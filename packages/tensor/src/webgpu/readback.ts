@@ -38,7 +38,7 @@ export const readback = (buffers: Buffers): Readback => {
     if (staging && staging.size >= bytes) return staging;
     if (staging) buffers.free(staging);
     staging = null;
-    staging = buffers.allocate('results', bytes, usage.mapRead | usage.copyTarget);
+    staging = buffers.allocate('staging', 'results', bytes, usage.mapRead | usage.copyTarget);
     return staging;
   };
 

@@ -15,6 +15,8 @@ export interface Schedule {
   /** The value whose memory a value takes. */
   resolve(value: Value): Value;
   readonly memory: MemoryPlan;
+  /** When each resolved pool value is needed. */
+  readonly lives: ReadonlyMap<Value, Lifetime>;
   /** The planned buffer of a resolved pool value; undefined where nothing touches it. */
   slotOf(value: Value): number | undefined;
   /** By the position of a step (the tail follows the run): the planned buffers that hold nothing of use after it. */
@@ -61,5 +63,5 @@ export const scheduleProgram = (program: Program, device: DeviceShape): Schedule
   const slots = new Map([...lives.keys()].map((value, i) => [value, memory.bufferOf[i]!]));
   const freed = new Map<number, number[]>();
   for (const [value, { to }] of lives) freed.set(to, [...(freed.get(to) ?? []), slots.get(value)!]);
-  return { steps, tail, table, resolve, memory, slotOf: (value) => slots.get(value), freed };
+  return { steps, tail, table, resolve, memory, lives, slotOf: (value) => slots.get(value), freed };
 };

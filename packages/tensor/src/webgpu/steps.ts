@@ -1,5 +1,6 @@
 import { byName } from '../define-op.ts';
 import { PeftError } from '../error.ts';
+import { nodeFlops } from '../flops.ts';
 import { type OpNode, outputOf, type Tensor } from '../graph.ts';
 import type { DeviceFacts, Dispatch, Kernel, KernelIo, KernelPlan } from '../kernel.ts';
 import type { Program } from '../program.ts';
@@ -16,6 +17,8 @@ export interface DispatchStep {
   readonly dispatch: Dispatch;
   /** By the buffer names of the dispatch. */
   readonly values: Readonly<Record<string, Value>>;
+  /** Floating-point operations. */
+  readonly flops: number;
   /** For each output, the inputs whose storage it may take. */
   readonly inPlace: Readonly<Record<string, readonly string[]>>;
 }
@@ -79,6 +82,13 @@ const checkBindings = (
     );
 };
 
+/** An op's operations by dispatch: what those say that know, the rest in equal parts. */
+const shareFlops = (dispatches: readonly Dispatch[], total: number): number[] => {
+  const known = dispatches.reduce((n, d) => n + (d.flops ?? 0), 0);
+  const unknown = dispatches.filter((d) => d.flops === undefined).length;
+  return dispatches.map((d) => d.flops ?? Math.max(0, total - known) / unknown);
+};
+
 const kernelSteps = (program: Program, node: OpNode, table: ValueTable, device: DeviceShape): Step[] => {
   const named = byName<Tensor>(node.op, node.inputs);
   const { dispatches, temps = {}, inPlace = {}, startsFrom = {} } = planOf(program, node, named, device);
@@ -90,11 +100,14 @@ const kernelSteps = (program: Program, node: OpNode, table: ValueTable, device: 
   const copies = Object.entries(startsFrom).map(
     ([out, input]): CopyStep => ({ kind: 'copy', from: values[input]!, to: values[out]! }),
   );
-  const kernels = dispatches.flatMap((dispatch) => {
+  const flops = shareFlops(dispatches, nodeFlops(node));
+  const kernels = dispatches.flatMap((dispatch, i) => {
     const label =
       dispatch.label && dispatch.label !== node.op.name ? `${dispatch.label} of ${labelOf(node)}` : labelOf(node);
     checkBindings(label, dispatch, values, device.maxBindings);
-    return dispatch.workgroups > 0 ? [{ kind: 'dispatch', label, dispatch, values, inPlace } as const] : [];
+    return dispatch.workgroups > 0
+      ? [{ kind: 'dispatch', label, dispatch, values, flops: flops[i]!, inPlace } as const]
+      : [];
   });
   return [...copies, ...kernels];
 };
@@ -108,5 +121,6 @@ export const lowerOps = (program: Program, table: ValueTable, device: DeviceShap
     if (unit.kind === 'kernel') return kernelSteps(program, unit.node, table, device);
     const { dispatch, tensors, inPlace } = fusedKernel(unit);
     const values = Object.fromEntries(Object.entries(tensors).map(([name, t]) => [name, table.of(t)]));
-    return [{ kind: 'dispatch', label: dispatch.label!, dispatch, values, inPlace }];
+    const flops = unit.members.reduce((n, member) => n + nodeFlops(member), 0);
+    return [{ kind: 'dispatch', label: dispatch.label!, dispatch, values, flops, inPlace }];
   });

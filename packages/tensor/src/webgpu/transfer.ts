@@ -49,7 +49,12 @@ export const download = async (
   const data = hostArray(spec.dtype, sizeOf(spec.shape));
   const total = copyBytes(data.byteLength);
   if (total === 0) return data;
-  const staging = buffers.allocate('readback', Math.min(total, pieceBytes), usage.mapRead | usage.copyTarget);
+  const staging = buffers.allocate(
+    'staging',
+    'readback',
+    Math.min(total, pieceBytes),
+    usage.mapRead | usage.copyTarget,
+  );
   try {
     for (let at = 0; at < total; at += pieceBytes) {
       const bytes = Math.min(pieceBytes, total - at);

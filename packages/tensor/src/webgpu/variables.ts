@@ -11,6 +11,8 @@ import { storageBytes } from './values.ts';
 export interface Variables {
   /** Grows whenever storage is made or released: bindings made before may be stale. */
   readonly version: number;
+  /** Whether a variable has storage. */
+  has(node: Node): boolean;
   /** Gives storage and initial values to those that have none. */
   ensure(variables: readonly Variable[]): Promise<void>;
   /** The storage of a variable that `ensure` has seen. */
@@ -46,7 +48,7 @@ export const deviceVariables = (
       const { result, done } = captureErrors(
         device,
         label,
-        () => stored.get(node) ?? buffers.allocate(label, storageBytes(byteSize(variable)), tensorUsage),
+        () => stored.get(node) ?? buffers.allocate('variables', label, storageBytes(byteSize(variable)), tensorUsage),
       );
       stored.set(node, result);
       version++;
@@ -79,6 +81,7 @@ export const deviceVariables = (
     get version() {
       return version;
     },
+    has: (node) => stored.has(node),
     ensure,
     bufferOf: (node) => stored.get(node)!,
     write: fill,

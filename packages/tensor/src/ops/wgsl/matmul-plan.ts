@@ -21,6 +21,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     { buffer: problem.out, as: 'out', access: 'read_write', element: 'f32' },
   ],
   params: { size, splits },
+  flops: 0,
   workgroups: Math.ceil(size / 64),
 });
 

@@ -150,6 +150,7 @@ ${variant.body}
       ...sideParams('b', b, k, n),
       ...(limit && { first: limit.first }),
     },
+    flops: 2 * m * n * k * batch.reduce((x, d) => x * d, 1),
     workgroups: Math.ceil(units / variant.perGroup),
   };
 };
