@@ -8,8 +8,14 @@ import {
   uniformValues,
 } from '@peftjs/tensor';
 
-/** First values of a parameter: made on the host from its shape and its own random stream, or a graph evaluated once. */
-export type Init = ((shape: Shape, random: Random) => TypedArray) | Tensor;
+/**
+ * First values of a parameter: made on the host from its shape and its own random stream, or a graph evaluated once, which may be made
+ * with that stream too.
+ */
+export type Init =
+  | ((shape: Shape, random: Random) => TypedArray)
+  | Tensor
+  | { readonly graph: (random: Random) => Tensor };
 
 /** All zeros. */
 export const zeros: Init = (shape) => new Float32Array(sizeOf(shape));

@@ -44,7 +44,8 @@ export const makeStore = (seed: number, given: State | undefined): Store => {
   const initOf = (name: string, shape: Shape, init: Init, role: Role, dtype: DType): VariableInit => {
     const found = given && role !== 'running' ? takeGiven(name, shape, dtype) : undefined;
     if (found) return found;
-    return typeof init === 'function' ? () => init(shape, randomSource(seed, name)) : init;
+    if (typeof init === 'function') return () => init(shape, randomSource(seed, name));
+    return 'graph' in init ? init.graph(randomSource(seed, name)) : init;
   };
   return {
     byRole,

@@ -12,6 +12,7 @@ export {
 export type { Prompt } from './generation/prompts.ts';
 export { type SampleOptions, sampleToken } from './generation/sample.ts';
 export { gpt2 } from './gpt2/gpt2.ts';
+export { keyValueHeads } from './key-value-heads.ts';
 export type { KvCache } from './kv-cache.ts';
 export { affine, type Dense, denseLinear, isDenseLinear, type Linear, viaDense } from './linear.ts';
 export { llama } from './llama/llama.ts';

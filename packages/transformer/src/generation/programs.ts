@@ -1,4 +1,3 @@
-import type { ModelConfig } from '@peftjs/io';
 import {
   argmax,
   compile,
@@ -16,6 +15,7 @@ import {
   variable,
 } from '@peftjs/tensor';
 import type { CausalLM } from '../causal-lm.ts';
+import { keyValueHeads } from '../key-value-heads.ts';
 import type { KvCache } from '../kv-cache.ts';
 import type { KeyValue, Path } from '../sites.ts';
 
@@ -45,10 +45,8 @@ interface Cached {
   readonly v: Variable;
 }
 
-const headsOf = (config: ModelConfig): number => ('keyValueHeads' in config ? config.keyValueHeads : config.heads);
-
 const cacheVariables = (model: CausalLM, batch: number, rows: number): ReadonlyMap<Path, Cached> => {
-  const shape = [batch, headsOf(model.config), rows, model.config.headDim];
+  const shape = [batch, keyValueHeads(model.config), rows, model.config.headDim];
   const zeros = (name: string): Variable => variable(name, shape, () => new Float32Array(sizeOf(shape)));
   return new Map(
     model.paths('kv').map((path) => [path, { k: zeros(`${path}.cached_keys`), v: zeros(`${path}.cached_values`) }]),

@@ -1,0 +1,105 @@
+import { type Chosen, count, defineMethod, type MethodFactory, normal, type Option, zeros } from '@peftjs/core';
+import { type Tensor, tanh } from '@peftjs/tensor';
+import { type CausalLM, keyValueHeads } from '@peftjs/transformer';
+import { affineOf, computedRows, rowsName, type TensorsOf } from './encoder.ts';
+import { activations, keyWidth, prefixInFront, prefixLayers } from './prefix.ts';
+import { promptComputes, promptConfig } from './soft-prompt.ts';
+import { initOf, isTextInit, type RowInit } from './vocabulary.ts';
+
+/** Options of `prefixTuning`. */
+export interface PrefixTuningOptions {
+  /** Rows m in front of every layer's keys and values. Default 20. */
+  readonly tokens?: number;
+  /** Width of the MLP that computes the rows of all layers while training; null (default) trains the rows themselves. The paper has 512. */
+  readonly bottleneck?: number | null;
+  /**
+   * First values of the rows: `vocabulary` (default), the model's own keys and values for tokens drawn at random; `{ text: ids }`, for
+   * those of a text, repeated or cut to m; `random`, N(0, 1); `zeros`. An MLP starts at `random` (default) or with `zeros`.
+   */
+  readonly init?: RowInit | 'zeros' | null;
+}
+
+const initOption: Option<RowInit | 'zeros' | null> = {
+  key: 'init_weights',
+  fallback: () => null,
+  expected: "'random', 'vocabulary', 'zeros' or { text: token ids }",
+  accepts: (v) => v === null || v === 'random' || v === 'vocabulary' || v === 'zeros' || isTextInit(v),
+  toJson: (init) => (init === 'zeros' ? 'zero' : null),
+  fromJson: () => 'zeros',
+};
+
+const bottleneckOption: Option<number | null> = {
+  key: null, // a file holds the rows, however they were trained
+  fallback: () => null,
+  expected: `null or ${count(null, 1).expected}`,
+  accepts: (v) => v === null || count(null, 1).accepts(v),
+};
+
+interface Mlp {
+  readonly tokens: number;
+  readonly bottleneck: number;
+  readonly zero: boolean;
+}
+
+/** [m, layers · 2 · width] from m learned embeddings: Linear, tanh, Linear, shared by all layers. */
+const mlpRows =
+  ({ tokens, bottleneck, zero }: Mlp, width: number, layers: number) =>
+  (tensors: TensorsOf): Tensor => {
+    const first = tensors('prompt_encoder.embedding.weight', [tokens, width], normal(1));
+    const inner = tanh(affineOf(tensors, 'prompt_encoder.transform.0', first, bottleneck));
+    return affineOf(tensors, 'prompt_encoder.transform.2', inner, layers * 2 * width, zero ? zeros : undefined);
+  };
+
+const encoderOf = (model: CausalLM, { tokens, bottleneck, init }: Chosen<PrefixTuningOptions>) =>
+  bottleneck === null
+    ? null
+    : mlpRows({ tokens, bottleneck, zero: init === 'zeros' }, keyWidth(model), prefixLayers(model));
+
+/**
+ * Prefix tuning: in every layer Attn(q, [P_k; k], [P_v; v]) with m trained keys and values of the heads' size before those of the tokens,
+ * whose positions count them. With a `bottleneck` they come from an MLP of m embeddings, shared by the layers, which is dropped when
+ * saved. Without one this is P-tuning v2 (Liu et al., 2021. https://arxiv.org/abs/2110.07602). Files are Hugging Face PEFT's.
+ * Does not merge. Throws `bad-option`, also when attached, for a text of tokens that the model does not have.
+ * Li & Liang, 2021. https://arxiv.org/abs/2101.00190
+ */
+export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<PrefixTuningOptions>({
+  name: 'prefixTuning',
+  peftType: 'PREFIX_TUNING',
+  paper: {
+    authors: 'Li & Liang',
+    year: 2021,
+    title: 'Prefix-Tuning: Optimizing Continuous Prompts for Generation',
+    url: 'https://arxiv.org/abs/2101.00190',
+  },
+  merges: false,
+  learningRate: 1e-2,
+  options: {
+    tokens: count('num_virtual_tokens', 20),
+    bottleneck: bottleneckOption,
+    init: initOption,
+  },
+  check: ({ bottleneck, init }) =>
+    bottleneck && init && init !== 'random' && init !== 'zeros'
+      ? 'with a bottleneck init is random or zeros, as its MLP cannot begin at given keys and values'
+      : null,
+  computes: promptComputes,
+  keys: { [rowsName]: rowsName },
+  config: (model, { bottleneck }) => ({
+    ...promptConfig(model, keyWidth(model), keyValueHeads(model.config)),
+    prefix_projection: bottleneck !== null,
+    encoder_hidden_size: bottleneck ?? keyWidth(model),
+  }),
+  attach: (model, scope, options) => {
+    const { tokens, init } = options;
+    const shape = [tokens, prefixLayers(model) * 2 * keyWidth(model)];
+    const first =
+      init === 'zeros' ? zeros : initOf(init ?? 'vocabulary', model, tokens, (ids) => activations(model, ids));
+    const rows = encoderOf(model, options)?.(scope.param) ?? scope.param(rowsName, shape, first);
+    return { ...prefixInFront(model, scope, rows), positionShift: tokens };
+  },
+  compact: async (model, options, state, executor) => {
+    const encode = encoderOf(model, options);
+    if (!encode) return { method: prefixTuning(options), state };
+    return { method: prefixTuning({ tokens: options.tokens }), state: await computedRows(encode, state, executor) };
+  },
+});

@@ -1,0 +1,55 @@
+import { eachSite, type Patch, type Scope } from '@peftjs/core';
+import {
+  broadcastTo,
+  concat,
+  concatAll,
+  constant,
+  PeftError,
+  reshape,
+  slice,
+  type Tensor,
+  transpose,
+} from '@peftjs/tensor';
+import { type Around, type CausalLM, type KeyValue, keyValueHeads } from '@peftjs/transformer';
+
+/** Values per token in one layer's keys: heads · headDim, of the heads that grouped queries share. */
+export const keyWidth = ({ config }: CausalLM): number => keyValueHeads(config) * config.headDim;
+
+/** How many layers of a model, or of the part of it in sight, have keys. Throws `no-match` where none has. */
+export const prefixLayers = (model: CausalLM): number => {
+  const { length } = model.paths('kv');
+  if (length === 0) throw new PeftError('no-match', 'prefix: this part of the model has no attention');
+  return length;
+};
+
+/**
+ * A patch that puts m keys and m values before those of the tokens in every layer. rows [m, layers · 2 · keyWidth]: of each layer its
+ * keys, then its values, as Hugging Face PEFT and the adapters library have them. No mask hides them.
+ */
+export const prefixInFront = (model: CausalLM, scope: Scope, rows: Tensor): Patch => {
+  const { headDim } = model.config;
+  const layers = prefixLayers(model);
+  const tokens = rows.shape[0]!;
+  const split = transpose(reshape(rows, [tokens, layers * 2, keyValueHeads(model.config), headDim]), [1, 2, 0, 3]);
+  return eachSite(model, scope, 'kv', (_scope, _path, layer) => (own, next, { pass }) => {
+    const front = (part: number): Tensor => {
+      const one = slice(split, { axis: 0, start: 2 * layer + part, end: 2 * layer + part + 1 });
+      return broadcastTo(one, [pass.batch, ...one.shape.slice(1)]);
+    };
+    const { k, v } = next(own);
+    return { k: concat(front(0), k, { axis: 2 }), v: concat(front(1), v, { axis: 2 }) };
+  });
+};
+
+/** The keys and values that the model computes of some tokens, as rows of a prefix: attention is then as if they came before. */
+export const activations = (model: CausalLM, ids: Int32Array): Tensor => {
+  const found: KeyValue[] = [];
+  const watch: Around<'kv'> = (own, next) => {
+    found.push(own);
+    return next(own);
+  };
+  const watched = model.with({ around: { kv: new Map(model.paths('kv').map((path) => [path, [watch]])) } });
+  watched.hidden(constant(ids, [1, ids.length]));
+  const parts = found.flatMap(({ k, v }) => [k, v]).map((t) => transpose(t, [2, 0, 1, 3])); // [m, 1, heads, headDim] each
+  return reshape(concatAll(parts, 1), [ids.length, -1]);
+};

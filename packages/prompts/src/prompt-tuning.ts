@@ -1,0 +1,53 @@
+import { count, defineMethod, type MethodFactory, type Option } from '@peftjs/core';
+import { constant } from '@peftjs/tensor';
+import { rowsName } from './encoder.ts';
+import { promptComputes, promptConfig, rowsInFront } from './soft-prompt.ts';
+import { initOf, isTextInit, type RowInit } from './vocabulary.ts';
+
+/** Options of `promptTuning`. */
+export interface PromptTuningOptions {
+  /** Virtual tokens m. Default 20, beyond which the paper finds marginal gains. */
+  readonly tokens?: number;
+  /**
+   * First values: `vocabulary` (default), the embeddings of tokens drawn at random; `{ text: ids }`, those of a text, repeated or cut to m
+   * tokens; `random`, N(0, 1), which lies far from any embedding. The paper finds words and class labels clearly ahead of noise.
+   */
+  readonly init?: RowInit;
+}
+
+const rowInit: Option<RowInit> = {
+  key: 'prompt_tuning_init',
+  fallback: () => 'vocabulary',
+  expected: "'random', 'vocabulary' or { text: token ids }",
+  accepts: (v) => v === 'random' || v === 'vocabulary' || isTextInit(v),
+  // For TEXT Hugging Face PEFT asks for a tokenizer again, even to load values that are there.
+  toJson: (init) => (init === 'vocabulary' ? 'SAMPLE_VOCAB' : 'RANDOM'),
+  fromJson: () => 'random',
+};
+
+/**
+ * Prompt tuning: [P; E(x)], m trained rows before the embedded tokens, P of shape [m, d]; positions count them. Files are Hugging Face PEFT's.
+ * Does not merge. Throws `bad-option`, also when attached, for a text of tokens that the model does not have.
+ * Lester, Al-Rfou & Constant, 2021. https://arxiv.org/abs/2104.08691
+ */
+export const promptTuning: MethodFactory<PromptTuningOptions> = defineMethod<PromptTuningOptions>({
+  name: 'promptTuning',
+  peftType: 'PROMPT_TUNING',
+  paper: {
+    authors: 'Lester et al.',
+    year: 2021,
+    title: 'The Power of Scale for Parameter-Efficient Prompt Tuning',
+    url: 'https://arxiv.org/abs/2104.08691',
+  },
+  merges: false,
+  learningRate: 3e-2,
+  options: { tokens: count('num_virtual_tokens', 20), init: rowInit },
+  computes: promptComputes,
+  keys: { [rowsName]: rowsName },
+  config: (model) => promptConfig(model, model.config.hiddenSize, model.config.heads),
+  attach: (model, scope, { tokens, init }) =>
+    rowsInFront(model, scope, (embedding) => {
+      const first = initOf(init, model, tokens, (ids) => embedding.apply(constant(ids, [tokens])));
+      return scope.param(rowsName, [tokens, embedding.dim], first);
+    }),
+});
