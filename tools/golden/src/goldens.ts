@@ -1,5 +1,6 @@
 import type { load, Method, MethodFormat, save } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
+import { prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
 
 /** What is not as usual with a golden. */
 export interface Exceptions {
@@ -30,12 +31,23 @@ export interface Golden extends Exceptions {
 const golden = (models: string, method: string, format: MethodFormat, exceptions: Exceptions = {}): Golden[] =>
   models.split(' ').map((model) => ({ name: `${model}-${method}`, model, formats: [format], ...exceptions }));
 
+/** PEFT's name for rows that no encoder computes while they are trained. */
+const rowsThere = {
+  nameThere: (name: string): string => (name === 'prompt_embeddings' ? 'prompt_encoder.embedding.weight' : name),
+};
+
 /** All adapters that a library made, one line a method. */
 export const goldens: readonly Golden[] = [
   ...golden('plain', 'default', lora, { weightDecay: 0.1 }),
   ...golden('plain', 'patterns', lora, { weightDecay: 0.1 }),
   ...golden('llama3-tied', 'regex', lora, { weightDecay: 0.1 }),
   ...golden('gpt2', 'lora', lora),
+  ...golden('plain gpt2', 'prompt-tuning', promptTuning, rowsThere),
+  ...golden('plain gpt2', 'prefix-tuning', prefixTuning, rowsThere),
+  ...golden('plain gpt2', 'prefix-tuning-projection', prefixTuning, {
+    trained: prefixTuning({ tokens: 5, bottleneck: 7 }),
+  }),
+  ...golden('plain gpt2', 'p-tuning', pTuning, { trained: pTuning({ tokens: 5, hidden: 7 }) }),
 ];
 
 /** Those that we write for the library to read, as `data/peftjs/<name>/adapter`. */

@@ -27,11 +27,13 @@ export const reference = (): Executor => {
   const storage = async (v: Variable): Promise<void> => {
     if (stored.has(v.node)) return;
     const data = await initialData(v);
-    const values = data
-      ? toValues(v, data)
-      : (await run(buildProgram({ outputs: { value: v.node.init as Tensor } }), {}))(v.node.init as Tensor);
-    stored.set(v.node, values.slice());
+    stored.set(v.node, data ? toValues(v, data) : await made(v.node.init as Tensor));
     peak = Math.max(peak, held());
+  };
+
+  const made = async (value: Tensor): Promise<Values> => {
+    const program = buildProgram({ outputs: { value } });
+    return (await run(program, {}))(program.outputs.get('value')!).slice();
   };
 
   const run = async (program: Program, feeds: Readonly<Record<string, TypedArray>>): Promise<(t: Tensor) => Values> => {
