@@ -1,24 +1,45 @@
-import { type Adapter, type AdapterTensorData, isObject, readAdapter, writeAdapter } from '@peftjs/io';
+import {
+  type Adapter,
+  type AdapterTensorData,
+  isObject,
+  type JsonObject,
+  type JsonValue,
+  readAdapter,
+  writeAdapter,
+  writeHubAdapter,
+} from '@peftjs/io';
 import { type Executor, PeftError } from '@peftjs/tensor';
 import type { CausalLM } from '@peftjs/transformer';
 import { type Adapted, attach } from './attach.ts';
 import { combine } from './combine.ts';
 import type { AdapterConfig, Method, MethodFormat, State } from './method.ts';
+import { union } from './union.ts';
 import { within } from './within.ts';
 
-/** How Hugging Face PEFT prefixes the names of an adapter's tensors. */
-const keyPrefix = 'base_model.model.';
+/** What stands before the names of an adapter's tensors, by layout. */
+const keyPrefix = { peft: 'base_model.model.', 'adapter-hub': '' } as const;
 
 /** How `save` describes the adapter. */
 export interface SaveOptions {
-  /** Name or folder of the base model, kept as `base_model_name_or_path`. */
+  /** Name or folder of the base model. */
   readonly baseModel?: string;
 }
 
+const modelClasses: Readonly<Record<string, string>> = { llama: 'LlamaForCausalLM', gpt2: 'GPT2LMHeadModel' };
+
+/** The value without `peft_type` at any depth: adapter-hub/adapters takes every field for an option of the method. */
+const withoutType = (value: JsonValue): JsonValue => {
+  if (Array.isArray(value)) return value.map(withoutType);
+  if (!isObject(value)) return value;
+  const fields = Object.entries(value).filter(([field]) => field !== 'peft_type');
+  return Object.fromEntries(fields.map(([field, inner]) => [field, withoutType(inner as JsonValue)]));
+};
+
 /**
- * Writes an adapter as Hugging Face PEFT does: `adapter_config.json` and `adapter_model.safetensors` with keys
- * `base_model.model.<path>.<name>`. Several methods at once go into the same two files, with `peft_type` PEFTJS_LIST and keys
- * `base_model.model.methods.<i>.<path>.<name>`. Files appear whole or not at all. Throws `write-failed`.
+ * Writes an adapter in its method's layout. As Hugging Face PEFT does: `adapter_config.json` and `adapter_model.safetensors` with keys
+ * `base_model.model.<path>.<name>`; several methods at once go into the same two files, with `peft_type` PEFTJS_LIST and keys
+ * `base_model.model.methods.<i>.<path>.<name>`. Or, where only that has the method, as adapter-hub/adapters does: `adapter.safetensors`,
+ * the adapter called `default`. Files appear whole or not at all. Throws `write-failed`.
  */
 export const save = async (
   adapted: Adapted,
@@ -33,45 +54,55 @@ export const save = async (
   );
   const { base, method } = adapted;
   const final = (await method.compact?.(base, trained, executor)) ?? { method, state: trained };
-  const { keys = {} } = final.method;
+  const { keys = {}, layout = 'peft' } = final.method;
   const tensors = new Map<string, AdapterTensorData>();
   for (const [name, { shape, data }] of final.state)
-    tensors.set(keys[name] ?? keyPrefix + name, { shape, data: data as Float32Array | Int32Array });
-  await writeAdapter(dir, { ...final.method.config(base), base_model_name_or_path: baseModel ?? null }, tensors);
+    tensors.set(keys[name] ?? keyPrefix[layout] + name, { shape, data: data as Float32Array | Int32Array });
+  const config = final.method.config(base);
+  const name = baseModel ?? null;
+  if (layout === 'peft') return writeAdapter(dir, { ...config, base_model_name_or_path: name }, tensors);
+  const { modelType, hiddenSize } = base.config;
+  const model = { modelType, hiddenSize, modelClass: modelClasses[modelType] ?? null, name };
+  return writeHubAdapter(dir, withoutType(config) as JsonObject, model, tensors);
 };
 
 /** The method of a configuration, of those that `load` was told of and of the combinators. */
 const methodOf = (config: unknown, formats: readonly MethodFormat[]): Method => {
-  if (!isObject(config) || typeof config['peft_type'] !== 'string')
-    throw new PeftError('bad-adapter', 'each method of adapter_config.json must be an object with its peft_type');
+  if (!isObject(config))
+    throw new PeftError('bad-adapter', 'each method of adapter_config.json must be an object that says which it is');
   const own = config as AdapterConfig;
-  const format = [combine, within, ...formats].find((f) => f.reads(own));
+  const format = [combine, within, ...formats, union].find((f) => f.reads(own));
   if (format) return format.fromConfig(own, (inner) => methodOf(inner, formats));
   const known = formats.map((f) => `${f.name} (${f.peftType})`).join(', ') || 'none';
   throw new PeftError(
     'bad-adapter',
-    `the adapter is of type ${own.peft_type}; load was given: ${known}. Pass the method that reads it.`,
+    `the adapter is of type ${own.peft_type ?? own['architecture'] ?? 'bottleneck'}; load was given: ${known}. Pass the method that reads it.`,
   );
 };
 
 /** Full names of the tensors in a file. */
-const named = (method: Method, tensors: Adapter['tensors']): State => {
+const named = ({ layout, tensors }: Adapter, method: Method): State => {
   const nameOf = new Map(Object.entries(method.keys ?? {}).map(([name, key]) => [key, name]));
-  const wrong = [...tensors.keys()].filter((key) => !nameOf.has(key) && !key.startsWith(keyPrefix));
+  const prefix = keyPrefix[layout];
+  const wrong = [...tensors.keys()].filter((key) => !nameOf.has(key) && !key.startsWith(prefix));
   if (wrong.length > 0)
-    throw new PeftError('bad-adapter', `the names of ${wrong.join(', ')} should start with ${keyPrefix}`);
-  return new Map([...tensors].map(([key, t]) => [nameOf.get(key) ?? key.slice(keyPrefix.length), t]));
+    throw new PeftError('bad-adapter', `the names of ${wrong.join(', ')} should start with ${prefix}`);
+  return new Map([...tensors].map(([key, t]) => [nameOf.get(key) ?? key.slice(prefix.length), t]));
 };
 
 /**
- * Attaches the adapter in a folder, written by `save` or by Hugging Face PEFT. `formats` are the methods it may build: `[lora]`.
- * Throws `file-missing`, `bad-safetensors`, `bad-adapter`; `state-mismatch` when tensors are missing, left over or of other shapes.
+ * Attaches the adapter in a folder, written by `save`, by Hugging Face PEFT or by adapter-hub/adapters. `formats` are the methods it may
+ * build: `[lora]`. Throws `file-missing`, `bad-safetensors`, `bad-adapter`; `state-mismatch` when tensors are missing, left over or of
+ * other shapes.
  */
 export const load = async (base: CausalLM, dir: string, formats: readonly MethodFormat[]): Promise<Adapted> => {
-  const { config, tensors } = await readAdapter(dir);
+  const adapter = await readAdapter(dir);
   try {
-    const method = methodOf(config.raw, formats);
-    return attach(base, method.parts ?? [method], { state: named(method, tensors) });
+    const method = methodOf(adapter.config.raw, formats);
+    const { layout = 'peft' } = method;
+    if (layout !== adapter.layout)
+      throw new PeftError('bad-adapter', `${method.name} has files in the layout of ${layout}, not ${adapter.layout}`);
+    return attach(base, method.parts ?? [method], { state: named(adapter, method) });
   } catch (cause) {
     if (cause instanceof PeftError) throw new PeftError(cause.code, `${dir}: ${cause.message}`, { cause });
     throw cause;

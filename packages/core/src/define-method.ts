@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from '@peftjs/io';
+import type { AdapterLayout, JsonObject, JsonValue } from '@peftjs/io';
 import type { Executor } from '@peftjs/tensor';
 import { PeftError } from '@peftjs/tensor';
 import type { CausalLM } from '@peftjs/transformer';
@@ -13,6 +13,8 @@ export interface MethodDef<O> {
   readonly name: string;
   /** Hugging Face PEFT's, where it has the method; else one of our own. */
   readonly peftType: string;
+  /** Whose files it has. Default: Hugging Face PEFT's. See `Method.layout`. */
+  readonly layout?: AdapterLayout;
   readonly paper: Paper;
   readonly merges: boolean;
   /** Peak learning rate of AdamW to begin with. */
@@ -27,16 +29,23 @@ export interface MethodDef<O> {
    * Fields of a file that would change the function, with the only values that are computed here; null, absent and empty are always fine.
    */
   readonly computes?: Readonly<Record<string, readonly JsonValue[]>>;
-  /** Whether a file of this `peft_type` is this method. Default: it is. */
+  /** Whether a file of this `peft_type`, or one of adapter-hub/adapters where that is the layout, is this method. Default: it is. */
   reads?(config: AdapterConfig): boolean;
+  /** The same method in another layout, with names of its own: `load` takes its files too. */
+  readonly also?: FactoryFormat;
   readonly keys?: Readonly<Record<string, string>>;
   prepare?(model: CausalLM, options: Chosen<O>, data: readonly Examples[], executor: Executor): Promise<O>;
   compact?(model: CausalLM, options: Chosen<O>, state: State, executor: Executor): Promise<Compacted>;
 }
 
+/** What is known of a method without options, where no other method is inside it. */
+export interface FactoryFormat extends MethodFormat {
+  fromConfig(config: AdapterConfig): Method;
+}
+
 /** A function from options to a method, that also says what it is and reads saved configurations. */
 export type MethodFactory<O> = (Record<never, never> extends O ? (options?: O) => Method : (options: O) => Method) &
-  Omit<MethodFormat, 'fromConfig'> & { fromConfig(config: AdapterConfig): Method };
+  FactoryFormat;
 
 const entriesOf = <O>(table: OptionTable<O>): [keyof O & string, Option<unknown>][] =>
   Object.entries(table) as unknown as [keyof O & string, Option<unknown>][];
@@ -90,10 +99,11 @@ const optionsFrom = <O>({ name, options, computes = {} }: MethodDef<O>, config: 
 
 const make = <O>(def: MethodDef<O>, given: O): Method => {
   checkOptions(def, given);
-  const { name, peftType, merges, options, keys, config, prepare, compact } = def;
+  const { name, peftType, layout, merges, options, keys, config, prepare, compact } = def;
   return {
     name,
     merges,
+    ...(layout && { layout }),
     attach: (model, scope) => def.attach(model, scope, choose(def, given, model)),
     config: (model) => {
       const chosen = choose(def, given, model);
@@ -102,8 +112,7 @@ const make = <O>(def: MethodDef<O>, given: O): Method => {
       );
       return {
         peft_type: peftType,
-        task_type: 'CAUSAL_LM',
-        inference_mode: true,
+        ...(layout !== 'adapter-hub' && { task_type: 'CAUSAL_LM', inference_mode: true }),
         ...Object.fromEntries(fields),
         ...config?.(model, chosen),
       };
@@ -124,14 +133,17 @@ const make = <O>(def: MethodDef<O>, given: O): Method => {
  * `adapter_config.json`.
  */
 export const defineMethod = <O extends object>(def: MethodDef<O>): MethodFactory<O> => {
-  const { name, peftType, paper, merges, learningRate, reads = () => true } = def;
+  const { name, peftType, layout, paper, merges, learningRate, reads = () => true, also } = def;
+  const isOwn = (config: AdapterConfig): boolean =>
+    (config.peft_type === undefined ? layout === 'adapter-hub' : config.peft_type === peftType) && reads(config);
   const factory = Object.assign((options: O = {} as O): Method => make(def, options), {
     peftType,
     paper,
     merges,
     learningRate,
-    reads: (config: AdapterConfig) => config.peft_type === peftType && reads(config),
-    fromConfig: (config: AdapterConfig): Method => make(def, optionsFrom(def, config)),
+    reads: (config: AdapterConfig) => isOwn(config) || (also?.reads(config) ?? false),
+    fromConfig: (config: AdapterConfig): Method =>
+      also && !isOwn(config) ? also.fromConfig(config) : make(def, optionsFrom(def, config)),
   });
   Object.defineProperty(factory, 'name', { value: name });
   return factory as unknown as MethodFactory<O>;

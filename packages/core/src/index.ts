@@ -3,7 +3,7 @@ export { nameMatches, select, type Target } from '@peftjs/transformer';
 export { load, type SaveOptions, save } from './adapter-file.ts';
 export { type Adapted, type AttachOptions, attach } from './attach.ts';
 export { combine } from './combine.ts';
-export { type Chosen, defineMethod, type MethodDef, type MethodFactory } from './define-method.ts';
+export { type Chosen, defineMethod, type FactoryFormat, type MethodDef, type MethodFactory } from './define-method.ts';
 export { eachLinear, eachNorm, eachSite } from './each.ts';
 export { hotSwap } from './hot-swap.ts';
 export { filled, type Init, kaimingUniform, normal, ones, uniform, zeros } from './init.ts';
@@ -41,4 +41,5 @@ export {
 } from './option.ts';
 export { mergePatches } from './patch.ts';
 export { prepare } from './prepare.ts';
+export { union } from './union.ts';
 export { type Where, within } from './within.ts';

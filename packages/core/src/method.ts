@@ -1,4 +1,4 @@
-import type { JsonObject } from '@peftjs/io';
+import type { AdapterLayout, JsonObject } from '@peftjs/io';
 import type { DType, Executor, Shape, Tensor, TypedArray, Variable } from '@peftjs/tensor';
 import type { Around, CausalLM, Embedding, Linear, Norm, Path, SiteName } from '@peftjs/transformer';
 import type { Init } from './init.ts';
@@ -79,9 +79,14 @@ export interface Method {
   readonly merges: boolean;
   /** Describes the change to a model; called once for each view (evaluation, training), so it must not keep state. */
   attach(model: CausalLM, scope: Scope): Patch;
-  /** What `adapter_config.json` says of it for this model: Hugging Face PEFT's fields where it has the method. */
+  /**
+   * Whose files its adapters have: default Hugging Face PEFT's, whose keys are `base_model.model.<name>`; or those of
+   * adapter-hub/adapters, whose keys are the names, with `default` for the adapter's: `…output_adapters.adapters.default.adapter_up.weight`.
+   */
+  readonly layout?: AdapterLayout;
+  /** What `adapter_config.json` says of it for this model: the fields of the layout's library where that has the method, and `peft_type`. */
   config(model: CausalLM): AdapterConfig;
-  /** Names of tensors whose key in the file is not `base_model.model.<name>`. */
+  /** Names of tensors whose key in the file is another one than the layout's. */
   readonly keys?: Readonly<Record<string, string>>;
   /** Looks at the base and at data before it can be attached: masks from gradients, first values from activations. */
   prepare?(model: CausalLM, data: readonly Examples[], executor: Executor): Promise<Method>;
@@ -95,9 +100,9 @@ export interface Compacted {
   readonly state: State;
 }
 
-/** The content of `adapter_config.json`. */
+/** What a file says of a method. In files of adapter-hub/adapters there is no `peft_type`, but an `architecture` or none. */
 export interface AdapterConfig extends JsonObject {
-  readonly peft_type: string;
+  readonly peft_type?: string;
 }
 
 /** Where a method was published. */
@@ -120,7 +125,7 @@ export interface MethodFormat {
   readonly merges: boolean;
   /** Peak learning rate of AdamW to begin with: the paper's or the reference implementation's, where it has one. */
   readonly learningRate: number;
-  /** Whether a configuration of this `peft_type` is this method: variants share a type. */
+  /** Whether a configuration is this method's: variants share a type. */
   reads(config: AdapterConfig): boolean;
   /**
    * The method of a saved configuration; `build` makes those of methods inside it. Throws `bad-adapter` naming the fields it does not

@@ -53,6 +53,7 @@ const sight = (model: CausalLM, { layers, target }: Where): CausalLM => {
 
 const make = (where: Where, method: Method): Method => ({
   ...method,
+  layout: 'peft',
   attach: (model, scope) => method.attach(sight(model, where), scope),
   config: (model): AdapterConfig => ({
     peft_type: withinType,

@@ -1,6 +1,8 @@
-export type { AdapterConfig } from './adapter/files.ts';
-export { type Adapter, type AdapterTensor, readAdapter } from './adapter/read.ts';
-export { type AdapterTensorData, writeAdapter } from './adapter/write.ts';
+export type { AdapterConfig, AdapterLayout } from './adapter/files.ts';
+export type { HubModel } from './adapter/hub-config.ts';
+export { type Adapter, readAdapter } from './adapter/read.ts';
+export type { AdapterTensor, AdapterTensorData } from './adapter/tensors.ts';
+export { writeAdapter, writeHubAdapter } from './adapter/write.ts';
 export { openCheckpoint } from './checkpoint.ts';
 export type { GenerationConfig } from './config/generation.ts';
 export type { Gpt2Config } from './config/gpt2.ts';

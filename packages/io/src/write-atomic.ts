@@ -28,7 +28,7 @@ export const writeFileAtomic = async (path: string, content: FileContent): Promi
 
 /**
  * Writes several files of one folder that belong together. The last one is the mark: a folder is whole if, and only if,
- * it has the mark, so readers must open that file first.
+ * it has the mark, so readers must open that file first. Names may lead into folders within, `a/weights`; the mark is on top.
  *
  * All files are first written and flushed under temporary names; an error up to there leaves the folder as it was, and
  * one that was made for this is removed. Then an old mark is removed, the files are renamed in order, the mark last. So
@@ -43,13 +43,19 @@ export const writeDirAtomic = async (dir: string, files: ReadonlyMap<string, Fil
     throw writeError(dir, cause);
   });
   const staged: Staged[] = [];
+  const inner: [folder: string, top: string][] = [];
   try {
     for (const [name, content] of files) {
       const to = join(dir, name);
+      const madeInner = await mkdir(dirname(to), { recursive: true }).catch((cause: unknown) => {
+        throw writeError(to, cause);
+      });
+      if (madeInner !== undefined) inner.push([dirname(to), madeInner]);
       staged.push({ from: await stage(to, content), to });
     }
   } catch (cause) {
     await discard(staged);
+    for (const [folder, top] of inner) await removeEmpty(folder, top);
     if (made !== undefined) await removeEmpty(dir, made);
     throw cause;
   }
@@ -64,7 +70,12 @@ interface Staged {
 const checkNames = async (dir: string, names: readonly string[]): Promise<void> => {
   if (names.length === 0) throw new PeftError('bad-option', `${dir}: no files to write were given.`);
   for (const name of names) {
-    if (name !== basename(name) || name === '' || name === '.' || name === '..')
+    const parts = name.split('/');
+    const isMark = name === names.at(-1);
+    if (
+      parts.some((part) => part !== basename(part) || part === '' || part === '.' || part === '..') ||
+      (isMark && parts.length > 1)
+    )
       throw new PeftError('bad-option', `${dir}: ${quote(name)} is not a plain file name.`);
     const found = await stat(join(dir, name)).catch(() => undefined);
     if (found?.isDirectory())
@@ -81,7 +92,7 @@ const commit = async (dir: string, staged: readonly Staged[]): Promise<void> => 
     await rm(mark, { force: true });
     for (const { from, to } of staged) {
       // Every other file must have reached the disk before the mark says so.
-      if (to === mark) await flushFolder(dir);
+      if (to === mark) for (const folder of new Set(staged.map((s) => dirname(s.to)))) await flushFolder(folder);
       await rename(from, to);
     }
   } catch (cause) {

@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { pythonJson } from '../src/adapter/python-json.ts';
 import { readAdapter } from '../src/adapter/read.ts';
-import { type AdapterTensorData, writeAdapter } from '../src/adapter/write.ts';
+import type { AdapterTensorData } from '../src/adapter/tensors.ts';
+import { writeAdapter } from '../src/adapter/write.ts';
 import type { JsonObject, JsonValue } from '../src/json.ts';
 import { openSafetensors } from '../src/safetensors/open.ts';
 import { filesIn, messageOf, scratch } from './scratch.ts';
@@ -58,7 +59,7 @@ test('an adapter comes back bit by bit', async () => {
   const dir = await scratch();
   await writeAdapter(dir, config, tensors());
   const adapter = await readAdapter(dir);
-  expect(adapter.config).toEqual({ peftType: 'LORA', taskType: 'CAUSAL_LM', baseModel: 'org/model', raw: config });
+  expect(adapter.config).toEqual({ method: 'LORA', taskType: 'CAUSAL_LM', baseModel: 'org/model', raw: config });
   expect(adapter.tensors.size).toBe(2);
   for (const [name, { shape, data }] of tensors())
     expect(adapter.tensors.get(name)).toEqual({ dtype: 'F32', shape, data });
@@ -75,7 +76,7 @@ test('16-bit tensors are rounded once', async () => {
     ]),
   );
   const { config: read, tensors: got } = await readAdapter(dir);
-  expect(read).toMatchObject({ peftType: 'IA3', taskType: null, baseModel: null });
+  expect(read).toMatchObject({ method: 'IA3', taskType: null, baseModel: null });
   expect(got.get('a')).toEqual({ dtype: 'F16', shape: [2], data: Float32Array.of(1365 / 4096, 2) });
   expect(got.get('b')).toEqual({ dtype: 'BF16', shape: [1], data: Float32Array.of(171 / 512) });
 });

@@ -86,6 +86,17 @@ test('a folder is written with its parents, other files stay', async () => {
   expect(await text(join(dir, 'mark'))).toBe('two');
 });
 
+test('folders within come with their files, and go when writing fails', async () => {
+  const root = await scratch();
+  const files = (late: string | AsyncGenerator<Uint8Array>): Map<string, string | AsyncGenerator<Uint8Array>> =>
+    new Map([['inner/deep/data', 'one'] as const, ['late', late] as const, ['mark', ''] as const]);
+  await messageOf('write-failed', () => writeDirAtomic(root, files(failing(new Error('source broke')))));
+  expect(await filesIn(root)).toEqual([]);
+  await writeDirAtomic(root, files('two'));
+  expect(await filesIn(root)).toEqual(['inner', 'inner/deep', 'inner/deep/data', 'late', 'mark']);
+  expect(await text(join(root, 'inner', 'deep', 'data'))).toBe('one');
+});
+
 test('a folder whose writing fails is as before, or not there', async () => {
   const root = await scratch();
   const broken = new Map<string, string | AsyncGenerator<Uint8Array>>([
@@ -127,7 +138,7 @@ test('a folder that is a file, and names that lead elsewhere, are refused before
       ),
     ),
   ).toContain('is a folder');
-  for (const name of ['../x', 'a/b', '', '.', '..', '/x'])
+  for (const name of ['../x', 'a/../b', 'a/b', 'a//b', 'a/', '', '.', '..', '/x'])
     await messageOf('bad-option', () => writeDirAtomic(root, new Map([[name, '']])));
   await messageOf('bad-option', () => writeDirAtomic(root, new Map()));
   expect(await filesIn(root)).toEqual(['file', 'taken']);

@@ -1,31 +1,38 @@
 import type { JsonObject } from '../json.ts';
 
-/** The files of an adapter folder as huggingface/peft names them. */
+/** Whose files an adapter folder holds: those of huggingface/peft or of adapter-hub/adapters. */
+export type AdapterLayout = 'peft' | 'adapter-hub';
+
+/** The weights of an adapter folder as huggingface/peft names them. */
 export const weightsFile = 'adapter_model.safetensors';
 
-/** Written last and read first: a folder without it does not count as an adapter. */
+/** In both layouts. Written last and read first: a folder without it does not count as an adapter. */
 export const configFile = 'adapter_config.json';
 
-/** What every adapter's config tells, and all of it as the file holds it; each method checks its own fields. */
+/** What every adapter's config tells, and all that it says of the method; each method checks its own fields. */
 export interface AdapterConfig {
-  /** The method, such as `LORA`. */
-  readonly peftType: string;
+  /** As the layout names it: PEFT's `LORA`; the `architecture` of adapter-hub, where `bottleneck` has none. */
+  readonly method: string;
   /** What the model was tuned for, such as `CAUSAL_LM`. */
   readonly taskType: string | null;
   /** Name or folder of the model that the adapter belongs to. */
   readonly baseModel: string | null;
+  /** The content of `adapter_config.json`; of its field `config` in the layout of adapter-hub. */
   readonly raw: JsonObject;
 }
 
-/** The common fields of a config, or undefined with what is wrong in `problems`. */
-export const parseAdapterConfig = (raw: JsonObject, problems: string[]): AdapterConfig | undefined => {
-  const text = (key: string): string | null => {
-    const value = raw[key] ?? null;
-    if (value === null || typeof value === 'string') return value;
-    problems.push(`${key} is ${JSON.stringify(value)}, not a text`);
-    return null;
-  };
-  const [peftType, taskType, baseModel] = [text('peft_type'), text('task_type'), text('base_model_name_or_path')];
-  if (!peftType && problems.length === 0) problems.push('peft_type is missing; it names the method, such as "LORA"');
-  return peftType && problems.length === 0 ? { peftType, taskType, baseModel, raw } : undefined;
+/** A field that is a text or absent; what else it is goes to `problems`. */
+export const textOf = (raw: JsonObject, key: string, problems: string[]): string | null => {
+  const value = raw[key] ?? null;
+  if (value === null || typeof value === 'string') return value;
+  problems.push(`${key} is ${JSON.stringify(value)}, not a text`);
+  return null;
+};
+
+/** The common fields of a config of huggingface/peft, or undefined with what is wrong in `problems`. */
+export const parsePeftConfig = (raw: JsonObject, problems: string[]): AdapterConfig | undefined => {
+  const text = (key: string): string | null => textOf(raw, key, problems);
+  const [method, taskType, baseModel] = [text('peft_type'), text('task_type'), text('base_model_name_or_path')];
+  if (!method && problems.length === 0) problems.push('peft_type is missing; it names the method, such as "LORA"');
+  return method && problems.length === 0 ? { method, taskType, baseModel, raw } : undefined;
 };

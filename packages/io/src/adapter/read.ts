@@ -3,60 +3,64 @@ import { PeftError } from '@peftjs/tensor';
 import type { JsonObject } from '../json.ts';
 import { isFile, readJsonObject } from '../read-json.ts';
 import { listed } from '../report.ts';
-import type { FileDType } from '../safetensors/dtype.ts';
-import { openSafetensors } from '../safetensors/open.ts';
-import type { TensorReader } from '../safetensors/reader.ts';
-import { type AdapterConfig, configFile, parseAdapterConfig, weightsFile } from './files.ts';
+import { type AdapterConfig, type AdapterLayout, configFile, parsePeftConfig, weightsFile } from './files.ts';
+import { ownName, renamed, withoutAliases } from './hub-names.ts';
+import { readHubFolder } from './hub-read.ts';
+import { readHubSetup, setupFile } from './hub-setup.ts';
+import { type AdapterTensor, readTensors } from './tensors.ts';
 
-/** A tensor of an adapter: its values as f32, whole numbers as i32, and as what the file holds them. */
-export interface AdapterTensor {
-  readonly shape: readonly number[];
-  readonly dtype: FileDType;
-  readonly data: Float32Array | Int32Array;
-}
-
-const floats: readonly FileDType[] = ['F16', 'BF16', 'F32', 'F64'];
-
-const readValues = async (file: TensorReader, name: string, dtype: FileDType): Promise<AdapterTensor['data']> => {
-  if (floats.includes(dtype)) return file.readFloat32(name);
-  const { data } = await file.read(name);
-  const values = Int32Array.from(data as ArrayLike<number | bigint>, Number);
-  const wrong = values.findIndex((v, i) => v !== Number(data[i]));
-  if (wrong < 0) return values;
-  throw new PeftError('bad-adapter', `${file.path}: tensor ${name} holds ${data[wrong]}, which i32 cannot.`);
-};
-
-/** An adapter folder in memory. Tensor names are those of the file, `base_model.model.<path>.lora_A.weight`. */
+/**
+ * An adapter folder in memory. Tensor names are those of the file, `base_model.model.<path>.lora_A.weight`; in the layout of adapter-hub the
+ * adapter is called `default` in them, whatever its name, unless it is one of several that are fused.
+ */
 export interface Adapter {
+  readonly layout: AdapterLayout;
   readonly config: AdapterConfig;
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
 }
 
-/**
- * Reads an adapter folder as huggingface/peft writes it: `adapter_config.json` and `adapter_model.safetensors`.
- *
- * Throws `PeftError`: `file-missing`, `bad-adapter` for the config, `bad-safetensors` for the weights.
- */
-export const readAdapter = async (dir: string): Promise<Adapter> => {
-  const path = join(dir, configFile);
-  if (!(await isFile(path)))
-    throw new PeftError(
-      'file-missing',
-      `${dir}: has no ${configFile}, so it is not a whole adapter. Check the path or save the adapter again.`,
-    );
+const readPeft = async (dir: string, raw: JsonObject): Promise<Adapter> => {
   const problems: string[] = [];
-  const config = parseAdapterConfig((await readJsonObject(path, 'bad-adapter')) as JsonObject, problems);
-  if (!config) throw new PeftError('bad-adapter', `${path}: is not a sound adapter config:${listed(problems)}`);
+  const config = parsePeftConfig(raw, problems);
+  if (!config)
+    throw new PeftError('bad-adapter', `${join(dir, configFile)}: is not a sound adapter config:${listed(problems)}`);
   if (!(await isFile(join(dir, weightsFile))) && (await isFile(join(dir, 'adapter_model.bin'))))
     throw new PeftError(
       'file-missing',
       `${dir}: has adapter_model.bin, which is not read, as it may run code. Convert it to ${weightsFile}.`,
     );
+  return { layout: 'peft', config, tensors: await readTensors(join(dir, weightsFile)) };
+};
 
-  await using file = await openSafetensors(join(dir, weightsFile));
-  if (file.tensors.size === 0) throw new PeftError('bad-adapter', `${file.path}: holds no tensor.`);
-  const tensors = new Map<string, AdapterTensor>();
-  for (const [name, { shape, dtype }] of file.tensors)
-    tensors.set(name, { shape, dtype, data: await readValues(file, name, dtype) });
-  return { config, tensors };
+const readHub = async (dir: string): Promise<Adapter> => {
+  const { config, tensors } = await readHubFolder(dir);
+  const problems: string[] = [];
+  const own = withoutAliases(renamed(tensors, config.name, ownName, problems), problems);
+  if (problems.length > 0)
+    throw new PeftError('bad-adapter', `${dir}: has tensors that do not fit:${listed(problems)}`);
+  return { layout: 'adapter-hub', config, tensors: own };
+};
+
+/**
+ * Reads an adapter folder as huggingface/peft writes it, `adapter_config.json` and `adapter_model.safetensors`; or as adapter-hub/adapters
+ * does, with `adapter.safetensors`, or with a folder for each of several fused adapters and `adapter_setup.json`.
+ *
+ * Throws `PeftError`: `file-missing`, `bad-adapter` for the config, `bad-safetensors` for the weights.
+ */
+export const readAdapter = async (dir: string): Promise<Adapter> => {
+  const path = join(dir, configFile);
+  const [single, fused] = await Promise.all([isFile(path), isFile(join(dir, setupFile))]);
+  if (single && fused)
+    throw new PeftError(
+      'bad-adapter',
+      `${dir}: has ${configFile} and ${setupFile}; remove the one that is not wanted.`,
+    );
+  if (fused) return { layout: 'adapter-hub', ...(await readHubSetup(dir)) };
+  if (!single)
+    throw new PeftError(
+      'file-missing',
+      `${dir}: has no ${configFile}, so it is not a whole adapter. Check the path or save the adapter again.`,
+    );
+  const raw = (await readJsonObject(path, 'bad-adapter')) as JsonObject;
+  return raw['peft_type'] == null && 'config' in raw ? readHub(dir) : readPeft(dir, raw);
 };

@@ -3,18 +3,33 @@ import { PeftError } from '@peftjs/tensor';
 import type { JsonObject } from '../json.ts';
 import { isFile } from '../read-json.ts';
 import { listed } from '../report.ts';
-import { encodeSafetensors, type WriteTensor } from '../safetensors/write.ts';
 import { type FileContent, writeDirAtomic } from '../write-atomic.ts';
 import { modelCard } from './card.ts';
-import { configFile, parseAdapterConfig, weightsFile } from './files.ts';
+import { type AdapterConfig, type AdapterLayout, configFile, parsePeftConfig, weightsFile } from './files.ts';
+import { type HubModel, hubConfigJson, hubWeightsFile, parseHubConfig } from './hub-config.ts';
+import { ownName, renamed } from './hub-names.ts';
+import { fuse, hubSetupFiles, setupFile } from './hub-setup.ts';
 import { pythonJson } from './python-json.ts';
+import { type AdapterTensorData, encodeTensors } from './tensors.ts';
 
-/** A tensor to save in an adapter; F32 unless `dtype` says F16 or BF16, and I32 for whole numbers. */
-export interface AdapterTensorData {
-  readonly shape: readonly number[];
-  readonly data: Float32Array | Int32Array;
-  readonly dtype?: 'F32' | 'F16' | 'BF16';
-}
+type Tensors = ReadonlyMap<string, AdapterTensorData>;
+
+const refuse = (dir: string, problems: readonly string[]): never => {
+  throw new PeftError('bad-adapter', `${dir}: the adapter cannot be saved:${listed(problems)}`);
+};
+
+/** The last of the files is the mark; the other layout's mark must not be there. */
+const write = async (
+  dir: string,
+  layout: AdapterLayout,
+  config: AdapterConfig,
+  files: ReadonlyMap<string, FileContent>,
+): Promise<void> => {
+  const other = files.has(setupFile) ? configFile : setupFile;
+  if (await isFile(join(dir, other))) refuse(dir, [`there is another adapter: ${other}. Choose another folder`]);
+  const card = (await isFile(join(dir, 'README.md'))) ? [] : [['README.md', modelCard(layout, config)] as const];
+  await writeDirAtomic(dir, new Map<string, FileContent>([...card, ...files]));
+};
 
 /**
  * Writes an adapter folder as huggingface/peft does: `adapter_model.safetensors` and `adapter_config.json` with sorted
@@ -25,23 +40,43 @@ export interface AdapterTensorData {
  * Throws `PeftError`: `bad-adapter` with all that is wrong with the config, `bad-option` for tensors that contradict
  * their shape, `write-failed`.
  */
-export const writeAdapter = async (
+export const writeAdapter = async (dir: string, config: JsonObject, tensors: Tensors): Promise<void> => {
+  const problems: string[] = [];
+  const parsed = parsePeftConfig(config, problems);
+  if (tensors.size === 0) problems.push('there are no tensors to save');
+  if (!parsed || problems.length > 0) return refuse(dir, problems);
+  const weights = encodeTensors(join(dir, weightsFile), tensors);
+  await write(
+    dir,
+    'peft',
+    parsed,
+    new Map([[weightsFile, weights] as const, [configFile, pythonJson(config)] as const]),
+  );
+};
+
+/**
+ * Writes an adapter folder as adapter-hub/adapters does: `adapter.safetensors` and `adapter_config.json`, in which `config` describes the
+ * method; names of tensors hold the adapter's, `default`. With `{ architecture: 'fuse', adapters, fusion }` (see `readAdapter`) a folder
+ * for each adapter and one for their fusion, and `adapter_setup.json`. The guarantees and errors are those of `writeAdapter`.
+ */
+export const writeHubAdapter = async (
   dir: string,
   config: JsonObject,
-  tensors: ReadonlyMap<string, AdapterTensorData>,
+  model: HubModel,
+  tensors: Tensors,
 ): Promise<void> => {
+  const json = hubConfigJson(ownName, config, model);
   const problems: string[] = [];
-  const parsed = parseAdapterConfig(config, problems);
+  const parsed = parseHubConfig(json, problems);
   if (tensors.size === 0) problems.push('there are no tensors to save');
-  if (!parsed || problems.length > 0)
-    throw new PeftError('bad-adapter', `${dir}: the adapter cannot be saved:${listed(problems)}`);
-
-  const weights = new Map<string, WriteTensor>();
-  for (const [name, tensor] of tensors)
-    weights.set(name, { dtype: tensor.data instanceof Int32Array ? 'I32' : 'F32', ...tensor });
-  const files = new Map<string, FileContent>();
-  if (!(await isFile(join(dir, 'README.md')))) files.set('README.md', modelCard(parsed));
-  files.set(weightsFile, encodeSafetensors(join(dir, weightsFile), weights));
-  files.set(configFile, pythonJson(config));
-  await writeDirAtomic(dir, files);
+  const fused = parsed?.method === fuse;
+  if (!fused) renamed(tensors, ownName, ownName, problems);
+  if (!parsed || problems.length > 0) return refuse(dir, problems);
+  const files = fused
+    ? hubSetupFiles(dir, config, model, tensors)
+    : new Map<string, FileContent>([
+        [hubWeightsFile, encodeTensors(join(dir, hubWeightsFile), tensors)],
+        [configFile, pythonJson(json)],
+      ]);
+  await write(dir, 'adapter-hub', parsed, files);
 };

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { type AdapterConfig, attach, load, type Method, save } from '@peftjs/core';
-import { readAdapter, writeAdapter } from '@peftjs/io';
+import { readAdapter, writeAdapter, writeHubAdapter } from '@peftjs/io';
 import { isPeftError } from '@peftjs/tensor';
 import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
 import type { Law } from '../law.ts';
@@ -47,13 +47,16 @@ const refusal = (of: MethodCase): Law => ({
     inFolder(async (dir) => {
       const { base, adapted, executor } = await subjectOf(of);
       await save(adapted, dir, executor);
-      const { config, tensors } = await readAdapter(dir);
+      const { layout, config, tensors } = await readAdapter(dir);
       const missing = [...tensors.keys()].at(-1)!;
       const kept = [...tensors]
         .filter(([key]) => key !== missing)
         .map(([key, { shape, data }]) => [key, { shape, data }] as const);
-      const extra = ['model.nowhere.weight', { shape: [2], data: Float32Array.of(1, 2) }] as const;
-      await writeAdapter(dir, config.raw, new Map([...kept, [`base_model.model.${extra[0]}`, extra[1]]]));
+      const extra = ['model.adapters.default.nowhere', { shape: [2], data: Float32Array.of(1, 2) }] as const;
+      const { modelType, hiddenSize } = base.config;
+      const model = { modelType, hiddenSize, modelClass: null, name: null };
+      if (layout === 'adapter-hub') await writeHubAdapter(dir, config.raw, model, new Map([...kept, extra]));
+      else await writeAdapter(dir, config.raw, new Map([...kept, [`base_model.model.${extra[0]}`, extra[1]]]));
       const name = missing.replace(/^base_model\.model\./, '');
       const message = await load(base, dir, [of.factory]).then(
         () => 'nothing',

@@ -1,0 +1,51 @@
+import { isObject, type JsonObject } from '../json.ts';
+import { type AdapterConfig, textOf } from './files.ts';
+
+/** The weights of an adapter folder as adapter-hub/adapters names them. */
+export const hubWeightsFile = 'adapter.safetensors';
+
+/** The model of an adapter as adapter-hub/adapters describes it; its loader does not depend on it. */
+export interface HubModel {
+  readonly modelType: string;
+  readonly hiddenSize: number;
+  /** `LlamaForCausalLM` */
+  readonly modelClass: string | null;
+  /** Name or folder. */
+  readonly name: string | null;
+}
+
+/** What an `adapter_config.json` of adapter-hub/adapters says. */
+export interface HubConfig extends AdapterConfig {
+  /** The adapter's, which stands in the names of its tensors too. */
+  readonly name: string;
+}
+
+/** Whether a text may name an adapter: it becomes a part of tensors' names and of a folder's. */
+export const isAdapterName = (name: unknown): name is string =>
+  typeof name === 'string' && /^[\p{L}\p{N}_ +@-]{1,100}$/u.test(name);
+
+/** What an `adapter_config.json` of adapter-hub/adapters says, or undefined with what is wrong in `problems`. */
+export const parseHubConfig = (raw: JsonObject, problems: string[]): HubConfig | undefined => {
+  const config = raw['config'];
+  const baseModel = textOf(raw, 'model_name', problems);
+  const name = raw['name'];
+  if (!isAdapterName(name)) problems.push(`name is ${JSON.stringify(name)}, not the name of an adapter`);
+  if (!isObject(config)) problems.push('config is not an object; it describes the method');
+  if (!isObject(config) || !isAdapterName(name)) return undefined;
+  const method = textOf(config as JsonObject, 'architecture', problems) ?? 'bottleneck';
+  return problems.length > 0 ? undefined : { method, taskType: null, baseModel, raw: config as JsonObject, name };
+};
+
+/** The files' version, which the library's loader looks at. */
+export const hubVersion = 'adapters.1.3.0';
+
+/** The content of an `adapter_config.json`, or of the same for a fusion. */
+export const hubConfigJson = (name: string, config: JsonObject, model: HubModel): JsonObject => ({
+  config,
+  hidden_size: model.hiddenSize,
+  model_class: model.modelClass,
+  model_name: model.name,
+  model_type: model.modelType,
+  name,
+  version: hubVersion,
+});

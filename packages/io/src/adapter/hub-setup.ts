@@ -1,0 +1,102 @@
+import { join } from 'node:path';
+import { PeftError } from '@peftjs/tensor';
+import { isObject, type JsonObject, type JsonValue } from '../json.ts';
+import { readJsonObject } from '../read-json.ts';
+import { listed } from '../report.ts';
+import type { FileContent } from '../write-atomic.ts';
+import { type AdapterConfig, configFile } from './files.ts';
+import { type HubModel, hubConfigJson, hubVersion, hubWeightsFile, isAdapterName } from './hub-config.ts';
+import { renamed } from './hub-names.ts';
+import { readHubFolder } from './hub-read.ts';
+import { pythonJson } from './python-json.ts';
+import { type AdapterTensor, type AdapterTensorData, encodeTensors, readTensors } from './tensors.ts';
+
+/** Marks a folder of adapters that are fused: one folder each, and one for the fusion. */
+export const setupFile = 'adapter_setup.json';
+const fusionConfigFile = 'adapter_fusion_config.json';
+const fusionWeightsFile = 'model_adapter_fusion.safetensors';
+
+/** The `architecture` that a fusion has here, where adapter-hub/adapters has files of their own for it. */
+export const fuse = 'fuse';
+
+type FusedAdapter = { readonly name: string; readonly config: JsonObject };
+
+const single = (name: string): JsonValue => ({ type: 'single', children: [name] });
+
+const childNames = (setup: unknown): readonly string[] | null => {
+  if (!isObject(setup) || setup['type'] !== 'Fuse' || !Array.isArray(setup['children'])) return null;
+  const names = setup['children'].map((c) =>
+    isObject(c) && c['type'] === 'single' && Array.isArray(c['children']) && c['children'].length === 1
+      ? c['children'][0]
+      : null,
+  );
+  return names.length > 0 && names.every(isAdapterName) && new Set(names).size === names.length ? names : null;
+};
+
+/**
+ * Fused adapters: `config` is `{ architecture: 'fuse', adapters: [{ name, config }], fusion }`, tensors are those of all files. Throws `file-missing`, `bad-adapter`, `bad-safetensors`.
+ */
+export const readHubSetup = async (
+  dir: string,
+): Promise<{ readonly config: AdapterConfig; readonly tensors: ReadonlyMap<string, AdapterTensor> }> => {
+  const path = join(dir, setupFile);
+  const names = childNames((await readJsonObject(path, 'bad-adapter'))['adapter_setup']);
+  if (!names)
+    throw new PeftError('bad-adapter', `${path}: adapter_setup must be a Fuse of single adapters, each with a name.`);
+  const tensors = new Map<string, AdapterTensor>();
+  const adapters: FusedAdapter[] = [];
+  const problems: string[] = [];
+  let baseModel: string | null = null;
+  for (const name of names) {
+    const folder = await readHubFolder(join(dir, name));
+    if (folder.config.name !== name) problems.push(`the adapter in ${name} is called ${folder.config.name}`);
+    adapters.push({ name, config: folder.config.raw });
+    baseModel ??= folder.config.baseModel;
+    for (const [key, tensor] of renamed(folder.tensors, name, name, problems)) tensors.set(key, tensor);
+  }
+  const fusionDir = join(dir, names.join(','));
+  const { config: fusion } = await readJsonObject(join(fusionDir, fusionConfigFile), 'bad-adapter');
+  if (!isObject(fusion)) problems.push(`config in ${fusionConfigFile} is not an object`);
+  for (const [key, tensor] of await readTensors(join(fusionDir, fusionWeightsFile))) {
+    if (!key.includes(`.adapter_fusion_layer.${names.join(',')}.`))
+      problems.push(`${key} is not a tensor of the fusion`);
+    tensors.set(key, tensor);
+  }
+  if (problems.length > 0)
+    throw new PeftError('bad-adapter', `${dir}: is not a sound adapter setup:${listed(problems)}`);
+  const raw = { architecture: fuse, adapters, fusion: fusion as JsonObject };
+  return { config: { method: fuse, taskType: null, baseModel, raw }, tensors };
+};
+
+/** The files of fused adapters, the mark last. Throws `bad-adapter`. */
+export const hubSetupFiles = (
+  dir: string,
+  config: JsonObject,
+  model: HubModel,
+  tensors: ReadonlyMap<string, AdapterTensorData>,
+): Map<string, FileContent> => {
+  const adapters = (config['adapters'] ?? []) as readonly FusedAdapter[];
+  const names = adapters.map(({ name }) => name);
+  const fused = names.join(',');
+  const files = new Map<string, FileContent>();
+  const left = new Map(tensors);
+  const odd = names.flatMap((n) => (isAdapterName(n) ? [] : [`${JSON.stringify(n)} cannot name an adapter`]));
+  const add = (folder: string, weightsFile: string, jsonFile: string, infix: string, json: JsonObject): void => {
+    const own = new Map([...left].filter(([key]) => key.includes(infix)));
+    for (const key of own.keys()) left.delete(key);
+    if (own.size === 0) odd.push(`there are no tensors of ${folder}`);
+    files.set(`${folder}/${weightsFile}`, encodeTensors(join(dir, folder, weightsFile), own));
+    files.set(`${folder}/${jsonFile}`, pythonJson(json));
+  };
+  for (const { name, config: own } of adapters)
+    add(name, hubWeightsFile, configFile, `.adapters.${name}.`, hubConfigJson(name, own, model));
+  add(fused, fusionWeightsFile, fusionConfigFile, `.adapter_fusion_layer.${fused}.`, {
+    ...hubConfigJson(fused, config['fusion'] as JsonObject, model),
+    adapter_names: names,
+  });
+  odd.push(...[...left.keys()].map((key) => `${key} belongs to none of them`));
+  if (odd.length > 0) throw new PeftError('bad-adapter', `${dir}: the setup cannot be saved:${listed(odd)}`);
+  const setup = { type: 'Fuse', children: names.map(single) };
+  files.set(setupFile, pythonJson({ adapter_setup: setup, head_setup: null, version: hubVersion }));
+  return files;
+};

@@ -1,0 +1,50 @@
+import { PeftError } from '@peftjs/tensor';
+import type { FileDType } from '../safetensors/dtype.ts';
+import { openSafetensors } from '../safetensors/open.ts';
+import type { TensorReader } from '../safetensors/reader.ts';
+import { encodeSafetensors, type WriteTensor } from '../safetensors/write.ts';
+import type { FileContent } from '../write-atomic.ts';
+
+/** A tensor of an adapter: its values as f32, whole numbers as i32, and as what the file holds them. */
+export interface AdapterTensor {
+  readonly shape: readonly number[];
+  readonly dtype: FileDType;
+  readonly data: Float32Array | Int32Array;
+}
+
+/** A tensor to save in an adapter; F32 unless `dtype` says F16 or BF16, and I32 for whole numbers. */
+export interface AdapterTensorData {
+  readonly shape: readonly number[];
+  readonly data: Float32Array | Int32Array;
+  readonly dtype?: 'F32' | 'F16' | 'BF16';
+}
+
+const floats: readonly FileDType[] = ['F16', 'BF16', 'F32', 'F64'];
+
+const readValues = async (file: TensorReader, name: string, dtype: FileDType): Promise<AdapterTensor['data']> => {
+  if (floats.includes(dtype)) return file.readFloat32(name);
+  const { data } = await file.read(name);
+  const values = Int32Array.from(data as ArrayLike<number | bigint>, Number);
+  const wrong = values.findIndex((v, i) => v !== Number(data[i]));
+  if (wrong < 0) return values;
+  throw new PeftError('bad-adapter', `${file.path}: tensor ${name} holds ${data[wrong]}, which i32 cannot.`);
+};
+
+/** All tensors of a file, of which there must be one. Throws `file-missing`, `bad-safetensors`, `bad-adapter`. */
+export const readTensors = async (path: string): Promise<Map<string, AdapterTensor>> => {
+  await using file = await openSafetensors(path);
+  if (file.tensors.size === 0) throw new PeftError('bad-adapter', `${path}: holds no tensor.`);
+  const tensors = new Map<string, AdapterTensor>();
+  for (const [name, { shape, dtype }] of file.tensors)
+    tensors.set(name, { shape, dtype, data: await readValues(file, name, dtype) });
+  return tensors;
+};
+
+/** The content of a safetensors file. Throws `bad-option` for tensors that contradict their shape. */
+export const encodeTensors = (path: string, tensors: ReadonlyMap<string, AdapterTensorData>): FileContent =>
+  encodeSafetensors(
+    path,
+    new Map<string, WriteTensor>(
+      [...tensors].map(([name, t]) => [name, { dtype: t.data instanceof Int32Array ? 'I32' : 'F32', ...t }]),
+    ),
+  );
