@@ -22,7 +22,7 @@ const rowInit: Option<RowInit> = {
   accepts: (v) => v === 'random' || v === 'vocabulary' || isTextInit(v),
   // For TEXT Hugging Face PEFT asks for a tokenizer again, even to load values that are there.
   toJson: (init) => (init === 'vocabulary' ? 'SAMPLE_VOCAB' : 'RANDOM'),
-  fromJson: () => 'random',
+  fromJson: (init) => (init === 'SAMPLE_VOCAB' ? 'vocabulary' : 'random'),
 };
 
 /**

@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { type AdapterConfig, attach, load, type Method, save } from '@peftjs/core';
+import { type Adapted, type AdapterConfig, attach, load, type Method, type State, save } from '@peftjs/core';
 import { readAdapter, writeAdapter, writeHubAdapter } from '@peftjs/io';
-import { isPeftError } from '@peftjs/tensor';
+import { type Executor, isPeftError, type Shape, type TypedArray } from '@peftjs/tensor';
 import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
 import type { Law } from '../law.ts';
 import type { MethodCase } from './row.ts';
@@ -68,19 +68,27 @@ const refusal = (of: MethodCase): Law => ({
     }),
 });
 
+const valuesIn = async (state: Adapted['state'], executor: Executor): Promise<State> => {
+  const values = new Map<string, { shape: Shape; data: TypedArray }>();
+  for (const [name, v] of state) values.set(name, { shape: v.shape, data: await executor.read(v) });
+  return values;
+};
+
 const configuration = (of: MethodCase): Law => ({
   name: 'its configuration makes the same method again',
   check: async () => {
-    const { base, method, adapted } = await subjectOf(of, { shaken: false });
-    const config = JSON.parse(JSON.stringify(method.config(base)));
+    const { base, method, adapted, executor } = await subjectOf(of, { shaken: false });
+    // What is saved is the compacted form, where there is one.
+    const saved = (await method.compact?.(base, await valuesIn(adapted.state, executor), executor))?.method ?? method;
+    const config = JSON.parse(JSON.stringify(saved.config(base)));
     const build = (inner: AdapterConfig): Method => of.factory.fromConfig(inner, build);
     const again = build(config);
     const config2 = JSON.parse(JSON.stringify(again.config(base)));
     if (!isDeepStrictEqual(config2, config))
       throw new Error(`the configuration ${JSON.stringify(config)} makes a method of ${JSON.stringify(config2)}`);
-    const shapes = (params: typeof adapted.params): string =>
-      [...params].map(([name, p]) => `${name} [${p.shape}]`).join(', ');
-    const [got, wanted] = [shapes(attach(base, [again]).params), shapes(adapted.params)];
+    const shapes = (of: Method): string =>
+      [...attach(base, [of]).params].map(([name, p]) => `${name} [${p.shape}]`).join(', ');
+    const [got, wanted] = [shapes(again), shapes(saved)];
     if (got !== wanted) throw new Error(`the method of its configuration trains ${got}, not ${wanted}`);
   },
 });

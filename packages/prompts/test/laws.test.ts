@@ -1,0 +1,31 @@
+import { describeMethod, describeMethods } from '@peftjs/testkit';
+import { type CausalLM, keyValueHeads } from '@peftjs/transformer';
+import * as family from '../src/index.ts';
+
+/** Values of m keys and as many values in every layer. */
+const prefixSize = ({ config }: CausalLM, m: number): number =>
+  m * 2 * config.layers * keyValueHeads(config) * config.headDim;
+
+describeMethods(family, {
+  promptTuning: {
+    options: { tokens: 3 },
+    parameters: ({ config }) => 3 * config.hiddenSize,
+    identity: false,
+  },
+  prefixTuning: { options: { tokens: 3 }, parameters: (model) => prefixSize(model, 3), identity: false },
+  pTuning: {
+    options: { tokens: 3, hidden: 6 },
+    parameters: ({ config: { hiddenSize: d } }) => 3 * d + 6 * (d + 1) + 6 * (6 + 1) + d * (6 + 1),
+    identity: false,
+  },
+});
+
+// An MLP makes the prefix.
+describeMethod(family.prefixTuning, {
+  options: { tokens: 3, bottleneck: 5 },
+  parameters: (model) => {
+    const width = keyValueHeads(model.config) * model.config.headDim;
+    return 3 * width + 5 * (width + 1) + prefixSize(model, 1) * (5 + 1);
+  },
+  identity: false,
+});
