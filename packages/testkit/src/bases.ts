@@ -1,5 +1,5 @@
 import type { CausalLM } from '@peftjs/transformer';
-import { tinyGpt2, tinyLlama } from '@peftjs/transformer/testing';
+import { tinyGpt2, tinyGpt2Config, tinyLlama } from '@peftjs/transformer/testing';
 
 /** Sizes that a law may ask for. */
 export interface Sizes {
@@ -11,7 +11,8 @@ export interface Sizes {
 /** The architectures that every method must work on: grouped heads and matrices of all shapes; fused queries, keys and values, biases and a tied head. */
 export const architectures: Readonly<Record<'llama' | 'gpt2', (sizes?: Sizes) => CausalLM>> = {
   llama: (sizes) => tinyLlama(sizes),
-  gpt2: (sizes) => tinyGpt2(sizes),
+  gpt2: (sizes) =>
+    tinyGpt2({ ...sizes, ...(sizes?.hiddenSize && { headDim: sizes.hiddenSize / tinyGpt2Config.heads }) }),
 };
 
 /** How a base model stores its layers, by what makes it of a dense one. */

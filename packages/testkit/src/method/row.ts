@@ -1,5 +1,6 @@
 import type { Method, MethodFormat } from '@peftjs/core';
 import type { CausalLM } from '@peftjs/transformer';
+import type { Sizes } from '../bases.ts';
 
 /** A method as its package exports it. */
 export type AnyFactory = MethodFormat & ((options: never) => Method);
@@ -35,9 +36,5 @@ export interface MethodCase {
   readonly factory: AnyFactory;
   readonly row: MethodRow;
   /** A base model; the weights are the same each time. */
-  base(sizes?: {
-    readonly layers?: number;
-    readonly hiddenSize?: number;
-    readonly intermediateSize?: number;
-  }): CausalLM;
+  base(sizes?: Sizes): CausalLM;
 }

@@ -1,0 +1,207 @@
+import {
+  count,
+  defineMethod,
+  eachLinear,
+  eachSite,
+  type Init,
+  kaimingUniform,
+  type MethodFactory,
+  normal,
+  ones,
+  rate,
+  type Target,
+  targets,
+  zeros,
+} from '@peftjs/core';
+import {
+  add,
+  broadcastTo,
+  concat,
+  div,
+  matmul,
+  mean,
+  mul,
+  sqrt,
+  stopGradient,
+  sum,
+  type Tensor,
+  transpose,
+} from '@peftjs/tensor';
+
+const paper = { authors: 'Nobody', year: 2026, title: 'None', url: 'https://example.org' };
+const common = { paper, learningRate: 1e-3 } as const;
+
+/** What may go wrong in a low-rank update; the defaults are right. */
+export interface LowRankMistakes {
+  readonly denseScale?: number;
+  readonly transposed?: boolean;
+  readonly droppedBias?: boolean;
+  readonly initB?: Init;
+  readonly extraParam?: boolean;
+  readonly dropsAlways?: boolean;
+  readonly unsaved?: boolean;
+  readonly key?: string | null;
+}
+
+interface LowRankOptions {
+  readonly rank?: number;
+  readonly target?: Target;
+  readonly dropout?: number;
+}
+
+/** W + 2·B·A·diag(s), s random and frozen. */
+export const lowRank = (mistakes: LowRankMistakes = {}): MethodFactory<LowRankOptions> =>
+  defineMethod<LowRankOptions>({
+    ...common,
+    name: 'lowRank',
+    peftType: 'LOW_RANK',
+    merges: true,
+    options: {
+      rank: count(mistakes.key === undefined ? 'r' : mistakes.key, 3),
+      target: targets('target_modules', { llama: ['q_proj', 'v_proj'], gpt2: ['c_attn', 'attn.c_proj'] }),
+      dropout: rate('dropout', 0),
+    },
+    attach: (model, scope, { rank, target, dropout }) =>
+      eachLinear(model, scope, target, 'lowRank', (base, own) => {
+        const a = own.param('a', [rank, base.inDim], kaimingUniform);
+        const b = own.param('b', [base.outDim, rank], mistakes.initB ?? zeros);
+        const s = (mistakes.unsaved ? own.running : own.buffer)('s', [base.inDim], normal(1));
+        if (mistakes.extraParam) own.param('unused', [1], ones);
+        return {
+          ...base,
+          apply: (x) => {
+            const dropped = mistakes.dropsAlways ? mul(x, dropout > 0 ? 0.5 : 1) : own.dropout(x, dropout);
+            const low = matmul(mul(dropped, s), a, { transposeB: true });
+            return add(base.apply(x), mul(matmul(low, b, { transposeB: true }), 2));
+          },
+          dense: () => {
+            const { weight, bias } = base.dense();
+            const product = mul(mul(matmul(b, a), s), mistakes.denseScale ?? 2);
+            const square = base.inDim === base.outDim;
+            const delta = mistakes.transposed && square ? transpose(product, [1, 0]) : product;
+            return { weight: add(weight, delta), bias: mistakes.droppedBias ? null : bias };
+          },
+        };
+      }),
+  });
+
+/** Each row of W at a length of its own, the length it had being a constant in the gradient. */
+export const rescaled = (detach: boolean): MethodFactory<Record<never, never>> =>
+  defineMethod<Record<never, never>>({
+    ...common,
+    name: 'rescaled',
+    peftType: 'RESCALED',
+    merges: true,
+    options: {},
+    attach: (model, scope) =>
+      eachLinear(model, scope, /.*\.(down_proj|c_fc)/, 'rescaled', (base, own) => {
+        const shift = own.param('shift', [base.outDim, 1], zeros);
+        const lengths = (): Tensor => {
+          const moved = add(base.dense().weight, shift);
+          const norm = sqrt(sum(mul(moved, moved), { axes: [1], keepDims: true }));
+          return detach ? stopGradient(norm) : norm;
+        };
+        const weight = (): Tensor => div(add(base.dense().weight, shift), lengths());
+        return {
+          ...base,
+          apply: (x) => {
+            const { bias } = base.dense();
+            const y = matmul(x, broadcastTo(transpose(weight(), [1, 0]), [base.inDim, base.outDim]));
+            return bias ? add(y, bias) : y;
+          },
+          dense: () => ({ weight: weight(), bias: base.dense().bias }),
+        };
+      }),
+  });
+
+/** A ladder: a small state beside the backbone, fed by each block and added at the head; by mistake to every block's output too. */
+export const ladder = ({ writesBack = false }: { writesBack?: boolean } = {}): MethodFactory<Record<never, never>> =>
+  defineMethod<Record<never, never>>({
+    ...common,
+    name: 'ladder',
+    peftType: 'LADDER',
+    merges: false,
+    options: {},
+    attach: (model, scope) => {
+      const width = 2;
+      const d = model.config.hiddenSize;
+      const sides = new WeakMap<object, Tensor>();
+      const up = scope.param('up', [d, width], zeros);
+      const blocks = eachSite(model, scope, 'block', (own) => {
+        const down = own.param('down', [width, d], kaimingUniform);
+        const mix = own.param('mix', [width], ones);
+        return (x, next, { pass }) => {
+          const y = next(x);
+          const seen = matmul(y, down, { transposeB: true });
+          const before = sides.get(pass);
+          const side = before ? add(seen, mul(before, mix)) : mul(seen, mix);
+          sides.set(pass, side);
+          return writesBack ? add(y, matmul(side, up, { transposeB: true })) : y;
+        };
+      });
+      const head = eachSite(model, scope, 'head', () => (x, next, { pass }) => {
+        const side = matmul(sides.get(pass)!, up, { transposeB: true });
+        return next(add(x, side));
+      });
+      return { around: { ...blocks.around, ...head.around } };
+    },
+  });
+
+/** What may go wrong with keys and values in front. */
+export type PrefixMistake = 'ignored by the mask' | 'behind' | 'cached twice' | 'mean of the batch' | null;
+
+/** Two trained keys and values in front of every layer's. */
+export const prefix = (mistake: PrefixMistake = null): MethodFactory<Record<never, never>> =>
+  defineMethod<Record<never, never>>({
+    ...common,
+    name: 'prefix',
+    peftType: 'PREFIX',
+    merges: false,
+    options: {},
+    attach: (model, scope) =>
+      eachSite(model, scope, 'kv', (own) => {
+        const { config } = model;
+        const heads = 'keyValueHeads' in config ? config.keyValueHeads : config.heads;
+        const [k, v] = [
+          own.param('k', [1, heads, 2, config.headDim], normal(1)),
+          own.param('v', [1, heads, 2, config.headDim], normal(1)),
+        ];
+        return (kv, next, { pass }) => {
+          const front = (rows: Tensor, all: Tensor): Tensor => {
+            const wide = broadcastTo(rows, [pass.batch, heads, 2, config.headDim]);
+            return mistake === 'behind' ? concat(all, wide, { axis: 2 }) : concat(wide, all, { axis: 2 });
+          };
+          if (mistake === 'ignored by the mask' && pass.keyMask) return next(kv);
+          if (mistake === 'cached twice') return next({ k: front(k, kv.k), v: front(v, kv.v) });
+          const all = next(kv);
+          const values =
+            mistake === 'mean of the batch' ? add(all.v, mean(all.v, { axes: [0], keepDims: true })) : all.v;
+          return { k: front(k, all.k), v: front(v, values) };
+        };
+      }),
+  });
+
+/** A residual step after each block that, by mistake, mixes in what comes later; or says that it merges. */
+export const step = ({
+  peeks = false,
+  merges = false,
+}: {
+  peeks?: boolean;
+  merges?: boolean;
+} = {}): MethodFactory<Record<never, never>> =>
+  defineMethod<Record<never, never>>({
+    ...common,
+    name: 'step',
+    peftType: 'STEP',
+    merges,
+    options: {},
+    attach: (model, scope) =>
+      eachSite(model, scope, 'mlp', (own) => {
+        const w = own.param('w', [model.config.hiddenSize], zeros);
+        return (x, next) => {
+          const y = next(x);
+          const seen = peeks ? mean(x, { axes: [1], keepDims: true }) : x;
+          return add(y, mul(seen, w));
+        };
+      }),
+  });
