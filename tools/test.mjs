@@ -1,25 +1,42 @@
-// Runs every test of the workspace in one Vitest, and closes with one plain line of counts. Arguments go to Vitest.
+// Runs every test of the workspace in one Vitest, and closes with one plain line of counts. Arguments go to Vitest, but for
+// `--matrix=<file>`: there the matrix of methods is written as JSON.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { coverage } from './coverage.mjs';
+import { matrixOf, printedMatrix } from './method-matrix.mjs';
 import { root } from './pnpm.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'peftjs-test-'));
 const report = join(folder, 'report.json');
+const isMatrix = (argument) => argument.startsWith('--matrix=');
+const given = process.argv.slice(2);
+const matrixFile = given.find(isMatrix)?.slice('--matrix='.length);
 const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs');
 const { status } = spawnSync(
   process.execPath,
-  [vitest, 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...process.argv.slice(2)],
+  [
+    vitest,
+    'run',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+    ...given.filter((argument) => !isMatrix(argument)),
+  ],
   { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
 );
 
 const results = read(report);
 rmSync(folder, { recursive: true, force: true });
 const { passed, failed, skipped } = counts(results);
-if (results) console.log(`\n${coverage(results)}`);
+if (results) {
+  const matrix = matrixOf(results);
+  const printed = printedMatrix(matrix);
+  console.log(`\n${coverage(results)}${printed && `\n\n${printed}`}`);
+  if (matrixFile) writeFileSync(matrixFile, `${JSON.stringify(matrix, null, 2)}\n`);
+}
 console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped`);
 process.exitCode = status === 0 && failed > 0 ? 1 : (status ?? 1);
 

@@ -1,26 +1,11 @@
-import type { Executor } from '@peftjs/tensor';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { architectures, formats } from '../bases.ts';
-import { executors } from '../executors.ts';
+import { openExecutors } from '../executors.ts';
 import { type Expected, expectedOf, mustAgree } from './executor-law.ts';
 import { formatLaws, methodLaws } from './laws.ts';
 import type { AnyFactory, MethodCase, MethodRow, OptionsOf } from './row.ts';
 
-type Opened = ReadonlyMap<string, () => Promise<Executor>>;
-
-/** Each executor, opened once for the file that asks for it. */
-const openOnce = (): Opened => {
-  const opened = new Map<string, Promise<Executor>>();
-  afterAll(async () => {
-    for (const executor of opened.values()) await (await executor).close();
-  });
-  return new Map(
-    Object.entries(executors).map(([name, open]) => [
-      name,
-      () => opened.get(name) ?? opened.set(name, open()).get(name)!,
-    ]),
-  );
-};
+type Opened = ReturnType<typeof openExecutors>;
 
 const describeCase = (title: string, of: MethodCase, dense: boolean, opened: Opened): void => {
   describe(`${title} on reference`, () => {
@@ -49,7 +34,7 @@ const describeRow = (factory: AnyFactory, row: MethodRow, opened: Opened): void 
  * and that the other executors compute what it does.
  */
 export const describeMethod = <F extends AnyFactory>(factory: F, row: MethodRow<OptionsOf<F>>): void =>
-  describeRow(factory, row as MethodRow, openOnce());
+  describeRow(factory, row as MethodRow, openExecutors());
 
 /** The methods among the exports of a family's index, by name. */
 type MethodsOf<T> = { readonly [K in keyof T as T[K] extends AnyFactory ? K : never]: T[K] };
@@ -66,7 +51,7 @@ export const describeMethods = <T extends object>(family: T, rows: MethodRows<T>
   test('every method has a row of laws, and every row is of a method', () => {
     expect(Object.keys(rows).toSorted()).toEqual([...factories.keys()].toSorted());
   });
-  const opened = openOnce();
+  const opened = openExecutors();
   for (const [name, row] of Object.entries(rows) as [string, MethodRow][]) {
     const factory = factories.get(name);
     if (factory) describeRow(factory, row, opened);

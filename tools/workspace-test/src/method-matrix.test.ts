@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest';
+import { matrixOf, printedMatrix } from '../../method-matrix.mjs';
+
+const ran = (suite: string, ...statuses: string[]) => ({
+  assertionResults: statuses.map((status) => ({ ancestorTitles: [suite], status })),
+});
+
+const report = {
+  testResults: [
+    ran('lora on llama over dense on reference', 'passed', 'passed'),
+    ran('lora on llama over dense on cpu', 'passed'),
+    ran('lora on llama over nf4 on reference', 'passed', 'failed'),
+    ran('ia3 on llama over dense on reference', 'passed'),
+    ran('ia3 on llama over dense on cpu', 'skipped'),
+    ran('something else on cpu', 'passed'),
+  ],
+};
+
+test('the matrix of methods is read from the titles of suites', () => {
+  const cells = matrixOf(report);
+  expect(cells).toHaveLength(5);
+  expect(cells[2]).toEqual({
+    method: 'lora',
+    architecture: 'llama',
+    format: 'nf4',
+    executor: 'reference',
+    passed: 1,
+    failed: 1,
+  });
+  expect(printedMatrix(cells)).toBe(
+    [
+      'Methods by base, each on reference, cpu (✓ all laws hold, ✗ not all, · not run):',
+      '        llama dense  llama nf4  tests',
+      '  ia3   ✓·           ··             1',
+      '  lora  ✓✓           ✗·             5',
+    ].join('\n'),
+  );
+  expect(printedMatrix([])).toBe('');
+});
