@@ -84,7 +84,7 @@ const optionsFrom = <O>({ name, options, computes = {} }: MethodDef<O>, config: 
   const given: Record<string, unknown> = {};
   for (const [key, { key: field, fromJson, accepts, expected }] of entriesOf(options)) {
     const value = field === null ? undefined : config[field];
-    if (isEmpty(value)) continue;
+    if (value == null) continue;
     try {
       const read = fromJson ? fromJson(value!) : value;
       if (accepts(read)) given[key] = read;

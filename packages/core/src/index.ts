@@ -1,5 +1,5 @@
 export type { JsonObject, JsonValue } from '@peftjs/io';
-export { nameMatches, select, type Target } from '@peftjs/transformer';
+export { covers, nameMatches, select, type Target } from '@peftjs/transformer';
 export { load, type SaveOptions, save } from './adapter-file.ts';
 export { type Adapted, type AttachOptions, attach } from './attach.ts';
 export { combine } from './combine.ts';

@@ -82,9 +82,9 @@ export const patternValue = <T>(pattern: Readonly<Record<string, T>>, path: Path
   Object.entries(pattern).find(([source]) => new RegExp(`^(?:.*\\.)?(?:${source})$`).test(path))?.[1];
 
 /** Names stay names; a predicate, a glob or a pattern is saved as what it named in this model. */
-const savedTarget = (target: Target, paths: readonly Path[]): JsonValue => {
+const savedTarget = (target: Target, paths: () => readonly Path[]): JsonValue => {
   const names = typeof target === 'string' ? [target] : target;
-  return Array.isArray(names) && names.every((n) => n !== 'all-linear' && !n.includes('*')) ? [...names] : paths;
+  return Array.isArray(names) && names.every((n) => n !== 'all-linear' && !n.includes('*')) ? [...names] : paths();
 };
 
 /** In a file a string is a pattern over whole paths, except `all-linear`. */
@@ -122,6 +122,6 @@ export const targets = (
     typeof v === 'function' ||
     v instanceof RegExp ||
     (Array.isArray(v) && v.every((name) => typeof name === 'string')),
-  toJson: (target, model) => savedTarget(target, select(candidates(model), target, 'target')),
+  toJson: (target, model) => savedTarget(target, () => select(candidates(model), target, 'target')),
   fromJson: readTarget,
 });

@@ -62,7 +62,7 @@ const make = (where: Where, method: Method): Method => ({
     method: method.config(sight(model, where)),
   }),
   ...(method.prepare && {
-    prepare: async (model, data, executor) => make(where, await method.prepare!(model, data, executor)),
+    prepare: async (model, data, executor) => make(where, await method.prepare!(sight(model, where), data, executor)),
   }),
   ...(method.compact && {
     compact: async (model, state, executor) => {

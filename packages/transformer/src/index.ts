@@ -32,5 +32,5 @@ export {
   type SiteName,
   type Sites,
 } from './sites.ts';
-export { nameMatches, select, type Target } from './target.ts';
+export { covers, nameMatches, select, type Target } from './target.ts';
 export type { WeightSource } from './weights.ts';

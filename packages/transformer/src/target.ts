@@ -29,6 +29,9 @@ const nameOf = (target: Target, entry: number): string =>
 const candidates = (paths: Iterable<Path>): string =>
   [...new Set([...paths].map((p) => p.replace(/\.\d+(?=\.|$)/g, '.*')))].join(', ');
 
+/** Whether one of a target's entries names a path; an entry may name none. */
+export const covers = (target: Target, path: Path): boolean => entriesOf(target).some((matches) => matches(path));
+
 /**
  * The paths that a target names, in the model's order. Every entry of a list must name at least one: throws `no-match` with what it
  * could have matched.

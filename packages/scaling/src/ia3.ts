@@ -1,0 +1,73 @@
+import { covers, defineMethod, eachLinear, type MethodFactory, ones, select, type Target, targets } from '@peftjs/core';
+import { mul, reshape } from '@peftjs/tensor';
+
+/** Options of `ia3`. */
+export interface Ia3Options {
+  /** Default: what Hugging Face PEFT scales in this architecture (Llama: `k_proj`, `v_proj`, `down_proj`; GPT-2: `c_attn`, `mlp.c_proj`). */
+  readonly target?: Target;
+  /** Which of them are scaled at their input instead of their output. Default: the layer after the activation (`down_proj`, `mlp.c_proj`). */
+  readonly feedforward?: Target;
+}
+
+/** The layers that Hugging Face PEFT scales when none are given, by `model_type`. */
+const defaultTargets: Readonly<Record<string, readonly string[]>> = {
+  llama: ['k_proj', 'v_proj', 'down_proj'],
+  gpt2: ['c_attn', 'mlp.c_proj'],
+};
+
+const defaultFeedforward: Readonly<Record<string, readonly string[]>> = {
+  llama: ['down_proj'],
+  gpt2: ['mlp.c_proj'],
+};
+
+/**
+ * (IA)³: keys, values and the activations inside the MLP are scaled by learned vectors, 1 at the start: y = l⊙(Wx + b) with l of shape
+ * [out, 1], or y = W(l⊙x) + b with l of shape [1, in] where the layer is `feedforward`. Merges exactly. Throws `bad-option`, and when
+ * attached `no-match`. Liu et al., 2022. https://arxiv.org/abs/2205.05638
+ */
+export const ia3: MethodFactory<Ia3Options> = defineMethod<Ia3Options>({
+  name: 'ia3',
+  peftType: 'IA3',
+  paper: {
+    authors: 'Liu et al.',
+    year: 2022,
+    title: 'Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning',
+    url: 'https://arxiv.org/abs/2205.05638',
+  },
+  merges: true,
+  learningRate: 3e-3,
+  options: {
+    target: targets('target_modules', defaultTargets),
+    feedforward: targets('feedforward_modules', defaultFeedforward),
+  },
+  computes: { modules_to_save: [], exclude_modules: [] },
+  config: ({ config: { modelType } }) => ({ fan_in_fan_out: modelType === 'gpt2', init_ia3_weights: true }),
+  attach: (model, scope, { target, feedforward }) => {
+    // The default may name layers that are not targeted; what a user names must be there.
+    if (feedforward !== defaultFeedforward[model.config.modelType] && !(Array.isArray(feedforward) && !feedforward[0]))
+      select(select(model.linears.keys(), target, 'ia3'), feedforward, 'ia3: feedforward');
+    return eachLinear(model, scope, target, 'ia3', (base, own, path) => {
+      if (covers(feedforward, path)) {
+        const l = own.param('ia3_l', [1, base.inDim], ones);
+        return {
+          ...base,
+          apply: (x) => base.apply(mul(x, reshape(l, [-1]))),
+          dense: () => {
+            const { weight, bias } = base.dense();
+            return { weight: mul(weight, l), bias };
+          },
+        };
+      }
+      const l = own.param('ia3_l', [base.outDim, 1], ones);
+      const row = reshape(l, [-1]);
+      return {
+        ...base,
+        apply: (x) => mul(base.apply(x), row),
+        dense: () => {
+          const { weight, bias } = base.dense();
+          return { weight: mul(weight, l), bias: bias && mul(bias, row) };
+        },
+      };
+    });
+  },
+});

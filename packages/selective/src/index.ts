@@ -1,0 +1,3 @@
+export { type BeftOptions, beft } from './beft.ts';
+export { type BitfitOptions, bitfit } from './bitfit.ts';
+export { type LayerNormTuningOptions, layerNormTuning } from './layer-norm-tuning.ts';

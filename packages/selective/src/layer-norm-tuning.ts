@@ -1,0 +1,45 @@
+import { defineMethod, eachNorm, type MethodFactory, type Target, targets } from '@peftjs/core';
+import type { CausalLM } from '@peftjs/transformer';
+
+/** Options of `layerNormTuning`. */
+export interface LayerNormTuningOptions {
+  /** Which norms. Default: all of them. */
+  readonly target?: Target;
+}
+
+/** Names of the norms, their layers' numbers left out: `input_layernorm`, `norm`. */
+const namesOf = (paths: Iterable<string>): string[] => [
+  ...new Set([...paths].map((path) => path.slice(path.lastIndexOf('.') + 1))),
+];
+
+/**
+ * Norm tuning: the weights and biases of the norms are trained, from the base's values; everything else is frozen. Merges. Throws
+ * `bad-option`, and when attached `no-match`. Zhao et al., 2023. https://arxiv.org/abs/2312.11420
+ */
+export const layerNormTuning: MethodFactory<LayerNormTuningOptions> = defineMethod<LayerNormTuningOptions>({
+  name: 'layerNormTuning',
+  peftType: 'LN_TUNING',
+  paper: {
+    authors: 'Zhao et al.',
+    year: 2023,
+    title: 'Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning',
+    url: 'https://arxiv.org/abs/2312.11420',
+  },
+  merges: true,
+  learningRate: 1e-3,
+  options: {
+    target: targets(
+      'target_modules',
+      (model: CausalLM) => namesOf(model.norms.keys()),
+      (model) => model.norms.keys(),
+    ),
+  },
+  computes: { modules_to_save: [], exclude_modules: [] },
+  attach: (model, scope, { target }) =>
+    eachNorm(model, scope, target, 'layerNormTuning', (base, own) =>
+      base.encode({
+        weight: own.param('ln_tuning_layers.weight', [base.dim], base.weight),
+        bias: base.bias && own.param('ln_tuning_layers.bias', [base.dim], base.bias),
+      }),
+    ),
+});
