@@ -1,6 +1,8 @@
 import type { load, Method, MethodFormat, save } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
+import { ia3 } from '@peftjs/scaling';
+import { beft, bitfit, layerNormTuning } from '@peftjs/selective';
 
 /** What is not as usual with a golden. */
 export interface Exceptions {
@@ -48,6 +50,11 @@ export const goldens: readonly Golden[] = [
     trained: prefixTuning({ tokens: 5, bottleneck: 7 }),
   }),
   ...golden('plain gpt2', 'p-tuning', pTuning, { trained: pTuning({ tokens: 5, hidden: 7 }) }),
+  ...golden('plain gpt2', 'ia3', ia3),
+  ...golden('plain', 'beft', beft),
+  ...golden('gpt2', 'beft', beft, { readsOurs: false }), // PEFT has it for Linear alone, not for Conv1D
+  ...golden('gpt2', 'bitfit', bitfit, { trained: bitfit(), readsOurs: false }), // PEFT has no such method
+  ...golden('plain gpt2', 'layer-norm-tuning', layerNormTuning),
 ];
 
 /** Those that we write for the library to read, as `data/peftjs/<name>/adapter`. */
