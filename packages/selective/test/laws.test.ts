@@ -1,0 +1,25 @@
+import { describeMethods } from '@peftjs/testkit';
+import type { CausalLM } from '@peftjs/transformer';
+import * as family from '../src/index.ts';
+
+/** Outputs of the layers whose path is such, summed. */
+const outputs = (model: CausalLM, target: RegExp): number =>
+  [...model.linears].reduce((n, [path, { outDim }]) => n + (target.test(path) ? outDim : 0), 0);
+
+/** Vectors of the norms: a weight each, and on GPT-2 a bias. */
+const biases = (model: CausalLM): number => (model.config.modelType === 'gpt2' ? model.norms.size : 0);
+
+describeMethods(family, {
+  bitfit: {
+    options: {},
+    parameters: (model) => outputs(model, /\.(layers|h)\.\d/) + biases(model) * model.config.hiddenSize,
+  },
+  beft: {
+    options: { target: /.*\.(v_proj|c_attn)/ },
+    parameters: (model) => outputs(model, /\.(v_proj|c_attn)$/),
+  },
+  layerNormTuning: {
+    options: {},
+    parameters: (model) => (model.norms.size + biases(model)) * model.config.hiddenSize,
+  },
+});
