@@ -5,6 +5,7 @@ export { type Adapted, type AttachOptions, attach } from './attach.ts';
 export { combine } from './combine.ts';
 export { type Chosen, defineMethod, type FactoryFormat, type MethodDef, type MethodFactory } from './define-method.ts';
 export { eachLinear, eachNorm, eachSite } from './each.ts';
+export { type Gate, meanGate, watchPass } from './gate.ts';
 export { hotSwap } from './hot-swap.ts';
 export { filled, type Init, kaimingUniform, normal, ones, uniform, zeros } from './init.ts';
 export { type Merged, type MergeOptions, merge } from './merge.ts';

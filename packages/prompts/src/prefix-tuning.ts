@@ -3,6 +3,7 @@ import { type Tensor, tanh } from '@peftjs/tensor';
 import { type CausalLM, keyValueHeads } from '@peftjs/transformer';
 import { affineOf, computedRows, rowsName, type TensorsOf } from './encoder.ts';
 import { activations, keyWidth, prefixInFront, prefixLayers } from './prefix.ts';
+import { prefixTuningHub } from './prefix-tuning-hub.ts';
 import { promptComputes, promptConfig } from './soft-prompt.ts';
 import { initOf, isTextInit, type RowInit } from './vocabulary.ts';
 
@@ -58,7 +59,8 @@ const encoderOf = (model: CausalLM, { tokens, bottleneck, init }: Chosen<PrefixT
 /**
  * Prefix tuning: in every layer Attn(q, [P_k; k], [P_v; v]) with m trained keys and values of the heads' size before those of the tokens,
  * whose positions count them. With a `bottleneck` they come from an MLP of m embeddings, shared by the layers, which is dropped when
- * saved. Without one this is P-tuning v2 (Liu et al., 2021. https://arxiv.org/abs/2110.07602). Files are Hugging Face PEFT's.
+ * saved. Without one this is P-tuning v2 (Liu et al., 2021. https://arxiv.org/abs/2110.07602). Files are Hugging Face PEFT's; those of
+ * the adapters library are read too, as `prefixTuningHub`.
  * Does not merge. Throws `bad-option`, also when attached, for a text of tokens that the model does not have.
  * Li & Liang, 2021. https://arxiv.org/abs/2101.00190
  */
@@ -83,6 +85,7 @@ export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<Pre
       ? 'with a bottleneck init is random or zeros, as its MLP cannot begin at given keys and values'
       : null,
   computes: promptComputes,
+  also: prefixTuningHub,
   keys: { [rowsName]: rowsName },
   config: (model, { bottleneck }) => ({
     ...promptConfig(model, keyWidth(model), keyValueHeads(model.config)),

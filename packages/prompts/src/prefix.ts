@@ -1,9 +1,10 @@
-import { eachSite, type Patch, type Scope } from '@peftjs/core';
+import { eachSite, type Gate, mergePatches, type Patch, type Scope } from '@peftjs/core';
 import {
   broadcastTo,
   concat,
   concatAll,
   constant,
+  mul,
   PeftError,
   reshape,
   slice,
@@ -24,21 +25,37 @@ export const prefixLayers = (model: CausalLM): number => {
 
 /**
  * A patch that puts m keys and m values before those of the tokens in every layer. rows [m, layers · 2 · keyWidth]: of each layer its
- * keys, then its values, as Hugging Face PEFT and the adapters library have them. No mask hides them.
+ * keys, then its values, as Hugging Face PEFT and the adapters library have them. No mask hides them. `gateOf`, of an attention's path,
+ * says how far they count: [batch, 1, 1] of each sequence, by which keys and values are multiplied.
  */
-export const prefixInFront = (model: CausalLM, scope: Scope, rows: Tensor): Patch => {
+export const prefixInFront = (
+  model: CausalLM,
+  scope: Scope,
+  rows: Tensor,
+  gateAt: ((attention: Scope) => Gate) | null = null,
+): Patch => {
   const { headDim } = model.config;
   const layers = prefixLayers(model);
   const tokens = rows.shape[0]!;
   const split = transpose(reshape(rows, [tokens, layers * 2, keyValueHeads(model.config), headDim]), [1, 2, 0, 3]);
-  return eachSite(model, scope, 'kv', (_scope, _path, layer) => (own, next, { pass }) => {
-    const front = (part: number): Tensor => {
-      const one = slice(split, { axis: 0, start: 2 * layer + part, end: 2 * layer + part + 1 });
-      return broadcastTo(one, [pass.batch, ...one.shape.slice(1)]);
-    };
-    const { k, v } = next(own);
-    return { k: concat(front(0), k, { axis: 2 }), v: concat(front(1), v, { axis: 2 }) };
+  let attended: Tensor | null = null; // what the attention reads whose keys come next
+  const watch = eachSite(model, scope, 'attn', () => (x, next) => {
+    attended = x;
+    return next(x);
   });
+  const front = eachSite(model, scope, 'kv', (attention, _path, layer) => {
+    const gate = gateAt?.(attention);
+    return (own, next, { pass }) => {
+      const open = gate && reshape(gate(attended!, pass), [pass.batch, 1, 1, 1]);
+      const part = (of: number): Tensor => {
+        const one = slice(split, { axis: 0, start: 2 * layer + of, end: 2 * layer + of + 1 });
+        return open ? mul(one, open) : broadcastTo(one, [pass.batch, ...one.shape.slice(1)]);
+      };
+      const { k, v } = next(own);
+      return { k: concat(part(0), k, { axis: 2 }), v: concat(part(1), v, { axis: 2 }) };
+    };
+  });
+  return gateAt ? mergePatches([watch, front]) : front;
 };
 
 /** The keys and values that the model computes of some tokens, as rows of a prefix: attention is then as if they came before. */

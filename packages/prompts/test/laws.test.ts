@@ -13,6 +13,11 @@ describeMethods(family, {
     identity: false,
   },
   prefixTuning: { options: { tokens: 3 }, parameters: (model) => prefixSize(model, 3), identity: false },
+  prefixTuningHub: {
+    options: { tokens: 3, bottleneck: 5 },
+    parameters: (model) => 3 * model.config.hiddenSize + 5 * (model.config.hiddenSize + 1) + prefixSize(model, 1) * 6,
+    identity: false,
+  },
   pTuning: {
     options: { tokens: 3, hidden: 6 },
     parameters: ({ config: { hiddenSize: d } }) => 3 * d + 6 * (d + 1) + 6 * (6 + 1) + d * (6 + 1),
@@ -28,4 +33,12 @@ describeMethod(family.prefixTuning, {
     return 3 * width + 5 * (width + 1) + prefixSize(model, 1) * (5 + 1);
   },
   identity: false,
+});
+
+// Its gates are a mean over whole sequences.
+describeMethod(family.prefixTuningHub, {
+  options: { tokens: 3, flat: true, gated: true },
+  parameters: (model) => prefixSize(model, 3) + model.config.layers * (model.config.hiddenSize + 1),
+  identity: false,
+  causal: false,
 });

@@ -49,6 +49,8 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'prefix-tuning-projection', prefixTuning, {
     trained: prefixTuning({ tokens: 5, bottleneck: 7 }),
   }),
+  ...golden('square gpt2', 'prefix-tuning-adapters', prefixTuning),
+  ...golden('square gpt2', 'prefix-tuning-adapters-flat', prefixTuning),
   ...golden('plain gpt2', 'p-tuning', pTuning, { trained: pTuning({ tokens: 5, hidden: 7 }) }),
   ...golden('plain gpt2', 'ia3', ia3),
   ...golden('plain', 'beft', beft),

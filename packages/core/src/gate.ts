@@ -1,0 +1,67 @@
+import {
+  broadcastTo,
+  concat,
+  constant,
+  div,
+  maximum,
+  mean,
+  mul,
+  PeftError,
+  reshape,
+  sigmoid,
+  slice,
+  sum,
+  type Tensor,
+} from '@peftjs/tensor';
+import { type Around, affine, type CausalLM, type Pass, type Path } from '@peftjs/transformer';
+import { normal, zeros } from './init.ts';
+import type { Scope } from './method.ts';
+
+/** How far a contribution counts in each sequence: [batch, 1, outputs] of x [batch, rows, inDim]. */
+export type Gate = (x: Tensor, pass: Pass | null) => Tensor;
+
+/** Over the rows of x: what padding hides does not count. */
+const meanOverRows = (x: Tensor, pass: Pass | null): Tensor => {
+  if (!pass?.keyMask || pass.continues) return mean(x, { axes: [-2], keepDims: true });
+  const [batch, rows] = x.shape as readonly [number, number];
+  const known = Math.min(rows, pass.keyMask.shape[1]!);
+  const own = slice(pass.keyMask, { axis: 1, start: 0, end: known });
+  const ones = broadcastTo(constant(Float32Array.of(1), []), [batch, rows - known]);
+  const weights = reshape(known === rows ? own : concat(ones, own, { axis: 1 }), [batch, rows, 1]);
+  const total = sum(mul(x, weights), { axes: [-2], keepDims: true });
+  return div(total, maximum(sum(weights, { axes: [-2], keepDims: true }), 1));
+};
+
+/**
+ * G = mean over a sequence's tokens of σ(W·x + b), as adapter-hub/adapters has it: `<name>.weight` [outputs, inDim] from N(0, 0.02²) and
+ * `<name>.bias`, zero, so that it starts half open. It sees the whole sequence, so what comes later changes what came before; and the tokens
+ * given at once: a prompt, then each new token by itself when a cache is continued.
+ * Mao et al., 2022 (UniPELT). https://arxiv.org/abs/2110.07577
+ */
+export const meanGate = (scope: Scope, name: string, inDim: number, outputs = 1): Gate => {
+  const weight = scope.param(`${name}.weight`, [outputs, inDim], normal(0.02));
+  const bias = scope.param(`${name}.bias`, [outputs], zeros);
+  return (x, pass) => meanOverRows(sigmoid(affine(x, { weight, bias })), pass);
+};
+
+/**
+ * Tells layers inside the blocks, which see their input alone, of the pass that is being recorded: `around` goes into the patch. Throws
+ * `no-match` in a part of a model without blocks.
+ */
+export const watchPass = (
+  model: CausalLM,
+): { readonly around: { readonly block: ReadonlyMap<Path, Around<'block'>> }; current(): Pass | null } => {
+  const blocks = model.paths('block');
+  if (blocks.length === 0) throw new PeftError('no-match', 'gate: this part of the model has no blocks');
+  let current: Pass | null = null;
+  const watch: Around<'block'> = (x, next, { pass }) => {
+    const before = current;
+    current = pass;
+    try {
+      return next(x);
+    } finally {
+      current = before;
+    }
+  };
+  return { around: { block: new Map(blocks.map((path) => [path, watch])) }, current: () => current };
+};
