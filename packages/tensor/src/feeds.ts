@@ -1,7 +1,7 @@
 import { arrayName, holds, type TypedArray } from './dtype.ts';
 import { PeftError } from './error.ts';
 import type { Feeds } from './executor.ts';
-import type { Variable } from './graph.ts';
+import { markWritten, type Variable } from './graph.ts';
 import type { Program } from './program.ts';
 import { describe, type Spec, sizeOf } from './shape.ts';
 
@@ -29,8 +29,9 @@ export const checkFeeds = (program: Program, feeds: Feeds): void => {
   if (problems.length > 0) throw new PeftError('bad-feed', `run: ${problems.join('; ')}`);
 };
 
-/** Checks data written to a variable; throws `bad-feed`. */
+/** Checks data written to a variable, and notes that it is; throws `bad-feed`. */
 export const checkWrite = (variable: Variable, data: TypedArray): void => {
   const problem = mismatch(variable, data);
   if (problem) throw new PeftError('bad-feed', `write: variable ${variable.node.name} ${problem}`);
+  markWritten([variable]);
 };

@@ -109,6 +109,16 @@ export const variable = (name: string, shape: Shape, init: VariableInit, dtype: 
   return { ...spec, node, index: 0 };
 };
 
+const written = new WeakSet<VariableNode>();
+
+/** Notes that variables take other values than their initial ones: called where a program updates them, and where they are written. */
+export const markWritten = (variables: Iterable<Variable>): void => {
+  for (const { node } of variables) written.add(node);
+};
+
+/** Whether a program that updates a variable has been made, or it has been written: its initialiser may not tell its value any more. */
+export const wasWritten = ({ node }: Variable): boolean => written.has(node);
+
 /** Whether a tensor is a variable. */
 export const isVariable = (t: Tensor): t is Variable => t.node.kind === 'variable';
 

@@ -49,6 +49,7 @@ export {
   type VariableInit,
   type VariableNode,
   variable,
+  wasWritten,
 } from './graph.ts';
 export { halfToNumber, numberToHalf } from './half.ts';
 export {

@@ -1,7 +1,7 @@
 import { applyCse } from './cse.ts';
 import { PeftError } from './error.ts';
 import type { ConstantNode, InputNode, Node, OpNode, Tensor, Variable } from './graph.ts';
-import { isVariable } from './graph.ts';
+import { isVariable, markWritten } from './graph.ts';
 import { describe, sameShape } from './shape.ts';
 
 /** What a program computes: outputs to read, and new values of variables. */
@@ -60,6 +60,7 @@ const checkNames = (inputs: readonly InputNode[]): void => {
 /** Prunes, merges equal nodes and orders. Throws `bad-program` on updates that don't fit or input names used twice. */
 export const buildProgram = (spec: ProgramSpec): Program => {
   checkSpec(spec);
+  markWritten((spec.updates ?? []).map(([v]) => v));
   const roots = [...Object.values(spec.outputs ?? {}), ...(spec.updates ?? []).flat()];
   const rewrite = applyCse(reach(roots));
   const outputs = new Map(Object.entries(spec.outputs ?? {}).map(([name, t]) => [name, rewrite(t)]));

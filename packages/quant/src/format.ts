@@ -1,0 +1,42 @@
+import { type PackedAttrs, PeftError } from '@peftjs/tensor';
+
+/** The values of a packed matrix on the host, as the inputs of `matmulQuantized` hold them. */
+export interface PackedData {
+  readonly codes: Uint8Array;
+  readonly scale: Float32Array;
+  readonly scaleCodes?: Uint8Array;
+  readonly scaleOffset?: Float32Array;
+}
+
+/** How matrices are stored. */
+export interface QuantFormat {
+  /** The name of the data type: `int8`, `nf4`. */
+  readonly name: string;
+  /** Whether the scales are packed too. */
+  readonly packsScales: boolean;
+  /** How a row of `inDim` values is packed. */
+  layout(inDim: number): PackedAttrs;
+  /** Packs values [rows, inDim]; `name` is for the message where some are not finite. Throws `bad-data`. */
+  pack(name: string, values: Float32Array, rows: number, inDim: number): PackedData;
+}
+
+/** Throws `bad-data` where values are not finite: how many, and the first. */
+export const checkFinite = (format: string, name: string, values: Float32Array, inDim: number): void => {
+  const first = values.findIndex((v) => !Number.isFinite(v));
+  if (first < 0) return;
+  const count = values.reduce((n, v) => n + Number(!Number.isFinite(v)), 0);
+  throw new PeftError(
+    'bad-data',
+    `${format}: ${name} holds ${count} values that are not finite, the first is ${values[first]} at ` +
+      `[${Math.floor(first / inDim)}, ${first % inDim}]; a scale cannot be taken. Load another checkpoint, or leave the layer out of the target.`,
+  );
+};
+
+/** Throws `bad-option` unless a block size is a positive integer, and a multiple of `of`. */
+export const checkBlockSize = (format: string, blockSize: number, of: number): void => {
+  if (!Number.isSafeInteger(blockSize) || blockSize < 1 || blockSize % of > 0)
+    throw new PeftError(
+      'bad-option',
+      `${format}: blockSize must be a positive ${of === 1 ? 'integer' : `multiple of ${of}`}, got ${blockSize}`,
+    );
+};

@@ -1,0 +1,50 @@
+import { type Executor, evaluate, PeftError } from '@peftjs/tensor';
+import { type CausalLM, isDenseLinear, type Linear, type Path, select, type Target } from '@peftjs/transformer';
+import type { QuantFormat } from './format.ts';
+import { encodeLinear, packedLinear } from './packed-linear.ts';
+
+/**
+ * A view of a model whose targeted layers (default: all but the output head) are stored in a format; embeddings, norms and biases stay as
+ * they are. Weights are read, packed and dropped one tensor at a time, when an executor first needs them, so the dense model is never in
+ * memory. QLoRA is `attach(quantize(model, nf4()), [lora()])`. Throws `no-match`; `bad-option`, by name, where a weight is not that of a
+ * file or an array any more (trained, adapted, quantised already).
+ */
+export const quantize = (model: CausalLM, format: QuantFormat, target: Target = 'all-linear'): CausalLM => {
+  const paths = select(model.linears.keys(), target, 'quantize');
+  const made = paths.filter((path) => !isDenseLinear(model.linears.get(path)!));
+  if (made.length > 0)
+    throw new PeftError(
+      'bad-option',
+      `quantize: ${made.join(', ')} are adapted or quantised already; quantise the base model, then attach, or use quantizeOn`,
+    );
+  return model.with({
+    linears: new Map(
+      paths.map((path): [Path, Linear] => [
+        path,
+        encodeLinear(format, `${path}.weight`, model.linears.get(path)!.dense()),
+      ]),
+    ),
+  });
+};
+
+/**
+ * The same of values as they are on an executor: of a model that was trained or merged there, or of an adapted view, whose effective weights
+ * are computed. They are read and packed now, one tensor at a time; the executor keeps its own until they are released. Throws `no-match`,
+ * `bad-data`.
+ */
+export const quantizeOn = async (
+  executor: Executor,
+  model: CausalLM,
+  format: QuantFormat,
+  target: Target = 'all-linear',
+): Promise<CausalLM> => {
+  const linears = new Map<Path, Linear>();
+  for (const path of select(model.linears.keys(), target, 'quantizeOn')) {
+    const { weight, bias } = model.linears.get(path)!.dense();
+    const sizes = weight.shape as readonly [number, number];
+    const { values } = (await evaluate({ values: weight }, executor)) as { readonly values: Float32Array };
+    const data = format.pack(`${path}.weight`, values, ...sizes);
+    linears.set(path, packedLinear(format, `${path}.weight`, sizes, bias, data));
+  }
+  return model.with({ linears });
+};
