@@ -145,6 +145,12 @@ test('every fault of a folder is one clear error', async () => {
   await messageOf('file-missing', () => readAdapter(dir));
 });
 
+test('floats are told from integers where it matters', () => {
+  expect(pythonJson({ a: { scaling: 4, rank: 4 }, scaling: 'learned' }, ['scaling'])).toBe(
+    '{\n  "a": {\n    "rank": 4,\n    "scaling": 4.0\n  },\n  "scaling": "learned"\n}',
+  );
+});
+
 test('JSON is as Python writes it: sorted by code point, escaped beyond ASCII', () => {
   const value = {
     '10': 1,

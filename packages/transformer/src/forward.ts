@@ -21,8 +21,8 @@ import { runAround } from './sites.ts';
 
 /** What an architecture's layers use of one forward pass. */
 export interface Forward {
-  /** `core` with the middlewares of a site and path around it. */
-  at<S extends SiteName>(site: S, path: Path, layer: number | null, core: SiteCore<S>): SiteCore<S>;
+  /** `core` with the middlewares of a site and path around it; `stream` is what its output is added to. */
+  at<S extends SiteName>(site: S, path: Path, layer: number | null, core: SiteCore<S>, stream?: Tensor): SiteCore<S>;
   linear(path: Path, x: Tensor): Tensor;
   norm(path: Path, layer: number | null, x: Tensor): Tensor;
   /** Causal attention of q [B,H,T,D] over this pass's keys and values, the cache's, and those that methods add: [B,H,T,D]. */
@@ -85,8 +85,8 @@ export const forwardOf = (
   if (parts.batchSize !== null && ids.shape[0] !== parts.batchSize)
     throw shapeError('model', [ids], `this view takes batches of ${parts.batchSize} sequences`);
   const pass = passOf(ids, options);
-  const at: Forward['at'] = (site, path, layer, core) =>
-    runAround(parts.around[site]?.get(path) ?? [], core, { path, layer, pass });
+  const at: Forward['at'] = (site, path, layer, core, stream) =>
+    runAround(parts.around[site]?.get(path) ?? [], core, { path, layer, stream: stream ?? null, pass });
   const x = at('embed', embedPath, null, (tokens) => parts.embeddings.get(embedPath)!.apply(tokens))(ids);
   const prepended = x.shape.length === 3 ? x.shape[1]! - pass.tokens : -1;
   if (prepended < 0 || x.shape[0] !== pass.batch || x.shape[2] !== config.hiddenSize)

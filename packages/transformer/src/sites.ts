@@ -51,6 +51,8 @@ export interface SiteContext {
   readonly path: Path;
   /** The layer's number; null outside the layers. */
   readonly layer: number | null;
+  /** The residual stream that the output of `attn` and `mlp` is added to: [B,T,d]; null at other sites. */
+  readonly stream: Tensor | null;
   readonly pass: Pass;
 }
 

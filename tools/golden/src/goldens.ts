@@ -1,3 +1,4 @@
+import { houlsby, parallelAdapter, pfeiffer } from '@peftjs/adapters';
 import type { load, Method, MethodFormat, save } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
@@ -57,6 +58,10 @@ export const goldens: readonly Golden[] = [
   ...golden('gpt2', 'beft', beft, { readsOurs: false }), // PEFT has it for Linear alone, not for Conv1D
   ...golden('gpt2', 'bitfit', bitfit, { trained: bitfit(), readsOurs: false }), // PEFT has no such method
   ...golden('plain gpt2', 'layer-norm-tuning', layerNormTuning),
+  ...golden('square gpt2', 'houlsby', houlsby),
+  ...golden('square gpt2', 'pfeiffer', pfeiffer),
+  ...golden('square gpt2', 'parallel-adapter', parallelAdapter),
+  ...golden('square gpt2', 'parallel-adapter-learned', parallelAdapter),
 ];
 
 /** Those that we write for the library to read, as `data/peftjs/<name>/adapter`. */

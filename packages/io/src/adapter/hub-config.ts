@@ -39,6 +39,9 @@ export const parseHubConfig = (raw: JsonObject, problems: string[]): HubConfig |
 /** The files' version, which the library's loader looks at. */
 export const hubVersion = 'adapters.1.3.0';
 
+/** The library tells a constant from a mode by whether it is a float. */
+export const hubFloats = ['scaling'];
+
 /** The content of an `adapter_config.json`, or of the same for a fusion. */
 export const hubConfigJson = (name: string, config: JsonObject, model: HubModel): JsonObject => ({
   config,

@@ -5,7 +5,7 @@ import { readJsonObject } from '../read-json.ts';
 import { listed } from '../report.ts';
 import type { FileContent } from '../write-atomic.ts';
 import { type AdapterConfig, configFile } from './files.ts';
-import { type HubModel, hubConfigJson, hubVersion, hubWeightsFile, isAdapterName } from './hub-config.ts';
+import { type HubModel, hubConfigJson, hubFloats, hubVersion, hubWeightsFile, isAdapterName } from './hub-config.ts';
 import { renamed } from './hub-names.ts';
 import { readHubFolder } from './hub-read.ts';
 import { pythonJson } from './python-json.ts';
@@ -86,7 +86,7 @@ export const hubSetupFiles = (
     for (const key of own.keys()) left.delete(key);
     if (own.size === 0) odd.push(`there are no tensors of ${folder}`);
     files.set(`${folder}/${weightsFile}`, encodeTensors(join(dir, folder, weightsFile), own));
-    files.set(`${folder}/${jsonFile}`, pythonJson(json));
+    files.set(`${folder}/${jsonFile}`, pythonJson(json, hubFloats));
   };
   for (const { name, config: own } of adapters)
     add(name, hubWeightsFile, configFile, `.adapters.${name}.`, hubConfigJson(name, own, model));

@@ -7,22 +7,27 @@ const deepest = 100;
 
 /**
  * JSON text as Python's `json.dumps(value, indent=2, sort_keys=True)` writes it: keys in the order of their characters'
- * codes, everything beyond ASCII escaped, no newline at the end.
+ * codes, everything beyond ASCII escaped, no newline at the end. Numbers of the fields named in `floats` are written as
+ * Python writes floats, 4.0.
  *
  * Throws `PeftError` `bad-option`, with the place, for a value that JSON does not have.
  */
-export const pythonJson = (value: JsonValue): string => encode(value, '', 'the value', 0);
+export const pythonJson = (value: JsonValue, floats: readonly string[] = []): string =>
+  encode(value, '', 'the value', 0, floats);
 
-const encode = (value: unknown, indent: string, where: string, depth: number): string => {
+const encode = (value: unknown, indent: string, where: string, depth: number, floats: readonly string[]): string => {
   if (depth > deepest) throw new PeftError('bad-option', `${where}: is nested more than ${deepest} deep.`);
   const inner = `${indent}  `;
   if (Array.isArray(value)) {
-    const items = value.map((item, i) => encode(item, inner, `${where}[${i}]`, depth + 1));
+    const items = value.map((item, i) => encode(item, inner, `${where}[${i}]`, depth + 1, floats));
     return block('[', items, ']', indent);
   }
   if (isObject(value)) {
     const keys = Object.keys(value).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-    const items = keys.map((key) => `${ascii(key)}: ${encode(value[key], inner, `${where}.${quote(key)}`, depth + 1)}`);
+    const items = keys.map((key) => {
+      const text = encode(value[key], inner, `${where}.${quote(key)}`, depth + 1, floats);
+      return `${ascii(key)}: ${Number.isInteger(value[key]) && floats.includes(key) ? `${text}.0` : text}`;
+    });
     return block('{', items, '}', indent);
   }
   if (typeof value === 'string') return ascii(value);

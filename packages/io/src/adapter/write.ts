@@ -6,7 +6,7 @@ import { listed } from '../report.ts';
 import { type FileContent, writeDirAtomic } from '../write-atomic.ts';
 import { modelCard } from './card.ts';
 import { type AdapterConfig, type AdapterLayout, configFile, parsePeftConfig, weightsFile } from './files.ts';
-import { type HubModel, hubConfigJson, hubWeightsFile, parseHubConfig } from './hub-config.ts';
+import { type HubModel, hubConfigJson, hubFloats, hubWeightsFile, parseHubConfig } from './hub-config.ts';
 import { ownName, renamed } from './hub-names.ts';
 import { fuse, hubSetupFiles, setupFile } from './hub-setup.ts';
 import { pythonJson } from './python-json.ts';
@@ -76,7 +76,7 @@ export const writeHubAdapter = async (
     ? hubSetupFiles(dir, config, model, tensors)
     : new Map<string, FileContent>([
         [hubWeightsFile, encodeTensors(join(dir, hubWeightsFile), tensors)],
-        [configFile, pythonJson(json)],
+        [configFile, pythonJson(json, hubFloats)],
       ]);
   await write(dir, 'adapter-hub', parsed, files);
 };

@@ -54,9 +54,9 @@ const architecture = (config: Gpt2Config): Architecture => {
     positionTable,
     layers: (forward) => (x, layer) => {
       const [block, attnPath, mlpPath] = [blocks[layer]!, attns[layer]!, mlps[layer]!];
-      const attn = forward.at('attn', attnPath, layer, selfAttention(attnPath, layer, config, forward));
+      const attn = forward.at('attn', attnPath, layer, selfAttention(attnPath, layer, config, forward), x);
       const h = add(x, attn(forward.norm(`${block}.ln_1`, layer, x)));
-      const feedForward = forward.at('mlp', mlpPath, layer, mlp(mlpPath, config, forward));
+      const feedForward = forward.at('mlp', mlpPath, layer, mlp(mlpPath, config, forward), h);
       return add(h, feedForward(forward.norm(`${block}.ln_2`, layer, h)));
     },
   };

@@ -57,9 +57,10 @@ const architecture = (config: LlamaConfig): Architecture => {
           `${path}.self_attn`,
           layer,
           selfAttention(`${path}.self_attn`, layer, config, cos, sin, forward),
+          x,
         );
         const h = add(x, attn(forward.norm(`${path}.input_layernorm`, layer, x)));
-        const mlp = forward.at('mlp', `${path}.mlp`, layer, gatedMlp(`${path}.mlp`, forward));
+        const mlp = forward.at('mlp', `${path}.mlp`, layer, gatedMlp(`${path}.mlp`, forward), h);
         return add(h, mlp(forward.norm(`${path}.post_attention_layernorm`, layer, h)));
       };
     },

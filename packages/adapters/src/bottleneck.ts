@@ -1,0 +1,84 @@
+import { type Init, kaimingUniform, normal, ones, type Scope, zeros } from '@peftjs/core';
+import { add, gelu, matmul, mean, mul, relu, sigmoid, silu, type Tensor, tanh } from '@peftjs/tensor';
+
+const activations = {
+  relu,
+  silu,
+  gelu: (x: Tensor): Tensor => gelu(x),
+  'gelu-tanh': (x: Tensor): Tensor => gelu(x, { approximate: 'tanh' }),
+  tanh,
+  sigmoid,
+} as const;
+
+/** What bends the inner values of an adapter; `silu` is also called swish. */
+export type Activation = keyof typeof activations;
+
+export const activationNames: readonly Activation[] = Object.keys(activations) as Activation[];
+
+/** A factor of what an adapter adds: a constant; one trained number (`learned`), or one per channel, beginning at 1. */
+export type Scale = number | 'learned' | 'channel';
+
+/** An adapter's shape, with nothing left open. */
+export interface BottleneckShape {
+  readonly hiddenSize: number;
+  /** Width r of its middle. */
+  readonly width: number;
+  readonly activation: Activation;
+  readonly scale: Scale;
+  /** Of what it adds. */
+  readonly dropout: number;
+  readonly gating: boolean;
+}
+
+/** How its matrices begin. */
+export interface BottleneckInit {
+  readonly down: Init;
+  readonly up: Init;
+}
+
+/** Both matrices from N(0, 0.02²), as BERT's: nearly the identity. */
+export const bertInit: BottleneckInit = { down: normal(0.02), up: normal(0.02) };
+
+/** Exactly the identity: He et al., 2021. https://arxiv.org/abs/2110.04366 */
+export const mamInit: BottleneckInit = { down: kaimingUniform, up: zeros };
+
+type Layer = (x: Tensor) => Tensor;
+
+const affine = (scope: Scope, name: string, outDim: number, inDim: number, init: Init): Layer => {
+  const weight = scope.param(`${name}.weight`, [outDim, inDim], init);
+  const bias = scope.param(`${name}.bias`, [outDim], zeros);
+  return (x) => add(matmul(x, weight, { transposeB: true }), bias);
+};
+
+const scaled = (scope: Scope, scale: Scale, hiddenSize: number): Layer => {
+  if (scale === 1) return (x) => x;
+  const factor =
+    typeof scale === 'number' ? scale : scope.param('scaling', [scale === 'learned' ? 1 : hiddenSize], ones);
+  return (x) => mul(x, factor);
+};
+
+/** Mean over the tokens of σ(gᵀx + b), one number for each sequence. */
+const gate = (scope: Scope, hiddenSize: number): Layer => {
+  const score = affine(scope, 'gate', 1, hiddenSize, normal(0.02));
+  return (x) => mean(sigmoid(score(x)), { axes: [1], keepDims: true });
+};
+
+/** A bottleneck: `up` is s·(W_up f(W_down x + b_down) + b_up), `apply` that with dropout and gate; x of shape [batch, tokens, d]. */
+export const bottleneck = (
+  scope: Scope,
+  { hiddenSize, width, activation, scale, dropout, gating }: BottleneckShape,
+  init: BottleneckInit,
+): { readonly up: Layer; readonly apply: Layer } => {
+  const down = affine(scope, 'adapter_down.0', width, hiddenSize, init.down);
+  const out = affine(scope, 'adapter_up', hiddenSize, width, init.up);
+  const factor = scaled(scope, scale, hiddenSize);
+  const open = gating ? gate(scope, hiddenSize) : null;
+  const up: Layer = (x) => factor(out(activations[activation](down(x))));
+  return {
+    up,
+    apply: (x) => {
+      const added = scope.dropout(up(x), dropout);
+      return open ? mul(added, open(x)) : added;
+    },
+  };
+};

@@ -1,0 +1,115 @@
+import {
+  type AroundTable,
+  type Chosen,
+  defineMethod,
+  type JsonObject,
+  type MethodFactory,
+  type Paper,
+  type Scope,
+} from '@peftjs/core';
+import { add, PeftError, type Tensor } from '@peftjs/tensor';
+import type { Around, CausalLM, Path } from '@peftjs/transformer';
+import { type BottleneckInit, type BottleneckShape, bottleneck } from './bottleneck.ts';
+import { type BottleneckOptions, reductionOf, widthOf } from './options.ts';
+
+/** The sublayers that an adapter may follow, with the adapters library's name of it there. */
+const modules = { attn: 'attention_adapters', mlp: 'output_adapters' } as const;
+
+/** What an adapter reads of a sublayer's output and the residual stream that this is added to; all [batch, tokens, d]. */
+export type Reads = (output: Tensor, stream: Tensor) => Tensor;
+
+/** What tells one kind of bottleneck adapter from another. */
+export interface BottleneckKind {
+  readonly name: string;
+  readonly peftType: string;
+  readonly paper: Paper;
+  readonly learningRate: number;
+  readonly options: Parameters<typeof defineMethod<BottleneckOptions>>[0]['options'];
+  readonly sites: readonly (keyof typeof modules)[];
+  readonly reads: Reads;
+  readonly init: BottleneckInit;
+  /** Fields of the adapters library's configuration that are this kind; false where absent. */
+  readonly fields: Readonly<Record<string, boolean>>;
+  /** Name there of the first values. */
+  readonly initName: string;
+}
+
+/** Fields that change the function, with the only values that are computed here. */
+const computes = {
+  original_ln_after: [true],
+  residual_before_ln: [true],
+  ln_before: [false],
+  ln_after: [false],
+  adapter_residual_before_ln: [false],
+  cross_adapter: [false],
+  phm_layer: [false],
+  inv_adapter: [],
+  stochastic_depth: [0],
+};
+
+/** The shape of an adapter with these options in a model. */
+export const shapeOf = ({ config: { hiddenSize } }: CausalLM, options: Chosen<BottleneckOptions>): BottleneckShape => ({
+  ...options,
+  hiddenSize,
+  width: widthOf(hiddenSize, options),
+});
+
+/** The module of the adapters library that an adapter after a sublayer is in, and its layer. */
+export const moduleOf = (site: keyof typeof modules, path: Path): { readonly path: Path; readonly layer: number } => {
+  const block = path.slice(0, path.lastIndexOf('.'));
+  return { path: `${block}.${modules[site]}`, layer: Number(block.slice(block.lastIndexOf('.') + 1)) };
+};
+
+/** Middleware after each of some sublayers, but for the layers that are left out. Throws `no-match` where none is left. */
+export const afterSublayers = (
+  model: CausalLM,
+  scope: Scope,
+  { name, sites }: Pick<BottleneckKind, 'name' | 'sites'>,
+  leaveOut: readonly number[],
+  make: (own: Scope) => (output: Tensor, stream: Tensor) => Tensor,
+): AroundTable => {
+  const table = sites.map((site) => {
+    const places = model.paths(site).map((path) => ({ path, module: moduleOf(site, path) }));
+    const kept = places.filter(({ module }) => !leaveOut.includes(module.layer));
+    if (kept.length === 0) throw new PeftError('no-match', `${name}: no layer is left that could have an adapter`);
+    const arounds = kept.map(({ path, module }): [Path, Around<'attn' | 'mlp'>] => {
+      const after = make(scope.at(module.path));
+      return [path, (x, next, { stream }) => after(next(x), stream!)];
+    });
+    return [site, new Map(arounds)] as const;
+  });
+  return Object.fromEntries(table);
+};
+
+/** A bottleneck adapter as a method, with the files of the adapters library. */
+export const defineBottleneck = (kind: BottleneckKind): MethodFactory<BottleneckOptions> => {
+  const { name, peftType, paper, learningRate, options, reads, init, fields, initName } = kind;
+  return defineMethod<BottleneckOptions>({
+    name,
+    peftType,
+    layout: 'adapter-hub',
+    paper,
+    merges: false,
+    learningRate,
+    options,
+    check: ({ reduction, bottleneck: width }) =>
+      reduction !== undefined && width !== undefined ? 'give either reduction or bottleneck, not both' : null,
+    computes,
+    // Their defaults are not ours, so what says nothing of its scale is none of these.
+    reads: (config) =>
+      'scaling' in config && Object.entries(fields).every(([field, value]) => (config[field] ?? false) === value),
+    config: (model, chosen): JsonObject => ({
+      ...fields,
+      original_ln_after: true,
+      residual_before_ln: true,
+      init_weights: initName,
+      ...(chosen.bottleneck && { reduction_factor: reductionOf(model.config.hiddenSize, chosen.bottleneck) }),
+    }),
+    attach: (model, scope, chosen) => ({
+      around: afterSublayers(model, scope, kind, chosen.leaveOut, (own) => {
+        const { apply } = bottleneck(own.at('adapters.default'), shapeOf(model, chosen), init);
+        return (output, stream) => add(output, apply(reads(output, stream)));
+      }),
+    }),
+  });
+};

@@ -1,0 +1,31 @@
+import type { MethodFactory } from '@peftjs/core';
+import { bertInit } from './bottleneck.ts';
+import { type BottleneckKind, defineBottleneck } from './define-bottleneck.ts';
+import { type BottleneckOptions, bottleneckOptions } from './options.ts';
+
+/** What `houlsby` is, for methods made of such adapters. */
+export const houlsbyKind: BottleneckKind = {
+  name: 'houlsby',
+  peftType: 'HOULSBY',
+  paper: {
+    authors: 'Houlsby et al.',
+    year: 2019,
+    title: 'Parameter-Efficient Transfer Learning for NLP',
+    url: 'https://arxiv.org/abs/1902.00751',
+  },
+  learningRate: 1e-3,
+  options: bottleneckOptions(16, 'silu', 1),
+  sites: ['attn', 'mlp'],
+  reads: (output) => output,
+  init: bertInit,
+  fields: { mh_adapter: true, output_adapter: true, is_parallel: false, original_ln_before: false },
+  initName: 'bert',
+};
+
+/**
+ * The first adapter: after the attention and after the MLP of every layer, before the residual sum, y ← y + s·(W_up f(W_down y + b_down) +
+ * b_up); W_down [r, d] and W_up [d, r] from N(0, 0.02²), biases 0, so nearly the identity. The base is frozen. Default: f = SiLU,
+ * r = d / 16, s = 1, as `double_seq_bn` of the adapters library, whose files it has. Does not merge.
+ * Houlsby et al., 2019. https://arxiv.org/abs/1902.00751
+ */
+export const houlsby: MethodFactory<BottleneckOptions> = defineBottleneck(houlsbyKind);

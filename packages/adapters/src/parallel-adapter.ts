@@ -1,0 +1,28 @@
+import type { MethodFactory } from '@peftjs/core';
+import { mamInit } from './bottleneck.ts';
+import { defineBottleneck } from './define-bottleneck.ts';
+import { type BottleneckOptions, bottleneckOptions } from './options.ts';
+
+/**
+ * An adapter beside the MLP of every layer: y ← y + s·(W_up f(W_down h + b_down) + b_up) with h the residual stream before the MLP's norm,
+ * W_down [r, d] from U(−1/√d, 1/√d), W_up [d, r] and biases 0, so the identity before training. The base is frozen. Default: f = ReLU,
+ * r = d / 2, s = 4, as `par_bn` of the adapters library, whose files it has; `scale: 'learned'` is its `scaled_par_bn`. Does not merge.
+ * He et al., 2021. https://arxiv.org/abs/2110.04366
+ */
+export const parallelAdapter: MethodFactory<BottleneckOptions> = defineBottleneck({
+  name: 'parallelAdapter',
+  peftType: 'PARALLEL_ADAPTER',
+  paper: {
+    authors: 'He et al.',
+    year: 2021,
+    title: 'Towards a Unified View of Parameter-Efficient Transfer Learning',
+    url: 'https://arxiv.org/abs/2110.04366',
+  },
+  learningRate: 1e-3,
+  options: bottleneckOptions(2, 'relu', 4),
+  sites: ['mlp'],
+  reads: (_output, stream) => stream,
+  init: mamInit,
+  fields: { mh_adapter: false, output_adapter: true, is_parallel: true },
+  initName: 'mam_adapter',
+});

@@ -1,0 +1,32 @@
+import type { MethodFactory } from '@peftjs/core';
+import { add } from '@peftjs/tensor';
+import { bertInit } from './bottleneck.ts';
+import { type BottleneckKind, defineBottleneck } from './define-bottleneck.ts';
+import { type BottleneckOptions, bottleneckOptions } from './options.ts';
+
+/** What `pfeiffer` is, for methods made of such adapters. */
+export const pfeifferKind: BottleneckKind = {
+  name: 'pfeiffer',
+  peftType: 'PFEIFFER',
+  paper: {
+    authors: 'Pfeiffer et al.',
+    year: 2020,
+    title: 'AdapterFusion: Non-Destructive Task Composition for Transfer Learning',
+    url: 'https://arxiv.org/abs/2005.00247',
+  },
+  learningRate: 1e-3,
+  options: bottleneckOptions(16, 'relu', 1),
+  sites: ['mlp'],
+  reads: add,
+  init: bertInit,
+  fields: { mh_adapter: false, output_adapter: true, is_parallel: false, original_ln_before: true },
+  initName: 'bert',
+};
+
+/**
+ * One adapter per layer, after the MLP: y ← y + s·(W_up f(W_down (y + h) + b_down) + b_up) with h the residual stream that y is added to,
+ * W_down [r, d] and W_up [d, r] from N(0, 0.02²), biases 0, so nearly the identity. The base is frozen. Default: f = ReLU, r = d / 16,
+ * s = 1, as `seq_bn` of the adapters library, whose files it has. Does not merge. Pfeiffer et al., 2020.
+ * https://arxiv.org/abs/2005.00247
+ */
+export const pfeiffer: MethodFactory<BottleneckOptions> = defineBottleneck(pfeifferKind);
