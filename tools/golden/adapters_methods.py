@@ -39,6 +39,8 @@ SEEDS = {}
 def load_with_adapters(base: str) -> torch.nn.Module:
     # With another kind of attention this library forgets the causal mask behind a prefix.
     model = load_model(base, attention="eager")
+    # Its attention of Llama knows the cache by a name that transformers no longer uses, and so would see the last token alone.
+    model.generation_config.use_cache = False
     adapters.init(model)
     return model
 

@@ -1,18 +1,21 @@
 import { type Init, kaimingUniform, normal, ones, type Scope, zeros } from '@peftjs/core';
 import { add, gelu, matmul, mean, mul, relu, sigmoid, silu, type Tensor, tanh } from '@peftjs/tensor';
 
-const activations = {
+/** What bends the inner values of an adapter; `silu` is also called swish. */
+export type Activation = 'relu' | 'silu' | 'gelu' | 'gelu-tanh' | 'tanh' | 'sigmoid';
+
+type Layer = (x: Tensor) => Tensor;
+
+const activations: { readonly [A in Activation]: Layer } = {
   relu,
   silu,
-  gelu: (x: Tensor): Tensor => gelu(x),
-  'gelu-tanh': (x: Tensor): Tensor => gelu(x, { approximate: 'tanh' }),
+  gelu: (x) => gelu(x),
+  'gelu-tanh': (x) => gelu(x, { approximate: 'tanh' }),
   tanh,
   sigmoid,
-} as const;
+};
 
-/** What bends the inner values of an adapter; `silu` is also called swish. */
-export type Activation = keyof typeof activations;
-
+/** All of them. */
 export const activationNames: readonly Activation[] = Object.keys(activations) as Activation[];
 
 /** A factor of what an adapter adds: a constant; one trained number (`learned`), or one per channel, beginning at 1. */
@@ -41,8 +44,6 @@ export const bertInit: BottleneckInit = { down: normal(0.02), up: normal(0.02) }
 
 /** Exactly the identity: He et al., 2021. https://arxiv.org/abs/2110.04366 */
 export const mamInit: BottleneckInit = { down: kaimingUniform, up: zeros };
-
-type Layer = (x: Tensor) => Tensor;
 
 const affine = (scope: Scope, name: string, outDim: number, inDim: number, init: Init): Layer => {
   const weight = scope.param(`${name}.weight`, [outDim, inDim], init);

@@ -40,7 +40,7 @@ export const parseHubConfig = (raw: JsonObject, problems: string[]): HubConfig |
 export const hubVersion = 'adapters.1.3.0';
 
 /** The library tells a constant from a mode by whether it is a float. */
-export const hubFloats = ['scaling'];
+export const hubFloats: readonly string[] = ['scaling'];
 
 /** The content of an `adapter_config.json`, or of the same for a fusion. */
 export const hubConfigJson = (name: string, config: JsonObject, model: HubModel): JsonObject => ({
