@@ -2,6 +2,7 @@ import { grad } from '@peftjs/autograd';
 import { type Adapted, attach } from '@peftjs/core';
 import {
   adamw,
+  buildProgram,
   compile,
   type Executor,
   input,
@@ -55,10 +56,11 @@ const stepOf = (adapted: Adapted, seed: Tensor, hyper: Tensor): ProgramSpec => {
 const trainOn = async (adapted: Adapted, executor: Executor, steps: number, learningRate: number): Promise<void> => {
   const [seed, hyper] = [input('seed', [], 'u32'), input('hyper', [8])];
   const spec = stepOf(adapted, seed, hyper);
+  const seeded = buildProgram(spec).inputs.some(({ name }) => name === 'seed');
   const executable = await compile(spec, executor);
   for (let step = 1; step <= steps; step++) {
     const values = [learningRate, 0.9, 0.999, 1e-8, 0, 1 - 0.9 ** step, 1 - 0.999 ** step, 1];
-    await executable.run({ hyper: Float32Array.from(values) });
+    await executable.run({ hyper: Float32Array.from(values), ...(seeded && { seed: Uint32Array.of(step) }) });
     if (adapted.decision?.due(step)) await adapted.decision.run(step, executor);
   }
   executable.close();
