@@ -29,6 +29,8 @@ export interface MethodDef<O> {
    * Fields of a file that would change the function, with the only values that are computed here; null, absent and empty are always fine.
    */
   readonly computes?: Readonly<Record<string, readonly JsonValue[]>>;
+  /** What else a file asks for that cannot be done here, and what to do about it; null when nothing. */
+  refuses?(config: AdapterConfig): string | null;
   /** Whether a file of this `peft_type`, or one of adapter-hub/adapters where that is the layout, is this method. Default: it is. */
   reads?(config: AdapterConfig): boolean;
   /** The same method in another layout, with names of its own: `load` takes its files too. */
@@ -76,11 +78,13 @@ const isEmpty = (value: unknown): boolean =>
   (Array.isArray(value) && value.length === 0) ||
   (typeof value === 'object' && !Object.keys(value).length);
 
-const optionsFrom = <O>({ name, options, computes = {} }: MethodDef<O>, config: AdapterConfig): O => {
+const optionsFrom = <O>({ name, options, computes = {}, refuses }: MethodDef<O>, config: AdapterConfig): O => {
   const odd = Object.entries(computes)
     .filter(([field, only]) => !isEmpty(config[field]) && !only.some((v) => v === config[field]))
     .map(([field]) => `${field} = ${shown(config[field])}`);
   const problems = odd.length > 0 ? [`it asks for what is not computed here: ${odd.join(', ')}`] : [];
+  const refused = refuses?.(config);
+  if (refused) problems.push(refused);
   const given: Record<string, unknown> = {};
   for (const [key, { key: field, fromJson, accepts, expected }] of entriesOf(options)) {
     const value = field === null ? undefined : config[field];

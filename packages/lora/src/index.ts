@@ -1,1 +1,10 @@
-export { type LoraOptions, lora } from './lora.ts';
+export { adalora } from './adalora.ts';
+export type { AdaloraOptions, KeptTriplets } from './adalora-options.ts';
+export type { BiasChoice } from './biases.ts';
+export { dora } from './dora.ts';
+export { loha } from './loha.ts';
+export { type LokrOptions, lokr } from './lokr.ts';
+export { lora } from './lora.ts';
+export type { LoraOptions } from './low-rank.ts';
+export type { LycorisOptions } from './lycoris.ts';
+export { type VeraOptions, vera } from './vera.ts';

@@ -185,8 +185,8 @@ describe('lora', () => {
     expect(() => lora.fromConfig({ peft_type: 'LORA', target_modules: '(' })).toThrow(
       'target_modules: is no regular expression, got "("',
     );
-    expect(() => lora.fromConfig({ peft_type: 'LORA', use_dora: true, bias: 'all' })).toThrow(
-      'use_dora = true, bias = "all"',
+    expect(() => lora.fromConfig({ peft_type: 'LORA', use_dora: true, lora_bias: true })).toThrow(
+      'lora_bias = true, use_dora = true',
     );
     await save(attach(base, [lora({ rank: 2 })]), join(dir, 'other'), reference());
     await expect(load(base, join(dir, 'other'), [])).rejects.toThrow(

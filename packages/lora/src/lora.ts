@@ -1,38 +1,8 @@
-import {
-  byPattern,
-  count,
-  defineMethod,
-  eachLinear,
-  flag,
-  kaimingUniform,
-  type MethodFactory,
-  number,
-  patternValue,
-  rate,
-  type Target,
-  targets,
-  zeros,
-} from '@peftjs/core';
-import { add, matmul, mul } from '@peftjs/tensor';
-import { defaultTargets, notComputed } from './peft-config.ts';
-
-/** Options of `lora`. */
-export interface LoraOptions {
-  /** Default: what Hugging Face PEFT adapts in this architecture (Llama: `q_proj` and `v_proj`). */
-  readonly target?: Target;
-  /** Rank r of the update. Default 8. */
-  readonly rank?: number;
-  /** The update is scaled by alpha / rank. Default 8. */
-  readonly alpha?: number;
-  /** Probability that an input of the low-rank path is dropped while training. Default 0. */
-  readonly dropout?: number;
-  /** Scale by alpha / √rank, which keeps large ranks learning (rsLoRA). Kalajdzievski, 2023. https://arxiv.org/abs/2312.03732 */
-  readonly rsLora?: boolean;
-  /** Other ranks, by a regular expression of the path or its end after a dot: `{ 'layers\\.0\\.self_attn\\.q_proj': 16 }`; the first that fits counts. */
-  readonly rankPattern?: Readonly<Record<string, number>>;
-  /** Other alphas, in the same way. */
-  readonly alphaPattern?: Readonly<Record<string, number>>;
-}
+import { defineMethod, eachLinear, type MethodFactory, mergePatches } from '@peftjs/core';
+import { addDelta } from './add-delta.ts';
+import { trainBiases } from './biases.ts';
+import { type LoraOptions, loraOptions, lowRank } from './low-rank.ts';
+import { fanInFanOut, notComputedInLora } from './peft-config.ts';
 
 /**
  * LoRA: y = Wx + (alpha/r)·B·A·dropout(x), A of shape [rank, in] from U(−1/√in, 1/√in), B of shape [out, rank] zero at the start; W is frozen.
@@ -50,38 +20,15 @@ export const lora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
   },
   merges: true,
   learningRate: 2e-4,
-  options: {
-    target: targets('target_modules', defaultTargets),
-    rank: count('r', 8),
-    alpha: number('lora_alpha', 8),
-    dropout: rate('lora_dropout', 0),
-    rsLora: flag('use_rslora', false),
-    rankPattern: byPattern('rank_pattern', count, 'ranks of at least 1'),
-    alphaPattern: byPattern('alpha_pattern', number, 'finite numbers'),
-  },
-  computes: notComputed,
+  options: loraOptions,
+  computes: { ...notComputedInLora, use_dora: [false] },
   reads: (config) => config['use_dora'] !== true,
-  config: ({ config: { modelType } }) => ({
-    bias: 'none',
-    fan_in_fan_out: modelType === 'gpt2',
-    init_lora_weights: true,
-  }),
-  attach: (model, scope, { target, rank, alpha, dropout, rsLora, rankPattern, alphaPattern }) =>
-    eachLinear(model, scope, target, 'lora', (base, own, path) => {
-      const r = patternValue(rankPattern, path) ?? rank;
-      const scale = (patternValue(alphaPattern, path) ?? alpha) / (rsLora ? Math.sqrt(r) : r);
-      const a = own.param('lora_A.weight', [r, base.inDim], kaimingUniform);
-      const b = own.param('lora_B.weight', [base.outDim, r], zeros);
-      return {
-        ...base,
-        apply: (x) => {
-          const low = matmul(own.dropout(x, dropout), a, { transposeB: true }); // [..., rank]
-          return add(base.apply(x), mul(matmul(low, b, { transposeB: true }), scale));
-        },
-        dense: () => {
-          const { weight, bias } = base.dense();
-          return { weight: add(weight, mul(matmul(b, a), scale)), bias };
-        },
-      };
-    }),
+  config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true }),
+  attach: (model, scope, options) =>
+    mergePatches([
+      eachLinear(model, scope, options.target, 'lora', (base, own, path) =>
+        addDelta(base, lowRank(base, own, path, options)),
+      ),
+      trainBiases(model, scope, options.bias, options.target, 'lora'),
+    ]),
 });

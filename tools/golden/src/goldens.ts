@@ -1,6 +1,6 @@
 import { houlsby, parallelAdapter, pfeiffer } from '@peftjs/adapters';
 import type { load, Method, MethodFormat, save } from '@peftjs/core';
-import { lora } from '@peftjs/lora';
+import { adalora, dora, loha, lokr, lora, vera } from '@peftjs/lora';
 import { prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
 import { ia3 } from '@peftjs/scaling';
 import { beft, bitfit, layerNormTuning } from '@peftjs/selective';
@@ -45,6 +45,14 @@ export const goldens: readonly Golden[] = [
   ...golden('plain', 'patterns', lora, { weightDecay: 0.1 }),
   ...golden('llama3-tied', 'regex', lora, { weightDecay: 0.1 }),
   ...golden('gpt2', 'lora', lora),
+  ...golden('gpt2', 'lora-bias-all', lora),
+  ...golden('plain gpt2', 'dora', dora),
+  ...golden('plain gpt2', 'vera', vera),
+  ...golden('plain gpt2', 'loha', loha),
+  ...golden('plain gpt2', 'lokr', lokr),
+  ...golden('plain gpt2', 'lokr-both', lokr),
+  ...golden('plain gpt2', 'lokr-factor', lokr),
+  ...golden('plain gpt2', 'adalora', adalora),
   ...golden('plain gpt2', 'prompt-tuning', promptTuning, rowsThere),
   ...golden('plain gpt2', 'prefix-tuning', prefixTuning, rowsThere),
   ...golden('plain gpt2', 'prefix-tuning-projection', prefixTuning, {

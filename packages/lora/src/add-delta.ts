@@ -1,0 +1,20 @@
+import { add, type Tensor } from '@peftjs/tensor';
+import type { Linear } from '@peftjs/transformer';
+
+/** ΔW of shape [outDim, inDim], told twice: cheaply applied, and whole. */
+export interface Delta {
+  /** x·ΔWᵀ: [..., inDim] -> [..., outDim] */
+  apply(x: Tensor): Tensor;
+  /** [outDim, inDim] */
+  dense(): Tensor;
+}
+
+/** The layer y = Wx + b + ΔW·x. */
+export const addDelta = (base: Linear, delta: Delta): Linear => ({
+  ...base,
+  apply: (x) => add(base.apply(x), delta.apply(x)),
+  dense: () => {
+    const { weight, bias } = base.dense();
+    return { weight: add(weight, delta.dense()), bias };
+  },
+});

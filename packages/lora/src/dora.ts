@@ -1,0 +1,68 @@
+import { defineMethod, eachLinear, type MethodFactory, mergePatches } from '@peftjs/core';
+import { add, div, matmul, mul, reshape, sqrt, stopGradient, sub, sum, type Tensor, transpose } from '@peftjs/tensor';
+import type { Linear } from '@peftjs/transformer';
+import { trainBiases } from './biases.ts';
+import { type LoraOptions, type LowRank, loraOptions, lowRank } from './low-rank.ts';
+import { fanInFanOut, notComputedInLora } from './peft-config.ts';
+
+const sumRows = (t: Tensor): Tensor => sum(t, { axes: [1] });
+const squaredNorms = (weight: Tensor): Tensor => sumRows(mul(weight, weight));
+
+/** ‖W + sBA‖ of every row, [out], without forming it: ‖W‖² + 2s·(WAᵀ ∘ B) + s²·(BAAᵀ ∘ B), summed over rank. */
+const rowNorms = (base: Linear, squared: Tensor, { a, b, scale }: LowRank): Tensor => {
+  const { bias } = base.dense();
+  const rows = base.apply(a); // A·Wᵀ + bias by the cheapest route that the layer knows: [rank, out]
+  const crossed = transpose(bias ? sub(rows, bias) : rows, [1, 0]);
+  const update = matmul(b, matmul(a, a, { transposeB: true })); // [out, rank]
+  return sqrt(add(squared, sumRows(mul(add(mul(crossed, 2 * scale), mul(update, scale * scale)), b))));
+};
+
+/**
+ * DoRA: y = g∘(Wx + s·B·A·dropout(x)) + bias with g = m / ‖W + sBA‖ by rows: LoRA trains directions, m of shape [out] lengths. The norm is a
+ * constant to the gradient; m begins as the rows' norms of W, so the model as it was. A step costs LoRA's plus rank rows through the layer;
+ * W + sBA is never formed, nor any other [out, in], unless an inner method changes W: then ‖W‖² is taken anew each step. Merge for fast
+ * generation. Reads configurations of LoRA with `use_dora`. Merges. Throws as `lora`.
+ * Liu et al., 2024. https://arxiv.org/abs/2402.09353
+ */
+export const dora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
+  name: 'dora',
+  peftType: 'LORA',
+  paper: {
+    authors: 'Liu et al.',
+    year: 2024,
+    title: 'DoRA: Weight-Decomposed Low-Rank Adaptation',
+    url: 'https://arxiv.org/abs/2402.09353',
+  },
+  merges: true,
+  learningRate: 2e-4,
+  options: loraOptions,
+  computes: notComputedInLora,
+  reads: (config) => config['use_dora'] === true,
+  config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true, use_dora: true }),
+  attach: (model, scope, options) =>
+    mergePatches([
+      eachLinear(model, scope, options.target, 'dora', (base, own, path) => {
+        const delta = lowRank(base, own, path, options);
+        const { outDim } = base;
+        const frozen = base === model.linears.get(path);
+        const live = squaredNorms(base.dense().weight);
+        const squared = frozen ? own.running('weight_squared', [outDim], live) : live;
+        const m = own.param('lora_magnitude_vector', [outDim], sqrt(live));
+        const gains = (): Tensor => div(m, stopGradient(rowNorms(base, squared, delta)));
+        return {
+          ...base,
+          apply: (x) => {
+            const g = gains();
+            const { bias } = base.dense();
+            const y = mul(add(base.apply(x), delta.apply(x)), g);
+            return bias ? add(y, mul(sub(1, g), bias)) : y; // the base's output holds the bias: undo its gain
+          },
+          dense: () => {
+            const { weight, bias } = base.dense();
+            return { weight: mul(add(weight, delta.dense()), reshape(gains(), [outDim, 1])), bias };
+          },
+        };
+      }),
+      trainBiases(model, scope, options.bias, options.target, 'dora'),
+    ]),
+});

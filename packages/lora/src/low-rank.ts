@@ -1,0 +1,76 @@
+import {
+  byPattern,
+  type Chosen,
+  count,
+  flag,
+  kaimingUniform,
+  number,
+  type OptionTable,
+  oneOf,
+  patternValue,
+  rate,
+  type Scope,
+  type Target,
+  targets,
+  zeros,
+} from '@peftjs/core';
+import { matmul, mul, type Tensor, type Variable } from '@peftjs/tensor';
+import type { Linear, Path } from '@peftjs/transformer';
+import type { Delta } from './add-delta.ts';
+import type { BiasChoice } from './biases.ts';
+import { defaultTargets } from './peft-config.ts';
+
+/** Options of `lora` and `dora`. */
+export interface LoraOptions {
+  /** Default: what Hugging Face PEFT adapts in this architecture (Llama: `q_proj` and `v_proj`). */
+  readonly target?: Target;
+  /** Rank r of the update. Default 8. */
+  readonly rank?: number;
+  /** The update is scaled by alpha / rank. Default 8. */
+  readonly alpha?: number;
+  /** Probability that an input of the low-rank path is dropped while training. Default 0. */
+  readonly dropout?: number;
+  /** Scale by alpha / √rank, which keeps large ranks learning (rsLoRA). Kalajdzievski, 2023. https://arxiv.org/abs/2312.03732 */
+  readonly rsLora?: boolean;
+  /** Other ranks, by a regular expression of the path or its end after a dot: `{ 'layers\\.0\\.self_attn\\.q_proj': 16 }`; the first that fits counts. */
+  readonly rankPattern?: Readonly<Record<string, number>>;
+  /** Other alphas, in the same way. */
+  readonly alphaPattern?: Readonly<Record<string, number>>;
+  /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
+  readonly bias?: BiasChoice;
+}
+
+/** How `adapter_config.json` holds them. */
+export const loraOptions: OptionTable<LoraOptions> = {
+  target: targets('target_modules', defaultTargets),
+  rank: count('r', 8),
+  alpha: number('lora_alpha', 8),
+  dropout: rate('lora_dropout', 0),
+  rsLora: flag('use_rslora', false),
+  rankPattern: byPattern('rank_pattern', count, 'ranks of at least 1'),
+  alphaPattern: byPattern('alpha_pattern', number, 'finite numbers'),
+  bias: oneOf<BiasChoice>('bias', ['none', 'all', 'lora_only'], 'none'),
+};
+
+/** ΔW = scale·B·A with its factors. */
+export interface LowRank extends Delta {
+  /** [rank, in] */
+  readonly a: Variable;
+  /** [out, rank] */
+  readonly b: Variable;
+  readonly scale: number;
+}
+
+/** LoRA's update of one layer, with its parameters. */
+export const lowRank = (base: Linear, own: Scope, path: Path, options: Chosen<LoraOptions>): LowRank => {
+  const { rank, alpha, dropout, rsLora, rankPattern, alphaPattern } = options;
+  const r = patternValue(rankPattern, path) ?? rank;
+  const scale = (patternValue(alphaPattern, path) ?? alpha) / (rsLora ? Math.sqrt(r) : r);
+  const a = own.param('lora_A.weight', [r, base.inDim], kaimingUniform);
+  const b = own.param('lora_B.weight', [base.outDim, r], zeros);
+  const apply = (x: Tensor): Tensor => {
+    const low = matmul(own.dropout(x, dropout), a, { transposeB: true }); // [..., rank]
+    return mul(matmul(low, b, { transposeB: true }), scale);
+  };
+  return { a, b, scale, apply, dense: () => mul(matmul(b, a), scale) };
+};
