@@ -1,5 +1,6 @@
-import { describeMethods } from '@peftjs/testkit';
+import { describeMethod, describeMethods } from '@peftjs/testkit';
 import type { CausalLM } from '@peftjs/transformer';
+import { describe } from 'vitest';
 import * as family from '../src/index.ts';
 
 /** Over the layers whose path ends so: `values` of each, summed. */
@@ -8,9 +9,66 @@ const over = (model: CausalLM, target: RegExp, values: (inDim: number, outDim: n
 
 const attention = /\.(q_proj|v_proj|c_attn)$/;
 
+/** The divisor of n next to its root from below. */
+const divisor = (n: number): number =>
+  Math.max(...Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0 && d * d <= n));
+
+const biases = (model: CausalLM): number =>
+  [...model.linears.values(), ...model.norms.values()].reduce((n, part) => {
+    const bias = 'dense' in part ? part.dense().bias : part.bias;
+    return n + (bias?.shape[0] ?? 0);
+  }, 0);
+
 describeMethods(family, {
   lora: {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => over(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
   },
+  dora: {
+    options: { rank: 2, alpha: 4 },
+    parameters: (model) => over(model, attention, (inDim, outDim) => 2 * (inDim + outDim) + outDim),
+    identity: 'near',
+    detaches: 'part',
+  },
+  vera: {
+    options: { rank: 6 },
+    parameters: (model) => over(model, attention, (_, outDim) => 6 + outDim),
+    learningRate: 0.1,
+  },
+  loha: {
+    options: { rank: 2, alpha: 4 },
+    parameters: (model) => over(model, attention, (inDim, outDim) => 4 * (inDim + outDim)),
+  },
+  lokr: {
+    options: { rank: 1, alpha: 2 },
+    parameters: (model) =>
+      over(model, attention, (inDim, outDim) => {
+        const [l, m] = [divisor(outDim), divisor(inDim)];
+        return l * m + (outDim / l + inDim / m);
+      }),
+  },
+  adalora: {
+    options: { rank: 3, targetRank: 2, alpha: 4, steps: 8, final: 2 },
+    parameters: (model) => over(model, attention, (inDim, outDim) => 3 * (inDim + outDim + 1)),
+    learningRate: 0.1,
+  },
+});
+
+describe('with every bias of the base', () => {
+  describeMethod(family.lora, {
+    options: { rank: 2, alpha: 4, bias: 'all' },
+    parameters: (model) => over(model, attention, (inDim, outDim) => 2 * (inDim + outDim)) + biases(model),
+  });
+});
+
+describe('of two factors twice', () => {
+  describeMethod(family.lokr, {
+    options: { rank: 1, alpha: 2, factor: 4, decomposeBoth: true, target: 'all-linear' },
+    parameters: (model) =>
+      over(model, /^(?!lm_head)/, (inDim, outDim) => {
+        const [l, m] = [outDim, inDim].map((n) => (n % 4 === 0 ? 4 : divisor(n))) as [number, number];
+        const [k, n] = [outDim / l, inDim / m];
+        return (Math.max(l, m) > 2 ? l + m : l * m) + (Math.max(k, n) > 2 ? k + n : k * n);
+      }),
+  });
 });

@@ -57,7 +57,7 @@ const refusal = (of: MethodCase): Law => ({
       const model = { modelType, hiddenSize, modelClass: null, name: null };
       if (layout === 'adapter-hub') await writeHubAdapter(dir, config.raw, model, new Map([...kept, extra]));
       else await writeAdapter(dir, config.raw, new Map([...kept, [`base_model.model.${extra[0]}`, extra[1]]]));
-      const name = missing.replace(/^base_model\.model\./, '');
+      const name = missing.replace(/^base_model\.(model\.)?/, '');
       const message = await load(base, dir, [of.factory]).then(
         () => 'nothing',
         (error: unknown) => (isPeftError(error) && error.code === 'state-mismatch' ? error.message : String(error)),
