@@ -16,6 +16,8 @@ export interface DeviceFacts {
 export interface KernelIo<Input extends string> {
   readonly inputs: { readonly [K in Input]?: Spec };
   readonly outs: readonly (Spec | null)[];
+  /** By buffer name, for those that the kernel takes `strided`: elements from one step of an axis to the next. Default: row-major. */
+  readonly strides?: Readonly<Record<string, readonly number[]>>;
 }
 
 /** A buffer that a dispatch binds: an input's name, `out0`, `out1`, …, or a temporary's. */
@@ -39,6 +41,11 @@ export interface Dispatch {
    */
   readonly wgsl: string;
   readonly bindings: readonly Binding[];
+  /**
+   * The output that it writes through `emit(i, value)` alone, once for every position; the executor declares that function, with what else
+   * is to be computed of the value. The binding stays listed.
+   */
+  readonly emits?: string;
   /**
    * Fields of `p`: integers as u32, others must be given as `{ f32 }`. Kept out of the text, so one text serves all
    * sizes.
@@ -72,7 +79,14 @@ export type Kernel<Input extends string, A> =
   | { readonly kind: 'elementwise'; readonly body: string | ((attrs: A, out: Spec) => string) }
   /** The same bytes under another shape: no work at all. */
   | { readonly kind: 'view' }
-  | { readonly kind: 'dispatch'; plan(io: KernelIo<Input>, attrs: A, device: DeviceFacts): KernelPlan };
+  | {
+      readonly kind: 'dispatch';
+      /** Whether plans that have a dispatch at all end with one that `emits` the first output. */
+      readonly emits?: boolean;
+      /** Inputs and outputs (`x`, `out0`) whose axes but the last may lie in any order: transposes then cost nothing, see `KernelIo.strides`. */
+      readonly strided?: readonly string[];
+      plan(io: KernelIo<Input>, attrs: A, device: DeviceFacts): KernelPlan;
+    };
 
 /** A kernel that is one expression of the inputs' values, by their names. */
 export const elementwise = <A>(body: string | ((attrs: A, out: Spec) => string)): Kernel<never, A> => ({

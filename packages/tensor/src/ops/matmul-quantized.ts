@@ -47,6 +47,7 @@ export const matmulQuantized: Op<'matmul_quantized', Inputs, PackedOptional, Mat
   },
   kernel: {
     kind: 'dispatch',
+    emits: true,
     plan: ({ inputs: { x, codes, scale, ...scales }, outs: [out] }, attrs, device) => {
       const { dispatches, temps, packing, pitch } = readPacked({ codes: codes!, scale: scale!, ...scales }, attrs);
       const product = matmulPlan(

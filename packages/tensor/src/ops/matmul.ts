@@ -50,6 +50,7 @@ const infer = ({ a, b }: Sides, attrs: MatmulAttrs): Spec => {
 
 const kernel: Kernel<'a' | 'b', MatmulAttrs> = {
   kind: 'dispatch',
+  emits: true,
   plan: ({ inputs: { a, b }, outs: [out] }, attrs, device) => {
     const { m, n, k } = sizesOf({ a: a!, b: b! }, attrs);
     const axes = batchAxes(a!, b!, out!.shape.slice(0, -2));

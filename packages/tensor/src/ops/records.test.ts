@@ -47,11 +47,11 @@ for (const [name, record] of Object.entries(records)) {
           const plan = op.kernel.plan as (io: unknown, attrs: unknown, facts: unknown) => KernelPlan;
           const { dispatches, temps = {} } = plan({ inputs: byName(op, inputs), outs }, attrs, facts);
           const known = new Set([...Object.keys(byName(op, inputs)), ...outNames(outs), ...Object.keys(temps)]);
-          for (const { bindings, params = {}, wgsl, workgroups } of dispatches) {
+          for (const { bindings, params = {}, wgsl, workgroups, emits } of dispatches) {
             expect(Number.isInteger(workgroups)).toBe(true);
             for (const b of bindings) {
               expect(known, b.buffer).toContain(b.buffer);
-              expect(wgsl).toMatch(new RegExp(`\\b${b.as ?? b.buffer}\\b`));
+              expect(wgsl).toMatch(b.buffer === emits ? /\bemit\(/ : new RegExp(`\\b${b.as ?? b.buffer}\\b`));
             }
             for (const [, field] of wgsl.matchAll(/\bp\.(\w+)/g)) expect(Object.keys(params)).toContain(field);
           }

@@ -11,6 +11,7 @@ const write = (buffer: string) => ({ buffer, access: 'read_write', element: 'f32
 
 const kernel: Kernel<'x' | 'weight' | 'dy', NormAttrs> = {
   kind: 'dispatch',
+  emits: true,
   plan: ({ inputs: { x }, outs: [dx, dWeight] }, { eps }, device) => {
     const { rows, width } = rowsOf(x!);
     const body = `
@@ -24,7 +25,7 @@ const kernel: Kernel<'x' | 'weight' | 'dy', NormAttrs> = {
       ? `var along = 0.0;
   for (var j = first; j < p.width; j += step) { along += x[base + j] * weight[j] * dy[base + j]; }
   let shrink = scale * scale * row_sum(along, lane) / f32(p.width);
-  for (var j = first; j < p.width; j += step) { out0[base + j] = scale * (weight[j] * dy[base + j] - x[base + j] * shrink); }`
+  for (var j = first; j < p.width; j += step) { emit(base + j, scale * (weight[j] * dy[base + j] - x[base + j] * shrink)); }`
       : ''
   }`;
     const bindings = [
@@ -32,7 +33,10 @@ const kernel: Kernel<'x' | 'weight' | 'dy', NormAttrs> = {
       ...(dx ? [read('weight'), read('dy'), write('out0')] : []),
       ...(dWeight ? [write('scales')] : []),
     ];
-    const byRow = rowDispatch({ rows, width, bindings, params: { eps: { f32: eps } }, body }, device);
+    const byRow = rowDispatch(
+      { rows, width, bindings, ...(dx && { emits: 'out0' }), params: { eps: { f32: eps } }, body },
+      device,
+    );
     if (!dWeight) return { dispatches: [byRow] };
     const columns = columnSum({
       rows,

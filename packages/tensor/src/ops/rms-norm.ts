@@ -8,19 +8,24 @@ import { rowDispatch } from './wgsl/rows.ts';
 
 const kernel: Kernel<'x' | 'weight', NormAttrs> = {
   kind: 'dispatch',
+  emits: true,
   plan: ({ inputs: { x } }, { eps }, device) => {
     const body = `
   let base = row * p.width;
   var squares = 0.0;
   for (var j = first; j < p.width; j += step) { squares += x[base + j] * x[base + j]; }
   let scale = inverseSqrt(row_sum(squares, lane) / f32(p.width) + p.eps);
-  for (var j = first; j < p.width; j += step) { out0[base + j] = x[base + j] * scale * weight[j]; }`;
+  for (var j = first; j < p.width; j += step) { emit(base + j, x[base + j] * scale * weight[j]); }`;
     const bindings = [
       { buffer: 'x', access: 'read', element: 'f32' },
       { buffer: 'weight', access: 'read', element: 'f32' },
       { buffer: 'out0', access: 'read_write', element: 'f32' },
     ] as const;
-    return { dispatches: [rowDispatch({ ...rowsOf(x!), bindings, params: { eps: { f32: eps } }, body }, device)] };
+    return {
+      dispatches: [
+        rowDispatch({ ...rowsOf(x!), bindings, emits: 'out0', params: { eps: { f32: eps } }, body }, device),
+      ],
+    };
   },
 };
 

@@ -1,7 +1,7 @@
 import { defineOp, lift, type Op } from '../define-op.ts';
 import type { Tensor } from '../graph.ts';
 import type { Kernel } from '../kernel.ts';
-import { type Spec, sameShape, shapeError, sizeOf } from '../shape.ts';
+import { type Spec, sameShape, shapeError, sizeOf, stridesOf } from '../shape.ts';
 import { broadcastTo } from './broadcast-to.ts';
 import { expectF32 } from './expect.ts';
 import { mul } from './mul.ts';
@@ -9,6 +9,12 @@ import { neg } from './neg.ts';
 import { reshape } from './reshape.ts';
 import { sum } from './sum.ts';
 import { unbroadcast } from './unbroadcast.ts';
+
+/** Which way the rotation goes. */
+export interface RopeAttrs {
+  /** By −angle: the transpose of the rotation, and its gradient. Default false. */
+  readonly inverse?: boolean;
+}
 
 const infer = ({ x, cos, sin }: { readonly x: Spec; readonly cos: Spec; readonly sin: Spec }): Spec => {
   expectF32('rope', { x, cos, sin });
@@ -21,9 +27,17 @@ const infer = ({ x, cos, sin }: { readonly x: Spec; readonly cos: Spec; readonly
   return { shape: x.shape, dtype: x.dtype };
 };
 
-const kernel: Kernel<'x' | 'cos' | 'sin', void> = {
+const outerStrides = (name: string, [batch, head, token]: readonly number[]): Record<string, number> => ({
+  [`${name}Batch`]: batch!,
+  [`${name}Head`]: head!,
+  [`${name}Token`]: token!,
+});
+
+const kernel: Kernel<'x' | 'cos' | 'sin', RopeAttrs> = {
   kind: 'dispatch',
-  plan: ({ inputs: { x, cos } }) => {
+  emits: true,
+  strided: ['x', 'out0'],
+  plan: ({ inputs: { x, cos }, strides }, { inverse = false }) => {
     const [batch, heads, tokens, headDim] = x!.shape as [number, number, number, number];
     const pairs = sizeOf(x!.shape) / 2;
     const wgsl = `
@@ -34,25 +48,38 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let d = i % p.half;
   let row = i / p.half;
   let token = row % p.tokens;
-  let angle = (row / p.tokens / p.heads) * p.angleBatch + token * p.half + d;
-  let at = row * 2u * p.half + d;
-  let a = x[at];
-  let b = x[at + p.half];
-  out0[at] = a * cos_[angle] - b * sin_[angle];
-  out0[at + p.half] = b * cos_[angle] + a * sin_[angle];
+  let head = row / p.tokens % p.heads;
+  let batch = row / p.tokens / p.heads;
+  let source = batch * p.fromBatch + head * p.fromHead + token * p.fromToken + d;
+  let at = batch * p.toBatch + head * p.toHead + token * p.toToken + d;
+  let angle = batch * p.angleBatch + token * p.half + d;
+  let a = x[source];
+  let b = x[source + p.half];
+  let s = ${inverse ? '-' : ''}sin_[angle];
+  emit(at, a * cos_[angle] - b * s);
+  emit(at + p.half, b * cos_[angle] + a * s);
 }`;
     const angleBatch = cos!.shape.length === 3 && batch > 1 ? (tokens * headDim) / 2 : 0;
     return {
       dispatches: [
         {
           wgsl,
+          emits: 'out0',
           bindings: [
             { buffer: 'x', access: 'read', element: 'f32' },
             { buffer: 'cos', as: 'cos_', access: 'read', element: 'f32' },
             { buffer: 'sin', as: 'sin_', access: 'read', element: 'f32' },
             { buffer: 'out0', access: 'read_write', element: 'f32' },
           ],
-          params: { pairs, half: headDim / 2, tokens, heads, angleBatch },
+          params: {
+            pairs,
+            half: headDim / 2,
+            tokens,
+            heads,
+            angleBatch,
+            ...outerStrides('from', strides?.['x'] ?? stridesOf(x!.shape)),
+            ...outerStrides('to', strides?.['out0'] ?? stridesOf(x!.shape)),
+          },
           workgroups: Math.ceil(pairs / 64),
         },
       ],
@@ -69,19 +96,26 @@ const angleGrad = (products: Tensor, angles: Tensor): Tensor => {
 
 /**
  * Rotary position embedding: pairs (xᵢ, xᵢ₊ₕ), h = headDim/2, are rotated: xᵢ·cos − xᵢ₊ₕ·sin, xᵢ₊ₕ·cos + xᵢ·sin.
+ * `inverse` turns back: sin counts negative.
  * x [batch, heads, tokens, headDim]; cos and sin [tokens, headDim/2] or [batch, tokens, headDim/2]. The pairing of Hugging Face's Llama.
  * Su et al., 2021. https://arxiv.org/abs/2104.09864. Throws `bad-shape`, `bad-dtype`.
  */
-export const rope: Op<'rope', readonly ['x', 'cos', 'sin']> = defineOp({
+export const rope: Op<'rope', readonly ['x', 'cos', 'sin'], readonly [], RopeAttrs> = defineOp({
   name: 'rope',
   inputs: ['x', 'cos', 'sin'],
   infer,
   kernel,
-  vjp: ({ x, cos, sin, dy }) => {
+  vjp: ({ x, cos, sin, dy }, { inverse = false }) => {
     const quarterTurn = rope(x, broadcastTo(lift(0), cos.shape), broadcastTo(lift(1), cos.shape));
-    return { x: rope(dy, cos, neg(sin)), cos: angleGrad(mul(dy, x), cos), sin: angleGrad(mul(dy, quarterTurn), sin) };
+    const dSin = angleGrad(mul(dy, quarterTurn), sin);
+    return {
+      x: rope(dy, cos, sin, { inverse: !inverse }),
+      cos: angleGrad(mul(dy, x), cos),
+      sin: inverse ? neg(dSin) : dSin,
+    };
   },
-  reference: ({ x, cos, sin }, { x: spec, cos: angles }) => {
+  reference: ({ x, cos, sin }, { x: spec, cos: angles }, { inverse = false }) => {
+    const turn = inverse ? -1 : 1;
     const [, heads, tokens, headDim] = spec.shape as [number, number, number, number];
     const half = headDim / 2;
     const y = new Float64Array(x.length);
@@ -90,8 +124,8 @@ export const rope: Op<'rope', readonly ['x', 'cos', 'sin']> = defineOp({
       for (let d = 0; d < half; d++) {
         const angle = (batch * tokens + (row % tokens)) * half + d;
         const [i, j] = [row * headDim + d, row * headDim + half + d];
-        y[i] = x[i]! * cos[angle]! - x[j]! * sin[angle]!;
-        y[j] = x[j]! * cos[angle]! + x[i]! * sin[angle]!;
+        y[i] = x[i]! * cos[angle]! - x[j]! * turn * sin[angle]!;
+        y[j] = x[j]! * cos[angle]! + x[i]! * turn * sin[angle]!;
       }
     }
     return y;
@@ -100,6 +134,7 @@ export const rope: Op<'rope', readonly ['x', 'cos', 'sin']> = defineOp({
   samples: [
     { shapes: { x: [2, 3, 5, 6], cos: [5, 3], sin: [5, 3] } },
     { shapes: { x: [2, 3, 7, 10], cos: [2, 7, 5], sin: [2, 7, 5] } },
+    { shapes: { x: [2, 3, 5, 6], cos: [5, 3], sin: [5, 3] }, attrs: { inverse: true } },
     { shapes: { x: [1, 2, 1, 64], cos: [1, 1, 32], sin: [1, 1, 32] } },
     { shapes: { x: [1, 2, 0, 4], cos: [0, 2], sin: [0, 2] } },
   ],

@@ -86,7 +86,7 @@ describe('plans', () => {
       { outputs: { y: reshape(matmul(hidden, w), [32]), z: mul(hidden, hidden) } },
       executor,
     );
-    expect(executable.plan.dispatches).toBe(3);
+    expect(executable.plan.dispatches).toBe(2);
     expect(executable.plan.flops).toBe(32 * (4 + 1 + 1 + 4 + 1) + 2 * 4 * 8 * 8);
     executable.close();
   });

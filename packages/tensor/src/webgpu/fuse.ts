@@ -1,107 +1,182 @@
-import type { Node, OpNode, Tensor } from '../graph.ts';
+import type { Node, OpNode } from '../graph.ts';
 import type { Program } from '../program.ts';
 import { sizeOf } from '../shape.ts';
-import { rootOf } from './values.ts';
+import { isElementwise, type Readers, readersOf } from './readers.ts';
 
-/** Elementwise ops over one number of elements that run as one kernel; `outs` are those whose values others need. */
-export interface FusedUnit {
-  readonly kind: 'fused';
+/**
+ * What runs as one: elementwise ops over one number of elements, by themselves or on what a kernel is about to store. Of the kernel's own
+ * output only what others need is stored, as of the members'.
+ */
+export interface Unit {
+  /** The op with a kernel of its own. */
+  readonly kernel: OpNode | null;
+  /** Elementwise ops in execution order; cheap ones may be members of several units. */
   readonly members: readonly OpNode[];
-  readonly outs: readonly OpNode[];
+  /** Those, `kernel` included, whose values are stored. */
+  readonly outs: ReadonlySet<OpNode>;
 }
-
-/** An op with a kernel of its own. */
-export interface KernelUnit {
-  readonly kind: 'kernel';
-  readonly node: OpNode;
-}
-
-/** What runs together. */
-export type Unit = FusedUnit | KernelUnit;
 
 /** Larger kernels take long to compile and gain little. */
 const maxMembers = 48;
 
-const isElementwise = (node: Node): node is OpNode => node.kind === 'op' && node.op.kernel.kind === 'elementwise';
+/** Ops that shall run together. */
+interface Group {
+  readonly nodes: ReadonlySet<OpNode>;
+  readonly kernel: OpNode | null;
+  /** Positions in the program of the first and the last. */
+  readonly first: number;
+  readonly last: number;
+}
 
-/** Whether a tensor is one number known when the graph is built: it travels as a parameter, not in a buffer. */
-export const isScalarConstant = ({ node }: Tensor): boolean =>
-  node.kind === 'constant' && sizeOf(node.outs[0]!.shape) === 1;
+const emits = ({ op: { kernel } }: OpNode): boolean => kernel.kind === 'dispatch' && (kernel.emits ?? false);
 
-const inputRoots = (node: OpNode): Tensor[] => node.inputs.flatMap((t) => (t ? [rootOf(t)] : []));
+const sizeOfOut = (node: OpNode): number => sizeOf(node.outs[0]!.shape);
 
-/** For each op, the ops that read it, through views; and the ops that outlive the run. */
-const readersOf = (program: Program): { readonly readers: Map<Node, OpNode[]>; readonly pinned: Set<Node> } => {
-  const readers = new Map<Node, OpNode[]>();
-  for (const node of program.nodes) {
-    if (node.op.kernel.kind === 'view') continue;
-    for (const root of inputRoots(node))
-      (readers.get(root.node) ?? readers.set(root.node, []).get(root.node)!).push(node);
+/** Words shorter than 32 bits are written by pairs or fours, which a kernel that emits single elements can't. */
+const isWholeWord = ({ outs: [out] }: OpNode): boolean => out!.dtype !== 'f16' && out!.dtype !== 'u8';
+
+const join = (groups: readonly Group[]): Group => ({
+  nodes: new Set(groups.flatMap((g) => [...g.nodes])),
+  kernel: groups.find((g) => g.kernel)?.kernel ?? null,
+  first: Math.min(...groups.map((g) => g.first)),
+  last: Math.max(...groups.map((g) => g.last)),
+});
+
+/** Bindings of a group: what the kernel binds (a scratch buffer too), what is loaded, what is stored. */
+const bindingsOf = (group: Group, { inputsOf, isOut }: Readers): number => {
+  const loaded = new Set<string>();
+  let stored = 0;
+  for (const node of group.nodes) {
+    if (node !== group.kernel)
+      for (const { node: from, index } of inputsOf(node))
+        if (!group.nodes.has(from as OpNode)) loaded.add(`${from.id}.${index}`);
+    if (isOut(node, group.nodes)) stored++;
   }
-  const results = [...program.outputs.values(), ...program.updates.map(([, t]) => t)];
-  return { readers, pinned: new Set(results.map((t) => rootOf(t).node)) };
+  return loaded.size + stored + (group.kernel ? group.kernel.inputs.length + 1 : 0);
+};
+
+/** Whether something outside would have to run both after and before the groups, if they were one. */
+const hasPathBack = (
+  groups: readonly Group[],
+  last: number,
+  { readersOf: readers }: Readers,
+  groupOf: (node: OpNode) => Group,
+): boolean => {
+  const own = new Set(groups);
+  const seen = new Set<Group>();
+  const stack: Group[] = [];
+  const visit = (group: Group): boolean => {
+    for (const node of group.nodes)
+      for (const reader of readers(node)) {
+        const next = groupOf(reader);
+        if (own.has(next)) {
+          if (!own.has(group)) return true;
+        } else if (!seen.has(next) && next.first < last) {
+          seen.add(next);
+          stack.push(next);
+        }
+      }
+    return false;
+  };
+  if (groups.some(visit)) return true;
+  for (let group = stack.pop(); group; group = stack.pop()) if (visit(group)) return true;
+  return false;
+};
+
+/** Groups ops greedily, in program order: an elementwise op joins the groups of its operands where that leaves an order to run in. */
+const groupOps = (program: Program, readers: Readers, maxBindings: number): Map<OpNode, Group> => {
+  const groups = new Map<OpNode, Group>();
+  const groupOf = (node: OpNode): Group => groups.get(node)!;
+  for (const [at, node] of program.nodes.entries()) {
+    const { kind } = node.op.kernel;
+    if (kind === 'view' || readers.isInlined(node)) continue;
+    groups.set(node, { nodes: new Set([node]), kernel: kind === 'dispatch' ? node : null, first: at, last: at });
+  }
+
+  /** Of a kernel only the first output is there when the ops that joined it run. */
+  const readsOtherOut = ({ kernel, nodes }: Group): boolean =>
+    [...nodes].some((node) => readers.inputsOf(node).some((t) => t.node === kernel && t.index > 0));
+
+  const mayJoin = (parts: readonly Group[]): boolean => {
+    const kernels = parts.filter((g) => g.kernel).length;
+    const whole = join(parts);
+    return (
+      kernels <= 1 &&
+      whole.nodes.size <= maxMembers &&
+      (kernels === 0 || ([...whole.nodes].every(isWholeWord) && !readsOtherOut(whole))) &&
+      !hasPathBack(parts, whole.last, readers, groupOf) &&
+      bindingsOf(whole, readers) <= maxBindings
+    );
+  };
+
+  /** The groups whose values a node reads element by element, latest first. */
+  const neighbours = (node: OpNode): Group[] => {
+    const producers = readers
+      .inputsOf(node)
+      .flatMap(({ node: from, index }) =>
+        from.kind === 'op' && index === 0 && sizeOfOut(from) === sizeOfOut(node) && (isElementwise(from) || emits(from))
+          ? [groupOf(from)]
+          : [],
+      );
+    // Those that compute the same for themselves can do it once, together.
+    const siblings = readers
+      .inlinedInto(node)
+      .flatMap((inlined) => readers.sharing(inlined).filter((other) => other !== node && other.id < node.id))
+      .map(groupOf)
+      .filter((group) => !group.kernel);
+    return [...new Set([...producers, ...siblings])].sort((a, b) => b.last - a.last);
+  };
+
+  for (const node of program.nodes) {
+    if (!isElementwise(node) || readers.isInlined(node) || sizeOfOut(node) === 0) continue;
+    let own = groupOf(node);
+    const around = neighbours(node);
+    const take = (parts: readonly Group[]): void => {
+      own = join(parts);
+      for (const member of own.nodes) groups.set(member, own);
+    };
+    // Together they may hold what reads across them; if they don't fit together, as many as do.
+    if (mayJoin([...around, own])) take([...around, own]);
+    else for (const group of around) if (mayJoin([group, own])) take([group, own]);
+  }
+  return groups;
+};
+
+/** Groups in an order where all come after those that they read; near the order of the program, so that lifetimes stay short. */
+const inOrder = (
+  groups: ReadonlyMap<OpNode, Group>,
+  { inputsOf }: Readers,
+  positionOf: (node: OpNode) => number,
+): Group[] => {
+  const order = (g: Group): number => (g.kernel ? positionOf(g.kernel) : g.last);
+  const done = new Set<Group>();
+  const sorted: Group[] = [];
+  const place = (group: Group): void => {
+    if (done.has(group)) return;
+    done.add(group);
+    for (const node of group.nodes)
+      for (const { node: from } of inputsOf(node)) if (from.kind === 'op') place(groups.get(from)!);
+    sorted.push(group);
+  };
+  for (const group of [...new Set(groups.values())].sort((a, b) => order(a) - order(b))) place(group);
+  return sorted;
 };
 
 /**
- * Groups elementwise ops greedily, in program order. A group runs where its last member stands, so an op may join the
- * groups of its operands as long as nothing outside has read them yet: then no order between kernels is broken.
- * Values are never computed twice. `maxBindings` is the number of buffers that a kernel may bind.
+ * What runs together, in order. Elementwise ops join the kernels that make their operands, as long as an order to run in is left;
+ * a value is computed twice only where that is cheaper than to store it (see `readersOf`). `maxBindings` is the number of buffers that
+ * a kernel may bind.
  */
 export const fuse = (program: Program, maxBindings: number): Unit[] => {
-  const { readers, pinned } = readersOf(program);
-  const position = new Map(program.nodes.map((node, i) => [node, i]));
-  const groupOf = new Map<OpNode, ReadonlySet<OpNode>>();
-  const isOut = (node: OpNode, group: ReadonlySet<OpNode>): boolean =>
-    pinned.has(node) || (readers.get(node) ?? []).some((r) => !group.has(r));
-
-  const bindings = (group: ReadonlySet<OpNode>): number => {
-    const loaded = new Map<string, Tensor>();
-    for (const node of group)
-      for (const root of inputRoots(node))
-        if (!group.has(root.node as OpNode) && !isScalarConstant(root))
-          loaded.set(`${root.node.id}.${root.index}`, root);
-    return loaded.size + [...group].filter((node) => isOut(node, group)).length;
-  };
-
-  const mayRun = (group: ReadonlySet<OpNode>, at: number): boolean =>
-    group.size <= maxMembers &&
-    [...group].every((node) => (readers.get(node) ?? []).every((r) => group.has(r) || position.get(r)! > at)) &&
-    bindings(group) <= maxBindings;
-
-  /** The groups of operands that are read element by element, latest first. */
-  const neighbours = (node: OpNode): ReadonlySet<OpNode>[] => {
-    const size = sizeOf(node.outs[0]!.shape);
-    const producers = inputRoots(node).flatMap((root) =>
-      isElementwise(root.node) && sizeOf(root.shape) === size ? [root.node] : [],
-    );
-    return [...new Set(producers.sort((a, b) => b.id - a.id).map((n) => groupOf.get(n)!))];
-  };
-
-  for (const node of program.nodes) {
-    if (!isElementwise(node)) continue;
-    const at = position.get(node)!;
-    const around = neighbours(node);
-    const union = (parts: readonly ReadonlySet<OpNode>[]): Set<OpNode> =>
-      new Set([...parts.flatMap((g) => [...g]), node]);
-    let group = union(around);
-    // Together they may hold what reads across them; if they don't fit together, as many as do.
-    if (!mayRun(group, at)) {
-      group = new Set([node]);
-      for (const g of around) {
-        const larger = new Set([...g, ...group]);
-        if (mayRun(larger, at)) group = larger;
-      }
-    }
-    for (const member of group) groupOf.set(member, group);
-  }
-
-  const units: Unit[] = [];
-  for (const node of program.nodes) {
-    const group = groupOf.get(node);
-    if (node.op.kernel.kind === 'dispatch') units.push({ kind: 'kernel', node });
-    if (!group || sizeOf(node.outs[0]!.shape) === 0) continue;
-    const members = [...group].sort((a, b) => a.id - b.id);
-    if (members.at(-1) === node) units.push({ kind: 'fused', members, outs: members.filter((m) => isOut(m, group)) });
-  }
-  return units;
+  const readers = readersOf(program);
+  const position = new Map<Node, number>(program.nodes.map((node, i) => [node, i]));
+  const positionOf = (node: OpNode): number => position.get(node)!;
+  const groups = groupOps(program, readers, maxBindings);
+  return inOrder(groups, readers, positionOf).flatMap(({ nodes, kernel }): Unit[] => {
+    const members = new Set([...nodes].filter((node) => node !== kernel));
+    for (const node of members) for (const inlined of readers.inlinedInto(node)) members.add(inlined);
+    if (!kernel && [...nodes].every((node) => sizeOfOut(node) === 0)) return [];
+    const outs = new Set([...nodes].filter((node) => readers.isOut(node, nodes)));
+    return [{ kernel, members: [...members].sort((a, b) => positionOf(a) - positionOf(b)), outs }];
+  });
 };

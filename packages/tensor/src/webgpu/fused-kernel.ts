@@ -3,14 +3,14 @@ import { bytesPerElement } from '../dtype.ts';
 import { type OpNode, outputOf, type Tensor } from '../graph.ts';
 import type { Binding, Dispatch, Kernel } from '../kernel.ts';
 import { describe, type Spec, sizeOf } from '../shape.ts';
-import type { FusedUnit } from './fuse.ts';
+import type { Unit } from './fuse.ts';
 import { expressionType, gatherOperands, type Operands, storedType } from './fused-operands.ts';
 import { rootOf } from './values.ts';
 
-/** The kernel of a fused unit. */
+/** A dispatch that elementwise ops are part of. */
 export interface FusedKernel {
   readonly dispatch: Dispatch;
-  /** The tensors behind its bindings. */
+  /** The tensors behind the bindings that the ops brought along. */
   readonly tensors: Readonly<Record<string, Tensor>>;
   /** For each output, the inputs whose storage it may take: an invocation reads them only where it then writes. */
   readonly inPlace: Readonly<Record<string, readonly string[]>>;
@@ -26,32 +26,65 @@ const declareFunction = (
   functions: Map<string, string>,
   node: OpNode,
   inputs: Readonly<Record<string, Spec>>,
+  prefix: string,
 ): string => {
   const args = Object.entries(inputs).map(([name, { dtype }]) => `${name}: ${expressionType(dtype)}`);
   const text = `(${args.join(', ')}) -> ${expressionType(node.outs[0]!.dtype)} { return ${bodyOf(node)}; }`;
   const known = functions.get(text);
   if (known) return known;
-  const name = `f${functions.size}_${node.op.name}`;
+  const name = `${prefix}f${functions.size}_${node.op.name}`;
   functions.set(text, name);
   return name;
 };
 
-/** One statement per member, and the name that holds each member's value. */
-const computeMembers = (
-  { members }: FusedUnit,
-  operands: Operands,
-  functions: Map<string, string>,
-): { readonly lines: string[]; readonly names: Map<OpNode, string> } => {
-  const names = new Map<OpNode, string>();
-  const lines = members.map((node, i) => {
+/** What the members of a unit come to in WGSL: statements at position `i`, and where results go. */
+interface Body {
+  readonly operands: Operands;
+  readonly declarations: readonly string[];
+  /** Loads, then a statement per member. */
+  readonly lines: readonly string[];
+  readonly outs: readonly { readonly out: string; readonly value: string; readonly tensor: Tensor }[];
+}
+
+/** Each operand is loaded once, members use one another's values. A kernel's own value is `value`. */
+const bodyOfUnit = ({ kernel, members, outs }: Unit, prefix: string): Body => {
+  const operands = gatherOperands(prefix);
+  const functions = new Map<string, string>();
+  const names = new Map<OpNode, string>(kernel ? [[kernel, 'value']] : []);
+  const statements = members.map((node, i) => {
     const inputs = byName(node.op, node.inputs);
     const args = Object.values(inputs).map(
       (t) => names.get(rootOf(t).node as OpNode) ?? operands.load(t, node.outs[0]!.shape),
     );
-    names.set(node, `t${i}`);
-    return `let t${i} = ${declareFunction(functions, node, inputs)}(${args.join(', ')});`;
+    names.set(node, `${prefix}t${i}`);
+    return `let ${prefix}t${i} = ${declareFunction(functions, node, inputs, prefix)}(${args.join(', ')});`;
   });
-  return { lines, names };
+  return {
+    operands,
+    declarations: [...operands.declarations, ...[...functions].map(([text, name]) => `fn ${name}${text}`)],
+    lines: [...operands.loads, ...statements],
+    outs: [...outs].map((node, i) => ({ out: `${prefix}out${i}`, value: names.get(node)!, tensor: outputOf(node) })),
+  };
+};
+
+/** The bindings of outputs, the tensors behind all bindings, and which outputs may take the memory of which inputs. */
+const placesOf = ({
+  operands,
+  outs,
+}: Body): Pick<FusedKernel, 'tensors' | 'inPlace'> & { readonly written: Binding[] } => {
+  const sameElement = (out: Tensor): string[] =>
+    operands.bindings.flatMap(({ buffer, element }) =>
+      element === storedType(out.dtype) &&
+      !operands.scattered.has(buffer) &&
+      bytesPerElement(out.dtype) === bytesPerElement(operands.tensors[buffer]!.dtype)
+        ? [buffer]
+        : [],
+    );
+  return {
+    written: outs.map(({ out, tensor }) => ({ buffer: out, access: 'read_write', element: storedType(tensor.dtype) })),
+    tensors: { ...operands.tensors, ...Object.fromEntries(outs.map(({ out, tensor }) => [out, tensor])) },
+    inPlace: Object.fromEntries(outs.map(({ out, tensor }) => [out, sameElement(tensor)])),
+  };
 };
 
 const halfAt = 'fn half_at(word: u32, i: u32) -> f32 { return unpack2x16float(word)[i & 1u]; }';
@@ -73,53 +106,57 @@ const paired = (
   }
   ${halves.map(({ out }) => `${out}[index] = pack2x16float(pair_${out});`).join('\n  ')}`;
 
-const labelOf = ({ members }: FusedUnit): string => {
+const namesOf = ({ members }: Unit): string => {
   const names = members.map(({ op }) => op.name);
-  return `${names.slice(0, 6).join('+')}${names.length > 6 ? `+${names.length - 6} more` : ''}(${describe(members.at(-1)!.outs[0]!)})`;
+  return `${names.slice(0, 6).join('+')}${names.length > 6 ? `+${names.length - 6} more` : ''}`;
 };
 
-/**
- * Generates the WGSL of a fused unit: each operand is loaded once, members call one another's values, only `outs` are
- * stored.
- */
-export const fusedKernel = (unit: FusedUnit): FusedKernel => {
-  const operands = gatherOperands();
-  const functions = new Map<string, string>();
-  const { lines, names } = computeMembers(unit, operands, functions);
-  const outs = unit.outs.map((node, i) => ({ out: `out${i}`, value: names.get(node)!, tensor: outputOf(node) }));
-  const halves = outs.filter(({ tensor }) => tensor.dtype === 'f16');
-  const stores = outs.filter(({ tensor }) => tensor.dtype !== 'f16').map(({ out, value }) => `${out}[i] = ${value};`);
-  const body = [...operands.loads, ...lines];
+/** The kernel of a unit of elementwise ops alone. */
+export const fusedKernel = (unit: Unit): FusedKernel => {
+  const body = bodyOfUnit(unit, '');
+  const { written, ...places } = placesOf(body);
+  const halves = body.outs.filter(({ tensor }) => tensor.dtype === 'f16');
+  const stores = body.outs
+    .filter(({ tensor }) => tensor.dtype !== 'f16')
+    .map(({ out, value }) => `${out}[i] = ${value};`);
   const size = sizeOf(unit.members[0]!.outs[0]!.shape);
   const invocations = halves.length > 0 ? Math.ceil(size / 2) : size;
-  const wgsl = `${[halfAt, ...operands.declarations, ...[...functions].map(([text, name]) => `fn ${name}${text}`)].join('\n')}
+  const wgsl = `${[halfAt, ...body.declarations].join('\n')}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let index = group_index(group) * 64u + lane;
-  if (index >= p.invocations) { return; }${halves.length > 0 ? paired(body, stores, halves) : single(body, stores)}
+  if (index >= p.invocations) { return; }${halves.length > 0 ? paired(body.lines, stores, halves) : single(body.lines, stores)}
 }`;
-  const written: Binding[] = outs.map(({ out, tensor }) => ({
-    buffer: out,
-    access: 'read_write',
-    element: storedType(tensor.dtype),
-  }));
-  const sameElement = (out: Tensor): string[] =>
-    operands.bindings.flatMap(({ buffer, element }) =>
-      element === storedType(out.dtype) &&
-      !operands.scattered.has(buffer) &&
-      bytesPerElement(out.dtype) === bytesPerElement(operands.tensors[buffer]!.dtype)
-        ? [buffer]
-        : [],
-    );
   return {
     dispatch: {
-      label: labelOf(unit),
+      label: `${namesOf(unit)}(${describe(unit.members.at(-1)!.outs[0]!)})`,
       wgsl,
-      bindings: [...operands.bindings, ...written],
-      params: { ...operands.params, size, invocations },
+      bindings: [...body.operands.bindings, ...written],
+      params: { ...body.operands.params, size, invocations },
       workgroups: Math.ceil(invocations / 64),
     },
-    tensors: { ...operands.tensors, ...Object.fromEntries(outs.map(({ out, tensor }) => [out, tensor])) },
-    inPlace: Object.fromEntries(outs.map(({ out, tensor }) => [out, sameElement(tensor)])),
+    ...places,
+  };
+};
+
+/** A kernel's dispatch that computes the elementwise ops which joined it on every value that it emits. */
+export const withEpilogue = (unit: Unit, { emits, ...dispatch }: Dispatch): FusedKernel => {
+  const body = bodyOfUnit(unit, 'fused_');
+  const { written, ...places } = placesOf(body);
+  const element = expressionType(unit.kernel!.outs[0]!.dtype);
+  const stores = body.outs.map(({ out, value }) => `${out}[i] = ${value};`);
+  return {
+    dispatch: {
+      ...dispatch,
+      label: `${dispatch.label ?? unit.kernel!.op.name} + ${namesOf(unit)}`,
+      wgsl: `${[halfAt, ...body.declarations].join('\n')}
+fn emit(i: u32, value: ${element}) {
+  ${[...body.lines, ...stores].join('\n  ')}
+}
+${dispatch.wgsl}`,
+      bindings: [...dispatch.bindings.filter((b) => b.buffer !== emits), ...body.operands.bindings, ...written],
+      params: { ...dispatch.params, ...body.operands.params },
+    },
+    ...places,
   };
 };

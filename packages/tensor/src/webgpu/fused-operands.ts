@@ -4,7 +4,7 @@ import { halfToNumber } from '../half.ts';
 import type { Binding, Dispatch } from '../kernel.ts';
 import { type Walk, walkFunction } from '../ops/wgsl/walk.ts';
 import { broadcastStrides, type Shape, sizeOf } from '../shape.ts';
-import { isScalarConstant } from './fuse.ts';
+import { isScalarConstant } from './readers.ts';
 import { rootOf } from './values.ts';
 
 /** Dtype in WGSL expressions: f16 and u8 are storage, computed with as f32 and u32. */
@@ -54,9 +54,9 @@ const scalarParam = ({ outs, data }: ConstantNode): number | { readonly f32: num
 
 /**
  * Gathers the operands of one fused kernel: each buffer bound once, each element loaded once, lone constants as
- * parameters.
+ * parameters. `prefix` keeps their names apart from those of a kernel around.
  */
-export const gatherOperands = (): Operands => {
+export const gatherOperands = (prefix = ''): Operands => {
   const tensors: Record<string, Tensor> = {};
   const bindings: Binding[] = [];
   const params: Record<string, number | { readonly f32: number }> = {};
@@ -68,7 +68,7 @@ export const gatherOperands = (): Operands => {
   const once = (key: string, make: (name: string) => string): string => {
     const known = names.get(key);
     if (known) return known;
-    const name = `v${names.size}`;
+    const name = `${prefix}v${names.size}`;
     names.set(key, name);
     loads.push(`let ${name} = ${make(name)};`);
     return name;
@@ -79,7 +79,7 @@ export const gatherOperands = (): Operands => {
       (name) => tensors[name]!.node === root.node && tensors[name]!.index === root.index,
     );
     if (known) return known;
-    const name = `in${bindings.length}`;
+    const name = `${prefix}in${bindings.length}`;
     tensors[name] = root;
     bindings.push({ buffer: name, access: 'read', element: storedType(root.dtype) });
     return name;

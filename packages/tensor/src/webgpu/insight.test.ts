@@ -55,9 +55,11 @@ describe('plans', () => {
     expect(plan.tensors).toContainEqual({ name: 'w [32x32 f32]', kind: 'variable', bytes: 4096 });
     expect(plan.tensors).toContainEqual({ name: 'constant [64x32 f32]', kind: 'constant', bytes: 8192 });
     expect(plan.tensors.filter((t) => t.kind === 'temporary').every((t) => t.bytes === 8192)).toBe(true);
-    const products = plan.kernels.find((k) => k.name.startsWith('matmul(64x32'))!;
-    // Two of them: both sides read, the result written.
-    expect(products).toMatchObject({ flops: 2 * 2 * rows * width * width });
+    const product = plan.kernels.find((k) => k.name === 'matmul(64x32 f32, 32x32 f32)')!;
+    // Both sides read, the result written.
+    const bytes = 4 * (2 * rows * width + width * width);
+    expect(product).toMatchObject({ count: 1, flops: 2 * rows * width * width, bytes });
+    expect(plan.kernels.map((k) => k.name)).toContain('matmul(64x32 f32, 32x32 f32) + add');
     expect(plan.kernels.reduce((n, k) => n + k.count, 0)).toBe(plan.dispatches);
     expect(plan.kernels.reduce((n, k) => n + k.flops, 0)).toBe(plan.flops);
     expect(plan.bytesMoved).toBeGreaterThanOrEqual(plan.kernels.reduce((n, k) => n + k.bytes, 0));

@@ -34,7 +34,7 @@ export const prepareProgram = async (
     uniformAlignment: limits.minUniformBufferOffsetAlignment,
   });
   const outputs = new Map(
-    [...program.outputs].map(([name, tensor]) => [name, { tensor, value: resolve(table.of(tensor)) }]),
+    [...schedule.program.outputs].map(([name, tensor]) => [name, { tensor, value: resolve(table.of(tensor)) }]),
   );
   const results = [...outputs.values()].map(({ value }) => value);
   const plan = planOf(program, schedule, commands, programBytes(schedule, commands, results));

@@ -1,5 +1,6 @@
 import type { Program } from '../program.ts';
 import { commitUpdates } from './commits.ts';
+import { arrange } from './layouts.ts';
 import { type Lifetime, type MemoryPlan, planMemory } from './memory-plan.ts';
 import { newPlacement, placeInPlace } from './placement.ts';
 import { type CopyStep, type DeviceShape, lowerOps, type Step } from './steps.ts';
@@ -8,6 +9,8 @@ import { type Value, type ValueTable, valueTable } from './values.ts';
 
 /** All that is known of a program's run before any memory is taken. */
 export interface Schedule {
+  /** The program as it is run: some ops have become views. */
+  readonly program: Program;
   readonly steps: readonly Step[];
   /** Runs after the results have been read. */
   readonly tail: readonly CopyStep[];
@@ -42,10 +45,12 @@ const lifetimesOf = (
 };
 
 /** Lowers a program, places its values and plans its memory. */
-export const scheduleProgram = (program: Program, device: DeviceShape): Schedule => {
+export const scheduleProgram = (source: Program, device: DeviceShape): Schedule => {
+  const arranged = arrange(source);
+  const { program } = arranged;
   const table = valueTable();
   const placement = newPlacement();
-  const { steps, tail } = commitUpdates(program, table, lowerOps(program, table, device), placement);
+  const { steps, tail } = commitUpdates(program, table, lowerOps(arranged, table, device), placement);
   const outputs = new Set([...program.outputs.values()].map((t) => table.of(t)));
   const heldToEnd = new Set([...outputs, ...tail.map((copy) => copy.from)]);
   placeInPlace(steps, placement, heldToEnd);
@@ -63,5 +68,5 @@ export const scheduleProgram = (program: Program, device: DeviceShape): Schedule
   const slots = new Map([...lives.keys()].map((value, i) => [value, memory.bufferOf[i]!]));
   const freed = new Map<number, number[]>();
   for (const [value, { to }] of lives) freed.set(to, [...(freed.get(to) ?? []), slots.get(value)!]);
-  return { steps, tail, table, resolve, memory, lives, slotOf: (value) => slots.get(value), freed };
+  return { program, steps, tail, table, resolve, memory, lives, slotOf: (value) => slots.get(value), freed };
 };

@@ -21,7 +21,13 @@ const hoistDirectives = (wgsl: string): { readonly directives: string; readonly 
   return { directives: directives.map((line) => `${line}\n`).join(''), body };
 };
 
-/** Completes a dispatch's WGSL: bindings, `p`, and `group_index`. */
+/** `emit` of a dispatch that nothing has joined: it stores. */
+const plainEmit = ({ emits, bindings }: Dispatch): string => {
+  const out = bindings.find(({ buffer }) => buffer === emits);
+  return out ? `fn emit(i: u32, value: ${out.element}) { ${out.as ?? out.buffer}[i] = value; }\n` : '';
+};
+
+/** Completes a dispatch's WGSL: bindings, `p`, `group_index` and `emit`. */
 export const shaderOf = (dispatch: Dispatch): Shader => {
   const { bindings } = dispatch;
   const { directives, body } = hoistDirectives(dispatch.wgsl);
@@ -33,7 +39,7 @@ export const shaderOf = (dispatch: Dispatch): Shader => {
   const code = `${directives}struct Params { ${fields.join('')}first_group: u32, groups_x: u32 }
 ${declared.join('')}@group(0) @binding(${bindings.length}) var<uniform> p: Params;
 fn group_index(id: vec3<u32>) -> u32 { return p.first_group + id.y * p.groups_x + id.x; }
-${body}`;
+${plainEmit(dispatch)}${body}`;
   return { code, access: bindings.map(({ access }) => access) };
 };
 

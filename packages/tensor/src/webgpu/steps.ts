@@ -5,8 +5,9 @@ import { type OpNode, outputOf, type Tensor } from '../graph.ts';
 import type { DeviceFacts, Dispatch, Kernel, KernelIo, KernelPlan } from '../kernel.ts';
 import type { Program } from '../program.ts';
 import { describe, type Spec } from '../shape.ts';
-import { fuse } from './fuse.ts';
-import { fusedKernel } from './fused-kernel.ts';
+import { fuse, type Unit } from './fuse.ts';
+import { fusedKernel, withEpilogue } from './fused-kernel.ts';
+import type { Arranged, Strides } from './layouts.ts';
 import { scratch, type Value, type ValueTable } from './values.ts';
 
 /** A kernel over values. */
@@ -56,10 +57,15 @@ const planOf = (
   program: Program,
   node: OpNode,
   inputs: Readonly<Record<string, Spec>>,
+  strides: Strides,
   { facts }: DeviceShape,
 ): KernelPlan => {
   const kernel = node.op.kernel as Extract<Kernel<string, unknown>, { kind: 'dispatch' }>;
-  const io: KernelIo<string> = { inputs, outs: node.outs.map((out, i) => (program.isUsed(node, i) ? out : null)) };
+  const io: KernelIo<string> = {
+    inputs,
+    outs: node.outs.map((out, i) => (program.isUsed(node, i) ? out : null)),
+    strides,
+  };
   return kernel.plan(io, node.attrs, facts);
 };
 
@@ -89,9 +95,20 @@ const shareFlops = (dispatches: readonly Dispatch[], total: number): number[] =>
   return dispatches.map((d) => d.flops ?? Math.max(0, total - known) / unknown);
 };
 
-const kernelSteps = (program: Program, node: OpNode, table: ValueTable, device: DeviceShape): Step[] => {
+const kernelSteps = (
+  { program, stridesOf }: Arranged,
+  node: OpNode,
+  unit: Unit,
+  table: ValueTable,
+  device: DeviceShape,
+): Step[] => {
   const named = byName<Tensor>(node.op, node.inputs);
-  const { dispatches, temps = {}, inPlace = {}, startsFrom = {} } = planOf(program, node, named, device);
+  const {
+    dispatches,
+    temps = {},
+    inPlace = {},
+    startsFrom = {},
+  } = planOf(program, node, named, stridesOf(node), device);
   const values: Record<string, Value> = {};
   for (const [name, t] of Object.entries(named)) values[name] = table.of(t);
   for (const index of node.outs.keys())
@@ -101,26 +118,44 @@ const kernelSteps = (program: Program, node: OpNode, table: ValueTable, device: 
     ([out, input]): CopyStep => ({ kind: 'copy', from: values[input]!, to: values[out]! }),
   );
   const flops = shareFlops(dispatches, nodeFlops(node));
-  const kernels = dispatches.flatMap((dispatch, i) => {
-    const label =
-      dispatch.label && dispatch.label !== node.op.name ? `${dispatch.label} of ${labelOf(node)}` : labelOf(node);
-    checkBindings(label, dispatch, values, device.maxBindings);
-    return dispatch.workgroups > 0
-      ? [{ kind: 'dispatch', label, dispatch, values, flops: flops[i]!, inPlace } as const]
-      : [];
+  const kernels = dispatches.flatMap((plain, i): Step[] => {
+    const joined = unit.members.length > 0 && plain.emits === 'out0' ? withEpilogue(unit, plain) : null;
+    const dispatch = joined?.dispatch ?? plain;
+    const own = dispatch.label ?? node.op.name;
+    const label = own.startsWith(node.op.name)
+      ? own.replace(node.op.name, labelOf(node))
+      : `${own} of ${labelOf(node)}`;
+    const bound = joined ? { ...values, ...valuesOf(joined.tensors, table) } : values;
+    checkBindings(label, dispatch, bound, device.maxBindings);
+    if (dispatch.workgroups === 0) return [];
+    const extra = joined ? flopsOfAll(unit.members) : 0;
+    return [
+      {
+        kind: 'dispatch',
+        label,
+        dispatch,
+        values: bound,
+        flops: flops[i]! + extra,
+        inPlace: joined ? { ...inPlace, ...joined.inPlace } : inPlace,
+      },
+    ];
   });
   return [...copies, ...kernels];
 };
+
+const valuesOf = (tensors: Readonly<Record<string, Tensor>>, table: ValueTable): Record<string, Value> =>
+  Object.fromEntries(Object.entries(tensors).map(([name, t]) => [name, table.of(t)]));
+
+const flopsOfAll = (nodes: readonly OpNode[]): number => nodes.reduce((n, node) => n + nodeFlops(node), 0);
 
 /**
  * Lowers the ops of a program to steps, elementwise ones fused. Throws `device-error` where a kernel does not fit the
  * adapter.
  */
-export const lowerOps = (program: Program, table: ValueTable, device: DeviceShape): Step[] =>
-  fuse(program, device.maxBindings).flatMap((unit) => {
-    if (unit.kind === 'kernel') return kernelSteps(program, unit.node, table, device);
+export const lowerOps = (arranged: Arranged, table: ValueTable, device: DeviceShape): Step[] =>
+  fuse(arranged.program, device.maxBindings).flatMap((unit) => {
+    if (unit.kernel) return kernelSteps(arranged, unit.kernel, unit, table, device);
     const { dispatch, tensors, inPlace } = fusedKernel(unit);
-    const values = Object.fromEntries(Object.entries(tensors).map(([name, t]) => [name, table.of(t)]));
-    const flops = unit.members.reduce((n, member) => n + nodeFlops(member), 0);
-    return [{ kind: 'dispatch', label: dispatch.label!, dispatch, values, flops, inPlace }];
+    const values = valuesOf(tensors, table);
+    return [{ kind: 'dispatch', label: dispatch.label!, dispatch, values, flops: flopsOfAll(unit.members), inPlace }];
   });

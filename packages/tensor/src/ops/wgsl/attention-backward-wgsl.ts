@@ -2,7 +2,8 @@ import { keyEnd, keysOfLane, seenBy } from './attention-forward.ts';
 import {
   attentionLanes,
   declareSums,
-  type RowRange,
+  keyRows,
+  queryRows,
   storeSums,
   type TileSizes,
   tileApply,
@@ -17,6 +18,8 @@ export interface BackwardVariant extends TileSizes {
   readonly masked: boolean;
 }
 
+const rowStart = (buffer: string): string => `${queryRows(buffer, '').base} + (row % p.queries) * p.${buffer}_row`;
+
 /**
  * Per query row: logSumExp, and Σ dy·y, which is what softmax subtracts from every dScore; at the end the offset. One buffer for all three,
  * because eight storage buffers are all that a kernel can count on.
@@ -28,7 +31,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (row == p.rows) { stats[2u * row] = f32(${offset ? 'offset[0]' : 'bitcast<i32>(p.shift)'}); }
   if (row >= p.rows) { return; }
   var pull = 0.0;
-  for (var d = row * ${headDim}u; d < (row + 1u) * ${headDim}u; d++) { pull += y[d] * dy[d]; }
+  let head = row / p.queries;
+  let b = head / p.heads;
+  let yAt = ${rowStart('y')};
+  let dyAt = ${rowStart('dy')};
+  for (var d = 0u; d < ${headDim}u; d++) { pull += y[yAt + d] * dy[dyAt + d]; }
   stats[2u * row] = logSumExp[row];
   stats[2u * row + 1u] = pull;
 }`;
@@ -43,17 +50,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let tx = lane % 8u;
   let ty = lane / 8u;`;
 
-const queryRows = (buffer: string, first: string): RowRange => ({ buffer, base: 'qBase', first, end: 'p.queries' });
-const keyRows = (buffer: string, first: string): RowRange => ({ buffer, base: 'kBase', first, end: 'p.keys' });
-
 /** dq of a block of queries, as the keys stream by. */
 export const queryGradWgsl = (variant: BackwardVariant): string => {
-  const { own, headDim, causal, masked } = variant;
+  const { own, causal, masked } = variant;
   return `${head(variant)}
   let head = unit / p.blocks;
   let b = head / p.heads;
-  let qBase = head * p.queries * ${headDim}u;
-  let kBase = (b * (p.heads / p.share) + (head % p.heads) / p.share) * p.keys * ${headDim}u;
+  let keyGroup = (head % p.heads) / p.share;
   let end = ${keyEnd(own, causal)};
   let t0 = row0 + ty * ${own}u;
   var logSum = array<f32, ${own}>();
@@ -73,18 +76,17 @@ export const queryGradWgsl = (variant: BackwardVariant): string => {
 
 /** dk and dv of a block of keys, as the queries of all heads that share it stream by. */
 export const keyGradWgsl = (variant: BackwardVariant, dk: boolean, dv: boolean): string => {
-  const { own, headDim, causal, masked } = variant;
+  const { own, causal, masked } = variant;
   const statsAt = (index: number): string =>
     `vec4<f32>(${['x', 'y', 'z', 'w'].map((c) => `stats[at.${c}${index > 0 ? ` + ${index}u` : ''}]`).join(', ')})`;
   const seen = `(t4 < vec4<u32>(p.queries))${causal ? ' & (vec4<i32>(t4) + shift >= vec4<i32>(i32(s0 + r)))' : ''}${masked ? ' & vec4<bool>(keyMask[b * p.keys + min(s0 + r, p.keys - 1u)] > 0.5)' : ''}`;
   return `${head(variant)}
   let keyHead = unit / p.blocks;
   let b = keyHead / (p.heads / p.share);
-  let kBase = keyHead * p.keys * ${headDim}u;
+  let keyGroup = keyHead % (p.heads / p.share);
   let start = ${causal ? 'u32(clamp(i32(row0) - shift, 0, i32(p.queries)))' : '0u'};
   let s0 = row0 + ty * ${own}u;${dk ? declareSums('dk', variant) : ''}${dv ? declareSums('dv', variant) : ''}
   for (var head = keyHead * p.share; head < (keyHead + 1u) * p.share; head++) {
-  let qBase = head * p.queries * ${headDim}u;
   for (var t0 = start; t0 < p.queries; t0 += ${tileSize}u) {
   let t4 = vec4<u32>(t0 + tx * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
   let at = 2u * (head * p.queries + min(t4, vec4<u32>(p.queries - 1u)));

@@ -1,7 +1,7 @@
 import type { Binding, Dispatch, Kernel } from '../../kernel.ts';
 import { type AttentionAttrs, attentionSizes } from '../attention-spec.ts';
 import { keyGradWgsl, queryGradWgsl, rowStatsWgsl } from './attention-backward-wgsl.ts';
-import { attentionLanes, rowsBinding } from './attention-tiles.ts';
+import { attentionLanes, rowParams, rowsBinding } from './attention-tiles.ts';
 
 type Inputs = 'q' | 'k' | 'v' | 'y' | 'logSumExp' | 'dy' | 'keyMask' | 'offset';
 
@@ -18,7 +18,13 @@ const ownRows = (headDim: number, accumulators: number): number =>
  */
 export const attentionGradKernel: Kernel<Inputs, AttentionAttrs> = {
   kind: 'dispatch',
-  plan: ({ inputs, outs: [dq, dk, dv] }, { causal, scale }) => {
+  strided: ['q', 'k', 'v', 'y', 'dy', 'out0', 'out1', 'out2'],
+  plan: (io, { causal, scale }) => {
+    const {
+      inputs,
+      outs: [dq, dk, dv],
+    } = io;
+    const at = (buffer: string, like: 'q' | 'k'): Record<string, number> => rowParams(buffer, inputs[like]!, io);
     const { batch, heads, groups, queries, keys, headDim } = attentionSizes(inputs);
     const rows = batch * heads * queries;
     const masked = inputs.keyMask !== undefined;
@@ -28,7 +34,18 @@ export const attentionGradKernel: Kernel<Inputs, AttentionAttrs> = {
       read('stats'),
       ...(masked ? [read('keyMask')] : []),
     ];
-    const params = { heads, share: groups === 0 ? 1 : heads / groups, queries, keys, rows, scale: { f32: scale } };
+    const params = {
+      heads,
+      share: groups === 0 ? 1 : heads / groups,
+      queries,
+      keys,
+      rows,
+      scale: { f32: scale },
+      ...at('q', 'q'),
+      ...at('k', 'k'),
+      ...at('v', 'k'),
+      ...at('dy', 'q'),
+    };
     const stats: Dispatch = {
       label: 'attention gradient: row sums',
       wgsl: rowStatsWgsl(headDim, offset),
@@ -39,7 +56,7 @@ export const attentionGradKernel: Kernel<Inputs, AttentionAttrs> = {
         ...(offset ? [{ ...read('offset'), element: 'i32' }] : []),
         write('stats'),
       ],
-      params: { rows, shift: (keys - queries) >>> 0 },
+      params: { rows, heads, queries, shift: (keys - queries) >>> 0, ...at('y', 'q'), ...at('dy', 'q') },
       workgroups: Math.ceil((rows + 1) / attentionLanes),
     };
     const queryPass = (): Dispatch => {
@@ -50,7 +67,7 @@ export const attentionGradKernel: Kernel<Inputs, AttentionAttrs> = {
         label: 'attention gradient: queries',
         wgsl: queryGradWgsl({ own, headDim, causal, masked }),
         bindings: [...shared, rowsBinding('out0', 'read_write', headDim)],
-        params: { ...params, units, blocks },
+        params: { ...params, ...at('out0', 'q'), units, blocks },
         workgroups: units,
       };
     };
@@ -66,7 +83,7 @@ export const attentionGradKernel: Kernel<Inputs, AttentionAttrs> = {
           ...(dk ? [rowsBinding('out1', 'read_write', headDim)] : []),
           ...(dv ? [rowsBinding('out2', 'read_write', headDim)] : []),
         ],
-        params: { ...params, units, blocks },
+        params: { ...params, ...(dk && at('out1', 'k')), ...(dv && at('out2', 'k')), units, blocks },
         workgroups: units,
       };
     };

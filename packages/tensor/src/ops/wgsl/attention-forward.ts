@@ -3,6 +3,9 @@ import { type AttentionAttrs, attentionSizes } from '../attention-spec.ts';
 import {
   attentionLanes,
   declareSums,
+  keyRows,
+  queryRows,
+  rowParams,
   rowsBinding,
   scaleSums,
   storeSums,
@@ -40,9 +43,7 @@ export const keyEnd = (own: number, causal: boolean): string =>
   causal ? `u32(clamp(i32(min(row0 + ${8 * own}u, p.queries)) + shift, 0, i32(p.keys)))` : 'p.keys';
 
 const wgslOf = (variant: Variant): string => {
-  const { own, headDim, causal, masked, offset, out, logSumExp } = variant;
-  const queries = { buffer: 'q', base: 'qBase', first: 'row0', end: 'p.queries' };
-  const keys = { buffer: 'k', base: 'kBase', first: 's0', end: 'p.keys' };
+  const { own, causal, masked, offset, out, logSumExp } = variant;
   const eachRow = `for (var r = 0u; r < ${own}u; r++)`;
   return `${tileDeclarations(variant)}
 @compute @workgroup_size(${attentionLanes})
@@ -52,8 +53,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let row0 = (unit % p.blocks) * ${8 * own}u;
   let head = unit / p.blocks;
   let b = head / p.heads;
-  let qBase = head * p.queries * ${headDim}u;
-  let kBase = (b * (p.heads / p.share) + (head % p.heads) / p.share) * p.keys * ${headDim}u;
+  let keyGroup = (head % p.heads) / p.share;
   let shift = ${offset ? 'offset[0]' : 'i32(p.keys) - i32(p.queries)'};
   let end = ${keyEnd(own, causal)};
   let tx = lane % 8u;
@@ -63,7 +63,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var top = array<f32, ${own}>();
   var total = array<f32, ${own}>();
   ${eachRow} { top[r] = ${lowest}; }${declareSums('sum', variant)}
-  for (var s0 = 0u; s0 < end; s0 += ${tileSize}u) {${tileProduct('w', variant, queries, keys)}${keysOfLane(masked)}
+  for (var s0 = 0u; s0 < end; s0 += ${tileSize}u) {${tileProduct('w', variant, queryRows('q', 'row0'), keyRows('k', 's0'))}${keysOfLane(masked)}
   ${eachRow} {
     w[r] = select(vec4<f32>(${lowest}), w[r] * p.scale, ${seenBy('t0 + r', causal)});
     joined[(ty * ${own}u + r) * 8u + tx] = max(max(w[r].x, w[r].y), max(w[r].z, w[r].w));
@@ -77,7 +77,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     total[r] = total[r] * fade + w[r].x + w[r].y + w[r].z + w[r].w;
     top[r] = next;
     ${scaleSums('sum', variant, 'fade')}
-  }${tileApply('sum', 'w', variant, { ...keys, buffer: 'v' })}
+  }${tileApply('sum', 'w', variant, keyRows('v', 's0'))}
   }
   ${eachRow} { joined[(ty * ${own}u + r) * 8u + tx] = total[r]; }
   workgroupBarrier();
@@ -86,7 +86,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = 0u; i < 8u; i++) { mass += joined[(ty * ${own}u + r) * 8u + i]; }
     ${out ? scaleSums('sum', variant, 'select(0.0, 1.0 / mass, mass > 0.0)') : ''}
     ${logSumExp ? 'if (tx == 0u && t0 + r < p.queries) { out1[head * p.queries + t0 + r] = select(0.0, top[r] + log(mass), mass > 0.0); }' : ''}
-  }${out ? storeSums('sum', variant, { ...queries, buffer: 'out0' }) : ''}
+  }${out ? storeSums('sum', variant, queryRows('out0', 'row0')) : ''}
 }`;
 };
 
@@ -96,7 +96,9 @@ const ownRows = (queries: number, headDim: number): number => (queries <= 8 ? 1 
 /** Forward attention: one workgroup per batch, head and block of queries; keys stream through workgroup memory in tiles. */
 export const attentionKernel: Kernel<'q' | 'k' | 'v' | 'keyMask' | 'offset', AttentionAttrs> = {
   kind: 'dispatch',
-  plan: ({ inputs, outs }, { causal, scale }) => {
+  strided: ['q', 'k', 'v', 'out0'],
+  plan: (io, { causal, scale }) => {
+    const { inputs, outs } = io;
     const { batch, heads, groups, queries, keys, headDim } = attentionSizes(inputs);
     const own = ownRows(queries, headDim);
     const blocks = Math.ceil(queries / (8 * own));
@@ -127,6 +129,10 @@ export const attentionKernel: Kernel<'q' | 'k' | 'v' | 'keyMask' | 'offset', Att
             queries,
             keys,
             scale: { f32: scale },
+            ...rowParams('q', inputs.q!, io),
+            ...rowParams('k', inputs.k!, io),
+            ...rowParams('v', inputs.v!, io),
+            ...(out && rowParams('out0', inputs.q!, io)),
           },
           workgroups: units,
         },

@@ -1,4 +1,5 @@
-import type { Binding } from '../../kernel.ts';
+import type { Binding, KernelIo } from '../../kernel.ts';
+import { type Spec, stridesOf } from '../../shape.ts';
 
 /**
  * WGSL pieces of the attention kernels. A workgroup of 8 x 8 lanes (`tx`, `ty`) owns 8·R rows of one side, R = `own` per lane, and meets
@@ -13,7 +14,7 @@ export const tileSize = 32;
 // One vec4 more than the eight of a row, so that neighbouring rows meet different banks.
 const pitch = 9;
 
-/** Rows of a [rows, headDim] matrix in a buffer: WGSL of its base element, the first row and the end. */
+/** Rows of headDim values in a buffer: WGSL of the element where its head begins, the first row and the end. */
 export interface RowRange {
   readonly buffer: string;
   readonly base: string;
@@ -60,7 +61,7 @@ const loadPiece = (
       let d = ${piece} + (i % 8u) * 4u;
       var value = vec4<f32>();
       if (row < ${end} && d < ${headDim}u) {
-        let at = ${base} + row * ${headDim}u + d;
+        let at = ${base} + row * p.${buffer}_row + d;
         value = ${whole(headDim) ? `${buffer}[at / 4u]` : `vec4<f32>(${parts.join(', ')})`};
       }
       ${into}[${slot} * ${pitch}u + i % 8u] = value;
@@ -123,7 +124,7 @@ export const storeSums = (
     for (var i = 0u; i < ${piecesOf(headDim)}u; i++) {
       let d = i * ${tileSize}u + tx * 4u;
       if (row >= ${end} || d >= ${headDim}u) { continue; }
-      let at = ${base} + row * ${headDim}u + d;
+      let at = ${base} + row * p.${buffer}_row + d;
       let value = ${name}[r * ${piecesOf(headDim)}u + i];
       ${
         whole(headDim)
@@ -132,3 +133,25 @@ export const storeSums = (
       }
     }
   }`;
+
+/** Rows of a buffer [batch, heads, queries, headDim], of the head `head` counted over batches, in batch `b`. */
+export const queryRows = (buffer: string, first: string): RowRange => ({
+  buffer,
+  base: `b * p.${buffer}_batch + (head % p.heads) * p.${buffer}_head`,
+  first,
+  end: 'p.queries',
+});
+
+/** Rows of a buffer [batch, groups, keys, headDim], of the head `keyGroup` in batch `b`. */
+export const keyRows = (buffer: string, first: string): RowRange => ({
+  buffer,
+  base: `b * p.${buffer}_batch + keyGroup * p.${buffer}_head`,
+  first,
+  end: 'p.keys',
+});
+
+/** The parameters by which rows of a buffer are found, however its outer axes lie. */
+export const rowParams = (buffer: string, spec: Spec, { strides }: KernelIo<string>): Record<string, number> => {
+  const [batch, head, row] = strides?.[buffer] ?? stridesOf(spec.shape);
+  return { [`${buffer}_batch`]: batch!, [`${buffer}_head`]: head!, [`${buffer}_row`]: row! };
+};

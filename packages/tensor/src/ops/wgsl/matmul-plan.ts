@@ -1,5 +1,5 @@
 import type { DeviceFacts, Dispatch, KernelPlan } from '../../kernel.ts';
-import { type MatmulProblem, type MatmulVariant, matmulDispatch } from './matmul-problem.ts';
+import { emitsOut, type MatmulProblem, type MatmulVariant, matmulDispatch } from './matmul-problem.ts';
 import { registersVariant } from './matmul-registers.ts';
 import { skinnyLimit, skinnyVariant } from './matmul-skinny.ts';
 import { tileNeeds, tileVariant } from './matmul-tile.ts';
@@ -14,12 +14,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (i >= p.size) { return; }
   var total = ${problem.accumulate ? 'out[i]' : '0.0'};
   for (var part = 0u; part < p.splits; part++) { total += parts[part * p.size + i]; }
-  out[i] = total;
+  ${emitsOut(problem) ? 'emit(i, total)' : 'out[i] = total'};
 }`,
   bindings: [
     { buffer: scratch, as: 'parts', access: 'read', element: 'f32' },
     { buffer: problem.out, as: 'out', access: 'read_write', element: 'f32' },
   ],
+  ...(emitsOut(problem) && { emits: problem.out }),
   params: { size, splits },
   flops: 0,
   workgroups: Math.ceil(size / 64),

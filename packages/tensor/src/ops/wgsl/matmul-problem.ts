@@ -76,6 +76,10 @@ const sideBindings = (side: 'a' | 'b', { buffer, packing }: MatmulSide): Binding
   ...(packing ? [{ buffer: packing.scales, as: `${side}_scales`, access: 'read', element: 'f32' } as const] : []),
 ];
 
+/** Whether a product is written once and as a whole, so that other ops may join where it is stored. */
+export const emitsOut = ({ out, accumulate, limit }: MatmulProblem): boolean =>
+  out.startsWith('out') && !accumulate && !limit;
+
 const limits = ({ limit }: MatmulProblem): string => {
   const left = 'select(0u, counts[0] - p.first, counts[0] > p.first)';
   return `
@@ -108,12 +112,13 @@ export const matmulDispatch = (problem: MatmulProblem, variant: MatmulVariant, s
   const { m, n, k, a, b, accumulate, limit, label = 'matmul' } = problem;
   const batch = axes(problem);
   const [tilesM, tilesN] = [Math.ceil(m / variant.rows), Math.ceil(n / variant.columns)];
+  const emits = splits === 1 && emitsOut(problem);
   const units = tilesM * tilesN * splits * batch.reduce((x, d) => x * d, 1);
   const wgsl = `${variant.declarations ?? ''}
 ${fetch('a', a)}
 ${fetch('b', b)}
 fn store(base: u32, m: u32, n: u32, value: f32) {
-  out[base + m * p.n + n] ${accumulate && splits === 1 ? '+=' : '='} value;
+  ${accumulate && splits === 1 ? 'out[base + m * p.n + n] += value' : emits ? 'emit(base + m * p.n + n, value)' : 'out[base + m * p.n + n] = value'};
 }
 @compute @workgroup_size(${variant.lanes})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -135,6 +140,7 @@ ${variant.body}
     label,
     wgsl,
     bindings: bindingsOf(problem),
+    ...(emits && { emits: problem.out }),
     params: {
       m,
       n,

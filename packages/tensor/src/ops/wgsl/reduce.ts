@@ -58,7 +58,7 @@ const alone = `
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let i = group_index(group) * ${lanes}u + lane;
   if (i >= p.outputs) { return; }
-  out0[i] = finish(fold_range(i, 0u, p.reduced, 1u));
+  emit(i, finish(fold_range(i, 0u, p.reduced, 1u)));
 }`;
 
 /** Every lane folds a stride, then the lanes join as a tree, always in the same order. */
@@ -75,7 +75,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (lane < half) { partial[lane] = fold(partial[lane], partial[lane + half]); }
     workgroupBarrier();
   }
-  if (lane == 0u) { out0[g] = finish(partial[0]); }
+  if (lane == 0u) { emit(g, finish(partial[0])); }
 }`;
 
 const passDispatch = ({ start, step, finish = 'acc', params }: Fold, pass: Pass, cooperative: boolean): Dispatch => {
@@ -102,6 +102,7 @@ ${cooperative ? tree(element) : alone}`;
   return {
     wgsl,
     bindings,
+    emits: pass.to,
     params: {
       ...kept.params,
       ...along.params,
@@ -124,6 +125,7 @@ const isCooperative = (outputs: number, reduced: number, alongRows: boolean, { s
  */
 export const reduceKernel = (fold: Fold): Kernel<'x', ReduceAttrs> => ({
   kind: 'dispatch',
+  emits: true,
   plan: ({ inputs: { x } }, { axes }, device): KernelPlan => {
     const { shape, dtype: element } = x!;
     const kept = runs(shape, (axis) => !axes.includes(axis));

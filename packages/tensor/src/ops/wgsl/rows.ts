@@ -8,6 +8,8 @@ export interface RowPass {
   readonly width: number;
   readonly bindings: readonly Binding[];
   readonly params?: Dispatch['params'];
+  /** The output that the body writes through `emit` alone. */
+  readonly emits?: string;
   /** Declarations before the entry point. */
   readonly declarations?: string;
   /**
@@ -47,7 +49,7 @@ ${joinLanes('row_max', lanes, (a, b) => `max(${a}, ${b})`)}`;
 
 /** One invocation per narrow row, or one workgroup per row with reductions by a tree, always in the same order. */
 export const rowDispatch = (
-  { label, rows, width, bindings, params, declarations = '', body }: RowPass,
+  { label, rows, width, bindings, params, emits, declarations = '', body }: RowPass,
   { maxInvocations }: DeviceFacts,
 ): Dispatch => {
   const lanes = width <= narrow ? 1 : width <= 1024 ? 64 : Math.min(256, maxInvocations);
@@ -65,6 +67,7 @@ ${body}
     ...(label !== undefined && { label }),
     wgsl,
     bindings,
+    ...(emits !== undefined && { emits }),
     params: { rows, width, ...params },
     workgroups: lanes === 1 ? Math.ceil(rows / 64) : rows,
   };

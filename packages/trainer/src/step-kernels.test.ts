@@ -1,0 +1,63 @@
+import { grad } from '@peftjs/autograd';
+import { attach } from '@peftjs/core';
+import { lora } from '@peftjs/lora';
+import { compile, type Executor, input, type ProgramSpec, reference, webgpu } from '@peftjs/tensor';
+import { tinyLlama } from '@peftjs/transformer/testing';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { adamw } from './optimizer.ts';
+
+let executor: Executor;
+beforeAll(async () => {
+  executor = await webgpu({ adapter: 'software' });
+});
+afterAll(() => executor.close());
+
+/** A LoRA step with AdamW and clipping, on q and v as is usual. */
+const loraStep = (config: Parameters<typeof tinyLlama>[0], batch: number, context: number) => {
+  const target = attach(tinyLlama(config), [lora({ rank: 8, alpha: 16, target: ['q_proj', 'v_proj'] })]);
+  const [ids, labels] = [input('ids', [batch, context], 'i32'), input('labels', [batch, context], 'i32')];
+  const loss = target.training(input('seed', [], 'u32')).loss(ids, labels);
+  const params = [...target.params.values()];
+  const optimizer = adamw();
+  const { updates, gradNorm } = optimizer.step(params, grad(loss, params), input('hyper', [7]));
+  return { spec: { outputs: { loss, gradNorm }, updates } satisfies ProgramSpec, params, optimizer };
+};
+
+describe('the kernels of a LoRA step', () => {
+  test('are at most 250 for four layers', async () => {
+    const small = {
+      vocabSize: 4096,
+      hiddenSize: 256,
+      intermediateSize: 688,
+      layers: 4,
+      heads: 8,
+      keyValueHeads: 8,
+      headDim: 32,
+      maxPositions: 128,
+    };
+    const { plan, close } = await compile(loraStep(small, 4, 128).spec, executor);
+    const listing = plan.kernels.map((k) => `${k.count} ${k.name}`).join('\n');
+    expect(plan.dispatches, listing).toBeLessThanOrEqual(250);
+    expect(plan.kernels.filter((k) => /^transpose/.test(k.name))).toEqual([]);
+    close();
+  });
+
+  test('train as the definition does', async () => {
+    const { spec, params, optimizer } = loraStep({}, 2, 5);
+    const definition = reference();
+    const [fused, plain] = [await compile(spec, executor), await compile(spec, definition)];
+    const ids = Int32Array.from({ length: 10 }, (_, i) => (i * 5) % 13);
+    const labels = Int32Array.from({ length: 10 }, (_, i) => (i % 4 === 0 ? -100 : (i * 7) % 13));
+    for (let step = 0; step < 3; step++) {
+      const feeds = { ids, labels, hyper: optimizer.hyper(step, 0.01) };
+      const [got, want] = [await fused.run(feeds), await plain.run(feeds)];
+      expect(got['loss']![0]).toBeCloseTo(want['loss']![0]!, 4);
+      expect(got['gradNorm']![0]).toBeCloseTo(want['gradNorm']![0]!, 4);
+    }
+    for (const p of params) {
+      const [got, want] = [await executor.read(p), await definition.read(p)];
+      want.forEach((w, i) => void expect(Math.abs(got[i]! - w), `${p.node.name}[${i}]`).toBeLessThan(2e-4));
+    }
+    fused.close();
+  });
+});
