@@ -1,10 +1,12 @@
 import { isPeftError } from '@peftjs/tensor';
+import { compare } from './compare.ts';
 import { runDemo } from './demo.ts';
 import { parseOptions } from './options.ts';
 
 const options = parseOptions(process.argv.slice(2));
 try {
-  const result = await runDemo(options);
+  const result = options.compare ? await compare(options.compare, options) : await runDemo(options);
+  if ('failed' in result && result.failed.length > 0) process.exitCode = 1;
   if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
 } catch (error) {
   // A mistake of the user's is a message; anything else is ours, and the trace helps.

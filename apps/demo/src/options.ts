@@ -1,9 +1,18 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { methods } from './methods.ts';
 
 /** What the demo was asked to do. */
 export interface DemoOptions {
+  /** A method with its own defaults; without it LoRA as it suits the base model. */
+  readonly method?: string;
+  /** Methods to try one after the other. */
+  readonly compare?: readonly string[];
+  readonly quantize?: 'int8' | 'nf4';
   readonly steps: number;
-  readonly rank: number;
+  /** Of the methods that have a rank. */
+  readonly rank?: number;
+  /** Instead of the method's own. */
+  readonly learningRate?: number;
   readonly seed: number;
   readonly device?: 'cpu' | 'webgpu';
   /** A text file instead of Moby-Dick. */
@@ -27,12 +36,54 @@ const wholeNumber =
     return value;
   };
 
+const positive = (text: string): number => {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value) || value <= 0)
+    throw new InvalidArgumentError('It must be a number above 0.');
+  return value;
+};
+
+const known = (name: string): string => {
+  if (!methods.has(name))
+    throw new InvalidArgumentError(`There is no method ${name}; there are ${[...methods.keys()].join(', ')}.`);
+  return name;
+};
+
+const list = (text: string): string[] =>
+  text === 'all' ? [...methods.keys()] : [...new Set(text.split(',').map(known))];
+
 /** Parses the command line. Ends the process with code 1 and a message when it is wrong, with 0 after `--help`. */
 export const parseOptions = (args: readonly string[]): DemoOptions => {
   const command = new Command('npm run demo --')
-    .description('Fine-tunes a small language model with LoRA on a text it has not seen, and writes a report.')
+    .description('Fine-tunes a small language model on a text it has not seen, and writes a report.')
+    .addOption(
+      new Option(
+        '--method <name>',
+        `a method with its own defaults: ${[...methods.keys()].join(', ')} (default: LoRA on all layers)`,
+      ).argParser(known),
+    )
+    .addOption(
+      new Option(
+        '--compare <names>',
+        'several methods one after the other, names between commas or all; a table at the end',
+      )
+        .argParser(list)
+        .conflicts(['method', 'full']),
+    )
+    .addOption(
+      new Option('--quantize <format>', 'pack the base model first, as QLoRA does')
+        .choices(['nf4', 'int8'])
+        .conflicts('full'),
+    )
     .addOption(new Option('--steps <n>', 'optimiser steps').default(130).argParser(wholeNumber(1)))
-    .addOption(new Option('--rank <r>', 'rank of the LoRA update').default(16).argParser(wholeNumber(1)))
+    .addOption(
+      new Option('--rank <r>', 'rank of a method that has one (default: 16 for LoRA, else its own)').argParser(
+        wholeNumber(1),
+      ),
+    )
+    .addOption(
+      new Option('--learning-rate <x>', "highest learning rate (default: the method's own)").argParser(positive),
+    )
     .addOption(
       new Option('--seed <n>', 'seed of the adapter, the order of the data and the samples')
         .default(0)

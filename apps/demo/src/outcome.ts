@@ -3,6 +3,8 @@ import type { Report } from './report/report.ts';
 
 /** What `--json` prints. Losses in nats per token over the whole held-out text; sizes in bytes. */
 export interface DemoResult {
+  /** The name of the method. */
+  readonly method: string;
   readonly device: string;
   readonly baseLoss: number;
   readonly tunedLoss: number;
@@ -17,18 +19,22 @@ export interface DemoResult {
   readonly seconds: number;
   readonly adapterBytes: number;
   readonly adapterDir: string;
+  /** File of the losses by step. */
+  readonly losses: string;
   readonly report: string;
 }
 
 /** What a run found beside its figures. */
 export interface Findings {
+  /** Of the method, with what was chosen. */
+  readonly label: string;
   readonly textName: string;
   /** How it was made, one line. */
   readonly summary: string;
   readonly prompt: string;
   readonly before: string;
   readonly after: string;
-  readonly lora: TrainResult;
+  readonly tuned: TrainResult;
   readonly full: TrainResult | null;
 }
 
@@ -39,7 +45,10 @@ export const count = (n: number): string => n.toLocaleString('en-US');
 export const percent = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(2)} %`;
 
 /** The outcome as a report. */
-export const reportOf = (r: DemoResult, { textName, summary, prompt, before, after, lora, full }: Findings): Report => {
+export const reportOf = (
+  r: DemoResult,
+  { label, textName, summary, prompt, before, after, tuned, full }: Findings,
+): Report => {
   const gain = r.baseLoss - r.tunedLoss;
   const compared =
     r.fullLoss === null
@@ -48,11 +57,11 @@ export const reportOf = (r: DemoResult, { textName, summary, prompt, before, aft
           {
             name: 'All weights tuned',
             value: r.fullLoss.toFixed(3),
-            note: `LoRA recovers ${percent(gain, r.baseLoss - r.fullLoss)}`,
+            note: `the adapter recovers ${percent(gain, r.baseLoss - r.fullLoss)}`,
           },
         ];
   return {
-    title: `LoRA on ${textName}`,
+    title: `${label} on ${textName}`,
     summary,
     figures: [
       { name: 'Held-out loss, base', value: r.baseLoss.toFixed(3), note: 'nats per token' },
@@ -63,12 +72,14 @@ export const reportOf = (r: DemoResult, { textName, summary, prompt, before, aft
       { name: 'Speed', value: count(Math.round(r.tokensPerSecond)), note: 'tokens per second' },
       { name: 'Peak memory', value: `${(r.peakBytes / 2 ** 20).toFixed(0)} MiB` },
     ],
-    curves: [{ label: 'LoRA', result: lora }, ...(full ? [{ label: 'all weights', result: full }] : [])],
-    prompt,
-    samples: [
-      { name: 'before', text: before },
-      { name: 'after', text: after },
-    ],
+    curves: [{ label, result: tuned }, ...(full ? [{ label: 'all weights', result: full }] : [])],
+    samples: {
+      prompt,
+      texts: [
+        { name: 'before', text: before },
+        { name: 'after', text: after },
+      ],
+    },
   };
 };
 

@@ -67,6 +67,7 @@ describe('the demo', () => {
     expect({ code, stderr }).toMatchObject({ code: 0 });
     const result = JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
     expect(result).toEqual({
+      method: 'lora',
       device: 'cpu',
       baseLoss: expect.any(Number),
       tunedLoss: expect.any(Number),
@@ -78,6 +79,7 @@ describe('the demo', () => {
       seconds: expect.any(Number),
       adapterBytes: expect.any(Number),
       adapterDir: expect.stringContaining(out),
+      losses: expect.stringContaining(out),
       report: expect.stringContaining(out),
     });
     expect(result.tunedLoss).toBeLessThan(result.baseLoss);
@@ -87,7 +89,27 @@ describe('the demo', () => {
     const html = await readFile(result.report, 'utf8');
     expect(html).toContain(result.tunedLoss.toFixed(3));
     expect(html).not.toMatch(/(?:src|href)=["']?https?:/);
-    expect(stderr).toMatch(/LoRA {2}step 4\/4 {2}loss \d/);
+    expect(stderr).toMatch(/LoRA of rank 2 {2}step 4\/4 {2}loss \d/);
+  });
+
+  test('tries methods one after the other, each with its own defaults, and ranks them', async () => {
+    const out = outFolder('compared');
+    const args = ['--compare', 'promptTuning,lora', '--model', tiny, '--data', text, '--steps', '3', '--device', 'cpu'];
+    const { code, stdout, stderr } = await runDemoCli([...args, '--json', '--out', out]);
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    const lines = stdout.trimEnd().split('\n');
+    const result = JSON.parse(lines.at(-1)!);
+    const losses: number[] = result.runs.map((run: { tunedLoss: number }) => run.tunedLoss);
+    expect(result.runs.map((run: { method: string }) => run.method).toSorted()).toEqual(['lora', 'promptTuning']);
+    expect(losses).toEqual(losses.toSorted((a, b) => a - b));
+    for (const run of result.runs) {
+      expect(run.baseLoss).toBe(result.baseLoss);
+      expect(lines.find((line) => line.startsWith(run.method))).toContain(run.tunedLoss.toFixed(4));
+      await expect(readAdapter(run.adapterDir)).resolves.toBeDefined();
+    }
+    const html = await readFile(result.report, 'utf8');
+    expect(html).toContain(`<td>${losses[0]!.toFixed(4)}</td>`);
+    expect(html).not.toMatch(/(?:src|href)=["']?https?:/);
   });
 
   test('killed at any moment it leaves nothing that looks whole', async () => {
@@ -184,6 +206,13 @@ describe('what is wrong is said in one message, and leaves no trace', () => {
       /too short/,
     ],
     ['no text file', async () => ['--model', tiny, '--data', join(work, 'no.txt')], /no\.txt/],
+    ['an unknown method', async () => ['--method', 'lara'], /no method lara; there are .*lora/s],
+    ['an unknown method among others', async () => ['--compare', 'lora,lara'], /no method lara/],
+    [
+      'a rank for a method without one',
+      async () => ['--model', tiny, '--data', text, '--method', 'promptTuning', '--rank', '2'],
+      /promptTuning has no rank/,
+    ],
     ['an unknown device', async () => ['--device', 'tpu'], /tpu.*cpu, webgpu/s],
     ['a count that is none', async () => ['--steps', 'many'], /--steps.*whole number/s],
     ['an unknown option', async () => ['--stepz', '3'], /unknown option.*--stepz/s],

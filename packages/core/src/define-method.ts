@@ -47,7 +47,10 @@ export interface FactoryFormat extends MethodFormat {
 
 /** A function from options to a method, that also says what it is and reads saved configurations. */
 export type MethodFactory<O> = (Record<never, never> extends O ? (options?: O) => Method : (options: O) => Method) &
-  FactoryFormat;
+  FactoryFormat & {
+    /** What may be chosen. */
+    readonly options: OptionTable<O>;
+  };
 
 const entriesOf = <O>(table: OptionTable<O>): [keyof O & string, Option<unknown>][] =>
   Object.entries(table) as unknown as [keyof O & string, Option<unknown>][];
@@ -145,6 +148,7 @@ export const defineMethod = <O extends object>(def: MethodDef<O>): MethodFactory
     paper,
     merges,
     learningRate,
+    options: def.options,
     reads: (config: AdapterConfig) => isOwn(config) || (also?.reads(config) ?? false),
     fromConfig: (config: AdapterConfig): Method =>
       also && !isOwn(config) ? also.fromConfig(config) : make(def, optionsFrom(def, config)),

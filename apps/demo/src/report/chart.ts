@@ -6,7 +6,9 @@ import { scriptJson } from './html.ts';
 /** One run on the chart. */
 export interface Curve {
   readonly label: string;
-  readonly result: TrainResult;
+  readonly result: Pick<TrainResult, 'losses' | 'heldOut'>;
+  /** Leaves out the training loss, which hides the others where there are many runs. Default false. */
+  readonly heldOutOnly?: boolean;
 }
 
 const asset = (name: string): string =>
@@ -18,7 +20,9 @@ export const chartAssets = (): { readonly css: string; readonly js: string } => 
   js: asset('uPlot.iife.min.js'),
 });
 
-const colours = ['#3f6bdd', '#d9822b'];
+/** Told apart by the colour-blind too, then by dashes. Okabe & Ito, 2008. https://jfly.uni-koeln.de/color/ */
+const colours = ['#3f6bdd', '#d9822b', '#009e73', '#cc79a7', '#8a6d00', '#56b4e9', '#d55e00', '#7d7d7d'];
+const dashes = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
 
 /** Columns for uPlot: steps, then the training loss and the held-out loss of each run, null where a run has no value at a step. */
 const chartColumns = (curves: readonly Curve[]): (number | null)[][] => {
@@ -29,21 +33,31 @@ const chartColumns = (curves: readonly Curve[]): (number | null)[][] => {
     const byStep = new Map(points.map((p) => [p.step, p.loss]));
     return steps.map((s) => byStep.get(s) ?? null);
   };
-  return [steps, ...curves.flatMap(({ result }) => [column(result.losses), column(result.heldOut)])];
+  return [
+    steps,
+    ...curves.flatMap(({ result, heldOutOnly }) => [
+      ...(heldOutOnly ? [] : [column(result.losses)]),
+      column(result.heldOut),
+    ]),
+  ];
 };
 
 /** The script that draws the loss curves into `#chart`. */
 export const chartScript = (curves: readonly Curve[]): string => {
-  const series = curves.flatMap(({ label }, i) => [
-    { label: `${label}, training`, stroke: `${colours[i % 2]}66`, width: 1, spanGaps: true },
-    {
-      label: `${label}, held out`,
-      stroke: colours[i % 2],
-      width: 2.5,
-      spanGaps: true,
-      points: { show: true, size: 7 },
-    },
-  ]);
+  const series = curves.flatMap(({ label, heldOutOnly }, i) => {
+    const stroke = colours[i % colours.length]!;
+    return [
+      ...(heldOutOnly ? [] : [{ label: `${label}, training`, stroke: `${stroke}66`, width: 1, spanGaps: true }]),
+      {
+        label: heldOutOnly ? label : `${label}, held out`,
+        stroke,
+        width: 2.5,
+        dash: dashes[Math.floor(i / colours.length) % dashes.length],
+        spanGaps: true,
+        points: { show: true, size: 7 },
+      },
+    ];
+  });
   return `
 const columns = ${scriptJson(chartColumns(curves))};
 const series = ${scriptJson(series)};

@@ -9,8 +9,13 @@ export interface Report {
   /** Figures in large type. */
   readonly figures: readonly { readonly name: string; readonly value: string; readonly note?: string }[];
   readonly curves: readonly Curve[];
-  readonly prompt: string;
-  readonly samples: readonly { readonly name: string; readonly text: string }[];
+  /** A line for each run; the first row names the columns. */
+  readonly table?: readonly (readonly string[])[];
+  /** What both models were given to continue. */
+  readonly samples?: {
+    readonly prompt: string;
+    readonly texts: readonly { readonly name: string; readonly text: string }[];
+  };
 }
 
 const style = `
@@ -24,16 +29,28 @@ h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .4rem; } h2 { font-size: 
 .figures small { display: block; color: var(--soft); font-size: .8rem; }
 .samples { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: .8rem; }
 blockquote { white-space: pre-wrap; font-family: Georgia, serif; } blockquote b { display: block; font: 600 .85rem system-ui, sans-serif; color: var(--accent); margin-bottom: .4rem; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; } th { color: var(--soft); font: 600 .85rem system-ui, sans-serif; }
+th, td { text-align: right; padding: .35rem .8rem; border-bottom: 1px solid #8883; white-space: nowrap; } th:first-child, td:first-child { text-align: left; }
 .prompt { color: var(--soft); } .u-legend { font-size: .85rem; }`;
 
 const figure = ({ name, value, note }: Report['figures'][number]): string =>
   `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}${note ? `<small>${escapeHtml(note)}</small>` : ''}</dd></div>`;
 
+const samplesOf = ({ prompt, texts }: NonNullable<Report['samples']>): string => {
+  const sample = ({ name, text }: (typeof texts)[number]): string =>
+    `<blockquote><b>${escapeHtml(name)}</b><span class="prompt">${escapeHtml(prompt)}</span>${escapeHtml(text)}</blockquote>`;
+  return `<h2>Samples, same prompt and seed</h2>\n<div class="samples">${texts.map(sample).join('')}</div>\n`;
+};
+
+const tableOf = ([head = [], ...rows]: NonNullable<Report['table']>): string => {
+  const row = (cell: 'td' | 'th', cells: readonly string[]): string =>
+    `<tr>${cells.map((text) => `<${cell}>${escapeHtml(text)}</${cell}>`).join('')}</tr>`;
+  return `<h2>Runs, the lowest loss first</h2>\n<div class="wide"><table><thead>${row('th', head)}</thead><tbody>${rows.map((cells) => row('td', cells)).join('\n')}</tbody></table></div>\n`;
+};
+
 /** One HTML page that needs no network: figures, loss curves, samples. */
 export const renderReport = (report: Report): string => {
   const { css, js } = chartAssets();
-  const sample = ({ name, text }: Report['samples'][number]): string =>
-    `<blockquote><b>${escapeHtml(name)}</b><span class="prompt">${escapeHtml(report.prompt)}</span>${escapeHtml(text)}</blockquote>`;
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -48,9 +65,7 @@ export const renderReport = (report: Report): string => {
 <dl class="figures">${report.figures.map(figure).join('')}</dl>
 <h2>Loss</h2>
 <div id="chart"></div>
-<h2>Samples, same prompt and seed</h2>
-<div class="samples">${report.samples.map(sample).join('')}</div>
-<script>${js}</script>
+${report.table ? tableOf(report.table) : ''}${report.samples ? samplesOf(report.samples) : ''}<script>${js}</script>
 <script>${chartScript(report.curves)}</script>
 </body>
 </html>

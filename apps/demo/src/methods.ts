@@ -1,0 +1,28 @@
+import type { Method, MethodFormat } from '@peftjs/core';
+import * as lora from '@peftjs/lora';
+import * as prompts from '@peftjs/prompts';
+import { PeftError } from '@peftjs/tensor';
+
+/** A method's factory, as every family exports them. */
+export type Factory = ((options?: object) => Method) &
+  MethodFormat & { readonly options?: Readonly<Record<string, unknown>> };
+
+const families = [lora, prompts] as const;
+
+const isFactory = (value: unknown): value is Factory =>
+  typeof value === 'function' && 'peftType' in value && 'paper' in value;
+
+/** All methods of all families by name: whatever a family exports is here. */
+export const methods: ReadonlyMap<string, Factory> = new Map(
+  families
+    .flatMap((family) => Object.values(family))
+    .filter(isFactory)
+    .map((factory) => [factory.name, factory]),
+);
+
+/** The method of a name. Throws `bad-option` with those there are. */
+export const methodNamed = (name: string): Factory => {
+  const found = methods.get(name);
+  if (found) return found;
+  throw new PeftError('bad-option', `--method: there is no ${name}; there are ${[...methods.keys()].join(', ')}`);
+};
