@@ -1,0 +1,26 @@
+import type { MethodFormat } from '@peftjs/core';
+import * as lora from '@peftjs/lora';
+import * as prompts from '@peftjs/prompts';
+
+/** The families that methods come from, by package, in the order of the table. */
+const families: Readonly<Record<string, object>> = { lora, prompts };
+
+const isMethod = (value: unknown): value is MethodFormat =>
+  typeof value === 'function' && 'paper' in value && 'peftType' in value;
+
+/** What is known of every method, and its package. */
+export const records: readonly (MethodFormat & { readonly family: string })[] = Object.entries(families).flatMap(
+  ([family, exports]) =>
+    Object.values(exports)
+      .filter(isMethod)
+      .map(({ name, peftType, paper, merges, learningRate, reads, fromConfig }) => ({
+        name,
+        peftType,
+        paper,
+        merges,
+        learningRate,
+        reads,
+        fromConfig,
+        family,
+      })),
+);
