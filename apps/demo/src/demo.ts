@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type Adapted, attach, load, save } from '@peftjs/core';
 import { writeFileAtomic } from '@peftjs/io';
+import { storedBytes } from '@peftjs/quant';
 import { type Executor, PeftError, sizeOf } from '@peftjs/tensor';
 import {
   allWeights,
@@ -101,12 +102,12 @@ const runOn = async (
   dir: string,
   started: number,
 ): Promise<DemoResult> => {
-  const { model, text, tokenizer } = loaded;
+  const { dense, model, text, tokenizer } = loaded;
   const { seed, steps } = options;
   const chosen = await choose(options, loaded, executor);
   const adapted = attach(model, [chosen.method], { seed });
   const trainable = sizesOf(adapted.params.values());
-  const total = sizesOf(parameters(model).values());
+  const total = sizesOf(parameters(dense).values());
   const learned = text.train.rows.length * text.train.context;
   process.stderr.write(
     `Base model: ${count(total)} parameters. ${chosen.label}: ${count(trainable)}, ${percent(trainable, total)}.\n`,
@@ -136,6 +137,8 @@ const runOn = async (
     trainable,
     total,
     tokensPerSecond: tuned.tokensPerSecond,
+    baseBytes: storedBytes(model),
+    baseHalfBytes: storedBytes(dense) / 2,
     peakBytes: process.resourceUsage().maxRSS * 1024,
     seconds: (performance.now() - started) / 1000,
     adapterBytes: (await stat(join(adapterDir, 'adapter_model.safetensors'))).size,
@@ -147,7 +150,7 @@ const runOn = async (
   const findings = {
     label: chosen.label,
     textName: text.name,
-    summary: `A base model of ${count(total)} parameters, ${steps} steps of ${batchSize} × ${text.train.context} tokens, seed ${seed}, on ${executor.description}.`,
+    summary: `A base model of ${count(total)} parameters${options.quantize ? ` in ${options.quantize}` : ''}, ${steps} steps of ${batchSize} × ${text.train.context} tokens, seed ${seed}, on ${executor.description}.`,
     prompt: prompt.words,
     before,
     after,

@@ -1,13 +1,16 @@
+import * as adapters from '@peftjs/adapters';
 import type { Method, MethodFormat } from '@peftjs/core';
 import * as lora from '@peftjs/lora';
 import * as prompts from '@peftjs/prompts';
+import * as scaling from '@peftjs/scaling';
+import * as selective from '@peftjs/selective';
 import { PeftError } from '@peftjs/tensor';
 
 /** A method's factory, as every family exports them. */
 export type Factory = ((options?: object) => Method) &
   MethodFormat & { readonly options?: Readonly<Record<string, unknown>> };
 
-const families = [lora, prompts] as const;
+const families = [lora, adapters, prompts, scaling, selective] as const;
 
 const isFactory = (value: unknown): value is Factory =>
   typeof value === 'function' && 'peftType' in value && 'paper' in value;

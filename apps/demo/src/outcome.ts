@@ -14,6 +14,9 @@ export interface DemoResult {
   readonly trainable: number;
   readonly total: number;
   readonly tokensPerSecond: number;
+  /** What the linear layers of the base hold, the head apart; and what they would hold in f16. */
+  readonly baseBytes: number;
+  readonly baseHalfBytes: number;
   /** Largest resident memory of the process. */
   readonly peakBytes: number;
   readonly seconds: number;

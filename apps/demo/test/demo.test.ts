@@ -75,6 +75,8 @@ describe('the demo', () => {
       trainable: 2 * (16 + 16 + (16 + 8) * 2 + 32 + (16 + 24) * 3 + 16 + 4096),
       total: 4096 * 16 + 16 * 16 * 2 + 8 * 16 * 2 + 24 * 16 * 3 + 16 * 3,
       tokensPerSecond: expect.any(Number),
+      baseBytes: 4 * (16 * 16 * 2 + 8 * 16 * 2 + 24 * 16 * 3),
+      baseHalfBytes: 2 * (16 * 16 * 2 + 8 * 16 * 2 + 24 * 16 * 3),
       peakBytes: expect.any(Number),
       seconds: expect.any(Number),
       adapterBytes: expect.any(Number),
@@ -90,6 +92,30 @@ describe('the demo', () => {
     expect(html).toContain(result.tunedLoss.toFixed(3));
     expect(html).not.toMatch(/(?:src|href)=["']?https?:/);
     expect(stderr).toMatch(/LoRA of rank 2 {2}step 4\/4 {2}loss \d/);
+  });
+
+  test('packs the base model first, and the adapter loads over it again', async () => {
+    const out = outFolder('packed');
+    const args = [
+      '--quantize',
+      'int8',
+      '--model',
+      tiny,
+      '--data',
+      text,
+      '--steps',
+      '3',
+      '--rank',
+      '2',
+      '--device',
+      'cpu',
+    ];
+    const { code, stdout, stderr } = await runDemoCli([...args, '--json', '--out', out]);
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    const result = JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
+    // A byte a value and a scale for each output.
+    expect(result.baseBytes).toBe(result.baseHalfBytes / 2 + 4 * (16 * 2 + 8 * 2 + 24 * 2 + 16));
+    expect(result.tunedLoss).toBeLessThan(result.baseLoss);
   });
 
   test('tries methods one after the other, each with its own defaults, and ranks them', async () => {

@@ -1,9 +1,18 @@
+import * as adapters from '@peftjs/adapters';
 import type { MethodFormat } from '@peftjs/core';
 import * as lora from '@peftjs/lora';
 import * as prompts from '@peftjs/prompts';
+import * as scaling from '@peftjs/scaling';
+import * as selective from '@peftjs/selective';
 
 /** The families that methods come from, by package, in the order of the table. */
-const families: Readonly<Record<string, object>> = { lora, prompts };
+const families: Readonly<Record<string, object>> = {
+  lora,
+  adapters,
+  prompts,
+  scaling,
+  selective,
+};
 
 const isMethod = (value: unknown): value is MethodFormat =>
   typeof value === 'function' && 'paper' in value && 'peftType' in value;
