@@ -66,14 +66,14 @@ export const afterSublayers = (
   scope: Scope,
   { name, sites }: Pick<BottleneckKind, 'name' | 'sites'>,
   leaveOut: readonly number[],
-  make: (own: Scope) => (output: Tensor, stream: Tensor) => Tensor,
+  make: (own: Scope, module: Path) => (output: Tensor, stream: Tensor) => Tensor,
 ): AroundTable => {
   const table = sites.map((site) => {
     const places = model.paths(site).map((path) => ({ path, module: moduleOf(site, path) }));
     const kept = places.filter(({ module }) => !leaveOut.includes(module.layer));
     if (kept.length === 0) throw new PeftError('no-match', `${name}: no layer is left that could have an adapter`);
     const arounds = kept.map(({ path, module }): [Path, Around<'attn' | 'mlp'>] => {
-      const after = make(scope.at(module.path));
+      const after = make(scope.at(module.path), module.path);
       return [path, (x, next, { stream }) => after(next(x), stream!)];
     });
     return [site, new Map(arounds)] as const;

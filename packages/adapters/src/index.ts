@@ -1,4 +1,5 @@
 export type { Activation, Scale } from './bottleneck.ts';
+export { type Fusible, fusible } from './fusible.ts';
 export { houlsby } from './houlsby.ts';
 export type { BottleneckOptions } from './options.ts';
 export { parallelAdapter } from './parallel-adapter.ts';

@@ -13,6 +13,7 @@ import type { CausalLM } from '@peftjs/transformer';
 import { type Adapted, attach } from './attach.ts';
 import { combine } from './combine.ts';
 import type { AdapterConfig, Method, MethodFormat, State } from './method.ts';
+import { snapshot } from './snapshot.ts';
 import { union } from './union.ts';
 import { within } from './within.ts';
 
@@ -47,21 +48,14 @@ export const save = async (
   executor: Executor,
   { baseModel }: SaveOptions = {},
 ): Promise<void> => {
-  const trained: State = new Map(
-    await Promise.all(
-      [...adapted.state].map(async ([name, v]) => [name, { shape: v.shape, data: await executor.read(v) }] as const),
-    ),
-  );
-  const { base, method } = adapted;
-  const final = (await method.compact?.(base, trained, executor)) ?? { method, state: trained };
-  const { keys = {}, layout = 'peft' } = final.method;
+  const { method, config, state } = await snapshot(adapted, executor);
+  const { keys = {}, layout = 'peft' } = method;
   const tensors = new Map<string, AdapterTensorData>();
-  for (const [name, { shape, data }] of final.state)
-    tensors.set(keys[name] ?? keyPrefix[layout] + name, { shape, data: data as Float32Array | Int32Array });
-  const config = final.method.config(base);
+  for (const [key, { shape, data }] of state)
+    tensors.set(keys[key] ?? keyPrefix[layout] + key, { shape, data: data as Float32Array | Int32Array });
   const name = baseModel ?? null;
   if (layout === 'peft') return writeAdapter(dir, { ...config, base_model_name_or_path: name }, tensors);
-  const { modelType, hiddenSize } = base.config;
+  const { modelType, hiddenSize } = adapted.base.config;
   const model = { modelType, hiddenSize, modelClass: modelClasses[modelType] ?? null, name };
   return writeHubAdapter(dir, withoutType(config) as JsonObject, model, tensors);
 };

@@ -50,6 +50,8 @@ export type MethodFactory<O> = (Record<never, never> extends O ? (options?: O) =
   FactoryFormat & {
     /** What may be chosen. */
     readonly options: OptionTable<O>;
+    /** The options that a configuration holds, with those that are absent filled in. Throws `bad-adapter`. */
+    optionsOf(config: AdapterConfig, model: CausalLM): Chosen<O>;
   };
 
 const entriesOf = <O>(table: OptionTable<O>): [keyof O & string, Option<unknown>][] =>
@@ -152,6 +154,7 @@ export const defineMethod = <O extends object>(def: MethodDef<O>): MethodFactory
     reads: (config: AdapterConfig) => isOwn(config) || (also?.reads(config) ?? false),
     fromConfig: (config: AdapterConfig): Method =>
       also && !isOwn(config) ? also.fromConfig(config) : make(def, optionsFrom(def, config)),
+    optionsOf: (config: AdapterConfig, model: CausalLM): Chosen<O> => choose(def, optionsFrom(def, config), model),
   });
   Object.defineProperty(factory, 'name', { value: name });
   return factory as unknown as MethodFactory<O>;

@@ -42,5 +42,6 @@ export {
 } from './option.ts';
 export { mergePatches } from './patch.ts';
 export { prepare } from './prepare.ts';
+export { type Snapshot, snapshot } from './snapshot.ts';
 export { union } from './union.ts';
 export { type Where, within } from './within.ts';

@@ -1,6 +1,7 @@
 import { houlsby, parallelAdapter, pfeiffer } from '@peftjs/adapters';
-import type { load, Method, MethodFormat, save } from '@peftjs/core';
+import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
 import { adalora, dora, loha, lokr, lora, vera } from '@peftjs/lora';
+import { adapterFusion } from '@peftjs/multitask';
 import { prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
 import { ia3 } from '@peftjs/scaling';
 import { beft, bitfit, layerNormTuning } from '@peftjs/selective';
@@ -39,6 +40,9 @@ const rowsThere = {
   nameThere: (name: string): string => (name === 'prompt_embeddings' ? 'prompt_encoder.embedding.weight' : name),
 };
 
+/** The losses of AdapterFusion were taken without the penalty on its values. */
+const withoutPenalty: typeof load = async (...args) => ({ ...(await load(...args)), penalty: () => null });
+
 /** All adapters that a library made, one line a method. */
 export const goldens: readonly Golden[] = [
   ...golden('plain', 'default', lora, { weightDecay: 0.1 }),
@@ -70,6 +74,10 @@ export const goldens: readonly Golden[] = [
   ...golden('square gpt2', 'pfeiffer', pfeiffer),
   ...golden('square gpt2', 'parallel-adapter', parallelAdapter),
   ...golden('square gpt2', 'parallel-adapter-learned', parallelAdapter),
+  ...golden('square gpt2', 'adapter-fusion', adapterFusion, {
+    load: withoutPenalty,
+    noGradient: /\.key\.bias$/,
+  }),
 ];
 
 /** Those that we write for the library to read, as `data/peftjs/<name>/adapter`. */

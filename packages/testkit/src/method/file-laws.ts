@@ -52,10 +52,12 @@ const refusal = (of: MethodCase): Law => ({
       const kept = [...tensors]
         .filter(([key]) => key !== missing)
         .map(([key, { shape, data }]) => [key, { shape, data }] as const);
-      const extra = ['model.adapters.default.nowhere', { shape: [2], data: Float32Array.of(1, 2) }] as const;
+      const hub = layout === 'adapter-hub';
+      const odd = hub ? missing.replace(/[^.]+$/, 'nowhere') : 'model.nowhere.weight';
+      const extra = [odd, { shape: [2], data: Float32Array.of(1, 2) }] as const;
       const { modelType, hiddenSize } = base.config;
       const model = { modelType, hiddenSize, modelClass: null, name: null };
-      if (layout === 'adapter-hub') await writeHubAdapter(dir, config.raw, model, new Map([...kept, extra]));
+      if (hub) await writeHubAdapter(dir, config.raw, model, new Map([...kept, extra]));
       else await writeAdapter(dir, config.raw, new Map([...kept, [`base_model.model.${extra[0]}`, extra[1]]]));
       const name = missing.replace(/^base_model\.(model\.)?/, '');
       const message = await load(base, dir, [of.factory]).then(

@@ -1,0 +1,19 @@
+import type { Executor } from '@peftjs/tensor';
+import type { Adapted } from './attach.ts';
+import type { AdapterConfig, Compacted, State } from './method.ts';
+
+/** An adapter as it is now, in its final form: what is saved, and what other methods are made of. */
+export interface Snapshot extends Compacted {
+  readonly config: AdapterConfig;
+}
+
+/** The values that an adapter has on an executor, with its configuration for its base. */
+export const snapshot = async ({ base, method, state }: Adapted, executor: Executor): Promise<Snapshot> => {
+  const now: State = new Map(
+    await Promise.all(
+      [...state].map(async ([name, v]) => [name, { shape: v.shape, data: await executor.read(v) }] as const),
+    ),
+  );
+  const final = (await method.compact?.(base, now, executor)) ?? { method, state: now };
+  return { ...final, config: final.method.config(base) };
+};
