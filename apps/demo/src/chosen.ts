@@ -1,7 +1,9 @@
-import { type Examples, type Method, prepare } from '@peftjs/core';
+import { pfeiffer } from '@peftjs/adapters';
+import { attach, type Examples, type Method, prepare, type Snapshot, snapshot } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
+import type { AdapterFusionOptions } from '@peftjs/multitask';
 import { type Executor, PeftError } from '@peftjs/tensor';
-import { makeBatch } from '@peftjs/trainer';
+import { cosine, makeBatch, progressLine, train } from '@peftjs/trainer';
 import type { Loaded } from './loaded.ts';
 import { type Factory, methodNamed } from './methods.ts';
 import type { DemoOptions } from './options.ts';
@@ -40,11 +42,44 @@ const examplesOf = ({ text: { train } }: Loaded): Examples[] =>
     return { rows, tokens: train.context, ids, labels };
   });
 
+/** Adapters of the two halves of the text, one after the other, to be fused: as if they were two tasks. */
+const trainedHalves = async (
+  { steps, seed }: DemoOptions,
+  { model, text }: Loaded,
+  executor: Executor,
+): Promise<AdapterFusionOptions['adapters']> => {
+  const half = Math.ceil(text.train.rows.length / 2);
+  const trained: Record<string, Snapshot> = {};
+  for (const [i, name] of ['first', 'second'].entries()) {
+    const adapted = attach(model, [pfeiffer()], { seed: seed + i });
+    const data = { ...text.train, rows: text.train.rows.slice(i * half, (i + 1) * half) };
+    await train(adapted, {
+      executor,
+      data,
+      steps,
+      batchSize: rows,
+      seed,
+      schedule: cosine({ learningRate: pfeiffer.learningRate, steps }),
+      onStep: progressLine({ label: `pfeiffer, ${name} half` }),
+    });
+    trained[name] = await snapshot(adapted, executor);
+    executor.release(adapted.state.values());
+  }
+  return trained;
+};
+
+/** What a method needs beside its defaults, by name. */
+const needed: Readonly<Record<string, (options: DemoOptions, loaded: Loaded, executor: Executor) => Promise<object>>> =
+  {
+    adapterFusion: async (...run) => ({ adapters: await trainedHalves(...run) }),
+  };
+
 /** The method that was asked for, ready to be attached: what looks at the base and at data first has done so. */
 export const choose = async (options: DemoOptions, loaded: Loaded, executor: Executor): Promise<Chosen> => {
   const { method: name, rank, learningRate } = options;
   if (name === undefined) return { ...suitedLora(rank), learningRate: learningRate ?? suitedRate };
   const factory = methodNamed(name);
-  const [method] = await prepare(loaded.model, [factory(given(factory, options))], examplesOf(loaded), executor);
+  const own = { ...given(factory, options), ...(await needed[name]?.(options, loaded, executor)) };
+  const [method] = await prepare(loaded.model, [factory(own)], examplesOf(loaded), executor);
   return { label: name, method: method!, learningRate: learningRate ?? factory.learningRate };
 };

@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type Adapted, attach, load, save } from '@peftjs/core';
 import { writeFileAtomic } from '@peftjs/io';
@@ -90,6 +90,12 @@ const trainFull = async (loaded: Loaded, executor: Executor, options: DemoOption
   }
 };
 
+/** Bytes of all tensor files in a folder. */
+const tensorBytes = async (dir: string): Promise<number> => {
+  const files = (await readdir(dir, { recursive: true })).filter((file) => file.endsWith('.safetensors'));
+  return (await Promise.all(files.map((file) => stat(join(dir, file))))).reduce((n, { size }) => n + size, 0);
+};
+
 const lastLoss = (result: TrainResult): number => result.heldOut.at(-1)!.loss;
 
 const sizesOf = (tensors: Iterable<{ readonly shape: readonly number[] }>): number =>
@@ -141,7 +147,7 @@ const runOn = async (
     baseHalfBytes: storedBytes(dense) / 2,
     peakBytes: process.resourceUsage().maxRSS * 1024,
     seconds: (performance.now() - started) / 1000,
-    adapterBytes: (await stat(join(adapterDir, 'adapter_model.safetensors'))).size,
+    adapterBytes: await tensorBytes(adapterDir),
     adapterDir,
     losses: join(dir, 'losses.json'),
     report: join(dir, 'report.html'),

@@ -1,6 +1,7 @@
 import * as adapters from '@peftjs/adapters';
 import type { MethodFormat } from '@peftjs/core';
 import * as lora from '@peftjs/lora';
+import * as multitask from '@peftjs/multitask';
 import * as prompts from '@peftjs/prompts';
 import * as scaling from '@peftjs/scaling';
 import * as selective from '@peftjs/selective';
@@ -12,6 +13,7 @@ const families: Readonly<Record<string, object>> = {
   prompts,
   scaling,
   selective,
+  multitask,
 };
 
 const isMethod = (value: unknown): value is MethodFormat =>
