@@ -23,10 +23,10 @@ import {
   transpose,
   variable,
 } from '@peftjs/tensor';
+import { mustMatch } from '@peftjs/tensor/testing';
 import * as ort from 'onnxruntime-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cpu, exportOnnx } from '../src/index.ts';
-import { expectClose } from './tolerance.ts';
 
 let executor: Executor;
 let folder: string;
@@ -113,8 +113,7 @@ describe('an exported model', () => {
     const wanted = await (await compile({ outputs }, executor)).run(feeds);
     const got = await runAlone(path);
     expect(Object.keys(got)).toEqual(Object.keys(outputs));
-    for (const [name, t] of Object.entries(outputs))
-      expectClose(t.dtype, got[name]!.data as Float32Array, wanted[name]!);
+    for (const [name, t] of Object.entries(outputs)) mustMatch(name, t, got[name]!.data as Float32Array, wanted[name]!);
     expect((await readdir(folder)).sort()).toEqual(externalData ? ['model.onnx', 'model.onnx.data'] : ['model.onnx']);
     const weights = 4 * (11 * 24 + 24 + 24 * 24 + 2 * 12 * 24) + 2 * 24 * 24;
     expect((await stat(externalData ? `${path}.data` : path)).size).toBeGreaterThan(weights);

@@ -1,3 +1,5 @@
+export { describeOp } from './describe-op.ts';
+export { mustMatch } from './must-match.ts';
 export { differenceOf, mustBeNear, type NearOptions } from './near.ts';
 export { type SampleInputs, sampleInputs, sampleOutputs, sampleTitle } from './samples.ts';
 export { tolerances } from './tolerances.ts';

@@ -11,7 +11,11 @@ export const tolerances = {
   /** A layer's values computed, rounded to f32 and used: what merging costs after all layers. */
   merged: 2e-5,
   /** One op in f32 and its definition in double precision. */
-  op: 1e-4,
+  op: 5e-5,
+  /** The same, where the result is stored in half precision, of 11 bits. */
+  half: 2e-3,
+  /** Sine and cosine in WGSL, which promises no more: https://www.w3.org/TR/WGSL/#builtin-functions-accuracy */
+  trigonometry: 5e-4,
   /** A whole forward or backward pass of a small model in f32 and in double precision. */
   pass: 2e-4,
 } as const;
