@@ -74,7 +74,7 @@ const mutants: [mistake: string, factory: AnyFactory, law: string, says: RegExp,
     'another scale in dense()',
     lowRank({ denseScale: 1 }),
     applies,
-    /c_attn: apply\(x\) against .* \d+ of \d+ values in \[2, 3, 24\]/,
+    /c_attn: apply\(x\) against .* \d+ of \d+ values in \[4, 24\]/,
   ],
   [
     'another scale in dense(), merged',

@@ -6,7 +6,7 @@ import { type Adapted, type AdapterConfig, attach, load, type Method, type State
 import { readAdapter, writeAdapter, writeHubAdapter } from '@peftjs/io';
 import { type Executor, isPeftError, type Shape, type TypedArray } from '@peftjs/tensor';
 import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
-import type { Law } from '../law.ts';
+import type { Law } from '@peftjs/transformer/testing';
 import type { MethodCase } from './row.ts';
 import { logitsOf, logitsShape, subjectOf } from './subject.ts';
 

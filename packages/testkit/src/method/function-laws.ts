@@ -1,7 +1,7 @@
-import { constant, evaluate, isPeftError, randomSource, sizeOf, type Tensor, uniformValues } from '@peftjs/tensor';
+import { isPeftError, sizeOf } from '@peftjs/tensor';
 import { differenceOf, mustBeNear, tolerances } from '@peftjs/tensor/testing';
-import { affine, type Dense, type Linear } from '@peftjs/transformer';
-import type { Law } from '../law.ts';
+import type { Dense, Linear } from '@peftjs/transformer';
+import { type Law, mustApplyDense } from '@peftjs/transformer/testing';
 import type { MethodCase } from './row.ts';
 import { logitsOf, logitsShape, methodOf, subjectOf } from './subject.ts';
 
@@ -48,9 +48,6 @@ const count = (of: MethodCase): Law => ({
   },
 });
 
-const input = (name: string, shape: readonly number[]): Tensor =>
-  constant(uniformValues(sizeOf(shape), -1, 1, randomSource(11, name)), shape);
-
 /** The layer's values, or null where it rightly says that it has none. */
 const denseOf = (layer: Linear, merges: boolean): Dense | null => {
   try {
@@ -61,30 +58,14 @@ const denseOf = (layer: Linear, merges: boolean): Dense | null => {
   }
 };
 
-/** `apply` of each layer by path is the affine map of its `dense()`. */
-const mustApplyDense = async (
-  layers: Iterable<readonly [string, Linear]>,
-  executor: Parameters<typeof evaluate>[1],
-  merges = true,
-): Promise<void> => {
-  for (const [path, layer] of layers) {
-    const dense = denseOf(layer, merges);
-    if (!dense) continue;
-    for (const rows of [[2, 3], [4]]) {
-      const x = input(path, [...rows, layer.inDim]);
-      const { y, z } = await evaluate({ y: layer.apply(x), z: affine(x, dense) }, executor);
-      const shape = [...rows, layer.outDim];
-      mustBeNear(`${path}: apply(x) against x·Wᵀ + b of dense()`, y!, z!, { tolerance: tolerances.rounding, shape });
-    }
-  }
-};
-
 const apply = (of: MethodCase): Law => ({
   name: 'applies what dense() says, on every layer that it changes',
   check: async () => {
     const { base, adapted, executor } = await subjectOf(of);
-    const changed = [...adapted.model.linears].filter(([path, layer]) => layer !== base.linears.get(path));
-    await mustApplyDense(changed, executor, of.factory.merges);
+    for (const [path, layer] of adapted.model.linears) {
+      const dense = layer === base.linears.get(path) ? null : denseOf(layer, of.factory.merges);
+      if (dense) await mustApplyDense(path, layer, dense, executor);
+    }
   },
 });
 

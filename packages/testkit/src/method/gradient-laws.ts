@@ -1,42 +1,16 @@
 import { grad } from '@peftjs/autograd';
 import type { Adapted } from '@peftjs/core';
-import {
-  add,
-  constant,
-  div,
-  evaluate,
-  mul,
-  normalValues,
-  type OpNode,
-  randomSource,
-  sizeOf,
-  sub,
-  sum,
-  type Tensor,
-  type Variable,
-} from '@peftjs/tensor';
+import { add, evaluate, type Tensor } from '@peftjs/tensor';
 import { differenceOf, tolerances } from '@peftjs/tensor/testing';
-import type { Law } from '../law.ts';
-import { rebuild } from './rebuild.ts';
+import { type Law, slopesOf } from '@peftjs/transformer/testing';
 import type { MethodCase } from './row.ts';
 import { ids, labels, seedOf, subjectOf } from './subject.ts';
-
-/** Half the width of the central difference; a power of two, which f32 holds. */
-const step = 2 ** -13;
 
 /** The loss as training takes it. */
 export const trainingLoss = ({ training, penalty }: Adapted, seed: Tensor = seedOf(1)): Tensor => {
   const term = penalty();
   const loss = training(seed).loss(ids, labels);
   return term ? add(loss, term) : loss;
-};
-
-const isStop = ({ op }: OpNode): boolean => op.name === 'stop_gradient';
-
-/** (f(p + h·d) − f(p − h·d)) / 2h, as a graph. */
-const difference = (loss: Tensor, p: Variable, d: Tensor, keep: (node: OpNode) => boolean): Tensor => {
-  const at = (h: number): Tensor => rebuild(loss, new Map([[p.node, add(p, mul(d, h))]]), keep);
-  return div(sub(at(step), at(-step)), 2 * step);
 };
 
 const gradients = (of: MethodCase): Law => ({
@@ -52,25 +26,20 @@ const gradients = (of: MethodCase): Law => ({
     const problems: string[] = [];
     let wholeDiffers = false;
     for (const [i, [name, p]] of params.entries()) {
-      const d = constant(normalValues(sizeOf(p.shape), 1, randomSource(13, name)), p.shape);
-      const { gradient, along, partial, whole } = await evaluate(
-        {
-          gradient: grads[i]!,
-          along: sum(mul(grads[i]!, d)),
-          partial: difference(loss, p, d, isStop),
-          whole: difference(loss, p, d, () => false),
-        },
+      const slopes = slopesOf(loss, p, grads[i]!, name);
+      const { gradient, analytic, numeric, numericStopped } = await evaluate(
+        { gradient: grads[i]!, ...slopes },
         executor,
       );
       if (!gradient!.some((v) => v !== 0)) problems.push(`${name}: no gradient reaches it`);
-      const near = (values: typeof along): string | null =>
-        differenceOf(along!, values!, { tolerance: tolerances.difference, shape: [1] });
-      const wanted = of.row.detaches ? partial : whole;
+      const near = (values: typeof analytic): string | null =>
+        differenceOf(analytic!, values!, { tolerance: tolerances.difference, shape: [1] });
+      const wanted = of.row.detaches ? numericStopped : numeric;
       if (near(wanted) !== null)
         problems.push(
-          `${name}: along a random direction the gradient gives ${along![0]}, the difference ${wanted![0]}`,
+          `${name}: along a random direction the gradient gives ${analytic![0]}, the difference ${wanted![0]}`,
         );
-      wholeDiffers ||= near(whole) !== null;
+      wholeDiffers ||= near(numeric) !== null;
     }
     if (of.row.detaches === 'part' && !wholeDiffers)
       problems.push("the row says detaches: 'part', but the gradient is that of the whole function");

@@ -1,4 +1,4 @@
-import type { Law } from '../law.ts';
+import type { Law } from '@peftjs/transformer/testing';
 import { fileLaws } from './file-laws.ts';
 import { functionLaws } from './function-laws.ts';
 import { gradientLaws } from './gradient-laws.ts';

@@ -1,7 +1,7 @@
 import { type Merged, merge } from '@peftjs/core';
 import { type Executor, evaluate, isPeftError } from '@peftjs/tensor';
 import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
-import type { Law } from '../law.ts';
+import type { Law } from '@peftjs/transformer/testing';
 import type { MethodCase } from './row.ts';
 import { logitsOf, logitsShape, type Subject, subjectOf } from './subject.ts';
 

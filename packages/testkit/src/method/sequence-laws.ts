@@ -1,8 +1,8 @@
 import { constant, type Executor, evaluate } from '@peftjs/tensor';
 import { differenceOf, mustBeNear, tolerances } from '@peftjs/tensor/testing';
 import { type CausalLM, generate } from '@peftjs/transformer';
+import type { Law } from '@peftjs/transformer/testing';
 import { tokens } from '@peftjs/transformer/testing';
-import type { Law } from '../law.ts';
 import type { MethodCase } from './row.ts';
 import { subjectOf, valuesOf } from './subject.ts';
 

@@ -15,7 +15,7 @@ import {
 } from '@peftjs/tensor';
 import { differenceOf, mustBeNear, tolerances } from '@peftjs/tensor/testing';
 import type { CausalLM } from '@peftjs/transformer';
-import type { Law } from '../law.ts';
+import type { Law } from '@peftjs/transformer/testing';
 import { trainingLoss } from './gradient-laws.ts';
 import type { MethodCase } from './row.ts';
 import { ids, labels, logitsOf, logitsShape, seedOf, subjectOf, valuesOf } from './subject.ts';

@@ -1,3 +1,7 @@
+export { describeLinear } from './describe-linear.ts';
+export { type Slopes, slopesOf } from './difference.ts';
+export type { Law } from './law.ts';
+export { type LinearRow, linearLaws, mustApplyDense } from './linear-laws.ts';
 export { tinyGpt2, tinyGpt2Config } from './tiny-gpt2.ts';
 export { tinyConfig, tinyLlama } from './tiny-llama.ts';
 export { distance, shake, tokens } from './values.ts';
