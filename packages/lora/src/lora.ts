@@ -1,6 +1,7 @@
 import { defineMethod, eachLinear, type MethodFactory, mergePatches } from '@peftjs/core';
 import { addDelta } from './add-delta.ts';
 import { trainBiases } from './biases.ts';
+import { loraHub } from './lora-hub.ts';
 import { type LoraOptions, loraOptions, lowRank } from './low-rank.ts';
 import { fanInFanOut, notComputedInLora } from './peft-config.ts';
 
@@ -22,6 +23,7 @@ export const lora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
   learningRate: 2e-4,
   options: loraOptions,
   computes: { ...notComputedInLora, use_dora: [false] },
+  also: loraHub,
   reads: (config) => config['use_dora'] !== true,
   config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true }),
   attach: (model, scope, options) =>

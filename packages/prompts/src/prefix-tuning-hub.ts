@@ -25,7 +25,7 @@ export interface PrefixTuningHubOptions {
   /** Probability that a value of the prefix is dropped while training. Default 0. */
   readonly dropout?: number;
   /** Whether each layer weighs its prefix by a gate over the sequence that attends to it, see `meanGate`: a part of UniPELT. Default false. */
-  readonly gated?: boolean;
+  readonly gating?: boolean;
 }
 
 /** The module that holds the prefixes of all layers. */
@@ -67,7 +67,7 @@ export const prefixTuningHub: MethodFactory<PrefixTuningHubOptions> = defineMeth
     bottleneck: count('bottleneck_size', 512),
     flat: flag('flat', false),
     dropout: rate('dropout', 0),
-    gated: flag('use_gating', false),
+    gating: flag('use_gating', false),
   },
   reads: ({ architecture }) => architecture === 'prefix_tuning',
   computes: { non_linearity: ['tanh'], leave_out: [], shared_gating: [true] },
@@ -85,7 +85,7 @@ export const prefixTuningHub: MethodFactory<PrefixTuningHubOptions> = defineMeth
       model,
       scope,
       rowsOf(model, scope, options),
-      options.gated
+      options.gating
         ? (attention) => meanGate(attention, 'prefix_tuning.prefix_gates.default', model.config.hiddenSize)
         : null,
     ),

@@ -37,7 +37,7 @@ describeMethod(family.prefixTuning, {
 
 // Its gates are a mean over whole sequences.
 describeMethod(family.prefixTuningHub, {
-  options: { tokens: 3, flat: true, gated: true },
+  options: { tokens: 3, flat: true, gating: true },
   parameters: (model) => prefixSize(model, 3) + model.config.layers * (model.config.hiddenSize + 1),
   identity: false,
   causal: false,

@@ -1,0 +1,107 @@
+import {
+  type Chosen,
+  count,
+  defineMethod,
+  type MethodDef,
+  type MethodFactory,
+  meanGate,
+  number,
+  type Option,
+  type Patch,
+  rate,
+  type Scope,
+  watchPass,
+} from '@peftjs/core';
+import type { CausalLM, Linear } from '@peftjs/transformer';
+import { adaptedLayer, type LoraHubOptions, matrices, type Place, placesOf } from './hub-projections.ts';
+
+const attach = (model: CausalLM, scope: Scope, options: Chosen<LoraHubOptions>, gated: boolean): Patch => {
+  const watch = gated ? watchPass(model) : null;
+  const wrap =
+    (place: Place) =>
+    (base: Linear): Linear => {
+      const own = scope.at(`${place.path}.loras.default`);
+      const open = watch && { gate: meanGate(own, 'gate', base.inDim, place.starts.length), pass: watch.current };
+      return adaptedLayer(base, own, place, options, open);
+    };
+  return {
+    linear: new Map(placesOf(model, options).map((place) => [place.path, wrap(place)])),
+    ...(watch && { around: watch.around }),
+  };
+};
+
+const matricesOption: Option<readonly (typeof matrices)[number][]> = {
+  key: 'attn_matrices',
+  fallback: () => ['q', 'v'],
+  expected: 'a list of some of q, k, v',
+  accepts: (v) => Array.isArray(v) && v.length > 0 && v.every((m) => matrices.includes(m)),
+  toJson: (chosen) => [...chosen],
+};
+
+const define = (
+  name: string,
+  gated: boolean,
+  paper: MethodDef<LoraHubOptions>['paper'],
+): MethodFactory<LoraHubOptions> =>
+  defineMethod<LoraHubOptions>({
+    name,
+    peftType: gated ? 'PEFTJS_GATED_LORA_HUB' : 'PEFTJS_LORA_HUB',
+    layout: 'adapter-hub',
+    paper,
+    merges: !gated,
+    learningRate: 1e-3,
+    options: { matrices: matricesOption, rank: count('r', 8), alpha: number('alpha', 8), dropout: rate('dropout', 0) },
+    reads: (config) =>
+      config['architecture'] === 'lora' &&
+      config['composition_mode'] === 'add' &&
+      config['use_dora'] !== true &&
+      (config['vera_d'] ?? null) === null &&
+      (config['use_gating'] ?? false) === gated,
+    computes: {
+      intermediate_lora: [false],
+      output_lora: [false],
+      selfattn_lora: [true],
+      leave_out: [],
+      dtype: ['float32'],
+    },
+    config: () => ({
+      architecture: 'lora',
+      composition_mode: 'add',
+      dtype: null,
+      init_weights: 'lora',
+      init_weights_seed: null,
+      intermediate_lora: false,
+      leave_out: [],
+      output_lora: false,
+      selfattn_lora: true,
+      use_dora: false,
+      use_gating: gated,
+      vera_b: null,
+      vera_d: null,
+    }),
+    attach: (model, scope, options) => attach(model, scope, options, gated),
+  });
+
+/**
+ * LoRA as the adapters library has it: y = Wx + (alpha/r)·B·A·dropout(x) on an attention's queries and values, each with its own rank r also
+ * where one layer holds them all, as in GPT-2. Files are that library's. Merges. Throws `bad-option`.
+ * Hu et al., 2021. https://arxiv.org/abs/2106.09685
+ */
+export const loraHub: MethodFactory<LoraHubOptions> = define('loraHub', false, {
+  authors: 'Hu et al.',
+  year: 2021,
+  title: 'LoRA: Low-Rank Adaptation of Large Language Models',
+  url: 'https://arxiv.org/abs/2106.09685',
+});
+
+/**
+ * The same with a gate in place of the scale: y = Wx + G·B·A·dropout(x), G = mean over the sequence of σ(g·x + c), one for each projection;
+ * see `meanGate`. A part of UniPELT. Files are those of the adapters library. Does not merge. Throws `bad-option`.
+ * Mao et al., 2022. https://arxiv.org/abs/2110.07577
+ */
+export const gatedLoraHub: MethodFactory<LoraHubOptions> = define('gatedLoraHub', true, {
+  authors: 'Mao et al.',
+  year: 2022,
+  title: 'UniPELT: A Unified Framework for Parameter-Efficient Language Model Tuning',
+  url: 'https://arxiv.org/abs/2110.07577',
+});
