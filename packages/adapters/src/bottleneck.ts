@@ -1,5 +1,6 @@
-import { type Init, kaimingUniform, normal, ones, type Scope, zeros } from '@peftjs/core';
-import { add, gelu, matmul, mean, mul, relu, sigmoid, silu, type Tensor, tanh } from '@peftjs/tensor';
+import { type Init, kaimingUniform, meanGate, normal, ones, type Scope, zeros } from '@peftjs/core';
+import { add, gelu, matmul, mul, relu, sigmoid, silu, type Tensor, tanh } from '@peftjs/tensor';
+import type { Pass } from '@peftjs/transformer';
 
 /** What bends the inner values of an adapter; `silu` is also called swish. */
 export type Activation = 'relu' | 'silu' | 'gelu' | 'gelu-tanh' | 'tanh' | 'sigmoid';
@@ -58,28 +59,22 @@ const scaled = (scope: Scope, scale: Scale, hiddenSize: number): Layer => {
   return (x) => mul(x, factor);
 };
 
-/** Mean over the tokens of σ(gᵀx + b), one number for each sequence. */
-const gate = (scope: Scope, hiddenSize: number): Layer => {
-  const score = affine(scope, 'gate', 1, hiddenSize, normal(0.02));
-  return (x) => mean(sigmoid(score(x)), { axes: [1], keepDims: true });
-};
-
 /** A bottleneck: `up` is s·(W_up f(W_down x + b_down) + b_up), `apply` that with dropout and gate; x of shape [batch, tokens, d]. */
 export const bottleneck = (
   scope: Scope,
   { hiddenSize, width, activation, scale, dropout, gating }: BottleneckShape,
   init: BottleneckInit,
-): { readonly up: Layer; readonly apply: Layer } => {
+): { readonly up: Layer; readonly apply: (x: Tensor, pass: Pass) => Tensor } => {
   const down = affine(scope, 'adapter_down.0', width, hiddenSize, init.down);
   const out = affine(scope, 'adapter_up', hiddenSize, width, init.up);
   const factor = scaled(scope, scale, hiddenSize);
-  const open = gating ? gate(scope, hiddenSize) : null;
+  const open = gating ? meanGate(scope, 'gate', hiddenSize) : null;
   const up: Layer = (x) => factor(out(activations[activation](down(x))));
   return {
     up,
-    apply: (x) => {
+    apply: (x, pass) => {
       const added = scope.dropout(up(x), dropout);
-      return open ? mul(added, open(x)) : added;
+      return open ? mul(added, open(x, pass)) : added;
     },
   };
 };

@@ -8,7 +8,7 @@ import {
   type Scope,
 } from '@peftjs/core';
 import { add, PeftError, type Tensor } from '@peftjs/tensor';
-import type { Around, CausalLM, Path } from '@peftjs/transformer';
+import type { Around, CausalLM, Pass, Path } from '@peftjs/transformer';
 import { type BottleneckInit, type BottleneckShape, bottleneck } from './bottleneck.ts';
 import { type BottleneckOptions, reductionOf, widthOf } from './options.ts';
 
@@ -66,7 +66,7 @@ export const afterSublayers = (
   scope: Scope,
   { name, sites }: Pick<BottleneckKind, 'name' | 'sites'>,
   leaveOut: readonly number[],
-  make: (own: Scope, module: Path) => (output: Tensor, stream: Tensor) => Tensor,
+  make: (own: Scope, module: Path) => (output: Tensor, stream: Tensor, pass: Pass) => Tensor,
 ): AroundTable => {
   const table = sites.map((site) => {
     const places = model.paths(site).map((path) => ({ path, module: moduleOf(site, path) }));
@@ -74,7 +74,7 @@ export const afterSublayers = (
     if (kept.length === 0) throw new PeftError('no-match', `${name}: no layer is left that could have an adapter`);
     const arounds = kept.map(({ path, module }): [Path, Around<'attn' | 'mlp'>] => {
       const after = make(scope.at(module.path), module.path);
-      return [path, (x, next, { stream }) => after(next(x), stream!)];
+      return [path, (x, next, { stream, pass }) => after(next(x), stream!, pass)];
     });
     return [site, new Map(arounds)] as const;
   });
@@ -108,7 +108,7 @@ export const defineBottleneck = (kind: BottleneckKind): MethodFactory<Bottleneck
     attach: (model, scope, chosen) => ({
       around: afterSublayers(model, scope, kind, chosen.leaveOut, (own) => {
         const { apply } = bottleneck(own.at('adapters.default'), shapeOf(model, chosen), init);
-        return (output, stream) => add(output, apply(reads(output, stream)));
+        return (output, stream, pass) => add(output, apply(reads(output, stream), pass));
       }),
     }),
   });

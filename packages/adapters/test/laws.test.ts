@@ -1,4 +1,4 @@
-import { describeMethods } from '@peftjs/testkit';
+import { describeMethod, describeMethods } from '@peftjs/testkit';
 import type { CausalLM } from '@peftjs/transformer';
 import * as family from '../src/index.ts';
 
@@ -12,4 +12,12 @@ describeMethods(family, {
   houlsby: { options: { bottleneck: 3 }, identity: false, parameters: bottlenecks(2) },
   pfeiffer: { options: { bottleneck: 3, activation: 'tanh' }, identity: false, parameters: bottlenecks(1) },
   parallelAdapter: { options: { bottleneck: 3, scale: 'learned', dropout: 0.1 }, parameters: bottlenecks(1, 1) },
+});
+
+// Its gates are a mean over whole sequences.
+describeMethod(family.pfeiffer, {
+  options: { bottleneck: 3, gating: true },
+  identity: false,
+  causal: false,
+  parameters: (model) => bottlenecks(1, model.config.hiddenSize + 1)(model),
 });

@@ -64,7 +64,7 @@ export const adaptedLayer = (
     ...base,
     apply: (x) => {
       const low = matmul(own.dropout(x, dropout), a, { transposeB: true }); // [..., rank · projections]
-      const scale = open && open.gate(x, open.pass());
+      const scale = open?.gate(x, open.pass());
       const delta = (i: number): Tensor => {
         const update = matmul(part(low, -1, i, rank), part(b, 0, i, outDim), { transposeB: true });
         return placed(mul(update, scale ? part(scale, -1, i, 1) : alpha / rank), -1, i);

@@ -19,6 +19,11 @@ const biases = (model: CausalLM): number =>
     return n + (bias?.shape[0] ?? 0);
   }, 0);
 
+/** Queries and values at rank 2, each with matrices of its own. */
+const hub = (model: CausalLM, gate: (inDim: number) => number): number =>
+  over(model, /\.(q_proj|v_proj)$/, (inDim, outDim) => 2 * (inDim + outDim) + gate(inDim)) +
+  over(model, /\.c_attn$/, (inDim, outDim) => 2 * (2 * (inDim + outDim / 3) + gate(inDim)));
+
 describeMethods(family, {
   lora: {
     options: { rank: 2, alpha: 4 },
@@ -52,6 +57,9 @@ describeMethods(family, {
     parameters: (model) => over(model, attention, (inDim, outDim) => 3 * (inDim + outDim + 1)),
     learningRate: 0.1,
   },
+  loraHub: { options: { rank: 2, alpha: 4 }, parameters: (model) => hub(model, () => 0) },
+  // Its gates are a mean over whole sequences.
+  gatedLoraHub: { options: { rank: 2 }, parameters: (model) => hub(model, (inDim) => inDim + 1), causal: false },
 });
 
 describe('with every bias of the base', () => {

@@ -1,5 +1,6 @@
 import { houlsby, parallelAdapter, pfeiffer } from '@peftjs/adapters';
 import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
+import { mam, unipelt } from '@peftjs/hybrid';
 import { adalora, dora, loha, lokr, lora, vera } from '@peftjs/lora';
 import { adapterFusion } from '@peftjs/multitask';
 import { prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
@@ -57,6 +58,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'lokr-both', lokr),
   ...golden('plain gpt2', 'lokr-factor', lokr),
   ...golden('plain gpt2', 'adalora', adalora),
+  ...golden('square gpt2', 'lora-adapters', lora),
   ...golden('plain gpt2', 'prompt-tuning', promptTuning, rowsThere),
   ...golden('plain gpt2', 'prefix-tuning', prefixTuning, rowsThere),
   ...golden('plain gpt2', 'prefix-tuning-projection', prefixTuning, {
@@ -64,6 +66,8 @@ export const goldens: readonly Golden[] = [
   }),
   ...golden('square gpt2', 'prefix-tuning-adapters', prefixTuning),
   ...golden('square gpt2', 'prefix-tuning-adapters-flat', prefixTuning),
+  ...golden('square gpt2', 'mam', mam),
+  ...golden('square gpt2', 'unipelt', unipelt),
   ...golden('plain gpt2', 'p-tuning', pTuning, { trained: pTuning({ tokens: 5, hidden: 7 }) }),
   ...golden('plain gpt2', 'ia3', ia3),
   ...golden('plain', 'beft', beft),

@@ -1,0 +1,2 @@
+export { type MamOptions, mam } from './mam.ts';
+export { type UnipeltOptions, unipelt } from './unipelt.ts';
