@@ -1,5 +1,6 @@
 import * as adapters from '@peftjs/adapters';
 import type { Method, MethodFormat } from '@peftjs/core';
+import * as hybrid from '@peftjs/hybrid';
 import * as lora from '@peftjs/lora';
 import * as multitask from '@peftjs/multitask';
 import * as prompts from '@peftjs/prompts';
@@ -11,7 +12,7 @@ import { PeftError } from '@peftjs/tensor';
 export type Factory = ((options?: object) => Method) &
   MethodFormat & { readonly options?: Readonly<Record<string, unknown>> };
 
-const families = [lora, adapters, prompts, scaling, selective, multitask] as const;
+const families = [lora, adapters, prompts, scaling, selective, hybrid, multitask] as const;
 
 const isFactory = (value: unknown): value is Factory =>
   typeof value === 'function' && 'peftType' in value && 'paper' in value;

@@ -1,5 +1,6 @@
 import * as adapters from '@peftjs/adapters';
 import type { MethodFormat } from '@peftjs/core';
+import * as hybrid from '@peftjs/hybrid';
 import * as lora from '@peftjs/lora';
 import * as multitask from '@peftjs/multitask';
 import * as prompts from '@peftjs/prompts';
@@ -13,6 +14,7 @@ const families: Readonly<Record<string, object>> = {
   prompts,
   scaling,
   selective,
+  hybrid,
   multitask,
 };
 
