@@ -1,5 +1,10 @@
-import { describeMethods } from '@peftjs/testkit';
+import { pfeiffer } from '@peftjs/adapters';
+import type { Method } from '@peftjs/core';
+import { lora } from '@peftjs/lora';
+import { prefixTuning, promptTuning } from '@peftjs/prompts';
+import { describeMethod, describeMethods } from '@peftjs/testkit';
 import { type CausalLM, keyValueHeads } from '@peftjs/transformer';
+import { describe } from 'vitest';
 import * as family from '../src/index.ts';
 
 /** Values of an MLP of width 5 that makes a prefix of 3 tokens. */
@@ -21,7 +26,20 @@ const loraSize = ({ config, linears }: CausalLM): number => {
 const prefix = { tokens: 3, bottleneck: 5 };
 const adapter = { bottleneck: 3 };
 
+/** Values of a gate. */
+const gateSize = ({ config: { hiddenSize } }: CausalLM): number => hiddenSize + 1;
+
 describeMethods(family, {
+  gated: {
+    options: { method: lora({ rank: 2 }) },
+    formats: [lora],
+    parameters: ({ config, linears }) =>
+      [...linears].reduce((n, [path, { inDim, outDim }]) => {
+        const adapted = /\.(q_proj|v_proj|c_attn)$/.test(path);
+        return n + (adapted ? 2 * (inDim + outDim) + config.hiddenSize + 1 : 0);
+      }, 0),
+    causal: false,
+  },
   mam: {
     options: { prefix, adapter },
     parameters: (model) => prefixSize(model) + adapterSize(model),
@@ -38,4 +56,27 @@ describeMethods(family, {
     identity: false,
     causal: false,
   },
+});
+
+describe.each<[string, Method, (model: CausalLM) => number]>([
+  ['adapters', pfeiffer({ bottleneck: 3 }), (model) => adapterSize(model) + model.config.layers * gateSize(model)],
+  [
+    'a prefix',
+    prefixTuning({ tokens: 3, bottleneck: 5 }),
+    ({ config }) => {
+      const width = keyValueHeads(config) * config.headDim;
+      return (
+        3 * width + 5 * (width + 1) + 2 * config.layers * width * (5 + 1) + config.layers * (config.hiddenSize + 1)
+      );
+    },
+  ],
+  ['a prompt', promptTuning({ tokens: 3 }), (model) => 3 * model.config.hiddenSize + gateSize(model)],
+])('%s', (_, method, parameters) => {
+  describeMethod(family.gated, {
+    options: { method },
+    formats: [pfeiffer, prefixTuning, promptTuning],
+    parameters,
+    identity: false,
+    causal: false,
+  });
 });

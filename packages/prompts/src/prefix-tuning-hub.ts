@@ -61,7 +61,7 @@ export const prefixTuningHub: MethodFactory<PrefixTuningHubOptions> = defineMeth
     url: 'https://arxiv.org/abs/2101.00190',
   },
   merges: false,
-  learningRate: 1e-2,
+  learningRate: 3e-3,
   options: {
     tokens: count('prefix_length', 30),
     bottleneck: count('bottleneck_size', 512),

@@ -74,7 +74,7 @@ export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<Pre
     url: 'https://arxiv.org/abs/2101.00190',
   },
   merges: false,
-  learningRate: 1e-2,
+  learningRate: 3e-2,
   options: {
     tokens: count('num_virtual_tokens', 20),
     bottleneck: bottleneckOption,

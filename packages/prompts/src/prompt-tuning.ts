@@ -40,7 +40,7 @@ export const promptTuning: MethodFactory<PromptTuningOptions> = defineMethod<Pro
     url: 'https://arxiv.org/abs/2104.08691',
   },
   merges: false,
-  learningRate: 3e-2,
+  learningRate: 0.1,
   options: { tokens: count('num_virtual_tokens', 20), init: rowInit },
   computes: promptComputes,
   keys: { [rowsName]: rowsName },

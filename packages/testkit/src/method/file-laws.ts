@@ -2,7 +2,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { type Adapted, type AdapterConfig, attach, load, type Method, type State, save } from '@peftjs/core';
+import {
+  type Adapted,
+  type AdapterConfig,
+  attach,
+  load,
+  type Method,
+  type MethodFormat,
+  type State,
+  save,
+} from '@peftjs/core';
 import { readAdapter, writeAdapter, writeHubAdapter } from '@peftjs/io';
 import { type Executor, isPeftError, type Shape, type TypedArray } from '@peftjs/tensor';
 import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
@@ -19,13 +28,15 @@ const inFolder = async (work: (dir: string) => Promise<void>): Promise<void> => 
   }
 };
 
+const formatsOf = ({ factory, row }: MethodCase): readonly MethodFormat[] => [factory, ...(row.formats ?? [])];
+
 const roundTrip = (of: MethodCase): Law => ({
   name: 'saves and loads to the bit',
   check: () =>
     inFolder(async (dir) => {
       const { base, adapted, method, executor } = await subjectOf(of);
       await save(adapted, dir, executor);
-      const again = await load(base, dir, [of.factory]);
+      const again = await load(base, dir, formatsOf(of));
       const [got, wanted] = [await logitsOf(again.model, executor), await logitsOf(adapted.model, executor)];
       // A compacted adapter computes the same in another way.
       const tolerance = method.compact ? tolerances.merged : tolerances.exact;
@@ -60,7 +71,7 @@ const refusal = (of: MethodCase): Law => ({
       if (hub) await writeHubAdapter(dir, config.raw, model, new Map([...kept, extra]));
       else await writeAdapter(dir, config.raw, new Map([...kept, [`base_model.model.${extra[0]}`, extra[1]]]));
       const name = missing.replace(/^base_model\.(model\.)?/, '');
-      const message = await load(base, dir, [of.factory]).then(
+      const message = await load(base, dir, formatsOf(of)).then(
         () => 'nothing',
         (error: unknown) => (isPeftError(error) && error.code === 'state-mismatch' ? error.message : String(error)),
       );
@@ -83,7 +94,10 @@ const configuration = (of: MethodCase): Law => ({
     // What is saved is the compacted form, where there is one.
     const saved = (await method.compact?.(base, await valuesIn(adapted.state, executor), executor))?.method ?? method;
     const config = JSON.parse(JSON.stringify(saved.config(base)));
-    const build = (inner: AdapterConfig): Method => of.factory.fromConfig(inner, build);
+    const build = (inner: AdapterConfig): Method =>
+      formatsOf(of)
+        .find((format) => format.reads(inner))!
+        .fromConfig(inner, build);
     const again = build(config);
     const config2 = JSON.parse(JSON.stringify(again.config(base)));
     if (!isDeepStrictEqual(config2, config))

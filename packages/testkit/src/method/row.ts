@@ -27,6 +27,8 @@ export interface MethodRow<O = never> {
    * backward pass through it; `'part'`, some term. Default: the gradient is that of the whole function.
    */
   readonly detaches?: 'backbone' | 'part';
+  /** Methods inside it, which `load` must be told of too. */
+  readonly formats?: readonly MethodFormat[];
   /** For the law that it learns. Default 0.03. */
   readonly learningRate?: number;
 }

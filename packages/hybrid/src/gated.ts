@@ -1,0 +1,73 @@
+import type { AdapterConfig, Compacted, Method, MethodFormat, Paper, State } from '@peftjs/core';
+import { PeftError } from '@peftjs/tensor';
+import { gatedPatch } from './gated-patch.ts';
+
+/** Options of `gated`. */
+export interface GatedOptions {
+  /** What is weighed; several with `combine`. */
+  readonly method: Method;
+}
+
+const name = 'gated';
+const peftType = 'PEFTJS_GATED';
+const paper: Paper = {
+  authors: 'Mao et al.',
+  year: 2022,
+  title: 'UniPELT: A Unified Framework for Parameter-Efficient Language Model Tuning',
+  url: 'https://arxiv.org/abs/2110.07577',
+};
+
+const partOf = (state: State, prefix: string): State =>
+  new Map([...state].flatMap(([key, t]) => (key.startsWith(prefix) ? [[key.slice(prefix.length), t]] : [])));
+
+const isMethod = (value: unknown): value is Method =>
+  typeof value === 'object' && value !== null && 'attach' in value && 'config' in value;
+
+const make = ({ method, ...more }: GatedOptions): Method => {
+  const odd = Object.keys(more);
+  if (!isMethod(method) || odd.length > 0)
+    throw new PeftError(
+      'bad-option',
+      isMethod(method)
+        ? `gated: there is no option ${odd.join(', ')}; there is method`
+        : `gated: method must be one, such as lora(), got ${JSON.stringify(method)}`,
+    );
+  return {
+    name,
+    merges: false,
+    attach: (model, scope) => gatedPatch(model, method.attach(model, scope.at('method')), scope.at('gates')),
+    config: (model): AdapterConfig => ({ peft_type: peftType, method: method.config(model) }),
+    ...(method.prepare && {
+      prepare: async (model, data, executor) => make({ method: await method.prepare!(model, data, executor) }),
+    }),
+    ...(method.compact && {
+      compact: async (model, state, executor): Promise<Compacted> => {
+        const inner = await method.compact!(model, partOf(state, 'method.'), executor);
+        const own = [...state].filter(([key]) => key.startsWith('gates.'));
+        const named = [...inner.state].map(([key, t]) => [`method.${key}`, t] as const);
+        return { method: make({ method: inner.method }), state: new Map([...own, ...named]) };
+      },
+    }),
+  };
+};
+
+/**
+ * Any method or combination with a trained gate in every place that it changes: y = base + G·(method − base), keys, values and rows that it
+ * puts in front multiplied by G; G = mean over the sequence of σ(w·x + b), x what goes into the layer or the sublayer; see `meanGate`. With
+ * G = 1 it is the method, with G = 0 the base. A gate sees the whole sequence, so what comes later changes what came before; in generation
+ * it sees the prompt, then each new token by itself. Files have a layout of our own. Does not merge. Throws `bad-option`, also when
+ * attached, for layers outside of the blocks: `lm_head`, the last norm, an embedding. Mao et al., 2022. https://arxiv.org/abs/2110.07577
+ */
+export const gated: ((options: GatedOptions) => Method) & MethodFormat = Object.defineProperty(
+  Object.assign((options: GatedOptions): Method => make(options), {
+    peftType,
+    paper,
+    merges: false,
+    learningRate: 1e-3,
+    reads: ({ peft_type }: AdapterConfig): boolean => peft_type === peftType,
+    fromConfig: ({ method }: AdapterConfig, build: (config: AdapterConfig) => Method): Method =>
+      make({ method: build(method as AdapterConfig) }),
+  }),
+  'name',
+  { value: name },
+);

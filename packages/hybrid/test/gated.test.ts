@@ -1,0 +1,66 @@
+import { pfeiffer } from '@peftjs/adapters';
+import { attach, combine, type Method } from '@peftjs/core';
+import { lora } from '@peftjs/lora';
+import { prefixTuning, promptTuning } from '@peftjs/prompts';
+import { evaluate, reference, sizeOf } from '@peftjs/tensor';
+import { distance, shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/testkit';
+import type { CausalLM } from '@peftjs/transformer';
+import { describe, expect, test } from 'vitest';
+import { gated, mam, unipelt } from '../src/index.ts';
+
+const executor = reference();
+const logits = async (model: CausalLM): Promise<Float32Array> =>
+  (await evaluate({ y: model.logits(tokens([1, 5, 2, 9], [3, 3, 12, 0])) }, executor))['y'] as Float32Array;
+
+describe.each([
+  ['Llama', () => tinyLlama()],
+  ['GPT-2', () => tinyGpt2()],
+])('gates on %s', (_, make) => {
+  test.each<[string, Method]>([
+    ['lora', lora({ rank: 2 })],
+    ['pfeiffer', pfeiffer({ bottleneck: 3 })],
+    ['lora and pfeiffer', combine([lora({ rank: 2 }), pfeiffer({ bottleneck: 3 })])],
+  ])('open they leave %s as it is, shut they leave the base', async (__, method) => {
+    const base = make();
+    const inner = attach(base, [method]);
+    await shake(inner.params, executor);
+    const outer = attach(base, [gated({ method })]);
+    for (const [name, v] of inner.params)
+      await executor.write(outer.params.get(`method.${name}`)!, await executor.read(v));
+    const set = async (bias: number): Promise<Float32Array> => {
+      for (const [name, v] of outer.params)
+        if (name.startsWith('gates.'))
+          await executor.write(v, new Float32Array(sizeOf(v.shape)).fill(name.endsWith('.bias') ? bias : 0));
+      return logits(outer.model);
+    };
+    const [off, on] = [await logits(base), await logits(inner.model)];
+    expect(distance(await set(40), on)).toBeLessThan(1e-5);
+    expect(distance(await set(-40), off)).toBeLessThan(1e-5);
+    expect(distance(await set(0), off)).toBeGreaterThan(1e-3);
+    expect(distance(await set(0), on)).toBeGreaterThan(1e-3);
+  });
+
+  test('shut they leave of a prefix and of a prompt keys and rows of zeros', async () => {
+    for (const method of [prefixTuning({ tokens: 2 }), promptTuning({ tokens: 2 })]) {
+      const base = make();
+      const zeros = attach(base, [method]);
+      for (const v of zeros.params.values()) await executor.write(v, new Float32Array(sizeOf(v.shape)));
+      const shut = attach(base, [gated({ method })]);
+      for (const [name, v] of shut.params)
+        if (name.endsWith('.bias')) await executor.write(v, new Float32Array(sizeOf(v.shape)).fill(-80));
+      expect(distance(await logits(shut.model), await logits(zeros.model))).toBeLessThan(1e-5);
+    }
+  });
+});
+
+test('says what is wrong', () => {
+  expect(() => gated({} as never)).toThrow('gated: method must be one, such as lora(), got undefined');
+  expect(() => gated({ method: lora(), rank: 3 } as never)).toThrow('gated: there is no option rank; there is method');
+  expect(() => attach(tinyLlama(), [gated({ method: lora({ target: ['q_proj', 'lm_head'] }) })])).toThrow(
+    'layers outside of the blocks cannot be gated: lm_head',
+  );
+  expect(() => mam({ lora: {} } as never)).toThrow('mam: there is no option lora; there are prefix, adapter');
+  expect(() => unipelt({ lora: { rank: 0 } })).toThrow(
+    'gatedLoraHub: rank must be a whole number of at least 1, got 0',
+  );
+});
