@@ -13,6 +13,7 @@ export {
   tokens,
 } from '@peftjs/transformer/testing';
 export { architectures } from './bases.ts';
+export { openExecutors } from './executors.ts';
 export { describeMethod, describeMethods, type MethodRows } from './method/describe-method.ts';
 export { methodLaws } from './method/laws.ts';
 export type { MethodCase, MethodRow } from './method/row.ts';
