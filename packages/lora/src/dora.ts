@@ -1,5 +1,18 @@
 import { defineMethod, eachLinear, type MethodFactory, mergePatches } from '@peftjs/core';
-import { add, div, matmul, mul, reshape, sqrt, stopGradient, sub, sum, type Tensor, transpose } from '@peftjs/tensor';
+import {
+  add,
+  div,
+  matmul,
+  maximum,
+  mul,
+  reshape,
+  sqrt,
+  stopGradient,
+  sub,
+  sum,
+  type Tensor,
+  transpose,
+} from '@peftjs/tensor';
 import type { Linear } from '@peftjs/transformer';
 import { trainBiases } from './biases.ts';
 import { type LoraOptions, type LowRank, loraOptions, lowRank } from './low-rank.ts';
@@ -8,13 +21,19 @@ import { fanInFanOut, notComputedInLora } from './peft-config.ts';
 const sumRows = (t: Tensor): Tensor => sum(t, { axes: [1] });
 const squaredNorms = (weight: Tensor): Tensor => sumRows(mul(weight, weight));
 
+/** W·Aᵀ, [out, rank]: of a layer that nothing changes as the rows of A through it, the cheapest route of its format. */
+const projected = (base: Linear, a: Tensor, frozen: boolean): Tensor => {
+  const { weight, bias } = base.dense();
+  if (!frozen) return matmul(weight, a, { transposeB: true });
+  const rows = base.apply(a); // [rank, out]
+  return transpose(bias ? sub(rows, bias) : rows, [1, 0]);
+};
+
 /** ‖W + sBA‖ of every row, [out], without forming it: ‖W‖² + 2s·(WAᵀ ∘ B) + s²·(BAAᵀ ∘ B), summed over rank. */
-const rowNorms = (base: Linear, squared: Tensor, { a, b, scale }: LowRank): Tensor => {
-  const { bias } = base.dense();
-  const rows = base.apply(a); // A·Wᵀ + bias by the cheapest route that the layer knows: [rank, out]
-  const crossed = transpose(bias ? sub(rows, bias) : rows, [1, 0]);
+const rowNorms = (squared: Tensor, crossed: Tensor, { a, b, scale }: LowRank): Tensor => {
   const update = matmul(b, matmul(a, a, { transposeB: true })); // [out, rank]
-  return sqrt(add(squared, sumRows(mul(add(mul(crossed, 2 * scale), mul(update, scale * scale)), b))));
+  const all = add(squared, sumRows(mul(add(mul(crossed, 2 * scale), mul(update, scale * scale)), b)));
+  return sqrt(maximum(all, 1e-30)); // a row of zeros stays one
 };
 
 /**
@@ -48,7 +67,7 @@ export const dora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
         const live = squaredNorms(base.dense().weight);
         const squared = frozen ? own.running('weight_squared', [outDim], live) : live;
         const m = own.param('lora_magnitude_vector', [outDim], sqrt(live));
-        const gains = (): Tensor => div(m, stopGradient(rowNorms(base, squared, delta)));
+        const gains = (): Tensor => div(m, stopGradient(rowNorms(squared, projected(base, delta.a, frozen), delta)));
         return {
           ...base,
           apply: (x) => {
