@@ -4,14 +4,14 @@ import { product } from './matmul.ts';
 import type { Rule } from './rule.ts';
 
 /** Which indices lie in [0, rows), and the indices moved into that range. */
-const clamp = (g: Emitter, index: Value, rowCount: number): { readonly valid: Value; readonly safe: Value } => {
+export const clamp = (g: Emitter, index: Value, rowCount: number): { readonly valid: Value; readonly safe: Value } => {
   const wide = g.cast(index, 'int64');
   const safe = g.node('Clip', [wide, g.scalar(0, 'int64'), g.scalar(rowCount - 1, 'int64')], index.shape);
   return { valid: g.node('Equal', [wide, safe], index.shape, {}, 'bool'), safe };
 };
 
 /** The rows of x that are valid, zeros elsewhere; u32 by way of int64, as ONNX chooses between no u32. */
-const keepWhere = (g: Emitter, valid: Value, x: Value): Value => {
+export const keepWhere = (g: Emitter, valid: Value, x: Value): Value => {
   const mask = g.reshape(valid, [...valid.shape, ...Array<number>(x.shape.length - valid.shape.length).fill(1)]);
   const wide = g.cast(x, x.type === 'uint32' ? 'int64' : x.type);
   return g.cast(g.node('Where', [mask, wide, g.scalar(0, wide.type as ConstantType)], x.shape, {}, wide.type), x.type);

@@ -11,6 +11,7 @@ import * as reduce from './reduce.ts';
 import { rope } from './rope.ts';
 import type { RuleOf } from './rule.ts';
 import * as shape from './shape.ts';
+import * as sparse from './sparse.ts';
 
 /** How each op of `@peftjs/tensor` becomes ONNX. Exhaustive: an op without a rule does not compile. */
 export const lowerings: { readonly [K in keyof typeof ops]: RuleOf<(typeof ops)[K]> } = {
@@ -26,4 +27,5 @@ export const lowerings: { readonly [K in keyof typeof ops]: RuleOf<(typeof ops)[
   attention,
   attention_grad,
   rope,
+  ...sparse,
 };

@@ -8,7 +8,8 @@ interface ScatterSizes {
   readonly width: number;
 }
 
-const entry = (size: string, body: string): string => `
+/** An invocation per `i` below `size`. */
+export const entry = (size: string, body: string): string => `
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let i = group_index(group) * 64u + lane;
