@@ -90,3 +90,13 @@ test('checkpoint gives the same gradients and recomputes after the gradient arri
   expect(program.plan.dispatches).toBeGreaterThan(kept.plan.dispatches);
   expect(after.name).toBe(ops.after.name);
 });
+
+test('a tensor behind which no gradient flows has one itself', async () => {
+  const a = variable('a', [2], () => Float32Array.of(2, 3));
+  const held = stopGradient(a);
+  const { dHeld, dA } = await evaluate(
+    Object.fromEntries(grad(sum(mul(held, held)), [held, a]).map((g, i) => [i === 0 ? 'dHeld' : 'dA', g])),
+    reference(),
+  );
+  expect([...dHeld!, ...dA!]).toEqual([4, 6, 0, 0]);
+});

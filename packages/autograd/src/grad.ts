@@ -83,7 +83,8 @@ export const grad = (loss: Tensor, wrt: readonly Tensor[]): Tensor[] => {
   const wanted = new Set(wrt.map((t) => t.node));
   for (const node of order.reverse()) {
     const dys = grads.get(node);
-    if (!dys) continue;
+    // What was asked for and depends on nothing else that was: the end of the way, whatever op it is.
+    if (!dys || node.op.vjp === 'none' || !node.inputs.some(needs)) continue;
     const region = regionOf(node);
     if (region && !replays.has(region)) replays.set(region, region.replay(dys.find((dy) => dy)!));
     const dxs = backNode(node, dys, (region && replays.get(region)) ?? ((t) => t));

@@ -18,6 +18,14 @@ describeMethods(family, {
     options: { target: /.*\.(v_proj|c_attn)/ },
     parameters: (model) => outputs(model, /\.(v_proj|c_attn)$/),
   },
+  fishMask: {
+    options: { keep: 0.1 },
+    parameters: (model) =>
+      Math.floor(
+        [...model.linears].reduce((n, [path, { inDim, outDim }]) => n + (path === 'lm_head' ? 0 : inDim * outDim), 0) /
+          10,
+      ),
+  },
   layerNormTuning: {
     options: {},
     parameters: (model) => (model.norms.size + biases(model)) * model.config.hiddenSize,
