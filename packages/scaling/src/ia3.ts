@@ -1,5 +1,7 @@
 import { covers, defineMethod, eachLinear, type MethodFactory, ones, select, type Target, targets } from '@peftjs/core';
 import { mul, reshape } from '@peftjs/tensor';
+import { ia3Hub } from './ia3-hub.ts';
+import { scaleOutput } from './scale-output.ts';
 
 /** Options of `ia3`. */
 export interface Ia3Options {
@@ -22,7 +24,8 @@ const defaultFeedforward: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * (IA)³: keys, values and the activations inside the MLP are scaled by learned vectors, 1 at the start: y = l⊙(Wx + b) with l of shape
- * [out, 1], or y = W(l⊙x) + b with l of shape [1, in] where the layer is `feedforward`. Merges exactly. Throws `bad-option`, and when
+ * [out, 1], or y = W(l⊙x) + b with l of shape [1, in] where the layer is `feedforward`. Files are Hugging Face PEFT's; those of the adapters
+ * library are read too, as `ia3Hub`. Merges exactly. Throws `bad-option`, and when
  * attached `no-match`. Liu et al., 2022. https://arxiv.org/abs/2205.05638
  */
 export const ia3: MethodFactory<Ia3Options> = defineMethod<Ia3Options>({
@@ -40,6 +43,7 @@ export const ia3: MethodFactory<Ia3Options> = defineMethod<Ia3Options>({
     target: targets('target_modules', defaultTargets),
     feedforward: targets('feedforward_modules', defaultFeedforward),
   },
+  also: ia3Hub,
   computes: { modules_to_save: [], exclude_modules: [] },
   config: ({ config: { modelType } }) => ({ fan_in_fan_out: modelType === 'gpt2', init_ia3_weights: true }),
   attach: (model, scope, { target, feedforward }) => {
@@ -58,16 +62,7 @@ export const ia3: MethodFactory<Ia3Options> = defineMethod<Ia3Options>({
           },
         };
       }
-      const l = own.param('ia3_l', [base.outDim, 1], ones);
-      const row = reshape(l, [-1]);
-      return {
-        ...base,
-        apply: (x) => mul(base.apply(x), row),
-        dense: () => {
-          const { weight, bias } = base.dense();
-          return { weight: mul(weight, l), bias: bias && mul(bias, row) };
-        },
-      };
+      return scaleOutput(base, reshape(own.param('ia3_l', [base.outDim, 1], ones), [-1]));
     });
   },
 });

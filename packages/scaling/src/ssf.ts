@@ -60,7 +60,7 @@ export const ssf: MethodFactory<SsfOptions> = defineMethod<SsfOptions>({
     url: 'https://arxiv.org/abs/2210.08823',
   },
   merges: true,
-  learningRate: 1e-3,
+  learningRate: 1e-2,
   options: {
     target: targets('target_modules', 'all-linear'),
     norms: flag('norms', true),

@@ -14,6 +14,11 @@ describeMethods(family, {
     parameters: (model) =>
       over(model, /\.(k_proj|v_proj|c_attn)$/, outputs) + over(model, /\.(down_proj|mlp\.c_proj)$/, (inDim) => inDim),
   },
+  ia3Hub: {
+    options: {},
+    parameters: (model) =>
+      over(model, /\.(k_proj|v_proj|down_proj|c_fc)$/, outputs) + (2 * over(model, /\.c_attn$/, outputs)) / 3,
+  },
   ssf: {
     options: {},
     parameters: (model) =>

@@ -70,6 +70,7 @@ export const goldens: readonly Golden[] = [
   ...golden('square gpt2', 'unipelt', unipelt),
   ...golden('plain gpt2', 'p-tuning', pTuning, { trained: pTuning({ tokens: 5, hidden: 7 }) }),
   ...golden('plain gpt2', 'ia3', ia3),
+  ...golden('square gpt2', 'ia3-adapters', ia3),
   ...golden('plain', 'beft', beft),
   ...golden('gpt2', 'beft', beft, { readsOurs: false }), // PEFT has it for Linear alone, not for Conv1D
   ...golden('gpt2', 'bitfit', bitfit, { trained: bitfit(), readsOurs: false }), // PEFT has no such method

@@ -1,0 +1,109 @@
+import { defineMethod, eachLinear, type MethodFactory, type Option, ones, type Scope } from '@peftjs/core';
+import { concatAll, constant, reshape, slice, type Tensor } from '@peftjs/tensor';
+import type { CausalLM, Path } from '@peftjs/transformer';
+import { scaleOutput } from './scale-output.ts';
+
+type Projection = 'q' | 'k' | 'v';
+const projections: readonly Projection[] = ['q', 'k', 'v'];
+
+/** Options of `ia3Hub`. */
+export interface Ia3HubOptions {
+  /** Which of the attention's projections are scaled. Default keys and values, as in the paper. */
+  readonly attention?: readonly Projection[];
+}
+
+const attentionOption: Option<readonly Projection[]> = {
+  key: 'attn_matrices',
+  fallback: () => ['k', 'v'],
+  expected: 'some of q, k, v',
+  accepts: (v) => Array.isArray(v) && v.length > 0 && v.every((p) => projections.includes(p)),
+};
+
+/** The layer of the MLP that the library calls `intermediate`, and the one of all projections at once. */
+const layers = {
+  llama: { mlp: '.mlp.down_proj', fused: null },
+  gpt2: { mlp: '.mlp.c_fc', fused: '.attn.c_attn' },
+} as const;
+
+/** Ones for the projections that are not scaled, the trained values for the others. */
+const fusedRow = (own: Scope, outDim: number, attention: readonly Projection[]): Tensor => {
+  const width = outDim / projections.length;
+  const scaled = projections.filter((p) => attention.includes(p));
+  const l = reshape(own.param('lora_B', [scaled.length * width, 1], ones), [-1]);
+  const parts = projections.map((p) => {
+    const at = scaled.indexOf(p) * width;
+    return at < 0
+      ? constant(new Float32Array(width).fill(1), [width])
+      : slice(l, { axis: 0, start: at, end: at + width });
+  });
+  return concatAll(parts, 0);
+};
+
+const namesOf = (model: CausalLM): (typeof layers)[keyof typeof layers] => layers[model.config.modelType];
+
+const isScaled =
+  (model: CausalLM, attention: readonly Projection[]) =>
+  (path: Path): boolean => {
+    const { mlp, fused } = namesOf(model);
+    return path.endsWith(mlp) || (fused ? path.endsWith(fused) : attention.some((p) => path.endsWith(`.${p}_proj`)));
+  };
+
+/**
+ * (IA)³ as the adapters library has it: the outputs of the key and value projections and of one layer of the MLP are scaled, y = l⊙(Wx + b)
+ * with l of shape [out, 1], 1 at the start; of GPT-2's fused projection the keys and values alone. Files are that library's. Merges exactly.
+ * Throws `bad-option`. Liu et al., 2022. https://arxiv.org/abs/2205.05638
+ */
+export const ia3Hub: MethodFactory<Ia3HubOptions> = defineMethod<Ia3HubOptions>({
+  name: 'ia3Hub',
+  peftType: 'PEFTJS_IA3_HUB',
+  layout: 'adapter-hub',
+  paper: {
+    authors: 'Liu et al.',
+    year: 2022,
+    title: 'Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning',
+    url: 'https://arxiv.org/abs/2205.05638',
+  },
+  merges: true,
+  learningRate: 3e-3,
+  options: { attention: attentionOption },
+  reads: ({ architecture, composition_mode: mode }) => architecture === 'lora' && mode === 'scale',
+  computes: {
+    alpha: [1],
+    dropout: [0],
+    intermediate_lora: [true],
+    leave_out: [],
+    output_lora: [false],
+    r: [1],
+    selfattn_lora: [true],
+    use_dora: [false],
+    use_gating: [false],
+  },
+  config: () => ({
+    alpha: 1,
+    architecture: 'lora',
+    composition_mode: 'scale',
+    dropout: 0,
+    init_weights: 'ia3',
+    init_weights_seed: null,
+    intermediate_lora: true,
+    leave_out: [],
+    output_lora: false,
+    r: 1,
+    selfattn_lora: true,
+    use_dora: false,
+    use_gating: false,
+    vera_b: null,
+    vera_d: null,
+  }),
+  attach: (model, scope, { attention }) =>
+    eachLinear(model, scope, isScaled(model, attention), 'ia3Hub', (base, layer, path) => {
+      const own = layer.at('loras.default');
+      const { fused } = namesOf(model);
+      return scaleOutput(
+        base,
+        fused && path.endsWith(fused)
+          ? fusedRow(own, base.outDim, attention)
+          : reshape(own.param('lora_B', [base.outDim, 1], ones), [-1]),
+      );
+    }),
+});
