@@ -65,6 +65,7 @@ export { type MemoryShortage, mebibytes, memoryError } from './memory-error.ts';
 export { abs } from './ops/abs.ts';
 export { adamw } from './ops/adamw.ts';
 export { add } from './ops/add.ts';
+export { addSquares } from './ops/add-squares.ts';
 export { after } from './ops/after.ts';
 export { argmax } from './ops/argmax.ts';
 export { type AttentionOptions, attention } from './ops/attention.ts';

@@ -73,6 +73,16 @@ export interface KernelPlan {
   readonly startsFrom?: Readonly<Record<string, string>>;
 }
 
+/** How ops of many small tensors can run as one kernel over the tensors laid end to end; none of them may `emit`. */
+export interface Packing {
+  /** f32 inputs that are laid end to end: what a kernel does to one position depends on no other, or is summed. Zeros change nothing. */
+  readonly along: readonly string[];
+  /** Each output and the input `along` that it is the new value of, where the op does nothing else. */
+  readonly updates?: Readonly<Record<string, string>>;
+  /** The input that an op takes from the one before it, as its only output, where a chain of them comes to one sum. */
+  readonly carry?: string;
+}
+
 /** How an op runs on WebGPU. */
 export type Kernel<Input extends string, A> =
   /** A WGSL expression of the inputs' values at one position (broadcast): chains of them fuse. */
@@ -85,6 +95,8 @@ export type Kernel<Input extends string, A> =
       readonly emits?: boolean;
       /** Inputs and outputs (`x`, `out0`) whose axes but the last may lie in any order: transposes then cost nothing, see `KernelIo.strides`. */
       readonly strided?: readonly string[];
+      /** Whether many of them can run as one. */
+      readonly packs?: Packing;
       plan(io: KernelIo<Input>, attrs: A, device: DeviceFacts): KernelPlan;
     };
 

@@ -1,6 +1,7 @@
 import {
   adamw as adamwOp,
   add,
+  addSquares,
   concat,
   constant,
   div,
@@ -10,7 +11,6 @@ import {
   reshape,
   sizeOf,
   sqrt,
-  sum,
   type Tensor,
   type Variable,
   variable,
@@ -51,7 +51,7 @@ const zeros = (name: string, shape: readonly number[]): Variable =>
 
 /** √Σ‖g‖² over all gradients. */
 export const globalNorm = (grads: readonly Tensor[]): Tensor =>
-  sqrt(grads.map((g) => sum(mul(g, g))).reduce((a, b) => add(a, b)));
+  sqrt(grads.reduce<Tensor>((total, g) => addSquares(total, g), constant(Float32Array.of(0), [])));
 
 /**
  * AdamW: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², w ← w − lr·(m̂/(√v̂ + ε) + λw), after g is clipped by global norm. Decay λ applies to
@@ -79,7 +79,10 @@ export const adamw = ({
       return Float32Array.of(learningRate, beta1, beta2, eps, weightDecay, correction(beta1), correction(beta2));
     },
     step: (params, grads, hyper) => {
-      const gradNorm = globalNorm(grads);
+      // Matrices first where only they decay: then their gradients, and all gradients, can lie end to end for one kernel each.
+      const order =
+        weightDecay > 0 ? [...grads].sort((a, b) => Number(b.shape.length > 1) - Number(a.shape.length > 1)) : grads;
+      const gradNorm = globalNorm(order);
       const scale = Number.isFinite(clipNorm)
         ? minimum(div(clipNorm, add(gradNorm, 1e-6)), 1)
         : constant(Float32Array.of(1), []);

@@ -21,6 +21,7 @@ const infer = (specs: { readonly [K in Inputs[number]]: Spec }): readonly [Spec,
 
 const kernel: Kernel<Inputs[number], void> = {
   kind: 'dispatch',
+  packs: { along: ['weight', 'grad', 'm', 'v'], updates: { out0: 'weight', out1: 'm', out2: 'v' } },
   plan: ({ inputs: { weight }, outs }) => {
     const size = sizeOf(weight!.shape);
     const store = (index: number, value: string): string => (outs[index] ? `out${index}[i] = ${value};` : '');

@@ -1,6 +1,7 @@
 export { abs } from './abs.ts';
 export { adamw } from './adamw.ts';
 export { add } from './add.ts';
+export { addSquares as add_squares } from './add-squares.ts';
 export { after } from './after.ts';
 export { argmax } from './argmax.ts';
 export { attentionOp as attention } from './attention.ts';

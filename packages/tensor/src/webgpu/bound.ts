@@ -1,4 +1,5 @@
-import { type BoundCommand, bindCommands } from './encode.ts';
+import { type Place, tensorUsage } from './buffers.ts';
+import { type BoundCommand, bindCommands, type Places } from './encode.ts';
 import { captureErrors } from './faults.ts';
 import type { Host } from './host.ts';
 import type { Poison } from './poison.ts';
@@ -10,8 +11,13 @@ export interface Bound {
   readonly tail: readonly BoundCommand[];
 }
 
-const bind = ({ device }: Host, { schedule, commands, memory, bufferOf }: Prepared, poison: Poison | null): Bound => {
-  const byStep = bindCommands(device, commands, { bufferOf, params: memory.params });
+const bind = (
+  { device }: Host,
+  { schedule, commands, memory, placeOf }: Prepared,
+  detour: Places['detour'],
+  poison: Poison | null,
+): Bound => {
+  const byStep = bindCommands(device, commands, { placeOf, params: memory.params, detour });
   const end = schedule.steps.length;
   const fill = (slots: readonly number[] = []): BoundCommand[] =>
     poison ? slots.map((i) => poison.fill(memory.slots[i]!)) : [];
@@ -24,21 +30,40 @@ const bind = ({ device }: Host, { schedule, commands, memory, bufferOf }: Prepar
 };
 
 /** Keeps bind groups as long as variables stay where they are; `current` makes them anew after that. */
-export const boundCommands = (host: Host, prepared: Prepared, poison: Poison | null): { current(): Promise<Bound> } => {
+export const boundCommands = (
+  host: Host,
+  prepared: Prepared,
+  poison: Poison | null,
+): { current(): Promise<Bound>; close(): void } => {
   const { variables } = host;
   const leaves = prepared.program.variables;
   let bound: Bound | null = null;
   let version = -1;
-  let at: readonly GPUBuffer[] = [];
+  let at: readonly Place[] = [];
+  const detours: GPUBuffer[] = [];
+  const close = (): void => {
+    for (const buffer of detours.splice(0)) host.buffers.free(buffer);
+  };
+  const detour = (bytes: number): GPUBuffer => {
+    const free = detours.find((buffer) => buffer.size >= bytes);
+    if (free) return free;
+    detours.push(host.buffers.allocate('temporaries', 'detour', bytes, tensorUsage));
+    return detours.at(-1)!;
+  };
   return {
+    close,
     current: async () => {
       while (version !== variables.version) {
         version = variables.version;
+        await variables.pack(prepared.schedule.packed);
         await variables.ensure(leaves);
       }
-      const now = leaves.map(({ node }) => variables.bufferOf(node));
-      if (bound && now.every((buffer, i) => buffer === at[i])) return bound;
-      const { result, done } = captureErrors(host.device, 'bindings', () => bind(host, prepared, poison));
+      const now = leaves.map(({ node }) => variables.placeOf(node));
+      if (bound && now.every((place, i) => place === at[i])) return bound;
+      const { result, done } = captureErrors(host.device, 'bindings', () => {
+        close();
+        return bind(host, prepared, detour, poison);
+      });
       await done;
       bound = result;
       at = now;

@@ -15,6 +15,12 @@ export const usage = {
 /** A buffer that kernels use and that data is copied to and from. */
 export const tensorUsage: number = usage.storage | usage.copySource | usage.copyTarget;
 
+/** Where something lies. */
+export interface Place {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+}
+
 /** Takes and gives back device memory, counted. */
 export interface Buffers {
   /** Throws `out-of-memory` when it is more than the adapter gives to one buffer. Must run in `captureErrors`. */

@@ -30,13 +30,23 @@ export interface CopyCommand {
   readonly kind: 'copy';
   readonly from: Value;
   readonly to: Value;
+  readonly bytes: number;
+}
+
+/** Zeros. */
+export interface ClearCommand {
+  readonly kind: 'clear';
+  readonly to: Value;
 }
 
 /** What is encoded for each step, and the contents of the one buffer that holds all parameters. */
 export interface Commands {
-  readonly byStep: readonly (readonly (LaunchCommand | CopyCommand)[])[];
+  readonly byStep: readonly (readonly Command[])[];
   readonly params: Uint8Array<ArrayBuffer>;
 }
+
+/** One thing that a run does. */
+export type Command = LaunchCommand | CopyCommand | ClearCommand;
 
 /** Device facts that commands depend on. */
 export interface CommandLimits {
@@ -66,11 +76,12 @@ export const prepareCommands = async (
     return params;
   };
   const byStep = await Promise.all(
-    steps.map(async (step): Promise<(LaunchCommand | CopyCommand)[]> => {
+    steps.map(async (step): Promise<Command[]> => {
       if (step.kind === 'copy') {
         const [from, to] = [resolve(step.from), resolve(step.to)];
-        return from === to ? [] : [{ kind: 'copy', from, to }];
+        return from === to ? [] : [{ kind: 'copy', from, to, bytes: step.bytes ?? to.bytes }];
       }
+      if (step.kind === 'clear') return [{ kind: 'clear', to: resolve(step.to) }];
       const { label, values } = step;
       const dispatch = shareBindings(step.dispatch, (a, b) => resolve(values[a]!) === resolve(values[b]!));
       const launches = foldWorkgroups(dispatch.workgroups, maxWorkgroups).map((launch) => ({

@@ -1,3 +1,4 @@
+import type { Node } from '../graph.ts';
 import type { Program } from '../program.ts';
 import { allowsInPlace, type Placement } from './placement.ts';
 import type { CopyStep, Step } from './steps.ts';
@@ -30,18 +31,20 @@ const tailOf = (copies: readonly CopyStep[]): CopyStep[] => {
 /**
  * Adds the updates of a program to its steps. New values are made from the variables as they were before: the kernel
  * that computes one writes the variable's memory when no later step reads the old value (recorded in `placement`);
- * else it is copied as soon as the last one has; and at the very end where a result is the old value.
+ * else it is copied as soon as the last one has; and at the very end where a result is the old value. Variables in `done` are written by kernels
+ * already.
  */
 export const commitUpdates = (
   program: Program,
   table: ValueTable,
   steps: readonly Step[],
   placement: Placement,
+  done: ReadonlySet<Node>,
 ): Committed => {
   const usage = usageOf(steps);
   const pairs = program.updates
     .map(([v, t]) => ({ target: table.of(v), source: table.of(t) }))
-    .filter(({ target, source }) => target !== source);
+    .filter(({ target, source }) => target !== source && !done.has(target.home as Node));
   const readAtEnd = new Set([...program.outputs.values()].map((t) => table.of(t)));
   for (const { source } of pairs) if (source.home !== 'pool') readAtEnd.add(source);
 
@@ -49,7 +52,11 @@ export const commitUpdates = (
   const late: CopyStep[] = [];
   for (const { source, target } of pairs) {
     if (readAtEnd.has(target)) late.push({ kind: 'copy', from: source, to: target });
-    else if (placement.resolve(source) === source && mayWriteDirectly(steps, usage, source, target))
+    else if (
+      placement.resolve(source) === source &&
+      !placement.partOf(source) &&
+      mayWriteDirectly(steps, usage, source, target)
+    )
       placement.place(source, target);
     else {
       const at = Math.max(usage.writes(source).at(-1) ?? -1, usage.reads(target).at(-1) ?? -1);

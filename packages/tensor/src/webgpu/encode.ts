@@ -1,3 +1,4 @@
+import type { Place } from './buffers.ts';
 import type { Commands, LaunchCommand, Work } from './commands.ts';
 import type { Value } from './values.ts';
 
@@ -12,12 +13,17 @@ export type BoundCommand =
       readonly y: number;
       readonly work: Work;
     }
-  | { readonly kind: 'copy'; readonly from: GPUBuffer; readonly to: GPUBuffer; readonly bytes: number };
+  | { readonly kind: 'copy'; readonly from: Place; readonly to: Place; readonly bytes: number }
+  | { readonly kind: 'clear'; readonly to: Place; readonly bytes: number };
+
+type Launch = Extract<BoundCommand, { kind: 'launch' }>;
 
 /** Where the values of a program lie. */
 export interface Places {
-  bufferOf(value: Value): GPUBuffer;
+  placeOf(value: Value): Place;
   readonly params: GPUBuffer | null;
+  /** A buffer of at least so many bytes to copy by way of, where both ends lie in one: WebGPU copies only between two. */
+  detour(bytes: number): GPUBuffer;
 }
 
 const bindLaunch = (
@@ -28,7 +34,7 @@ const bindLaunch = (
   const storage = values.map(
     (value, binding): GPUBindGroupEntry => ({
       binding,
-      resource: { buffer: places.bufferOf(value), size: value.bytes },
+      resource: { ...places.placeOf(value), size: value.bytes },
     }),
   );
   const uniform: GPUBindGroupEntry = {
@@ -42,11 +48,19 @@ const bindLaunch = (
 /** Makes the bind groups of all commands, by step. */
 export const bindCommands = (device: GPUDevice, { byStep }: Commands, places: Places): BoundCommand[][] =>
   byStep.map((commands) =>
-    commands.map((c) =>
-      c.kind === 'launch'
-        ? bindLaunch(device, c, places)
-        : { kind: 'copy', from: places.bufferOf(c.from), to: places.bufferOf(c.to), bytes: c.to.bytes },
-    ),
+    commands.flatMap((c): BoundCommand | BoundCommand[] => {
+      if (c.kind === 'launch') return bindLaunch(device, c, places);
+      const to = places.placeOf(c.to);
+      if (c.kind === 'clear') return { kind: 'clear', to, bytes: c.to.bytes };
+      const from = places.placeOf(c.from);
+      const { bytes } = c;
+      if (from.buffer !== to.buffer) return { kind: 'copy', from, to, bytes };
+      const between = { buffer: places.detour(bytes), offset: 0 };
+      return [
+        { kind: 'copy', from, to: between, bytes },
+        { kind: 'copy', from: between, to, bytes },
+      ];
+    }),
   );
 
 /** Records commands, launches in one pass as long as no copy stands between them. */
@@ -54,10 +68,10 @@ export const encodeCommands = (encoder: GPUCommandEncoder, commands: Iterable<Bo
   let pass: GPUComputePassEncoder | null = null;
   let current: GPUComputePipeline | null = null;
   for (const command of commands) {
-    if (command.kind === 'copy') {
+    if (command.kind !== 'launch') {
       pass?.end();
       pass = current = null;
-      encodeCopy(encoder, command);
+      encodeTransfer(encoder, command);
       continue;
     }
     pass ??= encoder.beginComputePass();
@@ -68,10 +82,13 @@ export const encodeCommands = (encoder: GPUCommandEncoder, commands: Iterable<Bo
   pass?.end();
 };
 
-const encodeCopy = (encoder: GPUCommandEncoder, { from, to, bytes }: Extract<BoundCommand, { kind: 'copy' }>): void =>
-  encoder.copyBufferToBuffer(from, 0, to, 0, bytes);
+const encodeTransfer = (encoder: GPUCommandEncoder, command: Exclude<BoundCommand, Launch>): void => {
+  const { to, bytes } = command;
+  if (command.kind === 'clear') encoder.clearBuffer(to.buffer, to.offset, bytes);
+  else encoder.copyBufferToBuffer(command.from.buffer, command.from.offset, to.buffer, to.offset, bytes);
+};
 
-const launch = (pass: GPUComputePassEncoder, { group, x, y }: Extract<BoundCommand, { kind: 'launch' }>): void => {
+const launch = (pass: GPUComputePassEncoder, { group, x, y }: Launch): void => {
   pass.setBindGroup(0, group);
   pass.dispatchWorkgroups(x, y);
 };
@@ -84,8 +101,8 @@ export const encodeTimed = (
 ): void => {
   let count = 0;
   for (const command of commands) {
-    if (command.kind === 'copy') {
-      encodeCopy(encoder, command);
+    if (command.kind !== 'launch') {
+      encodeTransfer(encoder, command);
       continue;
     }
     const { set, first } = queriesOf(count++);

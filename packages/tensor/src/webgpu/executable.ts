@@ -13,7 +13,7 @@ import { type Result, readback } from './readback.ts';
 import { explained } from './shortage.ts';
 import { writeBuffer } from './transfer.ts';
 
-const resultsOf = ({ outputs, bufferOf }: Prepared, names: readonly string[]): Result[] => {
+const resultsOf = ({ outputs, placeOf }: Prepared, names: readonly string[]): Result[] => {
   const unknown = names.filter((name) => !outputs.has(name));
   if (unknown.length > 0)
     throw new PeftError(
@@ -22,18 +22,18 @@ const resultsOf = ({ outputs, bufferOf }: Prepared, names: readonly string[]): R
     );
   return [...new Set(names)].map((name) => {
     const { tensor, value } = outputs.get(name)!;
-    return { name, tensor, buffer: bufferOf(value) };
+    return { name, tensor, place: placeOf(value) };
   });
 };
 
 const writeFeeds = (
   queue: GPUQueue,
-  { program, schedule: { table, resolve, slotOf }, bufferOf }: Prepared,
+  { program, schedule: { table, resolve, slotOf }, placeOf }: Prepared,
   feeds: Feeds,
 ): void => {
   for (const node of program.inputs) {
     const value = resolve(table.ofInput(node));
-    if (slotOf(value) !== undefined) writeBuffer(queue, bufferOf(value), feeds[node.name]!);
+    if (slotOf(value) !== undefined) writeBuffer(queue, placeOf(value), feeds[node.name]!);
   }
 };
 
@@ -43,15 +43,16 @@ export const compileProgram = async (host: Host, program: Program): Promise<Requ
   const prepared = await prepareProgram(host, program);
   const back = readback(buffers);
   const poison = options.poison ? makePoison(device, buffers, Math.max(16, ...prepared.schedule.memory.buffers)) : null;
+  const bound = boundCommands(host, prepared, poison);
   let closed = false;
   const close = (): void => {
     closed = true;
+    bound.close();
     prepared.memory.close();
     back.close();
     poison?.close();
   };
 
-  const bound = boundCommands(host, prepared, poison);
   try {
     // Bind groups are made now, so that what they get wrong is known before the first run.
     await explained(prepared.plan, bound.current);

@@ -66,7 +66,7 @@ export const executorOn = (gpu: Gpu, options: HostOptions = {}): Executor => {
       enter(async () => {
         await submissions.settle();
         await variables.ensure([variable]);
-        return download(device, buffers, variables.bufferOf(variable.node), variable);
+        return download(device, buffers, variables.placeOf(variable.node), variable);
       }),
     write: (variable, data) =>
       enter(async () => {

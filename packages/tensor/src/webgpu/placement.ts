@@ -7,6 +7,12 @@ export interface Placement {
   /** The value whose memory a value takes: itself unless placed. */
   resolve(value: Value): Value;
   place(value: Value, onto: Value): void;
+  /** Makes a value a part of another's memory, from a byte on. */
+  placeIn(value: Value, memory: Value, offset: number): void;
+  /** What a resolved value is a part of. */
+  partOf(value: Value): { readonly of: Value; readonly offset: number } | undefined;
+  /** The value whose buffer a value takes, or takes a part of. */
+  memoryOf(value: Value): Value;
 }
 
 /** A placement where every value has its own memory. */
@@ -16,7 +22,19 @@ export const newPlacement = (): Placement => {
     const next = onto.get(value);
     return next ? resolve(next) : value;
   };
-  return { resolve, place: (value, other) => void onto.set(value, other) };
+  const parts = new Map<Value, { readonly of: Value; readonly offset: number }>();
+  const partOf = (value: Value): { readonly of: Value; readonly offset: number } | undefined => {
+    const part = parts.get(value);
+    const outer = part && partOf(part.of);
+    return outer ? { of: outer.of, offset: outer.offset + part.offset } : part;
+  };
+  return {
+    resolve,
+    place: (value, other) => void onto.set(value, other),
+    placeIn: (value, memory, offset) => void parts.set(value, { of: memory, offset }),
+    partOf,
+    memoryOf: (value) => partOf(resolve(value))?.of ?? resolve(value),
+  };
 };
 
 /** Whether a step, which writes `out`, allows that to be the memory of `input` wherever it reads it. */
@@ -26,6 +44,7 @@ export const allowsInPlace = (
   input: Value,
   resolve: (value: Value) => Value = (v) => v,
 ): boolean => {
+  if (step.kind === 'clear') return false;
   if (step.kind === 'copy') return resolve(step.from) === resolve(input) && resolve(step.to) === resolve(out);
   const names = (value: Value): string[] =>
     step.dispatch.bindings.map((b) => b.buffer).filter((name) => resolve(step.values[name]!) === resolve(value));
@@ -42,7 +61,7 @@ export const allowsInPlace = (
  * after the run, so nothing may take their memory.
  */
 export const placeInPlace = (steps: readonly Step[], placement: Placement, pinned: ReadonlySet<Value>): void => {
-  const { resolve, place } = placement;
+  const { resolve, place, partOf } = placement;
   const own = usageOf(steps);
   const lastUse = new Map<Value, number>();
   const { values, reads, writes } = usageOf(steps, resolve);
@@ -50,12 +69,13 @@ export const placeInPlace = (steps: readonly Step[], placement: Placement, pinne
   const kept = new Set([...pinned].map(resolve));
   for (const [at, step] of steps.entries()) {
     for (const out of writesOf(step)) {
-      if (out.home !== 'pool' || resolve(out) !== out || own.writes(out)[0] !== at) continue;
+      if (out.home !== 'pool' || resolve(out) !== out || partOf(out) || own.writes(out)[0] !== at) continue;
       const free = readsOf(step)
         .map(resolve)
         .find(
           (v) =>
             v.home === 'pool' &&
+            !partOf(v) &&
             v.bytes === out.bytes &&
             lastUse.get(v) === at &&
             !kept.has(v) &&

@@ -52,7 +52,10 @@ export const byLabel = (launches: readonly Pick<LaunchCommand, 'label' | 'work'>
 export const planOf = (program: Program, schedule: Schedule, { byStep }: Commands, ownBytes: number): Plan => {
   const commands = byStep.flat();
   const kernels = byLabel(commands.filter((c) => c.kind === 'launch'));
-  const copied = commands.reduce((n, c) => n + (c.kind === 'copy' ? 2 * c.to.bytes : 0), 0);
+  const copied = commands.reduce(
+    (n, c) => n + (c.kind === 'copy' ? 2 * c.bytes : c.kind === 'clear' ? c.to.bytes : 0),
+    0,
+  );
   return {
     peakBytes: ownBytes + program.variables.reduce((n, v) => n + storageBytes(byteSize(v)), 0),
     dispatches: kernels.reduce((n, k) => n + k.count, 0),

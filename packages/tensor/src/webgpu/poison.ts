@@ -16,7 +16,12 @@ export const makePoison = (device: GPUDevice, buffers: Buffers, bytes: number): 
   const source = buffers.allocate('staging', 'poison', bytes, tensorUsage);
   device.queue.writeBuffer(source, 0, new Uint8Array(bytes).fill(bits));
   return {
-    fill: (buffer) => ({ kind: 'copy', from: source, to: buffer, bytes: buffer.size }),
+    fill: (buffer) => ({
+      kind: 'copy',
+      from: { buffer: source, offset: 0 },
+      to: { buffer, offset: 0 },
+      bytes: buffer.size,
+    }),
     close: () => buffers.free(source),
   };
 };

@@ -1,6 +1,7 @@
 import type { Plan } from '../executor.ts';
 import type { Tensor } from '../graph.ts';
 import type { Program } from '../program.ts';
+import type { Place } from './buffers.ts';
 import { type Commands, prepareCommands } from './commands.ts';
 import type { Host } from './host.ts';
 import { planOf } from './plan.ts';
@@ -18,7 +19,7 @@ export interface Prepared {
   readonly plan: Plan;
   readonly outputs: ReadonlyMap<string, { readonly tensor: Tensor; readonly value: Value }>;
   /** Where a resolved value lies now; variables may move between runs. */
-  bufferOf(value: Value): GPUBuffer;
+  placeOf(value: Value): Place;
 }
 
 /** Lowers a program, compiles its kernels and takes its memory. */
@@ -48,9 +49,14 @@ export const prepareProgram = async (
     memory,
     plan,
     outputs,
-    bufferOf: (value) => {
-      if (value.home === 'pool') return memory.slots[slotOf(value)!]!;
-      return value.home.kind === 'constant' ? memory.constants.get(value.home)! : variables.bufferOf(value.home);
+    placeOf: (value) => {
+      const { home } = value;
+      if (home === 'pool') {
+        const { slot, offset } = slotOf(value)!;
+        return { buffer: memory.slots[slot]!, offset };
+      }
+      if (home.kind === 'pack') return variables.placeOf(home.variables[0]!.node);
+      return home.kind === 'constant' ? { buffer: memory.constants.get(home)!, offset: 0 } : variables.placeOf(home);
     },
   };
 };

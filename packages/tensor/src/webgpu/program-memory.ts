@@ -18,7 +18,9 @@ export interface ProgramMemory {
 
 /** The constants that kernels or results read from buffers. */
 const constantsIn = (commands: Commands, results: readonly Value[]): Map<ConstantNode, Value> => {
-  const read = commands.byStep.flat().flatMap((c) => (c.kind === 'launch' ? c.values : [c.from]));
+  const read = commands.byStep
+    .flat()
+    .flatMap((c) => (c.kind === 'launch' ? c.values : c.kind === 'copy' ? [c.from] : []));
   return new Map(
     [...read, ...results].flatMap((v) =>
       v.home !== 'pool' && v.home.kind === 'constant' ? [[v.home, v] as const] : [],
@@ -63,7 +65,7 @@ export const takeMemory = async (
           : null,
     }));
     await done;
-    for (const [node, buffer] of result.constants) await upload(device.queue, buffer, node.data);
+    for (const [node, buffer] of result.constants) await upload(device.queue, { buffer, offset: 0 }, node.data);
     if (result.params) device.queue.writeBuffer(result.params, 0, commands.params);
     return { ...result, close };
   } catch (error) {

@@ -1,13 +1,13 @@
 import type { TypedArray } from '../dtype.ts';
 import { byteSize, type Tensor } from '../graph.ts';
-import { type Buffers, usage } from './buffers.ts';
+import { type Buffers, type Place, usage } from './buffers.ts';
 import { copyBytes, takeBytes } from './transfer.ts';
 
 /** A result to bring back. */
 export interface Result {
   readonly name: string;
   readonly tensor: Tensor;
-  readonly buffer: GPUBuffer;
+  readonly place: Place;
 }
 
 /** Brings results back through one mapped buffer, made at first use and kept. */
@@ -47,9 +47,9 @@ export const readback = (buffers: Buffers): Readback => {
       const { offsets, bytes } = layout(results);
       if (bytes === 0) return;
       const target = reserve(bytes);
-      for (const [i, { tensor, buffer }] of results.entries()) {
+      for (const [i, { tensor, place }] of results.entries()) {
         const size = copyBytes(byteSize(tensor));
-        if (size > 0) encoder.copyBufferToBuffer(buffer, 0, target, offsets[i]!, size);
+        if (size > 0) encoder.copyBufferToBuffer(place.buffer, place.offset, target, offsets[i]!, size);
       }
     },
     collect: async (results) => {

@@ -1,7 +1,10 @@
+import type { Node, Variable } from '../graph.ts';
 import type { Program } from '../program.ts';
+import { expandPacks, packedVariables } from './arenas.ts';
 import { commitUpdates } from './commits.ts';
 import { arrange } from './layouts.ts';
 import { type Lifetime, type MemoryPlan, planMemory } from './memory-plan.ts';
+import { findPacks } from './packs.ts';
 import { newPlacement, placeInPlace } from './placement.ts';
 import { type CopyStep, type DeviceShape, lowerOps, type Step } from './steps.ts';
 import { type Usage, usageOf } from './usage.ts';
@@ -20,8 +23,10 @@ export interface Schedule {
   readonly memory: MemoryPlan;
   /** When each resolved pool value is needed. */
   readonly lives: ReadonlyMap<Value, Lifetime>;
-  /** The planned buffer of a resolved pool value; undefined where nothing touches it. */
-  slotOf(value: Value): number | undefined;
+  /** The planned buffer of a resolved pool value, and where in it; undefined where nothing touches it. */
+  slotOf(value: Value): { readonly slot: number; readonly offset: number } | undefined;
+  /** Groups of variables that must lie end to end. */
+  readonly packed: readonly (readonly Variable[])[];
   /** By the position of a step (the tail follows the run): the planned buffers that hold nothing of use after it. */
   readonly freed: ReadonlyMap<number, readonly number[]>;
 }
@@ -50,14 +55,23 @@ export const scheduleProgram = (source: Program, device: DeviceShape): Schedule 
   const { program } = arranged;
   const table = valueTable();
   const placement = newPlacement();
-  const { steps, tail } = commitUpdates(program, table, lowerOps(arranged, table, device), placement);
+  const packs = findPacks(program);
+  const packed = packedVariables(packs);
+  const lowered = expandPacks(lowerOps(arranged, packs, table, device), {
+    program,
+    table,
+    placement,
+    facts: device.facts,
+  });
+  const done = new Set<Node>(packed.flat().map((v) => v.node));
+  const { steps, tail } = commitUpdates(program, table, lowered, placement, done);
   const outputs = new Set([...program.outputs.values()].map((t) => table.of(t)));
   const heldToEnd = new Set([...outputs, ...tail.map((copy) => copy.from)]);
   placeInPlace(steps, placement, heldToEnd);
 
-  const { resolve } = placement;
-  const resolved = (values: Iterable<Value>): Set<Value> => new Set([...values].map(resolve));
-  const usage = usageOf([...steps, ...tail], resolve);
+  const { resolve, partOf, memoryOf } = placement;
+  const resolved = (values: Iterable<Value>): Set<Value> => new Set([...values].map(memoryOf));
+  const usage = usageOf([...steps, ...tail], memoryOf);
   const lives = lifetimesOf(
     usage,
     resolved(program.inputs.map((node) => table.ofInput(node))),
@@ -68,5 +82,10 @@ export const scheduleProgram = (source: Program, device: DeviceShape): Schedule 
   const slots = new Map([...lives.keys()].map((value, i) => [value, memory.bufferOf[i]!]));
   const freed = new Map<number, number[]>();
   for (const [value, { to }] of lives) freed.set(to, [...(freed.get(to) ?? []), slots.get(value)!]);
-  return { program, steps, tail, table, resolve, memory, lives, slotOf: (value) => slots.get(value), freed };
+  const slotOf = (value: Value): { readonly slot: number; readonly offset: number } | undefined => {
+    const part = partOf(value);
+    const slot = slots.get(part?.of ?? value);
+    return slot === undefined ? undefined : { slot, offset: part?.offset ?? 0 };
+  };
+  return { program, steps, tail, table, resolve, memory, lives, slotOf, packed, freed };
 };

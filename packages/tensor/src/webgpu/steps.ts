@@ -8,6 +8,7 @@ import { describe, type Spec } from '../shape.ts';
 import { fuse, type Unit } from './fuse.ts';
 import { fusedKernel, withEpilogue } from './fused-kernel.ts';
 import type { Arranged, Strides } from './layouts.ts';
+import type { Pack } from './packs.ts';
 import { scratch, type Value, type ValueTable } from './values.ts';
 
 /** A kernel over values. */
@@ -29,19 +30,28 @@ export interface CopyStep {
   readonly kind: 'copy';
   readonly from: Value;
   readonly to: Value;
+  /** Default: all of `to`. */
+  readonly bytes?: number;
+}
+
+/** A value whose memory is zeroed. */
+export interface ClearStep {
+  readonly kind: 'clear';
+  readonly to: Value;
 }
 
 /** What a run does, one after the other. */
-export type Step = DispatchStep | CopyStep;
+export type Step = DispatchStep | CopyStep | ClearStep;
 
 const bound = (step: DispatchStep, access: 'read' | 'read_write'): Value[] =>
   step.dispatch.bindings.flatMap((b) => (b.access === access ? [step.values[b.buffer]!] : []));
 
 /** The values that a step needs to be there. */
-export const readsOf = (step: Step): Value[] => (step.kind === 'copy' ? [step.from] : bound(step, 'read'));
+export const readsOf = (step: Step): Value[] =>
+  step.kind === 'dispatch' ? bound(step, 'read') : step.kind === 'copy' ? [step.from] : [];
 
 /** The values that a step may change. */
-export const writesOf = (step: Step): Value[] => (step.kind === 'copy' ? [step.to] : bound(step, 'read_write'));
+export const writesOf = (step: Step): Value[] => (step.kind === 'dispatch' ? bound(step, 'read_write') : [step.to]);
 
 /** What lowering needs to know of the device. */
 export interface DeviceShape {
@@ -149,13 +159,24 @@ const valuesOf = (tensors: Readonly<Record<string, Tensor>>, table: ValueTable):
 const flopsOfAll = (nodes: readonly OpNode[]): number => nodes.reduce((n, node) => n + nodeFlops(node), 0);
 
 /**
- * Lowers the ops of a program to steps, elementwise ones fused. Throws `device-error` where a kernel does not fit the
+ * Lowers the ops of a program to steps, elementwise ones fused. A pack stands where its last member would, or at the end where it updates
+ * variables, since all that read them want the old values. Throws `device-error` where a kernel does not fit the
  * adapter.
  */
-export const lowerOps = (arranged: Arranged, table: ValueTable, device: DeviceShape): Step[] =>
-  fuse(arranged.program, device.maxBindings).flatMap((unit) => {
+export const lowerOps = (
+  arranged: Arranged,
+  packs: readonly Pack[],
+  table: ValueTable,
+  device: DeviceShape,
+): (Step | Pack)[] => {
+  const packOf = new Map(packs.flatMap((pack) => pack.members.map((node) => [node, pack] as const)));
+  const steps = fuse(arranged.program, device.maxBindings).flatMap((unit): (Step | Pack)[] => {
+    const pack = unit.kernel && packOf.get(unit.kernel);
+    if (pack) return unit.kernel === pack.members.at(-1) && !pack.packing.updates ? [pack] : [];
     if (unit.kernel) return kernelSteps(arranged, unit.kernel, unit, table, device);
     const { dispatch, tensors, inPlace } = fusedKernel(unit);
     const values = valuesOf(tensors, table);
     return [{ kind: 'dispatch', label: dispatch.label!, dispatch, values, flops: flopsOfAll(unit.members), inPlace }];
   });
+  return [...steps, ...packs.filter((pack) => pack.packing.updates)];
+};

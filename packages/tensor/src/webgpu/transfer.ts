@@ -1,31 +1,31 @@
 import { hostArray, type TypedArray } from '../dtype.ts';
 import { type Spec, sizeOf } from '../shape.ts';
-import { type Buffers, usage } from './buffers.ts';
+import { type Buffers, type Place, usage } from './buffers.ts';
 
 /** Bytes written or read at a time: what the driver stages stays small. */
 const pieceBytes = 2 ** 25;
 
-/** Writes host data to the start of a buffer. WebGPU moves whole words; a last half word is padded. */
+/** Writes host data to a place. WebGPU moves whole words; a last half word is padded. */
 export const writeBuffer = (
   queue: GPUQueue,
-  buffer: GPUBuffer,
+  { buffer, offset }: Place,
   data: TypedArray,
   from = 0,
   bytes: number = data.byteLength,
 ): void => {
   const whole = bytes - (bytes % 4);
-  if (whole > 0) queue.writeBuffer(buffer, from, data.buffer as ArrayBuffer, data.byteOffset + from, whole);
+  if (whole > 0) queue.writeBuffer(buffer, offset + from, data.buffer as ArrayBuffer, data.byteOffset + from, whole);
   if (whole === bytes) return;
   const rest = new Uint8Array(4);
   rest.set(new Uint8Array(data.buffer, data.byteOffset + from + whole, bytes - whole));
-  queue.writeBuffer(buffer, from + whole, rest);
+  queue.writeBuffer(buffer, offset + from + whole, rest);
 };
 
 /** Writes large host data piece by piece, waiting for the device in between. */
-export const upload = async (queue: GPUQueue, buffer: GPUBuffer, data: TypedArray): Promise<void> => {
+export const upload = async (queue: GPUQueue, place: Place, data: TypedArray): Promise<void> => {
   for (let at = 0; at < data.byteLength; at += pieceBytes) {
     if (at > 0) await queue.onSubmittedWorkDone();
-    writeBuffer(queue, buffer, data, at, Math.min(pieceBytes, data.byteLength - at));
+    writeBuffer(queue, place, data, at, Math.min(pieceBytes, data.byteLength - at));
   }
 };
 
@@ -40,12 +40,7 @@ export const takeBytes = ({ dtype, shape }: Spec, mapped: ArrayBuffer, at: numbe
 export const copyBytes = (bytes: number): number => Math.ceil(bytes / 4) * 4;
 
 /** Reads a tensor out of a buffer, piece by piece. */
-export const download = async (
-  device: GPUDevice,
-  buffers: Buffers,
-  source: GPUBuffer,
-  spec: Spec,
-): Promise<TypedArray> => {
+export const download = async (device: GPUDevice, buffers: Buffers, source: Place, spec: Spec): Promise<TypedArray> => {
   const data = hostArray(spec.dtype, sizeOf(spec.shape));
   const total = copyBytes(data.byteLength);
   if (total === 0) return data;
@@ -59,7 +54,7 @@ export const download = async (
     for (let at = 0; at < total; at += pieceBytes) {
       const bytes = Math.min(pieceBytes, total - at);
       const encoder = device.createCommandEncoder();
-      encoder.copyBufferToBuffer(source, at, staging, 0, bytes);
+      encoder.copyBufferToBuffer(source.buffer, source.offset + at, staging, 0, bytes);
       device.queue.submit([encoder.finish()]);
       await staging.mapAsync(1, 0, bytes);
       const wanted = Math.min(bytes, data.byteLength - at);

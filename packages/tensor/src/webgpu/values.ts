@@ -1,4 +1,12 @@
-import { byteSize, type ConstantNode, type InputNode, type Node, type Tensor, type VariableNode } from '../graph.ts';
+import {
+  byteSize,
+  type ConstantNode,
+  type InputNode,
+  type Node,
+  type Tensor,
+  type Variable,
+  type VariableNode,
+} from '../graph.ts';
 import { describe, type Spec } from '../shape.ts';
 
 /** A piece of device memory: a tensor with all its views, or a kernel's scratch. Compared by identity. */
@@ -7,9 +15,31 @@ export interface Value {
   readonly label: string;
   /** Bytes of its storage, see `storageBytes`. */
   readonly bytes: number;
-  /** `'pool'`: memory of the program's own plan. Else the leaf whose memory it is. */
-  readonly home: 'pool' | ConstantNode | VariableNode;
+  /** `'pool'`: memory of the program's own plan. Else the leaf whose memory it is, or variables that lie end to end. */
+  readonly home: 'pool' | ConstantNode | VariableNode | VariablePack;
 }
+
+/** Variables that lie end to end in one buffer, by `packOffsets`. */
+export interface VariablePack {
+  readonly kind: 'pack';
+  readonly variables: readonly Variable[];
+}
+
+/** Where a part of a buffer may begin: WebGPU's `minStorageBufferOffsetAlignment` is no more anywhere. */
+const partAlignment = 256;
+
+/** Where values of these sizes begin when laid end to end in a buffer, and what they take together. */
+export const packOffsets = (
+  sizes: readonly number[],
+): { readonly offsets: readonly number[]; readonly bytes: number } => {
+  let bytes = 0;
+  const offsets = sizes.map((size) => {
+    const at = bytes;
+    bytes += Math.ceil(size / partAlignment) * partAlignment;
+    return at;
+  });
+  return { offsets, bytes };
+};
 
 /**
  * Bytes that a tensor's storage takes: whole words for f16, whole vec4s at the end, and never nothing, which can't be
@@ -33,6 +63,8 @@ const nameOf = (node: Node): string =>
 export interface ValueTable {
   /** The memory of a tensor. */
   of(t: Tensor): Value;
+  /** The memory of variables that lie end to end. */
+  ofPack(variables: readonly Variable[]): Value;
   /** The memory that a feed is written to. */
   ofInput(node: InputNode): Value;
 }
@@ -58,6 +90,11 @@ export const valueTable = (): ValueTable => {
       const { node, index } = rootOf(t);
       return at(node, index);
     },
+    ofPack: (variables) => ({
+      label: `${variables[0]!.node.name} and ${variables.length - 1} more`,
+      bytes: packOffsets(variables.map((v) => storageBytes(byteSize(v)))).bytes,
+      home: { kind: 'pack', variables },
+    }),
     ofInput: (node) => at(node, 0),
   };
 };

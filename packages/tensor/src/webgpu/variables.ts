@@ -1,25 +1,29 @@
 import type { TypedArray } from '../dtype.ts';
 import { byteSize, initialData, type Node, type Tensor, type Variable } from '../graph.ts';
 import { buildProgram, type Program } from '../program.ts';
-import { type Buffers, tensorUsage } from './buffers.ts';
+import { type Buffers, type Place, tensorUsage } from './buffers.ts';
 import type { Gpu } from './dawn.ts';
 import { captureErrors } from './faults.ts';
 import { upload } from './transfer.ts';
-import { storageBytes } from './values.ts';
+import { packOffsets, storageBytes } from './values.ts';
 
 /** The variables that have storage on a device. */
 export interface Variables {
-  /** Grows whenever storage is made or released: bindings made before may be stale. */
+  /** Grows whenever storage is made, moved or released: bindings made before may be stale. */
   readonly version: number;
   /** Whether a variable has storage. */
   has(node: Node): boolean;
   /** Gives storage and initial values to those that have none. */
   ensure(variables: readonly Variable[]): Promise<void>;
-  /** The storage of a variable that `ensure` has seen. */
-  bufferOf(node: Node): GPUBuffer;
+  /** Lays the variables of each group end to end, see `packOffsets`; nothing happens to those that lie so. */
+  pack(groups: readonly (readonly Variable[])[]): Promise<void>;
+  /** Where a variable lies that `ensure` has seen: the same object until it moves. */
+  placeOf(node: Node): Place;
   write(variable: Variable, data: TypedArray): Promise<void>;
   release(variables: Iterable<Variable>): void;
 }
+
+const bytesOf = (variable: Variable): number => storageBytes(byteSize(variable));
 
 /** The variables of a device. `evaluate` runs a program once: initial values may be graphs. */
 export const deviceVariables = (
@@ -27,33 +31,52 @@ export const deviceVariables = (
   buffers: Buffers,
   evaluate: (program: Program) => Promise<void>,
 ): Variables => {
-  const stored = new Map<Node, GPUBuffer>();
+  const stored = new Map<Node, Place>();
+  /** How many variables lie in a buffer. */
+  const tenants = new Map<GPUBuffer, number>();
   let version = 0;
 
+  const settle = (node: Node, place: Place): void => {
+    stored.set(node, place);
+    tenants.set(place.buffer, (tenants.get(place.buffer) ?? 0) + 1);
+    version++;
+  };
+
+  const leave = (node: Node): void => {
+    const place = stored.get(node);
+    if (!place) return;
+    stored.delete(node);
+    version++;
+    const left = tenants.get(place.buffer)! - 1;
+    if (left > 0) return void tenants.set(place.buffer, left);
+    tenants.delete(place.buffer);
+    buffers.free(place.buffer);
+  };
+
   const release = (variables: Iterable<Variable>): void => {
-    for (const { node } of variables) {
-      const buffer = stored.get(node);
-      if (!buffer) continue;
-      stored.delete(node);
-      buffers.free(buffer);
-      version++;
+    for (const { node } of variables) leave(node);
+  };
+
+  const allocate = async (label: string, bytes: number): Promise<GPUBuffer> => {
+    const { result, done } = captureErrors(device, label, () =>
+      buffers.allocate('variables', label, bytes, tensorUsage),
+    );
+    try {
+      await done;
+    } catch (error) {
+      buffers.free(result);
+      throw error;
     }
+    return result;
   };
 
   /** Makes storage and fills it; a variable whose value can't be made keeps none. */
   const fill = async (variable: Variable, data: TypedArray | null): Promise<void> => {
     const { node } = variable;
-    const label = `variable ${node.name}`;
+    if (!stored.has(node))
+      settle(node, { buffer: await allocate(`variable ${node.name}`, bytesOf(variable)), offset: 0 });
     try {
-      const { result, done } = captureErrors(
-        device,
-        label,
-        () => stored.get(node) ?? buffers.allocate('variables', label, storageBytes(byteSize(variable)), tensorUsage),
-      );
-      stored.set(node, result);
-      version++;
-      await done;
-      if (data) await upload(device.queue, result, data);
+      if (data) await upload(device.queue, stored.get(node)!, data);
     } catch (error) {
       release([variable]);
       throw error;
@@ -77,13 +100,39 @@ export const deviceVariables = (
     }
   };
 
+  const packOne = async (group: readonly Variable[]): Promise<void> => {
+    const { offsets, bytes } = packOffsets(group.map(bytesOf));
+    await ensure(group);
+    const first = stored.get(group[0]!.node)!;
+    const lies = ({ node }: Variable, i: number): boolean => {
+      const { buffer, offset } = stored.get(node)!;
+      return buffer === first.buffer && offset === first.offset + offsets[i]!;
+    };
+    // The last one's part of the buffer must be whole, too: a kernel binds all of it.
+    if (group.every(lies) && first.buffer.size >= first.offset + bytes) return;
+    const buffer = await allocate(`variable ${group[0]!.node.name} and ${group.length - 1} more`, bytes);
+    const encoder = device.createCommandEncoder();
+    for (const [i, variable] of group.entries()) {
+      const { buffer: from, offset } = stored.get(variable.node)!;
+      encoder.copyBufferToBuffer(from, offset, buffer, offsets[i]!, bytesOf(variable));
+    }
+    device.queue.submit([encoder.finish()]);
+    for (const [i, { node }] of group.entries()) {
+      leave(node);
+      settle(node, { buffer, offset: offsets[i]! });
+    }
+  };
+
   return {
     get version() {
       return version;
     },
     has: (node) => stored.has(node),
     ensure,
-    bufferOf: (node) => stored.get(node)!,
+    pack: async (groups) => {
+      for (const group of groups) await packOne(group);
+    },
+    placeOf: (node) => stored.get(node)!,
     write: fill,
     release,
   };
