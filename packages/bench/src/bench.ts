@@ -1,0 +1,75 @@
+import { prepare } from './data/prepare.ts';
+import { machine } from './machine.ts';
+import type { BenchOptions } from './options.ts';
+import { paths } from './paths.ts';
+import { setUpPeers } from './peers/set-up.ts';
+import { jsonLine } from './report/json-line.ts';
+import { saveResults } from './report/results.ts';
+import { table } from './report/table.ts';
+import { type Contender, measure, type Row } from './run/measure.ts';
+import { type Stack, stacks } from './stacks/catalog.ts';
+import { type Group, groups } from './tasks/catalog.ts';
+import type { Task } from './tasks/task.ts';
+
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
+
+const list = (entries: readonly { readonly name: string; readonly about: string }[]): void => {
+  const width = Math.max(...entries.map(({ name }) => name.length));
+  for (const { name, about } of entries) process.stdout.write(`${name.padEnd(width)}  ${about}\n`);
+};
+
+const wantedGroups = ({ task: names }: BenchOptions): Group[] =>
+  groups.flatMap((group) => {
+    if (names.length === 0) return group.optional ? [] : [group];
+    if (names.includes(group.name)) return [group];
+    const tasks = group.tasks.filter(({ name }) => names.includes(name));
+    return tasks.length > 0 ? [{ ...group, tasks }] : [];
+  });
+
+/** The stacks asked for that are installed; the others are left out by name. */
+const wantedStacks = ({ stack: names }: BenchOptions): Stack[] =>
+  stacks.filter((stack) => {
+    if (names.length > 0 && !names.includes(stack.name)) return false;
+    const why = stack.missing(paths.peers);
+    if (why) say(`left out: ${stack.name} (${why})`);
+    return !why;
+  });
+
+const runTask = async (task: Task, group: Group, chosen: readonly Stack[], options: BenchOptions): Promise<Row[]> => {
+  const able = chosen.filter((stack) => (!group.oursOnly || stack.name.startsWith('ours')) && stack.does(task));
+  const prepared = await prepare(task);
+  const stackOptions = { threads: options.threads, toggles: options.toggles, peers: paths.peers };
+  const contenders: Contender[] = [];
+  for (const stack of able)
+    contenders.push({ name: stack.name, command: await stack.command(prepared, stackOptions) });
+  return measure(prepared, contenders, {
+    rounds: options.rounds,
+    secondsPerRound: options.seconds,
+    limitSeconds: options.limit,
+    progress: say,
+  });
+};
+
+/** Does what the command line says; the exit code is 1 where a row failed or is wrong. */
+export const runBench = async (options: BenchOptions): Promise<number> => {
+  if (options.setup) return setUpPeers(paths.peers);
+  if (options.task.join() === 'list') {
+    list(groups.flatMap((group) => (group.tasks.length > 1 ? [group, ...group.tasks] : [group])));
+    return 0;
+  }
+  if (options.stack.join() === 'list') {
+    list(stacks);
+    return 0;
+  }
+  const chosen = wantedStacks(options);
+  const all: Row[] = [];
+  for (const group of wantedGroups(options))
+    for (const task of group.tasks) {
+      const rows = await runTask(task, group, chosen, options);
+      all.push(...rows);
+      if (options.json) for (const row of rows) process.stdout.write(`${jsonLine(row)}\n`);
+      else process.stdout.write(`\n${task.name}: ${task.about}\n${table(rows)}\n`);
+    }
+  if (!options.json) say(`\nwritten: ${(await saveResults(all, machine(), options)).join(', ')}`);
+  return all.every((row) => row.failure === undefined && row.agrees) ? 0 : 1;
+};

@@ -1,0 +1,85 @@
+import { availableParallelism } from 'node:os';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { stacks } from './stacks/catalog.ts';
+import { groups } from './tasks/catalog.ts';
+
+/** What the bench was asked to do. */
+export interface BenchOptions {
+  /** Names of groups and of single tasks. */
+  readonly task: readonly string[];
+  readonly stack: readonly string[];
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly limit: number;
+  readonly threads: number;
+  readonly toggles: readonly string[];
+  /** One line of JSON per task and stack on standard output, and no files. */
+  readonly json: boolean;
+  readonly setup: boolean;
+}
+
+const positive =
+  (whole: boolean) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (text.trim() !== '' && value > 0 && Number.isFinite(value) && (!whole || Number.isInteger(value))) return value;
+    throw new InvalidArgumentError(`It must be a ${whole ? 'whole ' : ''}number above 0.`);
+  };
+
+const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map((word) => word.trim())
+    .filter(Boolean);
+
+const namesOf =
+  (known: readonly string[]) =>
+  (text: string): string[] => {
+    const names = list(text);
+    if (names.join() === 'list') return names;
+    const unknown = names.filter((name) => !known.includes(name));
+    if (unknown.length > 0 || names.length === 0)
+      throw new InvalidArgumentError(
+        `There is no ${unknown.map((n) => `'${n}'`).join(', ') || 'name in it'}; there are ${known.join(', ')}.`,
+      );
+    return names;
+  };
+
+const taskNames = [...new Set(groups.flatMap(({ name, tasks }) => [name, ...tasks.map((task) => task.name)]))];
+const stackNames = stacks.map(({ name }) => name);
+
+/**
+ * A compiler of kernels zeroes workgroup memory itself; our own executor switches the driver's way off on software adapters, which would
+ * take a statement per value.
+ */
+const defaultToggles = ['disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension'];
+
+/** Parses the command line. Ends the process with code 1 and a message when it is wrong. */
+export const parseOptions = (args: readonly string[]): BenchOptions =>
+  new Command('pnpm bench')
+    .description('Measures training and generation beside the peers: tables, a file of results, charts.')
+    .addOption(
+      new Option('--task <names>', "'list', or names with commas between (default: all but scaling and memory)")
+        .default([] as string[])
+        .argParser(namesOf(taskNames)),
+    )
+    .addOption(
+      new Option('--stack <names>', "'list', or names with commas between (default: all that are installed)")
+        .default([] as string[])
+        .argParser(namesOf(stackNames)),
+    )
+    .addOption(new Option('--rounds <n>', 'turns that each stack takes').default(5).argParser(positive(true)))
+    .addOption(new Option('--seconds <s>', 'length of a turn, at least one run').default(2).argParser(positive(false)))
+    .addOption(new Option('--limit <s>', 'a stack that is silent for so long fails').default(1800).argParser(positive(false)))
+    .addOption(
+      new Option('--threads <n>', 'threads of each stack').default(availableParallelism()).argParser(positive(true)),
+    )
+    .addOption(
+      new Option('--toggles <words>', "Dawn's, for all WebGPU stacks alike").default(defaultToggles).argParser(list),
+    )
+    .option('--json', 'print one line of JSON per task and stack, and write no files', false)
+    .option('--setup', 'install the peers into packages/bench/.peers (about 6 GB, most of it PyTorch)', false)
+    .allowExcessArguments(false)
+    .showHelpAfterError('(pnpm bench --help lists the options)')
+    .parse([...args], { from: 'user' })
+    .opts<BenchOptions>();

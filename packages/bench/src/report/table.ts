@@ -1,0 +1,35 @@
+import type { Row } from '../run/measure.ts';
+import { ratio } from '../stats.ts';
+
+const number = (value: number): string =>
+  value >= 1000 ? Math.round(value).toLocaleString('en') : value.toPrecision(value >= 1 ? 3 : 2);
+
+const verdict = (row: Row): string => {
+  if (row.failure !== undefined) return `failed: ${row.failure.split('\n').at(-1)}`;
+  return row.agrees ? 'agrees' : 'WRONG';
+};
+
+/** Lines up columns: the first to the left, the others to the right, the last as it is. */
+const align = (cells: readonly (readonly string[])[]): string => {
+  const last = cells[0]!.length - 1;
+  const widths = cells[0]!.map((_, i) => Math.max(...cells.map((row) => row[i]!.length)));
+  const pad = (text: string, i: number): string =>
+    i === 0 ? text.padEnd(widths[i]!) : i === last ? text : text.padStart(widths[i]!);
+  return cells.map((row) => row.map(pad).join('  ').trimEnd()).join('\n');
+};
+
+/** The rows of one task as a table; the column `x` compares each with the first row, by the median of quotients within rounds. */
+export const table = (rows: readonly Row[]): string => {
+  const [first] = rows;
+  if (!first) return '';
+  const cells = rows.map((row) => [
+    row.stack,
+    row.rate === null ? '-' : number(row.rate),
+    row.spread === null ? '-' : `${(row.spread * 100).toFixed(1)} %`,
+    row.rounds.length > 0 && first.rounds.length > 0 ? number(ratio(row.rounds, first.rounds)) : '-',
+    row.peakBytes === null ? '-' : `${Math.round(row.peakBytes / 1e6)} MB`,
+    row.startMs === null ? '-' : `${(row.startMs / 1000).toFixed(1)} s`,
+    verdict(row),
+  ]);
+  return align([['stack', first.unit, 'spread', `x ${first.stack}`, 'peak', 'start', ''], ...cells]);
+};

@@ -1,0 +1,139 @@
+import { agrees, referenceOf, type Values } from '../agreement.ts';
+import type { Prepared } from '../data/prepare.ts';
+import { median, spread } from '../stats.ts';
+import { type Unit, unitOf } from '../tasks/task.ts';
+import type { Done } from './protocol.ts';
+import { type Command, openSession, type Session } from './session.ts';
+
+/** One stack's figures for one task. */
+export interface Row {
+  readonly task: string;
+  readonly stack: string;
+  readonly unit: Unit;
+  /** Median over the rounds, in `unit`; null where it failed. */
+  readonly rate: number | null;
+  /** Median distance from it, as a share. */
+  readonly spread: number | null;
+  /** Of each round, in the order in which the stacks took turns. */
+  readonly rounds: readonly number[];
+  readonly peakBytes: number | null;
+  readonly startMs: number | null;
+  /** Of the warm-up: losses of the first 5 steps, tokens, or mean squares. */
+  readonly values: Values;
+  /** Whether they are those of the reference; false marks the row as wrong. */
+  readonly agrees: boolean;
+  readonly device: string;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly memory?: Readonly<Record<string, number>>;
+  /** Why there are no figures. */
+  readonly failure?: string;
+}
+
+/** How a measurement is made. */
+export interface MeasureOptions {
+  readonly rounds: number;
+  /** A round is as many runs as take about this long, at least one. */
+  readonly secondsPerRound: number;
+  /** A child that does not answer for so long is ended. */
+  readonly limitSeconds: number;
+  progress(text: string): void;
+}
+
+/** A stack to be measured. */
+export interface Contender {
+  readonly name: string;
+  readonly command: Command;
+}
+
+interface Running extends Contender {
+  readonly session: Session | null;
+  readonly values: Values;
+  readonly runsPerRound: number;
+  readonly rates: number[];
+  last: Done | null;
+  failure: string | null;
+}
+
+/** Runs whose values are compared; they warm up caches and autotuning too. */
+const warmUps = 5;
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+const start = async (contender: Contender, { task }: Prepared, options: MeasureOptions): Promise<Running> => {
+  options.progress(`${task.name}: ${contender.name} warms up`);
+  const nothing = { values: [], runsPerRound: 0, rates: [], last: null };
+  let session: Session | null = null;
+  try {
+    session = await openSession(contender.command, options.limitSeconds * 1000);
+    const done = await session.run(task.kind === 'generate' ? 2 : warmUps);
+    const runMs = Math.min(...done.ms);
+    return {
+      ...contender,
+      session,
+      values: task.kind === 'generate' ? done.values[0]! : done.values.flat(),
+      runsPerRound: Math.max(1, Math.round((options.secondsPerRound * 1000) / runMs)),
+      rates: [],
+      last: done,
+      failure: null,
+    };
+  } catch (error) {
+    await session?.close();
+    return { ...contender, ...nothing, session: null, failure: reasonOf(error) };
+  }
+};
+
+const takeTurn = async (running: Running, work: number, unit: Unit): Promise<void> => {
+  if (!running.session || running.failure) return;
+  try {
+    const done = await running.session.run(running.runsPerRound);
+    const seconds = done.ms.reduce((a, b) => a + b, 0) / 1000;
+    running.rates.push((work * done.ms.length) / seconds / (unit === 'GFLOP/s' ? 1e9 : 1));
+    running.last = done;
+  } catch (error) {
+    running.failure = reasonOf(error);
+  }
+};
+
+const rowOf = (running: Running, { task }: Prepared, reference: Values): Row => {
+  const { name, session, rates, last, values, failure } = running;
+  return {
+    task: task.name,
+    stack: name,
+    unit: unitOf(task),
+    rate: rates.length > 0 ? median(rates) : null,
+    spread: rates.length > 0 ? spread(rates) : null,
+    rounds: rates,
+    peakBytes: last?.peakBytes ?? null,
+    startMs: session?.startMs ?? null,
+    values,
+    agrees: agrees(task, values, reference),
+    device: session?.ready.device ?? '',
+    versions: session?.ready.versions ?? {},
+    ...(last?.memory && { memory: last.memory }),
+    ...(failure !== null && { failure }),
+  };
+};
+
+/**
+ * Measures a task on several stacks, each in a process of its own. They warm up one after the other; then they take turns, so that what
+ * else the machine does meets all alike. A stack that fails is a row that says why.
+ */
+export const measure = async (
+  prepared: Prepared,
+  contenders: readonly Contender[],
+  options: MeasureOptions,
+): Promise<Row[]> => {
+  const { task, work } = prepared;
+  const all: Running[] = [];
+  try {
+    for (const contender of contenders) all.push(await start(contender, prepared, options));
+    for (let round = 1; round <= options.rounds; round++) {
+      options.progress(`${task.name}: round ${round} of ${options.rounds}`);
+      for (const running of all) await takeTurn(running, work, unitOf(task));
+    }
+  } finally {
+    for (const { session } of all) await session?.close();
+  }
+  const reference = referenceOf(new Map(all.filter((r) => r.values.length > 0).map((r) => [r.name, r.values])));
+  return all.map((running) => rowOf(running, prepared, reference));
+};

@@ -1,0 +1,30 @@
+import type { Values } from '../agreement.ts';
+
+/**
+ * Parent and child speak in lines. The child says `ready` when the task is set up; `run N` on its standard input makes it run N times and
+ * answer with `done`; the end of its input ends it. Lines without the mark are a library's own words.
+ */
+export const mark = '#bench ';
+
+/** The first line of a child. */
+export interface Ready {
+  readonly type: 'ready';
+  readonly device: string;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** The answer to `run N`. */
+export interface Done {
+  readonly type: 'done';
+  /** Of each run, and what it computed. */
+  readonly ms: readonly number[];
+  readonly values: readonly Values[];
+  /** The most memory that the process has had resident, in bytes. */
+  readonly peakBytes: number;
+  /** What the stack itself knows of its memory. */
+  readonly memory?: Readonly<Record<string, number>>;
+}
+
+/** The message of a line; null for a library's own words. */
+export const parseLine = (text: string): Ready | Done | null =>
+  text.startsWith(mark) ? (JSON.parse(text.slice(mark.length)) as Ready | Done) : null;

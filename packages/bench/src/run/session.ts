@@ -1,0 +1,77 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { type Done, parseLine, type Ready } from './protocol.ts';
+
+/** How a child is started. */
+export interface Command {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** A running child. */
+export interface Session {
+  readonly ready: Ready;
+  /** From the start of the process until the task was set up. */
+  readonly startMs: number;
+  run(times: number): Promise<Done>;
+  close(): Promise<void>;
+}
+
+const lastWords = (text: string): string => text.trim().split('\n').slice(-12).join('\n') || 'it said nothing';
+
+/** Starts a child and waits until its task is set up. Throws with its last words when it ends early or takes longer than `limitMs`. */
+export const openSession = async ({ file, args, env }: Command, limitMs: number): Promise<Session> => {
+  const started = performance.now();
+  const child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
+  let words = '';
+  const note = (text: string): void => {
+    words = (words + text).slice(-4000);
+  };
+  child.stderr.setEncoding('utf8').on('data', note);
+  // A child that has ended is told of by `ended`.
+  child.stdin.on('error', () => {});
+  const ended = new Promise<string>((resolve) => {
+    child.on('error', (error) => resolve(error.message));
+    child.on('close', (code, signal) => resolve(`it ended with ${signal ?? `code ${code}`}:\n${lastWords(words)}`));
+  });
+
+  let answer: (message: Ready | Done) => void = () => {};
+  createInterface({ input: child.stdout }).on('line', (text) => {
+    const message = parseLine(text);
+    if (message) answer(message);
+    else note(`${text}\n`);
+  });
+  const next = (): Promise<Ready | Done> =>
+    new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        child.kill('SIGKILL');
+        reject(new Error(`it took longer than ${Math.round(limitMs / 1000)} s`));
+      }, limitMs);
+      answer = (message) => {
+        clearTimeout(timer);
+        resolve(message);
+      };
+      void ended.then((why) => {
+        clearTimeout(timer);
+        reject(new Error(why));
+      });
+    });
+
+  const ready = (await next()) as Ready;
+  return {
+    ready,
+    startMs: performance.now() - started,
+    run: (times) => {
+      const done = next() as Promise<Done>;
+      child.stdin.write(`run ${times}\n`);
+      return done;
+    },
+    close: async () => {
+      child.stdin.end();
+      const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+      await ended;
+      clearTimeout(timer);
+    },
+  };
+};

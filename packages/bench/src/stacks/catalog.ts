@@ -1,0 +1,70 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { softwareGpuEnv } from '@peftjs/testkit/software-gpu';
+import type { Prepared } from '../data/prepare.ts';
+import { paths } from '../paths.ts';
+import type { Command } from '../run/session.ts';
+import type { Task } from '../tasks/task.ts';
+import type { StackOptions } from './stack.ts';
+
+/** Something that trains and generates. */
+export interface Stack {
+  readonly name: string;
+  readonly about: string;
+  /** Whether it can do a task at all. */
+  does(task: Task): boolean;
+  /** Null where it is installed, else why not and what to do. */
+  missing(peers: string): string | null;
+  command(prepared: Prepared, options: StackOptions): Promise<Command>;
+}
+
+const setUp = 'run pnpm bench --setup';
+
+const inNode = (module: string, name: string, about: string, needs: readonly string[] = []): Stack => ({
+  name,
+  about,
+  does: (task) => module === 'ours' || task.kind !== 'step' || (task.method !== 'qlora' && !task.variant),
+  missing: (peers) => (needs.every((id) => existsSync(join(peers, 'node/node_modules', id))) ? null : setUp),
+  command: async (prepared, options) => ({
+    file: process.execPath,
+    args: [
+      '--conditions=@peftjs/source',
+      '--import',
+      'tsx',
+      join(paths.source, 'run/child.ts'),
+      join(paths.source, `stacks/${module}.ts`),
+      name,
+      JSON.stringify(prepared),
+      JSON.stringify(options),
+    ],
+    env: name.endsWith('webgpu') ? await softwareGpuEnv() : {},
+  }),
+});
+
+/** The Python of the peers' virtual environment. */
+const pythonIn = (peers: string): string => join(peers, 'python/bin/python');
+
+const torch: Stack = {
+  name: 'torch',
+  about: 'PyTorch with transformers and peft, CPU',
+  does: (task) => task.kind !== 'step' || (task.method !== 'qlora' && !task.variant),
+  missing: (peers) => (existsSync(pythonIn(peers)) ? null : setUp),
+  command: async (prepared, options) => ({
+    file: pythonIn(options.peers),
+    args: [join(paths.source, 'stacks/torch.py'), JSON.stringify(prepared), JSON.stringify(options)],
+    env: { OMP_NUM_THREADS: String(options.threads), HF_HUB_OFFLINE: '1' },
+  }),
+};
+
+const tfjs = ['@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-wasm', '@tensorflow/tfjs-backend-webgpu'];
+
+/** All stacks, ours first: the others are compared with it. */
+export const stacks: readonly Stack[] = [
+  inNode('ours', 'ours-cpu', 'peftjs on ONNX Runtime'),
+  inNode('ours', 'ours-webgpu', 'peftjs on WebGPU'),
+  torch,
+  inNode('jax', 'jax-wasm', '@jax-js/jax, WebAssembly', ['@jax-js/jax']),
+  inNode('jax', 'jax-webgpu', '@jax-js/jax, WebGPU', ['@jax-js/jax']),
+  inNode('tfjs', 'tfjs-wasm', 'TensorFlow.js, WebAssembly', tfjs),
+  inNode('tfjs', 'tfjs-webgpu', 'TensorFlow.js, WebGPU', tfjs),
+];

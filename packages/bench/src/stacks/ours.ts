@@ -1,0 +1,98 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { load } from '@peftjs/core';
+import { openSafetensors } from '@peftjs/io';
+import { lora } from '@peftjs/lora';
+import { cpu } from '@peftjs/onnx';
+import {
+  compile,
+  type Executor,
+  matmul,
+  mean,
+  mul,
+  type Plan,
+  type Program,
+  variable,
+  type Variable,
+  webgpu,
+} from '@peftjs/tensor';
+import { adamw, allWeights, makeTrainStep, type Trainable } from '@peftjs/trainer';
+import { type CausalLM, generator, loadModel } from '@peftjs/transformer';
+import type { BatchFile } from '../data/batch.ts';
+import type { GenerateTask, MatmulTask, StepTask } from '../tasks/task.ts';
+import type { OpenWorker, StackOptions, Worker } from './stack.ts';
+import { installWebGpu } from './web-gpu.ts';
+
+type Runs = Pick<Worker, 'run'>;
+
+const openExecutor = async (stack: string, { threads, toggles }: StackOptions): Promise<Executor> => {
+  if (stack === 'ours-cpu') return cpu({ threads });
+  installWebGpu(toggles, threads);
+  return webgpu({ adapter: 'any' });
+};
+
+/** The executor, and the plans of what it compiled. */
+const withPlans = (executor: Executor): { readonly executor: Executor; readonly plans: Plan[] } => {
+  const plans: Plan[] = [];
+  const compileAndNote = async (program: Program): ReturnType<Executor['compile']> => {
+    const executable = await executor.compile(program);
+    plans.push(executable.plan);
+    return executable;
+  };
+  return { executor: { ...executor, compile: compileAndNote }, plans };
+};
+
+const openMatmul = async (dir: string, task: MatmulTask, executor: Executor): Promise<Runs> => {
+  const file = await openSafetensors(join(dir, 'operands.safetensors'));
+  const operand = async (name: string): Promise<Variable> =>
+    variable(name, file.tensors.get(name)!.shape, await file.readFloat32(name));
+  const [a, b] = [await operand('a'), await operand('b')];
+  await file.close();
+  const y = matmul(a, b, { transposeA: task.transposeA, transposeB: task.transposeB });
+  const executable = await compile({ outputs: { square: mean(mul(y, y)) } }, executor);
+  return { run: async () => [(await executable.run())['square']![0]!] };
+};
+
+const trainable = async (dir: string, model: CausalLM, { method }: StepTask): Promise<Trainable> =>
+  method === 'full' ? allWeights(model) : load(model, join(dir, 'adapter'), [lora]);
+
+const openStep = async (dir: string, task: StepTask, executor: Executor): Promise<Runs> => {
+  const { batch, tokens, learningRate } = task;
+  const { ids, labels } = JSON.parse(await readFile(join(dir, 'batch.json'), 'utf8')) as BatchFile;
+  const fed = { ids: Int32Array.from(ids), labels: Int32Array.from(labels), tokens: batch * tokens };
+  const target = await trainable(dir, await loadModel(join(dir, 'model')), task);
+  const step = await makeTrainStep(target, {
+    executor,
+    optimizer: adamw({ clipNorm: Number.POSITIVE_INFINITY }),
+    batchSize: batch,
+    context: tokens,
+    accumulate: 1,
+    seed: 0,
+  });
+  let count = 0;
+  return { run: async () => [(await step.run(count++, learningRate, [fed])).loss] };
+};
+
+const openGenerate = async (dir: string, task: GenerateTask, executor: Executor): Promise<Runs> => {
+  const prompt = JSON.parse(await readFile(join(dir, 'prompt.json'), 'utf8')) as number[];
+  const made = generator(await loadModel(join(dir, 'model')), executor);
+  return { run: async () => (await made.generate([prompt], { maxTokens: task.tokens, stop: [] }))[0]! };
+};
+
+/** peftjs, as its users write it. Stacks: `ours-cpu`, `ours-webgpu`. */
+export const open: OpenWorker = async (stack, { task, dir }, options) => {
+  const { executor, plans } = withPlans(await openExecutor(stack, options));
+  const { run } =
+    task.kind === 'matmul'
+      ? await openMatmul(dir, task, executor)
+      : task.kind === 'step'
+        ? await openStep(dir, task, executor)
+        : await openGenerate(dir, task, executor);
+  return {
+    device: executor.description,
+    versions: {},
+    run,
+    memory: () => ({ planned: Math.max(...plans.map((p) => p.peakBytes)), held: executor.memory().peak }),
+    close: () => executor.close(),
+  };
+};

@@ -1,0 +1,27 @@
+import type { Prepared } from '../data/prepare.ts';
+import type { Values } from '../agreement.ts';
+
+/** What is the same for all stacks of a run. */
+export interface StackOptions {
+  readonly threads: number;
+  /** Dawn's toggles, `enable-dawn-features=…`. */
+  readonly toggles: readonly string[];
+  /** Folder of the installed peers. */
+  readonly peers: string;
+}
+
+/** A task made ready on a stack. */
+export interface Worker {
+  /** What it runs on, for people: the adapter or the processor's threads. */
+  readonly device: string;
+  /** Versions of what computes. */
+  readonly versions: Readonly<Record<string, string>>;
+  /** The whole task once: a product, an optimiser step, a continuation. Resolves when the result is here. */
+  run(): Promise<Values>;
+  /** What the stack itself knows of its memory, in bytes. */
+  memory?(): Readonly<Record<string, number>>;
+  close(): Promise<void>;
+}
+
+/** Makes a task ready on one of the stacks that run in Node. */
+export type OpenWorker = (stack: string, prepared: Prepared, options: StackOptions) => Promise<Worker>;

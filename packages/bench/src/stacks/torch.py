@@ -1,0 +1,102 @@
+"""PyTorch with Hugging Face transformers and peft, as their users write it. Speaks the protocol of run/protocol.ts."""
+
+import json
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+prepared, options = (json.loads(text) for text in sys.argv[1:3])
+task, folder = prepared["task"], Path(prepared["dir"])
+torch.set_num_threads(options["threads"])
+
+
+def say(message):
+    sys.stdout.write(f"#bench {json.dumps(message)}\n")
+    sys.stdout.flush()
+
+
+def peak_bytes():
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("VmHWM is missing from /proc/self/status")
+
+
+def load_model():
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
+
+
+def open_matmul():
+    from safetensors.torch import load_file
+
+    operands = load_file(folder / "operands.safetensors")
+    a, b = operands["a"], operands["b"]
+    a = a.T if task["transposeA"] else a
+    b = b.T if task["transposeB"] else b
+
+    @torch.inference_mode()
+    def run():
+        y = a @ b
+        return [(y * y).mean().item()]
+
+    return run
+
+
+def open_step():
+    model = load_model()
+    if task["method"] == "lora":
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True)
+    model.train()
+    params = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(params, lr=task["learningRate"], weight_decay=0.0)
+    batch = json.loads((folder / "batch.json").read_text())
+    ids, labels = (torch.tensor(batch[key]).view(task["batch"], task["tokens"]) for key in ("ids", "labels"))
+
+    def run():
+        loss = model(input_ids=ids, labels=labels, shift_labels=labels, use_cache=False).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return [loss.item()]
+
+    return run
+
+
+def open_generate():
+    model = load_model().eval()
+    prompt = torch.tensor([json.loads((folder / "prompt.json").read_text())])
+
+    @torch.inference_mode()
+    def run():
+        tokens = model.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            do_sample=False,
+            use_cache=True,
+            max_new_tokens=task["tokens"],
+            min_new_tokens=task["tokens"],
+            pad_token_id=0,
+        )
+        return tokens[0, prompt.shape[1] :].tolist()
+
+    return run
+
+
+run = {"matmul": open_matmul, "step": open_step, "generate": open_generate}[task["kind"]]()
+versions = {name: version(name) for name in ("torch", "transformers", "peft")}
+say({"type": "ready", "device": f"{torch.get_num_threads()} threads", "versions": versions})
+
+for command in sys.stdin:
+    ms, values = [], []
+    for _ in range(int(command.split()[1])):
+        start = time.perf_counter()
+        values.append(run())
+        ms.append((time.perf_counter() - start) * 1000)
+    say({"type": "done", "ms": ms, "values": values, "peakBytes": peak_bytes()})

@@ -1,0 +1,28 @@
+import { fullSmall } from './full-small.ts';
+import { generateSmall } from './generate-small.ts';
+import { loraLarge } from './lora-large.ts';
+import { loraSmall } from './lora-small.ts';
+import { matmuls } from './matmul.ts';
+import type { Task } from './task.ts';
+
+/** Tasks that are asked for under one name. */
+export interface Group {
+  readonly name: string;
+  readonly about: string;
+  readonly tasks: readonly Task[];
+  /** Measured only when asked for by name. */
+  readonly optional?: boolean;
+  /** Of interest for our own stacks alone. */
+  readonly oursOnly?: boolean;
+}
+
+const alone = (task: Task): Group => ({ name: task.name, about: task.about, tasks: [task] });
+
+/** Everything that can be measured. */
+export const groups: readonly Group[] = [
+  { name: 'matmul', about: 'matrix products of training, 8 shapes', tasks: matmuls },
+  alone(loraSmall),
+  alone(loraLarge),
+  alone(fullSmall),
+  alone(generateSmall),
+];

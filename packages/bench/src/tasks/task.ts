@@ -1,0 +1,68 @@
+/** Sizes of a Llama-type decoder. */
+export interface ModelShape {
+  readonly hidden: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly inner: number;
+  readonly vocabulary: number;
+}
+
+/** One product of two matrices that stay on the device: [m, k] · [k, n], either stored transposed. */
+export interface MatmulTask {
+  readonly kind: 'matmul';
+  readonly name: string;
+  readonly about: string;
+  readonly m: number;
+  readonly k: number;
+  readonly n: number;
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+}
+
+/** What `ours` does otherwise than by default, for tables of what each device is worth. */
+export interface Variant {
+  /** Logits of all positions in memory instead of the head and the loss in pieces. */
+  readonly wholeHead?: boolean;
+  /** Attention scores in memory. */
+  readonly scores?: boolean;
+  /** Recompute each block in the backward pass. */
+  readonly checkpoint?: boolean;
+}
+
+/** One training step: forward, backward and AdamW. */
+export interface StepTask {
+  readonly kind: 'step';
+  readonly name: string;
+  readonly about: string;
+  readonly model: ModelShape;
+  readonly batch: number;
+  readonly tokens: number;
+  /** What is trained: LoRA on q and v over weights as they are or over NF4, or all weights. */
+  readonly method: 'lora' | 'qlora' | 'full';
+  readonly rank: number;
+  readonly alpha: number;
+  readonly learningRate: number;
+  /** How documents of many lengths lie in the batch: one a row with padding, or one after the other. Default: every position has a label. */
+  readonly documents?: 'padded' | 'packed';
+  readonly variant?: Variant;
+}
+
+/** Greedy continuation of one prompt. */
+export interface GenerateTask {
+  readonly kind: 'generate';
+  readonly name: string;
+  readonly about: string;
+  readonly model: ModelShape;
+  readonly prompt: number;
+  readonly tokens: number;
+}
+
+/** What every stack does in the same way. */
+export type Task = MatmulTask | StepTask | GenerateTask;
+
+/** What a rate counts. */
+export type Unit = 'GFLOP/s' | 'tokens/s';
+
+/** The unit of a task's rate. */
+export const unitOf = (task: Task): Unit => (task.kind === 'matmul' ? 'GFLOP/s' : 'tokens/s');
