@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { paths } from './paths.ts';
 import { stacks } from './stacks/catalog.ts';
 import { groups } from './tasks/catalog.ts';
 
@@ -16,6 +17,8 @@ export interface BenchOptions {
   /** One line of JSON per task and stack on standard output, and no files. */
   readonly json: boolean;
   readonly setup: boolean;
+  /** Where results go. */
+  readonly out: string;
 }
 
 const positive =
@@ -77,6 +80,7 @@ export const parseOptions = (args: readonly string[]): BenchOptions =>
     .addOption(
       new Option('--toggles <words>', "Dawn's, for all WebGPU stacks alike").default(defaultToggles).argParser(list),
     )
+    .option('--out <dir>', 'where results and charts go', paths.results)
     .option('--json', 'print one line of JSON per task and stack, and write no files', false)
     .option('--setup', 'install the peers into packages/bench/.peers (about 6 GB, most of it PyTorch)', false)
     .allowExcessArguments(false)

@@ -1,8 +1,8 @@
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@peftjs/io';
 import type { Machine } from '../machine.ts';
 import type { BenchOptions } from '../options.ts';
-import { paths } from '../paths.ts';
 import type { Row } from '../run/measure.ts';
 import { barChart } from './bar-chart.ts';
 
@@ -18,12 +18,12 @@ export interface Results {
 export const saveResults = async (
   rows: readonly Row[],
   machine: Machine,
-  { rounds, seconds, threads, toggles }: BenchOptions,
-  folder: string = paths.results,
+  { rounds, seconds, threads, toggles, out }: BenchOptions,
 ): Promise<string[]> => {
   const date = new Date().toISOString();
   const results: Results = { date, machine, settings: { rounds, seconds, threads, toggles }, rows };
-  const base = join(folder, date.slice(0, 19).replaceAll(':', ''));
+  await mkdir(out, { recursive: true });
+  const base = join(out, date.slice(0, 19).replaceAll(':', ''));
   await writeFileAtomic(`${base}.json`, `${JSON.stringify(results, null, 2)}\n`);
   await writeFileAtomic(`${base}.svg`, barChart(rows));
   return [`${base}.json`, `${base}.svg`];

@@ -16,11 +16,14 @@ say({ type: 'ready', device: worker.device, versions: worker.versions });
 for await (const command of createInterface({ input: process.stdin })) {
   const ms: number[] = [];
   const values: Values[] = [];
-  for (let left = Number(/^run (\d+)$/.exec(command)?.[1]); left > 0; left--) {
+  const [times, seconds] = command.split(' ').slice(1).map(Number) as [number, number];
+  const end = performance.now() + seconds * 1000;
+  do {
     const start = performance.now();
-    values.push(await worker.run());
+    const value = await worker.run();
     ms.push(performance.now() - start);
-  }
+    if (values.length < 5) values.push(value);
+  } while (ms.length < times && performance.now() < end);
   const memory = worker.memory?.();
   say({ type: 'done', ms, values, peakBytes: peakMemory(), ...(memory && { memory }) });
 }

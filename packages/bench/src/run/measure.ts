@@ -32,7 +32,7 @@ export interface Row {
 /** How a measurement is made. */
 export interface MeasureOptions {
   readonly rounds: number;
-  /** A round is as many runs as take about this long, at least one. */
+  /** A round lasts until this has passed, at least one run. */
   readonly secondsPerRound: number;
   /** A child that does not answer for so long is ended. */
   readonly limitSeconds: number;
@@ -48,7 +48,6 @@ export interface Contender {
 interface Running extends Contender {
   readonly session: Session | null;
   readonly values: Values;
-  readonly runsPerRound: number;
   readonly rates: number[];
   last: Done | null;
   failure: string | null;
@@ -61,17 +60,15 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
 
 const start = async (contender: Contender, { task }: Prepared, options: MeasureOptions): Promise<Running> => {
   options.progress(`${task.name}: ${contender.name} warms up`);
-  const nothing = { values: [], runsPerRound: 0, rates: [], last: null };
+  const nothing = { values: [], rates: [], last: null };
   let session: Session | null = null;
   try {
     session = await openSession(contender.command, options.limitSeconds * 1000);
-    const done = await session.run(task.kind === 'generate' ? 2 : warmUps);
-    const runMs = Math.min(...done.ms);
+    const done = await session.run(task.kind === 'generate' ? 2 : warmUps, options.limitSeconds);
     return {
       ...contender,
       session,
       values: task.kind === 'generate' ? done.values[0]! : done.values.flat(),
-      runsPerRound: Math.max(1, Math.round((options.secondsPerRound * 1000) / runMs)),
       rates: [],
       last: done,
       failure: null,
@@ -82,10 +79,10 @@ const start = async (contender: Contender, { task }: Prepared, options: MeasureO
   }
 };
 
-const takeTurn = async (running: Running, work: number, unit: Unit): Promise<void> => {
+const takeTurn = async (running: Running, work: number, unit: Unit, roundSeconds: number): Promise<void> => {
   if (!running.session || running.failure) return;
   try {
-    const done = await running.session.run(running.runsPerRound);
+    const done = await running.session.run(1e9, roundSeconds);
     const seconds = done.ms.reduce((a, b) => a + b, 0) / 1000;
     running.rates.push((work * done.ms.length) / seconds / (unit === 'GFLOP/s' ? 1e9 : 1));
     running.last = done;
@@ -129,7 +126,7 @@ export const measure = async (
     for (const contender of contenders) all.push(await start(contender, prepared, options));
     for (let round = 1; round <= options.rounds; round++) {
       options.progress(`${task.name}: round ${round} of ${options.rounds}`);
-      for (const running of all) await takeTurn(running, work, unitOf(task));
+      for (const running of all) await takeTurn(running, work, unitOf(task), options.secondsPerRound);
     }
   } finally {
     for (const { session } of all) await session?.close();

@@ -1,8 +1,8 @@
 import type { Values } from '../agreement.ts';
 
 /**
- * Parent and child speak in lines. The child says `ready` when the task is set up; `run N` on its standard input makes it run N times and
- * answer with `done`; the end of its input ends it. Lines without the mark are a library's own words.
+ * Parent and child speak in lines. The child says `ready` when the task is set up; `run N S` on its standard input makes it run N times, or
+ * until S seconds have passed, and answer with `done`; the end of its input ends it. Lines without the mark are a library's own words.
  */
 export const mark = '#bench ';
 
@@ -13,11 +13,12 @@ export interface Ready {
   readonly versions: Readonly<Record<string, string>>;
 }
 
-/** The answer to `run N`. */
+/** The answer to `run`. */
 export interface Done {
   readonly type: 'done';
-  /** Of each run, and what it computed. */
+  /** Of each run. */
   readonly ms: readonly number[];
+  /** What the first five runs computed. */
   readonly values: readonly Values[];
   /** The most memory that the process has had resident, in bytes. */
   readonly peakBytes: number;

@@ -14,7 +14,8 @@ export interface Session {
   readonly ready: Ready;
   /** From the start of the process until the task was set up. */
   readonly startMs: number;
-  run(times: number): Promise<Done>;
+  /** Runs so many times, or until so much time has passed; at least once. */
+  run(times: number, seconds: number): Promise<Done>;
   close(): Promise<void>;
 }
 
@@ -62,9 +63,9 @@ export const openSession = async ({ file, args, env }: Command, limitMs: number)
   return {
     ready,
     startMs: performance.now() - started,
-    run: (times) => {
+    run: (times, seconds) => {
       const done = next() as Promise<Done>;
-      child.stdin.write(`run ${times}\n`);
+      child.stdin.write(`run ${times} ${seconds}\n`);
       return done;
     },
     close: async () => {

@@ -51,7 +51,7 @@ const torch: Stack = {
   missing: (peers) => (existsSync(pythonIn(peers)) ? null : setUp),
   command: async (prepared, options) => ({
     file: pythonIn(options.peers),
-    args: [join(paths.source, 'stacks/torch.py'), JSON.stringify(prepared), JSON.stringify(options)],
+    args: [join(paths.source, 'stacks/pytorch.py'), JSON.stringify(prepared), JSON.stringify(options)],
     env: { OMP_NUM_THREADS: String(options.threads), HF_HUB_OFFLINE: '1' },
   }),
 };

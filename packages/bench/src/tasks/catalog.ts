@@ -3,6 +3,7 @@ import { generateSmall } from './generate-small.ts';
 import { loraLarge } from './lora-large.ts';
 import { loraSmall } from './lora-small.ts';
 import { matmuls } from './matmul.ts';
+import { smoke } from './smoke.ts';
 import type { Task } from './task.ts';
 
 /** Tasks that are asked for under one name. */
@@ -25,4 +26,5 @@ export const groups: readonly Group[] = [
   alone(loraLarge),
   alone(fullSmall),
   alone(generateSmall),
+  { name: 'smoke', about: 'all of it on tiny shapes, in seconds', tasks: smoke, optional: true },
 ];

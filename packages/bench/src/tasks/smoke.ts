@@ -1,0 +1,24 @@
+import { fullSmall } from './full-small.ts';
+import { generateSmall } from './generate-small.ts';
+import { loraSmall } from './lora-small.ts';
+import type { ModelShape, Task } from './task.ts';
+
+const tiny: ModelShape = { hidden: 32, layers: 2, heads: 4, keyValueHeads: 2, inner: 48, vocabulary: 64 };
+const sizes = { model: tiny, batch: 2, tokens: 12 };
+
+/** The same on tiny shapes: whether the stacks agree shows in seconds. */
+export const smoke: readonly Task[] = [
+  {
+    kind: 'matmul',
+    name: 'smoke-matmul',
+    about: 'a tiny product',
+    m: 8,
+    k: 16,
+    n: 12,
+    transposeA: true,
+    transposeB: true,
+  },
+  { ...loraSmall, ...sizes, name: 'smoke-lora', about: 'a tiny LoRA step' },
+  { ...fullSmall, ...sizes, name: 'smoke-full', about: 'a tiny full fine-tuning step' },
+  { ...generateSmall, model: tiny, name: 'smoke-generate', about: 'a tiny continuation', prompt: 5, tokens: 12 },
+];
