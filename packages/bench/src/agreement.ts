@@ -16,7 +16,7 @@ export const referenceOf = (values: ReadonlyMap<string, Values>): Values => {
   const torch = values.get('torch');
   if (torch) return torch;
   const all = [...values.values()];
-  const length = Math.min(...all.map((v) => v.length));
+  const length = all.length > 0 ? Math.min(...all.map((v) => v.length)) : 0;
   return Array.from({ length }, (_, i) => median(all.map((v) => v[i]!)));
 };
 

@@ -4,8 +4,14 @@ import { ratio } from '../stats.ts';
 const number = (value: number): string =>
   value >= 1000 ? Math.round(value).toLocaleString('en') : value.toPrecision(value >= 1 ? 3 : 2);
 
+/** The line of a child's last words that says most. */
+const headline = (words: string): string => {
+  const lines = words.split('\n').map((text) => text.trim());
+  return lines.find((text) => /\w*Error\b.*:/.test(text)) ?? lines.at(-1)!;
+};
+
 const verdict = (row: Row): string => {
-  if (row.failure !== undefined) return `failed: ${row.failure.split('\n').at(-1)}`;
+  if (row.failure !== undefined) return `failed: ${headline(row.failure)}`;
   return row.agrees ? 'agrees' : 'WRONG';
 };
 

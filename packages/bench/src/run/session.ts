@@ -19,7 +19,7 @@ export interface Session {
   close(): Promise<void>;
 }
 
-const lastWords = (text: string): string => text.trim().split('\n').slice(-12).join('\n') || 'it said nothing';
+const lastWords = (text: string): string => text.trim().split('\n').slice(-40).join('\n') || 'it said nothing';
 
 /** Starts a child and waits until its task is set up. Throws with its last words when it ends early or takes longer than `limitMs`. */
 export const openSession = async ({ file, args, env }: Command, limitMs: number): Promise<Session> => {

@@ -1,4 +1,5 @@
 import { loadPeer } from '../peers/load-peer.ts';
+import { addIteratorHelpers } from './jax/iterator-helpers.ts';
 import { openGenerate, openMatmul, openStep } from './jax/tasks.ts';
 import type { Jax } from './jax/types.ts';
 import { installWebWorker } from './jax/web-worker.ts';
@@ -10,6 +11,7 @@ export const open: OpenWorker = async (stack, { task, dir }, { threads, toggles,
   const device = stack === 'jax-webgpu' ? 'webgpu' : 'wasm';
   if (device === 'webgpu') installWebGpu(toggles, threads);
   else installWebWorker(threads);
+  addIteratorHelpers();
   const { module: jax, version } = await loadPeer<Jax>(peers, '@jax-js/jax');
   if (!(await jax.init(device)).includes(device)) throw new Error(`jax-js has no ${device} here`);
   jax.defaultDevice(device);
