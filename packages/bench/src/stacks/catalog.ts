@@ -56,7 +56,7 @@ const torch: Stack = {
   }),
 };
 
-const tfjs = ['@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-wasm', '@tensorflow/tfjs-backend-webgpu'];
+const tfjs = ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-wasm', '@tensorflow/tfjs-backend-webgpu'];
 
 /** All stacks, ours first: the others are compared with it. */
 export const stacks: readonly Stack[] = [
