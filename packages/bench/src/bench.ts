@@ -40,8 +40,7 @@ const runTask = async (task: Task, group: Group, chosen: readonly Stack[], optio
   const prepared = await prepare(task);
   const stackOptions = { threads: options.threads, toggles: options.toggles, peers: paths.peers };
   const contenders: Contender[] = [];
-  for (const stack of able)
-    contenders.push({ name: stack.name, command: await stack.command(prepared, stackOptions) });
+  for (const stack of able) contenders.push({ name: stack.name, command: await stack.command(prepared, stackOptions) });
   return measure(prepared, contenders, {
     rounds: options.rounds,
     secondsPerRound: options.seconds,

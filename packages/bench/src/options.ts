@@ -73,7 +73,9 @@ export const parseOptions = (args: readonly string[]): BenchOptions =>
     )
     .addOption(new Option('--rounds <n>', 'turns that each stack takes').default(5).argParser(positive(true)))
     .addOption(new Option('--seconds <s>', 'length of a turn, at least one run').default(2).argParser(positive(false)))
-    .addOption(new Option('--limit <s>', 'a stack that is silent for so long fails').default(1800).argParser(positive(false)))
+    .addOption(
+      new Option('--limit <s>', 'a stack that is silent for so long fails').default(1800).argParser(positive(false)),
+    )
     .addOption(
       new Option('--threads <n>', 'threads of each stack').default(availableParallelism()).argParser(positive(true)),
     )

@@ -28,7 +28,10 @@ const keyOf = (task: Task): string => {
   const { name: _name, about: _about, ...fields } = task;
   const { learningRate: _rate, variant: _variant, ...rest } = fields as Partial<StepTask>;
   const shared = rest.kind === 'step' ? { ...rest, method: undefined } : rest;
-  return createHash('sha256').update(JSON.stringify({ ...shared, seed })).digest('hex').slice(0, 16);
+  return createHash('sha256')
+    .update(JSON.stringify({ ...shared, seed }))
+    .digest('hex')
+    .slice(0, 16);
 };
 
 const writeOperands = async (dir: string, { m, k, n, transposeA, transposeB }: MatmulTask): Promise<void> => {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { loadConfig, type LlamaConfig, openCheckpoint, readAdapter } from '@peftjs/io';
+import { type LlamaConfig, loadConfig, openCheckpoint, readAdapter } from '@peftjs/io';
 
 /** A tensor of a file. */
 export interface Weight {

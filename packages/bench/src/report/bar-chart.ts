@@ -1,6 +1,7 @@
 import type { Row } from '../run/measure.ts';
 
-const escape = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
+const escape = (text: string): string =>
+  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 
 const [left, right, bar, gap, width] = [150, 190, 18, 30, 860];
 

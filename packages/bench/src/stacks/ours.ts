@@ -12,8 +12,8 @@ import {
   mul,
   type Plan,
   type Program,
-  variable,
   type Variable,
+  variable,
   webgpu,
 } from '@peftjs/tensor';
 import { adamw, allWeights, makeTrainStep, type Trainable } from '@peftjs/trainer';

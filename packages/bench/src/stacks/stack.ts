@@ -1,5 +1,5 @@
-import type { Prepared } from '../data/prepare.ts';
 import type { Values } from '../agreement.ts';
+import type { Prepared } from '../data/prepare.ts';
 
 /** What is the same for all stacks of a run. */
 export interface StackOptions {

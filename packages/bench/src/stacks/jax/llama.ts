@@ -15,7 +15,11 @@ export interface Pass {
 }
 
 /** Rotary tables of the first positions. */
-export const ropeOf = ({ numpy: np }: Jax, config: LlamaConfig, positions: number): { cos: JaxArray; sin: JaxArray } => {
+export const ropeOf = (
+  { numpy: np }: Jax,
+  config: LlamaConfig,
+  positions: number,
+): { cos: JaxArray; sin: JaxArray } => {
   const { cos, sin, half } = ropeTables(config, positions);
   const shape = [positions, half];
   return { cos: np.array(cos, { shape }), sin: np.array(sin, { shape }) };
@@ -44,10 +48,7 @@ export const llama =
       const tables = pass.rope();
       const [cos, sin] = [tables.cos.reshape([tokens, 1, headDim / 2]), tables.sin.reshape([tokens, 1, headDim / 2])];
       const [left, right] = np.split(x, 2, -1);
-      return np.concatenate(
-        [left.ref.mul(cos.ref).sub(right.ref.mul(sin.ref)), right.mul(cos).add(left.mul(sin))],
-        -1,
-      );
+      return np.concatenate([left.ref.mul(cos.ref).sub(right.ref.mul(sin.ref)), right.mul(cos).add(left.mul(sin))], -1);
     };
     const split = (x: JaxArray, count: number): JaxArray => x.reshape([batch, tokens, count, headDim]);
 

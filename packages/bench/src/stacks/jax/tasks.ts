@@ -57,9 +57,19 @@ export const openStep = async (jax: Jax, dir: string, task: StepTask): Promise<R
   const model = llama(jax, config, task.alpha / task.rank);
   const rows = task.batch * task.tokens;
 
-  const lossOf = (params: Tree, fixed: Tree, ids: JaxArray, labels: JaxArray, cos: JaxArray, sin: JaxArray): JaxArray => {
+  const lossOf = (
+    params: Tree,
+    fixed: Tree,
+    ids: JaxArray,
+    labels: JaxArray,
+    cos: JaxArray,
+    sin: JaxArray,
+  ): JaxArray => {
     const rope = (): { cos: JaxArray; sin: JaxArray } => ({ cos: cos.ref, sin: sin.ref });
-    const logits = model(isFull ? params : fixed, isFull ? {} : params, ids, { rope }).reshape([rows, config.vocabSize]);
+    const logits = model(isFull ? params : fixed, isFull ? {} : params, ids, { rope }).reshape([
+      rows,
+      config.vocabSize,
+    ]);
     const chosen = np.sum(logits.ref.mul(nn.oneHot(labels, config.vocabSize)), -1);
     const loss = np.mean(nn.logsumexp(logits, -1).sub(chosen));
     tree.dispose([params, fixed, cos, sin]);
@@ -144,27 +154,25 @@ export const openGenerate = async (jax: Jax, dir: string, task: GenerateTask): P
     return { token, cache };
   });
 
-  const decode = jax.jit(
-    (w: Tree, cache: Tree, ids: JaxArray, position: JaxArray, cos: JaxArray, sin: JaxArray) => {
-      const next: Tree = {};
-      const isHere = np.equal(np.arange(slots), position.ref).reshape([1, slots, 1, 1]);
-      const put = (name: string, x: JaxArray): JaxArray => {
-        const all = np.where(isHere.ref, x, cache[name]!);
-        next[name] = all.ref;
-        return all;
-      };
-      const token = likeliest(
-        model(w, {}, ids, {
-          remember: (layer, k, v) => ({ k: put(`k${layer}`, k), v: put(`v${layer}`, v) }),
-          mask: () => np.lessEqual(np.arange(slots), position.ref).reshape([1, 1, 1, slots]),
-          rope: () => ({ cos: np.take(cos.ref, position.ref, 0), sin: np.take(sin.ref, position.ref, 0) }),
-        }),
-        1,
-      );
-      tree.dispose([w, position, isHere, cos, sin]);
-      return { token, cache: next };
-    },
-  );
+  const decode = jax.jit((w: Tree, cache: Tree, ids: JaxArray, position: JaxArray, cos: JaxArray, sin: JaxArray) => {
+    const next: Tree = {};
+    const isHere = np.equal(np.arange(slots), position.ref).reshape([1, slots, 1, 1]);
+    const put = (name: string, x: JaxArray): JaxArray => {
+      const all = np.where(isHere.ref, x, cache[name]!);
+      next[name] = all.ref;
+      return all;
+    };
+    const token = likeliest(
+      model(w, {}, ids, {
+        remember: (layer, k, v) => ({ k: put(`k${layer}`, k), v: put(`v${layer}`, v) }),
+        mask: () => np.lessEqual(np.arange(slots), position.ref).reshape([1, 1, 1, slots]),
+        rope: () => ({ cos: np.take(cos.ref, position.ref, 0), sin: np.take(sin.ref, position.ref, 0) }),
+      }),
+      1,
+    );
+    tree.dispose([w, position, isHere, cos, sin]);
+    return { token, cache: next };
+  });
 
   const promptRope = ropeOf(jax, config, task.prompt);
   return async () => {

@@ -63,10 +63,7 @@ export const llama = (
   };
   const rotate = (x: TfTensor, { cos, sin }: Pass): TfTensor => {
     const [left, right] = tf.split(x, 2, 3);
-    return tf.concat(
-      [tf.sub(tf.mul(left, cos), tf.mul(right, sin)), tf.add(tf.mul(right, cos), tf.mul(left, sin))],
-      3,
-    );
+    return tf.concat([tf.sub(tf.mul(left, cos), tf.mul(right, sin)), tf.add(tf.mul(right, cos), tf.mul(left, sin))], 3);
   };
   const attend = (path: string, layer: number, x: TfTensor, batch: number, pass: Pass): TfTensor => {
     const rows = x.shape[0]!;
@@ -87,10 +84,7 @@ export const llama = (
   };
   const mlp = (path: string, x: TfTensor): TfTensor => {
     const gate = linear(`${path}.gate_proj`, x);
-    return linear(
-      `${path}.down_proj`,
-      tf.mul(tf.mul(gate, tf.sigmoid(gate)), linear(`${path}.up_proj`, x)),
-    );
+    return linear(`${path}.down_proj`, tf.mul(tf.mul(gate, tf.sigmoid(gate)), linear(`${path}.up_proj`, x)));
   };
 
   const hidden = (ids: TfTensor, batch: number, pass: Pass): TfTensor => {

@@ -45,7 +45,12 @@ export interface Tf {
   ): (...args: TfTensor[]) => TfTensor;
   readonly losses: { softmaxCrossEntropy(oneHotLabels: TfTensor, logits: TfTensor): TfTensor };
   readonly train: {
-    adam(rate: number, beta1: number, beta2: number, epsilon: number): {
+    adam(
+      rate: number,
+      beta1: number,
+      beta2: number,
+      epsilon: number,
+    ): {
       minimize(f: () => TfTensor, returnCost: true, variables: TfVariable[]): TfTensor;
     };
   };

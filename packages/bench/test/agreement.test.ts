@@ -1,0 +1,38 @@
+import { describe, expect, test } from 'vitest';
+import { agrees, referenceOf } from '../src/agreement.ts';
+import { smoke } from '../src/tasks/smoke.ts';
+
+const [matmul, step, , generate] = smoke as [
+  (typeof smoke)[number],
+  (typeof smoke)[number],
+  unknown,
+  (typeof smoke)[number],
+];
+
+describe('agreement', () => {
+  test('losses may differ by 1e-3, and none may be missing', () => {
+    expect(agrees(step, [2, 1.5], [2.0009, 1.4991])).toBe(true);
+    expect(agrees(step, [2, 1.5], [2, 1.502])).toBe(false);
+    expect(agrees(step, [2], [2, 1.5])).toBe(false);
+    expect(agrees(step, [], [])).toBe(false);
+    expect(agrees(step, [Number.NaN, 1.5], [2, 1.5])).toBe(false);
+  });
+
+  test('products may differ by a thousandth, tokens not at all', () => {
+    expect(agrees(matmul, [1000.5], [1000])).toBe(true);
+    expect(agrees(matmul, [1002], [1000])).toBe(false);
+    expect(agrees(generate, [1, 2], [1, 2])).toBe(true);
+    expect(agrees(generate, [1, 2], [1, 3])).toBe(false);
+  });
+
+  test('the reference is PyTorch, and without it the middle of all', () => {
+    const others: [string, number[]][] = [
+      ['a', [1]],
+      ['b', [2]],
+      ['c', [9]],
+    ];
+    expect(referenceOf(new Map(others))).toEqual([2]);
+    expect(referenceOf(new Map([...others, ['torch', [7]]]))).toEqual([7]);
+    expect(referenceOf(new Map())).toEqual([]);
+  });
+});

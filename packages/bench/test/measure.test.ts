@@ -1,0 +1,70 @@
+import { describe, expect, test } from 'vitest';
+import { measure } from '../src/run/measure.ts';
+import { mark } from '../src/run/protocol.ts';
+import type { Command } from '../src/run/session.ts';
+import { smoke } from '../src/tasks/smoke.ts';
+
+/** A child in plain JavaScript: `body` answers each command `[times, seconds]` by `say`. */
+const child = (body: string, env: Record<string, string> = {}): Command => ({
+  file: process.execPath,
+  args: [
+    '-e',
+    `const say = (m) => console.log('${mark}' + JSON.stringify(m));
+     say({ type: 'ready', device: 'none', versions: { fake: '1' } });
+     require('node:readline').createInterface({ input: process.stdin }).on('line', (text) => {
+       const [times, seconds] = text.split(' ').slice(1).map(Number);
+       ${body}
+     });`,
+  ],
+  env,
+});
+
+const steady = (ms: number, loss: number): string =>
+  `console.log('a library speaks'); say({ type: 'done', ms: [${ms}], values: [[${loss}]], peakBytes: 5 });`;
+
+const prepared = { task: smoke[1]!, dir: '', work: 24 };
+const settings = { rounds: 3, secondsPerRound: 0.01, limitSeconds: 20, progress: () => {} };
+
+describe('measure', () => {
+  test('takes medians over rounds in which the stacks take turns', async () => {
+    const [fast, slow] = await measure(
+      prepared,
+      [
+        { name: 'fast', command: child(steady(2, 1.5)) },
+        { name: 'slow', command: child(steady(8, 1.5001)) },
+      ],
+      settings,
+    );
+    expect(fast).toMatchObject({ rate: 12_000, rounds: [12_000, 12_000, 12_000], agrees: true, peakBytes: 5 });
+    expect(slow).toMatchObject({ rate: 3000, spread: 0, agrees: true, versions: { fake: '1' } });
+  });
+
+  test('marks the one that computes something else', async () => {
+    const rows = await measure(
+      prepared,
+      [1.5, 1.5, 1.6].map((loss, i) => ({ name: `s${i}`, command: child(steady(1, loss)) })),
+      settings,
+    );
+    expect(rows.map((r) => r.agrees)).toEqual([true, true, false]);
+  });
+
+  test('goes on without a stack that crashes, is not there or says nothing', async () => {
+    const rows = await measure(
+      prepared,
+      [
+        { name: 'crash', command: child('console.error("out of memory"); process.exit(3);') },
+        { name: 'absent', command: { file: '/nonexistent', args: [], env: {} } },
+        { name: 'silent', command: child('') },
+        { name: 'good', command: child(steady(1, 2)) },
+      ],
+      { ...settings, limitSeconds: 3 },
+    );
+    expect(rows.map((r) => r.failure ?? '')).toEqual([
+      expect.stringMatching(/code 3[^]*out of memory/),
+      expect.stringMatching(/ENOENT/),
+      expect.stringMatching(/longer than 3 s/),
+      '',
+    ]);
+    expect(rows[3]).toMatchObject({ rate: 24_000, agrees: true });
+  });
+});

@@ -1,0 +1,65 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { machine } from '../src/machine.ts';
+import { parseOptions } from '../src/options.ts';
+import { barChart } from '../src/report/bar-chart.ts';
+import { jsonLine } from '../src/report/json-line.ts';
+import { saveResults } from '../src/report/results.ts';
+import { table } from '../src/report/table.ts';
+import { row } from './rows.ts';
+
+const rows = [
+  row('ours-cpu', [7200, 7300]),
+  row('torch', [3600, 3650], { agrees: false }),
+  row('a<b', [], { failure: 'it ended with code 1:\n    TypeError: x is not a function\n    at f' }),
+];
+
+describe('reports', () => {
+  test('a table compares with the first stack, marks what is wrong and says why there is no figure', () => {
+    expect(table(rows)).toBe(
+      [
+        'stack     tokens/s  spread  x ours-cpu    peak  start',
+        'ours-cpu     7,200   1.0 %        1.00  250 MB  1.5 s  agrees',
+        'torch        3,600   1.0 %        0.50  250 MB  1.5 s  WRONG',
+        'a<b              -       -           -       -      -  failed: TypeError: x is not a function',
+      ].join('\n'),
+    );
+  });
+
+  test('a line of JSON names the rate by its unit', () => {
+    expect(JSON.parse(jsonLine(rows[0]!))).toMatchObject({
+      task: 'lora-small',
+      stack: 'ours-cpu',
+      tokensPerSecond: 7200,
+      peakBytes: 250e6,
+      losses: [],
+      agrees: true,
+    });
+    expect(JSON.parse(jsonLine({ ...rows[0]!, unit: 'GFLOP/s' }))).toMatchObject({ gflops: 7200 });
+  });
+
+  test('a chart holds every stack, escaped, with bars as long as the rates', () => {
+    const svg = barChart(rows);
+    const widths = [...svg.matchAll(/<rect x="\d+" y="\d+" width="([\d.]+)"/g)].map(([, width]) => Number(width));
+    expect(widths[0]! / widths[1]!).toBeCloseTo(2, 1);
+    expect(svg).toContain('a&lt;b');
+    expect(svg).toContain('WRONG');
+    expect(svg).not.toMatch(/NaN|undefined|Infinity/);
+  });
+
+  test('results tell machine, settings and date', async () => {
+    const out = await mkdtemp(join(tmpdir(), 'peftjs-bench-'));
+    try {
+      const written = await saveResults(rows, machine(), parseOptions(['--out', join(out, 'new'), '--rounds', '3']));
+      expect(await readdir(join(out, 'new'))).toHaveLength(written.length);
+      const results = JSON.parse(await readFile(written[0]!, 'utf8'));
+      expect(results).toMatchObject({ settings: { rounds: 3 }, machine: { node: process.versions.node } });
+      expect(Date.parse(results.date)).toBeGreaterThan(0);
+      expect(results.rows).toHaveLength(3);
+    } finally {
+      await rm(out, { recursive: true });
+    }
+  });
+});
