@@ -36,7 +36,7 @@ const wantedStacks = ({ stack: names }: BenchOptions): Stack[] =>
   });
 
 const runTask = async (task: Task, group: Group, chosen: readonly Stack[], options: BenchOptions): Promise<Row[]> => {
-  const able = chosen.filter((stack) => (!group.oursOnly || stack.name.startsWith('ours')) && stack.does(task));
+  const able = chosen.filter((stack) => (!group.figure || stack.name.startsWith('ours')) && stack.does(task));
   const prepared = await prepare(task);
   const stackOptions = { threads: options.threads, toggles: options.toggles, peers: paths.peers };
   const contenders: Contender[] = [];

@@ -47,7 +47,7 @@ const pythonIn = (peers: string): string => join(peers, 'python/bin/python');
 const torch: Stack = {
   name: 'torch',
   about: 'PyTorch with transformers and peft, CPU',
-  does: (task) => task.kind !== 'step' || (task.method !== 'qlora' && !task.variant),
+  does: (task) => task.kind !== 'step' || !task.variant,
   missing: (peers) => (existsSync(pythonIn(peers)) ? null : setUp),
   command: async (prepared, options) => ({
     file: pythonIn(options.peers),

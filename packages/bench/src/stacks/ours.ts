@@ -4,6 +4,7 @@ import { load } from '@peftjs/core';
 import { openSafetensors } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { cpu } from '@peftjs/onnx';
+import { nf4, quantize } from '@peftjs/quant';
 import {
   compile,
   type Executor,
@@ -20,6 +21,7 @@ import { adamw, allWeights, makeTrainStep, type Trainable } from '@peftjs/traine
 import { type CausalLM, generator, loadModel } from '@peftjs/transformer';
 import type { BatchFile } from '../data/batch.ts';
 import type { GenerateTask, MatmulTask, StepTask } from '../tasks/task.ts';
+import { variantOf } from './ours/variants.ts';
 import type { OpenWorker, StackOptions, Worker } from './stack.ts';
 import { installWebGpu } from './web-gpu.ts';
 
@@ -53,8 +55,11 @@ const openMatmul = async (dir: string, task: MatmulTask, executor: Executor): Pr
   return { run: async () => [(await executable.run())['square']![0]!] };
 };
 
-const trainable = async (dir: string, model: CausalLM, { method }: StepTask): Promise<Trainable> =>
-  method === 'full' ? allWeights(model) : load(model, join(dir, 'adapter'), [lora]);
+const trainable = async (dir: string, model: CausalLM, { method, variant }: StepTask): Promise<Trainable> => {
+  const base = method === 'qlora' ? quantize(model, nf4()) : model;
+  const target = method === 'full' ? allWeights(base) : await load(base, join(dir, 'adapter'), [lora]);
+  return variant ? { ...target, training: (seed) => variantOf(target.training(seed), variant) } : target;
+};
 
 const openStep = async (dir: string, task: StepTask, executor: Executor): Promise<Runs> => {
   const { batch, tokens, learningRate } = task;
@@ -82,6 +87,7 @@ const openGenerate = async (dir: string, task: GenerateTask, executor: Executor)
 /** peftjs, as its users write it. Stacks: `ours-cpu`, `ours-webgpu`. */
 export const open: OpenWorker = async (stack, { task, dir }, options) => {
   const { executor, plans } = withPlans(await openExecutor(stack, options));
+  const idle = process.memoryUsage.rss();
   const { run } =
     task.kind === 'matmul'
       ? await openMatmul(dir, task, executor)
@@ -92,7 +98,7 @@ export const open: OpenWorker = async (stack, { task, dir }, options) => {
     device: executor.description,
     versions: {},
     run,
-    memory: () => ({ planned: Math.max(...plans.map((p) => p.peakBytes)), held: executor.memory().peak }),
+    memory: () => ({ idle, planned: Math.max(...plans.map((p) => p.peakBytes)), held: executor.memory().peak }),
     close: () => executor.close(),
   };
 };

@@ -25,10 +25,21 @@ def peak_bytes():
     raise RuntimeError("VmHWM is missing from /proc/self/status")
 
 
-def load_model():
+def load_model(quantization=None):
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
+    return AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32, quantization_config=quantization)
+
+
+def nf4():
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.float32,
+    )
 
 
 def open_matmul():
@@ -48,8 +59,8 @@ def open_matmul():
 
 
 def open_step():
-    model = load_model()
-    if task["method"] == "lora":
+    model = load_model(nf4() if task["method"] == "qlora" else None)
+    if task["method"] != "full":
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True)
@@ -90,7 +101,7 @@ def open_generate():
 
 
 run = {"matmul": open_matmul, "step": open_step, "generate": open_generate}[task["kind"]]()
-versions = {name: version(name) for name in ("torch", "transformers", "peft")}
+versions = {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes")}
 say({"type": "ready", "device": f"{torch.get_num_threads()} threads", "versions": versions})
 
 for command in sys.stdin:

@@ -3,6 +3,9 @@ import { generateSmall } from './generate-small.ts';
 import { loraLarge } from './lora-large.ts';
 import { loraSmall } from './lora-small.ts';
 import { matmuls } from './matmul.ts';
+import { memory } from './memory.ts';
+import { qloraLarge } from './qlora-large.ts';
+import { scaling } from './scaling.ts';
 import { smoke } from './smoke.ts';
 import type { Task } from './task.ts';
 
@@ -13,8 +16,8 @@ export interface Group {
   readonly tasks: readonly Task[];
   /** Measured only when asked for by name. */
   readonly optional?: boolean;
-  /** Of interest for our own stacks alone. */
-  readonly oursOnly?: boolean;
+  /** Of interest for our own stacks alone, and how it is shown. */
+  readonly figure?: 'scaling' | 'memory';
 }
 
 const alone = (task: Task): Group => ({ name: task.name, about: task.about, tasks: [task] });
@@ -24,7 +27,22 @@ export const groups: readonly Group[] = [
   { name: 'matmul', about: 'matrix products of training, 8 shapes', tasks: matmuls },
   alone(loraSmall),
   alone(loraLarge),
+  alone(qloraLarge),
   alone(fullSmall),
   alone(generateSmall),
   { name: 'smoke', about: 'all of it on tiny shapes, in seconds', tasks: smoke, optional: true },
+  {
+    name: 'scaling',
+    about: 'LoRA steps of growing sequences, batches and depths',
+    tasks: scaling,
+    optional: true,
+    figure: 'scaling',
+  },
+  {
+    name: 'memory',
+    about: 'what each device against memory is worth',
+    tasks: memory,
+    optional: true,
+    figure: 'memory',
+  },
 ];
