@@ -4,7 +4,9 @@ import type { BenchOptions } from './options.ts';
 import { paths } from './paths.ts';
 import { setUpPeers } from './peers/set-up.ts';
 import { jsonLine } from './report/json-line.ts';
+import { memoryTable } from './report/memory-table.ts';
 import { saveResults } from './report/results.ts';
+import { scalingTable } from './report/scaling.ts';
 import { table } from './report/table.ts';
 import { type Contender, measure, type Row } from './run/measure.ts';
 import { type Stack, stacks } from './stacks/catalog.ts';
@@ -35,6 +37,8 @@ const wantedStacks = ({ stack: names }: BenchOptions): Stack[] =>
     return !why;
   });
 
+const summaries = { scaling: scalingTable, memory: memoryTable };
+
 const runTask = async (task: Task, group: Group, chosen: readonly Stack[], options: BenchOptions): Promise<Row[]> => {
   const able = chosen.filter((stack) => (!group.figure || stack.name.startsWith('ours')) && stack.does(task));
   const prepared = await prepare(task);
@@ -44,6 +48,8 @@ const runTask = async (task: Task, group: Group, chosen: readonly Stack[], optio
   return measure(prepared, contenders, {
     rounds: options.rounds,
     secondsPerRound: options.seconds,
+    // Nobody's losses but our own are compared there, and the steps are long.
+    warmUps: group.figure ? 2 : 5,
     limitSeconds: options.limit,
     progress: say,
   });
@@ -62,13 +68,15 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
   }
   const chosen = wantedStacks(options);
   const all: Row[] = [];
-  for (const group of wantedGroups(options))
+  for (const group of wantedGroups(options)) {
     for (const task of group.tasks) {
       const rows = await runTask(task, group, chosen, options);
       all.push(...rows);
       if (options.json) for (const row of rows) process.stdout.write(`${jsonLine(row)}\n`);
       else process.stdout.write(`\n${task.name}: ${task.about}\n${table(rows)}\n`);
     }
+    if (group.figure && !options.json) process.stdout.write(`\n${summaries[group.figure](all)}\n`);
+  }
   if (!options.json) say(`\nwritten: ${(await saveResults(all, machine(), options)).join(', ')}`);
   return all.every((row) => row.failure === undefined && row.agrees) ? 0 : 1;
 };

@@ -38,17 +38,19 @@ describe('pnpm bench', () => {
       readonly rounds: number[];
       readonly peakBytes: number;
     }[];
-    expect(rows.map((r) => r.task)).toEqual(['smoke-matmul', 'smoke-lora', 'smoke-full', 'smoke-generate']);
+    const names = ['matmul', 'lora', 'qlora', 'variant', 'full', 'generate'];
+    expect(rows.map((r) => r.task)).toEqual(names.map((name) => `smoke-${name}`));
     for (const row of rows) {
       expect(row).toMatchObject({ stack: 'ours-cpu', agrees: true });
       expect(row.rounds).toHaveLength(2);
       expect(row.peakBytes).toBeGreaterThan(30e6);
     }
-    const [, lora, full, generate] = rows;
+    const [, lora, qlora, variant, full, generate] = rows;
+    expect(Math.abs(qlora!.losses[0]! - lora!.losses[0]!)).toBeGreaterThan(1e-4);
     // The same weights and tokens, so the same first loss; both learn.
     expect(lora!.losses[0]).toBeCloseTo(full!.losses[0]!, 4);
-    for (const { losses } of [lora!, full!]) expect(losses[4]!).toBeLessThan(losses[0]! - 0.05);
+    for (const { losses } of [lora!, qlora!, variant!, full!]) expect(losses[4]!).toBeLessThan(losses[0]! - 0.05);
     expect(generate!.losses).toHaveLength(12);
     expect(code).toBe(0);
-  });
+  }, 300_000);
 });

@@ -23,7 +23,7 @@ const steady = (ms: number, loss: number): string =>
   `console.log('a library speaks'); say({ type: 'done', ms: [${ms}], values: [[${loss}]], peakBytes: 5 });`;
 
 const prepared = { task: smoke[1]!, dir: '', work: 24 };
-const settings = { rounds: 3, secondsPerRound: 0.01, limitSeconds: 20, progress: () => {} };
+const settings = { rounds: 3, secondsPerRound: 0.01, limitSeconds: 20, warmUps: 5, progress: () => {} };
 
 describe('measure', () => {
   test('takes medians over rounds in which the stacks take turns', async () => {

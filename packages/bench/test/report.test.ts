@@ -6,7 +6,10 @@ import { machine } from '../src/machine.ts';
 import { parseOptions } from '../src/options.ts';
 import { barChart } from '../src/report/bar-chart.ts';
 import { jsonLine } from '../src/report/json-line.ts';
+import { memoryTable } from '../src/report/memory-table.ts';
 import { saveResults } from '../src/report/results.ts';
+import { scalingTable } from '../src/report/scaling.ts';
+import { scalingChart } from '../src/report/scaling-chart.ts';
 import { table } from '../src/report/table.ts';
 import { row } from './rows.ts';
 
@@ -47,6 +50,40 @@ describe('reports', () => {
     expect(svg).toContain('a&lt;b');
     expect(svg).toContain('WRONG');
     expect(svg).not.toMatch(/NaN|undefined|Infinity/);
+  });
+
+  const points = [1, 2, 4].flatMap((size) => [
+    row('ours-cpu', [1000], { task: `scaling-batch-${size}`, peakBytes: size * 1e8 }),
+    row('ours-webgpu', [1000 / size], { task: `scaling-batch-${size}` }),
+  ]);
+
+  test('scaling: a stack of constant tokens/s is on a line through 0, another is not', () => {
+    const [, cpu, gpu] = scalingTable(points).split('\n');
+    expect(cpu).toMatch(
+      /batch +ours-cpu +1: 128 {2}2: 256 {2}4: 512 +1: 100 {2}2: 200 {2}4: 400 +128 +-?0\.0 +1\.0000 +0 %/,
+    );
+    expect(gpu).not.toMatch(/ 0 %$/);
+  });
+
+  test('scaling: the figure has the measured panels, and nothing of the others', () => {
+    const figure = scalingChart(points);
+    expect([...figure.matchAll(/font-weight="600">([^<]*)/g)].map(([, title]) => title)).toEqual([
+      'ms per step, by batch',
+      'peak MB, by batch',
+    ]);
+    expect(figure.match(/<circle/g)).toHaveLength(12);
+    expect(figure).not.toMatch(/NaN|undefined|Infinity/);
+  });
+
+  test('memory: planned beside held and the growth of the process', () => {
+    const measured = row('ours-cpu', [800], {
+      task: 'memory-attention',
+      peakBytes: 700e6,
+      memory: { idle: 100e6, planned: 505e6, held: 500e6 },
+    });
+    expect(memoryTable([measured]).split('\n')[1]).toMatch(
+      /^\+ attention without scores +ours-cpu +800 +505\.0 MB +500\.0 MB +600\.0 MB +101\.0 %$/,
+    );
   });
 
   test('results tell machine, settings and date', async () => {

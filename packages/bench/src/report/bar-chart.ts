@@ -1,11 +1,7 @@
 import type { Row } from '../run/measure.ts';
-
-const escape = (text: string): string =>
-  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
+import { colourOf, escape, svg } from './svg.ts';
 
 const [left, right, bar, gap, width] = [150, 190, 18, 30, 860];
-
-const colourOf = (stack: string): string => (stack.startsWith('ours') ? '#3f6bdd' : '#9aa3b2');
 
 const label = (row: Row): string => {
   if (row.rate === null) return 'failed';
@@ -44,8 +40,5 @@ export const barChart = (rows: readonly Row[]): string => {
     height += 24 + group.length * (bar + 4) + gap;
     return body;
   });
-  return (
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" ` +
-    `font-family="system-ui, sans-serif" font-size="12" fill="#222"><rect width="100%" height="100%" fill="#fff"/>${bodies.join('\n')}</svg>\n`
-  );
+  return svg(width, height, bodies.join('\n'));
 };

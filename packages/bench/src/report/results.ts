@@ -5,6 +5,8 @@ import type { Machine } from '../machine.ts';
 import type { BenchOptions } from '../options.ts';
 import type { Row } from '../run/measure.ts';
 import { barChart } from './bar-chart.ts';
+import { curvesOf } from './scaling.ts';
+import { scalingChart } from './scaling-chart.ts';
 
 /** A file of results. */
 export interface Results {
@@ -14,7 +16,7 @@ export interface Results {
   readonly rows: readonly Row[];
 }
 
-/** Writes the results and their chart under names that tell the date and the tasks; gives the paths. */
+/** Writes the results and their charts under names that tell the date and the tasks; gives the paths. */
 export const saveResults = async (
   rows: readonly Row[],
   machine: Machine,
@@ -24,7 +26,12 @@ export const saveResults = async (
   const results: Results = { date, machine, settings: { rounds, seconds, threads, toggles }, rows };
   await mkdir(out, { recursive: true });
   const base = join(out, date.slice(0, 19).replaceAll(':', ''));
-  await writeFileAtomic(`${base}.json`, `${JSON.stringify(results, null, 2)}\n`);
-  await writeFileAtomic(`${base}.svg`, barChart(rows));
-  return [`${base}.json`, `${base}.svg`];
+  const scaled = curvesOf(rows).length > 0;
+  const files = new Map([
+    [`${base}.json`, `${JSON.stringify(results, null, 2)}\n`],
+    [`${base}.svg`, barChart(rows)],
+    ...(scaled ? [[`${base}-scaling.svg`, scalingChart(rows)] as const] : []),
+  ]);
+  for (const [path, content] of files) await writeFileAtomic(path, content);
+  return [...files.keys()];
 };

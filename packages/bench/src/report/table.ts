@@ -1,5 +1,6 @@
 import type { Row } from '../run/measure.ts';
 import { ratio } from '../stats.ts';
+import { align } from './align.ts';
 
 const number = (value: number): string =>
   value >= 1000 ? Math.round(value).toLocaleString('en') : value.toPrecision(value >= 1 ? 3 : 2);
@@ -13,15 +14,6 @@ const headline = (words: string): string => {
 const verdict = (row: Row): string => {
   if (row.failure !== undefined) return `failed: ${headline(row.failure)}`;
   return row.agrees ? 'agrees' : 'WRONG';
-};
-
-/** Lines up columns: the first to the left, the others to the right, the last as it is. */
-const align = (cells: readonly (readonly string[])[]): string => {
-  const last = cells[0]!.length - 1;
-  const widths = cells[0]!.map((_, i) => Math.max(...cells.map((row) => row[i]!.length)));
-  const pad = (text: string, i: number): string =>
-    i === 0 ? text.padEnd(widths[i]!) : i === last ? text : text.padStart(widths[i]!);
-  return cells.map((row) => row.map(pad).join('  ').trimEnd()).join('\n');
 };
 
 /** The rows of one task as a table; the column `x` compares each with the first row, by the median of quotients within rounds. */

@@ -36,6 +36,8 @@ export interface MeasureOptions {
   readonly secondsPerRound: number;
   /** A child that does not answer for so long is ended. */
   readonly limitSeconds: number;
+  /** Runs before the first turn, whose values are compared; they warm up caches and autotuning too. */
+  readonly warmUps: number;
   progress(text: string): void;
 }
 
@@ -53,9 +55,6 @@ interface Running extends Contender {
   failure: string | null;
 }
 
-/** Runs whose values are compared; they warm up caches and autotuning too. */
-const warmUps = 5;
-
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 const start = async (contender: Contender, { task }: Prepared, options: MeasureOptions): Promise<Running> => {
@@ -64,7 +63,10 @@ const start = async (contender: Contender, { task }: Prepared, options: MeasureO
   let session: Session | null = null;
   try {
     session = await openSession(contender.command, options.limitSeconds * 1000);
-    const done = await session.run(task.kind === 'generate' ? 2 : warmUps, options.limitSeconds);
+    const done = await session.run(
+      task.kind === 'generate' ? Math.min(2, options.warmUps) : options.warmUps,
+      options.limitSeconds,
+    );
     return {
       ...contender,
       session,
