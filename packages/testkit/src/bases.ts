@@ -1,3 +1,4 @@
+import { int8, nf4, quantize } from '@peftjs/quant';
 import type { CausalLM } from '@peftjs/transformer';
 import { tinyGpt2, tinyGpt2Config, tinyLlama } from '@peftjs/transformer/testing';
 
@@ -18,4 +19,7 @@ export const architectures: Readonly<Record<'llama' | 'gpt2', (sizes?: Sizes) =>
 /** How a base model stores its layers, by what makes it of a dense one. */
 export const formats: Readonly<Record<string, (model: CausalLM) => CausalLM>> = {
   dense: (model) => model,
+  // Blocks that do not divide the tiny rows: the last of each row is filled up.
+  int8: (model) => quantize(model, int8()),
+  nf4: (model) => quantize(model, nf4({ blockSize: 6 })),
 };

@@ -24,7 +24,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   hybrid: below.recipes,
   multitask: below.recipes,
   trainer: ['tensor', 'autograd', 'transformer', 'core', 'io'],
-  testkit: ['tensor', 'autograd', 'onnx', 'io', 'transformer', 'core'],
+  testkit: ['tensor', 'autograd', 'onnx', 'io', 'transformer', 'core', 'quant'],
 };
 
 /** Packages that may import any other: programs, which nothing imports. */

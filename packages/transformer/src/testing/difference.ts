@@ -14,7 +14,7 @@ import {
 import { rebuild } from './rebuild.ts';
 
 /** Half the width of a central difference; a power of two, which f32 holds. */
-const step = 2 ** -13;
+const step = 2 ** -15;
 
 /** A gradient along a random direction, and the differences that it should equal; graphs of one value each. */
 export interface Slopes {
