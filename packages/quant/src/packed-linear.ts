@@ -78,7 +78,7 @@ const linearOf = (
     outDim,
     apply: (x) => {
       // Leading axes are rows of one product.
-      const rows = reshape(x, [-1, inDim]);
+      const rows = reshape(x, [-1, x.shape.at(-1)!]);
       const y = matmulQuantized(rows, codes, scale, scaleCodes, scaleOffset, attrs);
       return reshape(bias ? add(y, bias) : y, [...x.shape.slice(0, -1), outDim]);
     },

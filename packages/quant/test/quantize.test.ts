@@ -11,7 +11,7 @@ import {
   variable,
 } from '@peftjs/tensor';
 import { denseLinear, parameters } from '@peftjs/transformer';
-import { distance, tinyGpt2, tinyLlama, tokens } from '@peftjs/transformer/testing';
+import { describeLinear, distance, tinyGpt2, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
 import { int8, nf4, quantize, quantizeOn, storedBytes } from '../src/index.ts';
 import { encodeLinear } from '../src/packed-linear.ts';
@@ -26,6 +26,16 @@ const formats = {
 const models = { llama: () => tinyLlama(), gpt2: () => tinyGpt2() };
 const ids = tokens([1, 5, 2, 9, 4], [3, 3, 12, 0, 7]);
 const labels = tokens([5, 2, 9, 4, -100], [3, 12, 0, 7, 1]);
+
+for (const [name, format] of Object.entries(formats)) {
+  const source = variable('w', [9, 21], () => Float32Array.from({ length: 189 }, (_, i) => Math.sin(i)));
+  const bias = variable('b', [9], () => Float32Array.from({ length: 9 }, (_, i) => i / 9));
+  for (const given of [bias, null])
+    describeLinear(`a layer in ${name} with ${given ? 'a' : 'no'} bias`, {
+      linear: () => encodeLinear(format, 'w', { weight: source, bias: given }),
+      encodes: format.packsScales ? 0.02 : 1e-6,
+    });
+}
 
 describe.each(executors)('on %s', (_, open) => {
   describe.each(Object.entries(formats))('a layer in %s', (__, format) => {
