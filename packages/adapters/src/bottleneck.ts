@@ -1,6 +1,6 @@
 import { type Init, kaimingUniform, meanGate, normal, ones, type Scope, zeros } from '@peftjs/core';
-import { add, gelu, matmul, mul, relu, sigmoid, silu, type Tensor, tanh } from '@peftjs/tensor';
-import type { Pass } from '@peftjs/transformer';
+import { gelu, mul, relu, sigmoid, silu, type Tensor, tanh } from '@peftjs/tensor';
+import { affine, type Pass } from '@peftjs/transformer';
 
 /** What bends the inner values of an adapter; `silu` is also called swish. */
 export type Activation = 'relu' | 'silu' | 'gelu' | 'gelu-tanh' | 'tanh' | 'sigmoid';
@@ -46,10 +46,10 @@ export const bertInit: BottleneckInit = { down: normal(0.02), up: normal(0.02) }
 /** Exactly the identity: He et al., 2021. https://arxiv.org/abs/2110.04366 */
 export const mamInit: BottleneckInit = { down: kaimingUniform, up: zeros };
 
-const affine = (scope: Scope, name: string, outDim: number, inDim: number, init: Init): Layer => {
+const linear = (scope: Scope, name: string, outDim: number, inDim: number, init: Init): Layer => {
   const weight = scope.param(`${name}.weight`, [outDim, inDim], init);
   const bias = scope.param(`${name}.bias`, [outDim], zeros);
-  return (x) => add(matmul(x, weight, { transposeB: true }), bias);
+  return (x) => affine(x, { weight, bias });
 };
 
 const scaled = (scope: Scope, scale: Scale, hiddenSize: number): Layer => {
@@ -65,8 +65,8 @@ export const bottleneck = (
   { hiddenSize, width, activation, scale, dropout, gating }: BottleneckShape,
   init: BottleneckInit,
 ): { readonly up: Layer; readonly apply: (x: Tensor, pass: Pass) => Tensor } => {
-  const down = affine(scope, 'adapter_down.0', width, hiddenSize, init.down);
-  const out = affine(scope, 'adapter_up', hiddenSize, width, init.up);
+  const down = linear(scope, 'adapter_down.0', width, hiddenSize, init.down);
+  const out = linear(scope, 'adapter_up', hiddenSize, width, init.up);
   const factor = scaled(scope, scale, hiddenSize);
   const open = gating ? meanGate(scope, 'gate', hiddenSize) : null;
   const up: Layer = (x) => factor(out(activations[activation](down(x))));

@@ -8,9 +8,27 @@ const bottlenecks =
   ({ config: { layers, hiddenSize: d } }: CausalLM): number =>
     layers * each * (3 * d + 3 + d * 3 + d + more);
 
+/** Values of a side network of a quarter of the width, a layer beside each, and its projections. */
+const side = ({ config }: CausalLM): number => {
+  const { hiddenSize: d, layers, heads, intermediateSize } = config;
+  const [w, ff] = [d / 4, Math.round(intermediateSize / 4)];
+  const downs = (layers + 1) * (w * d + w) + layers;
+  const up = d * w + d;
+  if (config.modelType === 'gpt2')
+    return downs + up + layers * (3 * w * w + 3 * w + w * w + w + 2 * w * ff + ff + w + 4 * w) + 2 * w;
+  const [q, kv] = [heads * 2, config.keyValueHeads * 2]; // headDim 6 / 4, made even
+  return downs + up + layers * (2 * w * q + 2 * w * kv + 3 * w * ff + 2 * w) + w;
+};
+
 describeMethods(family, {
   houlsby: { options: { bottleneck: 3 }, identity: false, parameters: bottlenecks(2) },
   pfeiffer: { options: { bottleneck: 3, activation: 'tanh' }, identity: false, parameters: bottlenecks(1) },
+  // Heads do not get narrower than two, so in tiny models the side network is wider than its share.
+  ladderSide: {
+    options: ({ config }) => ({ reduction: config.hiddenSize > 8 ? 12 : 4 }),
+    detaches: 'backbone',
+    parameters: side,
+  },
   parallelAdapter: { options: { bottleneck: 3, scale: 'learned', dropout: 0.1 }, parameters: bottlenecks(1, 1) },
 });
 

@@ -9,19 +9,8 @@ import {
   type Scope,
   zeros,
 } from '@peftjs/core';
-import {
-  add,
-  concatAll,
-  constant,
-  matmul,
-  mul,
-  slice,
-  softmax,
-  sub,
-  sum,
-  type Tensor,
-  type Variable,
-} from '@peftjs/tensor';
+import { add, concatAll, constant, mul, slice, softmax, sub, sum, type Tensor, type Variable } from '@peftjs/tensor';
+import { affine } from '@peftjs/transformer';
 import { type FusedAdapters, fusedAdapters, fusedParts } from './fused-adapters.ts';
 
 /** Options of `adapterFusion`. */
@@ -77,7 +66,7 @@ const attend = (
   const part = (name: string): ((x: Tensor) => Tensor) => {
     const weight = scope.param(`${name}.weight`, [size, size], normal(0.02));
     const bias = scope.param(`${name}.bias`, [size], zeros);
-    return (x) => add(matmul(x, weight, { transposeB: true }), bias);
+    return (x) => affine(x, { weight, bias });
   };
   const [queryOf, keyOf] = [part('query'), part('key')];
   const value = scope.param('value.weight', [size, size], nearIdentity);
@@ -90,7 +79,7 @@ const attend = (
       const mixed = added
         .map((u, i) => mul(u, slice(weights, { axis: 2, start: i, end: i + 1 })))
         .reduce((a, b) => add(a, b));
-      return matmul(mixed, value, { transposeB: true });
+      return affine(mixed, { weight: value, bias: null });
     },
   };
 };

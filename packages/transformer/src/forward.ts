@@ -34,7 +34,8 @@ export interface Forward {
   positionRows(rowsOf: RowsOf, available?: number): Tensor;
 }
 
-const passOf = (ids: Tensor, { keyMask, positions, cache }: ForwardOptions): Pass => {
+const passOf = (ids: Tensor, options: ForwardOptions): Pass => {
+  const { keyMask, positions, cache } = options;
   const [batch, tokens] = ids.shape as readonly [number, number];
   if (keyMask && (keyMask.shape.length !== 2 || keyMask.shape[0] !== batch))
     throw shapeError('keyMask', [keyMask], `must be f32 [batch, keys] with batch ${batch}`);
@@ -45,6 +46,7 @@ const passOf = (ids: Tensor, { keyMask, positions, cache }: ForwardOptions): Pas
     keyMask: keyMask ?? null,
     positions: positions ?? null,
     continues: cache?.continues ?? false,
+    options,
   };
 };
 

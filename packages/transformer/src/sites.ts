@@ -1,4 +1,5 @@
 import type { Tensor } from '@peftjs/tensor';
+import type { ForwardOptions } from './causal-lm.ts';
 
 /** The path of a module as Hugging Face names it: `model.layers.3.self_attn.q_proj`. */
 export type Path = string;
@@ -44,6 +45,8 @@ export interface Pass {
   readonly positions: Tensor | null;
   /** Whether the tokens continue a sequence whose beginning is in a cache. */
   readonly continues: boolean;
+  /** As the caller gave them: for a model beside this one that goes through the same tokens. */
+  readonly options: ForwardOptions;
 }
 
 /** Where a middleware runs. */

@@ -7,6 +7,7 @@ import {
   PeftError,
   type ProgramSpec,
   pad,
+  type Shape,
   sizeOf,
   sliceUpdate,
   sum,
@@ -15,7 +16,6 @@ import {
   variable,
 } from '@peftjs/tensor';
 import type { CausalLM } from '../causal-lm.ts';
-import { keyValueHeads } from '../key-value-heads.ts';
 import type { KvCache } from '../kv-cache.ts';
 import type { KeyValue, Path } from '../sites.ts';
 
@@ -45,12 +45,13 @@ interface Cached {
   readonly v: Variable;
 }
 
-const cacheVariables = (model: CausalLM, batch: number, rows: number): ReadonlyMap<Path, Cached> => {
-  const shape = [batch, keyValueHeads(model.config), rows, model.config.headDim];
-  const zeros = (name: string): Variable => variable(name, shape, () => new Float32Array(sizeOf(shape)));
-  return new Map(
-    model.paths('kv').map((path) => [path, { k: zeros(`${path}.cached_keys`), v: zeros(`${path}.cached_values`) }]),
-  );
+/** The cache of one attention, whose keys and values [batch, heads, tokens, headDim] tell its sizes. */
+const makeCached = (path: Path, { k, v }: KeyValue, rows: number): Cached => {
+  const zeros = (name: string, [batch, heads, , dim]: Shape): Variable => {
+    const shape = [batch!, heads!, rows, dim!];
+    return variable(`${path}.${name}`, shape, () => new Float32Array(sizeOf(shape)));
+  };
+  return { k: zeros('cached_keys', k.shape), v: zeros('cached_values', v.shape) };
 };
 
 const checkRows = (path: Path, { k }: KeyValue, rows: number): void => {
@@ -67,7 +68,12 @@ export const makePrograms = (
   { executor, batch, prepended, slots, positionLimit }: ProgramOptions,
 ): Programs => {
   const rows = prepended + slots;
-  const variables = cacheVariables(model, batch, rows);
+  const variables = new Map<Path, Cached>();
+  const cached = (path: Path, own: KeyValue): Cached => {
+    const known = variables.get(path) ?? makeCached(path, own, rows);
+    variables.set(path, known);
+    return known;
+  };
   const compiled = new Map<number, Promise<Executable>>();
 
   const step = (tokens: number, keys: number, cacheOf: (updates: [Variable, Tensor][]) => KvCache): ProgramSpec => {
@@ -88,7 +94,8 @@ export const makePrograms = (
       append: (path, own) => {
         checkRows(path, own, prepended + tokens);
         const whole = (t: Tensor): Tensor => pad(t, { axis: 2, before: 0, after: slots - tokens });
-        updates.push([variables.get(path)!.k, whole(own.k)], [variables.get(path)!.v, whole(own.v)]);
+        const { k, v } = cached(path, own);
+        updates.push([k, whole(own.k)], [v, whole(own.v)]);
         return own;
       },
       offset: null,
@@ -100,7 +107,7 @@ export const makePrograms = (
     return step(1, slots, (updates) => ({
       append: (path, own) => {
         checkRows(path, own, 1);
-        const { k, v } = variables.get(path)!;
+        const { k, v } = cached(path, own);
         const all = { k: sliceUpdate(k, own.k, slot, { axis: 2 }), v: sliceUpdate(v, own.v, slot, { axis: 2 }) };
         updates.push([k, all.k], [v, all.v]);
         return all;

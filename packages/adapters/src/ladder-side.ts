@@ -1,0 +1,128 @@
+import {
+  count,
+  defineMethod,
+  filled,
+  type Init,
+  kaimingUniform,
+  type MethodFactory,
+  positive,
+  type Scope,
+  zeros,
+} from '@peftjs/core';
+import { add, concat, constant, mul, PeftError, sigmoid, slice, stopGradient, sub, type Tensor } from '@peftjs/tensor';
+import { type Around, affine, type Pass } from '@peftjs/transformer';
+import { narrowModel } from './narrow-model.ts';
+
+/** Options of `ladderSide`. */
+export interface LadderSideOptions {
+  /** The side network has the base's sizes divided by it. Default 8. */
+  readonly reduction?: number;
+  /** It has a layer beside every so-manieth of the base's, the last one always. Default 1: beside each. */
+  readonly every?: number;
+  /** T of the gates σ(α / T). Default 0.1. */
+  readonly temperature?: number;
+}
+
+const projection = (scope: Scope, name: string, outDim: number, inDim: number, init: Init): ((x: Tensor) => Tensor) => {
+  const weight = scope.param(`${name}.weight`, [outDim, inDim], init);
+  const bias = scope.param(`${name}.bias`, [outDim], zeros);
+  return (x) => affine(x, { weight, bias });
+};
+
+/** The rows of the tokens, without those that other methods put in front. */
+const ofTokens = (x: Tensor, { tokens }: Pass): Tensor => {
+  const rows = x.shape[1]!;
+  return rows === tokens ? x : slice(x, { axis: 1, start: rows - tokens, end: rows });
+};
+
+/** `more` added to the last rows. */
+const addToTokens = (x: Tensor, more: Tensor): Tensor => {
+  const front = x.shape[1]! - more.shape[1]!;
+  if (front === 0) return add(x, more);
+  const part = (start: number, end: number): Tensor => slice(x, { axis: 1, start, end });
+  return concat(part(0, front), add(part(front, x.shape[1]!), more), { axis: 1 });
+};
+
+/**
+ * Ladder side-tuning: a narrow transformer of the base's architecture beside it. h ← P₀ e of the embeddings e; then for each of its layers
+ * h ← layer(μ h + (1 − μ) P_l x_l) with x_l the base's stream after layer l and μ = σ(α_l / T), α_l = 0 at the start; at the end the LM head
+ * reads the base's final states + W_up norm(h). No gradient goes through the base, so none of its inner values are kept: only the x_l.
+ * P_l [d / r, d] from U(−1/√d, 1/√d), layers from N(0, 0.02²). Default r = 8, T = 0.1. Does not merge. Sung, Cho & Bansal, 2022.
+ * https://arxiv.org/abs/2206.06522
+ *
+ * Their code lets the head read W_up norm(h) alone, from random values; here W_up begins at zero and is added to the base's states, so that
+ * training begins at the base. Layers are not pruned from the base's.
+ */
+export const ladderSide: MethodFactory<LadderSideOptions> = defineMethod<LadderSideOptions>({
+  name: 'ladderSide',
+  peftType: 'LADDER_SIDE',
+  paper: {
+    authors: 'Sung, Cho & Bansal',
+    year: 2022,
+    title: 'LST: Ladder Side-Tuning for Parameter and Memory Efficient Transfer Learning',
+    url: 'https://arxiv.org/abs/2206.06522',
+  },
+  merges: false,
+  learningRate: 3e-3,
+  options: {
+    reduction: positive('reduction', 8),
+    every: count('every', 1),
+    temperature: positive('temperature', 0.1),
+  },
+  attach: (model, scope, { reduction, every, temperature }) => {
+    const [blocks, head] = [model.paths('block'), model.paths('head')[0]];
+    if (!head) throw new PeftError('no-match', 'ladderSide: it needs the whole model, up to its head');
+    const beside = blocks.filter((_, i) => (blocks.length - 1 - i) % every === 0);
+    const own = scope.at('ladder_side');
+    const side = narrowModel(model, own, reduction, beside.length);
+    const [wide, narrow] = [model.config.hiddenSize, side.config.hiddenSize];
+    const down = (name: string): ((x: Tensor) => Tensor) => projection(own, name, narrow, wide, kaimingUniform);
+    const first = down('first_down');
+    const steps = beside.map((path, i) => ({
+      path,
+      down: down(`downs.${i}`),
+      gate: sigmoid(mul(own.param(`gates.${i}`, [1], filled(0)), 1 / temperature)),
+    }));
+    const up = projection(own, 'up', wide, narrow, zeros);
+    const seen = new WeakMap<Pass, Map<string, Tensor>>();
+    const keep = (pass: Pass, name: string, states: Tensor, project: (x: Tensor) => Tensor): void => {
+      const known = seen.get(pass) ?? new Map<string, Tensor>();
+      seen.set(pass, known.set(name, project(stopGradient(ofTokens(states, pass)))));
+    };
+    const watch =
+      (path: string, isFirst: boolean): Around<'block'> =>
+      (x, next, { pass }) => {
+        if (isFirst) keep(pass, 'first', x, first);
+        const y = next(x);
+        const step = steps.find((s) => s.path === path);
+        if (step) keep(pass, path, y, step.down);
+        return y;
+      };
+    const climb = (pass: Pass): Tensor => {
+      const states = seen.get(pass)!;
+      const { cache } = pass.options;
+      const enter = ({ path, gate }: (typeof steps)[number]): Around<'block'> => {
+        const rung = states.get(path)!;
+        return (h, next) => next(add(mul(h, gate), mul(rung, sub(constant(Float32Array.of(1), [1]), gate))));
+      };
+      const top = side
+        .with({
+          around: {
+            embed: new Map([[side.paths('embed')[0]!, [() => states.get('first')!]]]),
+            block: new Map(steps.map((step, i) => [side.paths('block')[i]!, [enter(step)]])),
+          },
+        })
+        .hidden(pass.ids, {
+          ...pass.options,
+          ...(cache && { cache: { ...cache, append: (path, kv) => cache.append(`ladder_side.${path}`, kv) } }),
+        });
+      return up(top);
+    };
+    return {
+      around: {
+        block: new Map(blocks.map((path, i) => [path, watch(path, i === 0)])),
+        head: new Map([[head, (x, next, { pass }) => addToTokens(next(x), climb(pass))]]),
+      },
+    };
+  },
+});
