@@ -72,6 +72,7 @@ const trainedHalves = async (
 const needed: Readonly<Record<string, (options: DemoOptions, loaded: Loaded, executor: Executor) => Promise<object>>> =
   {
     adapterFusion: async (...run) => ({ adapters: await trainedHalves(...run) }),
+    gated: async () => ({ method: lora() }),
   };
 
 /** The method that was asked for, ready to be attached: what looks at the base and at data first has done so. */
