@@ -70,7 +70,8 @@ export const lowRank = (base: Linear, own: Scope, path: Path, options: Chosen<Lo
   const b = own.param('lora_B.weight', [base.outDim, r], zeros);
   const apply = (x: Tensor): Tensor => {
     const low = matmul(own.dropout(x, dropout), a, { transposeB: true }); // [..., rank]
-    return mul(matmul(low, b, { transposeB: true }), scale);
+    // Scaled where it is narrowest: neither gradient then needs a pass over all of dy.
+    return matmul(mul(low, scale), b, { transposeB: true });
   };
   return { a, b, scale, apply, dense: () => mul(matmul(b, a), scale) };
 };

@@ -112,6 +112,7 @@ export { relu } from './ops/relu.ts';
 export { reshape } from './ops/reshape.ts';
 export { rmsNorm } from './ops/rms-norm.ts';
 export { rope } from './ops/rope.ts';
+export { ropePair } from './ops/rope-pair.ts';
 export { rsqrt } from './ops/rsqrt.ts';
 export { sampledMatmul } from './ops/sampled-matmul.ts';
 export { scatterAdd } from './ops/scatter-add.ts';

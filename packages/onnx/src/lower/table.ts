@@ -8,7 +8,7 @@ import * as norm from './norm.ts';
 import * as optimizer from './optimizer.ts';
 import * as packed from './packed.ts';
 import * as reduce from './reduce.ts';
-import { rope } from './rope.ts';
+import { rope, rope_pair } from './rope.ts';
 import type { RuleOf } from './rule.ts';
 import * as shape from './shape.ts';
 import * as sparse from './sparse.ts';
@@ -28,4 +28,5 @@ export const lowerings: { readonly [K in keyof typeof ops]: RuleOf<(typeof ops)[
   attention_grad,
   rope,
   ...sparse,
+  rope_pair,
 };

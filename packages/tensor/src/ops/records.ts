@@ -44,6 +44,7 @@ export { reshapeOp as reshape } from './reshape.ts';
 export { rmsNorm as rms_norm } from './rms-norm.ts';
 export { rmsNormGrad as rms_norm_grad } from './rms-norm-grad.ts';
 export { rope } from './rope.ts';
+export { ropePair as rope_pair } from './rope-pair.ts';
 export { rsqrt } from './rsqrt.ts';
 export { sampledMatmul as sampled_matmul } from './sampled-matmul.ts';
 export { scatterAdd as scatter_add } from './scatter-add.ts';

@@ -1,5 +1,5 @@
 import type { LlamaConfig } from '@peftjs/io';
-import { add, mul, rope, silu, type Tensor, type Variable, variable } from '@peftjs/tensor';
+import { add, mul, ropePair, silu, type Tensor, type Variable, variable } from '@peftjs/tensor';
 import type { CausalLM } from '../causal-lm.ts';
 import { type Architecture, decoder } from '../decoder.ts';
 import { denseEmbedding } from '../embedding.ts';
@@ -17,8 +17,7 @@ const selfAttention =
   (path: Path, layer: number, { headDim }: LlamaConfig, cos: Tensor, sin: Tensor, { linear, attend }: Forward) =>
   (x: Tensor): Tensor => {
     const heads = (name: string): Tensor => splitHeads(linear(`${path}.${name}`, x), headDim);
-    const k = rope(heads('k_proj'), cos, sin);
-    const q = rope(heads('q_proj'), cos, sin);
+    const [q, k] = ropePair(heads('q_proj'), heads('k_proj'), cos, sin);
     return linear(`${path}.o_proj`, joinHeads(attend(path, layer, q, { k, v: heads('v_proj') })));
   };
 
