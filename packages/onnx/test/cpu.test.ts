@@ -121,7 +121,7 @@ describe('runs', () => {
     expect(await program.run(feeds, { read: ['double'] })).toEqual({ double: f32(2, 4) });
     expect(await program.run(feeds, { read: [] })).toEqual({});
     await expect(program.run(feeds, { read: ['triple'] })).rejects.toMatchObject({
-      code: 'bad-feed',
+      code: 'bad-option',
       message: expect.stringContaining('double'),
     });
   });

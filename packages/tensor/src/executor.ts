@@ -58,14 +58,24 @@ export interface Profile {
   readonly kernels: readonly ProfiledKernel[];
 }
 
+/** What becomes of a run's outputs. */
+export interface RunOptions {
+  /** Outputs to bring back now. Default: all, or none where some are kept. */
+  readonly read?: readonly string[];
+  /** Outputs to hold on the device until `kept` is called: the losses of many steps then cost one wait. */
+  readonly keep?: readonly string[];
+}
+
 /** A program made ready on a device: replayed by `run`. */
 export interface Executable {
   readonly plan: Plan;
   /**
-   * Runs once: feeds by input name (checked), results by output name. `read` names the outputs to bring back, default all; a step that
-   * reads nothing does not wait for the device. Updates take effect when the run ends. Runs of one executor never overlap.
+   * Runs once: feeds by input name (checked), results by output name. A step that reads nothing does not wait for the device. Updates take
+   * effect when the run ends. Runs of one executor never overlap.
    */
-  run(feeds?: Feeds, options?: { readonly read?: readonly string[] }): Promise<Record<string, TypedArray>>;
+  run(feeds?: Feeds, options?: RunOptions): Promise<Record<string, TypedArray>>;
+  /** What runs were told to `keep` since the last call, one entry per run, oldest first; waits for those runs. */
+  kept(): Promise<Record<string, TypedArray>[]>;
   /**
    * Runs once, updates included, and times every kernel by itself. Absent where the executor can't tell. Throws `device-unavailable` when
    * the adapter has no timestamps.

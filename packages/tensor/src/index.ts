@@ -29,6 +29,7 @@ export {
   type PlannedTensor,
   type Profile,
   type ProfiledKernel,
+  type RunOptions,
 } from './executor.ts';
 export { checkFeeds, checkWrite } from './feeds.ts';
 export { type Candidates, type ChooseOptions, firstAvailable } from './first-available.ts';
@@ -52,6 +53,7 @@ export {
   wasWritten,
 } from './graph.ts';
 export { halfToNumber, numberToHalf } from './half.ts';
+export { keepOnHost, type Results } from './kept.ts';
 export {
   type Binding,
   type DeviceFacts,

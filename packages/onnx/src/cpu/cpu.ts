@@ -5,13 +5,14 @@ import {
   checkWrite,
   type Executable,
   type Executor,
+  keepOnHost,
   PeftError,
   type Program,
   type Tensor,
   type TypedArray,
   type Variable,
 } from '@peftjs/tensor';
-import { checkRead, type Prepared, prepare } from './executable.ts';
+import { type Prepared, prepare } from './executable.ts';
 import { loadRuntime } from './session.ts';
 import { narrow, Storage } from './storage.ts';
 
@@ -77,17 +78,17 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
     open.add(prepared);
     return {
       plan: prepared.plan,
-      run: (feeds = {}, { read } = {}) =>
+      ...keepOnHost([...program.outputs.keys()], (feeds, read) =>
         serially(async () => {
           if (!open.has(prepared))
             throw new PeftError('bad-program', 'run: the executable is closed; compile the program again');
           checkFeeds(program, feeds);
-          const names = checkRead(program, read);
           await load([...program.variables, ...program.updates.map(([v]) => v)]);
-          const results = await prepared.run(feeds, names);
+          const results = await prepared.run(feeds, read);
           peak = Math.max(peak, held());
           return results;
         }),
+      ),
       close: () => {
         if (open.delete(prepared)) void serially(async () => prepared.close());
       },

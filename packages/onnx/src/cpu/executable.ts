@@ -2,7 +2,6 @@ import {
   type Executable,
   type Feeds,
   type Node,
-  PeftError,
   type Program,
   type Spec,
   sizeOf,
@@ -92,13 +91,4 @@ export const prepare = async (
     );
   };
   return { plan: planOf(program, lowered, peak), scratch: peak.bytes, run, close: () => session.close() };
-};
-
-/** The names to read. Throws `bad-feed` for one that is not an output. */
-export const checkRead = (program: Program, read: readonly string[] | undefined): readonly string[] => {
-  const names = [...program.outputs.keys()];
-  const unknown = read?.filter((name) => !program.outputs.has(name)) ?? [];
-  if (unknown.length > 0)
-    throw new PeftError('bad-feed', `run: read asks for ${unknown.join(', ')}; outputs: ${names.join(', ') || 'none'}`);
-  return read ?? names;
 };

@@ -5,6 +5,7 @@ import { checkFeeds, checkWrite } from '../feeds.ts';
 import { flopsOf } from '../flops.ts';
 import { initialData, type Node, type Tensor, type Variable } from '../graph.ts';
 import { halfToNumber, numberToHalf } from '../half.ts';
+import { keepOnHost } from '../kept.ts';
 import { buildProgram, type Program } from '../program.ts';
 import { type Spec, sizeOf } from '../shape.ts';
 import { interpret } from './interpret.ts';
@@ -53,7 +54,7 @@ export const reference = (): Executor => {
       tensors: [],
       kernels: [],
     },
-    run: async (feeds = {}, { read = [...program.outputs.keys()] } = {}) => {
+    ...keepOnHost([...program.outputs.keys()], async (feeds, read) => {
       checkFeeds(program, feeds);
       const valueOf = await run(program, feeds);
       const results = Object.fromEntries(
@@ -62,7 +63,7 @@ export const reference = (): Executor => {
       const next = program.updates.map(([v, t]) => [v, valueOf(t).slice()] as const);
       for (const [v, values] of next) stored.set(v.node, values);
       return results;
-    },
+    }),
     close: () => {},
   });
 

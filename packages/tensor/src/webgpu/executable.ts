@@ -1,6 +1,7 @@
 import { PeftError } from '../error.ts';
 import type { Executable, Feeds } from '../executor.ts';
 import { checkFeeds } from '../feeds.ts';
+import { checkNames, namesToRead } from '../kept.ts';
 import type { Program } from '../program.ts';
 import { type Bound, boundCommands } from './bound.ts';
 import { encodeCommands, findRejected } from './encode.ts';
@@ -10,16 +11,12 @@ import { makePoison } from './poison.ts';
 import { type Prepared, prepareProgram } from './prepared.ts';
 import { checkTimestamps, timeCommands } from './profile.ts';
 import { type Result, readback } from './readback.ts';
+import { makeRing } from './ring.ts';
 import { explained } from './shortage.ts';
 import { writeBuffer } from './transfer.ts';
 
 const resultsOf = ({ outputs, placeOf }: Prepared, names: readonly string[]): Result[] => {
-  const unknown = names.filter((name) => !outputs.has(name));
-  if (unknown.length > 0)
-    throw new PeftError(
-      'bad-option',
-      `run: read names ${unknown.join(', ')}; outputs: ${[...outputs.keys()].join(', ') || 'none'}`,
-    );
+  checkNames(outputs.keys(), names);
   return [...new Set(names)].map((name) => {
     const { tensor, value } = outputs.get(name)!;
     return { name, tensor, place: placeOf(value) };
@@ -42,6 +39,7 @@ export const compileProgram = async (host: Host, program: Program): Promise<Requ
   const { gpu, device, buffers, submissions, options } = host;
   const prepared = await prepareProgram(host, program);
   const back = readback(buffers);
+  const ring = makeRing(device, buffers);
   const poison = options.poison ? makePoison(device, buffers, Math.max(16, ...prepared.schedule.memory.buffers)) : null;
   const bound = boundCommands(host, prepared, poison);
   let closed = false;
@@ -50,6 +48,7 @@ export const compileProgram = async (host: Host, program: Program): Promise<Requ
     bound.close();
     prepared.memory.close();
     back.close();
+    ring.close();
     poison?.close();
   };
 
@@ -62,10 +61,11 @@ export const compileProgram = async (host: Host, program: Program): Promise<Requ
     throw error;
   }
 
-  function submit({ run, tail }: Bound, results: readonly Result[]): void {
+  function submit({ run, tail }: Bound, results: readonly Result[], kept: readonly Result[] | null = null): void {
     const encoder = device.createCommandEncoder();
     encodeCommands(encoder, run);
     back.encode(encoder, results);
+    if (kept) ring.encode(encoder, kept);
     encodeCommands(encoder, tail);
     device.queue.submit([encoder.finish()]);
   }
@@ -91,10 +91,12 @@ export const compileProgram = async (host: Host, program: Program): Promise<Requ
   return {
     plan: prepared.plan,
     close,
-    run: async (feeds = {}, { read = [...prepared.outputs.keys()] } = {}) => {
+    run: async (feeds = {}, options = {}) => {
       const commands = await begin(feeds);
-      const results = resultsOf(prepared, read);
-      const done = start(feeds, commands, () => submit(commands, results));
+      const results = resultsOf(prepared, namesToRead(prepared.outputs.keys(), options));
+      const kept = options.keep ? resultsOf(prepared, options.keep) : null;
+      if (kept && ring.isFull(kept)) await ring.collect();
+      const done = start(feeds, commands, () => submit(commands, results, kept));
       if (results.length === 0) {
         await submissions.add(done);
         return {};
@@ -106,6 +108,12 @@ export const compileProgram = async (host: Host, program: Program): Promise<Requ
       if (values.status === 'rejected')
         throw new PeftError('device-error', 'webgpu: the results of a run could not be read', { cause: values.reason });
       return values.value;
+    },
+    kept: async () => {
+      gpu.check();
+      await ring.collect();
+      await submissions.settle();
+      return ring.take();
     },
     profile: async (feeds = {}) => {
       checkTimestamps(host);

@@ -55,10 +55,11 @@ export const executorOn = (gpu: Gpu, options: HostOptions = {}): Executor => {
     description: gpu.description,
     compile: (program) =>
       enter(async () => {
-        const { run, profile, ...rest } = await compileProgram(host, program);
+        const { run, kept, profile, ...rest } = await compileProgram(host, program);
         return {
           ...rest,
           run: (feeds, read) => line.enter(() => run(feeds, read)),
+          kept: () => line.enter(kept),
           profile: (feeds) => line.enter(() => profile(feeds)),
         };
       }),

@@ -19,8 +19,10 @@ export interface Readback {
   close(): void;
 }
 
-/** Offsets of copies must be whole words; these also keep results apart. */
-const layout = (results: readonly Result[]): { readonly offsets: readonly number[]; readonly bytes: number } => {
+/** Where results lie one after the other. Offsets of copies must be whole words; these also keep results apart. */
+export const layoutOf = (
+  results: readonly Result[],
+): { readonly offsets: readonly number[]; readonly bytes: number } => {
   let bytes = 0;
   const offsets = results.map(({ tensor }) => {
     const at = bytes;
@@ -44,7 +46,7 @@ export const readback = (buffers: Buffers): Readback => {
 
   return {
     encode: (encoder, results) => {
-      const { offsets, bytes } = layout(results);
+      const { offsets, bytes } = layoutOf(results);
       if (bytes === 0) return;
       const target = reserve(bytes);
       for (const [i, { tensor, place }] of results.entries()) {
@@ -53,7 +55,7 @@ export const readback = (buffers: Buffers): Readback => {
       }
     },
     collect: async (results) => {
-      const { offsets, bytes } = layout(results);
+      const { offsets, bytes } = layoutOf(results);
       if (bytes === 0)
         return Object.fromEntries(results.map(({ name, tensor }) => [name, takeBytes(tensor, new ArrayBuffer(0), 0)]));
       await staging!.mapAsync(1, 0, bytes);
