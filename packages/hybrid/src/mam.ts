@@ -25,7 +25,7 @@ export const mam: MethodFactory<MamOptions> = defineRecipe<MamOptions>({
     title: 'Towards a Unified View of Parameter-Efficient Transfer Learning',
     url: 'https://arxiv.org/abs/2110.04366',
   },
-  learningRate: 1e-3,
+  learningRate: 3e-3,
   parts: { prefix: prefixTuningHub, adapter: parallelAdapter },
   defaults: { prefix: { bottleneck: 800 }, adapter: {} },
 });

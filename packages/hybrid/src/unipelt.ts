@@ -29,7 +29,7 @@ export const unipelt: MethodFactory<UnipeltOptions> = defineRecipe<UnipeltOption
     title: 'UniPELT: A Unified Framework for Parameter-Efficient Language Model Tuning',
     url: 'https://arxiv.org/abs/2110.07577',
   },
-  learningRate: 1e-3,
+  learningRate: 1e-2,
   parts: { prefix: prefixTuningHub, adapter: pfeiffer, lora: gatedLoraHub },
   defaults: { prefix: { tokens: 10, gating: true }, adapter: { gating: true }, lora: { alpha: 2 } },
 });

@@ -2,9 +2,9 @@ import { pfeiffer } from '@peftjs/adapters';
 import type { Method } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { prefixTuning, promptTuning } from '@peftjs/prompts';
-import { describeMethod, describeMethods } from '@peftjs/testkit';
+import { describeMethods, methodLaws, tinyGpt2, tinyLlama } from '@peftjs/testkit';
 import { type CausalLM, keyValueHeads } from '@peftjs/transformer';
-import { describe } from 'vitest';
+import { describe, test } from 'vitest';
 import * as family from '../src/index.ts';
 
 /** Values of an MLP of width 5 that makes a prefix of 3 tokens. */
@@ -71,12 +71,18 @@ describe.each<[string, Method, (model: CausalLM) => number]>([
     },
   ],
   ['a prompt', promptTuning({ tokens: 3 }), (model) => 3 * model.config.hiddenSize + gateSize(model)],
-])('%s', (_, method, parameters) => {
-  describeMethod(family.gated, {
-    options: { method },
-    formats: [pfeiffer, prefixTuning, promptTuning],
-    parameters,
-    identity: false,
-    causal: false,
-  });
+])('gates of %s, by definition', (_, method, parameters) => {
+  const row = { options: { method }, formats: [pfeiffer, prefixTuning, promptTuning], parameters };
+  for (const [name, base] of [
+    ['llama', tinyLlama],
+    ['gpt2', tinyGpt2],
+  ] as const)
+    describe(name, () => {
+      for (const law of methodLaws({
+        factory: family.gated,
+        row: { ...row, identity: false, causal: false } as never,
+        base,
+      }))
+        test(law.name, law.check);
+    });
 });
