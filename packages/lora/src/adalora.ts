@@ -55,7 +55,7 @@ export const adalora: MethodFactory<AdaloraOptions> = defineMethod<AdaloraOption
     url: 'https://arxiv.org/abs/2303.10512',
   },
   merges: true,
-  learningRate: 2e-3,
+  learningRate: 5e-3,
   options: adaloraOptions,
   check: ({ steps = 1000, warmup = 0, final = 0, rank = 12, targetRank = 8 }) => {
     if (targetRank > rank) return `targetRank ${targetRank} must not be above rank ${rank}`;
