@@ -10,6 +10,8 @@ export interface DeviceFacts {
   readonly workgroupMemory: number;
   /** Invocations per workgroup, at most. */
   readonly maxInvocations: number;
+  /** Bytes that a kernel may bind of one buffer. Default: any number. */
+  readonly maxBindingBytes?: number;
 }
 
 /** The specs a kernel is built for: inputs by name, and outputs, null where nobody reads one. */
@@ -28,6 +30,8 @@ export interface Binding {
   readonly access: 'read' | 'read_write';
   /** The array's element in WGSL: `f32`, `u32`, `vec4<f32>`, `atomic<u32>`. */
   readonly element: string;
+  /** The part of the buffer that is bound; `offset` is a multiple of 256. Default: all. */
+  readonly window?: { readonly offset: number; readonly bytes: number };
 }
 
 /** One compute pass of a kernel. */

@@ -1,7 +1,9 @@
 import { defineOp, type Op } from '../define-op.ts';
+import { bytesPerElement } from '../dtype.ts';
 import { shapeError, sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
 import { scatterAdd } from './scatter-add.ts';
+import { gatherShards } from './wgsl/gather-shards.ts';
 import { movePlan } from './wgsl/move.ts';
 
 const row = { index: 'i32' } as const;
@@ -20,8 +22,14 @@ export const gather: Op<'gather', readonly ['table', 'index']> = defineOp({
   },
   kernel: {
     kind: 'dispatch',
-    plan: ({ inputs, outs }) => {
+    plan: ({ inputs, outs }, _, { maxBindingBytes = Number.POSITIVE_INFINITY }) => {
       const [rows, ...rest] = inputs.table!.shape;
+      const bytes = bytesPerElement(inputs.table!.dtype);
+      if (bytes === 4 && bytes * sizeOf(inputs.table!.shape) > maxBindingBytes) {
+        const sizes = { rows: rows!, width: sizeOf(rest), size: sizeOf(outs[0]!.shape) };
+        const dispatches = gatherShards(sizes, maxBindingBytes);
+        if (dispatches) return { dispatches };
+      }
       const body = `
   let row = index[i / p.width];
   if (row < 0 || row >= i32(p.rows)) { return 0u; }

@@ -38,8 +38,7 @@ export const deviceBuffers = (device: GPUDevice): Buffers => {
   let peak = 0;
   return {
     allocate: (kind, label, size, use) => {
-      const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
-      const limit = use & usage.storage ? Math.min(maxBufferSize, maxStorageBufferBindingSize) : maxBufferSize;
+      const limit = device.limits.maxBufferSize;
       if (size > limit)
         throw new PeftError(
           'out-of-memory',

@@ -1,9 +1,9 @@
-import type { Dispatch } from '../kernel.ts';
+import type { Binding, Dispatch } from '../kernel.ts';
 import { foldWorkgroups, type Launch } from './fold.ts';
 import type { Pipeline, Pipelines } from './pipelines.ts';
 import { paramBytes, shaderOf, writeParams } from './shader.ts';
 import { shareBindings } from './share-binding.ts';
-import { readsOf, type Step, writesOf } from './steps.ts';
+import type { Step } from './steps.ts';
 import type { Value } from './values.ts';
 
 /** What a launch does, at least. */
@@ -21,6 +21,8 @@ export interface LaunchCommand {
   readonly launch: Launch;
   /** In binding order. */
   readonly values: readonly Value[];
+  /** The part of each that is bound; undefined where it is all. */
+  readonly windows: readonly Binding['window'][];
   readonly params: { readonly at: number; readonly bytes: number };
   readonly work: Work;
 }
@@ -89,12 +91,13 @@ export const prepareCommands = async (
         params: reserve(dispatch, launch),
       }));
       const pipeline = await pipelines.get(shaderOf(dispatch), label);
-      const bytes = [...readsOf(step), ...writesOf(step)].reduce((n, value) => n + value.bytes, 0);
+      const bytes = dispatch.bindings.reduce((n, { buffer, window }) => n + (window ?? values[buffer]!).bytes, 0);
+      const windows = dispatch.bindings.map((b) => b.window);
       const bound = dispatch.bindings.map((b) => resolve(values[b.buffer]!));
       return launches.map(({ launch, params }) => {
         const part = (launch.x * launch.y) / dispatch.workgroups;
         const work = { flops: step.flops * part, bytes: bytes * part };
-        return { kind: 'launch', label, pipeline, launch, values: bound, params, work };
+        return { kind: 'launch', label, pipeline, launch, values: bound, windows, params, work };
       });
     }),
   );

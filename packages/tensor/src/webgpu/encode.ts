@@ -28,15 +28,14 @@ export interface Places {
 
 const bindLaunch = (
   device: GPUDevice,
-  { label, pipeline, launch, values, params, work }: LaunchCommand,
+  { label, pipeline, launch, values, windows, params, work }: LaunchCommand,
   places: Places,
 ): BoundCommand => {
-  const storage = values.map(
-    (value, binding): GPUBindGroupEntry => ({
-      binding,
-      resource: { ...places.placeOf(value), size: value.bytes },
-    }),
-  );
+  const storage = values.map((value, binding): GPUBindGroupEntry => {
+    const { buffer, offset } = places.placeOf(value);
+    const { offset: from, bytes: size } = windows[binding] ?? { offset: 0, bytes: value.bytes };
+    return { binding, resource: { buffer, offset: offset + from, size } };
+  });
   const uniform: GPUBindGroupEntry = {
     binding: values.length,
     resource: { buffer: places.params!, offset: params.at, size: params.bytes },

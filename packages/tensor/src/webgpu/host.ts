@@ -11,6 +11,8 @@ export interface HostOptions {
   readonly poison?: boolean;
   /** Bytes that the device is taken to have. Default: what it has; it says so only when it has no more. */
   readonly memoryLimit?: number;
+  /** Bytes that a kernel may bind of one buffer. Default: the adapter's limit. */
+  readonly maxBindingBytes?: number;
   /** Workgroups per dimension above which a dispatch is folded. Default: the adapter's limit. */
   readonly maxWorkgroups?: number;
 }

@@ -28,7 +28,10 @@ export const prepareProgram = async (
   program: Program,
 ): Promise<Prepared> => {
   const { limits } = device;
-  const schedule = scheduleProgram(program, { facts: gpu.facts, maxBindings: limits.maxStorageBuffersPerShaderStage });
+  const schedule = scheduleProgram(program, {
+    facts: { ...gpu.facts, maxBindingBytes: options.maxBindingBytes ?? limits.maxStorageBufferBindingSize },
+    maxBindings: limits.maxStorageBuffersPerShaderStage,
+  });
   const { steps, tail, table, resolve, slotOf } = schedule;
   const commands = await prepareCommands([...steps, ...tail], resolve, pipelines, {
     maxWorkgroups: options.maxWorkgroups ?? limits.maxComputeWorkgroupsPerDimension,

@@ -3,6 +3,7 @@ import { PeftError } from '../error.ts';
 import { nodeFlops } from '../flops.ts';
 import { type OpNode, outputOf, type Tensor } from '../graph.ts';
 import type { DeviceFacts, Dispatch, Kernel, KernelIo, KernelPlan } from '../kernel.ts';
+import { mebibytes } from '../memory-error.ts';
 import type { Program } from '../program.ts';
 import { describe, type Spec } from '../shape.ts';
 import { fuse, type Unit } from './fuse.ts';
@@ -83,13 +84,20 @@ const checkBindings = (
   label: string,
   { bindings }: Dispatch,
   values: Readonly<Record<string, Value>>,
-  maxBindings: number,
+  { maxBindings, facts: { maxBindingBytes = Number.POSITIVE_INFINITY } }: DeviceShape,
 ): void => {
   const unknown = bindings.filter((b) => !values[b.buffer]).map((b) => b.buffer);
   if (unknown.length > 0)
     throw new PeftError(
       'device-error',
       `webgpu: the kernel of ${label} binds ${unknown.join(', ')}; it has ${Object.keys(values).join(', ')}`,
+    );
+  const large = bindings.find((b) => (b.window ?? values[b.buffer]!).bytes > maxBindingBytes);
+  if (large)
+    throw new PeftError(
+      'out-of-memory',
+      `webgpu: the kernel of ${label} reads ${values[large.buffer]!.label}, ${mebibytes(values[large.buffer]!.bytes)}, as a whole, ` +
+        `and this adapter binds ${mebibytes(maxBindingBytes)} at once; use a smaller batch or context, or the cpu executor`,
     );
   if (bindings.length > maxBindings)
     throw new PeftError(
@@ -136,7 +144,7 @@ const kernelSteps = (
       ? own.replace(node.op.name, labelOf(node))
       : `${own} of ${labelOf(node)}`;
     const bound = joined ? { ...values, ...valuesOf(joined.tensors, table) } : values;
-    checkBindings(label, dispatch, bound, device.maxBindings);
+    checkBindings(label, dispatch, bound, device);
     if (dispatch.workgroups === 0) return [];
     const extra = joined ? flopsOfAll(unit.members) : 0;
     return [
@@ -176,6 +184,7 @@ export const lowerOps = (
     if (unit.kernel) return kernelSteps(arranged, unit.kernel, unit, table, device);
     const { dispatch, tensors, inPlace } = fusedKernel(unit);
     const values = valuesOf(tensors, table);
+    checkBindings(dispatch.label!, dispatch, values, device);
     return [{ kind: 'dispatch', label: dispatch.label!, dispatch, values, flops: flopsOfAll(unit.members), inPlace }];
   });
   return [...steps, ...packs.filter((pack) => pack.packing.updates)];

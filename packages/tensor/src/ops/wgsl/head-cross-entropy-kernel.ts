@@ -32,7 +32,14 @@ export const headCrossEntropyKernel: Kernel<'hidden' | 'weight' | 'labels', Head
   plan: ({ inputs, outs: [loss, dHidden, dWeight] }, { ignoreIndex, chunk: asked }, device) => {
     const [rows, dim] = inputs.hidden!.shape as [number, number];
     const vocabulary = inputs.weight!.shape[0]!;
-    const chunk = Math.max(1, Math.min(asked, rows, Math.floor(logitBytes / (4 * Math.max(1, vocabulary)))));
+    const chunk = Math.max(
+      1,
+      Math.min(
+        asked,
+        rows,
+        Math.floor(Math.min(logitBytes, device.maxBindingBytes ?? logitBytes) / (4 * Math.max(1, vocabulary))),
+      ),
+    );
     const { dispatches, temps, add, matmul } = recorder(device);
     Object.assign(temps, {
       counts: 4 * (rows + 1),

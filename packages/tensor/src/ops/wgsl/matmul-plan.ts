@@ -1,6 +1,7 @@
 import type { DeviceFacts, Dispatch, KernelPlan } from '../../kernel.ts';
 import { emitsOut, type MatmulProblem, type MatmulVariant, matmulDispatch } from './matmul-problem.ts';
 import { registersVariant } from './matmul-registers.ts';
+import { type Shards, shardProblem } from './matmul-shards.ts';
 import { skinnyLimit, skinnyVariant } from './matmul-skinny.ts';
 import { tileNeeds, tileVariant } from './matmul-tile.ts';
 
@@ -54,6 +55,34 @@ const chooseSplits = ({ m, n, k, batch = [], limit }: MatmulProblem, { rows, col
  * device busy (gradients of low-rank factors), joined by a second pass. `scratch` names the temporary of the parts.
  */
 export const matmulPlan = (problem: MatmulProblem, device: DeviceFacts, scratch = 'parts'): KernelPlan => {
+  const shards = shardProblem(problem, device.maxBindingBytes ?? Number.POSITIVE_INFINITY);
+  return shards ? shardedPlan(problem, shards, device, scratch) : wholePlan(problem, device, scratch);
+};
+
+/** One dispatch per part; parts of the depth are added up where they are stored, or, where others join, by a last pass. */
+const shardedPlan = (
+  problem: MatmulProblem,
+  { axis, parts }: Shards,
+  device: DeviceFacts,
+  scratch: string,
+): KernelPlan => {
+  const one = (part: MatmulProblem): Dispatch => matmulDispatch(part, chooseVariant(part, device), 1);
+  if (axis === 'columns') return { dispatches: parts.map(one) };
+  if (!emitsOut(problem))
+    return {
+      dispatches: parts.map((part, i) => one({ ...part, accumulate: i > 0 || (problem.accumulate ?? false) })),
+    };
+  const size = problem.m * problem.n;
+  return {
+    dispatches: [
+      ...parts.map((part, i) => one({ ...part, out: scratch, outOffset: i * size })),
+      joinParts(problem, scratch, parts.length, size),
+    ],
+    temps: { [scratch]: 4 * size * parts.length },
+  };
+};
+
+const wholePlan = (problem: MatmulProblem, device: DeviceFacts, scratch: string): KernelPlan => {
   const variant = chooseVariant(problem, device);
   const splits = chooseSplits(problem, variant);
   if (splits === 1) return { dispatches: [matmulDispatch(problem, variant, 1)] };

@@ -8,6 +8,8 @@ export interface MatmulSide {
   readonly packing?: Packing;
   /** Elements from one stored row to the next. Default: they touch. */
   readonly pitch?: number;
+  /** The part of the buffer that is bound, in bytes; elements count from there. Default: all. */
+  readonly window?: { readonly offset: number; readonly bytes: number };
   /** Elements before the first matrix. Default 0. */
   readonly offset?: number;
   /** Stored as columns by rows. */
@@ -27,6 +29,10 @@ export interface MatmulProblem {
   readonly a: MatmulSide;
   readonly b: MatmulSide;
   readonly out: string;
+  /** Where the columns lie in a wider output. Default: they are all there is. */
+  readonly columns?: { readonly first: number; readonly pitch: number };
+  /** Elements of `out` before the first. Default 0. */
+  readonly outOffset?: number;
   /** Adds to what `out` holds. */
   readonly accumulate?: boolean;
   /** Shortens an axis at run time: only the first `counts[0] − first` of it (none below 0). Rows of `out` beyond it are not written. */
@@ -71,8 +77,8 @@ const sideParams = (
 const fetch = (side: 'a' | 'b', { packing }: MatmulSide): string =>
   packing ? unpackWgsl(side, packing) : `fn at_${side}(i: u32) -> f32 { return ${side}[i]; }`;
 
-const sideBindings = (side: 'a' | 'b', { buffer, packing }: MatmulSide): Binding[] => [
-  { buffer, as: side, access: 'read', element: packing ? 'u32' : 'f32' },
+const sideBindings = (side: 'a' | 'b', { buffer, packing, window }: MatmulSide): Binding[] => [
+  { buffer, as: side, access: 'read', element: packing ? 'u32' : 'f32', ...(window && { window }) },
   ...(packing ? [{ buffer: packing.scales, as: `${side}_scales`, access: 'read', element: 'f32' } as const] : []),
 ];
 
@@ -109,7 +115,7 @@ const batchParams = (batch: readonly number[]): Record<string, number> =>
  * With `splits` above 1, part s of the depth writes its own copy of the outputs, one after the other.
  */
 export const matmulDispatch = (problem: MatmulProblem, variant: MatmulVariant, splits: number): Dispatch => {
-  const { m, n, k, a, b, accumulate, limit, label = 'matmul' } = problem;
+  const { m, n, k, a, b, accumulate, limit, columns, outOffset = 0, label = 'matmul' } = problem;
   const batch = axes(problem);
   const [tilesM, tilesN] = [Math.ceil(m / variant.rows), Math.ceil(n / variant.columns)];
   const emits = splits === 1 && emitsOut(problem);
@@ -118,7 +124,8 @@ export const matmulDispatch = (problem: MatmulProblem, variant: MatmulVariant, s
 ${fetch('a', a)}
 ${fetch('b', b)}
 fn store(base: u32, m: u32, n: u32, value: f32) {
-  ${accumulate && splits === 1 ? 'out[base + m * p.n + n] += value' : emits ? 'emit(base + m * p.n + n, value)' : 'out[base + m * p.n + n] = value'};
+  let at = base + m * p.outRow + p.firstColumn + n;
+  ${accumulate && splits === 1 ? 'out[at] += value' : emits ? 'emit(at, value)' : 'out[at] = value'};
 }
 @compute @workgroup_size(${variant.lanes})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -133,7 +140,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let k1 = min(k0 + p.perSplit, depth);
   let aBase = ${batchOffset('a', problem)};
   let bBase = ${batchOffset('b', problem)};
-  let outBase = (part * p.batches + batch) * p.m * p.n;
+  let outBase = p.outOffset + (part * p.batches + batch) * p.m * p.outRow;
 ${variant.body}
 }`;
   return {
@@ -152,6 +159,9 @@ ${variant.body}
       perSplit: Math.ceil(k / splits),
       batches: batch.reduce((x, d) => x * d, 1),
       ...batchParams(batch),
+      outRow: columns?.pitch ?? n,
+      firstColumn: columns?.first ?? 0,
+      outOffset,
       ...sideParams('a', a, m, k),
       ...sideParams('b', b, k, n),
       ...(limit && { first: limit.first }),
