@@ -55,7 +55,7 @@ export const shapeOf = ({ config: { hiddenSize } }: CausalLM, options: Chosen<Bo
 });
 
 /** The module of the adapters library that an adapter after a sublayer is in, and its layer. */
-export const moduleOf = (site: keyof typeof modules, path: Path): { readonly path: Path; readonly layer: number } => {
+const moduleOf = (site: keyof typeof modules, path: Path): { readonly path: Path; readonly layer: number } => {
   const block = path.slice(0, path.lastIndexOf('.'));
   return { path: `${block}.${modules[site]}`, layer: Number(block.slice(block.lastIndexOf('.') + 1)) };
 };

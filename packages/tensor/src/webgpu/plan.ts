@@ -25,7 +25,7 @@ const aliveAtPeak = ({ lives, steps, tail }: Schedule): PlannedTensor[] => {
 };
 
 /** What takes memory at the peak of a program, largest first; known before any memory is taken. */
-export const plannedTensors = (program: Program, schedule: Schedule): PlannedTensor[] =>
+const plannedTensors = (program: Program, schedule: Schedule): PlannedTensor[] =>
   [
     ...program.variables.map((v): PlannedTensor => {
       const name = `${v.node.name} [${describe(v)}]`;

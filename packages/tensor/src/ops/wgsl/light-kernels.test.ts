@@ -25,6 +25,8 @@ const names = [
   'transpose',
 ] as const;
 
+const ops = new Map(Object.entries(records) as unknown as [string, AnyOp][]);
+
 let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu({ adapter: 'software' });
@@ -32,7 +34,7 @@ beforeAll(async () => {
 afterAll(() => gpu?.close());
 
 for (const name of names) {
-  const op = records[name] as unknown as AnyOp;
+  const op = ops.get(name)!;
   describe.each([
     ['a software adapter', true],
     ['a GPU', false],
