@@ -153,7 +153,7 @@ export const defineMethod = <O extends object>(def: MethodDef<O>): MethodFactory
     options: def.options,
     reads: (config: AdapterConfig) => isOwn(config) || (also?.reads(config) ?? false),
     fromConfig: (config: AdapterConfig): Method =>
-      also && !isOwn(config) ? also.fromConfig(config) : make(def, optionsFrom(def, config)),
+      also?.reads(config) && !isOwn(config) ? also.fromConfig(config) : make(def, optionsFrom(def, config)),
     optionsOf: (config: AdapterConfig, model: CausalLM): Chosen<O> => choose(def, optionsFrom(def, config), model),
   });
   Object.defineProperty(factory, 'name', { value: name });
