@@ -5,6 +5,7 @@ import { exp } from '../ops/exp.ts';
 import { matmul } from '../ops/matmul.ts';
 import { mul } from '../ops/mul.ts';
 import { reshape } from '../ops/reshape.ts';
+import { rmsNorm } from '../ops/rms-norm.ts';
 import { silu } from '../ops/silu.ts';
 import { sub } from '../ops/sub.ts';
 import { sum } from '../ops/sum.ts';
@@ -46,6 +47,16 @@ describe('fuse', () => {
     const h = tanh(x);
     const centred = sub(h, sum(h, { axes: [1], keepDims: true }));
     expect(of(silu(centred))).toEqual(['tanh (tanh)', 'sum (sum)', 'sub+silu (silu)']);
+  });
+
+  test('what a kernel reads is made before it, also where its readers join the kernel', () => {
+    const h = add(x, input('z', [4, 8]));
+    const products = mul(rmsNorm(h, input('w', [8]), { eps: 1e-5 }), h);
+    expect(of(products)).toEqual(['add (add)', 'rms_norm+mul (mul)']);
+    expect(of(mul(matmul(h, h, { transposeB: true }), input('y', [4, 4])), h)).toEqual([
+      'add (add)',
+      'matmul+mul (mul)',
+    ]);
   });
 
   test('two groups join where an op needs both', () => {

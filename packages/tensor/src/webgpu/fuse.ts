@@ -93,9 +93,11 @@ const groupOps = (program: Program, readers: Readers, maxBindings: number): Map<
     groups.set(node, { nodes: new Set([node]), kernel: kind === 'dispatch' ? node : null, first: at, last: at });
   }
 
-  /** Of a kernel only the first output is there when the ops that joined it run. */
-  const readsOtherOut = ({ kernel, nodes }: Group): boolean =>
-    [...nodes].some((node) => readers.inputsOf(node).some((t) => t.node === kernel && t.index > 0));
+  /** What joins a kernel runs where that stores its first output: it can't make what the kernel reads, nor read another output. */
+  const runsTooLate = ({ kernel, nodes }: Group): boolean =>
+    kernel !== null &&
+    (readers.inputsOf(kernel).some((t) => nodes.has(t.node as OpNode)) ||
+      [...nodes].some((node) => readers.inputsOf(node).some((t) => t.node === kernel && t.index > 0)));
 
   const mayJoin = (parts: readonly Group[]): boolean => {
     const kernels = parts.filter((g) => g.kernel).length;
@@ -103,7 +105,7 @@ const groupOps = (program: Program, readers: Readers, maxBindings: number): Map<
     return (
       kernels <= 1 &&
       whole.nodes.size <= maxMembers &&
-      (kernels === 0 || ([...whole.nodes].every(isWholeWord) && !readsOtherOut(whole))) &&
+      (kernels === 0 || ([...whole.nodes].every(isWholeWord) && !runsTooLate(whole))) &&
       !hasPathBack(parts, whole.last, readers, groupOf) &&
       bindingsOf(whole, readers) <= maxBindings
     );

@@ -3,11 +3,16 @@ import { compile, type Executor } from '../executor.ts';
 import { constant, input, type Tensor, type Variable, variable } from '../graph.ts';
 import { adamw } from '../ops/adamw.ts';
 import { add } from '../ops/add.ts';
+import { addSquares } from '../ops/add-squares.ts';
+import { attention } from '../ops/attention.ts';
 import { broadcastTo } from '../ops/broadcast-to.ts';
 import { cast } from '../ops/cast.ts';
 import { matmul } from '../ops/matmul.ts';
 import { mul } from '../ops/mul.ts';
 import { reshape } from '../ops/reshape.ts';
+import { rmsNorm } from '../ops/rms-norm.ts';
+import { rmsNormGrad } from '../ops/rms-norm-grad.ts';
+import { rsqrt } from '../ops/rsqrt.ts';
 import { sigmoid } from '../ops/sigmoid.ts';
 import { silu } from '../ops/silu.ts';
 import { softmax } from '../ops/softmax.ts';
@@ -36,6 +41,18 @@ const makers: readonly ((random: Random, any: () => Tensor) => readonly Tensor[]
   (_, any) => [tanh(add(any(), any()))],
   (_, any) => [mul(sigmoid(any()), any())],
   (random, any) => [mul(any(), random())],
+  (_, any) => [tanh(add(matmul(tanh(any()), matmul(tanh(any()), tanh(any()), { transposeA: true })), silu(any())))],
+  (_, any) => [mul(rmsNorm(any(), tanh(sum(any(), { axes: [0] })), { eps: 0.1 }), any())],
+  (_, any) => rmsNormGrad(any(), tanh(sum(any(), { axes: [0] })), any(), { eps: 0.1 }).slice(0, 1),
+  (_, any) => {
+    const heads = (): Tensor => transpose(reshape(any(), [1, 6, 5, 2]), [0, 2, 1, 3]);
+    const y = attention(heads(), heads(), heads(), { causal: true });
+    return [tanh(reshape(transpose(y, [0, 2, 1, 3]), shape))];
+  },
+  (_, any) => {
+    const norm = addSquares(sum(square(any())), any());
+    return [mul(any(), rsqrt(add(addSquares(norm, any()), 1)))];
+  },
   (_, any) => [sub(any(), sum(any(), { axes: [1], keepDims: true }))],
   (_, any) => [add(any(), sum(any(), { axes: [0] }))],
   (_, any) => [softmax(any())],
