@@ -1,5 +1,5 @@
 // Which methods ran over which bases on which executors, told from the titles of the tests: a suite named
-// `<method> on <architecture> over <format> on <executor>` is one cell.
+// `<method> on <architecture> over <format> on <executor>` is one cell; suites around it (variants of a method) count with it.
 const title = /^(\w+) on (\w+) over (\w+) on (reference|cpu|webgpu)$/;
 
 /** Cells in the order in which they were found: { method, architecture, format, executor, passed, failed }; what was skipped counts as neither. */
@@ -7,7 +7,7 @@ export const matrixOf = ({ testResults }) => {
   const cells = new Map();
   for (const { assertionResults } of testResults)
     for (const { ancestorTitles, status } of assertionResults) {
-      const suite = ancestorTitles[0] ?? '';
+      const suite = ancestorTitles.at(-1) ?? '';
       const found = title.exec(suite);
       if (!found) continue;
       const [, method, architecture, format, executor] = found;

@@ -1,11 +1,7 @@
-import { describeMethod, describeMethods } from '@peftjs/testkit';
+import { describeMethod, describeMethods, sumOver } from '@peftjs/testkit';
 import type { CausalLM } from '@peftjs/transformer';
 import { describe } from 'vitest';
 import * as family from '../src/index.ts';
-
-/** Over the layers whose path ends so: `values` of each, summed. */
-const over = (model: CausalLM, target: RegExp, values: (inDim: number, outDim: number) => number): number =>
-  [...model.linears].reduce((n, [path, { inDim, outDim }]) => n + (target.test(path) ? values(inDim, outDim) : 0), 0);
 
 const attention = /\.(q_proj|v_proj|c_attn)$/;
 
@@ -21,40 +17,40 @@ const biases = (model: CausalLM): number =>
 
 /** Queries and values at rank 2, each with matrices of its own. */
 const hub = (model: CausalLM, gate: (inDim: number) => number): number =>
-  over(model, /\.(q_proj|v_proj)$/, (inDim, outDim) => 2 * (inDim + outDim) + gate(inDim)) +
-  over(model, /\.c_attn$/, (inDim, outDim) => 2 * (2 * (inDim + outDim / 3) + gate(inDim)));
+  sumOver(model, /\.(q_proj|v_proj)$/, (inDim, outDim) => 2 * (inDim + outDim) + gate(inDim)) +
+  sumOver(model, /\.c_attn$/, (inDim, outDim) => 2 * (2 * (inDim + outDim / 3) + gate(inDim)));
 
 describeMethods(family, {
   lora: {
     options: { rank: 2, alpha: 4 },
-    parameters: (model) => over(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
   },
   dora: {
     options: { rank: 2, alpha: 4 },
-    parameters: (model) => over(model, attention, (inDim, outDim) => 2 * (inDim + outDim) + outDim),
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim) + outDim),
     identity: 'near',
     detaches: 'part',
   },
   vera: {
     options: { rank: 6 },
-    parameters: (model) => over(model, attention, (_, outDim) => 6 + outDim),
+    parameters: (model) => sumOver(model, attention, (_, outDim) => 6 + outDim),
     learningRate: 0.1,
   },
   loha: {
     options: { rank: 2, alpha: 4 },
-    parameters: (model) => over(model, attention, (inDim, outDim) => 4 * (inDim + outDim)),
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 4 * (inDim + outDim)),
   },
   lokr: {
     options: { rank: 1, alpha: 2 },
     parameters: (model) =>
-      over(model, attention, (inDim, outDim) => {
+      sumOver(model, attention, (inDim, outDim) => {
         const [l, m] = [divisor(outDim), divisor(inDim)];
         return l * m + (outDim / l + inDim / m);
       }),
   },
   adalora: {
     options: { rank: 3, targetRank: 2, alpha: 4, steps: 8, final: 2 },
-    parameters: (model) => over(model, attention, (inDim, outDim) => 3 * (inDim + outDim + 1)),
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 3 * (inDim + outDim + 1)),
     learningRate: 0.1,
   },
   loraHub: { options: { rank: 2, alpha: 4 }, parameters: (model) => hub(model, () => 0) },
@@ -65,7 +61,7 @@ describeMethods(family, {
 describe('with every bias of the base', () => {
   describeMethod(family.lora, {
     options: { rank: 2, alpha: 4, bias: 'all' },
-    parameters: (model) => over(model, attention, (inDim, outDim) => 2 * (inDim + outDim)) + biases(model),
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)) + biases(model),
   });
 });
 
@@ -73,7 +69,7 @@ describe('of two factors twice', () => {
   describeMethod(family.lokr, {
     options: { rank: 1, alpha: 2, factor: 4, decomposeBoth: true, target: 'all-linear' },
     parameters: (model) =>
-      over(model, /^(?!lm_head)/, (inDim, outDim) => {
+      sumOver(model, /^(?!lm_head)/, (inDim, outDim) => {
         const [l, m] = [outDim, inDim].map((n) => (n % 4 === 0 ? 4 : divisor(n))) as [number, number];
         const [k, n] = [outDim / l, inDim / m];
         return (Math.max(l, m) > 2 ? l + m : l * m) + (Math.max(k, n) > 2 ? k + n : k * n);

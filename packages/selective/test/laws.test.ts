@@ -1,10 +1,9 @@
-import { describeMethods } from '@peftjs/testkit';
+import { describeMethods, sumOver } from '@peftjs/testkit';
 import type { CausalLM } from '@peftjs/transformer';
 import * as family from '../src/index.ts';
 
 /** Outputs of the layers whose path is such, summed. */
-const outputs = (model: CausalLM, target: RegExp): number =>
-  [...model.linears].reduce((n, [path, { outDim }]) => n + (target.test(path) ? outDim : 0), 0);
+const outputs = (model: CausalLM, target: RegExp): number => sumOver(model, target, (_, outDim) => outDim);
 
 /** Vectors of the norms: a weight each, and on GPT-2 a bias. */
 const biases = (model: CausalLM): number => (model.config.modelType === 'gpt2' ? model.norms.size : 0);

@@ -20,6 +20,7 @@ export const openExecutors = (): ReadonlyMap<string, () => Promise<Executor>> =>
   if (!closing)
     afterAll(async () => {
       for (const executor of opened.values()) await (await executor).close();
+      opened.clear();
     });
   closing = true;
   return new Map(Object.entries(candidates).map(([name, open]) => [name, () => opening(name, open)]));

@@ -17,3 +17,4 @@ export { openExecutors } from './executors.ts';
 export { describeMethod, describeMethods, type MethodRows } from './method/describe-method.ts';
 export { methodLaws } from './method/laws.ts';
 export type { MethodCase, MethodRow } from './method/row.ts';
+export { sumOver } from './method/sum-over.ts';

@@ -1,18 +1,21 @@
 import { normal } from '@peftjs/core';
 import { describe, expect, test } from 'vitest';
 import { architectures } from '../src/bases.ts';
-import { type MethodCase, type MethodRow, methodLaws } from '../src/index.ts';
+import { type MethodCase, type MethodRow, methodLaws, sumOver } from '../src/index.ts';
 import type { AnyFactory } from '../src/method/row.ts';
 import { ladder, lowRank, prefix, rescaled, step } from './toys.ts';
 
-const over =
-  (paths: RegExp, values: (inDim: number, outDim: number) => number): MethodRow['parameters'] =>
-  ({ linears }) =>
-    [...linears].reduce((n, [path, l]) => n + (paths.test(path) ? values(l.inDim, l.outDim) : 0), 0);
-
 const rows = {
-  lowRank: { options: { rank: 2 }, parameters: over(/\.(q_proj|v_proj|c_attn|attn\.c_proj)$/, (i, o) => 2 * (i + o)) },
-  rescaled: { options: {}, identity: false, detaches: 'part', parameters: over(/\.(down_proj|c_fc)$/, (_, o) => o) },
+  lowRank: {
+    options: { rank: 2 },
+    parameters: (model) => sumOver(model, /\.(q_proj|v_proj|c_attn|attn\.c_proj)$/, (i, o) => 2 * (i + o)),
+  },
+  rescaled: {
+    options: {},
+    identity: false,
+    detaches: 'part',
+    parameters: (model) => sumOver(model, /\.(down_proj|c_fc)$/, (_, o) => o),
+  },
   ladder: {
     options: {},
     detaches: 'backbone',
