@@ -51,7 +51,7 @@ const openMatmul = async (dir: string, task: MatmulTask, executor: Executor): Pr
   const [a, b] = [await operand('a'), await operand('b')];
   await file.close();
   const y = matmul(a, b, { transposeA: task.transposeA, transposeB: task.transposeB });
-  const executable = await compile({ outputs: { square: mean(mul(y, y)) } }, executor);
+  const executable = await compile({ outputs: { square: mean(mean(mul(y, y), { axes: [1] })) } }, executor);
   return { run: async () => [(await executable.run())['square']![0]!] };
 };
 

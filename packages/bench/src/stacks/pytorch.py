@@ -53,7 +53,7 @@ def open_matmul():
     @torch.inference_mode()
     def run():
         y = a @ b
-        return [(y * y).mean().item()]
+        return [(y * y).mean(1).mean().item()]
 
     return run
 

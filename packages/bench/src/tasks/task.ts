@@ -8,7 +8,10 @@ export interface ModelShape {
   readonly vocabulary: number;
 }
 
-/** One product of two matrices that stay on the device: [m, k] · [k, n], either stored transposed. */
+/**
+ * One product of two matrices that stay on the device: [m, k] · [k, n], either stored transposed. The mean of the squares of each row, and
+ * then of all, is brought back: summed in one go, a million squares would differ by the rounding of a naive sum.
+ */
 export interface MatmulTask {
   readonly kind: 'matmul';
   readonly name: string;

@@ -34,7 +34,7 @@ export const openMatmul = async (jax: Jax, dir: string, task: MatmulTask): Promi
   const [a, b] = [await operand('a'), await operand('b')];
   const turned = (x: JaxArray, isTurned: boolean): JaxArray => (isTurned ? np.transpose(x) : x);
   const product = jax.jit((x: JaxArray, y: JaxArray) =>
-    np.mean(np.square(np.matmul(turned(x, task.transposeA), turned(y, task.transposeB)))),
+    np.mean(np.mean(np.square(np.matmul(turned(x, task.transposeA), turned(y, task.transposeB))), 1)),
   );
   return async () => [(await product(a.ref, b.ref).data())[0]!];
 };

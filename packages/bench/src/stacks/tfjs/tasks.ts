@@ -33,7 +33,7 @@ export const openMatmul = async (tf: Tf, dir: string, task: MatmulTask): Promise
     tf.tensor(await file.readFloat32(name), file.tensors.get(name)!.shape);
   const [a, b] = [await operand('a'), await operand('b')];
   return async () => [
-    await valueOf(tf.tidy(() => tf.mean(tf.square(tf.matMul(a, b, task.transposeA, task.transposeB))))),
+    await valueOf(tf.tidy(() => tf.mean(tf.mean(tf.square(tf.matMul(a, b, task.transposeA, task.transposeB)), 1)))),
   ];
 };
 
