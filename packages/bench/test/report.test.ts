@@ -86,6 +86,17 @@ describe('reports', () => {
     );
   });
 
+  test('memory: how the process grows with the plan', () => {
+    const measured = [100e6, 300e6, 500e6].map((planned, i) =>
+      row('ours-cpu', [800], {
+        task: ['memory-nf4', 'memory-checkpoint', 'memory-baseline'][i]!,
+        peakBytes: 1.02 * planned + 250e6,
+        memory: { idle: 100e6, planned, held: planned },
+      }),
+    );
+    expect(memoryTable(measured).split('\n').at(-1)).toBe('ours-cpu: process = 1.020 x planned + 150 MB, r2 1.0000');
+  });
+
   test('results tell machine, settings and date', async () => {
     const out = await mkdtemp(join(tmpdir(), 'peftjs-bench-'));
     try {
