@@ -1,4 +1,4 @@
-import { dropout, type Tensor, type Variable } from '@peftjs/tensor';
+import { dropout, randomSource, type Tensor, type Variable } from '@peftjs/tensor';
 import type { CausalLM, ModelPatch, Path } from '@peftjs/transformer';
 import { combine } from './combine.ts';
 import type { Decision, Method, Patch, Scope, State, TrainedStep, Wraps } from './method.ts';
@@ -38,12 +38,20 @@ export interface AttachOptions {
   readonly state?: State;
 }
 
-type Drop = (x: Tensor, rate: number) => Tensor;
+type Drop = (path: string) => (x: Tensor, rate: number) => Tensor;
 
-/** Dropout of one view: every use draws from a stream of its own. */
+/**
+ * Dropout of one view: every use draws from a stream of its own, named by the path and the number of the use there, so that a layer drops the
+ * same values in whatever order the layers run.
+ */
 const dropWith = (seed: Tensor | null): Drop => {
-  let stream = 0;
-  return (x, rate) => (seed && rate > 0 ? dropout(x, rate, seed, stream++) : x);
+  const uses = new Map<string, number>();
+  return (path) => (x, rate) => {
+    if (!seed || rate === 0) return x;
+    const use = uses.get(path) ?? 0;
+    uses.set(path, use + 1);
+    return dropout(x, rate, seed, Math.floor(randomSource(use, path)() * 2 ** 32));
+  };
 };
 
 const makeScope = (store: Store, path: string, drop: Drop): Scope => {
@@ -53,7 +61,7 @@ const makeScope = (store: Store, path: string, drop: Drop): Scope => {
     buffer: (name, shape, init, dtype) => store.make(full(name), shape, init, 'buffer', dtype),
     running: (name, shape, init) => store.make(full(name), shape, init, 'running'),
     at: (inner) => makeScope(store, full(inner), drop),
-    dropout: drop,
+    dropout: drop(path),
   };
 };
 

@@ -31,7 +31,10 @@ export interface StepResult {
 
 /** A compiled training step. */
 export interface TrainStep {
-  run(step: number, learningRate: number, batches: readonly Batch[]): Promise<StepResult>;
+  /** Takes one optimiser step. It reads nothing back, so the host is free to go on to the next while the device works. */
+  run(step: number, learningRate: number, batches: readonly Batch[]): Promise<void>;
+  /** What the steps since the last call gave, oldest first; waits for them. */
+  results(): Promise<StepResult[]>;
   close(): void;
 }
 
@@ -115,15 +118,23 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
       : null;
   return {
     run: async (step, learningRate, batches) => {
-      let total = 0;
       const feeds = (i: number): Record<string, TypedArray> => ({
         ids: batches[i]!.ids,
         labels: batches[i]!.labels,
         seed: Uint32Array.of(Math.imul(seed + 1, 0x9e3779b9) + step * accumulate + i),
       });
-      for (let i = 0; i + 1 < batches.length; i++) total += (await collect!.run(feeds(i)))['loss']![0]!;
-      const last = await apply.run({ ...feeds(batches.length - 1), hyper: optimizer.hyper(step, learningRate) });
-      return { loss: (total + last['loss']![0]!) / batches.length, gradNorm: last['gradNorm']![0]! };
+      for (let i = 0; i + 1 < batches.length; i++) await collect!.run(feeds(i), { keep: ['loss'] });
+      await apply.run(
+        { ...feeds(batches.length - 1), hyper: optimizer.hyper(step, learningRate) },
+        { keep: ['loss', 'gradNorm'] },
+      );
+    },
+    results: async () => {
+      const before = ((await collect?.kept()) ?? []).map((r) => r['loss']![0]!);
+      return (await apply.kept()).map((r, i) => {
+        const losses = [...before.slice(i * (accumulate - 1), (i + 1) * (accumulate - 1)), r['loss']![0]!];
+        return { loss: losses.reduce((x, y) => x + y) / losses.length, gradNorm: r['gradNorm']![0]! };
+      });
     },
     close: () => {
       apply.close();

@@ -140,6 +140,26 @@ describe('train', () => {
     expect(seen.at(-1)).toMatchObject({ eta: 0, heldOutLoss: result.heldOut[2]!.loss });
   });
 
+  test('losses that are read some steps at a time are the same, and none is lost', async () => {
+    const run = async (readEvery: number, accumulate = 1) => {
+      const adapted = attach(tinyLlama(), [lora({ rank: 2 })]);
+      const seen: number[] = [];
+      const { losses, heldOut } = await train(adapted, {
+        ...options,
+        executor: reference(),
+        accumulate,
+        readEvery,
+        heldOut: { data: rows, every: 5 },
+        onStep: ({ loss }) => seen.push(loss),
+      });
+      expect(seen).toEqual(losses.map((l) => l.loss));
+      return { losses, heldOut };
+    };
+    expect(await run(7)).toEqual(await run(1));
+    expect(await run(4, 2)).toEqual(await run(1, 2));
+    await expect(run(0)).rejects.toThrow('train: readEvery must be a whole number of at least 1, got 0');
+  });
+
   test('trains all weights of a model', async () => {
     const result = await train(allWeights(tinyLlama()), { ...options, executor: reference(), steps: 6 });
     expect(result.losses.at(-1)!.loss).toBeLessThan(result.losses[0]!.loss);
@@ -232,7 +252,8 @@ describe('train', () => {
     });
     const batch = makeBatch(rows.rows.slice(0, 1), 1, 6);
     const losses = [];
-    for (let i = 0; i < 3; i++) losses.push((await step.run(i, 0, [batch])).loss);
+    for (let i = 0; i < 3; i++) await step.run(i, 0, [batch]);
+    losses.push(...(await step.results()).map((r) => r.loss));
     expect(new Set(losses).size).toBe(3);
     step.close();
   });

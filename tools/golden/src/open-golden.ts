@@ -51,7 +51,8 @@ export const trainThreeSteps = async (
   const tokens = labels.filter((label) => label !== -100).length;
   const losses: number[] = [];
   for (let i = 0; i < 3; i++) {
-    losses.push((await step.run(i, 1e-2, [{ ids, labels, tokens }])).loss);
+    await step.run(i, 1e-2, [{ ids, labels, tokens }]);
+    losses.push((await step.results())[0]!.loss);
     if (adapted.decision?.due(i + 1)) await adapted.decision.run(i + 1, executor);
     await afterStep(i + 1);
   }

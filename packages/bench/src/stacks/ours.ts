@@ -75,7 +75,11 @@ const openStep = async (dir: string, task: StepTask, executor: Executor): Promis
     seed: 0,
   });
   let count = 0;
-  return { run: async () => [(await step.run(count++, learningRate, [fed])).loss] };
+  const run = async (): Promise<number[]> => {
+    await step.run(count++, learningRate, [fed]);
+    return (await step.results()).map(({ loss }) => loss);
+  };
+  return { run };
 };
 
 const openGenerate = async (dir: string, task: GenerateTask, executor: Executor): Promise<Runs> => {
