@@ -101,9 +101,7 @@ export interface Compacted {
 }
 
 /** What a file says of a method. In files of adapter-hub/adapters there is no `peft_type`, but an `architecture` or none. */
-export interface AdapterConfig extends JsonObject {
-  readonly peft_type?: string;
-}
+export type AdapterConfig = JsonObject & { readonly peft_type?: string };
 
 /** Where a method was published. */
 export interface Paper {
