@@ -6,6 +6,7 @@ import * as multitask from '@peftjs/multitask';
 import * as prompts from '@peftjs/prompts';
 import * as scaling from '@peftjs/scaling';
 import * as selective from '@peftjs/selective';
+import type { Entry } from './table.ts';
 
 /** The families that methods come from, by package, in the order of the table. */
 const families: Readonly<Record<string, object>> = {
@@ -21,19 +22,15 @@ const families: Readonly<Record<string, object>> = {
 const isMethod = (value: unknown): value is MethodFormat =>
   typeof value === 'function' && 'paper' in value && 'peftType' in value;
 
+/** The options that a factory names; of a recipe, its parts. */
+const optionsOf = (factory: object): string[] => Object.keys('options' in factory ? (factory.options as object) : {});
+
 /** What is known of every method, and its package. */
-export const records: readonly (MethodFormat & { readonly family: string })[] = Object.entries(families).flatMap(
-  ([family, exports]) =>
-    Object.values(exports)
-      .filter(isMethod)
-      .map(({ name, peftType, paper, merges, learningRate, reads, fromConfig }) => ({
-        name,
-        peftType,
-        paper,
-        merges,
-        learningRate,
-        reads,
-        fromConfig,
-        family,
-      })),
+export const records: readonly Entry[] = Object.entries(families).flatMap(([family, exports]) =>
+  Object.values(exports)
+    .filter(isMethod)
+    .map((factory) => {
+      const { name, peftType, paper, merges, learningRate } = factory;
+      return { name, peftType, paper, merges, learningRate, family, options: optionsOf(factory) };
+    }),
 );

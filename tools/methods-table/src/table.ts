@@ -1,8 +1,12 @@
 import type { MethodFormat } from '@peftjs/core';
 import type { MatrixCell } from '../../method-matrix.mjs';
 
-/** A method as the table shows it. */
-export type Entry = Pick<MethodFormat, 'name' | 'paper' | 'merges'> & { readonly family: string };
+/** A method as the tables show it. */
+export type Entry = Pick<MethodFormat, 'name' | 'peftType' | 'paper' | 'merges' | 'learningRate'> & {
+  readonly family: string;
+  /** Names of its options. */
+  readonly options: readonly string[];
+};
 
 const executors = ['reference', 'cpu', 'webgpu'];
 
@@ -39,6 +43,21 @@ export const methodsTable = (
     ]);
   });
   const head = ['method', 'paper', 'merges', 'quantised bases', 'executors', 'golden of'];
+  return [row(head), row(head.map(() => '---')), ...rows].join('\n');
+};
+
+/** What else is known of the methods, for the page about them. */
+export const detailsTable = (entries: readonly Entry[]): string => {
+  const head = ['method', 'title', 'type in the file', 'learning rate', 'options'];
+  const rows = entries.map(({ name, family, paper, peftType, learningRate, options }) =>
+    row([
+      `[\`${name}\`](../packages/${family})`,
+      paper.title,
+      `\`${peftType}\``,
+      String(learningRate),
+      options.map((option) => `\`${option}\``).join(', ') || '–',
+    ]),
+  );
   return [row(head), row(head.map(() => '---')), ...rows].join('\n');
 };
 

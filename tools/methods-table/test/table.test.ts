@@ -1,10 +1,13 @@
 import { expect, test } from 'vitest';
-import { type Entry, methodsTable, withTable } from '../src/table.ts';
+import { detailsTable, type Entry, methodsTable, withTable } from '../src/table.ts';
 
 const entry = (name: string, merges: boolean): Entry => ({
   name,
   family: 'lora',
   merges,
+  peftType: name.toUpperCase(),
+  learningRate: 2e-3,
+  options: ['rank', 'alpha'],
   paper: { authors: 'Doe', year: 2020, title: 'T', url: 'https://example.org' },
 });
 const cell = (method: string, format: string, executor: string, failed = 0) => ({
@@ -28,6 +31,14 @@ test('a row says what a method is and what it passed', () => {
     '| [`a`](packages/lora) | [Doe, 2020](https://example.org) | yes | – | reference | PEFT |',
     '| [`b`](packages/lora) | [Doe, 2020](https://example.org) | – | – | cpu | – |',
   ]);
+});
+
+test('the page says how a method is called', () => {
+  expect(
+    detailsTable([entry('a', true)])
+      .split('\n')
+      .at(-1),
+  ).toBe('| [`a`](../packages/lora) | T | `A` | 0.002 | `rank`, `alpha` |');
 });
 
 test('a method without a test has no row but an error', () => {
