@@ -5,7 +5,7 @@ import type { AdapterFusionOptions } from '@peftjs/multitask';
 import { type Executor, PeftError } from '@peftjs/tensor';
 import { cosine, makeBatch, progressLine, train } from '@peftjs/trainer';
 import type { Loaded } from './loaded.ts';
-import { type Factory, methodNamed } from './methods.ts';
+import { type Factory, methods } from './methods.ts';
 import type { DemoOptions } from './options.ts';
 
 /** What is trained, and how. */
@@ -79,7 +79,7 @@ const needed: Readonly<Record<string, (options: DemoOptions, loaded: Loaded, exe
 export const choose = async (options: DemoOptions, loaded: Loaded, executor: Executor): Promise<Chosen> => {
   const { method: name, rank, learningRate } = options;
   if (name === undefined) return { ...suitedLora(rank), learningRate: learningRate ?? suitedRate };
-  const factory = methodNamed(name);
+  const factory = methods.get(name)!; // the command line was checked
   const own = { ...given(factory, options), ...(await needed[name]?.(options, loaded, executor)) };
   const [method] = await prepare(loaded.model, [factory(own)], examplesOf(loaded), executor);
   return { label: name, method: method!, learningRate: learningRate ?? factory.learningRate };

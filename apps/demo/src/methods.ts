@@ -6,7 +6,6 @@ import * as multitask from '@peftjs/multitask';
 import * as prompts from '@peftjs/prompts';
 import * as scaling from '@peftjs/scaling';
 import * as selective from '@peftjs/selective';
-import { PeftError } from '@peftjs/tensor';
 
 /** A method's factory, as every family exports them. */
 export type Factory = ((options?: object) => Method) &
@@ -24,10 +23,3 @@ export const methods: ReadonlyMap<string, Factory> = new Map(
     .filter(isFactory)
     .map((factory) => [factory.name, factory]),
 );
-
-/** The method of a name. Throws `bad-option` with those there are. */
-export const methodNamed = (name: string): Factory => {
-  const found = methods.get(name);
-  if (found) return found;
-  throw new PeftError('bad-option', `--method: there is no ${name}; there are ${[...methods.keys()].join(', ')}`);
-};

@@ -1,14 +1,15 @@
 import { PeftError } from '@peftjs/tensor';
 import type { AdapterConfig, Compacted, Method, MethodFormat, State } from './method.ts';
 import { mergePatches } from './patch.ts';
+import { prepare } from './prepare.ts';
 
 /** `peft_type` of several methods in one file, which Hugging Face PEFT has no layout for: `methods` holds the configuration of each. */
 const listType = 'PEFTJS_LIST';
 
 const prefixOf = (i: number): string => `methods.${i}.`;
 
-/** The part of a state that belongs to one of the methods, under its own names. */
-const part = (state: State, prefix: string): State =>
+/** The part of a state whose names begin so, under the names without that. */
+export const stateUnder = (state: State, prefix: string): State =>
   new Map([...state].flatMap(([name, t]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), t]] : [])));
 
 const compacted =
@@ -16,7 +17,7 @@ const compacted =
   async (model, state, executor): Promise<Compacted> => {
     const parts: Compacted[] = [];
     for (const [i, method] of methods.entries()) {
-      const own = part(state, prefixOf(i));
+      const own = stateUnder(state, prefixOf(i));
       parts.push((await method.compact?.(model, own, executor)) ?? { method, state: own });
     }
     const named = parts.flatMap((p, i) => [...p.state].map(([name, t]) => [prefixOf(i) + name, t] as const));
@@ -32,11 +33,7 @@ const make = (methods: readonly Method[]): Method => {
     attach: (model, scope) => mergePatches(methods.map((m, i) => m.attach(model, scope.at(prefixOf(i).slice(0, -1))))),
     config: (model): AdapterConfig => ({ peft_type: listType, methods: methods.map((m) => m.config(model)) }),
     ...(methods.some((m) => m.prepare) && {
-      prepare: async (model, data, executor) => {
-        const ready: Method[] = [];
-        for (const m of methods) ready.push((await m.prepare?.(model, data, executor)) ?? m);
-        return make(ready);
-      },
+      prepare: async (model, data, executor) => make(await prepare(model, methods, data, executor)),
     }),
     ...(methods.some((m) => m.compact) && { compact: compacted(methods) }),
   };

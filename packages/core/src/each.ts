@@ -9,7 +9,17 @@ import {
   select,
   type Target,
 } from '@peftjs/transformer';
-import type { Patch, Scope } from './method.ts';
+import type { Patch, Scope, Wraps } from './method.ts';
+
+/** A new part made of every targeted one; each has its own scope. */
+const eachOf = <T>(
+  parts: ReadonlyMap<Path, T>,
+  scope: Scope,
+  target: Target,
+  name: string,
+  wrap: (base: T, scope: Scope, path: Path) => T,
+): Wraps<T> =>
+  new Map(select(parts.keys(), target, name).map((path) => [path, (base) => wrap(base, scope.at(path), path)]));
 
 /** A patch that makes a new layer of every targeted Linear; each has its own scope. Throws `no-match`. */
 export const eachLinear = (
@@ -18,11 +28,7 @@ export const eachLinear = (
   target: Target,
   name: string,
   wrap: (base: Linear, scope: Scope, path: Path) => Linear,
-): Patch => ({
-  linear: new Map(
-    select(model.linears.keys(), target, name).map((path) => [path, (base) => wrap(base, scope.at(path), path)]),
-  ),
-});
+): Patch => ({ linear: eachOf(model.linears, scope, target, name, wrap) });
 
 /** A patch that makes a new norm of every targeted one. Throws `no-match`. */
 export const eachNorm = (
@@ -31,11 +37,7 @@ export const eachNorm = (
   target: Target,
   name: string,
   wrap: (base: Norm, scope: Scope, path: Path) => Norm,
-): Patch => ({
-  norm: new Map(
-    select(model.norms.keys(), target, name).map((path) => [path, (base) => wrap(base, scope.at(path), path)]),
-  ),
-});
+): Patch => ({ norm: eachOf(model.norms, scope, target, name, wrap) });
 
 /** A patch with one middleware at every path of a site; each has its own scope, and its number among them. Throws `no-match`. */
 export const eachSite = <S extends SiteName>(

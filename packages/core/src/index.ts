@@ -1,8 +1,8 @@
-export type { JsonObject, JsonValue } from '@peftjs/io';
+export { isObject, type JsonObject, type JsonValue } from '@peftjs/io';
 export { covers, nameMatches, select, type Target } from '@peftjs/transformer';
 export { load, type SaveOptions, save } from './adapter-file.ts';
 export { type Adapted, type AttachOptions, attach } from './attach.ts';
-export { combine } from './combine.ts';
+export { combine, stateUnder } from './combine.ts';
 export { type Chosen, defineMethod, type FactoryFormat, type MethodDef, type MethodFactory } from './define-method.ts';
 export { eachLinear, eachNorm, eachSite } from './each.ts';
 export { type Gate, meanGate, watchPass } from './gate.ts';

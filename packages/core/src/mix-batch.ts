@@ -169,9 +169,10 @@ export const mixBatch = (adapters: readonly Adapted[], rows: number): MixedBatch
     ...fronts(adapters, assignment),
     batchSize: rows,
   });
-  const heads = adapters.map(({ model }) => model.linears.get(base.paths('head')[0]!)!);
+  const [head] = base.paths('head') as readonly [Path];
+  const heads = adapters.map(({ model }) => model.linears.get(head)!);
   return {
-    model: headLossByRow(view, base.linears.get(base.paths('head')[0]!)!, heads, (i) => ofRow(assignment, i)),
+    model: headLossByRow(view, base.linears.get(head)!, heads, (i) => ofRow(assignment, i)),
     rows,
     assign: assigner(assignment, adapters.length),
   };

@@ -1,4 +1,5 @@
-import type { AdapterConfig, Compacted, Method, MethodFormat, Paper, State } from '@peftjs/core';
+import { type AdapterConfig, type Compacted, type Method, type MethodFormat, stateUnder } from '@peftjs/core';
+import { gatedLoraHub } from '@peftjs/lora';
 import { PeftError } from '@peftjs/tensor';
 import { gatedPatch } from './gated-patch.ts';
 
@@ -10,15 +11,7 @@ export interface GatedOptions {
 
 const name = 'gated';
 const peftType = 'PEFTJS_GATED';
-const paper: Paper = {
-  authors: 'Mao et al.',
-  year: 2022,
-  title: 'UniPELT: A Unified Framework for Parameter-Efficient Language Model Tuning',
-  url: 'https://arxiv.org/abs/2110.07577',
-};
-
-const partOf = (state: State, prefix: string): State =>
-  new Map([...state].flatMap(([key, t]) => (key.startsWith(prefix) ? [[key.slice(prefix.length), t]] : [])));
+const { paper } = gatedLoraHub; // the gates are UniPELT's
 
 const isMethod = (value: unknown): value is Method =>
   typeof value === 'object' && value !== null && 'attach' in value && 'config' in value;
@@ -42,7 +35,7 @@ const make = ({ method, ...more }: GatedOptions): Method => {
     }),
     ...(method.compact && {
       compact: async (model, state, executor): Promise<Compacted> => {
-        const inner = await method.compact!(model, partOf(state, 'method.'), executor);
+        const inner = await method.compact!(model, stateUnder(state, 'method.'), executor);
         const own = [...state].filter(([key]) => key.startsWith('gates.'));
         const named = [...inner.state].map(([key, t]) => [`method.${key}`, t] as const);
         return { method: make({ method: inner.method }), state: new Map([...own, ...named]) };

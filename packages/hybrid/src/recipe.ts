@@ -1,5 +1,5 @@
 import type { AdapterConfig, FactoryFormat, Method, MethodFactory, Paper } from '@peftjs/core';
-import { union } from '@peftjs/core';
+import { isObject, union } from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
 
 /** A factory of any options, as a part of a recipe. */
@@ -16,8 +16,6 @@ export interface RecipeDef<O extends object> {
   /** Options of the parts that are not those parts' own defaults. */
   readonly defaults: { readonly [K in keyof O]-?: object };
 }
-
-const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 
 /** The configurations of a union, if a file says that it is one. */
 const configsOf = ({ architecture, configs }: AdapterConfig): readonly AdapterConfig[] | null =>

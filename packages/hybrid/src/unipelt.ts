@@ -23,12 +23,7 @@ export interface UnipeltOptions {
 export const unipelt: MethodFactory<UnipeltOptions> = defineRecipe<UnipeltOptions>({
   name: 'unipelt',
   peftType: 'PEFTJS_UNIPELT',
-  paper: {
-    authors: 'Mao et al.',
-    year: 2022,
-    title: 'UniPELT: A Unified Framework for Parameter-Efficient Language Model Tuning',
-    url: 'https://arxiv.org/abs/2110.07577',
-  },
+  paper: gatedLoraHub.paper,
   learningRate: 1e-2,
   parts: { prefix: prefixTuningHub, adapter: pfeiffer, lora: gatedLoraHub },
   defaults: { prefix: { tokens: 10, gating: true }, adapter: { gating: true }, lora: { alpha: 2 } },

@@ -13,12 +13,7 @@ import { fanInFanOut, notComputedInLora } from './peft-config.ts';
 export const lora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
   name: 'lora',
   peftType: 'LORA',
-  paper: {
-    authors: 'Hu et al.',
-    year: 2021,
-    title: 'LoRA: Low-Rank Adaptation of Large Language Models',
-    url: 'https://arxiv.org/abs/2106.09685',
-  },
+  paper: loraHub.paper,
   merges: true,
   learningRate: 2e-4,
   options: loraOptions,

@@ -1,3 +1,4 @@
+import { pfeiffer } from '@peftjs/adapters';
 import {
   type Chosen,
   defineMethod,
@@ -95,12 +96,7 @@ export const adapterFusion: MethodFactory<AdapterFusionOptions> = defineMethod<A
   name: 'adapterFusion',
   peftType: 'ADAPTER_FUSION',
   layout: 'adapter-hub',
-  paper: {
-    authors: 'Pfeiffer et al.',
-    year: 2020,
-    title: 'AdapterFusion: Non-Destructive Task Composition for Transfer Learning',
-    url: 'https://arxiv.org/abs/2005.00247',
-  },
+  paper: pfeiffer.paper,
   merges: false,
   learningRate: 5e-5,
   options: { adapters: fusedAdapters, penalty },

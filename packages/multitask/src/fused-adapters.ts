@@ -1,5 +1,5 @@
 import { type Fusible, fusible } from '@peftjs/adapters';
-import type { AdapterConfig, JsonObject, JsonValue, Option, Scope, State } from '@peftjs/core';
+import { type AdapterConfig, isObject, type JsonValue, type Option, type Scope, type State } from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
 import type { CausalLM, Path } from '@peftjs/transformer';
 
@@ -15,9 +15,6 @@ export type FusedAdapters = Readonly<Record<string, FusedAdapter>> | readonly (r
 
 const entriesOf = (adapters: FusedAdapters): readonly (readonly [string, FusedAdapter])[] =>
   Array.isArray(adapters) ? adapters : Object.entries(adapters as Readonly<Record<string, FusedAdapter>>);
-
-const isObject = (value: unknown): value is JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const isEntry = ([name, adapter]: readonly [unknown, unknown]): boolean =>
   typeof name === 'string' &&

@@ -67,12 +67,7 @@ const encoderOf = (model: CausalLM, { tokens, bottleneck, init }: Chosen<PrefixT
 export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<PrefixTuningOptions>({
   name: 'prefixTuning',
   peftType: 'PREFIX_TUNING',
-  paper: {
-    authors: 'Li & Liang',
-    year: 2021,
-    title: 'Prefix-Tuning: Optimizing Continuous Prompts for Generation',
-    url: 'https://arxiv.org/abs/2101.00190',
-  },
+  paper: prefixTuningHub.paper,
   merges: false,
   learningRate: 3e-2,
   options: {

@@ -31,12 +31,7 @@ const defaultFeedforward: Readonly<Record<string, readonly string[]>> = {
 export const ia3: MethodFactory<Ia3Options> = defineMethod<Ia3Options>({
   name: 'ia3',
   peftType: 'IA3',
-  paper: {
-    authors: 'Liu et al.',
-    year: 2022,
-    title: 'Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning',
-    url: 'https://arxiv.org/abs/2205.05638',
-  },
+  paper: ia3Hub.paper,
   merges: true,
   learningRate: 3e-3,
   options: {

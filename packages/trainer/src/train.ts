@@ -160,8 +160,9 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     for (let i = first; i < steps; i++) {
       const micro = nextBatches();
       pace.start();
-      await step.run(i, schedule(i), micro);
-      waiting.push({ step: i, learningRate: schedule(i), tokens: micro.reduce((n, b) => n + b.tokens, 0) });
+      const learningRate = schedule(i);
+      await step.run(i, learningRate, micro);
+      waiting.push({ step: i, learningRate, tokens: micro.reduce((n, b) => n + b.tokens, 0) });
       if (target.decision?.due(i + 1)) await target.decision.run(i + 1, executor);
       const isLast = i + 1 === steps;
       const measures = heldOut !== undefined && ((i + 1) % heldOut.every === 0 || isLast);

@@ -1,7 +1,6 @@
-import { normalValues, randomSource, sizeOf } from '@peftjs/tensor';
 import { buildModel } from '../architectures.ts';
 import type { CausalLM } from '../causal-lm.ts';
-import type { WeightSource } from '../weights.ts';
+import { tinyWeights } from './tiny-weights.ts';
 
 type Config = CausalLM['config'] & { readonly modelType: 'gpt2' };
 
@@ -23,15 +22,6 @@ export const tinyGpt2Config: Config = {
   padId: null,
 };
 
-/** Weights large enough for every part to matter, biases too, all different. */
-const weights = (seed: number): WeightSource => ({
-  has: () => true,
-  load: (name, shape) => () => {
-    const noise = normalValues(sizeOf(shape), 0.4, randomSource(seed, name));
-    return /\.ln_\w+\.weight$/.test(name) ? noise.map((v) => 1 + v) : noise;
-  },
-});
-
 /** A tiny GPT-2 with random weights that depend on the seed. */
 export const tinyGpt2 = (changes: Partial<Config> = {}, seed = 0): CausalLM =>
-  buildModel({ ...tinyGpt2Config, ...changes }, weights(seed));
+  buildModel({ ...tinyGpt2Config, ...changes }, tinyWeights(seed));

@@ -1,7 +1,6 @@
-import { normalValues, randomSource, sizeOf } from '@peftjs/tensor';
 import { buildModel } from '../architectures.ts';
 import type { CausalLM } from '../causal-lm.ts';
-import type { WeightSource } from '../weights.ts';
+import { tinyWeights } from './tiny-weights.ts';
 
 type Config = CausalLM['config'] & { readonly modelType: 'llama' };
 
@@ -28,15 +27,6 @@ export const tinyConfig: Config = {
   padId: null,
 };
 
-/** Weights large enough for every part to matter, all different. */
-const weights = (seed: number): WeightSource => ({
-  has: () => true,
-  load: (name, shape) => () => {
-    const noise = normalValues(sizeOf(shape), 0.4, randomSource(seed, name));
-    return name.includes('norm') ? noise.map((v) => 1 + v) : noise;
-  },
-});
-
 /** A tiny model with random weights that depend on the seed. */
 export const tinyLlama = (changes: Partial<Config> = {}, seed = 0): CausalLM =>
-  buildModel({ ...tinyConfig, ...changes }, weights(seed));
+  buildModel({ ...tinyConfig, ...changes }, tinyWeights(seed));
