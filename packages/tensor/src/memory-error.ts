@@ -29,14 +29,17 @@ export interface MemoryShortage {
   /** The executor. */
   readonly who: string;
   readonly needed: number;
-  readonly available: number;
+  /** Bytes that are there, where that is known. */
+  readonly available?: number;
+  /** What the device had no memory for, where it was asked. */
+  readonly refused?: string;
   /** What the memory is needed for. */
   readonly tensors: readonly PlannedTensor[];
   readonly cause?: unknown;
 }
 
 /** The error of a program that does not fit: how much it needs, for which tensors, and what would make it fit. */
-export const memoryError = ({ who, needed, available, tensors, cause }: MemoryShortage): PeftError => {
+export const memoryError = ({ who, needed, available, refused, tensors, cause }: MemoryShortage): PeftError => {
   const variables = tensors.filter((t) => t.kind === 'variable');
   const values = tensors.filter((t) => t.kind !== 'variable');
   const parts = [
@@ -45,7 +48,10 @@ export const memoryError = ({ who, needed, available, tensors, cause }: MemorySh
   ];
   const order =
     sumOf(values) >= sumOf(variables) ? (['values', 'variables'] as const) : (['variables', 'values'] as const);
-  const there = Number.isFinite(available) ? `${mebibytes(available)} are available` : 'the device has less';
+  const there =
+    available === undefined
+      ? `the device has less, and none for ${refused ?? 'the rest'}`
+      : `${mebibytes(available)} are available`;
   return new PeftError(
     'out-of-memory',
     `${who}: the program needs ${mebibytes(needed)} of memory, ${there}: ${parts.join(' and ')}. ` +

@@ -1,5 +1,5 @@
 import { type Place, tensorUsage } from './buffers.ts';
-import { type BoundCommand, bindCommands, type Places } from './encode.ts';
+import { type BoundCommand, bindCommands, findUnbindable, type Places } from './encode.ts';
 import { captureErrors } from './faults.ts';
 import type { Host } from './host.ts';
 import type { Poison } from './poison.ts';
@@ -60,7 +60,12 @@ export const boundCommands = (
       }
       const now = leaves.map(({ node }) => variables.placeOf(node));
       if (bound && now.every((place, i) => place === at[i])) return bound;
-      const { result, done } = captureErrors(host.device, 'bindings', () => {
+      const { commands, memory, placeOf } = prepared;
+      const culprit = async (): Promise<string> => {
+        const found = await findUnbindable(host.device, commands, { placeOf, params: memory.params, detour });
+        return found ? `the buffers of ${found}` : 'the bindings of a program';
+      };
+      const { result, done } = captureErrors(host.device, culprit, () => {
         close();
         return bind(host, prepared, detour, poison);
       });

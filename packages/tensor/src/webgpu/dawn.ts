@@ -114,11 +114,12 @@ export const openGpu = async (options: GpuOptions = {}): Promise<Gpu> => {
   const device = await adapter.requestDevice({ requiredFeatures, requiredLimits }).catch((error: unknown) => {
     throw unavailable(`${description} gives no device; close what else uses it`, error);
   });
-  const { check } = watchFaults(device, description);
+  const { check, note } = watchFaults(device, description);
   return {
     device,
     description,
     facts: factsOf(device, adapter.info.isFallbackAdapter),
+    note,
     check: () => {
       // Dawn lives as long as its entry point is held; this closure is what holds it.
       if (!entry)

@@ -13,8 +13,14 @@ export type BoundCommand =
       readonly y: number;
       readonly work: Work;
     }
-  | { readonly kind: 'copy'; readonly from: Place; readonly to: Place; readonly bytes: number }
-  | { readonly kind: 'clear'; readonly to: Place; readonly bytes: number };
+  | {
+      readonly kind: 'copy';
+      readonly label: string;
+      readonly from: Place;
+      readonly to: Place;
+      readonly bytes: number;
+    }
+  | { readonly kind: 'clear'; readonly label: string; readonly to: Place; readonly bytes: number };
 
 type Launch = Extract<BoundCommand, { kind: 'launch' }>;
 
@@ -50,14 +56,15 @@ export const bindCommands = (device: GPUDevice, { byStep }: Commands, places: Pl
     commands.flatMap((c): BoundCommand | BoundCommand[] => {
       if (c.kind === 'launch') return bindLaunch(device, c, places);
       const to = places.placeOf(c.to);
-      if (c.kind === 'clear') return { kind: 'clear', to, bytes: c.to.bytes };
+      if (c.kind === 'clear') return { kind: 'clear', label: `zeros in ${c.to.label}`, to, bytes: c.to.bytes };
       const from = places.placeOf(c.from);
       const { bytes } = c;
-      if (from.buffer !== to.buffer) return { kind: 'copy', from, to, bytes };
+      const label = `the copy of ${c.from.label} to ${c.to.label}`;
+      if (from.buffer !== to.buffer) return { kind: 'copy', label, from, to, bytes };
       const between = { buffer: places.detour(bytes), offset: 0 };
       return [
-        { kind: 'copy', from, to: between, bytes },
-        { kind: 'copy', from: between, to, bytes },
+        { kind: 'copy', label, from, to: between, bytes },
+        { kind: 'copy', label, from: between, to, bytes },
       ];
     }),
   );
@@ -114,16 +121,38 @@ export const encodeTimed = (
   }
 };
 
-/** The kernel that WebGPU's validation rejects: encodes each by itself, to tell which one an error is about. */
-export const findRejected = async (device: GPUDevice, commands: readonly BoundCommand[]): Promise<string | null> => {
-  const verdicts = commands.map((command) => {
+/** The first item that WebGPU's validation rejects when each is tried by itself. */
+const firstRejected = async <T>(
+  device: GPUDevice,
+  items: readonly T[],
+  attempt: (item: T) => void,
+): Promise<T | undefined> => {
+  const verdicts = items.map((item) => {
     device.pushErrorScope('validation');
-    const encoder = device.createCommandEncoder();
-    encodeCommands(encoder, [command]);
-    encoder.finish();
+    attempt(item);
     return device.popErrorScope();
   });
   const at = (await Promise.all(verdicts)).findIndex((error) => error !== null);
-  const command = commands[at];
-  return command?.kind === 'launch' ? command.label : null;
+  return items[at];
+};
+
+/** The kernel or copy that WebGPU's validation rejects: encodes each by itself, to tell which one an error is about. */
+export const findRejected = async (device: GPUDevice, commands: readonly BoundCommand[]): Promise<string | null> => {
+  const found = await firstRejected(device, commands, (command) => {
+    const encoder = device.createCommandEncoder();
+    encodeCommands(encoder, [command]);
+    encoder.finish();
+  });
+  return found?.label ?? null;
+};
+
+/** The kernel whose buffers WebGPU refuses to bind. */
+export const findUnbindable = async (
+  device: GPUDevice,
+  { byStep }: Commands,
+  places: Places,
+): Promise<string | null> => {
+  const launches = byStep.flat().filter((c) => c.kind === 'launch');
+  const found = await firstRejected(device, launches, (command) => void bindLaunch(device, command, places));
+  return found?.label ?? null;
 };

@@ -7,11 +7,12 @@ import { type Bound, boundCommands } from './bound.ts';
 import { encodeCommands, findRejected } from './encode.ts';
 import { captureErrors } from './faults.ts';
 import type { Host } from './host.ts';
+import { describeRun } from './plan.ts';
 import { makePoison } from './poison.ts';
 import { type Prepared, prepareProgram } from './prepared.ts';
 import { checkTimestamps, timeCommands } from './profile.ts';
 import { type Result, readback } from './readback.ts';
-import { makeRing } from './ring.ts';
+import { type Entry, makeRing } from './ring.ts';
 import { explained } from './shortage.ts';
 import { writeBuffer } from './transfer.ts';
 
@@ -38,7 +39,7 @@ const writeFeeds = (
 export const compileProgram = async (host: Host, program: Program): Promise<Required<Executable>> => {
   const { gpu, device, buffers, submissions, options } = host;
   const prepared = await prepareProgram(host, program);
-  const back = readback(buffers);
+  const back = readback(device, buffers);
   const ring = makeRing(device, buffers);
   const poison = options.poison ? makePoison(device, buffers, Math.max(16, ...prepared.schedule.memory.buffers)) : null;
   const bound = boundCommands(host, prepared, poison);
@@ -61,13 +62,19 @@ export const compileProgram = async (host: Host, program: Program): Promise<Requ
     throw error;
   }
 
-  function submit({ run, tail }: Bound, results: readonly Result[], kept: readonly Result[] | null = null): void {
+  /** Records and submits a run; gives its place among what is kept. */
+  function submit(
+    { run, tail }: Bound,
+    results: readonly Result[],
+    kept: readonly Result[] | null = null,
+  ): Entry | null {
     const encoder = device.createCommandEncoder();
     encodeCommands(encoder, run);
     back.encode(encoder, results);
-    if (kept) ring.encode(encoder, kept);
+    const entry = kept && ring.encode(encoder, kept);
     encodeCommands(encoder, tail);
     device.queue.submit([encoder.finish()]);
+    return entry;
   }
 
   /** What a run needs: checked feeds, and commands over variables where they are now. */
@@ -80,12 +87,19 @@ export const compileProgram = async (host: Host, program: Program): Promise<Requ
   };
 
   /** Writes feeds and submits; the promise rejects with what the device has to say against it. */
-  const start = (feeds: Feeds, commands: Bound, record: () => void): Promise<void> => {
-    const culprit = async (): Promise<string> => (await findRejected(device, commands.run)) ?? 'a run';
+  const start = <T>(
+    feeds: Feeds,
+    commands: Bound,
+    record: () => T,
+  ): { readonly result: T; readonly done: Promise<void> } => {
+    const run = (): string => describeRun(prepared.plan);
+    const culprit = async (): Promise<string> =>
+      (await findRejected(device, [...commands.run, ...commands.tail])) ?? run();
+    gpu.note(run);
     return captureErrors(device, culprit, () => {
       writeFeeds(device.queue, prepared, feeds);
-      record();
-    }).done;
+      return record();
+    });
   };
 
   return {
@@ -96,7 +110,11 @@ export const compileProgram = async (host: Host, program: Program): Promise<Requ
       const results = resultsOf(prepared, namesToRead(prepared.outputs.keys(), options));
       const kept = options.keep ? resultsOf(prepared, options.keep) : null;
       if (kept && ring.isFull(kept)) await ring.collect();
-      const done = start(feeds, commands, () => submit(commands, results, kept));
+      const { result: entry, done } = start(feeds, commands, () => submit(commands, results, kept));
+      if (entry)
+        done.catch(() => {
+          entry.refused = true;
+        });
       if (results.length === 0) {
         await submissions.add(done);
         return {};
@@ -104,28 +122,35 @@ export const compileProgram = async (host: Host, program: Program): Promise<Requ
       const [errors, values] = await Promise.allSettled([done, back.collect(results)]);
       gpu.check();
       await submissions.settle();
-      if (errors.status === 'rejected') throw errors.reason;
+      if (errors.status === 'rejected') {
+        back.close();
+        throw errors.reason;
+      }
       if (values.status === 'rejected')
         throw new PeftError('device-error', 'webgpu: the results of a run could not be read', { cause: values.reason });
       return values.value;
     },
     kept: async () => {
       gpu.check();
-      await ring.collect();
-      await submissions.settle();
+      const [collected, settled] = await Promise.allSettled([ring.collect(), submissions.settle()]);
+      // Why runs were refused explains what could not be read of them.
+      for (const outcome of [settled, collected]) if (outcome.status === 'rejected') throw outcome.reason;
       return ring.take();
     },
     profile: async (feeds = {}) => {
       checkTimestamps(host);
       const commands = await begin(feeds);
       await submissions.settle();
-      const timing = timeCommands(host, [...commands.run, ...commands.tail]);
+      const { result: timing, done } = captureErrors(device, 'timestamps of a run', () =>
+        timeCommands(host, [...commands.run, ...commands.tail]),
+      );
       try {
+        await done;
         await start(feeds, commands, () => {
           const encoder = device.createCommandEncoder();
           timing.encode(encoder);
           device.queue.submit([encoder.finish()]);
-        });
+        }).done;
         return await timing.collect();
       } finally {
         timing.close();

@@ -3,6 +3,7 @@ import { checkWrite } from '../feeds.ts';
 import type { Program } from '../program.ts';
 import { type Gpu, type GpuOptions, openGpu } from './dawn.ts';
 import { compileProgram } from './executable.ts';
+import { explainFault } from './faults.ts';
 import { type HostOptions, makeHost } from './host.ts';
 import { download } from './transfer.ts';
 
@@ -42,9 +43,17 @@ export const executorOn = (gpu: Gpu, options: HostOptions = {}): Executor => {
   const host = makeHost(gpu, options, runOnce);
   const { device, buffers, variables, submissions } = host;
 
-  /** Does what comes to the device one after the other, unless the device has failed. */
+  /** Does what comes to the device one after the other; what fails because the device did says that. */
+  const inLine = <T>(work: () => Promise<T>): Promise<T> =>
+    line.enter(async () => {
+      try {
+        return await work();
+      } catch (error) {
+        throw explainFault(gpu, error);
+      }
+    });
   const enter = <T>(work: () => Promise<T>): Promise<T> =>
-    line.enter(() => {
+    inLine(() => {
       gpu.check();
       submissions.check();
       return work();
@@ -58,9 +67,9 @@ export const executorOn = (gpu: Gpu, options: HostOptions = {}): Executor => {
         const { run, kept, profile, ...rest } = await compileProgram(host, program);
         return {
           ...rest,
-          run: (feeds, read) => line.enter(() => run(feeds, read)),
-          kept: () => line.enter(kept),
-          profile: (feeds) => line.enter(() => profile(feeds)),
+          run: (feeds, read) => inLine(() => run(feeds, read)),
+          kept: () => inLine(kept),
+          profile: (feeds) => inLine(() => profile(feeds)),
         };
       }),
     read: (variable) =>

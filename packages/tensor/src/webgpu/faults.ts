@@ -1,44 +1,75 @@
 /// <reference types="@webgpu/types" />
-import { PeftError } from '../error.ts';
+import { isPeftError, PeftError } from '../error.ts';
 
 /** What went wrong on a device outside any call that could have thrown it. */
 export interface Faults {
   /** Throws the first fault, if there is one: `device-lost`, `out-of-memory` or `device-error`. */
   check(): void;
+  /** What the device was given last, for the message of its loss. */
+  note(work: () => string): void;
 }
 
 /** An error that WebGPU reported, as one of ours: `out-of-memory` or `device-error`. */
 const gpuError = (where: string, error: GPUError): PeftError => {
-  const memory = error.constructor.name === 'GPUOutOfMemoryError';
-  const remedy = memory
-    ? 'use a smaller batch or context, or checkpoint()'
-    : 'this is a bug of the kernel or of the driver; report it with the adapter';
-  return new PeftError(
-    memory ? 'out-of-memory' : 'device-error',
-    `webgpu: ${where}: ${error.message.trim()}; ${remedy}`,
-    { cause: error },
-  );
+  const words = error.message.trim();
+  return error.constructor.name === 'GPUOutOfMemoryError'
+    ? new PeftError(
+        'out-of-memory',
+        `webgpu: the device has no memory for ${where} (${words}); use a smaller batch or context, or checkpoint()`,
+        { cause: error },
+      )
+    : new PeftError(
+        'device-error',
+        `webgpu: ${where}: ${words}; this is a bug of the kernel or of the driver; report it with the adapter`,
+        { cause: error },
+      );
 };
+
+/** What there was no memory for, of an `out-of-memory` of `captureErrors`; undefined for any other error. */
+export const whatDidNotFit = (error: unknown): string | undefined =>
+  isPeftError(error) && error.code === 'out-of-memory'
+    ? /^webgpu: the device has no memory for (.*?) \(/s.exec(error.message)?.[1]
+    : undefined;
 
 /** Keeps the first fault of a device: its loss, or an error that no scope caught. */
 export const watchFaults = (device: GPUDevice, adapter: string): Faults => {
   let fault: PeftError | null = null;
+  let last: (() => string) | null = null;
   device.addEventListener('uncapturederror', (event) => {
     event.preventDefault();
     fault ??= gpuError(adapter, (event as GPUUncapturedErrorEvent).error);
   });
   void device.lost.then(({ reason, message }) => {
-    const why = reason === 'destroyed' ? 'it was closed' : message.trim();
+    const why = reason === 'destroyed' ? 'it was closed' : message.trim() || 'the driver does not say why';
+    const work = last ? `; the last it was given is ${last()}` : '';
     fault = new PeftError(
       'device-lost',
-      `webgpu: the device ${adapter} is gone: ${why}; open a new executor, variables start from their initial values`,
+      `webgpu: the device ${adapter} is gone: ${why}${work}; open a new executor, variables start from their initial values`,
     );
   });
   return {
     check: () => {
       if (fault) throw fault;
     },
+    note: (work) => {
+      last = work;
+    },
   };
+};
+
+/**
+ * What to throw for an error of work on a device: its fault where it has one, since that explains the rest; a `device-error` for what
+ * WebGPU threw; anything else as it is.
+ */
+export const explainFault = ({ check }: Faults, error: unknown): unknown => {
+  try {
+    check();
+  } catch (fault) {
+    return fault;
+  }
+  if (!(error instanceof DOMException)) return error;
+  const words = error.message.trim() || error.name;
+  return new PeftError('device-error', `webgpu: the device did not do what was asked: ${words}`, { cause: error });
 };
 
 const filters = ['validation', 'out-of-memory', 'internal'] as const;

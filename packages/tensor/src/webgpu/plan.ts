@@ -65,3 +65,11 @@ export const planOf = (program: Program, schedule: Schedule, { byStep }: Command
     kernels,
   };
 };
+
+/** A run of a program, for messages: how many kernels, and which do most. */
+export const describeRun = ({ dispatches, kernels }: Plan): string => {
+  const heaviest = [...kernels].sort((a, b) => b.flops - a.flops).slice(0, 3);
+  if (heaviest.length === 0) return 'a run without kernels';
+  const names = heaviest.map(({ name, count }) => (count > 1 ? `${count} of ${name}` : name));
+  return `a run of ${dispatches} kernel${dispatches > 1 ? 's' : ''}, most of its work in ${names.join('; ')}`;
+};

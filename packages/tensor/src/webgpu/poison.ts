@@ -18,6 +18,7 @@ export const makePoison = (device: GPUDevice, buffers: Buffers, bytes: number): 
   return {
     fill: (buffer) => ({
       kind: 'copy',
+      label: 'poison',
       from: { buffer: source, offset: 0 },
       to: { buffer, offset: 0 },
       bytes: buffer.size,

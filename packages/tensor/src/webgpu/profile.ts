@@ -4,6 +4,7 @@ import { usage } from './buffers.ts';
 import { type BoundCommand, encodeTimed } from './encode.ts';
 import type { Host } from './host.ts';
 import { byLabel } from './plan.ts';
+import { mapToRead } from './transfer.ts';
 
 /** Queries in one set, at most: WebGPU's limit. */
 const setSize = 4096;
@@ -62,8 +63,8 @@ export const timeCommands = ({ device, buffers }: Host, commands: readonly Bound
       encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
     },
     collect: async () => {
-      await staging.mapAsync(1);
-      const stamps = new BigUint64Array(staging.getMappedRange().slice(0));
+      await mapToRead(device, staging, bytes);
+      const stamps = new BigUint64Array(staging.getMappedRange(0, bytes).slice(0));
       const times = launches.map((_, i) => Math.max(0, Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6));
       return joinTimes(launches, times);
     },

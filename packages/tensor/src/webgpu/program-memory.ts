@@ -1,5 +1,6 @@
 import type { MemoryKind } from '../executor.ts';
 import type { ConstantNode, Node } from '../graph.ts';
+import { mebibytes } from '../memory-error.ts';
 import { type Buffers, tensorUsage, usage } from './buffers.ts';
 import type { Commands } from './commands.ts';
 import { captureErrors } from './faults.ts';
@@ -34,6 +35,16 @@ export const programBytes = ({ memory }: Schedule, commands: Commands, results: 
   [...constantsIn(commands, results).values()].reduce((n, value) => n + value.bytes, 0) +
   (commands.params.length > 0 ? storageBytes(commands.params.length) : 0);
 
+/** By planned buffer, for messages: the largest tensor that takes it, and how many more do at other times. */
+const tenantsOf = ({ lives, memory }: Schedule): string[] => {
+  const tenants = memory.buffers.map((): Value[] => []);
+  for (const [i, value] of [...lives.keys()].entries()) tenants[memory.bufferOf[i]!]!.push(value);
+  return tenants.map((values) => {
+    const [first, ...more] = values.sort((a, b) => b.bytes - a.bytes);
+    return `${first!.label}${more.length > 0 ? ` and ${more.length} more` : ''}`;
+  });
+};
+
 /** Takes the memory of a program and fills in what stays the same. Throws `out-of-memory`, with nothing kept. */
 export const takeMemory = async (
   device: GPUDevice,
@@ -43,17 +54,23 @@ export const takeMemory = async (
   results: readonly Value[],
 ): Promise<ProgramMemory> => {
   const own: GPUBuffer[] = [];
+  const errors: Promise<void>[] = [];
+  // Each by itself, so that the error names what there was no memory for.
   const take = (kind: MemoryKind, label: string, bytes: number, use: number): GPUBuffer => {
-    const buffer = buffers.allocate(kind, label, bytes, use);
-    own.push(buffer);
-    return buffer;
+    const { result, done } = captureErrors(device, `${label}, ${mebibytes(bytes)}`, () =>
+      buffers.allocate(kind, label, bytes, use),
+    );
+    own.push(result);
+    errors.push(done);
+    return result;
   };
   const close = (): void => {
     for (const buffer of own.splice(0)) buffers.free(buffer);
   };
   try {
-    const { result, done } = captureErrors(device, 'memory of a program', () => ({
-      slots: schedule.memory.buffers.map((bytes, i) => take('temporaries', `tensors ${i}`, bytes, tensorUsage)),
+    const tenants = tenantsOf(schedule);
+    const result = {
+      slots: schedule.memory.buffers.map((bytes, i) => take('temporaries', tenants[i]!, bytes, tensorUsage)),
       constants: new Map(
         [...constantsIn(commands, results)].map(
           ([node, value]) => [node, take('constants', value.label, value.bytes, tensorUsage)] as const,
@@ -63,12 +80,13 @@ export const takeMemory = async (
         commands.params.length > 0
           ? take('parameters', 'parameters', storageBytes(commands.params.length), usage.uniform | usage.copyTarget)
           : null,
-    }));
-    await done;
+    };
+    await Promise.all(errors);
     for (const [node, buffer] of result.constants) await upload(device.queue, { buffer, offset: 0 }, node.data);
     if (result.params) device.queue.writeBuffer(result.params, 0, commands.params);
     return { ...result, close };
   } catch (error) {
+    await Promise.allSettled(errors);
     close();
     throw error;
   }

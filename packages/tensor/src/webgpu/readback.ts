@@ -1,7 +1,7 @@
 import type { TypedArray } from '../dtype.ts';
 import { byteSize, type Tensor } from '../graph.ts';
 import { type Buffers, type Place, usage } from './buffers.ts';
-import { copyBytes, takeBytes } from './transfer.ts';
+import { copyBytes, mapToRead, takeBytes } from './transfer.ts';
 
 /** A result to bring back. */
 export interface Result {
@@ -33,7 +33,7 @@ export const layoutOf = (
 };
 
 /** The readback of one executable. */
-export const readback = (buffers: Buffers): Readback => {
+export const readback = (device: GPUDevice, buffers: Buffers): Readback => {
   let staging: GPUBuffer | null = null;
 
   const reserve = (bytes: number): GPUBuffer => {
@@ -58,7 +58,7 @@ export const readback = (buffers: Buffers): Readback => {
       const { offsets, bytes } = layoutOf(results);
       if (bytes === 0)
         return Object.fromEntries(results.map(({ name, tensor }) => [name, takeBytes(tensor, new ArrayBuffer(0), 0)]));
-      await staging!.mapAsync(1, 0, bytes);
+      await mapToRead(device, staging!, bytes);
       try {
         const mapped = staging!.getMappedRange(0, bytes);
         return Object.fromEntries(results.map(({ name, tensor }, i) => [name, takeBytes(tensor, mapped, offsets[i]!)]));

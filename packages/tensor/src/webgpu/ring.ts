@@ -2,20 +2,25 @@ import { byteSize } from '../graph.ts';
 import type { Results } from '../kept.ts';
 import { type Buffers, usage } from './buffers.ts';
 import { layoutOf, type Result } from './readback.ts';
-import { copyBytes, takeBytes } from './transfer.ts';
+import { copyBytes, copyToRead, takeBytes } from './transfer.ts';
 
 /** Runs whose results the device holds, at most, before they are brought to the host. */
 const capacity = 64;
+
+/** One run's place among the results. Where the device refused the run nothing was written there. */
+export interface Entry {
+  refused: boolean;
+}
 
 /** Results of runs that stay on the device until somebody asks: a run then neither waits nor reads. */
 export interface Ring {
   /** Whether these results can't be added before those that are there are collected. */
   isFull(results: readonly Result[]): boolean;
   /** Records the copies of one run's results. */
-  encode(encoder: GPUCommandEncoder, results: readonly Result[]): void;
+  encode(encoder: GPUCommandEncoder, results: readonly Result[]): Entry;
   /** Brings all results to the host. */
   collect(): Promise<void>;
-  /** What was collected, oldest first, once. */
+  /** What was collected of runs that the device did, oldest first, once. */
   take(): Results[];
   close(): void;
 }
@@ -25,8 +30,8 @@ export const makeRing = (device: GPUDevice, buffers: Buffers): Ring => {
   let memory: { readonly ring: GPUBuffer; readonly staging: GPUBuffer } | null = null;
   /** What each entry holds. */
   let shape: readonly Result[] = [];
-  let count = 0;
-  let taken: Results[] = [];
+  let entries: Entry[] = [];
+  let taken: { readonly entry: Entry; readonly results: Results }[] = [];
 
   const close = (): void => {
     if (!memory) return;
@@ -39,29 +44,33 @@ export const makeRing = (device: GPUDevice, buffers: Buffers): Ring => {
     results.length === shape.length && results.every(({ name }, i) => name === shape[i]!.name);
 
   const collect = async (): Promise<void> => {
-    if (count === 0) return;
+    if (entries.length === 0) return;
     const { offsets, bytes } = layoutOf(shape);
     const read = (mapped: ArrayBuffer, at: number): Results =>
       Object.fromEntries(shape.map(({ name, tensor }, i) => [name, takeBytes(tensor, mapped, at + offsets[i]!)]));
-    const entries = count;
-    count = 0;
+    const runs = entries;
+    entries = [];
     if (!memory) {
       // All of them are empty tensors.
-      taken.push(...Array.from({ length: entries }, () => read(new ArrayBuffer(0), 0)));
+      taken.push(...runs.map((entry) => ({ entry, results: read(new ArrayBuffer(0), 0) })));
       return;
     }
     const { ring, staging } = memory;
-    const encoder = device.createCommandEncoder();
-    encoder.copyBufferToBuffer(ring, 0, staging, 0, entries * bytes);
-    device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(1, 0, entries * bytes);
-    const mapped = staging.getMappedRange(0, entries * bytes);
-    for (let i = 0; i < entries; i++) taken.push(read(mapped, i * bytes));
+    const what = 'the kept results of runs';
+    const from = { buffer: ring, offset: 0 };
+    const mapped = await copyToRead(device, { what, from, to: staging, bytes: runs.length * bytes }).catch(
+      (error: unknown) => {
+        // It may never have been there: the next run takes another.
+        close();
+        throw error;
+      },
+    );
+    for (const [i, entry] of runs.entries()) taken.push({ entry, results: read(mapped, i * bytes) });
     staging.unmap();
   };
 
   return {
-    isFull: (results) => count > 0 && (count === capacity || !isSame(results)),
+    isFull: (results) => entries.length > 0 && (entries.length === capacity || !isSame(results)),
     encode: (encoder, results) => {
       const { offsets, bytes } = layoutOf(results);
       if (!isSame(results)) {
@@ -76,15 +85,23 @@ export const makeRing = (device: GPUDevice, buffers: Buffers): Ring => {
       for (const [i, { tensor, place }] of results.entries()) {
         const size = copyBytes(byteSize(tensor));
         if (size > 0)
-          encoder.copyBufferToBuffer(place.buffer, place.offset, memory!.ring, count * bytes + offsets[i]!, size);
+          encoder.copyBufferToBuffer(
+            place.buffer,
+            place.offset,
+            memory!.ring,
+            entries.length * bytes + offsets[i]!,
+            size,
+          );
       }
-      count++;
+      const entry: Entry = { refused: false };
+      entries.push(entry);
+      return entry;
     },
     collect,
     take: () => {
       const all = taken;
       taken = [];
-      return all;
+      return all.flatMap(({ entry, results }) => (entry.refused ? [] : [results]));
     },
     close,
   };

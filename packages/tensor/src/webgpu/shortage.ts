@@ -1,7 +1,7 @@
-import { isPeftError } from '../error.ts';
 import type { Plan } from '../executor.ts';
 import { byteSize, type Variable } from '../graph.ts';
 import { memoryError } from '../memory-error.ts';
+import { whatDidNotFit } from './faults.ts';
 import { storageBytes } from './values.ts';
 
 /** Throws `out-of-memory` for a program that would take more than there is, before any is taken. `fresh` have no storage yet. */
@@ -15,14 +15,14 @@ export const checkFits = (
   if (now + needed > limit) throw memoryError({ who: 'webgpu', needed, available: Math.max(0, limit - now), tensors });
 };
 
-/** Does what takes a program's memory; where the device has no more, the error tells the plan. */
+/** Does what takes a program's memory; where the device has no more, the error tells the plan, and what it had none for. */
 export const explained = async <T>({ peakBytes: needed, tensors }: Plan, work: () => Promise<T>): Promise<T> => {
   try {
     return await work();
   } catch (cause) {
     // What a single buffer may hold is another matter, and has an error of its own.
-    const isDevice = isPeftError(cause) && cause.code === 'out-of-memory' && cause.cause !== undefined;
-    if (!isDevice) throw cause;
-    throw memoryError({ who: 'webgpu', needed, available: Number.POSITIVE_INFINITY, tensors, cause });
+    const refused = whatDidNotFit(cause);
+    if (refused === undefined) throw cause;
+    throw memoryError({ who: 'webgpu', needed, refused, tensors, cause });
   }
 };

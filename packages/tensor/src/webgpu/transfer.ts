@@ -1,6 +1,8 @@
 import { hostArray, type TypedArray } from '../dtype.ts';
-import { type Spec, sizeOf } from '../shape.ts';
+import { mebibytes } from '../memory-error.ts';
+import { describe, type Spec, sizeOf } from '../shape.ts';
 import { type Buffers, type Place, usage } from './buffers.ts';
+import { captureErrors } from './faults.ts';
 
 /** Bytes written or read at a time: what the driver stages stays small. */
 const pieceBytes = 2 ** 25;
@@ -39,30 +41,56 @@ export const takeBytes = ({ dtype, shape }: Spec, mapped: ArrayBuffer, at: numbe
 /** Bytes that a copy of a tensor takes: whole words. */
 export const copyBytes = (bytes: number): number => Math.ceil(bytes / 4) * 4;
 
+/** Maps the first bytes of a buffer for reading. What WebGPU has against it rejects, and goes nowhere else. */
+export const mapToRead = async (device: GPUDevice, buffer: GPUBuffer, bytes: number): Promise<void> => {
+  device.pushErrorScope('validation');
+  const mapped = buffer.mapAsync(1, 0, bytes);
+  const [outcome] = await Promise.allSettled([mapped, device.popErrorScope()]);
+  if (outcome.status === 'rejected') throw outcome.reason;
+};
+
+/** Copies something to a buffer and maps that for reading. */
+export const copyToRead = async (
+  device: GPUDevice,
+  {
+    what,
+    from,
+    to,
+    bytes,
+  }: { readonly what: string; readonly from: Place; readonly to: GPUBuffer; readonly bytes: number },
+): Promise<ArrayBuffer> => {
+  const { done } = captureErrors(device, what, () => {
+    const encoder = device.createCommandEncoder();
+    encoder.copyBufferToBuffer(from.buffer, from.offset, to, 0, bytes);
+    device.queue.submit([encoder.finish()]);
+  });
+  const [copied, mapped] = await Promise.allSettled([done, mapToRead(device, to, bytes)]);
+  for (const outcome of [copied, mapped]) if (outcome.status === 'rejected') throw outcome.reason;
+  return to.getMappedRange(0, bytes);
+};
+
 /** Reads a tensor out of a buffer, piece by piece. */
 export const download = async (device: GPUDevice, buffers: Buffers, source: Place, spec: Spec): Promise<TypedArray> => {
   const data = hostArray(spec.dtype, sizeOf(spec.shape));
   const total = copyBytes(data.byteLength);
   if (total === 0) return data;
-  const staging = buffers.allocate(
-    'staging',
-    'readback',
-    Math.min(total, pieceBytes),
-    usage.mapRead | usage.copyTarget,
+  const what = `reading ${describe(spec)}`;
+  const most = Math.min(total, pieceBytes);
+  const { result: to, done } = captureErrors(device, `${what}, ${mebibytes(most)}`, () =>
+    buffers.allocate('staging', 'readback', most, usage.mapRead | usage.copyTarget),
   );
   try {
+    await done;
     for (let at = 0; at < total; at += pieceBytes) {
       const bytes = Math.min(pieceBytes, total - at);
-      const encoder = device.createCommandEncoder();
-      encoder.copyBufferToBuffer(source.buffer, source.offset + at, staging, 0, bytes);
-      device.queue.submit([encoder.finish()]);
-      await staging.mapAsync(1, 0, bytes);
+      const from = { buffer: source.buffer, offset: source.offset + at };
+      const mapped = await copyToRead(device, { what, from, to, bytes });
       const wanted = Math.min(bytes, data.byteLength - at);
-      new Uint8Array(data.buffer).set(new Uint8Array(staging.getMappedRange(0, bytes), 0, wanted), at);
-      staging.unmap();
+      new Uint8Array(data.buffer).set(new Uint8Array(mapped, 0, wanted), at);
+      to.unmap();
     }
   } finally {
-    buffers.free(staging);
+    buffers.free(to);
   }
   return data;
 };

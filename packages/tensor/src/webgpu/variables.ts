@@ -1,6 +1,8 @@
 import type { TypedArray } from '../dtype.ts';
 import { byteSize, initialData, type Node, type Tensor, type Variable } from '../graph.ts';
+import { mebibytes } from '../memory-error.ts';
 import { buildProgram, type Program } from '../program.ts';
+import { describe } from '../shape.ts';
 import { type Buffers, type Place, tensorUsage } from './buffers.ts';
 import type { Gpu } from './dawn.ts';
 import { captureErrors } from './faults.ts';
@@ -58,7 +60,7 @@ export const deviceVariables = (
   };
 
   const allocate = async (label: string, bytes: number): Promise<GPUBuffer> => {
-    const { result, done } = captureErrors(device, label, () =>
+    const { result, done } = captureErrors(device, `${label}, ${mebibytes(bytes)}`, () =>
       buffers.allocate('variables', label, bytes, tensorUsage),
     );
     try {
@@ -74,7 +76,10 @@ export const deviceVariables = (
   const fill = async (variable: Variable, data: TypedArray | null): Promise<void> => {
     const { node } = variable;
     if (!stored.has(node))
-      settle(node, { buffer: await allocate(`variable ${node.name}`, bytesOf(variable)), offset: 0 });
+      settle(node, {
+        buffer: await allocate(`variable ${node.name} [${describe(variable)}]`, bytesOf(variable)),
+        offset: 0,
+      });
     try {
       if (data) await upload(device.queue, stored.get(node)!, data);
     } catch (error) {
