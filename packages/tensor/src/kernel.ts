@@ -4,6 +4,8 @@ import type { Spec } from './shape.ts';
 export interface DeviceFacts {
   readonly f16: boolean;
   readonly subgroups: boolean;
+  /** Lanes of a subgroup, where all have the same number of them. */
+  readonly subgroupSize?: number;
   /** Whether the adapter is a CPU in disguise: registers beat workgroup memory there. */
   readonly software: boolean;
   /** Bytes of workgroup memory. */

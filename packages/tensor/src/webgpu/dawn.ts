@@ -93,10 +93,12 @@ const requestAdapter = async (
   return adapter;
 };
 
-const factsOf = ({ features, limits }: GPUDevice, software: boolean): DeviceFacts => ({
+const factsOf = ({ features, limits }: GPUDevice, { info }: GPUAdapter): DeviceFacts => ({
   f16: features.has('shader-f16'),
   subgroups: features.has('subgroups'),
-  software,
+  ...(features.has('subgroups') &&
+    info.subgroupMinSize === info.subgroupMaxSize && { subgroupSize: info.subgroupMinSize }),
+  software: info.isFallbackAdapter,
   workgroupMemory: limits.maxComputeWorkgroupStorageSize,
   maxInvocations: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
 });
@@ -118,7 +120,7 @@ export const openGpu = async (options: GpuOptions = {}): Promise<Gpu> => {
   return {
     device,
     description,
-    facts: factsOf(device, adapter.info.isFallbackAdapter),
+    facts: factsOf(device, adapter),
     note,
     check: () => {
       // Dawn lives as long as its entry point is held; this closure is what holds it.

@@ -1,4 +1,5 @@
 import type { DeviceFacts, Dispatch, KernelPlan } from '../../kernel.ts';
+import { broadcastTile, broadcastVariant } from './matmul-broadcast.ts';
 import { emitsOut, type MatmulProblem, type MatmulVariant, matmulDispatch } from './matmul-problem.ts';
 import { registersVariant } from './matmul-registers.ts';
 import { type Shards, shardProblem } from './matmul-shards.ts';
@@ -29,9 +30,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 const chooseVariant = (
   { m, n, a, b }: MatmulProblem,
-  { software, maxInvocations, workgroupMemory }: DeviceFacts,
+  { software, subgroupSize, maxInvocations, workgroupMemory }: DeviceFacts,
 ): MatmulVariant => {
   const fits = maxInvocations >= tileNeeds.invocations && workgroupMemory >= tileNeeds.workgroupMemory;
+  // Fewer rows than half a subgroup would leave most of what is broadcast unused.
+  if (software && subgroupSize && 2 * m >= subgroupSize) return broadcastVariant(broadcastTile(m, n, subgroupSize));
   if (software || !fits) return registersVariant(m >= 8 ? 8 : m >= 4 ? 4 : m >= 2 ? 2 : 1);
   if (Math.min(m, n) > skinnyLimit) return tileVariant(a.transposed ?? false, b.transposed ?? false);
   return n <= m

@@ -49,6 +49,8 @@ export interface MatmulVariant {
   /** Declarations before, and the entry point's body: see `matmulDispatch` for the names it may use. */
   readonly declarations?: string;
   readonly lanes: number;
+  /** Whether the lanes of a workgroup are one subgroup; `place` is then a lane's index in it. */
+  readonly subgroups?: boolean;
   readonly body: string;
 }
 
@@ -120,7 +122,7 @@ export const matmulDispatch = (problem: MatmulProblem, variant: MatmulVariant, s
   const [tilesM, tilesN] = [Math.ceil(m / variant.rows), Math.ceil(n / variant.columns)];
   const emits = splits === 1 && emitsOut(problem);
   const units = tilesM * tilesN * splits * batch.reduce((x, d) => x * d, 1);
-  const wgsl = `${variant.declarations ?? ''}
+  const wgsl = `${variant.subgroups ? 'enable subgroups;\n' : ''}${variant.declarations ?? ''}
 ${fetch('a', a)}
 ${fetch('b', b)}
 fn store(base: u32, m: u32, n: u32, value: f32) {
@@ -128,7 +130,7 @@ fn store(base: u32, m: u32, n: u32, value: f32) {
   ${accumulate && splits === 1 ? 'out[at] += value' : emits ? 'emit(at, value)' : 'out[at] = value'};
 }
 @compute @workgroup_size(${variant.lanes})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32${variant.subgroups ? ', @builtin(subgroup_invocation_id) place: u32' : ''}) {
   let unit = group_index(group)${variant.perGroup > 1 ? ` * ${variant.perGroup}u + lane` : ''};
   if (unit >= p.units) { return; }
   let n0 = (unit % p.tilesN) * ${variant.columns}u;

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AnyOp } from '../../define-op.ts';
 import { type Executor, evaluate } from '../../executor.ts';
+import type { DeviceFacts } from '../../kernel.ts';
 import { reference } from '../../reference/executor.ts';
 import { apart } from '../../testing/known.ts';
 import { sampleInputs, sampleOutputs, sampleTitle } from '../../testing/samples.ts';
@@ -12,13 +13,22 @@ import { matmulQuantized } from '../matmul-quantized.ts';
 import { matmulPlan } from './matmul-plan.ts';
 
 /** What a real GPU says of itself, with WebGPU's own limits. */
-const gpuFacts = { f16: false, subgroups: false, software: false, workgroupMemory: 16384, maxInvocations: 256 };
+const gpuFacts: DeviceFacts = {
+  f16: false,
+  subgroups: false,
+  software: false,
+  workgroupMemory: 16384,
+  maxInvocations: 256,
+};
 
-describe('the products for real GPUs, on the software adapter', () => {
+describe.each([
+  ['real GPUs', gpuFacts],
+  ['CPU adapters without subgroups', { ...gpuFacts, software: true }],
+] as const)('the products for %s, on the software adapter', (_, facts) => {
   let executor: Executor;
   beforeAll(async () => {
     const gpu = await openGpu({ adapter: 'software' });
-    executor = executorOn({ ...gpu, facts: gpuFacts }, { poison: true });
+    executor = executorOn({ ...gpu, facts }, { poison: true });
   });
   afterAll(() => executor?.close());
 
@@ -39,13 +49,20 @@ describe('the products for real GPUs, on the software adapter', () => {
 });
 
 describe('the choice of a product', () => {
-  const plan = (m: number, k: number, n: number, facts: Partial<typeof gpuFacts> = {}) =>
+  const plan = (m: number, k: number, n: number, facts: Partial<DeviceFacts> = {}) =>
     matmulPlan({ m, k, n, a: { buffer: 'a' }, b: { buffer: 'b' }, out: 'out0' }, { ...gpuFacts, ...facts });
 
   it('uses workgroup memory on GPUs alone', () => {
     expect(plan(512, 512, 512).dispatches[0]!.wgsl).toContain('var<workgroup>');
     expect(plan(512, 512, 512, { software: true }).dispatches[0]!.wgsl).not.toContain('var<workgroup>');
     expect(plan(512, 512, 512, { maxInvocations: 64 }).dispatches[0]!.wgsl).not.toContain('var<workgroup>');
+  });
+
+  it('broadcasts in subgroups on CPU adapters that have them, except for a few rows', () => {
+    const cpu = { software: true, subgroups: true, subgroupSize: 4 };
+    expect(plan(512, 512, 512, cpu).dispatches[0]!.wgsl).toContain('subgroupBroadcast');
+    expect(plan(1, 512, 512, cpu).dispatches[0]!.wgsl).not.toContain('subgroup');
+    expect(plan(512, 512, 512, { ...cpu, software: false }).dispatches[0]!.wgsl).not.toContain('subgroupBroadcast');
   });
 
   it('splits the depth of few outputs, joined by a second pass', () => {
