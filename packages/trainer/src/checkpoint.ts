@@ -8,6 +8,12 @@ export interface CheckpointOptions {
   readonly file: string;
   /** Steps between two writes. */
   readonly every: number;
+  /**
+   * Steps between copies of the same state in the host's memory: a device that is lost can't be read any more, and then the newest copy is
+   * written. Default: on WebGPU as often as losses are read, where the state takes at most 64 MiB, as an adapter's does; else none, so that what is
+   * left is the file as it was written last.
+   */
+  readonly copyEvery?: number;
 }
 
 /** What a checkpoint holds beside tensors. */
@@ -25,11 +31,11 @@ const exists = (file: string): Promise<boolean> =>
     () => false,
   );
 
-/** Writes variables and the state of a run; the file holds the last whole checkpoint at every moment. Throws `write-failed`. */
+/** Writes variables, as `read` gives them, and the state of a run; the file holds the last whole checkpoint at every moment. Throws `write-failed`. */
 export const writeCheckpoint = async <L>(
   file: string,
   variables: readonly Variable[],
-  executor: Executor,
+  read: (v: Variable) => Promise<TypedArray>,
   state: RunState<L>,
 ): Promise<void> => {
   const tensors = new Map(
@@ -38,7 +44,7 @@ export const writeCheckpoint = async <L>(
       {
         dtype: v.dtype === 'f32' ? ('F32' as const) : ('I32' as const),
         shape: v.shape,
-        data: async () => (await executor.read(v)) as Float32Array | Int32Array,
+        data: async () => (await read(v)) as Float32Array | Int32Array,
       },
     ]),
   );

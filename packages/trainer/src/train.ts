@@ -1,9 +1,11 @@
 import { type Executor, PeftError } from '@peftjs/tensor';
 import { trainingBatches } from './batches.ts';
-import { type CheckpointOptions, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
-import { makeEvaluator } from './evaluate-loss.ts';
+import type { CheckpointOptions } from './checkpoint.ts';
+import { type Evaluator, makeEvaluator } from './evaluate-loss.ts';
 import { adamw, type Optimizer } from './optimizer.ts';
+import { makePace } from './pace.ts';
 import type { Batch, TokenRows } from './pack.ts';
+import { makeSafe } from './safe.ts';
 import type { Schedule } from './schedule.ts';
 import { makeTrainStep } from './train-step.ts';
 import type { Trainable } from './trainable.ts';
@@ -25,7 +27,10 @@ export interface TrainOptions {
   readonly seed?: number;
   /** Rows to measure the loss on, before the first step, every `every` steps and after the last. */
   readonly heldOut?: { readonly data: TokenRows; readonly every: number; readonly batchSize?: number };
-  /** Where the run is kept, so that it can go on after it was cut short: with the same options it ends with the same weights. */
+  /**
+   * Where the run is kept, so that it can go on after it was cut short: with the same options it ends with the same weights. When something
+   * fails on the way, the state before that is written too.
+   */
   readonly checkpoint?: CheckpointOptions;
   /** Called for every step, once its loss is known. */
   readonly onStep?: (progress: Progress) => void;
@@ -68,11 +73,6 @@ export interface TrainResult {
   readonly seconds: number;
 }
 
-interface Log {
-  readonly losses: TrainResult['losses'][number][];
-  readonly evaluated: TrainResult['heldOut'][number][];
-}
-
 const checkFinite = (step: number, loss: number, learningRate: number): void => {
   if (!Number.isFinite(loss))
     throw new PeftError(
@@ -94,7 +94,8 @@ const checkReadEvery = (readEvery: number): void => {
 
 /**
  * Trains: batches in seeded order, gradients, clipping, AdamW, with the loss of every step recorded. Throws `diverged` when the loss is no
- * longer a number.
+ * longer a number. Whatever else ends it (`device-lost`, `out-of-memory`, …) is told with the step, after the last good state has been
+ * written where there is a `checkpoint`.
  */
 export const train = async (target: Trainable, options: TrainOptions): Promise<TrainResult> => {
   const {
@@ -115,14 +116,14 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   checkReadEvery(readEvery);
   const started = performance.now();
   const step = await makeTrainStep(target, { executor, optimizer, batchSize, context: data.context, accumulate, seed });
-  const evaluator =
-    heldOut && (await makeEvaluator(target.model, heldOut.data, executor, heldOut.batchSize ?? batchSize));
   const batches = trainingBatches(data, batchSize, seed);
+  const losses: TrainResult['losses'][number][] = [];
+  const evaluated: TrainResult['heldOut'][number][] = [];
   const kept = [...target.state.values(), ...target.running.values(), ...optimizer.state];
-  const restored = checkpoint && (await readCheckpoint<Log>(checkpoint.file, kept, executor));
-  const { losses, evaluated }: Log = restored?.log ?? { losses: [], evaluated: [] };
+  const safe = makeSafe(kept, { losses, evaluated }, { executor, steps, readEvery, ...(checkpoint && { checkpoint }) });
   const pace = makePace();
   const waiting: Waiting[] = [];
+  let evaluator: Evaluator | undefined;
   const nextBatches = (): Batch[] => Array.from({ length: accumulate }, () => batches.next().value);
   const measure = async (at: number): Promise<void> => {
     if (evaluator) evaluated.push({ step: at, loss: (await evaluator.run()).loss });
@@ -138,6 +139,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
       return { step: at + 1, loss, learningRate, gradNorm };
     });
     losses.push(...settled);
+    safe.reach(settled.length);
     return settled;
   };
   const report = (settled: TrainResult['losses']): void => {
@@ -150,62 +152,36 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
         heldOutLoss: evaluated.at(-1)?.loss ?? null,
       });
   };
-  const save = async (at: number): Promise<void> => {
-    if (checkpoint) await writeCheckpoint(checkpoint.file, kept, executor, { step: at, log: { losses, evaluated } });
-  };
   try {
-    const first = restored?.step ?? 0;
+    evaluator = heldOut && (await makeEvaluator(target.model, heldOut.data, executor, heldOut.batchSize ?? batchSize));
+    const first = await safe.open();
     for (let i = 0; i < first; i++) nextBatches();
     if (first === 0) await measure(0);
     for (let i = first; i < steps; i++) {
       const micro = nextBatches();
       pace.start();
       const learningRate = schedule(i);
+      safe.begin(i + 1);
       await step.run(i, learningRate, micro);
       waiting.push({ step: i, learningRate, tokens: micro.reduce((n, b) => n + b.tokens, 0) });
-      if (target.decision?.due(i + 1)) await target.decision.run(i + 1, executor);
+      if (target.decision?.due(i + 1)) await safe.whole(() => target.decision!.run(i + 1, executor));
       const isLast = i + 1 === steps;
       const measures = heldOut !== undefined && ((i + 1) % heldOut.every === 0 || isLast);
-      const saves = checkpoint !== undefined && (i + 1) % checkpoint.every === 0;
-      const reads = isLast || measures || saves || signal?.aborted || waiting.length >= readEvery;
-      const settled = reads ? await settle() : [];
+      if (!(isLast || measures || safe.isDue(i + 1) || signal?.aborted || waiting.length >= readEvery)) continue;
+      const settled = await settle();
       if (measures) await measure(i + 1);
       report(settled);
-      if (saves || signal?.aborted) await save(i + 1);
-      if (signal?.aborted) break;
+      const ends = signal?.aborted ?? false;
+      await safe.keep(ends);
+      if (ends) break;
     }
+  } catch (error) {
+    throw await safe.rescue(error, settle);
   } finally {
     step.close();
     evaluator?.close();
+    safe.close();
     executor.release(optimizer.state);
   }
   return { losses, heldOut: evaluated, tokensPerSecond: pace.overall(), seconds: (performance.now() - started) / 1000 };
-};
-
-/** Tokens and seconds of the steps, from the start of the first until they are read; the first one, in which the device warms up, counts only when it is alone. */
-const makePace = (): {
-  start(): void;
-  read(steps: readonly Waiting[]): void;
-  recent(): number;
-  overall(): number;
-  secondsPerStep(): number;
-} => {
-  const read: { tokens: number; seconds: number; steps: number }[] = [];
-  let begun: number | null = null;
-  const total = (list: typeof read, key: 'tokens' | 'seconds' | 'steps'): number =>
-    list.reduce((n, r) => n + r[key], 0);
-  const warm = (): typeof read => (read.length > 1 ? read.slice(1) : read);
-  const rate = (list: typeof read): number => total(list, 'tokens') / total(list, 'seconds');
-  return {
-    start: () => void (begun ??= performance.now()),
-    read: (steps) => {
-      if (begun === null || steps.length === 0) return;
-      const tokens = steps.reduce((n, s) => n + s.tokens, 0);
-      read.push({ tokens, seconds: (performance.now() - begun) / 1000, steps: steps.length });
-      begun = null;
-    },
-    recent: () => rate(warm().slice(-10)),
-    overall: () => rate(warm()),
-    secondsPerStep: () => total(warm().slice(-10), 'seconds') / total(warm().slice(-10), 'steps'),
-  };
 };

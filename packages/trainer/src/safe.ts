@@ -1,0 +1,169 @@
+import {
+  byteSize,
+  compile,
+  type Executable,
+  type Executor,
+  isPeftError,
+  PeftError,
+  type TypedArray,
+  type Variable,
+} from '@peftjs/tensor';
+import { type CheckpointOptions, type RunState, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
+import type { TrainResult } from './train.ts';
+
+/** What is told of a run so far. */
+export interface Log {
+  readonly losses: TrainResult['losses'][number][];
+  readonly evaluated: TrainResult['heldOut'][number][];
+}
+
+/** The last good state of a run: in its file, and newer on the device and the host. */
+export interface Safe {
+  /** Restores what the file holds; the steps that were done. Throws `state-mismatch`. */
+  open(): Promise<number>;
+  /** Notes that a step starts: from now on it may be what fails. */
+  begin(step: number): void;
+  /** Notes that the device has done so many more steps. */
+  reach(count: number): void;
+  /** Whether `keep` has something to do after a step. */
+  isDue(step: number): boolean;
+  /** Writes or copies the state, where that is due, or writes it `now`. All steps begun must have been reached. */
+  keep(now: boolean): Promise<void>;
+  /** Does what changes the state by several steps of the host: in its midst the state is not good. */
+  whole(work: () => Promise<void>): Promise<void>;
+  /** Writes the newest good state that there is, and gives the error to end with. `settle` waits for the steps that the device still does. */
+  rescue(error: unknown, settle: () => Promise<unknown>): Promise<unknown>;
+  close(): void;
+}
+
+/** What a run is, for keeping it. */
+export interface SafeOptions {
+  readonly executor: Executor;
+  readonly steps: number;
+  readonly readEvery: number;
+  readonly checkpoint?: CheckpointOptions;
+}
+
+interface Copy {
+  readonly state: RunState<Log>;
+  readonly values: Readonly<Record<string, TypedArray>>;
+}
+
+/** State of more bytes is copied to the host only when asked. */
+const smallState = 2 ** 26;
+
+const copyEveryOf = (variables: readonly Variable[], { executor, readEvery, checkpoint }: SafeOptions): number => {
+  if (checkpoint?.copyEvery !== undefined) return checkpoint.copyEvery;
+  const bytes = variables.reduce((n, v) => n + byteSize(v), 0);
+  return executor.name === 'webgpu' && bytes <= smallState ? readEvery : Number.POSITIVE_INFINITY;
+};
+
+const checkOptions = ({ checkpoint }: SafeOptions): void => {
+  for (const name of ['every', 'copyEvery'] as const) {
+    const value = checkpoint?.[name];
+    if (value !== undefined && !(value >= 1))
+      throw new PeftError('bad-option', `train: checkpoint.${name} must be at least 1, got ${value}`);
+  }
+};
+
+/** Keeps the state of a run, `variables` and `log`. Throws `bad-option`. */
+export const makeSafe = (variables: readonly Variable[], log: Log, options: SafeOptions): Safe => {
+  checkOptions(options);
+  const { executor, steps, checkpoint } = options;
+  const copyEvery = copyEveryOf(variables, options);
+  let [begun, reached, written] = [0, 0, 0];
+  let torn = false;
+  let copy: Copy | null = null;
+  let reader: Executable | null = null;
+
+  const stateNow = (): RunState<Log> => ({
+    step: reached,
+    log: { losses: [...log.losses], evaluated: [...log.evaluated] },
+  });
+  const isCopied = (step: number): boolean => checkpoint !== undefined && step % copyEvery === 0;
+  const isWritten = (step: number): boolean => checkpoint !== undefined && step % checkpoint.every === 0;
+
+  const write = async (): Promise<void> => {
+    await writeCheckpoint(checkpoint!.file, variables, (v) => executor.read(v), stateNow());
+    written = reached;
+  };
+  const writeCopy = async ({ values, state }: Copy): Promise<void> => {
+    await writeCheckpoint(checkpoint!.file, variables, async (v) => values[v.node.name]!, state);
+    written = state.step;
+  };
+  const take = async (): Promise<void> => {
+    // A program of nothing but results: all of them come in one go.
+    reader ??= await compile({ outputs: Object.fromEntries(variables.map((v) => [v.node.name, v])) }, executor);
+    copy = { state: stateNow(), values: await reader.run() };
+  };
+
+  /** Brings the newest good state to the file; what hindered it. */
+  const salvage = async (settle: () => Promise<unknown>): Promise<unknown> => {
+    // Runs that the device refused are told once; those that it did are then still there.
+    for (let attempt = 0; attempt < 2; attempt++) if (await settle().then(Boolean, () => false)) break;
+    try {
+      if (!torn && reached > written) await write();
+      return null;
+    } catch (problem) {
+      if (!copy || copy.state.step <= written) return problem;
+      return writeCopy(copy).then(
+        () => null,
+        (again: unknown) => again,
+      );
+    }
+  };
+
+  const where = (): string => {
+    if (begun === reached) return `after step ${reached} of ${steps}`;
+    return begun === reached + 1
+      ? `in step ${begun} of ${steps}`
+      : `in one of the steps ${reached + 1} to ${begun} of ${steps}`;
+  };
+  const outcome = (problem: unknown): string => {
+    if (!checkpoint) return 'nothing was kept of the run: give `checkpoint`';
+    const failed = problem && written < reached ? ` (not further: ${(problem as Error).message})` : '';
+    return written > 0
+      ? `${checkpoint.file} keeps the run up to step ${written}${failed}: train with the same options on an executor that works to go on from there`
+      : `no step was kept${failed}`;
+  };
+
+  return {
+    open: async () => {
+      const restored = checkpoint && (await readCheckpoint<Log>(checkpoint.file, variables, executor));
+      if (!restored) return 0;
+      log.losses.push(...restored.log.losses);
+      log.evaluated.push(...restored.log.evaluated);
+      begun = reached = written = restored.step;
+      return restored.step;
+    },
+    begin: (step) => {
+      begun = step;
+    },
+    reach: (count) => {
+      reached += count;
+    },
+    isDue: (step) => isWritten(step) || isCopied(step),
+    keep: async (now) => {
+      if (!checkpoint) return;
+      if (now || isWritten(reached)) await write();
+      else if (isCopied(reached)) await take();
+    },
+    whole: async (work) => {
+      torn = true;
+      await work();
+      torn = false;
+    },
+    rescue: async (error, settle) => {
+      if (!isPeftError(error) || error.code === 'diverged') {
+        // What has diverged must not take the place of what was good.
+        if (checkpoint && !isPeftError(error)) await salvage(settle);
+        return error;
+      }
+      // Before it is known which of them the device has done.
+      const place = where();
+      const problem = checkpoint ? await salvage(settle) : await settle().catch(() => null);
+      return new PeftError(error.code, `train: ${place}: ${error.message}; ${outcome(problem)}`, { cause: error });
+    },
+    close: () => reader?.close(),
+  };
+};
