@@ -10,6 +10,8 @@ const config: ViteUserConfig = defineConfig({
     pool: 'forks',
     maxWorkers: availableParallelism(),
     globalSetup: [fileURLToPath(new URL('software-gpu.ts', import.meta.url))],
+    // Products by fixed kernels: the same bits whatever the machine.
+    env: { PEFTJS_AUTOTUNE: 'off' },
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     passWithNoTests: true,
     testTimeout: 120_000,

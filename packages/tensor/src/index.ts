@@ -152,5 +152,5 @@ export {
   stridesOf,
 } from './shape.ts';
 export type { GpuFeature, GpuOptions } from './webgpu/dawn.ts';
-export { webgpu } from './webgpu/executor.ts';
+export { type WebgpuOptions, webgpu } from './webgpu/executor.ts';
 export type { Toggle } from './webgpu/toggles.ts';

@@ -14,6 +14,25 @@ export interface DeviceFacts {
   readonly maxInvocations: number;
   /** Bytes that a kernel may bind of one buffer. Default: any number. */
   readonly maxBindingBytes?: number;
+  /** The way that was found to be the fastest here, where there are several; undefined as long as it is not known. Default: never known. */
+  readonly choose?: (choice: Choice) => string | undefined;
+}
+
+/** Several ways to compute the same, of which a device may find out the fastest. Their results may differ in the last bits. */
+export interface Choice {
+  /** What is computed, its sizes rounded: what has the same key has the same answer. */
+  readonly key: string;
+  /** Names of the ways. The first is taken unless another is known to be faster. */
+  readonly ways: readonly string[];
+  /** One way by itself, to be timed. */
+  trial(way: string): Trial;
+}
+
+/** Kernels to be timed. */
+export interface Trial {
+  readonly plan: KernelPlan;
+  /** Bytes of what they bind, temporaries apart. */
+  readonly buffers: Readonly<Record<string, number>>;
 }
 
 /** The specs a kernel is built for: inputs by name, and outputs, null where nobody reads one. */

@@ -1,24 +1,14 @@
+import { hashWords } from './hash.ts';
+
 /** A stream of uniform values in [0, 1), each of 32 random bits. */
 export type Random = () => number;
-
-/** FNV-1a over UTF-16 units, then Murmur3's finaliser: four words from a name. */
-const wordsOf = (name: string): [number, number, number, number] => {
-  const word = (salt: number): number => {
-    let h = 0x811c9dc5 ^ salt;
-    for (let i = 0; i < name.length; i++) h = Math.imul(h ^ name.charCodeAt(i), 0x01000193);
-    h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-    h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-    return h ^ (h >>> 16);
-  };
-  return [word(1), word(2), word(3), word(4)];
-};
 
 /**
  * A host-side stream that depends on a seed and a name alone, so one tensor's initial values never depend on which others were made
  * before it. The generator is sfc32 (Doty-Humphrey, PractRand, 2010. https://pracrand.sourceforge.net).
  */
 export const randomSource = (seed: number, name = ''): Random => {
-  let [a, b, c, counter] = wordsOf(`${seed} ${name}`);
+  let [a, b, c, counter] = hashWords(`${seed} ${name}`);
   const next = (): number => {
     const t = (a + b + counter) | 0;
     counter = (counter + 1) | 0;

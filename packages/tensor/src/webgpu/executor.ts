@@ -1,3 +1,4 @@
+import { PeftError } from '../error.ts';
 import type { Executor } from '../executor.ts';
 import { checkWrite } from '../feeds.ts';
 import type { Program } from '../program.ts';
@@ -6,6 +7,7 @@ import { compileProgram } from './executable.ts';
 import { explainFault } from './faults.ts';
 import { type HostOptions, makeHost } from './host.ts';
 import { download } from './transfer.ts';
+import { deviceStore } from './tune-store.ts';
 
 /** Work that is done one piece after the other. */
 interface Line {
@@ -93,13 +95,33 @@ export const executorOn = (gpu: Gpu, options: HostOptions = {}): Executor => {
   };
 };
 
+/** Options of the executor on WebGPU. */
+export interface WebgpuOptions extends GpuOptions, Pick<HostOptions, 'memoryLimit'> {
+  /**
+   * Whether products take the kernel that is the fastest here, found by timing a few the first time that sizes of a kind come up and kept in
+   * the user's cache directory (in a browser: its local storage). Default: what the environment variable `PEFTJS_AUTOTUNE` says (`on` or
+   * `off`), else on hardware. Kernels sum in different orders, so results of two machines may differ in their last bits, as may those before
+   * and after a choice is made; off, choices are fixed.
+   */
+  readonly autotune?: boolean;
+}
+
+const tuneByEnvironment = (): boolean | undefined => {
+  const value = typeof process === 'undefined' ? undefined : process.env['PEFTJS_AUTOTUNE'] || undefined;
+  if (value === undefined || value === 'on' || value === 'off') return value === undefined ? undefined : value === 'on';
+  throw new PeftError('bad-option', `PEFTJS_AUTOTUNE is ${JSON.stringify(value)}; set it to on or off, or not at all`);
+};
+
 /**
  * The executor on WebGPU: Dawn in Node, the browser's own elsewhere. A hardware adapter unless `adapter: 'software'`
  * asks otherwise. Programs that need more than `memoryLimit` bytes are refused when they are compiled; WebGPU doesn't tell how much there is.
- * Throws `device-unavailable`.
+ * Throws `device-unavailable`; `bad-option` where `PEFTJS_AUTOTUNE` is neither on nor off.
  */
-export const webgpu = async ({
-  memoryLimit,
-  ...options
-}: GpuOptions & Pick<HostOptions, 'memoryLimit'> = {}): Promise<Executor> =>
-  executorOn(await openGpu(options), memoryLimit === undefined ? {} : { memoryLimit });
+export const webgpu = async ({ memoryLimit, autotune, ...options }: WebgpuOptions = {}): Promise<Executor> => {
+  const tune = autotune ?? tuneByEnvironment();
+  const gpu = await openGpu(options);
+  return executorOn(gpu, {
+    ...(memoryLimit !== undefined && { memoryLimit }),
+    ...((tune ?? !gpu.facts.software) && { tuned: { store: await deviceStore(gpu.description) } }),
+  });
+};

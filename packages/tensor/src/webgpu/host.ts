@@ -1,8 +1,12 @@
+import type { Trial } from '../kernel.ts';
 import type { Program } from '../program.ts';
 import { type Buffers, deviceBuffers } from './buffers.ts';
+import type { CommandLimits } from './commands.ts';
 import type { Gpu } from './dawn.ts';
 import { type Pipelines, pipelineCache } from './pipelines.ts';
 import { type Submissions, submissions } from './submissions.ts';
+import { timeTrial } from './time-trial.ts';
+import { makeTuner, type Tuner, type TunerOptions } from './tuner.ts';
 import { deviceVariables, type Variables } from './variables.ts';
 
 /** Limits, and hooks for tests. */
@@ -15,6 +19,8 @@ export interface HostOptions {
   readonly maxBindingBytes?: number;
   /** Workgroups per dimension above which a dispatch is folded. Default: the adapter's limit. */
   readonly maxWorkgroups?: number;
+  /** Where choices of kernels are kept that are made by timing them, and for how long that may hold a program up. Default: choices are fixed. */
+  readonly tuned?: Pick<TunerOptions, 'store'> & Partial<Pick<TunerOptions, 'budget'>>;
 }
 
 /** An open device with all that its programs share. */
@@ -26,12 +32,29 @@ export interface Host {
   readonly submissions: Submissions;
   readonly variables: Variables;
   readonly options: HostOptions;
+  readonly tuner: Tuner | null;
 }
+
+/** Milliseconds that a program may take longer to compile because kernels are timed; one more trial may be under way then. */
+const tuneBudget = 1500;
+
+/** What commands depend on. */
+export const commandLimits = ({ device: { limits }, options }: Host): CommandLimits => ({
+  maxWorkgroups: options.maxWorkgroups ?? limits.maxComputeWorkgroupsPerDimension,
+  uniformAlignment: limits.minUniformBufferOffsetAlignment,
+});
 
 /** The host of a device. `runOnce` compiles and runs a program there, for variables whose first value is a graph. */
 export const makeHost = (gpu: Gpu, options: HostOptions, runOnce: (program: Program) => Promise<void>): Host => {
   const buffers = deviceBuffers(gpu.device);
-  return {
+  const { tuned } = options;
+  /** A kernel that the device refuses is no way to go; a lost device is another matter. */
+  const time = (trial: Trial): Promise<number> =>
+    timeTrial(host, trial).catch(() => {
+      gpu.check();
+      return Number.POSITIVE_INFINITY;
+    });
+  const host: Host = {
     gpu,
     device: gpu.device,
     buffers,
@@ -39,5 +62,7 @@ export const makeHost = (gpu: Gpu, options: HostOptions, runOnce: (program: Prog
     submissions: submissions(gpu.device),
     variables: deviceVariables(gpu, buffers, runOnce),
     options,
+    tuner: tuned ? makeTuner({ budget: tuneBudget, ...tuned, time, now: () => performance.now() }) : null,
   };
+  return host;
 };

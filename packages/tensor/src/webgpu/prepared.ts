@@ -3,7 +3,7 @@ import type { Tensor } from '../graph.ts';
 import type { Program } from '../program.ts';
 import type { Place } from './buffers.ts';
 import { type Commands, prepareCommands } from './commands.ts';
-import type { Host } from './host.ts';
+import { commandLimits, type Host } from './host.ts';
 import { planOf } from './plan.ts';
 import { type ProgramMemory, programBytes, takeMemory } from './program-memory.ts';
 import { type Schedule, scheduleProgram } from './schedule.ts';
@@ -22,21 +22,27 @@ export interface Prepared {
   placeOf(value: Value): Place;
 }
 
+/** Lowers a program; where kernels are to be chosen by time, once more when that has been taken. */
+const scheduleOn = async ({ gpu, device: { limits }, options, tuner }: Host, program: Program): Promise<Schedule> => {
+  const lower = (): Schedule =>
+    scheduleProgram(program, {
+      facts: {
+        ...gpu.facts,
+        maxBindingBytes: options.maxBindingBytes ?? limits.maxStorageBufferBindingSize,
+        ...(tuner && { choose: tuner.choose }),
+      },
+      maxBindings: limits.maxStorageBuffersPerShaderStage,
+    });
+  const schedule = lower();
+  return (await tuner?.settle()) ? lower() : schedule;
+};
+
 /** Lowers a program, compiles its kernels and takes its memory. */
-export const prepareProgram = async (
-  { gpu, device, buffers, pipelines, variables, options }: Host,
-  program: Program,
-): Promise<Prepared> => {
-  const { limits } = device;
-  const schedule = scheduleProgram(program, {
-    facts: { ...gpu.facts, maxBindingBytes: options.maxBindingBytes ?? limits.maxStorageBufferBindingSize },
-    maxBindings: limits.maxStorageBuffersPerShaderStage,
-  });
+export const prepareProgram = async (host: Host, program: Program): Promise<Prepared> => {
+  const { device, buffers, pipelines, variables, options } = host;
+  const schedule = await scheduleOn(host, program);
   const { steps, tail, table, resolve, slotOf } = schedule;
-  const commands = await prepareCommands([...steps, ...tail], resolve, pipelines, {
-    maxWorkgroups: options.maxWorkgroups ?? limits.maxComputeWorkgroupsPerDimension,
-    uniformAlignment: limits.minUniformBufferOffsetAlignment,
-  });
+  const commands = await prepareCommands([...steps, ...tail], resolve, pipelines, commandLimits(host));
   const outputs = new Map(
     [...schedule.program.outputs].map(([name, tensor]) => [name, { tensor, value: resolve(table.of(tensor)) }]),
   );

@@ -34,6 +34,7 @@ ${times(bands, (i) => `    let x${i} = at_a(a${i} + (${k}) * p.aColumn);`).join(
 ${times(rows, (r) => `    c${r} += subgroupBroadcast(x${Math.floor(r / lanes)}, ${r % lanes}u) * y;`).join('\n')}
   }`;
   return {
+    name: `broadcast-${rows}x${columns * lanes}`,
     rows,
     columns: columns * lanes,
     perGroup: 1,

@@ -5,6 +5,7 @@ import { registersVariant } from './matmul-registers.ts';
 import { type Shards, shardProblem } from './matmul-shards.ts';
 import { skinnyLimit, skinnyVariant } from './matmul-skinny.ts';
 import { tileNeeds, tileVariant } from './matmul-tile.ts';
+import { batchCount, matmulKey, matmulTrial } from './matmul-trial.ts';
 
 /** Outputs of the second pass of a split product: one invocation adds the parts of one output, in order. */
 const joinParts = (problem: MatmulProblem, scratch: string, splits: number, size: number): Dispatch => ({
@@ -28,29 +29,82 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   workgroups: Math.ceil(size / 64),
 });
 
-const chooseVariant = (
-  { m, n, a, b }: MatmulProblem,
-  { software, subgroupSize, maxInvocations, workgroupMemory }: DeviceFacts,
-): MatmulVariant => {
-  const fits = maxInvocations >= tileNeeds.invocations && workgroupMemory >= tileNeeds.workgroupMemory;
+const fitsTile = ({ maxInvocations, workgroupMemory }: DeviceFacts): boolean =>
+  maxInvocations >= tileNeeds.invocations && workgroupMemory >= tileNeeds.workgroupMemory;
+
+const chooseVariant = ({ m, n, a, b }: MatmulProblem, device: DeviceFacts): MatmulVariant => {
+  const { software, subgroupSize } = device;
   // Fewer rows than half a subgroup would leave most of what is broadcast unused.
   if (software && subgroupSize && 2 * m >= subgroupSize) return broadcastVariant(broadcastTile(m, n, subgroupSize));
-  if (software || !fits) return registersVariant(m >= 8 ? 8 : m >= 4 ? 4 : m >= 2 ? 2 : 1);
+  if (software || !fitsTile(device)) return registersVariant(m >= 8 ? 8 : m >= 4 ? 4 : m >= 2 ? 2 : 1);
   if (Math.min(m, n) > skinnyLimit) return tileVariant(a.transposed ?? false, b.transposed ?? false);
   return n <= m
     ? skinnyVariant({ long: 'm', contiguousDepth: !a.transposed, short: n })
     : skinnyVariant({ long: 'n', contiguousDepth: b.transposed ?? false, short: m });
 };
 
-/** Units of work that keep a device busy: more is not gained by splitting the depth. */
+/** A way to compute a product: a variant, and the parts of the depth it takes. */
+interface Way {
+  readonly name: string;
+  readonly variant: MatmulVariant;
+  readonly splits: number;
+}
+
+/** What else may be faster than the fixed choice. */
+const otherVariants = ({ m, n, a, b }: MatmulProblem, device: DeviceFacts): MatmulVariant[] => {
+  const rows = [8, 4, 2, 1].filter((r) => r <= Math.max(1, m)).slice(0, 2);
+  const registers = rows.map(registersVariant);
+  return Math.min(m, n) > skinnyLimit && fitsTile(device) && !device.software
+    ? [tileVariant(a.transposed ?? false, b.transposed ?? false), ...registers]
+    : registers;
+};
+
+/** Units of work that keep a device busy: a fixed choice splits the depth for no more. */
 const enoughUnits = 256;
 /** A part of the depth is at least this long. */
 const partDepth = 256;
 
-const chooseSplits = ({ m, n, k, batch = [], limit }: MatmulProblem, { rows, columns }: MatmulVariant): number => {
-  const units = Math.ceil(m / rows) * Math.ceil(n / columns) * batch.reduce((x, d) => x * d, 1);
-  if (units === 0 || limit?.axis === 'm') return 1;
-  return Math.max(1, Math.min(Math.floor(k / partDepth), Math.ceil(enoughUnits / units)));
+const splitsFor = (problem: MatmulProblem, { rows, columns }: MatmulVariant, enough: number): number => {
+  const units = Math.ceil(problem.m / rows) * Math.ceil(problem.n / columns) * batchCount(problem);
+  return units === 0 ? 1 : Math.max(1, Math.min(Math.floor(problem.k / partDepth), Math.ceil(enough / units)));
+};
+
+/**
+ * The ways to compute a problem, the fixed choice first: each variant as a whole and, unless `whole`, in parts of the depth. Names tell how
+ * finely the depth is split and not in how many parts: that follows the sizes, which keys round.
+ */
+const waysOf = (problem: MatmulProblem, device: DeviceFacts, whole: boolean): Way[] => {
+  const variants = [chooseVariant(problem, device), ...otherVariants(problem, device)];
+  const ways = variants.flatMap((variant): Way[] => {
+    const { name } = variant;
+    const unsplit = { name, variant, splits: 1 };
+    if (whole) return [unsplit];
+    const [split, fine] = [splitsFor(problem, variant, enoughUnits), splitsFor(problem, variant, 4 * enoughUnits)];
+    return [
+      ...(split > 1 ? [{ name: `${name} split`, variant, splits: split }] : []),
+      unsplit,
+      ...(fine > split ? [{ name: `${name} split fine`, variant, splits: fine }] : []),
+    ];
+  });
+  return ways.filter((way, i) => ways.findIndex(({ name }) => name === way.name) === i);
+};
+
+/** The way that the device found fastest, else the fixed choice. */
+const chooseWay = (problem: MatmulProblem, device: DeviceFacts, whole: boolean): Way => {
+  const ways = waysOf(problem, device, whole);
+  if (!device.choose || ways.length === 1 || problem.m * problem.n * problem.k * batchCount(problem) === 0)
+    return ways[0]!;
+  const found = device.choose({
+    key: `${matmulKey(problem)}${whole ? ', whole' : ''}`,
+    ways: ways.map(({ name }) => name),
+    trial: (wanted) => {
+      const trial = matmulTrial(problem);
+      const of = waysOf(trial.problem, device, whole);
+      const way = of.find(({ name }) => name === wanted) ?? of.find(({ name }) => wanted.startsWith(name)) ?? of[0]!;
+      return { plan: planOfWay(trial.problem, way, 'parts'), buffers: trial.buffers };
+    },
+  });
+  return ways.find(({ name }) => name === found) ?? ways[0]!;
 };
 
 /**
@@ -59,7 +113,9 @@ const chooseSplits = ({ m, n, k, batch = [], limit }: MatmulProblem, { rows, col
  */
 export const matmulPlan = (problem: MatmulProblem, device: DeviceFacts, scratch = 'parts'): KernelPlan => {
   const shards = shardProblem(problem, device.maxBindingBytes ?? Number.POSITIVE_INFINITY);
-  return shards ? shardedPlan(problem, shards, device, scratch) : wholePlan(problem, device, scratch);
+  return shards
+    ? shardedPlan(problem, shards, device, scratch)
+    : planOfWay(problem, chooseWay(problem, device, problem.limit?.axis === 'm'), scratch);
 };
 
 /** One dispatch per part; parts of the depth are added up where they are stored, or, where others join, by a last pass. */
@@ -69,7 +125,7 @@ const shardedPlan = (
   device: DeviceFacts,
   scratch: string,
 ): KernelPlan => {
-  const one = (part: MatmulProblem): Dispatch => matmulDispatch(part, chooseVariant(part, device), 1);
+  const one = (part: MatmulProblem): Dispatch => matmulDispatch(part, chooseWay(part, device, true).variant, 1);
   if (axis === 'columns') return { dispatches: parts.map(one) };
   if (!emitsOut(problem))
     return {
@@ -85,11 +141,9 @@ const shardedPlan = (
   };
 };
 
-const wholePlan = (problem: MatmulProblem, device: DeviceFacts, scratch: string): KernelPlan => {
-  const variant = chooseVariant(problem, device);
-  const splits = chooseSplits(problem, variant);
+const planOfWay = (problem: MatmulProblem, { variant, splits }: Way, scratch: string): KernelPlan => {
   if (splits === 1) return { dispatches: [matmulDispatch(problem, variant, 1)] };
-  const size = problem.m * problem.n * (problem.batch ?? []).reduce((x, d) => x * d, 1);
+  const size = problem.m * problem.n * batchCount(problem);
   return {
     dispatches: [
       matmulDispatch({ ...problem, out: scratch }, variant, splits),

@@ -41,6 +41,8 @@ export interface MatmulProblem {
 
 /** A variant of the product: how outputs are shared among invocations. */
 export interface MatmulVariant {
+  /** Tells it from the others that compute a product. */
+  readonly name: string;
   /** Rows and columns of one unit of work: what a workgroup computes, or one invocation of `perGroup`. */
   readonly rows: number;
   readonly columns: number;

@@ -7,6 +7,7 @@ const times = <T>(n: number, f: (i: number) => T): T[] => Array.from({ length: n
  * (512³ on lavapipe: 6.0 GFLOP/s against 1.8 of the tile), where workgroup memory is ordinary memory and barriers cost.
  */
 export const registersVariant = (rows: number): MatmulVariant => ({
+  name: `registers-${rows}`,
   rows,
   columns: 4,
   perGroup: 64,

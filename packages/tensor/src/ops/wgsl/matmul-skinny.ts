@@ -29,6 +29,7 @@ export const skinnyVariant = ({ long, contiguousDepth, short }: Skinny): MatmulV
   const [first, end, last] = long === 'm' ? ['m0', 'rows', 'p.n'] : ['n0', 'p.n', 'rows'];
   const [m, n] = long === 'm' ? [`${first} + i`, 's'] : ['s', `${first} + i`];
   return {
+    name: 'skinny',
     rows: long === 'm' ? items : width,
     columns: long === 'm' ? width : items,
     perGroup: 1,

@@ -30,6 +30,7 @@ const load = (side: 'a' | 'b', contiguousDepth: boolean): string => {
 
 /** The classic GPU product: a workgroup computes 64 x 64 outputs from 64 x 16 pieces in workgroup memory, 8 x 4 per invocation. */
 export const tileVariant = (aTransposed: boolean, bTransposed: boolean): MatmulVariant => ({
+  name: 'tile',
   rows: size,
   columns: size,
   perGroup: 1,

@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest';
+import type { Choice } from '../kernel.ts';
+import { type Answer, makeTuner, type TunerOptions, type TuneStore } from './tuner.ts';
+
+/** A choice whose ways take given milliseconds; `text` is that of their kernels. */
+const choiceOf = (key: string, ms: Readonly<Record<string, number>>, text = ''): Choice => ({
+  key,
+  ways: Object.keys(ms),
+  trial: (way) => ({
+    plan: { dispatches: [{ wgsl: `${way}${text}`, bindings: [], workgroups: 1, flops: ms[way]! }] },
+    buffers: {},
+  }),
+});
+
+const memoryStore = (answers = new Map<string, Answer>()): TuneStore & { readonly answers: Map<string, Answer> } => ({
+  answers,
+  load: async () => new Map(answers),
+  save: async (found) => found.forEach((answer, key) => answers.set(key, answer)),
+});
+
+/** A tuner on a clock that only trials move; `timed` lists what was timed. */
+const tunerOn = (store: TuneStore, options: Partial<TunerOptions> = {}) => {
+  const timed: string[] = [];
+  let clock = 0;
+  const tuner = makeTuner({
+    now: () => clock,
+    time: async ({ plan: { dispatches } }) => {
+      timed.push(dispatches[0]!.wgsl);
+      clock += dispatches[0]!.flops!;
+      return dispatches[0]!.flops!;
+    },
+    store,
+    budget: 100,
+    ...options,
+  });
+  return { tuner, timed };
+};
+
+describe('a tuner', () => {
+  it('knows nothing until it has timed what was asked for, once', async () => {
+    const { tuner, timed } = tunerOn(memoryStore());
+    const choice = choiceOf('k', { a: 3, b: 1, c: 2 });
+    expect(await tuner.settle()).toBe(false);
+    expect(tuner.choose(choice)).toBeUndefined();
+    expect(tuner.choose(choice)).toBeUndefined();
+    expect(await tuner.settle()).toBe(true);
+    expect(tuner.choose(choice)).toBe('b');
+    expect(timed).toEqual(['a', 'b', 'c']);
+    expect(await tuner.settle()).toBe(false);
+  });
+
+  it('leaves the first way only for what is clearly faster', async () => {
+    const { tuner } = tunerOn(memoryStore());
+    const choice = choiceOf('k', { a: 3, b: 2.95 });
+    tuner.choose(choice);
+    await tuner.settle();
+    expect(tuner.choose(choice)).toBe('a');
+  });
+
+  it('keeps answers, and finds them anew for other kernels, other ways or what no longer is one', async () => {
+    const store = memoryStore();
+    const ask = async (choice: Choice) => {
+      const { tuner, timed } = tunerOn(store);
+      tuner.choose(choice);
+      await tuner.settle();
+      return { way: tuner.choose(choice), timed: timed.length };
+    };
+    expect(await ask(choiceOf('k', { a: 3, b: 1 }))).toEqual({ way: 'b', timed: 2 });
+    // Whatever they would take now.
+    expect(await ask(choiceOf('k', { a: 1, b: 3 }))).toEqual({ way: 'b', timed: 0 });
+    expect(await ask(choiceOf('k', { a: 1, b: 3 }, ' // changed'))).toEqual({ way: 'a', timed: 2 });
+    expect(await ask(choiceOf('k', { a: 3, b: 2, c: 1 }))).toEqual({ way: 'c', timed: 3 });
+    for (const [key, { kernels }] of store.answers) store.answers.set(key, { way: 'gone', kernels });
+    expect(await ask(choiceOf('k', { a: 3, b: 2, c: 1 }))).toEqual({ way: 'c', timed: 3 });
+  });
+
+  it('begins no trial after its time is up, stays with that, and leaves the rest to a later process', async () => {
+    const store = memoryStore();
+    const { tuner, timed } = tunerOn(store);
+    const [long, late] = [choiceOf('long', { a: 90, b: 60 }), choiceOf('late', { a: 2, b: 1 })];
+    tuner.choose(long);
+    tuner.choose(late);
+    await tuner.settle();
+    expect([tuner.choose(long), tuner.choose(late)]).toEqual(['b', 'a']);
+    expect(timed).toHaveLength(2);
+    expect(store.answers.size).toBe(1);
+    const next = tunerOn(store);
+    next.tuner.choose(long);
+    next.tuner.choose(late);
+    await next.tuner.settle();
+    expect([next.tuner.choose(long), next.tuner.choose(late)]).toEqual(['b', 'b']);
+  });
+
+  it('keeps no answer where nothing could be timed', async () => {
+    const store = memoryStore();
+    const { tuner } = tunerOn(store, { time: async () => Number.POSITIVE_INFINITY });
+    const choice = choiceOf('k', { a: 1, b: 1 });
+    tuner.choose(choice);
+    await tuner.settle();
+    expect(tuner.choose(choice)).toBe('a');
+    expect(store.answers.size).toBe(0);
+  });
+});
