@@ -63,7 +63,8 @@ export {
   type KernelIo,
   type KernelPlan,
 } from './kernel.ts';
-export { type MemoryShortage, mebibytes, memoryError } from './memory-error.ts';
+export { mebibytes } from './mebibytes.ts';
+export { type MemoryShortage, memoryError } from './memory-error.ts';
 export { abs } from './ops/abs.ts';
 export { adamw } from './ops/adamw.ts';
 export { add } from './ops/add.ts';

@@ -1,11 +1,7 @@
 import { PeftError } from './error.ts';
 import type { PlannedTensor } from './executor.ts';
-
-/** Bytes for people. */
-export const mebibytes = (bytes: number): string => {
-  const size = bytes / 2 ** 20;
-  return `${(size < 10 ? Math.ceil(size * 10) / 10 : Math.ceil(size)).toLocaleString('en-US')} MiB`;
-};
+import { mebibytes } from './mebibytes.ts';
+import { adviceFor, type Shortage } from './memory-advice.ts';
 
 const named = 3;
 
@@ -19,35 +15,24 @@ const partOf = (words: string, tensors: readonly PlannedTensor[]): string => {
   return `${mebibytes(sumOf(tensors))} of ${words} (${[...names, ...rest].join(', ')})`;
 };
 
-const remedies = {
-  values: 'a smaller batch, shorter sequences, or checkpointing, which computes the values inside a block again',
-  variables: 'a quantised base model, a smaller adapter, or a smaller model',
-};
-
 /** What does not fit: who asks, how much there is, and for what. */
-export interface MemoryShortage {
+export interface MemoryShortage extends Shortage {
   /** The executor. */
   readonly who: string;
-  readonly needed: number;
-  /** Bytes that are there, where that is known. */
-  readonly available?: number;
   /** What the device had no memory for, where it was asked. */
   readonly refused?: string;
-  /** What the memory is needed for. */
-  readonly tensors: readonly PlannedTensor[];
   readonly cause?: unknown;
 }
 
 /** The error of a program that does not fit: how much it needs, for which tensors, and what would make it fit. */
-export const memoryError = ({ who, needed, available, refused, tensors, cause }: MemoryShortage): PeftError => {
+export const memoryError = ({ who, refused, cause, ...shortage }: MemoryShortage): PeftError => {
+  const { needed, available, tensors } = shortage;
   const variables = tensors.filter((t) => t.kind === 'variable');
   const values = tensors.filter((t) => t.kind !== 'variable');
   const parts = [
     ...(variables.length > 0 ? [partOf('variables', variables)] : []),
     ...(values.length > 0 ? [partOf('intermediate values', values)] : []),
   ];
-  const order =
-    sumOf(values) >= sumOf(variables) ? (['values', 'variables'] as const) : (['variables', 'values'] as const);
   const there =
     available === undefined
       ? `the device has less, and none for ${refused ?? 'the rest'}`
@@ -55,7 +40,7 @@ export const memoryError = ({ who, needed, available, refused, tensors, cause }:
   return new PeftError(
     'out-of-memory',
     `${who}: the program needs ${mebibytes(needed)} of memory, ${there}: ${parts.join(' and ')}. ` +
-      `To make it fit use ${order.map((kind) => remedies[kind]).join('; or ')}.`,
+      `To make it fit use ${adviceFor(shortage)}.`,
     cause === undefined ? {} : { cause },
   );
 };

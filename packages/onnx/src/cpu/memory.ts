@@ -9,5 +9,11 @@ export const checkMemory = (program: Program, peak: Peak, isHeld: (v: Variable) 
   const fresh = program.variables.filter((v) => !isHeld(v));
   const needed = fresh.reduce((n, v) => n + heldBytes(v), 0) + peak.bytes;
   if (needed > limit)
-    throw memoryError({ who: 'cpu', needed, available: limit, tensors: [...plannedVariables(fresh), ...peak.tensors] });
+    throw memoryError({
+      who: 'cpu',
+      program,
+      needed,
+      available: limit,
+      tensors: [...plannedVariables(fresh), ...peak.tensors],
+    });
 };

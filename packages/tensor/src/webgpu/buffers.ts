@@ -1,6 +1,6 @@
 import { PeftError } from '../error.ts';
 import type { MemoryKind, MemoryReport } from '../executor.ts';
-import { mebibytes } from '../memory-error.ts';
+import { mebibytes } from '../mebibytes.ts';
 
 /** What a buffer is for: `GPUBufferUsage`, which Node has no global for. */
 export const usage = {

@@ -55,7 +55,7 @@ export const compileProgram = async (host: Host, program: Program): Promise<Requ
 
   try {
     // Bind groups are made now, so that what they get wrong is known before the first run.
-    await explained(prepared.plan, bound.current);
+    await explained(program, prepared.plan, bound.current);
     if (poison) submit({ run: [], tail: prepared.memory.slots.map((slot) => poison.fill(slot)) }, []);
   } catch (error) {
     close();
@@ -83,7 +83,7 @@ export const compileProgram = async (host: Host, program: Program): Promise<Requ
     gpu.check();
     submissions.check();
     checkFeeds(program, feeds);
-    return bound.current();
+    return explained(program, prepared.plan, bound.current);
   };
 
   /** Writes feeds and submits; the promise rejects with what the device has to say against it. */

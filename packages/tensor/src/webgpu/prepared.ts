@@ -49,8 +49,11 @@ export const prepareProgram = async (host: Host, program: Program): Promise<Prep
   const results = [...outputs.values()].map(({ value }) => value);
   const plan = planOf(program, schedule, commands, programBytes(schedule, commands, results));
   const fresh = program.variables.filter(({ node }) => !variables.has(node));
-  checkFits(plan, fresh, { now: buffers.report().now, limit: options.memoryLimit ?? Number.POSITIVE_INFINITY });
-  const memory = await explained(plan, () => takeMemory(device, buffers, schedule, commands, results));
+  checkFits(program, plan, fresh, {
+    now: buffers.report().now,
+    limit: options.memoryLimit ?? Number.POSITIVE_INFINITY,
+  });
+  const memory = await explained(program, plan, () => takeMemory(device, buffers, schedule, commands, results));
   return {
     program,
     schedule,

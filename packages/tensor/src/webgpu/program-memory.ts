@@ -1,6 +1,6 @@
 import type { MemoryKind } from '../executor.ts';
 import type { ConstantNode, Node } from '../graph.ts';
-import { mebibytes } from '../memory-error.ts';
+import { mebibytes } from '../mebibytes.ts';
 import { type Buffers, tensorUsage, usage } from './buffers.ts';
 import type { Commands } from './commands.ts';
 import { captureErrors } from './faults.ts';

@@ -3,7 +3,7 @@ import { PeftError } from '../error.ts';
 import { nodeFlops } from '../flops.ts';
 import { type OpNode, outputOf, type Tensor } from '../graph.ts';
 import type { DeviceFacts, Dispatch, Kernel, KernelIo, KernelPlan } from '../kernel.ts';
-import { mebibytes } from '../memory-error.ts';
+import { mebibytes } from '../mebibytes.ts';
 import type { Program } from '../program.ts';
 import { describe, type Spec } from '../shape.ts';
 import { fuse, type Unit } from './fuse.ts';

@@ -1,5 +1,5 @@
 import { hostArray, type TypedArray } from '../dtype.ts';
-import { mebibytes } from '../memory-error.ts';
+import { mebibytes } from '../mebibytes.ts';
 import { describe, type Spec, sizeOf } from '../shape.ts';
 import { type Buffers, type Place, usage } from './buffers.ts';
 import { captureErrors } from './faults.ts';

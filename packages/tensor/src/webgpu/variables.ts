@@ -1,6 +1,6 @@
 import type { TypedArray } from '../dtype.ts';
 import { byteSize, initialData, type Node, type Tensor, type Variable } from '../graph.ts';
-import { mebibytes } from '../memory-error.ts';
+import { mebibytes } from '../mebibytes.ts';
 import { buildProgram, type Program } from '../program.ts';
 import { describe } from '../shape.ts';
 import { type Buffers, type Place, tensorUsage } from './buffers.ts';
