@@ -90,6 +90,7 @@ export { gelu } from './ops/gelu.ts';
 export { greater } from './ops/greater.ts';
 export { greaterEqual } from './ops/greater-equal.ts';
 export { type HeadCrossEntropyOptions, headCrossEntropy } from './ops/head-cross-entropy.ts';
+export { isFinite } from './ops/is-finite.ts';
 export { layerNorm } from './ops/layer-norm.ts';
 export { less } from './ops/less.ts';
 export { lessEqual } from './ops/less-equal.ts';

@@ -5,10 +5,12 @@ import {
   concat,
   constant,
   div,
+  isFinite,
   minimum,
   mul,
   PeftError,
   reshape,
+  select,
   sizeOf,
   sqrt,
   type Tensor,
@@ -35,13 +37,15 @@ export interface OptimizerStep {
   readonly updates: readonly (readonly [Variable, Tensor])[];
   /** Global L2 norm of the gradients before clipping. */
   readonly gradNorm: Tensor;
+  /** 1, or 0 where the loss or that norm is not finite. The updates then leave every variable as it was. */
+  readonly finite: Tensor;
 }
 
 /** An optimiser: how gradients become updates, and what a step must be fed. */
 export interface Optimizer {
   /** Shape [7], fed at every step as `hyper`. */
   hyper(step: number, learningRate: number): Float32Array;
-  step(params: readonly Variable[], grads: readonly Tensor[], hyper: Tensor): OptimizerStep;
+  step(params: readonly Variable[], grads: readonly Tensor[], hyper: Tensor, loss: Tensor): OptimizerStep;
   /** The variables it keeps between steps. */
   readonly state: readonly Variable[];
 }
@@ -55,7 +59,7 @@ export const globalNorm = (grads: readonly Tensor[]): Tensor =>
 
 /**
  * AdamW: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², w ← w − lr·(m̂/(√v̂ + ε) + λw), after g is clipped by global norm. Decay λ applies to
- * matrices only. Loshchilov & Hutter, 2017. https://arxiv.org/abs/1711.05101
+ * matrices only. A step whose loss or gradient is not finite changes nothing. Loshchilov & Hutter, 2017. https://arxiv.org/abs/1711.05101
  */
 export const adamw = ({
   beta1 = 0.9,
@@ -78,14 +82,16 @@ export const adamw = ({
       const correction = (beta: number): number => 1 - Math.fround(beta) ** (step + 1);
       return Float32Array.of(learningRate, beta1, beta2, eps, weightDecay, correction(beta1), correction(beta2));
     },
-    step: (params, grads, hyper) => {
+    step: (params, grads, hyper, loss) => {
       // Matrices first where only they decay: then their gradients, and all gradients, can lie end to end for one kernel each.
       const order =
         weightDecay > 0 ? [...grads].sort((a, b) => Number(b.shape.length > 1) - Number(a.shape.length > 1)) : grads;
       const gradNorm = globalNorm(order);
+      const finite = mul(isFinite(gradNorm), isFinite(loss));
+      // A scale of 0 skips the step, whatever the gradients are.
       const scale = Number.isFinite(clipNorm)
-        ? minimum(div(clipNorm, add(gradNorm, 1e-6)), 1)
-        : constant(Float32Array.of(1), []);
+        ? select(finite, minimum(div(clipNorm, add(gradNorm, 1e-6)), 1), 0)
+        : finite;
       const all = concat(hyper, reshape(scale, [1]), { axis: 0 });
       const plain = mul(all, constant(Float32Array.of(1, 1, 1, 1, 0, 1, 1, 1), [8]));
       const updates = params.flatMap((p, i) => {
@@ -97,7 +103,7 @@ export const adamw = ({
           [v, v2!],
         ] as const;
       });
-      return { updates, gradNorm };
+      return { updates, gradNorm, finite };
     },
     get state() {
       return [...moments.values()].flat();

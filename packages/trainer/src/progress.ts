@@ -30,6 +30,7 @@ const lineOf = (label: string, p: Progress, peakBytes: number): string => {
   const parts = [
     `${label}step ${String(p.step).padStart(String(p.steps).length)}/${p.steps}`,
     `loss ${p.loss.toFixed(3)}`,
+    ...(p.skipped > 0 ? [`${p.skipped} skipped`] : []),
     ...(p.heldOutLoss === null ? [] : [`held out ${p.heldOutLoss.toFixed(3)}`]),
     `${Math.round(p.tokensPerSecond).toLocaleString('en-US')} tokens/s`,
     p.step < p.steps ? `${formatSeconds(p.eta)} left` : 'done',

@@ -15,6 +15,7 @@ import type { TrainResult } from './train.ts';
 export interface Log {
   readonly losses: TrainResult['losses'][number][];
   readonly evaluated: TrainResult['heldOut'][number][];
+  readonly skipped: number[];
 }
 
 /** The last good state of a run: in its file, and newer on the device and the host. */
@@ -78,7 +79,7 @@ export const makeSafe = (variables: readonly Variable[], log: Log, options: Safe
 
   const stateNow = (): RunState<Log> => ({
     step: reached,
-    log: { losses: [...log.losses], evaluated: [...log.evaluated] },
+    log: { losses: [...log.losses], evaluated: [...log.evaluated], skipped: [...log.skipped] },
   });
   const isCopied = (step: number): boolean => checkpoint !== undefined && step % copyEvery === 0;
   const isWritten = (step: number): boolean => checkpoint !== undefined && step % checkpoint.every === 0;
@@ -133,6 +134,7 @@ export const makeSafe = (variables: readonly Variable[], log: Log, options: Safe
       if (!restored) return 0;
       log.losses.push(...restored.log.losses);
       log.evaluated.push(...restored.log.evaluated);
+      log.skipped.push(...restored.log.skipped);
       begun = reached = written = restored.step;
       return restored.step;
     },

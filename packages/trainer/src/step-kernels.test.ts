@@ -19,8 +19,8 @@ const loraStep = (config: Parameters<typeof tinyLlama>[0], batch: number, contex
   const loss = target.training(input('seed', [], 'u32')).loss(ids, labels);
   const params = [...target.params.values()];
   const optimizer = adamw();
-  const { updates, gradNorm } = optimizer.step(params, grad(loss, params), input('hyper', [7]));
-  return { spec: { outputs: { loss, gradNorm }, updates } satisfies ProgramSpec, params, optimizer };
+  const { updates, gradNorm, finite } = optimizer.step(params, grad(loss, params), input('hyper', [7]), loss);
+  return { spec: { outputs: { loss, gradNorm, finite }, updates } satisfies ProgramSpec, params, optimizer };
 };
 
 describe('the kernels of a LoRA step', () => {

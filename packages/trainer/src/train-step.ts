@@ -11,6 +11,7 @@ import {
   input,
   PeftError,
   type ProgramSpec,
+  select,
   sizeOf,
   type Tensor,
   type TypedArray,
@@ -27,6 +28,8 @@ export interface StepResult {
   readonly loss: number;
   /** Global L2 norm of the gradient before clipping. */
   readonly gradNorm: number;
+  /** Whether both are finite. If not, the step has changed nothing. */
+  readonly finite: boolean;
 }
 
 /** A compiled training step. */
@@ -74,15 +77,16 @@ const trainedStep = (
   return { gradient: (p) => of(byParam.get(p), p), updated: (p) => of(updated.get(p), p) };
 };
 
-/** All updates; where a statistic writes what the optimiser steps, its value counts. */
-const combined = (
-  updates: ProgramSpec['updates'] & {},
-  statistics: ProgramSpec['updates'] & {},
-): readonly (readonly [Variable, Tensor])[] => [...new Map([...updates, ...statistics])];
+type Updates = readonly (readonly [Variable, Tensor])[];
+
+/** All updates; where a statistic writes what the optimiser steps, its value counts. Of a step that is not finite there are none. */
+const combined = (updates: Updates, statistics: Updates, finite: Tensor): Updates => [
+  ...new Map([...updates, ...statistics.map(([v, now]) => [v, select(finite, now, v)] as const)]),
+];
 
 /**
  * Compiles a training step: forward, backward and optimiser in one program. With accumulation a second program adds the gradients of all
- * micro-batches but the last into buffers.
+ * micro-batches but the last into buffers, and their losses.
  */
 export const makeTrainStep = async (target: Trainable, options: TrainStepOptions): Promise<TrainStep> => {
   const { executor, optimizer, batchSize, context, accumulate, seed } = options;
@@ -91,30 +95,29 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
   const hyper = input('hyper', [7]);
   const penalty = target.penalty();
   const plain = target.training(input('seed', [], 'u32')).loss(ids, labels);
-  const loss = penalty ? add(plain, penalty) : plain;
+  const own = penalty ? add(plain, penalty) : plain;
   const params = [...target.params.values()];
-  const grads = grad(loss, params);
+  // What a micro-batch gives: its loss, then its gradients.
+  const parts = [own, ...grad(own, params)];
+  const names = ['loss', ...params.map((p) => p.node.name)];
   const sums: Variable[] =
     accumulate > 1
-      ? params.map((p) => variable(`${p.node.name}.sum`, p.shape, () => new Float32Array(sizeOf(p.shape))))
+      ? parts.map((t, i) => variable(`${names[i]}.sum`, t.shape, () => new Float32Array(sizeOf(t.shape))))
       : [];
   const zero = (t: Tensor): Tensor => broadcastTo(constant(Float32Array.of(0), []), t.shape);
-  const means = sums.length > 0 ? grads.map((g, i) => div(add(g, sums[i]!), accumulate)) : grads;
-  const { updates, gradNorm } = optimizer.step(params, means, hyper);
+  const [loss, ...means] = sums.length > 0 ? parts.map((t, i) => div(add(t, sums[i]!), accumulate)) : parts;
+  const { updates, gradNorm, finite } = optimizer.step(params, means, hyper, loss!);
   const statistics = target.statistics(trainedStep(params, means, new Map(updates)));
   const apply = await compileNamed(
     {
-      outputs: { loss, gradNorm },
-      updates: [...combined(updates, statistics), ...sums.map((s) => [s, zero(s)] as const)],
+      outputs: { loss: loss!, gradNorm, finite },
+      updates: [...combined(updates, statistics, finite), ...sums.map((s) => [s, zero(s)] as const)],
     },
     executor,
   );
   const collect =
     sums.length > 0
-      ? await compileNamed(
-          { outputs: { loss }, updates: sums.map((s, i) => [s, add(s, grads[i]!)] as const) },
-          executor,
-        )
+      ? await compileNamed({ updates: sums.map((s, i) => [s, add(s, parts[i]!)] as const) }, executor)
       : null;
   return {
     run: async (step, learningRate, batches) => {
@@ -123,19 +126,18 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
         labels: batches[i]!.labels,
         seed: Uint32Array.of(Math.imul(seed + 1, 0x9e3779b9) + step * accumulate + i),
       });
-      for (let i = 0; i + 1 < batches.length; i++) await collect!.run(feeds(i), { keep: ['loss'] });
+      for (let i = 0; i + 1 < batches.length; i++) await collect!.run(feeds(i), { read: [] });
       await apply.run(
         { ...feeds(batches.length - 1), hyper: optimizer.hyper(step, learningRate) },
-        { keep: ['loss', 'gradNorm'] },
+        { keep: ['loss', 'gradNorm', 'finite'] },
       );
     },
-    results: async () => {
-      const before = ((await collect?.kept()) ?? []).map((r) => r['loss']![0]!);
-      return (await apply.kept()).map((r, i) => {
-        const losses = [...before.slice(i * (accumulate - 1), (i + 1) * (accumulate - 1)), r['loss']![0]!];
-        return { loss: losses.reduce((x, y) => x + y) / losses.length, gradNorm: r['gradNorm']![0]! };
-      });
-    },
+    results: async () =>
+      (await apply.kept()).map((kept) => ({
+        loss: kept['loss']![0]!,
+        gradNorm: kept['gradNorm']![0]!,
+        finite: kept['finite']![0] === 1,
+      })),
     close: () => {
       apply.close();
       collect?.close();

@@ -35,10 +35,15 @@ export interface TrainOptions {
   /** Called for every step, once its loss is known. */
   readonly onStep?: (progress: Progress) => void;
   /**
-   * Steps whose losses are brought back at once. The device is never waited for in between, so a loss that is no number shows up to so many
-   * steps late. Default: 1 on the CPU, where they are there anyway, 10 on WebGPU.
+   * Steps whose losses are brought back at once. The device is never waited for in between, so what goes wrong shows up to so many steps
+   * late. Default: 1 on the CPU, where they are there anyway, 10 on WebGPU.
    */
   readonly readEvery?: number;
+  /**
+   * A step whose loss or gradient is not finite is skipped, on the device: weights, optimiser and statistics stay as they were, and the next
+   * batch may be better. More of them than this in a row end the run with `diverged`. Default 4; 0 ends it at the first.
+   */
+  readonly maxSkipped?: number;
   /** Ends the run after the current step, with a checkpoint where there is one; what was trained stays. */
   readonly signal?: AbortSignal;
 }
@@ -48,9 +53,12 @@ export interface Progress {
   /** Steps done. */
   readonly step: number;
   readonly steps: number;
+  /** No number, perhaps, where the step was skipped. */
   readonly loss: number;
   readonly gradNorm: number;
   readonly learningRate: number;
+  /** Steps so far that were skipped, see `maxSkipped`. */
+  readonly skipped: number;
   /** Over the last steps, evaluation apart. */
   readonly tokensPerSecond: number;
   /** Seconds until the end at this pace. */
@@ -59,7 +67,7 @@ export interface Progress {
   readonly heldOutLoss: number | null;
 }
 
-/** Losses by step, for curves. */
+/** Losses by step, for curves: finite ones. */
 export interface TrainResult {
   readonly losses: readonly {
     readonly step: number;
@@ -68,18 +76,20 @@ export interface TrainResult {
     readonly gradNorm: number;
   }[];
   readonly heldOut: readonly { readonly step: number; readonly loss: number }[];
+  /** The steps that were skipped, because their loss or gradient was not finite. */
+  readonly skipped: readonly number[];
   /** Labelled tokens per second of training, evaluation and the first step (warm-up of the device) apart. */
   readonly tokensPerSecond: number;
   readonly seconds: number;
 }
 
-const checkFinite = (step: number, loss: number, learningRate: number): void => {
-  if (!Number.isFinite(loss))
-    throw new PeftError(
-      'diverged',
-      `train: the loss is ${loss} at step ${step + 1} (learning rate ${learningRate.toExponential(2)}); lower the learning rate or lengthen the warm-up`,
-    );
-};
+const diverged = (first: number, { step, loss, gradNorm, learningRate }: TrainResult['losses'][number]): PeftError =>
+  new PeftError(
+    'diverged',
+    `train: the loss is ${loss} and the gradient's norm ${gradNorm} at step ${step} (learning rate ${learningRate.toExponential(2)})` +
+      `${first < step ? `, and since step ${first} no step was finite` : ''}; lower the learning rate or lengthen the warm-up. ` +
+      'The weights are those before that.',
+  );
 
 interface Waiting {
   readonly step: number;
@@ -87,14 +97,14 @@ interface Waiting {
   readonly tokens: number;
 }
 
-const checkReadEvery = (readEvery: number): void => {
-  if (!Number.isSafeInteger(readEvery) || readEvery < 1)
-    throw new PeftError('bad-option', `train: readEvery must be a whole number of at least 1, got ${readEvery}`);
+const checkWhole = (name: string, value: number, least: number): void => {
+  if (!Number.isSafeInteger(value) || value < least)
+    throw new PeftError('bad-option', `train: ${name} must be a whole number of at least ${least}, got ${value}`);
 };
 
 /**
- * Trains: batches in seeded order, gradients, clipping, AdamW, with the loss of every step recorded. Throws `diverged` when the loss is no
- * longer a number. Whatever else ends it (`device-lost`, `out-of-memory`, …) is told with the step, after the last good state has been
+ * Trains: batches in seeded order, gradients, clipping, AdamW, with the loss of every step recorded. Throws `diverged` when loss or gradient
+ * are not finite any more. Whatever else ends it (`device-lost`, `out-of-memory`, …) is told with the step, after the last good state has been
  * written where there is a `checkpoint`.
  */
 export const train = async (target: Trainable, options: TrainOptions): Promise<TrainResult> => {
@@ -111,19 +121,28 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     checkpoint,
     onStep,
     readEvery = executor.name === 'webgpu' ? 10 : 1,
+    maxSkipped = 4,
     signal,
   } = options;
-  checkReadEvery(readEvery);
+  checkWhole('readEvery', readEvery, 1);
+  checkWhole('maxSkipped', maxSkipped, 0);
   const started = performance.now();
   const step = await makeTrainStep(target, { executor, optimizer, batchSize, context: data.context, accumulate, seed });
   const batches = trainingBatches(data, batchSize, seed);
   const losses: TrainResult['losses'][number][] = [];
   const evaluated: TrainResult['heldOut'][number][] = [];
+  const skipped: number[] = [];
   const kept = [...target.state.values(), ...target.running.values(), ...optimizer.state];
-  const safe = makeSafe(kept, { losses, evaluated }, { executor, steps, readEvery, ...(checkpoint && { checkpoint }) });
+  const safe = makeSafe(
+    kept,
+    { losses, evaluated, skipped },
+    { executor, steps, readEvery, ...(checkpoint && { checkpoint }) },
+  );
   const pace = makePace();
   const waiting: Waiting[] = [];
   let evaluator: Evaluator | undefined;
+  /** Steps skipped since the last that was not. */
+  let inRow = 0;
   const nextBatches = (): Batch[] => Array.from({ length: accumulate }, () => batches.next().value);
   const measure = async (at: number): Promise<void> => {
     if (evaluator) evaluated.push({ step: at, loss: (await evaluator.run()).loss });
@@ -133,20 +152,26 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     const results = await step.results();
     const done = waiting.splice(0);
     pace.read(done);
-    const settled = results.map(({ loss, gradNorm }, i) => {
+    const settled = results.map(({ loss, gradNorm, finite }, i) => {
       const { step: at, learningRate } = done[i]!;
-      checkFinite(at, loss, learningRate);
-      return { step: at + 1, loss, learningRate, gradNorm };
+      return { finite, told: { step: at + 1, loss, learningRate, gradNorm } };
     });
-    losses.push(...settled);
-    safe.reach(settled.length);
-    return settled;
+    for (const { finite, told } of settled) {
+      safe.reach(1);
+      if (finite) losses.push(told);
+      else skipped.push(told.step);
+      inRow = finite ? 0 : inRow + 1;
+      if (inRow > maxSkipped || (inRow > 0 && losses.length === 0 && told.step === steps))
+        throw diverged(told.step - inRow + 1, told);
+    }
+    return settled.map(({ told }) => told);
   };
   const report = (settled: TrainResult['losses']): void => {
     for (const done of settled)
       onStep?.({
         ...done,
         steps,
+        skipped: skipped.length,
         tokensPerSecond: pace.recent(),
         eta: (steps - done.step) * pace.secondsPerStep(),
         heldOutLoss: evaluated.at(-1)?.loss ?? null,
@@ -172,7 +197,8 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
       if (measures) await measure(i + 1);
       report(settled);
       const ends = signal?.aborted ?? false;
-      await safe.keep(ends);
+      // What is about to diverge must not take the place of what was good.
+      if (inRow === 0 || ends) await safe.keep(ends);
       if (ends) break;
     }
   } catch (error) {
@@ -183,5 +209,11 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     safe.close();
     executor.release(optimizer.state);
   }
-  return { losses, heldOut: evaluated, tokensPerSecond: pace.overall(), seconds: (performance.now() - started) / 1000 };
+  return {
+    losses,
+    heldOut: evaluated,
+    skipped,
+    tokensPerSecond: pace.overall(),
+    seconds: (performance.now() - started) / 1000,
+  };
 };

@@ -115,7 +115,12 @@ describe('adamw', () => {
     params: Parameters<typeof optimizer.step>[0],
     grads: Parameters<typeof optimizer.step>[1],
   ) => {
-    const { updates, gradNorm } = optimizer.step(params, grads, constant(optimizer.hyper(0, 0.01), [7]));
+    const { updates, gradNorm } = optimizer.step(
+      params,
+      grads,
+      constant(optimizer.hyper(0, 0.01), [7]),
+      constant(Float32Array.of(1), []),
+    );
     const { compile } = await import('@peftjs/tensor');
     return async (r: ReturnType<typeof reference>) =>
       (await compile({ outputs: { norm: gradNorm }, updates }, r)).run();
@@ -268,6 +273,7 @@ describe('progressLine', () => {
     learningRate: 1e-3,
     tokensPerSecond: 1234.5,
     eta: 75,
+    skipped: 0,
     heldOutLoss: 4,
   });
   const written = (isTTY: boolean): string => {

@@ -1,4 +1,5 @@
 import { sameShape } from '@peftjs/tensor';
+import type { Value } from './emitter.ts';
 import type { Rule } from './rule.ts';
 
 type Unary = Rule<'x'>;
@@ -38,6 +39,13 @@ export const sigmoid: Unary = unary('Sigmoid');
 export const relu: Unary = unary('Relu');
 export const sign: Unary = unary('Sign');
 export const floor: Unary = unary('Floor');
+export const is_finite: Unary = ({ g, x }) => {
+  const [none, infinite] = ['IsNaN', 'IsInf'].map((type) => g.node(type, [x], x.shape, {}, 'bool')) as [Value, Value];
+  return g.fromTruth(
+    g.node('Not', [g.node('Or', [none, infinite], x.shape, {}, 'bool')], x.shape, {}, 'bool'),
+    'float',
+  );
+};
 
 /** x·σ(αx) with α = 1. */
 export const silu: Unary = ({ g, x }) => g.node('com.microsoft.QuickGelu', [x], x.shape, { alpha: { float: 1 } });

@@ -16,5 +16,7 @@ export const adamw: Rule<'weight' | 'grad' | 'm' | 'v' | 'hyper'> = ({ g, weight
   const root = g.node('Sqrt', [call('Div', v1, correction2)], v.shape);
   const step = call('Div', call('Div', m1, correction1), call('Add', root, eps));
   const change = call('Mul', call('Add', step, call('Mul', weight, decay)), rate);
-  return [call('Sub', weight, change), m1, v1];
+  const moves = g.truth(gradScale);
+  const unlessSkipped = (now: Value, before: Value): Value => g.node('Where', [moves, now, before], before.shape);
+  return [unlessSkipped(call('Sub', weight, change), weight), unlessSkipped(m1, m), unlessSkipped(v1, v)];
 };

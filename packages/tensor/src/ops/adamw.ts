@@ -24,20 +24,22 @@ const kernel: Kernel<Inputs[number], void> = {
   packs: { along: ['weight', 'grad', 'm', 'v'], updates: { out0: 'weight', out1: 'm', out2: 'v' } },
   plan: ({ inputs: { weight }, outs }) => {
     const size = sizeOf(weight!.shape);
-    const store = (index: number, value: string): string => (outs[index] ? `out${index}[i] = ${value};` : '');
+    const store = (index: number, before: string, now: string): string =>
+      outs[index] ? `out${index}[i] = select(${before}, ${now}, moves);` : '';
     const wgsl = `
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let i = group_index(group) * 64u + lane;
   if (i >= p.size) { return; }
+  let moves = hyper[7] != 0.0;
   let g = grad[i] * hyper[7];
   let m1 = hyper[1] * m[i] + (1.0 - hyper[1]) * g;
   let v1 = hyper[2] * v[i] + (1.0 - hyper[2]) * g * g;
   let step = (m1 / hyper[5]) / (sqrt(v1 / hyper[6]) + hyper[3]);
   let w = weight[i];
-  ${store(0, 'w - hyper[0] * (step + hyper[4] * w)')}
-  ${store(1, 'm1')}
-  ${store(2, 'v1')}
+  ${store(0, 'w', 'w - hyper[0] * (step + hyper[4] * w)')}
+  ${store(1, 'm[i]', 'm1')}
+  ${store(2, 'v[i]', 'v1')}
 }`;
     const read = ['weight', 'grad', 'm', 'v', 'hyper'].map(
       (buffer) => ({ buffer, access: 'read', element: 'f32' }) as const,
@@ -56,6 +58,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
  * One step of AdamW over one tensor: g = grad·gradScale, m' = β₁m + (1−β₁)g, v' = β₂v + (1−β₂)g²,
  * w' = w − lr·(m̂ / (√v̂ + eps) + weightDecay·w) with m̂ = m'/(1−β₁ᵗ), v̂ = v'/(1−β₂ᵗ). Returns [w', m', v'].
  * hyper [8] = [learningRate, beta1, beta2, eps, weightDecay, 1−beta1^t, 1−beta2^t, gradScale]: data, so schedules don't compile again.
+ * A gradScale of 0 skips the step: all three stay as they are, whatever the gradient, even where it is no number.
  * Loshchilov & Hutter, 2017. https://arxiv.org/abs/1711.05101. Throws `bad-shape`, `bad-dtype`.
  */
 export const adamw: Op<'adamw', Inputs, readonly [], void, readonly [Spec, Spec, Spec]> = defineOp({
@@ -66,6 +69,7 @@ export const adamw: Op<'adamw', Inputs, readonly [], void, readonly [Spec, Spec,
   vjp: 'none',
   reference: ({ weight, grad, m, v, hyper }) => {
     const [learningRate, beta1, beta2, eps, weightDecay, correction1, correction2, gradScale] = hyper;
+    if (gradScale === 0) return [weight.slice(), m.slice(), v.slice()];
     const m1 = m.map((value, i) => beta1! * value + (1 - beta1!) * grad[i]! * gradScale!);
     const v1 = v.map((value, i) => beta2! * value + (1 - beta2!) * (grad[i]! * gradScale!) ** 2);
     const w1 = weight.map(
@@ -75,9 +79,16 @@ export const adamw: Op<'adamw', Inputs, readonly [], void, readonly [Spec, Spec,
     return [w1, m1, v1];
   },
   flops: ({ weight }) => 16 * sizeOf(weight.shape),
-  samples: [[3, 67], [], [0, 4]].map((shape) => ({
-    shapes: { weight: shape, grad: shape, m: shape, v: shape, hyper: [8] },
-    ranges: { v: [0.01, 1] as const },
-    values: { hyper: (i: number) => [0.01, 0.9, 0.99, 1e-8, 0.1, 1 - 0.9 ** 3, 1 - 0.99 ** 3, 0.7][i]! },
-  })),
+  samples: [[3, 67], [], [0, 4], null].map((shape) => {
+    // The last is a step to skip.
+    const [all, gradScale] = shape ? [shape, 0.7] : [[70], 0];
+    return {
+      shapes: { weight: all, grad: all, m: all, v: all, hyper: [8] },
+      ranges: { v: [0.01, 1] as const },
+      values: {
+        hyper: (i: number) => [0.01, 0.9, 0.99, 1e-8, 0.1, 1 - 0.9 ** 3, 1 - 0.99 ** 3, gradScale][i]!,
+        ...(!shape && { grad: (i: number) => (i % 2 === 0 ? Number.NaN : Number.POSITIVE_INFINITY) }),
+      },
+    };
+  }),
 });
