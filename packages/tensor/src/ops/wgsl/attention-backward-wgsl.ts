@@ -1,22 +1,14 @@
 import { keyEnd, keysOfLane, seenBy } from './attention-forward.ts';
-import {
-  attentionLanes,
-  declareSums,
-  keyRows,
-  queryRows,
-  storeSums,
-  type TileSizes,
-  tileApply,
-  tileDeclarations,
-  tileProduct,
-  tileSize,
-} from './attention-tiles.ts';
+import { type AttentionTiles, keyRows, queryRows } from './attention-tiles.ts';
 
 /** What the text of a backward kernel depends on. */
-export interface BackwardVariant extends TileSizes {
+export interface BackwardVariant {
   readonly causal: boolean;
   readonly masked: boolean;
 }
+
+/** Lanes of the pass of row sums. */
+export const statsLanes = 64;
 
 const rowStart = (buffer: string): string => `${queryRows(buffer, '').base} + (row % p.queries) * p.${buffer}_row`;
 
@@ -25,9 +17,9 @@ const rowStart = (buffer: string): string => `${queryRows(buffer, '').base} + (r
  * because eight storage buffers are all that a kernel can count on.
  */
 export const rowStatsWgsl = (headDim: number, offset: boolean): string => `
-@compute @workgroup_size(${attentionLanes})
+@compute @workgroup_size(${statsLanes})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let row = group_index(group) * ${attentionLanes}u + lane;
+  let row = group_index(group) * ${statsLanes}u + lane;
   if (row == p.rows) { stats[2u * row] = f32(${offset ? 'offset[0]' : 'bitcast<i32>(p.shift)'}); }
   if (row >= p.rows) { return; }
   var pull = 0.0;
@@ -40,67 +32,69 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   stats[2u * row + 1u] = pull;
 }`;
 
-const head = (variant: BackwardVariant): string => `${tileDeclarations(variant)}
-@compute @workgroup_size(${attentionLanes})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+const head = ({ declarations, lanes, builtins, rows, place }: AttentionTiles): string => `${declarations}
+@compute @workgroup_size(${lanes})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32${builtins}) {
   let unit = group_index(group);
   if (unit >= p.units) { return; }
-  let row0 = (unit % p.blocks) * ${8 * variant.own}u;
-  let shift = i32(stats[2u * p.rows]);
-  let tx = lane % 8u;
-  let ty = lane / 8u;`;
+  let row0 = (unit % p.blocks) * ${rows}u;
+  let shift = i32(stats[2u * p.rows]);${place}`;
 
 /** dq of a block of queries, as the keys stream by. */
-export const queryGradWgsl = (variant: BackwardVariant): string => {
-  const { own, causal, masked } = variant;
-  return `${head(variant)}
+export const queryGradWgsl = (tiles: AttentionTiles, { causal, masked }: BackwardVariant): string => {
+  const { own, rows, tileSize, eachRow } = tiles;
+  return `${head(tiles)}
   let head = unit / p.blocks;
   let b = head / p.heads;
   let keyGroup = (head % p.heads) / p.share;
-  let end = ${keyEnd(own, causal)};
+  let end = ${keyEnd(rows, causal)};
   let t0 = row0 + ty * ${own}u;
   var logSum = array<f32, ${own}>();
-  var pull = array<f32, ${own}>();
-  for (var r = 0u; r < ${own}u; r++) {
-    let at = 2u * (head * p.queries + min(t0 + r, p.queries - 1u));
-    logSum[r] = stats[at];
-    pull[r] = stats[at + 1u];
-  }${declareSums('sum', variant)}
-  for (var s0 = 0u; s0 < end; s0 += ${tileSize}u) {${tileProduct('w', variant, queryRows('q', 'row0'), keyRows('k', 's0'))}${tileProduct('g', variant, queryRows('dy', 'row0'), keyRows('v', 's0'))}${keysOfLane(masked)}
-  for (var r = 0u; r < ${own}u; r++) {
-    g[r] = select(vec4<f32>(), exp(w[r] * p.scale - logSum[r]) * (g[r] - pull[r]) * p.scale, ${seenBy('t0 + r', causal)});
-  }${tileApply('sum', 'g', variant, keyRows('k', 's0'))}
-  }${storeSums('sum', variant, queryRows('out0', 'row0'))}
+  var pull = array<f32, ${own}>();${eachRow(
+    (r) => `
+    let at = 2u * (head * p.queries + min(t0 + ${r}, p.queries - 1u));
+    logSum[${r}] = stats[at];
+    pull[${r}] = stats[at + 1u];`,
+  )}${tiles.declareSums('sum')}
+  for (var s0 = 0u; s0 < end; s0 += ${tileSize}u) {${tiles.product('w', queryRows('q', 'row0'), keyRows('k', 's0'))}${tiles.product('g', queryRows('dy', 'row0'), keyRows('v', 's0'))}${keysOfLane(masked)}${eachRow(
+    (r) =>
+      `g[${r}] = select(vec4<f32>(), exp(w[${r}] * p.scale - logSum[${r}]) * (g[${r}] - pull[${r}]) * p.scale, ${seenBy(`t0 + ${r}`, causal)});`,
+  )}${tiles.apply('sum', 'g', keyRows('k', 's0'))}
+  }${tiles.storeSums('sum', queryRows('out0', 'row0'))}
 }`;
 };
 
 /** dk and dv of a block of keys, as the queries of all heads that share it stream by. */
-export const keyGradWgsl = (variant: BackwardVariant, dk: boolean, dv: boolean): string => {
-  const { own, causal, masked } = variant;
+export const keyGradWgsl = (
+  tiles: AttentionTiles,
+  { causal, masked }: BackwardVariant,
+  dk: boolean,
+  dv: boolean,
+): string => {
+  const { own, tileSize, eachRow } = tiles;
   const statsAt = (index: number): string =>
     `vec4<f32>(${['x', 'y', 'z', 'w'].map((c) => `stats[at.${c}${index > 0 ? ` + ${index}u` : ''}]`).join(', ')})`;
-  const seen = `(t4 < vec4<u32>(p.queries))${causal ? ' & (vec4<i32>(t4) + shift >= vec4<i32>(i32(s0 + r)))' : ''}${masked ? ' & vec4<bool>(keyMask[b * p.keys + min(s0 + r, p.keys - 1u)] > 0.5)' : ''}`;
-  return `${head(variant)}
+  const seen = (r: string): string =>
+    `(t4 < vec4<u32>(p.queries))${causal ? ` & (vec4<i32>(t4) + shift >= vec4<i32>(i32(s0 + ${r})))` : ''}${masked ? ` & vec4<bool>(keyMask[b * p.keys + min(s0 + ${r}, p.keys - 1u)] > 0.5)` : ''}`;
+  return `${head(tiles)}
   let keyHead = unit / p.blocks;
   let b = keyHead / (p.heads / p.share);
   let keyGroup = keyHead % (p.heads / p.share);
   let start = ${causal ? 'u32(clamp(i32(row0) - shift, 0, i32(p.queries)))' : '0u'};
-  let s0 = row0 + ty * ${own}u;${dk ? declareSums('dk', variant) : ''}${dv ? declareSums('dv', variant) : ''}
+  let s0 = row0 + ty * ${own}u;${dk ? tiles.declareSums('dk') : ''}${dv ? tiles.declareSums('dv') : ''}
   for (var head = keyHead * p.share; head < (keyHead + 1u) * p.share; head++) {
   for (var t0 = start; t0 < p.queries; t0 += ${tileSize}u) {
   let t4 = vec4<u32>(t0 + tx * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
   let at = 2u * (head * p.queries + min(t4, vec4<u32>(p.queries - 1u)));
-  let logSum = ${statsAt(0)};${tileProduct('w', variant, keyRows('k', 'row0'), queryRows('q', 't0'))}
-  for (var r = 0u; r < ${own}u; r++) { w[r] = select(vec4<f32>(), exp(w[r] * p.scale - logSum), ${seen}); }${
-    dv ? tileApply('dv', 'w', variant, queryRows('dy', 't0')) : ''
+  let logSum = ${statsAt(0)};${tiles.product('w', keyRows('k', 'row0'), queryRows('q', 't0'))}${eachRow((r) => `w[${r}] = select(vec4<f32>(), exp(w[${r}] * p.scale - logSum), ${seen(r)});`)}${
+    dv ? tiles.apply('dv', 'w', queryRows('dy', 't0')) : ''
   }${
     dk
       ? `
-  let pull = ${statsAt(1)};${tileProduct('g', variant, keyRows('v', 'row0'), queryRows('dy', 't0'))}
-  for (var r = 0u; r < ${own}u; r++) { g[r] = w[r] * (g[r] - pull) * p.scale; }${tileApply('dk', 'g', variant, queryRows('q', 't0'))}`
+  let pull = ${statsAt(1)};${tiles.product('g', keyRows('v', 'row0'), queryRows('dy', 't0'))}${eachRow((r) => `g[${r}] = w[${r}] * (g[${r}] - pull) * p.scale;`)}${tiles.apply('dk', 'g', queryRows('q', 't0'))}`
       : ''
   }
   }
-  }${dk ? storeSums('dk', variant, keyRows('out1', 'row0')) : ''}${dv ? storeSums('dv', variant, keyRows('out2', 'row0')) : ''}
+  }${dk ? tiles.storeSums('dk', keyRows('out1', 'row0')) : ''}${dv ? tiles.storeSums('dv', keyRows('out2', 'row0')) : ''}
 }`;
 };

@@ -1,16 +1,13 @@
 import type { Binding, Dispatch, Kernel } from '../../kernel.ts';
 import { type AttentionAttrs, attentionSizes } from '../attention-spec.ts';
-import { keyGradWgsl, queryGradWgsl, rowStatsWgsl } from './attention-backward-wgsl.ts';
-import { attentionLanes, rowParams, rowsBinding } from './attention-tiles.ts';
+import { keyGradWgsl, queryGradWgsl, rowStatsWgsl, statsLanes } from './attention-backward-wgsl.ts';
+import { attentionTiles } from './attention-choice.ts';
+import { rowParams, rowsBinding } from './attention-tiles.ts';
 
 type Inputs = 'q' | 'k' | 'v' | 'y' | 'logSumExp' | 'dy' | 'keyMask' | 'offset';
 
 const read = (buffer: string): Binding => ({ buffer, access: 'read', element: 'f32' });
 const write = (buffer: string): Binding => ({ buffer, access: 'read_write', element: 'f32' });
-
-/** Rows per lane that keep one, or two, accumulators of headDim in registers. */
-const ownRows = (headDim: number, accumulators: number): number =>
-  headDim * accumulators <= 128 ? 4 : headDim * accumulators <= 256 ? 2 : 1;
 
 /**
  * Backward attention, recomputing the weights tile by tile: row sums first, then dq per block of queries, then dk and dv per block of keys,
@@ -19,7 +16,7 @@ const ownRows = (headDim: number, accumulators: number): number =>
 export const attentionGradKernel: Kernel<Inputs, AttentionAttrs> = {
   kind: 'dispatch',
   strided: ['q', 'k', 'v', 'y', 'dy', 'out0', 'out1', 'out2'],
-  plan: (io, { causal, scale }) => {
+  plan: (io, { causal, scale }, device) => {
     const {
       inputs,
       outs: [dq, dk, dv],
@@ -57,27 +54,27 @@ export const attentionGradKernel: Kernel<Inputs, AttentionAttrs> = {
         write('stats'),
       ],
       params: { rows, heads, queries, shift: (keys - queries) >>> 0, ...at('y', 'q'), ...at('dy', 'q') },
-      workgroups: Math.ceil((rows + 1) / attentionLanes),
+      workgroups: Math.ceil((rows + 1) / statsLanes),
     };
     const queryPass = (): Dispatch => {
-      const own = ownRows(headDim, 1);
-      const blocks = Math.ceil(queries / (8 * own));
+      const tiles = attentionTiles(queries, headDim, 1, device);
+      const blocks = Math.ceil(queries / tiles.rows);
       const units = batch * heads * blocks;
       return {
         label: 'attention gradient: queries',
-        wgsl: queryGradWgsl({ own, headDim, causal, masked }),
+        wgsl: queryGradWgsl(tiles, { causal, masked }),
         bindings: [...shared, rowsBinding('out0', 'read_write', headDim)],
         params: { ...params, ...at('out0', 'q'), units, blocks },
         workgroups: units,
       };
     };
     const keyPass = (): Dispatch => {
-      const own = ownRows(headDim, 2);
-      const blocks = Math.ceil(keys / (8 * own));
+      const tiles = attentionTiles(keys, headDim, 2, device);
+      const blocks = Math.ceil(keys / tiles.rows);
       const units = batch * groups * blocks;
       return {
         label: 'attention gradient: keys and values',
-        wgsl: keyGradWgsl({ own, headDim, causal, masked }, !!dk, !!dv),
+        wgsl: keyGradWgsl(tiles, { causal, masked }, !!dk, !!dv),
         bindings: [
           ...shared,
           ...(dk ? [rowsBinding('out1', 'read_write', headDim)] : []),

@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AnyOp } from '../../define-op.ts';
-import { type Executor, evaluate } from '../../executor.ts';
+import type { Executor } from '../../executor.ts';
 import type { DeviceFacts } from '../../kernel.ts';
-import { reference } from '../../reference/executor.ts';
-import { apart } from '../../testing/known.ts';
-import { sampleInputs, sampleOutputs, sampleTitle } from '../../testing/samples.ts';
+import { expectReference } from '../../testing/expect-reference.ts';
+import { sampleTitle } from '../../testing/samples.ts';
 import { openGpu } from '../../webgpu/dawn.ts';
 import { executorOn } from '../../webgpu/executor.ts';
 import { headCrossEntropyOp } from '../head-cross-entropy.ts';
@@ -33,18 +32,8 @@ describe.each([
   afterAll(() => executor?.close());
 
   for (const op of [matmul, matmulQuantized, headCrossEntropyOp] as unknown as AnyOp[])
-    it.each(op.samples.map((sample) => [op.name, sampleTitle(sample), sample] as const))(
-      '%s %s',
-      async (_, __, sample) => {
-        const { tensors, feeds } = sampleInputs(op, sample, 3);
-        const outs = sampleOutputs(op, sample, tensors);
-        const outputs = Object.fromEntries(outs.map((t, i) => [`out${i}`, t]));
-        const [got, wanted] = [await evaluate(outputs, executor, feeds), await evaluate(outputs, reference(), feeds)];
-        for (const name of Object.keys(outputs)) {
-          const scale = Math.max(1e-3, ...Array.from(wanted[name]!, Math.abs));
-          expect(apart([...got[name]!], [...wanted[name]!]) / scale, name).toBeLessThan(1e-5);
-        }
-      },
+    it.each(op.samples.map((sample) => [op.name, sampleTitle(sample), sample] as const))('%s %s', (_, __, sample) =>
+      expectReference(op, sample, executor),
     );
 });
 

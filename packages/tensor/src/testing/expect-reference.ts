@@ -1,0 +1,22 @@
+import { expect } from 'vitest';
+import type { AnyOp } from '../define-op.ts';
+import { type Executor, evaluate } from '../executor.ts';
+import { reference } from '../reference/executor.ts';
+import { apart } from './known.ts';
+import { sampleInputs, sampleOutputs } from './samples.ts';
+
+/** Asserts that an executor computes a sample of an op as the reference does: to 1e-5 of the largest output. */
+export const expectReference = async (
+  op: AnyOp,
+  sample: Parameters<typeof sampleInputs>[1],
+  executor: Executor,
+): Promise<void> => {
+  const { tensors, feeds } = sampleInputs(op, sample, 3);
+  const outs = sampleOutputs(op, sample, tensors);
+  const outputs = Object.fromEntries(outs.map((t, i) => [`out${i}`, t]));
+  const [got, wanted] = [await evaluate(outputs, executor, feeds), await evaluate(outputs, reference(), feeds)];
+  for (const name of Object.keys(outputs)) {
+    const scale = Math.max(1e-3, ...Array.from(wanted[name]!, Math.abs));
+    expect(apart([...got[name]!], [...wanted[name]!]) / scale, name).toBeLessThan(1e-5);
+  }
+};
