@@ -11,6 +11,7 @@ export interface BenchOptions {
   readonly stack: readonly string[];
   readonly rounds: number;
   readonly seconds: number;
+  readonly budget: number;
   readonly limit: number;
   readonly threads: number;
   readonly toggles: readonly string[];
@@ -72,7 +73,16 @@ export const parseOptions = (args: readonly string[]): BenchOptions =>
         .argParser(namesOf(stackNames)),
     )
     .addOption(new Option('--rounds <n>', 'turns that each stack takes').default(5).argParser(positive(true)))
-    .addOption(new Option('--seconds <s>', 'length of a turn, at least one run').default(2).argParser(positive(false)))
+    .addOption(
+      new Option('--seconds <s>', 'length of a turn, at least one run; of products a quarter')
+        .default(2)
+        .argParser(positive(false)),
+    )
+    .addOption(
+      new Option('--budget <s>', 'a stack that has run a task for so long takes no more turns; of products a quarter')
+        .default(40)
+        .argParser(positive(false)),
+    )
     .addOption(
       new Option('--limit <s>', 'a stack that is silent for so long fails').default(1800).argParser(positive(false)),
     )

@@ -20,10 +20,18 @@ const child = (body: string, env: Record<string, string> = {}): Command => ({
 });
 
 const steady = (ms: number, loss: number): string =>
-  `console.log('a library speaks'); say({ type: 'done', ms: [${ms}], values: [[${loss}]], peakBytes: 5 });`;
+  `console.log('a library speaks'); say({ type: 'done', ms: [${ms}], values: [[${loss}], [${loss}]], peakBytes: 5 });`;
 
 const prepared = { task: smoke[1]!, dir: '', work: 24 };
-const settings = { rounds: 3, secondsPerRound: 0.01, limitSeconds: 20, warmUps: 5, progress: () => {} };
+const settings = {
+  rounds: 3,
+  secondsPerRound: 0.01,
+  budgetSeconds: 1,
+  limitSeconds: 20,
+  warmUps: 5,
+  warmUpSeconds: 1,
+  progress: () => {},
+};
 
 describe('measure', () => {
   test('takes medians over rounds in which the stacks take turns', async () => {
@@ -37,6 +45,19 @@ describe('measure', () => {
     );
     expect(fast).toMatchObject({ rate: 12_000, rounds: [12_000, 12_000, 12_000], agrees: true, peakBytes: 5 });
     expect(slow).toMatchObject({ rate: 3000, spread: 0, agrees: true, versions: { fake: '1' } });
+  });
+
+  test('a slow stack takes fewer turns; one that is slow in its warm-up takes none but that', async () => {
+    // The milliseconds that it tells of count, so nothing has to wait.
+    const [fast, slow, slowest] = await measure(
+      prepared,
+      [20, 400, 1200].map((ms, i) => ({ name: `s${i}`, command: child(steady(ms, 1.5)) })),
+      { ...settings, rounds: 5 },
+    );
+    expect(fast!.rounds).toEqual([1200, 1200, 1200, 1200, 1200]);
+    expect(slow!.rounds).toEqual([60, 60, 60]);
+    expect(slowest!.rounds).toEqual([20]);
+    expect([fast, slow, slowest].map((row) => row!.agrees)).toEqual([true, true, true]);
   });
 
   test('marks the one that computes something else', async () => {

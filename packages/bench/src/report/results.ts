@@ -12,7 +12,7 @@ import { scalingChart } from './scaling-chart.ts';
 export interface Results {
   readonly date: string;
   readonly machine: Machine;
-  readonly settings: Pick<BenchOptions, 'rounds' | 'seconds' | 'threads' | 'toggles'>;
+  readonly settings: Pick<BenchOptions, 'rounds' | 'seconds' | 'budget' | 'threads' | 'toggles'>;
   readonly rows: readonly Row[];
 }
 
@@ -20,10 +20,10 @@ export interface Results {
 export const saveResults = async (
   rows: readonly Row[],
   machine: Machine,
-  { rounds, seconds, threads, toggles, out }: BenchOptions,
+  { rounds, seconds, budget, threads, toggles, out }: BenchOptions,
 ): Promise<string[]> => {
   const date = new Date().toISOString();
-  const results: Results = { date, machine, settings: { rounds, seconds, threads, toggles }, rows };
+  const results: Results = { date, machine, settings: { rounds, seconds, budget, threads, toggles }, rows };
   await mkdir(out, { recursive: true });
   const base = join(out, date.slice(0, 19).replaceAll(':', ''));
   const scaled = curvesOf(rows).length > 0;

@@ -1,7 +1,7 @@
 import { agrees, referenceOf, type Values } from '../agreement.ts';
 import type { Prepared } from '../data/prepare.ts';
 import { median, spread } from '../stats.ts';
-import { type Unit, unitOf } from '../tasks/task.ts';
+import { type Task, type Unit, unitOf } from '../tasks/task.ts';
 import type { Done } from './protocol.ts';
 import { type Command, openSession, type Session } from './session.ts';
 
@@ -32,12 +32,16 @@ export interface Row {
 /** How a measurement is made. */
 export interface MeasureOptions {
   readonly rounds: number;
-  /** A round lasts until this has passed, at least one run. */
+  /** A turn lasts until this has passed, at least one run. */
   readonly secondsPerRound: number;
+  /** A stack that has run for so long takes no more turns. If its warm-up did, that one's last run is its only turn. */
+  readonly budgetSeconds: number;
   /** A child that does not answer for so long is ended. */
   readonly limitSeconds: number;
   /** Runs before the first turn, whose values are compared; they warm up caches and autotuning too. */
   readonly warmUps: number;
+  /** No further one begins after this. Of training steps there are at least two: the second loss tells of the first update. */
+  readonly warmUpSeconds: number;
   progress(text: string): void;
 }
 
@@ -52,41 +56,53 @@ interface Running extends Contender {
   readonly values: Values;
   readonly rates: number[];
   last: Done | null;
+  /** Of all turns. */
+  seconds: number;
   failure: string | null;
 }
 
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-const start = async (contender: Contender, { task }: Prepared, options: MeasureOptions): Promise<Running> => {
+const secondsOf = ({ ms }: Done): number => ms.reduce((a, b) => a + b, 0) / 1000;
+
+/** In the unit of the rate. */
+const rateOf = (work: number, unit: Unit, runs: number, seconds: number): number =>
+  (work * runs) / seconds / (unit === 'GFLOP/s' ? 1e9 : 1);
+
+const warmUp = async (session: Session, task: Task, options: MeasureOptions): Promise<Done> => {
+  const times = task.kind === 'generate' ? Math.min(2, options.warmUps) : options.warmUps;
+  const first = await session.run(task.kind === 'step' ? Math.min(2, times) : 1, options.limitSeconds);
+  const left = options.warmUpSeconds - secondsOf(first);
+  if (first.ms.length >= times || left <= 0) return first;
+  const more = await session.run(times - first.ms.length, left);
+  return { ...more, ms: [...first.ms, ...more.ms], values: [...first.values, ...more.values] };
+};
+
+const start = async (contender: Contender, { task, work }: Prepared, options: MeasureOptions): Promise<Running> => {
   options.progress(`${task.name}: ${contender.name} warms up`);
-  const nothing = { values: [], rates: [], last: null };
+  const nothing = { values: [], rates: [], last: null, seconds: 0 };
   let session: Session | null = null;
   try {
     session = await openSession(contender.command, options.limitSeconds * 1000);
-    const done = await session.run(
-      task.kind === 'generate' ? Math.min(2, options.warmUps) : options.warmUps,
-      options.limitSeconds,
-    );
-    return {
-      ...contender,
-      session,
-      values: task.kind === 'generate' ? done.values[0]! : done.values.flat(),
-      rates: [],
-      last: done,
-      failure: null,
-    };
+    const last = await warmUp(session, task, options);
+    // Every product and continuation is the first one again.
+    const values = task.kind === 'step' ? last.values.flat() : last.values[0]!;
+    const isSlow = secondsOf(last) >= options.budgetSeconds;
+    const rates = isSlow ? [rateOf(work, unitOf(task), 1, last.ms.at(-1)! / 1000)] : [];
+    return { ...contender, session, values, rates, last, seconds: isSlow ? secondsOf(last) : 0, failure: null };
   } catch (error) {
     await session?.close();
     return { ...contender, ...nothing, session: null, failure: reasonOf(error) };
   }
 };
 
-const takeTurn = async (running: Running, work: number, unit: Unit, roundSeconds: number): Promise<void> => {
-  if (!running.session || running.failure) return;
+const takeTurn = async (running: Running, work: number, unit: Unit, options: MeasureOptions): Promise<void> => {
+  if (!running.session || running.failure || running.seconds >= options.budgetSeconds) return;
   try {
-    const done = await running.session.run(1e9, roundSeconds);
-    const seconds = done.ms.reduce((a, b) => a + b, 0) / 1000;
-    running.rates.push((work * done.ms.length) / seconds / (unit === 'GFLOP/s' ? 1e9 : 1));
+    const done = await running.session.run(1e9, options.secondsPerRound);
+    const seconds = secondsOf(done);
+    running.seconds += seconds;
+    running.rates.push(rateOf(work, unit, done.ms.length, seconds));
     running.last = done;
   } catch (error) {
     running.failure = reasonOf(error);
@@ -115,7 +131,7 @@ const rowOf = (running: Running, { task }: Prepared, reference: Values): Row => 
 
 /**
  * Measures a task on several stacks, each in a process of its own. They warm up one after the other; then they take turns, so that what
- * else the machine does meets all alike. A stack that fails is a row that says why.
+ * else the machine does meets all alike; a slow one ends early. A stack that fails is a row that says why.
  */
 export const measure = async (
   prepared: Prepared,
@@ -128,10 +144,10 @@ export const measure = async (
     for (const contender of contenders) all.push(await start(contender, prepared, options));
     for (let round = 1; round <= options.rounds; round++) {
       options.progress(`${task.name}: round ${round} of ${options.rounds}`);
-      for (const running of all) await takeTurn(running, work, unitOf(task), options.secondsPerRound);
+      for (const running of all) await takeTurn(running, work, unitOf(task), options);
     }
   } finally {
-    for (const { session } of all) await session?.close();
+    await Promise.all(all.map(({ session }) => session?.close()));
   }
   const reference = referenceOf(new Map(all.filter((r) => r.values.length > 0).map((r) => [r.name, r.values])));
   return all.map((running) => rowOf(running, prepared, reference));

@@ -70,7 +70,7 @@ export const openSession = async ({ file, args, env }: Command, limitMs: number)
     },
     close: async () => {
       child.stdin.end();
-      const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+      const timer = setTimeout(() => child.kill('SIGKILL'), 5000);
       await ended;
       clearTimeout(timer);
     },
