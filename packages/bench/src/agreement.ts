@@ -20,14 +20,9 @@ export const referenceOf = (values: ReadonlyMap<string, Values>): Values => {
   return Array.from({ length }, (_, i) => median(all.flatMap((v) => v.slice(i, i + 1))));
 };
 
-/**
- * Whether a stack computes what the others do. A slow stack warms up with fewer training steps than others: of those at least two are
- * compared, since the second tells of the first update.
- */
+/** Whether a stack computes what the others do. Of training steps those are compared that both made: a slow stack warms up with fewer. */
 export const agrees = (task: Task, values: Values, reference: Values): boolean => {
-  const [shared, longest] = [Math.min(values.length, reference.length), Math.max(values.length, reference.length)];
-  const needed = task.kind === 'step' ? Math.min(2, longest) : longest;
-  return (
-    shared > 0 && shared >= needed && values.slice(0, shared).every((v, i) => isNear(task, v, reference[i]!))
-  );
+  const shared = Math.min(values.length, reference.length);
+  const isWhole = task.kind === 'step' || values.length === reference.length;
+  return shared > 0 && isWhole && values.slice(0, shared).every((v, i) => isNear(task, v, reference[i]!));
 };

@@ -3,11 +3,14 @@ import { machine } from './machine.ts';
 import type { BenchOptions } from './options.ts';
 import { paths } from './paths.ts';
 import { setUpPeers } from './peers/set-up.ts';
+import { align } from './report/align.ts';
 import { jsonLine } from './report/json-line.ts';
 import { memoryTable } from './report/memory-table.ts';
+import { writePage } from './report/page-files.ts';
 import { saveResults } from './report/results.ts';
 import { scalingTable } from './report/scaling.ts';
 import { table } from './report/table.ts';
+import { boundCells, gpuCells, plannedSteps, stepCells } from './roofline/roofline.ts';
 import { type Contender, measure, type Row } from './run/measure.ts';
 import { type Stack, stacks } from './stacks/catalog.ts';
 import { type Group, groups } from './tasks/catalog.ts';
@@ -53,6 +56,7 @@ const runTask = async (task: Task, group: Group, chosen: readonly Stack[], optio
     budgetSeconds: part * options.budget,
     // Nobody's losses but our own are compared there, and the steps are long.
     warmUps: group.figure ? 2 : 5,
+    leastWarmUps: task.kind === 'step' && !group.figure ? 2 : 1,
     warmUpSeconds: (part * options.budget) / 2,
     limitSeconds: options.limit,
     progress: say,
@@ -62,6 +66,15 @@ const runTask = async (task: Task, group: Group, chosen: readonly Stack[], optio
 /** Does what the command line says; the exit code is 1 where a row failed or is wrong. */
 export const runBench = async (options: BenchOptions): Promise<number> => {
   if (options.setup) return setUpPeers(paths.peers);
+  if (options.page) {
+    await writePage(options.out, paths.docs, say);
+    return 0;
+  }
+  if (options.roofline) {
+    const steps = await plannedSteps();
+    process.stdout.write(`${[gpuCells(), stepCells(steps), boundCells(steps)].map(align).join('\n\n')}\n`);
+    return 0;
+  }
   if (options.task.join() === 'list') {
     list(groups.flatMap((group) => (group.tasks.length > 1 ? [group, ...group.tasks] : [group])));
     return 0;

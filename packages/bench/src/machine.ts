@@ -14,6 +14,6 @@ export const machine = (): Machine => ({
   processor: cpus()[0]?.model.trim() ?? 'unknown',
   cores: cpus().length,
   memoryBytes: totalmem(),
-  system: `${type()} ${release()}`,
+  system: `${type()} ${release().split('.').slice(0, 2).join('.')}`,
   node: process.versions.node,
 });

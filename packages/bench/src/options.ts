@@ -18,6 +18,12 @@ export interface BenchOptions {
   /** One line of JSON per task and stack on standard output, and no files. */
   readonly json: boolean;
   readonly setup: boolean;
+  /** Print the roofline on paper instead. */
+  readonly roofline: boolean;
+  /** Write docs/performance.md instead. */
+  readonly page: boolean;
+  /** The command line, without where results go. */
+  readonly command: string;
   /** Where results go. */
   readonly out: string;
 }
@@ -58,9 +64,14 @@ const stackNames = stacks.map(({ name }) => name);
  */
 const defaultToggles = ['disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension'];
 
+const commandOf = (args: readonly string[]): string => {
+  const kept = args.filter((word, i) => !word.startsWith('--out') && args[i - 1] !== '--out');
+  return ['pnpm bench', ...kept].join(' ');
+};
+
 /** Parses the command line. Ends the process with code 1 and a message when it is wrong. */
-export const parseOptions = (args: readonly string[]): BenchOptions =>
-  new Command('pnpm bench')
+export const parseOptions = (args: readonly string[]): BenchOptions => ({
+  ...new Command('pnpm bench')
     .description('Measures training and generation beside the peers: tables, a file of results, charts.')
     .addOption(
       new Option('--task <names>', "'list', or names with commas between (default: all but scaling and memory)")
@@ -94,8 +105,12 @@ export const parseOptions = (args: readonly string[]): BenchOptions =>
     )
     .option('--out <dir>', 'where results and charts go', paths.results)
     .option('--json', 'print one line of JSON per task and stack, and write no files', false)
+    .option('--roofline', 'print what training steps cost on GPUs that need not be here, by their plans', false)
+    .option('--page', 'write docs/performance.md from the newest results in --out', false)
     .option('--setup', 'install the peers into packages/bench/.peers (about 6 GB, most of it PyTorch)', false)
     .allowExcessArguments(false)
     .showHelpAfterError('(pnpm bench --help lists the options)')
     .parse([...args], { from: 'user' })
-    .opts<BenchOptions>();
+    .opts<Omit<BenchOptions, 'command'>>(),
+  command: commandOf(args),
+});

@@ -9,10 +9,12 @@ export const paths: {
   /** The peers, which `--setup` installs; `PEFTJS_BENCH_PEERS` names another folder. */
   readonly peers: string;
   readonly results: string;
+  readonly docs: string;
   readonly source: string;
 } = {
   data: inPackage('.cache/data'),
   peers: process.env['PEFTJS_BENCH_PEERS'] ?? inPackage('.peers'),
   results: inPackage('results'),
+  docs: inPackage('../../docs'),
   source: inPackage('src'),
 };

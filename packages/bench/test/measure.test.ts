@@ -30,6 +30,7 @@ const settings = {
   limitSeconds: 20,
   warmUps: 5,
   warmUpSeconds: 1,
+  leastWarmUps: 2,
   progress: () => {},
 };
 

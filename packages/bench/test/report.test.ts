@@ -23,7 +23,7 @@ describe('reports', () => {
   test('a table compares with the first stack, marks what is wrong and says why there is no figure', () => {
     expect(table(rows)).toBe(
       [
-        'stack     tokens/s  spread  x ours-cpu    peak  start',
+        'stack     tokens/s  spread  x ours-cpu    peak  start  result',
         'ours-cpu     7,200   1.0 %        1.00  250 MB  1.5 s  agrees',
         'torch        3,600   1.0 %        0.50  250 MB  1.5 s  WRONG',
         'a<b              -       -           -       -      -  failed: TypeError: x is not a function',
@@ -82,7 +82,7 @@ describe('reports', () => {
       memory: { idle: 100e6, planned: 505e6, held: 500e6 },
     });
     expect(memoryTable([measured]).split('\n')[1]).toMatch(
-      /^\+ attention without scores +ours-cpu +800 +505\.0 MB +500\.0 MB +600\.0 MB +101\.0 %$/,
+      /^\+ attention without scores +ours-cpu +800 +505\.0 MB +500\.0 MB +600\.0 MB +101\.0 % +agrees$/,
     );
   });
 

@@ -66,8 +66,10 @@ export interface OpDef<
     | ((t: VjpScope<In, Opt>, attrs: A) => { readonly [K in In[number] | Opt[number]]?: Tensor | undefined });
   /** The definition, in plain loops over double-precision values. */
   reference(values: Named<In, Opt, Values>, specs: Specs<In, Opt>, attrs: A): Values | readonly Values[];
-  /** Floating-point operations of one run. Default: one per element of the first output. */
-  flops?(specs: Specs<In, Opt>, attrs: A): number;
+  /**
+   * Floating-point operations of one run; `isUsed` tells which outputs somebody reads. Default: one per element of the first output.
+   */
+  flops?(specs: Specs<In, Opt>, attrs: A, isUsed: (output: number) => boolean): number;
   readonly samples: readonly Sample<In[number] | Opt[number], NoInfer<A>>[];
 }
 
@@ -95,7 +97,7 @@ export interface AnyOp {
   readonly kernel: Kernel<string, never>;
   readonly vjp: 'none' | ((t: never, attrs: never) => Readonly<Record<string, Tensor | undefined>>);
   reference(values: never, specs: never, attrs: never): Values | readonly Values[];
-  flops?(specs: never, attrs: never): number;
+  flops?(specs: never, attrs: never, isUsed: (output: number) => boolean): number;
   readonly samples: readonly Sample<string, never>[];
 }
 

@@ -155,4 +155,5 @@ export {
 } from './shape.ts';
 export type { GpuFeature, GpuOptions } from './webgpu/dawn.ts';
 export { type WebgpuOptions, webgpu } from './webgpu/executor.ts';
+export { type GpuModel, planProgram } from './webgpu/plan-program.ts';
 export type { Toggle } from './webgpu/toggles.ts';

@@ -1,5 +1,8 @@
+/** A table: a row of heads and rows of as many cells. */
+export type Cells = readonly (readonly string[])[];
+
 /** Lines up the columns of a table: the first to the left, the others to the right, the last as it is. */
-export const align = (cells: readonly (readonly string[])[]): string => {
+export const align = (cells: Cells): string => {
   const last = cells[0]!.length - 1;
   const widths = cells[0]!.map((_, i) => Math.max(...cells.map((row) => row[i]!.length)));
   const pad = (text: string, i: number): string =>

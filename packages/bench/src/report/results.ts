@@ -5,25 +5,35 @@ import type { Machine } from '../machine.ts';
 import type { BenchOptions } from '../options.ts';
 import type { Row } from '../run/measure.ts';
 import { barChart } from './bar-chart.ts';
+import { headline } from './headline.ts';
 import { curvesOf } from './scaling.ts';
 import { scalingChart } from './scaling-chart.ts';
 
 /** A file of results. */
 export interface Results {
   readonly date: string;
+  /** As it can be given again, without where its results went. */
+  readonly command: string;
   readonly machine: Machine;
   readonly settings: Pick<BenchOptions, 'rounds' | 'seconds' | 'budget' | 'threads' | 'toggles'>;
   readonly rows: readonly Row[];
 }
 
+/** A failed row as it may be shown to others: folders of this machine are nobody's business. */
+const published = ({ failure, ...row }: Row): Row =>
+  failure === undefined
+    ? row
+    : { ...row, failure: headline(failure).replace(/(?:file:\/\/)?(?:\/[\w.@+-]+)+\/(?=[\w.@+-])/g, '') };
+
 /** Writes the results and their charts under names that tell the date and the tasks; gives the paths. */
 export const saveResults = async (
   rows: readonly Row[],
   machine: Machine,
-  { rounds, seconds, budget, threads, toggles, out }: BenchOptions,
+  { rounds, seconds, budget, threads, toggles, out, command }: BenchOptions,
 ): Promise<string[]> => {
   const date = new Date().toISOString();
-  const results: Results = { date, machine, settings: { rounds, seconds, budget, threads, toggles }, rows };
+  const settings = { rounds, seconds, budget, threads, toggles };
+  const results: Results = { date, command, machine, settings, rows: rows.map(published) };
   await mkdir(out, { recursive: true });
   const base = join(out, date.slice(0, 19).replaceAll(':', ''));
   const scaled = curvesOf(rows).length > 0;

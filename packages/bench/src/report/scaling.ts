@@ -1,7 +1,7 @@
 import type { Row } from '../run/measure.ts';
 import { line } from '../stats.ts';
 import { scaling, scalingAxes } from '../tasks/scaling.ts';
-import { align } from './align.ts';
+import { align, type Cells } from './align.ts';
 
 /** One measured point of one stack. */
 export interface Point {
@@ -48,7 +48,7 @@ const worst = (points: readonly Point[]): number => {
 };
 
 /** Step time and memory along each axis, and how straight the line is. */
-export const scalingTable = (rows: readonly Row[]): string => {
+export const scalingCells = (rows: readonly Row[]): Cells => {
   const head = ['axis', 'stack', 'ms per step', 'peak MB', 'ms per unit', 'at 0', 'r2', 'off the line'];
   const cells = curvesOf(rows).map(({ axis, stack, points }) => {
     const { slope, offset, r2 } = line(points.map(({ size, ms }) => [size, ms]));
@@ -63,5 +63,8 @@ export const scalingTable = (rows: readonly Row[]): string => {
       `${(100 * worst(points)).toFixed(0)} %`,
     ];
   });
-  return align([head, ...cells]);
+  return [head, ...cells];
 };
+
+/** The same lined up. */
+export const scalingTable = (rows: readonly Row[]): string => align(scalingCells(rows));

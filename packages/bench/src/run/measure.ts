@@ -40,8 +40,10 @@ export interface MeasureOptions {
   readonly limitSeconds: number;
   /** Runs before the first turn, whose values are compared; they warm up caches and autotuning too. */
   readonly warmUps: number;
-  /** No further one begins after this. Of training steps there are at least two: the second loss tells of the first update. */
+  /** No further one begins after this. */
   readonly warmUpSeconds: number;
+  /** Warm-ups that there are all the same: the second loss tells of the first update. */
+  readonly leastWarmUps: number;
   progress(text: string): void;
 }
 
@@ -71,7 +73,7 @@ const rateOf = (work: number, unit: Unit, runs: number, seconds: number): number
 
 const warmUp = async (session: Session, task: Task, options: MeasureOptions): Promise<Done> => {
   const times = task.kind === 'generate' ? Math.min(2, options.warmUps) : options.warmUps;
-  const first = await session.run(task.kind === 'step' ? Math.min(2, times) : 1, options.limitSeconds);
+  const first = await session.run(Math.min(times, options.leastWarmUps), options.limitSeconds);
   const left = options.warmUpSeconds - secondsOf(first);
   if (first.ms.length >= times || left <= 0) return first;
   const more = await session.run(times - first.ms.length, left);

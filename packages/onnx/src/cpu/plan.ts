@@ -80,13 +80,13 @@ export const peakOf = (lowered: Lowered): Peak => {
 export const heldBytes = ({ shape, dtype }: Spec): number => sizeOf(shape) * elementBytes[elementType(dtype)];
 
 /** Nodes by operator; an op's operations count for its first node. */
-const kernelsOf = (lowered: Lowered): PlannedKernel[] => {
+const kernelsOf = (lowered: Lowered, program: Program): PlannedKernel[] => {
   const kinds = new Map<string, PlannedKernel>();
   const counted = new Set<OpNode>();
   for (const node of lowered.model.nodes) {
     const { count, flops, bytes } = kinds.get(node.type) ?? { count: 0, flops: 0, bytes: 0 };
     const origin = originOf(lowered, node.name);
-    const own = origin && !counted.has(origin) ? nodeFlops(origin) : 0;
+    const own = origin && !counted.has(origin) ? nodeFlops(origin, program) : 0;
     if (origin) counted.add(origin);
     const moved = views.has(node.type)
       ? 0
@@ -107,7 +107,7 @@ export const plannedVariables = (variables: readonly Variable[]): PlannedTensor[
 export const planOf = (program: Program, lowered: Lowered, peak: Peak): Plan => {
   const leaves = [...program.inputs, ...program.constants].map((n) => n.outs[0]!);
   const held = [...leaves, ...program.variables].reduce((n, spec) => n + heldBytes(spec), 0);
-  const kernels = kernelsOf(lowered);
+  const kernels = kernelsOf(lowered, program);
   return {
     peakBytes: peak.bytes + held,
     dispatches: lowered.model.nodes.length,

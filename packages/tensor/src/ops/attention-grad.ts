@@ -1,7 +1,7 @@
 import { defineOp, type Op } from '../define-op.ts';
 import { type Spec, sameShape, shapeError } from '../shape.ts';
 import { attentionGradSamples } from './attention-samples.ts';
-import { type AttentionAttrs, attentionSizes, checkAttention, visibility } from './attention-spec.ts';
+import { type AttentionAttrs, attentionSizes, checkAttention, pairsOf, visibility } from './attention-spec.ts';
 import { expectF32 } from './expect.ts';
 import { attentionGradKernel } from './wgsl/attention-backward.ts';
 
@@ -69,9 +69,6 @@ export const attentionGradOp: Op<
     }
     return [dq, dk, dv];
   },
-  flops: (specs) => {
-    const { batch, heads, queries, keys, headDim } = attentionSizes(specs);
-    return batch * heads * queries * keys * (14 * headDim + 10);
-  },
+  flops: (specs, attrs) => pairsOf(specs, attrs) * (14 * attentionSizes(specs).headDim + 10),
   samples: attentionGradSamples,
 });

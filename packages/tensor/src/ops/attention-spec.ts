@@ -73,6 +73,16 @@ export const checkAttention = (
   return sizes;
 };
 
+/**
+ * Pairs of a query and a key that meet: all of them, or with the causal mask those up to the query's own position. With an offset that is
+ * known only at a run, or with fewer keys than queries, none are left out.
+ */
+export const pairsOf = (specs: Pick<AttentionSpecs, 'q' | 'k' | 'offset'>, { causal }: AttentionAttrs): number => {
+  const { batch, heads, queries, keys } = attentionSizes(specs);
+  const isHalf = causal && !specs.offset && keys >= queries;
+  return batch * heads * queries * (isHalf ? keys - (queries - 1) / 2 : keys);
+};
+
 /** Whether query t of batch b sees key s, under masks by value. */
 export const visibility = (
   { queries, keys }: AttentionSizes,

@@ -4,7 +4,7 @@ import type { Tensor } from '../graph.ts';
 import type { Spec } from '../shape.ts';
 import { attentionGradOp } from './attention-grad.ts';
 import { attentionSamples } from './attention-samples.ts';
-import { type AttentionAttrs, attentionSizes, checkAttention, visibility } from './attention-spec.ts';
+import { type AttentionAttrs, attentionSizes, checkAttention, pairsOf, visibility } from './attention-spec.ts';
 import { attentionKernel } from './wgsl/attention-forward.ts';
 
 /** The record behind `attention`: outputs [out like q, logSumExp [batch, heads, queries]] (0 where a query sees nothing). */
@@ -60,10 +60,7 @@ export const attentionOp: Op<
     }
     return [out, logSumExp];
   },
-  flops: (specs) => {
-    const { batch, heads, queries, keys, headDim } = attentionSizes(specs);
-    return batch * heads * queries * keys * (4 * headDim + 5);
-  },
+  flops: (specs, attrs) => pairsOf(specs, attrs) * (4 * attentionSizes(specs).headDim + 5),
   samples: attentionSamples,
 });
 

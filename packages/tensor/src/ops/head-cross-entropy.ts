@@ -89,7 +89,10 @@ export const headCrossEntropyOp: Op<
     }
     return [Float64Array.of(labelled.length > 0 ? total / labelled.length : 0), dHidden, dWeight];
   },
-  flops: ({ hidden, weight }) => hidden.shape[0]! * weight.shape[0]! * (6 * hidden.shape[1]! + 6),
+  flops: ({ hidden, weight }, _, isUsed) => {
+    const products = 1 + Number(isUsed(1)) + Number(isUsed(2));
+    return hidden.shape[0]! * weight.shape[0]! * (2 * products * hidden.shape[1]! + 6);
+  },
   samples: [
     { shapes: { hidden: [7, 5], weight: [11, 5], labels: [7] }, labels: (i: number) => (i * 5) % 11, chunk: 1024 },
     {

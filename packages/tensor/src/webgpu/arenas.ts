@@ -97,7 +97,7 @@ const layOut = (packs: readonly Pack[], steps: readonly Step[], scope: ArenaScop
 };
 
 /** One dispatch for all members of a pack. */
-const packedSteps = (pack: Pack, arenas: ReadonlyMap<string, Arena>, { table, facts }: ArenaScope): Step[] => {
+const packedSteps = (pack: Pack, arenas: ReadonlyMap<string, Arena>, { program, table, facts }: ArenaScope): Step[] => {
   const { members, packing } = pack;
   const [first] = members;
   const op = first!.op;
@@ -119,7 +119,7 @@ const packedSteps = (pack: Pack, arenas: ReadonlyMap<string, Arena>, { table, fa
   const io: KernelIo<string> = { inputs, outs };
   const { dispatches, temps = {}, inPlace = {} } = kernel.plan(io, first!.attrs, facts);
   for (const [name, bytes] of Object.entries(temps)) values[name] = scratch(`${name} of ${op.name}`, bytes);
-  const flops = members.reduce((n, node) => n + nodeFlops(node), 0) / dispatches.length;
+  const flops = members.reduce((n, node) => n + nodeFlops(node, program), 0) / dispatches.length;
   return dispatches.map((dispatch) => {
     const label = `${dispatch.label ?? op.name} of ${members.length} tensors`;
     return { kind: 'dispatch', label, dispatch, values, flops, inPlace };

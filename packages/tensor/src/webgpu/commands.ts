@@ -1,7 +1,7 @@
 import type { Binding, Dispatch } from '../kernel.ts';
 import { foldWorkgroups, type Launch } from './fold.ts';
-import type { Pipeline, Pipelines } from './pipelines.ts';
-import { paramBytes, shaderOf, writeParams } from './shader.ts';
+import type { Pipeline } from './pipelines.ts';
+import { paramBytes, type Shader, shaderOf, writeParams } from './shader.ts';
 import { shareBindings } from './share-binding.ts';
 import type { Step } from './steps.ts';
 import type { Value } from './values.ts';
@@ -13,11 +13,11 @@ export interface Work {
   readonly bytes: number;
 }
 
-/** A kernel ready to be bound: one launch of it. */
-export interface LaunchCommand {
+/** A kernel ready to be bound: one launch of it. `P` is what its text was compiled to. */
+export interface LaunchCommand<P = Pipeline> {
   readonly kind: 'launch';
   readonly label: string;
-  readonly pipeline: Pipeline;
+  readonly pipeline: P;
   readonly launch: Launch;
   /** In binding order. */
   readonly values: readonly Value[];
@@ -42,13 +42,13 @@ export interface ClearCommand {
 }
 
 /** What is encoded for each step, and the contents of the one buffer that holds all parameters. */
-export interface Commands {
-  readonly byStep: readonly (readonly Command[])[];
+export interface Commands<P = Pipeline> {
+  readonly byStep: readonly (readonly Command<P>[])[];
   readonly params: Uint8Array<ArrayBuffer>;
 }
 
 /** One thing that a run does. */
-export type Command = LaunchCommand | CopyCommand | ClearCommand;
+export type Command<P = Pipeline> = LaunchCommand<P> | CopyCommand | ClearCommand;
 
 /** Device facts that commands depend on. */
 export interface CommandLimits {
@@ -63,12 +63,12 @@ interface PendingLaunch {
 }
 
 /** Compiles the kernels of all steps, at once, and lays out their parameters. */
-export const prepareCommands = async (
+export const prepareCommands = async <P>(
   steps: readonly Step[],
   resolve: (value: Value) => Value,
-  pipelines: Pipelines,
+  compile: (shader: Shader, label: string) => Promise<P>,
   { maxWorkgroups, uniformAlignment }: CommandLimits,
-): Promise<Commands> => {
+): Promise<Commands<P>> => {
   let size = 0;
   const pending: PendingLaunch[] = [];
   const reserve = (dispatch: Dispatch, launch: Launch): LaunchCommand['params'] => {
@@ -78,7 +78,7 @@ export const prepareCommands = async (
     return params;
   };
   const byStep = await Promise.all(
-    steps.map(async (step): Promise<Command[]> => {
+    steps.map(async (step): Promise<Command<P>[]> => {
       if (step.kind === 'copy') {
         const [from, to] = [resolve(step.from), resolve(step.to)];
         return from === to ? [] : [{ kind: 'copy', from, to, bytes: step.bytes ?? to.bytes }];
@@ -90,7 +90,7 @@ export const prepareCommands = async (
         launch,
         params: reserve(dispatch, launch),
       }));
-      const pipeline = await pipelines.get(shaderOf(dispatch), label);
+      const pipeline = await compile(shaderOf(dispatch), label);
       const bytes = dispatch.bindings.reduce((n, { buffer, window }) => n + (window ?? values[buffer]!).bytes, 0);
       const windows = dispatch.bindings.map((b) => b.window);
       const bound = dispatch.bindings.map((b) => resolve(values[b.buffer]!));

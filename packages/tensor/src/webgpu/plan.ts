@@ -39,7 +39,7 @@ const plannedTensors = (program: Program, schedule: Schedule): PlannedTensor[] =
   ].sort((a, b) => b.bytes - a.bytes);
 
 /** Launches joined by label, with the sums of what `add` gives of each. */
-export const byLabel = (launches: readonly Pick<LaunchCommand, 'label' | 'work'>[]): PlannedKernel[] => {
+export const byLabel = (launches: readonly Pick<LaunchCommand<unknown>, 'label' | 'work'>[]): PlannedKernel[] => {
   const kinds = new Map<string, PlannedKernel>();
   for (const { label: name, work } of launches) {
     const { count, flops, bytes } = kinds.get(name) ?? { count: 0, flops: 0, bytes: 0 };
@@ -49,7 +49,7 @@ export const byLabel = (launches: readonly Pick<LaunchCommand, 'label' | 'work'>
 };
 
 /** The plan of a program whose own memory is `ownBytes`. */
-export const planOf = (program: Program, schedule: Schedule, { byStep }: Commands, ownBytes: number): Plan => {
+export const planOf = (program: Program, schedule: Schedule, { byStep }: Commands<unknown>, ownBytes: number): Plan => {
   const commands = byStep.flat();
   const kernels = byLabel(commands.filter((c) => c.kind === 'launch'));
   const copied = commands.reduce(

@@ -42,7 +42,7 @@ export const prepareProgram = async (host: Host, program: Program): Promise<Prep
   const { device, buffers, pipelines, variables, options } = host;
   const schedule = await scheduleOn(host, program);
   const { steps, tail, table, resolve, slotOf } = schedule;
-  const commands = await prepareCommands([...steps, ...tail], resolve, pipelines, commandLimits(host));
+  const commands = await prepareCommands([...steps, ...tail], resolve, pipelines.get, commandLimits(host));
   const outputs = new Map(
     [...schedule.program.outputs].map(([name, tensor]) => [name, { tensor, value: resolve(table.of(tensor)) }]),
   );

@@ -18,7 +18,7 @@ export interface ProgramMemory {
 }
 
 /** The constants that kernels or results read from buffers. */
-const constantsIn = (commands: Commands, results: readonly Value[]): Map<ConstantNode, Value> => {
+const constantsIn = (commands: Commands<unknown>, results: readonly Value[]): Map<ConstantNode, Value> => {
   const read = commands.byStep
     .flat()
     .flatMap((c) => (c.kind === 'launch' ? c.values : c.kind === 'copy' ? [c.from] : []));
@@ -30,7 +30,7 @@ const constantsIn = (commands: Commands, results: readonly Value[]): Map<Constan
 };
 
 /** Bytes of a program's own memory, before any is taken. */
-export const programBytes = ({ memory }: Schedule, commands: Commands, results: readonly Value[]): number =>
+export const programBytes = ({ memory }: Schedule, commands: Commands<unknown>, results: readonly Value[]): number =>
   memory.buffers.reduce((n, bytes) => n + bytes, 0) +
   [...constantsIn(commands, results).values()].reduce((n, value) => n + value.bytes, 0) +
   (commands.params.length > 0 ? storageBytes(commands.params.length) : 0);

@@ -135,7 +135,7 @@ const kernelSteps = (
   const copies = Object.entries(startsFrom).map(
     ([out, input]): CopyStep => ({ kind: 'copy', from: values[input]!, to: values[out]! }),
   );
-  const flops = shareFlops(dispatches, nodeFlops(node));
+  const flops = shareFlops(dispatches, nodeFlops(node, program));
   const kernels = dispatches.flatMap((plain, i): Step[] => {
     const joined = unit.members.length > 0 && plain.emits === 'out0' ? withEpilogue(unit, plain) : null;
     const dispatch = joined?.dispatch ?? plain;
@@ -146,7 +146,7 @@ const kernelSteps = (
     const bound = joined ? { ...values, ...valuesOf(joined.tensors, table) } : values;
     checkBindings(label, dispatch, bound, device);
     if (dispatch.workgroups === 0) return [];
-    const extra = joined ? flopsOfAll(unit.members) : 0;
+    const extra = joined ? flopsOfAll(unit.members, program) : 0;
     return [
       {
         kind: 'dispatch',
@@ -164,7 +164,8 @@ const kernelSteps = (
 const valuesOf = (tensors: Readonly<Record<string, Tensor>>, table: ValueTable): Record<string, Value> =>
   Object.fromEntries(Object.entries(tensors).map(([name, t]) => [name, table.of(t)]));
 
-const flopsOfAll = (nodes: readonly OpNode[]): number => nodes.reduce((n, node) => n + nodeFlops(node), 0);
+const flopsOfAll = (nodes: readonly OpNode[], program: Program): number =>
+  nodes.reduce((n, node) => n + nodeFlops(node, program), 0);
 
 /**
  * Lowers the ops of a program to steps, elementwise ones fused. A pack stands where its last member would, or at the end where it updates
@@ -185,7 +186,16 @@ export const lowerOps = (
     const { dispatch, tensors, inPlace } = fusedKernel(unit);
     const values = valuesOf(tensors, table);
     checkBindings(dispatch.label!, dispatch, values, device);
-    return [{ kind: 'dispatch', label: dispatch.label!, dispatch, values, flops: flopsOfAll(unit.members), inPlace }];
+    return [
+      {
+        kind: 'dispatch',
+        label: dispatch.label!,
+        dispatch,
+        values,
+        flops: flopsOfAll(unit.members, arranged.program),
+        inPlace,
+      },
+    ];
   });
   return [...steps, ...packs.filter((pack) => pack.packing.updates)];
 };

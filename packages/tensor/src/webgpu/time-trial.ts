@@ -58,7 +58,7 @@ export const timeTrial = async (host: Host, { plan, buffers: sizes }: Trial): Pr
   const steps = plan.dispatches.map(
     (dispatch): DispatchStep => ({ kind: 'dispatch', label: 'trial', dispatch, values, flops: 0, inPlace: {} }),
   );
-  const commands = await prepareCommands(steps, (value) => value, pipelines, commandLimits(host));
+  const commands = await prepareCommands(steps, (value) => value, pipelines.get, commandLimits(host));
   const paramBytes = storageBytes(commands.params.length);
   const needed = Object.values(values).reduce((n, { bytes }) => n + bytes, paramBytes);
   const largest = Math.max(...Object.values(values).map(({ bytes }) => bytes));
