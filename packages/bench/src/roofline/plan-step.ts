@@ -1,11 +1,11 @@
-import { grad } from '@peftjs/autograd';
 import { attach } from '@peftjs/core';
 import type { ModelConfig } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { nf4, quantize } from '@peftjs/quant';
-import { buildProgram, input, type Plan, planProgram } from '@peftjs/tensor';
-import { adamw } from '@peftjs/trainer';
+import { type Executor, type Plan, planProgram } from '@peftjs/tensor';
+import { adamw, makeTrainStep } from '@peftjs/trainer';
 import { buildModel, type WeightSource } from '@peftjs/transformer';
+import { variantOf } from '../stacks/ours/variants.ts';
 
 /** How a step is made. */
 export interface StepShape {
@@ -26,15 +26,36 @@ const declared: WeightSource = {
   },
 };
 
-/** The plan of a LoRA step on all linear layers with AdamW, on a GPU that is not there. */
-export const planStep = (config: ModelConfig, shape: StepShape): Promise<Plan> => {
+const refuse = (): never => {
+  throw new Error('nothing runs on paper');
+};
+
+/** An executor that only plans. */
+const onPaper = (plans: Plan[]): Executor => ({
+  name: 'webgpu',
+  description: 'a GPU that is not there',
+  compile: async (program) => {
+    const plan = await planProgram(program);
+    plans.push(plan);
+    return { plan, run: refuse, kept: refuse, close: () => {} };
+  },
+  read: refuse,
+  write: refuse,
+  release: () => {},
+  memory: refuse,
+  close: async () => {},
+});
+
+/** The plan of the trainer's LoRA step on all linear layers, with AdamW and clipping, on a GPU that is not there. */
+export const planStep = async (config: ModelConfig, shape: StepShape): Promise<Plan> => {
   const { batch, tokens, rank, isQuantized, isCheckpointed: checkpoint } = shape;
   const model = buildModel(config, declared);
   const base = isQuantized ? quantize(model, nf4()) : model;
   const target = attach(base, [lora({ rank, target: 'all-linear' })]);
-  const [ids, labels] = [input('ids', [batch, tokens], 'i32'), input('labels', [batch, tokens], 'i32')];
-  const loss = target.training(input('seed', [], 'u32')).loss(ids, labels, { checkpoint });
-  const params = [...target.params.values()];
-  const { updates, gradNorm } = adamw().step(params, grad(loss, params), input('hyper', [7]));
-  return planProgram(buildProgram({ outputs: { loss, gradNorm }, updates }));
+  const plans: Plan[] = [];
+  await makeTrainStep(
+    { ...target, training: (seed) => variantOf(target.training(seed), { checkpoint }) },
+    { executor: onPaper(plans), optimizer: adamw(), batchSize: batch, context: tokens, accumulate: 1, seed: 0 },
+  );
+  return plans[0]!;
 };
