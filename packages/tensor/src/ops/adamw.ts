@@ -1,7 +1,8 @@
 import { defineOp, type Op } from '../define-op.ts';
-import type { Kernel } from '../kernel.ts';
+import type { Dispatch, Kernel } from '../kernel.ts';
 import { type Spec, sameShape, shapeError, sizeOf } from '../shape.ts';
 import { expectF32 } from './expect.ts';
+import { positionParts, windowOf } from './wgsl/position-shards.ts';
 
 type Inputs = readonly ['weight', 'grad', 'm', 'v', 'hyper'];
 
@@ -22,7 +23,7 @@ const infer = (specs: { readonly [K in Inputs[number]]: Spec }): readonly [Spec,
 const kernel: Kernel<Inputs[number], void> = {
   kind: 'dispatch',
   packs: { along: ['weight', 'grad', 'm', 'v'], updates: { out0: 'weight', out1: 'm', out2: 'v' } },
-  plan: ({ inputs: { weight }, outs }) => {
+  plan: ({ inputs: { weight }, outs }, _, { maxBindingBytes }) => {
     const size = sizeOf(weight!.shape);
     const store = (index: number, before: string, now: string): string =>
       outs[index] ? `out${index}[i] = select(${before}, ${now}, moves);` : '';
@@ -41,14 +42,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   ${store(1, 'm[i]', 'm1')}
   ${store(2, 'v[i]', 'v1')}
 }`;
-    const read = ['weight', 'grad', 'm', 'v', 'hyper'].map(
-      (buffer) => ({ buffer, access: 'read', element: 'f32' }) as const,
-    );
-    const written = outs.flatMap((out, i) =>
-      out ? [{ buffer: `out${i}`, access: 'read_write', element: 'f32' } as const] : [],
-    );
+    const dispatches = positionParts(size, { bytes: 4, maxBytes: maxBindingBytes }).map((part): Dispatch => {
+      const window = windowOf(part, size, 4);
+      const read = ['weight', 'grad', 'm', 'v'].map(
+        (buffer) => ({ buffer, access: 'read', element: 'f32', ...window }) as const,
+      );
+      const written = outs.flatMap((out, i) =>
+        out ? [{ buffer: `out${i}`, access: 'read_write', element: 'f32', ...window } as const] : [],
+      );
+      const bindings = [...read, { buffer: 'hyper', access: 'read', element: 'f32' } as const, ...written];
+      return { wgsl, bindings, params: { size: part.count }, workgroups: Math.ceil(part.count / 64) };
+    });
     return {
-      dispatches: [{ wgsl, bindings: [...read, ...written], params: { size }, workgroups: Math.ceil(size / 64) }],
+      dispatches,
       inPlace: { out0: ['weight'], out1: ['m'], out2: ['v'] },
     };
   },

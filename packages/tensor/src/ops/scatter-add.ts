@@ -28,8 +28,11 @@ export const scatterAdd: Op<'scatter_add', readonly ['values', 'index'], readonl
     },
     kernel: {
       kind: 'dispatch',
-      plan: ({ inputs, outs }, { rows }) =>
-        scatterAddPlan({ count: sizeOf(inputs.index!.shape), rows, width: sizeOf(outs[0]!.shape.slice(1)) }),
+      plan: ({ inputs, outs }, { rows }, { maxBindingBytes }) =>
+        scatterAddPlan(
+          { count: sizeOf(inputs.index!.shape), rows, width: sizeOf(outs[0]!.shape.slice(1)) },
+          maxBindingBytes,
+        ),
     },
     vjp: ({ index, dy }) => ({ values: gather(dy, index) }),
     reference: ({ values, index }, specs, { rows }) => {

@@ -1,4 +1,4 @@
-import type { Node, OpNode } from '../graph.ts';
+import { byteSize, type Node, type OpNode } from '../graph.ts';
 import type { Program } from '../program.ts';
 import { sizeOf } from '../shape.ts';
 import { isElementwise, type Readers, readersOf } from './readers.ts';
@@ -29,6 +29,12 @@ interface Group {
 }
 
 const emits = ({ op: { kernel } }: OpNode): boolean => kernel.kind === 'dispatch' && (kernel.emits ?? false);
+
+/** What a kernel may bind: so many buffers, and bytes of each. */
+interface Limits {
+  readonly maxBindings: number;
+  readonly maxBindingBytes: number;
+}
 
 const sizeOfOut = (node: OpNode): number => sizeOf(node.outs[0]!.shape);
 
@@ -84,7 +90,9 @@ const hasPathBack = (
 };
 
 /** Groups ops greedily, in program order: an elementwise op joins the groups of its operands where that leaves an order to run in. */
-const groupOps = (program: Program, readers: Readers, maxBindings: number): Map<OpNode, Group> => {
+const groupOps = (program: Program, readers: Readers, { maxBindings, maxBindingBytes }: Limits): Map<OpNode, Group> => {
+  // What is stored in parts, nothing joins.
+  const mayTakeMore = (node: OpNode): boolean => emits(node) && byteSize(node.outs[0]!) <= maxBindingBytes;
   const groups = new Map<OpNode, Group>();
   const groupOf = (node: OpNode): Group => groups.get(node)!;
   for (const [at, node] of program.nodes.entries()) {
@@ -116,7 +124,10 @@ const groupOps = (program: Program, readers: Readers, maxBindings: number): Map<
     const producers = readers
       .inputsOf(node)
       .flatMap(({ node: from, index }) =>
-        from.kind === 'op' && index === 0 && sizeOfOut(from) === sizeOfOut(node) && (isElementwise(from) || emits(from))
+        from.kind === 'op' &&
+        index === 0 &&
+        sizeOfOut(from) === sizeOfOut(node) &&
+        (isElementwise(from) || mayTakeMore(from))
           ? [groupOf(from)]
           : [],
       );
@@ -167,13 +178,17 @@ const inOrder = (
 /**
  * What runs together, in order. Elementwise ops join the kernels that make their operands, as long as an order to run in is left;
  * a value is computed twice only where that is cheaper than to store it (see `readersOf`). `maxBindings` is the number of buffers that
- * a kernel may bind.
+ * a kernel may bind, `maxBindingBytes` what it may bind of each.
  */
-export const fuse = (program: Program, maxBindings: number): Unit[] => {
+export const fuse = (
+  program: Program,
+  maxBindings: number,
+  maxBindingBytes: number = Number.POSITIVE_INFINITY,
+): Unit[] => {
   const readers = readersOf(program);
   const position = new Map<Node, number>(program.nodes.map((node, i) => [node, i]));
   const positionOf = (node: OpNode): number => position.get(node)!;
-  const groups = groupOps(program, readers, maxBindings);
+  const groups = groupOps(program, readers, { maxBindings, maxBindingBytes });
   return inOrder(groups, readers, positionOf).flatMap(({ nodes, kernel }): Unit[] => {
     const members = new Set([...nodes].filter((node) => node !== kernel));
     for (const node of members) for (const inlined of readers.inlinedInto(node)) members.add(inlined);

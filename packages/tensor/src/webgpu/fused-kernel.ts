@@ -2,6 +2,7 @@ import { byName } from '../define-op.ts';
 import { bytesPerElement } from '../dtype.ts';
 import { type OpNode, outputOf, type Tensor } from '../graph.ts';
 import type { Binding, Dispatch, Kernel } from '../kernel.ts';
+import { positionParts, windowOf } from '../ops/wgsl/position-shards.ts';
 import { describe, type Spec, sizeOf } from '../shape.ts';
 import type { Unit } from './fuse.ts';
 import { expressionType, gatherOperands, type Operands, storedType } from './fused-operands.ts';
@@ -47,8 +48,8 @@ interface Body {
 }
 
 /** Each operand is loaded once, members use one another's values. A kernel's own value is `value`. */
-const bodyOfUnit = ({ kernel, members, outs }: Unit, prefix: string): Body => {
-  const operands = gatherOperands(prefix);
+const bodyOfUnit = ({ kernel, members, outs }: Unit, prefix: string, inParts = false): Body => {
+  const operands = gatherOperands(prefix, inParts);
   const functions = new Map<string, string>();
   const names = new Map<OpNode, string>(kernel ? [[kernel, 'value']] : []);
   const statements = members.map((node, i) => {
@@ -111,32 +112,56 @@ const namesOf = ({ members }: Unit): string => {
   return `${names.slice(0, 6).join('+')}${names.length > 6 ? `+${names.length - 6} more` : ''}`;
 };
 
-/** The kernel of a unit of elementwise ops alone. */
-export const fusedKernel = (unit: Unit): FusedKernel => {
-  const body = bodyOfUnit(unit, '');
+/** What a unit takes of a buffer per position, at most. */
+const positionBytes = ({ operands, outs }: Body): number =>
+  Math.max(
+    ...operands.bindings.flatMap(({ buffer }) =>
+      operands.scattered.has(buffer) ? [] : [bytesPerElement(operands.tensors[buffer]!.dtype)],
+    ),
+    ...outs.map(({ tensor }) => bytesPerElement(tensor.dtype)),
+  );
+
+/** The kernel of a unit of elementwise ops alone; several passes where its tensors are more than `maxBytes`, which can't be bound. */
+export const fusedKernel = (
+  unit: Unit,
+  maxBytes?: number,
+): Omit<FusedKernel, 'dispatch'> & { readonly dispatches: readonly Dispatch[] } => {
+  const size = sizeOf(unit.members[0]!.outs[0]!.shape);
+  const plain = bodyOfUnit(unit, '');
+  const parts = positionParts(size, { bytes: positionBytes(plain), maxBytes });
+  const body = parts.length > 1 ? bodyOfUnit(unit, '', true) : plain;
+  const { operands } = body;
   const { written, ...places } = placesOf(body);
   const halves = body.outs.filter(({ tensor }) => tensor.dtype === 'f16');
   const stores = body.outs
     .filter(({ tensor }) => tensor.dtype !== 'f16')
     .map(({ out, value }) => `${out}[i] = ${value};`);
-  const size = sizeOf(unit.members[0]!.outs[0]!.shape);
-  const invocations = halves.length > 0 ? Math.ceil(size / 2) : size;
+  const invocationsOf = (count: number): number => (halves.length > 0 ? Math.ceil(count / 2) : count);
   const wgsl = `${[halfAt, ...body.declarations].join('\n')}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let index = group_index(group) * 64u + lane;
   if (index >= p.invocations) { return; }${halves.length > 0 ? paired(body.lines, stores, halves) : single(body.lines, stores)}
 }`;
-  return {
-    dispatch: {
+  const dispatches = parts.map((part): Dispatch => {
+    const window = ({ buffer, ...binding }: Binding): Binding => {
+      const isWhole = operands.scattered.has(buffer);
+      return {
+        buffer,
+        ...binding,
+        ...(!isWhole && windowOf(part, size, bytesPerElement(places.tensors[buffer]!.dtype))),
+      };
+    };
+    const invocations = invocationsOf(part.count);
+    return {
       label: `${namesOf(unit)}(${describe(unit.members.at(-1)!.outs[0]!)})`,
       wgsl,
-      bindings: [...body.operands.bindings, ...written],
-      params: { ...body.operands.params, size, invocations },
+      bindings: [...operands.bindings, ...written].map(window),
+      params: { ...operands.params, size: part.count, invocations, ...(parts.length > 1 && { first: part.first }) },
       workgroups: Math.ceil(invocations / 64),
-    },
-    ...places,
-  };
+    };
+  });
+  return { dispatches, ...places };
 };
 
 /** A kernel's dispatch that computes the elementwise ops which joined it on every value that it emits. */

@@ -54,9 +54,10 @@ const scalarParam = ({ outs, data }: ConstantNode): number | { readonly f32: num
 
 /**
  * Gathers the operands of one fused kernel: each buffer bound once, each element loaded once, lone constants as
- * parameters. `prefix` keeps their names apart from those of a kernel around.
+ * parameters. `prefix` keeps their names apart from those of a kernel around. With `inParts` position `i` counts from `p.first`: buffers are then
+ * bound from there on, but for those that are read elsewhere.
  */
-export const gatherOperands = (prefix = ''): Operands => {
+export const gatherOperands = (prefix = '', inParts = false): Operands => {
   const tensors: Record<string, Tensor> = {};
   const bindings: Binding[] = [];
   const params: Record<string, number | { readonly f32: number }> = {};
@@ -74,9 +75,12 @@ export const gatherOperands = (prefix = ''): Operands => {
     return name;
   };
 
-  const bind = (root: Tensor): string => {
+  const bind = (root: Tensor, isScattered: boolean): string => {
     const known = Object.keys(tensors).find(
-      (name) => tensors[name]!.node === root.node && tensors[name]!.index === root.index,
+      (name) =>
+        tensors[name]!.node === root.node &&
+        tensors[name]!.index === root.index &&
+        !(inParts && scattered.has(name) !== isScattered),
     );
     if (known) return known;
     const name = `${prefix}in${bindings.length}`;
@@ -100,7 +104,7 @@ export const gatherOperands = (prefix = ''): Operands => {
         const walking = walkFunction(`at_${name}`, walk);
         declarations.push(walking.wgsl);
         Object.assign(params, walking.params);
-        at = `at_${name}(i)`;
+        at = `at_${name}(${inParts ? 'p.first + i' : 'i'})`;
       }
       if (dtype === 'u8') return `extractBits(${binding}[${at} >> 2u], (${at} & 3u) * 8u, 8u)`;
       return dtype === 'f16' ? `half_at(${binding}[${at} >> 1u], ${at})` : `${binding}[${at}]`;
@@ -116,9 +120,9 @@ export const gatherOperands = (prefix = ''): Operands => {
     load: (operand, into) => {
       const root = rootOf(operand);
       if (isScalarConstant(root)) return once(`constant ${root.node.id}`, constantValue(root.node as ConstantNode));
-      const binding = bind(root);
       // A broadcast operand of as many elements as its consumer has the same positions.
       const walk = sizeOf(operand.shape) === sizeOf(into) ? null : walkOf(operand.shape, into);
+      const binding = bind(root, walk !== null);
       if (walk) scattered.add(binding);
       return once(`${binding} ${walk ? JSON.stringify(walk) : ''}`, element(binding, root.dtype, walk));
     },

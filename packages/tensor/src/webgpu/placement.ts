@@ -56,6 +56,9 @@ export const allowsInPlace = (
   );
 };
 
+/** Steps that handle a tensor in parts follow one another: none are further apart than this. */
+const mostParts = 256;
+
 /**
  * Lets outputs take the memory of inputs that nothing reads afterwards, where the kernel allows it. `pinned` are read
  * after the run, so nothing may take their memory.
@@ -67,6 +70,15 @@ export const placeInPlace = (steps: readonly Step[], placement: Placement, pinne
   const { values, reads, writes } = usageOf(steps, resolve);
   for (const v of values) lastUse.set(v, Math.max(reads(v).at(-1) ?? -1, writes(v).at(-1) ?? -1));
   const kept = new Set([...pinned].map(resolve));
+  const touches = (step: Step, value: Value): boolean =>
+    [...readsOf(step), ...writesOf(step)].some((v) => resolve(v) === value);
+  /** Whether nothing needs an input after a step but further steps that make the same output, in its place. */
+  const isFreeAfter = (at: number, out: Value, input: Value): boolean => {
+    const last = lastUse.get(input)!;
+    if (last === at || last - at > mostParts) return last === at;
+    const later = steps.slice(at + 1, last + 1);
+    return later.every((step) => !touches(step, input) || allowsInPlace(step, out, input, resolve));
+  };
   for (const [at, step] of steps.entries()) {
     for (const out of writesOf(step)) {
       if (out.home !== 'pool' || resolve(out) !== out || partOf(out) || own.writes(out)[0] !== at) continue;
@@ -77,9 +89,9 @@ export const placeInPlace = (steps: readonly Step[], placement: Placement, pinne
             v.home === 'pool' &&
             !partOf(v) &&
             v.bytes === out.bytes &&
-            lastUse.get(v) === at &&
             !kept.has(v) &&
-            allowsInPlace(step, out, v, resolve),
+            allowsInPlace(step, out, v, resolve) &&
+            isFreeAfter(at, out, v),
         );
       if (!free) continue;
       lastUse.set(free, lastUse.get(out)!);

@@ -179,23 +179,19 @@ export const lowerOps = (
   device: DeviceShape,
 ): (Step | Pack)[] => {
   const packOf = new Map(packs.flatMap((pack) => pack.members.map((node) => [node, pack] as const)));
-  const steps = fuse(arranged.program, device.maxBindings).flatMap((unit): (Step | Pack)[] => {
-    const pack = unit.kernel && packOf.get(unit.kernel);
-    if (pack) return unit.kernel === pack.members.at(-1) && !pack.packing.updates ? [pack] : [];
-    if (unit.kernel) return kernelSteps(arranged, unit.kernel, unit, table, device);
-    const { dispatch, tensors, inPlace } = fusedKernel(unit);
-    const values = valuesOf(tensors, table);
-    checkBindings(dispatch.label!, dispatch, values, device);
-    return [
-      {
-        kind: 'dispatch',
-        label: dispatch.label!,
-        dispatch,
-        values,
-        flops: flopsOfAll(unit.members, arranged.program),
-        inPlace,
-      },
-    ];
-  });
+  const steps = fuse(arranged.program, device.maxBindings, device.facts.maxBindingBytes).flatMap(
+    (unit): (Step | Pack)[] => {
+      const pack = unit.kernel && packOf.get(unit.kernel);
+      if (pack) return unit.kernel === pack.members.at(-1) && !pack.packing.updates ? [pack] : [];
+      if (unit.kernel) return kernelSteps(arranged, unit.kernel, unit, table, device);
+      const { dispatches, tensors, inPlace } = fusedKernel(unit, device.facts.maxBindingBytes);
+      const values = valuesOf(tensors, table);
+      const flops = flopsOfAll(unit.members, arranged.program) / dispatches.length;
+      return dispatches.map((dispatch): Step => {
+        checkBindings(dispatch.label!, dispatch, values, device);
+        return { kind: 'dispatch', label: dispatch.label!, dispatch, values, flops, inPlace };
+      });
+    },
+  );
   return [...steps, ...packs.filter((pack) => pack.packing.updates)];
 };

@@ -1,5 +1,6 @@
 import type { Dispatch, Kernel } from '../../kernel.ts';
 import { sizeOf } from '../../shape.ts';
+import { positionParts, windowOf } from './position-shards.ts';
 
 const lanes = 64;
 /** Values that a workgroup adds up. */
@@ -27,19 +28,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 export const addSquaresKernel: Kernel<'total' | 'x', void> = {
   kind: 'dispatch',
   packs: { along: ['x'], carry: 'total' },
-  plan: ({ inputs: { x } }) => {
+  plan: ({ inputs: { x } }, _, { maxBindingBytes }) => {
     const size = sizeOf(x!.shape);
     const parts = Math.max(1, Math.ceil(size / piece));
-    const pieces: Dispatch = {
-      label: 'add_squares: pieces',
-      wgsl: sumOf('x[i] * x[i]', 'pieces[part] = sums[0];'),
-      bindings: [
-        { buffer: 'x', access: 'read', element: 'f32' },
-        { buffer: 'pieces', access: 'read_write', element: 'f32' },
-      ],
-      params: { size, piece },
-      workgroups: parts,
-    };
+    const shards = positionParts(size, { bytes: 4, maxBytes: maxBindingBytes, unit: piece });
+    const pieces = shards.map(
+      (shard): Dispatch => ({
+        label: 'add_squares: pieces',
+        wgsl: sumOf('x[i] * x[i]', 'pieces[p.before + part] = sums[0];'),
+        bindings: [
+          { buffer: 'x', access: 'read', element: 'f32', ...windowOf(shard, size, 4) },
+          { buffer: 'pieces', access: 'read_write', element: 'f32' },
+        ],
+        params: { size: shard.count, piece, before: shard.first / piece },
+        workgroups: Math.max(1, Math.ceil(shard.count / piece)),
+      }),
+    );
     const whole: Dispatch = {
       wgsl: sumOf('pieces[i]', 'out0[0] = total[0] + sums[0];'),
       bindings: [
@@ -51,6 +55,6 @@ export const addSquaresKernel: Kernel<'total' | 'x', void> = {
       flops: parts,
       workgroups: 1,
     };
-    return { dispatches: [pieces, whole], temps: { pieces: 4 * parts } };
+    return { dispatches: [...pieces, whole], temps: { pieces: 4 * parts } };
   },
 };

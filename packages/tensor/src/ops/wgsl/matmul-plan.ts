@@ -21,7 +21,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }`,
   bindings: [
     { buffer: scratch, as: 'parts', access: 'read', element: 'f32' },
-    { buffer: problem.out, as: 'out', access: 'read_write', element: 'f32' },
+    {
+      buffer: problem.out,
+      as: 'out',
+      access: 'read_write',
+      element: 'f32',
+      ...(problem.outWindow && { window: problem.outWindow }),
+    },
   ],
   ...(emitsOut(problem) && { emits: problem.out }),
   params: { size, splits },
@@ -126,6 +132,14 @@ const shardedPlan = (
   scratch: string,
 ): KernelPlan => {
   const one = (part: MatmulProblem): Dispatch => matmulDispatch(part, chooseWay(part, device, true).variant, 1);
+  if (axis === 'rows') {
+    const plans = parts.map((part) => matmulPlan(part, device, scratch));
+    const temps = Math.max(0, ...plans.map(({ temps }) => temps?.[scratch] ?? 0));
+    return {
+      dispatches: plans.flatMap(({ dispatches }) => dispatches),
+      ...(temps > 0 && { temps: { [scratch]: temps } }),
+    };
+  }
   if (axis === 'columns') return { dispatches: parts.map(one) };
   if (!emitsOut(problem))
     return {

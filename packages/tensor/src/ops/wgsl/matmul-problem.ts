@@ -31,6 +31,8 @@ export interface MatmulProblem {
   readonly out: string;
   /** Where the columns lie in a wider output. Default: they are all there is. */
   readonly columns?: { readonly first: number; readonly pitch: number };
+  /** The part of `out` that is bound, in bytes; elements count from there. Default: all. */
+  readonly outWindow?: { readonly offset: number; readonly bytes: number };
   /** Elements of `out` before the first. Default 0. */
   readonly outOffset?: number;
   /** Adds to what `out` holds. */
@@ -83,12 +85,22 @@ const fetch = (side: 'a' | 'b', { packing }: MatmulSide): string =>
 
 const sideBindings = (side: 'a' | 'b', { buffer, packing, window }: MatmulSide): Binding[] => [
   { buffer, as: side, access: 'read', element: packing ? 'u32' : 'f32', ...(window && { window }) },
-  ...(packing ? [{ buffer: packing.scales, as: `${side}_scales`, access: 'read', element: 'f32' } as const] : []),
+  ...(packing
+    ? [
+        {
+          buffer: packing.scales,
+          as: `${side}_scales`,
+          access: 'read',
+          element: 'f32',
+          ...(packing.window && { window: packing.window }),
+        } as const,
+      ]
+    : []),
 ];
 
 /** Whether a product is written once and as a whole, so that other ops may join where it is stored. */
-export const emitsOut = ({ out, accumulate, limit }: MatmulProblem): boolean =>
-  out.startsWith('out') && !accumulate && !limit;
+export const emitsOut = ({ out, accumulate, limit, outWindow }: MatmulProblem): boolean =>
+  out.startsWith('out') && !accumulate && !limit && !outWindow;
 
 const limits = ({ limit }: MatmulProblem): string => {
   const left = 'select(0u, counts[0] - p.first, counts[0] > p.first)';
@@ -97,11 +109,11 @@ const limits = ({ limit }: MatmulProblem): string => {
   let depth = ${limit?.axis === 'k' ? `min(p.k, ${left})` : 'p.k'};`;
 };
 
-const bindingsOf = ({ a, b, out, limit }: MatmulProblem): Binding[] => [
+const bindingsOf = ({ a, b, out, outWindow, limit }: MatmulProblem): Binding[] => [
   ...sideBindings('a', a),
   ...sideBindings('b', b),
   ...(limit ? [{ buffer: limit.counts, as: 'counts', access: 'read', element: 'u32' } as const] : []),
-  { buffer: out, as: 'out', access: 'read_write', element: 'f32' },
+  { buffer: out, as: 'out', access: 'read_write', element: 'f32', ...(outWindow && { window: outWindow }) },
 ];
 
 const batchParams = (batch: readonly number[]): Record<string, number> =>

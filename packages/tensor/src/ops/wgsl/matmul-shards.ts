@@ -1,30 +1,73 @@
-import type { MatmulProblem } from './matmul-problem.ts';
+import { packedFormats } from '../packed-formats.ts';
+import type { MatmulProblem, MatmulSide } from './matmul-problem.ts';
 
 /** Rows of the right side in steps of this many begin where WebGPU lets a binding begin, whatever their length. */
 const rowStep = 64;
+/** The same where elements are packed, for the codes as for the scales. */
+const packedRowStep = 256;
 
-/** A product in parts, because its right side is more than a kernel may bind: each part reads some rows of it as they are stored. */
+/** A product in parts, because its right side or its output is more than a kernel may bind: each takes some rows of it as they are stored. */
 export interface Shards {
-  /** `'columns'`: parts make columns of the output. `'depth'`: each makes a part of every sum. */
-  readonly axis: 'columns' | 'depth';
+  /** `'rows'`, `'columns'`: parts make rows or columns of the output. `'depth'`: each makes a part of every sum. */
+  readonly axis: 'rows' | 'columns' | 'depth';
   readonly parts: readonly MatmulProblem[];
 }
 
-/** Parts of a product whose plain, unbatched right side exceeds `maxBytes`; null where it need not or can't be taken apart. */
+/** Parts whose rows of the output are bound by themselves: gradients of weights that are too large to be bound. */
+const shardRows = (problem: MatmulProblem, maxBytes: number): Shards | null => {
+  const { m, n, k, a, columns, outOffset, limit, batch = [] } = problem;
+  if (columns || outOffset || limit?.axis === 'm' || batch.length > 0) return null;
+  const step = Math.floor(maxBytes / (4 * n * rowStep)) * rowStep;
+  if (step === 0) return null;
+  const pitch = a.pitch ?? (a.transposed ? m : k);
+  const parts = Array.from({ length: Math.ceil(m / step) }, (_, i): MatmulProblem => {
+    const first = i * step;
+    const count = Math.min(step, m - first);
+    const offset = (a.offset ?? 0) + first * (a.transposed ? 1 : pitch);
+    return {
+      ...problem,
+      m: count,
+      a: { ...a, offset, pitch },
+      outWindow: { offset: 4 * first * n, bytes: 4 * count * n },
+    };
+  });
+  return { axis: 'rows', parts };
+};
+
+/** Rows of the right side as they are stored: their elements and bytes, and in steps of how many they begin where a binding may. */
+const storedRows = ({ n, k, b: { packing, pitch, transposed } }: MatmulProblem) => {
+  const length = pitch ?? (transposed ? k : n);
+  return packing
+    ? { length, bytes: (length * packedFormats[packing.format].bits) / 8, step: packedRowStep }
+    : { length, bytes: 4 * length, step: rowStep };
+};
+
+/** The part of a right side that is these of its stored rows. */
+const rowsOf = ({ b, ...rest }: MatmulProblem, first: number, count: number): MatmulSide => {
+  const { length, bytes } = storedRows({ b, ...rest });
+  const window = { offset: first * bytes, bytes: Math.ceil((count * bytes) / 4) * 4 };
+  if (!b.packing) return { ...b, window };
+  const scales = 4 * (length / b.packing.block);
+  return { ...b, window, packing: { ...b.packing, window: { offset: first * scales, bytes: count * scales } } };
+};
+
+/** Parts of a product whose output or unbatched right side exceeds `maxBytes`; null where it need not or can't be taken apart. */
 export const shardProblem = (problem: MatmulProblem, maxBytes: number): Shards | null => {
   const { m, n, k, a, b, batch = [] } = problem;
-  if (4 * n * k <= maxBytes || b.packing || b.offset || b.pitch || batch.length > 0) return null;
-  const [rows, length] = b.transposed ? [n, k] : [k, n];
-  const step = Math.floor(maxBytes / (4 * length * rowStep)) * rowStep;
+  if (4 * m * n > maxBytes && !problem.outWindow) return shardRows(problem, maxBytes);
+  const rows = b.transposed ? n : k;
+  const { bytes, step: unit } = storedRows(problem);
+  if (rows * bytes <= maxBytes || b.offset || (b.pitch && !b.packing) || batch.length > 0) return null;
+  const step = Math.floor(maxBytes / (bytes * unit)) * unit;
   if (step === 0) return null;
   const parts = Array.from({ length: Math.ceil(rows / step) }, (_, i): MatmulProblem => {
     const first = i * step;
     const count = Math.min(step, rows - first);
-    const window = { offset: 4 * first * length, bytes: 4 * count * length };
-    if (b.transposed) return { ...problem, n: count, b: { ...b, window }, columns: { first, pitch: n } };
+    const part = rowsOf(problem, first, count);
+    if (b.transposed) return { ...problem, n: count, b: part, columns: { first, pitch: n } };
     const pitch = a.pitch ?? (a.transposed ? m : k);
     const offset = (a.offset ?? 0) + first * (a.transposed ? pitch : 1);
-    return { ...problem, k: count, a: { ...a, offset, pitch }, b: { ...b, window } };
+    return { ...problem, k: count, a: { ...a, offset, pitch }, b: part };
   });
   return { axis: b.transposed ? 'columns' : 'depth', parts };
 };

@@ -7,6 +7,8 @@ export interface Packing {
   readonly scales: string;
   /** Elements of a block. */
   readonly block: number;
+  /** The part of the scales that is bound, in bytes. Default: all. */
+  readonly window?: { readonly offset: number; readonly bytes: number };
 }
 
 /** The parameters that `unpackWgsl` reads. */

@@ -1,6 +1,7 @@
 import type { Binding, DeviceFacts, Dispatch, Kernel, KernelPlan } from '../../kernel.ts';
-import { type Shape, sizeOf, stridesOf } from '../../shape.ts';
+import { type Shape, type Spec, sizeOf, stridesOf } from '../../shape.ts';
 import type { ReduceAttrs } from '../reduce.ts';
+import { positionParts, windowOf } from './position-shards.ts';
 import { type Walk, walkFunction } from './walk.ts';
 
 /** How a reduction folds. */
@@ -24,6 +25,10 @@ interface Pass {
   readonly parts: number;
   readonly last: boolean;
   readonly element: string;
+  /** The part of `from` that is bound. Default: all. */
+  readonly window?: Binding['window'];
+  /** Folds of `to` before these. Default 0. */
+  readonly before?: number;
 }
 
 const lanes = 64;
@@ -58,7 +63,7 @@ const alone = `
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let i = group_index(group) * ${lanes}u + lane;
   if (i >= p.outputs) { return; }
-  emit(i, finish(fold_range(i, 0u, p.reduced, 1u)));
+  emit(p.before + i, finish(fold_range(i, 0u, p.reduced, 1u)));
 }`;
 
 /** Every lane folds a stride, then the lanes join as a tree, always in the same order. */
@@ -75,7 +80,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (lane < half) { partial[lane] = fold(partial[lane], partial[lane + half]); }
     workgroupBarrier();
   }
-  if (lane == 0u) { emit(g, finish(partial[0])); }
+  if (lane == 0u) { emit(p.before + g, finish(partial[0])); }
 }`;
 
 const passDispatch = ({ start, step, finish = 'acc', params }: Fold, pass: Pass, cooperative: boolean): Dispatch => {
@@ -96,7 +101,7 @@ fn fold_range(output: u32, begin: u32, end: u32, step: u32) -> ${element} {
 }
 ${cooperative ? tree(element) : alone}`;
   const bindings: readonly Binding[] = [
-    { buffer: pass.from, as: 'x', access: 'read', element },
+    { buffer: pass.from, as: 'x', access: 'read', element, ...(pass.window && { window: pass.window }) },
     { buffer: pass.to, as: 'out0', access: 'read_write', element },
   ];
   return {
@@ -108,6 +113,7 @@ ${cooperative ? tree(element) : alone}`;
       ...along.params,
       outputs,
       reduced,
+      before: pass.before ?? 0,
       ...(cooperative && { parts, piece: Math.ceil(reduced / parts) }),
       ...(pass.last && params?.(reduced)),
     },
@@ -118,6 +124,60 @@ ${cooperative ? tree(element) : alone}`;
 /** Whether a workgroup per output pays: long folds with few outputs, or along rows, where its lanes read neighbours. */
 const isCooperative = (outputs: number, reduced: number, alongRows: boolean, { software }: DeviceFacts): boolean =>
   reduced >= worthTree && (outputs < fewOutputs || (alongRows && !software));
+
+/** A part of the rows of what is reduced, along its first axis that has several. */
+interface Shard {
+  readonly first: number;
+  readonly rows: number;
+  readonly kept: Walk;
+  readonly reduced: Walk;
+  readonly window: Binding['window'];
+  /** Whether the rows are reduced: the folds of all parts are then folded. */
+  readonly joins: boolean;
+}
+
+/** The parts of a tensor that is more than may be bound; null where it is not. */
+const shardsOf = ({ shape }: Spec, axes: readonly number[], maxBytes?: number): readonly Shard[] | null => {
+  const axis = shape.findIndex((size) => size > 1);
+  const size = sizeOf(shape);
+  const row = size / (shape[axis] ?? 1);
+  const parts = positionParts(size, { bytes: 4, maxBytes, unit: row });
+  if (axis < 0 || parts.length === 1) return null;
+  return parts.map((part): Shard => {
+    const rows = part.count / row;
+    const own = shape.map((d, i) => (i === axis ? rows : d));
+    return {
+      first: part.first / row,
+      rows,
+      kept: runs(own, (i) => !axes.includes(i)),
+      reduced: runs(own, (i) => axes.includes(i)),
+      window: windowOf(part, size, 4).window,
+      joins: axes.includes(axis),
+    };
+  });
+};
+
+/** A pass per part: of the outputs that are made of its rows; or of a piece of every fold, which a last pass folds. */
+const inShards = (fold: Fold, whole: Pass, shards: readonly Shard[], device: DeviceFacts): KernelPlan => {
+  const [outputs, reduced] = [sizeOf(whole.kept.sizes), sizeOf(whole.reduced.sizes)];
+  const { joins } = shards[0]!;
+  const passes = shards.map((shard, i) => {
+    const own = { ...whole, kept: shard.kept, reduced: shard.reduced, window: shard.window };
+    const [made, folded] = [sizeOf(own.kept.sizes), sizeOf(own.reduced.sizes)];
+    const pass: Pass = joins
+      ? { ...own, to: 'pieces', last: false, before: i * outputs }
+      : { ...own, before: shard.first * (made / shard.rows) };
+    return passDispatch(fold, pass, isCooperative(made, folded, own.reduced.strides.at(-1) === 1, device));
+  });
+  if (!joins) return { dispatches: passes };
+  const kept: Walk = { sizes: [outputs], strides: [1] };
+  const pieces: Walk = { sizes: [shards.length], strides: [outputs] };
+  const finish = fold.params ? { ...fold, params: () => fold.params!(reduced) } : fold;
+  return {
+    dispatches: [...passes, passDispatch(finish, { ...whole, from: 'pieces', kept, reduced: pieces }, false)],
+    temps: { pieces: 4 * outputs * shards.length },
+  };
+};
 
 /**
  * The kernel of a reduction: one invocation per output; or a workgroup per output joining its lanes as a tree; or, for few outputs of very
@@ -133,6 +193,8 @@ export const reduceKernel = (fold: Fold): Kernel<'x', ReduceAttrs> => ({
     const [outputs, reduced] = [sizeOf(kept.sizes), sizeOf(along.sizes)];
     if (outputs === 0) return { dispatches: [] };
     const only: Pass = { from: 'x', to: 'out0', kept, reduced: along, parts: 1, last: true, element };
+    const shards = shardsOf(x!, axes, device.maxBindingBytes);
+    if (shards) return inShards(fold, only, shards, device);
     if (!isCooperative(outputs, reduced, along.strides.at(-1) === 1, device))
       return { dispatches: [passDispatch(fold, only, false)] };
     const parts = outputs < lanes ? Math.min(Math.ceil(reduced / pieceSize), 1024) : 1;

@@ -1,4 +1,5 @@
 import type { Binding, Dispatch, KernelPlan } from '../../kernel.ts';
+import { positionParts, windowOf } from './position-shards.ts';
 
 interface ScatterSizes {
   /** Rows to add. */
@@ -38,7 +39,7 @@ const add = entry(
   `
   let column = i % p.width;
   var sum = 0.0;
-  for (var at = heads[i / p.width]; at < p.count; at = nexts[at]) { sum += values[at * p.width + column]; }
+  for (var at = heads[p.first + i / p.width]; at < p.count; at = nexts[at]) { sum += values[at * p.width + column]; }
   out0[i] = sum;`,
 );
 
@@ -50,7 +51,7 @@ const write = (buffer: string, element: string): Binding => ({ buffer, access: '
  * (count² reads of the index at worst, of few bytes each); then one invocation per result value walks the list of its row. That is
  * rows · width + count · width work, where scanning the index for every result would be rows · count.
  */
-export const scatterAddPlan = ({ count, rows, width }: ScatterSizes): KernelPlan => {
+export const scatterAddPlan = ({ count, rows, width }: ScatterSizes, maxBytes?: number): KernelPlan => {
   const size = rows * width;
   if (size === 0) return { dispatches: [] };
   const dispatch = (label: string, wgsl: string, n: number, bindings: readonly Binding[]): Dispatch => ({
@@ -65,12 +66,12 @@ export const scatterAddPlan = ({ count, rows, width }: ScatterSizes): KernelPlan
     ...(count > 0
       ? [dispatch('link', link, count, [read('index', 'i32'), write('heads', 'u32'), write('nexts', 'u32')])]
       : []),
-    dispatch('add', add, size, [
-      read('values', 'f32'),
-      read('heads', 'u32'),
-      read('nexts', 'u32'),
-      write('out0', 'f32'),
-    ]),
+    ...positionParts(size, { bytes: 4, maxBytes, unit: width }).map((part): Dispatch => {
+      const out = { ...write('out0', 'f32'), ...windowOf(part, size, 4) };
+      const bindings = [read('values', 'f32'), read('heads', 'u32'), read('nexts', 'u32'), out];
+      const own = { count, rows: part.count / width, width, first: part.first / width };
+      return { ...dispatch('add', add, part.count, bindings), params: own };
+    }),
   ];
   return { dispatches, temps: { heads: rows * 4, nexts: Math.max(count, 1) * 4 } };
 };
