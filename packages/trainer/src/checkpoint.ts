@@ -16,6 +16,15 @@ export interface CheckpointOptions {
   readonly copyEvery?: number;
 }
 
+/** Throws `bad-option` for a number of steps below 1. */
+export const checkIntervals = (options: CheckpointOptions): void => {
+  for (const name of ['every', 'copyEvery'] as const) {
+    const value = options[name];
+    if (value !== undefined && !(value >= 1))
+      throw new PeftError('bad-option', `train: checkpoint.${name} must be at least 1, got ${value}`);
+  }
+};
+
 /** What a checkpoint holds beside tensors. */
 export interface RunState<L> {
   /** Steps done. */

@@ -161,6 +161,16 @@ describe('a step that fails', () => {
     expect((await stepOf(file)).step).toBe(3);
   });
 
+  test('intervals that are none are refused before anything is compiled', async () => {
+    const file = join(dir, 'never.safetensors');
+    const compiled = failing(1, fault.memory);
+    for (const checkpoint of [
+      { file, every: 0 },
+      { file, every: 2, copyEvery: Number.NaN },
+    ])
+      await expect(run(compiled, { checkpoint })).rejects.toMatchObject({ code: 'bad-option' });
+  });
+
   test('what has diverged is not written over what was good', async () => {
     const file = join(dir, 'diverged.safetensors');
     const schedule = (i: number): number => (i < 4 ? 0.01 : 1e30);

@@ -59,17 +59,8 @@ const copyEveryOf = (variables: readonly Variable[], { executor, readEvery, chec
   return executor.name === 'webgpu' && bytes <= smallState ? readEvery : Number.POSITIVE_INFINITY;
 };
 
-const checkOptions = ({ checkpoint }: SafeOptions): void => {
-  for (const name of ['every', 'copyEvery'] as const) {
-    const value = checkpoint?.[name];
-    if (value !== undefined && !(value >= 1))
-      throw new PeftError('bad-option', `train: checkpoint.${name} must be at least 1, got ${value}`);
-  }
-};
-
-/** Keeps the state of a run, `variables` and `log`. Throws `bad-option`. */
+/** Keeps the state of a run, `variables` and `log`. */
 export const makeSafe = (variables: readonly Variable[], log: Log, options: SafeOptions): Safe => {
-  checkOptions(options);
   const { executor, steps, checkpoint } = options;
   const copyEvery = copyEveryOf(variables, options);
   let [begun, reached, written] = [0, 0, 0];

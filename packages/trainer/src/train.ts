@@ -1,6 +1,6 @@
 import { type Executor, PeftError } from '@peftjs/tensor';
 import { trainingBatches } from './batches.ts';
-import type { CheckpointOptions } from './checkpoint.ts';
+import { type CheckpointOptions, checkIntervals } from './checkpoint.ts';
 import { type Evaluator, makeEvaluator } from './evaluate-loss.ts';
 import { adamw, type Optimizer } from './optimizer.ts';
 import { makePace } from './pace.ts';
@@ -126,6 +126,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   } = options;
   checkWhole('readEvery', readEvery, 1);
   checkWhole('maxSkipped', maxSkipped, 0);
+  if (checkpoint) checkIntervals(checkpoint);
   const started = performance.now();
   const step = await makeTrainStep(target, { executor, optimizer, batchSize, context: data.context, accumulate, seed });
   const batches = trainingBatches(data, batchSize, seed);
