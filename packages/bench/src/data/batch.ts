@@ -1,4 +1,4 @@
-import { type Random, randomSource } from '@peftjs/tensor';
+import { randomSource } from '@peftjs/tensor';
 import type { StepTask } from '../tasks/task.ts';
 
 /** What a training step is fed, as it lies in `batch.json`: [batch · tokens] each. Labels are already shifted by one; −100 is none. */
@@ -9,11 +9,13 @@ export interface BatchFile {
 
 const none = -100;
 
-/** Documents of 1/8 to 8/8 of a row, as many as fill the rows with one document each, or with documents one after the other. */
-const rowOf = (task: StepTask, draw: () => number, random: Random): { ids: number[]; labels: number[] } => {
-  const { tokens, documents } = task;
+/**
+ * A row of text. Padded, it holds one document: from row to row their lengths rise evenly between 1/8 and 8/8 of a row, so that 9/16 of a
+ * batch are text, however few rows it has.
+ */
+const rowOf = ({ batch, tokens, documents }: StepTask, row: number, draw: () => number): BatchFile => {
   const text = Array.from({ length: tokens + 1 }, draw);
-  const used = documents === 'padded' ? Math.ceil(((1 + Math.floor(random() * 8)) * tokens) / 8) : tokens;
+  const used = documents === 'padded' ? Math.round((1 / 8 + (7 / 8) * ((row + 0.5) / batch)) * tokens) : tokens;
   return {
     ids: text.slice(0, tokens).map((id, i) => (i < used ? id : 0)),
     labels: text.slice(1).map((id, i) => (i < used ? id : none)),
@@ -24,7 +26,7 @@ const rowOf = (task: StepTask, draw: () => number, random: Random): { ids: numbe
 export const randomBatch = (task: StepTask, seed: number): BatchFile => {
   const random = randomSource(seed, 'batch');
   const draw = (): number => Math.floor(random() * task.model.vocabulary);
-  const rows = Array.from({ length: task.batch }, () => rowOf(task, draw, random));
+  const rows = Array.from({ length: task.batch }, (_, row) => rowOf(task, row, draw));
   return { ids: rows.flatMap((r) => r.ids), labels: rows.flatMap((r) => r.labels) };
 };
 

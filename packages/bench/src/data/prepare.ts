@@ -23,13 +23,16 @@ export interface Prepared {
 
 const seed = 1;
 
+/** Another number where the same fields come to mean other data. */
+const version = 2;
+
 /** What is on the disk depends on these fields alone, so that tasks share it. */
 const keyOf = (task: Task): string => {
   const { name: _name, about: _about, ...fields } = task;
   const { learningRate: _rate, variant: _variant, ...rest } = fields as Partial<StepTask>;
   const shared = rest.kind === 'step' ? { ...rest, method: undefined } : rest;
   return createHash('sha256')
-    .update(JSON.stringify({ ...shared, seed }))
+    .update(JSON.stringify({ ...shared, seed, version }))
     .digest('hex')
     .slice(0, 16);
 };

@@ -28,7 +28,7 @@ process grew by since the executor was opened.
 
 On the CPU attention is made of products and softmax over blocks of queries, whose weights are kept for the backward pass: there its line
 saves the masked half alone, and checkpointing the rest. On WebGPU no scores are ever in memory. Packing lays documents end to end where a
-row had one document and padding: the same memory and work, and more tokens that count.`,
+row had one document and padding (9 of 16 tokens are text then): the same memory and work, and more tokens that count.`,
 
   scaling: `The small LoRA task, with one size changed. Time is linear in batch and depth, as the straight line through the points tells: \`r2\` is the
 share of the variance that it explains, \`off the line\` the largest distance of a point from it. In the sequence it grows faster, since

@@ -3,7 +3,7 @@ import type { ModelConfig } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { nf4, quantize } from '@peftjs/quant';
 import { type Executor, type Plan, planProgram } from '@peftjs/tensor';
-import { adamw, makeTrainStep } from '@peftjs/trainer';
+import { adamw, makeTrainStep, type Trainable } from '@peftjs/trainer';
 import { buildModel, type WeightSource } from '@peftjs/transformer';
 import { variantOf } from '../stacks/ours/variants.ts';
 
@@ -46,16 +46,29 @@ const onPaper = (plans: Plan[]): Executor => ({
   close: async () => {},
 });
 
-/** The plan of the trainer's LoRA step on all linear layers, with AdamW and clipping, on a GPU that is not there. */
-export const planStep = async (config: ModelConfig, shape: StepShape): Promise<Plan> => {
+/** The plan of the trainer's step, with AdamW and clipping, on a GPU that is not there. */
+export const planTraining = async (target: Trainable, batch: number, tokens: number): Promise<Plan> => {
+  const plans: Plan[] = [];
+  await makeTrainStep(target, {
+    executor: onPaper(plans),
+    optimizer: adamw(),
+    batchSize: batch,
+    context: tokens,
+    accumulate: 1,
+    seed: 0,
+  });
+  return plans[0]!;
+};
+
+/** That of LoRA on all linear layers. */
+export const planStep = (config: ModelConfig, shape: StepShape): Promise<Plan> => {
   const { batch, tokens, rank, isQuantized, isCheckpointed: checkpoint } = shape;
   const model = buildModel(config, declared);
   const base = isQuantized ? quantize(model, nf4()) : model;
   const target = attach(base, [lora({ rank, target: 'all-linear' })]);
-  const plans: Plan[] = [];
-  await makeTrainStep(
+  return planTraining(
     { ...target, training: (seed) => variantOf(target.training(seed), { checkpoint }) },
-    { executor: onPaper(plans), optimizer: adamw(), batchSize: batch, context: tokens, accumulate: 1, seed: 0 },
+    batch,
+    tokens,
   );
-  return plans[0]!;
 };
