@@ -6,6 +6,8 @@ export interface DeviceFacts {
   readonly subgroups: boolean;
   /** Lanes of a subgroup, where all have the same number of them. */
   readonly subgroupSize?: number;
+  /** Whether products may round what they multiply to f16; only where `f16`. Default: they may not. */
+  readonly halfProducts?: boolean;
   /** Whether the adapter is a CPU in disguise: registers beat workgroup memory there. */
   readonly software: boolean;
   /** Bytes of workgroup memory. */

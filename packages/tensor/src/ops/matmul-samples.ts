@@ -19,6 +19,9 @@ export const matmulSamples: readonly Sample<'a' | 'b', MatmulAttrs>[] = [
   { shapes: { a: [1100, 8], b: [1100, 33] }, attrs: { transposeA: true } },
   { shapes: { a: [1100, 40], b: [1100, 3] }, attrs: { transposeA: true } },
   { shapes: { a: [2, 600, 20], b: [2, 600, 24] }, attrs: { transposeA: true } },
+  { shapes: { a: [9, 36], b: [20, 36] }, dtypes: { b: 'f16' }, attrs: { transposeB: true } },
+  { shapes: { a: [9, 35], b: [35, 21] }, dtypes: { b: 'f16' } },
+  { shapes: { a: [2, 20, 12], b: [20, 24] }, dtypes: { a: 'f16' }, attrs: { transposeA: true } },
   { shapes: { a: [0, 4], b: [4, 5] } },
   { shapes: { a: [3, 0], b: [0, 5] } },
 ];

@@ -2,7 +2,8 @@ import { defineOp, type Op } from '../define-op.ts';
 import type { Tensor } from '../graph.ts';
 import type { Kernel } from '../kernel.ts';
 import { broadcastShapes, type Spec, shapeError, sizeOf } from '../shape.ts';
-import { expectF32 } from './expect.ts';
+import { accepts } from './accepts.ts';
+import { cast } from './cast.ts';
 import { batchAxes } from './matmul-batch.ts';
 import { matmulSamples } from './matmul-samples.ts';
 import { reshape } from './reshape.ts';
@@ -32,7 +33,8 @@ const sizesOf = (
 });
 
 const infer = ({ a, b }: Sides, attrs: MatmulAttrs): Spec => {
-  expectF32('matmul', { a, b });
+  accepts('matmul', 'a', a, ['f32', 'f16']);
+  accepts('matmul', 'b', b, ['f32', 'f16']);
   if (a.shape.length < 2 || b.shape.length < 2)
     throw shapeError('matmul', [a, b], 'both must have at least two axes; reshape a vector to one row or column');
   const { m, n, k } = sizesOf({ a, b }, attrs);
@@ -56,6 +58,12 @@ const kernel: Kernel<'a' | 'b', MatmulAttrs> = {
     const axes = batchAxes(a!, b!, out!.shape.slice(0, -2));
     // One matrix on the right of many rows: the batch is only more rows.
     const flat = !attrs.transposeA && axes.sizes.length === 1 && axes.b[0] === 0 && axes.a[0] === m * k;
+    const sideOf = (name: 'a' | 'b', { dtype }: Spec, transposed = false, batchStrides: readonly number[]) => ({
+      buffer: name,
+      half: dtype === 'f16',
+      transposed,
+      batchStrides,
+    });
     const batch = flat ? { sizes: [], a: [], b: [] } : axes;
     return matmulPlan(
       {
@@ -63,8 +71,8 @@ const kernel: Kernel<'a' | 'b', MatmulAttrs> = {
         n,
         k,
         batch: batch.sizes,
-        a: { buffer: 'a', transposed: attrs.transposeA ?? false, batchStrides: batch.a },
-        b: { buffer: 'b', transposed: attrs.transposeB ?? false, batchStrides: batch.b },
+        a: sideOf('a', a!, attrs.transposeA, batch.a),
+        b: sideOf('b', b!, attrs.transposeB, batch.b),
         out: 'out0',
       },
       device,
@@ -94,14 +102,18 @@ const gradOfA = (a: Tensor, b: Tensor, dy: Tensor, { transposeA = false, transpo
 
 /**
  * Matrix product over the last two axes: out[.., i, j] = Σₖ a[.., i, k] · b[.., k, j]. a [..., m, k] or with `transposeA` [..., k, m],
- * b [..., k, n] or with `transposeB` [..., n, k]; leading axes broadcast. Throws `bad-shape`, `bad-dtype`.
+ * b [..., k, n] or with `transposeB` [..., n, k]; leading axes broadcast. Either may be
+ * f16, which is read as it is stored and computed with as f32: half the memory for weights that are not trained. Throws `bad-shape`, `bad-dtype`.
  */
 export const matmul: Op<'matmul', readonly ['a', 'b'], readonly [], MatmulAttrs> = defineOp({
   name: 'matmul',
   inputs: ['a', 'b'],
   infer,
   kernel,
-  vjp: ({ a, b, dy }, attrs) => ({ a: gradOfA(a, b, dy, attrs), b: gradOfB(a, b, dy, attrs) }),
+  vjp: ({ a, b, dy }, attrs) => ({
+    a: cast(gradOfA(a, b, dy, attrs), { dtype: a.dtype }),
+    b: cast(gradOfB(a, b, dy, attrs), { dtype: b.dtype }),
+  }),
   reference: ({ a, b }, specs, attrs) => {
     const { m, n, k } = sizesOf(specs, attrs);
     const leading = specs.out.shape.slice(0, -2);

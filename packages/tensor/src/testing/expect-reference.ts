@@ -5,11 +5,19 @@ import { reference } from '../reference/executor.ts';
 import { apart } from './known.ts';
 import { sampleInputs, sampleOutputs } from './samples.ts';
 
-/** Asserts that an executor computes a sample of an op as the reference does: to 1e-5 of the largest output. */
+/** What is asked once the executor is done: how near is near enough, and what to call what it did. */
+export interface ExpectOptions {
+  /** Part of the largest output. Default 1e-5. */
+  readonly tolerance?: () => number;
+  readonly title?: () => string;
+}
+
+/** Asserts that an executor computes a sample of an op as the reference does. */
 export const expectReference = async (
   op: AnyOp,
   sample: Parameters<typeof sampleInputs>[1],
   executor: Executor,
+  { tolerance = () => 1e-5, title = () => '' }: ExpectOptions = {},
 ): Promise<void> => {
   const { tensors, feeds } = sampleInputs(op, sample, 3);
   const outs = sampleOutputs(op, sample, tensors);
@@ -17,6 +25,6 @@ export const expectReference = async (
   const [got, wanted] = [await evaluate(outputs, executor, feeds), await evaluate(outputs, reference(), feeds)];
   for (const name of Object.keys(outputs)) {
     const scale = Math.max(1e-3, ...Array.from(wanted[name]!, Math.abs));
-    expect(apart([...got[name]!], [...wanted[name]!]) / scale, name).toBeLessThan(1e-5);
+    expect(apart([...got[name]!], [...wanted[name]!]) / scale, `${name} ${title()}`).toBeLessThan(tolerance());
   }
 };

@@ -1,11 +1,8 @@
 import type { DeviceFacts, Dispatch, KernelPlan } from '../../kernel.ts';
-import { broadcastTile, broadcastVariant } from './matmul-broadcast.ts';
-import { emitsOut, type MatmulProblem, type MatmulVariant, matmulDispatch } from './matmul-problem.ts';
-import { registersVariant } from './matmul-registers.ts';
+import { emitsOut, type MatmulProblem, matmulDispatch } from './matmul-problem.ts';
 import { type Shards, shardProblem } from './matmul-shards.ts';
-import { skinnyLimit, skinnyVariant } from './matmul-skinny.ts';
-import { tileNeeds, tileVariant } from './matmul-tile.ts';
 import { batchCount, matmulKey, matmulTrial } from './matmul-trial.ts';
+import { type Way, waysOf } from './matmul-ways.ts';
 
 /** Outputs of the second pass of a split product: one invocation adds the parts of one output, in order. */
 const joinParts = (problem: MatmulProblem, scratch: string, splits: number, size: number): Dispatch => ({
@@ -34,66 +31,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   flops: 0,
   workgroups: Math.ceil(size / 64),
 });
-
-const fitsTile = ({ maxInvocations, workgroupMemory }: DeviceFacts): boolean =>
-  maxInvocations >= tileNeeds.invocations && workgroupMemory >= tileNeeds.workgroupMemory;
-
-const chooseVariant = ({ m, n, a, b }: MatmulProblem, device: DeviceFacts): MatmulVariant => {
-  const { software, subgroupSize } = device;
-  // Fewer rows than half a subgroup would leave most of what is broadcast unused.
-  if (software && subgroupSize && 2 * m >= subgroupSize) return broadcastVariant(broadcastTile(m, n, subgroupSize));
-  if (software || !fitsTile(device)) return registersVariant(m >= 8 ? 8 : m >= 4 ? 4 : m >= 2 ? 2 : 1);
-  if (Math.min(m, n) > skinnyLimit) return tileVariant(a.transposed ?? false, b.transposed ?? false);
-  return n <= m
-    ? skinnyVariant({ long: 'm', contiguousDepth: !a.transposed, short: n })
-    : skinnyVariant({ long: 'n', contiguousDepth: b.transposed ?? false, short: m });
-};
-
-/** A way to compute a product: a variant, and the parts of the depth it takes. */
-interface Way {
-  readonly name: string;
-  readonly variant: MatmulVariant;
-  readonly splits: number;
-}
-
-/** What else may be faster than the fixed choice. */
-const otherVariants = ({ m, n, a, b }: MatmulProblem, device: DeviceFacts): MatmulVariant[] => {
-  const rows = [8, 4, 2, 1].filter((r) => r <= Math.max(1, m)).slice(0, 2);
-  const registers = rows.map(registersVariant);
-  return Math.min(m, n) > skinnyLimit && fitsTile(device) && !device.software
-    ? [tileVariant(a.transposed ?? false, b.transposed ?? false), ...registers]
-    : registers;
-};
-
-/** Units of work that keep a device busy: a fixed choice splits the depth for no more. */
-const enoughUnits = 256;
-/** A part of the depth is at least this long. */
-const partDepth = 256;
-
-const splitsFor = (problem: MatmulProblem, { rows, columns }: MatmulVariant, enough: number): number => {
-  const units = Math.ceil(problem.m / rows) * Math.ceil(problem.n / columns) * batchCount(problem);
-  return units === 0 ? 1 : Math.max(1, Math.min(Math.floor(problem.k / partDepth), Math.ceil(enough / units)));
-};
-
-/**
- * The ways to compute a problem, the fixed choice first: each variant as a whole and, unless `whole`, in parts of the depth. Names tell how
- * finely the depth is split and not in how many parts: that follows the sizes, which keys round.
- */
-const waysOf = (problem: MatmulProblem, device: DeviceFacts, whole: boolean): Way[] => {
-  const variants = [chooseVariant(problem, device), ...otherVariants(problem, device)];
-  const ways = variants.flatMap((variant): Way[] => {
-    const { name } = variant;
-    const unsplit = { name, variant, splits: 1 };
-    if (whole) return [unsplit];
-    const [split, fine] = [splitsFor(problem, variant, enoughUnits), splitsFor(problem, variant, 4 * enoughUnits)];
-    return [
-      ...(split > 1 ? [{ name: `${name} split`, variant, splits: split }] : []),
-      unsplit,
-      ...(fine > split ? [{ name: `${name} split fine`, variant, splits: fine }] : []),
-    ];
-  });
-  return ways.filter((way, i) => ways.findIndex(({ name }) => name === way.name) === i);
-};
 
 /** The way that the device found fastest, else the fixed choice. */
 const chooseWay = (problem: MatmulProblem, device: DeviceFacts, whole: boolean): Way => {

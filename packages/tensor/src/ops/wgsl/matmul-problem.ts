@@ -1,11 +1,13 @@
 import type { Binding, Dispatch } from '../../kernel.ts';
-import { type Packing, packingParams, unpackWgsl } from './packing.ts';
+import { type Packing, packingParams, unpackFourWgsl, unpackWgsl } from './packing.ts';
 
 /** One side of a product: where its matrices lie. */
 export interface MatmulSide {
   readonly buffer: string;
-  /** How its elements are packed. Default: they are f32. */
+  /** How its elements are packed. Default: they are not. */
   readonly packing?: Packing;
+  /** Its elements, unless packed, are f16, two to a word, and read without a device feature. Default: they are f32. */
+  readonly half?: boolean;
   /** Elements from one stored row to the next. Default: they touch. */
   readonly pitch?: number;
   /** The part of the buffer that is bound, in bytes; elements count from there. Default: all. */
@@ -53,8 +55,10 @@ export interface MatmulVariant {
   /** Declarations before, and the entry point's body: see `matmulDispatch` for the names it may use. */
   readonly declarations?: string;
   readonly lanes: number;
-  /** Whether the lanes of a workgroup are one subgroup; `place` is then a lane's index in it. */
+  /** Whether it works by subgroups; `place` is then a lane's index in its own. */
   readonly subgroups?: boolean;
+  /** Whether it reads four elements at a time, both sides allowing it (`inFours`). */
+  readonly vectors?: boolean;
   readonly body: string;
 }
 
@@ -80,23 +84,62 @@ const sideParams = (
 });
 
 /** `at_a(i)` and `at_b(i)`: the i-th element that is stored of a side. */
-const fetch = (side: 'a' | 'b', { packing }: MatmulSide): string =>
-  packing ? unpackWgsl(side, packing) : `fn at_${side}(i: u32) -> f32 { return ${side}[i]; }`;
+const fetch = (side: 'a' | 'b', { packing, half }: MatmulSide): string => {
+  if (packing) return unpackWgsl(side, packing);
+  const element = half ? `unpack2x16float(${side}[i >> 1u])[i & 1u]` : `${side}[i]`;
+  return `fn at_${side}(i: u32) -> f32 { return ${element}; }`;
+};
 
-const sideBindings = (side: 'a' | 'b', { buffer, packing, window }: MatmulSide): Binding[] => [
-  { buffer, as: side, access: 'read', element: packing ? 'u32' : 'f32', ...(window && { window }) },
-  ...(packing
-    ? [
-        {
-          buffer: packing.scales,
-          as: `${side}_scales`,
-          access: 'read',
-          element: 'f32',
-          ...(packing.window && { window: packing.window }),
-        } as const,
-      ]
-    : []),
-];
+/** `at4_a(i)` and `at4_b(i)`: four elements from the i-th, a multiple of four. */
+const fetchFour = (side: 'a' | 'b', { packing, half }: MatmulSide): string => {
+  if (packing) return unpackFourWgsl(side, packing);
+  const element = half
+    ? `vec4<f32>(unpack2x16float(${side}[i >> 2u].x), unpack2x16float(${side}[i >> 2u].y))`
+    : `${side}[i >> 2u]`;
+  return `fn at4_${side}(i: u32) -> vec4<f32> { return ${element}; }`;
+};
+
+const elementOf = ({ packing, half }: MatmulSide, vectors: boolean): string => {
+  if (packing) return 'u32';
+  if (half) return vectors ? 'vec2<u32>' : 'u32';
+  return vectors ? 'vec4<f32>' : 'f32';
+};
+
+const sideBindings = (side: 'a' | 'b', spec: MatmulSide, vectors: boolean): Binding[] => {
+  const { buffer, packing, window } = spec;
+  return [
+    { buffer, as: side, access: 'read', element: elementOf(spec, vectors), ...(window && { window }) },
+    ...(packing
+      ? [
+          {
+            buffer: packing.scales,
+            as: `${side}_scales`,
+            access: 'read',
+            element: 'f32',
+            ...(packing.window && { window: packing.window }),
+          } as const,
+        ]
+      : []),
+  ];
+};
+
+/** The size of the axis along which neighbours of a side are neighbours in memory. */
+export const storedLength = (side: 'a' | 'b', { m, n, k, a, b }: MatmulProblem): number =>
+  side === 'a' ? (a.transposed ? m : k) : b.transposed ? k : n;
+
+/** Whether both sides can be read four elements at a time: rows are whole fours and begin at one, and none is cut short at run time. */
+export const inFours = (problem: MatmulProblem): boolean => {
+  const { a, b, limit } = problem;
+  const alongDepth = !a.transposed || b.transposed;
+  return (
+    !(limit?.axis === 'k' && alongDepth) &&
+    (['a', 'b'] as const).every((side) => {
+      const { pitch = 0, offset = 0, batchStrides = [], packing } = problem[side];
+      const places = [storedLength(side, problem), pitch, offset, packing?.block ?? 0, ...batchStrides];
+      return places.every((place) => place % 4 === 0);
+    })
+  );
+};
 
 /** Whether a product is written once and as a whole, so that other ops may join where it is stored. */
 export const emitsOut = ({ out, accumulate, limit, outWindow }: MatmulProblem): boolean =>
@@ -109,9 +152,9 @@ const limits = ({ limit }: MatmulProblem): string => {
   let depth = ${limit?.axis === 'k' ? `min(p.k, ${left})` : 'p.k'};`;
 };
 
-const bindingsOf = ({ a, b, out, outWindow, limit }: MatmulProblem): Binding[] => [
-  ...sideBindings('a', a),
-  ...sideBindings('b', b),
+const bindingsOf = ({ a, b, out, outWindow, limit }: MatmulProblem, vectors: boolean): Binding[] => [
+  ...sideBindings('a', a, vectors),
+  ...sideBindings('b', b, vectors),
   ...(limit ? [{ buffer: limit.counts, as: 'counts', access: 'read', element: 'u32' } as const] : []),
   { buffer: out, as: 'out', access: 'read_write', element: 'f32', ...(outWindow && { window: outWindow }) },
 ];
@@ -124,21 +167,26 @@ const batchParams = (batch: readonly number[]): Record<string, number> =>
     ]),
   );
 
+/** Parts of the depth begin at multiples of this. */
+const partStep = 16;
+
 /**
  * The dispatch of one variant. Its body runs with `lane`, `m0` and `n0` (the unit's first row and column), `rows` (rows to compute),
  * `k0` and `k1` (the part of the depth to sum), `aBase` and `bBase`; elements are `at_a(aBase + m·p.aRow + k·p.aColumn)` and
- * `at_b(bBase + k·p.bRow + n·p.bColumn)`, unpacked where a side is packed; results go through `store(outBase, m, n, value)` for m < rows, n < p.n.
+ * `at_b(bBase + k·p.bRow + n·p.bColumn)`, unpacked where a side is packed, or with `vectors` four at
+ * a time by `at4_a` and `at4_b`; results go through `store(outBase, m, n, value)` for m < rows, n < p.n.
  * With `splits` above 1, part s of the depth writes its own copy of the outputs, one after the other.
  */
 export const matmulDispatch = (problem: MatmulProblem, variant: MatmulVariant, splits: number): Dispatch => {
   const { m, n, k, a, b, accumulate, limit, columns, outOffset = 0, label = 'matmul' } = problem;
+  const { vectors = false } = variant;
   const batch = axes(problem);
   const [tilesM, tilesN] = [Math.ceil(m / variant.rows), Math.ceil(n / variant.columns)];
   const emits = splits === 1 && emitsOut(problem);
   const units = tilesM * tilesN * splits * batch.reduce((x, d) => x * d, 1);
   const wgsl = `${variant.subgroups ? 'enable subgroups;\n' : ''}${variant.declarations ?? ''}
-${fetch('a', a)}
-${fetch('b', b)}
+${(vectors ? fetchFour : fetch)('a', a)}
+${(vectors ? fetchFour : fetch)('b', b)}
 fn store(base: u32, m: u32, n: u32, value: f32) {
   let at = base + m * p.outRow + p.firstColumn + n;
   ${accumulate && splits === 1 ? 'out[at] += value' : emits ? 'emit(at, value)' : 'out[at] = value'};
@@ -162,7 +210,7 @@ ${variant.body}
   return {
     label,
     wgsl,
-    bindings: bindingsOf(problem),
+    bindings: bindingsOf(problem, vectors),
     ...(emits && { emits: problem.out }),
     params: {
       m,
@@ -172,7 +220,7 @@ ${variant.body}
       tilesN,
       units,
       splits,
-      perSplit: Math.ceil(k / splits),
+      perSplit: Math.ceil(k / splits / partStep) * partStep,
       batches: batch.reduce((x, d) => x * d, 1),
       ...batchParams(batch),
       outRow: columns?.pitch ?? n,

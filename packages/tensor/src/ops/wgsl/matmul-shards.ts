@@ -3,6 +3,8 @@ import type { MatmulProblem, MatmulSide } from './matmul-problem.ts';
 
 /** Rows of the right side in steps of this many begin where WebGPU lets a binding begin, whatever their length. */
 const rowStep = 64;
+/** The same where elements are f16, two to a word. */
+const halfRowStep = 128;
 /** The same where elements are packed, for the codes as for the scales. */
 const packedRowStep = 256;
 
@@ -35,11 +37,10 @@ const shardRows = (problem: MatmulProblem, maxBytes: number): Shards | null => {
 };
 
 /** Rows of the right side as they are stored: their elements and bytes, and in steps of how many they begin where a binding may. */
-const storedRows = ({ n, k, b: { packing, pitch, transposed } }: MatmulProblem) => {
+const storedRows = ({ n, k, b: { packing, half, pitch, transposed } }: MatmulProblem) => {
   const length = pitch ?? (transposed ? k : n);
-  return packing
-    ? { length, bytes: (length * packedFormats[packing.format].bits) / 8, step: packedRowStep }
-    : { length, bytes: 4 * length, step: rowStep };
+  if (packing) return { length, bytes: (length * packedFormats[packing.format].bits) / 8, step: packedRowStep };
+  return half ? { length, bytes: 2 * length, step: halfRowStep } : { length, bytes: 4 * length, step: rowStep };
 };
 
 /** The part of a right side that is these of its stored rows. */

@@ -17,7 +17,7 @@ interface Sizes {
 export const batchCount = ({ batch = [] }: MatmulProblem): number => batch.reduce((x, d) => x * d, 1);
 
 /** Half of a size, a multiple of four only where the size is one: which kernels can take it depends on that. */
-const half = (size: number): number => {
+const halved = (size: number): number => {
   const h = Math.ceil(size / 2);
   return size % 4 === 0 ? Math.ceil(h / 4) * 4 : h % 4 === 0 ? h + 1 : h;
 };
@@ -30,13 +30,13 @@ const trialSizes = (sizes: Sizes, bytesOf: (sizes: Sizes) => number): Sizes => {
   if (small || (count === 1 && longest <= 64)) return sizes;
   if (count > 1) return trialSizes({ ...sizes, count: Math.ceil(count / 2) }, bytesOf);
   const axis = m === longest ? 'm' : n === longest ? 'n' : 'k';
-  return trialSizes({ ...sizes, [axis]: half(longest) }, bytesOf);
+  return trialSizes({ ...sizes, [axis]: halved(longest) }, bytesOf);
 };
 
 /** A side of a trial: how it lies, and the bytes of its buffers. */
 const trialSide = (
   side: 'a' | 'b',
-  { packing, transposed = false, batchStrides = [] }: MatmulSide,
+  { packing, half = false, transposed = false, batchStrides = [] }: MatmulSide,
   { m, n, k, count }: Sizes,
 ): { readonly spec: MatmulSide; readonly buffers: Readonly<Record<string, number>> } => {
   const [rows, columns] = side === 'a' ? [m, k] : [k, n];
@@ -45,13 +45,14 @@ const trialSide = (
   const pitch = packing ? Math.ceil(length / packing.block) * packing.block : length;
   const shared = batchStrides.every((stride) => stride === 0);
   const elements = stored * pitch * (shared ? 1 : count);
-  const bits = packing ? packedFormats[packing.format].bits : 32;
+  const bits = packing ? packedFormats[packing.format].bits : half ? 16 : 32;
   const scales = `${side}_scales`;
   return {
     spec: {
       buffer: side,
       transposed,
-      ...(packing && { packing: { ...packing, scales }, pitch }),
+      half,
+      ...(packing && { packing: { format: packing.format, block: packing.block, scales }, pitch }),
       ...(count > 1 && { batchStrides: [shared ? 0 : stored * pitch] }),
     },
     buffers: {
@@ -83,8 +84,8 @@ export const matmulTrial = (
 
 const rounded = (size: number): number => 2 ** Math.ceil(Math.log2(size));
 
-const sideKey = ({ packing, transposed }: MatmulSide, length: number): string =>
-  [packing?.format ?? 'f32', ...(transposed ? ['transposed'] : []), ...(length % 4 === 0 ? [] : ['odd'])].join(' ');
+const sideKey = ({ packing, half, transposed }: MatmulSide): string =>
+  [packing?.format ?? (half ? 'f16' : 'f32'), ...(transposed ? ['transposed'] : [])].join(' ');
 
 /**
  * Problems with the same key take the same way. Sizes are rounded up to powers of two: what is fastest changes with the number of tiles
@@ -93,6 +94,5 @@ const sideKey = ({ packing, transposed }: MatmulSide, length: number): string =>
 export const matmulKey = (problem: MatmulProblem): string => {
   const { m, n, k, a, b } = problem;
   const sizes = [m, k, n].map(rounded).join('x');
-  const sides = [sideKey(a, a.transposed ? m : k), sideKey(b, b.transposed ? k : n)];
-  return ['matmul', sizes, `batch ${rounded(batchCount(problem))}`, ...sides].join(', ');
+  return ['matmul', sizes, `batch ${rounded(batchCount(problem))}`, sideKey(a), sideKey(b)].join(', ');
 };

@@ -22,3 +22,10 @@ export const unpackWgsl = (side: string, { format }: Packing): string => {
   return `${declarations}
 fn at_${side}(i: u32) -> f32 { return ${level('i')} * ${side}_scales[i / p.${side}Block]; }`;
 };
+
+/** `fn at4_<side>(i: u32) -> vec4<f32>`: four elements from the i-th, a multiple of four; blocks must be of whole fours. */
+export const unpackFourWgsl = (side: string, { format }: Packing): string => {
+  const { declarations, levels } = packedFormats[format].wgsl(side);
+  return `${declarations}
+fn at4_${side}(i: u32) -> vec4<f32> { return ${levels('i')} * ${side}_scales[i / p.${side}Block]; }`;
+};
