@@ -51,6 +51,13 @@ describe('opening', () => {
     gpu.close();
   });
 
+  test('f16 products are refused where the adapter has none', async () => {
+    await expect(openGpu({ adapter: 'software', compute: 'f16', features: ['subgroups'] })).rejects.toMatchObject({
+      code: 'device-unavailable',
+      message: expect.stringContaining('shader-f16'),
+    });
+  });
+
   test('no driver at all is one clear error', async () => {
     const script = `const { openGpu } = await import(${url}); await openGpu().catch((e) => console.log(e.code + ': ' + e.message));`;
     const { VK_DRIVER_FILES: _, VK_ICD_FILENAMES: __, LD_LIBRARY_PATH: ___, ...env } = process.env;

@@ -18,6 +18,11 @@ export interface GpuOptions {
   readonly powerPreference?: 'high-performance' | 'low-power';
   /** Taken where the adapter has them. Default: all. */
   readonly features?: readonly GpuFeature[];
+  /**
+   * `'f16'`: large products round what they multiply to f16 and sum runs of four so, the rest in f32. For generation and evaluation: relative
+   * errors are about 2⁻¹¹, values below 6·10⁻⁸ (many gradients) become 0, and sums above 65,504 infinite. Needs `shader-f16`. Default `'f32'`.
+   */
+  readonly compute?: 'f32' | 'f16';
   /** Dawn's toggles to switch on or off, in Node. */
   readonly enable?: readonly Toggle[];
   readonly disable?: readonly Toggle[];
@@ -93,8 +98,13 @@ const requestAdapter = async (
   return adapter;
 };
 
-const factsOf = ({ features, limits }: GPUDevice, { info }: GPUAdapter): DeviceFacts => ({
+const factsOf = (
+  { features, limits }: GPUDevice,
+  { info }: GPUAdapter,
+  { compute = 'f32' }: GpuOptions,
+): DeviceFacts => ({
   f16: features.has('shader-f16'),
+  halfProducts: compute === 'f16',
   subgroups: features.has('subgroups'),
   ...(features.has('subgroups') &&
     info.subgroupMinSize === info.subgroupMaxSize && { subgroupSize: info.subgroupMinSize }),
@@ -105,13 +115,15 @@ const factsOf = ({ features, limits }: GPUDevice, { info }: GPUAdapter): DeviceF
 
 /**
  * Opens a device: `navigator.gpu` where there is one, else Dawn, loaded only now. Throws `device-unavailable` when
- * there is no adapter of the wanted kind or it gives no device.
+ * there is no adapter of the wanted kind, it gives no device, or it lacks the f16 that is asked for.
  */
 export const openGpu = async (options: GpuOptions = {}): Promise<Gpu> => {
   let entry: GPU | null = await entryPoint(options);
   const adapter = await requestAdapter(entry, options);
   const description = describeAdapter(adapter);
   const requiredFeatures = (options.features ?? allFeatures).filter((f) => adapter.features.has(f));
+  if (options.compute === 'f16' && !requiredFeatures.includes('shader-f16'))
+    throw unavailable(`${description} computes without f16 (shader-f16); leave out compute: 'f16'`);
   const requiredLimits = Object.fromEntries(raisedLimits.map((name) => [name, adapter.limits[name]]));
   const device = await adapter.requestDevice({ requiredFeatures, requiredLimits }).catch((error: unknown) => {
     throw unavailable(`${description} gives no device; close what else uses it`, error);
@@ -120,7 +132,7 @@ export const openGpu = async (options: GpuOptions = {}): Promise<Gpu> => {
   return {
     device,
     description,
-    facts: factsOf(device, adapter),
+    facts: factsOf(device, adapter, options),
     note,
     check: () => {
       // Dawn lives as long as its entry point is held; this closure is what holds it.
