@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TypedArray } from '../dtype.ts';
 import { compile, type Executor, type Plan } from '../executor.ts';
 import { constant, input, type Tensor, type Variable, variable } from '../graph.ts';
+import { numberToHalf } from '../half.ts';
 import { adamw } from '../ops/adamw.ts';
 import { add } from '../ops/add.ts';
 import { addSquares } from '../ops/add-squares.ts';
@@ -54,6 +55,14 @@ describe('a weight larger than a kernel may bind', () => {
   // 1.6 MiB: two parts.
   const [rows, width] = [4100, 100];
   const w = weight('w', rows, width);
+
+  test('is read in parts by products where it is f16', async () => {
+    // 1.6 MiB: two parts.
+    const half = variable('half', [8200, 100], Uint16Array.from(values('half', [8200, 100]), numberToHalf), 'f16');
+    const feeds = { x: values('x', [3, 100]), y: values('y', [3, 8200]) };
+    const [x, y] = [input('x', [3, 100]), input('y', [3, 8200])];
+    await check({ forth: matmul(x, half, { transposeB: true }), back: matmul(y, half) }, feeds);
+  });
 
   test('is read in parts by products, either way round, with what joins them', async () => {
     const x = input('x', [3, width]);
