@@ -13,9 +13,8 @@ import {
 import { elementBytes, elementType } from '../lower/emitter.ts';
 import type { Lowered } from '../lower/lower.ts';
 import type { NodeProto } from '../proto/model.ts';
-
-/** Operators whose output is their first input's bytes. */
-const views = new Set(['Reshape', 'Identity', 'Squeeze', 'Unsqueeze']);
+import { buffersOf, isView } from './buffers.ts';
+import { executionOrder, fileOrder } from './execution-order.ts';
 
 /** Bytes of a kernel's own scratch, where they are many: a product by a 4-bit matrix unpacks it. */
 const kernelBytes = ({ type, attributes }: NodeProto): number =>
@@ -31,49 +30,35 @@ export interface Peak {
 const originOf = (lowered: Lowered, name: string): OpNode | undefined =>
   lowered.origins.get(name.slice(0, name.includes('.') ? name.indexOf('.') : name.length));
 
-/**
- * The peak of the values that the graph makes, when nodes run in order and each value is freed after its last reader.
- * An estimate: ONNX Runtime plans by itself, writes some results over inputs, and of kernels' scratch memory only the largest is counted.
- */
+/** The most that a graph's buffers and results take at once, in the order in which ONNX Runtime executes and as it plans them. */
 export const peakOf = (lowered: Lowered): Peak => {
   const { model, values } = lowered;
-  const maker = new Map(model.nodes.flatMap((n) => n.outputs.map((name) => [name, n] as const)));
+  const nodes = executionOrder(fileOrder(model));
   const bytesOf = (name: string): number => {
-    const value = maker.has(name) && values.get(name);
+    const value = values.get(name);
     return value ? sizeOf(value.shape) * elementBytes[value.type] : 0;
   };
-  const owner = new Map<string, string>();
-  const ownerOf = (name: string): string => owner.get(name) ?? name;
-  const lastRead = new Map<string, number>();
-  model.nodes.forEach((node, i) => {
-    if (views.has(node.type)) owner.set(node.outputs[0]!, ownerOf(node.inputs[0]!));
-    for (const name of node.inputs) lastRead.set(ownerOf(name), i);
+  const results = model.outputs.map((v) => v.name);
+  const buffers = buffersOf(nodes, new Set(results), values);
+  const change = new Float64Array(nodes.length + 1);
+  for (const { name, from, to } of buffers) {
+    change[from]! += bytesOf(name);
+    change[to + 1]! -= bytesOf(name);
+  }
+  const outside = results.reduce((n, name) => n + bytesOf(name), 0);
+  let [now, peak, moment] = [outside, outside, 0];
+  nodes.forEach((node, i) => {
+    now += change[i]!;
+    if (now + kernelBytes(node) > peak) [peak, moment] = [now + kernelBytes(node), i];
   });
-  const kept = new Set(model.outputs.map((v) => ownerOf(v.name)));
-  const alive = new Map<string, number>();
-  let now = 0;
-  let peak = 0;
-  let most: readonly (readonly [string, number])[] = [];
-  model.nodes.forEach((node, i) => {
-    if (!views.has(node.type))
-      for (const name of node.outputs) {
-        alive.set(name, bytesOf(name));
-        now += bytesOf(name);
-      }
-    const total = now + kernelBytes(node);
-    if (total > peak) [peak, most] = [total, [...alive]];
-    for (const name of new Set([...node.inputs, ...node.outputs].map(ownerOf)))
-      if ((lastRead.get(name) ?? i) === i && !kept.has(name)) {
-        now -= bytesOf(name);
-        alive.delete(name);
-      }
+  const maker = new Map(nodes.flatMap((n) => n.outputs.map((name) => [name, n] as const)));
+  const held = buffers.filter(({ from, to }) => from <= moment && moment <= to).map(({ name }) => name);
+  const tensors = [...held, ...results].map((name): PlannedTensor => {
+    const node = maker.get(name)!;
+    const op = originOf(lowered, node.name)?.op.name ?? node.type;
+    return { name: `${op} [${values.get(name)!.shape}]`, kind: 'temporary', bytes: bytesOf(name) };
   });
-  const tensors = most.map(([name, bytes]): PlannedTensor => {
-    const { shape } = values.get(name)!;
-    const op = originOf(lowered, maker.get(name)!.name)?.op.name ?? maker.get(name)!.type;
-    return { name: `${op} [${shape}]`, kind: 'temporary', bytes };
-  });
-  return { bytes: peak, tensors: tensors.sort((a, b) => b.bytes - a.bytes) };
+  return { bytes: peak, tensors: tensors.sort((x, y) => y.bytes - x.bytes) };
 };
 
 /** Bytes of a leaf as it is held: f16 as f32. */
@@ -88,7 +73,7 @@ const kernelsOf = (lowered: Lowered, program: Program): PlannedKernel[] => {
     const origin = originOf(lowered, node.name);
     const own = origin && !counted.has(origin) ? nodeFlops(origin, program) : 0;
     if (origin) counted.add(origin);
-    const moved = views.has(node.type)
+    const moved = isView(node)
       ? 0
       : [...node.inputs, ...node.outputs].reduce((n, name) => {
           const value = lowered.values.get(name);

@@ -2,6 +2,7 @@ import { describe, type OpNode, PeftError, type Shape } from '@peftjs/tensor';
 import type * as Ort from 'onnxruntime-node';
 import type { Lowered } from '../lower/lower.ts';
 import { encodeModel } from '../proto/model.ts';
+import { fileOrder } from './execution-order.ts';
 import type { HostArray } from './storage.ts';
 
 /** onnxruntime-node, loaded. */
@@ -89,13 +90,12 @@ export const openSession = async (runtime: Runtime, lowered: Lowered, threads: n
         // waited for: with three busy processes on two cores a step takes a third of the time that it takes with the default of 1 ms.
         intra_op: { spin_duration_us: '50' },
       },
-      // It drops the Reshapes that order recomputation (`after`), and fails on some of them.
-      optimization: { disable_specified_optimizers: 'ReshapeFusion' },
+      // The first drops the Reshapes that order recomputation (`after`), and fails on some of them. The second makes all blocks of queries at
+      // once, long before most of them are needed.
+      optimization: { disable_specified_optimizers: 'ReshapeFusion;GatherSliceToSplitFusion' },
     },
   };
-  // ONNX Runtime executes depth first, from the last node of the model on. Given in reverse, nodes run in the order in which they were
-  // made: a weight's gradient where the backward pass comes by, not at the end, when everything it needs is still held.
-  const nodes = lowered.model.nodes.toReversed();
+  const nodes = fileOrder(lowered.model);
   const session = await runtime.InferenceSession.create(encodeModel({ ...lowered.model, nodes }), options).catch(
     (cause: unknown) => {
       throw explain(cause, 'load', origins);

@@ -1,21 +1,32 @@
 import { sameShape } from '@peftjs/tensor';
-import type { Value } from './emitter.ts';
+import type { Emitter, Value } from './emitter.ts';
 import type { Rule } from './rule.ts';
 
 type Unary = Rule<'x'>;
 type Binary = Rule<'a' | 'b'>;
 
+/** A value by value function of one tensor, made under whatever shape that has been reshaped from. */
+const map = (g: Emitter, x: Value, make: (source: Value) => Value): Value => g.reshape(make(g.source(x)), x.shape);
+
 /** An ONNX operator of one input that means the same; integers by way of double, as few of them have integer kernels. */
 const unary =
   (type: string): Unary =>
   ({ g, x }) =>
-    x.type === 'float' ? g.node(type, [x], x.shape) : g.cast(g.node(type, [g.cast(x, 'double')], x.shape), x.type);
+    x.type === 'float'
+      ? map(g, x, (s) => g.node(type, [s], s.shape))
+      : g.cast(g.node(type, [g.cast(x, 'double')], x.shape), x.type);
 
-/** An ONNX operator of two inputs that means the same. */
+/** An ONNX operator of two inputs that means the same. Equal shapes and scalars go by the shape of the operand that is a matrix. */
 const binary =
   (type: string): Binary =>
-  ({ g, a, b, out }) =>
-    g.node(type, [a, b], out.shape);
+  ({ g, a, b, out }) => {
+    const isFull = (x: Value): boolean => sameShape(x.shape, out.shape);
+    const full = [a, b].filter(isFull);
+    const shape = full.map((x) => g.source(x).shape).find((s) => s.length === 2);
+    if (!shape || ![a, b].every((x) => isFull(x) || x.shape.length === 0)) return g.node(type, [a, b], out.shape);
+    const operands = [a, b].map((x) => (isFull(x) ? g.reshape(x, shape) : x));
+    return g.reshape(g.node(type, operands, shape), out.shape);
+  };
 
 /** Truth as 1 or 0 in f32; u32 by way of int64, which every comparison has. */
 const compare =
@@ -48,10 +59,11 @@ export const is_finite: Unary = ({ g, x }) => {
 };
 
 /** x·σ(αx) with α = 1. */
-export const silu: Unary = ({ g, x }) => g.node('com.microsoft.QuickGelu', [x], x.shape, { alpha: { float: 1 } });
+export const silu: Unary = ({ g, x }) =>
+  map(g, x, (s) => g.node('com.microsoft.QuickGelu', [s], s.shape, { alpha: { float: 1 } }));
 
 export const gelu: Rule<'x', { readonly approximate?: 'tanh' | 'none' }> = ({ g, x }, { approximate = 'none' }) =>
-  g.node('Gelu', [x], x.shape, { approximate });
+  map(g, x, (s) => g.node('Gelu', [s], s.shape, { approximate }));
 
 export const add: Binary = binary('Add');
 export const sub: Binary = binary('Sub');

@@ -155,9 +155,14 @@ export class Emitter {
     return x.type === type ? x : this.node('Cast', [x], x.shape, { to: elementTypes[type] }, type);
   }
 
+  /** What a value is a reshape of, else itself. What goes value by value is best made there: products make and take matrices. */
+  source(x: Value): Value {
+    return this.#reshaped.get(x.name) ?? x;
+  }
+
   /** The same values under another shape; a reshape of a reshape is one. */
   reshape(x: Value, shape: Shape): Value {
-    const source = this.#reshaped.get(x.name) ?? x;
+    const source = this.source(x);
     if (source.shape.join() === shape.join()) return source;
     const result = this.node('Reshape', [source, this.ints(shape)], shape, shape.includes(0) ? { allowzero: 1 } : {});
     this.#reshaped.set(result.name, source);
