@@ -6,6 +6,7 @@ import { type Gpu, type GpuOptions, openGpu } from './dawn.ts';
 import { compileProgram } from './executable.ts';
 import { explainFault } from './faults.ts';
 import { type HostOptions, makeHost } from './host.ts';
+import { timeTrial } from './time-trial.ts';
 import { download } from './transfer.ts';
 import { deviceStore } from './tune-store.ts';
 
@@ -42,7 +43,7 @@ export const executorOn = (gpu: Gpu, options: HostOptions = {}): Executor => {
       executable.close();
     }
   };
-  const host = makeHost(gpu, options, runOnce);
+  const host = makeHost(gpu, options, { runOnce, timeTrial });
   const { device, buffers, variables, submissions } = host;
 
   /** Does what comes to the device one after the other; what fails because the device did says that. */

@@ -5,7 +5,6 @@ import type { CommandLimits } from './commands.ts';
 import type { Gpu } from './dawn.ts';
 import { type Pipelines, pipelineCache } from './pipelines.ts';
 import { type Submissions, submissions } from './submissions.ts';
-import { timeTrial } from './time-trial.ts';
 import { makeTuner, type Tuner, type TunerOptions } from './tuner.ts';
 import { deviceVariables, type Variables } from './variables.ts';
 
@@ -44,8 +43,16 @@ export const commandLimits = ({ device: { limits }, options }: Host): CommandLim
   uniformAlignment: limits.minUniformBufferOffsetAlignment,
 });
 
-/** The host of a device. `runOnce` compiles and runs a program there, for variables whose first value is a graph. */
-export const makeHost = (gpu: Gpu, options: HostOptions, runOnce: (program: Program) => Promise<void>): Host => {
+/** What a host has done by what is built on it. */
+export interface HostWork {
+  /** Compiles and runs a program, for variables whose first value is a graph. */
+  runOnce(program: Program): Promise<void>;
+  /** Milliseconds that a trial's kernels take. */
+  timeTrial(host: Host, trial: Trial): Promise<number>;
+}
+
+/** The host of a device. */
+export const makeHost = (gpu: Gpu, options: HostOptions, { runOnce, timeTrial }: HostWork): Host => {
   const buffers = deviceBuffers(gpu.device);
   const { tuned } = options;
   /** A kernel that the device refuses is no way to go; a lost device is another matter. */
