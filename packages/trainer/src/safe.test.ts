@@ -161,6 +161,26 @@ describe('a step that fails', () => {
     expect((await stepOf(file)).step).toBe(3);
   });
 
+  test('a copy that there is no memory for ends a run only where it was asked for', async () => {
+    let refused = 0;
+    const tight = (): Executor => {
+      const inner = reference();
+      const compile: Executor['compile'] = async (program) => {
+        if (program.nodes.length > 0) return inner.compile(program);
+        refused++;
+        throw fault.memory;
+      };
+      return { ...inner, name: 'webgpu', compile };
+    };
+    const file = join(dir, 'tight.safetensors');
+    const { losses } = await run(tight(), { checkpoint: { file, every: 100 }, readEvery: 2 });
+    expect([losses.length, refused]).toEqual([steps, 1]);
+    const other = join(dir, 'asked.safetensors');
+    const asked = run(tight(), { checkpoint: { file: other, every: 100, copyEvery: 2 }, readEvery: 2 });
+    await expect(asked).rejects.toMatchObject({ code: 'out-of-memory' });
+    expect((await stepOf(other)).step).toBe(2);
+  });
+
   test('intervals that are none are refused before anything is compiled', async () => {
     const file = join(dir, 'never.safetensors');
     const compiled = failing(1, fault.memory);

@@ -62,7 +62,7 @@ const copyEveryOf = (variables: readonly Variable[], { executor, readEvery, chec
 /** Keeps the state of a run, `variables` and `log`. */
 export const makeSafe = (variables: readonly Variable[], log: Log, options: SafeOptions): Safe => {
   const { executor, steps, checkpoint } = options;
-  const copyEvery = copyEveryOf(variables, options);
+  let copyEvery = copyEveryOf(variables, options);
   let [begun, reached, written] = [0, 0, 0];
   let torn = false;
   let copy: Copy | null = null;
@@ -84,9 +84,16 @@ export const makeSafe = (variables: readonly Variable[], log: Log, options: Safe
     written = state.step;
   };
   const take = async (): Promise<void> => {
-    // A program of nothing but results: all of them come in one go.
-    reader ??= await compile({ outputs: Object.fromEntries(variables.map((v) => [v.node.name, v])) }, executor);
-    copy = { state: stateNow(), values: await reader.run() };
+    try {
+      // A program of nothing but results: all of them come in one go.
+      reader ??= await compile({ outputs: Object.fromEntries(variables.map((v) => [v.node.name, v])) }, executor);
+      copy = { state: stateNow(), values: await reader.run() };
+    } catch (error) {
+      // What nobody asked for must not end a run that fits without it.
+      const isAsked = checkpoint?.copyEvery !== undefined;
+      if (isAsked || !isPeftError(error) || error.code !== 'out-of-memory') throw error;
+      copyEvery = Number.POSITIVE_INFINITY;
+    }
   };
 
   /** Brings the newest good state to the file; what hindered it. */
