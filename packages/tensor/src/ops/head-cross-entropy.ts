@@ -2,6 +2,8 @@ import { defineOp, type Op } from '../define-op.ts';
 import { PeftError } from '../error.ts';
 import type { Tensor } from '../graph.ts';
 import { type Spec, sameShape, shapeError } from '../shape.ts';
+import { accepts } from './accepts.ts';
+import { cast } from './cast.ts';
 import { expectF32 } from './expect.ts';
 import { mul } from './mul.ts';
 import { headCrossEntropyKernel } from './wgsl/head-cross-entropy-kernel.ts';
@@ -19,7 +21,8 @@ const infer = (
   { chunk, ignoreIndex }: HeadCrossEntropyAttrs,
 ): readonly [Spec, Spec, Spec] => {
   const { hidden, weight, labels } = specs;
-  expectF32('headCrossEntropy', { hidden, weight });
+  expectF32('headCrossEntropy', { hidden });
+  accepts('headCrossEntropy', 'weight', weight, ['f32', 'f16']);
   if (labels.dtype !== 'i32')
     throw new PeftError('bad-dtype', `headCrossEntropy: labels are ${labels.dtype}; they must be i32`);
   if (
@@ -37,7 +40,7 @@ const infer = (
     throw new PeftError('bad-option', `headCrossEntropy: got chunk ${chunk}; it must be a whole number of at least 1`);
   if (!Number.isInteger(ignoreIndex))
     throw new PeftError('bad-option', `headCrossEntropy: got ignoreIndex ${ignoreIndex}; it must be a whole number`);
-  return [{ shape: [], dtype: 'f32' }, hidden, weight];
+  return [{ shape: [], dtype: 'f32' }, hidden, { shape: weight.shape, dtype: 'f32' }];
 };
 
 /**
@@ -55,13 +58,13 @@ export const headCrossEntropyOp: Op<
   inputs: ['hidden', 'weight', 'labels'],
   infer,
   kernel: headCrossEntropyKernel,
-  vjp: ({ outs: [, dHidden, dWeight], dys }) => {
+  vjp: ({ weight, outs: [, dHidden, dWeight], dys }) => {
     if (dys[1] || dys[2])
       throw new PeftError(
         'bad-program',
         'headCrossEntropy: its gradients cannot be differentiated again; differentiate the loss only',
       );
-    return { hidden: mul(dys[0]!, dHidden!), weight: mul(dys[0]!, dWeight!) };
+    return { hidden: mul(dys[0]!, dHidden!), weight: cast(mul(dys[0]!, dWeight!), { dtype: weight.dtype }) };
   },
   reference: ({ hidden, weight, labels }, specs, { ignoreIndex }) => {
     const [vocabulary, dim] = specs.weight.shape as [number, number];
@@ -105,12 +108,18 @@ export const headCrossEntropyOp: Op<
       labels: (i: number) => (i < 5 || i > 290 ? (i * 31) % 1100 : -100),
       chunk: 8,
     },
+    {
+      shapes: { hidden: [19, 36], weight: [68, 36], labels: [19] },
+      half: true,
+      labels: (i: number) => (i % 4 === 0 ? -100 : (i * 31) % 68),
+      chunk: 8,
+    },
     { shapes: { hidden: [5, 3], weight: [6, 3], labels: [5] }, labels: () => -100, chunk: 2 },
     { shapes: { hidden: [5, 3], weight: [6, 3], labels: [5] }, labels: (i: number) => i + 3, chunk: 2 },
     { shapes: { hidden: [0, 3], weight: [6, 3], labels: [0] }, labels: () => 0, chunk: 2 },
-  ].map(({ shapes, labels, chunk }) => ({
+  ].map(({ shapes, half, labels, chunk }) => ({
     shapes,
-    dtypes: { labels: 'i32' as const },
+    dtypes: { labels: 'i32' as const, ...(half && { weight: 'f16' as const }) },
     values: { labels },
     attrs: { ignoreIndex: -100, chunk },
   })),
@@ -127,7 +136,8 @@ export interface HeadCrossEntropyOptions {
 /**
  * Mean cross-entropy of softmax(hidden · weightᵀ) against labels, over the rows that have a label; 0 when none has. hidden [rows, dim],
  * weight [vocabulary, dim], labels i32 [rows]; `ignoreIndex` and any label outside [0, vocabulary) mean none. The logits of all rows never exist.
- * After Wijmans et al., 2024 (Cut Your Losses). https://arxiv.org/abs/2411.09009. Throws `bad-shape`, `bad-dtype`, `bad-option`.
+ * After Wijmans et al., 2024 (Cut Your Losses). https://arxiv.org/abs/2411.09009. `weight` may be
+ * f16, which is read as it is stored. Throws `bad-shape`, `bad-dtype`, `bad-option`.
  */
 export const headCrossEntropy = (
   hidden: Tensor,

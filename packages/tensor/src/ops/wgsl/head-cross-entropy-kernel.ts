@@ -32,6 +32,7 @@ export const headCrossEntropyKernel: Kernel<'hidden' | 'weight' | 'labels', Head
   plan: ({ inputs, outs: [loss, dHidden, dWeight] }, { ignoreIndex, chunk: asked }, device) => {
     const [rows, dim] = inputs.hidden!.shape as [number, number];
     const vocabulary = inputs.weight!.shape[0]!;
+    const weight = { buffer: 'weight', half: inputs.weight!.dtype === 'f16' };
     const chunk = Math.max(
       1,
       Math.min(
@@ -64,7 +65,7 @@ export const headCrossEntropyKernel: Kernel<'hidden' | 'weight' | 'labels', Head
         n: vocabulary,
         k: dim,
         a: { buffer: 'picked' },
-        b: { buffer: 'weight', transposed: true },
+        b: { ...weight, transposed: true },
         out: 'logits',
         limit: { ...limit, axis: 'm' },
       });
@@ -76,7 +77,7 @@ export const headCrossEntropyKernel: Kernel<'hidden' | 'weight' | 'labels', Head
           n: dim,
           k: vocabulary,
           a: logits,
-          b: { buffer: 'weight' },
+          b: weight,
           out: 'dPicked',
           limit: { ...limit, axis: 'm' },
         });

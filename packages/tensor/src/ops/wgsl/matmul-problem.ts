@@ -124,7 +124,7 @@ const sideBindings = (side: 'a' | 'b', spec: MatmulSide, vectors: boolean): Bind
 };
 
 /** The size of the axis along which neighbours of a side are neighbours in memory. */
-export const storedLength = (side: 'a' | 'b', { m, n, k, a, b }: MatmulProblem): number =>
+const storedLength = (side: 'a' | 'b', { m, n, k, a, b }: MatmulProblem): number =>
   side === 'a' ? (a.transposed ? m : k) : b.transposed ? k : n;
 
 /** Whether both sides can be read four elements at a time: rows are whole fours and begin at one, and none is cut short at run time. */
