@@ -34,7 +34,7 @@ export interface Host {
   readonly tuner: Tuner | null;
 }
 
-/** Milliseconds that a program may take longer to compile because kernels are timed; one more trial may be under way then. */
+/** Milliseconds that a program may take longer to compile because kernels are timed, unless one choice takes longer; a trial may be under way then. */
 const tuneBudget = 1500;
 
 /** What commands depend on. */

@@ -74,21 +74,34 @@ describe('a tuner', () => {
     expect(await ask(choiceOf('k', { a: 3, b: 2, c: 1 }))).toEqual({ way: 'c', timed: 3 });
   });
 
-  it('begins no trial after its time is up, stays with that, and leaves the rest to a later process', async () => {
+  it('begins no trial after its time is up, stays with what it has, and leaves the rest to a later process', async () => {
     const store = memoryStore();
-    const { tuner, timed } = tunerOn(store);
-    const [long, late] = [choiceOf('long', { a: 90, b: 60 }), choiceOf('late', { a: 2, b: 1 })];
-    tuner.choose(long);
+    const choices = [
+      choiceOf('early', { a: 10, b: 5 }),
+      choiceOf('cut', { a: 60, b: 50, c: 1 }),
+      choiceOf('late', { a: 2, b: 1 }),
+    ];
+    const ask = async () => {
+      const { tuner, timed } = tunerOn(store);
+      for (const choice of choices) tuner.choose(choice);
+      await tuner.settle();
+      return { ways: choices.map((choice) => tuner.choose(choice)), timed: timed.length };
+    };
+    expect(await ask()).toEqual({ ways: ['b', 'b', 'a'], timed: 4 });
+    expect([...store.answers.keys()]).toEqual(['early: a, b']);
+    expect(await ask()).toEqual({ ways: ['b', 'c', 'a'], timed: 3 });
+    expect(await ask()).toEqual({ ways: ['b', 'c', 'b'], timed: 2 });
+  });
+
+  it('makes one choice however long that takes', async () => {
+    const store = memoryStore();
+    const { tuner } = tunerOn(store);
+    const [slow, late] = [choiceOf('slow', { a: 900, b: 800, c: 700 }), choiceOf('late', { a: 2, b: 1 })];
+    tuner.choose(slow);
     tuner.choose(late);
     await tuner.settle();
-    expect([tuner.choose(long), tuner.choose(late)]).toEqual(['b', 'a']);
-    expect(timed).toHaveLength(2);
+    expect([tuner.choose(slow), tuner.choose(late)]).toEqual(['c', 'a']);
     expect(store.answers.size).toBe(1);
-    const next = tunerOn(store);
-    next.tuner.choose(long);
-    next.tuner.choose(late);
-    await next.tuner.settle();
-    expect([next.tuner.choose(long), next.tuner.choose(late)]).toEqual(['b', 'b']);
   });
 
   it('keeps no answer where nothing could be timed', async () => {

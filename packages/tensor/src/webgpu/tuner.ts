@@ -30,7 +30,7 @@ export interface TunerOptions {
   /** Milliseconds on a clock. */
   now(): number;
   readonly store: TuneStore;
-  /** Milliseconds after which one call of `settle` begins no more trials. */
+  /** Milliseconds after which one call of `settle` begins no more trials, once it has made a choice. */
   readonly budget: number;
 }
 
@@ -41,16 +41,22 @@ const worthwhile = 0.95;
 const kernelsOf = ({ ways, trial }: Choice): string =>
   hashText(ways.map((way) => [way, ...trial(way).plan.dispatches.map(({ wgsl }) => wgsl)].join('\n')).join('\n'));
 
-/** The fastest way; null where not even the first could be timed. */
-const fastest = async ({ ways, trial }: Choice, time: TunerOptions['time']): Promise<string | null> => {
+/** The fastest way of those that were timed before it was late, and whether that is all; null where not even the first could be timed. */
+const fastest = async (
+  { ways, trial }: Choice,
+  time: TunerOptions['time'],
+  isLate: () => boolean,
+): Promise<{ readonly way: string; readonly ofAll: boolean } | null> => {
+  if (isLate()) return null;
   const first = await time(trial(ways[0]!));
   if (first === Number.POSITIVE_INFINITY) return null;
   let best = { way: ways[0]!, ms: worthwhile * first };
   for (const way of ways.slice(1)) {
+    if (isLate()) return { way: best.way, ofAll: false };
     const ms = await time(trial(way));
     if (ms < best.ms) best = { way, ms };
   }
-  return best.way;
+  return { way: best.way, ofAll: true };
 };
 
 /** A choice among other ways is another choice: how many there are depends on the sizes themselves. */
@@ -67,11 +73,11 @@ export const makeTuner = ({ time, now, store, budget }: TunerOptions): Tuner => 
     stored ??= store.load();
     const old = (await stored).get(keyOf(choice));
     if (old?.kernels === kernels && choice.ways.includes(old.way)) return old.way;
-    const way = now() < until ? await fastest(choice, time) : null;
+    // One choice is made in any case, so that where each takes long, the next process has one less.
+    const best = await fastest(choice, time, () => found.size > 0 && now() >= until);
     // What there was no time or memory for is fixed in this process; a later one asks again.
-    if (way === null) return choice.ways[0]!;
-    found.set(keyOf(choice), { way, kernels });
-    return way;
+    if (best?.ofAll) found.set(keyOf(choice), { way: best.way, kernels });
+    return best?.way ?? choice.ways[0]!;
   };
 
   return {
