@@ -59,16 +59,25 @@ export const openSession = async ({ file, args, env }: Command, limitMs: number)
       });
     });
 
+  // Pools of threads of some stacks wait by spinning; stopped between its turns, a stack takes no core from another's. Windows cannot stop one.
+  const signal = (name: 'SIGSTOP' | 'SIGCONT'): void => {
+    if (process.platform !== 'win32') child.kill(name);
+  };
   const ready = (await next()) as Ready;
+  signal('SIGSTOP');
   return {
     ready,
     startMs: performance.now() - started,
-    run: (times, seconds) => {
+    run: async (times, seconds) => {
+      signal('SIGCONT');
       const done = next() as Promise<Done>;
       child.stdin.write(`run ${times} ${seconds}\n`);
-      return done;
+      const result = await done;
+      signal('SIGSTOP');
+      return result;
     },
     close: async () => {
+      signal('SIGCONT');
       child.stdin.end();
       const timer = setTimeout(() => child.kill('SIGKILL'), 5000);
       await ended;
