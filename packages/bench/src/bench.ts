@@ -7,12 +7,14 @@ import { align } from './report/align.ts';
 import { jsonLine } from './report/json-line.ts';
 import { memoryTable } from './report/memory-table.ts';
 import { writePage } from './report/page-files.ts';
+import { profileTable } from './report/profile-table.ts';
 import { saveResults } from './report/results.ts';
 import { scalingTable } from './report/scaling.ts';
 import { table } from './report/table.ts';
 import { boundCells, gpuCells, plannedSteps, stepCells } from './roofline/roofline.ts';
 import { type Contender, measure, type Row } from './run/measure.ts';
 import { type Stack, stacks } from './stacks/catalog.ts';
+import { open } from './stacks/ours.ts';
 import { type Group, groups } from './tasks/catalog.ts';
 import type { Task } from './tasks/task.ts';
 
@@ -63,11 +65,27 @@ const runTask = async (task: Task, group: Group, chosen: readonly Stack[], optio
   });
 };
 
+/** One warm run of each task by itself, then one with every kernel timed. */
+const printProfiles = async (options: BenchOptions): Promise<void> => {
+  for (const task of wantedGroups(options).flatMap((group) => group.tasks)) {
+    const stackOptions = { threads: options.threads, toggles: options.toggles, peers: paths.peers };
+    const worker = await open('ours-webgpu', await prepare(task), stackOptions);
+    await worker.run();
+    const profiles = await worker.profile!();
+    process.stdout.write(`\n${task.name}: ${task.about}; ${worker.device}\n${profileTable(profiles)}\n`);
+    await worker.close();
+  }
+};
+
 /** Does what the command line says; the exit code is 1 where a row failed or is wrong. */
 export const runBench = async (options: BenchOptions): Promise<number> => {
   if (options.setup) return setUpPeers(paths.peers);
   if (options.page) {
     await writePage(options.out, paths.docs, say);
+    return 0;
+  }
+  if (options.profile) {
+    await printProfiles(options);
     return 0;
   }
   if (options.roofline) {

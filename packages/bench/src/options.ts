@@ -18,6 +18,8 @@ export interface BenchOptions {
   /** One line of JSON per task and stack on standard output, and no files. */
   readonly json: boolean;
   readonly setup: boolean;
+  /** Print where the time of each task goes on the WebGPU adapter instead. */
+  readonly profile: boolean;
   /** Print the roofline on paper instead. */
   readonly roofline: boolean;
   /** Write docs/performance.md instead. */
@@ -105,6 +107,7 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     )
     .option('--out <dir>', 'where results and charts go', paths.results)
     .option('--json', 'print one line of JSON per task and stack, and write no files', false)
+    .option('--profile', 'print the time of each kernel of ours-webgpu, by timestamps of the adapter', false)
     .option('--roofline', 'print what training steps cost on GPUs that need not be here, by their plans', false)
     .option('--page', 'write docs/performance.md from the newest results in --out', false)
     .option('--setup', 'install the peers into packages/bench/.peers (about 6 GB, most of it PyTorch)', false)

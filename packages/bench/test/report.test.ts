@@ -7,6 +7,7 @@ import { parseOptions } from '../src/options.ts';
 import { barChart } from '../src/report/bar-chart.ts';
 import { jsonLine } from '../src/report/json-line.ts';
 import { memoryTable } from '../src/report/memory-table.ts';
+import { profileTable } from '../src/report/profile-table.ts';
 import { saveResults } from '../src/report/results.ts';
 import { scalingTable } from '../src/report/scaling.ts';
 import { scalingChart } from '../src/report/scaling-chart.ts';
@@ -27,6 +28,28 @@ describe('reports', () => {
         'ours-cpu     7,200   1.0 %        1.00  250 MB  1.5 s  agrees',
         'torch        3,600   1.0 %        0.50  250 MB  1.5 s  WRONG',
         'a<b              -       -           -       -      -  failed: TypeError: x is not a function',
+      ].join('\n'),
+    );
+  });
+
+  test('a profile joins the kernels of all programs that ran, most time first', () => {
+    const kernel = { count: 2, flops: 4e6, bytes: 8e6, flopsPerSecond: 0, bytesPerSecond: 0, share: 0 };
+    const profiles = [
+      {
+        ms: 3,
+        kernels: [
+          { ...kernel, name: 'matmul(2x2)', ms: 1 },
+          { ...kernel, name: 'add(2)', ms: 2 },
+        ],
+      },
+      { ms: 2, kernels: [{ ...kernel, name: 'matmul(2x2)', ms: 2 }] },
+    ];
+    expect(profileTable(profiles)).toBe(
+      [
+        'ms     share  times  GFLOP/s  GB/s  kernel',
+        '3.00  60.0 %      4     2.67  5.33  matmul(2x2)',
+        '2.00  40.0 %      2     2.00  4.00  add(2)',
+        '5.00 ms in 6 kernels',
       ].join('\n'),
     );
   });

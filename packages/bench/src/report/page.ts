@@ -3,6 +3,7 @@ import type { Row } from '../run/measure.ts';
 import { type Group, groups } from '../tasks/catalog.ts';
 import { smoke } from '../tasks/smoke.ts';
 import { barChart } from './bar-chart.ts';
+import { inShortCells } from './in-short.ts';
 import { markdown } from './markdown.ts';
 import { growths, memoryCells } from './memory-table.ts';
 import { newestByTask } from './newest.ts';
@@ -83,6 +84,21 @@ export const performancePage = (all: readonly Results[], steps: readonly Planned
     prose.reading,
     '## What was run',
     ...(measured.length > 0 ? [runs([...used]), stackTable(measured)] : ['Nothing yet.']),
+    ...(compared.length > 0
+      ? [
+          '## In short',
+          prose.inShort,
+          markdown(
+            inShortCells(
+              shown
+                .filter(({ figure }) => !figure)
+                .flatMap((group) =>
+                  group.tasks.filter(({ kind }) => kind !== 'matmul').map(({ name }) => byTask(name)),
+                ),
+            ),
+          ),
+        ]
+      : []),
     ...(compared.length > 0 ? ['![All stacks side by side](performance/stacks.svg)'] : []),
     ...shown.flatMap((group) => section(group, rowsOf(group), byTask)),
     '## The roofline on paper',

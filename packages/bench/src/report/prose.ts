@@ -22,6 +22,10 @@ What is not claimed: **no hardware GPU was timed**. WebGPU ran on the software a
 kernels and tells nothing of their speed on a GPU; what a GPU allows is told [on paper](#the-roofline-on-paper) alone. The models
 are small and their weights random, so that a figure takes seconds; speed does not depend on the values of weights.`,
 
+  inShort: `How many times as fast peftjs is as others on the same device; what computed something else than the reference does not take part.
+On the CPU jax-js and TensorFlow.js run as WebAssembly. jax-js takes longer for a LoRA step than for a full one there: its products of rank 8
+are slow within a step, though not alone, however they are written (scale on the wide or the narrow side, two axes or three).`,
+
   memory: `What each device against memory is worth, one added after the other: LoRA on the d 576 model at 2 x 512 tokens. \`planned\` is the peak
 that is known before the first run, \`held\` what the executor then held (on the CPU its arrays, on WebGPU its buffers), \`process\` what the
 process grew by since the executor was opened.

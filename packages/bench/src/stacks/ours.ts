@@ -7,11 +7,13 @@ import { cpu } from '@peftjs/onnx';
 import { nf4, quantize } from '@peftjs/quant';
 import {
   compile,
+  type Executable,
   type Executor,
   matmul,
   mean,
   mul,
   type Plan,
+  type Profile,
   type Program,
   type Variable,
   variable,
@@ -33,15 +35,29 @@ const openExecutor = async (stack: string, { threads, toggles }: StackOptions): 
   return webgpu({ adapter: 'any' });
 };
 
-/** The executor, and the plans of what it compiled. */
-const withPlans = (executor: Executor): { readonly executor: Executor; readonly plans: Plan[] } => {
-  const plans: Plan[] = [];
-  const compileAndNote = async (program: Program): ReturnType<Executor['compile']> => {
-    const executable = await executor.compile(program);
-    plans.push(executable.plan);
-    return executable;
+/** An executor with what it tells of its programs: their plans, and their profiles when `timed` is a list. */
+interface Watched {
+  readonly executor: Executor;
+  readonly plans: Plan[];
+  timed: Profile[] | null;
+}
+
+const watch = (executor: Executor): Watched => {
+  const watched: Watched = {
+    executor: { ...executor, compile: (program) => compileAndNote(program) },
+    plans: [],
+    timed: null,
   };
-  return { executor: { ...executor, compile: compileAndNote }, plans };
+  const compileAndNote = async (program: Program): Promise<Executable> => {
+    const executable = await executor.compile(program);
+    watched.plans.push(executable.plan);
+    const run: Executable['run'] = async (feeds, options) => {
+      if (watched.timed && executable.profile) watched.timed.push(await executable.profile(feeds));
+      return executable.run(feeds, options);
+    };
+    return { ...executable, run };
+  };
+  return watched;
 };
 
 const openMatmul = async (dir: string, task: MatmulTask, executor: Executor): Promise<Runs> => {
@@ -90,7 +106,8 @@ const openGenerate = async (dir: string, task: GenerateTask, executor: Executor)
 
 /** peftjs, as its users write it. Stacks: `ours-cpu`, `ours-webgpu`. */
 export const open: OpenWorker = async (stack, { task, dir }, options) => {
-  const { executor, plans } = withPlans(await openExecutor(stack, options));
+  const watched = watch(await openExecutor(stack, options));
+  const { executor, plans } = watched;
   const idle = process.memoryUsage.rss();
   const { run } =
     task.kind === 'matmul'
@@ -103,6 +120,13 @@ export const open: OpenWorker = async (stack, { task, dir }, options) => {
     versions: {},
     run,
     memory: () => ({ idle, planned: Math.max(...plans.map((p) => p.peakBytes)), held: executor.memory().peak }),
+    profile: async () => {
+      watched.timed = [];
+      await run();
+      const profiles = watched.timed;
+      watched.timed = null;
+      return profiles;
+    },
     close: () => executor.close(),
   };
 };

@@ -1,3 +1,4 @@
+import type { Profile } from '@peftjs/tensor';
 import type { Values } from '../agreement.ts';
 import type { Prepared } from '../data/prepare.ts';
 
@@ -20,6 +21,8 @@ export interface Worker {
   run(): Promise<Values>;
   /** What the stack itself knows of its memory, in bytes. */
   memory?(): Readonly<Record<string, number>>;
+  /** Runs the task, and tells where the time of each of its programs went; where the device can tell. */
+  profile?(): Promise<readonly Profile[]>;
   close(): Promise<void>;
 }
 
