@@ -40,5 +40,5 @@ export const barChart = (rows: readonly Row[]): string => {
     height += 24 + group.length * (bar + 4) + gap;
     return body;
   });
-  return svg(width, height, bodies.join('\n'));
+  return svg('Rates of all stacks, by task', width, height, bodies.join('\n'));
 };

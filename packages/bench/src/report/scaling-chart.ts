@@ -66,5 +66,10 @@ export const scalingChart = (rows: readonly Row[]): string => {
     (stack, i) =>
       `<rect x="${left + i * 120}" y="8" width="12" height="12" fill="${colourOf(stack)}"/><text x="${left + 18 + i * 120}" y="18">${escape(stack)}</text>`,
   );
-  return svg(scalingAxes.length * width, 2 * height + 24, [...legend, ...panels].join('\n'));
+  return svg(
+    'Step time and peak memory by sequence, batch and depth',
+    scalingAxes.length * width,
+    2 * height + 24,
+    [...legend, ...panels].join('\n'),
+  );
 };
