@@ -40,8 +40,8 @@ describe.each(executors.slice(1))('a step of LoRA on %s', (name, open) => {
     const [dense, packed] = [small(), quantize(small(), formats[format]!)];
     const saved = storedBytes(dense) - storedBytes(packed);
     const [whole, lean] = [await peakOf(dense, await open()), await peakOf(packed, await open())];
-    // On the CPU one matrix at a time is unpacked, by way of its codes as integers.
-    const unpacked = name === 'cpu' ? 3 * 4 * 128 * 384 : 0;
+    // On the CPU one matrix at a time is unpacked, by way of its codes as integers, into memory that is kept for others of its shape.
+    const unpacked = name === 'cpu' ? 3 * 4 * (128 * 128 + 2 * 128 * 384) : 0;
     expect(whole - lean).toBeGreaterThan(0.98 * saved - unpacked);
     expect(whole - lean).toBeLessThan(1.02 * saved);
   });
