@@ -3,8 +3,8 @@ import { subgroupTiles } from './attention-subgroup-tiles.ts';
 import type { AttentionTiles } from './attention-tiles.ts';
 import { workgroupTiles } from './attention-workgroup-tiles.ts';
 
-/** Sums of one lane that subgroup tiles hold, at most, as vec4; more would make long texts and leave the registers. */
-const maxSums = 64;
+/** Sums of one lane that subgroup tiles hold, at most, as vec4; more leave the registers, and LLVM takes minutes to compile them. */
+const maxSums = 32;
 
 /** The tiles for a side of so many rows, where a kernel holds `accumulators` sums of headDim per row. */
 export const attentionTiles = (
