@@ -9,27 +9,30 @@ export interface Faults {
   note(work: () => string): void;
 }
 
+/** What there was no memory for, by the error that told it. */
+const unfit = new WeakMap<object, string>();
+
 /** An error that WebGPU reported, as one of ours: `out-of-memory` or `device-error`. */
 const gpuError = (where: string, error: GPUError): PeftError => {
   const words = error.message.trim();
-  return error.constructor.name === 'GPUOutOfMemoryError'
-    ? new PeftError(
-        'out-of-memory',
-        `webgpu: the device has no memory for ${where} (${words}); use a smaller batch or context, or checkpoint()`,
-        { cause: error },
-      )
-    : new PeftError(
-        'device-error',
-        `webgpu: ${where}: ${words}; this is a bug of the kernel or of the driver; report it with the adapter`,
-        { cause: error },
-      );
+  if (error.constructor.name !== 'GPUOutOfMemoryError')
+    return new PeftError(
+      'device-error',
+      `webgpu: ${where}: ${words}; this is a bug of the kernel or of the driver; report it with the adapter`,
+      { cause: error },
+    );
+  const full = new PeftError(
+    'out-of-memory',
+    `webgpu: the device has no memory for ${where} (${words}); use a smaller batch or context, or checkpoint()`,
+    { cause: error },
+  );
+  unfit.set(full, where);
+  return full;
 };
 
 /** What there was no memory for, of an `out-of-memory` of `captureErrors`; undefined for any other error. */
 export const whatDidNotFit = (error: unknown): string | undefined =>
-  isPeftError(error) && error.code === 'out-of-memory'
-    ? /^webgpu: the device has no memory for (.*?) \(/s.exec(error.message)?.[1]
-    : undefined;
+  isPeftError(error) ? unfit.get(error) : undefined;
 
 /** Keeps the first fault of a device: its loss, or an error that no scope caught. */
 export const watchFaults = (device: GPUDevice, adapter: string): Faults => {

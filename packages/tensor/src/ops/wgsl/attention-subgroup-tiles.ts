@@ -1,6 +1,5 @@
 import { type AttentionTiles, type RowRange, storeFour, type TileSizes, whole } from './attention-tiles.ts';
-
-const times = <T>(n: number, f: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => f(i));
+import { times } from './times.ts';
 
 /** Four values of a row from element `at` on. */
 const four = (buffer: string, at: string, headDim: number): string =>

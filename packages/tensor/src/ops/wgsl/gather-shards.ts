@@ -1,4 +1,5 @@
 import type { Dispatch } from '../../kernel.ts';
+import { partsOf, windowBytes } from './position-shards.ts';
 
 const rowStep = 64;
 
@@ -9,9 +10,8 @@ export const gatherShards = (
 ): readonly Dispatch[] | null => {
   const step = Math.floor(maxBytes / (4 * width * rowStep)) * rowStep;
   if (step === 0) return null;
-  return Array.from({ length: Math.ceil(rows / step) }, (_, i): Dispatch => {
-    const first = i * step;
-    const count = Math.min(step, rows - first);
+  return partsOf(rows, step).map((part): Dispatch => {
+    const { first, count } = part;
     return {
       wgsl: `
 @compute @workgroup_size(64)
@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           buffer: 'table',
           access: 'read',
           element: 'u32',
-          window: { offset: 4 * first * width, bytes: 4 * count * width },
+          window: windowBytes(part, 4 * width),
         },
         { buffer: 'index', access: 'read', element: 'i32' },
         { buffer: 'out0', access: 'read_write', element: 'u32' },

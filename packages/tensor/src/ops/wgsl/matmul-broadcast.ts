@@ -1,6 +1,5 @@
 import type { MatmulVariant } from './matmul-problem.ts';
-
-const times = <T>(n: number, f: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => f(i));
+import { times } from './times.ts';
 
 /** Depths per turn of the loop: a software adapter stores every sum under a mask once per turn. */
 const unroll = 2;

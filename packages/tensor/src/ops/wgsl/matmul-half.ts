@@ -1,5 +1,6 @@
 import type { MatmulVariant } from './matmul-problem.ts';
 import { eachSum, loadVectors, type Sides, type VectorTile, vectorTile } from './matmul-vectors.ts';
+import { times } from './times.ts';
 
 /** Depths whose products are summed in f16 before they are added in f32. */
 const run = 4;
@@ -10,15 +11,15 @@ const run = 4;
  * are of the order of 2⁻¹¹ of the largest products. Values below 6·10⁻⁸ become 0, sums of four products above 65,504 infinite.
  * Needs `shader-f16`.
  */
-export const halfVariant = (tile: VectorTile, sides: Sides): MatmulVariant =>
-  vectorTile('half', tile, sides, 'f16', () => {
-    const step = (j: number): string =>
-      `      { ${loadVectors(tile, `d + ${j}u`)}
+export const halfVariant = (tile: VectorTile, sides: Sides): MatmulVariant => {
+  const step = (j: number): string =>
+    `      { ${loadVectors(tile, `d + ${j}u`)}
 ${eachSum(tile, (c, x, y) => `        h${c} += ${x} * ${y};`)}
       }`;
-    return `    for (var d = 0u; d < 16u; d += ${run}u) {
+  const multiply = `    for (var d = 0u; d < 16u; d += ${run}u) {
 ${eachSum(tile, (c) => `      var h${c} = vec4<f16>();`)}
-${Array.from({ length: run }, (_, j) => step(j)).join('\n')}
+${times(run, step).join('\n')}
 ${eachSum(tile, (c) => `      c${c} += vec4<f32>(h${c});`)}
     }`;
-  });
+  return vectorTile('half', tile, sides, 'f16', multiply);
+};

@@ -1,7 +1,7 @@
 import type { DeviceFacts, Dispatch, KernelPlan } from '../../kernel.ts';
-import { emitsOut, type MatmulProblem, matmulDispatch } from './matmul-problem.ts';
+import { batchCount, emitsOut, type MatmulProblem, matmulDispatch } from './matmul-problem.ts';
 import { type Shards, shardProblem } from './matmul-shards.ts';
-import { batchCount, matmulKey, matmulTrial } from './matmul-trial.ts';
+import { matmulKey, matmulTrial } from './matmul-trial.ts';
 import { type Way, waysOf } from './matmul-ways.ts';
 
 /** Outputs of the second pass of a split product: one invocation adds the parts of one output, in order. */

@@ -64,6 +64,11 @@ export interface MatmulVariant {
 
 const axes = (problem: MatmulProblem): readonly number[] => problem.batch ?? [];
 
+const product = (sizes: readonly number[]): number => sizes.reduce((x, d) => x * d, 1);
+
+/** Matrices of a product's batch. */
+export const batchCount = (problem: MatmulProblem): number => product(axes(problem));
+
 const batchOffset = (side: 'a' | 'b', problem: MatmulProblem): string =>
   [
     `p.${side}Offset`,
@@ -163,7 +168,7 @@ const batchParams = (batch: readonly number[]): Record<string, number> =>
   Object.fromEntries(
     batch.flatMap((size, i) => [
       [`batch${i}`, size],
-      [`batchStep${i}`, batch.slice(i + 1).reduce((x, d) => x * d, 1)],
+      [`batchStep${i}`, product(batch.slice(i + 1))],
     ]),
   );
 
@@ -181,9 +186,10 @@ export const matmulDispatch = (problem: MatmulProblem, variant: MatmulVariant, s
   const { m, n, k, a, b, accumulate, limit, columns, outOffset = 0, label = 'matmul' } = problem;
   const { vectors = false } = variant;
   const batch = axes(problem);
+  const batches = batchCount(problem);
   const [tilesM, tilesN] = [Math.ceil(m / variant.rows), Math.ceil(n / variant.columns)];
   const emits = splits === 1 && emitsOut(problem);
-  const units = tilesM * tilesN * splits * batch.reduce((x, d) => x * d, 1);
+  const units = tilesM * tilesN * splits * batches;
   const wgsl = `${variant.subgroups ? 'enable subgroups;\n' : ''}${variant.declarations ?? ''}
 ${(vectors ? fetchFour : fetch)('a', a)}
 ${(vectors ? fetchFour : fetch)('b', b)}
@@ -221,7 +227,7 @@ ${variant.body}
       units,
       splits,
       perSplit: Math.ceil(k / splits / partStep) * partStep,
-      batches: batch.reduce((x, d) => x * d, 1),
+      batches,
       ...batchParams(batch),
       outRow: columns?.pitch ?? n,
       firstColumn: columns?.first ?? 0,
@@ -230,7 +236,7 @@ ${variant.body}
       ...sideParams('b', b, k, n),
       ...(limit && { first: limit.first }),
     },
-    flops: 2 * m * n * k * batch.reduce((x, d) => x * d, 1),
+    flops: 2 * m * n * k * batches,
     workgroups: Math.ceil(units / variant.perGroup),
   };
 };

@@ -1,6 +1,5 @@
 import type { MatmulVariant } from './matmul-problem.ts';
-
-const times = <T>(n: number, f: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => f(i));
+import { times } from './times.ts';
 
 /**
  * One invocation computes rows x 4 outputs straight from storage, without workgroup memory: what is fastest on CPU adapters

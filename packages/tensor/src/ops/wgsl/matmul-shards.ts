@@ -1,5 +1,6 @@
 import { packedFormats } from '../packed-formats.ts';
 import type { MatmulProblem, MatmulSide } from './matmul-problem.ts';
+import { type PositionPart, partsOf, windowBytes } from './position-shards.ts';
 
 /** Rows of the right side in steps of this many begin where WebGPU lets a binding begin, whatever their length. */
 const rowStep = 64;
@@ -22,15 +23,14 @@ const shardRows = (problem: MatmulProblem, maxBytes: number): Shards | null => {
   const step = Math.floor(maxBytes / (4 * n * rowStep)) * rowStep;
   if (step === 0) return null;
   const pitch = a.pitch ?? (a.transposed ? m : k);
-  const parts = Array.from({ length: Math.ceil(m / step) }, (_, i): MatmulProblem => {
-    const first = i * step;
-    const count = Math.min(step, m - first);
+  const parts = partsOf(m, step).map((rows): MatmulProblem => {
+    const { first, count } = rows;
     const offset = (a.offset ?? 0) + first * (a.transposed ? 1 : pitch);
     return {
       ...problem,
       m: count,
       a: { ...a, offset, pitch },
-      outWindow: { offset: 4 * first * n, bytes: 4 * count * n },
+      outWindow: windowBytes(rows, 4 * n),
     };
   });
   return { axis: 'rows', parts };
@@ -44,12 +44,12 @@ const storedRows = ({ n, k, b: { packing, half, pitch, transposed } }: MatmulPro
 };
 
 /** The part of a right side that is these of its stored rows. */
-const rowsOf = ({ b, ...rest }: MatmulProblem, first: number, count: number): MatmulSide => {
+const rowsOf = ({ b, ...rest }: MatmulProblem, rows: PositionPart): MatmulSide => {
   const { length, bytes } = storedRows({ b, ...rest });
-  const window = { offset: first * bytes, bytes: Math.ceil((count * bytes) / 4) * 4 };
+  const window = windowBytes(rows, bytes);
   if (!b.packing) return { ...b, window };
   const scales = 4 * (length / b.packing.block);
-  return { ...b, window, packing: { ...b.packing, window: { offset: first * scales, bytes: count * scales } } };
+  return { ...b, window, packing: { ...b.packing, window: windowBytes(rows, scales) } };
 };
 
 /** Parts of a product whose output or unbatched right side exceeds `maxBytes`; null where it need not or can't be taken apart. */
@@ -61,10 +61,9 @@ export const shardProblem = (problem: MatmulProblem, maxBytes: number): Shards |
   if (rows * bytes <= maxBytes || b.offset || (b.pitch && !b.packing) || batch.length > 0) return null;
   const step = Math.floor(maxBytes / (bytes * unit)) * unit;
   if (step === 0) return null;
-  const parts = Array.from({ length: Math.ceil(rows / step) }, (_, i): MatmulProblem => {
-    const first = i * step;
-    const count = Math.min(step, rows - first);
-    const part = rowsOf(problem, first, count);
+  const parts = partsOf(rows, step).map((stored): MatmulProblem => {
+    const { first, count } = stored;
+    const part = rowsOf(problem, stored);
     if (b.transposed) return { ...problem, n: count, b: part, columns: { first, pitch: n } };
     const pitch = a.pitch ?? (a.transposed ? m : k);
     const offset = (a.offset ?? 0) + first * (a.transposed ? pitch : 1);

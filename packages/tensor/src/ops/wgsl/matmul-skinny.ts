@@ -1,6 +1,5 @@
 import type { MatmulVariant } from './matmul-problem.ts';
-
-const times = <T>(n: number, f: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => f(i));
+import { times } from './times.ts';
 
 const lanes = 64;
 
@@ -15,18 +14,38 @@ export interface Skinny {
   readonly short: number;
 }
 
+/** What a kernel of a product with a short side calls things. */
+export interface SkinnyNames {
+  /** The long side, and the short one. */
+  readonly x: 'a' | 'b';
+  readonly y: 'a' | 'b';
+  /** Of the long axis: the unit's first item, and the end. */
+  readonly first: string;
+  readonly end: string;
+  /** The end of the short axis. */
+  readonly last: string;
+  /** Items of the short axis that the text is unrolled for. */
+  readonly width: number;
+}
+
+/** By which side is long, and the size of the short one. */
+export const skinnyNames = ({ long, short }: Pick<Skinny, 'long' | 'short'>): SkinnyNames => {
+  const width = [1, 2, 4, 8, 16].find((w) => w >= short)!;
+  return long === 'm'
+    ? { x: 'a', y: 'b', first: 'm0', end: 'rows', last: 'p.n', width }
+    : { x: 'b', y: 'a', first: 'n0', end: 'p.n', last: 'rows', width };
+};
+
 /**
  * For products with at most 16 rows or columns (low-rank factors, one token at a time): the lanes of a workgroup share the depth,
  * each element of the long side is read once, and partial sums are joined in workgroup memory in a fixed order.
  */
 export const skinnyVariant = ({ long, contiguousDepth, short }: Skinny): MatmulVariant => {
-  const width = [1, 2, 4, 8, 16].find((w) => w >= short)!;
+  const { x, y, first, end, last, width } = skinnyNames({ long, short });
   const shares = contiguousDepth ? 16 : 4;
   const items = lanes / shares;
-  const [x, y] = long === 'm' ? (['a', 'b'] as const) : (['b', 'a'] as const);
   const stepOf = (side: 'a' | 'b', axis: 'item' | 'depth'): string =>
     (side === 'a') === (axis === 'item') ? `p.${side}Row` : `p.${side}Column`;
-  const [first, end, last] = long === 'm' ? ['m0', 'rows', 'p.n'] : ['n0', 'p.n', 'rows'];
   const [m, n] = long === 'm' ? [`${first} + i`, 's'] : ['s', `${first} + i`];
   return {
     name: 'skinny',

@@ -1,6 +1,6 @@
 import type { MatmulVariant } from './matmul-problem.ts';
-
-const times = <T>(n: number, f: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => f(i));
+import { type Skinny, skinnyNames } from './matmul-skinny.ts';
+import { times } from './times.ts';
 
 const lanes = 64;
 
@@ -14,19 +14,11 @@ const items = 16;
  * Takes subgroups of any size, also such as are not full, and assumes nothing of which lanes they are made of. The order of `subgroupAdd`
  * is the driver's, the same in every run.
  */
-export const subgroupsVariant = ({
-  long,
-  short,
-}: {
-  readonly long: 'm' | 'n';
-  readonly short: number;
-}): MatmulVariant => {
-  const width = [1, 2, 4, 8, 16].find((w) => w >= short)!;
+export const subgroupsVariant = ({ long, short }: Pick<Skinny, 'long' | 'short'>): MatmulVariant => {
+  const { x, y, first, end, last, width } = skinnyNames({ long, short });
   const together = Math.min(4, items / width);
-  const [x, y] = long === 'm' ? (['a', 'b'] as const) : (['b', 'a'] as const);
   // Both lie along the depth: rows of a, columns of b.
   const [pitchX, pitchY] = long === 'm' ? ['p.aRow', 'p.bColumn'] : ['p.bColumn', 'p.aRow'];
-  const [first, end, last] = long === 'm' ? ['m0', 'rows', 'p.n'] : ['n0', 'p.n', 'rows'];
   const at = (i: number, s: number): string => (long === 'm' ? `first + ${i}u, ${s}u` : `${s}u, first + ${i}u`);
   const sums = times(together, (i) => times(width, (s) => ({ i, s, name: `c${i}_${s}` }))).flat();
   return {

@@ -1,8 +1,7 @@
 import type { DeviceFacts } from '../../kernel.ts';
 import type { MatmulVariant } from './matmul-problem.ts';
 import type { Sides } from './matmul-vectors.ts';
-
-const times = <T>(n: number, f: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => f(i));
+import { times } from './times.ts';
 
 const depth = 16;
 

@@ -1,5 +1,5 @@
 import { packedFormats } from '../packed-formats.ts';
-import type { MatmulProblem, MatmulSide } from './matmul-problem.ts';
+import { batchCount, type MatmulProblem, type MatmulSide } from './matmul-problem.ts';
 
 /** Operations of a trial, at most: milliseconds on a small GPU. */
 const maxFlops = 2 ** 32;
@@ -12,9 +12,6 @@ interface Sizes {
   readonly k: number;
   readonly count: number;
 }
-
-/** Matrices of a product's batch. */
-export const batchCount = ({ batch = [] }: MatmulProblem): number => batch.reduce((x, d) => x * d, 1);
 
 /** Half of a size, a multiple of four only where the size is one: which kernels can take it depends on that. */
 const halved = (size: number): number => {

@@ -1,10 +1,9 @@
 import type { DeviceFacts } from '../../kernel.ts';
 import type { MatmulVariant } from './matmul-problem.ts';
+import { times } from './times.ts';
 
 /** Depths of a piece in workgroup memory. */
 const depth = 16;
-
-const times = <T>(n: number, f: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => f(i));
 
 /** A square tile: its side, and how many vec4s of rows and of columns an invocation computes. */
 export interface VectorTile {
@@ -65,7 +64,7 @@ ${times(
 };
 
 /**
- * A product by square tiles that are read as vec4s. `element` is what workgroup memory holds; `multiply` gives the statements that add the
+ * A product by square tiles that are read as vec4s. `element` is what workgroup memory holds; `multiply` has the statements that add the
  * products of a piece to the sums `c<row>_<column vector>`, from `tile_a` and `tile_b`.
  */
 export const vectorTile = (
@@ -73,7 +72,7 @@ export const vectorTile = (
   tile: VectorTile,
   { aTransposed, bTransposed }: Sides,
   element: 'f32' | 'f16',
-  multiply: (tile: VectorTile) => string,
+  multiply: string,
 ): MatmulVariant => {
   const { size, rowVectors, columnVectors } = tile;
   const lanes = lanesOf(tile);
@@ -100,7 +99,7 @@ ${sums.map((c) => `  var ${c} = vec4<f32>();`).join('\n')}
     } else {${load('b', bTransposed, size, element)}
     }
     workgroupBarrier();
-${multiply(tile)}
+${multiply}
     workgroupBarrier();
   }
   let sums = array<vec4<f32>, ${sums.length}>(${sums.join(', ')});
@@ -113,12 +112,12 @@ ${multiply(tile)}
 };
 
 /** Statements that load the vectors of rows `x<i>` and of columns `y<v>` at depth `d`. */
-export const loadVectors = ({ size, rowVectors, columnVectors }: VectorTile, d: string, suffix = ''): string =>
+export const loadVectors = ({ size, rowVectors, columnVectors }: VectorTile, d: string): string =>
   [
-    ...times(rowVectors, (i) => `let x${suffix}${i} = tile_a[(${d}) * ${size / 4}u + line + ${i}u];`),
+    ...times(rowVectors, (i) => `let x${i} = tile_a[(${d}) * ${size / 4}u + line + ${i}u];`),
     ...times(
       columnVectors,
-      (v) => `let y${suffix}${v} = tile_b[(${d}) * ${size / 4}u + column + ${(size / 4 / columnVectors) * v}u];`,
+      (v) => `let y${v} = tile_b[(${d}) * ${size / 4}u + column + ${(size / 4 / columnVectors) * v}u];`,
     ),
   ].join(' ');
 
@@ -126,10 +125,9 @@ export const loadVectors = ({ size, rowVectors, columnVectors }: VectorTile, d: 
 export const eachSum = (
   { rowVectors, columnVectors }: VectorTile,
   statement: (sum: string, x: string, y: string) => string,
-  suffix = '',
 ): string =>
   times(4 * rowVectors, (r) =>
-    times(columnVectors, (v) => statement(`${r}_${v}`, `x${suffix}${Math.floor(r / 4)}[${r % 4}]`, `y${suffix}${v}`)),
+    times(columnVectors, (v) => statement(`${r}_${v}`, `x${Math.floor(r / 4)}[${r % 4}]`, `y${v}`)),
   )
     .flat()
     .join('\n');
@@ -145,7 +143,7 @@ export const vectorsVariant = (tile: VectorTile, sides: Sides): MatmulVariant =>
     tile,
     sides,
     'f32',
-    () => `    for (var d = 0u; d < ${depth}u; d++) {
+    `    for (var d = 0u; d < ${depth}u; d++) {
       ${loadVectors(tile, 'd')}
 ${eachSum(tile, (c, x, y) => `      c${c} += ${x} * ${y};`)}
     }`,

@@ -1,12 +1,11 @@
 import type { DeviceFacts } from '../../kernel.ts';
 import { broadcastTile, broadcastVariant } from './matmul-broadcast.ts';
 import { halfVariant } from './matmul-half.ts';
-import { inFours, type MatmulProblem, type MatmulVariant } from './matmul-problem.ts';
+import { batchCount, inFours, type MatmulProblem, type MatmulVariant } from './matmul-problem.ts';
 import { registersVariant } from './matmul-registers.ts';
 import { skinnyLimit, skinnyVariant } from './matmul-skinny.ts';
 import { subgroupsVariant } from './matmul-subgroups.ts';
 import { fitsTile, tileVariant } from './matmul-tile.ts';
-import { batchCount } from './matmul-trial.ts';
 import { fitsVectorTile, vectorsVariant, vectorTiles } from './matmul-vectors.ts';
 
 /** The variants for products with a short side. */

@@ -7,6 +7,13 @@ export interface PositionPart {
   readonly count: number;
 }
 
+/** Parts of `size` items, `most` at a time. */
+export const partsOf = (size: number, most: number): PositionPart[] =>
+  Array.from({ length: Math.ceil(size / most) }, (_, i) => ({
+    first: i * most,
+    count: Math.min(most, size - i * most),
+  }));
+
 /**
  * Parts of `size` positions of which none takes more than `maxBytes` of a buffer with `bytes` per position; one part where all of it may be
  * bound. A part begins at a multiple of `unit` positions, so many as belong together.
@@ -24,16 +31,22 @@ export const positionParts = (
   const shared = Math.min(step, unit & -unit);
   const whole = (unit * step) / shared;
   const most = Math.max(1, Math.floor(maxBytes / (bytes * whole))) * whole;
-  return Array.from({ length: Math.ceil(size / most) }, (_, i) => ({
-    first: i * most,
-    count: Math.min(most, size - i * most),
-  }));
+  return partsOf(size, most);
 };
+
+/** The bytes of a part in a buffer with `bytes` per position, in whole words. */
+export const windowBytes = (
+  { first, count }: PositionPart,
+  bytes: number,
+): { readonly offset: number; readonly bytes: number } => ({
+  offset: first * bytes,
+  bytes: Math.ceil((count * bytes) / 4) * 4,
+});
 
 /** The window of a part in a buffer with `bytes` per position, in whole words; undefined where the part is all there is. */
 export const windowOf = (
-  { first, count }: PositionPart,
+  part: PositionPart,
   size: number,
   bytes: number,
-): { readonly window?: { readonly offset: number; readonly bytes: number } } =>
-  count === size ? {} : { window: { offset: first * bytes, bytes: Math.ceil((count * bytes) / 4) * 4 } };
+): { readonly window?: ReturnType<typeof windowBytes> } =>
+  part.count === size ? {} : { window: windowBytes(part, bytes) };
