@@ -94,7 +94,7 @@ export const scoresOf = (t: ScoreInputs, { causal, scale }: AttentionAttrs, bloc
   const mask = visible(t, causal, block);
   if (!mask) return { scores: raw, sighted: null };
   const full = [batch, groups, heads / groups, block.to - block.from, block.keys];
-  const penalty = g.node('Where', [mask, g.scalar(0), g.scalar(masked)], mask.shape, {}, 'float');
+  const penalty = g.where(mask, g.scalar(0), g.scalar(masked), mask.shape);
   const scores = g.reshape(g.node('Add', [g.reshape(raw, full), penalty], full), raw.shape);
   const allSee = !keyMask && !offset && k.shape[2]! >= q.shape[2]!;
   return {

@@ -43,9 +43,7 @@ const logSumExpOf = ({ g, q, k }: ScoreInputs, { scores, spread, sighted }: Weig
   const sum = g.node('Sub', [top(scores), g.node('Log', [top(spread)], perRow)], perRow);
   const [batch, heads] = q.shape as [number, number];
   const byHead = g.reshape(sum, [batch, k.shape[1]!, heads / k.shape[1]!, to - from, 1]);
-  const seen = sighted
-    ? g.node('Where', [g.cast(sighted, 'bool'), byHead, g.scalar(0)], byHead.shape, {}, 'float')
-    : byHead;
+  const seen = sighted ? g.where(g.cast(sighted, 'bool'), byHead, g.scalar(0), byHead.shape) : byHead;
   return g.reshape(seen, [batch, heads, to - from]);
 };
 

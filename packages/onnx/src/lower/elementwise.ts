@@ -88,5 +88,5 @@ export const greater_equal: Binary = compare('GreaterOrEqual');
 /** ONNX has no kernel that chooses between u32 values: they travel as int64. */
 export const select: Rule<'cond' | 'a' | 'b'> = ({ g, cond, a, b, out }) => {
   const type = a.type === 'uint32' ? 'int64' : a.type;
-  return g.cast(g.node('Where', [g.truth(cond), g.cast(a, type), g.cast(b, type)], out.shape, {}, type), a.type);
+  return g.cast(g.where(g.truth(cond), g.cast(a, type), g.cast(b, type), out.shape), a.type);
 };

@@ -177,6 +177,11 @@ export class Emitter {
     return stays ? this.reshape(x, shape) : this.node('Transpose', [x], shape, { perm });
   }
 
+  /** `yes` where a truth value holds, else `no`. */
+  where(truth: Value, yes: Value, no: Value, shape: Shape): Value {
+    return this.node('Where', [truth, yes, no], shape, {}, yes.type);
+  }
+
   /** The tensor, 1 or 0 of a dtype, of truth values. */
   fromTruth(truth: Value, type: ElementType): Value {
     const value = this.cast(truth, type);

@@ -14,7 +14,7 @@ export const clamp = (g: Emitter, index: Value, rowCount: number): { readonly va
 export const keepWhere = (g: Emitter, valid: Value, x: Value): Value => {
   const mask = g.reshape(valid, [...valid.shape, ...Array<number>(x.shape.length - valid.shape.length).fill(1)]);
   const wide = g.cast(x, x.type === 'uint32' ? 'int64' : x.type);
-  return g.cast(g.node('Where', [mask, wide, g.scalar(0, wide.type as ConstantType)], x.shape, {}, wide.type), x.type);
+  return g.cast(g.where(mask, wide, g.scalar(0, wide.type as ConstantType), x.shape), x.type);
 };
 
 /** Rows outside the table are zeros. */

@@ -17,7 +17,6 @@ export const adamw: Rule<'weight' | 'grad' | 'm' | 'v' | 'hyper'> = ({ g, weight
   const step = call('Div', call('Div', m1, correction1), call('Add', root, eps));
   const change = call('Mul', call('Add', step, call('Mul', weight, decay)), rate);
   const moves = g.truth(gradScale);
-  const unlessSkipped = (now: Value, before: Value): Value =>
-    g.node('Where', [moves, now, before], before.shape, {}, before.type);
+  const unlessSkipped = (now: Value, before: Value): Value => g.where(moves, now, before, before.shape);
   return [unlessSkipped(call('Sub', weight, change), weight), unlessSkipped(m1, m), unlessSkipped(v1, v)];
 };

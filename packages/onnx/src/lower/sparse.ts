@@ -29,7 +29,7 @@ export const sparse_matmul: Rule<'x' | 'values' | 'index', SparseMatmulAttrs> = 
   const { row, column } = split(g, safe, inDim);
   const turned = (): Value =>
     g.node('Add', [g.node('Mul', [column, g.scalar(outDim, 'int64')], [count]), row], [count]);
-  const places = g.node('Where', [valid, transpose ? safe : turned(), g.scalar(size, 'int64')], [count], {}, 'int64');
+  const places = g.where(valid, transpose ? safe : turned(), g.scalar(size, 'int64'), [count]);
   const empty = g.zeros({ shape: [size + 1], dtype: 'f32' });
   const filled = g.node('ScatterND', [empty, g.reshape(places, [count, 1]), values], [size + 1]);
   const kept = g.node('Slice', [filled, g.ints([0]), g.ints([size]), g.ints([0])], [size]);
