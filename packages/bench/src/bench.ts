@@ -15,6 +15,7 @@ import { boundCells, gpuCells, plannedSteps, stepCells } from './roofline/roofli
 import { type Contender, measure, type Row } from './run/measure.ts';
 import { type Stack, stacks } from './stacks/catalog.ts';
 import { open } from './stacks/ours.ts';
+import type { StackOptions } from './stacks/stack.ts';
 import { type Group, groups } from './tasks/catalog.ts';
 import type { Task } from './tasks/task.ts';
 
@@ -44,12 +45,14 @@ const wantedStacks = ({ stack: names }: BenchOptions): Stack[] =>
 
 const summaries = { scaling: scalingTable, memory: memoryTable };
 
+const stackOptionsOf = ({ threads, toggles }: BenchOptions): StackOptions => ({ threads, toggles, peers: paths.peers });
+
 const runTask = async (task: Task, group: Group, chosen: readonly Stack[], options: BenchOptions): Promise<Row[]> => {
   const able = chosen.filter((stack) => (!group.figure || stack.name.startsWith('ours')) && stack.does(task));
   const prepared = await prepare(task);
-  const stackOptions = { threads: options.threads, toggles: options.toggles, peers: paths.peers };
   const contenders: Contender[] = [];
-  for (const stack of able) contenders.push({ name: stack.name, command: await stack.command(prepared, stackOptions) });
+  for (const stack of able)
+    contenders.push({ name: stack.name, command: await stack.command(prepared, stackOptionsOf(options)) });
   // A product takes milliseconds.
   const part = task.kind === 'matmul' ? 1 / 4 : 1;
   return measure(prepared, contenders, {
@@ -68,8 +71,7 @@ const runTask = async (task: Task, group: Group, chosen: readonly Stack[], optio
 /** One warm run of each task by itself, then one with every kernel timed. */
 const printProfiles = async (options: BenchOptions): Promise<void> => {
   for (const task of wantedGroups(options).flatMap((group) => group.tasks)) {
-    const stackOptions = { threads: options.threads, toggles: options.toggles, peers: paths.peers };
-    const worker = await open('ours-webgpu', await prepare(task), stackOptions);
+    const worker = await open('ours-webgpu', await prepare(task), stackOptionsOf(options));
     await worker.run();
     const profiles = await worker.profile!();
     process.stdout.write(`\n${task.name}: ${task.about}; ${worker.device}\n${profileTable(profiles)}\n`);

@@ -7,11 +7,18 @@ const isPeer = ({ stack }: Row): boolean => stack.startsWith('jax') || stack.sta
 const counts = ({ agrees, failure, rate, rounds }: Row): boolean =>
   agrees && failure === undefined && rate !== null && rounds.length > 0;
 
-/** How many times as fast one is as the best of some others, which is named. */
+/** The fastest of those that count. */
+const bestOf = (rows: readonly Row[]): Row | undefined => rows.filter(counts).toSorted((a, b) => b.rate! - a.rate!)[0];
+
+/** How many times as fast one is as another. */
+const times = (own: Row | undefined, other: Row | undefined): string =>
+  own && other && counts(own) && counts(other) ? ratio(own.rounds, other.rounds).toPrecision(3) : '-';
+
+/** The same of the best of some others, which is named. */
 const timesBest = (own: Row | undefined, others: readonly Row[]): string => {
-  const best = others.filter(counts).toSorted((a, b) => b.rate! - a.rate!)[0];
-  if (!own || !counts(own) || !best) return '-';
-  return `${ratio(own.rounds, best.rounds).toPrecision(3)} (${best.stack})`;
+  const best = bestOf(others);
+  const text = times(own, best);
+  return best && text !== '-' ? `${text} (${best.stack})` : text;
 };
 
 const peakShare = (own: Row | undefined, other: Row | undefined): string =>
@@ -25,11 +32,10 @@ export const inShortCells = (tasks: readonly (readonly Row[])[]): Cells => [
     .map((rows) => {
       const of = (name: string): Row | undefined => rows.find(({ stack }) => stack === name);
       const peers = rows.filter(isPeer);
-      const torch = rows.filter(({ stack }) => stack === 'torch');
       return [
         rows[0]!.task,
-        timesBest(of('ours-cpu'), torch).replace(' (torch)', ''),
-        peakShare(of('ours-cpu'), torch[0]),
+        times(of('ours-cpu'), of('torch')),
+        peakShare(of('ours-cpu'), of('torch')),
         timesBest(
           of('ours-cpu'),
           peers.filter(({ stack }) => !stack.endsWith('webgpu')),

@@ -2,7 +2,7 @@ import type { Row } from '../run/measure.ts';
 import { line } from '../stats.ts';
 import { memory } from '../tasks/memory.ts';
 import { align, type Cells } from './align.ts';
-import { headline } from './headline.ts';
+import { verdict } from './table.ts';
 
 const megabytes = (bytes: number | undefined): string => (bytes === undefined ? '-' : `${(bytes / 1e6).toFixed(1)} MB`);
 
@@ -38,7 +38,7 @@ export const memoryCells = (rows: readonly Row[]): Cells => {
           megabytes(held),
           row.peakBytes === null || idle === undefined ? '-' : megabytes(row.peakBytes - idle),
           planned === undefined || !held ? '-' : `${((100 * planned) / held).toFixed(1)} %`,
-          row.failure === undefined ? (row.agrees ? 'agrees' : 'WRONG') : `failed: ${headline(row.failure)}`,
+          verdict(row),
         ];
       }),
   );

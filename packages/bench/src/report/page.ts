@@ -75,7 +75,9 @@ export const performancePage = (all: readonly Results[], steps: readonly Planned
   const measured = shown.flatMap(rowsOf);
   const tasks = shown.flatMap((group) => group.tasks);
   const used = new Set(tasks.flatMap(({ name }) => newest.get(name)?.results ?? []));
-  const compared = shown.filter(({ figure }) => !figure).flatMap(rowsOf);
+  const sideBySide = shown.filter(({ figure }) => !figure);
+  const compared = sideBySide.flatMap(rowsOf);
+  const trained = sideBySide.flatMap((group) => group.tasks).filter(({ kind }) => kind !== 'matmul');
   const figures = new Map<string, string>();
   if (compared.length > 0) figures.set('stacks.svg', barChart(compared));
   if (curvesOf(measured).length > 0) figures.set('scaling.svg', scalingChart(measured));
@@ -88,18 +90,10 @@ export const performancePage = (all: readonly Results[], steps: readonly Planned
       ? [
           '## In short',
           prose.inShort,
-          markdown(
-            inShortCells(
-              shown
-                .filter(({ figure }) => !figure)
-                .flatMap((group) =>
-                  group.tasks.filter(({ kind }) => kind !== 'matmul').map(({ name }) => byTask(name)),
-                ),
-            ),
-          ),
+          markdown(inShortCells(trained.map(({ name }) => byTask(name)))),
+          '![All stacks side by side](performance/stacks.svg)',
         ]
       : []),
-    ...(compared.length > 0 ? ['![All stacks side by side](performance/stacks.svg)'] : []),
     ...shown.flatMap((group) => section(group, rowsOf(group), byTask)),
     '## The roofline on paper',
     prose.roofline,

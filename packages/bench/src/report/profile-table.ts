@@ -1,13 +1,8 @@
-import type { Profile } from '@peftjs/tensor';
+import type { Profile, ProfiledKernel } from '@peftjs/tensor';
 import { align } from './align.ts';
 
 /** A kernel over all runs of all programs. */
-interface Timed {
-  count: number;
-  ms: number;
-  flops: number;
-  bytes: number;
-}
+type Timed = Pick<ProfiledKernel, 'count' | 'ms' | 'flops' | 'bytes'>;
 
 const joined = (profiles: readonly Profile[]): Map<string, Timed> => {
   const kernels = new Map<string, Timed>();
@@ -29,7 +24,8 @@ const giga = (amount: number, ms: number): string => (ms > 0 ? (amount / ms / 1e
 /** Where the time of a task went on the device: kernels of the same op and shapes on a line, most time first. */
 export const profileTable = (profiles: readonly Profile[]): string => {
   const total = profiles.reduce((n, { ms }) => n + ms, 0);
-  const lines = [...joined(profiles)]
+  const kernels = joined(profiles);
+  const lines = [...kernels]
     .sort(([, a], [, b]) => b.ms - a.ms)
     .map(([name, { count, ms, flops, bytes }]) => [
       ms.toFixed(2),
@@ -39,6 +35,6 @@ export const profileTable = (profiles: readonly Profile[]): string => {
       giga(bytes, ms),
       name,
     ]);
-  const kernels = [...joined(profiles).values()].reduce((n, { count }) => n + count, 0);
-  return `${align([['ms', 'share', 'times', 'GFLOP/s', 'GB/s', 'kernel'], ...lines])}\n${total.toFixed(2)} ms in ${kernels} kernels`;
+  const started = [...kernels.values()].reduce((n, { count }) => n + count, 0);
+  return `${align([['ms', 'share', 'times', 'GFLOP/s', 'GB/s', 'kernel'], ...lines])}\n${total.toFixed(2)} ms in ${started} kernels`;
 };

@@ -6,7 +6,8 @@ import { headline } from './headline.ts';
 const number = (value: number): string =>
   value >= 1000 ? Math.round(value).toLocaleString('en') : value.toPrecision(value >= 1 ? 3 : 2);
 
-const verdict = (row: Row): string => {
+/** Whether a row stands, or why not. */
+export const verdict = (row: Row): string => {
   if (row.failure !== undefined) return `failed: ${headline(row.failure)}`;
   return row.agrees ? 'agrees' : 'WRONG';
 };
