@@ -22,3 +22,41 @@ it.each([1, 1000])('is exact where a label is nearly impossible: logits × %d', 
   for (const [name, t] of Object.entries(outputs)) mustMatch(name, t, got[name]!, wanted[name]!);
   await executor.close();
 });
+
+it('of many rows goes by larger chunks, exactly', async () => {
+  const many = 301;
+  const [hidden, weight] = [input('hidden', [many, width]), input('weight', [vocabulary, width])];
+  const loss = headCrossEntropy(hidden, weight, input('labels', [many], 'i32'), { chunk: 4 });
+  const [dHidden, dWeight] = grad(loss, [hidden, weight]);
+  const outputs = { loss, dHidden: dHidden!, dWeight: dWeight! };
+  const feeds = {
+    hidden: Float32Array.from({ length: many * width }, (_, i) => Math.sin(i * 1.3)),
+    weight: Float32Array.from({ length: vocabulary * width }, (_, i) => Math.cos(i * 2.1)),
+    labels: Int32Array.from({ length: many }, (_, i) => (i % 7 === 0 ? -100 : i % vocabulary)),
+  };
+  const executor = await cpu({ threads: 1 });
+  const got = await (await compile({ outputs }, executor)).run(feeds);
+  const wanted = await (await compile({ outputs }, reference())).run(feeds);
+  for (const [name, t] of Object.entries(outputs)) mustMatch(name, t, got[name]!, wanted[name]!);
+  await executor.close();
+});
+
+/** A loss over so many rows, with the gradient that training needs. */
+const lossOf = (count: number) => {
+  const hidden = input('hidden', [count, width]);
+  const loss = headCrossEntropy(hidden, input('weight', [4096, width]), input('labels', [count], 'i32'));
+  return { outputs: { loss, dHidden: grad(loss, [hidden])[0]! } };
+};
+
+it('has a graph whose size does not grow with the rows', async () => {
+  const executor = await cpu({ threads: 1, memoryLimit: 2 ** 40 });
+  const [few, many] = [await compile(lossOf(100_000), executor), await compile(lossOf(1_600_000), executor)];
+  expect(many.plan.dispatches).toBe(few.plan.dispatches);
+  await executor.close();
+});
+
+it('of more rows than fit is refused before ONNX Runtime sees it', async () => {
+  const executor = await cpu({ threads: 1, memoryLimit: 2 ** 24 });
+  await expect(compile(lossOf(1_600_000), executor)).rejects.toMatchObject({ code: 'out-of-memory' });
+  await executor.close();
+});

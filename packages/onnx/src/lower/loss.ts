@@ -16,6 +16,13 @@ interface Rows {
 const mostLogits = 2 ** 21;
 const leastRows = 128;
 
+/** Chunks, at most: each is nodes of the graph, and ONNX Runtime takes time quadratic in nodes to load it. */
+const mostChunks = 64;
+
+/** Rows of a chunk, so that few logits exist at a time; more where there are so many rows that the logits are small beside them. */
+const chunkSize = (count: number, vocabulary: number, chunk: number): number =>
+  Math.max(Math.min(chunk, Math.max(leastRows, Math.floor(mostLogits / vocabulary))), Math.ceil(count / mostChunks));
+
 /** Rows [from, from + size) of those that have a label; fewer, or none, at the end. */
 const chunkOf = (g: Emitter, { hidden, labels }: Rows, from: number, size: number): Rows => {
   const part = (x: Value): Value =>
@@ -110,7 +117,7 @@ export const head_cross_entropy: Rule<'hidden' | 'weight' | 'labels', LossAttrs>
     labels: g.node('Gather', [labels, rows], [count]),
   };
   const wanted = { dHidden: isUsed(1), dWeight: isUsed(2) };
-  const size = Math.min(chunk, Math.max(leastRows, Math.floor(mostLogits / weight.shape[0]!)));
+  const size = chunkSize(count, weight.shape[0]!, chunk);
   const starts = Array.from({ length: Math.ceil(count / size) }, (_, i) => i * size);
   const chunks = starts.map((from) =>
     chunkLoss(g, starts.length === 1 ? all : chunkOf(g, all, from, Math.min(size, count - from)), weight, wanted),

@@ -129,7 +129,10 @@ export const headCrossEntropyOp: Op<
 export interface HeadCrossEntropyOptions {
   /** The label that means none. Default −100. */
   readonly ignoreIndex?: number;
-  /** Rows of logits at a time, at most; the WebGPU executor takes fewer where that many would exceed 32 MiB. Default 1024. */
+  /**
+   * Rows of logits at a time, at most; the WebGPU executor takes fewer where that many would exceed 32 MiB, the cpu executor more where
+   * that would be over 64 times. Default 1024.
+   */
   readonly chunk?: number;
 }
 
