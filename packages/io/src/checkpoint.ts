@@ -1,7 +1,7 @@
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { PeftError } from '@peftjs/tensor';
-import { isFile } from './read-json.ts';
+import { joinPath } from './files/file-path.ts';
+import type { Files, Place } from './files/files.ts';
+import { filesAt } from './files/place.ts';
 import { listed, quote, reasonOf } from './report.ts';
 import type { TensorInfo } from './safetensors/header.ts';
 import { openSafetensors } from './safetensors/open.ts';
@@ -18,26 +18,32 @@ const indexFile = 'model.safetensors.index.json';
  *
  * Throws `PeftError`: `file-missing`, `bad-safetensors` with the problems of all shards.
  */
-export const openCheckpoint = async (dir: string): Promise<TensorReader> => {
-  if (await isFile(join(dir, singleFile))) return openSafetensors(join(dir, singleFile));
-  if (await isFile(join(dir, indexFile))) return openShards(dir);
-  throw new PeftError('file-missing', `${dir}: has neither ${singleFile} nor ${indexFile}; ${await contentOf(dir)}`);
+export const openCheckpoint = async (dir: Place): Promise<TensorReader> => {
+  const files = await filesAt(dir);
+  if ((await files.size(singleFile)) !== null) return openSafetensors({ files, path: singleFile });
+  if ((await files.size(indexFile)) !== null) return openShards(files);
+  throw new PeftError(
+    'file-missing',
+    `${files.name}: has neither ${singleFile} nor ${indexFile}; ${await contentOf(files)}`,
+  );
 };
 
-const contentOf = async (dir: string): Promise<string> => {
+const contentOf = async (files: Files): Promise<string> => {
   try {
-    const names = await readdir(dir);
+    const names = await files.list();
+    if (names === null) return 'what else it holds is not known. Check the address.';
     const pickled = names.find((name) => name.endsWith('.bin') || name.endsWith('.pt') || name.endsWith('.pth'));
     if (pickled) return `${pickled} is not read, as it may run code: convert it to safetensors.`;
     return `it holds ${names.slice(0, 10).map(quote).join(', ') || 'nothing'}. Check the path.`;
   } catch (error) {
-    return `the folder cannot be read: ${reasonOf(error)}. Check the path.`;
+    return `the folder cannot be read: ${reasonOf(error)}`;
   }
 };
 
-const openShards = async (dir: string): Promise<TensorReader> => {
-  const indexPath = join(dir, indexFile);
-  const index = await readShardIndex(indexPath);
+const openShards = async (files: Files): Promise<TensorReader> => {
+  const dir = files.name;
+  const indexPath = joinPath(dir, indexFile);
+  const index = await readShardIndex(files, indexFile);
   const readers = new Map<string, TensorReader>();
   const close = async (): Promise<void> => {
     await Promise.all([...readers.values()].map((reader) => reader.close()));
@@ -46,7 +52,7 @@ const openShards = async (dir: string): Promise<TensorReader> => {
   let firstError: unknown;
   for (const shard of index.keys()) {
     try {
-      readers.set(shard, await openSafetensors(join(dir, shard)));
+      readers.set(shard, await openSafetensors({ files, path: shard }));
     } catch (error) {
       firstError ??= error;
       problems.push(reasonOf(error));

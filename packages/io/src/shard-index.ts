@@ -1,5 +1,6 @@
-import { dirname } from 'node:path';
 import { PeftError } from '@peftjs/tensor';
+import { joinPath } from './files/file-path.ts';
+import type { Files } from './files/files.ts';
 import { isObject } from './json.ts';
 import { readJsonObject } from './read-json.ts';
 import { listed, quote } from './report.ts';
@@ -12,8 +13,8 @@ const shardName = /^[A-Za-z0-9_][A-Za-z0-9._ -]*\.safetensors$/;
  *
  * Throws `PeftError`: `file-missing`; `bad-safetensors` with all that is wrong, also a shard that is not a plain file name.
  */
-export const readShardIndex = async (path: string): Promise<ReadonlyMap<string, ReadonlySet<string>>> => {
-  const { weight_map: weightMap } = await readJsonObject(path, 'bad-safetensors');
+export const readShardIndex = async (files: Files, path: string): Promise<ReadonlyMap<string, ReadonlySet<string>>> => {
+  const { weight_map: weightMap } = await readJsonObject(files, path, 'bad-safetensors');
   const shards = new Map<string, Set<string>>();
   const problems: string[] = [];
   if (!isObject(weightMap)) problems.push('weight_map is not an object from tensor names to file names');
@@ -32,7 +33,7 @@ export const readShardIndex = async (path: string): Promise<ReadonlyMap<string, 
   if (problems.length > 0)
     throw new PeftError(
       'bad-safetensors',
-      `${path}: is not a sound index:${listed(problems)}\nDownload ${dirname(path)} again.`,
+      `${joinPath(files.name, path)}: is not a sound index:${listed(problems)}\nDownload ${files.name} again.`,
     );
   return shards;
 };

@@ -1,5 +1,7 @@
-import { join } from 'node:path';
-import { isFile, readJsonObject } from './read-json.ts';
+import { joinPath } from './files/file-path.ts';
+import type { Place } from './files/files.ts';
+import { filesAt } from './files/place.ts';
+import { readJsonObject } from './read-json.ts';
 
 /** Text to token ids and back. */
 export interface Tokenizer {
@@ -32,12 +34,13 @@ export interface Tokenizer {
  *
  * Throws `PeftError`: `file-missing`, `bad-tokenizer`.
  */
-export const loadTokenizer = async (dir: string): Promise<Tokenizer> => {
-  const path = join(dir, 'tokenizer.json');
-  const configPath = join(dir, 'tokenizer_config.json');
-  const json = await readJsonObject(path, 'bad-tokenizer');
-  const config = (await isFile(configPath)) ? await readJsonObject(configPath, 'bad-tokenizer') : {};
+export const loadTokenizer = async (dir: Place): Promise<Tokenizer> => {
+  const files = await filesAt(dir);
+  const [path, configPath] = ['tokenizer.json', 'tokenizer_config.json'];
+  const json = await readJsonObject(files, path, 'bad-tokenizer');
+  const hasConfig = (await files.size(configPath)) !== null;
+  const config = hasConfig ? await readJsonObject(files, configPath, 'bad-tokenizer') : {};
   // Loaded when asked for: the library takes longer to load than the rest of this package.
   const { buildTokenizer } = await import('./build-tokenizer.ts');
-  return buildTokenizer(json, config, path);
+  return buildTokenizer(json, config, joinPath(files.name, path));
 };

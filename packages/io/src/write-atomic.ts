@@ -1,11 +1,13 @@
-import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, rename, rm, rmdir, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { isPeftError, PeftError } from '@peftjs/tensor';
-import { quote, reasonOf } from './report.ts';
+import type { FileHandle } from 'node:fs/promises';
+import { PeftError } from '@peftjs/tensor';
+import { type FileContent, piecesOf } from './files/file-content.ts';
+import { unwritten } from './files/file-errors.ts';
+import { fromNode } from './files/from-node.ts';
+import { quote } from './report.ts';
 
-/** What goes into a file: text (UTF-8), bytes, or pieces made one at a time. */
-export type FileContent = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+const { mkdir, open, rename, rm, rmdir, stat } = fromNode('node:fs/promises');
+const { basename, dirname, join, resolve } = fromNode('node:path');
+const { randomBytes } = fromNode('node:crypto');
 
 /**
  * Writes a file so that at every moment, also after a crash, its path holds either what it held before or all of
@@ -21,7 +23,7 @@ export const writeFileAtomic = async (path: string, content: FileContent): Promi
     await rename(staged, path);
   } catch (cause) {
     await rm(staged, { force: true });
-    throw writeError(path, cause);
+    throw unwritten(path, cause);
   }
   await flushFolder(dirname(path));
 };
@@ -40,7 +42,7 @@ export const writeFileAtomic = async (path: string, content: FileContent): Promi
 export const writeDirAtomic = async (dir: string, files: ReadonlyMap<string, FileContent>): Promise<void> => {
   await checkNames(dir, [...files.keys()]);
   const made = await mkdir(dir, { recursive: true }).catch((cause: unknown) => {
-    throw writeError(dir, cause);
+    throw unwritten(dir, cause);
   });
   const staged: Staged[] = [];
   const inner: [folder: string, top: string][] = [];
@@ -48,7 +50,7 @@ export const writeDirAtomic = async (dir: string, files: ReadonlyMap<string, Fil
     for (const [name, content] of files) {
       const to = join(dir, name);
       const madeInner = await mkdir(dirname(to), { recursive: true }).catch((cause: unknown) => {
-        throw writeError(to, cause);
+        throw unwritten(to, cause);
       });
       if (madeInner !== undefined) inner.push([dirname(to), madeInner]);
       staged.push({ from: await stage(to, content), to });
@@ -98,7 +100,7 @@ const commit = async (dir: string, staged: readonly Staged[]): Promise<void> => 
   } catch (cause) {
     await discard(staged);
     const state = `The folder has no ${basename(mark)} now and does not count as whole: write it again`;
-    throw writeError(dir, cause, state);
+    throw unwritten(dir, cause, state);
   }
   await flushFolder(dir);
 };
@@ -114,17 +116,16 @@ const stage = async (path: string, content: FileContent): Promise<string> => {
   try {
     file = await open(staged, 'wx');
   } catch (cause) {
-    throw writeError(path, cause);
+    throw unwritten(path, cause);
   }
   try {
-    const pieces = typeof content === 'string' || content instanceof Uint8Array ? [content] : content;
-    for await (const piece of pieces) await file.writeFile(piece);
+    for await (const piece of piecesOf(content)) await file.writeFile(piece);
     await file.sync();
     await file.close();
   } catch (cause) {
     await file.close().catch(() => undefined);
     await rm(staged, { force: true });
-    throw writeError(path, cause);
+    throw unwritten(path, cause);
   }
   return staged;
 };
@@ -145,9 +146,4 @@ const removeEmpty = async (dir: string, top: string): Promise<void> => {
     );
     if (!removed) return;
   }
-};
-
-const writeError = (path: string, cause: unknown, state = 'Nothing was changed'): PeftError => {
-  if (isPeftError(cause)) return cause;
-  return new PeftError('write-failed', `${path}: cannot be written: ${reasonOf(cause)}. ${state}.`, { cause });
 };

@@ -10,7 +10,7 @@ import { filesIn, scratch } from './scratch.ts';
 
 const root = join(import.meta.dirname, '..');
 
-test('the example of the README runs', async () => {
+test('the examples of the README run', async () => {
   const dir = await scratch();
   const config = {
     model_type: 'llama',
@@ -30,12 +30,18 @@ test('the example of the README runs', async () => {
     new Map([['a', { shape: [1], data: Float32Array.of(1) }]]),
   );
 
-  const example = /```ts\n([^]*?)```/.exec(await readFile(join(root, 'README.md'), 'utf8'))![1]!;
+  const examples = [...(await readFile(join(root, 'README.md'), 'utf8')).matchAll(/```ts\n([^]*?)```/g)];
   const paths = { model: dir, adapter: join(dir, 'adapter'), copy: join(dir, 'copy') };
-  const code = example.replace(/'(model|adapter|copy)'/g, (_, name: keyof typeof paths) => JSON.stringify(paths[name]));
-  const args = ['--conditions=@peftjs/source', '--import', 'tsx', '--input-type=module', '-e', code];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root });
+  let stdout = '';
+  for (const [, example] of examples) {
+    const code = example!.replace(/'(model|adapter|copy)'/g, (_, name: keyof typeof paths) =>
+      JSON.stringify(paths[name]),
+    );
+    const args = ['--conditions=@peftjs/source', '--import', 'tsx', '--input-type=module', '-e', code];
+    stdout += (await promisify(execFile)(process.execPath, args, { cwd: root })).stdout;
+  }
   expect(stdout).toContain('Call me Ishmael.');
   expect(stdout).toContain('2112');
+  expect(stdout).toContain('Float32Array(2) [ 1, 2 ]');
   expect(await filesIn(join(dir, 'copy'))).toEqual(['README.md', 'adapter_config.json', 'adapter_model.safetensors']);
 });

@@ -10,6 +10,7 @@ export type PeftErrorCode =
   | 'device-error'
   | 'out-of-memory'
   | 'file-missing'
+  | 'read-failed'
   | 'bad-safetensors'
   | 'bad-config'
   | 'unknown-architecture'

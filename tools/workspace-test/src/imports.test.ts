@@ -1,11 +1,21 @@
 import { describe, expect, test } from 'vitest';
-import { cycleIn, fileGraph, importsOf, packageGraph, reachingIn, undeclared, wrongDirections } from './imports.ts';
+import {
+  cycleIn,
+  fileGraph,
+  importsOf,
+  nodeAtLoad,
+  packageGraph,
+  reachingIn,
+  undeclared,
+  wrongDirections,
+} from './imports.ts';
 import { apps, packages } from './workspace.ts';
 
 describe('imports', () => {
   test('go from the upper layers to the lower ones', () => expect(wrongDirections()).toEqual([]));
   test('are declared in the package.json of who imports', () => expect(undeclared()).toEqual([]));
   test('name what a package exports, never its files', () => expect(reachingIn()).toEqual([]));
+  test('leave the modules of Node to those who use them', () => expect(nodeAtLoad()).toEqual([]));
   test('make no cycle of packages, tests included', () => expect(cycleIn(packageGraph())).toBeUndefined());
   test.each([...packages, ...apps].map((pkg) => [pkg.id, pkg] as const))('make no cycle of files in %s', (_, pkg) =>
     expect(cycleIn(fileGraph(pkg))).toBeUndefined(),

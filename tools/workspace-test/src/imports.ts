@@ -3,7 +3,7 @@ import { isBuiltin } from 'node:module';
 import { join, posix } from 'node:path';
 import ts from 'typescript';
 import { moduleSpecifiers } from '../../config/module-specifiers.ts';
-import { mayImport, programs } from './layers.ts';
+import { forNode, mayImport, programs } from './layers.ts';
 import { apps, filesIn, type Package, packages, root } from './workspace.ts';
 
 /** One import of a file: what is written between the quotes. */
@@ -87,6 +87,33 @@ export function reachingIn(): readonly string[] {
   );
 }
 
+/** Modules of Node in files that are read when a package is loaded, and not only where something of it is used. */
+export function nodeAtLoad(): readonly string[] {
+  return packages
+    .filter(({ id }) => !forNode.includes(id))
+    .flatMap((pkg) => {
+      const graph = fileGraph(pkg);
+      const entries = Object.values(pkg.manifest.exports ?? {}).flatMap((target) => {
+        const source = Object(target)['@peftjs/source'];
+        return typeof source === 'string' ? [posix.join(pkg.folder, source)] : [];
+      });
+      const read = new Set<string>();
+      const visit = (file: string): void => {
+        if (read.has(file)) return;
+        read.add(file);
+        for (const next of graph.get(file) ?? []) visit(next);
+      };
+      for (const entry of entries) visit(entry);
+      return [...read].flatMap((file) =>
+        valueImportsOf(file)
+          .filter(isBuiltin)
+          .map((specifier) =>
+            say({ file, specifier }, 'browsers load it; ask for it where it is used, or list the package in forNode'),
+          ),
+      );
+    });
+}
+
 /** The first cycle found in a graph, as the list of its nodes; undefined where there is none. */
 export function cycleIn(edges: ReadonlyMap<string, readonly string[]>): readonly string[] | undefined {
   const done = new Set<string>();
@@ -120,6 +147,19 @@ export function packageGraph(): ReadonlyMap<string, readonly string[]> {
   );
 }
 
+/** What a file imports when it is loaded: imports of types are erased, `import()` comes later. */
+function valueImportsOf(file: string): readonly string[] {
+  const source = ts.createSourceFile(file, readFileSync(join(root, file), 'utf8'), ts.ScriptTarget.ES2023);
+  return source.statements.flatMap((statement) => {
+    if (ts.isImportDeclaration(statement) && statement.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword)
+      return [];
+    if (ts.isExportDeclaration(statement) && statement.isTypeOnly) return [];
+    if (!ts.isImportDeclaration(statement) && !ts.isExportDeclaration(statement)) return [];
+    const from = statement.moduleSpecifier;
+    return from && ts.isStringLiteral(from) ? [from.text] : [];
+  });
+}
+
 /**
  * Files of a package by what they import from each other when they run; imports of types are erased. Within a folder
  * `ops` cycles are in the nature of things, since the gradient of a sum is a broadcast and the gradient of a broadcast
@@ -129,17 +169,9 @@ export function fileGraph(pkg: Package): ReadonlyMap<string, readonly string[]> 
   const isOp = (file: string): boolean => file.includes('/src/ops/');
   return new Map(
     filesIn(pkg, 'src').map((file) => {
-      const source = ts.createSourceFile(file, readFileSync(join(root, file), 'utf8'), ts.ScriptTarget.ES2023);
-      const targets = source.statements.flatMap((statement) => {
-        if (ts.isImportDeclaration(statement) && statement.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword)
-          return [];
-        if (ts.isExportDeclaration(statement) && statement.isTypeOnly) return [];
-        if (!ts.isImportDeclaration(statement) && !ts.isExportDeclaration(statement)) return [];
-        const from = statement.moduleSpecifier;
-        return from && ts.isStringLiteral(from) && isRelative(from.text)
-          ? [posix.join(posix.dirname(file), from.text)]
-          : [];
-      });
+      const targets = valueImportsOf(file)
+        .filter(isRelative)
+        .map((specifier) => posix.join(posix.dirname(file), specifier));
       return [file, targets.filter((target) => !(isOp(file) && isOp(target)))];
     }),
   );

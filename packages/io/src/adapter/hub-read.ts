@@ -1,7 +1,8 @@
-import { join } from 'node:path';
 import { PeftError } from '@peftjs/tensor';
+import { joinPath } from '../files/file-path.ts';
+import type { Files } from '../files/files.ts';
 import type { JsonObject } from '../json.ts';
-import { isFile, readJsonObject } from '../read-json.ts';
+import { readJsonObject } from '../read-json.ts';
 import { listed } from '../report.ts';
 import { configFile } from './files.ts';
 import { type HubConfig, hubWeightsFile, parseHubConfig } from './hub-config.ts';
@@ -13,16 +14,22 @@ export interface HubFolder {
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
 }
 
-/** Reads the folder of one adapter. Throws `file-missing`, `bad-adapter`, `bad-safetensors`. */
-export const readHubFolder = async (dir: string): Promise<HubFolder> => {
-  const path = join(dir, configFile);
+/** Reads the folder of one adapter, the top one or one within. Throws `file-missing`, `bad-adapter`, `bad-safetensors`. */
+export const readHubFolder = async (files: Files, folder = ''): Promise<HubFolder> => {
+  const inFolder = (name: string): string => joinPath(folder, name);
   const problems: string[] = [];
-  const config = parseHubConfig((await readJsonObject(path, 'bad-adapter')) as JsonObject, problems);
-  if (!config) throw new PeftError('bad-adapter', `${path}: is not a sound adapter config:${listed(problems)}`);
-  if (!(await isFile(join(dir, hubWeightsFile))) && (await isFile(join(dir, 'pytorch_adapter.bin'))))
+  const json = await readJsonObject(files, inFolder(configFile), 'bad-adapter');
+  const config = parseHubConfig(json as JsonObject, problems);
+  if (!config)
+    throw new PeftError(
+      'bad-adapter',
+      `${joinPath(files.name, inFolder(configFile))}: is not a sound adapter config:${listed(problems)}`,
+    );
+  const sizeOf = (name: string): Promise<number | null> => files.size(inFolder(name));
+  if ((await sizeOf(hubWeightsFile)) === null && (await sizeOf('pytorch_adapter.bin')) !== null)
     throw new PeftError(
       'file-missing',
-      `${dir}: has pytorch_adapter.bin, which is not read, as it may run code. Save it again with use_safetensors.`,
+      `${joinPath(files.name, folder)}: has pytorch_adapter.bin, which is not read, as it may run code. Save it again with use_safetensors.`,
     );
-  return { config, tensors: await readTensors(join(dir, hubWeightsFile)) };
+  return { config, tensors: await readTensors(files, inFolder(hubWeightsFile)) };
 };

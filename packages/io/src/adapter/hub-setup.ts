@@ -1,9 +1,10 @@
-import { join } from 'node:path';
 import { PeftError } from '@peftjs/tensor';
+import type { FileContent } from '../files/file-content.ts';
+import { joinPath } from '../files/file-path.ts';
+import type { Files } from '../files/files.ts';
 import { isObject, type JsonObject, type JsonValue } from '../json.ts';
 import { readJsonObject } from '../read-json.ts';
 import { listed } from '../report.ts';
-import type { FileContent } from '../write-atomic.ts';
 import { type AdapterConfig, configFile } from './files.ts';
 import { type HubModel, hubConfigJson, hubFloats, hubVersion, hubWeightsFile, isAdapterName } from './hub-config.ts';
 import { renamed } from './hub-names.ts';
@@ -37,33 +38,34 @@ const childNames = (setup: unknown): readonly string[] | null => {
  * Fused adapters: `config` is `{ architecture: 'fuse', adapters: [{ name, config }], fusion }`, tensors are those of all files. Throws `file-missing`, `bad-adapter`, `bad-safetensors`.
  */
 export const readHubSetup = async (
-  dir: string,
+  files: Files,
 ): Promise<{ readonly config: AdapterConfig; readonly tensors: ReadonlyMap<string, AdapterTensor> }> => {
-  const path = join(dir, setupFile);
-  const names = childNames((await readJsonObject(path, 'bad-adapter'))['adapter_setup']);
+  const names = childNames((await readJsonObject(files, setupFile, 'bad-adapter'))['adapter_setup']);
   if (!names)
-    throw new PeftError('bad-adapter', `${path}: adapter_setup must be a Fuse of single adapters, each with a name.`);
+    throw new PeftError(
+      'bad-adapter',
+      `${joinPath(files.name, setupFile)}: adapter_setup must be a Fuse of single adapters, each with a name.`,
+    );
   const tensors = new Map<string, AdapterTensor>();
   const adapters: FusedAdapter[] = [];
   const problems: string[] = [];
   let baseModel: string | null = null;
   for (const name of names) {
-    const folder = await readHubFolder(join(dir, name));
+    const folder = await readHubFolder(files, name);
     if (folder.config.name !== name) problems.push(`the adapter in ${name} is called ${folder.config.name}`);
     adapters.push({ name, config: folder.config.raw });
     baseModel ??= folder.config.baseModel;
     for (const [key, tensor] of renamed(folder.tensors, name, name, problems)) tensors.set(key, tensor);
   }
-  const fusionDir = join(dir, names.join(','));
-  const { config: fusion } = await readJsonObject(join(fusionDir, fusionConfigFile), 'bad-adapter');
+  const fused = names.join(',');
+  const { config: fusion } = await readJsonObject(files, joinPath(fused, fusionConfigFile), 'bad-adapter');
   if (!isObject(fusion)) problems.push(`config in ${fusionConfigFile} is not an object`);
-  for (const [key, tensor] of await readTensors(join(fusionDir, fusionWeightsFile))) {
-    if (!key.includes(`.adapter_fusion_layer.${names.join(',')}.`))
-      problems.push(`${key} is not a tensor of the fusion`);
+  for (const [key, tensor] of await readTensors(files, joinPath(fused, fusionWeightsFile))) {
+    if (!key.includes(`.adapter_fusion_layer.${fused}.`)) problems.push(`${key} is not a tensor of the fusion`);
     tensors.set(key, tensor);
   }
   if (problems.length > 0)
-    throw new PeftError('bad-adapter', `${dir}: is not a sound adapter setup:${listed(problems)}`);
+    throw new PeftError('bad-adapter', `${files.name}: is not a sound adapter setup:${listed(problems)}`);
   const raw = { architecture: fuse, adapters, fusion: fusion as JsonObject };
   return { config: { method: fuse, taskType: null, baseModel, raw }, tensors };
 };
@@ -85,7 +87,7 @@ export const hubSetupFiles = (
     const own = new Map([...left].filter(([key]) => key.includes(infix)));
     for (const key of own.keys()) left.delete(key);
     if (own.size === 0) odd.push(`there are no tensors of ${folder}`);
-    files.set(`${folder}/${weightsFile}`, encodeTensors(join(dir, folder, weightsFile), own));
+    files.set(`${folder}/${weightsFile}`, encodeTensors(joinPath(dir, `${folder}/${weightsFile}`), own));
     files.set(`${folder}/${jsonFile}`, pythonJson(json, hubFloats));
   };
   for (const { name, config: own } of adapters)

@@ -1,4 +1,5 @@
 import { PeftError } from '@peftjs/tensor';
+import { byCodePoint } from '../by-code-point.ts';
 import type { JsonValue } from '../json.ts';
 import { isObject } from '../json.ts';
 import { quote } from '../report.ts';
@@ -23,7 +24,7 @@ const encode = (value: unknown, indent: string, where: string, depth: number, fl
     return block('[', items, ']', indent);
   }
   if (isObject(value)) {
-    const keys = Object.keys(value).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    const keys = Object.keys(value).sort(byCodePoint);
     const items = keys.map((key) => {
       const text = encode(value[key], inner, `${where}.${quote(key)}`, depth + 1, floats);
       return `${ascii(key)}: ${Number.isInteger(value[key]) && floats.includes(key) ? `${text}.0` : text}`;

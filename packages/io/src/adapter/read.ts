@@ -1,7 +1,9 @@
-import { join } from 'node:path';
 import { PeftError } from '@peftjs/tensor';
+import { joinPath } from '../files/file-path.ts';
+import type { Files, Place } from '../files/files.ts';
+import { filesAt } from '../files/place.ts';
 import type { JsonObject } from '../json.ts';
-import { isFile, readJsonObject } from '../read-json.ts';
+import { readJsonObject } from '../read-json.ts';
 import { listed } from '../report.ts';
 import { type AdapterConfig, type AdapterLayout, configFile, parsePeftConfig, weightsFile } from './files.ts';
 import { ownName, renamed, withoutAliases } from './hub-names.ts';
@@ -19,25 +21,28 @@ export interface Adapter {
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
 }
 
-const readPeft = async (dir: string, raw: JsonObject): Promise<Adapter> => {
+const readPeft = async (files: Files, raw: JsonObject): Promise<Adapter> => {
   const problems: string[] = [];
   const config = parsePeftConfig(raw, problems);
   if (!config)
-    throw new PeftError('bad-adapter', `${join(dir, configFile)}: is not a sound adapter config:${listed(problems)}`);
-  if (!(await isFile(join(dir, weightsFile))) && (await isFile(join(dir, 'adapter_model.bin'))))
+    throw new PeftError(
+      'bad-adapter',
+      `${joinPath(files.name, configFile)}: is not a sound adapter config:${listed(problems)}`,
+    );
+  if ((await files.size(weightsFile)) === null && (await files.size('adapter_model.bin')) !== null)
     throw new PeftError(
       'file-missing',
-      `${dir}: has adapter_model.bin, which is not read, as it may run code. Convert it to ${weightsFile}.`,
+      `${files.name}: has adapter_model.bin, which is not read, as it may run code. Convert it to ${weightsFile}.`,
     );
-  return { layout: 'peft', config, tensors: await readTensors(join(dir, weightsFile)) };
+  return { layout: 'peft', config, tensors: await readTensors(files, weightsFile) };
 };
 
-const readHub = async (dir: string): Promise<Adapter> => {
-  const { config, tensors } = await readHubFolder(dir);
+const readHub = async (files: Files): Promise<Adapter> => {
+  const { config, tensors } = await readHubFolder(files);
   const problems: string[] = [];
   const own = withoutAliases(renamed(tensors, config.name, ownName, problems), problems);
   if (problems.length > 0)
-    throw new PeftError('bad-adapter', `${dir}: has tensors that do not fit:${listed(problems)}`);
+    throw new PeftError('bad-adapter', `${files.name}: has tensors that do not fit:${listed(problems)}`);
   return { layout: 'adapter-hub', config, tensors: own };
 };
 
@@ -47,20 +52,21 @@ const readHub = async (dir: string): Promise<Adapter> => {
  *
  * Throws `PeftError`: `file-missing`, `bad-adapter` for the config, `bad-safetensors` for the weights.
  */
-export const readAdapter = async (dir: string): Promise<Adapter> => {
-  const path = join(dir, configFile);
-  const [single, fused] = await Promise.all([isFile(path), isFile(join(dir, setupFile))]);
+export const readAdapter = async (dir: Place): Promise<Adapter> => {
+  const files = await filesAt(dir);
+  const has = async (name: string): Promise<boolean> => (await files.size(name)) !== null;
+  const [single, fused] = await Promise.all([has(configFile), has(setupFile)]);
   if (single && fused)
     throw new PeftError(
       'bad-adapter',
-      `${dir}: has ${configFile} and ${setupFile}; remove the one that is not wanted.`,
+      `${files.name}: has ${configFile} and ${setupFile}; remove the one that is not wanted.`,
     );
-  if (fused) return { layout: 'adapter-hub', ...(await readHubSetup(dir)) };
+  if (fused) return { layout: 'adapter-hub', ...(await readHubSetup(files)) };
   if (!single)
     throw new PeftError(
       'file-missing',
-      `${dir}: has no ${configFile}, so it is not a whole adapter. Check the path or save the adapter again.`,
+      `${files.name}: has no ${configFile}, so it is not a whole adapter. Check the path or save the adapter again.`,
     );
-  const raw = (await readJsonObject(path, 'bad-adapter')) as JsonObject;
-  return raw['peft_type'] == null && 'config' in raw ? readHub(dir) : readPeft(dir, raw);
+  const raw = (await readJsonObject(files, configFile, 'bad-adapter')) as JsonObject;
+  return raw['peft_type'] == null && 'config' in raw ? readHub(files) : readPeft(files, raw);
 };

@@ -1,9 +1,10 @@
 import { PeftError } from '@peftjs/tensor';
+import type { FileContent } from '../files/file-content.ts';
+import type { Files } from '../files/files.ts';
 import type { FileDType } from '../safetensors/dtype.ts';
 import { openSafetensors } from '../safetensors/open.ts';
 import type { TensorReader } from '../safetensors/reader.ts';
 import { encodeSafetensors, type WriteTensor } from '../safetensors/write.ts';
-import type { FileContent } from '../write-atomic.ts';
 
 /** A tensor of an adapter: its values as f32, whole numbers as i32, and as what the file holds them. */
 export interface AdapterTensor {
@@ -31,9 +32,9 @@ const readValues = async (file: TensorReader, name: string, dtype: FileDType): P
 };
 
 /** All tensors of a file, of which there must be one. Throws `file-missing`, `bad-safetensors`, `bad-adapter`. */
-export const readTensors = async (path: string): Promise<Map<string, AdapterTensor>> => {
-  await using file = await openSafetensors(path);
-  if (file.tensors.size === 0) throw new PeftError('bad-adapter', `${path}: holds no tensor.`);
+export const readTensors = async (files: Files, path: string): Promise<Map<string, AdapterTensor>> => {
+  await using file = await openSafetensors({ files, path });
+  if (file.tensors.size === 0) throw new PeftError('bad-adapter', `${file.path}: holds no tensor.`);
   const tensors = new Map<string, AdapterTensor>();
   for (const [name, { shape, dtype }] of file.tensors)
     tensors.set(name, { shape, dtype, data: await readValues(file, name, dtype) });

@@ -1,9 +1,10 @@
-import { join } from 'node:path';
 import { PeftError } from '@peftjs/tensor';
+import type { FileContent } from '../files/file-content.ts';
+import { joinPath } from '../files/file-path.ts';
+import type { Place, WritableFiles } from '../files/files.ts';
+import { filesAt, writable } from '../files/place.ts';
 import type { JsonObject } from '../json.ts';
-import { isFile } from '../read-json.ts';
 import { listed } from '../report.ts';
-import { type FileContent, writeDirAtomic } from '../write-atomic.ts';
 import { modelCard } from './card.ts';
 import { type AdapterConfig, type AdapterLayout, configFile, parsePeftConfig, weightsFile } from './files.ts';
 import { type HubModel, hubConfigJson, hubFloats, hubWeightsFile, parseHubConfig } from './hub-config.ts';
@@ -20,15 +21,15 @@ const refuse = (dir: string, problems: readonly string[]): never => {
 
 /** The last of the files is the mark; the other layout's mark must not be there. */
 const write = async (
-  dir: string,
+  to: WritableFiles,
   layout: AdapterLayout,
   config: AdapterConfig,
   files: ReadonlyMap<string, FileContent>,
 ): Promise<void> => {
   const other = files.has(setupFile) ? configFile : setupFile;
-  if (await isFile(join(dir, other))) refuse(dir, [`there is another adapter: ${other}. Choose another folder`]);
-  const card = (await isFile(join(dir, 'README.md'))) ? [] : [['README.md', modelCard(layout, config)] as const];
-  await writeDirAtomic(dir, new Map<string, FileContent>([...card, ...files]));
+  if ((await to.size(other)) !== null) refuse(to.name, [`there is another adapter: ${other}. Choose another folder`]);
+  const card = (await to.size('README.md')) !== null ? [] : [['README.md', modelCard(layout, config)] as const];
+  await to.write(new Map<string, FileContent>([...card, ...files]));
 };
 
 /**
@@ -40,14 +41,15 @@ const write = async (
  * Throws `PeftError`: `bad-adapter` with all that is wrong with the config, `bad-option` for tensors that contradict
  * their shape, `write-failed`.
  */
-export const writeAdapter = async (dir: string, config: JsonObject, tensors: Tensors): Promise<void> => {
+export const writeAdapter = async (dir: Place, config: JsonObject, tensors: Tensors): Promise<void> => {
+  const to = writable(await filesAt(dir));
   const problems: string[] = [];
   const parsed = parsePeftConfig(config, problems);
   if (tensors.size === 0) problems.push('there are no tensors to save');
-  if (!parsed || problems.length > 0) return refuse(dir, problems);
-  const weights = encodeTensors(join(dir, weightsFile), tensors);
+  if (!parsed || problems.length > 0) return refuse(to.name, problems);
+  const weights = encodeTensors(joinPath(to.name, weightsFile), tensors);
   await write(
-    dir,
+    to,
     'peft',
     parsed,
     new Map([[weightsFile, weights] as const, [configFile, pythonJson(config)] as const]),
@@ -60,23 +62,24 @@ export const writeAdapter = async (dir: string, config: JsonObject, tensors: Ten
  * for each adapter and one for their fusion, and `adapter_setup.json`. The guarantees and errors are those of `writeAdapter`.
  */
 export const writeHubAdapter = async (
-  dir: string,
+  dir: Place,
   config: JsonObject,
   model: HubModel,
   tensors: Tensors,
 ): Promise<void> => {
+  const to = writable(await filesAt(dir));
   const json = hubConfigJson(ownName, config, model);
   const problems: string[] = [];
   const parsed = parseHubConfig(json, problems);
   if (tensors.size === 0) problems.push('there are no tensors to save');
   const fused = parsed?.method === fuse;
   if (!fused) renamed(tensors, ownName, ownName, problems);
-  if (!parsed || problems.length > 0) return refuse(dir, problems);
+  if (!parsed || problems.length > 0) return refuse(to.name, problems);
   const files = fused
-    ? hubSetupFiles(dir, config, model, tensors)
+    ? hubSetupFiles(to.name, config, model, tensors)
     : new Map<string, FileContent>([
-        [hubWeightsFile, encodeTensors(join(dir, hubWeightsFile), tensors)],
+        [hubWeightsFile, encodeTensors(joinPath(to.name, hubWeightsFile), tensors)],
         [configFile, pythonJson(json, hubFloats)],
       ]);
-  await write(dir, 'adapter-hub', parsed, files);
+  await write(to, 'adapter-hub', parsed, files);
 };

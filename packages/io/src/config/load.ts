@@ -1,7 +1,9 @@
-import { join } from 'node:path';
 import { PeftError } from '@peftjs/tensor';
+import { joinPath } from '../files/file-path.ts';
+import type { Place } from '../files/files.ts';
+import { filesAt } from '../files/place.ts';
 import { isObject } from '../json.ts';
-import { isFile, readJsonObject } from '../read-json.ts';
+import { readJsonObject } from '../read-json.ts';
 import { listed } from '../report.ts';
 import type { GenerationConfig } from './generation.ts';
 import type { Gpt2Config } from './gpt2.ts';
@@ -24,9 +26,10 @@ const parsers: { readonly [T in ModelConfig['modelType']]: () => Promise<Parser>
  * Throws `PeftError`: `file-missing`; `unknown-architecture` with the supported ones; `bad-config` with all that is
  * wrong or contradictory.
  */
-export const loadConfig = async (dir: string): Promise<ModelConfig> => {
-  const path = join(dir, 'config.json');
-  return parseConfig(await readJsonObject(path, 'bad-config'), path);
+export const loadConfig = async (dir: Place): Promise<ModelConfig> => {
+  const files = await filesAt(dir);
+  const path = 'config.json';
+  return parseConfig(await readJsonObject(files, path, 'bad-config'), joinPath(files.name, path));
 };
 
 /** Checks a parsed `config.json`; `who` is named in errors. Throws as `loadConfig` does. */
@@ -54,17 +57,18 @@ export const parseConfig = async (json: unknown, who = 'config.json'): Promise<M
 };
 
 /** Reads `generation_config.json`, null if the folder has none. Throws `PeftError` `bad-config`. */
-export const loadGenerationConfig = async (dir: string): Promise<GenerationConfig | null> => {
-  const path = join(dir, 'generation_config.json');
-  if (!(await isFile(path))) return null;
-  const json = await readJsonObject(path, 'bad-config');
+export const loadGenerationConfig = async (dir: Place): Promise<GenerationConfig | null> => {
+  const files = await filesAt(dir);
+  const path = 'generation_config.json';
+  if ((await files.size(path)) === null) return null;
+  const json = await readJsonObject(files, path, 'bad-config');
   const { parseGeneration } = await import('./generation.ts');
   const problems: string[] = [];
   const config = parseGeneration(json, problems);
   if (config === undefined)
     throw new PeftError(
       'bad-config',
-      `${path}: is not a sound generation config:${listed(problems)}\nCorrect or remove it.`,
+      `${joinPath(files.name, path)}: is not a sound generation config:${listed(problems)}\nCorrect or remove it.`,
     );
   return config;
 };

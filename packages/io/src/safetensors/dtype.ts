@@ -1,4 +1,3 @@
-import { endianness } from 'node:os';
 import { PeftError } from '@peftjs/tensor';
 
 /** The array that holds the values of each element type of a safetensors file; F16 and BF16 are raw bits. */
@@ -71,6 +70,6 @@ export const bytesOfArray = (data: ArrayBufferView): Uint8Array =>
 
 /** Safetensors files are little-endian and their bytes are used as they are, so another host is refused. */
 export const requireLittleEndian = (who: string): void => {
-  if (endianness() === 'LE') return;
+  if (new Uint8Array(Uint16Array.of(1).buffer)[0] === 1) return;
   throw new PeftError('bad-safetensors', `${who}: safetensors files are little-endian and this processor is not.`);
 };

@@ -1,7 +1,9 @@
 import { PeftError } from '@peftjs/tensor';
+import { byCodePoint } from '../by-code-point.ts';
+import type { FilePlace } from '../files/files.ts';
+import { fileAt, nameOf, writable } from '../files/place.ts';
 import { float32ToBfloat16, float32ToHalf } from '../half.ts';
 import { listed, quote } from '../report.ts';
-import { writeFileAtomic } from '../write-atomic.ts';
 import {
   bytesOfArray,
   bytesOfDType,
@@ -24,6 +26,7 @@ export interface WriteTensor {
 }
 
 const piece = 2 ** 18;
+const space = 0x20;
 
 /** Half a surrogate pair, which UTF-8 cannot write. */
 const halfPair = /\p{Surrogate}/u;
@@ -31,17 +34,21 @@ const halfPair = /\p{Surrogate}/u;
 /**
  * Writes a safetensors file, byte for byte as the reference implementation does: tensors by falling alignment of their
  * dtype, then by name; the header padded with spaces to a multiple of 8 bytes. f32 values go to F16 and BF16 by rounding
- * to nearest even. Streams: beyond the given arrays at most 1.5 MiB are held. The path holds the old or the whole new
- * file at every moment, see `writeFileAtomic`.
+ * to nearest even. Streams: beyond the given arrays at most 1.5 MiB are held. On disk the path holds the old or the whole
+ * new file at every moment, see `writeFileAtomic`.
  *
  * Throws `PeftError`: `bad-option` with all that is wrong with the tensors, or where a finite value is too large for
  * its dtype; `write-failed`.
  */
 export const writeSafetensors = async (
-  path: string,
+  place: FilePlace,
   tensors: ReadonlyMap<string, WriteTensor>,
   metadata: Readonly<Record<string, string>> = { format: 'pt' },
-): Promise<void> => writeFileAtomic(path, encodeSafetensors(path, tensors, metadata));
+): Promise<void> => {
+  const file = await fileAt(place);
+  const content = encodeSafetensors(nameOf(file), tensors, metadata);
+  await writable(file.files).write(new Map([[file.path, content]]));
+};
 
 /** The bytes that `writeSafetensors` writes, in pieces. What can be checked before the first piece is checked here. */
 export const encodeSafetensors = (
@@ -58,9 +65,7 @@ export const encodeSafetensors = (
   }
   if (problems.length > 0) throw new PeftError('bad-option', `${who}: cannot be written:${listed(problems)}`);
   const rank = (tensor: WriteTensor): number => fileDTypes.indexOf(tensor.dtype);
-  const sorted = [...tensors].sort(
-    ([a, left], [b, right]) => rank(right) - rank(left) || Buffer.compare(Buffer.from(a), Buffer.from(b)),
-  );
+  const sorted = [...tensors].sort(([a, left], [b, right]) => rank(right) - rank(left) || byCodePoint(a, b));
   return encodePieces(who, encodeHeader(sorted, metadata), sorted);
 };
 
@@ -103,11 +108,11 @@ const encodeHeader = (
     );
     offset = end;
   }
-  const text = Buffer.from(`{${fields.join()}}`);
+  const text = new TextEncoder().encode(`{${fields.join()}}`);
   const padded = Math.ceil(text.length / 8) * 8;
-  const bytes = Buffer.alloc(8 + padded, ' ');
-  bytes.writeBigUInt64LE(BigInt(padded));
-  text.copy(bytes, 8);
+  const bytes = new Uint8Array(8 + padded).fill(space);
+  bytes.set(new Uint8Array(BigUint64Array.of(BigInt(padded)).buffer));
+  bytes.set(text, 8);
   return bytes;
 };
 

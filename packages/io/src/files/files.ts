@@ -1,0 +1,61 @@
+import type { FileContent } from './file-content.ts';
+
+/** Bytes `start` (default 0) to `end` of a file, without `end` itself; what lies beyond the end of the file is left out. */
+export interface ByteRange {
+  readonly start?: number;
+  readonly end?: number;
+}
+
+/** One version of a file, opened for many reads. */
+export interface OpenFile {
+  readonly size: number;
+  /**
+   * Fills the array with the bytes from `at` on, fewer where the file ends before; how many it were. Reads may run side by side. Throws
+   * `read-failed`, also where the file is another one by now and the old one is gone.
+   */
+  read(at: number, into: Uint8Array): Promise<number>;
+  /** Gives what is held back to the system, once the reads under way are done. */
+  close(): Promise<void>;
+}
+
+/**
+ * A folder of bytes: on disk, at a URL, of Blobs, in memory, in a browser's private file system. Paths are relative, their parts joined by `/`;
+ * any part that leads out of the folder is refused with `bad-option`.
+ */
+export interface Files {
+  /** The path or URL, for messages. */
+  readonly name: string;
+  /**
+   * Names of what lies directly in a folder (default: the top), sorted; those of folders end with `/`. Null where the place can't tell, as a
+   * URL. Throws `file-missing` where there is no such folder.
+   */
+  list(folder?: string): Promise<readonly string[] | null>;
+  /** Bytes of a file; null where there is none. Throws `read-failed` where that can't be told. */
+  size(path: string): Promise<number | null>;
+  /** The bytes of a file, or some of them. Throws `file-missing`, `read-failed`. */
+  read(path: string, range?: ByteRange): Promise<Uint8Array<ArrayBuffer>>;
+  /** Opens a file. Throws `file-missing`, `read-failed`. */
+  open(path: string): Promise<OpenFile>;
+}
+
+/** Files that can be written. */
+export interface WritableFiles extends Files {
+  /**
+   * Writes files that belong together, with the folders that they need. The last one is the mark of the whole: it goes away first and comes
+   * last, so that whoever reads it first never sees a mixture. What fails before that leaves everything as it was. Throws `write-failed`; a
+   * `PeftError` of the content passes as it is.
+   */
+  write(files: ReadonlyMap<string, FileContent>): Promise<void>;
+}
+
+/** A folder: `Files`, a URL, or a text that is one (`https://…`) or a path on disk; in a browser every text is a URL. */
+export type Place = string | URL | Files;
+
+/** A file: a path on disk, a URL, or a path in `Files`. */
+export type FilePlace = string | URL | FileIn;
+
+/** A file of some `Files`. */
+export interface FileIn {
+  readonly files: Files;
+  readonly path: string;
+}

@@ -1,0 +1,19 @@
+/// <reference types="node" />
+import { PeftError } from '@peftjs/tensor';
+
+/** The modules of Node that are used here. */
+interface NodeModules {
+  readonly 'node:crypto': typeof import('node:crypto');
+  readonly 'node:fs/promises': typeof import('node:fs/promises');
+  readonly 'node:path': typeof import('node:path');
+  readonly 'node:url': typeof import('node:url');
+}
+
+/** Whether this is Node, or a runtime with its modules, as Deno and Bun. */
+export const isNode = (): boolean => typeof process !== 'undefined' && process.versions?.node !== undefined;
+
+/** A module of Node. It is asked for by name when it is used, so that bundles for browsers need not know what it is. Throws `bad-option` where there is none. */
+export const fromNode = <M extends keyof NodeModules>(name: M): NodeModules[M] => {
+  if (isNode()) return process.getBuiltinModule(name) as NodeModules[M];
+  throw new PeftError('bad-option', 'paths on disk can be used in Node alone; here, give a URL or `Files`');
+};
