@@ -22,6 +22,7 @@ export type { UrlOptions } from './files/url-request.ts';
 export { writeDirAtomic, writeFileAtomic } from './files/write-disk.ts';
 export { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from './half.ts';
 export { isObject, type JsonObject, type JsonValue } from './json.ts';
+export { type Pattern, type PatternMatch, pythonPattern } from './pattern.ts';
 export { bytesOfDType, type FileArray, type FileArrays, type FileDType, type FileTensor } from './safetensors/dtype.ts';
 export type { Header, TensorInfo } from './safetensors/header.ts';
 export { openSafetensors } from './safetensors/open.ts';
