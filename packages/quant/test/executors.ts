@@ -1,5 +1,6 @@
 import { cpu } from '@peftjs/onnx';
-import { type Executor, reference, webgpu } from '@peftjs/tensor';
+import { type Executor, reference } from '@peftjs/tensor';
+import { webgpu } from '@peftjs/webgpu';
 import { afterAll } from 'vitest';
 
 const candidates: Readonly<Record<string, () => Promise<Executor>>> = {

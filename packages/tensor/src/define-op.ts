@@ -1,6 +1,5 @@
 import type { DType } from './dtype.ts';
 import { constant, makeNode, type Node, type OpNode, outputOf, type Tensor } from './graph.ts';
-import type { Kernel } from './kernel.ts';
 import type { Shape, Spec } from './shape.ts';
 
 /** Where a tensor is wanted, a number stands for a scalar f32. */
@@ -59,7 +58,6 @@ export interface OpDef<
   readonly optional?: Opt;
   /** Shape and dtype of the output, or of each; throws `bad-shape` or `bad-dtype` naming op, specs and remedy. */
   infer(specs: Named<In, Opt, Spec>, attrs: A): Out;
-  readonly kernel: Kernel<In[number] | Opt[number], A>;
   /** Gradients by input name, made of ops; those that nobody wants never enter a program. `'none'`: not differentiable, on purpose. */
   readonly vjp:
     | 'none'
@@ -94,7 +92,6 @@ export interface AnyOp {
   readonly inputs: Names;
   readonly optional?: Names;
   infer(specs: never, attrs: never): Spec | readonly Spec[];
-  readonly kernel: Kernel<string, never>;
   readonly vjp: 'none' | ((t: never, attrs: never) => Readonly<Record<string, Tensor | undefined>>);
   reference(values: never, specs: never, attrs: never): Values | readonly Values[];
   flops?(specs: never, attrs: never, isUsed: (output: number) => boolean): number;

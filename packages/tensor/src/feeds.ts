@@ -1,6 +1,6 @@
+import type { Feeds } from './compile.ts';
 import { arrayName, holds, type TypedArray } from './dtype.ts';
 import { PeftError } from './error.ts';
-import type { Feeds } from './executor.ts';
 import { markWritten, type Variable } from './graph.ts';
 import type { Program } from './program.ts';
 import { describe, type Spec, sizeOf } from './shape.ts';

@@ -1,5 +1,5 @@
+import type { Executor } from './compile.ts';
 import { isPeftError, PeftError } from './error.ts';
-import type { Executor } from './executor.ts';
 
 /** Executors by name, each with the function that opens it. The first ones are preferred. */
 export type Candidates = Readonly<Record<string, () => Promise<Executor> | Executor>>;

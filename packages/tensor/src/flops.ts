@@ -8,7 +8,6 @@ type Flops = (specs: unknown, attrs: unknown, isUsed: (output: number) => boolea
 /** Floating-point operations of one node, for the outputs that are read in a program. */
 export const nodeFlops = (node: OpNode, { isUsed }: Pick<Program, 'isUsed'>): number => {
   const { op, inputs, outs, attrs } = node;
-  if (op.kernel.kind === 'view') return 0;
   const flops = op.flops as Flops | undefined;
   if (!flops) return sizeOf(outs[0]!.shape);
   return flops({ ...byName(op, inputs), out: outs[0], outs }, attrs, (i) => isUsed(node, i));

@@ -1,4 +1,19 @@
 export {
+  compile,
+  type Executable,
+  type Executor,
+  evaluate,
+  type Feeds,
+  type MemoryKind,
+  type MemoryReport,
+  type Plan,
+  type PlannedKernel,
+  type PlannedTensor,
+  type Profile,
+  type ProfiledKernel,
+  type RunOptions,
+} from './compile.ts';
+export {
   type AnyOp,
   applyOp,
   byName,
@@ -16,21 +31,6 @@ export {
 } from './define-op.ts';
 export { arrayName, bytesPerElement, type DType, holds, hostArray, isWhole, type TypedArray } from './dtype.ts';
 export { isPeftError, PeftError, type PeftErrorCode } from './error.ts';
-export {
-  compile,
-  type Executable,
-  type Executor,
-  evaluate,
-  type Feeds,
-  type MemoryKind,
-  type MemoryReport,
-  type Plan,
-  type PlannedKernel,
-  type PlannedTensor,
-  type Profile,
-  type ProfiledKernel,
-  type RunOptions,
-} from './executor.ts';
 export { checkFeeds, checkWrite } from './feeds.ts';
 export { type Candidates, type ChooseOptions, firstAvailable } from './first-available.ts';
 export { flopsOf, nodeFlops } from './flops.ts';
@@ -54,15 +54,6 @@ export {
 } from './graph.ts';
 export { halfToNumber, numberToHalf } from './half.ts';
 export { keepOnHost, type Results } from './kept.ts';
-export {
-  type Binding,
-  type DeviceFacts,
-  type Dispatch,
-  elementwise,
-  type Kernel,
-  type KernelIo,
-  type KernelPlan,
-} from './kernel.ts';
 export { mebibytes } from './mebibytes.ts';
 export { type MemoryShortage, memoryError } from './memory-error.ts';
 export { abs } from './ops/abs.ts';
@@ -96,7 +87,7 @@ export { less } from './ops/less.ts';
 export { lessEqual } from './ops/less-equal.ts';
 export { log } from './ops/log.ts';
 export { logSoftmax } from './ops/log-softmax.ts';
-export { matmul } from './ops/matmul.ts';
+export { type MatmulAttrs, matmul } from './ops/matmul.ts';
 export { type MatmulQuantizedAttrs, matmulQuantized } from './ops/matmul-quantized.ts';
 export { max } from './ops/max.ts';
 export { maximum } from './ops/maximum.ts';
@@ -153,7 +144,3 @@ export {
   sizeOf,
   stridesOf,
 } from './shape.ts';
-export type { GpuFeature, GpuOptions } from './webgpu/dawn.ts';
-export { type WebgpuOptions, webgpu } from './webgpu/executor.ts';
-export { type GpuModel, planProgram } from './webgpu/plan-program.ts';
-export type { Toggle } from './webgpu/toggles.ts';

@@ -1,6 +1,6 @@
+import type { Executable, Feeds, RunOptions } from './compile.ts';
 import type { TypedArray } from './dtype.ts';
 import { PeftError } from './error.ts';
-import type { Executable, Feeds, RunOptions } from './executor.ts';
 
 /** Results of one run by name. */
 export type Results = Record<string, TypedArray>;

@@ -1,4 +1,4 @@
-import type { PlannedTensor } from './executor.ts';
+import type { PlannedTensor } from './compile.ts';
 import { byteSize, type Variable } from './graph.ts';
 import { mebibytes } from './mebibytes.ts';
 import type { Program } from './program.ts';

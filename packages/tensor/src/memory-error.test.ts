@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { PlannedTensor } from './executor.ts';
+import type { PlannedTensor } from './compile.ts';
 import { input, type Tensor, variable } from './graph.ts';
 import { memoryError } from './memory-error.ts';
 import { add } from './ops/add.ts';

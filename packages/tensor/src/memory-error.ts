@@ -1,5 +1,5 @@
+import type { PlannedTensor } from './compile.ts';
 import { PeftError } from './error.ts';
-import type { PlannedTensor } from './executor.ts';
 import { mebibytes } from './mebibytes.ts';
 import { adviceFor, type Shortage } from './memory-advice.ts';
 

@@ -1,6 +1,6 @@
 import { type Executor, reference } from '@peftjs/tensor';
-import { limitedGpu } from '@peftjs/tensor/testing';
 import { tinyLlama } from '@peftjs/transformer/testing';
+import { limitedGpu } from '@peftjs/webgpu/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { adamw, allWeights, makeBatch, makeTrainStep, packTokens } from './index.ts';
 

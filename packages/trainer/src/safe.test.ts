@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { attach } from '@peftjs/core';
 import { openSafetensors } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
-import { type Executable, type Executor, PeftError, reference, webgpu } from '@peftjs/tensor';
+import { type Executable, type Executor, PeftError, reference } from '@peftjs/tensor';
 import { tinyLlama } from '@peftjs/testkit';
+import { webgpu } from '@peftjs/webgpu';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { linear, packTokens, type TrainOptions, type TrainResult, train } from './index.ts';
 

@@ -1,8 +1,9 @@
 import { grad } from '@peftjs/autograd';
 import { attach } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
-import { compile, type Executor, input, type ProgramSpec, reference, webgpu } from '@peftjs/tensor';
+import { compile, type Executor, input, type ProgramSpec, reference } from '@peftjs/tensor';
 import { tinyLlama } from '@peftjs/transformer/testing';
+import { webgpu } from '@peftjs/webgpu';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { adamw } from './optimizer.ts';
 

@@ -1,5 +1,6 @@
 import { cpu } from '@peftjs/onnx';
-import { type Executor, reference, webgpu } from '@peftjs/tensor';
+import { type Executor, reference } from '@peftjs/tensor';
+import { webgpu } from '@peftjs/webgpu';
 import { afterAll } from 'vitest';
 
 /** The executors that must agree with the definition. WebGPU takes whatever adapter there is: the tests bring a software one. */

@@ -11,6 +11,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   tensor: [],
   autograd: ['tensor'],
   onnx: ['tensor'],
+  webgpu: ['tensor'],
   io: ['tensor'],
   'base-model': [],
   transformer: ['tensor', 'autograd', 'io'],
@@ -24,7 +25,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   hybrid: below.recipes,
   multitask: below.recipes,
   trainer: ['tensor', 'autograd', 'transformer', 'core', 'io'],
-  testkit: ['tensor', 'autograd', 'onnx', 'io', 'transformer', 'core', 'quant'],
+  testkit: ['tensor', 'autograd', 'onnx', 'webgpu', 'io', 'transformer', 'core', 'quant'],
 };
 
 /**

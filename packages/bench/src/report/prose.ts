@@ -40,7 +40,7 @@ every token meets all before it.
 
 ![Step time and memory by sequence, batch and depth](performance/scaling.svg)`,
 
-  roofline: `No such GPU was here: these figures are computed. \`planProgram\` of \`@peftjs/tensor\` lowers a whole training step (forward, backward,
+  roofline: `No such GPU was here: these figures are computed. \`planProgram\` of \`@peftjs/webgpu\` lowers a whole training step (forward, backward,
 AdamW) of a published model to its kernels, as the WebGPU executor does on a desktop GPU, without a device and without weights. \`TFLOP\`
 are the operations of one step; \`GB moved\` counts each tensor once for every kernel that touches it: a kernel that reads a tensor twice
 moves more, a cache that still holds it saves some; \`peak\` is the planned memory, weights and optimiser included. LoRA has rank 16

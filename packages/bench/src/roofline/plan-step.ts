@@ -2,9 +2,10 @@ import { attach } from '@peftjs/core';
 import type { ModelConfig } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { nf4, quantize } from '@peftjs/quant';
-import { type Executor, type Plan, planProgram } from '@peftjs/tensor';
+import type { Executor, Plan } from '@peftjs/tensor';
 import { adamw, makeTrainStep, type Trainable } from '@peftjs/trainer';
 import { buildModel, type WeightSource } from '@peftjs/transformer';
+import { planProgram } from '@peftjs/webgpu';
 import { variantOf } from '../stacks/ours/variants.ts';
 
 /** How a step is made. */

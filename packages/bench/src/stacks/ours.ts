@@ -17,10 +17,10 @@ import {
   type Program,
   type Variable,
   variable,
-  webgpu,
 } from '@peftjs/tensor';
 import { adamw, allWeights, makeTrainStep, type Trainable } from '@peftjs/trainer';
 import { type CausalLM, generator, loadModel } from '@peftjs/transformer';
+import { webgpu } from '@peftjs/webgpu';
 import type { BatchFile } from '../data/batch.ts';
 import type { GenerateTask, MatmulTask, StepTask } from '../tasks/task.ts';
 import { variantOf } from './ours/variants.ts';

@@ -2,7 +2,6 @@ import { defineOp, type Op } from '../define-op.ts';
 import { type Spec, shapeError, sizeOf } from '../shape.ts';
 import { expectF32 } from './expect.ts';
 import { mul } from './mul.ts';
-import { addSquaresKernel } from './wgsl/add-squares.ts';
 
 /**
  * total + Σ x², one number: a chain of them is the squared norm of many tensors, and runs as one on WebGPU however many there are.
@@ -16,7 +15,6 @@ export const addSquares: Op<'add_squares', readonly ['total', 'x']> = defineOp({
     if (total.shape.length > 0) throw shapeError('addSquares', [total, x], 'total must be a scalar');
     return { shape: [], dtype: 'f32' };
   },
-  kernel: addSquaresKernel,
   vjp: ({ x, dy }) => ({ total: dy, x: mul(mul(x, 2), dy) }),
   reference: ({ total, x }) => Float64Array.of(x.reduce((s, v) => s + v * v, total[0]!)),
   flops: ({ x }) => 2 * sizeOf(x.shape),

@@ -3,7 +3,6 @@ import { shapeError, sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
 import { blocksOf } from './blocks.ts';
 import type { AxisAttrs } from './concat.ts';
-import { rankDispatch } from './wgsl/rank.ts';
 
 /**
  * The position of the largest value along one axis, as i32; the first of equal ones. The axis goes. Piecewise constant, so no gradient
@@ -18,17 +17,6 @@ export const argmax: Op<'argmax', readonly ['x'], readonly [], AxisAttrs> = defi
     if (size === 0)
       throw shapeError('argmax', [x], `there is no value along axis ${axis}; choose an axis that is not empty`);
     return { shape: x.shape.filter((_, i) => i !== axis), dtype: 'i32' as const };
-  },
-  kernel: {
-    kind: 'dispatch',
-    plan: ({ inputs: { x }, outs }, { axis }) => {
-      const { size, inner } = blocksOf('argmax', x!, axis);
-      const rows = sizeOf(outs[0]!.shape);
-      if (rows === 0) return { dispatches: [] };
-      return {
-        dispatches: [rankDispatch({ rows, size, inner, count: 1, element: x!.dtype, values: null, indices: 'out0' })],
-      };
-    },
   },
   vjp: 'none',
   reference: ({ x }, specs, { axis }) => {

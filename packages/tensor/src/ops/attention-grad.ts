@@ -3,7 +3,6 @@ import { type Spec, sameShape, shapeError } from '../shape.ts';
 import { attentionGradSamples } from './attention-samples.ts';
 import { type AttentionAttrs, attentionSizes, checkAttention, pairsOf, visibility } from './attention-spec.ts';
 import { expectF32 } from './expect.ts';
-import { attentionGradKernel } from './wgsl/attention-backward.ts';
 
 type Inputs = readonly ['q', 'k', 'v', 'y', 'logSumExp', 'dy'];
 
@@ -37,7 +36,6 @@ export const attentionGradOp: Op<
       );
     return [q, k, v];
   },
-  kernel: attentionGradKernel,
   vjp: 'none',
   reference: ({ q, k, v, y, logSumExp, dy, keyMask, offset }, specs, { causal, scale }) => {
     const sizes = attentionSizes(specs);

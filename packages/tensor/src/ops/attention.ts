@@ -5,7 +5,6 @@ import type { Spec } from '../shape.ts';
 import { attentionGradOp } from './attention-grad.ts';
 import { attentionSamples } from './attention-samples.ts';
 import { type AttentionAttrs, attentionSizes, checkAttention, pairsOf, visibility } from './attention-spec.ts';
-import { attentionKernel } from './wgsl/attention-forward.ts';
 
 /** The record behind `attention`: outputs [out like q, logSumExp [batch, heads, queries]] (0 where a query sees nothing). */
 export const attentionOp: Op<
@@ -25,7 +24,6 @@ export const attentionOp: Op<
       { shape: [batch, heads, queries], dtype: 'f32' },
     ];
   },
-  kernel: attentionKernel,
   vjp: ({ q, k, v, keyMask = null, offset = null, outs, dys }, attrs) => {
     if (dys[1])
       throw new PeftError(

@@ -1,7 +1,6 @@
 import { defineOp, type Op, type Sample } from '../define-op.ts';
 import type { DType } from '../dtype.ts';
 import type { Tensor } from '../graph.ts';
-import { elementwise } from '../kernel.ts';
 import { broadcastShapes, sizeOf } from '../shape.ts';
 import { accepts, agree } from './accepts.ts';
 import { broadcastIndex } from './strided-index.ts';
@@ -13,8 +12,6 @@ export type Binary<Name extends string> = Op<Name, readonly ['a', 'b']>;
 
 interface BinaryRecord<Name extends string> {
   readonly name: Name;
-  /** WGSL expression of `a` and `b`, valid for every dtype that is taken. */
-  readonly body: string;
   readonly value: (a: number, b: number) => number;
   /** For integers, where `value` is not it; the result is wrapped to 32 bits. */
   readonly integer?: (a: number, b: number) => number;
@@ -52,7 +49,7 @@ export const numbers: readonly DType[] = ['f32', 'i32', 'u32'];
 
 /** Builds the record of an elementwise op of two inputs of one dtype. */
 export const binary = <Name extends string>(record: BinaryRecord<Name>): Binary<Name> => {
-  const { name, body, value, integer = value, vjp, dtypes = ['f32'], out: result, ranges, values, flops = 1 } = record;
+  const { name, value, integer = value, vjp, dtypes = ['f32'], out: result, ranges, values, flops = 1 } = record;
   const called = name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
   return defineOp<Name, readonly ['a', 'b']>({
     name,
@@ -62,7 +59,6 @@ export const binary = <Name extends string>(record: BinaryRecord<Name>): Binary<
       accepts(called, 'a', a, dtypes);
       return { shape: broadcastShapes(called, [a, b]), dtype: result ?? a.dtype };
     },
-    kernel: elementwise(body),
     vjp:
       vjp === 'none'
         ? 'none'

@@ -1,5 +1,4 @@
 import { defineOp, type Op } from '../define-op.ts';
-import { elementwise } from '../kernel.ts';
 import { accepts } from './accepts.ts';
 
 /** f32 in [0, 1) of the upper 24 of 32 random bits: (bits >> 8)·2⁻²⁴, exact. */
@@ -10,7 +9,6 @@ export const bitsToUniform: Op<'bits_to_uniform', readonly ['bits']> = defineOp(
     accepts('bitsToUniform', 'bits', bits, ['u32']);
     return { shape: bits.shape, dtype: 'f32' as const };
   },
-  kernel: elementwise('f32(bits >> 8u) * 0x1p-24f'),
   vjp: 'none',
   reference: ({ bits }) => bits.map((b) => Math.floor(b / 256) * 2 ** -24),
   samples: [

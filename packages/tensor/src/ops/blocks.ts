@@ -24,9 +24,3 @@ export const resized = ({ shape, dtype }: Spec, axis: number, size: number): Spe
   shape: shape.map((d, i) => (i === axis ? size : d)),
   dtype,
 });
-
-/** Splits a position in `outer` blocks of `size` rows of `inner` values, for WGSL: `block`, `row` and `column` of `i`. */
-export const splitPosition = `
-  let column = i % p.inner;
-  let row = (i / p.inner) % p.rows;
-  let block = i / (p.inner * p.rows);`;

@@ -1,6 +1,5 @@
 import { defineOp, type Op } from '../define-op.ts';
 import type { Tensor } from '../graph.ts';
-import { elementwise } from '../kernel.ts';
 import { broadcastShapes, type Shape, sameShape, shapeError, sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
 import { broadcastIndex } from './strided-index.ts';
@@ -17,7 +16,6 @@ export const broadcastToOp: Op<'broadcast_to', readonly ['x'], readonly [], { re
       throw shapeError('broadcastTo', [x], `it does not broadcast to [${shape}]`);
     return goal;
   },
-  kernel: elementwise('x'),
   vjp: ({ x, dy }) => ({ x: unbroadcast(dy, x.shape) }),
   reference: ({ x }, { x: spec, out }) => {
     const at = broadcastIndex(spec.shape, out.shape);

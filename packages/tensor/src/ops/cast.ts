@@ -3,7 +3,6 @@ import type { DType } from '../dtype.ts';
 import { PeftError } from '../error.ts';
 import type { Tensor } from '../graph.ts';
 import { halfToNumber, numberToHalf } from '../half.ts';
-import { elementwise } from '../kernel.ts';
 import { describe } from '../shape.ts';
 import { wrap } from './wrap.ts';
 
@@ -43,7 +42,6 @@ export const castOp: Op<'cast', readonly ['x'], readonly [], { readonly dtype: D
     return { shape: x.shape, dtype };
   },
   // f16 values are f32 inside an expression: loading widens, storing rounds.
-  kernel: elementwise(({ dtype }) => `${dtype === 'f16' ? 'f32' : dtype}(x)`),
   vjp: ({ x, out, dy }) => (isFloat(x.dtype) && isFloat(out.dtype) ? { x: cast(dy, { dtype: x.dtype }) } : {}),
   reference: ({ x }, { x: { dtype: from } }, { dtype }) => x.map((v) => convert(from, dtype, v)),
   flops: () => 0,

@@ -3,9 +3,8 @@ import { PeftError } from '../error.ts';
 import type { Tensor } from '../graph.ts';
 import { sameShape, shapeError, sizeOf } from '../shape.ts';
 import { agree } from './accepts.ts';
-import { blocksOf, resized, splitPosition } from './blocks.ts';
+import { blocksOf, resized } from './blocks.ts';
 import { slice } from './slice.ts';
-import { movePlan } from './wgsl/move.ts';
 
 /** Along which axis; negative counts from the back. */
 export interface AxisAttrs {
@@ -23,17 +22,6 @@ export const concat: Op<'concat', readonly ['a', 'b'], readonly [], AxisAttrs> =
     if (!sameShape(resized(a, axis, more).shape, b.shape))
       throw shapeError('concat', [a, b], `all sizes but that of axis ${axis} must be equal`);
     return resized(a, axis, size + more);
-  },
-  kernel: {
-    kind: 'dispatch',
-    plan: ({ inputs, outs }, attrs) => {
-      const out = outs[0]!;
-      const { axis, size, inner } = blocksOf('concat', inputs.a!, attrs.axis);
-      const body = `${splitPosition}
-  if (row < p.first) { return load_a((block * p.first + row) * p.inner + column); }
-  return load_b((block * (p.rows - p.first) + row - p.first) * p.inner + column);`;
-      return movePlan({ out, sources: ['a', 'b'], body, params: { inner, rows: out.shape[axis]!, first: size } });
-    },
   },
   vjp: ({ a, out, dy }, attrs) => {
     const { axis, size } = blocksOf('concat', a, attrs.axis);

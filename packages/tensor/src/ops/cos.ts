@@ -6,7 +6,6 @@ import { type Unary, unary } from './unary.ts';
 /** cos x, in radians, on WebGPU as accurate as `sin`. */
 export const cos: Unary<'cos'> = unary({
   name: 'cos',
-  body: 'cos(x)',
   value: Math.cos,
   vjp: ({ x, dy }) => neg(mul(dy, sin(x))),
   range: [-3, 3],

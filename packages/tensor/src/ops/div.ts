@@ -5,7 +5,6 @@ import { neg } from './neg.ts';
 /** a / b for f32, broadcast. Throws `bad-shape`, `bad-dtype`. */
 export const div: Binary<'div'> = binary({
   name: 'div',
-  body: 'a / b',
   value: (a, b) => a / b,
   vjp: ({ b, out, dy }) => {
     const da = div(dy, b);

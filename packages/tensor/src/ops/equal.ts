@@ -2,4 +2,4 @@ import type { Binary } from './binary.ts';
 import { comparison } from './comparison.ts';
 
 /** f32 1 where a = b, else 0; broadcast. Throws `bad-shape`, `bad-dtype`. */
-export const equal: Binary<'equal'> = comparison('equal', '==', (a, b) => a === b);
+export const equal: Binary<'equal'> = comparison('equal', (a, b) => a === b);

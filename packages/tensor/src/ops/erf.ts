@@ -20,20 +20,9 @@ export const erfOf = (x: number): number => {
   return slopeAtZero * Math.exp(-x * x) * sum;
 };
 
-/** A WGSL expression of erf(x), within 1.5e-7 of it: Abramowitz & Stegun, 1964, 7.1.26. `x` is used several times: give a name. */
-export const erfExpression = (x: string): string => {
-  const t = `(1.0 / (1.0 + 0.3275911 * abs(${x})))`;
-  const polynomial = [-1.453152027, 1.421413741, -0.284496736, 0.254829592].reduce(
-    (inner, c) => `(${c} + ${t} * ${inner})`,
-    '1.061405429',
-  );
-  return `(sign(${x}) * (1.0 - ${t} * ${polynomial} * exp(-(${x}) * (${x}))))`;
-};
-
 /** The error function, 2/√π ∫₀ˣ e^(−t²) dt. */
 export const erf: Unary<'erf'> = unary({
   name: 'erf',
-  body: erfExpression('x'),
   value: erfOf,
   vjp: ({ x, dy }) => mul(dy, mul(slopeAtZero, exp(neg(mul(x, x))))),
   range: [-3, 3],

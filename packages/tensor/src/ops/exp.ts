@@ -4,7 +4,6 @@ import { type Unary, unary } from './unary.ts';
 /** eˣ. */
 export const exp: Unary<'exp'> = unary({
   name: 'exp',
-  body: 'exp(x)',
   value: Math.exp,
   vjp: ({ out, dy }) => mul(dy, out),
   range: [-3, 3],

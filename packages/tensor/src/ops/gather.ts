@@ -1,10 +1,7 @@
 import { defineOp, type Op } from '../define-op.ts';
-import { bytesPerElement } from '../dtype.ts';
 import { shapeError, sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
 import { scatterAdd } from './scatter-add.ts';
-import { gatherShards } from './wgsl/gather-shards.ts';
-import { movePlan } from './wgsl/move.ts';
 
 const row = { index: 'i32' } as const;
 
@@ -19,29 +16,6 @@ export const gather: Op<'gather', readonly ['table', 'index']> = defineOp({
     accepts('gather', 'index', index, ['i32']);
     if (table.shape.length === 0) throw shapeError('gather', [table, index], 'the table must have at least one axis');
     return { shape: [...index.shape, ...table.shape.slice(1)], dtype: table.dtype };
-  },
-  kernel: {
-    kind: 'dispatch',
-    plan: ({ inputs, outs }, _, { maxBindingBytes = Number.POSITIVE_INFINITY }) => {
-      const [rows, ...rest] = inputs.table!.shape;
-      const bytes = bytesPerElement(inputs.table!.dtype);
-      if (bytes === 4 && bytes * sizeOf(inputs.table!.shape) > maxBindingBytes) {
-        const sizes = { rows: rows!, width: sizeOf(rest), size: sizeOf(outs[0]!.shape) };
-        const dispatches = gatherShards(sizes, maxBindingBytes);
-        if (dispatches) return { dispatches };
-      }
-      const body = `
-  let row = index[i / p.width];
-  if (row < 0 || row >= i32(p.rows)) { return 0u; }
-  return load_table(u32(row) * p.width + i % p.width);`;
-      return movePlan({
-        out: outs[0]!,
-        sources: ['table'],
-        indices: { index: 'i32' },
-        body,
-        params: { rows: rows!, width: sizeOf(rest) },
-      });
-    },
   },
   vjp: ({ table, index, dy }) => ({ table: scatterAdd(dy, index, { rows: table.shape[0]! }) }),
   reference: ({ table, index }, specs) => {

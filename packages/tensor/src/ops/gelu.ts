@@ -1,10 +1,9 @@
 import { defineOp, type Op, type Sample } from '../define-op.ts';
 import type { Tensor } from '../graph.ts';
-import { elementwise } from '../kernel.ts';
 import { sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
 import { add } from './add.ts';
-import { erf, erfExpression, erfOf } from './erf.ts';
+import { erf, erfOf } from './erf.ts';
 import { exp } from './exp.ts';
 import { mul } from './mul.ts';
 import { sub } from './sub.ts';
@@ -20,8 +19,6 @@ const cubic = 0.044715;
 
 /** √(2/π)·(x + 0.044715·x³), the argument of tanh. */
 const inner = (x: Tensor): Tensor => mul(mul(x, scale), add(1, mul(cubic, mul(x, x))));
-
-const innerExpression = `(${scale} * x * (1.0 + ${cubic} * x * x))`;
 
 const exactSlope = (x: Tensor): Tensor => {
   const cumulative = mul(0.5, add(1, erf(mul(x, Math.SQRT1_2))));
@@ -48,11 +45,6 @@ export const gelu: Op<'gelu', readonly ['x'], readonly [], GeluAttrs> = defineOp
     accepts('gelu', 'x', x, ['f32']);
     return { shape: x.shape, dtype: x.dtype };
   },
-  kernel: elementwise(({ approximate }) =>
-    approximate === 'tanh'
-      ? `0.5 * x * (1.0 + select(tanh(${innerExpression}), sign(x), abs(x) > 10.0))`
-      : `0.5 * x * (1.0 + ${erfExpression(`(x * ${Math.SQRT1_2})`)})`,
-  ),
   vjp: ({ x, dy }, { approximate }) => ({ x: mul(dy, approximate === 'tanh' ? tanhSlope(x) : exactSlope(x)) }),
   reference: ({ x }, _, { approximate }) =>
     x.map(

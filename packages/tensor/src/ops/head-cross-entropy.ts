@@ -6,7 +6,6 @@ import { accepts } from './accepts.ts';
 import { cast } from './cast.ts';
 import { expectF32 } from './expect.ts';
 import { mul } from './mul.ts';
-import { headCrossEntropyKernel } from './wgsl/head-cross-entropy-kernel.ts';
 
 /** Which label means none, and how many rows of logits exist at a time, at most. */
 export interface HeadCrossEntropyAttrs {
@@ -57,7 +56,6 @@ export const headCrossEntropyOp: Op<
   name: 'head_cross_entropy',
   inputs: ['hidden', 'weight', 'labels'],
   infer,
-  kernel: headCrossEntropyKernel,
   vjp: ({ weight, outs: [, dHidden, dWeight], dys }) => {
     if (dys[1] || dys[2])
       throw new PeftError(

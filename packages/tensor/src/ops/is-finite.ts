@@ -5,7 +5,6 @@ const special = [1, Number.NaN, 0, Number.POSITIVE_INFINITY, -3e38, Number.NEGAT
 /** 1 where x is a finite f32, 0 where it is infinite or no number. Its bits are looked at: compilers of shaders may take every number for finite. */
 export const isFinite: Unary<'is_finite'> = unary({
   name: 'is_finite',
-  body: 'select(0.0, 1.0, (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u)',
   value: (x) => (Number.isFinite(Math.fround(x)) ? 1 : 0),
   vjp: 'none',
   values: (i) => special[i % special.length]!,

@@ -1,25 +1,8 @@
 import { defineOp, type Op } from '../define-op.ts';
-import type { Kernel } from '../kernel.ts';
 import { sizeOf } from '../shape.ts';
-import { layerNormGrad, momentsOf, momentsWgsl } from './layer-norm-grad.ts';
-import { type NormAttrs, normSpec, rowsOf } from './norm-spec.ts';
+import { layerNormGrad, momentsOf } from './layer-norm-grad.ts';
+import { type NormAttrs, normSpec } from './norm-spec.ts';
 import { eachRow } from './softmax.ts';
-import { rowDispatch } from './wgsl/rows.ts';
-
-const kernel: Kernel<'x' | 'weight' | 'bias', NormAttrs> = {
-  kind: 'dispatch',
-  plan: ({ inputs: { x } }, { eps }, device) => {
-    const body = `${momentsWgsl}
-  for (var j = first; j < p.width; j += step) { out0[base + j] = (x[base + j] - mean) * scale * weight[j] + bias[j]; }`;
-    const bindings = [
-      { buffer: 'x', access: 'read', element: 'f32' },
-      { buffer: 'weight', access: 'read', element: 'f32' },
-      { buffer: 'bias', access: 'read', element: 'f32' },
-      { buffer: 'out0', access: 'read_write', element: 'f32' },
-    ] as const;
-    return { dispatches: [rowDispatch({ ...rowsOf(x!), bindings, params: { eps: { f32: eps } }, body }, device)] };
-  },
-};
 
 /**
  * Layer norm over the last axis: y = (x − mean x) / √(var x + eps) · weight + bias. x [..., dim], weight and bias [dim].
@@ -29,7 +12,6 @@ export const layerNorm: Op<'layer_norm', readonly ['x', 'weight', 'bias'], reado
   name: 'layer_norm',
   inputs: ['x', 'weight', 'bias'],
   infer: (specs, attrs) => normSpec('layerNorm', specs, attrs),
-  kernel,
   vjp: ({ x, weight, dy }, { eps }) => {
     const [dx, dWeight, dBias] = layerNormGrad(x, weight, dy, { eps });
     return { x: dx, weight: dWeight, bias: dBias };

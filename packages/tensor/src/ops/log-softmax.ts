@@ -2,7 +2,7 @@ import { defineOp, type Op } from '../define-op.ts';
 import { sizeOf } from '../shape.ts';
 import { exp } from './exp.ts';
 import { mul } from './mul.ts';
-import { eachRow, lastAxisSpec, rowSamples, softmaxKernel } from './softmax.ts';
+import { eachRow, lastAxisSpec, rowSamples } from './softmax.ts';
 import { sub } from './sub.ts';
 import { sum } from './sum.ts';
 
@@ -11,7 +11,6 @@ export const logSoftmax: Op<'log_softmax', readonly ['x']> = defineOp({
   name: 'log_softmax',
   inputs: ['x'],
   infer: ({ x }) => lastAxisSpec('logSoftmax', x),
-  kernel: softmaxKernel('x - top - log(total)'),
   vjp: ({ out, dy }) => ({ x: sub(dy, mul(exp(out), sum(dy, { axes: [-1], keepDims: true }))) }),
   reference: ({ x }, { x: spec }) => {
     const y = new Float64Array(x.length);

@@ -3,8 +3,6 @@ import { shapeError, sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
 import { checkPacked, type PackedAttrs, type PackedInputs, type PackedOptional, unpack } from './packed-matrix.ts';
 import { packedSamples } from './packed-samples.ts';
-import { matmulPlan } from './wgsl/matmul-plan.ts';
-import { readPacked } from './wgsl/packed-scales.ts';
 
 /** How W is packed, and which way it is used. */
 export interface MatmulQuantizedAttrs extends PackedAttrs {
@@ -44,26 +42,6 @@ export const matmulQuantized: Op<'matmul_quantized', Inputs, PackedOptional, Mat
         `the last axis of x must be ${depth}, the matrix being [${rows}, ${attrs.inDim}]`,
       );
     return { shape: [...x.shape.slice(0, -1), width], dtype: 'f32' as const };
-  },
-  kernel: {
-    kind: 'dispatch',
-    emits: true,
-    plan: ({ inputs: { x, codes, scale, ...scales }, outs: [out] }, attrs, device) => {
-      const { dispatches, temps, packing, pitch } = readPacked({ codes: codes!, scale: scale!, ...scales }, attrs);
-      const product = matmulPlan(
-        {
-          label: 'matmul_quantized',
-          m: sizeOf(x!.shape.slice(0, -1)),
-          k: x!.shape.at(-1)!,
-          n: out!.shape.at(-1)!,
-          a: { buffer: 'x' },
-          b: { buffer: 'codes', packing, pitch, transposed: !attrs.transposed },
-          out: 'out0',
-        },
-        device,
-      );
-      return { dispatches: [...dispatches, ...product.dispatches], temps: { ...temps, ...product.temps } };
-    },
   },
   vjp: ({ dy, codes, scale, scaleCodes = null, scaleOffset = null }, attrs) => ({
     x: matmulQuantized(dy, codes, scale, scaleCodes, scaleOffset, { ...attrs, transposed: !attrs.transposed }),

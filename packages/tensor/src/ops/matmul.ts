@@ -1,15 +1,12 @@
 import { defineOp, type Op } from '../define-op.ts';
 import type { Tensor } from '../graph.ts';
-import type { Kernel } from '../kernel.ts';
 import { broadcastShapes, type Spec, shapeError, sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
 import { cast } from './cast.ts';
-import { batchAxes } from './matmul-batch.ts';
 import { matmulSamples } from './matmul-samples.ts';
 import { reshape } from './reshape.ts';
 import { broadcastIndex } from './strided-index.ts';
 import { unbroadcast } from './unbroadcast.ts';
-import { matmulPlan } from './wgsl/matmul-plan.ts';
 
 /** Which sides are stored with their last two axes swapped. Default neither. */
 export interface MatmulAttrs {
@@ -23,7 +20,7 @@ interface Sides {
 }
 
 /** m, n and k of checked sides. */
-const sizesOf = (
+export const matmulSizes = (
   { a, b }: Sides,
   { transposeA = false, transposeB = false }: MatmulAttrs,
 ): { m: number; n: number; k: number } => ({
@@ -37,7 +34,7 @@ const infer = ({ a, b }: Sides, attrs: MatmulAttrs): Spec => {
   accepts('matmul', 'b', b, ['f32', 'f16']);
   if (a.shape.length < 2 || b.shape.length < 2)
     throw shapeError('matmul', [a, b], 'both must have at least two axes; reshape a vector to one row or column');
-  const { m, n, k } = sizesOf({ a, b }, attrs);
+  const { m, n, k } = matmulSizes({ a, b }, attrs);
   const depth = b.shape.at(attrs.transposeB ? -1 : -2)!;
   if (k !== depth) {
     const [left, right] = [attrs.transposeA ? 'a transposed' : 'a', attrs.transposeB ? 'b transposed' : 'b'];
@@ -48,36 +45,6 @@ const infer = ({ a, b }: Sides, attrs: MatmulAttrs): Spec => {
     [a, b].map(({ shape, dtype }) => ({ shape: shape.slice(0, -2), dtype })),
   );
   return { shape: [...leading, m, n], dtype: 'f32' };
-};
-
-const kernel: Kernel<'a' | 'b', MatmulAttrs> = {
-  kind: 'dispatch',
-  emits: true,
-  plan: ({ inputs: { a, b }, outs: [out] }, attrs, device) => {
-    const { m, n, k } = sizesOf({ a: a!, b: b! }, attrs);
-    const axes = batchAxes(a!, b!, out!.shape.slice(0, -2));
-    // One matrix on the right of many rows: the batch is only more rows.
-    const flat = !attrs.transposeA && axes.sizes.length === 1 && axes.b[0] === 0 && axes.a[0] === m * k;
-    const sideOf = (name: 'a' | 'b', { dtype }: Spec, transposed = false, batchStrides: readonly number[]) => ({
-      buffer: name,
-      half: dtype === 'f16',
-      transposed,
-      batchStrides,
-    });
-    const batch = flat ? { sizes: [], a: [], b: [] } : axes;
-    return matmulPlan(
-      {
-        m: flat ? m * axes.sizes[0]! : m,
-        n,
-        k,
-        batch: batch.sizes,
-        a: sideOf('a', a!, attrs.transposeA, batch.a),
-        b: sideOf('b', b!, attrs.transposeB, batch.b),
-        out: 'out0',
-      },
-      device,
-    );
-  },
 };
 
 const rowsOf = (x: Tensor): Tensor => reshape(x, [sizeOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
@@ -109,13 +76,12 @@ export const matmul: Op<'matmul', readonly ['a', 'b'], readonly [], MatmulAttrs>
   name: 'matmul',
   inputs: ['a', 'b'],
   infer,
-  kernel,
   vjp: ({ a, b, dy }, attrs) => ({
     a: cast(gradOfA(a, b, dy, attrs), { dtype: a.dtype }),
     b: cast(gradOfB(a, b, dy, attrs), { dtype: b.dtype }),
   }),
   reference: ({ a, b }, specs, attrs) => {
-    const { m, n, k } = sizesOf(specs, attrs);
+    const { m, n, k } = matmulSizes(specs, attrs);
     const leading = specs.out.shape.slice(0, -2);
     const [atA, atB] = [specs.a, specs.b].map(({ shape }) => broadcastIndex(shape.slice(0, -2), leading)) as [
       (i: number) => number,
@@ -136,6 +102,6 @@ export const matmul: Op<'matmul', readonly ['a', 'b'], readonly [], MatmulAttrs>
     }
     return out;
   },
-  flops: ({ a, b, out }, attrs) => 2 * sizeOf(out.shape) * sizesOf({ a, b }, attrs).k,
+  flops: ({ a, b, out }, attrs) => 2 * sizeOf(out.shape) * matmulSizes({ a, b }, attrs).k,
   samples: matmulSamples,
 });

@@ -15,7 +15,6 @@ import {
   reduceWith,
 } from './reduce.ts';
 import { sum } from './sum.ts';
-import { reduceKernel } from './wgsl/reduce.ts';
 
 /** Values that do not repeat within 4001 positions and lie 0.002 apart, so that the largest is far from any other. */
 const distinct = (i: number): number => ((i * 1709) % 4001) / 500 - 4;
@@ -29,7 +28,6 @@ export const maxOp: Op<'max', readonly ['x'], readonly [], ReduceAttrs> = define
     checkNotEmpty('max', x, axes);
     return { shape: keptShape(x.shape, axes), dtype: x.dtype };
   },
-  kernel: reduceKernel({ start: 'first', step: 'max(acc, x)' }),
   vjp: ({ x, out, dy }, { axes }) => {
     const largest = equal(x, out);
     return { x: mul(largest, div(dy, sum(largest, { axes, keepDims: true }))) };

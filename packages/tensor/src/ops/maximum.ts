@@ -12,7 +12,6 @@ export const apart: { readonly a: (i: number) => number; readonly b: (i: number)
 /** The larger of a and b, broadcast; where equal, the gradient goes to a. Throws `bad-shape`, `bad-dtype`. */
 export const maximum: Binary<'maximum'> = binary({
   name: 'maximum',
-  body: 'max(a, b)',
   value: Math.max,
   vjp: ({ a, b, dy }) => ({ a: mul(dy, greaterEqual(a, b)), b: mul(dy, less(a, b)) }),
   dtypes: numbers,

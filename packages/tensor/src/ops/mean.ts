@@ -14,7 +14,6 @@ import {
   reduceSamples,
   reduceWith,
 } from './reduce.ts';
-import { reduceKernel } from './wgsl/reduce.ts';
 
 /** The record behind `mean`. */
 export const meanOp: Op<'mean', readonly ['x'], readonly [], ReduceAttrs> = defineOp({
@@ -25,12 +24,6 @@ export const meanOp: Op<'mean', readonly ['x'], readonly [], ReduceAttrs> = defi
     checkNotEmpty('mean', x, axes);
     return { shape: keptShape(x.shape, axes), dtype: x.dtype };
   },
-  kernel: reduceKernel({
-    start: '0',
-    step: 'acc + x',
-    finish: 'acc * p.scale',
-    params: (reduced) => ({ scale: { f32: 1 / reduced } }),
-  }),
   vjp: ({ x, dy }, { axes }) => ({ x: broadcastTo(mul(dy, 1 / reducedSize(x, axes)), x.shape) }),
   reference: ({ x }, { x: spec, out }, { axes }) => {
     const to = reducedIndex(spec, out);

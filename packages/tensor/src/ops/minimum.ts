@@ -7,7 +7,6 @@ import { mul } from './mul.ts';
 /** The smaller of a and b, broadcast; where equal, the gradient goes to a. Throws `bad-shape`, `bad-dtype`. */
 export const minimum: Binary<'minimum'> = binary({
   name: 'minimum',
-  body: 'min(a, b)',
   value: Math.min,
   vjp: ({ a, b, dy }) => ({ a: mul(dy, lessEqual(a, b)), b: mul(dy, greater(a, b)) }),
   dtypes: numbers,

@@ -3,7 +3,6 @@ import { type Binary, binary, numbers } from './binary.ts';
 /** a · b, element by element, broadcast; integers wrap. Throws `bad-shape`, `bad-dtype`. */
 export const mul: Binary<'mul'> = binary({
   name: 'mul',
-  body: 'a * b',
   value: (a, b) => a * b,
   integer: Math.imul,
   vjp: ({ a, b, dy }) => ({ a: mul(dy, b), b: mul(dy, a) }),

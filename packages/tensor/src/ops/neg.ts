@@ -3,7 +3,6 @@ import { type Unary, unary } from './unary.ts';
 /** −x, for f32 and i32. */
 export const neg: Unary<'neg'> = unary({
   name: 'neg',
-  body: '-x',
   value: (x) => -x,
   vjp: ({ dy }) => neg(dy),
   dtypes: ['f32', 'i32'],

@@ -1,5 +1,5 @@
 import { PeftError } from '../error.ts';
-import { type Spec, sameShape, shapeError, sizeOf } from '../shape.ts';
+import { type Spec, sameShape, shapeError } from '../shape.ts';
 import { expectF32 } from './expect.ts';
 
 /** Attributes of the norms: what is added to the variance (or mean square) before the root. */
@@ -23,10 +23,4 @@ export const normSpec = (
       throw shapeError(name, [x, spec], `${input} must be [${dim}], as long as the last axis of x`);
   if (dy && !sameShape(dy.shape, x.shape)) throw shapeError(name, [x, dy], 'dy must have the shape of x');
   return { shape: x.shape, dtype: x.dtype };
-};
-
-/** Rows and width of a tensor seen as a matrix of its last axis. */
-export const rowsOf = ({ shape }: Spec): { readonly rows: number; readonly width: number } => {
-  const width = shape.at(-1)!;
-  return { rows: width === 0 ? 0 : sizeOf(shape) / width, width };
 };

@@ -6,8 +6,6 @@ export interface PackedFormatDef {
   readonly bits: 4 | 8;
   /** The level of each code. */
   readonly levels: readonly number[];
-  /** WGSL that gives the level of the i-th code in the words of an array, and those of four, `i` a multiple of four. */
-  wgsl(array: string): { readonly declarations: string; level(i: string): string; levels(i: string): string };
 }
 
 /**
@@ -25,21 +23,10 @@ export const packedFormats: Readonly<Record<PackedFormat, PackedFormatDef>> = {
   int8: {
     bits: 8,
     levels: Array.from({ length: 256 }, (_, code) => code - 128),
-    wgsl: (array) => ({
-      declarations: '',
-      level: (i) => `(f32(extractBits(${array}[${i} >> 2u], (${i} & 3u) * 8u, 8u)) - 128.0)`,
-      levels: (i) => `(vec4<f32>(unpack4xU8(${array}[${i} >> 2u])) - 128.0)`,
-    }),
   },
   nf4: {
     bits: 4,
     levels: nf4Levels,
-    wgsl: (array) => ({
-      declarations: `const ${array}_levels = array<f32, 16>(${nf4Levels.join(', ')});`,
-      level: (i) => `${array}_levels[extractBits(${array}[${i} >> 3u], ((${i} & 7u) ^ 1u) * 4u, 4u)]`,
-      levels: (i) =>
-        `vec4<f32>(${[1, 0, 3, 2].map((code) => `${array}_levels[extractBits(${array}[${i} >> 3u], (${i} & 4u) * 4u + ${4 * code}u, 4u)]`).join(', ')})`,
-    }),
   },
 };
 

@@ -1,8 +1,7 @@
 import { defineOp, type Op } from '../define-op.ts';
 import { shapeError, sizeOf } from '../shape.ts';
-import { blocksOf, resized, splitPosition } from './blocks.ts';
+import { blocksOf, resized } from './blocks.ts';
 import { slice } from './slice.ts';
-import { movePlan } from './wgsl/move.ts';
 
 /** How many zeros come before and after, along an axis; a negative axis counts from the back. */
 export interface PadAttrs {
@@ -21,21 +20,6 @@ export const pad: Op<'pad', readonly ['x'], readonly [], PadAttrs> = defineOp({
     if (![before, after].every((n) => Number.isSafeInteger(n) && n >= 0))
       throw shapeError('pad', [x], `before ${before} and after ${after} must be non-negative integers`);
     return resized(x, axis, before + size + after);
-  },
-  kernel: {
-    kind: 'dispatch',
-    plan: ({ inputs, outs }, { axis, before, after }) => {
-      const { size, inner } = blocksOf('pad', inputs.x!, axis);
-      const body = `${splitPosition}
-  if (row < p.before || row >= p.before + p.from_rows) { return 0u; }
-  return load_x((block * p.from_rows + row - p.before) * p.inner + column);`;
-      return movePlan({
-        out: outs[0]!,
-        sources: ['x'],
-        body,
-        params: { inner, rows: before + size + after, from_rows: size, before },
-      });
-    },
   },
   vjp: ({ x, dy }, { axis, before }) => ({
     x: slice(dy, { axis, start: before, end: before + blocksOf('pad', x, axis).size }),

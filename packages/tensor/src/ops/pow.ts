@@ -6,16 +6,12 @@ import { mul } from './mul.ts';
 import { select } from './select.ts';
 import { sub } from './sub.ts';
 
-/** WGSL's own `pow` is undefined for negative bases and for 0⁰: even and odd powers are told apart here. */
-const body = 'select(pow(abs(a), b) * select(1.0, 1.0 - 2.0 * (abs(b) % 2.0), a < 0.0), 1.0, b == 0.0)';
-
 /**
  * aᵇ for f32, broadcast. Negative bases take integer exponents only; with others the result is unspecified.
  * The gradient by b is zero where a ≤ 0. Throws `bad-shape`, `bad-dtype`.
  */
 export const pow: Binary<'pow'> = binary({
   name: 'pow',
-  body,
   value: (a, b) => a ** b,
   vjp: ({ a, b, out, dy }) => {
     const positive = greater(a, 0);

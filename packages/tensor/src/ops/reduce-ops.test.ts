@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { evaluate } from '../executor.ts';
+import { evaluate } from '../compile.ts';
 import { constant, type Tensor } from '../graph.ts';
 import { reference } from '../reference/executor.ts';
 import { sizeOf } from '../shape.ts';

@@ -11,7 +11,6 @@ export const reshapeOp: Op<'reshape', readonly ['x'], readonly [], { readonly sh
       throw shapeError('reshape', [x], `[${shape}] holds ${sizeOf(shape)} values, not ${sizeOf(x.shape)}`);
     return { shape, dtype: x.dtype };
   },
-  kernel: { kind: 'view' },
   vjp: ({ x, dy }) => ({ x: reshape(dy, x.shape) }),
   reference: ({ x }) => x,
   flops: () => 0,

@@ -1,33 +1,8 @@
 import { defineOp, type Op } from '../define-op.ts';
-import type { Kernel } from '../kernel.ts';
 import { sizeOf } from '../shape.ts';
-import { type NormAttrs, normSpec, rowsOf } from './norm-spec.ts';
+import { type NormAttrs, normSpec } from './norm-spec.ts';
 import { rmsNormGrad } from './rms-norm-grad.ts';
 import { eachRow } from './softmax.ts';
-import { rowDispatch } from './wgsl/rows.ts';
-
-const kernel: Kernel<'x' | 'weight', NormAttrs> = {
-  kind: 'dispatch',
-  emits: true,
-  plan: ({ inputs: { x } }, { eps }, device) => {
-    const body = `
-  let base = row * p.width;
-  var squares = 0.0;
-  for (var j = first; j < p.width; j += step) { squares += x[base + j] * x[base + j]; }
-  let scale = inverseSqrt(row_sum(squares, lane) / f32(p.width) + p.eps);
-  for (var j = first; j < p.width; j += step) { emit(base + j, x[base + j] * scale * weight[j]); }`;
-    const bindings = [
-      { buffer: 'x', access: 'read', element: 'f32' },
-      { buffer: 'weight', access: 'read', element: 'f32' },
-      { buffer: 'out0', access: 'read_write', element: 'f32' },
-    ] as const;
-    return {
-      dispatches: [
-        rowDispatch({ ...rowsOf(x!), bindings, emits: 'out0', params: { eps: { f32: eps } }, body }, device),
-      ],
-    };
-  },
-};
 
 /**
  * Root-mean-square norm over the last axis: y = x / √(mean(x²) + eps) · weight. x [..., dim], weight [dim].
@@ -37,7 +12,6 @@ export const rmsNorm: Op<'rms_norm', readonly ['x', 'weight'], readonly [], Norm
   name: 'rms_norm',
   inputs: ['x', 'weight'],
   infer: (specs, attrs) => normSpec('rmsNorm', specs, attrs),
-  kernel,
   vjp: ({ x, weight, dy }, { eps }) => {
     const [dx, dWeight] = rmsNormGrad(x, weight, dy, { eps });
     return { x: dx, weight: dWeight };

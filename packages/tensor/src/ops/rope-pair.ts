@@ -3,7 +3,6 @@ import type { Tensor } from '../graph.ts';
 import { type Spec, sizeOf } from '../shape.ts';
 import { add } from './add.ts';
 import { angleGrads, checkRope, type RopeAttrs, rope, rotate } from './rope.ts';
-import { ropePairKernel } from './wgsl/rope-pair.ts';
 
 type Inputs = readonly ['q', 'k', 'cos', 'sin'];
 
@@ -20,7 +19,6 @@ export const ropePair: Op<'rope_pair', Inputs, readonly [], RopeAttrs, readonly 
     checkRope('ropePair', { x: q, cos, sin }),
     checkRope('ropePair', { x: k, cos, sin }),
   ],
-  kernel: ropePairKernel,
   vjp: ({ q, k, cos, sin, dys: [dq, dk] }, { inverse = false }) => {
     const back = { inverse: !inverse };
     const [ofQ, ofK] = [dq && angleGrads(q, dq, cos, sin, inverse), dk && angleGrads(k, dk, cos, sin, inverse)];

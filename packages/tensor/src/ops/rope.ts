@@ -8,7 +8,6 @@ import { neg } from './neg.ts';
 import { reshape } from './reshape.ts';
 import { sum } from './sum.ts';
 import { unbroadcast } from './unbroadcast.ts';
-import { ropeKernel } from './wgsl/rope.ts';
 
 /** Which way the rotation goes. */
 export interface RopeAttrs {
@@ -86,7 +85,6 @@ export const rope: Op<'rope', readonly ['x', 'cos', 'sin'], readonly [], RopeAtt
   name: 'rope',
   inputs: ['x', 'cos', 'sin'],
   infer: (specs) => checkRope('rope', specs),
-  kernel: ropeKernel,
   vjp: ({ x, cos, sin, dy }, { inverse = false }) => ({
     x: rope(dy, cos, sin, { inverse: !inverse }),
     ...angleGrads(x, dy, cos, sin, inverse),

@@ -2,7 +2,6 @@ import { defineOp, type Op } from '../define-op.ts';
 import { shapeError, sizeOf } from '../shape.ts';
 import { sparseMatmul } from './sparse-matmul.ts';
 import { checkEntries, checkRows, type SparseAttrs, sparseSample } from './sparse-spec.ts';
-import { sampledMatmulPlan } from './wgsl/sparse.ts';
 
 /**
  * Single entries of aᵀ·b: for a [rows, outDim], b [rows, inDim] and places `index` (i32 [entries], row · inDim + column) the values
@@ -18,11 +17,6 @@ export const sampledMatmul: Op<'sampled_matmul', readonly ['a', 'b', 'index'], r
     checkRows('sampledMatmul', b, attrs.inDim);
     if (a.shape[0] !== b.shape[0]) throw shapeError('sampledMatmul', [a, b], 'both must have as many rows');
     return { shape: index.shape, dtype: 'f32' };
-  },
-  kernel: {
-    kind: 'dispatch',
-    plan: ({ inputs: { a, index } }, sizes) =>
-      sampledMatmulPlan({ ...sizes, rows: a!.shape[0]!, count: index!.shape[0]! }),
   },
   vjp: ({ a, b, index, dy }, attrs) => ({
     a: sparseMatmul(b, dy, index, attrs),

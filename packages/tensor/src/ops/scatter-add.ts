@@ -3,7 +3,6 @@ import { PeftError } from '../error.ts';
 import { sameShape, shapeError, sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
 import { gather } from './gather.ts';
-import { scatterAddPlan } from './wgsl/scatter-add.ts';
 
 const row = { index: 'i32' } as const;
 
@@ -25,14 +24,6 @@ export const scatterAdd: Op<'scatter_add', readonly ['values', 'index'], readonl
       if (!sameShape(values.shape.slice(0, rank), index.shape))
         throw shapeError('scatterAdd', [values, index], "the values' shape must begin with the index's");
       return { shape: [rows, ...values.shape.slice(rank)], dtype: values.dtype };
-    },
-    kernel: {
-      kind: 'dispatch',
-      plan: ({ inputs, outs }, { rows }, { maxBindingBytes }) =>
-        scatterAddPlan(
-          { count: sizeOf(inputs.index!.shape), rows, width: sizeOf(outs[0]!.shape.slice(1)) },
-          maxBindingBytes,
-        ),
     },
     vjp: ({ index, dy }) => ({ values: gather(dy, index) }),
     reference: ({ values, index }, specs, { rows }) => {

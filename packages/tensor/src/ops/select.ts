@@ -1,5 +1,4 @@
 import { defineOp, type Op } from '../define-op.ts';
-import { elementwise } from '../kernel.ts';
 import { broadcastShapes, sizeOf } from '../shape.ts';
 import { accepts, agree } from './accepts.ts';
 import { numbers } from './binary.ts';
@@ -18,7 +17,6 @@ export const select: Op<'select', readonly ['cond', 'a', 'b']> = defineOp({
     agree('select', a, b);
     return { shape: broadcastShapes('select', [cond, a, b]), dtype: a.dtype };
   },
-  kernel: elementwise('select(b, a, cond != 0)'),
   vjp: ({ cond, a, b, dy }) => ({
     a: unbroadcast(select(cond, dy, 0), a.shape),
     b: unbroadcast(select(cond, 0, dy), b.shape),

@@ -5,7 +5,6 @@ import { type Unary, unary } from './unary.ts';
 /** sin x, in radians. WebGPU promises it within 2⁻¹¹ for |x| ≤ π, no more: tables of large angles belong on the host. */
 export const sin: Unary<'sin'> = unary({
   name: 'sin',
-  body: 'sin(x)',
   value: Math.sin,
   vjp: ({ x, dy }) => mul(dy, cos(x)),
   range: [-3, 3],

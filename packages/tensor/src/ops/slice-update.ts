@@ -1,18 +1,15 @@
 import { defineOp, type Op } from '../define-op.ts';
-import { bytesPerElement } from '../dtype.ts';
 import { constant, type Tensor } from '../graph.ts';
-import type { KernelPlan } from '../kernel.ts';
-import { type Shape, type Spec, sameShape, shapeError, sizeOf } from '../shape.ts';
+import { type Shape, type Spec, sameShape, shapeError } from '../shape.ts';
 import { accepts, agree } from './accepts.ts';
 import { add } from './add.ts';
-import { blocksOf, resized, splitPosition } from './blocks.ts';
+import { blocksOf, resized } from './blocks.ts';
 import { broadcastTo } from './broadcast-to.ts';
 import type { AxisAttrs } from './concat.ts';
 import { gather } from './gather.ts';
 import { maximum } from './maximum.ts';
 import { minimum } from './minimum.ts';
 import { transpose } from './transpose.ts';
-import { movePlan } from './wgsl/move.ts';
 
 const checkSpecs = (x: Spec, value: Spec, start: Spec, axis: number): void => {
   agree('sliceUpdate', x, value);
@@ -36,42 +33,6 @@ const rowsFrom = (dy: Tensor, start: Tensor, axis: number, size: number): Tensor
   return transpose(gather(transpose(dy, swap), rows), swap);
 };
 
-/** Values per row, rows of x, and rows of value. */
-type SliceParams = Readonly<Record<'inner' | 'rows' | 'written', number>>;
-
-const begin = 'let begin = u32(clamp(start[0], 0, i32(p.rows - p.written)));';
-
-/** Writes the slice alone over a copy of x, which is none where x is a variable that takes the result. */
-const slicePlan = (size: number, params: SliceParams): KernelPlan => {
-  const wgsl = `
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = group_index(group) * 64u + lane;
-  if (i >= p.size) { return; }
-  ${begin}
-  let row = i / p.inner;
-  out0[((row / p.written) * p.rows + begin + row % p.written) * p.inner + i % p.inner] = value[i];
-}`;
-  const bindings = [
-    { buffer: 'value', access: 'read', element: 'u32' },
-    { buffer: 'start', access: 'read', element: 'i32' },
-    { buffer: 'out0', access: 'read_write', element: 'u32' },
-  ] as const;
-  return {
-    dispatches: [{ wgsl, bindings, params: { ...params, size }, workgroups: Math.ceil(size / 64) }],
-    startsFrom: { out0: 'x' },
-  };
-};
-
-/** Writes all of x: with several small elements to a word, the edges of a slice may lie inside words. */
-const wholePlan = (out: Spec, params: SliceParams): KernelPlan => {
-  const body = `${splitPosition}
-  ${begin}
-  if (row < begin || row >= begin + p.written) { return load_x(i); }
-  return load_value((block * p.written + row - begin) * p.inner + column);`;
-  return movePlan({ out, sources: ['x', 'value'], indices: { start: 'i32' }, body, params });
-};
-
 const integer = { start: 'i32' } as const;
 const at = (start: number): { readonly start: () => number } => ({ start: () => start });
 
@@ -85,15 +46,6 @@ export const sliceUpdate: Op<'slice_update', readonly ['x', 'value', 'start'], r
   infer: ({ x, value, start }, { axis }) => {
     checkSpecs(x, value, start, blocksOf('sliceUpdate', x, axis).axis);
     return { shape: x.shape, dtype: x.dtype };
-  },
-  kernel: {
-    kind: 'dispatch',
-    plan: ({ inputs, outs }, attrs) => {
-      const { axis, size, inner } = blocksOf('sliceUpdate', inputs.x!, attrs.axis);
-      const params = { inner, rows: size, written: inputs.value!.shape[axis]! };
-      const isSmall = bytesPerElement(outs[0]!.dtype) < 4;
-      return isSmall ? wholePlan(outs[0]!, params) : slicePlan(sizeOf(inputs.value!.shape), params);
-    },
   },
   vjp: ({ value, start, dy }, attrs) => {
     const { axis } = blocksOf('sliceUpdate', value, attrs.axis);

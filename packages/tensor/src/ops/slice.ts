@@ -1,8 +1,7 @@
 import { defineOp, type Op } from '../define-op.ts';
 import { shapeError, sizeOf } from '../shape.ts';
-import { blocksOf, resized, splitPosition } from './blocks.ts';
+import { blocksOf, resized } from './blocks.ts';
 import { pad } from './pad.ts';
-import { movePlan } from './wgsl/move.ts';
 
 /** Positions [start, end) along an axis; a negative axis counts from the back. */
 export interface SliceAttrs {
@@ -21,20 +20,6 @@ export const slice: Op<'slice', readonly ['x'], readonly [], SliceAttrs> = defin
     if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || start > end || end > size)
       throw shapeError('slice', [x], `[${start}, ${end}) must lie within [0, ${size}) of axis ${axis}`);
     return resized(x, axis, end - start);
-  },
-  kernel: {
-    kind: 'dispatch',
-    plan: ({ inputs, outs }, { axis, start, end }) => {
-      const { size, inner } = blocksOf('slice', inputs.x!, axis);
-      const body = `${splitPosition}
-  return load_x((block * p.from_rows + row + p.start) * p.inner + column);`;
-      return movePlan({
-        out: outs[0]!,
-        sources: ['x'],
-        body,
-        params: { inner, rows: end - start, from_rows: size, start },
-      });
-    },
   },
   vjp: ({ x, dy }, { axis, start, end }) => ({
     x: pad(dy, { axis, before: start, after: blocksOf('slice', x, axis).size - end }),

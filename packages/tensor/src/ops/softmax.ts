@@ -1,11 +1,9 @@
 import { defineOp, type Op, type Sample } from '../define-op.ts';
-import type { Kernel } from '../kernel.ts';
 import { type Spec, shapeError, sizeOf } from '../shape.ts';
 import { expectF32 } from './expect.ts';
 import { mul } from './mul.ts';
 import { sub } from './sub.ts';
 import { sum } from './sum.ts';
-import { lowest, rowDispatch } from './wgsl/rows.ts';
 
 /** The spec of an op over the last axis that keeps the shape. */
 export const lastAxisSpec = (name: string, x: Spec): Spec => {
@@ -13,34 +11,6 @@ export const lastAxisSpec = (name: string, x: Spec): Spec => {
   if (x.shape.length === 0) throw shapeError(name, [x], 'the input must have at least one axis');
   return { shape: x.shape, dtype: x.dtype };
 };
-
-/** A kernel that normalises each row by its maximum and the sum of exponentials: `value` is WGSL of `x`, `top` and `total`. */
-export const softmaxKernel = (value: string): Kernel<'x', void> => ({
-  kind: 'dispatch',
-  plan: ({ inputs }, _, device) => {
-    const { shape } = inputs.x!;
-    const width = shape.at(-1)!;
-    const body = `
-  let base = row * p.width;
-  var top = ${lowest};
-  for (var j = first; j < p.width; j += step) { top = max(top, x[base + j]); }
-  top = row_max(top, lane);
-  var total = 0.0;
-  for (var j = first; j < p.width; j += step) { total += exp(x[base + j] - top); }
-  total = row_sum(total, lane);
-  for (var j = first; j < p.width; j += step) {
-    let x = x[base + j];
-    out0[base + j] = ${value};
-  }`;
-    const bindings = [
-      { buffer: 'x', access: 'read', element: 'f32' },
-      { buffer: 'out0', access: 'read_write', element: 'f32' },
-    ] as const;
-    return {
-      dispatches: [rowDispatch({ rows: width === 0 ? 0 : sizeOf(shape) / width, width, bindings, body }, device)],
-    };
-  },
-});
 
 /** Calls `visit(row offset)` for each row of a tensor's values. */
 export const eachRow = (x: Spec, visit: (base: number) => void): void => {
@@ -63,7 +33,6 @@ export const softmax: Op<'softmax', readonly ['x']> = defineOp({
   name: 'softmax',
   inputs: ['x'],
   infer: ({ x }) => lastAxisSpec('softmax', x),
-  kernel: softmaxKernel('exp(x - top) / total'),
   vjp: ({ out, dy }) => ({ x: mul(out, sub(dy, sum(mul(dy, out), { axes: [-1], keepDims: true }))) }),
   reference: ({ x }, { x: spec }) => {
     const y = new Float64Array(x.length);

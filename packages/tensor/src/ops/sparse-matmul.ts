@@ -3,7 +3,6 @@ import { shapeError, sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
 import { sampledMatmul } from './sampled-matmul.ts';
 import { checkEntries, checkRows, type SparseAttrs, sparseSample } from './sparse-spec.ts';
-import { sparseMatmulPlan } from './wgsl/sparse.ts';
 
 /** How the matrix is applied. */
 export interface SparseMatmulAttrs extends SparseAttrs {
@@ -28,11 +27,6 @@ export const sparseMatmul: Op<'sparse_matmul', readonly ['x', 'values', 'index']
         throw shapeError('sparseMatmul', [values, index], 'there must be one value for each place');
       checkRows('sparseMatmul', x, transpose ? outDim : inDim);
       return { shape: [x.shape[0]!, transpose ? inDim : outDim], dtype: 'f32' };
-    },
-    kernel: {
-      kind: 'dispatch',
-      plan: ({ inputs: { x, index } }, { transpose = false, ...sizes }) =>
-        sparseMatmulPlan({ ...sizes, transpose, rows: x!.shape[0]!, count: index!.shape[0]! }),
     },
     vjp: ({ x, values, index, dy }, { outDim, inDim, transpose = false }) => ({
       x: sparseMatmul(dy, values, index, { outDim, inDim, transpose: !transpose }),

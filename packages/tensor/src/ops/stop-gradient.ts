@@ -5,7 +5,6 @@ export const stopGradient: Op<'stop_gradient', readonly ['x']> = defineOp({
   name: 'stop_gradient',
   inputs: ['x'],
   infer: ({ x }) => ({ shape: x.shape, dtype: x.dtype }),
-  kernel: { kind: 'view' },
   vjp: 'none',
   reference: ({ x }) => x,
   flops: () => 0,

@@ -4,7 +4,6 @@ import { sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
 import { broadcastTo } from './broadcast-to.ts';
 import { keptShape, type ReduceAttrs, type ReduceOptions, reducedIndex, reduceSamples, reduceWith } from './reduce.ts';
-import { reduceKernel } from './wgsl/reduce.ts';
 import { wrap } from './wrap.ts';
 
 /** The record behind `sum`. */
@@ -15,7 +14,6 @@ export const sumOp: Op<'sum', readonly ['x'], readonly [], ReduceAttrs> = define
     accepts('sum', 'x', x, ['f32', 'i32', 'u32']);
     return { shape: keptShape(x.shape, axes), dtype: x.dtype };
   },
-  kernel: reduceKernel({ start: '0', step: 'acc + x' }),
   vjp: ({ x, dy }) => ({ x: broadcastTo(dy, x.shape) }),
   reference: ({ x }, { x: spec, out }) => {
     const to = reducedIndex(spec, out);

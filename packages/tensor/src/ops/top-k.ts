@@ -6,7 +6,6 @@ import { equal } from './equal.ts';
 import { mul } from './mul.ts';
 import { reshape } from './reshape.ts';
 import { sum } from './sum.ts';
-import { rankDispatch } from './wgsl/rank.ts';
 
 /** Values of a row that differ by at least 0.01. */
 const distinct = (i: number): number => ((i * 61) % 311) / 100 - 1.5;
@@ -35,24 +34,6 @@ export const topK: Op<
       { shape, dtype: x.dtype },
       { shape, dtype: 'i32' },
     ] as const;
-  },
-  kernel: {
-    kind: 'dispatch',
-    plan: ({ inputs: { x }, outs: [values, indices] }, { k }) => {
-      const size = x!.shape.at(-1)!;
-      const rows = sizeOf(x!.shape) / size;
-      if (rows === 0) return { dispatches: [] };
-      const ranking = {
-        rows,
-        size,
-        inner: 1,
-        count: k,
-        element: x!.dtype,
-        values: values ? 'out0' : null,
-        indices: indices ? 'out1' : null,
-      };
-      return { dispatches: [rankDispatch(ranking)] };
-    },
   },
   vjp: ({ x, outs, dys: [dValues] }) => {
     if (!dValues) return {};

@@ -2,8 +2,6 @@ import { defineOp, type Op } from '../define-op.ts';
 import type { Tensor } from '../graph.ts';
 import { axisOf, type Spec, shapeError, sizeOf, stridesOf } from '../shape.ts';
 import { stridedIndex } from './strided-index.ts';
-import { movePlan } from './wgsl/move.ts';
-import { walkFunction } from './wgsl/walk.ts';
 
 /** Which axis of the input each axis of the output is. */
 export interface TransposeAttrs {
@@ -25,20 +23,6 @@ export const transposeOp: Op<'transpose', readonly ['x'], readonly [], Transpose
     if (perm.length !== x.shape.length || !x.shape.every((_, axis) => perm.includes(axis)))
       throw shapeError('transpose', [x], `[${perm.join(', ')}] must name each of the ${x.shape.length} axes once`);
     return { shape: perm.map((axis) => x.shape[axis]!), dtype: x.dtype };
-  },
-  kernel: {
-    kind: 'dispatch',
-    plan: ({ inputs, outs }, { perm }) => {
-      const out = outs[0]!;
-      const origin = walkFunction('origin', { sizes: out.shape, strides: permutedStrides(inputs.x!, perm) });
-      return movePlan({
-        out,
-        sources: ['x'],
-        body: '  return load_x(origin(i));',
-        declarations: origin.wgsl,
-        params: origin.params,
-      });
-    },
   },
   vjp: ({ dy }, { perm }) => ({ x: transpose(dy, inverse(perm)) }),
   reference: ({ x }, { x: spec, out }, { perm }) => {

@@ -1,7 +1,6 @@
 import { defineOp, type Op, type Sample } from '../define-op.ts';
 import type { DType } from '../dtype.ts';
 import type { Tensor } from '../graph.ts';
-import { elementwise } from '../kernel.ts';
 import { sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
 import { wrap } from './wrap.ts';
@@ -11,8 +10,6 @@ export type Unary<Name extends string> = Op<Name, readonly ['x']>;
 
 interface UnaryRecord<Name extends string> {
   readonly name: Name;
-  /** WGSL expression of `x`, valid for every dtype that is taken. */
-  readonly body: string;
   readonly value: (x: number) => number;
   readonly vjp: 'none' | ((t: { readonly x: Tensor; readonly out: Tensor; readonly dy: Tensor }) => Tensor);
   /** Default f32 alone. */
@@ -30,7 +27,6 @@ export const awayFromZero = (i: number): number => (i % 2 === 0 ? 1 : -1) * (0.1
 /** Builds the record of an elementwise op of one input; the dtype stays. */
 export const unary = <Name extends string>({
   name,
-  body,
   value,
   vjp,
   dtypes = ['f32'],
@@ -45,7 +41,6 @@ export const unary = <Name extends string>({
       accepts(name, 'x', x, dtypes);
       return { shape: x.shape, dtype: x.dtype };
     },
-    kernel: elementwise(body),
     vjp: vjp === 'none' ? 'none' : (t) => ({ x: vjp(t) }),
     reference: ({ x }, { out }) => x.map((v) => wrap(out.dtype, value(v))),
     flops: ({ out }) => flops * sizeOf(out.shape),

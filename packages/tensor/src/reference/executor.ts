@@ -1,6 +1,6 @@
+import type { Executable, Executor } from '../compile.ts';
 import type { Values } from '../define-op.ts';
 import { hostArray, type TypedArray } from '../dtype.ts';
-import type { Executable, Executor } from '../executor.ts';
 import { checkFeeds, checkWrite } from '../feeds.ts';
 import { flopsOf } from '../flops.ts';
 import { initialData, type Node, type Tensor, type Variable } from '../graph.ts';

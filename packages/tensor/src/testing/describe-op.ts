@@ -1,6 +1,6 @@
 import { describe, test } from 'vitest';
+import { compile, type Executor } from '../compile.ts';
 import type { AnyOp, Sample } from '../define-op.ts';
-import { compile, type Executor } from '../executor.ts';
 import { reference } from '../reference/executor.ts';
 import { mustMatch } from './must-match.ts';
 import { sampleInputs, sampleOutputs, sampleTitle } from './samples.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
+import { type Executor, evaluate } from '../compile.ts';
 import type { AnyOp } from '../define-op.ts';
-import { type Executor, evaluate } from '../executor.ts';
 import { reference } from '../reference/executor.ts';
 import { apart } from './known.ts';
 import { sampleInputs, sampleOutputs } from './samples.ts';

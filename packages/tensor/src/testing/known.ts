@@ -1,4 +1,4 @@
-import { evaluate } from '../executor.ts';
+import { evaluate } from '../compile.ts';
 import { constant, type Tensor } from '../graph.ts';
 import { randomSource } from '../random-source.ts';
 import { reference } from '../reference/executor.ts';

@@ -1,6 +1,6 @@
+import type { Feeds } from '../compile.ts';
 import { type AnyOp, applyOp, type Sample } from '../define-op.ts';
 import { type DType, hostArray, isWhole, type TypedArray } from '../dtype.ts';
-import type { Feeds } from '../executor.ts';
 import { input, outputOf, type Tensor } from '../graph.ts';
 import { numberToHalf } from '../half.ts';
 import { randomSource } from '../random-source.ts';

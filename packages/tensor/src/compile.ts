@@ -1,0 +1,134 @@
+import type { TypedArray } from './dtype.ts';
+import type { Variable } from './graph.ts';
+import { buildProgram, type Program, type ProgramSpec } from './program.ts';
+
+/** Values by name. */
+export type Feeds = Readonly<Record<string, TypedArray>>;
+
+/** A tensor that takes memory when a program needs most. */
+export interface PlannedTensor {
+  /** A variable's name, or the op that makes it, with its shape. */
+  readonly name: string;
+  readonly kind: 'variable' | 'constant' | 'temporary';
+  readonly bytes: number;
+}
+
+/** The kernels of one kind: same op, same shapes. */
+export interface PlannedKernel {
+  readonly name: string;
+  /** Times it is started in a run. */
+  readonly count: number;
+  /** Floating-point operations of all of them. */
+  readonly flops: number;
+  /** Bytes that all of them read and write at least: each tensor once per kernel. */
+  readonly bytes: number;
+}
+
+/** What is known of an executable before its first run. */
+export interface Plan {
+  /** Planned peak of memory while it runs, variables and constants included, in bytes. */
+  readonly peakBytes: number;
+  /** Kernels started per run. */
+  readonly dispatches: number;
+  /** Floating-point operations per run. */
+  readonly flops: number;
+  /** Bytes read and written per run: each tensor once per kernel that touches it, so a lower bound. */
+  readonly bytesMoved: number;
+  /** What takes memory at the moment when most is needed, largest first. */
+  readonly tensors: readonly PlannedTensor[];
+  /** By kind, most bytes first. */
+  readonly kernels: readonly PlannedKernel[];
+}
+
+/** Kernels of one kind as they were timed in one run. */
+export interface ProfiledKernel extends PlannedKernel {
+  /** Milliseconds on the device, of all of them. */
+  readonly ms: number;
+  /** Part of the time of all kernels, 0 to 1. */
+  readonly share: number;
+  readonly flopsPerSecond: number;
+  readonly bytesPerSecond: number;
+}
+
+/** Where the time of one run went. */
+export interface Profile {
+  /** Milliseconds of all kernels. */
+  readonly ms: number;
+  /** Most time first. */
+  readonly kernels: readonly ProfiledKernel[];
+}
+
+/** What becomes of a run's outputs. */
+export interface RunOptions {
+  /** Outputs to bring back now. Default: all, or none where some are kept. */
+  readonly read?: readonly string[];
+  /** Outputs to hold on the device until `kept` is called: the losses of many steps then cost one wait. */
+  readonly keep?: readonly string[];
+}
+
+/** A program made ready on a device: replayed by `run`. */
+export interface Executable {
+  readonly plan: Plan;
+  /**
+   * Runs once: feeds by input name (checked), results by output name. A step that reads nothing does not wait for the device. Updates take
+   * effect when the run ends. Runs of one executor never overlap.
+   */
+  run(feeds?: Feeds, options?: RunOptions): Promise<Record<string, TypedArray>>;
+  /** What runs were told to `keep` since the last call, one entry per run, oldest first; waits for those runs. */
+  kept(): Promise<Record<string, TypedArray>[]>;
+  /**
+   * Runs once, updates included, and times every kernel by itself. Absent where the executor can't tell. Throws `device-unavailable` when
+   * the adapter has no timestamps.
+   */
+  profile?(feeds?: Feeds): Promise<Profile>;
+  /** Frees what belongs to this program alone; variables stay. */
+  close(): void;
+}
+
+/**
+ * What memory is held for: weights and state; constants of programs; what programs compute with; sizes and numbers for kernels; what is on
+ * its way to or from the host.
+ */
+export type MemoryKind = 'variables' | 'constants' | 'temporaries' | 'parameters' | 'staging';
+
+/** Memory held on a device, in bytes. */
+export interface MemoryReport {
+  readonly now: number;
+  readonly peak: number;
+  /** Parts of `now`. */
+  readonly byKind: Readonly<Record<MemoryKind, number>>;
+}
+
+/** A device that compiles and runs programs, and holds variables. */
+export interface Executor {
+  readonly name: 'reference' | 'cpu' | 'webgpu';
+  /** For people: the adapter or the processor. */
+  readonly description: string;
+  compile(program: Program): Promise<Executable>;
+  /** A copy of a variable's value here, its initial value when no program has used it. */
+  read(variable: Variable): Promise<TypedArray>;
+  /** Replaces a variable's value here. Throws `bad-shape` or `bad-dtype`. */
+  write(variable: Variable, data: TypedArray): Promise<void>;
+  /** Frees the storage of variables; a later use starts from their initial value. */
+  release(variables: Iterable<Variable>): void;
+  memory(): MemoryReport;
+  close(): Promise<void>;
+}
+
+/** Turns outputs and updates into an executable; once per shape, then replay it. */
+export const compile = (spec: ProgramSpec, executor: Executor): Promise<Executable> =>
+  executor.compile(buildProgram(spec));
+
+/** Computes tensors once, without inputs: for initial values, merging and tests. */
+export const evaluate = async (
+  outputs: Readonly<Record<string, import('./graph.ts').Tensor>>,
+  executor: Executor,
+  feeds: Feeds = {},
+): Promise<Record<string, TypedArray>> => {
+  const executable = await compile({ outputs }, executor);
+  try {
+    return await executable.run(feeds);
+  } finally {
+    executable.close();
+  }
+};

@@ -1,0 +1,149 @@
+import {
+  buildProgram,
+  byteSize,
+  describe,
+  type Program,
+  type Tensor,
+  type TypedArray,
+  type Variable,
+} from '@peftjs/tensor';
+import { initialData, mebibytes, type Node } from '@peftjs/tensor/executor';
+import type { Gpu } from '../device/dawn.ts';
+import { captureErrors } from '../device/faults.ts';
+import { type Buffers, type Place, tensorUsage } from './buffers.ts';
+import { upload } from './transfer.ts';
+import { packOffsets, storageBytes } from './values.ts';
+
+/** The variables that have storage on a device. */
+export interface Variables {
+  /** Grows whenever storage is made, moved or released: bindings made before may be stale. */
+  readonly version: number;
+  /** Whether a variable has storage. */
+  has(node: Node): boolean;
+  /** Gives storage and initial values to those that have none. */
+  ensure(variables: readonly Variable[]): Promise<void>;
+  /** Lays the variables of each group end to end, see `packOffsets`; nothing happens to those that lie so. */
+  pack(groups: readonly (readonly Variable[])[]): Promise<void>;
+  /** Where a variable lies that `ensure` has seen: the same object until it moves. */
+  placeOf(node: Node): Place;
+  write(variable: Variable, data: TypedArray): Promise<void>;
+  release(variables: Iterable<Variable>): void;
+}
+
+const bytesOf = (variable: Variable): number => storageBytes(byteSize(variable));
+
+/** The variables of a device. `evaluate` runs a program once: initial values may be graphs. */
+export const deviceVariables = (
+  { device }: Gpu,
+  buffers: Buffers,
+  evaluate: (program: Program) => Promise<void>,
+): Variables => {
+  const stored = new Map<Node, Place>();
+  /** How many variables lie in a buffer. */
+  const tenants = new Map<GPUBuffer, number>();
+  let version = 0;
+
+  const settle = (node: Node, place: Place): void => {
+    stored.set(node, place);
+    tenants.set(place.buffer, (tenants.get(place.buffer) ?? 0) + 1);
+    version++;
+  };
+
+  const leave = (node: Node): void => {
+    const place = stored.get(node);
+    if (!place) return;
+    stored.delete(node);
+    version++;
+    const left = tenants.get(place.buffer)! - 1;
+    if (left > 0) return void tenants.set(place.buffer, left);
+    tenants.delete(place.buffer);
+    buffers.free(place.buffer);
+  };
+
+  const release = (variables: Iterable<Variable>): void => {
+    for (const { node } of variables) leave(node);
+  };
+
+  const allocate = async (label: string, bytes: number): Promise<GPUBuffer> => {
+    const { result, done } = captureErrors(device, `${label}, ${mebibytes(bytes)}`, () =>
+      buffers.allocate('variables', label, bytes, tensorUsage),
+    );
+    try {
+      await done;
+    } catch (error) {
+      buffers.free(result);
+      throw error;
+    }
+    return result;
+  };
+
+  /** Makes storage and fills it; a variable whose value can't be made keeps none. */
+  const fill = async (variable: Variable, data: TypedArray | null): Promise<void> => {
+    const { node } = variable;
+    if (!stored.has(node))
+      settle(node, {
+        buffer: await allocate(`variable ${node.name} [${describe(variable)}]`, bytesOf(variable)),
+        offset: 0,
+      });
+    try {
+      if (data) await upload(device.queue, stored.get(node)!, data);
+    } catch (error) {
+      release([variable]);
+      throw error;
+    }
+  };
+
+  const ensure = async (variables: readonly Variable[]): Promise<void> => {
+    const graphs: (readonly [Variable, Tensor])[] = [];
+    try {
+      for (const variable of variables) {
+        if (stored.has(variable.node)) continue;
+        const data = await initialData(variable);
+        await fill(variable, data);
+        if (!data) graphs.push([variable, variable.node.init as Tensor]);
+      }
+      // One program for all of them: what they share is computed once.
+      if (graphs.length > 0) await evaluate(buildProgram({ updates: graphs }));
+    } catch (error) {
+      release(graphs.map(([variable]) => variable));
+      throw error;
+    }
+  };
+
+  const packOne = async (group: readonly Variable[]): Promise<void> => {
+    const { offsets, bytes } = packOffsets(group.map(bytesOf));
+    await ensure(group);
+    const first = stored.get(group[0]!.node)!;
+    const lies = ({ node }: Variable, i: number): boolean => {
+      const { buffer, offset } = stored.get(node)!;
+      return buffer === first.buffer && offset === first.offset + offsets[i]!;
+    };
+    // The last one's part of the buffer must be whole, too: a kernel binds all of it.
+    if (group.every(lies) && first.buffer.size >= first.offset + bytes) return;
+    const buffer = await allocate(`variable ${group[0]!.node.name} and ${group.length - 1} more`, bytes);
+    const encoder = device.createCommandEncoder();
+    for (const [i, variable] of group.entries()) {
+      const { buffer: from, offset } = stored.get(variable.node)!;
+      encoder.copyBufferToBuffer(from, offset, buffer, offsets[i]!, bytesOf(variable));
+    }
+    device.queue.submit([encoder.finish()]);
+    for (const [i, { node }] of group.entries()) {
+      leave(node);
+      settle(node, { buffer, offset: offsets[i]! });
+    }
+  };
+
+  return {
+    get version() {
+      return version;
+    },
+    has: (node) => stored.has(node),
+    ensure,
+    pack: async (groups) => {
+      for (const group of groups) await packOne(group);
+    },
+    placeOf: (node) => stored.get(node)!,
+    write: fill,
+    release,
+  };
+};

@@ -1,0 +1,1 @@
+export { limitedGpu } from './limited-gpu.ts';
