@@ -1,4 +1,6 @@
-import { after, applyOp, type Node, type OpNode, type Tensor, upcomingId } from '@peftjs/tensor';
+import { after, type Tensor } from '@peftjs/tensor';
+import { type Node, type OpNode, upcomingId } from '@peftjs/tensor/executor';
+import { applyOp } from '@peftjs/tensor/op';
 
 /** Part of a graph whose inner values are recomputed in the backward pass instead of stored. */
 export interface Region {

@@ -5,7 +5,6 @@ import {
   evaluate,
   input,
   mul,
-  ops,
   reference,
   reshape,
   silu,
@@ -14,6 +13,7 @@ import {
   type Tensor,
   variable,
 } from '@peftjs/tensor';
+import { ops } from '@peftjs/tensor/executor';
 import { expect, test } from 'vitest';
 import { checkpoint, grad, gradcheck } from './index.ts';
 

@@ -1,15 +1,5 @@
-import {
-  add,
-  broadcastTo,
-  byName,
-  constant,
-  describe,
-  type Node,
-  type OpNode,
-  PeftError,
-  sameShape,
-  type Tensor,
-} from '@peftjs/tensor';
+import { add, broadcastTo, constant, describe, PeftError, sameShape, type Tensor } from '@peftjs/tensor';
+import { byName, type Node, type OpNode } from '@peftjs/tensor/executor';
 import { type Region, regionOf } from './checkpoint.ts';
 
 type Grads = Map<Node, (Tensor | undefined)[]>;

@@ -1,18 +1,6 @@
-import {
-  add,
-  buildProgram,
-  type ConstantNode,
-  constant,
-  input,
-  interpret,
-  mul,
-  type Node,
-  type Shape,
-  sizeOf,
-  sum,
-  type Tensor,
-  type Values,
-} from '@peftjs/tensor';
+import { add, buildProgram, constant, input, mul, type Shape, sizeOf, sum, type Tensor } from '@peftjs/tensor';
+import { type ConstantNode, interpret, type Node } from '@peftjs/tensor/executor';
+import type { Values } from '@peftjs/tensor/op';
 import { grad } from './grad.ts';
 
 /** How a gradient check is made. */

@@ -1,11 +1,9 @@
 import {
-  type AnyOp,
   cast,
   constant,
   evaluate,
   input,
   mul,
-  ops,
   PeftError,
   reference,
   type Shape,
@@ -13,6 +11,8 @@ import {
   type Tensor,
   type TypedArray,
 } from '@peftjs/tensor';
+import { ops } from '@peftjs/tensor/executor';
+import type { AnyOp } from '@peftjs/tensor/op';
 import { sampleInputs, sampleOutputs, sampleTitle } from '@peftjs/tensor/testing';
 import { describe, expect, it } from 'vitest';
 import { grad } from './grad.ts';

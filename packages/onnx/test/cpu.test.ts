@@ -5,9 +5,7 @@ import {
   cast,
   compile,
   constant,
-  defineOp,
   type Executor,
-  flopsOf,
   input,
   matmul,
   mul,
@@ -19,6 +17,8 @@ import {
   sum,
   variable,
 } from '@peftjs/tensor';
+import { flopsOf } from '@peftjs/tensor/executor';
+import { defineOp } from '@peftjs/tensor/op';
 import { mustMatch } from '@peftjs/tensor/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cpu } from '../src/index.ts';

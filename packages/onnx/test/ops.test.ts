@@ -1,4 +1,6 @@
-import { type AnyOp, type Executor, ops } from '@peftjs/tensor';
+import type { Executor } from '@peftjs/tensor';
+import { ops } from '@peftjs/tensor/executor';
+import type { AnyOp } from '@peftjs/tensor/op';
 import { describeOp } from '@peftjs/tensor/testing';
 import { afterAll, beforeAll } from 'vitest';
 import { cpu } from '../src/index.ts';

@@ -1,12 +1,5 @@
-import {
-  halfToNumber,
-  initialData,
-  isVariable,
-  PeftError,
-  type Tensor,
-  type TypedArray,
-  wasWritten,
-} from '@peftjs/tensor';
+import { halfToNumber, isVariable, PeftError, type Tensor, type TypedArray } from '@peftjs/tensor';
+import { initialData, wasWritten } from '@peftjs/tensor/executor';
 
 const widen = (data: TypedArray): Float32Array =>
   data instanceof Float32Array ? data : Float32Array.from(data, halfToNumber);

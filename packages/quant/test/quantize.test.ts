@@ -1,15 +1,6 @@
 import { grad } from '@peftjs/autograd';
-import {
-  evaluate,
-  initialData,
-  isVariable,
-  mul,
-  PeftError,
-  sum,
-  type Tensor,
-  type TypedArray,
-  variable,
-} from '@peftjs/tensor';
+import { evaluate, isVariable, mul, PeftError, sum, type Tensor, type TypedArray, variable } from '@peftjs/tensor';
+import { initialData } from '@peftjs/tensor/executor';
 import { denseLinear, parameters } from '@peftjs/transformer';
 import { describeLinear, distance, tinyGpt2, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';

@@ -101,7 +101,8 @@ export interface MemoryReport {
 
 /** A device that compiles and runs programs, and holds variables. */
 export interface Executor {
-  readonly name: 'reference' | 'cpu' | 'webgpu';
+  /** `reference`, `cpu`, `webgpu`, or as its author calls it. */
+  readonly name: string;
   /** For people: the adapter or the processor. */
   readonly description: string;
   compile(program: Program): Promise<Executable>;

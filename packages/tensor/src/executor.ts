@@ -1,4 +1,5 @@
 export { byName } from './define-op.ts';
+export { arrayName, hostArray, isWhole } from './dtype.ts';
 export { checkFeeds, checkWrite } from './feeds.ts';
 export { flopsOf, nodeFlops } from './flops.ts';
 export {

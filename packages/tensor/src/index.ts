@@ -13,49 +13,21 @@ export {
   type ProfiledKernel,
   type RunOptions,
 } from './compile.ts';
-export {
-  type AnyOp,
-  applyOp,
-  byName,
-  defineOp,
-  lift,
-  type Named,
-  type Names,
-  type Op,
-  type OpDef,
-  type Sample,
-  type Specs,
-  type TensorLike,
-  type Values,
-  type VjpScope,
-} from './define-op.ts';
-export { arrayName, bytesPerElement, type DType, holds, hostArray, isWhole, type TypedArray } from './dtype.ts';
+export type { TensorLike } from './define-op.ts';
+export { bytesPerElement, type DType, holds, type TypedArray } from './dtype.ts';
 export { isPeftError, PeftError, type PeftErrorCode } from './error.ts';
-export { checkFeeds, checkWrite } from './feeds.ts';
 export { type Candidates, type ChooseOptions, firstAvailable } from './first-available.ts';
-export { flopsOf, nodeFlops } from './flops.ts';
 export {
   byteSize,
-  type ConstantNode,
   constant,
-  type InputNode,
-  initialData,
   input,
   isVariable,
-  type Node,
-  type OpNode,
   type Tensor,
-  upcomingId,
   type Variable,
   type VariableInit,
-  type VariableNode,
   variable,
-  wasWritten,
 } from './graph.ts';
 export { halfToNumber, numberToHalf } from './half.ts';
-export { keepOnHost, type Results } from './kept.ts';
-export { mebibytes } from './mebibytes.ts';
-export { type MemoryShortage, memoryError } from './memory-error.ts';
 export { abs } from './ops/abs.ts';
 export { adamw } from './ops/adamw.ts';
 export { add } from './ops/add.ts';
@@ -95,13 +67,12 @@ export { mean } from './ops/mean.ts';
 export { minimum } from './ops/minimum.ts';
 export { mul } from './ops/mul.ts';
 export { neg } from './ops/neg.ts';
-export { codeAt, nf4Levels, type PackedFormat, packedFormats } from './ops/packed-formats.ts';
+export { codeAt, nf4Levels, type PackedFormat } from './ops/packed-formats.ts';
 export { type Packed, type PackedAttrs, packedRow, scaleGroup } from './ops/packed-matrix.ts';
 export { pad } from './ops/pad.ts';
 export { pow } from './ops/pow.ts';
 export { randomBits } from './ops/random-bits.ts';
 export { randomUniform } from './ops/random-uniform.ts';
-export * as ops from './ops/records.ts';
 export type { ReduceOptions } from './ops/reduce.ts';
 export { relu } from './ops/relu.ts';
 export { reshape } from './ops/reshape.ts';
@@ -131,16 +102,4 @@ export { transpose } from './ops/transpose.ts';
 export { buildProgram, type Program, type ProgramSpec } from './program.ts';
 export { normalValues, type Random, randomSource, uniformValues } from './random-source.ts';
 export { reference } from './reference/executor.ts';
-export { interpret } from './reference/interpret.ts';
-export {
-  axisOf,
-  broadcastShapes,
-  broadcastStrides,
-  describe,
-  type Shape,
-  type Spec,
-  sameShape,
-  shapeError,
-  sizeOf,
-  stridesOf,
-} from './shape.ts';
+export { describe, type Shape, type Spec, sameShape, shapeError, sizeOf } from './shape.ts';

@@ -1,17 +1,7 @@
 import { grad } from '@peftjs/autograd';
-import {
-  type AnyOp,
-  buildProgram,
-  constant,
-  evaluate,
-  type Feeds,
-  mul,
-  ops,
-  reference,
-  sizeOf,
-  sum,
-  type Tensor,
-} from '@peftjs/tensor';
+import { buildProgram, constant, evaluate, type Feeds, mul, reference, sizeOf, sum, type Tensor } from '@peftjs/tensor';
+import { ops } from '@peftjs/tensor/executor';
+import type { AnyOp } from '@peftjs/tensor/op';
 import { sampleInputs, sampleOutputs } from '@peftjs/tensor/testing';
 import { distance } from '@peftjs/testkit';
 import { describe, expect, test } from 'vitest';

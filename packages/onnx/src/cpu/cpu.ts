@@ -1,17 +1,15 @@
 import { availableParallelism, cpus } from 'node:os';
 import {
   buildProgram,
-  checkFeeds,
-  checkWrite,
   type Executable,
   type Executor,
-  keepOnHost,
   PeftError,
   type Program,
   type Tensor,
   type TypedArray,
   type Variable,
 } from '@peftjs/tensor';
+import { checkFeeds, checkWrite, keepOnHost } from '@peftjs/tensor/executor';
 import { type Prepared, prepare } from './executable.ts';
 import { loadRuntime } from './session.ts';
 import { narrow, Storage } from './storage.ts';

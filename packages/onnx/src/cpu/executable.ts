@@ -1,14 +1,13 @@
 import {
   type Executable,
   type Feeds,
-  type Node,
   type Program,
   type Spec,
   sizeOf,
   type Tensor,
   type TypedArray,
-  type VariableNode,
 } from '@peftjs/tensor';
+import type { Node, VariableNode } from '@peftjs/tensor/executor';
 import { widen } from '../lower/emitter.ts';
 import { lower } from '../lower/lower.ts';
 import { adamwInPlace } from './adamw.ts';

@@ -1,4 +1,5 @@
-import { memoryError, type Program, type Variable } from '@peftjs/tensor';
+import type { Program, Variable } from '@peftjs/tensor';
+import { memoryError } from '@peftjs/tensor/executor';
 import { heldBytes, type Peak, plannedVariables } from './plan.ts';
 
 /**

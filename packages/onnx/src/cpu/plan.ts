@@ -1,7 +1,4 @@
 import {
-  flopsOf,
-  nodeFlops,
-  type OpNode,
   type Plan,
   type PlannedKernel,
   type PlannedTensor,
@@ -10,6 +7,7 @@ import {
   sizeOf,
   type Variable,
 } from '@peftjs/tensor';
+import { flopsOf, nodeFlops, type OpNode } from '@peftjs/tensor/executor';
 import { elementBytes, elementType } from '../lower/emitter.ts';
 import type { Lowered } from '../lower/lower.ts';
 import type { NodeProto } from '../proto/model.ts';

@@ -1,4 +1,5 @@
-import { describe, type OpNode, PeftError, type Shape } from '@peftjs/tensor';
+import { describe, PeftError, type Shape } from '@peftjs/tensor';
+import type { OpNode } from '@peftjs/tensor/executor';
 import type * as Ort from 'onnxruntime-node';
 import type { Lowered } from '../lower/lower.ts';
 import { encodeModel } from '../proto/model.ts';

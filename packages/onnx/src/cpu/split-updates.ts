@@ -1,4 +1,5 @@
-import type { Node, OpNode, Program, Tensor, Variable } from '@peftjs/tensor';
+import type { Program, Tensor, Variable } from '@peftjs/tensor';
+import type { Node, OpNode } from '@peftjs/tensor/executor';
 
 /** An AdamW step that runs on the host, in place, after the graph. */
 export interface HostAdamw {

@@ -1,13 +1,5 @@
-import {
-  hostArray,
-  initialData,
-  numberToHalf,
-  sizeOf,
-  type Tensor,
-  type TypedArray,
-  type Variable,
-  type VariableNode,
-} from '@peftjs/tensor';
+import { numberToHalf, sizeOf, type Tensor, type TypedArray, type Variable } from '@peftjs/tensor';
+import { hostArray, initialData, type VariableNode } from '@peftjs/tensor/executor';
 import { widen } from '../lower/emitter.ts';
 
 /** Values as the graph takes them: f16 is widened to f32. */

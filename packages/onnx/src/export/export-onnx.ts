@@ -3,13 +3,13 @@ import {
   buildProgram,
   byteSize,
   type Executor,
-  type Node,
   PeftError,
   type Program,
   type ProgramSpec,
   type TypedArray,
   type Variable,
 } from '@peftjs/tensor';
+import type { Node } from '@peftjs/tensor/executor';
 import { bytesOf, elementType } from '../lower/emitter.ts';
 import { embedConstant, lower } from '../lower/lower.ts';
 import { type ExternalData, encodeModel } from '../proto/model.ts';

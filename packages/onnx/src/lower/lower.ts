@@ -1,14 +1,5 @@
-import {
-  byName,
-  type ConstantNode,
-  type Node,
-  type OpNode,
-  PeftError,
-  type Program,
-  type Spec,
-  sizeOf,
-  type Tensor,
-} from '@peftjs/tensor';
+import { PeftError, type Program, type Spec, sizeOf, type Tensor } from '@peftjs/tensor';
+import { byName, type ConstantNode, type Node, type OpNode } from '@peftjs/tensor/executor';
 import type { ElementType, ModelProto, NodeProto, TensorProto, ValueProto } from '../proto/model.ts';
 import { bytesOf, Emitter, elementType, type Value, widen } from './emitter.ts';
 import { fuse } from './fuse.ts';

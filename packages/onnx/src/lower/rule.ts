@@ -1,4 +1,5 @@
-import type { Named, Names, Spec } from '@peftjs/tensor';
+import type { Spec } from '@peftjs/tensor';
+import type { Named, Names } from '@peftjs/tensor/op';
 import type { Emitter, Value } from './emitter.ts';
 
 /** What a lowering may use: the inputs by name, the graph being made, the specs of the outputs. */

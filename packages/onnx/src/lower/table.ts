@@ -1,4 +1,4 @@
-import type { ops } from '@peftjs/tensor';
+import type { ops } from '@peftjs/tensor/executor';
 import { attention, attention_grad } from './attention.ts';
 import * as elementwise from './elementwise.ts';
 import * as index from './index-ops.ts';

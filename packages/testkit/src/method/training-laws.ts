@@ -9,10 +9,10 @@ import {
   type ProgramSpec,
   sizeOf,
   type Tensor,
-  upcomingId,
   type Variable,
   variable,
 } from '@peftjs/tensor';
+import { upcomingId } from '@peftjs/tensor/executor';
 import { differenceOf, mustBeNear, tolerances } from '@peftjs/tensor/testing';
 import type { CausalLM } from '@peftjs/transformer';
 import type { Law } from '@peftjs/transformer/testing';

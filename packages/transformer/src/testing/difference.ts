@@ -1,16 +1,5 @@
-import {
-  add,
-  constant,
-  div,
-  mul,
-  normalValues,
-  type OpNode,
-  randomSource,
-  sizeOf,
-  sub,
-  sum,
-  type Tensor,
-} from '@peftjs/tensor';
+import { add, constant, div, mul, normalValues, randomSource, sizeOf, sub, sum, type Tensor } from '@peftjs/tensor';
+import type { OpNode } from '@peftjs/tensor/executor';
 import { rebuild } from './rebuild.ts';
 
 /** Half the width of a central difference: a power of two, which f32 holds, and so small that it hardly ever steps over a kink. */

@@ -1,4 +1,6 @@
-import { applyOp, type Node, type OpNode, type Tensor } from '@peftjs/tensor';
+import type { Tensor } from '@peftjs/tensor';
+import type { Node, OpNode } from '@peftjs/tensor/executor';
+import { applyOp } from '@peftjs/tensor/op';
 
 const between = (root: Tensor): OpNode[] => {
   const seen = new Set<OpNode>();

@@ -1,5 +1,5 @@
-import { describe, hostArray, type Spec, sizeOf, type TypedArray } from '@peftjs/tensor';
-import { mebibytes } from '@peftjs/tensor/executor';
+import { describe, type Spec, sizeOf, type TypedArray } from '@peftjs/tensor';
+import { hostArray, mebibytes } from '@peftjs/tensor/executor';
 import { captureErrors } from '../device/faults.ts';
 import { type Buffers, type Place, usage } from './buffers.ts';
 

@@ -1,6 +1,6 @@
 /// <reference types="@webgpu/types" />
-import { bytesPerElement, type DType, type Feeds, hostArray, type Spec, sizeOf, type TypedArray } from '@peftjs/tensor';
-import { byName, type OpNode } from '@peftjs/tensor/executor';
+import { bytesPerElement, type DType, type Feeds, type Spec, sizeOf, type TypedArray } from '@peftjs/tensor';
+import { byName, hostArray, type OpNode } from '@peftjs/tensor/executor';
 import type { AnyOp } from '@peftjs/tensor/op';
 import type { Gpu } from '../device/dawn.ts';
 import { foldWorkgroups } from '../executor/fold.ts';

@@ -1,4 +1,6 @@
-import { applyOp, type Node, type OpNode, type Tensor } from '@peftjs/tensor';
+import type { Tensor } from '@peftjs/tensor';
+import type { Node, OpNode } from '@peftjs/tensor/executor';
+import { applyOp } from '@peftjs/tensor/op';
 
 /** What stands in for the first output of an op, given its inputs and attributes. */
 export type Rule = (inputs: readonly (Tensor | null)[], attrs: unknown) => Tensor;
