@@ -10,40 +10,49 @@ import { readShardIndex } from './shard-index.ts';
 
 const singleFile = 'model.safetensors';
 const indexFile = 'model.safetensors.index.json';
+const torchFile = 'pytorch_model.bin';
+const torchIndexFile = 'pytorch_model.bin.index.json';
 
 /**
- * Opens the weights in a model folder: `model.safetensors` or, if there is none, the shards that
- * `model.safetensors.index.json` names. Headers are read and checked, tensors are read when asked for. Shards and index
- * must agree on every tensor. Close it, or declare it with `await using`.
+ * Opens the weights in a model folder: `model.safetensors`, or the shards that `model.safetensors.index.json` names; where neither is
+ * there, what `torch.save` wrote, `pytorch_model.bin` or its shards (see `openTorch`). Headers are read and checked, tensors are read
+ * when asked for. Shards and index must agree on every tensor. Close it, or declare it with `await using`.
  *
- * Throws `PeftError`: `file-missing`, `bad-safetensors` with the problems of all shards.
+ * Throws `PeftError`: `file-missing`, `bad-safetensors` or `bad-torch` with the problems of all shards.
  */
 export const openCheckpoint = async (dir: Place): Promise<TensorReader> => {
   const files = await filesAt(dir);
-  if ((await files.size(singleFile)) !== null) return openSafetensors({ files, path: singleFile });
-  if ((await files.size(indexFile)) !== null) return openShards(files);
+  const has = async (path: string): Promise<boolean> => (await files.size(path)) !== null;
+  if (await has(singleFile)) return openSafetensors({ files, path: singleFile });
+  if (await has(indexFile)) return openShards(files, indexFile);
+  if (await has(torchFile)) return openWeights(files, torchFile);
+  if (await has(torchIndexFile)) return openShards(files, torchIndexFile);
   throw new PeftError(
     'file-missing',
     `${files.name}: has neither ${singleFile} nor ${indexFile}; ${await contentOf(files)}`,
   );
 };
 
+const openWeights = async (files: Files, path: string): Promise<TensorReader> => {
+  if (path.endsWith('.safetensors')) return openSafetensors({ files, path });
+  const { openTorch } = await import('./torch/open.ts');
+  return openTorch({ files, path });
+};
+
 const contentOf = async (files: Files): Promise<string> => {
   try {
     const names = await files.list();
     if (names === null) return 'what else it holds is not known. Check the address.';
-    const pickled = names.find((name) => name.endsWith('.bin') || name.endsWith('.pt') || name.endsWith('.pth'));
-    if (pickled) return `${pickled} is not read, as it may run code: convert it to safetensors.`;
     return `it holds ${names.slice(0, 10).map(quote).join(', ') || 'nothing'}. Check the path.`;
   } catch (error) {
     return `the folder cannot be read: ${reasonOf(error)}`;
   }
 };
 
-const openShards = async (files: Files): Promise<TensorReader> => {
+const openShards = async (files: Files, indexFile: string): Promise<TensorReader> => {
   const dir = files.name;
   const indexPath = joinPath(dir, indexFile);
-  const index = await readShardIndex(files, indexFile);
+  const { shards: index, code } = await readShardIndex(files, indexFile);
   const readers = new Map<string, TensorReader>();
   const close = async (): Promise<void> => {
     await Promise.all([...readers.values()].map((reader) => reader.close()));
@@ -52,7 +61,7 @@ const openShards = async (files: Files): Promise<TensorReader> => {
   let firstError: unknown;
   for (const shard of index.keys()) {
     try {
-      readers.set(shard, await openSafetensors({ files, path: shard }));
+      readers.set(shard, await openWeights(files, shard));
     } catch (error) {
       firstError ??= error;
       problems.push(reasonOf(error));
@@ -74,11 +83,9 @@ const openShards = async (files: Files): Promise<TensorReader> => {
   }
   if (problems.length > 0) {
     await close();
-    throw new PeftError(
-      'bad-safetensors',
-      `${indexPath}: the shards are not sound:${listed(problems)}\nDownload ${dir} again.`,
-      { cause: firstError },
-    );
+    throw new PeftError(code, `${indexPath}: the shards are not sound:${listed(problems)}\nDownload ${dir} again.`, {
+      cause: firstError,
+    });
   }
   const metadata = new Map([...readers.values()].flatMap((reader) => [...reader.metadata]));
   const owner = (name: string): TensorReader => findTensor(dir, owners, name);

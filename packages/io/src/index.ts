@@ -29,3 +29,4 @@ export { openSafetensors } from './safetensors/open.ts';
 export type { TensorReader } from './safetensors/reader.ts';
 export { type WriteData, type WriteTensor, writeSafetensors } from './safetensors/write.ts';
 export { loadTokenizer, type Tokenizer } from './tokenizer.ts';
+export { openTorch } from './torch/open.ts';

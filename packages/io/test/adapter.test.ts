@@ -135,7 +135,7 @@ test('every fault of a folder is one clear error', async () => {
   await writeFile(configPath, '{"peft_type": "LORA"}');
   expect(await messageOf('file-missing', () => readAdapter(dir))).toContain('adapter_model.safetensors');
   await writeFile(join(dir, 'adapter_model.bin'), '');
-  expect(await messageOf('file-missing', () => readAdapter(dir))).toContain('Convert it');
+  expect(await messageOf('bad-torch', () => readAdapter(dir))).toContain('Save its tensors as safetensors');
   await writeFile(join(dir, 'adapter_model.safetensors'), 'x');
   await messageOf('bad-safetensors', () => readAdapter(dir));
   await writeFile(join(dir, 'adapter_model.safetensors'), '\u0002\0\0\0\0\0\0\0{}');
@@ -144,6 +144,19 @@ test('every fault of a folder is one clear error', async () => {
   await mkdir(configPath);
   await messageOf('file-missing', () => readAdapter(dir));
 });
+
+test.each(['plain-default', 'plain-prompt-tuning', 'square-houlsby', 'square-adapter-fusion'])(
+  'the adapter %s as torch.save wrote it is the one that safetensors holds',
+  async (name) => {
+    const data = join(import.meta.dirname, '../../../tools/golden/data');
+    const adapter = await readAdapter(join(data, 'io/adapters', name));
+    const same = await readAdapter(join(data, 'python', name, 'adapter'));
+    expect(adapter.tensors.size).toBeGreaterThan(0);
+    expect(new Map([...adapter.tensors].sort())).toEqual(new Map([...same.tensors].sort()));
+    expect(adapter.layout).toBe(same.layout);
+    expect(adapter.config.method).toBe(same.config.method);
+  },
+);
 
 test('floats are told from integers where it matters', () => {
   expect(pythonJson({ a: { scaling: 4, rank: 4 }, scaling: 'learned' }, ['scaling'])).toBe(

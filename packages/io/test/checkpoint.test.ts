@@ -1,8 +1,9 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openCheckpoint } from '../src/checkpoint.ts';
 import { type WriteTensor, writeSafetensors } from '../src/safetensors/write.ts';
+import { openTorch } from '../src/torch/open.ts';
 import { messageOf, scratch } from './scratch.ts';
 
 const one = (value: number): WriteTensor => ({ dtype: 'BF16', shape: [2], data: Float32Array.of(value, -value) });
@@ -49,9 +50,37 @@ test('a folder without weights says what it holds', async () => {
   expect(await messageOf('file-missing', () => openCheckpoint(dir))).toContain('it holds nothing');
   expect(await messageOf('file-missing', () => openCheckpoint(join(dir, 'none')))).toContain('no such file or folder');
   await writeFile(join(dir, 'pytorch_model.bin'), '');
-  expect(await messageOf('file-missing', () => openCheckpoint(dir))).toContain('convert it to safetensors');
+  expect(await messageOf('bad-torch', () => openCheckpoint(dir))).toContain('neither a zip archive');
+  await rm(join(dir, 'pytorch_model.bin'));
   await mkdir(join(dir, 'model.safetensors'));
   await messageOf('file-missing', () => openCheckpoint(dir));
+});
+
+test('what torch.save wrote is read where there is no safetensors file, also in shards', async () => {
+  const dir = await scratch();
+  const data = join(import.meta.dirname, '../../../tools/golden/data/io/torch');
+  await copyFile(join(data, 'views.bin'), join(dir, 'pytorch_model-00001-of-00002.bin'));
+  await copyFile(join(data, 'state-dict.bin'), join(dir, 'pytorch_model-00002-of-00002.bin'));
+  const names = async (file: string): Promise<string[]> => {
+    await using reader = await openTorch(join(dir, file));
+    return [...reader.tensors.keys()];
+  };
+  const files = ['pytorch_model-00001-of-00002.bin', 'pytorch_model-00002-of-00002.bin'];
+  const entries = await Promise.all(files.map(async (f) => (await names(f)).map((name) => [name, f] as const)));
+  const weightMap = Object.fromEntries(entries.flat());
+  await writeFile(join(dir, 'pytorch_model.bin.index.json'), JSON.stringify({ weight_map: weightMap }));
+  {
+    await using file = await openCheckpoint(dir);
+    expect([...file.tensors.keys()].sort()).toEqual(Object.keys(weightMap).sort());
+    expect(await file.readFloat32('scalar')).toEqual(Float32Array.of(15));
+  }
+  await copyFile(join(data, 'types.bin'), join(dir, 'pytorch_model.bin'));
+  await using file = await openCheckpoint(dir);
+  expect(await file.readFloat32('int8')).toEqual(Float32Array.of(0, 1, 2, 100));
+  const wrong = JSON.stringify({ weight_map: { a: 'x.safetensors' } });
+  await writeFile(join(dir, 'pytorch_model.bin.index.json'), wrong);
+  await rm(join(dir, 'pytorch_model.bin'));
+  expect(await messageOf('bad-torch', () => openCheckpoint(dir))).toContain('plain name of a .bin file');
 });
 
 test('shards that are missing, cut off or at odds with the index come in one error', async () => {

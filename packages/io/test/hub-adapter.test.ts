@@ -154,7 +154,7 @@ test('every fault of a folder is one clear error', async () => {
   const pickled = await folder({ config, name: 'a' }, [up('a')], 'other.safetensors');
   await messageOf('file-missing', () => readAdapter(pickled));
   await writeFile(join(pickled, 'pytorch_adapter.bin'), '');
-  expect(await messageOf('file-missing', () => readAdapter(pickled))).toContain('may run code');
+  expect(await messageOf('bad-torch', () => readAdapter(pickled))).toContain('neither a zip archive');
 });
 
 test('every fault of a setup is one clear error', async () => {

@@ -73,7 +73,7 @@ test.each(refused.map(([source, why]) => [source.slice(0, 30), source, why] as c
 );
 
 describe('time grows with the text, whatever the pattern', () => {
-  const long = 'a'.repeat(20_000);
+  const long = 'a'.repeat(4_000);
   test.each([
     ['((.*)*)*x', long, false],
     ['.*'.repeat(60), long, true],
@@ -88,7 +88,7 @@ describe('time grows with the text, whatever the pattern', () => {
     ['(((((((a*)*)*)*)*)*)*)*b', long, false],
     ['((a?){9}b?){9}c', 'a'.repeat(300), false],
     ['(\\b|a)*b', long, false],
-    ['(x+x+)+y', 'x'.repeat(20_000), false],
+    ['(x+x+)+y', 'x'.repeat(4_000), false],
     ['(.*\\.)?((.+)+)$', long, true],
   ])('%s', (source, text, whole) => {
     const start = performance.now();

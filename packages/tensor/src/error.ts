@@ -12,6 +12,7 @@ export type PeftErrorCode =
   | 'file-missing'
   | 'read-failed'
   | 'bad-safetensors'
+  | 'bad-torch'
   | 'bad-config'
   | 'unknown-architecture'
   | 'bad-tokenizer'

@@ -6,6 +6,9 @@ export type AdapterLayout = 'peft' | 'adapter-hub';
 /** The weights of an adapter folder as huggingface/peft names them. */
 export const weightsFile = 'adapter_model.safetensors';
 
+/** The same by `torch.save`, as it wrote them before safetensors. */
+export const torchWeightsFile = 'adapter_model.bin';
+
 /** In both layouts. Written last and read first: a folder without it does not count as an adapter. */
 export const configFile = 'adapter_config.json';
 

@@ -4,6 +4,9 @@ import { type AdapterConfig, textOf } from './files.ts';
 /** The weights of an adapter folder as adapter-hub/adapters names them. */
 export const hubWeightsFile = 'adapter.safetensors';
 
+/** The same by `torch.save`, which is that library's default. */
+export const hubTorchWeightsFile = 'pytorch_adapter.bin';
+
 /** The model of an adapter as adapter-hub/adapters describes it; its loader does not depend on it. */
 export interface HubModel {
   readonly modelType: string;

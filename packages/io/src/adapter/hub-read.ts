@@ -5,7 +5,7 @@ import type { JsonObject } from '../json.ts';
 import { readJsonObject } from '../read-json.ts';
 import { listed } from '../report.ts';
 import { configFile } from './files.ts';
-import { type HubConfig, hubWeightsFile, parseHubConfig } from './hub-config.ts';
+import { type HubConfig, hubTorchWeightsFile, hubWeightsFile, parseHubConfig } from './hub-config.ts';
 import { type AdapterTensor, readTensors } from './tensors.ts';
 
 /** One adapter of adapter-hub/adapters, its tensors named as in the file. */
@@ -14,7 +14,7 @@ export interface HubFolder {
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
 }
 
-/** Reads the folder of one adapter, the top one or one within. Throws `file-missing`, `bad-adapter`, `bad-safetensors`. */
+/** Reads the folder of one adapter, the top one or one within. Throws `file-missing`, `bad-adapter`, `bad-safetensors`, `bad-torch`. */
 export const readHubFolder = async (files: Files, folder = ''): Promise<HubFolder> => {
   const inFolder = (name: string): string => joinPath(folder, name);
   const problems: string[] = [];
@@ -25,11 +25,6 @@ export const readHubFolder = async (files: Files, folder = ''): Promise<HubFolde
       'bad-adapter',
       `${joinPath(files.name, inFolder(configFile))}: is not a sound adapter config:${listed(problems)}`,
     );
-  const sizeOf = (name: string): Promise<number | null> => files.size(inFolder(name));
-  if ((await sizeOf(hubWeightsFile)) === null && (await sizeOf('pytorch_adapter.bin')) !== null)
-    throw new PeftError(
-      'file-missing',
-      `${joinPath(files.name, folder)}: has pytorch_adapter.bin, which is not read, as it may run code. Save it again with use_safetensors.`,
-    );
-  return { config, tensors: await readTensors(files, inFolder(hubWeightsFile)) };
+  const tensors = await readTensors(files, { safe: inFolder(hubWeightsFile), torch: inFolder(hubTorchWeightsFile) });
+  return { config, tensors };
 };

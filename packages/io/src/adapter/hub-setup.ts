@@ -16,6 +16,7 @@ import { type AdapterTensor, type AdapterTensorData, encodeTensors, readTensors 
 export const setupFile = 'adapter_setup.json';
 const fusionConfigFile = 'adapter_fusion_config.json';
 const fusionWeightsFile = 'model_adapter_fusion.safetensors';
+const fusionTorchWeightsFile = 'pytorch_model_adapter_fusion.bin';
 
 /** The `architecture` that a fusion has here, where adapter-hub/adapters has files of their own for it. */
 export const fuse = 'fuse';
@@ -35,7 +36,7 @@ const childNames = (setup: unknown): readonly string[] | null => {
 };
 
 /**
- * Fused adapters: `config` is `{ architecture: 'fuse', adapters: [{ name, config }], fusion }`, tensors are those of all files. Throws `file-missing`, `bad-adapter`, `bad-safetensors`.
+ * Fused adapters: `config` is `{ architecture: 'fuse', adapters: [{ name, config }], fusion }`, tensors are those of all files. Throws `file-missing`, `bad-adapter`, `bad-safetensors`, `bad-torch`.
  */
 export const readHubSetup = async (
   files: Files,
@@ -60,7 +61,8 @@ export const readHubSetup = async (
   const fused = names.join(',');
   const { config: fusion } = await readJsonObject(files, joinPath(fused, fusionConfigFile), 'bad-adapter');
   if (!isObject(fusion)) problems.push(`config in ${fusionConfigFile} is not an object`);
-  for (const [key, tensor] of await readTensors(files, joinPath(fused, fusionWeightsFile))) {
+  const weights = { safe: joinPath(fused, fusionWeightsFile), torch: joinPath(fused, fusionTorchWeightsFile) };
+  for (const [key, tensor] of await readTensors(files, weights)) {
     if (!key.includes(`.adapter_fusion_layer.${fused}.`)) problems.push(`${key} is not a tensor of the fusion`);
     tensors.set(key, tensor);
   }

@@ -5,7 +5,14 @@ import { filesAt } from '../files/place.ts';
 import type { JsonObject } from '../json.ts';
 import { readJsonObject } from '../read-json.ts';
 import { listed } from '../report.ts';
-import { type AdapterConfig, type AdapterLayout, configFile, parsePeftConfig, weightsFile } from './files.ts';
+import {
+  type AdapterConfig,
+  type AdapterLayout,
+  configFile,
+  parsePeftConfig,
+  torchWeightsFile,
+  weightsFile,
+} from './files.ts';
 import { ownName, renamed, withoutAliases } from './hub-names.ts';
 import { readHubFolder } from './hub-read.ts';
 import { readHubSetup, setupFile } from './hub-setup.ts';
@@ -29,12 +36,8 @@ const readPeft = async (files: Files, raw: JsonObject): Promise<Adapter> => {
       'bad-adapter',
       `${joinPath(files.name, configFile)}: is not a sound adapter config:${listed(problems)}`,
     );
-  if ((await files.size(weightsFile)) === null && (await files.size('adapter_model.bin')) !== null)
-    throw new PeftError(
-      'file-missing',
-      `${files.name}: has adapter_model.bin, which is not read, as it may run code. Convert it to ${weightsFile}.`,
-    );
-  return { layout: 'peft', config, tensors: await readTensors(files, weightsFile) };
+  const tensors = await readTensors(files, { safe: weightsFile, torch: torchWeightsFile });
+  return { layout: 'peft', config, tensors };
 };
 
 const readHub = async (files: Files): Promise<Adapter> => {
@@ -48,9 +51,10 @@ const readHub = async (files: Files): Promise<Adapter> => {
 
 /**
  * Reads an adapter folder as huggingface/peft writes it, `adapter_config.json` and `adapter_model.safetensors`; or as adapter-hub/adapters
- * does, with `adapter.safetensors`, or with a folder for each of several fused adapters and `adapter_setup.json`.
+ * does, with `adapter.safetensors`, or with a folder for each of several fused adapters and `adapter_setup.json`. Where there is no
+ * safetensors file, that of `torch.save` is read (see `openTorch`): `adapter_model.bin`, `pytorch_adapter.bin`.
  *
- * Throws `PeftError`: `file-missing`, `bad-adapter` for the config, `bad-safetensors` for the weights.
+ * Throws `PeftError`: `file-missing`, `bad-adapter` for the config, `bad-safetensors` or `bad-torch` for the weights.
  */
 export const readAdapter = async (dir: Place): Promise<Adapter> => {
   const files = await filesAt(dir);

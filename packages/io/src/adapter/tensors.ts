@@ -31,9 +31,22 @@ const readValues = async (file: TensorReader, name: string, dtype: FileDType): P
   throw new PeftError('bad-adapter', `${file.path}: tensor ${name} holds ${data[wrong]}, which i32 cannot.`);
 };
 
-/** All tensors of a file, of which there must be one. Throws `file-missing`, `bad-safetensors`, `bad-adapter`. */
-export const readTensors = async (files: Files, path: string): Promise<Map<string, AdapterTensor>> => {
-  await using file = await openSafetensors({ files, path });
+/** The weights in a folder: a file of safetensors, or else one of `torch.save`. */
+export interface WeightsFiles {
+  readonly safe: string;
+  readonly torch: string;
+}
+
+const openWeights = async (files: Files, { safe, torch }: WeightsFiles): Promise<TensorReader> => {
+  if ((await files.size(safe)) !== null || (await files.size(torch)) === null)
+    return openSafetensors({ files, path: safe });
+  const { openTorch } = await import('../torch/open.ts');
+  return openTorch({ files, path: torch });
+};
+
+/** All tensors of a file, of which there must be one. Throws `file-missing`, `bad-safetensors`, `bad-torch`, `bad-adapter`. */
+export const readTensors = async (files: Files, names: WeightsFiles): Promise<Map<string, AdapterTensor>> => {
+  await using file = await openWeights(files, names);
   if (file.tensors.size === 0) throw new PeftError('bad-adapter', `${file.path}: holds no tensor.`);
   const tensors = new Map<string, AdapterTensor>();
   for (const [name, { shape, dtype }] of file.tensors)

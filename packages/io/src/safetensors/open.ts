@@ -3,7 +3,7 @@ import type { FilePlace, OpenFile } from '../files/files.ts';
 import { fileAt, nameOf } from '../files/place.ts';
 import { listed } from '../report.ts';
 import { bytesOfArray, requireLittleEndian } from './dtype.ts';
-import { type Header, maxHeaderBytes, parseHeader } from './header.ts';
+import { type Header, maxHeaderBytes, parseHeader, type TensorInfo } from './header.ts';
 import { type TensorReader, tensorReader } from './reader.ts';
 
 const lengthBytes = 8;
@@ -23,7 +23,7 @@ export const openSafetensors = async (place: FilePlace): Promise<TensorReader> =
   const file = await at.files.open(at.path);
   try {
     const header = await readHeader(name, file);
-    const fill = (target: ArrayBufferView, position: number) => readExactly(name, file, target, position);
+    const fill = (target: ArrayBufferView, { start }: TensorInfo) => readExactly(name, file, target, start);
     return tensorReader(name, header, fill, () => file.close());
   } catch (error) {
     await file.close();

@@ -19,8 +19,8 @@ export interface TensorReader extends Header, AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Fills the array with the bytes of the file from this position on, or throws. */
-export type Fill = (target: ArrayBufferView, position: number) => Promise<void>;
+/** Fills the array with the bytes of a tensor, or throws. */
+export type Fill = (target: ArrayBufferView, tensor: TensorInfo) => Promise<void>;
 
 /** A reader over one checked header and a function that reads bytes. */
 export const tensorReader = (path: string, header: Header, fill: Fill, release: () => Promise<void>): TensorReader => {
@@ -33,18 +33,20 @@ export const tensorReader = (path: string, header: Header, fill: Fill, release: 
   };
 
   const read = async (name: string): Promise<FileTensor> => {
-    const { dtype, shape, size, start } = find(name);
+    const info = find(name);
+    const { dtype, shape, size } = info;
     const data = tryAllocate(path, name, () => allocate(dtype, size));
-    await fill(data, start);
+    await fill(data, info);
     return { dtype, shape, data } as FileTensor;
   };
 
   const readFloat32 = async (name: string): Promise<Float32Array> => {
-    const { dtype, size, start } = find(name);
+    const info = find(name);
+    const { dtype, size } = info;
     if (dtype !== 'F16' && dtype !== 'BF16') return toFloat32(path, name, await read(name));
     const values = tryAllocate(path, name, () => new Float32Array(size));
     const bits = new Uint16Array(values.buffer, 2 * size, size);
-    await fill(bits, start);
+    await fill(bits, info);
     return dtype === 'F16' ? halfToFloat32(bits, values) : bfloat16ToFloat32(bits, values);
   };
 
