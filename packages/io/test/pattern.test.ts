@@ -107,9 +107,9 @@ describe('time grows with the text, whatever the pattern', () => {
 
   test('a text too long for a pattern is refused, not matched without bounds', async () => {
     const start = performance.now();
-    const many = pythonPattern(`(?:${'a?b?c?'.repeat(1000)})*x`);
+    const many = pythonPattern(`(?:${'a?b?c?'.repeat(300)})*x`);
     expect(await messageOf('bad-option', () => many.fullMatch('a'.repeat(1_000_000)))).toContain('too long');
-    expect(await messageOf('bad-option', () => many.fullMatch('a'.repeat(3_000)))).toContain('too many steps');
+    expect(await messageOf('bad-option', () => many.fullMatch('a'.repeat(6_000)))).toContain('too many steps');
     expect(performance.now() - start).toBeLessThan(1000);
   });
 });
