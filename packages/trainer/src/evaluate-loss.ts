@@ -1,7 +1,7 @@
+import type { TokenRows } from '@peftjs/data';
 import { buildProgram, type Executor, input } from '@peftjs/tensor';
 import type { CausalLM } from '@peftjs/transformer';
 import { evaluationBatches } from './batches.ts';
-import type { TokenRows } from './pack.ts';
 
 /** Mean cross-entropy per token, in nats, and how many tokens it is a mean of. */
 export interface EvaluatedLoss {

@@ -1,10 +1,11 @@
+import type { TokenRows } from '@peftjs/data';
 import { type Executor, PeftError } from '@peftjs/tensor';
 import { trainingBatches } from './batches.ts';
 import { type CheckpointOptions, checkIntervals } from './checkpoint.ts';
 import { type Evaluator, makeEvaluator } from './evaluate-loss.ts';
 import { adamw, type Optimizer } from './optimizer.ts';
 import { makePace } from './pace.ts';
-import type { Batch, TokenRows } from './pack.ts';
+import type { Batch } from './pack.ts';
 import { makeSafe } from './safe.ts';
 import type { Schedule } from './schedule.ts';
 import { makeTrainStep } from './train-step.ts';

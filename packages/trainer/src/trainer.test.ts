@@ -59,6 +59,15 @@ describe('packing', () => {
     expect(tokens).toBe(4);
   });
 
+  test('batches come of as many rows as memory holds, each once', () => {
+    const many = { context: 1, rows: Array.from({ length: 300_000 }, (_, i) => Int32Array.of(i, 0)) };
+    const batches = trainingBatches(many, 1000, 0);
+    const seen = new Set<number>();
+    for (let i = 0; i < 300; i++) for (const id of batches.next().value.ids) seen.add(id);
+    expect(seen.size).toBe(300_000);
+    expect(() => trainingBatches({ context: 1, rows: [] }, 2, 0).next()).toThrow('no rows');
+  });
+
   test('a text shorter than a row is an error that says how long it is', () => {
     expect(() => packTokens([[1, 2]], { context: 8, endOfText: 0 })).toThrow('the text has 4 tokens, a row takes 9');
   });

@@ -13,6 +13,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   onnx: ['tensor'],
   webgpu: ['tensor'],
   io: ['tensor'],
+  data: ['tensor', 'io'],
   'base-model': [],
   transformer: ['tensor', 'autograd', 'io'],
   quant: ['tensor', 'autograd', 'transformer'],
@@ -24,7 +25,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   selective: below.families,
   hybrid: below.recipes,
   multitask: below.recipes,
-  trainer: ['tensor', 'autograd', 'transformer', 'core', 'io'],
+  trainer: ['tensor', 'autograd', 'transformer', 'core', 'io', 'data'],
   testkit: ['tensor', 'autograd', 'onnx', 'webgpu', 'io', 'transformer', 'core', 'quant'],
 };
 

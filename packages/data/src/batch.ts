@@ -1,0 +1,105 @@
+import { PeftError, type Shape } from '@peftjs/tensor';
+import { checkCursor, cursorOf, inputIn } from './cursor.ts';
+import { end, item, opened, originOf } from './opened.ts';
+import { stackColumn } from './stack-column.ts';
+import type { Origin, Row, Stage } from './stream.ts';
+import { kindOf } from './words.ts';
+
+/** Rows that go through a model together: columns of all of them, one row after the other. */
+export interface Batch {
+  readonly rows: number;
+  readonly columns: Row;
+  /** By column: `[rows, …]`. */
+  readonly shapes: Readonly<Record<string, Shape>>;
+}
+
+/** How rows become batches. */
+export interface BatchOptions {
+  /** Rows per batch; the last one may have fewer. */
+  readonly size: number;
+  /** What fills up rows that are shorter than the longest, by column. Default: 0 for `ids`, −100 for `labels`; of other columns all must be as long. */
+  readonly pad?: Readonly<Record<string, number>>;
+  /** Lengths are filled up to a multiple of this, so that there are few of them: each is a program of its own. Default 1. */
+  readonly multipleOf?: number;
+  /** Shapes, in a row, of columns that are no lists: `[]` for one number, `[3, 224, 224]` for an image. */
+  readonly shapes?: Readonly<Record<string, Shape>>;
+}
+
+const defaultPad: Readonly<Record<string, number>> = { ids: 0, labels: -100 };
+
+const namesOf = async (row: unknown, origin: Origin): Promise<readonly string[]> => {
+  const names = typeof row === 'object' && row !== null ? Object.keys(row) : [];
+  const wrong = names.find((name) => !ArrayBuffer.isView((row as Row)[name]));
+  if (names.length > 0 && wrong === undefined) return names.sort();
+  const what = wrong === undefined ? kindOf(row) : `${wrong} is ${kindOf((row as Row)[wrong])}`;
+  throw new PeftError(
+    'bad-data',
+    `${await origin()}: ${wrong === undefined ? 'is ' : ''}${what}; batch takes rows of named columns, each an Int32Array or its like. \`columns\` makes them.`,
+  );
+};
+
+/**
+ * Rows `size` at a time, each column one array. Throws `bad-data`, with the place of the row, for columns that are empty, of another type or
+ * missing, and where rows differ in length without a `pad` for it.
+ */
+export const batch = ({ size, pad = {}, multipleOf = 1, shapes = {} }: BatchOptions): Stage<Row, Batch> => {
+  for (const [name, value] of Object.entries({ size, multipleOf }))
+    if (!Number.isSafeInteger(value) || value < 1)
+      throw new PeftError('bad-option', `batch: ${name} must be a whole number of at least 1, got ${value}`);
+  const filling = { ...defaultPad, ...pad };
+
+  const stack = async (rows: readonly Row[], origins: readonly Origin[]): Promise<Batch> => {
+    const names = await namesOf(rows[0], origins[0]!);
+    for (const [i, row] of rows.entries()) {
+      const own = await namesOf(row, origins[i]!);
+      if (own.join() !== names.join())
+        throw new PeftError(
+          'bad-data',
+          `${await origins[i]!()}: has columns ${own.join(', ')}, the rows before it ${names.join(', ')}`,
+        );
+    }
+    const stacked = await Promise.all(
+      names.map(async (name) => {
+        const column = rows.map((row) => row[name]!);
+        const result = stackColumn(name, column, { shape: shapes[name], pad: filling[name], multipleOf });
+        if ('problem' in result) throw new PeftError('bad-data', `${await origins[result.row]!()}: ${result.problem}`);
+        return [name, result] as const;
+      }),
+    );
+    return {
+      rows: rows.length,
+      columns: Object.fromEntries(stacked.map(([name, { data }]) => [name, data])),
+      shapes: Object.fromEntries(stacked.map(([name, { shape }]) => [name, shape])),
+    };
+  };
+
+  return (input) => ({
+    open: (at, epoch) => {
+      const before = at && inputIn('batch', checkCursor('batch', {}, at));
+      const from = input.open(before ?? undefined, epoch);
+      let count = 0;
+      let origins: Origin[] = [];
+      return opened({
+        next: async () => {
+          const rows: Row[] = [];
+          const places: Origin[] = [];
+          while (rows.length < size) {
+            const next = await from.next();
+            if (next.done) break;
+            rows.push(next.value);
+            places.push(originOf(from, count++));
+          }
+          if (rows.length === 0) return end;
+          origins = places;
+          return item(await stack(rows, places));
+        },
+        cursor: () => cursorOf('batch', {}, { input: from.cursor() }),
+        origin: () => {
+          const places = origins;
+          return async (row = 0) => places[row]?.() ?? `row ${row}`;
+        },
+        close: async () => from.return?.(),
+      });
+    },
+  });
+};

@@ -1,0 +1,2 @@
+/** Label of a position that does not count. */
+export const ignored = -100;

@@ -1,0 +1,57 @@
+import type { Cursor, Opened, Origin } from './stream.ts';
+
+/** What a stage says of a stream that is being read. */
+export interface Reading<T> {
+  /** The next item, `end` after the last. */
+  next(): Promise<IteratorResult<T, undefined>>;
+  cursor(): Cursor;
+  origin?(): Origin;
+  close?(): Promise<unknown>;
+}
+
+/** What `next` gives after the last item. */
+export const end: IteratorReturnResult<undefined> = { done: true, value: undefined };
+
+/** What `next` gives for an item. */
+export const item = <T>(value: T): IteratorYieldResult<T> => ({ done: false, value });
+
+/** A stream that is being read: calls of `next` wait for each other, what has ended or failed stays ended and is closed. */
+export const opened = <T>({ next, cursor, origin, close }: Reading<T>): Opened<T> => {
+  let last: Promise<unknown> = Promise.resolve();
+  let ended = false;
+  const finish = async (): Promise<IteratorReturnResult<undefined>> => {
+    if (!ended) {
+      ended = true;
+      await close?.();
+    }
+    return end;
+  };
+  const step = async (): Promise<IteratorResult<T, undefined>> => {
+    if (ended) return end;
+    try {
+      const result = await next();
+      return result.done ? await finish() : result;
+    } catch (error) {
+      await finish();
+      throw error;
+    }
+  };
+  const queue = <R>(task: () => Promise<R>): Promise<R> => {
+    const run = last.then(task);
+    last = run.catch(() => {});
+    return run;
+  };
+  return {
+    next: () => queue(step),
+    return: () => queue(finish),
+    cursor,
+    ...(origin && { origin }),
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+};
+
+/** Where the item that was given last comes from; a source that can't say is counted. */
+export const originOf = (from: Opened<unknown>, count: number): Origin =>
+  from.origin?.() ?? (async () => `item ${count}`);

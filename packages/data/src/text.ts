@@ -1,0 +1,108 @@
+import { type FileIn, type FilePlace, fileAt, type OpenFile } from '@peftjs/io';
+import { PeftError } from '@peftjs/tensor';
+import { checkCursor, countIn, cursorOf } from './cursor.ts';
+import { located } from './map.ts';
+import { end, item, opened } from './opened.ts';
+import { lineOf, type RecordRange, type RecordReader, recordReader } from './record-reader.ts';
+import type { Cursor, Opened, Origin, Stream } from './stream.ts';
+
+/** How a file of text is cut. */
+export interface TextOptions {
+  /** What stands between two documents, such as `<|endoftext|>`. Default: an empty line. */
+  readonly separator?: string;
+  /** Bytes that a document may have. Default 2^26. */
+  readonly longest?: number;
+  /** Bytes of the blocks of the file that `shuffle` reads in another order. Default 2^18. */
+  readonly block?: number;
+}
+
+/** Whether the end of a separator is its start too: then where one is depends on where reading began. */
+const overlapsItself = (text: string): boolean =>
+  Array.from({ length: text.length - 1 }, (_, i) => i + 1).some((n) => text.endsWith(text.slice(0, n)));
+
+const stage = 'text';
+
+/**
+ * The documents of a text file in UTF-8, those that are all white space left out. It is read by ranges as it goes, from disk, by HTTP or of a
+ * `File`. Throws `file-missing`, `read-failed`; `bad-data`, with the line, for what is not UTF-8 or longer than `longest`.
+ */
+export const text = (
+  place: FilePlace,
+  { separator = '\n\n', longest = 2 ** 26, block = 2 ** 18 }: TextOptions = {},
+): Stream<string> => {
+  if (typeof separator !== 'string' || separator === '')
+    throw new PeftError('bad-option', 'text: separator must be a text of at least one character');
+  for (const [name, value] of Object.entries({ longest, block }))
+    if (!Number.isSafeInteger(value) || value < 1)
+      throw new PeftError('bad-option', `text: ${name} must be a whole number of at least 1, got ${value}`);
+  const mark = new TextEncoder().encode(separator);
+  const openFile = async (): Promise<{ readonly at: FileIn; readonly file: OpenFile }> => {
+    const at = await fileAt(place);
+    return { at, file: await at.files.open(at.path) };
+  };
+  const originAt =
+    (start: number): Origin =>
+    async () => {
+      const { at, file } = await openFile();
+      try {
+        return `${at.files.name === '' ? '' : `${at.files.name.replace(/\/$/, '')}/`}${at.path} line ${await lineOf(file, start)}`;
+      } finally {
+        await file.close();
+      }
+    };
+
+  const between = (range: RecordRange, at: Cursor | undefined): Opened<string> => {
+    const checked = at && checkCursor(stage, {}, at);
+    const from = checked ? countIn(stage, checked, 'at') : range.from;
+    let size: number | null = checked ? (checked['size'] as number | null) : null;
+    let file: OpenFile | undefined;
+    let reader: RecordReader | undefined;
+    let start = from;
+    const begin = async (): Promise<RecordReader> => {
+      ({ file } = await openFile());
+      if (size !== null) checkCursor(stage, { size: file.size }, checked);
+      size = file.size;
+      const isStart = range.aligned || (checked !== undefined && checked['started'] === true);
+      return recordReader(file, mark, { from, until: range.until, aligned: isStart }, longest);
+    };
+    return opened({
+      next: async () => {
+        reader ??= await begin();
+        for (;;) {
+          start = reader.position();
+          try {
+            const record = await reader.next();
+            if (!record) return end;
+            start = record.start;
+            if (record.text.trim() !== '') return item(record.text);
+          } catch (cause) {
+            throw await located(originAt(start), cause);
+          }
+        }
+      },
+      cursor: () =>
+        cursorOf(
+          stage,
+          {},
+          { at: reader?.position() ?? from, size, started: reader !== undefined || checked?.['started'] === true },
+        ),
+      origin: () => originAt(start),
+      close: async () => file?.close(),
+    });
+  };
+  const whole: RecordRange = { from: 0, until: Number.POSITIVE_INFINITY, aligned: true };
+  return {
+    open: (at) => between(whole, at),
+    ...(!overlapsItself(separator) && {
+      parts: async () => {
+        const { file } = await openFile();
+        await file.close();
+        return {
+          count: Math.ceil(file.size / block),
+          single: false,
+          open: (part, at) => between({ from: part * block, until: (part + 1) * block, aligned: part === 0 }, at),
+        };
+      },
+    }),
+  };
+};
