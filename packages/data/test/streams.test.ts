@@ -1,4 +1,4 @@
-import { baseModelDir } from '@peftjs/base-model';
+import { join } from 'node:path';
 import { loadTokenizer, memoryFiles } from '@peftjs/io';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -379,7 +379,7 @@ test('options that make no sense are refused when the stage is made', () => {
 
 describe('tokenize', () => {
   test('takes texts, and objects with one, with a tokenizer of a model', async () => {
-    const tokenizer = await loadTokenizer(baseModelDir());
+    const tokenizer = await loadTokenizer(join(import.meta.dirname, '../../base-model/model'));
     const ids = tokenizer.encode('Call me Ishmael.');
     const rows = async (items: readonly unknown[], options?: Parameters<typeof tokenize>[1]) =>
       (await readAll(pipe(fromArray(items), tokenize(tokenizer, options)))).items;

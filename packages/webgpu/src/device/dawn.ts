@@ -1,5 +1,6 @@
 /// <reference types="@webgpu/types" />
 import { PeftError } from '@peftjs/tensor';
+import { importInNode } from '../for-node.ts';
 import type { DeviceFacts } from '../kernel.ts';
 import { type Faults, watchFaults } from './faults.ts';
 import { type Toggle, toggleOptions } from './toggles.ts';
@@ -62,7 +63,7 @@ const entryPoint = async ({ adapter = 'hardware', enable = [], disable = [] }: G
   const { hasVulkanLoader } = await import('./vulkan-loader.ts');
   if (adapter === 'hardware' && !hasVulkanLoader()) throw unavailable(missing.hardware);
   try {
-    const { create } = await import('webgpu');
+    const { create } = await importInNode('webgpu');
     const slowToCompile =
       adapter === 'hardware' ? [] : (['use_vulkan_zero_initialize_workgroup_memory_extension'] as const);
     // Rounded timestamps would hide short kernels from profiles; here no web page is to be kept from them.

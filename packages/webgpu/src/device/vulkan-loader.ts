@@ -1,5 +1,7 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { fromNode } from '../for-node.ts';
+
+const { existsSync } = fromNode('node:fs');
+const { join } = fromNode('node:path');
 
 const triplets: Readonly<Partial<Record<NodeJS.Architecture, string>>> = {
   x64: 'x86_64-linux-gnu',
