@@ -29,7 +29,7 @@ export interface Pattern {
 }
 
 const build = (source: string, dialect: Dialect, who: string): Pattern => {
-  const refuse = (cause: unknown): never => {
+  const refuse: (cause: unknown) => never = (cause) => {
     const why =
       cause instanceof RangeError
         ? 'is more than is tried as a regular expression'
@@ -45,8 +45,8 @@ const build = (source: string, dialect: Dialect, who: string): Pattern => {
       throw cause;
     }
   };
-  const parsed: Parsed = tried(() => parse(source, dialect));
-  const { root, groups, names } = parsed;
+  const { root, groups, names, isOdd }: Parsed = tried(() => parse(source, dialect));
+  if (isOdd && dialect === oniguruma) refuse(new SyntaxError('it has a loop whose turns may be empty'));
   const program = tried(() => compile(root, groups));
   const whole = tried(() =>
     compile({ kind: 'cat', items: [root, { kind: 'edge', holds: (text, at) => at === text.length }] }, groups),

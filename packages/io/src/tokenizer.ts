@@ -16,13 +16,14 @@ export interface Tokenizer {
    * token, as in Hugging Face's libraries.
    *
    * Throws `PeftError`: `bad-data` where the text holds something that the vocabulary has no token for;
-   * `bad-tokenizer` where the file shows a fault only now.
+   * `bad-tokenizer` where the file shows a fault only now; `bad-option` for what is no text.
    */
   encode(text: string, options?: { readonly special?: boolean }): Int32Array;
   /**
-   * The text of ids, to the byte: spaces are never tidied up. `skipSpecial` leaves out special tokens.
+   * The text of ids, to the byte: spaces are never tidied up. `skipSpecial` leaves out special tokens. An id that the vocabulary lacks,
+   * such as one of a padded vocabulary, gives nothing, as in Python.
    *
-   * Throws `PeftError` `bad-data` for an id that is not in the vocabulary.
+   * Throws `PeftError`: `bad-data` for what is no whole number of at least 0; `bad-option` for what is no list.
    */
   decode(ids: Iterable<number>, options?: { readonly skipSpecial?: boolean }): string;
   /** The id of a token as the vocabulary spells it. */
@@ -41,6 +42,6 @@ export const loadTokenizer = async (dir: Place): Promise<Tokenizer> => {
   const hasConfig = (await files.size(configPath)) !== null;
   const config = hasConfig ? await readJsonObject(files, configPath, 'bad-tokenizer') : {};
   // Loaded when asked for: the library takes longer to load than the rest of this package.
-  const { buildTokenizer } = await import('./build-tokenizer.ts');
+  const { buildTokenizer } = await import('./tokenizer/build.ts');
   return buildTokenizer(json, config, joinPath(files.name, path));
 };

@@ -104,8 +104,8 @@ test('an error stays readable when everything is wrong and names are hostile', a
     rawFile(Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`${i}\n\u001b[31m${'x'.repeat(5_000)}`, 1]))),
   );
   const message = await messageOf('bad-safetensors', () => openSafetensors(path));
-  expect(message).toContain('and 480 more');
-  expect(message.length).toBeLessThan(5_000);
+  expect(message).toMatch(/and 49\d more/);
+  expect(message.length).toBeLessThanOrEqual(1_000);
   expect(message).not.toContain('\u001b');
 });
 

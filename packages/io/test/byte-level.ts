@@ -33,7 +33,7 @@ export const byteLevel = (): Record<string, unknown> & {
       type: 'TemplateProcessing',
       single: [{ SpecialToken: { id: '<|end|>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }],
       pair: [],
-      special_tokens: {},
+      special_tokens: { '<|end|>': { id: '<|end|>', ids: [tokens.length], tokens: ['<|end|>'] } },
     },
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
     model: {

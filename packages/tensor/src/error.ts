@@ -26,13 +26,19 @@ export type PeftErrorCode =
 
 const mark = Symbol.for('peftjs.error');
 
-/** Every error that these packages throw on purpose: a code for programs, a message that says what to do. */
+const longest = 1000;
+
+/** A message of at most a thousand characters: what happened stands at its start, what to do at its end. */
+const fitted = (message: string): string =>
+  message.length <= longest ? message : `${message.slice(0, 650)} […] ${message.slice(655 - longest)}`;
+
+/** Every error that these packages throw on purpose: a code for programs, a message, of at most a thousand characters, that says what to do. */
 export class PeftError extends Error {
   override readonly name: string = 'PeftError';
   readonly code: PeftErrorCode;
 
   constructor(code: PeftErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(fitted(message), options);
     this.code = code;
     Object.defineProperty(this, mark, { value: true });
   }

@@ -1,0 +1,110 @@
+import { trimmed, whitespace, word } from './characters.ts';
+import type { Normalize } from './normalizers.ts';
+
+/** A token that is found in a text before anything else is. */
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  /** Only where no letter or digit stands beside it. */
+  readonly singleWord: boolean;
+  /** With the spaces before it. */
+  readonly lstrip: boolean;
+  /** With the spaces behind it. */
+  readonly rstrip: boolean;
+  /** Found in the text as the normalizer makes it. */
+  readonly normalized: boolean;
+  /** Left out when special tokens are. */
+  readonly special: boolean;
+}
+
+/** A part of a text: a token that was added, or what lies between; whether the text begins with it. */
+export type Section =
+  | { readonly token: AddedToken }
+  | { readonly token?: undefined; readonly text: string; readonly isFirst: boolean };
+
+/** Characters that lead on, and the token that ends here. */
+interface TrieNode {
+  readonly next: Map<string, TrieNode>;
+  token?: AddedToken;
+}
+
+const trieOf = (tokens: Iterable<readonly [spelling: string, token: AddedToken]>): TrieNode => {
+  const root: TrieNode = { next: new Map() };
+  for (const [spelling, token] of tokens) {
+    let node = root;
+    for (const unit of spelling.split('')) {
+      let next = node.next.get(unit);
+      if (!next) node.next.set(unit, (next = { next: new Map() }));
+      node = next;
+    }
+    if (node !== root) node.token ??= token;
+  }
+  return root;
+};
+
+/** The longest token that begins at a place, and where it ends. */
+const longest = (root: TrieNode, text: string, from: number): readonly [AddedToken, end: number] | undefined => {
+  let found: readonly [AddedToken, number] | undefined;
+  let node: TrieNode | undefined = root;
+  for (let at = from; at < text.length; ) {
+    node = node.next.get(text[at++]!);
+    if (!node) break;
+    if (node.token) found = [node.token, at];
+  }
+  return found;
+};
+
+const lastChar = (text: string, end: number): string => {
+  const low = /[\udc00-\udfff]/.test(text[end - 1] ?? '');
+  return text.slice(low ? end - 2 : end - 1, end);
+};
+
+const isWithinWord = (text: string, start: number, end: number): boolean =>
+  (start > 0 && word.test(lastChar(text, start))) ||
+  (end < text.length && word.test(String.fromCodePoint(text.codePointAt(end)!)));
+
+/**
+ * Where tokens are in a text: the leftmost first, of those that begin together the longest.
+ *
+ * Source: huggingface/tokenizers, `AddedVocabulary::find_matches`.
+ */
+const sections = (root: TrieNode, text: string, isFirst: boolean): readonly Section[] => {
+  const out: Section[] = [];
+  let done = 0;
+  const plain = (end: number): void => {
+    if (done < end) out.push({ text: text.slice(done, end), isFirst: isFirst && done === 0 });
+  };
+  for (let at = 0; at < text.length; ) {
+    const found = longest(root, text, at);
+    if (!found) {
+      at++;
+      continue;
+    }
+    const [token, end] = found;
+    let [start, stop] = [at, end];
+    at = end;
+    if (token.singleWord && isWithinWord(text, start, stop)) continue;
+    // Spaces that the token before has taken are not there any more.
+    if (token.lstrip) start = Math.max(done, trimmed(text.slice(0, start), false, true).length);
+    if (token.rstrip) while (stop < text.length && whitespace.test(text[stop]!)) stop++;
+    plain(start);
+    // The next is looked for behind the token itself, so that one may begin with a space that this one has taken.
+    out.push({ token });
+    done = stop;
+  }
+  plain(text.length);
+  return out;
+};
+
+/** Splits texts at added tokens; what lies between is normalised. */
+export const sectionizer = (
+  tokens: readonly AddedToken[],
+  normalize: Normalize,
+): ((text: string) => readonly Section[]) => {
+  const raw = trieOf(tokens.filter((t) => !t.normalized).map((t) => [t.content, t]));
+  const changed = trieOf(tokens.filter((t) => t.normalized).map((t) => [normalize(t.content), t]));
+  return (text) =>
+    sections(raw, text, true).flatMap((section) =>
+      section.token ? [section] : sections(changed, normalize(section.text), section.isFirst),
+    );
+};
