@@ -9,9 +9,6 @@ export const trimmed = (text: string, left: boolean, right: boolean): string => 
   return text.slice(start, end);
 };
 
-/** ASCII's signs and what Unicode calls punctuation. */
-export const punctuation: RegExp = /[\p{P}$+<=>^`|~]/u;
-
 /** `\w` of Rust's regular expressions. */
 export const word: RegExp = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 
@@ -24,7 +21,7 @@ export const lowered = (text: string): string => {
 const isShown = (b: number): boolean => (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || (b >= 174 && b <= 255);
 
 /** The character that stands for each byte in a byte-level vocabulary (Radford and others, 2019). */
-export const charOfByte: readonly string[] = (() => {
+const charOfByte: readonly string[] = (() => {
   let next = 256;
   return Array.from({ length: 256 }, (_, b) => String.fromCharCode(isShown(b) ? b : next++));
 })();
