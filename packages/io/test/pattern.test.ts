@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { python } from '../src/pattern/dialect.ts';
 import { parse } from '../src/pattern/parse.ts';
 import { onigurumaPattern, type Pattern, pythonPattern } from '../src/pattern.ts';
+import { processorTime } from './processor-time.ts';
 import { messageOf } from './scratch.ts';
 
 type Case = readonly [source: string, text: string, python: null | readonly [whole: boolean, span: null | number[]]];
@@ -91,26 +92,26 @@ describe('time grows with the text, whatever the pattern', () => {
     ['(x+x+)+y', 'x'.repeat(4_000), false],
     ['(.*\\.)?((.+)+)$', long, true],
   ])('%s', (source, text, whole) => {
-    const start = performance.now();
+    const start = processorTime();
     const pattern = pythonPattern(source);
     expect(pattern.fullMatch(text)).toBe(whole);
     pattern.search(text);
     expect([...pattern.all(text)].length).toBeLessThanOrEqual(text.length + 1);
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(processorTime() - start).toBeLessThan(2000);
   });
 
   test('what was found out for one match serves the next', () => {
-    const start = performance.now();
+    const start = processorTime();
     expect([...onigurumaPattern('a*b|a').all(long)].length).toBe(long.length);
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(processorTime() - start).toBeLessThan(2000);
   });
 
   test('a text too long for a pattern is refused, not matched without bounds', async () => {
-    const start = performance.now();
+    const start = processorTime();
     const many = pythonPattern(`(?:${'a?b?c?'.repeat(300)})*x`);
     expect(await messageOf('bad-option', () => many.fullMatch('a'.repeat(1_000_000)))).toContain('too long');
     expect(await messageOf('bad-option', () => many.fullMatch('a'.repeat(6_000)))).toContain('too many steps');
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(processorTime() - start).toBeLessThan(2000);
   });
 });
 

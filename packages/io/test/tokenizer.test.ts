@@ -7,6 +7,7 @@ import { expect, test } from 'vitest';
 import { buildTokenizer } from '../src/tokenizer/build.ts';
 import { loadTokenizer } from '../src/tokenizer.ts';
 import { byteLevel } from './byte-level.ts';
+import { processorTime } from './processor-time.ts';
 import { messageOf, scratch } from './scratch.ts';
 
 const config = {
@@ -137,7 +138,7 @@ test('tokens that only tokenizer_config.json knows are added as transformers add
 });
 
 test('regular expressions of a file never hang', async () => {
-  const start = performance.now();
+  const start = processorTime();
   const json = byteLevel();
   const split = (Regex: string) => ({ type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false });
   const text = `${'a'.repeat(3000)}b`;
@@ -158,7 +159,7 @@ test('regular expressions of a file never hang', async () => {
     expect(await messageOf('bad-tokenizer', () => buildTokenizer({ ...json, pre_tokenizer: split(pattern) }))).toMatch(
       why,
     );
-  expect(performance.now() - start).toBeLessThan(5000);
+  expect(processorTime() - start).toBeLessThan(5000);
 });
 
 test('a text that the vocabulary cannot spell is refused, not shortened', async () => {

@@ -5,6 +5,7 @@ import { memoryFiles } from '../src/files/memory-files.ts';
 import { openSafetensors } from '../src/safetensors/open.ts';
 import { openTorch } from '../src/torch/open.ts';
 import { unpickle } from '../src/torch/pickle.ts';
+import { processorTime } from './processor-time.ts';
 import { messageOf, scratch } from './scratch.ts';
 
 const data = join(import.meta.dirname, '../../../tools/golden/data/io/torch');
@@ -81,7 +82,7 @@ const read = (bytes: Uint8Array): unknown =>
   ).value;
 
 test('pickles that are not sound are refused in time, whatever they claim', () => {
-  const start = performance.now();
+  const start = processorTime();
   const bad: [Uint8Array, string][] = [
     [pickled(), 'ends too early'],
     [pickled(0x2e), 'stack is empty'],
@@ -109,7 +110,7 @@ test('pickles that are not sound are refused in time, whatever they claim', () =
   // A list of itself, ten times ten thousand times: the pickle has it once.
   expect(read(pickled(']q\0(h\0h\0e.'))).toMatchObject({ kind: 'list' });
   expect(() => read(pickled('('.repeat(1_000_000)))).toThrow('ends too early');
-  expect(performance.now() - start).toBeLessThan(1000);
+  expect(processorTime() - start).toBeLessThan(2000);
 });
 
 test('tensors that claim more than the file holds are refused before anything is made', async () => {
