@@ -6,6 +6,8 @@ import { sizeOf } from '@peftjs/tensor';
 import {
   adamw,
   allWeights,
+  chain,
+  clip,
   cosine,
   evaluateLoss,
   packTokens,
@@ -85,7 +87,7 @@ const result = await train(allWeights(model), {
   batchSize,
   seed,
   schedule: cosine({ learningRate, steps, warmup: Math.min(200, Math.ceil(steps / 10)), floor: 0.02 }),
-  optimizer: adamw({ beta2: 0.98, weightDecay: 0.1 }),
+  optimizer: chain(clip(1), adamw({ beta2: 0.98, weightDecay: 0.1 })),
   heldOut: { data: glimpse, every: Math.max(1, Math.floor(steps / 12)) },
   ...(values.checkpoint && { checkpoint: { file: values.checkpoint, every: 100 } }),
   onStep: progressLine({ label: 'pretraining', lines: 60 }),

@@ -5,7 +5,21 @@ export { type Adapted, type AttachOptions, attach } from './attach.ts';
 export { combine, stateUnder } from './combine.ts';
 export { type Chosen, defineMethod, type FactoryFormat, type MethodDef, type MethodFactory } from './define-method.ts';
 export { eachLinear, eachNorm, eachSite } from './each.ts';
+export { eachParam, type ParamChange, type ParamStep } from './each-param.ts';
 export { type Gate, meanGate, watchPass } from './gate.ts';
+export {
+  applied,
+  type ByParam,
+  chain,
+  decays,
+  type Gradients,
+  type GradientTransform,
+  type ParamHint,
+  type StepContext,
+  type Transformed,
+  type Updates,
+  unscaled,
+} from './gradient-transform.ts';
 export { hotSwap } from './hot-swap.ts';
 export { filled, type Init, kaimingUniform, normal, ones, uniform, zeros } from './init.ts';
 export { type Merged, type MergeOptions, merge } from './merge.ts';

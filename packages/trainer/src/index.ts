@@ -1,8 +1,16 @@
+export { chain } from '@peftjs/core';
 export { ignored, type PackOptions, packTokens, type TokenRows } from '@peftjs/data';
 export { evaluationBatches, trainingBatches } from './batches.ts';
 export type { CheckpointOptions } from './checkpoint.ts';
 export { type EvaluatedLoss, type Evaluator, evaluateLoss, makeEvaluator } from './evaluate-loss.ts';
-export { type AdamWOptions, adamw, globalNorm, type Optimizer, type OptimizerStep } from './optimizer.ts';
+export { type AdafactorOptions, adafactor } from './optimizers/adafactor.ts';
+export type { AdamWOptions } from './optimizers/adam-hyper.ts';
+export { adamw } from './optimizers/adamw.ts';
+export { clip } from './optimizers/clip.ts';
+export { globalNorm } from './optimizers/global-norm.ts';
+export { type LionOptions, lion } from './optimizers/lion.ts';
+export { type MuonOptions, muon } from './optimizers/muon.ts';
+export { type SgdOptions, sgd } from './optimizers/sgd.ts';
 export { type Batch, makeBatch } from './pack.ts';
 export { formatSeconds, type ProgressOptions, type ProgressStream, progressLine } from './progress.ts';
 export { cosine, linear, type Schedule, type ScheduleOptions } from './schedule.ts';

@@ -1,5 +1,5 @@
 import { grad } from '@peftjs/autograd';
-import type { TrainedStep } from '@peftjs/core';
+import type { ByParam, GradientTransform, TrainedStep, Updates } from '@peftjs/core';
 import {
   add,
   broadcastTo,
@@ -18,7 +18,7 @@ import {
   type Variable,
   variable,
 } from '@peftjs/tensor';
-import type { Optimizer } from './optimizer.ts';
+import { optimizerStep, steppedParams } from './optimizer-step.ts';
 import type { Batch } from './pack.ts';
 import type { Trainable } from './trainable.ts';
 
@@ -38,13 +38,16 @@ export interface TrainStep {
   run(step: number, learningRate: number, batches: readonly Batch[]): Promise<void>;
   /** What the steps since the last call gave, oldest first; waits for them. */
   results(): Promise<StepResult[]>;
+  /** What the optimiser keeps in this run, by parameter. */
+  readonly state: ReadonlyMap<Variable, readonly Variable[]>;
+  /** Frees the program and that state. */
   close(): void;
 }
 
 /** How a step is shaped. */
 export interface TrainStepOptions {
   readonly executor: Executor;
-  readonly optimizer: Optimizer;
+  readonly optimizer: GradientTransform;
   readonly batchSize: number;
   readonly context: number;
   /** Micro-batches whose gradients are averaged before the weights move. */
@@ -64,20 +67,13 @@ const compileNamed = async (spec: ProgramSpec, executor: Executor): Promise<Exec
 };
 
 /** What the statistics of a step may use. */
-const trainedStep = (
-  params: readonly Variable[],
-  gradients: readonly Tensor[],
-  updated: ReadonlyMap<Variable, Tensor>,
-): TrainedStep => {
+const trainedStep = (gradients: ByParam, updated: ByParam): TrainedStep => {
   const of = <T>(found: T | undefined, param: Variable): T => {
     if (found !== undefined) return found;
     throw new PeftError('bad-program', `train: ${param.node.name} is not trained, so a step has no gradient of it`);
   };
-  const byParam = new Map(params.map((p, i) => [p, gradients[i]!]));
-  return { gradient: (p) => of(byParam.get(p), p), updated: (p) => of(updated.get(p), p) };
+  return { gradient: (p) => of(gradients.get(p), p), updated: (p) => of(updated.get(p), p) };
 };
-
-type Updates = readonly (readonly [Variable, Tensor])[];
 
 /** All updates; where a statistic writes what the optimiser steps, its value counts. Of a step that is not finite there are none. */
 const combined = (updates: Updates, statistics: Updates, finite: Tensor): Updates => [
@@ -92,11 +88,10 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
   const { executor, optimizer, batchSize, context, accumulate, seed } = options;
   const ids = input('ids', [batchSize, context], 'i32');
   const labels = input('labels', [batchSize, context], 'i32');
-  const hyper = input('hyper', [7]);
   const penalty = target.penalty();
   const plain = target.training(input('seed', [], 'u32')).loss(ids, labels);
   const own = penalty ? add(plain, penalty) : plain;
-  const params = [...target.params.values()];
+  const params = steppedParams(target);
   // What a micro-batch gives: its loss, then its gradients.
   const parts = [own, ...grad(own, params)];
   const names = ['loss', ...params.map((p) => p.node.name)];
@@ -106,8 +101,9 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
       : [];
   const zero = (t: Tensor): Tensor => broadcastTo(constant(Float32Array.of(0), []), t.shape);
   const [loss, ...means] = sums.length > 0 ? parts.map((t, i) => div(add(t, sums[i]!), accumulate)) : parts;
-  const { updates, gradNorm, finite } = optimizer.step(params, means, hyper, loss!);
-  const statistics = target.statistics(trainedStep(params, means, new Map(updates)));
+  const gradients: ByParam = new Map(params.map((p, i) => [p, means[i]!]));
+  const { next, updates, gradNorm, finite, state, feeds: numbers } = optimizerStep(optimizer, gradients, loss!, target);
+  const statistics = target.statistics(trainedStep(gradients, next));
   const apply = await compileNamed(
     {
       outputs: { loss: loss!, gradNorm, finite },
@@ -120,6 +116,7 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
       ? await compileNamed({ updates: sums.map((s, i) => [s, add(s, parts[i]!)] as const) }, executor)
       : null;
   return {
+    state,
     run: async (step, learningRate, batches) => {
       const feeds = (i: number): Record<string, TypedArray> => ({
         ids: batches[i]!.ids,
@@ -128,7 +125,7 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
       });
       for (let i = 0; i + 1 < batches.length; i++) await collect!.run(feeds(i), { read: [] });
       await apply.run(
-        { ...feeds(batches.length - 1), hyper: optimizer.hyper(step, learningRate) },
+        { ...feeds(batches.length - 1), ...numbers(step, learningRate) },
         { keep: ['loss', 'gradNorm', 'finite'] },
       );
     },
@@ -141,7 +138,7 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
     close: () => {
       apply.close();
       collect?.close();
-      executor.release(sums);
+      executor.release([...sums, ...[...state.values()].flat()]);
     },
   };
 };

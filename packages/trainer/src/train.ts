@@ -1,9 +1,11 @@
+import { chain, type GradientTransform } from '@peftjs/core';
 import type { TokenRows } from '@peftjs/data';
 import { type Executor, PeftError } from '@peftjs/tensor';
 import { trainingBatches } from './batches.ts';
 import { type CheckpointOptions, checkIntervals } from './checkpoint.ts';
 import { type Evaluator, makeEvaluator } from './evaluate-loss.ts';
-import { adamw, type Optimizer } from './optimizer.ts';
+import { adamw } from './optimizers/adamw.ts';
+import { clip } from './optimizers/clip.ts';
 import { makePace } from './pace.ts';
 import type { Batch } from './pack.ts';
 import { makeSafe } from './safe.ts';
@@ -20,8 +22,8 @@ export interface TrainOptions {
   /** Rows per micro-batch. */
   readonly batchSize: number;
   readonly schedule: Schedule;
-  /** Default `adamw()`. */
-  readonly optimizer?: Optimizer;
+  /** Default `chain(clip(1), adamw())`. */
+  readonly optimizer?: GradientTransform;
   /** Micro-batches per step. Default 1. */
   readonly accumulate?: number;
   /** Seed of the order of the data and of dropout. Default 0. */
@@ -115,7 +117,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     steps,
     batchSize,
     schedule,
-    optimizer = adamw(),
+    optimizer = chain(clip(1), adamw()),
     accumulate = 1,
     seed = 0,
     heldOut,
@@ -134,7 +136,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   const losses: TrainResult['losses'][number][] = [];
   const evaluated: TrainResult['heldOut'][number][] = [];
   const skipped: number[] = [];
-  const kept = [...target.state.values(), ...target.running.values(), ...optimizer.state];
+  const kept = [...target.state.values(), ...target.running.values(), ...[...step.state.values()].flat()];
   const safe = makeSafe(
     kept,
     { losses, evaluated, skipped },
@@ -209,7 +211,6 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     step.close();
     evaluator?.close();
     safe.close();
-    executor.release(optimizer.state);
   }
   return {
     losses,

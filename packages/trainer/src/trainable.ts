@@ -1,4 +1,4 @@
-import type { Decision, TrainedStep } from '@peftjs/core';
+import type { Decision, GradientTransform, ParamHint, TrainedStep } from '@peftjs/core';
 import type { Tensor, Variable } from '@peftjs/tensor';
 import { type CausalLM, parameters } from '@peftjs/transformer';
 
@@ -9,6 +9,10 @@ export interface Trainable {
   /** The view to train, with dropout from `seed`. */
   training(seed: Tensor): CausalLM;
   readonly params: ReadonlyMap<string, Variable>;
+  /** How parameters want to be stepped, where not as usual. */
+  readonly hints?: ReadonlyMap<Variable, ParamHint>;
+  /** What becomes of their gradients before the optimiser is given them: projections, masks. */
+  readonly transform?: GradientTransform | null;
   /** Frozen tensors that a step or a decision may change; in checkpoints beside `params`. */
   readonly state: ReadonlyMap<string, Variable>;
   /** What only training needs; in checkpoints too. */

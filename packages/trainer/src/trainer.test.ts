@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { attach } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
-import { constant, evaluate, reference, variable } from '@peftjs/tensor';
+import { compile, constant, evaluate, reference, variable } from '@peftjs/tensor';
 import { tinyLlama } from '@peftjs/testkit';
 import { describe, expect, test } from 'vitest';
 import {
   adamw,
   allWeights,
+  chain,
+  clip,
   cosine,
   evaluateLoss,
   evaluationBatches,
@@ -22,6 +24,7 @@ import {
   train,
   trainingBatches,
 } from './index.ts';
+import { optimizerStep } from './optimizer-step.ts';
 
 /** Text with a pattern to learn: each token is followed by its double, modulo 11. */
 const rows = packTokens([Array.from({ length: 60 }, (_, i) => 1 + (2 ** (i % 10) % 11))], {
@@ -103,10 +106,15 @@ describe('adamw', () => {
     const r = reference();
     const w = variable('w', [2, 1], Float32Array.of(1, -1));
     const b = variable('b', [1], Float32Array.of(1));
-    const grads = [constant(Float32Array.of(3, 0), [2, 1]), constant(Float32Array.of(4), [1])];
-    const optimizer = adamw({ weightDecay: 0.1, clipNorm: 1 });
-    const step = await makeStep(optimizer, [w, b], grads);
-    const { norm } = await step(r);
+    const grads = [constant(Float32Array.of(3, 0), [2, 1]), constant(Float32Array.of(4), [1])] as const;
+    const gradients = new Map([
+      [w, grads[0]],
+      [b, grads[1]],
+    ]);
+    const optimizer = chain(clip(1), adamw({ weightDecay: 0.1 }));
+    const { updates, gradNorm, feeds, state } = optimizerStep(optimizer, gradients, constant(Float32Array.of(1), []));
+    const { 'adamw.hyper': hyper } = feeds(0, 0.01);
+    const { norm } = await (await compile({ outputs: { norm: gradNorm }, updates }, r)).run({ 'adamw.hyper': hyper! });
     expect(norm![0]).toBeCloseTo(5, 5);
     // After one step m̂/√v̂ is the gradient's sign, whatever its size.
     expect([...(await r.read(w))]).toEqual([
@@ -114,26 +122,9 @@ describe('adamw', () => {
       expect.closeTo(-1 + 0.01 * 0.1, 6),
     ]);
     expect([...(await r.read(b))]).toEqual([expect.closeTo(0.99, 5)]);
-    const m = optimizer.state[0]!;
-    expect((await r.read(m))[0]).toBeCloseTo(0.1 * (3 / 5), 5);
+    expect((await r.read(state.get(w)![0]!))[0]).toBeCloseTo(0.1 * (3 / 5), 5);
     expect((await evaluate({ n: globalNorm(grads) }, r))['n']![0]).toBeCloseTo(5, 5);
   });
-
-  const makeStep = async (
-    optimizer: ReturnType<typeof adamw>,
-    params: Parameters<typeof optimizer.step>[0],
-    grads: Parameters<typeof optimizer.step>[1],
-  ) => {
-    const { updates, gradNorm } = optimizer.step(
-      params,
-      grads,
-      constant(optimizer.hyper(0, 0.01), [7]),
-      constant(Float32Array.of(1), []),
-    );
-    const { compile } = await import('@peftjs/tensor');
-    return async (r: ReturnType<typeof reference>) =>
-      (await compile({ outputs: { norm: gradNorm }, updates }, r)).run();
-  };
 });
 
 describe('train', () => {

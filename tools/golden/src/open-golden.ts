@@ -46,7 +46,7 @@ export const trainThreeSteps = async (
   executor: Executor,
   afterStep: (step: number) => Promise<void> = async () => {},
 ): Promise<number[]> => {
-  const optimizer = adamw({ weightDecay, eps: epsilon, clipNorm: Number.POSITIVE_INFINITY });
+  const optimizer = adamw({ weightDecay, eps: epsilon });
   const step = await makeTrainStep(adapted, { executor, optimizer, batchSize: rows, context, accumulate: 1, seed: 0 });
   const tokens = labels.filter((label) => label !== -100).length;
   const losses: number[] = [];
@@ -57,6 +57,5 @@ export const trainThreeSteps = async (
     await afterStep(i + 1);
   }
   step.close();
-  executor.release(optimizer.state);
   return losses;
 };

@@ -1,7 +1,7 @@
 import { type Adapted, attach } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { type Executor, randomSource } from '@peftjs/tensor';
-import { adamw, makeBatch, makeTrainStep } from '@peftjs/trainer';
+import { adamw, chain, clip, makeBatch, makeTrainStep } from '@peftjs/trainer';
 import type { CausalLM } from '@peftjs/transformer';
 
 const [rows, context, steps] = [2, 16, 8];
@@ -29,7 +29,7 @@ export const trainTinyAdapter = async (base: CausalLM, executor: Executor): Prom
   ]);
   const step = await makeTrainStep(adapted, {
     executor,
-    optimizer: adamw(),
+    optimizer: chain(clip(1), adamw()),
     batchSize: rows,
     context,
     accumulate: 1,

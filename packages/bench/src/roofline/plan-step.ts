@@ -3,7 +3,7 @@ import type { ModelConfig } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { nf4, quantize } from '@peftjs/quant';
 import type { Executor, Plan } from '@peftjs/tensor';
-import { adamw, makeTrainStep, type Trainable } from '@peftjs/trainer';
+import { adamw, chain, clip, makeTrainStep, type Trainable } from '@peftjs/trainer';
 import { buildModel, type WeightSource } from '@peftjs/transformer';
 import { planProgram } from '@peftjs/webgpu';
 import { variantOf } from '../stacks/ours/variants.ts';
@@ -52,7 +52,7 @@ export const planTraining = async (target: Trainable, batch: number, tokens: num
   const plans: Plan[] = [];
   await makeTrainStep(target, {
     executor: onPaper(plans),
-    optimizer: adamw(),
+    optimizer: chain(clip(1), adamw()),
     batchSize: batch,
     context: tokens,
     accumulate: 1,

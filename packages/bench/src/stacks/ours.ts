@@ -84,7 +84,7 @@ const openStep = async (dir: string, task: StepTask, executor: Executor): Promis
   const target = await trainable(dir, await loadModel(join(dir, 'model')), task);
   const step = await makeTrainStep(target, {
     executor,
-    optimizer: adamw({ clipNorm: Number.POSITIVE_INFINITY }),
+    optimizer: adamw(),
     batchSize: batch,
     context: tokens,
     accumulate: 1,

@@ -1,0 +1,50 @@
+import { applied, type ByParam, chain, type GradientTransform, type Updates } from '@peftjs/core';
+import { isFinite, mul, PeftError, type Tensor, type Variable } from '@peftjs/tensor';
+import { globalNorm } from './optimizers/global-norm.ts';
+import type { Trainable } from './trainable.ts';
+import { makeTransformRun, type TransformRun } from './transform-run.ts';
+
+/** What a step does to the parameters, as parts of a program. */
+export interface OptimizerStep extends Pick<TransformRun, 'state' | 'feeds'> {
+  /** The parameters' new values. */
+  readonly next: ByParam;
+  /** New values of these and of what the optimiser keeps. In a step that is not finite all stay as they are. */
+  readonly updates: Updates;
+  /** Global L2 norm of the gradients, before anything is done to them. */
+  readonly gradNorm: Tensor;
+  /** 1, or 0 where the loss or that norm is not finite. */
+  readonly finite: Tensor;
+}
+
+/** The parameters of a run, those that are stepped alike side by side: they and their gradients can then lie end to end for one kernel. */
+export const steppedParams = ({ params, hints }: Pick<Trainable, 'params' | 'hints'>): Variable[] => {
+  const kinds = new Map<string, Variable[]>();
+  for (const param of params.values()) {
+    const { rate = 1, decay = param.shape.length > 1 } = hints?.get(param) ?? {};
+    const kind = `${rate} ${decay}`;
+    kinds.set(kind, [...(kinds.get(kind) ?? []), param]);
+  }
+  return [...kinds.values()].flat();
+};
+
+/**
+ * One step of an optimiser, after the method's own transform where there is one, with state of its own. Throws `bad-option` unless exactly one
+ * of the two steps.
+ */
+export const optimizerStep = (
+  optimizer: GradientTransform,
+  gradients: ByParam,
+  loss: Tensor,
+  { hints, transform }: Pick<Trainable, 'hints' | 'transform'> = {},
+): OptimizerStep => {
+  if (!optimizer.steps)
+    throw new PeftError(
+      'bad-option',
+      `train: the optimizer ${optimizer.name || '(a chain)'} never steps; end it with one that does: chain(clip(1), adamw())`,
+    );
+  const gradNorm = globalNorm(gradients.values());
+  const finite = mul(isFinite(gradNorm), isFinite(loss));
+  const { step, state, feeds } = makeTransformRun(finite, hints);
+  const made = applied(transform ? chain(transform, optimizer) : optimizer, { values: gradients }, step);
+  return { next: made.next, updates: [...made.next, ...made.state], gradNorm, finite, state, feeds };
+};
