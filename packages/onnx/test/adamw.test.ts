@@ -1,5 +1,6 @@
 import {
   adamw,
+  adamw8bit,
   add,
   broadcastTo,
   compile,
@@ -60,6 +61,40 @@ it.each([
   const [mine, theirs] = [await compile(spec, executor), await compile(spec, exact)];
   for (let t = 1; t <= 4; t++) for (const step of [mine, theirs]) await step.run({ hyper: hyperAt(t) });
   for (const v of [...parts.state, parts.sum]) mustMatch(v.node.name, v, await executor.read(v), await exact.read(v));
+});
+
+it.each([
+  ['in place on the host', () => ({})],
+  ['in the graph, when its result is read', (outs: readonly Tensor[]) => ({ weight: outs[0]! })],
+] as const)('runs 8-bit AdamW %s and agrees with the definition', async (_, outputsOf) => {
+  const size = 3 * 256 + 5;
+  const codes = (name: string): Variable => variable(name, [size], () => new Uint8Array(size), 'u8');
+  const scales = (name: string): Variable => variable(name, [4], () => new Float32Array(4));
+  const w = variable('w', [size], wave(size, 0));
+  const [m, v, mScale, vScale] = [codes('m'), codes('v'), scales('mScale'), scales('vScale')];
+  const x = input('x', []);
+  const outs = adamw8bit(w, mul(w, x), m, v, mScale, vScale, input('hyper', [8]));
+  const state = [w, m, v, mScale, vScale] as const;
+  const spec = { outputs: outputsOf(outs), updates: state.map((s, i) => [s, outs[i]!] as const) };
+  const exact = reference();
+  const [mine, theirs] = [await compile(spec, executor), await compile(spec, exact)];
+  const before = await executor.read(w);
+  for (let t = 1; t <= 4; t++)
+    for (const step of [mine, theirs]) await step.run({ hyper: hyperAt(t), x: Float32Array.of(Math.sin(t)) });
+  expect(await executor.read(w)).not.toEqual(before);
+  for (const s of [w, mScale, vScale]) mustMatch(s.node.name, s, await executor.read(s), await exact.read(s), 5e-4);
+  for (const s of [m, v]) {
+    // A value in the very middle between two levels may go to either.
+    const [got, want] = [await executor.read(s), await exact.read(s)];
+    const apart = Array.from(got, (code, i) => Math.abs(code - want[i]!));
+    expect(Math.max(...apart)).toBeLessThanOrEqual(1);
+    expect(apart.filter((d) => d > 0).length).toBeLessThan(size / 100);
+  }
+  const skipped = hyperAt(5);
+  skipped[7] = 0;
+  const now = await Promise.all(state.map((s) => executor.read(s)));
+  await mine.run({ hyper: skipped, x: Float32Array.of(Number.NaN) });
+  expect(await Promise.all(state.map((s) => executor.read(s)))).toEqual(now);
 });
 
 it('uses a gathered gradient before it is emptied', async () => {

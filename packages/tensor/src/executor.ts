@@ -19,6 +19,7 @@ export { mebibytes } from './mebibytes.ts';
 export { type MemoryShortage, memoryError } from './memory-error.ts';
 export { attentionSizes } from './ops/attention-spec.ts';
 export { blocksOf } from './ops/blocks.ts';
+export { middlesOf, nearestCode, unsignedDynamicMap } from './ops/dynamic-map.ts';
 export { matmulSizes } from './ops/matmul.ts';
 export { packedFormats } from './ops/packed-formats.ts';
 export * as ops from './ops/records.ts';

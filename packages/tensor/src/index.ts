@@ -30,6 +30,7 @@ export {
 export { halfToNumber, numberToHalf } from './half.ts';
 export { abs } from './ops/abs.ts';
 export { adamw } from './ops/adamw.ts';
+export { adamw8bit, stateBlock } from './ops/adamw8bit.ts';
 export { add } from './ops/add.ts';
 export { addSquares } from './ops/add-squares.ts';
 export { after } from './ops/after.ts';

@@ -3,9 +3,11 @@ export { ignored, type PackOptions, packTokens, type TokenRows } from '@peftjs/d
 export { evaluationBatches, trainingBatches } from './batches.ts';
 export type { CheckpointOptions } from './checkpoint.ts';
 export { type EvaluatedLoss, type Evaluator, evaluateLoss, makeEvaluator } from './evaluate-loss.ts';
+export { type OptimizerStep, optimizerStep, steppedParams } from './optimizer-step.ts';
 export { type AdafactorOptions, adafactor } from './optimizers/adafactor.ts';
 export type { AdamWOptions } from './optimizers/adam-hyper.ts';
 export { adamw } from './optimizers/adamw.ts';
+export { type AdamW8bitOptions, adamw8bit } from './optimizers/adamw-8bit.ts';
 export { clip } from './optimizers/clip.ts';
 export { globalNorm } from './optimizers/global-norm.ts';
 export { type LionOptions, lion } from './optimizers/lion.ts';

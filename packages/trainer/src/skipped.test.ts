@@ -4,14 +4,19 @@ import { add, type Executor, mul, reference, sum, type Variable, variable } from
 import { openExecutors, tinyLlama } from '@peftjs/testkit';
 import { describe, expect, test } from 'vitest';
 import {
+  adafactor,
   adamw,
+  adamw8bit,
   chain,
   clip,
   linear,
+  lion,
   makeBatch,
   makeTrainStep,
+  muon,
   type Progress,
   packTokens,
+  sgd,
   type Trainable,
   type TrainOptions,
   train,
@@ -38,44 +43,56 @@ const poisoned = (): { target: Trainable; poison: Variable; seen: Variable } => 
   return { target, poison, seen };
 };
 
+const optimizers = {
+  adamw: adamw({ weightDecay: 0.1 }),
+  'adamw, clipped': chain(clip(1), adamw()),
+  adamw8bit: chain(clip(1), adamw8bit({ weightDecay: 0.1, leastSize: 0 })),
+  sgd: sgd({ momentum: 0.9 }),
+  lion: chain(clip(1), lion()),
+  adafactor: adafactor({ weightDecay: 0.1 }),
+  muon: muon(),
+};
+
 describe.each<[string, () => Promise<Executor>]>([['reference', async () => reference()], ...openExecutors()])(
   'on %s a step that is not finite',
   (_, open) => {
-    test('leaves weights, moments and statistics as they are, and the next one moves them', async () => {
-      const executor = await open();
-      const { target, poison, seen } = poisoned();
-      const optimizer = chain(clip(1), adamw({ weightDecay: 0.1 }));
-      const step = await makeTrainStep(target, {
-        executor,
-        optimizer,
-        batchSize: 1,
-        context: 6,
-        accumulate: 2,
-        seed: 0,
-      });
-      const batches = [0, 1].map((i) => makeBatch(rows.rows.slice(i, i + 1), 1, 6));
-      const all = [...target.params.values(), ...[...step.state.values()].flat(), seen];
-      const take = async (at: number, value: number) => {
-        await executor.write(poison, Float32Array.of(value));
-        await step.run(at, 0.01, batches);
-        const state: number[][] = [];
-        for (const v of all) state.push([...(await executor.read(v))]);
-        const [result] = await step.results();
-        return { state, ...result! };
-      };
-      const first = await take(0, 0);
-      expect(first.finite).toBe(true);
-      for (const value of [Number.NaN, Number.POSITIVE_INFINITY, 3e38]) {
-        const { finite, state } = await take(1, value);
-        expect(finite).toBe(false);
-        expect(state).toEqual(first.state);
-      }
-      const next = await take(2, 0);
-      expect(next.finite).toBe(true);
-      expect(Number.isFinite(next.loss + next.gradNorm)).toBe(true);
-      next.state.forEach((values, i) => void expect(values, all[i]!.node.name).not.toEqual(first.state[i]));
-      step.close();
-    });
+    test.each(Object.entries(optimizers))(
+      'leaves all as it is under %s, and the next one moves it',
+      async (_, optimizer) => {
+        const executor = await open();
+        const { target, poison, seen } = poisoned();
+        const step = await makeTrainStep(target, {
+          executor,
+          optimizer,
+          batchSize: 1,
+          context: 6,
+          accumulate: 2,
+          seed: 0,
+        });
+        const batches = [0, 1].map((i) => makeBatch(rows.rows.slice(i, i + 1), 1, 6));
+        const all = [...target.params.values(), ...[...step.state.values()].flat(), seen];
+        const take = async (at: number, value: number) => {
+          await executor.write(poison, Float32Array.of(value));
+          await step.run(at, 0.01, batches);
+          const state: number[][] = [];
+          for (const v of all) state.push([...(await executor.read(v))]);
+          const [result] = await step.results();
+          return { state, ...result! };
+        };
+        const first = await take(0, 0);
+        expect(first.finite).toBe(true);
+        for (const value of [Number.NaN, Number.POSITIVE_INFINITY, 3e38]) {
+          const { finite, state } = await take(1, value);
+          expect(finite).toBe(false);
+          expect(state).toEqual(first.state);
+        }
+        const next = await take(2, 0);
+        expect(next.finite).toBe(true);
+        expect(Number.isFinite(next.loss + next.gradNorm)).toBe(true);
+        next.state.forEach((values, i) => void expect(values, all[i]!.node.name).not.toEqual(first.state[i]));
+        step.close();
+      },
+    );
   },
 );
 

@@ -44,9 +44,11 @@ export const makeTransformRun = (finite: Tensor, hints: ReadonlyMap<Variable, Pa
     fed.set(full, known);
     return known.tensor;
   };
-  const rate = feed('learningRate', [], (_, now) => Float32Array.of(now));
   const contextOf = (prefix: string): StepContext => ({
-    rate,
+    // Fed only where a transform asks for it.
+    get rate() {
+      return feed('learningRate', [], (_, now) => Float32Array.of(now));
+    },
     finite,
     hint: (param) => hints?.get(param) ?? {},
     state: (param, name, shape = param.shape, dtype = 'f32') => {

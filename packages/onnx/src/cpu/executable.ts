@@ -10,7 +10,6 @@ import {
 import type { Node, VariableNode } from '@peftjs/tensor/executor';
 import { widen } from '../lower/emitter.ts';
 import { lower } from '../lower/lower.ts';
-import { adamwInPlace } from './adamw.ts';
 import { checkMemory } from './memory.ts';
 import { peakOf, planOf } from './plan.ts';
 import { type HostTensor, openSession, type Runtime, type Session } from './session.ts';
@@ -66,7 +65,7 @@ export const prepare = async (
   const tensor = ({ shape }: Spec, data: HostArray): HostTensor => ({ data, shape });
 
   const run: Prepared['run'] = async (feeds, read) => {
-    const inPlace = steps.map((s) => [s.weight, s.m, s.v].map((v) => storage.writable(v.node)));
+    const inPlace = steps.map((s) => s.state.map((v) => storage.writable(v.node)));
     const given = new Map([...lowered.feeds].map(([name, node]) => [name, tensor(node.outs[0]!, leaf(node, feeds))]));
     const wanted = new Set(read);
     const made = outputs.map(([name, t]) => (wanted.has(name) ? wideArray(t.dtype, sizeOf(t.shape)) : null));
@@ -78,10 +77,7 @@ export const prepare = async (
     );
     if (fetched.size > 0) await session.run(given, fetched);
     const valueOf = (t: Tensor): HostArray => gradients.get(t) ?? leaf(t.node, feeds);
-    steps.forEach(({ grad, hyper }, i) => {
-      const [weight, m, v] = inPlace[i]!;
-      adamwInPlace(weight!, valueOf(grad), m!, v!, valueOf(hyper));
-    });
+    steps.forEach(({ grad, hyper, run: step }, i) => void step(inPlace[i]!, valueOf(grad), valueOf(hyper)));
     for (const [v] of rest) storage.swap(v.node);
     return Object.fromEntries(
       outputs.flatMap(([name, t], i) =>

@@ -1,5 +1,6 @@
 export { abs } from './abs.ts';
 export { adamw } from './adamw.ts';
+export { adamw8bit } from './adamw8bit.ts';
 export { add } from './add.ts';
 export { addSquares as add_squares } from './add-squares.ts';
 export { after } from './after.ts';

@@ -80,7 +80,7 @@ export const adafactor = (options: AdafactorOptions = {}): GradientTransform => 
       beta2Decay: mustBe.such('a number of at most 0', (v) => Number.isFinite(v) && (v as number) <= 0),
       eps: mustBe.positive,
       leastScale: mustBe.notNegative,
-      clipThreshold: mustBe.positive,
+      clipThreshold: mustBe.such('a number of at least 1', (v) => Number.isFinite(v) && (v as number) >= 1),
       weightDecay: mustBe.notNegative,
     },
     options,

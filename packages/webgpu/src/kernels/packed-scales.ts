@@ -1,19 +1,8 @@
 import { type Packed, type PackedAttrs, packedRow, type Spec, scaleGroup, sizeOf } from '@peftjs/tensor';
 import type { Dispatch } from '../kernel.ts';
+import { dynamicMapWgsl } from './dynamic-map.ts';
 import type { Packing } from './packing.ts';
 
-/** WGSL of `fn dynamic(code: u32) -> f32`. */
-const dynamicMapWgsl = `
-const decades = array<f32, 7>(1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0);
-fn dynamic(code: u32) -> f32 {
-  if (code == 127u) { return 0.0; }
-  if (code == 255u) { return 1.0; }
-  let step = select(127u - code, code - 127u, code > 127u);
-  let decade = firstLeadingBit(step);
-  let share = f32(1u << decade);
-  let size = decades[decade] * (0.1 + 0.9 * ((f32(step) - share + 0.5) / share));
-  return select(-size, size, code > 127u);
-}`;
 /** What makes a packed matrix readable: passes to run before, their scratch, and how to read it then. */
 export interface Readable {
   readonly dispatches: readonly Dispatch[];

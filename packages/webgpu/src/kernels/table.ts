@@ -1,6 +1,7 @@
 import type { ops } from '@peftjs/tensor/executor';
 import { elementwise, type Kernel } from '../kernel.ts';
 import { adamwKernel } from './adamw.ts';
+import { adamw8bitKernel } from './adamw8bit.ts';
 import { addSquaresKernel } from './add-squares.ts';
 import { attentionGradKernel } from './attention-backward.ts';
 import { attentionKernel } from './attention-forward.ts';
@@ -28,6 +29,7 @@ const view: Kernel<never, unknown> = { kind: 'view' };
 export const kernels: { readonly [K in keyof typeof ops]: KernelFor<K> } = {
   abs: elementwise('abs(x)'),
   adamw: adamwKernel,
+  adamw8bit: adamw8bitKernel,
   add: elementwise('a + b'),
   add_squares: addSquaresKernel,
   after: view,
