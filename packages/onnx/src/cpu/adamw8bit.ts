@@ -1,5 +1,5 @@
-import { dynamicMap } from '@peftjs/tensor';
-import { middlesOf, nearestCode, stateBlock, unsignedDynamicMap } from '@peftjs/tensor/executor';
+import { dynamicMap, stateBlock } from '@peftjs/tensor';
+import { middlesOf, nearestCode, unsignedDynamicMap } from '@peftjs/tensor/executor';
 import type { HostArray } from './storage.ts';
 
 const mapOf = (levels: readonly number[]): { readonly levels: Float32Array; readonly middles: readonly number[] } => ({

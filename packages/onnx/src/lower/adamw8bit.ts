@@ -1,5 +1,5 @@
-import { dynamicMap, sizeOf } from '@peftjs/tensor';
-import { middlesOf, stateBlock, unsignedDynamicMap } from '@peftjs/tensor/executor';
+import { dynamicMap, sizeOf, stateBlock } from '@peftjs/tensor';
+import { middlesOf, unsignedDynamicMap } from '@peftjs/tensor/executor';
 import { adamwStep } from './adamw-step.ts';
 import type { ConstantType, Emitter, Value } from './emitter.ts';
 import type { Rule } from './rule.ts';

@@ -1,6 +1,13 @@
 import type { GradientTransform } from '@peftjs/core';
-import { adamw8bit as adamw8bitOp, adamw as adamwOp, checkOptions, mustBe, sizeOf, sub } from '@peftjs/tensor';
-import { stateBlock } from '@peftjs/tensor/executor';
+import {
+  adamw8bit as adamw8bitOp,
+  adamw as adamwOp,
+  checkOptions,
+  mustBe,
+  sizeOf,
+  stateBlock,
+  sub,
+} from '@peftjs/tensor';
 import { type AdamWOptions, adamHyper, adamwRules } from './adam-hyper.ts';
 
 /** Constants of 8-bit AdamW. */
