@@ -1,7 +1,6 @@
 import type { ParamHint, StepContext } from '@peftjs/core';
 import {
   type Feeds,
-  hostArray,
   input,
   type Shape,
   sizeOf,
@@ -10,6 +9,7 @@ import {
   type Variable,
   variable,
 } from '@peftjs/tensor';
+import { hostArray } from '@peftjs/tensor/executor';
 
 /** What the transforms of one run keep and are fed. */
 export interface TransformRun {
