@@ -2,6 +2,7 @@ export { isObject, type JsonObject, type JsonValue } from '@peftjs/io';
 export { covers, nameMatches, select, type Target } from '@peftjs/transformer';
 export { load, type SaveOptions, save } from './adapter-file.ts';
 export { type Adapted, type AttachOptions, attach } from './attach.ts';
+export { type BetweenOptions, makeBetween } from './between.ts';
 export { combine, stateUnder } from './combine.ts';
 export { type Chosen, defineMethod, type FactoryFormat, type MethodDef, type MethodFactory } from './define-method.ts';
 export { eachLinear, eachNorm, eachSite } from './each.ts';
@@ -26,6 +27,7 @@ export { type Merged, type MergeOptions, merge } from './merge.ts';
 export type {
   AdapterConfig,
   AroundTable,
+  Between,
   Compacted,
   Decision,
   Examples,

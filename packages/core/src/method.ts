@@ -41,7 +41,20 @@ export interface TrainedStep {
 export interface Decision {
   /** Whether it runs after the step with this number; the first is 1. Other steps never wait for the host. */
   due(step: number): boolean;
-  run(step: number, device: Pick<Executor, 'read' | 'write'>): Promise<void>;
+  run(step: number, between: Between): Promise<void>;
+}
+
+/** What a decision may do between two steps of a run. */
+export interface Between extends Pick<Executor, 'read' | 'write'> {
+  /** Values of tensors made of variables as they are now: BA, to be added to a stored sum. */
+  compute(outputs: Readonly<Record<string, Tensor>>): Promise<Record<string, TypedArray>>;
+  /**
+   * Forgets what the optimiser keeps for some parameters, but for the share `keep` (default 0) of each tensor with the largest magnitudes.
+   * Lialin et al., 2023 (ReLoRA). https://arxiv.org/abs/2307.05695
+   */
+  resetOptimizer(params: Iterable<Variable>, keep?: number): Promise<void>;
+  /** The learning rate grows anew: over the next `steps` steps linearly from 0 to what the schedule says. */
+  rewarm(steps: number): void;
 }
 
 /** Creates and names the tensors of a method. The same name gives the same variable in every view of one adapter. */

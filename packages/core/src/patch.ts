@@ -49,8 +49,8 @@ export const mergePatches = (patches: readonly Patch[]): Patch => {
     ...(decisions.length > 0 && {
       decision: {
         due: (step) => decisions.some((d) => d.due(step)),
-        run: async (step, device) => {
-          for (const d of decisions) if (d.due(step)) await d.run(step, device);
+        run: async (step, between) => {
+          for (const d of decisions) if (d.due(step)) await d.run(step, between);
         },
       },
     }),

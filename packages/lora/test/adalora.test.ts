@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Adapted, attach, load, save } from '@peftjs/core';
+import { type Adapted, attach, load, makeBetween, save } from '@peftjs/core';
 import { type Executor, evaluate, reference } from '@peftjs/tensor';
 import { distance, openExecutors, shake, tinyLlama, tokens } from '@peftjs/testkit';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -46,7 +46,7 @@ describe('adalora', () => {
           Array.from(await r.read(adapted.params.get(name.replace(/importance$/, 'lora_E'))!), (e) => Number(e !== 0)),
         ),
       );
-    await adapted.decision!.run(5, r);
+    await adapted.decision!.run(5, makeBetween({ executor: r, params: [], state: new Map(), rewarm: () => {} }));
     expect(await flagsOf()).toEqual([
       [0, 0, 0],
       [0, 1, 0],

@@ -16,6 +16,8 @@ export interface Log {
   readonly losses: TrainResult['losses'][number][];
   readonly evaluated: TrainResult['heldOut'][number][];
   readonly skipped: number[];
+  /** Where the schedule was warmed up anew: after so many steps, over so many. */
+  readonly rewarmed: { readonly after: number; readonly steps: number }[];
 }
 
 /** The last good state of a run: in its file, and newer on the device and the host. */
@@ -70,7 +72,12 @@ export const makeSafe = (variables: readonly Variable[], log: Log, options: Safe
 
   const stateNow = (): RunState<Log> => ({
     step: reached,
-    log: { losses: [...log.losses], evaluated: [...log.evaluated], skipped: [...log.skipped] },
+    log: {
+      losses: [...log.losses],
+      evaluated: [...log.evaluated],
+      skipped: [...log.skipped],
+      rewarmed: log.rewarmed.filter((r) => r.after <= reached),
+    },
   });
   const isCopied = (step: number): boolean => checkpoint !== undefined && step % copyEvery === 0;
   const isWritten = (step: number): boolean => checkpoint !== undefined && step % checkpoint.every === 0;
@@ -133,6 +140,7 @@ export const makeSafe = (variables: readonly Variable[], log: Log, options: Safe
       log.losses.push(...restored.log.losses);
       log.evaluated.push(...restored.log.evaluated);
       log.skipped.push(...restored.log.skipped);
+      log.rewarmed.push(...restored.log.rewarmed);
       begun = reached = written = restored.step;
       return restored.step;
     },

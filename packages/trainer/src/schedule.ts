@@ -1,4 +1,4 @@
-import { PeftError } from '@peftjs/tensor';
+import { checkOptions, mustBe } from '@peftjs/tensor';
 
 /** Learning rate by step, counted from 0. */
 export type Schedule = (step: number) => number;
@@ -9,32 +9,40 @@ export interface ScheduleOptions {
   readonly learningRate: number;
   /** Steps of the whole run. */
   readonly steps: number;
-  /** Steps of linear growth from 0 at the start. Default 0. */
+  /** Steps of linear growth from 0 at the start, a whole number. Default 0. */
   readonly warmup?: number;
-  /** Rate at the last step, as a share of the highest. Default 0. */
+  /** Rate at the last step, as a share of the highest. A run of one step takes the highest. Default 0. */
   readonly floor?: number;
 }
 
-const decay = (
-  { learningRate, steps, warmup = 0, floor = 0 }: ScheduleOptions,
-  shape: (done: number) => number,
-): Schedule => {
-  if (!(learningRate > 0))
-    throw new PeftError('bad-option', `schedule: learningRate must be positive, got ${learningRate}`);
-  if (!Number.isInteger(steps) || steps < 1)
-    throw new PeftError('bad-option', `schedule: steps must be a whole number of at least 1, got ${steps}`);
-  if (!(warmup >= 0 && warmup <= steps))
-    throw new PeftError('bad-option', `schedule: warmup must be in [0, ${steps}], got ${warmup}`);
+const decay = (who: string, options: ScheduleOptions, shape: (done: number) => number): Schedule => {
+  checkOptions(
+    who,
+    {
+      learningRate: mustBe.given(mustBe.positive),
+      steps: mustBe.given(mustBe.count),
+      warmup: mustBe.such(
+        'a whole number of steps (no share: 3 % of 1,000 steps are 30)',
+        (v) => Number.isSafeInteger(v) && (v as number) >= 0,
+      ),
+      floor: mustBe.share,
+    },
+    options,
+    ({ steps, warmup = 0 }) => (warmup > steps ? [`warmup must be at most steps, ${steps}, got ${warmup}`] : []),
+  );
+  const { learningRate, steps, warmup = 0, floor = 0 } = options;
+  const last = steps - 1;
   return (step) => {
     if (step < warmup) return (learningRate * (step + 1)) / warmup;
-    const done = steps > warmup ? Math.min(1, (step - warmup) / (steps - warmup)) : 0;
+    if (last === 0) return learningRate;
+    const done = step >= last ? 1 : (step - warmup) / (last - warmup);
     return learningRate * (floor + (1 - floor) * shape(done));
   };
 };
 
-/** Linear warm-up, then half a cosine down to the floor. Loshchilov & Hutter, 2016. https://arxiv.org/abs/1608.03983 */
+/** Linear warm-up, then half a cosine down to the floor. Loshchilov & Hutter, 2016. https://arxiv.org/abs/1608.03983. Throws `bad-option`. */
 export const cosine = (options: ScheduleOptions): Schedule =>
-  decay(options, (done) => (1 + Math.cos(Math.PI * done)) / 2);
+  decay('cosine', options, (done) => (1 + Math.cos(Math.PI * done)) / 2);
 
-/** Linear warm-up, then a straight line down to the floor. */
-export const linear = (options: ScheduleOptions): Schedule => decay(options, (done) => 1 - done);
+/** Linear warm-up, then a straight line down to the floor. Throws `bad-option`. */
+export const linear = (options: ScheduleOptions): Schedule => decay('linear', options, (done) => 1 - done);

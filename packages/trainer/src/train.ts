@@ -1,4 +1,4 @@
-import { chain, type GradientTransform } from '@peftjs/core';
+import { type Between, chain, type GradientTransform, makeBetween } from '@peftjs/core';
 import type { TokenRows } from '@peftjs/data';
 import { type Executor, PeftError } from '@peftjs/tensor';
 import { trainingBatches } from './batches.ts';
@@ -8,7 +8,7 @@ import { adamw } from './optimizers/adamw.ts';
 import { clip } from './optimizers/clip.ts';
 import { makePace } from './pace.ts';
 import type { Batch } from './pack.ts';
-import { makeSafe } from './safe.ts';
+import { type Log, makeSafe } from './safe.ts';
 import type { Schedule } from './schedule.ts';
 import { makeTrainStep } from './train-step.ts';
 import type { Trainable } from './trainable.ts';
@@ -136,10 +136,11 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   const losses: TrainResult['losses'][number][] = [];
   const evaluated: TrainResult['heldOut'][number][] = [];
   const skipped: number[] = [];
+  const rewarmed: Log['rewarmed'] = [];
   const kept = [...target.state.values(), ...target.running.values(), ...[...step.state.values()].flat()];
   const safe = makeSafe(
     kept,
-    { losses, evaluated, skipped },
+    { losses, evaluated, skipped, rewarmed },
     { executor, steps, readEvery, ...(checkpoint && { checkpoint }) },
   );
   const pace = makePace();
@@ -147,6 +148,23 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   let evaluator: Evaluator | undefined;
   /** Steps skipped since the last that was not. */
   let inRow = 0;
+  /** The schedule's rate, less as long as a decision lets it grow anew. */
+  const rateAt = (i: number): number => {
+    const { after, steps: over } = rewarmed.findLast((r) => r.after <= i) ?? { after: 0, steps: 0 };
+    const rate = schedule(i) * Math.min(1, i < after + over ? (i - after + 1) / over : 1);
+    if (Number.isFinite(rate) && rate >= 0) return rate;
+    throw new PeftError(
+      'bad-option',
+      `train: the schedule gives ${rate} for step ${i} (they are counted from 0 to ${steps - 1}); a rate is a finite number of at least 0`,
+    );
+  };
+  const between = (after: number): Between =>
+    makeBetween({
+      executor,
+      params: target.params.values(),
+      state: step.state,
+      rewarm: (over) => void rewarmed.push({ after, steps: over }),
+    });
   const nextBatches = (): Batch[] => Array.from({ length: accumulate }, () => batches.next().value);
   const measure = async (at: number): Promise<void> => {
     if (evaluator) evaluated.push({ step: at, loss: (await evaluator.run()).loss });
@@ -189,11 +207,11 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     for (let i = first; i < steps; i++) {
       const micro = nextBatches();
       pace.start();
-      const learningRate = schedule(i);
+      const learningRate = rateAt(i);
       safe.begin(i + 1);
       await step.run(i, learningRate, micro);
       waiting.push({ step: i, learningRate, tokens: micro.reduce((n, b) => n + b.tokens, 0) });
-      if (target.decision?.due(i + 1)) await safe.whole(() => target.decision!.run(i + 1, executor));
+      if (target.decision?.due(i + 1)) await safe.whole(() => target.decision!.run(i + 1, between(i + 1)));
       const isLast = i + 1 === steps;
       const measures = heldOut !== undefined && ((i + 1) % heldOut.every === 0 || isLast);
       if (!(isLast || measures || safe.isDue(i + 1) || signal?.aborted || waiting.length >= readEvery)) continue;

@@ -34,11 +34,39 @@ const rows = packTokens([Array.from({ length: 60 }, (_, i) => 1 + (2 ** (i % 10)
 
 describe('schedules', () => {
   test('warm up linearly, then fall to the floor', () => {
-    const options = { learningRate: 1, steps: 11, warmup: 2, floor: 0.1 };
-    expect([0, 1, 2, 11].map(linear(options))).toEqual([0.5, 1, 1, 0.1].map((v) => expect.closeTo(v, 9)));
-    expect(cosine({ learningRate: 2, steps: 10 })(5)).toBeCloseTo(1, 9);
-    expect(() => linear({ learningRate: 0, steps: 3 })).toThrow('learningRate must be positive, got 0');
-    expect(() => cosine({ learningRate: 1, steps: 3, warmup: 4 })).toThrow('warmup must be in [0, 3], got 4');
+    const options = { learningRate: 1, steps: 12, warmup: 2, floor: 0.1 };
+    expect([0, 1, 2, 11, 12].map(linear(options))).toEqual([0.5, 1, 1, 0.1, 0.1].map((v) => expect.closeTo(v, 9)));
+    expect(cosine({ learningRate: 2, steps: 11 })(5)).toBeCloseTo(1, 9);
+  });
+
+  test('reach the floor at the last step, whatever the warm-up, and the highest rate before', () => {
+    for (const make of [cosine, linear])
+      for (const [steps, warmup] of [
+        [2, 0],
+        [2, 1],
+        [10, 0],
+        [10, 3],
+        [10, 9],
+      ] as const) {
+        const rates = Array.from({ length: steps }, (_, i) => make({ learningRate: 3, steps, warmup, floor: 0.2 })(i));
+        expect(Math.max(...rates), `${steps} ${warmup}`).toBeCloseTo(3, 9);
+        expect(rates.at(-1), `${steps} ${warmup}`).toBeCloseTo(0.6, 9);
+      }
+    expect(linear({ learningRate: 3, steps: 1 })(0)).toBe(3);
+    expect([0, 1, 2].map(linear({ learningRate: 3, steps: 3, warmup: 3 }))).toEqual([1, 2, 3]);
+  });
+
+  test('say all that is wrong with their options, a warm-up that is a share too', () => {
+    expect(() => linear({ learningRate: 0, steps: 1.5, floor: 2 })).toThrow(
+      'linear: learningRate must be a number above 0, got 0; steps must be a whole number of at least 1, got 1.5; floor must be in [0, 1], got 2',
+    );
+    expect(() => cosine({ learningRate: 1, steps: 100, warmup: 0.03 })).toThrow(
+      /warmup must be a whole number .*, got 0.03/,
+    );
+    expect(() => cosine({ learningRate: 1, steps: 3, warmup: 4 })).toThrow('warmup must be at most steps, 3, got 4');
+    expect(() => cosine({ learningRate: 1, ...{ step: 3 } } as never)).toThrow(
+      /steps is missing.*there is no option step;/,
+    );
   });
 });
 

@@ -1,4 +1,4 @@
-import { type Adapted, attach, load } from '@peftjs/core';
+import { type Adapted, attach, load, makeBetween } from '@peftjs/core';
 import { type Executor, PeftError } from '@peftjs/tensor';
 import { adamw, makeTrainStep } from '@peftjs/trainer';
 import { loadModel } from '@peftjs/transformer';
@@ -49,11 +49,12 @@ export const trainThreeSteps = async (
   const optimizer = adamw({ weightDecay, eps: epsilon });
   const step = await makeTrainStep(adapted, { executor, optimizer, batchSize: rows, context, accumulate: 1, seed: 0 });
   const tokens = labels.filter((label) => label !== -100).length;
+  const between = makeBetween({ executor, params: adapted.params.values(), state: step.state, rewarm: () => {} });
   const losses: number[] = [];
   for (let i = 0; i < 3; i++) {
     await step.run(i, 1e-2, [{ ids, labels, tokens }]);
     losses.push((await step.results())[0]!.loss);
-    if (adapted.decision?.due(i + 1)) await adapted.decision.run(i + 1, executor);
+    if (adapted.decision?.due(i + 1)) await adapted.decision.run(i + 1, between);
     await afterStep(i + 1);
   }
   step.close();

@@ -1,5 +1,5 @@
 import { grad } from '@peftjs/autograd';
-import { type Adapted, attach } from '@peftjs/core';
+import { type Adapted, attach, makeBetween } from '@peftjs/core';
 import {
   adamw,
   buildProgram,
@@ -23,8 +23,14 @@ import { ids, labels, logitsOf, logitsShape, seedOf, subjectOf, valuesOf } from 
 const zeros = (name: string, { shape }: Variable): Variable =>
   variable(name, shape, () => new Float32Array(sizeOf(shape)));
 
+interface Step {
+  readonly spec: ProgramSpec;
+  /** Moments by parameter. */
+  readonly state: ReadonlyMap<Variable, readonly Variable[]>;
+}
+
 /** One step of AdamW and of the method's statistics, as a program. */
-const stepOf = (adapted: Adapted, seed: Tensor, hyper: Tensor): ProgramSpec => {
+const stepOf = (adapted: Adapted, seed: Tensor, hyper: Tensor): Step => {
   const loss = trainingLoss(adapted, seed);
   const params = [...adapted.params];
   const grads = grad(
@@ -36,6 +42,7 @@ const stepOf = (adapted: Adapted, seed: Tensor, hyper: Tensor): ProgramSpec => {
     const [weight, m2, v2] = adamw(p, grads[i]!, m, v, hyper);
     return {
       p,
+      moments: [m, v],
       weight: weight!,
       updates: [
         [p, weight!],
@@ -49,19 +56,23 @@ const stepOf = (adapted: Adapted, seed: Tensor, hyper: Tensor): ProgramSpec => {
     gradient: (p) => grads[at(p)]!,
     updated: (p) => stepped[at(p)]!.weight,
   });
-  return { outputs: { loss }, updates: [...new Map([...stepped.flatMap((s) => s.updates), ...statistics])] };
+  return {
+    spec: { outputs: { loss }, updates: [...new Map([...stepped.flatMap((s) => s.updates), ...statistics])] },
+    state: new Map(stepped.map(({ p, moments }) => [p, moments])),
+  };
 };
 
 /** Trains on one batch. */
 const trainOn = async (adapted: Adapted, executor: Executor, steps: number, learningRate: number): Promise<void> => {
   const [seed, hyper] = [input('seed', [], 'u32'), input('hyper', [8])];
-  const spec = stepOf(adapted, seed, hyper);
+  const { spec, state } = stepOf(adapted, seed, hyper);
+  const between = makeBetween({ executor, params: adapted.params.values(), state, rewarm: () => {} });
   const seeded = buildProgram(spec).inputs.some(({ name }) => name === 'seed');
   const executable = await compile(spec, executor);
   for (let step = 1; step <= steps; step++) {
     const values = [learningRate, 0.9, 0.999, 1e-8, 0, 1 - 0.9 ** step, 1 - 0.999 ** step, 1];
     await executable.run({ hyper: Float32Array.from(values), ...(seeded && { seed: Uint32Array.of(step) }) });
-    if (adapted.decision?.due(step)) await adapted.decision.run(step, executor);
+    if (adapted.decision?.due(step)) await adapted.decision.run(step, between);
   }
   executable.close();
 };
