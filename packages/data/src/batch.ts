@@ -1,4 +1,4 @@
-import { PeftError, type Shape } from '@peftjs/tensor';
+import { PeftError, type Shape, type TypedArray } from '@peftjs/tensor';
 import { checkCursor, cursorOf, inputIn } from './cursor.ts';
 import { end, item, opened, originOf } from './opened.ts';
 import { stackColumn } from './stack-column.ts';
@@ -17,15 +17,30 @@ export interface Batch {
 export interface BatchOptions {
   /** Rows per batch; the last one may have fewer. */
   readonly size: number;
-  /** What fills up rows that are shorter than the longest, by column. Default: 0 for `ids`, −100 for `labels`; of other columns all must be as long. */
+  /** What fills up rows that are shorter than the longest, by column. Default: 0 for `ids`, −100 for `labels`, 0 for masks; of other columns all must be as long. */
   readonly pad?: Readonly<Record<string, number>>;
   /** Lengths are filled up to a multiple of this, so that there are few of them: each is a program of its own. Default 1. */
   readonly multipleOf?: number;
+  /**
+   * Whether `mask` tells which of `ids` are tokens and which fill a row up, f32, 1 and 0; and `decoderMask` that of `decoderIds`. Default: in
+   * batches that are filled up. A model that looks at later tokens needs it; one that doesn't may do without, and is faster.
+   */
+  readonly mask?: boolean;
   /** Shapes, in a row, of columns that are no lists: `[]` for one number, `[3, 224, 224]` for an image. */
   readonly shapes?: Readonly<Record<string, Shape>>;
 }
 
-const defaultPad: Readonly<Record<string, number>> = { ids: 0, labels: -100 };
+const defaultPad: Readonly<Record<string, number>> = { ids: 0, decoderIds: 0, labels: -100, mask: 0, decoderMask: 0 };
+
+/** Columns of tokens, and the column that says where they end. */
+const masks: Readonly<Record<string, string>> = { ids: 'mask', decoderIds: 'decoderMask' };
+
+/** 1 for tokens, 0 for what fills rows up. */
+const maskOf = (rows: readonly TypedArray[], length: number): Float32Array => {
+  const mask = new Float32Array(rows.length * length);
+  for (const [i, { length: own }] of rows.entries()) mask.fill(1, i * length, i * length + own);
+  return mask;
+};
 
 const namesOf = async (row: unknown, origin: Origin): Promise<readonly string[]> => {
   const names = typeof row === 'object' && row !== null ? Object.keys(row) : [];
@@ -42,7 +57,7 @@ const namesOf = async (row: unknown, origin: Origin): Promise<readonly string[]>
  * Rows `size` at a time, each column one array. Throws `bad-data`, with the place of the row, for columns that are empty, of another type or
  * missing, and where rows differ in length without a `pad` for it.
  */
-export const batch = ({ size, pad = {}, multipleOf = 1, shapes = {} }: BatchOptions): Stage<Row, Batch> => {
+export const batch = ({ size, pad = {}, multipleOf = 1, shapes = {}, mask }: BatchOptions): Stage<Row, Batch> => {
   for (const [name, value] of Object.entries({ size, multipleOf }))
     if (!Number.isSafeInteger(value) || value < 1)
       throw new PeftError('bad-option', `batch: ${name} must be a whole number of at least 1, got ${value}`);
@@ -66,10 +81,17 @@ export const batch = ({ size, pad = {}, multipleOf = 1, shapes = {} }: BatchOpti
         return [name, result] as const;
       }),
     );
+    const added = stacked.flatMap(([name, { shape }]) => {
+      const own = rows.map((row) => row[name]!);
+      const isAsked = masks[name] !== undefined && !names.includes(masks[name]);
+      const isFilled = own.some((column) => column.length < shape[1]!);
+      return isAsked && (mask ?? isFilled) ? [[masks[name]!, { data: maskOf(own, shape[1]!), shape }] as const] : [];
+    });
+    const all = [...stacked, ...added];
     return {
       rows: rows.length,
-      columns: Object.fromEntries(stacked.map(([name, { data }]) => [name, data])),
-      shapes: Object.fromEntries(stacked.map(([name, { shape }]) => [name, shape])),
+      columns: Object.fromEntries(all.map(([name, { data }]) => [name, data])),
+      shapes: Object.fromEntries(all.map(([name, { shape }]) => [name, shape])),
     };
   };
 

@@ -33,10 +33,32 @@ describe('batch', () => {
     expect(plain!.columns).toEqual({
       ids: Int32Array.of(1, 0, 0, 1, 2, 3),
       labels: Int32Array.of(2, -100, -100, 2, 3, 4),
+      mask: Float32Array.of(1, 0, 0, 1, 1, 1),
     });
     const [filled] = await batches(rows, { size: 2, pad: { ids: 7 }, multipleOf: 4 });
-    expect(filled!.shapes).toEqual({ ids: [2, 4], labels: [2, 4] });
+    expect(filled!.shapes).toEqual({ ids: [2, 4], labels: [2, 4], mask: [2, 4] });
     expect(filled!.columns['ids']).toEqual(Int32Array.of(1, 7, 7, 7, 1, 2, 3, 7));
+  });
+
+  test('says where rows end, unless they are as long, it is given or is not wanted', async () => {
+    const rows = [ids(1, 2), ids(3)];
+    const columnsOf = async (of: readonly Row[], options: { mask?: boolean }) =>
+      (await batches(of, { size: 2, ...options }))[0]!.columns['mask'];
+    expect(await columnsOf(rows, {})).toEqual(Float32Array.of(1, 1, 1, 0));
+    expect(await columnsOf(rows, { mask: false })).toBeUndefined();
+    expect(await columnsOf([ids(1), ids(2)], {})).toBeUndefined();
+    expect(await columnsOf([ids(1), ids(2)], { mask: true })).toEqual(Float32Array.of(1, 1));
+    const own = rows.map((row) => ({ ...row, mask: new Float32Array(row['ids']!.length).fill(0.5) }));
+    expect(await columnsOf(own, {})).toEqual(Float32Array.of(0.5, 0.5, 0.5, 0));
+    const [both] = await batches(
+      [
+        { ids: Int32Array.of(1), decoderIds: Int32Array.of(1, 2) },
+        { ids: Int32Array.of(1), decoderIds: Int32Array.of(1) },
+      ],
+      { size: 2 },
+    );
+    expect(both!.columns['decoderMask']).toEqual(Float32Array.of(1, 1, 1, 0));
+    expect(both!.columns['mask']).toBeUndefined();
   });
 
   test('gives single numbers and images their shapes', async () => {
