@@ -1,5 +1,4 @@
-import { access } from 'node:fs/promises';
-import { openSafetensors, writeSafetensors } from '@peftjs/io';
+import { fileAt, openSafetensors, writeSafetensors } from '@peftjs/io';
 import { type Executor, PeftError, type TypedArray, type Variable } from '@peftjs/tensor';
 
 /** Where a run's state is kept, and how often it is written. */
@@ -34,11 +33,10 @@ export interface RunState<L> {
 
 const metadataKey = 'peftjs.run';
 
-const exists = (file: string): Promise<boolean> =>
-  access(file).then(
-    () => true,
-    () => false,
-  );
+const exists = async (file: string): Promise<boolean> => {
+  const { files, path } = await fileAt(file);
+  return (await files.size(path)) !== null;
+};
 
 /** Writes variables, as `read` gives them, and the state of a run; the file holds the last whole checkpoint at every moment. Throws `write-failed`. */
 export const writeCheckpoint = async <L>(

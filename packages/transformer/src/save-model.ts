@@ -36,8 +36,8 @@ const checkPlain = (model: CausalLM, config: ModelConfig, tensors: ReadonlyMap<s
 const writeFolder = async (dir: string, tensors: ReadonlyMap<string, WriteTensor>, config: string): Promise<void> => {
   // Loaded when asked for, as in `loadModel`.
   const { writeFileAtomic, writeSafetensors } = await import('@peftjs/io');
-  const { mkdir, rename, rm } = await import('node:fs/promises');
-  const { join } = await import('node:path');
+  const { mkdir, rename, rm } = process.getBuiltinModule('node:fs/promises');
+  const { join } = process.getBuiltinModule('node:path');
   const [mark, weights, staged] = ['config.json', 'model.safetensors', `.model.safetensors.${process.pid}.tmp`].map(
     (name) => join(dir, name),
   ) as [string, string, string];

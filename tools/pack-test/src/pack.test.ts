@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { browserTests } from './browser-tests.ts';
 import { bundle, recordedSizes, recordSize } from './bundle.ts';
 import { type Consumer, makeConsumer, published } from './consumer.ts';
 import { importEffects, importSize } from './import-cost.ts';
@@ -109,3 +110,5 @@ describe('the bundle of LoRA on a transformer', () => {
     expect(size).toBeLessThanOrEqual(recordedSizes()['lora']! * 1.05);
   });
 });
+
+browserTests(() => consumer);

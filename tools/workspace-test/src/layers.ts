@@ -33,7 +33,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
  * Packages that are for Node: they may import its modules when they are loaded. All others are loaded in browsers too, and ask for one of
  * Node's modules where they use it.
  */
-export const forNode: readonly string[] = ['onnx', 'testkit', 'bench', 'cli', 'trainer'];
+export const forNode: readonly string[] = ['onnx', 'testkit', 'bench', 'cli'];
 
 /** Packages that may import any other: programs, which nothing imports. */
 export const programs: readonly string[] = ['cli', 'bench'];
