@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { baseModelDir } from '@peftjs/base-model';
 import { load } from '@peftjs/core';
-import { loadConfig, readAdapter } from '@peftjs/io';
+import { readAdapter } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { reference } from '@peftjs/tensor';
-import { buildModel, loadModel, randomWeights, saveModel } from '@peftjs/transformer';
+import { buildModel, loadConfig, loadModel, randomWeights, saveModel } from '@peftjs/transformer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runDemoCli } from './cli.ts';
 

@@ -1,6 +1,6 @@
 import { type Init, kaimingUniform, meanGate, normal, ones, type Scope, zeros } from '@peftjs/core';
 import { gelu, mul, relu, sigmoid, silu, type Tensor, tanh } from '@peftjs/tensor';
-import { affine, type Pass } from '@peftjs/transformer';
+import { affine, type Call } from '@peftjs/transformer';
 
 /** What bends the inner values of an adapter; `silu` is also called swish. */
 export type Activation = 'relu' | 'silu' | 'gelu' | 'gelu-tanh' | 'tanh' | 'sigmoid';
@@ -64,7 +64,7 @@ export const bottleneck = (
   scope: Scope,
   { hiddenSize, width, activation, scale, dropout, gating }: BottleneckShape,
   init: BottleneckInit,
-): { readonly up: Layer; readonly apply: (x: Tensor, pass: Pass) => Tensor } => {
+): { readonly up: Layer; readonly apply: (x: Tensor, call: Call) => Tensor } => {
   const down = linear(scope, 'adapter_down.0', width, hiddenSize, init.down);
   const out = linear(scope, 'adapter_up', hiddenSize, width, init.up);
   const factor = scaled(scope, scale, hiddenSize);
@@ -72,9 +72,9 @@ export const bottleneck = (
   const up: Layer = (x) => factor(out(activations[activation](down(x))));
   return {
     up,
-    apply: (x, pass) => {
+    apply: (x, call) => {
       const added = scope.dropout(up(x), dropout);
-      return open ? mul(added, open(x, pass)) : added;
+      return open ? mul(added, open(x, call)) : added;
     },
   };
 };

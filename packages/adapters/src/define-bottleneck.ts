@@ -8,7 +8,7 @@ import {
   type Scope,
 } from '@peftjs/core';
 import { add, PeftError, type Tensor } from '@peftjs/tensor';
-import type { Around, CausalLM, Pass, Path } from '@peftjs/transformer';
+import type { Around, Call, Model, Path } from '@peftjs/transformer';
 import { type BottleneckInit, type BottleneckShape, bottleneck } from './bottleneck.ts';
 import { type BottleneckOptions, reductionOf, widthOf } from './options.ts';
 
@@ -48,7 +48,7 @@ const computes = {
 };
 
 /** The shape of an adapter with these options in a model. */
-export const shapeOf = ({ config: { hiddenSize } }: CausalLM, options: Chosen<BottleneckOptions>): BottleneckShape => ({
+export const shapeOf = ({ main: { hiddenSize } }: Model, options: Chosen<BottleneckOptions>): BottleneckShape => ({
   ...options,
   hiddenSize,
   width: widthOf(hiddenSize, options),
@@ -62,11 +62,11 @@ const moduleOf = (site: keyof typeof modules, path: Path): { readonly path: Path
 
 /** Middleware after each of some sublayers, but for the layers that are left out. Throws `no-match` where none is left. */
 export const afterSublayers = (
-  model: CausalLM,
+  model: Model,
   scope: Scope,
   { name, sites }: Pick<BottleneckKind, 'name' | 'sites'>,
   leaveOut: readonly number[],
-  make: (own: Scope, module: Path) => (output: Tensor, stream: Tensor, pass: Pass) => Tensor,
+  make: (own: Scope, module: Path) => (output: Tensor, stream: Tensor, call: Call) => Tensor,
 ): AroundTable => {
   const table = sites.map((site) => {
     const places = model.paths(site).map((path) => ({ path, module: moduleOf(site, path) }));
@@ -74,7 +74,7 @@ export const afterSublayers = (
     if (kept.length === 0) throw new PeftError('no-match', `${name}: no layer is left that could have an adapter`);
     const arounds = kept.map(({ path, module }): [Path, Around<'attn' | 'mlp'>] => {
       const after = make(scope.at(module.path), module.path);
-      return [path, (x, next, { stream, pass }) => after(next(x), stream!, pass)];
+      return [path, (x, next, call) => after(next(x), call.stream!, call)];
     });
     return [site, new Map(arounds)] as const;
   });
@@ -103,12 +103,12 @@ export const defineBottleneck = (kind: BottleneckKind): MethodFactory<Bottleneck
       original_ln_after: true,
       residual_before_ln: true,
       init_weights: initName,
-      ...(chosen.bottleneck && { reduction_factor: reductionOf(model.config.hiddenSize, chosen.bottleneck) }),
+      ...(chosen.bottleneck && { reduction_factor: reductionOf(model.main.hiddenSize, chosen.bottleneck) }),
     }),
     attach: (model, scope, chosen) => ({
       around: afterSublayers(model, scope, kind, chosen.leaveOut, (own) => {
         const { apply } = bottleneck(own.at('adapters.default'), shapeOf(model, chosen), init);
-        return (output, stream, pass) => add(output, apply(reads(output, stream), pass));
+        return (output, stream, call) => add(output, apply(reads(output, stream), call));
       }),
     }),
   });

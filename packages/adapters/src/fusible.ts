@@ -1,6 +1,6 @@
 import type { AdapterConfig, AroundTable, MethodFactory, Scope } from '@peftjs/core';
 import type { Tensor } from '@peftjs/tensor';
-import type { CausalLM } from '@peftjs/transformer';
+import type { Model } from '@peftjs/transformer';
 import { bottleneck } from './bottleneck.ts';
 import { afterSublayers, type BottleneckKind, type Reads, shapeOf } from './define-bottleneck.ts';
 import { houlsby, houlsbyKind } from './houlsby.ts';
@@ -29,7 +29,7 @@ const kinds: readonly (readonly [MethodFactory<BottleneckOptions>, BottleneckKin
 ];
 
 /** The adapter of a configuration in a model; null where it is of another kind. Throws `bad-adapter`. */
-export const fusible = (config: AdapterConfig, model: CausalLM): Fusible | null => {
+export const fusible = (config: AdapterConfig, model: Model): Fusible | null => {
   const found = kinds.find(([factory]) => factory.reads(config));
   if (!found) return null;
   const [factory, kind] = found;

@@ -10,7 +10,7 @@ import {
   zeros,
 } from '@peftjs/core';
 import { add, concat, constant, mul, PeftError, sigmoid, slice, stopGradient, sub, type Tensor } from '@peftjs/tensor';
-import { type Around, affine, type Pass } from '@peftjs/transformer';
+import { type Around, affine, type Call, type Pass, slot } from '@peftjs/transformer';
 import { narrowModel } from './narrow-model.ts';
 
 /** Options of `ladderSide`. */
@@ -29,8 +29,11 @@ const projection = (scope: Scope, name: string, outDim: number, inDim: number, i
   return (x) => affine(x, { weight, bias });
 };
 
+/** Projected states of the base, by the layer that they came out of. */
+const rungs = slot<ReadonlyMap<string, Tensor>>('rungs');
+
 /** The rows of the tokens, without those that other methods put in front. */
-const ofTokens = (x: Tensor, { tokens }: Pass): Tensor => {
+const ofTokens = (x: Tensor, { sequence: { tokens } }: Call): Tensor => {
   const rows = x.shape[1]!;
   return rows === tokens ? x : slice(x, { axis: 1, start: rows - tokens, end: rows });
 };
@@ -75,7 +78,7 @@ export const ladderSide: MethodFactory<LadderSideOptions> = defineMethod<LadderS
     const beside = blocks.filter((_, i) => (blocks.length - 1 - i) % every === 0);
     const own = scope.at('ladder_side');
     const side = narrowModel(model, own, reduction, beside.length);
-    const [wide, narrow] = [model.config.hiddenSize, side.config.hiddenSize];
+    const [wide, narrow] = [model.main.hiddenSize, side.main.hiddenSize];
     const down = (name: string): ((x: Tensor) => Tensor) => projection(own, name, narrow, wide, kaimingUniform);
     const first = down('first_down');
     const steps = beside.map((path, i) => ({
@@ -84,22 +87,21 @@ export const ladderSide: MethodFactory<LadderSideOptions> = defineMethod<LadderS
       gate: sigmoid(mul(own.param(`gates.${i}`, [1], filled(0)), 1 / temperature)),
     }));
     const up = projection(own, 'up', wide, narrow, zeros);
-    const seen = new WeakMap<Pass, Map<string, Tensor>>();
-    const keep = (pass: Pass, name: string, states: Tensor, project: (x: Tensor) => Tensor): void => {
-      const known = seen.get(pass) ?? new Map<string, Tensor>();
-      seen.set(pass, known.set(name, project(stopGradient(ofTokens(states, pass)))));
+    const keep = (call: Call, name: string, states: Tensor, project: (x: Tensor) => Tensor): void => {
+      const rung = project(stopGradient(ofTokens(states, call)));
+      call.pass.put(rungs, new Map([...(call.pass.get(rungs) ?? []), [name, rung]]));
     };
     const watch =
       (path: string, isFirst: boolean): Around<'block'> =>
-      (x, next, { pass }) => {
-        if (isFirst) keep(pass, 'first', x, first);
+      (x, next, call) => {
+        if (isFirst) keep(call, 'first', x, first);
         const y = next(x);
         const step = steps.find((s) => s.path === path);
-        if (step) keep(pass, path, y, step.down);
+        if (step) keep(call, path, y, step.down);
         return y;
       };
     const climb = (pass: Pass): Tensor => {
-      const states = seen.get(pass)!;
+      const states = pass.get(rungs)!;
       const { cache } = pass.options;
       const enter = ({ path, gate }: (typeof steps)[number]): Around<'block'> => {
         const rung = states.get(path)!;
@@ -112,11 +114,11 @@ export const ladderSide: MethodFactory<LadderSideOptions> = defineMethod<LadderS
             block: new Map(steps.map((step, i) => [side.paths('block')[i]!, [enter(step)]])),
           },
         })
-        .hidden(pass.ids, {
+        .states(pass.inputs, {
           ...pass.options,
           ...(cache && { cache: { ...cache, append: (path, kv) => cache.append(`ladder_side.${path}`, kv) } }),
         });
-      return up(top);
+      return up(top.main);
     };
     return {
       around: {

@@ -9,14 +9,16 @@ const bottlenecks =
     layers * each * (3 * d + 3 + d * 3 + d + more);
 
 /** Values of a side network of a quarter of the width, a layer beside each, and its projections. */
-const side = ({ config }: CausalLM): number => {
-  const { hiddenSize: d, layers, heads, intermediateSize } = config;
+const side = ({ main, linears, layout }: CausalLM): number => {
+  const { hiddenSize: d, heads, keyHeads } = main;
+  const layers = main.paths('block').length;
+  const intermediateSize = [...linears].find(([path]) => /up_proj|c_fc/.test(path))![1].outDim;
   const [w, ff] = [d / 4, Math.round(intermediateSize / 4)];
   const downs = (layers + 1) * (w * d + w) + layers;
   const up = d * w + d;
-  if (config.modelType === 'gpt2')
+  if (layout.modelType === 'gpt2')
     return downs + up + layers * (3 * w * w + 3 * w + w * w + w + 2 * w * ff + ff + w + 4 * w) + 2 * w;
-  const [q, kv] = [heads * 2, config.keyValueHeads * 2]; // headDim 6 / 4, made even
+  const [q, kv] = [heads * 2, keyHeads * 2]; // headDim 6 / 4, made even
   return downs + up + layers * (2 * w * q + 2 * w * kv + 3 * w * ff + 2 * w) + w;
 };
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type ModelConfig, writeFileAtomic } from '@peftjs/io';
+import { writeFileAtomic } from '@peftjs/io';
 import { cpu } from '@peftjs/onnx';
 import { sizeOf } from '@peftjs/tensor';
 import {
@@ -15,7 +15,7 @@ import {
   type TokenRows,
   train,
 } from '@peftjs/trainer';
-import { buildModel, loadModel, parameters, randomWeights, saveModel } from '@peftjs/transformer';
+import { buildModel, type LlamaConfig, loadModel, parameters, randomWeights, saveModel } from '@peftjs/transformer';
 import { baseModelDir, type Document } from '../src/index.ts';
 import { pretrainingCorpus } from './corpus.ts';
 import { readTokenizer } from './token-stream.ts';
@@ -43,7 +43,7 @@ const context = 256;
 const tokenizer = readTokenizer(baseModelDir());
 const endId = tokenizer.token_to_id(endOfText)!;
 
-const config: ModelConfig = {
+const config: LlamaConfig = {
   modelType: 'llama',
   vocabSize: tokenizer.get_vocab().size,
   hiddenSize: 256,
@@ -63,6 +63,8 @@ const config: ModelConfig = {
   bosId: endId,
   eosIds: [endId],
   padId: null,
+  architectures: [],
+  labels: null,
 };
 
 const rowsOf = (documents: readonly Document[], keepRest: boolean): TokenRows =>

@@ -14,7 +14,7 @@ const planOf = async ({ model: shape, method, variant, batch, tokens }: StepTask
   const model = await randomModel({ ...shape, layers: 3 }, tokens, 1);
   const base = method === 'qlora' ? quantize(model, nf4()) : model;
   const target = attach(base, [lora({ rank: 8, target: ['q_proj', 'v_proj'] })]);
-  return planTraining({ ...target, training: (seed) => variantOf(target.training(seed), variant) }, batch, tokens);
+  return planTraining(variant ? variantOf(target, variant) : target, batch, tokens);
 };
 
 const bytesOf = ({ tensors }: Plan, name: RegExp): number =>

@@ -9,7 +9,7 @@ import {
   writeHubAdapter,
 } from '@peftjs/io';
 import { type Executor, PeftError } from '@peftjs/tensor';
-import type { CausalLM } from '@peftjs/transformer';
+import type { Model, TaskModel } from '@peftjs/transformer';
 import { type Adapted, attach } from './attach.ts';
 import { combine } from './combine.ts';
 import type { AdapterConfig, Method, MethodFormat, State } from './method.ts';
@@ -26,7 +26,8 @@ export interface SaveOptions {
   readonly baseModel?: string;
 }
 
-const modelClasses: Readonly<Record<string, string>> = { llama: 'LlamaForCausalLM', gpt2: 'GPT2LMHeadModel' };
+/** `task_type` of PEFT's files; null where a model has no task, or one that PEFT has no name for. */
+const taskType = (model: Model): string | null => ('task' in model ? (model as TaskModel).task.type : null);
 
 /** The value without `peft_type` at any depth: adapter-hub/adapters takes every field for an option of the method. */
 const withoutType = (value: JsonValue): JsonValue => {
@@ -43,7 +44,7 @@ const withoutType = (value: JsonValue): JsonValue => {
  * the adapter called `default`. Files appear whole or not at all. Throws `write-failed`.
  */
 export const save = async (
-  adapted: Adapted,
+  adapted: Adapted<Model>,
   dir: string,
   executor: Executor,
   { baseModel }: SaveOptions = {},
@@ -54,9 +55,20 @@ export const save = async (
   for (const [key, { shape, data }] of state)
     tensors.set(keys[key] ?? keyPrefix[layout] + key, { shape, data: data as Float32Array | Int32Array });
   const name = baseModel ?? null;
-  if (layout === 'peft') return writeAdapter(dir, { ...config, base_model_name_or_path: name }, tensors);
-  const { modelType, hiddenSize } = adapted.base.config;
-  const model = { modelType, hiddenSize, modelClass: modelClasses[modelType] ?? null, name };
+  const { layout: own, main, trainedHeads } = adapted.base;
+  if (layout === 'peft')
+    return writeAdapter(
+      dir,
+      {
+        ...config,
+        task_type: taskType(adapted.base),
+        inference_mode: true,
+        ...(trainedHeads.length > 0 && { modules_to_save: [...trainedHeads] }),
+        base_model_name_or_path: name,
+      },
+      tensors,
+    );
+  const model = { modelType: own.modelType, hiddenSize: main.hiddenSize, modelClass: own.modelClass, name };
   return writeHubAdapter(dir, withoutType(config) as JsonObject, model, tensors);
 };
 
@@ -74,6 +86,17 @@ const methodOf = (config: unknown, formats: readonly MethodFormat[]): Method => 
   );
 };
 
+/** The configuration without what every adapter of the model has: its task's own head. */
+const withoutHeads = (config: AdapterConfig, { trainedHeads }: Model): AdapterConfig => {
+  const { modules_to_save: saved, ...rest } = config;
+  const isHeads =
+    Array.isArray(saved) && saved.every((name) => taskHeads.includes(name) || trainedHeads.includes(name));
+  return isHeads && trainedHeads.length > 0 ? rest : config;
+};
+
+/** Heads' names that PEFT lists for every classifier, whether the model has them or not. */
+const taskHeads: readonly unknown[] = ['classifier', 'score'];
+
 /** Full names of the tensors in a file. */
 const named = ({ layout, tensors }: Adapter, method: Method): State => {
   const nameOf = new Map(Object.entries(method.keys ?? {}).map(([name, key]) => [key, name]));
@@ -89,10 +112,14 @@ const named = ({ layout, tensors }: Adapter, method: Method): State => {
  * build: `[lora]`. Throws `file-missing`, `bad-safetensors`, `bad-adapter`; `state-mismatch` when tensors are missing, left over or of
  * other shapes.
  */
-export const load = async (base: CausalLM, dir: string, formats: readonly MethodFormat[]): Promise<Adapted> => {
+export const load = async <M extends Model>(
+  base: M,
+  dir: string,
+  formats: readonly MethodFormat[],
+): Promise<Adapted<M>> => {
   const adapter = await readAdapter(dir);
   try {
-    const method = methodOf(adapter.config.raw, formats);
+    const method = methodOf(withoutHeads(adapter.config.raw, base), formats);
     const { layout = 'peft' } = method;
     if (layout !== adapter.layout)
       throw new PeftError('bad-adapter', `${method.name} has files in the layout of ${layout}, not ${adapter.layout}`);

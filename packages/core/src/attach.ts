@@ -1,32 +1,44 @@
-import { dropout, randomSource, type Tensor, type Variable } from '@peftjs/tensor';
-import type { CausalLM, ModelPatch, Path } from '@peftjs/transformer';
+import { dropout, randomSource, randomUniform, type Tensor, type Variable } from '@peftjs/tensor';
+import type { CausalLM, Column, Inputs, Loss, Model, ModelPatch, Pass, Path } from '@peftjs/transformer';
 import { combine } from './combine.ts';
+import type { GradientTransform, ParamHint } from './gradient-transform.ts';
 import type { Decision, Method, Patch, Scope, State, TrainedStep, Wraps } from './method.ts';
+import { type Objective, supervised, type Views } from './objective.ts';
+import { mergePatches } from './patch.ts';
 import { makeStore, type Store } from './store.ts';
+import { wholeLayers } from './whole-layers.ts';
 
-/** A base model with methods attached: views of it, and what is trained. The base itself is never changed. */
-export interface Adapted {
-  readonly base: CausalLM;
+/** A base model with methods attached: views of it, and the trained tensors. The base itself is never changed. */
+export interface Adapted<M extends Model = CausalLM> {
+  readonly base: M;
   readonly methods: readonly Method[];
   /** All of them as one. */
   readonly method: Method;
-  /** What it changes. */
+  /** Its changes, of the view for evaluation. */
   readonly patch: Patch;
   /** The view for evaluation and generation. */
-  readonly model: CausalLM;
-  /** The view for training: dropout is on, its bits drawn from `seed` (u32, shape []), which a training step feeds anew each time. */
-  training(seed: Tensor): CausalLM;
-  /** What the optimiser steps, by full name. */
+  readonly model: M;
+  /** A view for training: dropout is on, its bits drawn from `seed` (u32, shape []), which a training step feeds anew each time. */
+  training(seed: Tensor): M;
+  /**
+   * The loss of a training step: an objective (default: the task's own loss) over views of this adapter, with the methods' terms.
+   */
+  loss(inputs: Inputs, seed: Tensor, objective?: Objective<never>): Loss;
+  /** Trained tensors, by full name: what the optimiser steps. */
   readonly params: ReadonlyMap<string, Variable>;
+  /** Hints of the methods about some of them. */
+  readonly hints: ReadonlyMap<Variable, ParamHint>;
+  /** The methods' way of gradients, before the optimiser is given them; null for none. */
+  readonly transform: GradientTransform | null;
   /** `params` and the frozen tensors of the methods: what is saved. */
   readonly state: ReadonlyMap<string, Variable>;
-  /** What only training needs, and keeps in its checkpoints. */
+  /** Tensors that only training needs, and keeps in its checkpoints. */
   readonly running: ReadonlyMap<string, Variable>;
-  /** The methods' terms of the loss; null when there are none. */
-  penalty(): Tensor | null;
-  /** What the methods gather in every training step. */
+  /** Columns that the methods want batches to have. */
+  readonly columns: Readonly<Record<string, Column>>;
+  /** Statistics that the methods gather in every training step. */
   statistics(step: TrainedStep): readonly (readonly [Variable, Tensor])[];
-  /** What the methods decide between steps; null when nothing. */
+  /** Decisions of the methods between steps; null when there are none. */
   readonly decision: Decision | null;
 }
 
@@ -38,30 +50,38 @@ export interface AttachOptions {
   readonly state?: State;
 }
 
-type Drop = (path: string) => (x: Tensor, rate: number) => Tensor;
+/** The random parts of one view. */
+interface Chance {
+  dropout(path: string): Scope['dropout'];
+  draw(path: string): Scope['draw'];
+}
 
 /**
- * Dropout of one view: every use draws from a stream of its own, named by the path and the number of the use there, so that a layer drops the
- * same values in whatever order the layers run.
+ * Chance of one view: every use draws from a stream of its own, named by the path and the number of the use there, so that a layer draws the
+ * same values in whatever order the layers run. The `view`-th training view of a step has other streams than the first.
  */
-const dropWith = (seed: Tensor | null): Drop => {
+const chanceOf = (seed: Tensor | null, view: number): Chance => {
   const uses = new Map<string, number>();
-  return (path) => (x, rate) => {
-    if (!seed || rate === 0) return x;
+  const stream = (path: string): number => {
     const use = uses.get(path) ?? 0;
     uses.set(path, use + 1);
-    return dropout(x, rate, seed, Math.floor(randomSource(use, path)() * 2 ** 32));
+    return Math.floor(randomSource(use, view === 0 ? path : `${path}#${view}`)() * 2 ** 32);
+  };
+  return {
+    dropout: (path) => (x, rate) => (!seed || rate === 0 ? x : dropout(x, rate, seed, stream(path))),
+    draw: (path) => seed && ((shape) => randomUniform(seed, shape, stream(`${path}:draw`))),
   };
 };
 
-const makeScope = (store: Store, path: string, drop: Drop): Scope => {
+const makeScope = (store: Store, path: string, chance: Chance): Scope => {
   const full = (name: string): string => (path ? `${path}.${name}` : name);
   return {
-    param: (name, shape, init) => store.make(full(name), shape, init, 'param'),
-    buffer: (name, shape, init, dtype) => store.make(full(name), shape, init, 'buffer', dtype),
+    param: (name, shape, init, hint) => store.make(full(name), shape, init, 'param', { hint }),
+    buffer: (name, shape, init, dtype) => store.make(full(name), shape, init, 'buffer', { dtype }),
     running: (name, shape, init) => store.make(full(name), shape, init, 'running'),
-    at: (inner) => makeScope(store, full(inner), drop),
-    dropout: drop(path),
+    at: (inner) => makeScope(store, full(inner), chance),
+    dropout: chance.dropout(path),
+    draw: chance.draw(path),
   };
 };
 
@@ -76,38 +96,66 @@ const lists = ({ around }: Patch): NonNullable<ModelPatch['around']> =>
     ]),
   ) as NonNullable<ModelPatch['around']>;
 
-const viewOf = (base: CausalLM, patch: Patch): CausalLM =>
+const viewOf = <M extends Model>(base: M, patch: Patch, more: ModelPatch): M =>
   base.with({
     linears: wrapped(base.linears, patch.linear),
     norms: wrapped(base.norms, patch.norm),
     embeddings: wrapped(base.embeddings, patch.embedding),
     around: lists(patch),
     positionShift: patch.positionShift ?? 0,
+    ...more,
   });
 
 /**
  * Attaches methods to a model, later ones around earlier ones. Returns views that share the base's weights; switching adapters is using
- * another view. Throws `no-match` for a target that names nothing, `state-mismatch` for a state that does not fit.
+ * another view. A task's own head is trained beside them. Throws `no-match` for a target that names nothing, `state-mismatch` for a state that
+ * does not fit.
  */
-export const attach = (base: CausalLM, methods: readonly Method[], options: AttachOptions = {}): Adapted => {
+export const attach = <M extends Model>(
+  base: M,
+  methods: readonly Method[],
+  options: AttachOptions = {},
+): Adapted<M> => {
   const store = makeStore(options.seed ?? 0, options.state);
   const method = combine(methods);
-  const patchWith = (seed: Tensor | null): Patch => method.attach(base, makeScope(store, '', dropWith(seed)));
-  const patch = patchWith(null);
-  const model = viewOf(base, patch);
+  const patchWith = (chance: Chance): Patch => {
+    const scope = makeScope(store, '', chance);
+    const heads = wholeLayers(base.trainedHeads, scope);
+    const own = method.attach(base, scope);
+    return base.trainedHeads.length > 0 ? mergePatches([heads, own]) : own;
+  };
+  const patch = patchWith(chanceOf(null, 0));
+  const model = viewOf(base, patch, {});
   store.check();
   const { param, buffer, running } = store.byRole;
+  const trainingView = (own: Patch, watch: (pass: Pass) => void): M => viewOf(base, own, { training: true, watch });
   return {
     base,
     methods,
     method,
     patch,
     model,
-    training: (seed) => viewOf(base, patchWith(seed)),
+    training: (seed) => trainingView(patchWith(chanceOf(seed, 0)), () => {}),
+    loss: (inputs, seed, objective = supervised as Objective<never>) => {
+      const passes: Pass[] = [];
+      const patches = [patchWith(chanceOf(seed, 0))];
+      let made = 0;
+      const train = (): M => {
+        const own = (patches[made] ??= patchWith(chanceOf(seed, made)));
+        made++;
+        return trainingView(own, (pass) => passes.push(pass));
+      };
+      // Only a model with a task has a loss.
+      const views = { train, evaluate: model, base, passes } as unknown as Views;
+      const wrap = patches[0]!.objective ?? ((inner: Objective) => inner);
+      return wrap(objective as unknown as Objective)(views, inputs);
+    },
     params: param,
+    hints: store.hints,
+    transform: patch.transform ?? null,
     state: new Map([...param, ...buffer]),
     running,
-    penalty: () => patch.penalty?.() ?? null,
+    columns: patch.columns ?? {},
     statistics: (step) => patch.statistics?.(step) ?? [],
     decision: patch.decision ?? null,
   };

@@ -1,7 +1,7 @@
 import type { AdapterLayout, JsonObject, JsonValue } from '@peftjs/io';
 import type { Executor } from '@peftjs/tensor';
 import { PeftError } from '@peftjs/tensor';
-import type { CausalLM } from '@peftjs/transformer';
+import type { Model, TaskModel } from '@peftjs/transformer';
 import type { AdapterConfig, Compacted, Examples, Method, MethodFormat, Paper, Patch, Scope, State } from './method.ts';
 import type { Option, OptionTable } from './option.ts';
 
@@ -20,11 +20,11 @@ export interface MethodDef<O> {
   /** Peak learning rate of AdamW to begin with. */
   readonly learningRate: number;
   readonly options: OptionTable<O>;
-  attach(model: CausalLM, scope: Scope, options: Chosen<O>): Patch;
+  attach(model: Model, scope: Scope, options: Chosen<O>): Patch;
   /** What is wrong with options that are sound one by one; null when nothing is. */
   check?(options: Partial<Chosen<O>>): string | null;
   /** Further fields of `adapter_config.json`. */
-  config?(model: CausalLM, options: Chosen<O>): JsonObject;
+  config?(model: Model, options: Chosen<O>): JsonObject;
   /**
    * Fields of a file that would change the function, with the only values that are computed here; null, absent and empty are always fine.
    */
@@ -36,8 +36,8 @@ export interface MethodDef<O> {
   /** The same method in another layout, with names of its own: `load` takes its files too. */
   readonly also?: FactoryFormat;
   readonly keys?: Readonly<Record<string, string>>;
-  prepare?(model: CausalLM, options: Chosen<O>, data: readonly Examples[], executor: Executor): Promise<O>;
-  compact?(model: CausalLM, options: Chosen<O>, state: State, executor: Executor): Promise<Compacted>;
+  prepare?(model: TaskModel, options: Chosen<O>, data: readonly Examples[], executor: Executor): Promise<O>;
+  compact?(model: Model, options: Chosen<O>, state: State, executor: Executor): Promise<Compacted>;
 }
 
 /** What is known of a method without options, where no other method is inside it. */
@@ -51,7 +51,7 @@ export type MethodFactory<O> = (Record<never, never> extends O ? (options?: O) =
     /** What may be chosen. */
     readonly options: OptionTable<O>;
     /** The options that a configuration holds, with those that are absent filled in. Throws `bad-adapter`. */
-    optionsOf(config: AdapterConfig, model: CausalLM): Chosen<O>;
+    optionsOf(config: AdapterConfig, model: Model): Chosen<O>;
   };
 
 const entriesOf = <O>(table: OptionTable<O>): [keyof O & string, Option<unknown>][] =>
@@ -73,7 +73,7 @@ const checkOptions = <O>({ name, options: table, check }: MethodDef<O>, given: O
 
 const shown = (value: unknown): string => JSON.stringify(value) ?? String(value);
 
-const choose = <O>({ options }: MethodDef<O>, given: O, model: CausalLM): Chosen<O> =>
+const choose = <O>({ options }: MethodDef<O>, given: O, model: Model): Chosen<O> =>
   Object.fromEntries(
     entriesOf(options).map(([key, option]) => [key, given[key] ?? option.fallback(model)]),
   ) as Chosen<O>;
@@ -121,7 +121,6 @@ const make = <O>(def: MethodDef<O>, given: O): Method => {
       );
       return {
         peft_type: peftType,
-        ...(layout !== 'adapter-hub' && { task_type: 'CAUSAL_LM', inference_mode: true }),
         ...Object.fromEntries(fields),
         ...config?.(model, chosen),
       };
@@ -154,7 +153,7 @@ export const defineMethod = <O extends object>(def: MethodDef<O>): MethodFactory
     reads: (config: AdapterConfig) => isOwn(config) || (also?.reads(config) ?? false),
     fromConfig: (config: AdapterConfig): Method =>
       also?.reads(config) && !isOwn(config) ? also.fromConfig(config) : make(def, optionsFrom(def, config)),
-    optionsOf: (config: AdapterConfig, model: CausalLM): Chosen<O> => choose(def, optionsFrom(def, config), model),
+    optionsOf: (config: AdapterConfig, model: Model): Chosen<O> => choose(def, optionsFrom(def, config), model),
   });
   Object.defineProperty(factory, 'name', { value: name });
   return factory as unknown as MethodFactory<O>;

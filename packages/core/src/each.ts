@@ -1,8 +1,8 @@
 import { PeftError } from '@peftjs/tensor';
 import {
   type Around,
-  type CausalLM,
   type Linear,
+  type Model,
   type Norm,
   type Path,
   type SiteName,
@@ -23,7 +23,7 @@ const eachOf = <T>(
 
 /** A patch that makes a new layer of every targeted Linear; each has its own scope. Throws `no-match`. */
 export const eachLinear = (
-  model: CausalLM,
+  model: Model,
   scope: Scope,
   target: Target,
   name: string,
@@ -32,7 +32,7 @@ export const eachLinear = (
 
 /** A patch that makes a new norm of every targeted one. Throws `no-match`. */
 export const eachNorm = (
-  model: CausalLM,
+  model: Model,
   scope: Scope,
   target: Target,
   name: string,
@@ -41,7 +41,7 @@ export const eachNorm = (
 
 /** A patch with one middleware at every path of a site; each has its own scope, and its number among them. Throws `no-match`. */
 export const eachSite = <S extends SiteName>(
-  model: CausalLM,
+  model: Model,
   scope: Scope,
   site: S,
   make: (scope: Scope, path: Path, index: number) => Around<S>,

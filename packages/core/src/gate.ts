@@ -6,26 +6,25 @@ import {
   maximum,
   mean,
   mul,
-  PeftError,
   reshape,
   sigmoid,
   slice,
   sum,
   type Tensor,
 } from '@peftjs/tensor';
-import { type Around, affine, type CausalLM, type Pass, type Path } from '@peftjs/transformer';
+import { affine, type Call } from '@peftjs/transformer';
 import { normal, zeros } from './init.ts';
 import type { Scope } from './method.ts';
 
 /** How far a contribution counts in each sequence: [batch, 1, outputs] of x [batch, rows, inDim]. */
-export type Gate = (x: Tensor, pass: Pass | null) => Tensor;
+export type Gate = (x: Tensor, call: Call) => Tensor;
 
 /** Over the rows of x: what padding hides does not count. */
-const meanOverRows = (x: Tensor, pass: Pass | null): Tensor => {
-  if (!pass?.keyMask || pass.continues) return mean(x, { axes: [-2], keepDims: true });
+const meanOverRows = (x: Tensor, { sequence: { mask, continues } }: Call): Tensor => {
+  if (!mask || continues) return mean(x, { axes: [-2], keepDims: true });
   const [batch, rows] = x.shape as readonly [number, number];
-  const known = Math.min(rows, pass.keyMask.shape[1]!);
-  const own = slice(pass.keyMask, { axis: 1, start: 0, end: known });
+  const known = Math.min(rows, mask.shape[1]!);
+  const own = slice(mask, { axis: 1, start: 0, end: known });
   const ones = broadcastTo(constant(Float32Array.of(1), []), [batch, rows - known]);
   const weights = reshape(known === rows ? own : concat(ones, own, { axis: 1 }), [batch, rows, 1]);
   const total = sum(mul(x, weights), { axes: [-2], keepDims: true });
@@ -41,27 +40,5 @@ const meanOverRows = (x: Tensor, pass: Pass | null): Tensor => {
 export const meanGate = (scope: Scope, name: string, inDim: number, outputs = 1): Gate => {
   const weight = scope.param(`${name}.weight`, [outputs, inDim], normal(0.02));
   const bias = scope.param(`${name}.bias`, [outputs], zeros);
-  return (x, pass) => meanOverRows(sigmoid(affine(x, { weight, bias })), pass);
-};
-
-/**
- * Tells layers inside the blocks, which see their input alone, of the pass that is being recorded: `around` goes into the patch. Throws
- * `no-match` in a part of a model without blocks.
- */
-export const watchPass = (
-  model: CausalLM,
-): { readonly around: { readonly block: ReadonlyMap<Path, Around<'block'>> }; current(): Pass | null } => {
-  const blocks = model.paths('block');
-  if (blocks.length === 0) throw new PeftError('no-match', 'gate: this part of the model has no blocks');
-  let current: Pass | null = null;
-  const watch: Around<'block'> = (x, next, { pass }) => {
-    const before = current;
-    current = pass;
-    try {
-      return next(x);
-    } finally {
-      current = before;
-    }
-  };
-  return { around: { block: new Map(blocks.map((path) => [path, watch])) }, current: () => current };
+  return (x, call) => meanOverRows(sigmoid(affine(x, { weight, bias })), call);
 };

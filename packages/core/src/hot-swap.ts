@@ -1,4 +1,5 @@
 import { type Executor, PeftError, sameShape } from '@peftjs/tensor';
+import type { Model } from '@peftjs/transformer';
 import type { Adapted } from './attach.ts';
 import type { AdapterConfig } from './method.ts';
 
@@ -7,7 +8,7 @@ const differences = (here: AdapterConfig, there: AdapterConfig): string[] =>
     .filter((field) => JSON.stringify(here[field]) !== JSON.stringify(there[field]))
     .map((field) => `${field} is ${JSON.stringify(there[field])} there, ${JSON.stringify(here[field])} here`);
 
-const misfits = ({ state }: Adapted, source: Adapted): string[] => [
+const misfits = ({ state }: Adapted<Model>, source: Adapted<Model>): string[] => [
   ...[...state].flatMap(([name, { shape }]) => {
     const found = source.state.get(name);
     if (!found) return [`${name} is missing there`];
@@ -22,7 +23,7 @@ const misfits = ({ state }: Adapted, source: Adapted): string[] => [
  * adapter's configuration built in (ranks, scales, targets), so that must be the same. Throws `state-mismatch` with all that differs; then
  * nothing was changed.
  */
-export const hotSwap = async (adapted: Adapted, source: Adapted, executor: Executor): Promise<void> => {
+export const hotSwap = async (adapted: Adapted<Model>, source: Adapted<Model>, executor: Executor): Promise<void> => {
   const problems = [
     ...differences(adapted.method.config(adapted.base), source.method.config(source.base)),
     ...misfits(adapted, source),

@@ -7,7 +7,7 @@ export { combine, stateUnder } from './combine.ts';
 export { type Chosen, defineMethod, type FactoryFormat, type MethodDef, type MethodFactory } from './define-method.ts';
 export { eachLinear, eachNorm, eachSite } from './each.ts';
 export { eachParam, type ParamChange, type ParamStep } from './each-param.ts';
-export { type Gate, meanGate, watchPass } from './gate.ts';
+export { type Gate, meanGate } from './gate.ts';
 export {
   applied,
   type ByParam,
@@ -41,10 +41,14 @@ export type {
   Wraps,
 } from './method.ts';
 export { type MixedBatch, mixBatch } from './mix-batch.ts';
+export { type Objective, penalty, supervised, type Views } from './objective.ts';
+export { type DistillationOptions, distillation } from './objectives/distillation.ts';
+export { rDrop } from './objectives/r-drop.ts';
 export {
   byPattern,
   type Candidates,
   count,
+  familyTarget,
   flag,
   number,
   type Option,

@@ -1,7 +1,9 @@
 import type { AdapterLayout, JsonObject } from '@peftjs/io';
 import type { DType, Executor, Shape, Tensor, TypedArray, Variable } from '@peftjs/tensor';
-import type { Around, CausalLM, Embedding, Linear, Norm, Path, SiteName } from '@peftjs/transformer';
+import type { Around, Column, Embedding, Linear, Model, Norm, Path, SiteName, TaskModel } from '@peftjs/transformer';
+import type { GradientTransform, ParamHint } from './gradient-transform.ts';
 import type { Init } from './init.ts';
+import type { Objective } from './objective.ts';
 
 /** Middleware by site and path. */
 export type AroundTable = { readonly [S in SiteName]?: ReadonlyMap<Path, Around<S>> };
@@ -21,8 +23,15 @@ export interface Patch {
   readonly around?: AroundTable;
   /** Added to every token's position: the length of a key/value prefix, as huggingface/peft counts it. */
   readonly positionShift?: number;
-  /** Added to the training loss: orthogonality, sparsity. */
-  readonly penalty?: () => Tensor;
+  /**
+   * Around the objective of a training step: penalties (`penalty`), also of activations, which passes hold in their slots once `inner` was
+   * called; consistency, distillation.
+   */
+  readonly objective?: (inner: Objective) => Objective;
+  /** The way of the parameters' gradients before the optimiser is given them: projections, masks. */
+  readonly transform?: GradientTransform;
+  /** Columns that batches must have beside those of the model and its task: `{ task: { shape: [], dtype: 'i32' } }`. */
+  readonly columns?: Readonly<Record<string, Column>>;
   /** Statistics that every training step gathers on the device: new values of `running` tensors and buffers. */
   readonly statistics?: (step: TrainedStep) => readonly (readonly [Variable, Tensor])[];
   /** What the method decides on the host, after some of the steps. */
@@ -60,7 +69,7 @@ export interface Between extends Pick<Executor, 'read' | 'write'> {
 /** Creates and names the tensors of a method. The same name gives the same variable in every view of one adapter. */
 export interface Scope {
   /** A trained tensor, f32. Its full name is `<path>.<name>`, as Hugging Face PEFT writes it. */
-  param(name: string, shape: Shape, init: Init): Variable;
+  param(name: string, shape: Shape, init: Init, hint?: ParamHint): Variable;
   /** A frozen tensor that is saved with the adapter: random projections, masks, indices. Default f32. */
   buffer(name: string, shape: Shape, init: Init, dtype?: DType): Variable;
   /** A frozen tensor that only training needs: statistics. Part of a run's checkpoint, not of the adapter. */
@@ -69,17 +78,18 @@ export interface Scope {
   at(path: Path): Scope;
   /** Dropout while training, the identity otherwise: zero with probability `rate`, the rest divided by 1 − rate. */
   dropout(x: Tensor, rate: number): Tensor;
+  /** Uniform values in [0, 1), drawn anew in every training pass; null in evaluation: sampled ranks, routes, gates, noise. */
+  readonly draw: ((shape: Shape) => Tensor) | null;
 }
 
 /** Values by full name. */
 export type State = ReadonlyMap<string, { readonly shape: Shape; readonly data: TypedArray }>;
 
-/** One batch of labelled tokens: row-major [rows, tokens] each; label −100 counts not. */
+/** One batch of examples: named columns, row-major, with their shapes; the first axis of each is `rows`. */
 export interface Examples {
   readonly rows: number;
-  readonly tokens: number;
-  readonly ids: Int32Array;
-  readonly labels: Int32Array;
+  readonly columns: Readonly<Record<string, TypedArray>>;
+  readonly shapes: Readonly<Record<string, Shape>>;
 }
 
 /** A PEFT method with its options chosen. */
@@ -91,20 +101,20 @@ export interface Method {
   /** Whether it folds into the weights; one that depends on its input does not. */
   readonly merges: boolean;
   /** Describes the change to a model; called once for each view (evaluation, training), so it must not keep state. */
-  attach(model: CausalLM, scope: Scope): Patch;
+  attach(model: Model, scope: Scope): Patch;
   /**
    * Whose files its adapters have: default Hugging Face PEFT's, whose keys are `base_model.model.<name>`; or those of
    * adapter-hub/adapters, whose keys are the names, with `default` for the adapter's: `…output_adapters.adapters.default.adapter_up.weight`.
    */
   readonly layout?: AdapterLayout;
   /** What `adapter_config.json` says of it for this model: the fields of the layout's library where that has the method, and `peft_type`. */
-  config(model: CausalLM): AdapterConfig;
+  config(model: Model): AdapterConfig;
   /** Names of tensors whose key in the file is another one than the layout's. */
   readonly keys?: Readonly<Record<string, string>>;
-  /** Looks at the base and at data before it can be attached: masks from gradients, first values from activations. */
-  prepare?(model: CausalLM, data: readonly Examples[], executor: Executor): Promise<Method>;
+  /** Looks at the base, its loss and data before it can be attached: masks from gradients, first values from activations. */
+  prepare?(model: TaskModel, data: readonly Examples[], executor: Executor): Promise<Method>;
   /** The same function in fewer tensors, once training is over: an encoder's output, ranks that were pruned. What is saved. */
-  compact?(model: CausalLM, state: State, executor: Executor): Promise<Compacted>;
+  compact?(model: Model, state: State, executor: Executor): Promise<Compacted>;
 }
 
 /** A method and its values in their final form. */

@@ -2,27 +2,28 @@ import { type Executor, PeftError, type Tensor, type Variable, variable } from '
 import {
   type Around,
   type AroundTable,
-  type CausalLM,
+  type KeyValue,
   type Linear,
+  type Model,
   type ModelPatch,
   type Path,
   runAround,
   type SiteName,
+  streamSites,
 } from '@peftjs/transformer';
 import type { Adapted } from './attach.ts';
-import { headLossByRow } from './head-loss-by-row.ts';
-import { ofAny, ofRow, rowwise } from './rowwise.ts';
+import { ofAny, rowwise } from './rowwise.ts';
 
 /** A view whose rows use adapters of their own. */
-export interface MixedBatch {
+export interface MixedBatch<M extends Model> {
   /** Takes batches of exactly `rows` sequences. */
-  readonly model: CausalLM;
+  readonly model: M;
   readonly rows: number;
   /** Which adapter each row uses, by its number in the list; null for the base alone. No program is compiled for it. Throws `bad-option`. */
   assign(executor: Executor, adapters: readonly (number | null)[]): Promise<void>;
 }
 
-const changedPaths = <T>(adapters: readonly Adapted[], of: (model: CausalLM) => ReadonlyMap<Path, T>): Path[] => [
+const changedPaths = <T>(adapters: readonly Adapted<Model>[], of: (model: Model) => ReadonlyMap<Path, T>): Path[] => [
   ...new Set(
     adapters.flatMap(({ base, model }) => [...of(model).keys()].filter((p) => of(model).get(p) !== of(base).get(p))),
   ),
@@ -30,33 +31,37 @@ const changedPaths = <T>(adapters: readonly Adapted[], of: (model: CausalLM) => 
 
 const mixedLinear = (path: Path, base: Linear, layers: readonly Linear[], row: Tensor): Linear => ({
   ...base,
-  apply: (x) =>
+  acrossRows: [base, ...layers].some((layer) => layer.acrossRows),
+  apply: (x, call) =>
     rowwise(
       path,
       row,
-      base.apply(x),
-      layers.map((layer) => (layer === base ? null : layer.apply(x))),
+      base.apply(x, call),
+      layers.map((layer) => (layer === base ? null : layer.apply(x, call))),
     ),
   dense: () => {
     throw new PeftError('not-mergeable', `mixBatch: ${path} is another layer in each row; merge one adapter instead`);
   },
 });
 
-/** What an adapter does at a site, around the base: its middleware, and the part that it put in place there. */
-const partAt = <S extends SiteName>({ base, model, patch }: Adapted, site: S, path: Path): Around<S> | null => {
+/** Sites whose outputs are chosen by row. */
+type RowSite = Exclude<SiteName, 'model'>;
+
+/** The change of an adapter at a site, around the base: its middleware, and the part that it put in place there. */
+const partAt = <S extends RowSite>({ base, model, patch }: Adapted<Model>, site: S, path: Path): Around<S> | null => {
   const fn = patch.around?.[site]?.get(path) as Around<S> | undefined;
   const parts = site === 'norm' ? 'norms' : 'embeddings';
   const own = site === 'norm' || site === 'embed' ? model[parts].get(path) : undefined;
   if (!own || own === base[parts].get(path)) return fn ?? null;
   const chain = (base.around[site]?.get(path) ?? []) as readonly Around<S>[];
-  return (x, _, context) => {
-    const inner = runAround(chain, own.apply as never, context);
-    return fn ? fn(x, inner, context) : inner(x);
+  return (x, _, call) => {
+    const inner = runAround(chain, ((y: Tensor) => own.apply(y, call)) as never, call);
+    return fn ? fn(x, inner, call) : inner(x);
   };
 };
 
 /** `next` that runs once: what is in it writes the cache. */
-const once = <S extends SiteName>(site: S, path: Path, next: Parameters<Around<S>>[1]): Parameters<Around<S>>[1] => {
+const once = <S extends RowSite>(site: S, path: Path, next: Parameters<Around<S>>[1]): Parameters<Around<S>>[1] => {
   const key = (x: unknown): string =>
     ('node' in (x as object) ? [x as Tensor] : Object.values(x as Record<string, Tensor>))
       .map((t) => `${t.node.id}.${t.index}`)
@@ -65,7 +70,10 @@ const once = <S extends SiteName>(site: S, path: Path, next: Parameters<Around<S
   return (x) => {
     const found = known.get(key(x));
     if (found) return found;
-    if (known.size > 0 && (site === 'block' || site === 'attn' || site === 'kv'))
+    if (
+      known.size > 0 &&
+      (site === 'block' || site === 'attn' || site === 'cross' || site === 'kv' || site === 'crossKv')
+    )
       throw new PeftError(
         'bad-option',
         `mixBatch: at ${path} the adapters hand different inputs to attention, which keeps one cache for all rows; run each in a batch of its own`,
@@ -76,32 +84,32 @@ const once = <S extends SiteName>(site: S, path: Path, next: Parameters<Around<S
   };
 };
 
-const mixedAround = (adapters: readonly Adapted[], row: Tensor): AroundTable => {
-  const sites = ['embed', 'block', 'attn', 'mlp', 'norm', 'kv', 'head'] as const;
-  const at = <S extends SiteName>(site: S): ReadonlyMap<Path, readonly Around<S>[]> => {
+const rowSites: readonly RowSite[] = ['embed', ...streamSites, 'kv', 'crossKv'];
+
+const mixedAround = (adapters: readonly Adapted<Model>[], row: Tensor): AroundTable => {
+  const at = <S extends RowSite>(site: S): ReadonlyMap<Path, readonly Around<S>[]> => {
     const table = new Map<Path, readonly Around<S>[]>();
     for (const path of adapters[0]!.base.paths(site)) {
       const fns = adapters.map((adapter) => partAt(adapter, site, path));
       if (fns.every((fn) => fn === null)) continue;
-      const mixed: Around<S> = (x, next, context) => {
+      const mixed: Around<S> = (x, next, call) => {
         const core = once(site, path, next);
-        const plain = core(x);
-        return rowwise(
+        return rowwise<Tensor | KeyValue>(
           path,
           row,
-          plain,
-          fns.map((fn) => (fn ? fn(x, core, context) : null)),
+          core(x),
+          fns.map((fn) => (fn ? fn(x, core, call) : null)),
         );
       };
       table.set(path, [mixed]);
     }
     return table;
   };
-  return Object.fromEntries(sites.map((site) => [site, at(site)])) as AroundTable;
+  return Object.fromEntries(rowSites.map((site) => [site, at(site)])) as AroundTable;
 };
 
 /** Rows in front are there where the row's adapter puts them; all that do must shift positions alike. */
-const fronts = (adapters: readonly Adapted[], row: Tensor): Pick<ModelPatch, 'present' | 'positionShift'> => {
+const fronts = (adapters: readonly Adapted<Model>[], row: Tensor): Pick<ModelPatch, 'present' | 'positionShift'> => {
   const having = adapters.flatMap(({ patch }, i) =>
     patch.around?.embed?.size || patch.around?.kv?.size || patch.positionShift ? [i] : [],
   );
@@ -114,7 +122,7 @@ const fronts = (adapters: readonly Adapted[], row: Tensor): Pick<ModelPatch, 'pr
   return having.length > 0 ? { present: ofAny(row, having), positionShift: [...shifts][0]! } : {};
 };
 
-const check = (adapters: readonly Adapted[], rows: number): void => {
+const check = (adapters: readonly Adapted<Model>[], rows: number): void => {
   const problems = [
     ...(adapters.length > 0 ? [] : ['at least one adapter is needed']),
     ...(adapters.every((a) => a.base === adapters[0]!.base) ? [] : ['all adapters must be attached to the same base']),
@@ -126,12 +134,14 @@ const check = (adapters: readonly Adapted[], rows: number): void => {
       (p) => p !== tokens && model.embeddings.get(p) !== base.embeddings.get(p),
     );
   });
+  if (adapters.some(({ patch }) => patch.around?.model?.size))
+    problems.push('an adapter goes through the whole pass as it likes, which rows cannot do apart');
   if (tables.length > 0) problems.push(`the position table ${tables[0]} is one for all rows, an adapter changes it`);
   if (problems.length > 0) throw new PeftError('bad-option', `mixBatch: ${problems.join('; ')}`);
 };
 
 const assigner =
-  (assignment: Variable, adapters: number): MixedBatch['assign'] =>
+  (assignment: Variable, adapters: number): MixedBatch<Model>['assign'] =>
   async (executor, chosen) => {
     const [rows] = assignment.shape as readonly [number];
     const odd = chosen.filter((i) => i !== null && !(Number.isSafeInteger(i) && i >= 0 && i < adapters));
@@ -152,7 +162,7 @@ const assigner =
  * chosen by row, so a row gives what its adapter alone gives. The adapters may be of different methods; those that put rows in front must
  * put as many. Until the first `assign` every row uses the base. Throws `bad-option`.
  */
-export const mixBatch = (adapters: readonly Adapted[], rows: number): MixedBatch => {
+export const mixBatch = <M extends Model>(adapters: readonly Adapted<M>[], rows: number): MixedBatch<M> => {
   check(adapters, rows);
   const { base } = adapters[0]!;
   const assignment = variable('mixed_batch.adapter', [rows], new Int32Array(rows).fill(-1), 'i32');
@@ -163,16 +173,14 @@ export const mixBatch = (adapters: readonly Adapted[], rows: number): MixedBatch
       adapters.map((a) => a.model.linears.get(path)!),
       assignment,
     );
-  const view = base.with({
+  const model = base.with({
     linears: new Map(changedPaths(adapters, (m) => m.linears).map((path) => [path, mixed(path)])),
     around: mixedAround(adapters, assignment),
     ...fronts(adapters, assignment),
     batchSize: rows,
   });
-  const [head] = base.paths('head') as readonly [Path];
-  const heads = adapters.map(({ model }) => model.linears.get(head)!);
   return {
-    model: headLossByRow(view, base.linears.get(head)!, heads, (i) => ofRow(assignment, i)),
+    model,
     rows,
     assign: assigner(assignment, adapters.length),
   };

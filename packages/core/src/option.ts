@@ -1,18 +1,18 @@
 import type { JsonValue } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
-import { type CausalLM, type Path, select, type Target } from '@peftjs/transformer';
+import { type Model, type Path, select, type Target } from '@peftjs/transformer';
 
 /** One option of a method: its default, what it may be, and how `adapter_config.json` holds it. */
 export interface Option<T> {
   /** Its name in `adapter_config.json`; null when it is not saved. */
   readonly key: string | null;
   /** The value when none is given. */
-  fallback(model: CausalLM): T;
+  fallback(model: Model): T;
   /** What a value must be, "a whole number of at least 1". */
   readonly expected: string;
   accepts(value: unknown): boolean;
   /** As the file holds it; default: as it is. */
-  toJson?(value: T, model: CausalLM): JsonValue;
+  toJson?(value: T, model: Model): JsonValue;
   /** From what the file holds, once that is neither null nor absent; throws `TypeError` where it is not sound. Default: as it is. */
   fromJson?(value: JsonValue): unknown;
 }
@@ -97,25 +97,27 @@ const readTarget = (value: JsonValue): Target => {
 };
 
 /** Paths that a target may name: of the linear layers, unless said otherwise. */
-export type Candidates = (model: CausalLM) => Iterable<Path>;
+export type Candidates = (model: Model) => Iterable<Path>;
 
 const linears: Candidates = (model) => model.linears.keys();
 
-/** Which parts of a model a method changes; the default is a target, or one by `model_type`, or made of the model. */
+/** A default target that the model's family knows, by the name of Hugging Face PEFT's table. Throws `bad-option` where there is none. */
+export const familyTarget =
+  (table: string): ((model: Model) => Target) =>
+  ({ layout }) => {
+    const found = layout.defaultTarget(table);
+    if (found) return found;
+    throw new PeftError('bad-option', `target: there is no default for ${layout.modelType}; say which layers`);
+  };
+
+/** Which parts of a model a method changes; the default is a target, or made of the model: `familyTarget('lora')`. */
 export const targets = (
   key: string | null,
-  fallback: Target | Readonly<Record<string, Target>> | ((model: CausalLM) => Target),
+  fallback: Target | ((model: Model) => Target),
   candidates: Candidates = linears,
 ): Option<Target> => ({
   key,
-  fallback: (model) => {
-    if (typeof fallback === 'function') return (fallback as (model: CausalLM) => Target)(model);
-    if (typeof fallback === 'string' || Array.isArray(fallback) || fallback instanceof RegExp) return fallback;
-    const { modelType } = model.config;
-    const found = (fallback as Readonly<Record<string, Target>>)[modelType];
-    if (found !== undefined) return found;
-    throw new PeftError('bad-option', `target: there is no default for ${modelType}; say which layers`);
-  },
+  fallback: (model) => (typeof fallback === 'function' ? (fallback as (model: Model) => Target)(model) : fallback),
   expected: 'a name, a list of names, a pattern or a predicate',
   accepts: (v) =>
     typeof v === 'string' ||

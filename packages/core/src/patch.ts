@@ -1,5 +1,5 @@
-import { add } from '@peftjs/tensor';
 import type { Around, Path, SiteName } from '@peftjs/transformer';
+import { chain } from './gradient-transform.ts';
 import type { Patch, Wraps } from './method.ts';
 
 const mergeWraps = <T>(tables: readonly (Wraps<T> | undefined)[]): Wraps<T> => {
@@ -31,9 +31,11 @@ const mergeAround = (patches: readonly Patch[]): NonNullable<Patch['around']> =>
   return all as NonNullable<Patch['around']>;
 };
 
-/** Several patches as one: later ones around earlier ones, penalties added, statistics and decisions in order. */
+/** Several patches as one: later ones around earlier ones, also around the objective; statistics and decisions in order. */
 export const mergePatches = (patches: readonly Patch[]): Patch => {
-  const penalties = patches.flatMap(({ penalty }) => penalty ?? []);
+  const objectives = patches.flatMap(({ objective }) => objective ?? []);
+  const transforms = patches.flatMap((p) => p.transform ?? []);
+  const columns = patches.map((p) => p.columns ?? {});
   const statistics = patches.flatMap((p) => p.statistics ?? []);
   const decisions = patches.flatMap((p) => p.decision ?? []);
   return {
@@ -42,9 +44,11 @@ export const mergePatches = (patches: readonly Patch[]): Patch => {
     embedding: mergeWraps(patches.map((p) => p.embedding)),
     around: mergeAround(patches),
     positionShift: patches.reduce((n, p) => n + (p.positionShift ?? 0), 0),
-    ...(penalties.length > 0 && {
-      penalty: () => penalties.map((term) => term()).reduce((a, b) => add(a, b)),
+    ...(objectives.length > 0 && {
+      objective: (inner) => objectives.reduce((objective, wrap) => wrap(objective), inner),
     }),
+    ...(transforms.length > 0 && { transform: transforms.length === 1 ? transforms[0]! : chain(...transforms) }),
+    columns: Object.assign({}, ...columns),
     ...(statistics.length > 0 && { statistics: (step) => statistics.flatMap((of) => of(step)) }),
     ...(decisions.length > 0 && {
       decision: {

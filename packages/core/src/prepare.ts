@@ -1,5 +1,5 @@
 import { type Executor, PeftError } from '@peftjs/tensor';
-import type { CausalLM } from '@peftjs/transformer';
+import type { TaskModel } from '@peftjs/transformer';
 import type { Examples, Method } from './method.ts';
 
 /**
@@ -7,7 +7,7 @@ import type { Examples, Method } from './method.ts';
  * one needs data and there are none.
  */
 export const prepare = async (
-  model: CausalLM,
+  model: TaskModel,
   methods: readonly Method[],
   data: readonly Examples[],
   executor: Executor,

@@ -13,7 +13,7 @@ import {
 import type { KeyValue } from '@peftjs/transformer';
 
 /** f32 [batch], 1 where a row has the number `i`. */
-export const ofRow = (row: Tensor, i: number): Tensor => equal(row, constant(Int32Array.of(i), []));
+const ofRow = (row: Tensor, i: number): Tensor => equal(row, constant(Int32Array.of(i), []));
 
 /** i32 [batch], 1 where a row has one of the numbers. */
 export const ofAny = (row: Tensor, numbers: readonly number[]): Tensor =>

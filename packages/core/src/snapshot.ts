@@ -1,4 +1,5 @@
 import type { Executor } from '@peftjs/tensor';
+import type { Model } from '@peftjs/transformer';
 import type { Adapted } from './attach.ts';
 import type { AdapterConfig, Compacted, State } from './method.ts';
 
@@ -8,7 +9,7 @@ export interface Snapshot extends Compacted {
 }
 
 /** The values that an adapter has on an executor, with its configuration for its base. */
-export const snapshot = async ({ base, method, state }: Adapted, executor: Executor): Promise<Snapshot> => {
+export const snapshot = async ({ base, method, state }: Adapted<Model>, executor: Executor): Promise<Snapshot> => {
   const now: State = new Map(
     await Promise.all(
       [...state].map(async ([name, v]) => [name, { shape: v.shape, data: await executor.read(v) }] as const),

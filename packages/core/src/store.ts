@@ -10,16 +10,26 @@ import {
   type VariableInit,
   variable,
 } from '@peftjs/tensor';
+import type { ParamHint } from './gradient-transform.ts';
 import type { Init } from './init.ts';
 import type { State } from './method.ts';
 
 /** What a tensor of an adapter is for. */
 export type Role = 'param' | 'buffer' | 'running';
 
+/** Further wishes about a tensor. */
+export interface MakeOptions {
+  /** Default f32. */
+  readonly dtype?: DType | undefined;
+  readonly hint?: ParamHint | undefined;
+}
+
 /** The tensors of an adapter, made once by name. */
 export interface Store {
   readonly byRole: { readonly [R in Role]: ReadonlyMap<string, Variable> };
-  make(name: string, shape: Shape, init: Init, role: Role, dtype?: DType): Variable;
+  /** Of parameters, where one was given. */
+  readonly hints: ReadonlyMap<Variable, ParamHint>;
+  make(name: string, shape: Shape, init: Init, role: Role, more?: MakeOptions): Variable;
   /** Throws `state-mismatch` with all tensors that were missing, left over or of another size. */
   check(): void;
 }
@@ -31,6 +41,7 @@ export const makeStore = (seed: number, given: State | undefined): Store => {
     buffer: new Map<string, Variable>(),
     running: new Map<string, Variable>(),
   };
+  const hints = new Map<Variable, ParamHint>();
   const all = new Map<string, Variable>();
   const problems: string[] = [];
   const takeGiven = (name: string, shape: Shape, dtype: DType): TypedArray | undefined => {
@@ -49,12 +60,14 @@ export const makeStore = (seed: number, given: State | undefined): Store => {
   };
   return {
     byRole,
-    make: (name, shape, init, role, dtype = 'f32') => {
+    hints,
+    make: (name, shape, init, role, { dtype = 'f32', hint } = {}) => {
       const known = all.get(name);
       if (known) return known;
       const made = variable(name, shape, initOf(name, shape, init, role, dtype), dtype);
       all.set(name, made);
       byRole[role].set(name, made);
+      if (hint) hints.set(made, hint);
       return made;
     },
     check: () => {

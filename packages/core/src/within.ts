@@ -1,5 +1,5 @@
 import { PeftError } from '@peftjs/tensor';
-import { type CausalLM, type Path, select, type Target } from '@peftjs/transformer';
+import { type Model, type Path, type Role, type SiteName, select, siteNames, type Target } from '@peftjs/transformer';
 import type { AdapterConfig, Method, MethodFormat } from './method.ts';
 
 /** A part of a model. */
@@ -13,16 +13,16 @@ export interface Where {
 const withinType = 'PEFTJS_WITHIN';
 
 /** Every path that something has, sites too. */
-const pathsOf = (model: CausalLM): Path[] => [
+const pathsOf = (model: Model): Path[] => [
   ...new Set([
-    ...(['embed', 'block', 'attn', 'mlp', 'norm', 'kv', 'head'] as const).flatMap((site) => model.paths(site)),
+    ...siteNames.flatMap((site) => model.paths(site)),
     ...model.linears.keys(),
     ...model.norms.keys(),
     ...model.embeddings.keys(),
   ]),
 ];
 
-const inLayers = (model: CausalLM, layers: readonly number[]): ((path: Path) => boolean) => {
+const inLayers = (model: Model, layers: readonly number[]): ((path: Path) => boolean) => {
   const blocks = model.paths('block');
   const missing = layers.filter((i) => blocks[i] === undefined);
   if (missing.length > 0 || layers.length === 0)
@@ -38,7 +38,7 @@ const kept = <T>(parts: ReadonlyMap<Path, T>, keeps: (path: Path) => boolean): R
   new Map([...parts].filter(([path]) => keeps(path)));
 
 /** The model with only a part of it in sight. */
-const sight = (model: CausalLM, { layers, target }: Where): CausalLM => {
+const sight = <M extends Model>(model: M, { layers, target }: Where): M => {
   const here = layers ? inLayers(model, layers) : () => true;
   const named = target === undefined ? null : new Set(select(pathsOf(model), target, 'within'));
   const keeps = (path: Path): boolean => here(path) && (named === null || named.has(path));
@@ -47,7 +47,8 @@ const sight = (model: CausalLM, { layers, target }: Where): CausalLM => {
     linears: kept(model.linears, keeps),
     norms: kept(model.norms, keeps),
     embeddings: kept(model.embeddings, keeps),
-    paths: (site) => model.paths(site).filter(keeps),
+    paths: (site: SiteName) => model.paths(site).filter(keeps),
+    parts: (roles: readonly Role[]) => model.parts(roles).filter(({ path }) => keeps(path)),
   };
 };
 

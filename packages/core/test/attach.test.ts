@@ -1,8 +1,8 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { evaluate, reference } from '@peftjs/tensor';
-import type { CausalLM } from '@peftjs/transformer';
+import { constant, evaluate, reference } from '@peftjs/tensor';
+import { type CausalLM, meanOf } from '@peftjs/transformer';
 import { distance, shake, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { attach, load, type Method, merge, save } from '../src/index.ts';
@@ -50,11 +50,14 @@ test('a list is saved in one folder and loads to the bit, frozen tensors too', a
 test('penalties add up', async () => {
   const r = reference();
   const adapted = attach(tinyLlama(), [shift(), shift()]);
-  const { both } = await evaluate({ both: adapted.penalty()! }, r);
+  const [seed, labels] = [constant(Uint32Array.of(1), []), tokens([5, 2, 9, 1])];
+  const inputs = { ids: tokens([1, 5, 2, 9]), labels };
+  const losses = { all: meanOf(adapted.loss(inputs, seed)), plain: meanOf(adapted.model.loss(inputs)) };
+  const { all, plain } = await evaluate(losses, r);
   let expected = 0;
   for (const p of adapted.params.values()) for (const v of await r.read(p)) expected += v * v;
-  expect(both![0]).toBeCloseTo(expected, 4);
-  expect(attach(tinyLlama(), [scale()]).penalty()).toBeNull();
+  expect(all![0]! - plain![0]!).toBeCloseTo(expected, 4);
+  expect(attach(tinyLlama(), [scale()]).patch.objective).toBeUndefined();
 });
 
 test('what is no change of weights refuses to merge, by name', async () => {

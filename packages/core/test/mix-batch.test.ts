@@ -1,5 +1,5 @@
 import { compile, constant, evaluate, input, reference, type Tensor } from '@peftjs/tensor';
-import { type CausalLM, generate } from '@peftjs/transformer';
+import { type CausalLM, generate, meanOf } from '@peftjs/transformer';
 import { distance, shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
 import { type Adapted, attach, type Method, mixBatch } from '../src/index.ts';
@@ -52,7 +52,12 @@ describe.each(models)('a mixed batch on %s', (_, make, target) => {
     test('gives each row what its adapter alone gives, in a program that is compiled once', async () => {
       const { r, base, mixed, viewOf } = await opened();
       const program = await compile(
-        { outputs: { y: mixed.model.logits(input('ids', [4, 4], 'i32')), loss: mixed.model.loss(ids, labels) } },
+        {
+          outputs: {
+            y: mixed.model.logits(input('ids', [4, 4], 'i32')),
+            loss: meanOf(mixed.model.loss({ ids, labels })),
+          },
+        },
         r,
       );
       const feeds = { ids: Int32Array.from(rows.flat()) };
@@ -61,7 +66,7 @@ describe.each(models)('a mixed batch on %s', (_, make, target) => {
       let [total, count] = [0, 0];
       for (const [row, own] of rows.entries()) {
         const one = { y: viewOf(row).logits(tokens(own)), b: base.logits(tokens(own)) };
-        const loss = viewOf(row).loss(tokens(own), tokens(labelRows[row]!));
+        const loss = meanOf(viewOf(row).loss({ ids: tokens(own), labels: tokens(labelRows[row]!) }));
         const found = await evaluate({ ...one, loss }, r);
         wanted.push(...found['y']!);
         plain.push(...found['b']!);
@@ -98,7 +103,7 @@ test('padding, given positions and rows in front go together', async () => {
   const mixed = mixBatch([adapted], 2);
   await mixed.assign(r, [null, 0]);
   const options = {
-    keyMask: constant(Float32Array.of(0, 1, 1, 1, 1, 1), [2, 3]),
+    mask: constant(Float32Array.of(0, 1, 1, 1, 1, 1), [2, 3]),
     positions: constant(Int32Array.of(0, 0, 1, 0, 1, 2), [2, 3]),
   };
   const { y } = await evaluate({ y: mixed.model.logits(tokens([0, 5, 2], [3, 3, 12]), options) }, r);

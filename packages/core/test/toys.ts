@@ -7,6 +7,7 @@ import {
   normal,
   type Option,
   ones,
+  penalty,
   targets,
 } from '../src/index.ts';
 
@@ -25,7 +26,7 @@ export const scale: MethodFactory<{ target?: string }> = defineMethod<{ target?:
       const s = own.param('s', [1], ones);
       return {
         ...base,
-        apply: (x) => mul(base.apply(x), s),
+        apply: (x, call) => mul(base.apply(x, call), s),
         dense: () => ({ weight: mul(base.dense().weight, s), bias: null }),
       };
     }),
@@ -44,7 +45,7 @@ export const shift: MethodFactory<Record<never, never>> = defineMethod<Record<ne
     const w = scope.param('w', [8], normal(1));
     return {
       ...eachSite(model, scope, 'block', () => (x, next) => add(next(x), mul(v, w))),
-      penalty: () => sum(mul(w, w)),
+      objective: penalty(() => sum(mul(w, w))),
     };
   },
 });
@@ -81,10 +82,8 @@ export const prefix: MethodFactory<Record<never, never>> = defineMethod({
   learningRate: 1e-3,
   options: {},
   attach: (model, scope) => {
-    const { config } = model;
-    const groups = 'keyValueHeads' in config ? config.keyValueHeads : config.heads;
-    const rows = (own: typeof scope, name: string): Tensor =>
-      own.param(name, [1, groups, 3, config.headDim], normal(1));
+    const { keyHeads, headDim } = model.main;
+    const rows = (own: typeof scope, name: string): Tensor => own.param(name, [1, keyHeads, 3, headDim], normal(1));
     return {
       positionShift: 3,
       ...eachSite(model, scope, 'kv', (own) => (kv, next, { pass }) => {

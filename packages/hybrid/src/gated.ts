@@ -48,8 +48,7 @@ const make = ({ method, ...more }: GatedOptions): Method => {
  * Any method or combination with a trained gate in every place that it changes: y = base + G·(method − base), keys, values and rows that it
  * puts in front multiplied by G; G = mean over the sequence of σ(w·x + b), x what goes into the layer or the sublayer; see `meanGate`. With
  * G = 1 it is the method, with G = 0 the base. A gate sees the whole sequence, so what comes later changes what came before; in generation
- * it sees the prompt, then each new token by itself. Files have a layout of our own. Does not merge. Throws `bad-option`, also when
- * attached, for layers outside of the blocks: `lm_head`, the last norm, an embedding. Mao et al., 2022. https://arxiv.org/abs/2110.07577
+ * it sees the prompt, then each new token by itself. Files have a layout of our own. Does not merge. Throws `bad-option`. Mao et al., 2022. https://arxiv.org/abs/2110.07577
  */
 export const gated: ((options: GatedOptions) => Method) & MethodFormat = Object.defineProperty(
   Object.assign((options: GatedOptions): Method => make(options), {

@@ -4,7 +4,7 @@ import { lora } from '@peftjs/lora';
 import { prefixTuning, promptTuning } from '@peftjs/prompts';
 import { evaluate, reference, sizeOf } from '@peftjs/tensor';
 import { distance, shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/testkit';
-import type { CausalLM } from '@peftjs/transformer';
+import { type CausalLM, meanOf } from '@peftjs/transformer';
 import { describe, expect, test } from 'vitest';
 import { gated, mam, unipelt } from '../src/index.ts';
 
@@ -53,12 +53,21 @@ describe.each([
   });
 });
 
+test('a head is gated over the whole sequence, in its loss too', async () => {
+  const { model, params } = attach(tinyLlama(), [gated({ method: lora({ rank: 2, target: ['lm_head'] }) })]);
+  await shake(params, executor);
+  const [ids, labels] = [tokens([1, 5, 2, 9]), tokens([5, 2, 9, 4])];
+  const { y, loss } = await evaluate({ y: model.logits(ids), loss: meanOf(model.loss({ ids, labels })) }, executor);
+  const expected = [5, 2, 9, 4].reduce((sum, label, t) => {
+    const row = Array.from(y!.slice(t * 13, (t + 1) * 13));
+    return sum + Math.log(row.reduce((total, z) => total + Math.exp(z), 0)) - row[label]!;
+  }, 0);
+  expect(loss![0]).toBeCloseTo(expected / 4, 5);
+});
+
 test('says what is wrong', () => {
   expect(() => gated({} as never)).toThrow('gated: method must be one, such as lora(), got undefined');
   expect(() => gated({ method: lora(), rank: 3 } as never)).toThrow('gated: there is no option rank; there is method');
-  expect(() => attach(tinyLlama(), [gated({ method: lora({ target: ['q_proj', 'lm_head'] }) })])).toThrow(
-    'layers outside of the blocks cannot be gated: lm_head',
-  );
   expect(() => mam({ lora: {} } as never)).toThrow('mam: there is no option lora; there are prefix, adapter');
   expect(() => unipelt({ lora: { rank: 0 } })).toThrow(
     'gatedLoraHub: rank must be a whole number of at least 1, got 0',

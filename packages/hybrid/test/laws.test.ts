@@ -3,23 +3,22 @@ import type { Method } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { prefixTuning, promptTuning } from '@peftjs/prompts';
 import { describeMethods, methodLaws, tinyGpt2, tinyLlama } from '@peftjs/testkit';
-import { type CausalLM, keyValueHeads } from '@peftjs/transformer';
+import type { CausalLM } from '@peftjs/transformer';
 import { describe, test } from 'vitest';
 import * as family from '../src/index.ts';
 
 /** Values of an MLP of width 5 that makes a prefix of 3 tokens. */
-const prefixSize = ({ config }: CausalLM): number => {
-  const { layers, hiddenSize: d, headDim } = config;
-  return 3 * d + 5 * (d + 1) + 2 * layers * keyValueHeads(config) * headDim * (5 + 1);
+const prefixSize = ({ config: { layers }, main: { hiddenSize: d, headDim, keyHeads } }: CausalLM): number => {
+  return 3 * d + 5 * (d + 1) + 2 * layers * keyHeads * headDim * (5 + 1);
 };
 
 /** Values of an adapter of width 3 in every layer. */
 const adapterSize = ({ config: { layers, hiddenSize: d } }: CausalLM): number => layers * (3 * d + 3 + d * 3 + d);
 
 /** Values of two updates of rank 2 in every layer, and the outputs they are of. */
-const loraSize = ({ config, linears }: CausalLM): number => {
-  const { layers, hiddenSize: d, heads, headDim } = config;
-  const values = [...linears.keys()].some((path) => path.endsWith('c_attn')) ? heads : keyValueHeads(config);
+const loraSize = ({ config: { layers }, main, linears }: CausalLM): number => {
+  const { hiddenSize: d, heads, headDim, keyHeads } = main;
+  const values = [...linears.keys()].some((path) => path.endsWith('c_attn')) ? heads : keyHeads;
   return layers * 2 * (2 * d + (heads + values) * headDim);
 };
 
@@ -63,8 +62,8 @@ describe.each<[string, Method, (model: CausalLM) => number]>([
   [
     'a prefix',
     prefixTuning({ tokens: 3, bottleneck: 5 }),
-    ({ config }) => {
-      const width = keyValueHeads(config) * config.headDim;
+    ({ config, main }) => {
+      const width = main.keyHeads * main.headDim;
       return (
         3 * width + 5 * (width + 1) + 2 * config.layers * width * (5 + 1) + config.layers * (config.hiddenSize + 1)
       );

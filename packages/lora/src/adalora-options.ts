@@ -1,5 +1,14 @@
-import { count, number, type Option, type OptionTable, rate, type Target, targets, wholeNumber } from '@peftjs/core';
-import { defaultTargets } from './peft-config.ts';
+import {
+  count,
+  familyTarget,
+  number,
+  type Option,
+  type OptionTable,
+  rate,
+  type Target,
+  targets,
+  wholeNumber,
+} from '@peftjs/core';
 
 /** Which triplets of a layer were kept, by the full name of its `lora_E`. */
 export type KeptTriplets = Readonly<Record<string, readonly boolean[]>>;
@@ -47,7 +56,7 @@ const keptOption: Option<KeptTriplets> = {
 
 /** How `adapter_config.json` holds them. */
 export const adaloraOptions: OptionTable<AdaloraOptions> = {
-  target: targets('target_modules', defaultTargets),
+  target: targets('target_modules', familyTarget('lora')),
   rank: count('init_r', 12),
   targetRank: count('target_r', 8),
   alpha: number('lora_alpha', 8),

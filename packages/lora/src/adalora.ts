@@ -1,4 +1,4 @@
-import { defineMethod, type MethodFactory, type State, select } from '@peftjs/core';
+import { defineMethod, type MethodFactory, penalty, type State, select } from '@peftjs/core';
 import { mul } from '@peftjs/tensor';
 import { type AdaloraOptions, adaloraOptions, type KeptTriplets } from './adalora-options.ts';
 import { addDelta } from './add-delta.ts';
@@ -76,7 +76,7 @@ export const adalora: MethodFactory<AdaloraOptions> = defineMethod<AdaloraOption
     const { steps, final, beta1, beta2 } = options;
     return {
       linear: new Map([...layers].map(([path, own]) => [path, (base) => (own.rank > 0 ? addDelta(base, own) : base)])),
-      ...(used.length > 0 && { penalty: () => mul(orthogonality(used), options.orthogonality) }),
+      ...(used.length > 0 && { objective: penalty(() => mul(orthogonality(used), options.orthogonality)) }),
       ...(!isFinal && {
         statistics: (step) => gatherImportance(used, scope, step, { beta1, beta2, until: steps - final }),
         decision: allocate(used, options),

@@ -1,6 +1,6 @@
 import { type Patch, type Scope, select, type Target } from '@peftjs/core';
 import { add, sub } from '@peftjs/tensor';
-import type { CausalLM, Linear, Norm } from '@peftjs/transformer';
+import type { Linear, Model, Norm } from '@peftjs/transformer';
 
 /** Which biases are trained beside an adapter: none, all of the model, or those of the adapted layers. */
 export type BiasChoice = 'none' | 'all' | 'lora_only';
@@ -11,7 +11,7 @@ const trainLinearBias = (base: Linear, own: Scope, name: string): Linear => {
   const trained = own.param(name, bias.shape, bias);
   return {
     ...base,
-    apply: (x) => add(base.apply(x), sub(trained, bias)),
+    apply: (x, call) => add(base.apply(x, call), sub(trained, bias)),
     dense: () => ({ weight: base.dense().weight, bias: trained }),
   };
 };
@@ -23,13 +23,7 @@ const trainNormBias = (base: Norm, own: Scope): Norm =>
  * A patch that trains biases that the base has, as Hugging Face PEFT's `bias` does. Their names end in `base_layer.bias` in adapted layers,
  * else in `bias`.
  */
-export const trainBiases = (
-  model: CausalLM,
-  scope: Scope,
-  choice: BiasChoice,
-  target: Target,
-  method: string,
-): Patch => {
+export const trainBiases = (model: Model, scope: Scope, choice: BiasChoice, target: Target, method: string): Patch => {
   if (choice === 'none') return {};
   const adapted = new Set(select(model.linears.keys(), target, method));
   const linears = [...model.linears.keys()].filter((path) => choice === 'all' || adapted.has(path));

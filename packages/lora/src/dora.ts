@@ -13,7 +13,7 @@ import {
   type Tensor,
   transpose,
 } from '@peftjs/tensor';
-import type { Linear } from '@peftjs/transformer';
+import type { Call, Linear } from '@peftjs/transformer';
 import { trainBiases } from './biases.ts';
 import { type LoraOptions, type LowRank, loraOptions, lowRank } from './low-rank.ts';
 import { fanInFanOut, notComputedInLora } from './peft-config.ts';
@@ -21,11 +21,11 @@ import { fanInFanOut, notComputedInLora } from './peft-config.ts';
 const sumRows = (t: Tensor): Tensor => sum(t, { axes: [1] });
 const squaredNorms = (weight: Tensor): Tensor => sumRows(mul(weight, weight));
 
-/** W·Aᵀ, [out, rank]: of a layer that nothing changes as the rows of A through it, the cheapest route of its format. */
-const projected = (base: Linear, a: Tensor, frozen: boolean): Tensor => {
+/** W·Aᵀ, [out, rank]: within a pass as the rows of A through the layer, the cheapest route of its format. */
+const projected = (base: Linear, a: Tensor, call: Call | null): Tensor => {
   const { weight, bias } = base.dense();
-  if (!frozen) return matmul(weight, a, { transposeB: true });
-  const rows = base.apply(a); // [rank, out]
+  if (!call) return matmul(weight, a, { transposeB: true });
+  const rows = base.apply(a, call); // [rank, out]
   return transpose(bias ? sub(rows, bias) : rows, [1, 0]);
 };
 
@@ -67,18 +67,19 @@ export const dora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
         const live = squaredNorms(base.dense().weight);
         const squared = frozen ? own.running('weight_squared', [outDim], live) : live;
         const m = own.param('lora_magnitude_vector', [outDim], sqrt(live));
-        const gains = (): Tensor => div(m, stopGradient(rowNorms(squared, projected(base, delta.a, frozen), delta)));
+        const gains = (call: Call | null): Tensor =>
+          div(m, stopGradient(rowNorms(squared, projected(base, delta.a, frozen ? call : null), delta)));
         return {
           ...base,
-          apply: (x) => {
-            const g = gains();
+          apply: (x, call) => {
+            const g = gains(call);
             const { bias } = base.dense();
-            const y = mul(add(base.apply(x), delta.apply(x)), g);
+            const y = mul(add(base.apply(x, call), delta.apply(x, call)), g);
             return bias ? add(y, mul(sub(1, g), bias)) : y; // the base's output holds the bias: undo its gain
           },
           dense: () => {
             const { weight, bias } = base.dense();
-            return { weight: mul(add(weight, delta.dense()), reshape(gains(), [outDim, 1])), bias };
+            return { weight: mul(add(weight, delta.dense()), reshape(gains(null), [outDim, 1])), bias };
           },
         };
       }),

@@ -1,9 +1,11 @@
 import { type Chosen, type Gate, kaimingUniform, type Scope, zeros } from '@peftjs/core';
 import { add, matmul, mul, PeftError, pad, slice, type Tensor } from '@peftjs/tensor';
-import type { CausalLM, Linear, Pass, Path } from '@peftjs/transformer';
+import type { Linear, Model, Path } from '@peftjs/transformer';
 
 /** An attention's projections. */
 export const matrices = ['q', 'k', 'v'] as const;
+
+const roles = { q: 'query', k: 'key', v: 'value' } as const;
 
 /** Options of `loraHub` and `gatedLoraHub`. */
 export interface LoraHubOptions {
@@ -25,25 +27,16 @@ export interface Place {
 }
 
 /** Queries, keys and values have a layer each, or share one as in GPT-2; in that order either way, as the adapters library has them. */
-export const placesOf = (model: CausalLM, { matrices: chosen }: Chosen<LoraHubOptions>): Place[] => {
+export const placesOf = (model: Model, { matrices: chosen }: Chosen<LoraHubOptions>): Place[] => {
   const adapted = matrices.filter((m) => chosen.includes(m));
-  const places = model.paths('attn').flatMap((attn): Place[] => {
-    const fused = model.linears.get(`${attn}.c_attn`);
-    if (!fused)
-      return adapted.map((m) => ({
-        path: `${attn}.${m}_proj`,
-        starts: [0],
-        outDim: model.linears.get(`${attn}.${m}_proj`)!.outDim,
-      }));
-    const outDim = fused.outDim / 3;
-    return [{ path: `${attn}.c_attn`, outDim, starts: adapted.map((m) => matrices.indexOf(m) * outDim) }];
+  const parts = model.parts(adapted.map((m) => roles[m]));
+  const places = [...new Set(parts.map(({ path }) => path))].map((path): Place => {
+    const own = parts.filter((part) => part.path === path);
+    return { path, outDim: own[0]!.size, starts: own.map(({ start }) => start) };
   });
   if (places.length === 0) throw new PeftError('no-match', 'loraHub: this part of the model has no attention');
   return places;
 };
-
-/** A gate, and the pass that is being recorded. */
-export type Open = { readonly gate: Gate; readonly pass: () => Pass | null } | null;
 
 /** A layer with its update, scaled by alpha / rank or by a gate. */
 export const adaptedLayer = (
@@ -51,7 +44,7 @@ export const adaptedLayer = (
   own: Scope,
   { outDim, starts }: Place,
   { rank, alpha, dropout }: Chosen<LoraHubOptions>,
-  open: Open,
+  gate: Gate | null,
 ): Linear => {
   const a = own.param('lora_A', [rank * starts.length, base.inDim], kaimingUniform);
   const b = own.param('lora_B', [outDim * starts.length, rank], zeros);
@@ -62,17 +55,18 @@ export const adaptedLayer = (
   const sum = (of: (i: number) => Tensor): Tensor => starts.map((_, i) => of(i)).reduce((x, y) => add(x, y));
   return {
     ...base,
-    apply: (x) => {
+    ...(gate && { acrossRows: true }),
+    apply: (x, call) => {
       const low = matmul(own.dropout(x, dropout), a, { transposeB: true }); // [..., rank · projections]
-      const scale = open?.gate(x, open.pass());
+      const scale = gate?.(x, call);
       const delta = (i: number): Tensor => {
         const update = matmul(part(low, -1, i, rank), part(b, 0, i, outDim), { transposeB: true });
         return placed(mul(update, scale ? part(scale, -1, i, 1) : alpha / rank), -1, i);
       };
-      return add(base.apply(x), sum(delta));
+      return add(base.apply(x, call), sum(delta));
     },
     dense: () => {
-      if (open) throw new PeftError('not-mergeable', 'gatedLoraHub: its update depends on the input');
+      if (gate) throw new PeftError('not-mergeable', 'gatedLoraHub: its update depends on the input');
       const { weight, bias } = base.dense();
       const delta = (i: number): Tensor => placed(matmul(part(b, 0, i, outDim), part(a, 0, i, rank)), 0, i);
       return { weight: add(weight, mul(sum(delta), alpha / rank)), bias };

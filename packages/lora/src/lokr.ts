@@ -9,8 +9,8 @@ import {
   type Scope,
   zeros,
 } from '@peftjs/core';
-import { matmul, mul, reshape, transpose } from '@peftjs/tensor';
-import { addDelta, type Delta } from './add-delta.ts';
+import { matmul, mul, reshape, type Tensor, transpose } from '@peftjs/tensor';
+import { addDelta } from './add-delta.ts';
 import { dropOutputs, type LycorisOptions, lycorisOptions, rankAndScale } from './lycoris.ts';
 import { notComputed } from './peft-config.ts';
 
@@ -39,6 +39,12 @@ export const splitSize = (size: number, factor: number): readonly [number, numbe
   return [first, size / first];
 };
 
+/** A factor of the product, applied and whole. */
+interface Factor {
+  apply(x: Tensor): Tensor;
+  dense(): Tensor;
+}
+
 /** A matrix [rows, columns], or its two factors of a rank. `firstInit` is of the whole or of its left factor. */
 const matrix = (
   own: Scope,
@@ -46,7 +52,7 @@ const matrix = (
   [rows, columns]: readonly [number, number],
   rank: number | null,
   firstInit: Init,
-): Delta => {
+): Factor => {
   if (rank === null) {
     const w = own.param(name, [rows, columns], firstInit);
     return { apply: (x) => matmul(x, w, { transposeB: true }), dense: () => w };

@@ -10,24 +10,19 @@ import {
   type Patch,
   rate,
   type Scope,
-  watchPass,
 } from '@peftjs/core';
-import type { CausalLM, Linear } from '@peftjs/transformer';
+import type { Linear, Model } from '@peftjs/transformer';
 import { adaptedLayer, type LoraHubOptions, matrices, type Place, placesOf } from './hub-projections.ts';
 
-const attach = (model: CausalLM, scope: Scope, options: Chosen<LoraHubOptions>, gated: boolean): Patch => {
-  const watch = gated ? watchPass(model) : null;
+const attach = (model: Model, scope: Scope, options: Chosen<LoraHubOptions>, gated: boolean): Patch => {
   const wrap =
     (place: Place) =>
     (base: Linear): Linear => {
       const own = scope.at(`${place.path}.loras.default`);
-      const open = watch && { gate: meanGate(own, 'gate', base.inDim, place.starts.length), pass: watch.current };
-      return adaptedLayer(base, own, place, options, open);
+      const gate = gated ? meanGate(own, 'gate', base.inDim, place.starts.length) : null;
+      return adaptedLayer(base, own, place, options, gate);
     };
-  return {
-    linear: new Map(placesOf(model, options).map((place) => [place.path, wrap(place)])),
-    ...(watch && { around: watch.around }),
-  };
+  return { linear: new Map(placesOf(model, options).map((place) => [place.path, wrap(place)])) };
 };
 
 const matricesOption: Option<readonly (typeof matrices)[number][]> = {

@@ -2,6 +2,7 @@ import {
   byPattern,
   type Chosen,
   count,
+  familyTarget,
   flag,
   kaimingUniform,
   number,
@@ -18,7 +19,6 @@ import { matmul, mul, type Tensor, type Variable } from '@peftjs/tensor';
 import type { Linear, Path } from '@peftjs/transformer';
 import type { Delta } from './add-delta.ts';
 import type { BiasChoice } from './biases.ts';
-import { defaultTargets } from './peft-config.ts';
 
 /** Options of `lora` and `dora`. */
 export interface LoraOptions {
@@ -42,7 +42,7 @@ export interface LoraOptions {
 
 /** How `adapter_config.json` holds them. */
 export const loraOptions: OptionTable<LoraOptions> = {
-  target: targets('target_modules', defaultTargets),
+  target: targets('target_modules', familyTarget('lora')),
   rank: count('r', 8),
   alpha: number('lora_alpha', 8),
   dropout: rate('lora_dropout', 0),

@@ -2,6 +2,7 @@ import {
   byPattern,
   type Chosen,
   count,
+  familyTarget,
   number,
   type OptionTable,
   patternValue,
@@ -12,7 +13,6 @@ import {
 } from '@peftjs/core';
 import { constant, mul, type Tensor } from '@peftjs/tensor';
 import type { Path } from '@peftjs/transformer';
-import { defaultTargets } from './peft-config.ts';
 
 /** Options that LoHa and LoKr have in common. */
 export interface LycorisOptions {
@@ -34,7 +34,7 @@ export interface LycorisOptions {
 
 /** How `adapter_config.json` holds them. */
 export const lycorisOptions: OptionTable<LycorisOptions> = {
-  target: targets('target_modules', defaultTargets),
+  target: targets('target_modules', familyTarget('lora')),
   rank: count('r', 8),
   alpha: number('alpha', 8),
   rankPattern: byPattern('rank_pattern', count, 'ranks of at least 1'),

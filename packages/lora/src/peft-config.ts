@@ -1,15 +1,9 @@
 import type { JsonObject, JsonValue } from '@peftjs/core';
-import type { CausalLM } from '@peftjs/transformer';
+import type { Model } from '@peftjs/transformer';
 
-/** The layers that Hugging Face PEFT adapts when no target is given, by `model_type`. */
-export const defaultTargets: Readonly<Record<string, readonly string[]>> = {
-  llama: ['q_proj', 'v_proj'],
-  gpt2: ['c_attn'],
-};
-
-/** Whether transformers holds this model's weights as [in, out]. */
-export const fanInFanOut = ({ config: { modelType } }: CausalLM): JsonObject => ({
-  fan_in_fan_out: modelType === 'gpt2',
+/** Whether transformers holds the weights of this model's layers as [in, out]. */
+export const fanInFanOut = ({ linears, layout }: Model): JsonObject => ({
+  fan_in_fan_out: [...linears.keys()].some((path) => layout.storedTransposed(path)),
 });
 
 /** What any configuration may hold that changes the function, with the only values that are computed here. */

@@ -2,6 +2,7 @@ import {
   count,
   defineMethod,
   eachLinear,
+  familyTarget,
   filled,
   type MethodFactory,
   number,
@@ -14,7 +15,7 @@ import {
 } from '@peftjs/core';
 import { matmul, mul, reshape, slice, type Tensor } from '@peftjs/tensor';
 import { addDelta } from './add-delta.ts';
-import { defaultTargets, fanInFanOut, notComputed } from './peft-config.ts';
+import { fanInFanOut, notComputed } from './peft-config.ts';
 
 /** Options of `vera`. */
 export interface VeraOptions {
@@ -53,7 +54,7 @@ export const vera: MethodFactory<VeraOptions> = defineMethod<VeraOptions>({
   merges: true,
   learningRate: 4e-3,
   options: {
-    target: targets('target_modules', defaultTargets),
+    target: targets('target_modules', familyTarget('lora')),
     rank: count('r', 256),
     initialScale: number('d_initial', 0.1),
     dropout: rate('vera_dropout', 0),

@@ -7,6 +7,7 @@ import {
   type MethodFactory,
   normal,
   type Option,
+  penalty as penalised,
   type Scope,
   zeros,
 } from '@peftjs/core';
@@ -103,7 +104,7 @@ export const adapterFusion: MethodFactory<AdapterFusionOptions> = defineMethod<A
   reads: ({ architecture }) => architecture === 'fuse',
   config: () => ({ architecture: 'fuse' }),
   attach: (model, scope, { adapters, penalty: weight }: Chosen<AdapterFusionOptions>) => {
-    const { hiddenSize } = model.config;
+    const { hiddenSize } = model.main;
     const parts = fusedParts(adapters, model);
     const { around, reads } = parts[0];
     const values: Variable[] = [];
@@ -127,6 +128,9 @@ export const adapterFusion: MethodFactory<AdapterFusionOptions> = defineMethod<A
       const d = sub(v, identity(hiddenSize));
       return mul(sum(mul(d, d)), weight);
     };
-    return { around: table, ...(weight > 0 && { penalty: () => values.map(far).reduce((a, b) => add(a, b)) }) };
+    return {
+      around: table,
+      ...(weight > 0 && { objective: penalised(() => values.map(far).reduce((a, b) => add(a, b))) }),
+    };
   },
 });

@@ -1,7 +1,7 @@
 import { type Fusible, fusible } from '@peftjs/adapters';
 import { type AdapterConfig, isObject, type JsonValue, type Option, type Scope, type State } from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
-import type { CausalLM, Path } from '@peftjs/transformer';
+import type { Model, Path } from '@peftjs/transformer';
 
 /** A trained adapter: what core's `snapshot` gives. */
 export interface FusedAdapter {
@@ -73,7 +73,7 @@ const frozenScope =
   };
 
 /** The adapters in a model. Throws `bad-option` where they are not of one kind in the same layers. */
-export const fusedParts = (adapters: FusedAdapters, model: CausalLM): readonly [FusedPart, ...FusedPart[]] => {
+export const fusedParts = (adapters: FusedAdapters, model: Model): readonly [FusedPart, ...FusedPart[]] => {
   const problems: string[] = [];
   const parts = entriesOf(adapters).flatMap(([as, { config, state }]): FusedPart[] => {
     const found = fusible(config, model);

@@ -52,13 +52,13 @@ export const pTuning: MethodFactory<PTuningOptions> = defineMethod<PTuningOption
   learningRate: 1e-3,
   options: {
     tokens: count('num_virtual_tokens', 20),
-    hidden: { ...count('encoder_hidden_size', 1), fallback: ({ config }) => config.hiddenSize },
+    hidden: { ...count('encoder_hidden_size', 1), fallback: ({ main }) => main.hiddenSize },
     encoder: encoderOption,
   },
   computes: promptComputes,
   keys: { [rowsName]: rowsName },
   config: (model) => ({
-    ...promptConfig(model, model.config.hiddenSize, model.config.heads),
+    ...promptConfig(model, model.main.hiddenSize, model.main.heads),
     encoder_reparameterization_type: 'MLP',
     encoder_num_layers: 2,
     encoder_dropout: 0,
@@ -69,6 +69,6 @@ export const pTuning: MethodFactory<PTuningOptions> = defineMethod<PTuningOption
     ),
   compact: async (model, { encoder, ...sizes }, state, executor) => ({
     method: pTuning({ ...sizes, encoder: 'none' }),
-    state: encoder === 'none' ? state : await computedRows(mlpRows(sizes, model.config.hiddenSize), state, executor),
+    state: encoder === 'none' ? state : await computedRows(mlpRows(sizes, model.main.hiddenSize), state, executor),
   }),
 });

@@ -10,7 +10,7 @@ import {
   type Scope,
 } from '@peftjs/core';
 import { reshape, type Tensor, tanh } from '@peftjs/tensor';
-import type { CausalLM } from '@peftjs/transformer';
+import type { Model } from '@peftjs/transformer';
 import { affineOf } from './encoder.ts';
 import { keyWidth, prefixInFront, prefixLayers } from './prefix.ts';
 
@@ -29,10 +29,10 @@ export interface PrefixTuningHubOptions {
 }
 
 /** The module that holds the prefixes of all layers. */
-const poolOf = (model: CausalLM): string => `${model.paths('kv')[0]!.split('.')[0]}.prefix_tuning`;
+const poolOf = (model: Model): string => `${model.paths('kv')[0]!.split('.')[0]}.prefix_tuning`;
 
 const rowsOf = (
-  model: CausalLM,
+  model: Model,
   scope: Scope,
   { tokens, bottleneck, flat, dropout }: Chosen<PrefixTuningHubOptions>,
 ): Tensor => {
@@ -40,7 +40,7 @@ const rowsOf = (
   const own = scope.at(`${poolOf(model)}.prefix_tunings.default.self_prefix`);
   if (flat)
     return scope.dropout(reshape(own.param('control_trans', [tokens * width], normal(1)), [tokens, width]), dropout);
-  const first = own.param('wte.weight', [tokens, model.config.hiddenSize], normal(1));
+  const first = own.param('wte.weight', [tokens, model.main.hiddenSize], normal(1));
   const inner = tanh(affineOf(own.param, 'control_trans.0', first, bottleneck));
   return scope.dropout(affineOf(own.param, 'control_trans.2', inner, width), dropout);
 };
@@ -86,7 +86,7 @@ export const prefixTuningHub: MethodFactory<PrefixTuningHubOptions> = defineMeth
       scope,
       rowsOf(model, scope, options),
       options.gating
-        ? (attention) => meanGate(attention, 'prefix_tuning.prefix_gates.default', model.config.hiddenSize)
+        ? (attention) => meanGate(attention, 'prefix_tuning.prefix_gates.default', model.main.hiddenSize)
         : null,
     ),
 });

@@ -1,6 +1,6 @@
 import { type Chosen, count, defineMethod, type MethodFactory, normal, type Option, zeros } from '@peftjs/core';
 import { type Tensor, tanh } from '@peftjs/tensor';
-import { type CausalLM, keyValueHeads } from '@peftjs/transformer';
+import type { Model } from '@peftjs/transformer';
 import { affineOf, computedRows, rowsName, type TensorsOf } from './encoder.ts';
 import { activations, keyWidth, prefixInFront, prefixLayers } from './prefix.ts';
 import { prefixTuningHub } from './prefix-tuning-hub.ts';
@@ -51,7 +51,7 @@ const mlpRows =
     return affineOf(tensors, 'prompt_encoder.transform.2', inner, layers * 2 * width, zero ? zeros : undefined);
   };
 
-const encoderOf = (model: CausalLM, { tokens, bottleneck, init }: Chosen<PrefixTuningOptions>) =>
+const encoderOf = (model: Model, { tokens, bottleneck, init }: Chosen<PrefixTuningOptions>) =>
   bottleneck === null
     ? null
     : mlpRows({ tokens, bottleneck, zero: init === 'zeros' }, keyWidth(model), prefixLayers(model));
@@ -83,7 +83,7 @@ export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<Pre
   also: prefixTuningHub,
   keys: { [rowsName]: rowsName },
   config: (model, { bottleneck }) => ({
-    ...promptConfig(model, keyWidth(model), keyValueHeads(model.config)),
+    ...promptConfig(model, keyWidth(model), model.main.keyHeads),
     prefix_projection: bottleneck !== null,
     encoder_hidden_size: bottleneck ?? keyWidth(model),
   }),

@@ -11,17 +11,20 @@ import {
   type Tensor,
   transpose,
 } from '@peftjs/tensor';
-import { type Around, type CausalLM, type KeyValue, keyValueHeads } from '@peftjs/transformer';
+import { type Around, type KeyValue, type Model, slot } from '@peftjs/transformer';
 
 /** Values per token in one layer's keys: heads · headDim, of the heads that grouped queries share. */
-export const keyWidth = ({ config }: CausalLM): number => keyValueHeads(config) * config.headDim;
+export const keyWidth = ({ main }: Model): number => main.keyHeads * main.headDim;
 
 /** How many layers of a model, or of the part of it in sight, have keys. Throws `no-match` where none has. */
-export const prefixLayers = (model: CausalLM): number => {
+export const prefixLayers = (model: Model): number => {
   const { length } = model.paths('kv');
   if (length === 0) throw new PeftError('no-match', 'prefix: this part of the model has no attention');
   return length;
 };
+
+/** The input of the attention whose keys come next. */
+const attended = slot<Tensor>('attended');
 
 /**
  * A patch that puts m keys and m values before those of the tokens in every layer. rows [m, layers · 2 · keyWidth]: of each layer its
@@ -29,24 +32,24 @@ export const prefixLayers = (model: CausalLM): number => {
  * says how far they count: [batch, 1, 1] of each sequence, by which keys and values are multiplied.
  */
 export const prefixInFront = (
-  model: CausalLM,
+  model: Model,
   scope: Scope,
   rows: Tensor,
   gateAt: ((attention: Scope) => Gate) | null = null,
 ): Patch => {
-  const { headDim } = model.config;
+  const { headDim, keyHeads } = model.main;
   const layers = prefixLayers(model);
   const tokens = rows.shape[0]!;
-  const split = transpose(reshape(rows, [tokens, layers * 2, keyValueHeads(model.config), headDim]), [1, 2, 0, 3]);
-  let attended: Tensor | null = null; // what the attention reads whose keys come next
-  const watch = eachSite(model, scope, 'attn', () => (x, next) => {
-    attended = x;
+  const split = transpose(reshape(rows, [tokens, layers * 2, keyHeads, headDim]), [1, 2, 0, 3]);
+  const watch = eachSite(model, scope, 'attn', () => (x, next, { pass }) => {
+    pass.put(attended, x);
     return next(x);
   });
   const front = eachSite(model, scope, 'kv', (attention, _path, layer) => {
     const gate = gateAt?.(attention);
-    return (own, next, { pass }) => {
-      const open = gate && reshape(gate(attended!, pass), [pass.batch, 1, 1, 1]);
+    return (own, next, call) => {
+      const { pass } = call;
+      const open = gate && reshape(gate(pass.get(attended)!, call), [pass.batch, 1, 1, 1]);
       const part = (of: number): Tensor => {
         const one = slice(split, { axis: 0, start: 2 * layer + of, end: 2 * layer + of + 1 });
         return open ? mul(one, open) : broadcastTo(one, [pass.batch, ...one.shape.slice(1)]);
@@ -59,14 +62,14 @@ export const prefixInFront = (
 };
 
 /** The keys and values that the model computes of some tokens, as rows of a prefix: attention is then as if they came before. */
-export const activations = (model: CausalLM, ids: Int32Array): Tensor => {
+export const activations = (model: Model, ids: Int32Array): Tensor => {
   const found: KeyValue[] = [];
   const watch: Around<'kv'> = (own, next) => {
     found.push(own);
     return next(own);
   };
   const watched = model.with({ around: { kv: new Map(model.paths('kv').map((path) => [path, [watch]])) } });
-  watched.hidden(constant(ids, [1, ids.length]));
+  watched.states({ ids: constant(ids, [1, ids.length]) });
   const parts = found.flatMap(({ k, v }) => [k, v]).map((t) => transpose(t, [2, 0, 1, 3])); // [m, 1, heads, headDim] each
   return reshape(concatAll(parts, 1), [ids.length, -1]);
 };

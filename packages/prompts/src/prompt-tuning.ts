@@ -1,5 +1,5 @@
 import { count, defineMethod, type MethodFactory, type Option } from '@peftjs/core';
-import { constant } from '@peftjs/tensor';
+import { constant, gather } from '@peftjs/tensor';
 import { rowsName } from './encoder.ts';
 import { promptComputes, promptConfig, rowsInFront } from './soft-prompt.ts';
 import { initOf, isTextInit, type RowInit } from './vocabulary.ts';
@@ -44,10 +44,10 @@ export const promptTuning: MethodFactory<PromptTuningOptions> = defineMethod<Pro
   options: { tokens: count('num_virtual_tokens', 20), init: rowInit },
   computes: promptComputes,
   keys: { [rowsName]: rowsName },
-  config: (model) => promptConfig(model, model.config.hiddenSize, model.config.heads),
+  config: (model) => promptConfig(model, model.main.hiddenSize, model.main.heads),
   attach: (model, scope, { tokens, init }) =>
     rowsInFront(model, scope, (embedding) => {
-      const first = initOf(init, model, tokens, (ids) => embedding.apply(constant(ids, [tokens])));
+      const first = initOf(init, model, tokens, (ids) => gather(embedding.weight, constant(ids, [tokens])));
       return scope.param(rowsName, [tokens, embedding.dim], first);
     }),
 });

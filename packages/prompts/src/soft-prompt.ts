@@ -1,21 +1,21 @@
 import { eachSite, type JsonObject, type Patch, type Scope } from '@peftjs/core';
 import { broadcastTo, concat, type Tensor } from '@peftjs/tensor';
-import type { CausalLM, Embedding } from '@peftjs/transformer';
+import type { Embedding, Model } from '@peftjs/transformer';
 
 /**
  * A patch that puts rows [m, d] before those of the tokens: attention sees them first, and they take the first positions. Throws
  * `no-match` in a part of a model without its embeddings.
  */
-export const rowsInFront = (model: CausalLM, scope: Scope, rowsOf: (embedding: Embedding) => Tensor): Patch =>
+export const rowsInFront = (model: Model, scope: Scope, rowsOf: (embedding: Embedding) => Tensor): Patch =>
   eachSite(model, scope, 'embed', (_, path) => {
     const rows = rowsOf(model.embeddings.get(path)!);
     return (ids, next, { pass }) => concat(broadcastTo(rows, [pass.batch, ...rows.shape]), next(ids), { axis: 1 });
   });
 
 /** What Hugging Face PEFT notes of the model for rows of `width`, split in `heads`. */
-export const promptConfig = (model: CausalLM, width: number, heads: number): JsonObject => ({
+export const promptConfig = (model: Model, width: number, heads: number): JsonObject => ({
   num_attention_heads: heads,
-  num_layers: model.paths('block').length,
+  num_layers: model.main.paths('block').length,
   num_transformer_submodules: 1,
   token_dim: width,
 });

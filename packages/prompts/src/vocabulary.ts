@@ -1,6 +1,6 @@
 import { type Init, normal } from '@peftjs/core';
 import { PeftError, type Random, type Tensor } from '@peftjs/tensor';
-import type { CausalLM } from '@peftjs/transformer';
+import type { Model } from '@peftjs/transformer';
 
 /** Token ids whose rows are the first values: repeated or cut to as many as are needed. */
 export interface TextInit {
@@ -19,18 +19,19 @@ const isIds = (ids: unknown): boolean =>
 export const isTextInit = (v: unknown): v is TextInit =>
   typeof v === 'object' && v !== null && isIds((v as TextInit).text);
 
-const idsOf = (init: 'vocabulary' | TextInit, { config }: CausalLM, tokens: number, random: Random): Int32Array => {
-  if (init === 'vocabulary') return Int32Array.from({ length: tokens }, () => Math.floor(random() * config.vocabSize));
+const idsOf = (init: 'vocabulary' | TextInit, model: Model, tokens: number, random: Random): Int32Array => {
+  const vocabSize = model.embeddings.get(model.main.paths('embed')[0]!)!.rows;
+  if (init === 'vocabulary') return Int32Array.from({ length: tokens }, () => Math.floor(random() * vocabSize));
   const { text } = init;
-  const foreign = Array.from(text).filter((id) => id >= config.vocabSize);
+  const foreign = Array.from(text).filter((id) => id >= vocabSize);
   if (foreign.length > 0)
     throw new PeftError(
       'bad-option',
-      `init: text has tokens ${foreign.join(', ')}, the vocabulary is 0 to ${config.vocabSize - 1}`,
+      `init: text has tokens ${foreign.join(', ')}, the vocabulary is 0 to ${vocabSize - 1}`,
     );
   return Int32Array.from({ length: tokens }, (_, i) => text[i % text.length]!);
 };
 
 /** First values of rows: N(0, 1), or what `fromIds` makes of as many token ids. Throws `bad-option` for ids that the model does not have. */
-export const initOf = (init: RowInit, model: CausalLM, tokens: number, fromIds: (ids: Int32Array) => Tensor): Init =>
+export const initOf = (init: RowInit, model: Model, tokens: number, fromIds: (ids: Int32Array) => Tensor): Init =>
   init === 'random' ? normal(1) : { graph: (random) => fromIds(idsOf(init, model, tokens, random)) };

@@ -1,10 +1,10 @@
 import { describeMethod, describeMethods } from '@peftjs/testkit';
-import { type CausalLM, keyValueHeads } from '@peftjs/transformer';
+import type { CausalLM } from '@peftjs/transformer';
 import * as family from '../src/index.ts';
 
 /** Values of m keys and as many values in every layer. */
-const prefixSize = ({ config }: CausalLM, m: number): number =>
-  m * 2 * config.layers * keyValueHeads(config) * config.headDim;
+const prefixSize = ({ config, main }: CausalLM, m: number): number =>
+  m * 2 * config.layers * main.keyHeads * main.headDim;
 
 describeMethods(family, {
   promptTuning: {
@@ -29,7 +29,7 @@ describeMethods(family, {
 describeMethod(family.prefixTuning, {
   options: { tokens: 3, bottleneck: 5 },
   parameters: (model) => {
-    const width = keyValueHeads(model.config) * model.config.headDim;
+    const width = model.main.keyHeads * model.main.headDim;
     return 3 * width + 5 * (width + 1) + prefixSize(model, 1) * (5 + 1);
   },
   identity: false,

@@ -53,7 +53,7 @@ describe.each(bases)('on %s', (_, make) => {
       [6, 2],
     ];
     const padded = model.logits(tokens(long, [0, 0, ...short]), {
-      keyMask: constant(Float32Array.of(1, 1, 1, 1, 0, 0, 1, 1), [2, 4]),
+      mask: constant(Float32Array.of(1, 1, 1, 1, 0, 0, 1, 1), [2, 4]),
       positions: constant(Int32Array.of(0, 1, 2, 3, 0, 0, 0, 1), [2, 4]),
     });
     const [both, first, second] = [await valuesOf(padded), await logits(model, long), await logits(model, short)];

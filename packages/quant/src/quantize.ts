@@ -1,5 +1,5 @@
 import { type Executor, evaluate, PeftError } from '@peftjs/tensor';
-import { type CausalLM, isDenseLinear, type Linear, type Path, select, type Target } from '@peftjs/transformer';
+import { isDenseLinear, type Linear, type Model, type Path, select, type Target } from '@peftjs/transformer';
 import type { QuantFormat } from './format.ts';
 import { encodeLinear, packedLinear } from './packed-linear.ts';
 
@@ -9,7 +9,7 @@ import { encodeLinear, packedLinear } from './packed-linear.ts';
  * memory. QLoRA is `attach(quantize(model, nf4()), [lora()])`. Throws `no-match`; `bad-option`, by name, where a weight is not that of a
  * file or an array any more (trained, adapted, quantised already).
  */
-export const quantize = (model: CausalLM, format: QuantFormat, target: Target = 'all-linear'): CausalLM => {
+export const quantize = <M extends Model>(model: M, format: QuantFormat, target: Target = 'all-linear'): M => {
   const paths = select(model.linears.keys(), target, 'quantize');
   const made = paths.filter((path) => !isDenseLinear(model.linears.get(path)!));
   if (made.length > 0)
@@ -32,12 +32,12 @@ export const quantize = (model: CausalLM, format: QuantFormat, target: Target = 
  * are computed. They are read and packed now, one tensor at a time; the executor keeps its own until they are released. Throws `no-match`,
  * `bad-data`.
  */
-export const quantizeOn = async (
+export const quantizeOn = async <M extends Model>(
   executor: Executor,
-  model: CausalLM,
+  model: M,
   format: QuantFormat,
   target: Target = 'all-linear',
-): Promise<CausalLM> => {
+): Promise<M> => {
   const linears = new Map<Path, Linear>();
   for (const path of select(model.linears.keys(), target, 'quantizeOn')) {
     const { weight, bias } = model.linears.get(path)!.dense();

@@ -1,6 +1,6 @@
 import { defineMethod, eachLinear, type MethodFactory, type Option, ones, type Scope } from '@peftjs/core';
 import { concatAll, constant, reshape, slice, type Tensor } from '@peftjs/tensor';
-import type { CausalLM, Path } from '@peftjs/transformer';
+import { type Model, nameMatches, type Path } from '@peftjs/transformer';
 import { scaleOutput } from './scale-output.ts';
 
 type Projection = 'q' | 'k' | 'v';
@@ -19,11 +19,7 @@ const attentionOption: Option<readonly Projection[]> = {
   accepts: (v) => Array.isArray(v) && v.length > 0 && v.every((p) => projections.includes(p)),
 };
 
-/** The layer of the MLP that the library calls `intermediate`, and the one of all projections at once. */
-const layers = {
-  llama: { mlp: '.mlp.down_proj', fused: null },
-  gpt2: { mlp: '.mlp.c_fc', fused: '.attn.c_attn' },
-} as const;
+const roles = { q: 'query', k: 'key', v: 'value' } as const;
 
 /** Ones for the projections that are not scaled, the trained values for the others. */
 const fusedRow = (own: Scope, outDim: number, attention: readonly Projection[]): Tensor => {
@@ -39,14 +35,16 @@ const fusedRow = (own: Scope, outDim: number, attention: readonly Projection[]):
   return concatAll(parts, 0);
 };
 
-const namesOf = (model: CausalLM): (typeof layers)[keyof typeof layers] => layers[model.config.modelType];
-
-const isScaled =
-  (model: CausalLM, attention: readonly Projection[]) =>
-  (path: Path): boolean => {
-    const { mlp, fused } = namesOf(model);
-    return path.endsWith(mlp) || (fused ? path.endsWith(fused) : attention.some((p) => path.endsWith(`.${p}_proj`)));
-  };
+/** The layers that are scaled: those of the projections, and of the MLP the one that the adapters library calls `intermediate`. */
+const scaledPaths = ({ parts, layout }: Model, attention: readonly Projection[]): ReadonlyMap<Path, boolean> => {
+  const projections = parts(attention.map((p) => roles[p]));
+  const ofMlp = new Set(parts(['gate', 'up', 'down']).map(({ path }) => path));
+  const mlp = [...ofMlp].filter((path) =>
+    layout.defaultTarget('hubIntermediate')?.some((name) => nameMatches(name, path)),
+  );
+  const fusedOf = (path: Path): boolean => parts(['query', 'key', 'value']).filter((p) => p.path === path).length > 1;
+  return new Map([...projections.map(({ path }) => path), ...mlp].map((path) => [path, fusedOf(path)]));
+};
 
 /**
  * (IA)³ as the adapters library has it: the outputs of the key and value projections and of one layer of the MLP are scaled, y = l⊙(Wx + b)
@@ -95,15 +93,22 @@ export const ia3Hub: MethodFactory<Ia3HubOptions> = defineMethod<Ia3HubOptions>(
     vera_b: null,
     vera_d: null,
   }),
-  attach: (model, scope, { attention }) =>
-    eachLinear(model, scope, isScaled(model, attention), 'ia3Hub', (base, layer, path) => {
-      const own = layer.at('loras.default');
-      const { fused } = namesOf(model);
-      return scaleOutput(
-        base,
-        fused && path.endsWith(fused)
-          ? fusedRow(own, base.outDim, attention)
-          : reshape(own.param('lora_B', [base.outDim, 1], ones), [-1]),
-      );
-    }),
+  attach: (model, scope, { attention }) => {
+    const paths = scaledPaths(model, attention);
+    return eachLinear(
+      model,
+      scope,
+      (path) => paths.has(path),
+      'ia3Hub',
+      (base, layer, path) => {
+        const own = layer.at('loras.default');
+        return scaleOutput(
+          base,
+          paths.get(path)
+            ? fusedRow(own, base.outDim, attention)
+            : reshape(own.param('lora_B', [base.outDim, 1], ones), [-1]),
+        );
+      },
+    );
+  },
 });

@@ -1,4 +1,14 @@
-import { covers, defineMethod, eachLinear, type MethodFactory, ones, select, type Target, targets } from '@peftjs/core';
+import {
+  covers,
+  defineMethod,
+  eachLinear,
+  familyTarget,
+  type MethodFactory,
+  ones,
+  select,
+  type Target,
+  targets,
+} from '@peftjs/core';
 import { mul, reshape } from '@peftjs/tensor';
 import { ia3Hub } from './ia3-hub.ts';
 import { scaleOutput } from './scale-output.ts';
@@ -10,17 +20,6 @@ export interface Ia3Options {
   /** Which of them are scaled at their input instead of their output. Default: the layer after the activation (`down_proj`, `mlp.c_proj`). */
   readonly feedforward?: Target;
 }
-
-/** The layers that Hugging Face PEFT scales when none are given, by `model_type`. */
-const defaultTargets: Readonly<Record<string, readonly string[]>> = {
-  llama: ['k_proj', 'v_proj', 'down_proj'],
-  gpt2: ['c_attn', 'mlp.c_proj'],
-};
-
-const defaultFeedforward: Readonly<Record<string, readonly string[]>> = {
-  llama: ['down_proj'],
-  gpt2: ['mlp.c_proj'],
-};
 
 /**
  * (IA)³: keys, values and the activations inside the MLP are scaled by learned vectors, 1 at the start: y = l⊙(Wx + b) with l of shape
@@ -35,22 +34,28 @@ export const ia3: MethodFactory<Ia3Options> = defineMethod<Ia3Options>({
   merges: true,
   learningRate: 3e-3,
   options: {
-    target: targets('target_modules', defaultTargets),
-    feedforward: targets('feedforward_modules', defaultFeedforward),
+    target: targets('target_modules', familyTarget('ia3')),
+    feedforward: targets('feedforward_modules', familyTarget('ia3Feedforward')),
   },
   also: ia3Hub,
   computes: { modules_to_save: [], exclude_modules: [] },
-  config: ({ config: { modelType } }) => ({ fan_in_fan_out: modelType === 'gpt2', init_ia3_weights: true }),
+  config: ({ linears, layout }) => ({
+    fan_in_fan_out: [...linears.keys()].some((path) => layout.storedTransposed(path)),
+    init_ia3_weights: true,
+  }),
   attach: (model, scope, { target, feedforward }) => {
     // The default may name layers that are not targeted; what a user names must be there.
-    if (feedforward !== defaultFeedforward[model.config.modelType] && !(Array.isArray(feedforward) && !feedforward[0]))
+    if (
+      feedforward !== model.layout.defaultTarget('ia3Feedforward') &&
+      !(Array.isArray(feedforward) && !feedforward[0])
+    )
       select(select(model.linears.keys(), target, 'ia3'), feedforward, 'ia3: feedforward');
     return eachLinear(model, scope, target, 'ia3', (base, own, path) => {
       if (covers(feedforward, path)) {
         const l = own.param('ia3_l', [1, base.inDim], ones);
         return {
           ...base,
-          apply: (x) => base.apply(mul(x, reshape(l, [-1]))),
+          apply: (x, call) => base.apply(mul(x, reshape(l, [-1])), call),
           dense: () => {
             const { weight, bias } = base.dense();
             return { weight: mul(weight, l), bias };

@@ -72,7 +72,7 @@ export const ssf: MethodFactory<SsfOptions> = defineMethod<SsfOptions>({
       const { scale, shift } = scaleAndShift(own, base.outDim, noise);
       return {
         ...base,
-        apply: (x) => add(mul(base.apply(x), scale), shift),
+        apply: (x, call) => add(mul(base.apply(x, call), scale), shift),
         dense: () => {
           const { weight, bias } = base.dense();
           return { weight: mul(weight, reshape(scale, [-1, 1])), bias: moved(bias, scale, shift) };
@@ -100,7 +100,7 @@ export const ssf: MethodFactory<SsfOptions> = defineMethod<SsfOptions>({
             return {
               ...base,
               weight: moved(base.weight, scale, shift),
-              apply: (ids) => moved(base.apply(ids), scale, shift),
+              apply: (ids, call) => moved(base.apply(ids, call), scale, shift),
             };
           },
         ]),

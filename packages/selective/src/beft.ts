@@ -1,4 +1,4 @@
-import { defineMethod, eachLinear, type MethodFactory, type Target, targets, zeros } from '@peftjs/core';
+import { defineMethod, eachLinear, familyTarget, type MethodFactory, type Target, targets, zeros } from '@peftjs/core';
 import { add, reshape } from '@peftjs/tensor';
 
 /** Options of `beft`. */
@@ -23,7 +23,7 @@ export const beft: MethodFactory<BeftOptions> = defineMethod<BeftOptions>({
   },
   merges: true,
   learningRate: 1e-3,
-  options: { target: targets('target_modules', { llama: ['v_proj'] }) },
+  options: { target: targets('target_modules', familyTarget('beft')) },
   computes: { modules_to_save: [] },
   config: () => ({ init_weights: true }),
   attach: (model, scope, { target }) =>
@@ -31,7 +31,7 @@ export const beft: MethodFactory<BeftOptions> = defineMethod<BeftOptions>({
       const more = reshape(own.param('beft_bias', [1, base.outDim], zeros), [-1]);
       return {
         ...base,
-        apply: (x) => add(base.apply(x), more),
+        apply: (x, call) => add(base.apply(x, call), more),
         dense: () => {
           const { weight, bias } = base.dense();
           return { weight, bias: bias ? add(bias, more) : more };

@@ -1,6 +1,6 @@
 import { defineMethod, eachLinear, eachNorm, type MethodFactory, type Target, targets, zeros } from '@peftjs/core';
 import { add, sub } from '@peftjs/tensor';
-import type { CausalLM } from '@peftjs/transformer';
+import type { Model } from '@peftjs/transformer';
 
 /** Options of `bitfit`. */
 export interface BitfitOptions {
@@ -10,7 +10,7 @@ export interface BitfitOptions {
   readonly norms?: Target;
 }
 
-const withBias = ({ norms }: CausalLM): readonly string[] =>
+const withBias = ({ norms }: Model): readonly string[] =>
   [...norms].flatMap(([path, { bias }]) => (bias ? [path] : []));
 
 /**
@@ -40,7 +40,7 @@ export const bitfit: MethodFactory<BitfitOptions> = defineMethod<BitfitOptions>(
       return {
         ...base,
         // What the bias has gained, since a quantised layer adds its own one itself.
-        apply: (x) => add(base.apply(x), before ? sub(bias, before) : bias),
+        apply: (x, call) => add(base.apply(x, call), before ? sub(bias, before) : bias),
         dense: () => ({ weight: base.dense().weight, bias }),
       };
     }),

@@ -9,7 +9,7 @@ import {
   zeros,
 } from '@peftjs/core';
 import { add, PeftError, reshape, scatterAdd, sparseMatmul, type Variable } from '@peftjs/tensor';
-import { type CausalLM, type Path, select } from '@peftjs/transformer';
+import { type Model, type Path, select } from '@peftjs/transformer';
 import { eachFisher } from './fisher.ts';
 import { keepLargest } from './keep-largest.ts';
 
@@ -68,7 +68,7 @@ const checkPlaces = (path: Path, index: Variable, chosen: ArrayLike<number>, siz
     );
 };
 
-const pathsOf = (mask: Mask, { linears }: CausalLM): ReadonlySet<Path> => {
+const pathsOf = (mask: Mask, { linears }: Model): ReadonlySet<Path> => {
   const paths = Object.keys(mask);
   if (paths.length === 0)
     throw new PeftError('bad-option', 'fishMask: no weights are chosen yet; call prepare with examples first');
@@ -130,9 +130,9 @@ export const fishMask: MethodFactory<FishMaskOptions> = defineMethod<FishMaskOpt
         checkPlaces(path, index, places, outDim * inDim);
         return {
           ...base,
-          apply: (x) => {
+          apply: (x, call) => {
             const y = sparseMatmul(reshape(x, [-1, inDim]), values, index, { outDim, inDim });
-            return add(base.apply(x), reshape(y, [...x.shape.slice(0, -1), outDim]));
+            return add(base.apply(x, call), reshape(y, [...x.shape.slice(0, -1), outDim]));
           },
           dense: () => {
             const { weight, bias } = base.dense();

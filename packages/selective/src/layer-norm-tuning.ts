@@ -1,5 +1,5 @@
 import { defineMethod, eachNorm, type MethodFactory, type Target, targets } from '@peftjs/core';
-import type { CausalLM } from '@peftjs/transformer';
+import type { Model } from '@peftjs/transformer';
 
 /** Options of `layerNormTuning`. */
 export interface LayerNormTuningOptions {
@@ -30,7 +30,7 @@ export const layerNormTuning: MethodFactory<LayerNormTuningOptions> = defineMeth
   options: {
     target: targets(
       'target_modules',
-      (model: CausalLM) => namesOf(model.norms.keys()),
+      (model: Model) => namesOf(model.norms.keys()),
       (model) => model.norms.keys(),
     ),
   },

@@ -5,7 +5,7 @@ import { grad } from '@peftjs/autograd';
 import { attach, type Examples, load, prepare, save, within } from '@peftjs/core';
 import { readAdapter, writeAdapter } from '@peftjs/io';
 import { type Executor, evaluate, reference, type Tensor } from '@peftjs/tensor';
-import type { CausalLM } from '@peftjs/transformer';
+import { type CausalLM, meanOf } from '@peftjs/transformer';
 import { shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { fishMask } from '../src/index.ts';
@@ -16,12 +16,15 @@ const rows = [
   { ids: [3, 7, 12, 0, 8, 6], labels: [7, 12, 0, 8, 6, 1] },
   { ids: [10, 6, 3, 3], labels: [6, -100, 3, 1] },
 ];
-const examples = (given: readonly (typeof rows)[number][]): Examples => ({
-  rows: given.length,
-  tokens: given[0]!.ids.length,
-  ids: Int32Array.from(given.flatMap(({ ids }) => ids)),
-  labels: Int32Array.from(given.flatMap(({ labels }) => labels)),
-});
+const examples = (given: readonly (typeof rows)[number][]): Examples => {
+  const shape = [given.length, given[0]!.ids.length];
+  const column = (name: 'ids' | 'labels'): Int32Array => Int32Array.from(given.flatMap((row) => row[name]));
+  return {
+    rows: given.length,
+    columns: { ids: column('ids'), labels: column('labels') },
+    shapes: { ids: shape, labels: shape },
+  };
+};
 const data = [examples(rows.slice(0, 2)), examples(rows.slice(2))];
 
 const prepared = async (model: CausalLM, executor: Executor, options = {}) =>
@@ -43,7 +46,7 @@ const byHand = async (model: CausalLM, executor: Executor, used: readonly (typeo
   const weights = layers.map(([, layer]): Tensor => layer.dense().weight);
   const sums = weights.map(({ shape }) => new Float64Array(shape[0]! * shape[1]!));
   for (const { ids, labels } of used) {
-    const grads = grad(model.loss(tokens(ids), tokens(labels)), weights);
+    const grads = grad(meanOf(model.loss({ ids: tokens(ids), labels: tokens(labels) })), weights);
     const values = await evaluate(Object.fromEntries(grads.map((g, i) => [`${i}`, g])), executor);
     for (const [i, sum] of sums.entries()) values[`${i}`]!.forEach((g, at) => void (sum[at]! += g * g));
   }

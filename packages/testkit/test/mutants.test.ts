@@ -24,8 +24,7 @@ const rows = {
   prefix: {
     options: {},
     identity: false,
-    parameters: ({ config }) =>
-      config.layers * 2 * 2 * config.headDim * ('keyValueHeads' in config ? config.keyValueHeads : config.heads),
+    parameters: ({ config, main }) => config.layers * 2 * 2 * main.headDim * main.keyHeads,
   },
   step: { options: {}, parameters: ({ config }) => config.layers * config.hiddenSize },
 } satisfies Record<string, Omit<MethodRow, 'options'> & { options: object }>;

@@ -27,6 +27,7 @@ import {
   type Tensor,
   transpose,
 } from '@peftjs/tensor';
+import { type Model, slot } from '@peftjs/transformer';
 
 const paper = { authors: 'Nobody', year: 2026, title: 'None', url: 'https://example.org' };
 const common = { paper, learningRate: 1e-3 } as const;
@@ -58,7 +59,10 @@ export const lowRank = (mistakes: LowRankMistakes = {}): MethodFactory<LowRankOp
     merges: true,
     options: {
       rank: count(mistakes.key === undefined ? 'r' : mistakes.key, 3),
-      target: targets('target_modules', { llama: ['q_proj', 'v_proj'], gpt2: ['c_attn', 'attn.c_proj'] }),
+      target: targets('target_modules', ({ layout }: Model) => {
+        const names = layout.defaultTarget('lora')!;
+        return names.length > 1 ? names : [...names, 'attn.c_proj'];
+      }),
       dropout: rate('dropout', 0),
     },
     attach: (model, scope, { rank, target, dropout }) =>
@@ -69,10 +73,10 @@ export const lowRank = (mistakes: LowRankMistakes = {}): MethodFactory<LowRankOp
         if (mistakes.extraParam) own.param('unused', [1], ones);
         return {
           ...base,
-          apply: (x) => {
+          apply: (x, call) => {
             const dropped = mistakes.dropsAlways ? mul(x, dropout > 0 ? 0.5 : 1) : own.dropout(x, dropout);
             const low = matmul(mul(dropped, s), a, { transposeB: true });
-            return add(base.apply(x), mul(matmul(low, b, { transposeB: true }), 2));
+            return add(base.apply(x, call), mul(matmul(low, b, { transposeB: true }), 2));
           },
           dense: () => {
             const { weight, bias } = base.dense();
@@ -124,8 +128,8 @@ export const ladder = ({ writesBack = false }: { writesBack?: boolean } = {}): M
     options: {},
     attach: (model, scope) => {
       const width = 2;
-      const d = model.config.hiddenSize;
-      const sides = new WeakMap<object, Tensor>();
+      const d = model.main.hiddenSize;
+      const sides = slot<Tensor>('sides');
       const up = scope.param('up', [d, width], zeros);
       const blocks = eachSite(model, scope, 'block', (own) => {
         const down = own.param('down', [width, d], kaimingUniform);
@@ -133,14 +137,14 @@ export const ladder = ({ writesBack = false }: { writesBack?: boolean } = {}): M
         return (x, next, { pass }) => {
           const y = next(x);
           const seen = matmul(y, down, { transposeB: true });
-          const before = sides.get(pass);
+          const before = pass.get(sides);
           const side = before ? add(seen, mul(before, mix)) : mul(seen, mix);
-          sides.set(pass, side);
+          pass.put(sides, side);
           return writesBack ? add(y, matmul(side, up, { transposeB: true })) : y;
         };
       });
       const head = eachSite(model, scope, 'head', () => (x, next, { pass }) => {
-        const side = matmul(sides.get(pass)!, up, { transposeB: true });
+        const side = matmul(pass.get(sides)!, up, { transposeB: true });
         return next(add(x, side));
       });
       return { around: { ...blocks.around, ...head.around } };
@@ -160,18 +164,17 @@ export const prefix = (mistake: PrefixMistake = null): MethodFactory<Record<neve
     options: {},
     attach: (model, scope) =>
       eachSite(model, scope, 'kv', (own) => {
-        const { config } = model;
-        const heads = 'keyValueHeads' in config ? config.keyValueHeads : config.heads;
+        const { keyHeads: heads, headDim } = model.main;
         const [k, v] = [
-          own.param('k', [1, heads, 2, config.headDim], normal(1)),
-          own.param('v', [1, heads, 2, config.headDim], normal(1)),
+          own.param('k', [1, heads, 2, headDim], normal(1)),
+          own.param('v', [1, heads, 2, headDim], normal(1)),
         ];
-        return (kv, next, { pass }) => {
+        return (kv, next, { pass, sequence }) => {
           const front = (rows: Tensor, all: Tensor): Tensor => {
-            const wide = broadcastTo(rows, [pass.batch, heads, 2, config.headDim]);
+            const wide = broadcastTo(rows, [pass.batch, heads, 2, headDim]);
             return mistake === 'behind' ? concat(all, wide, { axis: 2 }) : concat(wide, all, { axis: 2 });
           };
-          if (mistake === 'ignored by the mask' && pass.keyMask) return next(kv);
+          if (mistake === 'ignored by the mask' && sequence.mask) return next(kv);
           if (mistake === 'cached twice') return next({ k: front(k, kv.k), v: front(v, kv.v) });
           const all = next(kv);
           const values =
@@ -197,7 +200,7 @@ export const step = ({
     options: {},
     attach: (model, scope) =>
       eachSite(model, scope, 'mlp', (own) => {
-        const w = own.param('w', [model.config.hiddenSize], zeros);
+        const w = own.param('w', [model.main.hiddenSize], zeros);
         return (x, next) => {
           const y = next(x);
           const seen = peeks ? mean(x, { axes: [1], keepDims: true }) : x;

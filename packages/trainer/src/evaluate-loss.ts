@@ -1,6 +1,6 @@
 import type { TokenRows } from '@peftjs/data';
 import { buildProgram, type Executor, input } from '@peftjs/tensor';
-import type { CausalLM } from '@peftjs/transformer';
+import { meanOf, type TaskModel } from '@peftjs/transformer';
 import { evaluationBatches } from './batches.ts';
 
 /** Mean cross-entropy per token, in nats, and how many tokens it is a mean of. */
@@ -17,14 +17,14 @@ export interface Evaluator {
 
 /** Compiles the mean loss of a model over rows of tokens. */
 export const makeEvaluator = async (
-  model: CausalLM,
+  model: TaskModel<unknown>,
   data: TokenRows,
   executor: Executor,
   batchSize: number,
 ): Promise<Evaluator> => {
   const ids = input('ids', [batchSize, data.context], 'i32');
   const labels = input('labels', [batchSize, data.context], 'i32');
-  const executable = await executor.compile(buildProgram({ outputs: { loss: model.loss(ids, labels) } }));
+  const executable = await executor.compile(buildProgram({ outputs: { loss: meanOf(model.loss({ ids, labels })) } }));
   return {
     run: async () => {
       let sum = 0;
@@ -42,7 +42,7 @@ export const makeEvaluator = async (
 
 /** Mean cross-entropy per token of a model over rows of tokens, in nats. */
 export const evaluateLoss = async (
-  model: CausalLM,
+  model: TaskModel<unknown>,
   data: TokenRows,
   executor: Executor,
   batchSize: number,

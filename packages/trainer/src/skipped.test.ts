@@ -2,6 +2,7 @@ import { attach } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { add, type Executor, mul, reference, sum, type Variable, variable } from '@peftjs/tensor';
 import { openExecutors, tinyLlama } from '@peftjs/testkit';
+import { addTerm } from '@peftjs/transformer';
 import { describe, expect, test } from 'vitest';
 import {
   adafactor,
@@ -36,8 +37,7 @@ const poisoned = (): { target: Trainable; poison: Variable; seen: Variable } => 
   const target: Trainable = {
     ...adapted,
     state: new Map([...adapted.state, ['seen', seen]]),
-    training: (seed) => adapted.training(seed),
-    penalty: () => mul(poison, sum(first!)),
+    loss: (inputs, seed, objective) => addTerm(adapted.loss(inputs, seed, objective), mul(poison, sum(first!))),
     statistics: ({ gradient }) => [[seen, add(seen, gradient(first!))]],
   };
   return { target, poison, seen };

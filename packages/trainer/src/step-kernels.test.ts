@@ -2,6 +2,7 @@ import { grad } from '@peftjs/autograd';
 import { attach, chain } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { compile, type Executor, input, type ProgramSpec, reference } from '@peftjs/tensor';
+import { meanOf } from '@peftjs/transformer';
 import { tinyLlama } from '@peftjs/transformer/testing';
 import { webgpu } from '@peftjs/webgpu';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -19,7 +20,7 @@ afterAll(() => executor.close());
 const loraStep = (config: Parameters<typeof tinyLlama>[0], batch: number, context: number) => {
   const target = attach(tinyLlama(config), [lora({ rank: 8, alpha: 16, target: ['q_proj', 'v_proj'] })]);
   const [ids, labels] = [input('ids', [batch, context], 'i32'), input('labels', [batch, context], 'i32')];
-  const loss = target.training(input('seed', [], 'u32')).loss(ids, labels);
+  const loss = meanOf(target.loss({ ids, labels }, input('seed', [], 'u32')));
   const params = steppedParams(target);
   const grads = grad(loss, params);
   const gradients = new Map(params.map((p, i) => [p, grads[i]!]));

@@ -18,6 +18,7 @@ import {
   type Variable,
   variable,
 } from '@peftjs/tensor';
+import { meanOf } from '@peftjs/transformer';
 import { optimizerStep, steppedParams } from './optimizer-step.ts';
 import type { Batch } from './pack.ts';
 import type { Trainable } from './trainable.ts';
@@ -88,9 +89,7 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
   const { executor, optimizer, batchSize, context, accumulate, seed } = options;
   const ids = input('ids', [batchSize, context], 'i32');
   const labels = input('labels', [batchSize, context], 'i32');
-  const penalty = target.penalty();
-  const plain = target.training(input('seed', [], 'u32')).loss(ids, labels);
-  const own = penalty ? add(plain, penalty) : plain;
+  const own = meanOf(target.loss({ ids, labels }, input('seed', [], 'u32')));
   const params = steppedParams(target);
   // What a micro-batch gives: its loss, then its gradients.
   const parts = [own, ...grad(own, params)];

@@ -1,24 +1,31 @@
-import type { Decision, GradientTransform, ParamHint, TrainedStep } from '@peftjs/core';
+import {
+  type Decision,
+  type GradientTransform,
+  type Objective,
+  type ParamHint,
+  supervised,
+  type TrainedStep,
+} from '@peftjs/core';
 import type { Tensor, Variable } from '@peftjs/tensor';
-import { type CausalLM, parameters } from '@peftjs/transformer';
+import { type Column, type Inputs, type Loss, parameters, type TaskModel } from '@peftjs/transformer';
 
 /** What the trainer trains: a model with an adapter (`attach` gives one), or all of a model. */
 export interface Trainable {
   /** The view to evaluate. */
-  readonly model: CausalLM;
-  /** The view to train, with dropout from `seed`. */
-  training(seed: Tensor): CausalLM;
+  readonly model: TaskModel<unknown>;
+  /** The loss of a step: an objective (default: the task's own loss) of training views, with dropout from `seed`, and the methods' terms. */
+  loss(inputs: Inputs, seed: Tensor, objective?: Objective<never>): Loss;
   readonly params: ReadonlyMap<string, Variable>;
-  /** How parameters want to be stepped, where not as usual. */
-  readonly hints?: ReadonlyMap<Variable, ParamHint>;
-  /** What becomes of their gradients before the optimiser is given them: projections, masks. */
-  readonly transform?: GradientTransform | null;
+  /** Hints about some of them: how they want to be stepped, where not as usual. */
+  readonly hints: ReadonlyMap<Variable, ParamHint>;
+  /** The way of their gradients before the optimiser is given them: projections, masks; null for none. */
+  readonly transform: GradientTransform | null;
+  /** Columns that batches must have beside the model's and the task's. */
+  readonly columns: Readonly<Record<string, Column>>;
   /** Frozen tensors that a step or a decision may change; in checkpoints beside `params`. */
   readonly state: ReadonlyMap<string, Variable>;
   /** What only training needs; in checkpoints too. */
   readonly running: ReadonlyMap<string, Variable>;
-  /** Added to the loss. */
-  penalty(): Tensor | null;
   /** Further updates of every step. */
   statistics(step: TrainedStep): readonly (readonly [Variable, Tensor])[];
   /** What is decided on the host between steps. */
@@ -26,15 +33,18 @@ export interface Trainable {
 }
 
 /** All weights of a model, for pretraining and full fine-tuning. They change in place on the executor that trains. */
-export const allWeights = (model: CausalLM): Trainable => {
+export const allWeights = (model: TaskModel<unknown>): Trainable => {
   const params = parameters(model);
   return {
     model,
-    training: () => model,
+    loss: (inputs, _seed, objective = supervised as Objective<never>) =>
+      (objective as Objective<unknown>)({ train: () => model, evaluate: model, base: model, passes: [] }, inputs),
     params,
+    hints: new Map(),
+    transform: null,
+    columns: {},
     state: params,
     running: new Map(),
-    penalty: () => null,
     statistics: () => [],
     decision: null,
   };

@@ -1,4 +1,5 @@
 import { gather, type Tensor } from '@peftjs/tensor';
+import type { Call } from './pass.ts';
 
 /** A table of rows looked up by token id. */
 export interface Embedding {
@@ -7,7 +8,7 @@ export interface Embedding {
   /** [rows, dim] */
   readonly weight: Tensor;
   /** Ids i32 [...] -> [..., dim]. */
-  apply(ids: Tensor): Tensor;
+  apply(ids: Tensor, call: Call): Tensor;
   /** An embedding of the same kind over another table. */
   encode(weight: Tensor): Embedding;
 }

@@ -1,6 +1,11 @@
-export { buildModel, randomWeights } from './architectures.ts';
-export type { CausalLM, ForwardOptions, LossOptions, ModelPatch } from './causal-lm.ts';
+export type { GenerationConfig } from './config/generation.ts';
+export { loadConfig, loadGenerationConfig, parseConfig } from './config/load.ts';
+export type { ModelConfig } from './config/model-config.ts';
+export type { TokenIds } from './config/token-ids.ts';
 export { denseEmbedding, type Embedding } from './embedding.ts';
+export { buildModel, randomWeights } from './families/build.ts';
+export type { Gpt2Config } from './families/gpt2/config.ts';
+export type { LlamaConfig } from './families/llama/config.ts';
 export { type GenerateOptions, generate } from './generation/generate.ts';
 export {
   type GeneratedToken,
@@ -11,26 +16,35 @@ export {
 } from './generation/generator.ts';
 export type { Prompt } from './generation/prompts.ts';
 export { type SampleOptions, sampleToken } from './generation/sample.ts';
-export { gpt2 } from './gpt2/gpt2.ts';
-export { keyValueHeads } from './key-value-heads.ts';
 export type { KvCache } from './kv-cache.ts';
 export { affine, type Dense, denseLinear, isDenseLinear, type Linear, viaDense } from './linear.ts';
-export { llama } from './llama/llama.ts';
-export { loadModel } from './load-model.ts';
+export { type LoadModelOptions, loadModel } from './load-model.ts';
+export { addLosses, addTerm, joinLosses, type Loss, meanOf } from './loss.ts';
+export type { Model, ModelLayout, ModelPatch, PassOptions } from './model.ts';
 export { layerNormLayer, type Norm, type NormValues, rmsNormLayer } from './norm.ts';
 export { parameters } from './parameters.ts';
+export { type Call, type Pass, type Sequence, type Slot, slot } from './pass.ts';
+export type { Part, Role } from './roles.ts';
 export { type SaveModelOptions, saveModel } from './save-model.ts';
 export {
   type Around,
   type AroundTable,
+  type KeySite,
   type KeyValue,
-  type Pass,
   type Path,
   runAround,
-  type SiteContext,
   type SiteCore,
   type SiteName,
   type Sites,
+  type StreamSite,
+  siteNames,
+  streamSites,
 } from './sites.ts';
+export type { Inputs, States } from './states.ts';
 export { covers, nameMatches, select, type Target } from './target.ts';
+export type { CausalLM, LogitsOptions, TaskModel, TaskRun } from './task-model.ts';
+export { causalLM, type LanguageModelOptions, maskedLM, seq2seqLM } from './tasks/causal-lm.ts';
+export { type ClassifierOptions, type Problem, sequenceClassifier } from './tasks/sequence-classifier.ts';
+export type { Column, Head, HeadName, Task, TaskType } from './tasks/task.ts';
+export type { Tower } from './tower.ts';
 export type { WeightSource } from './weights.ts';

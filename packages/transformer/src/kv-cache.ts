@@ -1,7 +1,7 @@
-import type { Tensor } from '@peftjs/tensor';
+import type { DType, Shape, Tensor } from '@peftjs/tensor';
 import type { KeyValue, Path } from './sites.ts';
 
-/** Where a pass leaves its keys and values, and finds those of earlier passes. */
+/** A place where a pass leaves its keys and values, and finds those of earlier passes. */
 export interface KvCache {
   /** Stores one layer's keys and values of this pass; returns all that the pass attends over. Keyed by the attention's path. */
   append(path: Path, own: KeyValue): KeyValue;
@@ -9,4 +9,8 @@ export interface KvCache {
   readonly offset: Tensor | null;
   /** Whether the tokens continue what the cache holds; rows put in front at `embed` are then in it already. */
   readonly continues: boolean;
+  /** What an earlier pass kept under a name. */
+  recall(name: string, shape: Shape, dtype: DType): Tensor;
+  /** Keeps a value for later passes: the same shape and dtype in all of them. */
+  keep(name: string, value: Tensor): void;
 }

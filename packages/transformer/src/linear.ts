@@ -1,4 +1,5 @@
 import { add, matmul, reshape, type Tensor } from '@peftjs/tensor';
+import type { Call } from './pass.ts';
 
 /** The values of an affine map: y = x·weightᵀ + bias. */
 export interface Dense {
@@ -15,12 +16,17 @@ export interface Dense {
 export interface Linear {
   readonly inDim: number;
   readonly outDim: number;
-  /** [..., inDim] -> [..., outDim], by the cheapest route this layer knows. */
-  apply(x: Tensor): Tensor;
+  /**
+   * [..., inDim] -> [..., outDim], by the cheapest route this layer knows. `call` tells of the pass that the layer is in: a wrapping layer hands
+   * it on.
+   */
+  apply(x: Tensor, call: Call): Tensor;
   /** The same map as plain floats: for merging, data-driven initial values and tests. */
   dense(): Dense;
   /** A layer of this layer's storage format that holds other values. */
   encode(values: Dense): Linear;
+  /** Whether a row of its output depends on other rows of x, so that they must all be given at once. Default false. */
+  readonly acrossRows?: boolean;
 }
 
 /** x·weightᵀ + bias over the last axis: [..., inDim] -> [..., outDim]. */

@@ -1,54 +1,118 @@
+import { filesAt, openCheckpoint, type Place } from '@peftjs/io';
 import { PeftError, type Shape, sameShape } from '@peftjs/tensor';
-import { buildModel, familyOf } from './architectures.ts';
-import type { CausalLM } from './causal-lm.ts';
-import { fileNames, type StoredTensor, storedTensor } from './checkpoint-layout.ts';
+import { loadConfig } from './config/load.ts';
+import type { ModelConfig } from './config/model-config.ts';
+import { buildModel, headOf, needsOf } from './families/build.ts';
+import { fileNames, type StoredTensor, storedTensor } from './families/checkpoint-layout.ts';
+import type { Family } from './families/family.ts';
+import { familyOfConfig } from './families/index.ts';
+import type { CausalLM, TaskModel } from './task-model.ts';
+import { causalLM } from './tasks/causal-lm.ts';
+import type { Task } from './tasks/task.ts';
+import { randomValues, type TensorNeeds, type WeightSource } from './weights.ts';
 
 interface Found {
   readonly tensors: ReadonlyMap<string, { readonly shape: Shape }>;
 }
 
+/** What is asked of `loadModel`. */
+export interface LoadModelOptions<Out> {
+  /** Default: `causalLM()`. */
+  readonly task?: Task<Out>;
+  /** Seed of the first values of a task's head that the folder does not have. Default 0. */
+  readonly seed?: number;
+}
+
 /** What does not fit between the tensors that a model wants stored and those of a checkpoint. */
-const misfits = (wanted: readonly StoredTensor[], { tensors }: Found, ignored: (name: string) => boolean): string[] => {
+const misfits = (
+  wanted: readonly StoredTensor[],
+  { tensors }: Found,
+  isIgnored: (name: string) => boolean,
+  mayMiss: (name: string) => boolean,
+): string[] => {
   const names = new Set(wanted.map(({ name }) => name));
   return [
     ...wanted.flatMap(({ name, shape }) => {
       const found = tensors.get(name);
-      if (!found) return [`${name} [${shape}] is missing`];
+      if (!found) return mayMiss(name) ? [] : [`${name} [${shape}] is missing`];
       return sameShape(found.shape, shape) ? [] : [`${name} is [${found.shape}], the config makes it [${shape}]`];
     }),
     ...[...tensors.keys()]
-      .filter((name) => !names.has(name) && !ignored(name))
+      .filter((name) => !names.has(name) && !isIgnored(name))
       .map((name) => `${name} belongs to nothing in the model`),
   ];
 };
 
+/** The tensors that any of a family's heads has: those of other tasks are left unread. */
+const headTensors = (family: Family, config: ModelConfig): ReadonlySet<string> =>
+  new Set(
+    Object.values(family.heads).flatMap((head) => [...head.needs({ ...config, tieWordEmbeddings: false }, 1).keys()]),
+  );
+
+/** Throws `bad-option` where the folder was written for another task and none was asked for. */
+const checkTask = (dir: string, family: Family, config: ModelConfig): void => {
+  if (family.heads.causalLM) return;
+  const [found] = config.architectures;
+  throw new PeftError(
+    'bad-option',
+    `${dir}: holds ${found ? `a ${found}` : `a model of type ${family.modelType}`}, which is no decoder; say what it is for: loadModel(dir, { task: sequenceClassifier({ labels: 2 }) }). There are ${Object.keys(family.heads).join(', ')}.`,
+  );
+};
+
 /**
- * Loads a model from a folder with `config.json` and safetensors, as Hugging Face writes them. Only headers are read and checked now;
- * each tensor is read, as f32, when an executor first needs it, so the folder must stay as it is.
- * Throws `file-missing`, `bad-config`, `unknown-architecture`, `bad-safetensors`; `state-mismatch` with all tensors that are missing,
- * left over or of another shape.
+ * Loads a model from a folder with `config.json` and safetensors, as Hugging Face writes them, with the head of a task: that of the folder,
+ * or a new one where it has none. Only headers are read and checked now; each tensor is read, as f32, when an executor first needs it, so
+ * the folder must stay as it is.
+ * Throws `file-missing`, `bad-config`, `unknown-architecture`, `bad-safetensors`; `bad-option` for a task that the model has no head for;
+ * `state-mismatch` with all tensors that are missing, left over or of another shape.
  */
-export const loadModel = async (dir: string): Promise<CausalLM> => {
-  // Loaded when asked for: the file system is of no use to those who build models in a browser.
-  const { loadConfig, openCheckpoint } = await import('@peftjs/io');
-  const config = await loadConfig(dir);
-  const { needs, layout } = familyOf(config);
-  await using checkpoint = await openCheckpoint(dir);
+export async function loadModel(dir: Place, options?: Omit<LoadModelOptions<unknown>, 'task'>): Promise<CausalLM>;
+export async function loadModel<Out>(
+  dir: Place,
+  options: LoadModelOptions<Out> & { readonly task: Task<Out> },
+): Promise<TaskModel<Out>>;
+export async function loadModel(
+  dir: Place,
+  { task, seed = 0 }: LoadModelOptions<unknown> = {},
+): Promise<TaskModel<unknown>> {
+  const files = await filesAt(dir);
+  const config = await loadConfig(files);
+  const family = familyOfConfig(config);
+  const { layout } = family;
+  if (!task) checkTask(files.name, family, config);
+  const wanted: Task<unknown> = task ?? causalLM();
+  const needs: TensorNeeds = needsOf(config, wanted);
+  const head = headOf(family, wanted);
+  await using checkpoint = await openCheckpoint(files);
   const nameInFile = fileNames(layout, checkpoint.tensors.keys());
   const stored = new Map<string, StoredTensor>();
-  for (const [name, { shape }] of needs(config))
+  for (const [name, { shape }] of needs)
     stored.set(name, { ...storedTensor(layout, name, shape), name: nameInFile(name) });
-  const isIgnored = (name: string): boolean =>
-    layout.ignored.test(name) || (config.tieWordEmbeddings && name === 'lm_head.weight');
-  const problems = misfits([...stored.values()], checkpoint, isIgnored);
+  const heads = headTensors(family, config);
+  // A language model's head is never made anew: without it nothing was learnt.
+  const isNew = (name: string): boolean => heads.has(name) && head.trained.length > 0;
+  const problems = misfits(
+    [...stored.values()],
+    checkpoint,
+    (name) => layout.ignored.test(name) || heads.has(name),
+    isNew,
+  );
   if (problems.length > 0)
     throw new PeftError(
       'state-mismatch',
-      `${dir}: the checkpoint does not fit its config.json: ${problems.join('; ')}. Download the folder again, or correct the config.`,
+      `${files.name}: the checkpoint does not fit its config.json: ${problems.join('; ')}. Download the folder again, or correct the config.`,
     );
   const read = async ({ name, fromFile }: StoredTensor): Promise<Float32Array> => {
-    await using reader = await openCheckpoint(dir);
+    await using reader = await openCheckpoint(files);
     return fromFile(await reader.readFloat32(name));
   };
-  return buildModel(config, { has: (name) => stored.has(name), load: (name) => () => read(stored.get(name)!) });
-};
+  const fresh = randomValues(needs, config.layers, seed);
+  const weights: WeightSource = {
+    has: (name) => stored.has(name),
+    load: (name, shape) => {
+      const tensor = stored.get(name)!;
+      return checkpoint.tensors.has(tensor.name) ? () => read(tensor) : fresh.load(name, shape);
+    },
+  };
+  return buildModel(config, weights, wanted);
+}

@@ -1,4 +1,5 @@
 import { add, constant, layerNorm, rmsNorm, type Tensor } from '@peftjs/tensor';
+import type { Call } from './pass.ts';
 
 /** The values of a norm. */
 export interface NormValues {
@@ -12,7 +13,7 @@ export interface NormValues {
 export interface Norm extends NormValues {
   readonly dim: number;
   /** [..., dim] -> [..., dim] */
-  apply(x: Tensor): Tensor;
+  apply(x: Tensor, call: Call): Tensor;
   /** A norm of the same kind over other values. */
   encode(values: NormValues): Norm;
 }

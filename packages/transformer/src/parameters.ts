@@ -1,8 +1,8 @@
 import { isVariable, PeftError, type Tensor, type Variable } from '@peftjs/tensor';
-import type { CausalLM } from './causal-lm.ts';
+import type { Model } from './model.ts';
 
 /** A model's weights by Hugging Face tensor name, a tied head left out; layers that are not stored plainly give their effective values. */
-export const weightTensors = (model: CausalLM): Map<string, Tensor> => {
+export const weightTensors = (model: Model): Map<string, Tensor> => {
   const tensors = new Map<string, Tensor>();
   const put = (path: string, { weight, bias }: { readonly weight: Tensor; readonly bias: Tensor | null }): void => {
     tensors.set(`${path}.weight`, weight);
@@ -22,7 +22,7 @@ export const weightTensors = (model: CausalLM): Map<string, Tensor> => {
  * The model's variables by Hugging Face tensor name; tied weights once. For pretraining and full fine-tuning. Throws `bad-option` where
  * a layer's values are not variables of its own (an adapter's view, a quantised layer): ask the base model then.
  */
-export const parameters = (model: CausalLM): ReadonlyMap<string, Variable> => {
+export const parameters = (model: Model): ReadonlyMap<string, Variable> => {
   const tensors = weightTensors(model);
   const derived = [...tensors].filter(([, t]) => !isVariable(t)).map(([name]) => name);
   if (derived.length > 0)

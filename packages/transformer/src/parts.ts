@@ -1,11 +1,12 @@
 import { PeftError, type Tensor } from '@peftjs/tensor';
-import type { ModelPatch } from './causal-lm.ts';
 import type { Embedding } from './embedding.ts';
 import type { Linear } from './linear.ts';
+import type { ModelPatch } from './model.ts';
 import type { Norm } from './norm.ts';
+import type { Pass } from './pass.ts';
 import { type AroundTable, type Path, type SiteName, stackAround } from './sites.ts';
 
-/** What a model is made of. */
+/** The layers of a model, and all that was put around them. */
 export interface Parts {
   readonly linears: ReadonlyMap<Path, Linear>;
   readonly norms: ReadonlyMap<Path, Norm>;
@@ -16,14 +17,18 @@ export interface Parts {
   readonly present: Tensor | null;
   /** Null for any. */
   readonly batchSize: number | null;
+  readonly training: boolean;
+  readonly watch: (pass: Pass) => void;
 }
 
 /** Of a model that nothing was done to. */
-export const untouched: Pick<Parts, 'around' | 'positionShift' | 'present' | 'batchSize'> = {
+export const untouched: Omit<Parts, 'linears' | 'norms' | 'embeddings'> = {
   around: {},
   positionShift: 0,
   present: null,
   batchSize: null,
+  training: false,
+  watch: () => {},
 };
 
 const unknown = (what: string, given: Iterable<Path>, known: Iterable<Path>): string[] => {
@@ -51,17 +56,13 @@ const replace = <T>(
 };
 
 /** The parts with those of a patch in their place. Throws `no-match` with all paths that there are not, `bad-shape`. */
-export const patchParts = (
-  parts: Parts,
-  patch: ModelPatch,
-  paths: { readonly [S in SiteName]: readonly Path[] },
-): Parts => {
+export const patchParts = (parts: Parts, patch: ModelPatch, paths: (site: SiteName) => readonly Path[]): Parts => {
   const problems = [
     ...unknown('linear', patch.linears?.keys() ?? [], parts.linears.keys()),
     ...unknown('norm', patch.norms?.keys() ?? [], parts.norms.keys()),
     ...unknown('embedding', patch.embeddings?.keys() ?? [], parts.embeddings.keys()),
     ...(Object.keys(patch.around ?? {}) as SiteName[]).flatMap((site) =>
-      unknown(`site ${site} at`, patch.around![site]!.keys(), paths[site] ?? []),
+      unknown(`site ${site} at`, patch.around![site]!.keys(), paths(site)),
     ),
   ];
   if (problems.length > 0) throw new PeftError('no-match', `with: the model has no ${problems.join('; no ')}`);
@@ -73,5 +74,12 @@ export const patchParts = (
     positionShift: parts.positionShift + (patch.positionShift ?? 0),
     present: patch.present ?? parts.present,
     batchSize: patch.batchSize ?? parts.batchSize,
+    training: patch.training ?? parts.training,
+    watch: patch.watch
+      ? (pass) => {
+          parts.watch(pass);
+          patch.watch!(pass);
+        }
+      : parts.watch,
   };
 };

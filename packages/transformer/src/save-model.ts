@@ -1,9 +1,11 @@
-import type { ModelConfig, WriteTensor } from '@peftjs/io';
+import type { WriteTensor } from '@peftjs/io';
 import { type Executor, evaluate, isVariable, PeftError, type Tensor } from '@peftjs/tensor';
-import { familyOf } from './architectures.ts';
-import type { CausalLM } from './causal-lm.ts';
-import { storedTensor } from './checkpoint-layout.ts';
+import type { ModelConfig } from './config/model-config.ts';
+import { headOf, needsOf } from './families/build.ts';
+import { storedTensor } from './families/checkpoint-layout.ts';
+import { familyOfConfig } from './families/index.ts';
 import { weightTensors } from './parameters.ts';
+import type { TaskModel } from './task-model.ts';
 
 /** How a model is written. */
 export interface SaveModelOptions {
@@ -16,14 +18,14 @@ const fileDTypes = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const;
 const valueOf = async (t: Tensor, executor: Executor): Promise<Float32Array> =>
   (isVariable(t) ? await executor.read(t) : (await evaluate({ value: t }, executor))['value']) as Float32Array;
 
-const checkPlain = (model: CausalLM, config: ModelConfig, tensors: ReadonlyMap<string, Tensor>): void => {
+const checkPlain = (model: TaskModel<unknown>, config: ModelConfig, tensors: ReadonlyMap<string, Tensor>): void => {
   const wrapped = Object.entries(model.around).filter(([, table]) => table.size > 0);
   if (wrapped.length > 0)
     throw new PeftError(
       'not-mergeable',
       `saveModel: weights cannot say what is wrapped around ${wrapped.map(([site]) => site).join(', ')}; save the adapter instead`,
     );
-  const needs = familyOf(config).needs(config);
+  const needs = needsOf(config, model.task);
   const odd = [...tensors.keys()].filter((name) => !needs.has(name));
   if (odd.length > 0)
     throw new PeftError(
@@ -31,6 +33,15 @@ const checkPlain = (model: CausalLM, config: ModelConfig, tensors: ReadonlyMap<s
       `saveModel: the layout of ${config.modelType} has no ${odd.join(', ')}; save the adapter instead`,
     );
 };
+
+/** The names of a classifier's outputs, as transformers has them. */
+const labelsJson = (labels: readonly string[] | null): Readonly<Record<string, unknown>> =>
+  labels
+    ? {
+        id2label: Object.fromEntries(labels.map((name, i) => [i, name])),
+        label2id: Object.fromEntries(labels.map((name, i) => [name, i])),
+      }
+    : {};
 
 /** Puts both files in place, `config.json` last: a folder without it is no model, so one that was cut short does not look whole. */
 const writeFolder = async (dir: string, tensors: ReadonlyMap<string, WriteTensor>, config: string): Promise<void> => {
@@ -67,20 +78,26 @@ const writeFolder = async (dir: string, tensors: ReadonlyMap<string, WriteTensor
  */
 export const saveModel = async (
   dir: string,
-  model: CausalLM,
+  model: TaskModel<unknown>,
   executor: Executor,
   { dtype = 'f32' }: SaveModelOptions = {},
 ): Promise<void> => {
   const tensors = weightTensors(model);
-  const config = { ...model.config, tieWordEmbeddings: !tensors.has('lm_head.weight') };
+  const family = familyOfConfig(model.config);
+  const head = headOf(family, model.task);
+  const isLanguage = model.task.labels === null;
+  const tieWordEmbeddings = isLanguage ? !tensors.has(`${head.layer}.weight`) : model.config.tieWordEmbeddings;
+  const config = { ...model.config, tieWordEmbeddings };
   checkPlain(model, config, tensors);
-  const { layout, configJson } = familyOf(config);
+  const { layout, configJson } = family;
   const entries = [...tensors].map(([name, t]): [string, WriteTensor] => {
     const { shape, toFile } = storedTensor(layout, name, t.shape);
     return [name, { dtype: fileDTypes[dtype], shape, data: async () => toFile(await valueOf(t, executor)) }];
   });
   const json = {
+    architectures: [head.modelClass],
     ...configJson(config),
+    ...labelsJson(model.task.labels),
     torch_dtype: { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[dtype],
   };
   await writeFolder(dir, new Map(entries), `${JSON.stringify(json, null, 2)}\n`);

@@ -1,7 +1,7 @@
 import { grad } from '@peftjs/autograd';
 import { evaluate } from '@peftjs/tensor';
 import { describe, expect, test } from 'vitest';
-import { generator, llama, parameters } from '../src/index.ts';
+import { buildModel, generator, meanOf, parameters } from '../src/index.ts';
 import { executors, shared } from './executors.ts';
 import { naiveLoss } from './naive.ts';
 import { naiveLlama } from './naive-llama.ts';
@@ -21,9 +21,12 @@ describe.each(executors)('transformer on %s', (_, open) => {
   ])('logits and loss are those of plain loops: %s', async (_, changes) => {
     const config = tinyConfig(changes);
     const weights = tinyWeights();
-    const model = llama(config, weights);
+    const model = buildModel(config, weights);
     const expected = naiveLlama(config, weights.values, ids);
-    const outputs = { logits: model.logits(tokens(ids)), loss: model.loss(tokens(ids), tokens(labels)) };
+    const outputs = {
+      logits: model.logits(tokens(ids)),
+      loss: meanOf(model.loss({ ids: tokens(ids), labels: tokens(labels) })),
+    };
     const { logits, loss } = await evaluate(outputs, await executor());
     expect(distance(logits!, expected.flat())).toBeLessThan(1e-5);
     expect(loss![0]).toBeCloseTo(naiveLoss(expected, labels), 5);
@@ -33,7 +36,10 @@ describe.each(executors)('transformer on %s', (_, open) => {
     test('logits and loss are those of plain loops', async () => {
       const { model, naive } = make({ tieWordEmbeddings: true });
       const expected = naive(ids);
-      const outputs = { logits: model.logits(tokens(ids)), loss: model.loss(tokens(ids), tokens(labels)) };
+      const outputs = {
+        logits: model.logits(tokens(ids)),
+        loss: meanOf(model.loss({ ids: tokens(ids), labels: tokens(labels) })),
+      };
       const { logits, loss } = await evaluate(outputs, await executor());
       expect(distance(logits!, expected.flat())).toBeLessThan(1e-5);
       expect(loss![0]).toBeCloseTo(naiveLoss(expected, labels), 5);
@@ -43,7 +49,10 @@ describe.each(executors)('transformer on %s', (_, open) => {
       const { model } = make({ tieWordEmbeddings: true });
       const wrt = [...parameters(model).values()];
       for (const checkpoint of [false, true]) {
-        const grads = grad(model.loss(tokens(ids), tokens(labels), { checkpoint }), wrt);
+        const grads = grad(
+          meanOf(model.loss({ ids: tokens(ids), labels: tokens(labels) }, { recompute: checkpoint })),
+          wrt,
+        );
         const got = await evaluate(Object.fromEntries(grads.map((g, i) => [i, g])), await executor());
         for (const [i, g] of grads.entries()) expect(distance(got[i]!, await valuesOf(g))).toBeLessThan(2e-5);
       }

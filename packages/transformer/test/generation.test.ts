@@ -140,7 +140,7 @@ describe.each(subjects)('%s', (_, make) => {
       const before = executor.memory().now;
       await g.close();
       // k and v of one layer: 2 heads, 8 + 31 slots, held in double precision here.
-      expect(before - executor.memory().now).toBe(2 * 2 * 39 * config.headDim * 8);
+      expect(before - executor.memory().now).toBe(2 * 2 * 39 * base.main.headDim * 8);
       await expect(g.generate([prompts[0]])).rejects.toThrow(/it is closed; make a new one/);
     });
 

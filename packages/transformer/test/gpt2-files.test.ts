@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { openSafetensors, type WriteTensor, writeSafetensors } from '@peftjs/io';
 import { reference } from '@peftjs/tensor';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { buildModel, gpt2, loadModel, parameters, randomWeights, saveModel } from '../src/index.ts';
+import { buildModel, loadModel, parameters, randomWeights, saveModel } from '../src/index.ts';
 import { tokens, valuesOf } from './run.ts';
 import { tinyGpt2Config, tinyWeights } from './tiny.ts';
 
@@ -14,7 +14,9 @@ beforeAll(async () => void (root = await mkdtemp(join(tmpdir(), 'peftjs-gpt2-'))
 afterAll(() => rm(root, { recursive: true }));
 
 let made = 0;
-const saved = async (model = gpt2(tinyGpt2Config({ tieWordEmbeddings: true }), tinyWeights())): Promise<string> => {
+const saved = async (
+  model = buildModel(tinyGpt2Config({ tieWordEmbeddings: true }), tinyWeights()),
+): Promise<string> => {
   const dir = join(root, String(made++));
   await saveModel(dir, model, reference());
   return dir;
@@ -43,7 +45,7 @@ const zeros = (...shape: readonly number[]): WriteTensor => ({
 
 describe('a GPT-2 checkpoint', () => {
   test('has linear layers as [in, out], and names and config of transformers', async () => {
-    const model = gpt2(tinyGpt2Config(), tinyWeights());
+    const model = buildModel(tinyGpt2Config(), tinyWeights());
     const dir = await saved(model);
     await using reader = await openSafetensors(join(dir, 'model.safetensors'));
     expect([...reader.tensors.keys()].sort()).toEqual([...parameters(model).keys()].sort());
@@ -64,7 +66,7 @@ describe('a GPT-2 checkpoint', () => {
   });
 
   test('may lack the prefix and carry the buffers of old ones', async () => {
-    const model = gpt2(tinyGpt2Config({ tieWordEmbeddings: true }), tinyWeights());
+    const model = buildModel(tinyGpt2Config({ tieWordEmbeddings: true }), tinyWeights());
     const dir = await saved(model);
     await rewrite(dir, (tensors) => [
       ...[...tensors].map(([name, t]) => [name.replace(/^transformer\./, ''), t] as const),

@@ -1,8 +1,8 @@
 import { grad } from '@peftjs/autograd';
-import type { Gpt2Config } from '@peftjs/io';
 import { concat, constant, evaluate, input, reference, type Tensor } from '@peftjs/tensor';
 import { describe, expect, test } from 'vitest';
-import { type Around, type CausalLM, generator, gpt2, parameters } from '../src/index.ts';
+import type { Gpt2Config } from '../src/index.ts';
+import { type Around, buildModel, type CausalLM, generator, meanOf, parameters } from '../src/index.ts';
 import { naiveLoss } from './naive.ts';
 import { naiveGpt2 } from './naive-gpt2.ts';
 import { distance, tokens, valuesOf } from './run.ts';
@@ -25,7 +25,7 @@ const ids = [3, 1, 4, 1, 5, 9, 2, 6];
 describe.each(Object.entries(variants))('gpt2 with %s', (_, changes) => {
   const config = tinyGpt2Config(changes);
   const weights = tinyWeights();
-  const model = gpt2(config, weights);
+  const model = buildModel(config, weights);
 
   test('gives the logits of plain loops, each row of a batch on its own', async () => {
     const other = ids.map((id) => (id * 5 + 2) % config.vocabSize);
@@ -36,13 +36,13 @@ describe.each(Object.entries(variants))('gpt2 with %s', (_, changes) => {
   test('gives the loss of plain loops over the labelled positions', async () => {
     const labels = [1, 4, -100, 5, 9, -100, -100, 0];
     const expected = naiveLoss(naiveGpt2(config, weights.values, ids), labels);
-    const [loss] = await valuesOf(model.loss(tokens(ids), tokens(labels)));
+    const [loss] = await valuesOf(meanOf(model.loss({ ids: tokens(ids), labels: tokens(labels) })));
     expect(loss).toBeCloseTo(expected, 6);
   });
 });
 
 test('a gpt2 has the paths of Hugging Face modules', () => {
-  const model = gpt2(tinyGpt2Config(), tinyWeights());
+  const model = buildModel(tinyGpt2Config(), tinyWeights());
   expect(Object.fromEntries(siteNames.map((site) => [site, model.paths(site)]))).toEqual({
     embed: ['transformer.wte'],
     block: ['transformer.h.0', 'transformer.h.1'],
@@ -66,7 +66,7 @@ test('a gpt2 has the paths of Hugging Face modules', () => {
 });
 
 test('heads that do not make the width are refused', () => {
-  expect(() => gpt2(tinyGpt2Config({ heads: 3 }), tinyWeights())).toThrow(
+  expect(() => buildModel(tinyGpt2Config({ heads: 3 }), tinyWeights())).toThrow(
     /gpt2: 3 heads of headDim 4 do not make the hiddenSize 8/,
   );
 });
@@ -74,7 +74,7 @@ test('heads that do not make the width are refused', () => {
 describe('learned positions', () => {
   const config = tinyGpt2Config({ maxPositions: 12 });
   const weights = tinyWeights();
-  const model = gpt2(config, weights);
+  const model = buildModel(config, weights);
   const front = constant(
     Float32Array.from({ length: 24 }, (_, i) => Math.sin(i)),
     [1, 3, 8],
@@ -143,7 +143,7 @@ describe('learned positions', () => {
 
   test('are learned: the gradient reaches the rows that were used, and no other', async () => {
     const table = parameters(model).get('transformer.wpe.weight')!;
-    const [gradient] = grad(soft.loss(tokens([1, 2, 3, 4]), tokens([2, 3, 4, 5])), [table]);
+    const [gradient] = grad(meanOf(soft.loss({ ids: tokens([1, 2, 3, 4]), labels: tokens([2, 3, 4, 5]) })), [table]);
     const { values } = await evaluate({ values: gradient! }, reference());
     const rows = Array.from({ length: 12 }, (_, i) => Math.hypot(...values!.subarray(i * 8, i * 8 + 8)));
     expect(rows.map((norm) => norm > 1e-4)).toEqual([...Array(7).fill(true), ...Array(5).fill(false)]);

@@ -1,7 +1,7 @@
 import { grad } from '@peftjs/autograd';
 import { constant, evaluate, reference, type Tensor, type Variable } from '@peftjs/tensor';
 import { describe, expect, test } from 'vitest';
-import { type CausalLM, parameters } from '../src/index.ts';
+import { buildModel, type CausalLM, causalLM, meanOf, parameters } from '../src/index.ts';
 import { naiveLoss } from './naive.ts';
 import { distance, tokens, valuesOf } from './run.ts';
 import { subjects } from './subjects.ts';
@@ -13,11 +13,20 @@ describe.each(subjects)('%s', (_, make) => {
     const { config, model, naive, weights } = make();
 
     test('the loss without any label is 0', async () => {
-      expect(await valuesOf(model.loss(tokens(ids), tokens(ids.map(() => -100))))).toEqual([0]);
+      expect(await valuesOf(meanOf(model.loss({ ids: tokens(ids), labels: tokens(ids.map(() => -100)) })))).toEqual([
+        0,
+      ]);
     });
 
     test('another label to ignore', async () => {
-      const [loss] = await valuesOf(model.loss(tokens(ids), tokens([...ids.slice(1), 0]), { ignoreIndex: 0 }));
+      const [loss] = await valuesOf(
+        meanOf(
+          buildModel(config, weights, causalLM({ ignoreIndex: 0 })).loss({
+            ids: tokens(ids),
+            labels: tokens([...ids.slice(1), 0]),
+          }),
+        ),
+      );
       expect(loss).toBeCloseTo(naiveLoss(naive(ids), [...ids.slice(1), -100]), 6);
     });
 
@@ -37,11 +46,11 @@ describe.each(subjects)('%s', (_, make) => {
     test.each([
       ['left', [0, 0, 0, ...ids], [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7], 3],
       ['right', [...ids, 7, 7], [1, 1, 1, 1, 1, 1, 1, 1, 0, 0], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 0],
-    ])('padding on the %s changes nothing', async (_, padded, mask, positions, at) => {
+    ])('padding on the %s changes nothing', async (_, padded, kept, positions, at) => {
       const alone = await valuesOf(model.logits(tokens(ids)));
-      const keyMask = constant(Float32Array.from(mask), [1, mask.length]);
-      for (const shape of [[mask.length], [1, mask.length]]) {
-        const options = { keyMask, positions: constant(Int32Array.from(positions), shape), positionLimit: 12 };
+      const mask = constant(Float32Array.from(kept), [1, kept.length]);
+      for (const shape of [[kept.length], [1, kept.length]]) {
+        const options = { mask, positions: constant(Int32Array.from(positions), shape), positionLimit: 12 };
         const logits = await valuesOf(model.logits(tokens(padded), options));
         expect(distance(logits.slice(at * config.vocabSize, (at + ids.length) * config.vocabSize), alone)).toBeLessThan(
           1e-6,
@@ -58,7 +67,7 @@ describe.each(subjects)('%s', (_, make) => {
   describe('gradients', () => {
     const labels = [1, 4, 1, 5, 9, 2, -100, 0];
     const lossOf = (model: CausalLM, checkpoint = false): Tensor =>
-      model.loss(tokens(ids), tokens(labels), { checkpoint });
+      meanOf(model.loss({ ids: tokens(ids), labels: tokens(labels) }, { recompute: checkpoint }));
 
     const difference = async (model: CausalLM, v: Variable, entry: number): Promise<number> => {
       const executor = reference();
@@ -117,17 +126,17 @@ describe.each(subjects)('%s', (_, make) => {
       ['no tokens', () => model.hidden(constant(new Int32Array(0), [1, 0])), /at least one token/],
       [
         'labels of another shape',
-        () => model.loss(tokens([1, 2]), tokens([1, 2, 3])),
-        /labels must have the shape of the tokens/,
+        () => meanOf(model.loss({ ids: tokens([1, 2]), labels: tokens([1, 2, 3]) })),
+        /got 1x3 i32; labels must be i32 \[1,2\]/,
       ],
       [
         'a mask of another batch',
-        () => model.hidden(tokens([1, 2]), { keyMask: constant(new Float32Array(4), [2, 2]) }),
+        () => model.hidden(tokens([1, 2]), { mask: constant(new Float32Array(4), [2, 2]) }),
         /with batch 1/,
       ],
       [
         'a mask with more keys than there are',
-        () => model.hidden(tokens([1, 2]), { keyMask: constant(new Float32Array(3), [1, 3]) }),
+        () => model.hidden(tokens([1, 2]), { mask: constant(new Float32Array(3), [1, 3]) }),
         /there are only 2 keys/,
       ],
       [

@@ -25,7 +25,7 @@ describe('the laws of a Linear catch', () => {
     ],
     [
       'another scale',
-      { ...plain, apply: (x) => mul(plain.apply(x), 2) },
+      { ...plain, apply: (x, call) => mul(plain.apply(x, call), 2) },
       'applies what dense() says',
       /apply\(x\) against/,
     ],
@@ -43,7 +43,7 @@ describe('the laws of a Linear catch', () => {
     ],
     [
       'any width',
-      { ...plain, apply: () => plain.apply(stored('x', [2, 7])) },
+      { ...plain, apply: (_, call) => plain.apply(stored('x', [2, 7]), call) },
       'refuses inputs of another width',
       /takes x of width 8/,
     ],

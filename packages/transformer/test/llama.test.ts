@@ -1,7 +1,7 @@
-import type { LlamaConfig } from '@peftjs/io';
 import { constant } from '@peftjs/tensor';
 import { describe, expect, test } from 'vitest';
-import { llama } from '../src/index.ts';
+import type { LlamaConfig } from '../src/index.ts';
+import { buildModel, meanOf } from '../src/index.ts';
 import { naiveLoss } from './naive.ts';
 import { naiveLlama } from './naive-llama.ts';
 import { distance, tokens, valuesOf } from './run.ts';
@@ -24,7 +24,7 @@ const ids = [3, 1, 4, 1, 5, 9, 2, 6];
 describe.each(Object.entries(variants))('llama with %s', (_, changes) => {
   const config = tinyConfig(changes);
   const weights = tinyWeights();
-  const model = llama(config, weights);
+  const model = buildModel(config, weights);
 
   test('gives the logits of plain loops, each row of a batch on its own', async () => {
     const other = ids.map((id) => (id * 5 + 2) % config.vocabSize);
@@ -35,13 +35,13 @@ describe.each(Object.entries(variants))('llama with %s', (_, changes) => {
   test('gives the loss of plain loops over the labelled positions', async () => {
     const labels = [1, 4, -100, 5, 9, -100, -100, 0];
     const expected = naiveLoss(naiveLlama(config, weights.values, ids), labels);
-    const [loss] = await valuesOf(model.loss(tokens(ids), tokens(labels)));
+    const [loss] = await valuesOf(meanOf(model.loss({ ids: tokens(ids), labels: tokens(labels) })));
     expect(loss).toBeCloseTo(expected, 6);
   });
 });
 
 test('only the distance of positions counts to a llama', async () => {
-  const model = llama(tinyConfig(), tinyWeights());
+  const model = buildModel(tinyConfig(), tinyWeights());
   const positions = constant(
     Int32Array.from(ids, (_, i) => i + 20),
     [ids.length],
@@ -54,7 +54,7 @@ test('only the distance of positions counts to a llama', async () => {
 });
 
 test('a llama has the paths of Hugging Face modules', () => {
-  const model = llama(tinyConfig(), tinyWeights());
+  const model = buildModel(tinyConfig(), tinyWeights());
   expect(Object.fromEntries(siteNames.map((site) => [site, model.paths(site)]))).toEqual({
     embed: ['model.embed_tokens'],
     block: ['model.layers.0', 'model.layers.1'],

@@ -1,4 +1,5 @@
-import type { Gpt2Config } from '@peftjs/io';
+import type { Gpt2Config } from '../src/index.ts';
+
 import { attended, type Extras, linear, type Row, tableRow, type Weights } from './naive.ts';
 
 const normed = (weights: Weights, path: string, x: Row, eps: number): Row => {

@@ -1,4 +1,5 @@
-import type { LlamaConfig } from '@peftjs/io';
+import type { LlamaConfig } from '../src/index.ts';
+
 import { attended, dot, type Extras, linear as plainLinear, type Row, tableRow, type Weights } from './naive.ts';
 
 const normed = (x: Row, gain: ArrayLike<number>, eps: number, shift?: ArrayLike<number>): Row => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { reference } from '@peftjs/tensor';
 import { expect, onTestFinished, test } from 'vitest';
-import { llama, saveModel } from '../src/index.ts';
+import { buildModel, saveModel } from '../src/index.ts';
 import { tinyConfig, tinyWeights } from './tiny.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -13,7 +13,7 @@ const root = join(import.meta.dirname, '..');
 test('the example of the README runs', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'peftjs-readme-'));
   onTestFinished(() => rm(dir, { recursive: true }));
-  await saveModel(dir, llama(tinyConfig(), tinyWeights()), reference());
+  await saveModel(dir, buildModel(tinyConfig(), tinyWeights()), reference());
   const example = /```ts\n([^]*?)```/.exec(await readFile(join(root, 'README.md'), 'utf8'))![1]!;
   const code = example.replace("'model'", JSON.stringify(dir));
   const args = ['--conditions=@peftjs/source', '--import', 'tsx', '--input-type=module', '-e', code];

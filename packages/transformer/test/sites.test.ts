@@ -16,12 +16,13 @@ import { describe, expect, test } from 'vitest';
 import {
   type Around,
   type AroundTable,
+  type Call,
   type CausalLM,
   denseLinear,
   type Linear,
+  meanOf,
   type Path,
   parameters,
-  type SiteContext,
   type SiteName,
   viaDense,
 } from '../src/index.ts';
@@ -47,13 +48,13 @@ describe.each(subjects)('%s', (_, make) => {
   const soften: Around<'embed'> = (x, next) =>
     concat(constant(Float32Array.from(prompt.flat()), [1, 3, config.hiddenSize]), next(x), { axis: 1 });
 
-  const keyWidth = 2 * config.headDim; // both have two key heads
+  const keyWidth = 2 * model.main.headDim; // both have two key heads
   const prefix = {
     keys: [rowsOf(2, keyWidth, 1), rowsOf(2, keyWidth, 2)],
     values: [rowsOf(2, keyWidth, 3), rowsOf(2, keyWidth, 4)],
   };
   const heads = (rows: readonly (readonly number[])[]): Tensor =>
-    transpose(constant(Float32Array.from(rows.flat()), [1, 2, 2, config.headDim]), [0, 2, 1, 3]);
+    transpose(constant(Float32Array.from(rows.flat()), [1, 2, 2, model.main.headDim]), [0, 2, 1, 3]);
   const withPrefix: Around<'kv'> = (kv, next, { layer }) => {
     const { k, v } = next(kv);
     return {
@@ -64,7 +65,7 @@ describe.each(subjects)('%s', (_, make) => {
 
   describe('sites', () => {
     test('each is passed once per path, and told where it is', async () => {
-      const seen: SiteContext[] = [];
+      const seen: Call[] = [];
       const watch: Around<SiteName> = (x, next, context) => (seen.push(context), next(x as never));
       const around: AroundTable = Object.assign({}, ...sites.map((site) => tableOf(site, watch as never)));
       const logits = model.with({ around }).logits(tokens(ids, ids));
@@ -73,7 +74,8 @@ describe.each(subjects)('%s', (_, make) => {
       for (const { path, layer } of seen)
         expect(layer).toBe(/\.(\d)/.exec(path)?.[1] === undefined ? null : Number(/\.(\d)/.exec(path)![1]));
       expect(new Set(seen.map((c) => c.pass)).size).toBe(1);
-      expect(seen[0]!.pass).toMatchObject({ batch: 2, tokens: 5, keyMask: null, positions: null, continues: false });
+      expect(seen[0]!.pass).toMatchObject({ batch: 2, training: false });
+      expect(seen[0]!.sequence).toEqual({ tokens: 5, mask: null, positions: null, continues: false });
     });
 
     test.each(sites)('%s: later middleware wraps earlier, in one call of with or in two', (site) => {
@@ -120,7 +122,10 @@ describe.each(subjects)('%s', (_, make) => {
       const expected = naive(ids, { prompt });
       expect(distance(await valuesOf(soft.logits(tokens(ids))), expected.flat())).toBeLessThan(2e-6);
       const labels = [1, -100, 1, 5, 0];
-      expect((await valuesOf(soft.loss(tokens(ids), tokens(labels))))[0]).toBeCloseTo(naiveLoss(expected, labels), 6);
+      expect((await valuesOf(meanOf(soft.loss({ ids: tokens(ids), labels: tokens(labels) }))))[0]).toBeCloseTo(
+        naiveLoss(expected, labels),
+        6,
+      );
       expect(soft.hidden(tokens(ids)).shape).toEqual([1, 5, config.hiddenSize]);
     });
 
@@ -131,11 +136,11 @@ describe.each(subjects)('%s', (_, make) => {
 
     test('of both go with padding, where positions start again', async () => {
       const both = model.with({ around: { ...tableOf('kv', withPrefix), ...tableOf('embed', soften) } });
-      const keyMask = constant(Float32Array.of(0, 0, 1, 1, 1, 1, 1), [1, 7]);
+      const mask = constant(Float32Array.of(0, 0, 1, 1, 1, 1, 1), [1, 7]);
       const expected = naive(ids, { prefix, prompt }).flat();
       for (const shape of [[7], [1, 7]]) {
         const positions = constant(Int32Array.of(0, 0, 0, 1, 2, 3, 4), shape);
-        const logits = await valuesOf(both.logits(tokens([0, 0, ...ids]), { keyMask, positions }));
+        const logits = await valuesOf(both.logits(tokens([0, 0, ...ids]), { mask, positions }));
         expect(distance(logits.slice(2 * config.vocabSize), expected)).toBeLessThan(2e-6);
       }
     });
@@ -229,8 +234,11 @@ describe.each(subjects)('%s', (_, make) => {
     const check = async (lm: CausalLM): Promise<void> => {
       const logits = await valuesOf(lm.logits(tokens(ids)));
       const rows = ids.map((_, t) => logits.slice(t * config.vocabSize, (t + 1) * config.vocabSize));
-      expect((await valuesOf(lm.loss(tokens(ids), tokens(labels))))[0]).toBeCloseTo(naiveLoss(rows, labels), 6);
-      expect(await valuesOf(lm.loss(tokens(ids), tokens(ids.map(() => -100))))).toEqual([0]);
+      expect((await valuesOf(meanOf(lm.loss({ ids: tokens(ids), labels: tokens(labels) }))))[0]).toBeCloseTo(
+        naiveLoss(rows, labels),
+        6,
+      );
+      expect(await valuesOf(meanOf(lm.loss({ ids: tokens(ids), labels: tokens(ids.map(() => -100)) })))).toEqual([0]);
     };
 
     test('has a bias', async () => {
@@ -238,13 +246,13 @@ describe.each(subjects)('%s', (_, make) => {
     });
 
     test('is what its apply says, with the same gradient', async () => {
-      const wrapped: Linear = { ...head, apply: (x) => add(head.apply(x), bias) };
+      const wrapped: Linear = { ...head, apply: (x, call) => add(head.apply(x, call), bias) };
       const plain = model.with({ linears: new Map([['lm_head', denseLinear({ ...head.dense(), bias })]]) });
       const adapted = model.with({ linears: new Map([['lm_head', wrapped]]) });
       await check(adapted);
       const wrt = [bias, parameters(model).get(`${model.paths('norm').at(-1)!}.weight`)!];
       const of = async (lm: CausalLM): Promise<number[]> => {
-        const [a, b] = grad(lm.loss(tokens(ids), tokens(labels)), wrt) as [Tensor, Tensor];
+        const [a, b] = grad(meanOf(lm.loss({ ids: tokens(ids), labels: tokens(labels) })), wrt) as [Tensor, Tensor];
         const { all } = await evaluate({ all: concat(reshape(a, [-1]), b, { axis: 0 }) }, reference());
         return Array.from(all!);
       };

@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { LlamaConfig } from '@peftjs/io';
-import type { WeightSource } from '../src/index.ts';
+import type { LlamaConfig, WeightSource } from '../src/index.ts';
 
 /** llama2.c pairs the rotated values (2i, 2i+1), Hugging Face (i, i + headDim/2): the rows of each head are reordered. */
 const toHalves = (weight: Float32Array, rows: number, columns: number, headDim: number): Float32Array => {
@@ -71,6 +70,8 @@ export const readLlama2c = async (
     bosId: 1,
     eosIds: [1, 2],
     padId: null,
+    architectures: [],
+    labels: null,
   };
   return { config, weights: { has: (name) => tensors.has(name), load: (name) => tensors.get(name)! } };
 };

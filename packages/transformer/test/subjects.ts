@@ -1,5 +1,6 @@
-import type { ModelConfig } from '@peftjs/io';
-import { type CausalLM, gpt2, llama, type SiteName, type WeightSource } from '../src/index.ts';
+import type { ModelConfig } from '../src/index.ts';
+
+import { buildModel, type CausalLM, type SiteName, type WeightSource } from '../src/index.ts';
 import type { Extras, Row, Weights } from './naive.ts';
 import { naiveGpt2 } from './naive-gpt2.ts';
 import { naiveLlama } from './naive-llama.ts';
@@ -22,7 +23,6 @@ export interface Subject {
 
 const subject = <C extends ModelConfig>(
   config: C,
-  build: (config: C, weights: WeightSource) => CausalLM,
   naive: (config: C, values: Weights, ids: readonly number[], extras?: Extras) => Row[],
   seed: number,
 ): Subject => {
@@ -30,8 +30,8 @@ const subject = <C extends ModelConfig>(
   return {
     config,
     weights,
-    model: build(config, weights),
-    build: (others) => build(config, others),
+    model: buildModel(config, weights),
+    build: (others) => buildModel(config, others),
     naive: (ids, extras, values = weights.values) => naive(config, values, ids, extras),
   };
 };
@@ -43,11 +43,10 @@ export type MakeSubject = (changes?: Changes, seed?: number) => Subject;
 export const subjects: readonly (readonly [name: string, make: MakeSubject])[] = [
   [
     'llama',
-    (changes, seed = 0) =>
-      subject(tinyConfig({ attentionBias: true, mlpBias: true, ...changes }), llama, naiveLlama, seed),
+    (changes, seed = 0) => subject(tinyConfig({ attentionBias: true, mlpBias: true, ...changes }), naiveLlama, seed),
   ],
-  ['gpt2', (changes, seed = 0) => subject(tinyGpt2Config(changes), gpt2, naiveGpt2, seed)],
+  ['gpt2', (changes, seed = 0) => subject(tinyGpt2Config(changes), naiveGpt2, seed)],
 ];
 
-/** In the order of a forward pass. */
-export const siteNames: readonly SiteName[] = ['embed', 'block', 'attn', 'mlp', 'norm', 'kv', 'head'];
+/** Those that a decoder has, in the order of a forward pass. */
+export const siteNames: readonly Exclude<SiteName, 'model'>[] = ['embed', 'block', 'attn', 'mlp', 'norm', 'kv', 'head'];

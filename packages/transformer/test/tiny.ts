@@ -1,5 +1,4 @@
-import type { Gpt2Config, LlamaConfig } from '@peftjs/io';
-import type { WeightSource } from '../src/index.ts';
+import type { Gpt2Config, LlamaConfig, WeightSource } from '../src/index.ts';
 import { tinyGpt2Config as gpt2, tinyConfig as llama } from '../src/testing/index.ts';
 import { tinyValues } from '../src/testing/tiny-weights.ts';
 

@@ -3,7 +3,7 @@ import { lora } from '@peftjs/lora';
 import { type Executor, evaluate, reference } from '@peftjs/tensor';
 import { distance, shake, tinyLlama, tokens } from '@peftjs/testkit';
 import { linear, packTokens, train } from '@peftjs/trainer';
-import { generate } from '@peftjs/transformer';
+import { generate, meanOf } from '@peftjs/transformer';
 import { describe, expect, test } from 'vitest';
 import { executors, tolerance } from './executors.ts';
 
@@ -12,7 +12,10 @@ const labels = tokens([5, 2, 9, 4, -100], [3, 12, 0, 7, 1]);
 
 const forward = async (executor: Executor): Promise<{ logits: ArrayLike<number>; loss: number }> => {
   const model = tinyLlama();
-  const { logits, loss } = await evaluate({ logits: model.logits(ids), loss: model.loss(ids, labels) }, executor);
+  const { logits, loss } = await evaluate(
+    { logits: model.logits(ids), loss: meanOf(model.loss({ ids, labels })) },
+    executor,
+  );
   return { logits: logits!, loss: loss![0]! };
 };
 

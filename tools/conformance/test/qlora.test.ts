@@ -13,7 +13,7 @@ import { int8, nf4, type QuantFormat, quantize, storedBytes } from '@peftjs/quan
 import { compile, type Executor, evaluate, reference } from '@peftjs/tensor';
 import { distance, shake, tinyLlama, tokens } from '@peftjs/testkit';
 import { cosine, packTokens, train } from '@peftjs/trainer';
-import { type CausalLM, loadModel, saveModel } from '@peftjs/transformer';
+import { type CausalLM, loadModel, meanOf, saveModel } from '@peftjs/transformer';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { executors, tolerance } from './executors.ts';
 
@@ -27,7 +27,7 @@ const small = (): CausalLM =>
 const peakOf = async (base: CausalLM, executor: Executor): Promise<number> => {
   const { model, params } = attach(base, [lora({ rank: 2, target: 'all-linear' })]);
   const list = [...params.values()];
-  const loss = model.loss(tokens([1, 5, 2, 9]), tokens([5, 2, 9, 4]));
+  const loss = meanOf(model.loss({ ids: tokens([1, 5, 2, 9]), labels: tokens([5, 2, 9, 4]) }));
   const gradients = grad(loss, list);
   const outputs = { loss, ...Object.fromEntries(gradients.map((g, i) => [`gradient ${i}`, g])) };
   const executable = await compile({ outputs }, executor);

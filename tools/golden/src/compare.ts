@@ -2,7 +2,7 @@ import { load } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { constant, type Executor, evaluate, gather, reshape } from '@peftjs/tensor';
 import { distance } from '@peftjs/testkit';
-import { loadModel } from '@peftjs/transformer';
+import { loadModel, meanOf } from '@peftjs/transformer';
 import { readRecord, recordedTensors } from './record.ts';
 import { requireSameFiles } from './require-same-files.ts';
 
@@ -35,8 +35,8 @@ export const compare = async (
   const rows = reshape(model.logits(ids), [length, model.config.vocabSize]);
   const outputs = {
     logits: gather(rows, constant(python.positions, [python.positions.length])),
-    loss: model.loss(ids, labels),
-    baseLoss: base.loss(ids, labels),
+    loss: meanOf(model.loss({ ids, labels })),
+    baseLoss: meanOf(base.loss({ ids, labels })),
   };
   const ours = await evaluate(outputs, executor);
   return {

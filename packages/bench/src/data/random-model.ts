@@ -1,6 +1,5 @@
-import { type ModelConfig, parseConfig } from '@peftjs/io';
 import { normalValues, randomSource } from '@peftjs/tensor';
-import { buildModel, type CausalLM, type WeightSource } from '@peftjs/transformer';
+import { buildModel, type CausalLM, type ModelConfig, parseConfig, type WeightSource } from '@peftjs/transformer';
 import type { ModelShape } from '../tasks/task.ts';
 
 const configOf = (m: ModelShape, positions: number): Promise<ModelConfig> =>

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { type LlamaConfig, loadConfig, openCheckpoint, readAdapter } from '@peftjs/io';
+import { openCheckpoint, readAdapter } from '@peftjs/io';
+import { type LlamaConfig, loadConfig } from '@peftjs/transformer';
 
 /** A tensor of a file. */
 export interface Weight {

@@ -1,4 +1,4 @@
-import { type ModelConfig, parseConfig } from '@peftjs/io';
+import { type ModelConfig, parseConfig } from '@peftjs/transformer';
 
 /** A published model, as far as a plan needs it. */
 export interface PublicModel {

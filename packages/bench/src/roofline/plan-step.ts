@@ -1,10 +1,9 @@
 import { attach } from '@peftjs/core';
-import type { ModelConfig } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { nf4, quantize } from '@peftjs/quant';
 import type { Executor, Plan } from '@peftjs/tensor';
 import { adamw, chain, clip, makeTrainStep, type Trainable } from '@peftjs/trainer';
-import { buildModel, type WeightSource } from '@peftjs/transformer';
+import { buildModel, type ModelConfig, type WeightSource } from '@peftjs/transformer';
 import { planProgram } from '@peftjs/webgpu';
 import { variantOf } from '../stacks/ours/variants.ts';
 
@@ -63,13 +62,9 @@ export const planTraining = async (target: Trainable, batch: number, tokens: num
 
 /** That of LoRA on all linear layers. */
 export const planStep = (config: ModelConfig, shape: StepShape): Promise<Plan> => {
-  const { batch, tokens, rank, isQuantized, isCheckpointed: checkpoint } = shape;
+  const { batch, tokens, rank, isQuantized, isCheckpointed: recompute } = shape;
   const model = buildModel(config, declared);
   const base = isQuantized ? quantize(model, nf4()) : model;
   const target = attach(base, [lora({ rank, target: 'all-linear' })]);
-  return planTraining(
-    { ...target, training: (seed) => variantOf(target.training(seed), { checkpoint }) },
-    batch,
-    tokens,
-  );
+  return planTraining(variantOf(target, { recompute }), batch, tokens);
 };

@@ -74,7 +74,7 @@ const openMatmul = async (dir: string, task: MatmulTask, executor: Executor): Pr
 const trainable = async (dir: string, model: CausalLM, { method, variant }: StepTask): Promise<Trainable> => {
   const base = method === 'qlora' ? quantize(model, nf4()) : model;
   const target = method === 'full' ? allWeights(base) : await load(base, join(dir, 'adapter'), [lora]);
-  return variant ? { ...target, training: (seed) => variantOf(target.training(seed), variant) } : target;
+  return variant ? variantOf(target, variant) : target;
 };
 
 const openStep = async (dir: string, task: StepTask, executor: Executor): Promise<Runs> => {

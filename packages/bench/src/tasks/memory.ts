@@ -8,14 +8,14 @@ export const memory: readonly StepTask[] = [
   { ...base, variant: { wholeHead: true, scores: true } },
   { ...base, name: 'memory-head', about: '+ head and loss in chunks', variant: { scores: true } },
   { ...base, name: 'memory-attention', about: '+ attention without scores' },
-  { ...base, name: 'memory-checkpoint', about: '+ checkpointing', variant: { checkpoint: true } },
-  { ...base, name: 'memory-nf4', about: '+ base in NF4', method: 'qlora', variant: { checkpoint: true } },
+  { ...base, name: 'memory-checkpoint', about: '+ checkpointing', variant: { recompute: true } },
+  { ...base, name: 'memory-nf4', about: '+ base in NF4', method: 'qlora', variant: { recompute: true } },
   {
     ...base,
     name: 'memory-packing',
     about: '+ packing',
     method: 'qlora',
     documents: 'packed',
-    variant: { checkpoint: true },
+    variant: { recompute: true },
   },
 ];

@@ -30,7 +30,7 @@ export interface Variant {
   /** Attention scores in memory. */
   readonly scores?: boolean;
   /** Recompute each block in the backward pass. */
-  readonly checkpoint?: boolean;
+  readonly recompute?: boolean;
 }
 
 /** One training step: forward, backward and AdamW. */

@@ -66,7 +66,8 @@ const refusal = (of: MethodCase): Law => ({
       const hub = layout === 'adapter-hub';
       const odd = hub ? missing.replace(/[^.]+$/, 'nowhere') : 'model.nowhere.weight';
       const extra = [odd, { shape: [2], data: Float32Array.of(1, 2) }] as const;
-      const { modelType, hiddenSize } = base.config;
+      const { hiddenSize } = base.main;
+      const { modelType } = base.layout;
       const model = { modelType, hiddenSize, modelClass: null, name: null };
       if (hub) await writeHubAdapter(dir, config.raw, model, new Map([...kept, extra]));
       else await writeAdapter(dir, config.raw, new Map([...kept, [`base_model.model.${extra[0]}`, extra[1]]]));

@@ -1,17 +1,15 @@
 import { grad } from '@peftjs/autograd';
 import type { Adapted } from '@peftjs/core';
-import { add, evaluate, type Tensor } from '@peftjs/tensor';
+import { evaluate, type Tensor } from '@peftjs/tensor';
 import { differenceOf, tolerances } from '@peftjs/tensor/testing';
+import { meanOf } from '@peftjs/transformer';
 import { type Law, slopesOf } from '@peftjs/transformer/testing';
 import type { MethodCase } from './row.ts';
 import { ids, labels, seedOf, subjectOf } from './subject.ts';
 
 /** The loss as training takes it. */
-export const trainingLoss = ({ training, penalty }: Adapted, seed: Tensor = seedOf(1)): Tensor => {
-  const term = penalty();
-  const loss = training(seed).loss(ids, labels);
-  return term ? add(loss, term) : loss;
-};
+export const trainingLoss = ({ loss }: Adapted, seed: Tensor = seedOf(1)): Tensor =>
+  meanOf(loss({ ids, labels }, seed));
 
 const gradients = (of: MethodCase): Law => ({
   name: 'gradients reach every parameter and equal differences',

@@ -39,14 +39,14 @@ const padding = (of: MethodCase): Law => ({
     const { vocabSize } = base.config;
     const other = [6, 6, 0, 12, 8];
     const gap = text.length - other.length;
-    const keyMask = constant(
+    const mask = constant(
       Float32Array.from([...text.map(() => 1), ...other.map(() => 1)].toSpliced(text.length, 0, ...Array(gap).fill(0))),
       [2, text.length],
     );
     const places = text.map((_, i) => i);
     const positions = tokens(places, [...Array(gap).fill(0), ...places.slice(0, other.length)]);
     const { both } = await evaluate(
-      { both: model.logits(tokens(text, [...Array(gap).fill(0), ...other]), { keyMask, positions }) },
+      { both: model.logits(tokens(text, [...Array(gap).fill(0), ...other]), { mask, positions }) },
       executor,
     );
     const options = { tolerance: tolerances.rounding };

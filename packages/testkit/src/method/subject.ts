@@ -12,7 +12,11 @@ const asExamples = (inputs: Tensor, targets: Tensor): Examples => {
   const data = ({ node }: Tensor): Int32Array =>
     node.kind === 'constant' ? (node.data as Int32Array) : new Int32Array();
   const [rows, length] = inputs.shape as readonly [number, number];
-  return { rows, tokens: length, ids: data(inputs), labels: data(targets) };
+  return {
+    rows,
+    columns: { ids: data(inputs), labels: data(targets) },
+    shapes: { ids: [rows, length], labels: [rows, length] },
+  };
 };
 
 /** What methods that look at data are shown. */

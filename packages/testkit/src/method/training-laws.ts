@@ -14,7 +14,7 @@ import {
 } from '@peftjs/tensor';
 import { upcomingId } from '@peftjs/tensor/executor';
 import { differenceOf, mustBeNear, tolerances } from '@peftjs/tensor/testing';
-import type { CausalLM } from '@peftjs/transformer';
+import { type CausalLM, meanOf } from '@peftjs/transformer';
 import type { Law } from '@peftjs/transformer/testing';
 import { trainingLoss } from './gradient-laws.ts';
 import type { MethodCase } from './row.ts';
@@ -81,7 +81,8 @@ const learns = (of: MethodCase): Law => ({
   name: 'it learns, and leaves the base as it was',
   check: async () => {
     const { base, adapted, executor } = await subjectOf(of, { shaken: false });
-    const lossOf = async (model: CausalLM): Promise<number> => (await valuesOf(model.loss(ids, labels), executor))[0]!;
+    const lossOf = async (model: CausalLM): Promise<number> =>
+      (await valuesOf(meanOf(model.loss({ ids, labels })), executor))[0]!;
     const [first, ofBase] = [await lossOf(adapted.model), await logitsOf(base, executor)];
     await trainOn(adapted, executor, 8, of.row.learningRate ?? 0.03);
     const last = await lossOf(adapted.model);
@@ -144,7 +145,7 @@ const memory = (of: MethodCase): Law => ({
       return keptValues(() => trainingLoss(adapted), [...adapted.params.values()]);
     });
     const ofBackbone = await growth(async (base) =>
-      keptValues(() => base.loss(ids, labels), [[...base.embeddings.values()][0]!.weight]),
+      keptValues(() => meanOf(base.loss({ ids, labels })), [[...base.embeddings.values()][0]!.weight]),
     );
     if (ofMethod > ofBackbone / 3)
       throw new Error(

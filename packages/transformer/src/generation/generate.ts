@@ -1,5 +1,5 @@
 import type { Executor } from '@peftjs/tensor';
-import type { CausalLM } from '../causal-lm.ts';
+import type { CausalLM } from '../task-model.ts';
 import { generator, type StreamOptions } from './generator.ts';
 import type { Prompt } from './prompts.ts';
 import { roomOf } from './room.ts';

@@ -1,5 +1,5 @@
 import { type Executor, PeftError, type Random, randomSource, type TypedArray } from '@peftjs/tensor';
-import type { CausalLM } from '../causal-lm.ts';
+import type { CausalLM } from '../task-model.ts';
 import { makePrograms, type Programs } from './programs.ts';
 import { bucket, checkPrompts, type Prompt, padPrompts, slotMask } from './prompts.ts';
 import { roomOf } from './room.ts';

@@ -1,6 +1,7 @@
 import {
   argmax,
   compile,
+  type DType,
   type Executable,
   type Executor,
   input,
@@ -8,16 +9,19 @@ import {
   type ProgramSpec,
   pad,
   type Shape,
+  sameShape,
+  shapeError,
   sizeOf,
   sliceUpdate,
   sum,
   type Tensor,
+  type TypedArray,
   type Variable,
   variable,
 } from '@peftjs/tensor';
-import type { CausalLM } from '../causal-lm.ts';
 import type { KvCache } from '../kv-cache.ts';
 import type { KeyValue, Path } from '../sites.ts';
+import type { CausalLM } from '../task-model.ts';
 
 /** The programs of one batch size, and the cache they share. */
 export interface Programs {
@@ -54,6 +58,13 @@ const makeCached = (path: Path, { k, v }: KeyValue, rows: number): Cached => {
   return { k: zeros('cached_keys', k.shape), v: zeros('cached_values', v.shape) };
 };
 
+const zeroValues = (shape: Shape, dtype: DType): TypedArray => {
+  const size = sizeOf(shape);
+  if (dtype === 'i32') return new Int32Array(size);
+  if (dtype === 'f32') return new Float32Array(size);
+  throw new PeftError('bad-dtype', `generate: passes keep f32 and i32 values, not ${dtype}`);
+};
+
 const checkRows = (path: Path, { k }: KeyValue, rows: number): void => {
   if (k.shape[2] !== rows)
     throw new PeftError(
@@ -74,13 +85,28 @@ export const makePrograms = (
     variables.set(path, known);
     return known;
   };
+  const kept = new Map<string, Variable>();
+  /** A value that passes leave to later ones; of a kept name the shape and dtype never change. */
+  const keptUnder = (name: string, shape: Shape, dtype: DType): Variable => {
+    const known = kept.get(name) ?? variable(`kept.${name}`, shape, zeroValues(shape, dtype), dtype);
+    if (!sameShape(known.shape, shape) || known.dtype !== dtype)
+      throw shapeError(`generate: ${name}`, [known], `was kept so, and is now to be ${dtype} [${shape}]`);
+    kept.set(name, known);
+    return known;
+  };
+  const memory = (updates: [Variable, Tensor][]): Pick<KvCache, 'recall' | 'keep'> => ({
+    recall: keptUnder,
+    keep: (name, value) => {
+      updates.push([keptUnder(name, value.shape, value.dtype), value]);
+    },
+  });
   const compiled = new Map<number, Promise<Executable>>();
 
   const step = (tokens: number, keys: number, cacheOf: (updates: [Variable, Tensor][]) => KvCache): ProgramSpec => {
     const updates: [Variable, Tensor][] = [];
     const logits = model.logits(input('ids', [batch, tokens], 'i32'), {
       positions: input('positions', [batch, tokens], 'i32'),
-      keyMask: input('mask', [batch, keys]),
+      mask: input('mask', [batch, keys]),
       positionLimit,
       cache: cacheOf(updates),
       lastOnly: true,
@@ -100,6 +126,7 @@ export const makePrograms = (
       },
       offset: null,
       continues: false,
+      ...memory(updates),
     }));
 
   const decode = (): ProgramSpec => {
@@ -114,6 +141,7 @@ export const makePrograms = (
       },
       offset: slot,
       continues: true,
+      ...memory(updates),
     }));
   };
 
@@ -131,7 +159,7 @@ export const makePrograms = (
       for (const result of await Promise.allSettled(compiled.values()))
         if (result.status === 'fulfilled') result.value.close();
       compiled.clear();
-      executor.release([...variables.values()].flatMap(({ k, v }) => [k, v]));
+      executor.release([...[...variables.values()].flatMap(({ k, v }) => [k, v]), ...kept.values()]);
     },
   };
 };

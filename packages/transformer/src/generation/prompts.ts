@@ -1,5 +1,5 @@
-import type { ModelConfig } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
+import type { ModelConfig } from '../config/model-config.ts';
 
 /** Token ids of one prompt. */
 export type Prompt = ArrayLike<number>;

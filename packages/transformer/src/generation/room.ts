@@ -1,6 +1,6 @@
-import { input } from '@peftjs/tensor';
-import type { CausalLM } from '../causal-lm.ts';
+import { input, PeftError } from '@peftjs/tensor';
 import type { KvCache } from '../kv-cache.ts';
+import type { CausalLM } from '../task-model.ts';
 
 /** What a model leaves of a sequence to tokens. */
 export interface Room {
@@ -20,6 +20,10 @@ export const roomOf = (model: CausalLM): Room => {
     },
     offset: null,
     continues: false,
+    recall: () => {
+      throw new PeftError('bad-program', 'room: a first pass recalls nothing');
+    },
+    keep: () => {},
   };
   model.hidden(input('probe', [model.batchSize ?? 1, 1], 'i32'), { cache: probe, positionLimit: 1 });
   return { prepended, context: Math.min(model.config.maxPositions, model.positionsLeft - prepended) };

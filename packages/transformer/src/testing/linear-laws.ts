@@ -18,6 +18,7 @@ import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
 import { affine, type Dense, type Linear } from '../linear.ts';
 import { slopesOf } from './difference.ts';
 import type { Law } from './law.ts';
+import { noModel } from './no-model.ts';
 
 /** A layer to be checked. */
 export interface LinearRow {
@@ -37,7 +38,7 @@ const drawn = (name: string, shape: Shape): Tensor =>
 export const mustApplyDense = async (name: string, layer: Linear, dense: Dense, executor: Executor): Promise<void> => {
   for (const rows of [[4], [2, 3]]) {
     const x = drawn(name, [...rows, layer.inDim]);
-    const { y, z } = await evaluate({ y: layer.apply(x), z: affine(x, dense) }, executor);
+    const { y, z } = await evaluate({ y: layer.apply(x, noModel), z: affine(x, dense) }, executor);
     const shape = [...rows, layer.outDim];
     mustBeNear(`${name}: apply(x) against x·Wᵀ + b of dense()`, y!, z!, { tolerance: tolerances.rounding, shape });
   }
@@ -46,7 +47,7 @@ export const mustApplyDense = async (name: string, layer: Linear, dense: Dense, 
 /** Throws unless the gradient of x equals differences, of a function of x that is not linear. */
 const mustSlope = async (name: string, layer: Linear, executor: Executor): Promise<void> => {
   const x = drawn(name, [3, layer.inDim]);
-  const y = layer.apply(x);
+  const y = layer.apply(x, noModel);
   const loss = sum(mul(mul(y, y), drawn(`${name} weights`, y.shape)));
   const { analytic, numeric } = await evaluate({ ...slopesOf(loss, x, grad(loss, [x])[0]!, name) }, executor);
   mustBeNear(`${name}: the gradient of x along a random direction against the difference`, analytic!, numeric!, {
@@ -77,7 +78,7 @@ const mustEncode = async (name: string, layer: Linear, executor: Executor, toler
 const mustRefuse = (name: string, layer: Linear): void => {
   const wrong = layer.inDim + 1;
   try {
-    layer.apply(drawn(name, [2, wrong]));
+    layer.apply(drawn(name, [2, wrong]), noModel);
   } catch (error) {
     if (isPeftError(error) && error.code === 'bad-shape') return;
     throw new Error(`${name}: x of width ${wrong} must be refused with bad-shape; it threw ${error}`, { cause: error });

@@ -1,11 +1,10 @@
-import { buildModel } from '../architectures.ts';
-import type { CausalLM } from '../causal-lm.ts';
+import { buildModel } from '../families/build.ts';
+import type { Gpt2Config } from '../families/gpt2/config.ts';
+import type { CausalLM } from '../task-model.ts';
 import { tinyWeights } from './tiny-weights.ts';
 
-type Config = CausalLM['config'] & { readonly modelType: 'gpt2' };
-
 /** A GPT-2 small enough for plain loops, with a tied head, and an MLP that is not four times as wide. */
-export const tinyGpt2Config: Config = {
+export const tinyGpt2Config: Gpt2Config = {
   modelType: 'gpt2',
   vocabSize: 13,
   hiddenSize: 8,
@@ -20,8 +19,10 @@ export const tinyGpt2Config: Config = {
   bosId: 1,
   eosIds: [],
   padId: null,
+  architectures: [],
+  labels: null,
 };
 
 /** A tiny GPT-2 with random weights that depend on the seed. */
-export const tinyGpt2 = (changes: Partial<Config> = {}, seed = 0): CausalLM =>
+export const tinyGpt2 = (changes: Partial<Gpt2Config> = {}, seed = 0): CausalLM =>
   buildModel({ ...tinyGpt2Config, ...changes }, tinyWeights(seed));

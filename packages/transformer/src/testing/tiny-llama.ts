@@ -1,11 +1,10 @@
-import { buildModel } from '../architectures.ts';
-import type { CausalLM } from '../causal-lm.ts';
+import { buildModel } from '../families/build.ts';
+import type { LlamaConfig } from '../families/llama/config.ts';
+import type { CausalLM } from '../task-model.ts';
 import { tinyWeights } from './tiny-weights.ts';
 
-type Config = CausalLM['config'] & { readonly modelType: 'llama' };
-
 /** A Llama small enough for plain loops: grouped heads, and a head size that is not hidden / heads. */
-export const tinyConfig: Config = {
+export const tinyConfig: LlamaConfig = {
   modelType: 'llama',
   vocabSize: 13,
   hiddenSize: 8,
@@ -25,8 +24,10 @@ export const tinyConfig: Config = {
   bosId: 1,
   eosIds: [],
   padId: null,
+  architectures: [],
+  labels: null,
 };
 
 /** A tiny model with random weights that depend on the seed. */
-export const tinyLlama = (changes: Partial<Config> = {}, seed = 0): CausalLM =>
+export const tinyLlama = (changes: Partial<LlamaConfig> = {}, seed = 0): CausalLM =>
   buildModel({ ...tinyConfig, ...changes }, tinyWeights(seed));

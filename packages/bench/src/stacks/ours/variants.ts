@@ -1,13 +1,12 @@
+import type { Objective, Views } from '@peftjs/core';
 import {
   add,
   cast,
   constant,
-  div,
   equal,
   gather,
   logSoftmax,
   matmul,
-  maximum,
   mul,
   neg,
   reshape,
@@ -16,7 +15,8 @@ import {
   sum,
   type Tensor,
 } from '@peftjs/tensor';
-import type { CausalLM } from '@peftjs/transformer';
+import type { Trainable } from '@peftjs/trainer';
+import { type CausalLM, type Inputs, type Loss, meanOf } from '@peftjs/transformer';
 import type { Variant } from '../../tasks/task.ts';
 import { type Rule, rewrite } from './rewrite.ts';
 
@@ -37,10 +37,10 @@ const attentionWithScores: Rule = ([q, k, v], attrs) => {
   return reshape(matmul(weights, v!), [batch, heads, tokens, headDim]);
 };
 
-/** Mean cross-entropy by way of the logits of all positions. */
-const wholeHeadLoss = (model: CausalLM, ids: Tensor, labels: Tensor): Tensor => {
-  const logProbs = reshape(logSoftmax(model.logits(ids)), [-1]);
-  const flat = reshape(labels, [-1]);
+/** Cross-entropy by way of the logits of all positions. */
+const wholeHeadLoss = (model: CausalLM, { ids, labels }: Inputs): Loss => {
+  const logProbs = reshape(logSoftmax(model.logits(ids!)), [-1]);
+  const flat = reshape(labels!, [-1]);
   const counted = sub(number(1), equal(flat, constant(Int32Array.of(-100), [])));
   const safe = mul(flat, cast(counted, { dtype: 'i32' }));
   const rows = flat.shape[0]!;
@@ -48,16 +48,19 @@ const wholeHeadLoss = (model: CausalLM, ids: Tensor, labels: Tensor): Tensor => 
     Int32Array.from({ length: rows }, (_, i) => i * model.config.vocabSize),
     [rows],
   );
-  return div(neg(sum(mul(gather(logProbs, add(starts, safe)), counted))), maximum(sum(counted), number(1)));
+  return { sum: neg(sum(mul(gather(logProbs, add(starts, safe)), counted))), weight: sum(counted) };
 };
 
-/** A model whose loss is made in another way; the same number. */
-export const variantOf = (model: CausalLM, { wholeHead, scores, checkpoint }: Variant = {}): CausalLM => ({
-  ...model,
-  loss: (ids, labels, options) => {
-    const loss = wholeHead
-      ? wholeHeadLoss(model, ids, labels)
-      : model.loss(ids, labels, { ...options, checkpoint: checkpoint ?? false });
-    return scores ? rewrite(loss, { attention: attentionWithScores }) : loss;
-  },
+/** The loss of a model, made in another way; the same number. */
+export const variantLoss = (model: CausalLM, inputs: Inputs, { wholeHead, scores, recompute }: Variant): Loss => {
+  const loss = wholeHead ? wholeHeadLoss(model, inputs) : model.loss(inputs, { recompute: recompute ?? false });
+  return scores ? { ...loss, mean: rewrite(meanOf(loss), { attention: attentionWithScores }) } : loss;
+};
+
+/** A target whose loss is made in another way. */
+export const variantOf = (target: Trainable, variant: Variant): Trainable => ({
+  ...target,
+  loss: (inputs, seed) =>
+    target.loss(inputs, seed, ((views: Views) =>
+      variantLoss(views.train() as CausalLM, inputs, variant)) as Objective<never>),
 });

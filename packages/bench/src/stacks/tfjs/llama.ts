@@ -1,4 +1,4 @@
-import type { LlamaConfig } from '@peftjs/io';
+import type { LlamaConfig } from '@peftjs/transformer';
 import { ropeTables } from '../../peers/load-weights.ts';
 import type { Tf, TfTensor } from './types.ts';
 

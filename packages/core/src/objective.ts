@@ -1,0 +1,29 @@
+import type { Tensor } from '@peftjs/tensor';
+import { addTerm, type Inputs, type Loss, type Pass, type TaskModel } from '@peftjs/transformer';
+
+/** The views of an adapted model in one training step. */
+export interface Views<Out = Tensor> {
+  /** The view for training; every call draws anew (dropout, routes, ranks). */
+  train(): TaskModel<Out>;
+  /** The view for evaluation. */
+  readonly evaluate: TaskModel<Out>;
+  /** The base without the adapter, over the same weights. */
+  readonly base: TaskModel<Out>;
+  /** The passes that training views have made so far; slots hold what methods left in them. */
+  readonly passes: readonly Pass[];
+}
+
+/** The loss of a training step, made of views and the named inputs of a batch. */
+export type Objective<Out = Tensor> = (views: Views<Out>, inputs: Inputs) => Loss;
+
+/** The task's own loss, of one training view. */
+export const supervised: Objective<unknown> = (views, inputs) => views.train().loss(inputs);
+
+/** A patch's `objective` that adds a term of shape [] to the mean loss: orthogonality, sparsity. */
+export const penalty =
+  (term: (views: Views) => Tensor): ((inner: Objective) => Objective) =>
+  (inner) =>
+  (views, inputs) => {
+    const loss = inner(views, inputs);
+    return addTerm(loss, term(views));
+  };

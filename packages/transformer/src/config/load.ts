@@ -1,0 +1,58 @@
+import { filesAt, isObject, joinPath, listed, type Place, readJsonObject } from '@peftjs/io';
+import { PeftError } from '@peftjs/tensor';
+import { families } from '../families/index.ts';
+import type { GenerationConfig } from './generation.ts';
+import type { ModelConfig } from './model-config.ts';
+
+/**
+ * Reads `config.json` of a Hugging Face model folder.
+ *
+ * Throws `PeftError`: `file-missing`; `unknown-architecture` with the supported ones; `bad-config` with all that is
+ * wrong or contradictory.
+ */
+export const loadConfig = async (dir: Place): Promise<ModelConfig> => {
+  const files = await filesAt(dir);
+  const path = 'config.json';
+  return parseConfig(await readJsonObject(files, path, 'bad-config'), joinPath(files.name, path));
+};
+
+/** Checks a parsed `config.json`; `who` is named in errors. Throws as `loadConfig` does. */
+export const parseConfig = async (json: unknown, who = 'config.json'): Promise<ModelConfig> => {
+  const modelType = isObject(json) ? json['model_type'] : undefined;
+  if (typeof modelType !== 'string' || !Object.hasOwn(families, modelType)) {
+    const got = modelType === undefined ? 'has no model_type' : `has model_type ${JSON.stringify(modelType)}`;
+    const supported = Object.keys(families).join(', ');
+    throw new PeftError(
+      'unknown-architecture',
+      `${who}: ${got}; supported are ${supported}. Choose a model of one of these.`,
+    );
+  }
+  const parse = await families[modelType]!.parser();
+  const problems: string[] = [];
+  if (isObject(json) && json['quantization_config'] != null)
+    problems.push('quantization_config: quantised weights are not read; use the unquantised model');
+  const config = parse(json, problems);
+  if (config === undefined || problems.length > 0)
+    throw new PeftError(
+      'bad-config',
+      `${who}: is not a sound ${modelType} config:${listed(problems)}\nCorrect it or download it again.`,
+    );
+  return config;
+};
+
+/** Reads `generation_config.json`, null if the folder has none. Throws `PeftError` `bad-config`. */
+export const loadGenerationConfig = async (dir: Place): Promise<GenerationConfig | null> => {
+  const files = await filesAt(dir);
+  const path = 'generation_config.json';
+  if ((await files.size(path)) === null) return null;
+  const json = await readJsonObject(files, path, 'bad-config');
+  const { parseGeneration } = await import('./generation.ts');
+  const problems: string[] = [];
+  const config = parseGeneration(json, problems);
+  if (config === undefined)
+    throw new PeftError(
+      'bad-config',
+      `${joinPath(files.name, path)}: is not a sound generation config:${listed(problems)}\nCorrect or remove it.`,
+    );
+  return config;
+};

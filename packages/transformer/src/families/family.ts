@@ -1,0 +1,53 @@
+import type { Tensor, Variable } from '@peftjs/tensor';
+import type { ModelConfig } from '../config/model-config.ts';
+import type { Model } from '../model.ts';
+import type { Parts } from '../parts.ts';
+import type { RoleRow } from '../roles.ts';
+import type { Path } from '../sites.ts';
+import type { Inputs, States } from '../states.ts';
+import type { HeadName } from '../tasks/task.ts';
+import type { TowerSpec } from '../tower-spec.ts';
+import type { TensorNeeds } from '../weights.ts';
+import type { CheckpointLayout } from './checkpoint-layout.ts';
+
+/** How a family's class of transformers puts a head on the towers. */
+export interface HeadSpec<C extends ModelConfig = ModelConfig> {
+  /** The class in transformers: `BertForSequenceClassification`. */
+  readonly modelClass: string;
+  /** The last layer, whose outputs are the logits. */
+  readonly layer: Path;
+  /** Layers that are trained beside every method and saved with its adapter; none of a language model's head. */
+  readonly trained: readonly Path[];
+  /** Tensors of its own. `outputs`: classes, or the vocabulary. */
+  needs(config: C, outputs: number): TensorNeeds;
+  /** The rows that the last layer reads: [batch, tokens, d], or [batch, d] where the whole sequence gives one. */
+  features(model: Model, states: States, inputs: Inputs, config: C): Tensor;
+}
+
+/** Layers whose init is not the usual, and a model's tensors by name. */
+export type Tensors = ReadonlyMap<string, Variable>;
+
+/** All that is known of the models of one `model_type`. */
+export interface Family<C extends ModelConfig = ModelConfig> {
+  readonly modelType: C['modelType'];
+  /** Reads `config.json`; what is wrong goes to `problems`. Loaded when asked for: zod alone takes longer to load than all else. */
+  parser(): Promise<(json: unknown, problems: string[]) => C | undefined>;
+  /** `config.json`, as transformers reads it. */
+  configJson(config: C): Readonly<Record<string, unknown>>;
+  /** Tensors of the towers by Hugging Face name, in the order of the forward pass; matrices as [out, in]. */
+  needs(config: C): TensorNeeds;
+  /** The towers, in the order of a pass. Throws `bad-config`. */
+  towers(config: C): readonly [TowerSpec, ...TowerSpec[]];
+  /** Linear layers, norms and embeddings of the towers and of a head, over their variables. */
+  parts(config: C, tensors: Tensors): Pick<Parts, 'linears' | 'norms' | 'embeddings'>;
+  readonly layout: CheckpointLayout;
+  readonly roles: readonly RoleRow[];
+  /** Hugging Face PEFT's tables of default targets; see `ModelLayout.defaultTarget`. */
+  readonly defaultTargets: Readonly<Record<string, readonly string[]>>;
+  /** The heads that its classes of transformers have; the first is what a folder without a known class is taken for. */
+  readonly heads: { readonly [H in HeadName]?: HeadSpec<C> };
+  /**
+   * The same architecture with all sizes divided by `reduction` and `layers` layers, for side networks: a vocabulary of one, a tied head.
+   */
+  narrow(config: C, reduction: number, layers: number): C;
+}

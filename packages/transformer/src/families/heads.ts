@@ -1,0 +1,51 @@
+import { add, argmax, constant, equal, gather, mul, reshape, sub, type Tensor } from '@peftjs/tensor';
+import type { Inputs } from '../states.ts';
+import type { TensorNeed, TensorNeeds } from '../weights.ts';
+import type { HeadSpec } from './family.ts';
+
+/** The tensors of one layer. */
+const layerNeeds = (path: string, outDim: number, inDim: number, bias: boolean): [string, TensorNeed][] => [
+  [`${path}.weight`, { shape: [outDim, inDim], init: 'normal' }],
+  ...(bias ? ([[`${path}.bias`, { shape: [outDim], init: 'zeros' }]] as [string, TensorNeed][]) : []),
+];
+
+/** The head of a language model: a layer over the vocabulary, or the token table itself where they are tied. */
+export const languageHead = (modelClass: string): HeadSpec => ({
+  modelClass,
+  layer: 'lm_head',
+  trained: [],
+  needs: ({ tieWordEmbeddings, hiddenSize }, vocabSize): TensorNeeds =>
+    new Map(tieWordEmbeddings ? [] : layerNeeds('lm_head', vocabSize, hiddenSize, false)),
+  features: (_, { main }) => main,
+});
+
+/** A row of each sequence of x [batch, tokens, d], by its position: at [batch] -> [batch, d]. */
+const rowsAt = (x: Tensor, at: Tensor): Tensor => {
+  const [batch, tokens, width] = x.shape as readonly [number, number, number];
+  const starts = constant(
+    Int32Array.from({ length: batch }, (_, i) => i * tokens),
+    [batch],
+  );
+  return gather(reshape(x, [batch * tokens, width]), add(starts, at));
+};
+
+/** i32 [batch]: the last token of each text that is neither hidden by the mask nor, where there is none, padding. */
+const lastTokens = ({ ids, mask }: Inputs, padId: number | null): Tensor => {
+  const [batch, tokens] = ids!.shape as readonly [number, number];
+  const kept = mask ?? (padId === null ? null : sub(1, equal(ids!, constant(Int32Array.of(padId), []))));
+  if (!kept) return constant(new Int32Array(batch).fill(tokens - 1), [batch]);
+  const places = constant(
+    Float32Array.from({ length: tokens }, (_, t) => t),
+    [tokens],
+  );
+  return argmax(mul(kept, places), { axis: 1 });
+};
+
+/** The head over the last real token, without a bias: transformers' `GenericForSequenceClassification`. */
+export const lastTokenHead = (modelClass: string): HeadSpec => ({
+  modelClass,
+  layer: 'score',
+  trained: ['score'],
+  needs: ({ hiddenSize }, labels) => new Map(layerNeeds('score', labels, hiddenSize, false)),
+  features: (_, { main }, inputs, { padId }) => rowsAt(main, lastTokens(inputs, padId)),
+});

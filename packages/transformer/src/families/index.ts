@@ -1,0 +1,23 @@
+import { PeftError } from '@peftjs/tensor';
+import type { ModelConfig } from '../config/model-config.ts';
+import type { Family } from './family.ts';
+import { gpt2 } from './gpt2/gpt2.ts';
+import { llama } from './llama/llama.ts';
+
+/** All families, by `model_type`: the one place that names them. */
+export const families: Readonly<Record<string, Family>> = Object.fromEntries(
+  ([llama, gpt2] as unknown as readonly Family[]).map((family) => [family.modelType, family]),
+);
+
+/** The family of a `model_type`. Throws `unknown-architecture` with those there are. */
+const familyOf = (modelType: string, who = 'model'): Family => {
+  const family = Object.hasOwn(families, modelType) ? families[modelType] : undefined;
+  if (family) return family;
+  throw new PeftError(
+    'unknown-architecture',
+    `${who}: architecture ${String(modelType)} cannot be built; there are ${Object.keys(families).join(', ')}. Choose a model of one of these.`,
+  );
+};
+
+/** The family of a config, as one that takes it. */
+export const familyOfConfig = (config: ModelConfig): Family => familyOf(config.modelType);

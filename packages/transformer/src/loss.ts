@@ -1,0 +1,28 @@
+import { add, div, maximum, mul, type Tensor } from '@peftjs/tensor';
+
+/**
+ * A loss as a sum over what counts (tokens, rows) and their number, both of shape []. Never a mean: sums of batches of unlike sizes add up, so
+ * that padding, accumulation and several machines are exact.
+ */
+export interface Loss {
+  readonly sum: Tensor;
+  readonly weight: Tensor;
+  /** sum / weight, where that was known first: it is then not computed twice. */
+  readonly mean?: Tensor;
+}
+
+/** sum / weight; 0 where nothing counts. */
+export const meanOf = ({ sum, weight, mean }: Loss): Tensor => mean ?? div(sum, maximum(weight, 1));
+
+/** The loss of both batches together. */
+export const joinLosses = (a: Loss, b: Loss): Loss => ({ sum: add(a.sum, b.sum), weight: add(a.weight, b.weight) });
+
+/** A loss with a term added to its mean; `term` of shape [] does not depend on the batch's size. */
+export const addTerm = (loss: Loss, term: Tensor): Loss => ({
+  sum: add(loss.sum, mul(term, loss.weight)),
+  weight: loss.weight,
+  mean: add(meanOf(loss), term),
+});
+
+/** a + factor · b of their means; the weight is a's. */
+export const addLosses = (a: Loss, b: Loss, factor = 1): Loss => addTerm(a, mul(meanOf(b), factor));

@@ -1,0 +1,67 @@
+import type { Model, ModelLayout } from './model.ts';
+import { type Parts, patchParts } from './parts.ts';
+import { type Call, makePass } from './pass.ts';
+import { partsOf, type RoleRow } from './roles.ts';
+import { batchOf, type Ran, runTower, sequenceOf } from './run-tower.ts';
+import { runAround, type SiteName } from './sites.ts';
+import type { Inputs, States } from './states.ts';
+import { type TowerSpec, towerOf } from './tower-spec.ts';
+
+/** The shape of a model, whatever its weights. */
+export interface Architecture {
+  /** In the order of a pass; the task reads the last. */
+  readonly towers: readonly [TowerSpec, ...TowerSpec[]];
+  readonly layout: ModelLayout;
+  readonly roles: readonly RoleRow[];
+  readonly trainedHeads: Model['trainedHeads'];
+  readonly narrow: Model['narrow'];
+}
+
+/** The path of the site `model`. */
+const wholePass = '';
+
+const stateOf = (ran: ReadonlyMap<string, Ran>, callAt: (path: string) => Call): States => ({
+  main: [...ran.values()].at(-1)!.states,
+  byTower: new Map([...ran].map(([name, { states }]) => [name, states])),
+  call: callAt,
+});
+
+/** A model of an architecture and its parts. */
+export const makeModel = (architecture: Architecture, parts: Parts): Model => {
+  const { towers, layout, roles, trainedHeads, narrow } = architecture;
+  const last = towers.at(-1)!;
+  const main = towerOf(last);
+  const paths = (site: SiteName): readonly string[] =>
+    site === 'model' ? [wholePass] : towers.flatMap((tower) => tower.paths[site] ?? []);
+  const learned = towers.flatMap(({ positionTable }) =>
+    positionTable === null ? [] : [parts.embeddings.get(positionTable)!.rows - parts.positionShift],
+  );
+  return {
+    linears: parts.linears,
+    norms: parts.norms,
+    embeddings: parts.embeddings,
+    around: parts.around,
+    towers: towers.map(towerOf) as unknown as Model['towers'],
+    main,
+    layout,
+    trainedHeads,
+    narrow,
+    batchSize: parts.batchSize,
+    positionsLeft: Math.min(Number.POSITIVE_INFINITY, ...learned),
+    paths,
+    parts: (wanted) => partsOf(parts.linears, roles, wanted),
+    with: (patch) => makeModel(architecture, patchParts(parts, patch, paths)),
+    states: (inputs, options = {}) => {
+      const pass = makePass(inputs, batchOf(inputs, parts), parts.training, options);
+      const sequence = sequenceOf(last, inputs, pass);
+      const callAt = (path: string): Call => ({ pass, path, tower: main, sequence, layer: null, stream: null });
+      parts.watch(pass);
+      const whole = (given: Inputs): States => {
+        const ran = new Map<string, Ran>();
+        for (const tower of towers) ran.set(tower.name, runTower(tower, parts, pass, given, ran));
+        return stateOf(ran, callAt);
+      };
+      return runAround(parts.around.model?.get(wholePass) ?? [], whole, callAt(wholePass))(inputs);
+    },
+  };
+};

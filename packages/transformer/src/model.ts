@@ -1,0 +1,100 @@
+import type { Tensor } from '@peftjs/tensor';
+import type { Embedding } from './embedding.ts';
+import type { KvCache } from './kv-cache.ts';
+import type { Linear } from './linear.ts';
+import type { Norm } from './norm.ts';
+import type { Pass } from './pass.ts';
+import type { Part, Role } from './roles.ts';
+import type { AroundTable, Path, SiteName } from './sites.ts';
+import type { Inputs, States } from './states.ts';
+import type { Tower } from './tower.ts';
+
+/** How a forward pass is made. */
+export interface PassOptions {
+  /** i32 [tokens] or [batch, tokens]: the tokens' positions. Default 0, 1, 2, … Required where a cache is continued. */
+  readonly positions?: Tensor;
+  /**
+   * All `positions` are below it. Default: the config's `maxPositions`, or fewer where positions are learned and rows in front take some.
+   * Smaller means a smaller table in the program.
+   */
+  readonly positionLimit?: number;
+  readonly cache?: KvCache;
+  /** Recompute each block's inner values in the backward pass instead of storing them (gradient checkpointing). Default false. */
+  readonly recompute?: boolean;
+}
+
+/** The parts that `with` replaces or adds. */
+export interface ModelPatch {
+  /** Replaced by path. */
+  readonly linears?: ReadonlyMap<Path, Linear>;
+  /** Replaced by path. */
+  readonly norms?: ReadonlyMap<Path, Norm>;
+  /** Replaced by path. */
+  readonly embeddings?: ReadonlyMap<Path, Embedding>;
+  /** Wrapped around what is there. */
+  readonly around?: AroundTable;
+  /** Added to every token's position, as huggingface/peft counts the rows of a key/value prefix. Default 0. */
+  readonly positionShift?: number;
+  /**
+   * i32 [batch], 1 or 0: for which sequences the rows and keys that methods put in front are there, and move the tokens' positions. Default:
+   * for all.
+   */
+  readonly present?: Tensor;
+  /** The only number of sequences that the view takes from now on. Default: any. */
+  readonly batchSize?: number;
+  /** Whether passes of the view are said to train. Default: as before. */
+  readonly training?: boolean;
+  /** Is told of every pass that the view makes, before it begins. */
+  readonly watch?: (pass: Pass) => void;
+}
+
+/** The files of a model, as far as methods must know them. */
+export interface ModelLayout {
+  /** `model_type` in Hugging Face's config. */
+  readonly modelType: string;
+  /** The class in transformers that has the model's head. */
+  readonly modelClass: string;
+  /** Whether checkpoints hold this layer's weight as [in, out] (`fan_in_fan_out` in PEFT's files). */
+  storedTransposed(path: Path): boolean;
+  /**
+   * The layers that Hugging Face PEFT adapts in such a model when no target is given, by the name of its table: `lora`, `ia3`,
+   * `ia3Feedforward`; undefined where it has none.
+   */
+  defaultTarget(table: string): readonly string[] | undefined;
+}
+
+/**
+ * A transformer: an immutable value. Adapting it makes another value that shares the weights. It has no task: a method knows nothing of
+ * logits and losses.
+ */
+export interface Model {
+  /** Every linear layer by path, those of the task's head too. */
+  readonly linears: ReadonlyMap<Path, Linear>;
+  readonly norms: ReadonlyMap<Path, Norm>;
+  readonly embeddings: ReadonlyMap<Path, Embedding>;
+  readonly towers: readonly [Tower, ...Tower[]];
+  /** The tower whose states the task reads: the decoder, where there is one. */
+  readonly main: Tower;
+  /** The middleware in place. */
+  readonly around: AroundTable;
+  readonly layout: ModelLayout;
+  /** Layers of the task's own that are trained beside every method and saved with its adapter (`modules_to_save` in PEFT's files). */
+  readonly trainedHeads: readonly Path[];
+  /** Positions that tokens, and rows in front of them, can take: those of a learned table after the shift; Infinity where they are computed. */
+  readonly positionsLeft: number;
+  /** The only number of sequences it takes; null for any. */
+  readonly batchSize: number | null;
+  /** The paths of a site in all towers, in the order of the forward pass. */
+  paths(site: SiteName): readonly Path[];
+  /** The layers that play these roles, in the model's order. */
+  parts(roles: readonly Role[]): readonly Part[];
+  /** This model with parts replaced by path, and middleware around that which is there. Throws `no-match`, `bad-shape`. */
+  with(patch: ModelPatch): this;
+  /**
+   * A model of the same architecture with all sizes divided by `reduction`, `layers` layers, a vocabulary of one and zeros for weights: the
+   * shell of a side network.
+   */
+  narrow(reduction: number, layers: number): Model;
+  /** The states after a pass. Throws `bad-shape`, `bad-dtype`, `bad-option`. */
+  states(inputs: Inputs, options?: PassOptions): States;
+}

@@ -1,0 +1,78 @@
+import type { DType, Shape, Tensor } from '@peftjs/tensor';
+import type { PassOptions } from './model.ts';
+import type { Path } from './sites.ts';
+import type { Inputs } from './states.ts';
+import type { Tower } from './tower.ts';
+
+/** A typed place in a pass, for what one part of a method leaves to another; make it once, beside the method: `slot<Tensor>('router')`. */
+export interface Slot<T> {
+  readonly name: string;
+  /** Carries the type alone. */
+  readonly type?: T;
+}
+
+/** A new slot; two of the same name are two. */
+export const slot = <T>(name: string): Slot<T> => ({ name });
+
+/** One forward pass: the same object at every site and in every layer of it. */
+export interface Pass {
+  /** As the caller gave them. */
+  readonly inputs: Inputs;
+  readonly batch: number;
+  /** Whether a training view makes it. */
+  readonly training: boolean;
+  /** As the caller gave them: for a model beside this one that goes through the same tokens. */
+  readonly options: PassOptions;
+  /** The value that was put last; undefined where none was. */
+  get<T>(slot: Slot<T>): T | undefined;
+  put<T>(slot: Slot<T>, value: T): void;
+  /**
+   * A value that the sequences' earlier passes left in their cache; null in a first pass, and without a cache. Names are the method's own:
+   * begin them with a path.
+   */
+  recall(name: string, shape: Shape, dtype?: DType): Tensor | null;
+  /** Leaves a value to later passes; nothing happens without a cache. */
+  keep(name: string, value: Tensor): void;
+}
+
+/** The sequences that one tower goes over in a pass. */
+export interface Sequence {
+  /** Tokens of this pass; a site's x may have more rows, those put in front at `embed`. */
+  readonly tokens: number;
+  /** f32 [batch, keys], 1 to keep a token as a key, 0 to hide it; null keeps all. Rows that methods add are not counted in it. */
+  readonly mask: Tensor | null;
+  /** The tokens' positions as the caller gave them: i32 [tokens] or [batch, tokens]; null for 0, 1, 2, … */
+  readonly positions: Tensor | null;
+  /** Whether the tokens continue a sequence whose beginning is in a cache. */
+  readonly continues: boolean;
+}
+
+/** Where a layer or a middleware runs. */
+export interface Call {
+  readonly pass: Pass;
+  readonly path: Path;
+  readonly tower: Tower;
+  readonly sequence: Sequence;
+  /** The layer's number in its tower; null outside the layers. */
+  readonly layer: number | null;
+  /** The residual stream that the output of `attn`, `cross` and `mlp` is added to: [B,T,d]; null at other sites. */
+  readonly stream: Tensor | null;
+}
+
+/** A pass over inputs. */
+export const makePass = (inputs: Inputs, batch: number, training: boolean, options: PassOptions): Pass => {
+  const slots = new Map<Slot<unknown>, unknown>();
+  const { cache } = options;
+  return {
+    inputs,
+    batch,
+    training,
+    options,
+    get: <T>(of: Slot<T>) => slots.get(of) as T | undefined,
+    put: (of, value) => {
+      slots.set(of, value);
+    },
+    recall: (name, shape, dtype = 'f32') => (cache?.continues ? cache.recall(name, shape, dtype) : null),
+    keep: (name, value) => cache?.keep(name, value),
+  };
+};

@@ -1,0 +1,203 @@
+import { checkpoint } from '@peftjs/autograd';
+import {
+  add,
+  attention,
+  broadcastTo,
+  cast,
+  concat,
+  constant,
+  describe,
+  PeftError,
+  reshape,
+  sameShape,
+  shapeError,
+  slice,
+  type Tensor,
+} from '@peftjs/tensor';
+import type { Parts } from './parts.ts';
+import type { Call, Pass, Sequence } from './pass.ts';
+import { positionRows, type RowsOf } from './position-rows.ts';
+import { type KeyValue, type Path, runAround, type SiteCore, type SiteName } from './sites.ts';
+import type { Inputs } from './states.ts';
+import { layerOf, type TowerSpec, towerOf } from './tower-spec.ts';
+
+/** A tower that ran before in the same pass. */
+export interface Ran {
+  /** [batch, tokens, d] */
+  readonly states: Tensor;
+  readonly sequence: Sequence;
+}
+
+/** The parts of one forward pass that an architecture's layers use. */
+export interface Forward {
+  readonly pass: Pass;
+  readonly sequence: Sequence;
+  /** The named inputs of the pass. */
+  readonly inputs: Inputs;
+  /** The towers that ran before this one. */
+  readonly before: ReadonlyMap<string, Ran>;
+  /** `core` with the middlewares of a site and path around it; `stream` is what its output is added to. */
+  at<S extends SiteName>(site: S, path: Path, core: SiteCore<S>, stream?: Tensor): SiteCore<S>;
+  linear(path: Path, x: Tensor): Tensor;
+  norm(path: Path, x: Tensor): Tensor;
+  /** The embedding of whole numbers, without its site. */
+  embedding(path: Path, ids: Tensor): Tensor;
+  /** Attention of q [B,H,T,D] over this pass's keys and values, the cache's, and those that methods add: [B,H,T,D]. */
+  attend(path: Path, q: Tensor, own: KeyValue): Tensor;
+  /**
+   * A row of a table for each row of the pass, by its position: [rows, D] or [batch, rows, D]. `available`: the rows that the table has,
+   * by default as many as are wanted. Throws `bad-option` where more are needed.
+   */
+  positionRows(rowsOf: RowsOf, available?: number): Tensor;
+}
+
+/** The sequences that a tower goes over. Throws `bad-shape`, `bad-dtype`, `bad-option`. */
+export const sequenceOf = ({ reads }: TowerSpec, inputs: Inputs, pass: Pass): Sequence => {
+  const ids = inputs[reads.ids];
+  if (!ids)
+    throw new PeftError(
+      'bad-option',
+      `model: the input ${reads.ids} is missing; got ${Object.keys(inputs).join(', ') || 'none'}`,
+    );
+  if (ids.dtype !== 'i32')
+    throw new PeftError('bad-dtype', `model: tokens must be i32 [batch, tokens], got ${describe(ids)}`);
+  if (ids.shape.length !== 2 || ids.shape[0] === 0 || ids.shape[1] === 0)
+    throw shapeError('model', [ids], 'tokens must be i32 [batch, tokens] with at least one token');
+  const mask = inputs[reads.mask] ?? null;
+  if (ids.shape[0] !== pass.batch)
+    throw shapeError('model', [ids], `${reads.ids} must have as many sequences as the other inputs, ${pass.batch}`);
+  if (mask && (mask.shape.length !== 2 || mask.shape[0] !== pass.batch))
+    throw shapeError(reads.mask, [mask], `must be f32 [batch, keys] with batch ${pass.batch}`);
+  const { positions, cache } = pass.options;
+  return { tokens: ids.shape[1]!, mask, positions: positions ?? null, continues: cache?.continues ?? false };
+};
+
+/**
+ * The mask with one more column in front for each key that methods put there: 1, or whether the sequence has it. Null keeps all keys.
+ */
+const widenMask = (
+  mask: Tensor | null,
+  batch: number,
+  present: Tensor | null,
+  { keys, added }: { readonly keys: number; readonly added: number },
+  path: Path,
+): Tensor | null => {
+  if (!mask && (!present || added === 0)) return null;
+  const ones = (count: number): Tensor => broadcastTo(constant(Float32Array.of(1), []), [batch, count]);
+  const own = mask ?? ones(keys - added);
+  const columns = keys - own.shape[1]!;
+  if (columns < 0)
+    throw shapeError(`mask at ${path}`, [own], `there are only ${keys} keys; the mask must have one entry per token`);
+  if (columns === 0) return own;
+  const front = present
+    ? broadcastTo(reshape(cast(present, { dtype: 'f32' }), [batch, 1]), [batch, columns])
+    : ones(columns);
+  return concat(front, own, { axis: 1 });
+};
+
+const addPositions = (x: Tensor, table: Tensor, forward: Forward): Tensor => {
+  const rowsOf = (start: number, count: number): Tensor => slice(table, { axis: 0, start, end: start + count });
+  return add(x, forward.positionRows(rowsOf, table.shape[0]!));
+};
+
+/** Runs one tower over its inputs: its states, without the rows that were put in front. */
+export const runTower = (
+  spec: TowerSpec,
+  parts: Parts,
+  pass: Pass,
+  inputs: Inputs,
+  before: ReadonlyMap<string, Ran>,
+): Ran => {
+  const sequence = sequenceOf(spec, inputs, pass);
+  const { batch, options } = pass;
+  const tower = towerOf(spec);
+  const callAt = (path: Path, stream: Tensor | null): Call => ({
+    pass,
+    path,
+    tower,
+    sequence,
+    layer: layerOf(spec, path),
+    stream,
+  });
+  const at: Forward['at'] = (site, path, core, stream) =>
+    runAround(parts.around[site]?.get(path) ?? [], core, callAt(path, stream ?? null));
+  const linear: Forward['linear'] = (path, h) => parts.linears.get(path)!.apply(h, callAt(path, null));
+  const embedding: Forward['embedding'] = (path, ids) => parts.embeddings.get(path)!.apply(ids, callAt(path, null));
+
+  const [embedPath] = spec.paths.embed as readonly [Path];
+  const embedded = at('embed', embedPath, (tokens) => embedding(embedPath, tokens))(inputs[spec.reads.ids]!);
+  const prepended = embedded.shape.length === 3 ? embedded.shape[1]! - sequence.tokens : -1;
+  if (prepended < 0 || embedded.shape[0] !== batch || embedded.shape[2] !== spec.hiddenSize)
+    throw shapeError('embed', [embedded], `must give [${batch}, ${sequence.tokens} or more, ${spec.hiddenSize}]`);
+  const inCache = sequence.continues ? prepended : 0;
+
+  const attend: Forward['attend'] = (path, q, own) => {
+    let known = own.k.shape[2]!;
+    const through = (kv: KeyValue): KeyValue => {
+      const all = options.cache ? options.cache.append(path, kv) : kv;
+      known = all.k.shape[2]!;
+      return all;
+    };
+    const { k, v } = at('kv', path, through)(own);
+    const keys = k.shape[2]!;
+    const mask = widenMask(sequence.mask, batch, parts.present, { keys, added: keys - known + prepended }, path);
+    const start = options.cache?.offset;
+    const offset = start && (keys > known ? add(start, constant(Int32Array.of(keys - known), [])) : start);
+    return attention(q, k, v, {
+      causal: spec.attends === 'before',
+      ...(mask && { keyMask: mask }),
+      ...(offset && { offset }),
+    });
+  };
+
+  if (sequence.continues && !sequence.positions)
+    throw new PeftError(
+      'bad-option',
+      'model: a pass that continues a cache needs positions, as it cannot know how many tokens came before',
+    );
+  const places = {
+    ...sequence,
+    batch,
+    prepended,
+    shift: parts.positionShift,
+    present: parts.present,
+    limit: options.positionLimit ?? null,
+    maxPositions: spec.maxPositions,
+  };
+  const forward: Forward = {
+    pass,
+    sequence,
+    inputs,
+    before,
+    at,
+    linear,
+    norm: (path, h) => at('norm', path, (y) => parts.norms.get(path)!.apply(y, callAt(path, null)))(h),
+    embedding,
+    attend,
+    positionRows: (rowsOf, available = Number.POSITIVE_INFINITY) => positionRows(rowsOf, available, places),
+  };
+
+  const rows = inCache > 0 ? slice(embedded, { axis: 1, start: inCache, end: embedded.shape[1]! }) : embedded;
+  const table = spec.positionTable === null ? null : parts.embeddings.get(spec.positionTable)!.weight;
+  const placed = table ? addPositions(rows, table, forward) : rows;
+  const first = spec.start ? spec.start(forward, placed) : placed;
+  const layer = spec.layers(forward);
+  const last = (spec.paths.block ?? []).reduce((h, path, i) => {
+    const run = at('block', path, (y) => layer(y, i));
+    return options.recompute ? checkpoint(run)(h) : run(h);
+  }, first);
+  const y = at('head', spec.paths.head![0]!, (h) => spec.finish(forward, h))(last);
+  const front = prepended - inCache;
+  return { states: front > 0 ? slice(y, { axis: 1, start: front, end: y.shape[1]! }) : y, sequence };
+};
+
+/** How many sequences a pass has. Throws `bad-shape` where a view takes another number, or `present` does not fit. */
+export const batchOf = (inputs: Inputs, { batchSize, present }: Parts): number => {
+  const [first] = Object.values(inputs);
+  const batch = first?.shape[0] ?? 0;
+  if (batchSize !== null && batch !== batchSize)
+    throw shapeError('model', first ? [first] : [], `this view takes batches of ${batchSize} sequences`);
+  if (present && !(sameShape(present.shape, [batch]) && present.dtype === 'i32'))
+    throw shapeError('present', [present], `must be i32 [${batch}], one entry for each sequence`);
+  return batch;
+};

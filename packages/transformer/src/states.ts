@@ -1,0 +1,19 @@
+import type { Tensor } from '@peftjs/tensor';
+import type { Call } from './pass.ts';
+import type { Path } from './sites.ts';
+
+/**
+ * Named inputs of a pass. Of text: `ids` i32 [batch, tokens] and `mask` f32 [batch, keys], 1 to keep a token as a key, 0 to hide it (absent:
+ * all are kept; keys are the pass's tokens, or the cache's slots); `tokenTypes`; of a decoder beside an encoder `decoderIds`, `decoderMask`.
+ * Tasks add labels, methods what they ask for (`task`).
+ */
+export type Inputs = Readonly<Record<string, Tensor>>;
+
+/** The result of a pass: what each tower gives, [batch, tokens, d]. */
+export interface States {
+  /** Of the tower that the task reads: the decoder, where there is one. */
+  readonly main: Tensor;
+  readonly byTower: ReadonlyMap<string, Tensor>;
+  /** The call of a layer that comes after the towers, such as a head. */
+  call(path: Path): Call;
+}

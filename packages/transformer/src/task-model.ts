@@ -1,0 +1,91 @@
+import { slice, type Tensor } from '@peftjs/tensor';
+import type { ModelConfig } from './config/model-config.ts';
+import type { HeadSpec } from './families/family.ts';
+import type { Loss } from './loss.ts';
+import type { Model, PassOptions } from './model.ts';
+import type { Inputs, States } from './states.ts';
+import type { Head, Task } from './tasks/task.ts';
+
+/** One pass of a model with its task: outputs and loss of the same draw. */
+export interface TaskRun<Out> {
+  readonly states: States;
+  /** Logits. */
+  outputs(): Out;
+  /** Throws where a column of the task is missing. */
+  loss(): Loss;
+}
+
+/** A model with its task: an immutable value, like the model. */
+export interface TaskModel<Out = Tensor> extends Model {
+  readonly config: ModelConfig;
+  readonly task: Task<Out>;
+  /** One pass, whose outputs and loss may both be read. Throws as `states`. */
+  run(inputs: Inputs, options?: PassOptions): TaskRun<Out>;
+  /** The task's outputs: logits. Throws as `states`. */
+  outputs(inputs: Inputs, options?: PassOptions): Out;
+  /** The task's loss. Throws as `states`, and where a column of the task is missing. */
+  loss(inputs: Inputs, options?: PassOptions): Loss;
+}
+
+/** How the logits of a language model are made. */
+export interface LogitsOptions extends PassOptions {
+  /** f32 [batch, keys]: the input `mask`. */
+  readonly mask?: Tensor;
+  /** Of the last token alone: [batch, 1, vocabSize]. Default false. */
+  readonly lastOnly?: boolean;
+}
+
+/**
+ * A decoder with the task of predicting the next token. Shapes: ids i32 [batch, tokens]; d is the config's `hiddenSize`.
+ */
+export interface CausalLM extends TaskModel<Tensor> {
+  /** [batch, tokens, d]: what the LM head reads. Throws `bad-shape`, `bad-option`. */
+  hidden(ids: Tensor, options?: LogitsOptions): Tensor;
+  /** [batch, tokens, vocabSize], or [batch, 1, vocabSize] of the last token alone. */
+  logits(ids: Tensor, options?: LogitsOptions): Tensor;
+}
+
+const lastRow = (x: Tensor): Tensor => slice(x, { axis: 1, start: x.shape[1]! - 1, end: x.shape[1]! });
+
+/** The head of a task after a pass. */
+const headOf = (model: Model, spec: HeadSpec, config: ModelConfig, inputs: Inputs, states: States): Head => ({
+  layer: model.linears.get(spec.layer)!,
+  features: spec.features(model, states, inputs, config),
+  call: states.call(spec.layer),
+});
+
+/** A model with a task, whose head is as a family has it. */
+export const withTask = <Out>(model: Model, config: ModelConfig, spec: HeadSpec, task: Task<Out>): TaskModel<Out> => {
+  const run: TaskModel<Out>['run'] = (inputs, options) => {
+    const states = model.states(inputs, options);
+    const head = headOf(model, spec, config, inputs, states);
+    return { states, outputs: () => task.outputs(head), loss: () => task.loss(head, inputs) };
+  };
+  return {
+    ...model,
+    config,
+    task,
+    with: (patch) => withTask(model.with(patch), config, spec, task),
+    run,
+    outputs: (inputs, options) => run(inputs, options).outputs(),
+    loss: (inputs, options) => run(inputs, options).loss(),
+  };
+};
+
+/** The same of a decoder that predicts the next token. */
+export const asCausalLM = (model: Model, config: ModelConfig, spec: HeadSpec, task: Task<Tensor>): CausalLM => {
+  const inputsOf = (ids: Tensor, mask: Tensor | undefined): Inputs => (mask ? { ids, mask } : { ids });
+  return {
+    ...withTask(model, config, spec, task),
+    with: (patch) => asCausalLM(model.with(patch), config, spec, task),
+    hidden: (ids, { mask, lastOnly = false, ...options } = {}) => {
+      const { main } = model.states(inputsOf(ids, mask), options);
+      return lastOnly ? lastRow(main) : main;
+    },
+    logits: (ids, { mask, lastOnly = false, ...options } = {}) => {
+      const inputs = inputsOf(ids, mask);
+      const { layer, features, call } = headOf(model, spec, config, inputs, model.states(inputs, options));
+      return layer.apply(lastOnly ? lastRow(features) : features, call);
+    },
+  };
+};

@@ -1,0 +1,82 @@
+import { checkpoint } from '@peftjs/autograd';
+import {
+  add,
+  broadcastTo,
+  cast,
+  concat,
+  constant,
+  equal,
+  gather,
+  greaterEqual,
+  headCrossEntropy,
+  logSoftmax,
+  mul,
+  neg,
+  reshape,
+  select,
+  slice,
+  sub,
+  sum,
+  type Tensor,
+} from '@peftjs/tensor';
+import { type Dense, isDenseLinear, type Linear } from '../linear.ts';
+import type { Loss } from '../loss.ts';
+import type { Call } from '../pass.ts';
+
+const chunkRows = 1024;
+
+const number = (value: number): Tensor => constant(Float32Array.of(value), []);
+
+/** A bias is one more column of the weight, read by one more feature that is always 1. */
+const foldBias = (rows: Tensor, { weight, bias }: Dense): { readonly rows: Tensor; readonly weight: Tensor } =>
+  bias
+    ? {
+        rows: concat(rows, broadcastTo(number(1), [rows.shape[0]!, 1]), { axis: 1 }),
+        weight: concat(weight, reshape(bias, [-1, 1]), { axis: 1 }),
+      }
+    : { rows, weight };
+
+/** −log p(label) of each row of logits [rows, classes]; labels i32 [rows], all within the classes. */
+export const crossEntropies = (logits: Tensor, labels: Tensor): Tensor => {
+  const [rows, classes] = logits.shape as readonly [number, number];
+  const starts = constant(
+    Int32Array.from({ length: rows }, (_, i) => i * classes),
+    [rows],
+  );
+  return neg(gather(reshape(logSoftmax(logits), [-1]), add(starts, labels)));
+};
+
+/** f32, 1 where a label counts: neither `ignoreIndex` nor outside [0, classes). */
+export const countedLabels = (labels: Tensor, classes: number, ignoreIndex: number): Tensor => {
+  const named = sub(number(1), equal(labels, constant(Int32Array.of(ignoreIndex), [])));
+  const values = cast(labels, { dtype: 'f32' });
+  return mul(named, mul(greaterEqual(values, 0), sub(1, greaterEqual(values, classes))));
+};
+
+/**
+ * Cross-entropy of a head's softmax over the labelled positions; features [batch, tokens, d], labels i32 [batch, tokens].
+ * A plain head goes the fused way, where logits and their gradient exist chunk by chunk alone. An adapted or quantised head says its
+ * function by `apply` only (dropout, 4-bit products): its logits are made chunk by chunk of the tokens and again in the backward pass, or
+ * all at once where they depend on other rows.
+ */
+export const headLoss = (head: Linear, features: Tensor, labels: Tensor, ignoreIndex: number, call: Call): Loss => {
+  const counted = countedLabels(labels, head.outDim, ignoreIndex);
+  const weight = sum(counted);
+  if (isDenseLinear(head)) {
+    const folded = foldBias(reshape(features, [-1, features.shape.at(-1)!]), head.dense());
+    const mean = headCrossEntropy(folded.rows, folded.weight, reshape(labels, [-1]), { ignoreIndex });
+    return { sum: mul(mean, weight), weight, mean };
+  }
+  const [batch, tokens] = labels.shape as readonly [number, number];
+  const perChunk = head.acrossRows ? tokens : Math.max(1, Math.floor(chunkRows / batch));
+  const safe = mul(labels, cast(counted, { dtype: 'i32' }));
+  const losses = Array.from({ length: Math.ceil(tokens / perChunk) }, (_, i) => {
+    const part = (t: Tensor): Tensor =>
+      slice(t, { axis: 1, start: i * perChunk, end: Math.min(tokens, (i + 1) * perChunk) });
+    return checkpoint((x: Tensor) => {
+      const logits = reshape(head.apply(x, call), [-1, head.outDim]);
+      return sum(select(reshape(part(counted), [-1]), crossEntropies(logits, reshape(part(safe), [-1])), number(0)));
+    })(part(features));
+  });
+  return { sum: losses.reduce((a, b) => add(a, b)), weight };
+};

@@ -1,0 +1,97 @@
+import {
+  abs,
+  add,
+  constant,
+  exp,
+  log,
+  maximum,
+  mean,
+  mul,
+  neg,
+  PeftError,
+  select,
+  sub,
+  sum,
+  type Tensor,
+} from '@peftjs/tensor';
+import type { Loss } from '../loss.ts';
+import { countedLabels, crossEntropies } from './head-loss.ts';
+import { labelsOf } from './labels-of.ts';
+import type { Task } from './task.ts';
+
+/** How a text's classes are meant. */
+export type Problem = 'single-label' | 'multi-label' | 'regression';
+
+/** Options of `sequenceClassifier`. */
+export interface ClassifierOptions {
+  /** How many outputs, or their names. */
+  readonly labels: number | readonly string[];
+  /** One class of several, any number of them, or numbers. Default `single-label`. */
+  readonly problem?: Problem;
+}
+
+const zero = (): Tensor => constant(Float32Array.of(0), []);
+
+/** Over the rows: the loss of each is a mean over its outputs, as torch's BCEWithLogitsLoss and MSELoss have it. */
+const ofRows = (losses: Tensor): Loss => ({
+  sum: sum(mean(losses, { axes: [1] })),
+  weight: constant(Float32Array.of(losses.shape[0]!), []),
+});
+
+const losses: { readonly [P in Problem]: (logits: Tensor, labels: Tensor) => Loss } = {
+  'single-label': (logits, labels) => {
+    const counted = countedLabels(labels, logits.shape[1]!, -100);
+    const safe = select(counted, labels, constant(Int32Array.of(0), []));
+    return { sum: sum(select(counted, crossEntropies(logits, safe), zero())), weight: sum(counted) };
+  },
+  // max(z, 0) − z·y + log(1 + e^(−|z|)), which never overflows.
+  'multi-label': (z, y) => ofRows(add(sub(maximum(z, 0), mul(z, y)), log(add(exp(neg(abs(z))), 1)))),
+  regression: (y, wanted) => {
+    const d = sub(y, wanted);
+    return ofRows(mul(d, d));
+  },
+};
+
+/** Names of classes: `LABEL_0`, … as transformers gives them, where only their number is known. Throws `bad-option`. */
+const labelNames = (task: string, labels: number | readonly string[]): readonly string[] => {
+  const names =
+    typeof labels === 'number' && Number.isSafeInteger(labels)
+      ? Array.from({ length: Math.min(labels, 2 ** 20) }, (_, i) => `LABEL_${i}`)
+      : labels;
+  const isSound = Array.isArray(names) && names.length > 0 && names.every((name) => typeof name === 'string');
+  if (isSound && new Set(names).size === names.length) return names;
+  throw new PeftError(
+    'bad-option',
+    `${task}: labels must be how many outputs there are, at least 1, or their names, all different; got ${JSON.stringify(labels)}`,
+  );
+};
+
+/**
+ * Classifying whole texts. Outputs: logits [batch, labels]. The loss is a sum over texts, by `problem`:
+ * `single-label` cross-entropy in nats, `labels` i32 [batch], −100 for none; `multi-label` binary cross-entropy, a mean over the labels,
+ * `labels` f32 [batch, labels] of 0 and 1; `regression` squared error, a mean over the outputs, `labels` f32 [batch, labels].
+ * The head is trained beside every method, and saved with its adapter. Throws `bad-option`.
+ */
+export const sequenceClassifier = ({ labels: given, problem = 'single-label' }: ClassifierOptions): Task<Tensor> => {
+  const name = 'sequenceClassifier';
+  const labels = labelNames(name, given);
+  if (!Object.hasOwn(losses, problem))
+    throw new PeftError(
+      'bad-option',
+      `${name}: problem must be one of ${Object.keys(losses).join(', ')}, got ${problem}`,
+    );
+  const shape = problem === 'single-label' ? [] : [labels.length];
+  const dtype = problem === 'single-label' ? 'i32' : 'f32';
+  return {
+    name,
+    type: 'SEQ_CLS',
+    head: name,
+    labels,
+    columns: { labels: { shape, dtype } },
+    outputs: ({ layer, features, call }) => layer.apply(features, call),
+    loss: ({ layer, features, call }, inputs) => {
+      const logits = layer.apply(features, call);
+      return losses[problem](logits, labelsOf(name, inputs, [logits.shape[0]!, ...shape], dtype));
+    },
+  };
+};

@@ -1,0 +1,41 @@
+import type { DType, Tensor } from '@peftjs/tensor';
+import type { Linear } from '../linear.ts';
+import type { Loss } from '../loss.ts';
+import type { Call } from '../pass.ts';
+import type { Inputs } from '../states.ts';
+
+/** `task_type` in Hugging Face PEFT's files; null where it has none. */
+export type TaskType = 'CAUSAL_LM' | 'SEQ_2_SEQ_LM' | 'SEQ_CLS' | 'TOKEN_CLS' | 'QUESTION_ANS' | 'FEATURE_EXTRACTION';
+
+/** The heads that classes of transformers have. */
+export type HeadName = 'causalLM' | 'seq2seqLM' | 'maskedLM' | 'sequenceClassifier' | 'tokenClassifier';
+
+/** One column of a batch: the shape of a row of it, where a word names a length that all rows share, and its dtype. */
+export interface Column {
+  readonly shape: readonly (number | string)[];
+  readonly dtype: DType;
+}
+
+/** A model's head in a pass. */
+export interface Head {
+  /** The last layer. */
+  readonly layer: Linear;
+  /** The rows that it reads: [batch, tokens, d] or [batch, d]. */
+  readonly features: Tensor;
+  readonly call: Call;
+}
+
+/** A use of a model: what is read of its states, and the loss. */
+export interface Task<Out = Tensor> {
+  readonly name: string;
+  /** Its name in adapter files. */
+  readonly type: TaskType | null;
+  readonly head: HeadName;
+  /** Names of the classes of its head, in the order of its outputs; null for the vocabulary. */
+  readonly labels: readonly string[] | null;
+  /** Columns that its loss reads, beside those of the towers. */
+  readonly columns: Readonly<Record<string, Column>>;
+  outputs(head: Head): Out;
+  /** Throws `bad-shape`, `bad-dtype`, `bad-option` where a column is missing or of another shape. */
+  loss(head: Head, inputs: Inputs): Loss;
+}

@@ -1,0 +1,11 @@
+import { type Call, makePass } from '../pass.ts';
+
+/** A call of a layer by itself: in no model, of a pass over nothing. */
+export const noModel: Call = {
+  pass: makePass({}, 1, false, {}),
+  path: 'layer',
+  tower: { name: 'none', attends: 'all', hiddenSize: 1, heads: 1, keyHeads: 1, headDim: 1, paths: () => [] },
+  sequence: { tokens: 1, mask: null, positions: null, continues: false },
+  layer: null,
+  stream: null,
+};

@@ -1,0 +1,47 @@
+import type { Tensor } from '@peftjs/tensor';
+import type { Forward } from './run-tower.ts';
+import type { Path, PathTable } from './sites.ts';
+import type { Tower } from './tower.ts';
+
+/** The architecture of one tower: what tells it from others; the rest of the forward pass is shared. */
+export interface TowerSpec extends Omit<Tower, 'paths'> {
+  readonly paths: PathTable;
+  /** Names of the inputs that hold its token ids and their mask. */
+  readonly reads: { readonly ids: string; readonly mask: string };
+  /** The longest text in tokens; Infinity where there is no limit. */
+  readonly maxPositions: number;
+  /** The embedding whose rows are added to the embedded tokens by position; null where positions are told to the layers alone. */
+  readonly positionTable: Path | null;
+  /** Further steps between the embedded rows, positions added, and the first block. */
+  start?(forward: Forward, x: Tensor): Tensor;
+  /** Called once per pass: a layer's change of the residual stream. */
+  layers(forward: Forward): (x: Tensor, layer: number) => Tensor;
+  /** The core of the site `head`: the last norm, or nothing. */
+  finish(forward: Forward, x: Tensor): Tensor;
+}
+
+const towers = new WeakMap<TowerSpec, Tower>();
+
+/** The tower as methods see it. */
+export const towerOf = (spec: TowerSpec): Tower => {
+  const known = towers.get(spec);
+  if (known) return known;
+  const { name, attends, hiddenSize, heads, keyHeads, headDim, paths } = spec;
+  const tower: Tower = {
+    name,
+    attends,
+    hiddenSize,
+    heads,
+    keyHeads,
+    headDim,
+    paths: (site) => paths[site] ?? [],
+  };
+  towers.set(spec, tower);
+  return tower;
+};
+
+/** The number of the block that a path lies in; null outside of the blocks. */
+export const layerOf = ({ paths }: TowerSpec, path: Path): number | null => {
+  const at = (paths.block ?? []).findIndex((block) => path === block || path.startsWith(`${block}.`));
+  return at < 0 ? null : at;
+};

@@ -1,0 +1,309 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { memoryFiles } from '@peftjs/io';
+import { isPeftError } from '@peftjs/tensor';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { loadConfig, loadGenerationConfig, parseConfig } from '../src/config/load.ts';
+import { messageOf, scratch } from './scratch.ts';
+
+/** As `meta-llama/Llama-3.2-1B` has it. */
+const llama32 = {
+  architectures: ['LlamaForCausalLM'],
+  attention_bias: false,
+  attention_dropout: 0.0,
+  bos_token_id: 128000,
+  eos_token_id: [128001, 128008],
+  head_dim: 64,
+  hidden_act: 'silu',
+  hidden_size: 2048,
+  initializer_range: 0.02,
+  intermediate_size: 8192,
+  max_position_embeddings: 131072,
+  mlp_bias: false,
+  model_type: 'llama',
+  num_attention_heads: 32,
+  num_hidden_layers: 16,
+  num_key_value_heads: 8,
+  pretraining_tp: 1,
+  rms_norm_eps: 1e-5,
+  rope_scaling: {
+    factor: 32.0,
+    high_freq_factor: 4.0,
+    low_freq_factor: 1.0,
+    original_max_position_embeddings: 8192,
+    rope_type: 'llama3',
+  },
+  rope_theta: 500000.0,
+  tie_word_embeddings: true,
+  torch_dtype: 'bfloat16',
+  use_cache: true,
+  vocab_size: 128256,
+};
+
+const small = {
+  model_type: 'llama',
+  vocab_size: 32,
+  hidden_size: 16,
+  intermediate_size: 40,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+};
+const gpt2 = {
+  model_type: 'gpt2',
+  vocab_size: 50257,
+  n_embd: 768,
+  n_layer: 12,
+  n_head: 12,
+  n_positions: 1024,
+  n_ctx: 1024,
+  bos_token_id: 50256,
+  eos_token_id: 50256,
+};
+
+const scaling = {
+  kind: 'llama3',
+  factor: 32,
+  lowFrequencyFactor: 1,
+  highFrequencyFactor: 4,
+  originalMaxPositions: 8192,
+};
+
+test('a Llama 3.2 config in our names', async () => {
+  expect(await parseConfig(llama32)).toEqual({
+    modelType: 'llama',
+    vocabSize: 128256,
+    hiddenSize: 2048,
+    intermediateSize: 8192,
+    layers: 16,
+    heads: 32,
+    keyValueHeads: 8,
+    headDim: 64,
+    maxPositions: 131072,
+    normEps: 1e-5,
+    tieWordEmbeddings: true,
+    attentionBias: false,
+    mlpBias: false,
+    activation: 'silu',
+    ropeTheta: 500000,
+    ropeScaling: scaling,
+    bosId: 128000,
+    eosIds: [128001, 128008],
+    padId: null,
+    architectures: ['LlamaForCausalLM'],
+    labels: null,
+  });
+});
+
+test('what an older Llama config leaves out has the defaults of transformers', async () => {
+  expect(await parseConfig({ ...small, pad_token_id: -1, num_key_value_heads: null, head_dim: null })).toMatchObject({
+    keyValueHeads: 4,
+    headDim: 4,
+    maxPositions: 2048,
+    normEps: 1e-6,
+    ropeTheta: 10000,
+    ropeScaling: null,
+    tieWordEmbeddings: false,
+    bosId: null,
+    eosIds: [],
+    padId: null,
+  });
+});
+
+test('rope_parameters of transformers 5 mean the same as rope_theta and rope_scaling', async () => {
+  const { rope_scaling, rope_theta, ...rest } = llama32;
+  expect(await parseConfig({ ...rest, rope_parameters: { rope_theta, ...rope_scaling } })).toEqual(
+    await parseConfig(llama32),
+  );
+  expect(await parseConfig({ ...llama32, rope_parameters: { rope_theta, ...rope_scaling } })).toEqual(
+    await parseConfig(llama32),
+  );
+  expect(await parseConfig({ ...small, rope_parameters: { rope_theta: 5e4, rope_type: 'default' } })).toMatchObject({
+    ropeTheta: 5e4,
+    ropeScaling: null,
+  });
+  expect(await parseConfig({ ...small, rope_scaling: { type: 'default' } })).toMatchObject({ ropeScaling: null });
+});
+
+test('a GPT-2 config in our names', async () => {
+  expect(await parseConfig(gpt2)).toEqual({
+    modelType: 'gpt2',
+    vocabSize: 50257,
+    hiddenSize: 768,
+    intermediateSize: 3072,
+    layers: 12,
+    heads: 12,
+    headDim: 64,
+    maxPositions: 1024,
+    normEps: 1e-5,
+    tieWordEmbeddings: true,
+    activation: 'gelu-tanh',
+    bosId: 50256,
+    eosIds: [50256],
+    padId: null,
+    architectures: [],
+    labels: null,
+  });
+  expect(await parseConfig({ ...gpt2, n_inner: 100, activation_function: 'relu' })).toMatchObject({
+    intermediateSize: 100,
+    activation: 'relu',
+  });
+});
+
+test.each(['mistral', 'Llama', '', 'constructor', '__proto__', 7, null, undefined])(
+  'model_type %j lists the supported ones',
+  async (model_type) => {
+    const message = await messageOf('unknown-architecture', () => parseConfig({ ...small, model_type }));
+    expect(message).toContain('supported are llama, gpt2');
+  },
+);
+
+const bad: [string, object, string][] = [
+  [
+    'heads',
+    { ...small, num_attention_heads: 3, hidden_size: 16 },
+    'hidden_size 16 is not a multiple of num_attention_heads 3',
+  ],
+  [
+    'key/value heads',
+    { ...small, num_key_value_heads: 3 },
+    'num_attention_heads 4 is not a multiple of num_key_value_heads 3',
+  ],
+  ['odd heads', { ...small, head_dim: 5 }, 'head_dim 5 is odd'],
+  ['eos beyond the vocabulary', { ...small, eos_token_id: [1, 32] }, 'eos_token_id 32 is not within vocab_size 32'],
+  ['a missing size', { ...small, hidden_size: undefined }, 'hidden_size: '],
+  ['a text for a size', { ...small, hidden_size: '16' }, 'hidden_size: '],
+  ['a fraction', { ...small, num_hidden_layers: 1.5 }, 'num_hidden_layers: '],
+  ['no layers', { ...small, num_hidden_layers: 0 }, 'num_hidden_layers: '],
+  ['an activation', { ...small, hidden_act: 'gelu' }, 'hidden_act: '],
+  [
+    'a rope kind',
+    { ...small, rope_scaling: { type: 'yarn', factor: 2 } },
+    '"yarn" is not supported; "default" and "llama3" are',
+  ],
+  ['rope without its numbers', { ...small, rope_scaling: { rope_type: 'llama3' } }, 'rope_scaling.factor must be'],
+  ['two ropes', { ...llama32, rope_parameters: { rope_type: 'default' } }, 'rope_scaling and rope_parameters differ'],
+  [
+    'two thetas',
+    { ...small, rope_theta: 1e4, rope_parameters: { rope_theta: 1e5 } },
+    'rope_theta 10000 and rope_parameters.rope_theta 100000 differ',
+  ],
+  [
+    'a part of the head',
+    { ...small, rope_parameters: { partial_rotary_factor: 0.5 } },
+    'partial_rotary_factor 0.5 is not supported',
+  ],
+  ['quantised weights', { ...small, quantization_config: { quant_method: 'gptq' } }, 'quantization_config: '],
+  ['gpt2 heads', { ...gpt2, n_head: 7 }, 'n_embd 768 is not a multiple of n_head 7'],
+  ['gpt2 scaling by layer', { ...gpt2, scale_attn_by_inverse_layer_idx: true }, 'scale_attn_by_inverse_layer_idx: '],
+  ['gpt2 activation', { ...gpt2, activation_function: 'toString' }, 'activation_function: '],
+];
+
+test.each(bad)('%s: one clear error', async (_, json, want) => {
+  const message = await messageOf('bad-config', () => parseConfig(json, '/m/config.json'));
+  expect(message).toContain(want);
+  expect(message).toMatch(/^\/m\/config\.json: is not a sound (llama|gpt2) config:/);
+});
+
+test('all contradictions, and all wrong fields, come in one error', async () => {
+  const contradictions = {
+    ...small,
+    num_attention_heads: 3,
+    num_key_value_heads: 2,
+    bos_token_id: 99,
+    rope_scaling: { type: 'linear' },
+  };
+  expect((await messageOf('bad-config', () => parseConfig(contradictions))).match(/\n {2}- /g)).toHaveLength(4);
+  const fields = { ...small, hidden_size: -1, vocab_size: 'x', rms_norm_eps: 0, quantization_config: {} };
+  expect((await messageOf('bad-config', () => parseConfig(fields))).match(/\n {2}- /g)).toHaveLength(4);
+});
+
+test('anything at all is a config or our error', async () => {
+  const value = fc.oneof(fc.jsonValue(), fc.integer(), fc.double());
+  const mutation = fc.dictionary(
+    fc.constantFrom(...Object.keys(llama32), ...Object.keys(gpt2), 'rope_parameters', 'pad_token_id'),
+    value,
+    { maxKeys: 3 },
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(llama32, small, gpt2), mutation, async (base, change) => {
+      try {
+        const config = await parseConfig({ ...base, ...change });
+        return (
+          Number.isInteger(config.hiddenSize) &&
+          config.hiddenSize > 0 &&
+          config.eosIds.every((id) => id < config.vocabSize)
+        );
+      } catch (error) {
+        return isPeftError(error);
+      }
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test('a folder is read, and a bad file is told by its path', async () => {
+  const dir = await scratch();
+  const path = join(dir, 'config.json');
+  expect(await messageOf('file-missing', () => loadConfig(dir))).toContain(path);
+  await writeFile(path, JSON.stringify(small));
+  expect((await loadConfig(dir)).hiddenSize).toBe(16);
+  for (const [text, want] of [
+    ['', 'not JSON'],
+    ['{"model_type": "llama", "x": NaN}', 'not JSON'],
+    ['[1]', 'holds a list'],
+    ['{"a":1,"a":2}', 'occur twice'],
+  ]) {
+    await writeFile(path, text!);
+    expect(await messageOf('bad-config', () => loadConfig(dir))).toContain(want);
+  }
+});
+
+test('generation settings are optional and checked', async () => {
+  const dir = await scratch();
+  const path = join(dir, 'generation_config.json');
+  expect(await loadGenerationConfig(dir)).toBeNull();
+  await writeFile(
+    path,
+    JSON.stringify({
+      bos_token_id: 1,
+      eos_token_id: 2,
+      do_sample: true,
+      temperature: 0.6,
+      top_p: 0.9,
+      transformers_version: '4.45.0',
+    }),
+  );
+  expect(await loadGenerationConfig(dir)).toEqual({
+    sample: true,
+    temperature: 0.6,
+    topK: undefined,
+    topP: 0.9,
+    repetitionPenalty: undefined,
+    maxNewTokens: undefined,
+    bosId: 1,
+    eosIds: [2],
+    padId: null,
+  });
+  await writeFile(path, JSON.stringify({ top_p: 2, temperature: -1 }));
+  expect((await messageOf('bad-config', () => loadGenerationConfig(dir))).match(/\n {2}- /g)).toHaveLength(2);
+  await mkdir(join(dir, 'sub', 'generation_config.json'), { recursive: true });
+  expect(await loadGenerationConfig(join(dir, 'sub'))).toBeNull();
+});
+
+test('is read from files of any kind', async () => {
+  const files = memoryFiles();
+  await files.write(
+    new Map([
+      ['config.json', JSON.stringify({ ...small, id2label: { 0: 'no', 1: 'yes' } })],
+      ['generation_config.json', '{"eos_token_id": 262}'],
+    ]),
+  );
+  expect(await loadConfig(files)).toMatchObject({ modelType: 'llama', labels: ['no', 'yes'] });
+  expect(await loadGenerationConfig(files)).toMatchObject({ eosIds: [262] });
+});
+
+test('labels that are not numbered from 0 are told', async () => {
+  const message = await messageOf('bad-config', () => parseConfig({ ...small, id2label: { 0: 'no', 2: 'yes' } }));
+  expect(message).toContain('id2label: its 2 keys must be 0 to 1');
+});
