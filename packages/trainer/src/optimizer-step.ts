@@ -17,7 +17,10 @@ export interface OptimizerStep extends Pick<TransformRun, 'state' | 'feeds'> {
 }
 
 /** The parameters of a run, those that are stepped alike side by side: they and their gradients can then lie end to end for one kernel. */
-export const steppedParams = ({ params, hints }: Pick<Trainable, 'params'> & Partial<Pick<Trainable, 'hints'>>): Variable[] => {
+export const steppedParams = ({
+  params,
+  hints,
+}: Pick<Trainable, 'params'> & Partial<Pick<Trainable, 'hints'>>): Variable[] => {
   const kinds = new Map<string, Variable[]>();
   for (const param of params.values()) {
     const { rate = 1, decay = param.shape.length > 1 } = hints?.get(param) ?? {};

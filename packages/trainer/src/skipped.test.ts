@@ -141,7 +141,9 @@ describe('train', () => {
     await expect(run([2, 3], { steps: 3, maxSkipped: 5 }).done).resolves.toMatchObject({ skipped: [2, 3] });
     const schedule = (): number => 0.01;
     const { target } = poisoned();
-    const nothing = { ...target, penalty: () => mul(sum([...target.params.values()][0]!), Number.NaN) };
+    const [first] = [...target.params.values()];
+    const loss: Trainable['loss'] = (...given) => addTerm(target.loss(...given), mul(sum(first!), Number.NaN));
+    const nothing = { ...target, loss };
     await expect(
       train(nothing, { executor: reference(), data: rows, steps: 3, batchSize: 1, schedule }),
     ).rejects.toMatchObject({ code: 'diverged', message: expect.stringContaining('since step 1') });
