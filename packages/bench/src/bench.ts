@@ -37,7 +37,7 @@ const wantedGroups = ({ task: names }: BenchOptions): Group[] =>
 /** The stacks asked for that are installed; the others are left out by name. */
 const wantedStacks = ({ stack: names }: BenchOptions): Stack[] =>
   stacks.filter((stack) => {
-    if (names.length > 0 && !names.includes(stack.name)) return false;
+    if (names.length > 0 ? !names.includes(stack.name) : stack.optional) return false;
     const why = stack.missing(paths.peers);
     if (why) say(`left out: ${stack.name} (${why})`);
     return !why;

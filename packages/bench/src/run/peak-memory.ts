@@ -1,12 +1,20 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+
+const childrenOf = (process: number | 'self'): number[] =>
+  readdirSync(`/proc/${process}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${process}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+  );
+
+const mostResident = (process: number | 'self'): number =>
+  Number(/^VmHWM:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${process}/status`, 'utf8'))![1]) * 1024;
 
 /**
- * The most memory that this process has had resident, in bytes. On Linux `VmHWM`: `maxRSS` would count what the parent had when it
- * started us.
+ * The most memory that this process and those that it started have had resident, each by itself, in bytes. On Linux `VmHWM`: `maxRSS`
+ * would count what the parent had when it started us.
  */
 export const peakMemory = (): number => {
   try {
-    return Number(/^VmHWM:\s*(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024;
+    return [...childrenOf('self'), 'self' as const].reduce<number>((sum, process) => sum + mostResident(process), 0);
   } catch {
     return process.resourceUsage().maxRSS * 1024;
   }

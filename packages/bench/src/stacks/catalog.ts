@@ -11,6 +11,8 @@ import type { StackOptions } from './stack.ts';
 export interface Stack {
   readonly name: string;
   readonly about: string;
+  /** Whether it takes part only when it is named. */
+  readonly optional?: boolean;
   /** Whether it can do a task at all. */
   does(task: Task): boolean;
   /** Null where it is installed, else why not and what to do. */
@@ -61,6 +63,7 @@ const tfjs = ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-wasm', '@tensorflow/
 /** All stacks, ours first: the others are compared with it. */
 export const stacks: readonly Stack[] = [
   inNode('ours', 'ours-cpu', 'peftjs on ONNX Runtime'),
+  { ...inNode('ours', 'ours-cpu-worker', 'the same in a process beside the one that asks'), optional: true },
   inNode('ours', 'ours-webgpu', 'peftjs on WebGPU'),
   torch,
   inNode('jax', 'jax-wasm', '@jax-js/jax, WebAssembly, on threads as in a browser', ['@jax-js/jax']),

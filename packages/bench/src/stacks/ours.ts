@@ -30,7 +30,7 @@ import { installWebGpu } from './web-gpu.ts';
 type Runs = Pick<Worker, 'run'>;
 
 const openExecutor = async (stack: string, { threads, toggles }: StackOptions): Promise<Executor> => {
-  if (stack === 'ours-cpu') return cpu({ threads });
+  if (stack.startsWith('ours-cpu')) return cpu({ threads, worker: stack === 'ours-cpu-worker' });
   installWebGpu(toggles, threads);
   return webgpu({ adapter: 'any' });
 };
@@ -104,7 +104,7 @@ const openGenerate = async (dir: string, task: GenerateTask, executor: Executor)
   return { run: async () => (await made.generate([prompt], { maxTokens: task.tokens, stop: [] }))[0]! };
 };
 
-/** peftjs, as its users write it. Stacks: `ours-cpu`, `ours-webgpu`. */
+/** peftjs, as its users write it. Stacks: `ours-cpu`, `ours-cpu-worker`, `ours-webgpu`. */
 export const open: OpenWorker = async (stack, { task, dir }, options) => {
   const watched = watch(await openExecutor(stack, options));
   const { executor, plans } = watched;

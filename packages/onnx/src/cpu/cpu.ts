@@ -1,8 +1,10 @@
 import { availableParallelism, cpus } from 'node:os';
+import { isMainThread } from 'node:worker_threads';
 import {
   buildProgram,
   type Executable,
   type Executor,
+  type Feeds,
   PeftError,
   type Program,
   type Tensor,
@@ -10,9 +12,14 @@ import {
   type Variable,
 } from '@peftjs/tensor';
 import { checkFeeds, checkWrite, keepOnHost } from '@peftjs/tensor/executor';
-import { type Prepared, prepare } from './executable.ts';
-import { loadRuntime } from './session.ts';
-import { narrow, Storage } from './storage.ts';
+import { widen } from '../lower/emitter.ts';
+import { remoteEngine } from '../remote-engine.ts';
+import { type Arrays, localEngine } from './engine.ts';
+import { explain } from './explain.ts';
+import { checkMemory } from './memory.ts';
+import { prepare } from './recipe.ts';
+import { narrow } from './storage.ts';
+import { Variables } from './variables.ts';
 
 /** How to start the cpu executor. */
 export interface CpuOptions {
@@ -20,6 +27,12 @@ export interface CpuOptions {
   readonly threads?: number;
   /** Bytes that a program may allocate; one that needs more is refused when it is compiled. Default: what the system has available then. */
   readonly memoryLimit?: number;
+  /**
+   * Compute in a process beside this one. The event loop then stays free while a program runs, and neither `process.exit` nor ending this
+   * thread has to wait. It costs some tenths of a millisecond a run, and variables made from arrays are copied once. Default: false on the
+   * main thread; always true in worker threads, whose end during a run would abort the whole process otherwise.
+   */
+  readonly worker?: boolean;
 }
 
 const checkThreads = (threads: number): number => {
@@ -33,17 +46,38 @@ const checkLimit = (memoryLimit: number | undefined): (() => number) => {
   throw new PeftError('bad-option', `cpu: memoryLimit must be a positive number of bytes, got ${memoryLimit}`);
 };
 
+const checkWorker = (worker: boolean): boolean => {
+  if (typeof worker !== 'boolean')
+    throw new PeftError('bad-option', `cpu: worker must be true or false, got ${String(worker)}`);
+  if (worker || isMainThread) return worker;
+  throw new PeftError(
+    'bad-option',
+    'cpu: worker: false is for the main thread: ending a worker thread while it computes would abort the whole process; leave it out',
+  );
+};
+
+/** A program as its engine knows it. */
+interface Opened {
+  readonly number: number;
+  /** Bytes of what its graph makes while it runs. */
+  readonly scratch: number;
+  run(feeds: Feeds, read: readonly string[]): Promise<Record<string, TypedArray>>;
+}
+
 /**
- * The executor that runs programs on the processor, through onnxruntime-node, which is loaded here and not before.
- * Variables live once, in arrays of this process that all programs share; f16 variables are held as f32, since the CPU computes in f32.
+ * The executor that runs programs on the processor, through onnxruntime-node, which is loaded here and not before, its telemetry off.
+ * Variables live once, in arrays that all programs share; f16 variables are held as f32, since the CPU computes in f32. Without `worker`
+ * a run blocks the thread.
  * Throws `bad-option`, `device-unavailable`.
  */
 export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
   const threads = checkThreads(options.threads ?? availableParallelism());
   const limit = checkLimit(options.memoryLimit);
-  const runtime = await loadRuntime();
-  const storage = new Storage();
-  const open = new Set<Prepared>();
+  const engine = await (checkWorker(options.worker ?? !isMainThread) ? remoteEngine : localEngine)(threads);
+  const variables = new Variables(engine);
+  const open = new Map<number, number>();
+  /** A program that nobody can run any more is closed; its `run` holds what is registered here. */
+  const dropped = new FinalizationRegistry<number>((number) => close(number));
   let queue: Promise<unknown> = Promise.resolve();
   let closed = false;
   let peak = 0;
@@ -51,45 +85,76 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
   /** One thing after another: a run never sees a half-made update. */
   const serially = <T>(task: () => Promise<T>): Promise<T> => {
     const result = queue.then(() => {
-      if (closed) throw new PeftError('device-lost', 'cpu: the executor is closed; make a new one');
+      if (closed) throw new PeftError('bad-program', 'cpu: the executor is closed; make a new one');
       return task();
     });
     queue = result.catch(() => {});
     return result;
   };
+
+  const openProgram = async (program: Program): Promise<Opened & Pick<Executable, 'plan'>> => {
+    const prepared = await prepare(program, (node) => variables.keyOf(node));
+    checkMemory(program, prepared.peak, (v) => variables.has(v), limit());
+    const { plan, origins } = prepared;
+    const recipe = prepared.recipe();
+    const doubled = recipe.updates.map(({ variable }) => variable);
+    const fail = (what: string) => (cause: unknown) => {
+      throw explain(cause, what, origins);
+    };
+    const number = await engine.open(recipe).catch(fail('load'));
+    const wide = (feeds: Feeds): Arrays =>
+      Object.fromEntries(program.inputs.map(({ name, outs }) => [name, widen(outs[0]!.dtype, feeds[name]!)]));
+    return {
+      number,
+      plan,
+      scratch: prepared.peak.bytes,
+      run: async (feeds, read) => {
+        const results = await engine.run(number, wide(feeds), read).catch(fail('run'));
+        variables.doubled(doubled);
+        return Object.fromEntries(
+          Object.entries(results).map(([name, data]) => [name, narrow(program.outputs.get(name)!.dtype, data)]),
+        );
+      },
+    };
+  };
+
   const evaluate = async (tensors: readonly Tensor[]): Promise<readonly TypedArray[]> => {
     const program = buildProgram({ outputs: Object.fromEntries(tensors.map((t, i) => [i, t])) });
     await load(program.variables);
-    const prepared = await prepare(program, runtime, storage, { threads, limit });
+    const opened = await openProgram(program);
     try {
-      const values = await prepared.run({}, [...program.outputs.keys()]);
+      const values = await opened.run({}, [...program.outputs.keys()]);
       return tensors.map((_, i) => values[i]!);
     } finally {
-      prepared.close();
+      engine.close(opened.number);
     }
   };
-  const load = (variables: Iterable<Variable>): Promise<void> => storage.load(variables, evaluate);
-  const held = (): number => storage.bytes + [...open].reduce((n, p) => n + p.scratch, 0);
+  const load = (wanted: Iterable<Variable>): Promise<void> => variables.load(wanted, evaluate);
+  const held = (): number => variables.bytes + [...open.values()].reduce((n, scratch) => n + scratch, 0);
+
+  const close = (number: number): void => {
+    if (open.delete(number)) void serially(async () => engine.close(number)).catch(() => {});
+  };
 
   const compile = async (program: Program): Promise<Executable> => {
-    const prepared = await serially(() => prepare(program, runtime, storage, { threads, limit }));
-    open.add(prepared);
+    const opened = await serially(() => openProgram(program));
+    const { number, plan } = opened;
+    open.set(number, opened.scratch);
+    dropped.register(opened, number);
     return {
-      plan: prepared.plan,
+      plan,
       ...keepOnHost([...program.outputs.keys()], (feeds, read) =>
         serially(async () => {
-          if (!open.has(prepared))
+          if (!open.has(number))
             throw new PeftError('bad-program', 'run: the executable is closed; compile the program again');
           checkFeeds(program, feeds);
           await load([...program.variables, ...program.updates.map(([v]) => v)]);
-          const results = await prepared.run(feeds, read);
+          const results = await opened.run(feeds, read);
           peak = Math.max(peak, held());
           return results;
         }),
       ),
-      close: () => {
-        if (open.delete(prepared)) void serially(async () => prepared.close());
-      },
+      close: () => close(number),
     };
   };
 
@@ -100,23 +165,21 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
     read: (v) =>
       serially(async () => {
         await load([v]);
-        return narrow(v.dtype, storage.value(v.node));
+        return narrow(v.dtype, await engine.get(variables.keyOf(v.node)));
       }),
     write: (v, data) =>
       serially(async () => {
         checkWrite(v, data);
-        storage.write(v, data);
+        await variables.write(v, data);
       }),
-    release: (variables) => {
-      for (const { node } of variables) storage.release(node);
-    },
+    release: (released) => variables.release(released),
     memory: () => ({
       now: held(),
       peak: Math.max(peak, held()),
       byKind: {
-        variables: storage.bytes,
+        variables: variables.bytes,
         constants: 0,
-        temporaries: held() - storage.bytes,
+        temporaries: held() - variables.bytes,
         parameters: 0,
         staging: 0,
       },
@@ -124,10 +187,10 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
     close: async () => {
       if (closed) return;
       await serially(async () => {
-        for (const prepared of open) prepared.close();
-        open.clear();
-        storage.clear();
         closed = true;
+        open.clear();
+        variables.clear();
+        await engine.end();
       });
     },
   };

@@ -1,0 +1,107 @@
+import { type Spec, sizeOf } from '@peftjs/tensor';
+import { hostSteps } from './host-steps.ts';
+import type { Recipe, Source } from './recipe.ts';
+import { loadRuntime, type Runtime } from './runtime.ts';
+import { openSession, type Session } from './session.ts';
+import { type HostArray, type Key, Storage, wideArray } from './storage.ts';
+
+/** Arrays by the name of an input or output of a program. */
+export type Arrays = Readonly<Record<string, HostArray>>;
+
+/**
+ * Holds the values of variables and runs recipes over them. It may be in another process, so what goes in and out is plain data; calls are
+ * made one after another.
+ */
+export interface Engine {
+  /** Makes a session; gives its number. */
+  open(recipe: Recipe): Promise<number>;
+  run(program: number, feeds: Arrays, read: readonly string[]): Promise<Arrays>;
+  close(program: number): void;
+  /** Takes a variable's value; one that is not `owned` is only read, as long as it is held. */
+  put(key: Key, data: HostArray, owned: boolean): Promise<void>;
+  /** A copy of a variable's value. */
+  get(key: Key): Promise<HostArray>;
+  release(keys: readonly Key[]): void;
+  end(): Promise<void>;
+}
+
+interface Opened {
+  readonly recipe: Recipe;
+  readonly session: Session;
+  readonly made: readonly HostArray[];
+}
+
+const arrayFor = ({ shape, dtype }: Spec): HostArray => wideArray(dtype, sizeOf(shape));
+
+/** The engine of this process. */
+class LocalEngine implements Engine {
+  readonly #runtime: Runtime;
+  readonly #threads: number;
+  readonly #storage = new Storage();
+  readonly #programs = new Map<number, Opened>();
+  #next = 0;
+
+  constructor(runtime: Runtime, threads: number) {
+    this.#runtime = runtime;
+    this.#threads = threads;
+  }
+
+  async open(recipe: Recipe): Promise<number> {
+    const session = await openSession(this.#runtime, recipe, this.#threads);
+    // The model's bytes are the session's now.
+    const opened = { recipe: { ...recipe, model: null }, session, made: recipe.made.map(({ spec }) => arrayFor(spec)) };
+    this.#programs.set(this.#next, opened);
+    return this.#next++;
+  }
+
+  async run(program: number, feeds: Arrays, read: readonly string[]): Promise<Arrays> {
+    const { recipe, session, made } = this.#programs.get(program)!;
+    const storage = this.#storage;
+    const valueOf = (source: Source): HostArray => {
+      if ('variable' in source) return storage.value(source.variable);
+      if ('feed' in source) return feeds[source.feed]!;
+      return 'constant' in source ? recipe.constants[source.constant]! : made[source.made]!;
+    };
+    // First of all, since the graph reads what these hold.
+    const inPlace = recipe.steps.map(({ state }) => state.map((key) => storage.writable(key)));
+    const wanted = new Set(read);
+    const outputs = recipe.outputs.filter(({ name }) => wanted.has(name));
+    const values = outputs.map(({ spec }) => arrayFor(spec));
+    const targets = [
+      ...outputs.map(({ graph }, i) => [graph, values[i]!] as const),
+      ...recipe.updates.map(({ graph, variable }) => [graph, storage.next(variable)] as const),
+      ...recipe.made.map(({ graph }, i) => [graph, made[i]!] as const),
+    ].filter((target): target is readonly [string, HostArray] => target[0] !== null);
+    if (targets.length > 0)
+      await session.run(new Map(recipe.inputs.map(({ graph, from }) => [graph, valueOf(from)])), new Map(targets));
+    recipe.steps.forEach(
+      ({ op, grad, hyper }, i) => void hostSteps[op].run(inPlace[i]!, valueOf(grad), valueOf(hyper)),
+    );
+    for (const { variable } of recipe.updates) storage.swap(variable);
+    return Object.fromEntries(outputs.map(({ name }, i) => [name, values[i]!]));
+  }
+
+  close(program: number): void {
+    this.#programs.get(program)?.session.close();
+    this.#programs.delete(program);
+  }
+
+  async put(key: Key, data: HostArray, owned: boolean): Promise<void> {
+    this.#storage.put(key, data, owned);
+  }
+
+  async get(key: Key): Promise<HostArray> {
+    return this.#storage.value(key).slice();
+  }
+
+  release(keys: readonly Key[]): void {
+    for (const key of keys) this.#storage.release(key);
+  }
+
+  async end(): Promise<void> {
+    for (const program of [...this.#programs.keys()]) this.close(program);
+  }
+}
+
+/** Makes the engine of this process. Throws `device-unavailable`. */
+export const localEngine = async (threads: number): Promise<Engine> => new LocalEngine(await loadRuntime(), threads);

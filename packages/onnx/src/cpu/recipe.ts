@@ -1,0 +1,125 @@
+import { type Plan, type Program, type Spec, sizeOf, type Tensor, type Variable } from '@peftjs/tensor';
+import type { Node, OpNode, VariableNode } from '@peftjs/tensor/executor';
+import { widen } from '../lower/emitter.ts';
+import { type Lowered, lower } from '../lower/lower.ts';
+import { encodeModel } from '../proto/model.ts';
+import { fileOrder } from './execution-order.ts';
+import type { HostStepName } from './host-steps.ts';
+import { type Peak, peakOf, planOf } from './plan.ts';
+import { splitUpdates } from './split-updates.ts';
+import type { HostArray, Key } from './storage.ts';
+
+/** Where a value comes from: a stored variable, a feed, a constant of the recipe, or what the graph has just made for the host's steps. */
+export type Source =
+  | { readonly variable: Key }
+  | { readonly feed: string }
+  | { readonly constant: number }
+  | { readonly made: number };
+
+/** A result of the graph; `graph` is its name there, null where it holds no values. */
+interface Result {
+  readonly graph: string | null;
+  readonly spec: Spec;
+}
+
+/**
+ * What an engine needs of a program: an ONNX model, where its inputs come from, where its results go. Plain data, so that it can be sent to
+ * another process.
+ */
+export interface Recipe {
+  /** The encoded model; null where there is nothing to compute. */
+  readonly model: Uint8Array | null;
+  readonly constants: readonly HostArray[];
+  /** The graph's inputs. */
+  readonly inputs: readonly { readonly graph: string; readonly spec: Spec; readonly from: Source }[];
+  /** The program's outputs by name. */
+  readonly outputs: readonly (Result & { readonly name: string })[];
+  /** Variables that take a value made by the graph. */
+  readonly updates: readonly (Result & { readonly variable: Key })[];
+  /** Gradients and hyperparameters that the steps need. */
+  readonly made: readonly Result[];
+  /** Steps of optimisers, done in place after the graph. */
+  readonly steps: readonly {
+    readonly op: HostStepName;
+    readonly state: readonly Key[];
+    readonly grad: Source;
+    readonly hyper: Source;
+  }[];
+}
+
+/** A recipe, and what only the executor needs to know of it. */
+export interface Prepared {
+  readonly recipe: () => Recipe;
+  readonly plan: Plan;
+  readonly peak: Peak;
+  /** The ops behind the graph's nodes, for errors. */
+  readonly origins: ReadonlyMap<string, OpNode>;
+}
+
+const isMade = (t: Tensor): boolean => t.node.kind === 'op' && sizeOf(t.shape) > 0;
+const specOf = ({ shape, dtype }: Spec): Spec => ({ shape, dtype });
+
+/** Lets what else this thread has to do come in between. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Lowers a program and lays out its recipe; the model is encoded when the recipe is asked for, after memory has been checked. */
+export const prepare = async (program: Program, keyOf: (node: VariableNode) => Key): Promise<Prepared> => {
+  await turn();
+  const { steps, rest } = splitUpdates(program);
+  const needed = steps.flatMap((s) => [s.grad, s.hyper]).filter(isMade);
+  const outputs = [...program.outputs];
+  const lowered = lower(program, { results: [...outputs.map(([, t]) => t), ...rest.map(([, t]) => t), ...needed] });
+  await turn();
+  const peak = peakOf(lowered);
+  await turn();
+  const plan = planOf(program, lowered, peak);
+  await turn();
+  return {
+    plan,
+    peak,
+    origins: lowered.origins,
+    recipe: () => layOut(lowered, { outputs, steps, rest, needed }, keyOf),
+  };
+};
+
+interface Parts extends ReturnType<typeof splitUpdates> {
+  readonly outputs: readonly (readonly [string, Tensor])[];
+  readonly needed: readonly Tensor[];
+}
+
+const layOut = (
+  { model, feeds, results }: Lowered,
+  { outputs, steps, rest, needed }: Parts,
+  keyOf: (node: VariableNode) => Key,
+): Recipe => {
+  const constants: HostArray[] = [];
+  const known = new Map<Node, Source>();
+  const constant = (node: Node, data: HostArray): Source => {
+    const source = known.get(node) ?? { constant: constants.push(data) - 1 };
+    known.set(node, source);
+    return source;
+  };
+  const from = (node: Node): Source => {
+    if (node.kind === 'variable') return { variable: keyOf(node) };
+    if (node.kind === 'input') return { feed: node.name };
+    // An op's result stands here only where it holds no values.
+    return constant(node, node.kind === 'constant' ? widen(node.outs[0]!.dtype, node.data) : new Float32Array());
+  };
+  const made = new Map(needed.map((t, i) => [t, i]));
+  const fromTensor = (t: Tensor): Source => (made.has(t) ? { made: made.get(t)! } : from(t.node));
+  const key = ({ node }: Variable): Key => keyOf(node);
+  const laidOut = {
+    inputs: [...feeds].map(([graph, node]) => ({ graph, spec: specOf(node.outs[0]!), from: from(node) })),
+    outputs: outputs.map(([name, t], i) => ({ name, graph: results[i]!, spec: specOf(t) })),
+    updates: rest.map(([v], i) => ({ variable: key(v), graph: results[outputs.length + i]!, spec: specOf(v) })),
+    made: needed.map((t, i) => ({ graph: results[outputs.length + rest.length + i]!, spec: specOf(t) })),
+    steps: steps.map(({ op, state, grad, hyper }) => ({
+      op,
+      state: state.map(key),
+      grad: fromTensor(grad),
+      hyper: fromTensor(hyper),
+    })),
+  };
+  const file = () => encodeModel({ ...model, nodes: fileOrder(model) });
+  return { ...laidOut, constants, model: model.outputs.length > 0 ? file() : null };
+};
