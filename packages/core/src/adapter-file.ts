@@ -1,9 +1,11 @@
 import {
   type Adapter,
   type AdapterTensorData,
+  filesAt,
   isObject,
   type JsonObject,
   type JsonValue,
+  type Place,
   readAdapter,
   writeAdapter,
   writeHubAdapter,
@@ -38,14 +40,14 @@ const withoutType = (value: JsonValue): JsonValue => {
 };
 
 /**
- * Writes an adapter in its method's layout. As Hugging Face PEFT does: `adapter_config.json` and `adapter_model.safetensors` with keys
+ * Writes an adapter in its method's layout, into a folder on disk or `Files` that can be written. As Hugging Face PEFT does: `adapter_config.json` and `adapter_model.safetensors` with keys
  * `base_model.model.<path>.<name>`; several methods at once go into the same two files, with `peft_type` PEFTJS_LIST and keys
  * `base_model.model.methods.<i>.<path>.<name>`. Or, where only that has the method, as adapter-hub/adapters does: `adapter.safetensors`,
  * the adapter called `default`. Files appear whole or not at all. Throws `write-failed`.
  */
 export const save = async (
   adapted: Adapted<Model>,
-  dir: string,
+  dir: Place,
   executor: Executor,
   { baseModel }: SaveOptions = {},
 ): Promise<void> => {
@@ -108,16 +110,17 @@ const named = ({ layout, tensors }: Adapter, method: Method): State => {
 };
 
 /**
- * Attaches the adapter in a folder, written by `save`, by Hugging Face PEFT or by adapter-hub/adapters. `formats` are the methods it may
+ * Attaches the adapter in a folder (a path on disk, a URL, `Files`), written by `save`, by Hugging Face PEFT or by adapter-hub/adapters. `formats` are the methods it may
  * build: `[lora]`. Throws `file-missing`, `bad-safetensors`, `bad-adapter`; `state-mismatch` when tensors are missing, left over or of
  * other shapes.
  */
 export const load = async <M extends Model>(
   base: M,
-  dir: string,
+  dir: Place,
   formats: readonly MethodFormat[],
 ): Promise<Adapted<M>> => {
-  const adapter = await readAdapter(dir);
+  const files = await filesAt(dir);
+  const adapter = await readAdapter(files);
   try {
     const method = methodOf(withoutHeads(adapter.config.raw, base), formats);
     const { layout = 'peft' } = method;
@@ -125,7 +128,7 @@ export const load = async <M extends Model>(
       throw new PeftError('bad-adapter', `${method.name} has files in the layout of ${layout}, not ${adapter.layout}`);
     return attach(base, method.parts ?? [method], { state: named(adapter, method) });
   } catch (cause) {
-    if (cause instanceof PeftError) throw new PeftError(cause.code, `${dir}: ${cause.message}`, { cause });
+    if (cause instanceof PeftError) throw new PeftError(cause.code, `${files.name}: ${cause.message}`, { cause });
     throw cause;
   }
 };

@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { blobFiles, memoryFiles } from '@peftjs/io';
 import { constant, evaluate, reference } from '@peftjs/tensor';
 import { type CausalLM, meanOf } from '@peftjs/transformer';
 import { distance, shake, tinyLlama, tokens } from '@peftjs/transformer/testing';
@@ -45,6 +46,21 @@ test('a list is saved in one folder and loads to the bit, frozen tensors too', a
   const again = await load(base, join(dir, 'list'), formats);
   expect([...again.params.keys()]).toEqual([...adapted.params.keys()]);
   expect(distance(await logits(again.model, r), await logits(adapted.model, r))).toBe(0);
+});
+
+test('an adapter is saved into files in memory, and loaded from them and from Blobs of them', async () => {
+  const r = reference();
+  const base = tinyLlama();
+  const adapted = attach(base, [scale()]);
+  await shake(adapted.state, r);
+  const files = memoryFiles();
+  await save(adapted, files, r);
+  const blobs = new Map<string, Blob>();
+  for (const name of (await files.list())!) blobs.set(name, new Blob([await files.read(name)]));
+  for (const place of [files, blobFiles(blobs)])
+    expect(distance(await logits((await load(base, place, formats)).model, r), await logits(adapted.model, r))).toBe(0);
+  await expect(load(base, blobFiles(blobs, 'chosen'), [shift])).rejects.toThrow(/^chosen: /);
+  await expect(save(adapted, blobFiles(blobs), r)).rejects.toMatchObject({ code: 'bad-option' });
 });
 
 test('penalties add up', async () => {

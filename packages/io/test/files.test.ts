@@ -1,10 +1,11 @@
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { PeftError } from '@peftjs/tensor';
 import { describe, expect, test } from 'vitest';
 import {
   blobFiles,
+  detached,
   directoryFiles,
   type Files,
   fileAt,
@@ -245,6 +246,22 @@ test('links to files are followed, a folder and a pipe are no files', async () =
   expect(await files.size('inner')).toBeNull();
   expect(await messageOf('file-missing', () => files.open('inner'))).toContain('it is not a file');
   expect(await filesIn(dir)).toContain('link');
+});
+
+test('detached files hold nothing open, and see when one has changed', async () => {
+  const dir = await onDisk();
+  const files = detached(await filesAt(dir));
+  const file = await files.open('data.bin');
+  const into = new Uint8Array(4);
+  expect([file.size, file.holds, await file.read(10, into), [...into]]).toEqual([1000, undefined, 4, [10, 11, 12, 13]]);
+  await writeFile(join(dir, 'data.bin'), 'short');
+  expect(await messageOf('read-failed', () => file.read(0, into))).toContain(
+    'it had 1000 bytes when it was opened, it has 5 now',
+  );
+  await rm(join(dir, 'data.bin'));
+  await messageOf('file-missing', () => file.read(0, into));
+  const memory = memoryFiles(content);
+  expect(await (await detached(memory).open('data.bin')).read(0, into)).toBe(4);
 });
 
 test('without a browser there are no own files of a page', async () => {

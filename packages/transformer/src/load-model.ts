@@ -1,4 +1,4 @@
-import { filesAt, openCheckpoint, type Place } from '@peftjs/io';
+import { detached, filesAt, openCheckpoint, type Place } from '@peftjs/io';
 import { PeftError, type Shape, sameShape } from '@peftjs/tensor';
 import { loadConfig } from './config/load.ts';
 import type { ModelConfig } from './config/model-config.ts';
@@ -60,7 +60,7 @@ const checkTask = (dir: string, family: Family, config: ModelConfig): void => {
 };
 
 /**
- * Loads a model from a folder with `config.json` and safetensors, as Hugging Face writes them, with the head of a task: that of the folder,
+ * Loads a model from a folder (a path on disk, a URL, `Files`) with `config.json` and safetensors, as Hugging Face writes them, with the head of a task: that of the folder,
  * or a new one where it has none. Only headers are read and checked now; each tensor is read, as f32, when an executor first needs it, so
  * the folder must stay as it is.
  * Throws `file-missing`, `bad-config`, `unknown-architecture`, `bad-safetensors`; `bad-option` for a task that the model has no head for;
@@ -83,7 +83,8 @@ export async function loadModel(
   const wanted: Task<unknown> = task ?? causalLM();
   const needs: TensorNeeds = needsOf(config, wanted);
   const head = headOf(family, wanted);
-  await using checkpoint = await openCheckpoint(files);
+  // It is read as long as the model lives, so it must not hold files open.
+  const checkpoint = await openCheckpoint(detached(files));
   const nameInFile = fileNames(layout, checkpoint.tensors.keys());
   const stored = new Map<string, StoredTensor>();
   for (const [name, { shape }] of needs)
@@ -102,10 +103,8 @@ export async function loadModel(
       'state-mismatch',
       `${files.name}: the checkpoint does not fit its config.json: ${problems.join('; ')}. Download the folder again, or correct the config.`,
     );
-  const read = async ({ name, fromFile }: StoredTensor): Promise<Float32Array> => {
-    await using reader = await openCheckpoint(files);
-    return fromFile(await reader.readFloat32(name));
-  };
+  const read = async ({ name, fromFile }: StoredTensor): Promise<Float32Array> =>
+    fromFile(await checkpoint.readFloat32(name));
   const fresh = randomValues(needs, config.layers, seed);
   const weights: WeightSource = {
     has: (name) => stored.has(name),

@@ -1,4 +1,4 @@
-import type { WriteTensor } from '@peftjs/io';
+import { encodeSafetensors, type FileContent, filesAt, type Place, type WriteTensor, writable } from '@peftjs/io';
 import { type Executor, evaluate, isVariable, PeftError, type Tensor } from '@peftjs/tensor';
 import type { ModelConfig } from './config/model-config.ts';
 import { headOf, needsOf } from './families/build.ts';
@@ -43,41 +43,14 @@ const labelsJson = (labels: readonly string[] | null): Readonly<Record<string, u
       }
     : {};
 
-/** Puts both files in place, `config.json` last: a folder without it is no model, so one that was cut short does not look whole. */
-const writeFolder = async (dir: string, tensors: ReadonlyMap<string, WriteTensor>, config: string): Promise<void> => {
-  // Loaded when asked for, as in `loadModel`.
-  const { writeFileAtomic, writeSafetensors } = await import('@peftjs/io');
-  const { mkdir, rename, rm } = process.getBuiltinModule('node:fs/promises');
-  const { join } = process.getBuiltinModule('node:path');
-  const [mark, weights, staged] = ['config.json', 'model.safetensors', `.model.safetensors.${process.pid}.tmp`].map(
-    (name) => join(dir, name),
-  ) as [string, string, string];
-  let made: string | undefined;
-  try {
-    made = await mkdir(dir, { recursive: true });
-    await writeSafetensors(staged, tensors);
-    await rm(mark, { force: true });
-    await rename(staged, weights);
-    await writeFileAtomic(mark, config);
-  } catch (cause) {
-    await (made === undefined ? rm(staged, { force: true }) : rm(made, { recursive: true })).catch(() => {});
-    if (cause instanceof PeftError) throw cause;
-    throw new PeftError(
-      'write-failed',
-      `saveModel: ${dir} cannot be written: ${cause instanceof Error ? cause.message : String(cause)}. Check the path and the space left.`,
-      { cause },
-    );
-  }
-};
-
 /**
  * Writes a model as Hugging Face does: `model.safetensors` and `config.json`, which `loadModel` and transformers read. Adapted and
  * quantised layers are written as their effective values. One tensor is in memory at a time. The old model stays until the new
- * weights are whole on the disk. Throws `not-mergeable` where weights cannot say what the model does; `bad-option` for values too
+ * weights are whole; into a folder on disk, or `Files` that can be written. Throws `not-mergeable` where weights cannot say what the model does; `bad-option` for values too
  * large for f16; `write-failed`.
  */
 export const saveModel = async (
-  dir: string,
+  dir: Place,
   model: TaskModel<unknown>,
   executor: Executor,
   { dtype = 'f32' }: SaveModelOptions = {},
@@ -100,5 +73,12 @@ export const saveModel = async (
     ...labelsJson(model.task.labels),
     torch_dtype: { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[dtype],
   };
-  await writeFolder(dir, new Map(entries), `${JSON.stringify(json, null, 2)}\n`);
+  const files = writable(await filesAt(dir));
+  // The config comes last: a folder without it is no model, so one that was cut short does not look whole.
+  await files.write(
+    new Map<string, FileContent>([
+      ['model.safetensors', encodeSafetensors(`${files.name}/model.safetensors`, new Map(entries))],
+      ['config.json', `${JSON.stringify(json, null, 2)}\n`],
+    ]),
+  );
 };

@@ -1,7 +1,7 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, readlink, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openSafetensors, type WriteTensor, writeSafetensors } from '@peftjs/io';
+import { type Files, memoryFiles, openSafetensors, type WriteTensor, writeSafetensors } from '@peftjs/io';
 import { constant, reference, variable } from '@peftjs/tensor';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { LlamaConfig } from '../src/index.ts';
@@ -70,6 +70,57 @@ describe('saveModel and loadModel', () => {
       expect(await executor.read(parameters(loaded).get(name)!), name).toEqual(await executor.read(v));
     expect(await valuesOf(loaded.logits(ids))).toEqual(await valuesOf(model.logits(ids)));
     expect((await readdir(dir)).sort()).toEqual(['config.json', 'model.safetensors']);
+  });
+});
+
+/** Files that note how many bytes are read of each. */
+const noted = (files: Files): { readonly files: Files; readonly read: Map<string, number> } => {
+  const read = new Map<string, number>();
+  const open: Files['open'] = async (path) => {
+    const file = await files.open(path);
+    const note = (bytes: number): void => void read.set(path, (read.get(path) ?? 0) + bytes);
+    return { ...file, read: (at, into) => (note(into.length), file.read(at, into)) };
+  };
+  return { files: { ...files, open }, read };
+};
+
+describe('files in memory', () => {
+  test('hold a model as a folder does, and each tensor is read once, after the header', async () => {
+    const model = buildModel(tinyConfig(), tinyWeights());
+    const files = memoryFiles();
+    await saveModel(files, model, reference(), { dtype: 'f16' });
+    const dir = await saved(model, { dtype: 'f16' });
+    for (const name of ['config.json', 'model.safetensors'])
+      expect(Buffer.from(await files.read(name)).equals(await readFile(join(dir, name)))).toBe(true);
+    const { files: watched, read } = noted(files);
+    const loaded = await loadModel(watched);
+    const header = read.get('model.safetensors')!;
+    expect(await valuesOf(loaded.logits(ids))).toEqual(await valuesOf((await loadModel(dir)).logits(ids)));
+    const bytes = [...parameters(loaded).values()].reduce(
+      (n, { shape }) => n + 2 * shape.reduce((a, b) => a * b, 1),
+      0,
+    );
+    expect(read.get('model.safetensors')! - header).toBe(bytes);
+    expect((await files.size('model.safetensors'))! - bytes).toBe(header);
+  });
+
+  test.runIf(process.platform === 'linux')('of a model on disk are not held open by it', async () => {
+    const dir = await saved(buildModel(tinyConfig(), tinyWeights()));
+    const held = async (): Promise<string[]> => {
+      const links = await Promise.all(
+        (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
+      );
+      return links.filter((path) => path.startsWith(dir));
+    };
+    const model = await loadModel(dir);
+    expect(await held()).toEqual([]);
+    await valuesOf(model.logits(ids));
+    expect(await held()).toEqual([]);
+    const late = await loadModel(dir);
+    await truncate(join(dir, 'model.safetensors'), 1000);
+    await expect(valuesOf(late.logits(ids))).rejects.toThrow(
+      /model.safetensors.* bytes when it was opened, it has 1000 now/,
+    );
   });
 });
 

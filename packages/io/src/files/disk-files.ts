@@ -55,7 +55,7 @@ const fill = async (path: string, handle: FileHandle, at: number, into: Uint8Arr
 const openFile = async (path: string): Promise<OpenFile> => {
   const handle = await openHandle(path);
   const { size } = await handle.stat();
-  return { size, read: (at, into) => fill(path, handle, at, into), close: () => handle.close() };
+  return { size, holds: true, read: (at, into) => fill(path, handle, at, into), close: () => handle.close() };
 };
 
 const readFile = async (path: string, { start = 0, end = Number.POSITIVE_INFINITY }: ByteRange = {}) => {

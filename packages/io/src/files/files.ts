@@ -9,6 +9,8 @@ export interface ByteRange {
 /** One version of a file, opened for many reads. */
 export interface OpenFile {
   readonly size: number;
+  /** Whether it holds something of the system until it is closed, as a file on disk does. */
+  readonly holds?: boolean;
   /**
    * Fills the array with the bytes from `at` on, fewer where the file ends before; how many it were. Reads may run side by side. Throws
    * `read-failed`, also where the file is another one by now and the old one is gone.
