@@ -34,24 +34,31 @@ export interface ${typeOf(name)} {
  */
 export const ${name}: MethodFactory<${typeOf(name)}> = defineMethod<${typeOf(name)}>({
   name: '${name}',
-  peftType: 'PEFTJS_${fileNameOf(name).replaceAll('-', '_').toUpperCase()}', // Hugging Face PEFT's, where it has the method
-  paper: { authors: 'AUTHORS', year: 2000, title: 'TITLE', url: 'https://arxiv.org/abs/' },
-  merges: true,
-  learningRate: 1e-3,
-  options: {
-    target: targets('target_modules', 'all-linear'),
+  formula: {
+    merges: true,
+    options: {
+      target: targets('target_modules', 'all-linear'),
+    },
+    attach: (model, scope, { target }) =>
+      eachLinear(model, scope, target, '${name}', (base, own) => {
+        const scale = add(own.param('v', [base.outDim], zeros), 1);
+        return {
+          ...base,
+          apply: (x, call) => mul(base.apply(x, call), scale),
+          dense: () => {
+            const { weight, bias } = base.dense();
+            return { weight: mul(weight, reshape(scale, [-1, 1])), bias: bias && mul(bias, scale) };
+          },
+        };
+      }),
   },
-  attach: (model, scope, { target }) =>
-    eachLinear(model, scope, target, '${name}', (base, own) => {
-      const scale = add(own.param('v', [base.outDim], zeros), 1);
-      return {
-        ...base,
-        apply: (x) => mul(base.apply(x), scale),
-        dense: () => {
-          const { weight, bias } = base.dense();
-          return { weight: mul(weight, reshape(scale, [-1, 1])), bias: bias && mul(bias, scale) };
-        },
-      };
-    }),
+  files: {
+    peftType: 'PEFTJS_${fileNameOf(name).replaceAll('-', '_').toUpperCase()}', // Hugging Face PEFT's, where it has the method
+  },
+  card: {
+    about: 'a scale of every output',
+    paper: { authors: 'AUTHORS', year: 2000, title: 'TITLE', url: 'https://arxiv.org/abs/' },
+    learningRate: 1e-3,
+  },
 });
 `;

@@ -3,8 +3,9 @@ import {
   type Chosen,
   defineMethod,
   type JsonObject,
+  type MethodCard,
   type MethodFactory,
-  type Paper,
+  type OptionTable,
   type Scope,
 } from '@peftjs/core';
 import { add, PeftError, type Tensor } from '@peftjs/tensor';
@@ -22,9 +23,8 @@ export type Reads = (output: Tensor, stream: Tensor) => Tensor;
 export interface BottleneckKind {
   readonly name: string;
   readonly peftType: string;
-  readonly paper: Paper;
-  readonly learningRate: number;
-  readonly options: Parameters<typeof defineMethod<BottleneckOptions>>[0]['options'];
+  readonly card: MethodCard;
+  readonly options: OptionTable<BottleneckOptions>;
   readonly sites: readonly (keyof typeof modules)[];
   readonly reads: Reads;
   readonly init: BottleneckInit;
@@ -83,33 +83,36 @@ export const afterSublayers = (
 
 /** A bottleneck adapter as a method, with the files of the adapters library. */
 export const defineBottleneck = (kind: BottleneckKind): MethodFactory<BottleneckOptions> => {
-  const { name, peftType, paper, learningRate, options, reads, init, fields, initName } = kind;
+  const { name, peftType, card, options, reads, init, fields, initName } = kind;
   return defineMethod<BottleneckOptions>({
     name,
-    peftType,
-    layout: 'adapter-hub',
-    paper,
-    merges: false,
-    learningRate,
-    options,
-    check: ({ reduction, bottleneck: width }) =>
-      reduction !== undefined && width !== undefined ? 'give either reduction or bottleneck, not both' : null,
-    computes,
-    // Their defaults are not ours, so what says nothing of its scale is none of these.
-    reads: (config) =>
-      'scaling' in config && Object.entries(fields).every(([field, value]) => (config[field] ?? false) === value),
-    config: (model, chosen): JsonObject => ({
-      ...fields,
-      original_ln_after: true,
-      residual_before_ln: true,
-      init_weights: initName,
-      ...(chosen.bottleneck && { reduction_factor: reductionOf(model.main.hiddenSize, chosen.bottleneck) }),
-    }),
-    attach: (model, scope, chosen) => ({
-      around: afterSublayers(model, scope, kind, chosen.leaveOut, (own) => {
-        const { apply } = bottleneck(own.at('adapters.default'), shapeOf(model, chosen), init);
-        return (output, stream, call) => add(output, apply(reads(output, stream), call));
+    formula: {
+      merges: false,
+      options,
+      check: ({ reduction, bottleneck: width }) =>
+        reduction !== undefined && width !== undefined ? 'give either reduction or bottleneck, not both' : null,
+      attach: (model, scope, chosen) => ({
+        around: afterSublayers(model, scope, kind, chosen.leaveOut, (own) => {
+          const { apply } = bottleneck(own.at('adapters.default'), shapeOf(model, chosen), init);
+          return (output, stream, call) => add(output, apply(reads(output, stream), call));
+        }),
       }),
-    }),
+    },
+    files: {
+      peftType,
+      layout: 'adapter-hub',
+      // Their defaults are not ours, so what says nothing of its scale is none of these.
+      reads: (config) =>
+        'scaling' in config && Object.entries(fields).every(([field, value]) => (config[field] ?? false) === value),
+      computes,
+      config: (model, chosen): JsonObject => ({
+        ...fields,
+        original_ln_after: true,
+        residual_before_ln: true,
+        init_weights: initName,
+        ...(chosen.bottleneck && { reduction_factor: reductionOf(model.main.hiddenSize, chosen.bottleneck) }),
+      }),
+    },
+    card,
   });
 };

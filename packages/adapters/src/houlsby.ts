@@ -7,13 +7,16 @@ import { type BottleneckOptions, bottleneckOptions } from './options.ts';
 export const houlsbyKind: BottleneckKind = {
   name: 'houlsby',
   peftType: 'HOULSBY',
-  paper: {
-    authors: 'Houlsby et al.',
-    year: 2019,
-    title: 'Parameter-Efficient Transfer Learning for NLP',
-    url: 'https://arxiv.org/abs/1902.00751',
+  card: {
+    about: 'a bottleneck after the attention and after the MLP',
+    paper: {
+      authors: 'Houlsby et al.',
+      year: 2019,
+      title: 'Parameter-Efficient Transfer Learning for NLP',
+      url: 'https://arxiv.org/abs/1902.00751',
+    },
+    learningRate: 1e-3,
   },
-  learningRate: 1e-3,
   options: bottleneckOptions(16, 'silu', 1),
   sites: ['attn', 'mlp'],
   reads: (output) => output,

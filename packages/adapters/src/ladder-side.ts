@@ -58,73 +58,80 @@ const addToTokens = (x: Tensor, more: Tensor): Tensor => {
  */
 export const ladderSide: MethodFactory<LadderSideOptions> = defineMethod<LadderSideOptions>({
   name: 'ladderSide',
-  peftType: 'LADDER_SIDE',
-  paper: {
-    authors: 'Sung, Cho & Bansal',
-    year: 2022,
-    title: 'LST: Ladder Side-Tuning for Parameter and Memory Efficient Transfer Learning',
-    url: 'https://arxiv.org/abs/2206.06522',
-  },
-  merges: false,
-  learningRate: 3e-3,
-  options: {
-    reduction: positive('reduction', 8),
-    every: count('every', 1),
-    temperature: positive('temperature', 0.1),
-  },
-  attach: (model, scope, { reduction, every, temperature }) => {
-    const [blocks, head] = [model.paths('block'), model.paths('head')[0]];
-    if (!head) throw new PeftError('no-match', 'ladderSide: it needs the whole model, up to its head');
-    const beside = blocks.filter((_, i) => (blocks.length - 1 - i) % every === 0);
-    const own = scope.at('ladder_side');
-    const side = narrowModel(model, own, reduction, beside.length);
-    const [wide, narrow] = [model.main.hiddenSize, side.main.hiddenSize];
-    const down = (name: string): ((x: Tensor) => Tensor) => projection(own, name, narrow, wide, kaimingUniform);
-    const first = down('first_down');
-    const steps = beside.map((path, i) => ({
-      path,
-      down: down(`downs.${i}`),
-      gate: sigmoid(mul(own.param(`gates.${i}`, [1], filled(0)), 1 / temperature)),
-    }));
-    const up = projection(own, 'up', wide, narrow, zeros);
-    const keep = (call: Call, name: string, states: Tensor, project: (x: Tensor) => Tensor): void => {
-      const rung = project(stopGradient(ofTokens(states, call)));
-      call.pass.put(rungs, new Map([...(call.pass.get(rungs) ?? []), [name, rung]]));
-    };
-    const watch =
-      (path: string, isFirst: boolean): Around<'block'> =>
-      (x, next, call) => {
-        if (isFirst) keep(call, 'first', x, first);
-        const y = next(x);
-        const step = steps.find((s) => s.path === path);
-        if (step) keep(call, path, y, step.down);
-        return y;
+  formula: {
+    merges: false,
+    options: {
+      reduction: positive('reduction', 8),
+      every: count('every', 1),
+      temperature: positive('temperature', 0.1),
+    },
+    attach: (model, scope, { reduction, every, temperature }) => {
+      const [blocks, head] = [model.paths('block'), model.paths('head')[0]];
+      if (!head) throw new PeftError('no-match', 'ladderSide: it needs the whole model, up to its head');
+      const beside = blocks.filter((_, i) => (blocks.length - 1 - i) % every === 0);
+      const own = scope.at('ladder_side');
+      const side = narrowModel(model, own, reduction, beside.length);
+      const [wide, narrow] = [model.main.hiddenSize, side.main.hiddenSize];
+      const down = (name: string): ((x: Tensor) => Tensor) => projection(own, name, narrow, wide, kaimingUniform);
+      const first = down('first_down');
+      const steps = beside.map((path, i) => ({
+        path,
+        down: down(`downs.${i}`),
+        gate: sigmoid(mul(own.param(`gates.${i}`, [1], filled(0)), 1 / temperature)),
+      }));
+      const up = projection(own, 'up', wide, narrow, zeros);
+      const keep = (call: Call, name: string, states: Tensor, project: (x: Tensor) => Tensor): void => {
+        const rung = project(stopGradient(ofTokens(states, call)));
+        call.pass.put(rungs, new Map([...(call.pass.get(rungs) ?? []), [name, rung]]));
       };
-    const climb = (pass: Pass): Tensor => {
-      const states = pass.get(rungs)!;
-      const { cache } = pass.options;
-      const enter = ({ path, gate }: (typeof steps)[number]): Around<'block'> => {
-        const rung = states.get(path)!;
-        return (h, next) => next(add(mul(h, gate), mul(rung, sub(constant(Float32Array.of(1), [1]), gate))));
+      const watch =
+        (path: string, isFirst: boolean): Around<'block'> =>
+        (x, next, call) => {
+          if (isFirst) keep(call, 'first', x, first);
+          const y = next(x);
+          const step = steps.find((s) => s.path === path);
+          if (step) keep(call, path, y, step.down);
+          return y;
+        };
+      const climb = (pass: Pass): Tensor => {
+        const states = pass.get(rungs)!;
+        const { cache } = pass.options;
+        const enter = ({ path, gate }: (typeof steps)[number]): Around<'block'> => {
+          const rung = states.get(path)!;
+          return (h, next) => next(add(mul(h, gate), mul(rung, sub(constant(Float32Array.of(1), [1]), gate))));
+        };
+        const top = side
+          .with({
+            around: {
+              embed: new Map([[side.paths('embed')[0]!, [() => states.get('first')!]]]),
+              block: new Map(steps.map((step, i) => [side.paths('block')[i]!, [enter(step)]])),
+            },
+          })
+          .states(pass.inputs, {
+            ...pass.options,
+            ...(cache && { cache: { ...cache, append: (path, kv) => cache.append(`ladder_side.${path}`, kv) } }),
+          });
+        return up(top.main);
       };
-      const top = side
-        .with({
-          around: {
-            embed: new Map([[side.paths('embed')[0]!, [() => states.get('first')!]]]),
-            block: new Map(steps.map((step, i) => [side.paths('block')[i]!, [enter(step)]])),
-          },
-        })
-        .states(pass.inputs, {
-          ...pass.options,
-          ...(cache && { cache: { ...cache, append: (path, kv) => cache.append(`ladder_side.${path}`, kv) } }),
-        });
-      return up(top.main);
-    };
-    return {
-      around: {
-        block: new Map(blocks.map((path, i) => [path, watch(path, i === 0)])),
-        head: new Map([[head, (x, next, { pass }) => addToTokens(next(x), climb(pass))]]),
-      },
-    };
+      return {
+        around: {
+          block: new Map(blocks.map((path, i) => [path, watch(path, i === 0)])),
+          head: new Map([[head, (x, next, { pass }) => addToTokens(next(x), climb(pass))]]),
+        },
+      };
+    },
+  },
+  files: {
+    peftType: 'LADDER_SIDE',
+  },
+  card: {
+    about: 'a narrow network beside the backbone',
+    paper: {
+      authors: 'Sung, Cho & Bansal',
+      year: 2022,
+      title: 'LST: Ladder Side-Tuning for Parameter and Memory Efficient Transfer Learning',
+      url: 'https://arxiv.org/abs/2206.06522',
+    },
+    learningRate: 3e-3,
   },
 });

@@ -12,13 +12,16 @@ import { type BottleneckOptions, bottleneckOptions } from './options.ts';
 export const parallelAdapter: MethodFactory<BottleneckOptions> = defineBottleneck({
   name: 'parallelAdapter',
   peftType: 'PARALLEL_ADAPTER',
-  paper: {
-    authors: 'He et al.',
-    year: 2021,
-    title: 'Towards a Unified View of Parameter-Efficient Transfer Learning',
-    url: 'https://arxiv.org/abs/2110.04366',
+  card: {
+    about: 'a bottleneck beside the MLP',
+    paper: {
+      authors: 'He et al.',
+      year: 2021,
+      title: 'Towards a Unified View of Parameter-Efficient Transfer Learning',
+      url: 'https://arxiv.org/abs/2110.04366',
+    },
+    learningRate: 1e-3,
   },
-  learningRate: 1e-3,
   options: bottleneckOptions(2, 'relu', 4),
   sites: ['mlp'],
   reads: (_output, stream) => stream,

@@ -8,13 +8,16 @@ import { type BottleneckOptions, bottleneckOptions } from './options.ts';
 export const pfeifferKind: BottleneckKind = {
   name: 'pfeiffer',
   peftType: 'PFEIFFER',
-  paper: {
-    authors: 'Pfeiffer et al.',
-    year: 2020,
-    title: 'AdapterFusion: Non-Destructive Task Composition for Transfer Learning',
-    url: 'https://arxiv.org/abs/2005.00247',
+  card: {
+    about: 'a bottleneck after the MLP',
+    paper: {
+      authors: 'Pfeiffer et al.',
+      year: 2020,
+      title: 'AdapterFusion: Non-Destructive Task Composition for Transfer Learning',
+      url: 'https://arxiv.org/abs/2005.00247',
+    },
+    learningRate: 1e-3,
   },
-  learningRate: 1e-3,
   options: bottleneckOptions(16, 'relu', 1),
   sites: ['mlp'],
   reads: add,

@@ -4,7 +4,15 @@ export { load, type SaveOptions, save } from './adapter-file.ts';
 export { type Adapted, type AttachOptions, attach } from './attach.ts';
 export { type BetweenOptions, makeBetween } from './between.ts';
 export { combine, stateUnder } from './combine.ts';
-export { type Chosen, defineMethod, type FactoryFormat, type MethodDef, type MethodFactory } from './define-method.ts';
+export {
+  type Chosen,
+  defineMethod,
+  type FactoryFormat,
+  type MethodDef,
+  type MethodFactory,
+  type MethodFiles,
+  type MethodFormula,
+} from './define-method.ts';
 export { eachLinear, eachNorm, eachSite } from './each.ts';
 export { eachParam, type ParamChange, type ParamStep } from './each-param.ts';
 export { type Gate, meanGate } from './gate.ts';
@@ -32,6 +40,7 @@ export type {
   Decision,
   Examples,
   Method,
+  MethodCard,
   MethodFormat,
   Paper,
   Patch,

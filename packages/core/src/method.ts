@@ -135,17 +135,23 @@ export interface Paper {
   readonly url: string;
 }
 
-/** What is known of a method without options: for `load`, and for the table of methods. */
-export interface MethodFormat {
+/** The card of a method: its row in the table of methods, and the rate that training begins with. */
+export interface MethodCard {
+  /** What it trains, in a few words: "low-rank updates of weights". */
+  readonly about: string;
+  readonly paper: Paper;
+  /** Peak learning rate of AdamW to begin with: the paper's or the reference implementation's, where it has one. */
+  readonly learningRate: number;
+}
+
+/** A method without options: what `load` and the table of methods know of it. */
+export interface MethodFormat extends MethodCard {
   /** The paper's name, in lower camel, as `Method.name`. */
   readonly name: string;
   /** `peft_type` in `adapter_config.json`. */
   readonly peftType: string;
-  readonly paper: Paper;
   /** Whether it folds into the weights. */
   readonly merges: boolean;
-  /** Peak learning rate of AdamW to begin with: the paper's or the reference implementation's, where it has one. */
-  readonly learningRate: number;
   /** Whether a configuration is this method's: variants share a type. */
   reads(config: AdapterConfig): boolean;
   /**

@@ -31,20 +31,27 @@ const logits = async (model: CausalLM): Promise<Float32Array> =>
 const hub = (mode: string, also?: FactoryFormat): MethodFactory<{ gain?: number }> =>
   defineMethod<{ gain?: number }>({
     name: mode,
-    peftType: mode.toUpperCase(),
-    layout: 'adapter-hub',
-    paper: scale.paper,
-    merges: false,
-    learningRate: 1e-3,
-    options: { gain: number('gain', 2) },
-    reads: (config) => config['mode'] === mode,
-    ...(also && { also }),
-    config: () => ({ mode }),
-    attach: (model, scope, { gain }) =>
-      eachSite(model, scope, 'block', (own) => {
-        const v = own.param(`adapters.default.${mode}`, [8], normal(1));
-        return (x, next) => add(next(x), mul(v, gain));
-      }),
+    formula: {
+      merges: false,
+      options: { gain: number('gain', 2) },
+      attach: (model, scope, { gain }) =>
+        eachSite(model, scope, 'block', (own) => {
+          const v = own.param(`adapters.default.${mode}`, [8], normal(1));
+          return (x, next) => add(next(x), mul(v, gain));
+        }),
+    },
+    files: {
+      ...(also && { also }),
+      peftType: mode.toUpperCase(),
+      layout: 'adapter-hub',
+      reads: (config) => config['mode'] === mode,
+      config: () => ({ mode }),
+    },
+    card: {
+      about: 'a vector added to the stream',
+      paper: scale.paper,
+      learningRate: 1e-3,
+    },
   });
 const [up, down] = [hub('up'), hub('down')];
 const base = tinyLlama();

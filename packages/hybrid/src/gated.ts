@@ -52,6 +52,7 @@ const make = ({ method, ...more }: GatedOptions): Method => {
  */
 export const gated: ((options: GatedOptions) => Method) & MethodFormat = Object.defineProperty(
   Object.assign((options: GatedOptions): Method => make(options), {
+    about: 'a gate in every place that a method changes',
     peftType,
     paper,
     merges: false,

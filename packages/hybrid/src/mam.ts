@@ -19,13 +19,16 @@ export interface MamOptions {
 export const mam: MethodFactory<MamOptions> = defineRecipe<MamOptions>({
   name: 'mam',
   peftType: 'PEFTJS_MAM',
-  paper: {
-    authors: 'He et al.',
-    year: 2022,
-    title: 'Towards a Unified View of Parameter-Efficient Transfer Learning',
-    url: 'https://arxiv.org/abs/2110.04366',
+  card: {
+    about: 'a prefix in attention and a bottleneck beside the MLP',
+    paper: {
+      authors: 'He et al.',
+      year: 2022,
+      title: 'Towards a Unified View of Parameter-Efficient Transfer Learning',
+      url: 'https://arxiv.org/abs/2110.04366',
+    },
+    learningRate: 3e-3,
   },
-  learningRate: 3e-3,
   parts: { prefix: prefixTuningHub, adapter: parallelAdapter },
   defaults: { prefix: { bottleneck: 800 }, adapter: {} },
 });

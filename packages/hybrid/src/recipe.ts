@@ -1,4 +1,4 @@
-import type { AdapterConfig, FactoryFormat, Method, MethodFactory, Paper } from '@peftjs/core';
+import type { AdapterConfig, FactoryFormat, Method, MethodCard, MethodFactory } from '@peftjs/core';
 import { isObject, union } from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
 
@@ -9,8 +9,7 @@ type Part = FactoryFormat & ((options?: never) => Method);
 export interface RecipeDef<O extends object> {
   readonly name: string;
   readonly peftType: string;
-  readonly paper: Paper;
-  readonly learningRate: number;
+  readonly card: MethodCard;
   /** By the name of its options, innermost first. */
   readonly parts: { readonly [K in keyof O]-?: Part };
   /** Options of the parts that are not those parts' own defaults. */
@@ -28,7 +27,7 @@ const configsOf = ({ architecture, configs }: AdapterConfig): readonly AdapterCo
  * that there is not, and what the parts throw.
  */
 export const defineRecipe = <O extends object>(def: RecipeDef<O>): MethodFactory<O> => {
-  const { name, peftType, paper, learningRate, parts, defaults } = def;
+  const { name, peftType, card, parts, defaults } = def;
   const list = Object.entries<Part>(parts);
   const given: Readonly<Record<string, object>> = defaults;
   const make = (methods: readonly Method[]): Method => {
@@ -43,10 +42,9 @@ export const defineRecipe = <O extends object>(def: RecipeDef<O>): MethodFactory
     return make(list.map(([part, of]) => of({ ...given[part], ...(options[part] as object | undefined) } as never)));
   };
   const made = Object.assign(factory, {
+    ...card,
     peftType,
-    paper,
     merges: false,
-    learningRate,
     reads: (config: AdapterConfig): boolean => {
       const configs = configsOf(config);
       const isOwn = config.peft_type === undefined || config.peft_type === peftType;

@@ -23,8 +23,11 @@ export interface UnipeltOptions {
 export const unipelt: MethodFactory<UnipeltOptions> = defineRecipe<UnipeltOptions>({
   name: 'unipelt',
   peftType: 'PEFTJS_UNIPELT',
-  paper: gatedLoraHub.paper,
-  learningRate: 1e-2,
+  card: {
+    about: 'a prefix, a bottleneck and low-rank updates, each with a gate',
+    paper: gatedLoraHub.paper,
+    learningRate: 1e-2,
+  },
   parts: { prefix: prefixTuningHub, adapter: pfeiffer, lora: gatedLoraHub },
   defaults: { prefix: { tokens: 10, gating: true }, adapter: { gating: true }, lora: { alpha: 2 } },
 });

@@ -47,46 +47,55 @@ const compacted = (state: State, kept: KeptTriplets): State =>
  */
 export const adalora: MethodFactory<AdaloraOptions> = defineMethod<AdaloraOptions>({
   name: 'adalora',
-  peftType: 'ADALORA',
-  paper: {
-    authors: 'Zhang et al.',
-    year: 2023,
-    title: 'AdaLoRA: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning',
-    url: 'https://arxiv.org/abs/2303.10512',
+  formula: {
+    merges: true,
+    options: adaloraOptions,
+    check: ({ steps = 1000, warmup = 0, final = 0, rank = 12, targetRank = 8 }) => {
+      if (targetRank > rank) return `targetRank ${targetRank} must not be above rank ${rank}`;
+      return warmup < steps - final
+        ? null
+        : `warmup ${warmup} and final ${final} leave none of ${steps} steps between them`;
+    },
+    compact: async (_model, options, state) => {
+      const kept = keptIn(state);
+      return kept
+        ? { method: adalora({ ...options, kept }), state: compacted(state, kept) }
+        : { method: adalora(options), state };
+    },
+    attach: (model, scope, options) => {
+      const paths = select(model.linears.keys(), options.target, 'adalora');
+      const layers = new Map(
+        paths.map((path) => [path, triplets(model.linears.get(path)!, scope.at(path), path, options)]),
+      );
+      const used = [...layers.values()].filter(({ rank }) => rank > 0);
+      const isFinal = Object.keys(options.kept).length > 0;
+      if (!isFinal) for (const layer of used) importanceOf(layer);
+      const { steps, final, beta1, beta2 } = options;
+      return {
+        linear: new Map(
+          [...layers].map(([path, own]) => [path, (base) => (own.rank > 0 ? addDelta(base, own) : base)]),
+        ),
+        ...(used.length > 0 && { objective: penalty(() => mul(orthogonality(used), options.orthogonality)) }),
+        ...(!isFinal && {
+          statistics: (step) => gatherImportance(used, scope, step, { beta1, beta2, until: steps - final }),
+          decision: allocate(used, options),
+        }),
+      };
+    },
   },
-  merges: true,
-  learningRate: 5e-3,
-  options: adaloraOptions,
-  check: ({ steps = 1000, warmup = 0, final = 0, rank = 12, targetRank = 8 }) => {
-    if (targetRank > rank) return `targetRank ${targetRank} must not be above rank ${rank}`;
-    return warmup < steps - final
-      ? null
-      : `warmup ${warmup} and final ${final} leave none of ${steps} steps between them`;
+  files: {
+    peftType: 'ADALORA',
+    computes: { ...notComputedInLora, use_dora: [false], bias: ['none'] },
+    config: (model) => ({ ...fanInFanOut(model), bias: 'none', init_lora_weights: true }),
   },
-  computes: { ...notComputedInLora, use_dora: [false], bias: ['none'] },
-  config: (model) => ({ ...fanInFanOut(model), bias: 'none', init_lora_weights: true }),
-  attach: (model, scope, options) => {
-    const paths = select(model.linears.keys(), options.target, 'adalora');
-    const layers = new Map(
-      paths.map((path) => [path, triplets(model.linears.get(path)!, scope.at(path), path, options)]),
-    );
-    const used = [...layers.values()].filter(({ rank }) => rank > 0);
-    const isFinal = Object.keys(options.kept).length > 0;
-    if (!isFinal) for (const layer of used) importanceOf(layer);
-    const { steps, final, beta1, beta2 } = options;
-    return {
-      linear: new Map([...layers].map(([path, own]) => [path, (base) => (own.rank > 0 ? addDelta(base, own) : base)])),
-      ...(used.length > 0 && { objective: penalty(() => mul(orthogonality(used), options.orthogonality)) }),
-      ...(!isFinal && {
-        statistics: (step) => gatherImportance(used, scope, step, { beta1, beta2, until: steps - final }),
-        decision: allocate(used, options),
-      }),
-    };
-  },
-  compact: async (_model, options, state) => {
-    const kept = keptIn(state);
-    return kept
-      ? { method: adalora({ ...options, kept }), state: compacted(state, kept) }
-      : { method: adalora(options), state };
+  card: {
+    about: 'low-rank updates whose ranks a budget shifts to where they count',
+    paper: {
+      authors: 'Zhang et al.',
+      year: 2023,
+      title: 'AdaLoRA: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning',
+      url: 'https://arxiv.org/abs/2303.10512',
+    },
+    learningRate: 5e-3,
   },
 });

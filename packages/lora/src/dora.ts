@@ -45,44 +45,51 @@ const rowNorms = (squared: Tensor, crossed: Tensor, { a, b, scale }: LowRank): T
  */
 export const dora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
   name: 'dora',
-  peftType: 'LORA',
-  paper: {
-    authors: 'Liu et al.',
-    year: 2024,
-    title: 'DoRA: Weight-Decomposed Low-Rank Adaptation',
-    url: 'https://arxiv.org/abs/2402.09353',
+  formula: {
+    merges: true,
+    options: loraOptions,
+    attach: (model, scope, options) =>
+      mergePatches([
+        eachLinear(model, scope, options.target, 'dora', (base, own, path) => {
+          const delta = lowRank(base, own, path, options);
+          const { outDim } = base;
+          const frozen = base === model.linears.get(path);
+          const live = squaredNorms(base.dense().weight);
+          const squared = frozen ? own.running('weight_squared', [outDim], live) : live;
+          const m = own.param('lora_magnitude_vector', [outDim], sqrt(live));
+          const gains = (call: Call | null): Tensor =>
+            div(m, stopGradient(rowNorms(squared, projected(base, delta.a, frozen ? call : null), delta)));
+          return {
+            ...base,
+            apply: (x, call) => {
+              const g = gains(call);
+              const { bias } = base.dense();
+              const y = mul(add(base.apply(x, call), delta.apply(x, call)), g);
+              return bias ? add(y, mul(sub(1, g), bias)) : y; // the base's output holds the bias: undo its gain
+            },
+            dense: () => {
+              const { weight, bias } = base.dense();
+              return { weight: mul(add(weight, delta.dense()), reshape(gains(null), [outDim, 1])), bias };
+            },
+          };
+        }),
+        trainBiases(model, scope, options.bias, options.target, 'dora'),
+      ]),
   },
-  merges: true,
-  learningRate: 2e-4,
-  options: loraOptions,
-  computes: notComputedInLora,
-  reads: (config) => config['use_dora'] === true,
-  config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true, use_dora: true }),
-  attach: (model, scope, options) =>
-    mergePatches([
-      eachLinear(model, scope, options.target, 'dora', (base, own, path) => {
-        const delta = lowRank(base, own, path, options);
-        const { outDim } = base;
-        const frozen = base === model.linears.get(path);
-        const live = squaredNorms(base.dense().weight);
-        const squared = frozen ? own.running('weight_squared', [outDim], live) : live;
-        const m = own.param('lora_magnitude_vector', [outDim], sqrt(live));
-        const gains = (call: Call | null): Tensor =>
-          div(m, stopGradient(rowNorms(squared, projected(base, delta.a, frozen ? call : null), delta)));
-        return {
-          ...base,
-          apply: (x, call) => {
-            const g = gains(call);
-            const { bias } = base.dense();
-            const y = mul(add(base.apply(x, call), delta.apply(x, call)), g);
-            return bias ? add(y, mul(sub(1, g), bias)) : y; // the base's output holds the bias: undo its gain
-          },
-          dense: () => {
-            const { weight, bias } = base.dense();
-            return { weight: mul(add(weight, delta.dense()), reshape(gains(null), [outDim, 1])), bias };
-          },
-        };
-      }),
-      trainBiases(model, scope, options.bias, options.target, 'dora'),
-    ]),
+  files: {
+    peftType: 'LORA',
+    reads: (config) => config['use_dora'] === true,
+    computes: notComputedInLora,
+    config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true, use_dora: true }),
+  },
+  card: {
+    about: 'low-rank updates and the length of each row',
+    paper: {
+      authors: 'Liu et al.',
+      year: 2024,
+      title: 'DoRA: Weight-Decomposed Low-Rank Adaptation',
+      url: 'https://arxiv.org/abs/2402.09353',
+    },
+    learningRate: 2e-4,
+  },
 });

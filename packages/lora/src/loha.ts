@@ -25,35 +25,42 @@ const rowProducts = (a: Tensor, b: Tensor): Tensor => {
  */
 export const loha: MethodFactory<LycorisOptions> = defineMethod<LycorisOptions>({
   name: 'loha',
-  peftType: 'LOHA',
-  paper: {
-    authors: 'Hyeon-Woo, Ye-Bin & Oh',
-    year: 2021,
-    title: 'FedPara: Low-rank Hadamard Product for Communication-Efficient Federated Learning',
-    url: 'https://arxiv.org/abs/2108.06098',
+  formula: {
+    merges: true,
+    options: lycorisOptions,
+    attach: (model, scope, options) =>
+      eachLinear(model, scope, options.target, 'loha', (base, own, path) => {
+        const { inDim, outDim } = base;
+        const { rank, scale } = rankAndScale(options, path);
+        const a1 = own.param('hada_w1_a', [outDim, rank], kaimingUniform);
+        const b1 = own.param('hada_w1_b', [rank, inDim], kaimingUniform);
+        const a2 = own.param('hada_w2_a', [outDim, rank], kaimingUniform);
+        const b2 = own.param('hada_w2_b', [rank, inDim], zeros);
+        const dense = (): Tensor => mul(mul(matmul(a1, b1), matmul(a2, b2)), scale);
+        const factored = (x: Tensor): Tensor => {
+          const low = matmul(x, rowProducts(b1, b2), { transposeB: true }); // [..., rank²]
+          return mul(matmul(low, columnProducts(a1, a2), { transposeB: true }), scale);
+        };
+        const cheap = rank * rank * (inDim + outDim) < inDim * outDim;
+        return addDelta(base, {
+          apply: (x) => dropOutputs(own, cheap ? factored(x) : matmul(x, dense(), { transposeB: true }), options, true),
+          dense,
+        });
+      }),
   },
-  merges: true,
-  learningRate: 1e-3,
-  options: lycorisOptions,
-  computes: notComputed,
-  config: () => ({ init_weights: true, use_effective_conv2d: false }),
-  attach: (model, scope, options) =>
-    eachLinear(model, scope, options.target, 'loha', (base, own, path) => {
-      const { inDim, outDim } = base;
-      const { rank, scale } = rankAndScale(options, path);
-      const a1 = own.param('hada_w1_a', [outDim, rank], kaimingUniform);
-      const b1 = own.param('hada_w1_b', [rank, inDim], kaimingUniform);
-      const a2 = own.param('hada_w2_a', [outDim, rank], kaimingUniform);
-      const b2 = own.param('hada_w2_b', [rank, inDim], zeros);
-      const dense = (): Tensor => mul(mul(matmul(a1, b1), matmul(a2, b2)), scale);
-      const factored = (x: Tensor): Tensor => {
-        const low = matmul(x, rowProducts(b1, b2), { transposeB: true }); // [..., rank²]
-        return mul(matmul(low, columnProducts(a1, a2), { transposeB: true }), scale);
-      };
-      const cheap = rank * rank * (inDim + outDim) < inDim * outDim;
-      return addDelta(base, {
-        apply: (x) => dropOutputs(own, cheap ? factored(x) : matmul(x, dense(), { transposeB: true }), options, true),
-        dense,
-      });
-    }),
+  files: {
+    peftType: 'LOHA',
+    computes: notComputed,
+    config: () => ({ init_weights: true, use_effective_conv2d: false }),
+  },
+  card: {
+    about: 'products of two low-rank updates, entry by entry',
+    paper: {
+      authors: 'Hyeon-Woo, Ye-Bin & Oh',
+      year: 2021,
+      title: 'FedPara: Low-rank Hadamard Product for Communication-Efficient Federated Learning',
+      url: 'https://arxiv.org/abs/2108.06098',
+    },
+    learningRate: 1e-3,
+  },
 });

@@ -74,43 +74,50 @@ const matrix = (
  */
 export const lokr: MethodFactory<LokrOptions> = defineMethod<LokrOptions>({
   name: 'lokr',
-  peftType: 'LOKR',
-  paper: {
-    authors: 'Yeh et al.',
-    year: 2023,
-    title: 'Navigating Text-To-Image Customization: From LyCORIS Fine-Tuning to Model Evaluation',
-    url: 'https://arxiv.org/abs/2309.14859',
+  formula: {
+    merges: true,
+    options: {
+      ...lycorisOptions,
+      factor: factorOption,
+      decomposeBoth: flag('decompose_both', false),
+      rankDropoutScale: flag('rank_dropout_scale', false),
+    },
+    attach: (model, scope, options) =>
+      eachLinear(model, scope, options.target, 'lokr', (base, own, path) => {
+        const { rank, scale } = rankAndScale(options, path);
+        const { factor, decomposeBoth, rankDropoutScale } = options;
+        const [[l, k], [m, n]] = [splitSize(base.outDim, factor), splitSize(base.inDim, factor)];
+        const isLow = (...sides: [number, number]): number | null => (rank < Math.max(...sides) / 2 ? rank : null);
+        const w1 = matrix(own, 'lokr_w1', [l, m], decomposeBoth ? isLow(l, m) : null, zeros);
+        const w2 = matrix(own, 'lokr_w2', [k, n], isLow(k, n), kaimingUniform);
+        return addDelta(base, {
+          apply: (x) => {
+            const lead = x.shape.slice(0, -1);
+            const rows = lead.reduce((product, d) => product * d, 1);
+            const inner = transpose(w2.apply(reshape(x, [rows, m, n])), [0, 2, 1]); // [rows, k, m]
+            const y = transpose(w1.apply(inner), [0, 2, 1]); // [rows, l, k]
+            return dropOutputs(own, mul(reshape(y, [...lead, base.outDim]), scale), options, rankDropoutScale);
+          },
+          dense: () => {
+            const product = mul(reshape(w1.dense(), [l, 1, m, 1]), reshape(w2.dense(), [1, k, 1, n]));
+            return mul(reshape(product, [base.outDim, base.inDim]), scale);
+          },
+        });
+      }),
   },
-  merges: true,
-  learningRate: 1e-3,
-  options: {
-    ...lycorisOptions,
-    factor: factorOption,
-    decomposeBoth: flag('decompose_both', false),
-    rankDropoutScale: flag('rank_dropout_scale', false),
+  files: {
+    peftType: 'LOKR',
+    computes: notComputed,
+    config: () => ({ init_weights: true, use_effective_conv2d: false }),
   },
-  computes: notComputed,
-  config: () => ({ init_weights: true, use_effective_conv2d: false }),
-  attach: (model, scope, options) =>
-    eachLinear(model, scope, options.target, 'lokr', (base, own, path) => {
-      const { rank, scale } = rankAndScale(options, path);
-      const { factor, decomposeBoth, rankDropoutScale } = options;
-      const [[l, k], [m, n]] = [splitSize(base.outDim, factor), splitSize(base.inDim, factor)];
-      const isLow = (...sides: [number, number]): number | null => (rank < Math.max(...sides) / 2 ? rank : null);
-      const w1 = matrix(own, 'lokr_w1', [l, m], decomposeBoth ? isLow(l, m) : null, zeros);
-      const w2 = matrix(own, 'lokr_w2', [k, n], isLow(k, n), kaimingUniform);
-      return addDelta(base, {
-        apply: (x) => {
-          const lead = x.shape.slice(0, -1);
-          const rows = lead.reduce((product, d) => product * d, 1);
-          const inner = transpose(w2.apply(reshape(x, [rows, m, n])), [0, 2, 1]); // [rows, k, m]
-          const y = transpose(w1.apply(inner), [0, 2, 1]); // [rows, l, k]
-          return dropOutputs(own, mul(reshape(y, [...lead, base.outDim]), scale), options, rankDropoutScale);
-        },
-        dense: () => {
-          const product = mul(reshape(w1.dense(), [l, 1, m, 1]), reshape(w2.dense(), [1, k, 1, n]));
-          return mul(reshape(product, [base.outDim, base.inDim]), scale);
-        },
-      });
-    }),
+  card: {
+    about: 'Kronecker products of small matrices',
+    paper: {
+      authors: 'Yeh et al.',
+      year: 2023,
+      title: 'Navigating Text-To-Image Customization: From LyCORIS Fine-Tuning to Model Evaluation',
+      url: 'https://arxiv.org/abs/2309.14859',
+    },
+    learningRate: 1e-3,
+  },
 });

@@ -2,7 +2,7 @@ import {
   type Chosen,
   count,
   defineMethod,
-  type MethodDef,
+  type MethodCard,
   type MethodFactory,
   meanGate,
   number,
@@ -33,48 +33,52 @@ const matricesOption: Option<readonly (typeof matrices)[number][]> = {
   toJson: (chosen) => [...chosen],
 };
 
-const define = (
-  name: string,
-  gated: boolean,
-  paper: MethodDef<LoraHubOptions>['paper'],
-): MethodFactory<LoraHubOptions> =>
+const define = (name: string, gated: boolean, card: MethodCard): MethodFactory<LoraHubOptions> =>
   defineMethod<LoraHubOptions>({
     name,
-    peftType: gated ? 'PEFTJS_GATED_LORA_HUB' : 'PEFTJS_LORA_HUB',
-    layout: 'adapter-hub',
-    paper,
-    merges: !gated,
-    learningRate: 1e-3,
-    options: { matrices: matricesOption, rank: count('r', 8), alpha: number('alpha', 8), dropout: rate('dropout', 0) },
-    reads: (config) =>
-      config['architecture'] === 'lora' &&
-      config['composition_mode'] === 'add' &&
-      config['use_dora'] !== true &&
-      (config['vera_d'] ?? null) === null &&
-      (config['use_gating'] ?? false) === gated,
-    computes: {
-      intermediate_lora: [false],
-      output_lora: [false],
-      selfattn_lora: [true],
-      leave_out: [],
-      dtype: ['float32'],
+    formula: {
+      merges: !gated,
+      options: {
+        matrices: matricesOption,
+        rank: count('r', 8),
+        alpha: number('alpha', 8),
+        dropout: rate('dropout', 0),
+      },
+      attach: (model, scope, options) => attach(model, scope, options, gated),
     },
-    config: () => ({
-      architecture: 'lora',
-      composition_mode: 'add',
-      dtype: null,
-      init_weights: 'lora',
-      init_weights_seed: null,
-      intermediate_lora: false,
-      leave_out: [],
-      output_lora: false,
-      selfattn_lora: true,
-      use_dora: false,
-      use_gating: gated,
-      vera_b: null,
-      vera_d: null,
-    }),
-    attach: (model, scope, options) => attach(model, scope, options, gated),
+    files: {
+      peftType: gated ? 'PEFTJS_GATED_LORA_HUB' : 'PEFTJS_LORA_HUB',
+      layout: 'adapter-hub',
+      reads: (config) =>
+        config['architecture'] === 'lora' &&
+        config['composition_mode'] === 'add' &&
+        config['use_dora'] !== true &&
+        (config['vera_d'] ?? null) === null &&
+        (config['use_gating'] ?? false) === gated,
+      computes: {
+        intermediate_lora: [false],
+        output_lora: [false],
+        selfattn_lora: [true],
+        leave_out: [],
+        dtype: ['float32'],
+      },
+      config: () => ({
+        architecture: 'lora',
+        composition_mode: 'add',
+        dtype: null,
+        init_weights: 'lora',
+        init_weights_seed: null,
+        intermediate_lora: false,
+        leave_out: [],
+        output_lora: false,
+        selfattn_lora: true,
+        use_dora: false,
+        use_gating: gated,
+        vera_b: null,
+        vera_d: null,
+      }),
+    },
+    card,
   });
 
 /**
@@ -83,10 +87,14 @@ const define = (
  * Hu et al., 2021. https://arxiv.org/abs/2106.09685
  */
 export const loraHub: MethodFactory<LoraHubOptions> = define('loraHub', false, {
-  authors: 'Hu et al.',
-  year: 2021,
-  title: 'LoRA: Low-Rank Adaptation of Large Language Models',
-  url: 'https://arxiv.org/abs/2106.09685',
+  about: 'low-rank updates of queries and values',
+  paper: {
+    authors: 'Hu et al.',
+    year: 2021,
+    title: 'LoRA: Low-Rank Adaptation of Large Language Models',
+    url: 'https://arxiv.org/abs/2106.09685',
+  },
+  learningRate: 1e-3,
 });
 
 /**
@@ -95,8 +103,12 @@ export const loraHub: MethodFactory<LoraHubOptions> = define('loraHub', false, {
  * Mao et al., 2022. https://arxiv.org/abs/2110.07577
  */
 export const gatedLoraHub: MethodFactory<LoraHubOptions> = define('gatedLoraHub', true, {
-  authors: 'Mao et al.',
-  year: 2022,
-  title: 'UniPELT: A Unified Framework for Parameter-Efficient Language Model Tuning',
-  url: 'https://arxiv.org/abs/2110.07577',
+  about: 'low-rank updates of queries and values, each with a gate',
+  paper: {
+    authors: 'Mao et al.',
+    year: 2022,
+    title: 'UniPELT: A Unified Framework for Parameter-Efficient Language Model Tuning',
+    url: 'https://arxiv.org/abs/2110.07577',
+  },
+  learningRate: 1e-3,
 });

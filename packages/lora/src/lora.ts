@@ -12,20 +12,27 @@ import { fanInFanOut, notComputedInLora } from './peft-config.ts';
  */
 export const lora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
   name: 'lora',
-  peftType: 'LORA',
-  paper: loraHub.paper,
-  merges: true,
-  learningRate: 2e-4,
-  options: loraOptions,
-  computes: { ...notComputedInLora, use_dora: [false] },
-  also: loraHub,
-  reads: (config) => config['use_dora'] !== true,
-  config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true }),
-  attach: (model, scope, options) =>
-    mergePatches([
-      eachLinear(model, scope, options.target, 'lora', (base, own, path) =>
-        addDelta(base, lowRank(base, own, path, options)),
-      ),
-      trainBiases(model, scope, options.bias, options.target, 'lora'),
-    ]),
+  formula: {
+    merges: true,
+    options: loraOptions,
+    attach: (model, scope, options) =>
+      mergePatches([
+        eachLinear(model, scope, options.target, 'lora', (base, own, path) =>
+          addDelta(base, lowRank(base, own, path, options)),
+        ),
+        trainBiases(model, scope, options.bias, options.target, 'lora'),
+      ]),
+  },
+  files: {
+    peftType: 'LORA',
+    reads: (config) => config['use_dora'] !== true,
+    also: loraHub,
+    computes: { ...notComputedInLora, use_dora: [false] },
+    config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true }),
+  },
+  card: {
+    about: 'low-rank updates of weights',
+    paper: loraHub.paper,
+    learningRate: 2e-4,
+  },
 });

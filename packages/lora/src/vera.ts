@@ -44,50 +44,57 @@ const heUniform = (fanIn: number): ReturnType<typeof uniform> => uniform(Math.sq
  */
 export const vera: MethodFactory<VeraOptions> = defineMethod<VeraOptions>({
   name: 'vera',
-  peftType: 'VERA',
-  paper: {
-    authors: 'Kopiczko, Blankevoort & Asano',
-    year: 2023,
-    title: 'VeRA: Vector-based Random Matrix Adaptation',
-    url: 'https://arxiv.org/abs/2310.11454',
-  },
-  merges: true,
-  learningRate: 4e-3,
-  options: {
-    target: targets('target_modules', familyTarget('lora')),
-    rank: count('r', 256),
-    initialScale: number('d_initial', 0.1),
-    dropout: rate('vera_dropout', 0),
-  },
-  computes: { ...notComputed, bias: ['none'] },
-  refuses: ({ save_projection: saved }) =>
-    saved === false
-      ? "save_projection is false, so the projections are not in the file, and torch's random generator is not here to draw them again; save it with save_projection=True"
-      : null,
-  config: (model) => ({
-    ...fanInFanOut(model),
-    bias: 'none',
-    init_weights: true,
-    projection_prng_key: 0,
-    save_projection: true,
-  }),
-  keys: { vera_A: 'base_model.vera_A', vera_B: 'base_model.vera_B' },
-  attach: (model, scope, { target, rank, initialScale, dropout }) => {
-    const layers = select(model.linears.keys(), target, 'vera').map((path) => model.linears.get(path)!);
-    const [mostIn, mostOut] = [Math.max(...layers.map((l) => l.inDim)), Math.max(...layers.map((l) => l.outDim))];
-    const sharedA = scope.buffer('vera_A', [rank, mostIn], heUniform(mostIn));
-    const sharedB = scope.buffer('vera_B', [mostOut, rank], heUniform(rank));
-    return eachLinear(model, scope, target, 'vera', (base, own) => {
-      const [a, b] = [first(sharedA, 1, base.inDim), first(sharedB, 0, base.outDim)];
-      const d = own.param('vera_lambda_d', [rank], filled(initialScale));
-      const gains = own.param('vera_lambda_b', [base.outDim], zeros);
-      return addDelta(base, {
-        apply: (x) => {
-          const low = mul(matmul(own.dropout(x, dropout), a, { transposeB: true }), d); // [..., rank]
-          return mul(matmul(low, b, { transposeB: true }), gains);
-        },
-        dense: () => mul(matmul(mul(b, d), a), reshape(gains, [base.outDim, 1])),
+  formula: {
+    merges: true,
+    options: {
+      target: targets('target_modules', familyTarget('lora')),
+      rank: count('r', 256),
+      initialScale: number('d_initial', 0.1),
+      dropout: rate('vera_dropout', 0),
+    },
+    attach: (model, scope, { target, rank, initialScale, dropout }) => {
+      const layers = select(model.linears.keys(), target, 'vera').map((path) => model.linears.get(path)!);
+      const [mostIn, mostOut] = [Math.max(...layers.map((l) => l.inDim)), Math.max(...layers.map((l) => l.outDim))];
+      const sharedA = scope.buffer('vera_A', [rank, mostIn], heUniform(mostIn));
+      const sharedB = scope.buffer('vera_B', [mostOut, rank], heUniform(rank));
+      return eachLinear(model, scope, target, 'vera', (base, own) => {
+        const [a, b] = [first(sharedA, 1, base.inDim), first(sharedB, 0, base.outDim)];
+        const d = own.param('vera_lambda_d', [rank], filled(initialScale));
+        const gains = own.param('vera_lambda_b', [base.outDim], zeros);
+        return addDelta(base, {
+          apply: (x) => {
+            const low = mul(matmul(own.dropout(x, dropout), a, { transposeB: true }), d); // [..., rank]
+            return mul(matmul(low, b, { transposeB: true }), gains);
+          },
+          dense: () => mul(matmul(mul(b, d), a), reshape(gains, [base.outDim, 1])),
+        });
       });
-    });
+    },
+  },
+  files: {
+    peftType: 'VERA',
+    computes: { ...notComputed, bias: ['none'] },
+    refuses: ({ save_projection: saved }) =>
+      saved === false
+        ? "save_projection is false, so the projections are not in the file, and torch's random generator is not here to draw them again; save it with save_projection=True"
+        : null,
+    config: (model) => ({
+      ...fanInFanOut(model),
+      bias: 'none',
+      init_weights: true,
+      projection_prng_key: 0,
+      save_projection: true,
+    }),
+    keys: { vera_A: 'base_model.vera_A', vera_B: 'base_model.vera_B' },
+  },
+  card: {
+    about: 'two vectors around shared random projections',
+    paper: {
+      authors: 'Kopiczko, Blankevoort & Asano',
+      year: 2023,
+      title: 'VeRA: Vector-based Random Matrix Adaptation',
+      url: 'https://arxiv.org/abs/2310.11454',
+    },
+    learningRate: 4e-3,
   },
 });

@@ -95,42 +95,49 @@ const attend = (
  */
 export const adapterFusion: MethodFactory<AdapterFusionOptions> = defineMethod<AdapterFusionOptions>({
   name: 'adapterFusion',
-  peftType: 'ADAPTER_FUSION',
-  layout: 'adapter-hub',
-  paper: pfeiffer.paper,
-  merges: false,
-  learningRate: 5e-5,
-  options: { adapters: fusedAdapters, penalty },
-  reads: ({ architecture }) => architecture === 'fuse',
-  config: () => ({ architecture: 'fuse' }),
-  attach: (model, scope, { adapters, penalty: weight }: Chosen<AdapterFusionOptions>) => {
-    const { hiddenSize } = model.main;
-    const parts = fusedParts(adapters, model);
-    const { around, reads } = parts[0];
-    const values: Variable[] = [];
-    const fusionName = `adapter_fusion_layer.${parts.map((p) => p.as).join(',')}`;
-    const table = around(scope, (own, module) => {
-      const ups = parts.map((p) => p.up(p.frozen(own, module)));
-      const { mix, value } = attend(own.at(fusionName), hiddenSize);
-      values.push(value);
-      return (output, stream) => {
-        const x = reads(output, stream);
-        return add(
-          output,
-          mix(
-            x,
-            ups.map((up) => up(x)),
-          ),
-        );
+  formula: {
+    merges: false,
+    options: { adapters: fusedAdapters, penalty },
+    attach: (model, scope, { adapters, penalty: weight }: Chosen<AdapterFusionOptions>) => {
+      const { hiddenSize } = model.main;
+      const parts = fusedParts(adapters, model);
+      const { around, reads } = parts[0];
+      const values: Variable[] = [];
+      const fusionName = `adapter_fusion_layer.${parts.map((p) => p.as).join(',')}`;
+      const table = around(scope, (own, module) => {
+        const ups = parts.map((p) => p.up(p.frozen(own, module)));
+        const { mix, value } = attend(own.at(fusionName), hiddenSize);
+        values.push(value);
+        return (output, stream) => {
+          const x = reads(output, stream);
+          return add(
+            output,
+            mix(
+              x,
+              ups.map((up) => up(x)),
+            ),
+          );
+        };
+      });
+      const far = (v: Tensor): Tensor => {
+        const d = sub(v, identity(hiddenSize));
+        return mul(sum(mul(d, d)), weight);
       };
-    });
-    const far = (v: Tensor): Tensor => {
-      const d = sub(v, identity(hiddenSize));
-      return mul(sum(mul(d, d)), weight);
-    };
-    return {
-      around: table,
-      ...(weight > 0 && { objective: penalised(() => values.map(far).reduce((a, b) => add(a, b))) }),
-    };
+      return {
+        around: table,
+        ...(weight > 0 && { objective: penalised(() => values.map(far).reduce((a, b) => add(a, b))) }),
+      };
+    },
+  },
+  files: {
+    peftType: 'ADAPTER_FUSION',
+    layout: 'adapter-hub',
+    reads: ({ architecture }) => architecture === 'fuse',
+    config: () => ({ architecture: 'fuse' }),
+  },
+  card: {
+    about: 'attention over trained adapters',
+    paper: pfeiffer.paper,
+    learningRate: 5e-5,
   },
 });

@@ -46,29 +46,41 @@ const mlpRows =
  */
 export const pTuning: MethodFactory<PTuningOptions> = defineMethod<PTuningOptions>({
   name: 'pTuning',
-  peftType: 'P_TUNING',
-  paper: { authors: 'Liu et al.', year: 2021, title: 'GPT Understands, Too', url: 'https://arxiv.org/abs/2103.10385' },
-  merges: false,
-  learningRate: 1e-3,
-  options: {
-    tokens: count('num_virtual_tokens', 20),
-    hidden: { ...count('encoder_hidden_size', 1), fallback: ({ main }) => main.hiddenSize },
-    encoder: encoderOption,
+  formula: {
+    merges: false,
+    options: {
+      tokens: count('num_virtual_tokens', 20),
+      hidden: { ...count('encoder_hidden_size', 1), fallback: ({ main }) => main.hiddenSize },
+      encoder: encoderOption,
+    },
+    compact: async (model, { encoder, ...sizes }, state, executor) => ({
+      method: pTuning({ ...sizes, encoder: 'none' }),
+      state: encoder === 'none' ? state : await computedRows(mlpRows(sizes, model.main.hiddenSize), state, executor),
+    }),
+    attach: (model, scope, { encoder, ...sizes }) =>
+      rowsInFront(model, scope, ({ dim }) =>
+        encoder === 'mlp' ? mlpRows(sizes, dim)(scope.param) : scope.param(rowsName, [sizes.tokens, dim], normal(1)),
+      ),
   },
-  computes: promptComputes,
-  keys: { [rowsName]: rowsName },
-  config: (model) => ({
-    ...promptConfig(model, model.main.hiddenSize, model.main.heads),
-    encoder_reparameterization_type: 'MLP',
-    encoder_num_layers: 2,
-    encoder_dropout: 0,
-  }),
-  attach: (model, scope, { encoder, ...sizes }) =>
-    rowsInFront(model, scope, ({ dim }) =>
-      encoder === 'mlp' ? mlpRows(sizes, dim)(scope.param) : scope.param(rowsName, [sizes.tokens, dim], normal(1)),
-    ),
-  compact: async (model, { encoder, ...sizes }, state, executor) => ({
-    method: pTuning({ ...sizes, encoder: 'none' }),
-    state: encoder === 'none' ? state : await computedRows(mlpRows(sizes, model.main.hiddenSize), state, executor),
-  }),
+  files: {
+    peftType: 'P_TUNING',
+    computes: promptComputes,
+    config: (model) => ({
+      ...promptConfig(model, model.main.hiddenSize, model.main.heads),
+      encoder_reparameterization_type: 'MLP',
+      encoder_num_layers: 2,
+      encoder_dropout: 0,
+    }),
+    keys: { [rowsName]: rowsName },
+  },
+  card: {
+    about: 'an encoder that makes rows in front of the embeddings',
+    paper: {
+      authors: 'Liu et al.',
+      year: 2021,
+      title: 'GPT Understands, Too',
+      url: 'https://arxiv.org/abs/2103.10385',
+    },
+    learningRate: 1e-3,
+  },
 });

@@ -52,41 +52,48 @@ const rowsOf = (
  */
 export const prefixTuningHub: MethodFactory<PrefixTuningHubOptions> = defineMethod<PrefixTuningHubOptions>({
   name: 'prefixTuningHub',
-  peftType: 'PEFTJS_PREFIX_TUNING_HUB',
-  layout: 'adapter-hub',
-  paper: {
-    authors: 'Li & Liang',
-    year: 2021,
-    title: 'Prefix-Tuning: Optimizing Continuous Prompts for Generation',
-    url: 'https://arxiv.org/abs/2101.00190',
+  formula: {
+    merges: false,
+    options: {
+      tokens: count('prefix_length', 30),
+      bottleneck: count('bottleneck_size', 512),
+      flat: flag('flat', false),
+      dropout: rate('dropout', 0),
+      gating: flag('use_gating', false),
+    },
+    attach: (model, scope, options) =>
+      prefixInFront(
+        model,
+        scope,
+        rowsOf(model, scope, options),
+        options.gating
+          ? (attention) => meanGate(attention, 'prefix_tuning.prefix_gates.default', model.main.hiddenSize)
+          : null,
+      ),
   },
-  merges: false,
-  learningRate: 3e-3,
-  options: {
-    tokens: count('prefix_length', 30),
-    bottleneck: count('bottleneck_size', 512),
-    flat: flag('flat', false),
-    dropout: rate('dropout', 0),
-    gating: flag('use_gating', false),
+  files: {
+    peftType: 'PEFTJS_PREFIX_TUNING_HUB',
+    layout: 'adapter-hub',
+    reads: ({ architecture }) => architecture === 'prefix_tuning',
+    computes: { non_linearity: ['tanh'], leave_out: [], shared_gating: [true] },
+    config: () => ({
+      architecture: 'prefix_tuning',
+      cross_prefix: true,
+      encoder_prefix: true,
+      init_weights_seed: null,
+      leave_out: [],
+      non_linearity: 'tanh',
+      shared_gating: true,
+    }),
   },
-  reads: ({ architecture }) => architecture === 'prefix_tuning',
-  computes: { non_linearity: ['tanh'], leave_out: [], shared_gating: [true] },
-  config: () => ({
-    architecture: 'prefix_tuning',
-    cross_prefix: true,
-    encoder_prefix: true,
-    init_weights_seed: null,
-    leave_out: [],
-    non_linearity: 'tanh',
-    shared_gating: true,
-  }),
-  attach: (model, scope, options) =>
-    prefixInFront(
-      model,
-      scope,
-      rowsOf(model, scope, options),
-      options.gating
-        ? (attention) => meanGate(attention, 'prefix_tuning.prefix_gates.default', model.main.hiddenSize)
-        : null,
-    ),
+  card: {
+    about: "an MLP that makes keys and values in front of every layer's",
+    paper: {
+      authors: 'Li & Liang',
+      year: 2021,
+      title: 'Prefix-Tuning: Optimizing Continuous Prompts for Generation',
+      url: 'https://arxiv.org/abs/2101.00190',
+    },
+    learningRate: 3e-3,
+  },
 });

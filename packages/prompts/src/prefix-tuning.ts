@@ -66,38 +66,45 @@ const encoderOf = (model: Model, { tokens, bottleneck, init }: Chosen<PrefixTuni
  */
 export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<PrefixTuningOptions>({
   name: 'prefixTuning',
-  peftType: 'PREFIX_TUNING',
-  paper: prefixTuningHub.paper,
-  merges: false,
-  learningRate: 3e-2,
-  options: {
-    tokens: count('num_virtual_tokens', 20),
-    bottleneck: bottleneckOption,
-    init: initOption,
+  formula: {
+    merges: false,
+    options: {
+      tokens: count('num_virtual_tokens', 20),
+      bottleneck: bottleneckOption,
+      init: initOption,
+    },
+    check: ({ bottleneck, init }) =>
+      bottleneck && init && init !== 'random' && init !== 'zeros'
+        ? 'with a bottleneck init is random or zeros, as its MLP cannot begin at given keys and values'
+        : null,
+    compact: async (model, options, state, executor) => {
+      const encode = encoderOf(model, options);
+      if (!encode) return { method: prefixTuning(options), state };
+      return { method: prefixTuning({ tokens: options.tokens }), state: await computedRows(encode, state, executor) };
+    },
+    attach: (model, scope, options) => {
+      const { tokens, init } = options;
+      const shape = [tokens, prefixLayers(model) * 2 * keyWidth(model)];
+      const first =
+        init === 'zeros' ? zeros : initOf(init ?? 'vocabulary', model, tokens, (ids) => activations(model, ids));
+      const rows = encoderOf(model, options)?.(scope.param) ?? scope.param(rowsName, shape, first);
+      return { ...prefixInFront(model, scope, rows), positionShift: tokens };
+    },
   },
-  check: ({ bottleneck, init }) =>
-    bottleneck && init && init !== 'random' && init !== 'zeros'
-      ? 'with a bottleneck init is random or zeros, as its MLP cannot begin at given keys and values'
-      : null,
-  computes: promptComputes,
-  also: prefixTuningHub,
-  keys: { [rowsName]: rowsName },
-  config: (model, { bottleneck }) => ({
-    ...promptConfig(model, keyWidth(model), model.main.keyHeads),
-    prefix_projection: bottleneck !== null,
-    encoder_hidden_size: bottleneck ?? keyWidth(model),
-  }),
-  attach: (model, scope, options) => {
-    const { tokens, init } = options;
-    const shape = [tokens, prefixLayers(model) * 2 * keyWidth(model)];
-    const first =
-      init === 'zeros' ? zeros : initOf(init ?? 'vocabulary', model, tokens, (ids) => activations(model, ids));
-    const rows = encoderOf(model, options)?.(scope.param) ?? scope.param(rowsName, shape, first);
-    return { ...prefixInFront(model, scope, rows), positionShift: tokens };
+  files: {
+    peftType: 'PREFIX_TUNING',
+    also: prefixTuningHub,
+    computes: promptComputes,
+    config: (model, { bottleneck }) => ({
+      ...promptConfig(model, keyWidth(model), model.main.keyHeads),
+      prefix_projection: bottleneck !== null,
+      encoder_hidden_size: bottleneck ?? keyWidth(model),
+    }),
+    keys: { [rowsName]: rowsName },
   },
-  compact: async (model, options, state, executor) => {
-    const encode = encoderOf(model, options);
-    if (!encode) return { method: prefixTuning(options), state };
-    return { method: prefixTuning({ tokens: options.tokens }), state: await computedRows(encode, state, executor) };
+  card: {
+    about: "keys and values in front of every layer's",
+    paper: prefixTuningHub.paper,
+    learningRate: 3e-2,
   },
 });

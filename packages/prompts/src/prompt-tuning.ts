@@ -32,22 +32,29 @@ const rowInit: Option<RowInit> = {
  */
 export const promptTuning: MethodFactory<PromptTuningOptions> = defineMethod<PromptTuningOptions>({
   name: 'promptTuning',
-  peftType: 'PROMPT_TUNING',
-  paper: {
-    authors: 'Lester et al.',
-    year: 2021,
-    title: 'The Power of Scale for Parameter-Efficient Prompt Tuning',
-    url: 'https://arxiv.org/abs/2104.08691',
+  formula: {
+    merges: false,
+    options: { tokens: count('num_virtual_tokens', 20), init: rowInit },
+    attach: (model, scope, { tokens, init }) =>
+      rowsInFront(model, scope, (embedding) => {
+        const first = initOf(init, model, tokens, (ids) => gather(embedding.weight, constant(ids, [tokens])));
+        return scope.param(rowsName, [tokens, embedding.dim], first);
+      }),
   },
-  merges: false,
-  learningRate: 0.1,
-  options: { tokens: count('num_virtual_tokens', 20), init: rowInit },
-  computes: promptComputes,
-  keys: { [rowsName]: rowsName },
-  config: (model) => promptConfig(model, model.main.hiddenSize, model.main.heads),
-  attach: (model, scope, { tokens, init }) =>
-    rowsInFront(model, scope, (embedding) => {
-      const first = initOf(init, model, tokens, (ids) => gather(embedding.weight, constant(ids, [tokens])));
-      return scope.param(rowsName, [tokens, embedding.dim], first);
-    }),
+  files: {
+    peftType: 'PROMPT_TUNING',
+    computes: promptComputes,
+    config: (model) => promptConfig(model, model.main.hiddenSize, model.main.heads),
+    keys: { [rowsName]: rowsName },
+  },
+  card: {
+    about: 'rows in front of the embeddings',
+    paper: {
+      authors: 'Lester et al.',
+      year: 2021,
+      title: 'The Power of Scale for Parameter-Efficient Prompt Tuning',
+      url: 'https://arxiv.org/abs/2104.08691',
+    },
+    learningRate: 0.1,
+  },
 });

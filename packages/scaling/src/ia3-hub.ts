@@ -53,62 +53,69 @@ const scaledPaths = ({ parts, layout }: Model, attention: readonly Projection[])
  */
 export const ia3Hub: MethodFactory<Ia3HubOptions> = defineMethod<Ia3HubOptions>({
   name: 'ia3Hub',
-  peftType: 'PEFTJS_IA3_HUB',
-  layout: 'adapter-hub',
-  paper: {
-    authors: 'Liu et al.',
-    year: 2022,
-    title: 'Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning',
-    url: 'https://arxiv.org/abs/2205.05638',
+  formula: {
+    merges: true,
+    options: { attention: attentionOption },
+    attach: (model, scope, { attention }) => {
+      const paths = scaledPaths(model, attention);
+      return eachLinear(
+        model,
+        scope,
+        (path) => paths.has(path),
+        'ia3Hub',
+        (base, layer, path) => {
+          const own = layer.at('loras.default');
+          return scaleOutput(
+            base,
+            paths.get(path)
+              ? fusedRow(own, base.outDim, attention)
+              : reshape(own.param('lora_B', [base.outDim, 1], ones), [-1]),
+          );
+        },
+      );
+    },
   },
-  merges: true,
-  learningRate: 3e-3,
-  options: { attention: attentionOption },
-  reads: ({ architecture, composition_mode: mode }) => architecture === 'lora' && mode === 'scale',
-  computes: {
-    alpha: [1],
-    dropout: [0],
-    intermediate_lora: [true],
-    leave_out: [],
-    output_lora: [false],
-    r: [1],
-    selfattn_lora: [true],
-    use_dora: [false],
-    use_gating: [false],
+  files: {
+    peftType: 'PEFTJS_IA3_HUB',
+    layout: 'adapter-hub',
+    reads: ({ architecture, composition_mode: mode }) => architecture === 'lora' && mode === 'scale',
+    computes: {
+      alpha: [1],
+      dropout: [0],
+      intermediate_lora: [true],
+      leave_out: [],
+      output_lora: [false],
+      r: [1],
+      selfattn_lora: [true],
+      use_dora: [false],
+      use_gating: [false],
+    },
+    config: () => ({
+      alpha: 1,
+      architecture: 'lora',
+      composition_mode: 'scale',
+      dropout: 0,
+      init_weights: 'ia3',
+      init_weights_seed: null,
+      intermediate_lora: true,
+      leave_out: [],
+      output_lora: false,
+      r: 1,
+      selfattn_lora: true,
+      use_dora: false,
+      use_gating: false,
+      vera_b: null,
+      vera_d: null,
+    }),
   },
-  config: () => ({
-    alpha: 1,
-    architecture: 'lora',
-    composition_mode: 'scale',
-    dropout: 0,
-    init_weights: 'ia3',
-    init_weights_seed: null,
-    intermediate_lora: true,
-    leave_out: [],
-    output_lora: false,
-    r: 1,
-    selfattn_lora: true,
-    use_dora: false,
-    use_gating: false,
-    vera_b: null,
-    vera_d: null,
-  }),
-  attach: (model, scope, { attention }) => {
-    const paths = scaledPaths(model, attention);
-    return eachLinear(
-      model,
-      scope,
-      (path) => paths.has(path),
-      'ia3Hub',
-      (base, layer, path) => {
-        const own = layer.at('loras.default');
-        return scaleOutput(
-          base,
-          paths.get(path)
-            ? fusedRow(own, base.outDim, attention)
-            : reshape(own.param('lora_B', [base.outDim, 1], ones), [-1]),
-        );
-      },
-    );
+  card: {
+    about: 'scales of keys, values and one layer of the MLP',
+    paper: {
+      authors: 'Liu et al.',
+      year: 2022,
+      title: 'Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning',
+      url: 'https://arxiv.org/abs/2205.05638',
+    },
+    learningRate: 3e-3,
   },
 });

@@ -29,40 +29,47 @@ export interface Ia3Options {
  */
 export const ia3: MethodFactory<Ia3Options> = defineMethod<Ia3Options>({
   name: 'ia3',
-  peftType: 'IA3',
-  paper: ia3Hub.paper,
-  merges: true,
-  learningRate: 3e-3,
-  options: {
-    target: targets('target_modules', familyTarget('ia3')),
-    feedforward: targets('feedforward_modules', familyTarget('ia3Feedforward')),
+  formula: {
+    merges: true,
+    options: {
+      target: targets('target_modules', familyTarget('ia3')),
+      feedforward: targets('feedforward_modules', familyTarget('ia3Feedforward')),
+    },
+    attach: (model, scope, { target, feedforward }) => {
+      // The default may name layers that are not targeted; what a user names must be there.
+      if (
+        feedforward !== model.layout.defaultTarget('ia3Feedforward') &&
+        !(Array.isArray(feedforward) && !feedforward[0])
+      )
+        select(select(model.linears.keys(), target, 'ia3'), feedforward, 'ia3: feedforward');
+      return eachLinear(model, scope, target, 'ia3', (base, own, path) => {
+        if (covers(feedforward, path)) {
+          const l = own.param('ia3_l', [1, base.inDim], ones);
+          return {
+            ...base,
+            apply: (x, call) => base.apply(mul(x, reshape(l, [-1])), call),
+            dense: () => {
+              const { weight, bias } = base.dense();
+              return { weight: mul(weight, l), bias };
+            },
+          };
+        }
+        return scaleOutput(base, reshape(own.param('ia3_l', [base.outDim, 1], ones), [-1]));
+      });
+    },
   },
-  also: ia3Hub,
-  computes: { modules_to_save: [], exclude_modules: [] },
-  config: ({ linears, layout }) => ({
-    fan_in_fan_out: [...linears.keys()].some((path) => layout.storedTransposed(path)),
-    init_ia3_weights: true,
-  }),
-  attach: (model, scope, { target, feedforward }) => {
-    // The default may name layers that are not targeted; what a user names must be there.
-    if (
-      feedforward !== model.layout.defaultTarget('ia3Feedforward') &&
-      !(Array.isArray(feedforward) && !feedforward[0])
-    )
-      select(select(model.linears.keys(), target, 'ia3'), feedforward, 'ia3: feedforward');
-    return eachLinear(model, scope, target, 'ia3', (base, own, path) => {
-      if (covers(feedforward, path)) {
-        const l = own.param('ia3_l', [1, base.inDim], ones);
-        return {
-          ...base,
-          apply: (x, call) => base.apply(mul(x, reshape(l, [-1])), call),
-          dense: () => {
-            const { weight, bias } = base.dense();
-            return { weight: mul(weight, l), bias };
-          },
-        };
-      }
-      return scaleOutput(base, reshape(own.param('ia3_l', [base.outDim, 1], ones), [-1]));
-    });
+  files: {
+    peftType: 'IA3',
+    also: ia3Hub,
+    computes: { modules_to_save: [], exclude_modules: [] },
+    config: ({ linears, layout }) => ({
+      fan_in_fan_out: [...linears.keys()].some((path) => layout.storedTransposed(path)),
+      init_ia3_weights: true,
+    }),
+  },
+  card: {
+    about: "scales of keys, values and the MLP's inner activations",
+    paper: ia3Hub.paper,
+    learningRate: 3e-3,
   },
 });

@@ -52,59 +52,66 @@ const moved = (x: Tensor | null, scale: Tensor, shift: Tensor): Tensor => (x ? a
  */
 export const ssf: MethodFactory<SsfOptions> = defineMethod<SsfOptions>({
   name: 'ssf',
-  peftType: 'PEFTJS_SSF',
-  paper: {
-    authors: 'Lian et al.',
-    year: 2022,
-    title: 'Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning',
-    url: 'https://arxiv.org/abs/2210.08823',
-  },
-  merges: true,
-  learningRate: 1e-2,
-  options: {
-    target: targets('target_modules', 'all-linear'),
-    norms: flag('norms', true),
-    embedding: flag('embedding', true),
-    noise: deviation,
-  },
-  attach: (model, scope, { target, norms, embedding, noise }) => ({
-    ...eachLinear(model, scope, target, 'ssf', (base, own) => {
-      const { scale, shift } = scaleAndShift(own, base.outDim, noise);
-      return {
-        ...base,
-        apply: (x, call) => add(mul(base.apply(x, call), scale), shift),
-        dense: () => {
-          const { weight, bias } = base.dense();
-          return { weight: mul(weight, reshape(scale, [-1, 1])), bias: moved(bias, scale, shift) };
-        },
-      };
-    }),
-    ...(norms &&
-      model.norms.size > 0 &&
-      eachNorm(
-        model,
-        scope,
-        () => true,
-        'ssf',
-        (base, own) => {
-          const { scale, shift } = scaleAndShift(own, base.dim, noise);
-          return base.encode({ weight: mul(base.weight, scale), bias: moved(base.bias, scale, shift) });
-        },
-      )),
-    ...(embedding && {
-      embedding: new Map(
-        model.paths('embed').map((path) => [
-          path,
-          (base) => {
-            const { scale, shift } = scaleAndShift(scope.at(path), base.dim, noise);
-            return {
-              ...base,
-              weight: moved(base.weight, scale, shift),
-              apply: (ids, call) => moved(base.apply(ids, call), scale, shift),
-            };
+  formula: {
+    merges: true,
+    options: {
+      target: targets('target_modules', 'all-linear'),
+      norms: flag('norms', true),
+      embedding: flag('embedding', true),
+      noise: deviation,
+    },
+    attach: (model, scope, { target, norms, embedding, noise }) => ({
+      ...eachLinear(model, scope, target, 'ssf', (base, own) => {
+        const { scale, shift } = scaleAndShift(own, base.outDim, noise);
+        return {
+          ...base,
+          apply: (x, call) => add(mul(base.apply(x, call), scale), shift),
+          dense: () => {
+            const { weight, bias } = base.dense();
+            return { weight: mul(weight, reshape(scale, [-1, 1])), bias: moved(bias, scale, shift) };
           },
-        ]),
-      ),
+        };
+      }),
+      ...(norms &&
+        model.norms.size > 0 &&
+        eachNorm(
+          model,
+          scope,
+          () => true,
+          'ssf',
+          (base, own) => {
+            const { scale, shift } = scaleAndShift(own, base.dim, noise);
+            return base.encode({ weight: mul(base.weight, scale), bias: moved(base.bias, scale, shift) });
+          },
+        )),
+      ...(embedding && {
+        embedding: new Map(
+          model.paths('embed').map((path) => [
+            path,
+            (base) => {
+              const { scale, shift } = scaleAndShift(scope.at(path), base.dim, noise);
+              return {
+                ...base,
+                weight: moved(base.weight, scale, shift),
+                apply: (ids, call) => moved(base.apply(ids, call), scale, shift),
+              };
+            },
+          ]),
+        ),
+      }),
     }),
-  }),
+  },
+  files: {
+    peftType: 'PEFTJS_SSF',
+  },
+  card: {
+    about: 'a scale and a shift of every output',
+    paper: {
+      authors: 'Lian et al.',
+      year: 2022,
+      title: 'Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning',
+      url: 'https://arxiv.org/abs/2210.08823',
+    },
+    learningRate: 1e-2,
+  },
 });

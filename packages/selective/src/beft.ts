@@ -14,28 +14,35 @@ export interface BeftOptions {
  */
 export const beft: MethodFactory<BeftOptions> = defineMethod<BeftOptions>({
   name: 'beft',
-  peftType: 'BEFT',
-  paper: {
-    authors: 'Huang, Balashankar & Aminifar',
-    year: 2025,
-    title: 'BEFT: Bias-Efficient Fine-Tuning of Language Models in Low-Data Regimes',
-    url: 'https://arxiv.org/abs/2509.15974',
+  formula: {
+    merges: true,
+    options: { target: targets('target_modules', familyTarget('beft')) },
+    attach: (model, scope, { target }) =>
+      eachLinear(model, scope, target, 'beft', (base, own) => {
+        const more = reshape(own.param('beft_bias', [1, base.outDim], zeros), [-1]);
+        return {
+          ...base,
+          apply: (x, call) => add(base.apply(x, call), more),
+          dense: () => {
+            const { weight, bias } = base.dense();
+            return { weight, bias: bias ? add(bias, more) : more };
+          },
+        };
+      }),
   },
-  merges: true,
-  learningRate: 1e-3,
-  options: { target: targets('target_modules', familyTarget('beft')) },
-  computes: { modules_to_save: [] },
-  config: () => ({ init_weights: true }),
-  attach: (model, scope, { target }) =>
-    eachLinear(model, scope, target, 'beft', (base, own) => {
-      const more = reshape(own.param('beft_bias', [1, base.outDim], zeros), [-1]);
-      return {
-        ...base,
-        apply: (x, call) => add(base.apply(x, call), more),
-        dense: () => {
-          const { weight, bias } = base.dense();
-          return { weight, bias: bias ? add(bias, more) : more };
-        },
-      };
-    }),
+  files: {
+    peftType: 'BEFT',
+    computes: { modules_to_save: [] },
+    config: () => ({ init_weights: true }),
+  },
+  card: {
+    about: 'biases of the value projections',
+    paper: {
+      authors: 'Huang, Balashankar & Aminifar',
+      year: 2025,
+      title: 'BEFT: Bias-Efficient Fine-Tuning of Language Models in Low-Data Regimes',
+      url: 'https://arxiv.org/abs/2509.15974',
+    },
+    learningRate: 1e-3,
+  },
 });

@@ -20,33 +20,40 @@ const withBias = ({ norms }: Model): readonly string[] =>
  */
 export const bitfit: MethodFactory<BitfitOptions> = defineMethod<BitfitOptions>({
   name: 'bitfit',
-  peftType: 'PEFTJS_BITFIT',
-  paper: {
-    authors: 'Ben Zaken, Goldberg & Ravfogel',
-    year: 2021,
-    title: 'BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models',
-    url: 'https://arxiv.org/abs/2106.10199',
-  },
-  merges: true,
-  learningRate: 1e-3,
-  options: {
-    target: targets('target_modules', 'all-linear'),
-    norms: targets('norm_modules', withBias, (model) => model.norms.keys()),
-  },
-  attach: (model, scope, { target, norms }) => ({
-    ...eachLinear(model, scope, target, 'bitfit', (base, own) => {
-      const before = base.dense().bias;
-      const bias = own.param('bias', [base.outDim], before ?? zeros);
-      return {
-        ...base,
-        // What the bias has gained, since a quantised layer adds its own one itself.
-        apply: (x, call) => add(base.apply(x, call), before ? sub(bias, before) : bias),
-        dense: () => ({ weight: base.dense().weight, bias }),
-      };
+  formula: {
+    merges: true,
+    options: {
+      target: targets('target_modules', 'all-linear'),
+      norms: targets('norm_modules', withBias, (model) => model.norms.keys()),
+    },
+    attach: (model, scope, { target, norms }) => ({
+      ...eachLinear(model, scope, target, 'bitfit', (base, own) => {
+        const before = base.dense().bias;
+        const bias = own.param('bias', [base.outDim], before ?? zeros);
+        return {
+          ...base,
+          // What the bias has gained, since a quantised layer adds its own one itself.
+          apply: (x, call) => add(base.apply(x, call), before ? sub(bias, before) : bias),
+          dense: () => ({ weight: base.dense().weight, bias }),
+        };
+      }),
+      ...(!(Array.isArray(norms) && norms.length === 0) &&
+        eachNorm(model, scope, norms, 'bitfit', (base, own) =>
+          base.encode({ weight: base.weight, bias: own.param('bias', [base.dim], base.bias ?? zeros) }),
+        )),
     }),
-    ...(!(Array.isArray(norms) && norms.length === 0) &&
-      eachNorm(model, scope, norms, 'bitfit', (base, own) =>
-        base.encode({ weight: base.weight, bias: own.param('bias', [base.dim], base.bias ?? zeros) }),
-      )),
-  }),
+  },
+  files: {
+    peftType: 'PEFTJS_BITFIT',
+  },
+  card: {
+    about: 'every bias',
+    paper: {
+      authors: 'Ben Zaken, Goldberg & Ravfogel',
+      year: 2021,
+      title: 'BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models',
+      url: 'https://arxiv.org/abs/2106.10199',
+    },
+    learningRate: 1e-3,
+  },
 });

@@ -86,61 +86,68 @@ const pathsOf = (mask: Mask, { linears }: Model): ReadonlySet<Path> => {
  */
 export const fishMask: MethodFactory<FishMaskOptions> = defineMethod<FishMaskOptions>({
   name: 'fishMask',
-  peftType: 'PEFTJS_FISH_MASK',
-  paper: {
-    authors: 'Sung, Nair & Raffel',
-    year: 2021,
-    title: 'Training Neural Networks with Fixed Sparse Masks',
-    url: 'https://arxiv.org/abs/2111.09839',
+  formula: {
+    merges: true,
+    options: {
+      target: targets('target_modules', 'all-linear'),
+      keep: share,
+      samples: count('samples', 1024),
+      mask: masks,
+    },
+    prepare: async (model, { target, keep, samples }, data, executor) => {
+      const paths = select(model.linears.keys(), target, 'fishMask');
+      const sizes = paths.map((path) => model.linears.get(path)!).map(({ outDim, inDim }) => outDim * inDim);
+      const largest = keepLargest(Math.max(1, Math.floor(keep * sizes.reduce((a, b) => a + b, 0))));
+      await eachFisher(model, paths, data, { samples }, executor, (path, fisher) =>
+        largest.add(paths.indexOf(path), fisher),
+      );
+      return { mask: Object.fromEntries([...largest.places()].map(([i, places]) => [paths[i]!, places])) };
+    },
+    attach: (model, scope, { mask }) => {
+      const chosen = pathsOf(mask, model);
+      return eachLinear(
+        model,
+        scope,
+        (path) => chosen.has(path),
+        'fishMask',
+        (base, own, path) => {
+          const { outDim, inDim } = base;
+          const places = mask[path]!;
+          const values = own.param('fish_values', [places.length], zeros);
+          const index = own.buffer(
+            'fish_index',
+            [places.length],
+            () => Int32Array.from(places, (at, i) => at ?? i),
+            'i32',
+          );
+          checkPlaces(path, index, places, outDim * inDim);
+          return {
+            ...base,
+            apply: (x, call) => {
+              const y = sparseMatmul(reshape(x, [-1, inDim]), values, index, { outDim, inDim });
+              return add(base.apply(x, call), reshape(y, [...x.shape.slice(0, -1), outDim]));
+            },
+            dense: () => {
+              const { weight, bias } = base.dense();
+              const sparse = scatterAdd(values, index, { rows: outDim * inDim });
+              return { weight: add(weight, reshape(sparse, [outDim, inDim])), bias };
+            },
+          };
+        },
+      );
+    },
   },
-  merges: true,
-  learningRate: 2e-3,
-  options: {
-    target: targets('target_modules', 'all-linear'),
-    keep: share,
-    samples: count('samples', 1024),
-    mask: masks,
+  files: {
+    peftType: 'PEFTJS_FISH_MASK',
   },
-  prepare: async (model, { target, keep, samples }, data, executor) => {
-    const paths = select(model.linears.keys(), target, 'fishMask');
-    const sizes = paths.map((path) => model.linears.get(path)!).map(({ outDim, inDim }) => outDim * inDim);
-    const largest = keepLargest(Math.max(1, Math.floor(keep * sizes.reduce((a, b) => a + b, 0))));
-    await eachFisher(model, paths, data, { samples }, executor, (path, fisher) =>
-      largest.add(paths.indexOf(path), fisher),
-    );
-    return { mask: Object.fromEntries([...largest.places()].map(([i, places]) => [paths[i]!, places])) };
-  },
-  attach: (model, scope, { mask }) => {
-    const chosen = pathsOf(mask, model);
-    return eachLinear(
-      model,
-      scope,
-      (path) => chosen.has(path),
-      'fishMask',
-      (base, own, path) => {
-        const { outDim, inDim } = base;
-        const places = mask[path]!;
-        const values = own.param('fish_values', [places.length], zeros);
-        const index = own.buffer(
-          'fish_index',
-          [places.length],
-          () => Int32Array.from(places, (at, i) => at ?? i),
-          'i32',
-        );
-        checkPlaces(path, index, places, outDim * inDim);
-        return {
-          ...base,
-          apply: (x, call) => {
-            const y = sparseMatmul(reshape(x, [-1, inDim]), values, index, { outDim, inDim });
-            return add(base.apply(x, call), reshape(y, [...x.shape.slice(0, -1), outDim]));
-          },
-          dense: () => {
-            const { weight, bias } = base.dense();
-            const sparse = scatterAdd(values, index, { rows: outDim * inDim });
-            return { weight: add(weight, reshape(sparse, [outDim, inDim])), bias };
-          },
-        };
-      },
-    );
+  card: {
+    about: 'the weights of most Fisher information',
+    paper: {
+      authors: 'Sung, Nair & Raffel',
+      year: 2021,
+      title: 'Training Neural Networks with Fixed Sparse Masks',
+      url: 'https://arxiv.org/abs/2111.09839',
+    },
+    learningRate: 2e-3,
   },
 });

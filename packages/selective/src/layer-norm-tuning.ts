@@ -18,28 +18,35 @@ const namesOf = (paths: Iterable<string>): string[] => [
  */
 export const layerNormTuning: MethodFactory<LayerNormTuningOptions> = defineMethod<LayerNormTuningOptions>({
   name: 'layerNormTuning',
-  peftType: 'LN_TUNING',
-  paper: {
-    authors: 'Zhao et al.',
-    year: 2023,
-    title: 'Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning',
-    url: 'https://arxiv.org/abs/2312.11420',
+  formula: {
+    merges: true,
+    options: {
+      target: targets(
+        'target_modules',
+        (model: Model) => namesOf(model.norms.keys()),
+        (model) => model.norms.keys(),
+      ),
+    },
+    attach: (model, scope, { target }) =>
+      eachNorm(model, scope, target, 'layerNormTuning', (base, own) =>
+        base.encode({
+          weight: own.param('ln_tuning_layers.weight', [base.dim], base.weight),
+          bias: base.bias && own.param('ln_tuning_layers.bias', [base.dim], base.bias),
+        }),
+      ),
   },
-  merges: true,
-  learningRate: 1e-3,
-  options: {
-    target: targets(
-      'target_modules',
-      (model: Model) => namesOf(model.norms.keys()),
-      (model) => model.norms.keys(),
-    ),
+  files: {
+    peftType: 'LN_TUNING',
+    computes: { modules_to_save: [], exclude_modules: [] },
   },
-  computes: { modules_to_save: [], exclude_modules: [] },
-  attach: (model, scope, { target }) =>
-    eachNorm(model, scope, target, 'layerNormTuning', (base, own) =>
-      base.encode({
-        weight: own.param('ln_tuning_layers.weight', [base.dim], base.weight),
-        bias: base.bias && own.param('ln_tuning_layers.bias', [base.dim], base.bias),
-      }),
-    ),
+  card: {
+    about: 'weights and biases of the norms',
+    paper: {
+      authors: 'Zhao et al.',
+      year: 2023,
+      title: 'Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning',
+      url: 'https://arxiv.org/abs/2312.11420',
+    },
+    learningRate: 1e-3,
+  },
 });

@@ -30,7 +30,7 @@ import {
 import { type Model, slot } from '@peftjs/transformer';
 
 const paper = { authors: 'Nobody', year: 2026, title: 'None', url: 'https://example.org' };
-const common = { paper, learningRate: 1e-3 } as const;
+const card = { about: 'nothing of use', paper, learningRate: 1e-3 } as const;
 
 /** What may go wrong in a low-rank update; the defaults are right. */
 export interface LowRankMistakes {
@@ -53,102 +53,114 @@ interface LowRankOptions {
 /** W + 2·B·A·diag(s), s random and frozen. */
 export const lowRank = (mistakes: LowRankMistakes = {}): MethodFactory<LowRankOptions> =>
   defineMethod<LowRankOptions>({
-    ...common,
     name: 'lowRank',
-    peftType: 'LOW_RANK',
-    merges: true,
-    options: {
-      rank: count(mistakes.key === undefined ? 'r' : mistakes.key, 3),
-      target: targets('target_modules', ({ layout }: Model) => {
-        const names = layout.defaultTarget('lora')!;
-        return names.length > 1 ? names : [...names, 'attn.c_proj'];
-      }),
-      dropout: rate('dropout', 0),
+    formula: {
+      merges: true,
+      options: {
+        rank: count(mistakes.key === undefined ? 'r' : mistakes.key, 3),
+        target: targets('target_modules', ({ layout }: Model) => {
+          const names = layout.defaultTarget('lora')!;
+          return names.length > 1 ? names : [...names, 'attn.c_proj'];
+        }),
+        dropout: rate('dropout', 0),
+      },
+      attach: (model, scope, { rank, target, dropout }) =>
+        eachLinear(model, scope, target, 'lowRank', (base, own) => {
+          const a = own.param('a', [rank, base.inDim], kaimingUniform);
+          const b = own.param('b', [base.outDim, rank], mistakes.initB ?? zeros);
+          const s = (mistakes.unsaved ? own.running : own.buffer)('s', [base.inDim], normal(1));
+          if (mistakes.extraParam) own.param('unused', [1], ones);
+          return {
+            ...base,
+            apply: (x, call) => {
+              const dropped = mistakes.dropsAlways ? mul(x, dropout > 0 ? 0.5 : 1) : own.dropout(x, dropout);
+              const low = matmul(mul(dropped, s), a, { transposeB: true });
+              return add(base.apply(x, call), mul(matmul(low, b, { transposeB: true }), 2));
+            },
+            dense: () => {
+              const { weight, bias } = base.dense();
+              const product = mul(mul(matmul(b, a), s), mistakes.denseScale ?? 2);
+              const square = base.inDim === base.outDim;
+              const delta = mistakes.transposed && square ? transpose(product, [1, 0]) : product;
+              return { weight: add(weight, delta), bias: mistakes.droppedBias ? null : bias };
+            },
+          };
+        }),
     },
-    attach: (model, scope, { rank, target, dropout }) =>
-      eachLinear(model, scope, target, 'lowRank', (base, own) => {
-        const a = own.param('a', [rank, base.inDim], kaimingUniform);
-        const b = own.param('b', [base.outDim, rank], mistakes.initB ?? zeros);
-        const s = (mistakes.unsaved ? own.running : own.buffer)('s', [base.inDim], normal(1));
-        if (mistakes.extraParam) own.param('unused', [1], ones);
-        return {
-          ...base,
-          apply: (x, call) => {
-            const dropped = mistakes.dropsAlways ? mul(x, dropout > 0 ? 0.5 : 1) : own.dropout(x, dropout);
-            const low = matmul(mul(dropped, s), a, { transposeB: true });
-            return add(base.apply(x, call), mul(matmul(low, b, { transposeB: true }), 2));
-          },
-          dense: () => {
-            const { weight, bias } = base.dense();
-            const product = mul(mul(matmul(b, a), s), mistakes.denseScale ?? 2);
-            const square = base.inDim === base.outDim;
-            const delta = mistakes.transposed && square ? transpose(product, [1, 0]) : product;
-            return { weight: add(weight, delta), bias: mistakes.droppedBias ? null : bias };
-          },
-        };
-      }),
+    files: {
+      peftType: 'LOW_RANK',
+    },
+    card,
   });
 
 /** Each row of W at a length of its own, the length it had being a constant in the gradient. */
 export const rescaled = (detach: boolean): MethodFactory<Record<never, never>> =>
   defineMethod<Record<never, never>>({
-    ...common,
     name: 'rescaled',
-    peftType: 'RESCALED',
-    merges: true,
-    options: {},
-    attach: (model, scope) =>
-      eachLinear(model, scope, /.*\.(down_proj|c_fc)/, 'rescaled', (base, own) => {
-        const shift = own.param('shift', [base.outDim, 1], zeros);
-        const lengths = (): Tensor => {
-          const moved = add(base.dense().weight, shift);
-          const norm = sqrt(sum(mul(moved, moved), { axes: [1], keepDims: true }));
-          return detach ? stopGradient(norm) : norm;
-        };
-        const weight = (): Tensor => div(add(base.dense().weight, shift), lengths());
-        return {
-          ...base,
-          apply: (x) => {
-            const { bias } = base.dense();
-            const y = matmul(x, broadcastTo(transpose(weight(), [1, 0]), [base.inDim, base.outDim]));
-            return bias ? add(y, bias) : y;
-          },
-          dense: () => ({ weight: weight(), bias: base.dense().bias }),
-        };
-      }),
+    formula: {
+      merges: true,
+      options: {},
+      attach: (model, scope) =>
+        eachLinear(model, scope, /.*\.(down_proj|c_fc)/, 'rescaled', (base, own) => {
+          const shift = own.param('shift', [base.outDim, 1], zeros);
+          const lengths = (): Tensor => {
+            const moved = add(base.dense().weight, shift);
+            const norm = sqrt(sum(mul(moved, moved), { axes: [1], keepDims: true }));
+            return detach ? stopGradient(norm) : norm;
+          };
+          const weight = (): Tensor => div(add(base.dense().weight, shift), lengths());
+          return {
+            ...base,
+            apply: (x) => {
+              const { bias } = base.dense();
+              const y = matmul(x, broadcastTo(transpose(weight(), [1, 0]), [base.inDim, base.outDim]));
+              return bias ? add(y, bias) : y;
+            },
+            dense: () => ({ weight: weight(), bias: base.dense().bias }),
+          };
+        }),
+    },
+    files: {
+      peftType: 'RESCALED',
+    },
+    card,
   });
 
 /** A ladder: a small state beside the backbone, fed by each block and added at the head; by mistake to every block's output too. */
 export const ladder = ({ writesBack = false }: { writesBack?: boolean } = {}): MethodFactory<Record<never, never>> =>
   defineMethod<Record<never, never>>({
-    ...common,
     name: 'ladder',
-    peftType: 'LADDER',
-    merges: false,
-    options: {},
-    attach: (model, scope) => {
-      const width = 2;
-      const d = model.main.hiddenSize;
-      const sides = slot<Tensor>('sides');
-      const up = scope.param('up', [d, width], zeros);
-      const blocks = eachSite(model, scope, 'block', (own) => {
-        const down = own.param('down', [width, d], kaimingUniform);
-        const mix = own.param('mix', [width], ones);
-        return (x, next, { pass }) => {
-          const y = next(x);
-          const seen = matmul(y, down, { transposeB: true });
-          const before = pass.get(sides);
-          const side = before ? add(seen, mul(before, mix)) : mul(seen, mix);
-          pass.put(sides, side);
-          return writesBack ? add(y, matmul(side, up, { transposeB: true })) : y;
-        };
-      });
-      const head = eachSite(model, scope, 'head', () => (x, next, { pass }) => {
-        const side = matmul(pass.get(sides)!, up, { transposeB: true });
-        return next(add(x, side));
-      });
-      return { around: { ...blocks.around, ...head.around } };
+    formula: {
+      merges: false,
+      options: {},
+      attach: (model, scope) => {
+        const width = 2;
+        const d = model.main.hiddenSize;
+        const sides = slot<Tensor>('sides');
+        const up = scope.param('up', [d, width], zeros);
+        const blocks = eachSite(model, scope, 'block', (own) => {
+          const down = own.param('down', [width, d], kaimingUniform);
+          const mix = own.param('mix', [width], ones);
+          return (x, next, { pass }) => {
+            const y = next(x);
+            const seen = matmul(y, down, { transposeB: true });
+            const before = pass.get(sides);
+            const side = before ? add(seen, mul(before, mix)) : mul(seen, mix);
+            pass.put(sides, side);
+            return writesBack ? add(y, matmul(side, up, { transposeB: true })) : y;
+          };
+        });
+        const head = eachSite(model, scope, 'head', () => (x, next, { pass }) => {
+          const side = matmul(pass.get(sides)!, up, { transposeB: true });
+          return next(add(x, side));
+        });
+        return { around: { ...blocks.around, ...head.around } };
+      },
     },
+    files: {
+      peftType: 'LADDER',
+    },
+    card,
   });
 
 /** What may go wrong with keys and values in front. */
@@ -157,31 +169,35 @@ export type PrefixMistake = 'ignored by the mask' | 'behind' | 'cached twice' | 
 /** Two trained keys and values in front of every layer's. */
 export const prefix = (mistake: PrefixMistake = null): MethodFactory<Record<never, never>> =>
   defineMethod<Record<never, never>>({
-    ...common,
     name: 'prefix',
-    peftType: 'PREFIX',
-    merges: false,
-    options: {},
-    attach: (model, scope) =>
-      eachSite(model, scope, 'kv', (own) => {
-        const { keyHeads: heads, headDim } = model.main;
-        const [k, v] = [
-          own.param('k', [1, heads, 2, headDim], normal(1)),
-          own.param('v', [1, heads, 2, headDim], normal(1)),
-        ];
-        return (kv, next, { pass, sequence }) => {
-          const front = (rows: Tensor, all: Tensor): Tensor => {
-            const wide = broadcastTo(rows, [pass.batch, heads, 2, headDim]);
-            return mistake === 'behind' ? concat(all, wide, { axis: 2 }) : concat(wide, all, { axis: 2 });
+    formula: {
+      merges: false,
+      options: {},
+      attach: (model, scope) =>
+        eachSite(model, scope, 'kv', (own) => {
+          const { keyHeads: heads, headDim } = model.main;
+          const [k, v] = [
+            own.param('k', [1, heads, 2, headDim], normal(1)),
+            own.param('v', [1, heads, 2, headDim], normal(1)),
+          ];
+          return (kv, next, { pass, sequence }) => {
+            const front = (rows: Tensor, all: Tensor): Tensor => {
+              const wide = broadcastTo(rows, [pass.batch, heads, 2, headDim]);
+              return mistake === 'behind' ? concat(all, wide, { axis: 2 }) : concat(wide, all, { axis: 2 });
+            };
+            if (mistake === 'ignored by the mask' && sequence.mask) return next(kv);
+            if (mistake === 'cached twice') return next({ k: front(k, kv.k), v: front(v, kv.v) });
+            const all = next(kv);
+            const values =
+              mistake === 'mean of the batch' ? add(all.v, mean(all.v, { axes: [0], keepDims: true })) : all.v;
+            return { k: front(k, all.k), v: front(v, values) };
           };
-          if (mistake === 'ignored by the mask' && sequence.mask) return next(kv);
-          if (mistake === 'cached twice') return next({ k: front(k, kv.k), v: front(v, kv.v) });
-          const all = next(kv);
-          const values =
-            mistake === 'mean of the batch' ? add(all.v, mean(all.v, { axes: [0], keepDims: true })) : all.v;
-          return { k: front(k, all.k), v: front(v, values) };
-        };
-      }),
+        }),
+    },
+    files: {
+      peftType: 'PREFIX',
+    },
+    card,
   });
 
 /** A residual step after each block that, by mistake, mixes in what comes later; or says that it merges. */
@@ -193,18 +209,22 @@ export const step = ({
   merges?: boolean;
 } = {}): MethodFactory<Record<never, never>> =>
   defineMethod<Record<never, never>>({
-    ...common,
     name: 'step',
-    peftType: 'STEP',
-    merges,
-    options: {},
-    attach: (model, scope) =>
-      eachSite(model, scope, 'mlp', (own) => {
-        const w = own.param('w', [model.main.hiddenSize], zeros);
-        return (x, next) => {
-          const y = next(x);
-          const seen = peeks ? mean(x, { axes: [1], keepDims: true }) : x;
-          return add(y, mul(seen, w));
-        };
-      }),
+    formula: {
+      merges,
+      options: {},
+      attach: (model, scope) =>
+        eachSite(model, scope, 'mlp', (own) => {
+          const w = own.param('w', [model.main.hiddenSize], zeros);
+          return (x, next) => {
+            const y = next(x);
+            const seen = peeks ? mean(x, { axes: [1], keepDims: true }) : x;
+            return add(y, mul(seen, w));
+          };
+        }),
+    },
+    files: {
+      peftType: 'STEP',
+    },
+    card,
   });

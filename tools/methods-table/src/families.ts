@@ -30,7 +30,7 @@ export const records: readonly Entry[] = Object.entries(families).flatMap(([fami
   Object.values(exports)
     .filter(isMethod)
     .map((factory) => {
-      const { name, peftType, paper, merges, learningRate } = factory;
-      return { name, peftType, paper, merges, learningRate, family, options: optionsOf(factory) };
+      const { name, about, peftType, paper, merges, learningRate } = factory;
+      return { name, about, peftType, paper, merges, learningRate, family, options: optionsOf(factory) };
     }),
 );

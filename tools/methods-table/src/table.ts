@@ -2,7 +2,7 @@ import type { MethodFormat } from '@peftjs/core';
 import type { MatrixCell } from '../../method-matrix.mjs';
 
 /** A method as the tables show it. */
-export type Entry = Pick<MethodFormat, 'name' | 'peftType' | 'paper' | 'merges' | 'learningRate'> & {
+export type Entry = Pick<MethodFormat, 'name' | 'about' | 'peftType' | 'paper' | 'merges' | 'learningRate'> & {
   readonly family: string;
   /** Names of its options. */
   readonly options: readonly string[];
@@ -48,10 +48,11 @@ export const methodsTable = (
 
 /** What else is known of the methods, for the page about them. */
 export const detailsTable = (entries: readonly Entry[]): string => {
-  const head = ['method', 'title', 'type in the file', 'learning rate', 'options'];
-  const rows = entries.map(({ name, family, paper, peftType, learningRate, options }) =>
+  const head = ['method', 'trains', 'title', 'type in the file', 'learning rate', 'options'];
+  const rows = entries.map(({ name, about, family, paper, peftType, learningRate, options }) =>
     row([
       `[\`${name}\`](../packages/${family})`,
+      about,
       paper.title,
       `\`${peftType}\``,
       String(learningRate),

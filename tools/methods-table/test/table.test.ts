@@ -3,6 +3,7 @@ import { detailsTable, type Entry, methodsTable, withTable } from '../src/table.
 
 const entry = (name: string, merges: boolean): Entry => ({
   name,
+  about: 'a few values',
   family: 'lora',
   merges,
   peftType: name.toUpperCase(),
@@ -38,7 +39,7 @@ test('the page says how a method is called', () => {
     detailsTable([entry('a', true)])
       .split('\n')
       .at(-1),
-  ).toBe('| [`a`](../packages/lora) | T | `A` | 0.002 | `rank`, `alpha` |');
+  ).toBe('| [`a`](../packages/lora) | a few values | T | `A` | 0.002 | `rank`, `alpha` |');
 });
 
 test('a method without a test has no row but an error', () => {
