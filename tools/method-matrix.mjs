@@ -27,40 +27,28 @@ const mark = (cells) => {
   return cells.some(({ passed }) => passed > 0) ? '✓' : '·';
 };
 
-/** The matrix as text: one line per method, a group of marks per base, one mark per executor; empty where no method ran. */
+/** The matrix as text: one line per method, a group of marks per architecture and per format, one mark per executor; empty where no method ran. */
 export const printedMatrix = (cells) => {
   if (cells.length === 0) return '';
   const methods = distinct(cells, 'method').sort((a, b) => a.localeCompare(b));
-  const formats = distinct(cells, 'format');
-  const architectures = distinct(cells, 'architecture');
   const executors = distinct(cells, 'executor');
   const wide = Math.max(...methods.map((name) => name.length));
-  const bases = formats.flatMap((format) => architectures.map((architecture) => ({ format, architecture })));
-  const columns = bases.map(({ format, architecture }) => `${architecture} ${format}`);
-  const marks = (method, base) =>
+  const groups = ['architecture', 'format'].flatMap((axis) => distinct(cells, axis).map((name) => ({ axis, name })));
+  const columns = groups.map(({ name }) => name.padEnd(executors.length));
+  const marks = (method, { axis, name }) =>
     executors
-      .map((executor) =>
-        mark(
-          cells.filter(
-            (c) =>
-              c.method === method &&
-              c.executor === executor &&
-              c.format === base.format &&
-              c.architecture === base.architecture,
-          ),
-        ),
-      )
+      .map((executor) => mark(cells.filter((c) => c.method === method && c.executor === executor && c[axis] === name)))
       .join('');
   const line = (name, texts, last) =>
     `  ${[name.padEnd(wide), ...texts.map((text, i) => text.padEnd(columns[i].length)), last].join('  ')}`.trimEnd();
   const testsOf = (method) => cells.reduce((n, c) => n + (c.method === method ? c.passed + c.failed : 0), 0);
   return [
-    `Methods by base, each on ${executors.join(', ')} (✓ all laws hold, ✗ not all, · not run):`,
+    `Methods by architecture and by format, each on ${executors.join(', ')} (✓ all laws tried hold, ✗ not all, · none tried):`,
     line('', columns, 'tests'),
     ...methods.map((method) =>
       line(
         method,
-        bases.map((base) => marks(method, base)),
+        groups.map((group) => marks(method, group)),
         String(testsOf(method)).padStart(5),
       ),
     ),

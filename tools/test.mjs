@@ -1,5 +1,5 @@
 // Runs every test of the workspace in one Vitest, and closes with one plain line of counts. Arguments go to Vitest, but for
-// `--matrix=<file>`: there the matrix of methods is written as JSON.
+// `--matrix=<file>`: there the matrix of methods is written as JSON; and `--full`: every method on every base, not the covering selection.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -13,7 +13,9 @@ import { root } from './pnpm.mjs';
 const folder = mkdtempSync(join(tmpdir(), 'peftjs-test-'));
 const report = join(folder, 'report.json');
 const isMatrix = (argument) => argument.startsWith('--matrix=');
-const given = process.argv.slice(2);
+const isFull = (argument) => argument === '--full';
+const full = process.argv.some(isFull);
+const given = process.argv.slice(2).filter((argument) => !isFull(argument));
 const matrixFile = given.find(isMatrix)?.slice('--matrix='.length);
 const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs');
 const { status } = spawnSync(
@@ -26,7 +28,11 @@ const { status } = spawnSync(
     `--outputFile.json=${report}`,
     ...given.filter((argument) => !isMatrix(argument)),
   ],
-  { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
+  {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...(full && { PEFTJS_FULL: '1' }) },
+  },
 );
 
 const results = read(report);

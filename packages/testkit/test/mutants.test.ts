@@ -68,6 +68,9 @@ const applies = 'applies what dense() says, on every layer that it changes';
 const padding = 'padding and other rows change nothing';
 const causal = 'a token changes nothing before it, to the bit, and something from there on';
 const generation = 'generation with a cache gives what full passes give';
+const handsOn = 'hands the very call on to the layers beneath';
+const acrossRows = 'says of its layers whether a row depends on others';
+const draws = 'each training view of a step draws anew, evaluation draws nothing';
 const gradients = 'gradients reach every parameter and equal differences';
 
 /** What is wrong, the wrong method, the law that says so, and what it says. */
@@ -112,6 +115,16 @@ const mutants: [mistake: string, factory: AnyFactory, law: string, says: RegExp,
     'dropout acts in the training view alone, and follows the seed',
     /for evaluation/,
   ],
+  ['a call of its own', lowRank({ ownCall: true }), handsOn, /c_attn, .*: the layer beneath gets another call/],
+  ['rows mixed unsaid', lowRank({ mixesRows: true }), acrossRows, /c_attn: a row depends on another one/],
+  [
+    'rows of the layer beneath forgotten',
+    lowRank({ forgetsRows: true }),
+    acrossRows,
+    /c_attn, .*: acrossRows .* is lost/,
+  ],
+  ['draws that are the same in all training views', lowRank({ drawsAlike: 'training' }), draws, /two training views/],
+  ['draws in evaluation', lowRank({ drawsAlike: 'always' }), draws, /the view for evaluation draws/],
   [
     'a frozen tensor that is not saved',
     lowRank({ unsaved: true }),

@@ -9,6 +9,7 @@ import {
   normal,
   ones,
   rate,
+  type Scope,
   type Target,
   targets,
   zeros,
@@ -18,6 +19,7 @@ import {
   broadcastTo,
   concat,
   div,
+  dropout,
   matmul,
   mean,
   mul,
@@ -42,6 +44,14 @@ export interface LowRankMistakes {
   readonly dropsAlways?: boolean;
   readonly unsaved?: boolean;
   readonly key?: string | null;
+  /** Gives the layer beneath another call than it got. */
+  readonly ownCall?: boolean;
+  /** Mixes the rows of its input. */
+  readonly mixesRows?: boolean;
+  /** Does not begin with what the layer beneath says of itself. */
+  readonly forgetsRows?: boolean;
+  /** Draws the same in every view for training; or in every view. */
+  readonly drawsAlike?: 'training' | 'always';
 }
 
 interface LowRankOptions {
@@ -49,6 +59,12 @@ interface LowRankOptions {
   readonly target?: Target;
   readonly dropout?: number;
 }
+
+const dropOf = ({ dropsAlways, drawsAlike }: LowRankMistakes, own: Scope, x: Tensor, p: number): Tensor => {
+  if (dropsAlways) return mul(x, p > 0 ? 0.5 : 1);
+  if (drawsAlike === undefined) return own.dropout(x, p);
+  return own.draw || drawsAlike === 'always' ? dropout(x, p, 7, 0) : x;
+};
 
 /** W + 2·B·A·diag(s), s random and frozen. */
 export const lowRank = (mistakes: LowRankMistakes = {}): MethodFactory<LowRankOptions> =>
@@ -70,12 +86,15 @@ export const lowRank = (mistakes: LowRankMistakes = {}): MethodFactory<LowRankOp
           const b = own.param('b', [base.outDim, rank], mistakes.initB ?? zeros);
           const s = (mistakes.unsaved ? own.running : own.buffer)('s', [base.inDim], normal(1));
           if (mistakes.extraParam) own.param('unused', [1], ones);
+          const { acrossRows: _, ...silent } = base;
           return {
-            ...base,
+            ...(mistakes.forgetsRows ? silent : base),
             apply: (x, call) => {
-              const dropped = mistakes.dropsAlways ? mul(x, dropout > 0 ? 0.5 : 1) : own.dropout(x, dropout);
+              const dropped = dropOf(mistakes, own, x, dropout);
               const low = matmul(mul(dropped, s), a, { transposeB: true });
-              return add(base.apply(x, call), mul(matmul(low, b, { transposeB: true }), 2));
+              const seen = mistakes.mixesRows ? add(low, mean(low, { axes: [-2], keepDims: true })) : low;
+              const below = base.apply(x, mistakes.ownCall ? { ...call } : call);
+              return add(below, mul(matmul(seen, b, { transposeB: true }), 2));
             },
             dense: () => {
               const { weight, bias } = base.dense();

@@ -11,7 +11,11 @@ export type Entry = Pick<MethodFormat, 'name' | 'about' | 'peftType' | 'paper' |
 const executors = ['reference', 'cpu', 'webgpu'];
 
 /** Those of `values` whose cells all passed, and there is one. */
-const passed = (cells: readonly MatrixCell[], key: 'executor' | 'format', values: readonly string[]): string[] =>
+const passed = (
+  cells: readonly MatrixCell[],
+  key: 'architecture' | 'executor' | 'format',
+  values: readonly string[],
+): string[] =>
   values.filter((value) => {
     const own = cells.filter((cell) => cell[key] === value);
     return own.length > 0 && own.every((cell) => cell.failed === 0 && cell.passed > 0);
@@ -31,18 +35,20 @@ export const methodsTable = (
   const untested = entries.filter(({ name }) => !matrix.some((cell) => cell.method === name)).map(({ name }) => name);
   if (untested.length > 0) throw new Error(`no law of ${untested.join(', ')} ran; add a row to its family's laws`);
   const formats = [...new Set(matrix.map((cell) => cell.format))].filter((format) => format !== 'dense');
+  const architectures = [...new Set(matrix.map((cell) => cell.architecture))];
   const rows = entries.map(({ name, family, paper, merges }) => {
     const cells = matrix.filter((cell) => cell.method === name);
     return row([
       `[\`${name}\`](packages/${family})`,
       `[${paper.authors}, ${paper.year}](${paper.url})`,
       merges ? 'yes' : '–',
+      passed(cells, 'architecture', architectures).join(', ') || '–',
       passed(cells, 'format', formats).join(', ') || '–',
       passed(cells, 'executor', executors).join(', ') || '–',
       [...(goldens.get(name) ?? [])].sort().join(', ') || '–',
     ]);
   });
-  const head = ['method', 'paper', 'merges', 'quantised bases', 'executors', 'golden of'];
+  const head = ['method', 'paper', 'merges', 'models', 'quantised bases', 'executors', 'golden of'];
   return [row(head), row(head.map(() => '---')), ...rows].join('\n');
 };
 

@@ -29,8 +29,8 @@ test('a row says what a method is and what it passed', () => {
   ];
   const table = methodsTable([entry('a', true), entry('b', false)], cells, new Map([['a', new Set(['PEFT'])]]));
   expect(table.split('\n').slice(2)).toEqual([
-    '| [`a`](packages/lora) | [Doe, 2020](https://example.org) | yes | – | reference | PEFT |',
-    '| [`b`](packages/lora) | [Doe, 2020](https://example.org) | – | – | cpu | – |',
+    '| [`a`](packages/lora) | [Doe, 2020](https://example.org) | yes | – | – | reference | PEFT |',
+    '| [`b`](packages/lora) | [Doe, 2020](https://example.org) | – | llama | – | cpu | – |',
   ]);
 });
 

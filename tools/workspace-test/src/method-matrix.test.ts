@@ -10,6 +10,7 @@ const report = {
     ran('lora on llama over dense on reference', 'passed', 'passed'),
     ran('lora on llama over dense on cpu', 'passed'),
     ran('lora on llama over nf4 on reference', 'passed', 'failed'),
+    ran('lora on gpt2 over nf4 on cpu', 'passed'),
     ran('ia3 on llama over dense on reference', 'passed'),
     ran('ia3 on llama over dense on cpu', 'skipped'),
     ran('something else on cpu', 'passed'),
@@ -18,7 +19,7 @@ const report = {
 
 test('the matrix of methods is read from the titles of suites', () => {
   const cells = matrixOf(report);
-  expect(cells).toHaveLength(5);
+  expect(cells).toHaveLength(6);
   expect(cells[2]).toEqual({
     method: 'lora',
     architecture: 'llama',
@@ -29,10 +30,10 @@ test('the matrix of methods is read from the titles of suites', () => {
   });
   expect(printedMatrix(cells)).toBe(
     [
-      'Methods by base, each on reference, cpu (✓ all laws hold, ✗ not all, · not run):',
-      '        llama dense  llama nf4  tests',
-      '  ia3   ✓·           ··             1',
-      '  lora  ✓✓           ✗·             5',
+      'Methods by architecture and by format, each on reference, cpu (✓ all laws tried hold, ✗ not all, · none tried):',
+      '        llama  gpt2  dense  nf4  tests',
+      '  ia3   ✓·     ··    ✓·     ··       1',
+      '  lora  ✗✓     ·✓    ✓✓     ✗✓       6',
     ].join('\n'),
   );
   expect(printedMatrix([])).toBe('');

@@ -1,37 +1,54 @@
+import type { Law } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
-import { architectures, formats } from '../bases.ts';
+import { type Architecture, architectures, axes, formats } from '../bases.ts';
 import { openExecutors } from '../executors.ts';
+import { type Cell, fullProduct, selectionFor } from '../selection.ts';
 import { type Expected, expectedOf, mustAgree } from './executor-law.ts';
-import { formatLaws, methodLaws } from './laws.ts';
+import { familyLaws, formatLaws, methodLaws } from './laws.ts';
 import type { AnyFactory, MethodCase, MethodRow, OptionsOf } from './row.ts';
 
 type Opened = ReturnType<typeof openExecutors>;
 
-const describeCase = (title: string, of: MethodCase, dense: boolean, opened: Opened): void => {
-  describe(`${title} on reference`, () => {
-    for (const { name, check } of dense ? methodLaws(of) : formatLaws(of)) test(name, check);
-  });
+const lawsOf: Readonly<Record<Cell['laws'], (of: MethodCase) => readonly Law[]>> = {
+  all: methodLaws,
+  format: formatLaws,
+  family: familyLaws,
+  none: () => [],
+};
+
+const describeCell = (factory: AnyFactory, row: MethodRow, cell: Cell, opened: Opened): void => {
+  const { family, format, laws, executors } = cell;
+  const title = `${factory.name} on ${family} over ${format}`;
+  const of: MethodCase = {
+    factory,
+    row,
+    base: (sizes) => formats[format]!(architectures[family as Architecture](sizes)),
+  };
+  const checks = lawsOf[laws](of);
+  if (checks.length > 0)
+    describe(`${title} on reference`, () => {
+      for (const { name, check } of checks) test(name, check);
+    });
   let expected: Promise<Expected> | undefined;
   for (const [executor, open] of opened)
-    describe(`${title} on ${executor}`, () => {
-      test('logits, loss and gradients are what the definition says', async () => {
-        expected ??= expectedOf(of);
-        await mustAgree(await expected, await open());
+    if (executors === 'every' || executors === executor)
+      describe(`${title} on ${executor}`, () => {
+        test('logits, loss and gradients are what the definition says', async () => {
+          expected ??= expectedOf(of);
+          await mustAgree(await expected, await open());
+        });
       });
-    });
 };
 
 const describeRow = (factory: AnyFactory, row: MethodRow, opened: Opened): void => {
-  for (const [architecture, make] of Object.entries(architectures))
-    for (const [format, store] of Object.entries(formats)) {
-      const of: MethodCase = { factory, row, base: (sizes) => store(make(sizes)) };
-      describeCase(`${factory.name} on ${architecture} over ${format}`, of, format === 'dense', opened);
-    }
+  const full = Boolean(process.env['PEFTJS_FULL']);
+  for (const cell of full ? fullProduct(axes) : selectionFor(factory.name, axes))
+    describeCell(factory, row, cell, opened);
 };
 
 /**
- * Tests of a method: every law of the contract on the reference executor, on each architecture and over each storage format of the base;
- * and that the other executors compute what it does.
+ * Tests of a method: every law of the contract on the reference executor, on a dense decoder, and that the other executors compute the same;
+ * the rest of architectures and storage formats by a covering selection (`selectionFor`), or all of them where `PEFTJS_FULL` is set.
  */
 export const describeMethod = <F extends AnyFactory>(factory: F, row: MethodRow<OptionsOf<F>>): void =>
   describeRow(factory, row as MethodRow, openExecutors());

@@ -13,12 +13,12 @@ import {
   variable,
 } from '@peftjs/tensor';
 import { upcomingId } from '@peftjs/tensor/executor';
-import { differenceOf, mustBeNear, tolerances } from '@peftjs/tensor/testing';
+import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
 import { type CausalLM, meanOf } from '@peftjs/transformer';
 import type { Law } from '@peftjs/transformer/testing';
 import { trainingLoss } from './gradient-laws.ts';
 import type { MethodCase } from './row.ts';
-import { ids, labels, logitsOf, logitsShape, seedOf, subjectOf, valuesOf } from './subject.ts';
+import { ids, labels, logitsOf, logitsShape, subjectOf, valuesOf } from './subject.ts';
 
 const zeros = (name: string, { shape }: Variable): Variable =>
   variable(name, shape, () => new Float32Array(sizeOf(shape)));
@@ -154,44 +154,9 @@ const memory = (of: MethodCase): Law => ({
   },
 });
 
-/** Whether the factory has an option of that name. */
-const hasOption = ({ factory, row, base }: MethodCase, name: string, value: unknown): boolean => {
-  const { options } = row;
-  const given = typeof options === 'function' ? (options as (model: CausalLM) => object)(base()) : (options as object);
-  try {
-    factory({ ...given, [name]: value } as never);
-    return true;
-  } catch {
-    return false;
-  }
-};
-
-const dropout = (of: MethodCase): Law => ({
-  name: 'dropout acts in the training view alone, and follows the seed',
-  check: async () => {
-    const { adapted, executor } = await subjectOf(of, { more: { dropout: 0.5 } });
-    const without = await subjectOf(of, { more: { dropout: 0 } });
-    const wanted = await logitsOf(without.adapted.model, without.executor);
-    const seeded = (seed: number): Promise<ArrayLike<number>> => logitsOf(adapted.training(seedOf(seed)), executor);
-    const shape = logitsShape(adapted.base);
-    const exact = { tolerance: tolerances.exact, shape };
-    const plain = await logitsOf(adapted.model, executor);
-    mustBeNear('logits for evaluation against those without dropout', plain, wanted, exact);
-    const one = await seeded(1);
-    mustBeNear('logits of the same seed', await seeded(1), one, exact);
-    for (const [other, what] of [
-      [plain, 'the view for evaluation'],
-      [await seeded(2), 'another seed'],
-    ] as const)
-      if (differenceOf(other, one, { tolerance: tolerances.rounding }) === null)
-        throw new Error(`a training view with dropout 0.5 computes the same as ${what}`);
-  },
-});
-
-/** What must hold of training. */
+/** The laws of training. */
 export const trainingLaws = (of: MethodCase): readonly Law[] => [
   learns(of),
   oneByOne(of),
   ...(of.row.detaches === 'backbone' ? [memory(of)] : []),
-  ...(hasOption(of, 'dropout', 0.5) ? [dropout(of)] : []),
 ];
