@@ -29,10 +29,15 @@ const tensors = (fill = 1): Map<string, AdapterTensorData> =>
     [`${path}.lora_A.weight`, { shape: [2, 5], data: Float32Array.from({ length: 10 }, (_, i) => fill * 0.1 * i) }],
   ]);
 
-test('the two files are those of huggingface/peft', async () => {
+test('two files are those of huggingface/peft, the third tells what belongs together', async () => {
   const dir = join(await scratch(), 'adapter');
   await writeAdapter(dir, config, tensors());
-  expect(await filesIn(dir)).toEqual(['README.md', 'adapter_config.json', 'adapter_model.safetensors']);
+  expect(await filesIn(dir)).toEqual([
+    'README.md',
+    'adapter_config.json',
+    'adapter_digest.json',
+    'adapter_model.safetensors',
+  ]);
   // What json.dumps(config, indent=2, sort_keys=True) gives.
   expect(await readFile(join(dir, 'adapter_config.json'), 'utf8')).toBe(`{
   "base_model_name_or_path": "org/model",
@@ -94,7 +99,13 @@ test('a README.md is made once; one that is there stays, as do other files', asy
   await writeFile(join(dir, 'notes.txt'), 'mine');
   await writeAdapter(dir, config, tensors(2));
   expect(await readFile(join(dir, 'README.md'), 'utf8')).toBe('mine');
-  expect(await filesIn(dir)).toEqual(['README.md', 'adapter_config.json', 'adapter_model.safetensors', 'notes.txt']);
+  expect(await filesIn(dir)).toEqual([
+    'README.md',
+    'adapter_config.json',
+    'adapter_digest.json',
+    'adapter_model.safetensors',
+    'notes.txt',
+  ]);
   expect((await readAdapter(dir)).tensors.get(`${path}.lora_B.weight`)!.data[0]).toBe(-2);
 });
 

@@ -38,7 +38,12 @@ const folder = async (json: unknown, names: readonly string[], file = 'adapter.s
 test('the two files are those of adapter-hub/adapters, and come back', async () => {
   const dir = join(await scratch(), 'adapter');
   await writeHubAdapter(dir, config, model, new Map([[up('default'), tensor(5)]]));
-  expect(await filesIn(dir)).toEqual(['README.md', 'adapter.safetensors', 'adapter_config.json']);
+  expect(await filesIn(dir)).toEqual([
+    'README.md',
+    'adapter.safetensors',
+    'adapter_config.json',
+    'adapter_digest.json',
+  ]);
   expect(JSON.parse(await readFile(join(dir, 'adapter_config.json'), 'utf8'))).toEqual({
     config,
     hidden_size: 8,
@@ -89,6 +94,7 @@ test('fused adapters have a folder each, one for the fusion, and a mark', async 
     'a',
     'a/adapter.safetensors',
     'a/adapter_config.json',
+    'adapter_digest.json',
     'adapter_setup.json',
     'b',
     'b,a',

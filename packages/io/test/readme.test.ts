@@ -43,5 +43,10 @@ test('the examples of the README run', async () => {
   expect(stdout).toContain('Call me Ishmael.');
   expect(stdout).toContain('2112');
   expect(stdout).toContain('Float32Array(2) [ 1, 2 ]');
-  expect(await filesIn(join(dir, 'copy'))).toEqual(['README.md', 'adapter_config.json', 'adapter_model.safetensors']);
+  expect(await filesIn(join(dir, 'copy'))).toEqual([
+    'README.md',
+    'adapter_config.json',
+    'adapter_digest.json',
+    'adapter_model.safetensors',
+  ]);
 });

@@ -1,10 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { chmod, mkdir, readFile, readlink, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PeftError } from '@peftjs/tensor';
 import { expect, test } from 'vitest';
-import { writeDirAtomic, writeFileAtomic } from '../src/write-atomic.ts';
+import { settle } from '../src/disk/journal.ts';
+import { locked } from '../src/disk/lock.ts';
+import { self, temporaryName } from '../src/disk/owner.ts';
+import { writeDirAtomic, writeFileAtomic } from '../src/disk/write-atomic.ts';
 import { filesIn, messageOf, scratch } from './scratch.ts';
 
 async function* failing(error: Error): AsyncGenerator<Uint8Array, void> {
@@ -144,42 +146,109 @@ test('a folder that is a file, and names that lead elsewhere, are refused before
   expect(await filesIn(root)).toEqual(['file', 'taken']);
 });
 
-test('a link is replaced by the file, what it led to is untouched', async () => {
-  const dir = await scratch();
-  await writeFile(join(dir, 'target'), 'old');
-  await symlink('target', join(dir, 'link'));
-  await writeFileAtomic(join(dir, 'link'), 'new');
-  expect(await text(join(dir, 'target'))).toBe('old');
-  expect(await text(join(dir, 'link'))).toBe('new');
+test('links stay links and modes stay modes', async () => {
+  const [dir, elsewhere] = [await scratch(), await scratch()];
+  const [target, other] = [join(elsewhere, 'target'), join(elsewhere, 'other')];
+  await writeFile(target, 'old');
+  await chmod(target, 0o640);
+  await symlink(target, join(dir, 'link'));
+  await symlink('link', join(dir, 'second'));
+  await writeFileAtomic(join(dir, 'second'), 'new');
+  expect([await text(target), await readlink(join(dir, 'second')), await readlink(join(dir, 'link'))]).toEqual([
+    'new',
+    'link',
+    target,
+  ]);
+  expect((await stat(target)).mode & 0o777).toBe(0o640);
+  // A link to nothing gets what it leads to.
+  await symlink(other, join(dir, 'mark'));
+  await writeFile(join(dir, 'data'), 'old');
+  await chmod(join(dir, 'data'), 0o600);
+  const files = (value: string): Map<string, string> => new Map(['link', 'data', 'mark'].map((name) => [name, value]));
+  for (const value of ['one', 'two']) {
+    await writeDirAtomic(dir, files(value));
+    for (const name of ['link', 'data', 'mark']) expect(await text(join(dir, name))).toBe(value);
+    expect([await text(target), await text(other)]).toEqual([value, value]);
+  }
+  expect((await stat(join(dir, 'data'))).mode & 0o777).toBe(0o600);
+  expect([await filesIn(dir), await filesIn(elsewhere)]).toEqual([
+    ['data', 'link', 'mark', 'second'],
+    ['other', 'target'],
+  ]);
+  await symlink('round', join(dir, 'about'));
+  await symlink('about', join(dir, 'round'));
+  expect(await messageOf('write-failed', () => writeFileAtomic(join(dir, 'round'), ''))).toContain('circle');
 });
 
-const writer = `
-  import { writeDirAtomic } from './src/write-atomic.ts';
-  const [dir] = process.argv.slice(-1);
-  for (let n = 1; ; n++) {
-    const data = Buffer.alloc(300_000, String.fromCharCode(65 + (n % 26)));
-    await writeDirAtomic(dir, new Map([['data', [data, data]], ['mark', String.fromCharCode(65 + (n % 26))]]));
-    if (n === 1) process.stdout.write('ready');
-  }
-`;
+test('what killed processes have left is removed by the next who writes, what others are writing is not', async () => {
+  const dir = await scratch();
+  const gone = spawnSync(process.execPath, ['-e', '']).pid;
+  const [dead, alive] = [
+    temporaryName('x').replace(`-${process.pid}-`, `-${gone}-`),
+    temporaryName('x').replace(`-${process.pid}-`, `-${process.ppid}-`),
+  ];
+  const foreign = temporaryName('x').replace(/\.[0-9a-f]{8}-/, '.00000000-');
+  const old = temporaryName('x').replace(/\.[0-9a-f]{8}-/, '.00000001-');
+  for (const name of [dead, alive, foreign, old, '.x.tmp']) await writeFile(join(dir, name), '');
+  await utimes(join(dir, old), 0, 0);
+  await writeFileAtomic(join(dir, 'y'), '');
+  expect(await filesIn(dir)).toHaveLength(6);
+  await writeFileAtomic(join(dir, 'x'), '');
+  expect((await filesIn(dir)).sort()).toEqual([alive, foreign, '.x.tmp', 'x', 'y'].sort());
+  await writeFile(join(dir, '.peftjs.lock'), JSON.stringify({ host: self.host, pid: gone }));
+  await writeFile(join(dir, dead), '');
+  await writeDirAtomic(dir, new Map([['mark', '']]));
+  expect((await filesIn(dir)).sort()).toEqual([alive, foreign, '.x.tmp', 'mark', 'x', 'y'].sort());
+});
 
-test('a process killed at any moment leaves a whole folder or one without its mark', async () => {
-  const root = join(import.meta.dirname, '..');
-  let whole = 0;
-  for (let round = 0; round < 4; round++) {
-    const dir = join(await scratch(), 'out');
-    const args = ['--conditions=@peftjs/source', '--import', 'tsx', '--input-type=module', '-e', writer, dir];
-    const child: ChildProcess = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
-    const started = await Promise.race([once(child.stdout!, 'data'), once(child, 'exit')]);
-    expect(String(started[0])).toBe('ready');
-    await new Promise((wake) => setTimeout(wake, 7 + 19 * round));
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-    const mark = await text(join(dir, 'mark')).catch(() => undefined);
-    if (mark === undefined) continue;
-    expect(await text(join(dir, 'data'))).toBe(mark.repeat(600_000));
-    whole++;
-    await rm(dir, { recursive: true });
+test('a journal moves nothing but its own temporary files, whoever wrote it', async () => {
+  const [root, outside] = [await scratch(), await scratch()];
+  const dir = join(root, 'inner');
+  await mkdir(dir);
+  await writeFile(join(outside, 'precious'), 'kept');
+  await writeFile(join(root, 'precious'), 'kept');
+  const staged = temporaryName('precious');
+  await writeFile(join(dir, staged), 'evil');
+  await symlink(join(outside, 'precious'), join(dir, 'precious'));
+  const journals: unknown[] = [
+    [{ from: staged, to: '../precious' }],
+    [{ from: staged, to: join(outside, 'precious') }],
+    [{ from: staged, to: 'other' }],
+    [{ from: staged, to: 'precious' }],
+    [{ from: `x/../../${staged}`, to: 'x/../../precious' }],
+    [{ from: staged }],
+    [null],
+    {},
+    'x',
+    [Array.from({ length: 200_000 }, () => ({ from: staged, to: 'precious' }))],
+  ];
+  for (const journal of journals) {
+    await writeFile(join(dir, '.peftjs.journal'), JSON.stringify(journal));
+    expect(await settle(dir)).toBe(true);
+    expect(await settle(dir)).toBe(false);
+    expect(await filesIn(dir)).toEqual([staged, 'precious']);
   }
-  expect(whole).toBeGreaterThan(0);
+  for (const place of [root, outside]) expect(await text(join(place, 'precious'))).toBe('kept');
+});
+
+test('a lock that is held is waited for, and said after a while', async () => {
+  const dir = await scratch();
+  const order: string[] = [];
+  const slow = locked(dir, async () => {
+    order.push('first');
+    await new Promise((wake) => setTimeout(wake, 80));
+    order.push('first done');
+  });
+  const next = locked(dir, async () => void order.push('second'));
+  await Promise.all([slow, next]);
+  expect(order.join()).toMatch(/^first,first done,second$|^second,first,first done$/);
+  await writeFile(join(dir, '.peftjs.lock'), JSON.stringify({ host: '00000000', pid: 1 }));
+  expect(await messageOf('write-failed', () => locked(dir, async () => {}, 50))).toContain('remove .peftjs.lock');
+  // One that has been there for a minute was left; one without an owner sooner.
+  await utimes(join(dir, '.peftjs.lock'), Date.now() / 1000 - 61, Date.now() / 1000 - 61);
+  await locked(dir, async () => {});
+  await writeFile(join(dir, '.peftjs.lock'), '');
+  await utimes(join(dir, '.peftjs.lock'), Date.now() / 1000 - 2, Date.now() / 1000 - 2);
+  await Promise.all([1, 2, 3].map(() => locked(dir, async () => {})));
+  expect(await filesIn(dir)).toEqual([]);
 });

@@ -1,9 +1,8 @@
 import { PeftError } from '@peftjs/tensor';
 import { joinPath } from '../files/file-path.ts';
 import type { Files } from '../files/files.ts';
-import type { JsonObject } from '../json.ts';
-import { readJsonObject } from '../read-json.ts';
 import { listed } from '../report.ts';
+import { readConfig, type Seen } from './digest.ts';
 import { configFile } from './files.ts';
 import { type HubConfig, hubTorchWeightsFile, hubWeightsFile, parseHubConfig } from './hub-config.ts';
 import { type AdapterTensor, readTensors } from './tensors.ts';
@@ -15,16 +14,20 @@ export interface HubFolder {
 }
 
 /** Reads the folder of one adapter, the top one or one within. Throws `file-missing`, `bad-adapter`, `bad-safetensors`, `bad-torch`. */
-export const readHubFolder = async (files: Files, folder = ''): Promise<HubFolder> => {
+export const readHubFolder = async (files: Files, seen: Seen, folder = ''): Promise<HubFolder> => {
   const inFolder = (name: string): string => joinPath(folder, name);
   const problems: string[] = [];
-  const json = await readJsonObject(files, inFolder(configFile), 'bad-adapter');
-  const config = parseHubConfig(json as JsonObject, problems);
+  const json = await readConfig(files, inFolder(configFile), seen);
+  const config = parseHubConfig(json, problems);
   if (!config)
     throw new PeftError(
       'bad-adapter',
       `${joinPath(files.name, inFolder(configFile))}: is not a sound adapter config:${listed(problems)}`,
     );
-  const tensors = await readTensors(files, { safe: inFolder(hubWeightsFile), torch: inFolder(hubTorchWeightsFile) });
+  const tensors = await readTensors(
+    files,
+    { safe: inFolder(hubWeightsFile), torch: inFolder(hubTorchWeightsFile) },
+    seen,
+  );
   return { config, tensors };
 };

@@ -3,8 +3,8 @@ import type { FileContent } from '../files/file-content.ts';
 import { joinPath } from '../files/file-path.ts';
 import type { Files } from '../files/files.ts';
 import { isObject, type JsonObject, type JsonValue } from '../json.ts';
-import { readJsonObject } from '../read-json.ts';
 import { listed } from '../report.ts';
+import { readConfig, type Seen } from './digest.ts';
 import { type AdapterConfig, configFile } from './files.ts';
 import { type HubModel, hubConfigJson, hubFloats, hubVersion, hubWeightsFile, isAdapterName } from './hub-config.ts';
 import { renamed } from './hub-names.ts';
@@ -40,8 +40,9 @@ const childNames = (setup: unknown): readonly string[] | null => {
  */
 export const readHubSetup = async (
   files: Files,
+  seen: Seen,
 ): Promise<{ readonly config: AdapterConfig; readonly tensors: ReadonlyMap<string, AdapterTensor> }> => {
-  const names = childNames((await readJsonObject(files, setupFile, 'bad-adapter'))['adapter_setup']);
+  const names = childNames((await readConfig(files, setupFile, seen))['adapter_setup']);
   if (!names)
     throw new PeftError(
       'bad-adapter',
@@ -52,17 +53,17 @@ export const readHubSetup = async (
   const problems: string[] = [];
   let baseModel: string | null = null;
   for (const name of names) {
-    const folder = await readHubFolder(files, name);
+    const folder = await readHubFolder(files, seen, name);
     if (folder.config.name !== name) problems.push(`the adapter in ${name} is called ${folder.config.name}`);
     adapters.push({ name, config: folder.config.raw });
     baseModel ??= folder.config.baseModel;
     for (const [key, tensor] of renamed(folder.tensors, name, name, problems)) tensors.set(key, tensor);
   }
   const fused = names.join(',');
-  const { config: fusion } = await readJsonObject(files, joinPath(fused, fusionConfigFile), 'bad-adapter');
+  const { config: fusion } = await readConfig(files, joinPath(fused, fusionConfigFile), seen);
   if (!isObject(fusion)) problems.push(`config in ${fusionConfigFile} is not an object`);
   const weights = { safe: joinPath(fused, fusionWeightsFile), torch: joinPath(fused, fusionTorchWeightsFile) };
-  for (const [key, tensor] of await readTensors(files, weights)) {
+  for (const [key, tensor] of await readTensors(files, weights, seen)) {
     if (!key.includes(`.adapter_fusion_layer.${fused}.`)) problems.push(`${key} is not a tensor of the fusion`);
     tensors.set(key, tensor);
   }

@@ -2,9 +2,10 @@ import { PeftError } from '@peftjs/tensor';
 import { joinPath } from '../files/file-path.ts';
 import type { Files, Place } from '../files/files.ts';
 import { filesAt } from '../files/place.ts';
+import { steady } from '../files/steady.ts';
 import type { JsonObject } from '../json.ts';
-import { readJsonObject } from '../read-json.ts';
 import { listed } from '../report.ts';
+import { checkDigest, digestFile, readConfig, readDigest, type Seen } from './digest.ts';
 import {
   type AdapterConfig,
   type AdapterLayout,
@@ -28,7 +29,7 @@ export interface Adapter {
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
 }
 
-const readPeft = async (files: Files, raw: JsonObject): Promise<Adapter> => {
+const readPeft = async (files: Files, raw: JsonObject, seen: Seen): Promise<Adapter> => {
   const problems: string[] = [];
   const config = parsePeftConfig(raw, problems);
   if (!config)
@@ -36,12 +37,12 @@ const readPeft = async (files: Files, raw: JsonObject): Promise<Adapter> => {
       'bad-adapter',
       `${joinPath(files.name, configFile)}: is not a sound adapter config:${listed(problems)}`,
     );
-  const tensors = await readTensors(files, { safe: weightsFile, torch: torchWeightsFile });
+  const tensors = await readTensors(files, { safe: weightsFile, torch: torchWeightsFile }, seen);
   return { layout: 'peft', config, tensors };
 };
 
-const readHub = async (files: Files): Promise<Adapter> => {
-  const { config, tensors } = await readHubFolder(files);
+const readHub = async (files: Files, seen: Seen): Promise<Adapter> => {
+  const { config, tensors } = await readHubFolder(files, seen);
   const problems: string[] = [];
   const own = withoutAliases(renamed(tensors, config.name, ownName, problems), problems);
   if (problems.length > 0)
@@ -54,10 +55,24 @@ const readHub = async (files: Files): Promise<Adapter> => {
  * does, with `adapter.safetensors`, or with a folder for each of several fused adapters and `adapter_setup.json`. Where there is no
  * safetensors file, that of `torch.save` is read (see `openTorch`): `adapter_model.bin`, `pytorch_adapter.bin`.
  *
- * Throws `PeftError`: `file-missing`, `bad-adapter` for the config, `bad-safetensors` or `bad-torch` for the weights.
+ * While others write the folder, the old adapter is read or the new one, never a mixture; one that was saved by us is checked against its
+ * digest.
+ *
+ * Throws `PeftError`: `file-missing`; `bad-adapter` for the config, and where config and weights were not saved together; `bad-safetensors` or
+ * `bad-torch` for the weights; `read-failed`.
  */
 export const readAdapter = async (dir: Place): Promise<Adapter> => {
   const files = await filesAt(dir);
+  return steady(files, [configFile, setupFile, digestFile], async () => {
+    const seen: Seen = { sums: new Map(), configs: new Map() };
+    const digest = await readDigest(files);
+    const adapter = await readOnce(files, seen);
+    if (digest) checkDigest(files, digest, seen);
+    return adapter;
+  });
+};
+
+const readOnce = async (files: Files, seen: Seen): Promise<Adapter> => {
   const has = async (name: string): Promise<boolean> => (await files.size(name)) !== null;
   const [single, fused] = await Promise.all([has(configFile), has(setupFile)]);
   if (single && fused)
@@ -65,12 +80,12 @@ export const readAdapter = async (dir: Place): Promise<Adapter> => {
       'bad-adapter',
       `${files.name}: has ${configFile} and ${setupFile}; remove the one that is not wanted.`,
     );
-  if (fused) return { layout: 'adapter-hub', ...(await readHubSetup(files)) };
+  if (fused) return { layout: 'adapter-hub', ...(await readHubSetup(files, seen)) };
   if (!single)
     throw new PeftError(
       'file-missing',
       `${files.name}: has no ${configFile}, so it is not a whole adapter. Check the path or save the adapter again.`,
     );
-  const raw = (await readJsonObject(files, configFile, 'bad-adapter')) as JsonObject;
-  return raw['peft_type'] == null && 'config' in raw ? readHub(files) : readPeft(files, raw);
+  const raw = await readConfig(files, configFile, seen);
+  return raw['peft_type'] == null && 'config' in raw ? readHub(files, seen) : readPeft(files, raw, seen);
 };

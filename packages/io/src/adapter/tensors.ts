@@ -1,10 +1,12 @@
 import { PeftError } from '@peftjs/tensor';
 import type { FileContent } from '../files/file-content.ts';
-import type { Files } from '../files/files.ts';
+import type { Files, OpenFile } from '../files/files.ts';
+import { sha256Of } from '../files/sha256.ts';
 import type { FileDType } from '../safetensors/dtype.ts';
 import { openSafetensors } from '../safetensors/open.ts';
 import type { TensorReader } from '../safetensors/reader.ts';
 import { encodeSafetensors, type WriteTensor } from '../safetensors/write.ts';
+import type { Seen } from './digest.ts';
 
 /** A tensor of an adapter: its values as f32, whole numbers as i32, and as what the file holds them. */
 export interface AdapterTensor {
@@ -37,16 +39,39 @@ export interface WeightsFiles {
   readonly torch: string;
 }
 
-const openWeights = async (files: Files, { safe, torch }: WeightsFiles): Promise<TensorReader> => {
-  if ((await files.size(safe)) !== null || (await files.size(torch)) === null)
-    return openSafetensors({ files, path: safe });
+const openWeights = async (files: Files, path: string): Promise<TensorReader> => {
+  if (path.endsWith('.safetensors')) return openSafetensors({ files, path });
   const { openTorch } = await import('../torch/open.ts');
-  return openTorch({ files, path: torch });
+  return openTorch({ files, path });
 };
 
-/** All tensors of a file, of which there must be one. Throws `file-missing`, `bad-safetensors`, `bad-torch`, `bad-adapter`. */
-export const readTensors = async (files: Files, names: WeightsFiles): Promise<Map<string, AdapterTensor>> => {
-  await using file = await openWeights(files, names);
+/** The same files, where one is the version that was opened. */
+const pinned = (files: Files, file: OpenFile): Files => ({
+  ...files,
+  open: async () => ({ ...file, close: async () => {} }),
+});
+
+/**
+ * All tensors of a file, of which there must be one; it is noted what was read. Throws `file-missing`, `bad-safetensors`, `bad-torch`,
+ * `bad-adapter`.
+ */
+export const readTensors = async (
+  files: Files,
+  { safe, torch }: WeightsFiles,
+  { sums }: Seen,
+): Promise<Map<string, AdapterTensor>> => {
+  const isTorch = (await files.size(safe)) === null && (await files.size(torch)) !== null;
+  const path = isTorch ? torch : safe;
+  const open = await files.open(path);
+  try {
+    sums.set(path, await sha256Of(open));
+    return await tensorsIn(await openWeights(pinned(files, open), path));
+  } finally {
+    await open.close();
+  }
+};
+
+const tensorsIn = async (file: TensorReader): Promise<Map<string, AdapterTensor>> => {
   if (file.tensors.size === 0) throw new PeftError('bad-adapter', `${file.path}: holds no tensor.`);
   const tensors = new Map<string, AdapterTensor>();
   for (const [name, { shape, dtype }] of file.tensors)

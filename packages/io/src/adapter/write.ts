@@ -6,6 +6,7 @@ import { filesAt, writable } from '../files/place.ts';
 import type { JsonObject } from '../json.ts';
 import { listed } from '../report.ts';
 import { modelCard } from './card.ts';
+import { withDigest } from './digest.ts';
 import { type AdapterConfig, type AdapterLayout, configFile, parsePeftConfig, weightsFile } from './files.ts';
 import { type HubModel, hubConfigJson, hubFloats, hubWeightsFile, parseHubConfig } from './hub-config.ts';
 import { ownName, renamed } from './hub-names.ts';
@@ -19,7 +20,7 @@ const refuse = (dir: string, problems: readonly string[]): never => {
   throw new PeftError('bad-adapter', `${dir}: the adapter cannot be saved:${listed(problems)}`);
 };
 
-/** The last of the files is the mark; the other layout's mark must not be there. */
+/** Writes files of which the last is the mark; the other layout's mark must not be there. */
 const write = async (
   to: WritableFiles,
   layout: AdapterLayout,
@@ -29,14 +30,15 @@ const write = async (
   const other = files.has(setupFile) ? configFile : setupFile;
   if ((await to.size(other)) !== null) refuse(to.name, [`there is another adapter: ${other}. Choose another folder`]);
   const card = (await to.size('README.md')) !== null ? [] : [['README.md', modelCard(layout, config)] as const];
-  await to.write(new Map<string, FileContent>([...card, ...files]));
+  await to.write(new Map<string, FileContent>([...card, ...withDigest(files)]));
 };
 
 /**
  * Writes an adapter folder as huggingface/peft does: `adapter_model.safetensors` and `adapter_config.json` with sorted
  * keys, and a short README.md if there is none. `config` is the content of the latter file and must have `peft_type`.
- * The config is written last: the folder holds the old adapter, or none that counts as whole, or the new one; see
- * `writeDirAtomic`. Other files in it are not touched.
+ * Beside them `adapter_digest.json` tells which weights and config were saved together. The folder holds the old adapter or the new one,
+ * whenever the process is killed, and of two who save at once one comes after the other; see `writeDirAtomic`. Other files in it are not
+ * touched.
  *
  * Throws `PeftError`: `bad-adapter` with all that is wrong with the config, `bad-option` for tensors that contradict
  * their shape, `write-failed`.

@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
+import { settle } from '../disk/journal.ts';
+import { writeDirAtomic, writeFileAtomic } from '../disk/write-atomic.ts';
 import { reasonOf } from '../report.ts';
-import { writeDirAtomic, writeFileAtomic } from '../write-atomic.ts';
 import { missing, unread } from './file-errors.ts';
 import { joinPath, partsOf } from './file-path.ts';
 import type { ByteRange, OpenFile, WritableFiles } from './files.ts';
@@ -83,6 +84,7 @@ export const diskFiles = (dir: string): WritableFiles => {
     size: async (path) => sizeOf(pathOf(path)),
     read: async (path, range) => readFile(pathOf(path), range),
     open: async (path) => openFile(pathOf(path)),
+    settle: () => settle(dir),
     write: async (files) => {
       const [only] = files;
       // A single file needs no mark, only its folder.

@@ -26,3 +26,9 @@ export const joined = (pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> =
   }
   return bytes;
 };
+
+/** Whether two arrays hold the same bytes, or neither is there. */
+export const sameBytes = (a: Uint8Array | null, b: Uint8Array | null): boolean => {
+  if (a === null || b === null) return a === b;
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+};

@@ -48,6 +48,11 @@ export interface WritableFiles extends Files {
    * `PeftError` of the content passes as it is.
    */
   write(files: ReadonlyMap<string, FileContent>): Promise<void>;
+  /**
+   * Finishes a write that was cut short, where that is possible, or waits for one that is under way; whether there was one. Whoever reads
+   * several files that belong together asks before and after. Throws `write-failed` where it can't be finished.
+   */
+  settle?(): Promise<boolean>;
 }
 
 /** A folder: `Files`, a URL, or a text that is one (`https://…`) or a path on disk; in a browser every text is a URL. */

@@ -5,6 +5,7 @@ import { PeftError } from '@peftjs/tensor';
 interface NodeModules {
   readonly 'node:crypto': typeof import('node:crypto');
   readonly 'node:fs/promises': typeof import('node:fs/promises');
+  readonly 'node:os': typeof import('node:os');
   readonly 'node:path': typeof import('node:path');
   readonly 'node:url': typeof import('node:url');
 }
