@@ -95,7 +95,7 @@ export const commit = async (dir: string, staged: readonly Staged[]): Promise<vo
 };
 
 /** Finishes what a killed process has left in a folder. To be run under the folder's lock. */
-export const recover = async (dir: string): Promise<void> => {
+const recover = async (dir: string): Promise<void> => {
   const moves = await readJournal(dir);
   if (moves) await finish(dir, moves);
 };

@@ -19,7 +19,7 @@ const mostLinks = 32;
 const day = 24 * 60 * 60 * 1000;
 
 /** Where a path leads: a link is followed, also one to nothing, so that it stays what it is. */
-export const followed = async (path: string): Promise<string> => {
+const followed = async (path: string): Promise<string> => {
   let at = path;
   for (let i = 0; i < mostLinks; i++) {
     const link = await readlink(at).catch(() => null);
