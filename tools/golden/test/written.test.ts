@@ -14,8 +14,11 @@ import { atTokens } from '../src/token-logits.ts';
 import { writeAdapter } from '../src/write-adapter.ts';
 import { executors } from './executors.ts';
 
+/** What Python reads: the digest is for us alone. */
 const filesIn = async (dir: string): Promise<string[]> =>
-  (await readdir(dir, { recursive: true })).filter((name) => /\.\w+$/.test(name)).sort();
+  (await readdir(dir, { recursive: true }))
+    .filter((name) => /\.\w+$/.test(name) && name !== 'adapter_digest.json')
+    .sort();
 
 const tensorsIn = async (file: string): Promise<Map<string, Float32Array>> => {
   await using opened = await openSafetensors(file);
