@@ -8,7 +8,7 @@ import {
   type Place,
   readAdapter,
   writeAdapter,
-  writeHubAdapter,
+  writeAdapterHub,
 } from '@peftjs/io';
 import { type Executor, PeftError } from '@peftjs/tensor';
 import type { Model, TaskModel } from '@peftjs/transformer';
@@ -71,7 +71,7 @@ export const save = async (
       tensors,
     );
   const model = { modelType: own.modelType, hiddenSize: main.hiddenSize, modelClass: own.modelClass, name };
-  return writeHubAdapter(dir, withoutType(config) as JsonObject, model, tensors);
+  return writeAdapterHub(dir, withoutType(config) as JsonObject, model, tensors);
 };
 
 /** The method of a configuration, of those that `load` was told of and of the combinators. */

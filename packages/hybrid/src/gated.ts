@@ -1,5 +1,5 @@
 import { type AdapterConfig, type Compacted, type Method, type MethodFormat, stateUnder } from '@peftjs/core';
-import { gatedLoraHub } from '@peftjs/lora';
+import { adapterHubGatedLora } from '@peftjs/lora';
 import { PeftError } from '@peftjs/tensor';
 import { gatedPatch } from './gated-patch.ts';
 
@@ -11,7 +11,7 @@ export interface GatedOptions {
 
 const name = 'gated';
 const peftType = 'PEFTJS_GATED';
-const { paper } = gatedLoraHub; // the gates are UniPELT's
+const { paper } = adapterHubGatedLora; // the gates are UniPELT's
 
 const isMethod = (value: unknown): value is Method =>
   typeof value === 'object' && value !== null && 'attach' in value && 'config' in value;

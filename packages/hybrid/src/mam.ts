@@ -1,12 +1,12 @@
 import { type BottleneckOptions, parallelAdapter } from '@peftjs/adapters';
 import type { MethodFactory } from '@peftjs/core';
-import { type PrefixTuningHubOptions, prefixTuningHub } from '@peftjs/prompts';
+import { type AdapterHubPrefixTuningOptions, adapterHubPrefixTuning } from '@peftjs/prompts';
 import { defineRecipe } from './recipe.ts';
 
 /** Options of `mam`: those of its parts. */
 export interface MamOptions {
   /** Default: 30 tokens, an MLP of width 800. */
-  readonly prefix?: PrefixTuningHubOptions;
+  readonly prefix?: AdapterHubPrefixTuningOptions;
   /** Default: width d / 2, scale 4. */
   readonly adapter?: BottleneckOptions;
 }
@@ -29,6 +29,6 @@ export const mam: MethodFactory<MamOptions> = defineRecipe<MamOptions>({
     },
     learningRate: 3e-3,
   },
-  parts: { prefix: prefixTuningHub, adapter: parallelAdapter },
+  parts: { prefix: adapterHubPrefixTuning, adapter: parallelAdapter },
   defaults: { prefix: { bottleneck: 800 }, adapter: {} },
 });

@@ -1,17 +1,17 @@
 import { type BottleneckOptions, pfeiffer } from '@peftjs/adapters';
 import type { MethodFactory } from '@peftjs/core';
-import { gatedLoraHub, type LoraHubOptions } from '@peftjs/lora';
-import { type PrefixTuningHubOptions, prefixTuningHub } from '@peftjs/prompts';
+import { type AdapterHubLoraOptions, adapterHubGatedLora } from '@peftjs/lora';
+import { type AdapterHubPrefixTuningOptions, adapterHubPrefixTuning } from '@peftjs/prompts';
 import { defineRecipe } from './recipe.ts';
 
 /** Options of `unipelt`: those of its parts. */
 export interface UnipeltOptions {
   /** Default: 10 tokens, an MLP of width 512. */
-  readonly prefix?: PrefixTuningHubOptions;
+  readonly prefix?: AdapterHubPrefixTuningOptions;
   /** Default: width d / 16. */
   readonly adapter?: BottleneckOptions;
   /** Default: rank 8 on queries and values. */
-  readonly lora?: LoraHubOptions;
+  readonly lora?: AdapterHubLoraOptions;
 }
 
 /**
@@ -25,9 +25,9 @@ export const unipelt: MethodFactory<UnipeltOptions> = defineRecipe<UnipeltOption
   peftType: 'PEFTJS_UNIPELT',
   card: {
     about: 'a prefix, a bottleneck and low-rank updates, each with a gate',
-    paper: gatedLoraHub.paper,
+    paper: adapterHubGatedLora.paper,
     learningRate: 1e-2,
   },
-  parts: { prefix: prefixTuningHub, adapter: pfeiffer, lora: gatedLoraHub },
+  parts: { prefix: adapterHubPrefixTuning, adapter: pfeiffer, lora: adapterHubGatedLora },
   defaults: { prefix: { tokens: 10, gating: true }, adapter: { gating: true }, lora: { alpha: 2 } },
 });

@@ -70,6 +70,6 @@ test('says what is wrong', () => {
   expect(() => gated({ method: lora(), rank: 3 } as never)).toThrow('gated: there is no option rank; there is method');
   expect(() => mam({ lora: {} } as never)).toThrow('mam: there is no option lora; there are prefix, adapter');
   expect(() => unipelt({ lora: { rank: 0 } })).toThrow(
-    'gatedLoraHub: rank must be a whole number of at least 1, got 0',
+    'adapterHubGatedLora: rank must be a whole number of at least 1, got 0',
   );
 });

@@ -1,8 +1,8 @@
+export type { AdapterHubModel } from './adapter/adapter-hub-config.ts';
 export type { AdapterConfig, AdapterLayout } from './adapter/files.ts';
-export type { HubModel } from './adapter/hub-config.ts';
 export { type Adapter, readAdapter } from './adapter/read.ts';
 export type { AdapterTensor, AdapterTensorData } from './adapter/tensors.ts';
-export { writeAdapter, writeHubAdapter } from './adapter/write.ts';
+export { writeAdapter, writeAdapterHub } from './adapter/write.ts';
 export { openCheckpoint } from './checkpoint.ts';
 export { blobFiles, type NamedBlob } from './files/blob-files.ts';
 export { detached } from './files/detached.ts';

@@ -16,7 +16,7 @@ import {
   urlFiles,
   type WritableFiles,
   writeAdapter,
-  writeHubAdapter,
+  writeAdapterHub,
   writeSafetensors,
 } from '../src/index.ts';
 import { browserFolder } from './browser-folder.ts';
@@ -69,7 +69,7 @@ const modelFolder = async (): Promise<ReadonlyMap<string, Uint8Array>> => {
   const fused = memoryFiles();
   const hub = { modelType: 'llama', hiddenSize: 8, modelClass: null, name: null };
   const one = { shape: [1], data: Float32Array.of(1) };
-  await writeHubAdapter(
+  await writeAdapterHub(
     fused,
     {
       architecture: 'fuse',

@@ -1,12 +1,12 @@
 export { adalora } from './adalora.ts';
 export type { AdaloraOptions, KeptTriplets } from './adalora-options.ts';
+export { adapterHubGatedLora, adapterHubLora } from './adapter-hub-lora.ts';
+export type { AdapterHubLoraOptions } from './adapter-hub-projections.ts';
 export type { BiasChoice } from './biases.ts';
 export { dora } from './dora.ts';
-export type { LoraHubOptions } from './hub-projections.ts';
 export { loha } from './loha.ts';
 export { type LokrOptions, lokr } from './lokr.ts';
 export { lora } from './lora.ts';
-export { gatedLoraHub, loraHub } from './lora-hub.ts';
 export type { LoraOptions } from './low-rank.ts';
 export type { LycorisOptions } from './lycoris.ts';
 export { type VeraOptions, vera } from './vera.ts';

@@ -1,7 +1,7 @@
 import { defineMethod, eachLinear, type MethodFactory, mergePatches } from '@peftjs/core';
+import { adapterHubLora } from './adapter-hub-lora.ts';
 import { addDelta } from './add-delta.ts';
 import { trainBiases } from './biases.ts';
-import { loraHub } from './lora-hub.ts';
 import { type LoraOptions, loraOptions, lowRank } from './low-rank.ts';
 import { fanInFanOut, notComputedInLora } from './peft-config.ts';
 
@@ -26,13 +26,13 @@ export const lora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
   files: {
     peftType: 'LORA',
     reads: (config) => config['use_dora'] !== true,
-    also: loraHub,
+    also: adapterHubLora,
     computes: { ...notComputedInLora, use_dora: [false] },
     config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true }),
   },
   card: {
     about: 'low-rank updates of weights',
-    paper: loraHub.paper,
+    paper: adapterHubLora.paper,
     learningRate: 2e-4,
   },
 });

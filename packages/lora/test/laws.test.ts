@@ -53,9 +53,9 @@ describeMethods(family, {
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 3 * (inDim + outDim + 1)),
     learningRate: 0.1,
   },
-  loraHub: { options: { rank: 2, alpha: 4 }, parameters: (model) => hub(model, () => 0) },
+  adapterHubLora: { options: { rank: 2, alpha: 4 }, parameters: (model) => hub(model, () => 0) },
   // Its gates are a mean over whole sequences.
-  gatedLoraHub: { options: { rank: 2 }, parameters: (model) => hub(model, (inDim) => inDim + 1), causal: false },
+  adapterHubGatedLora: { options: { rank: 2 }, parameters: (model) => hub(model, (inDim) => inDim + 1), causal: false },
 });
 
 describe('with every bias of the base', () => {

@@ -1,9 +1,9 @@
 import { type Chosen, count, defineMethod, type MethodFactory, normal, type Option, zeros } from '@peftjs/core';
 import { type Tensor, tanh } from '@peftjs/tensor';
 import type { Model } from '@peftjs/transformer';
+import { adapterHubPrefixTuning } from './adapter-hub-prefix-tuning.ts';
 import { affineOf, computedRows, rowsName, type TensorsOf } from './encoder.ts';
 import { activations, keyWidth, prefixInFront, prefixLayers } from './prefix.ts';
-import { prefixTuningHub } from './prefix-tuning-hub.ts';
 import { promptComputes, promptConfig } from './soft-prompt.ts';
 import { initOf, isTextInit, type RowInit } from './vocabulary.ts';
 
@@ -60,7 +60,7 @@ const encoderOf = (model: Model, { tokens, bottleneck, init }: Chosen<PrefixTuni
  * Prefix tuning: in every layer Attn(q, [P_k; k], [P_v; v]) with m trained keys and values of the heads' size before those of the tokens,
  * whose positions count them. With a `bottleneck` they come from an MLP of m embeddings, shared by the layers, which is dropped when
  * saved. Without one this is P-tuning v2 (Liu et al., 2021. https://arxiv.org/abs/2110.07602). Files are Hugging Face PEFT's; those of
- * the adapters library are read too, as `prefixTuningHub`.
+ * the adapters library are read too, as `adapterHubPrefixTuning`.
  * Does not merge. Throws `bad-option`, also when attached, for a text of tokens that the model does not have.
  * Li & Liang, 2021. https://arxiv.org/abs/2101.00190
  */
@@ -93,7 +93,7 @@ export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<Pre
   },
   files: {
     peftType: 'PREFIX_TUNING',
-    also: prefixTuningHub,
+    also: adapterHubPrefixTuning,
     computes: promptComputes,
     config: (model, { bottleneck }) => ({
       ...promptConfig(model, keyWidth(model), model.main.keyHeads),
@@ -104,7 +104,7 @@ export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<Pre
   },
   card: {
     about: "keys and values in front of every layer's",
-    paper: prefixTuningHub.paper,
+    paper: adapterHubPrefixTuning.paper,
     learningRate: 3e-2,
   },
 });

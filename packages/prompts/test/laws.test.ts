@@ -13,7 +13,7 @@ describeMethods(family, {
     identity: false,
   },
   prefixTuning: { options: { tokens: 3 }, parameters: (model) => prefixSize(model, 3), identity: false },
-  prefixTuningHub: {
+  adapterHubPrefixTuning: {
     options: { tokens: 3, bottleneck: 5 },
     parameters: (model) => 3 * model.config.hiddenSize + 5 * (model.config.hiddenSize + 1) + prefixSize(model, 1) * 6,
     identity: false,
@@ -36,7 +36,7 @@ describeMethod(family.prefixTuning, {
 });
 
 // Its gates are a mean over whole sequences.
-describeMethod(family.prefixTuningHub, {
+describeMethod(family.adapterHubPrefixTuning, {
   options: { tokens: 3, flat: true, gating: true },
   parameters: (model) => prefixSize(model, 3) + model.config.layers * (model.config.hiddenSize + 1),
   identity: false,

@@ -10,7 +10,7 @@ import {
   targets,
 } from '@peftjs/core';
 import { mul, reshape } from '@peftjs/tensor';
-import { ia3Hub } from './ia3-hub.ts';
+import { adapterHubIa3 } from './adapter-hub-ia3.ts';
 import { scaleOutput } from './scale-output.ts';
 
 /** Options of `ia3`. */
@@ -24,7 +24,7 @@ export interface Ia3Options {
 /**
  * (IA)³: keys, values and the activations inside the MLP are scaled by learned vectors, 1 at the start: y = l⊙(Wx + b) with l of shape
  * [out, 1], or y = W(l⊙x) + b with l of shape [1, in] where the layer is `feedforward`. Files are Hugging Face PEFT's; those of the adapters
- * library are read too, as `ia3Hub`. Merges exactly. Throws `bad-option`, and when
+ * library are read too, as `adapterHubIa3`. Merges exactly. Throws `bad-option`, and when
  * attached `no-match`. Liu et al., 2022. https://arxiv.org/abs/2205.05638
  */
 export const ia3: MethodFactory<Ia3Options> = defineMethod<Ia3Options>({
@@ -60,7 +60,7 @@ export const ia3: MethodFactory<Ia3Options> = defineMethod<Ia3Options>({
   },
   files: {
     peftType: 'IA3',
-    also: ia3Hub,
+    also: adapterHubIa3,
     computes: { modules_to_save: [], exclude_modules: [] },
     config: ({ linears, layout }) => ({
       fan_in_fan_out: [...linears.keys()].some((path) => layout.storedTransposed(path)),
@@ -69,7 +69,7 @@ export const ia3: MethodFactory<Ia3Options> = defineMethod<Ia3Options>({
   },
   card: {
     about: "scales of keys, values and the MLP's inner activations",
-    paper: ia3Hub.paper,
+    paper: adapterHubIa3.paper,
     learningRate: 3e-3,
   },
 });

@@ -10,7 +10,7 @@ describeMethods(family, {
       sumOver(model, /\.(k_proj|v_proj|c_attn)$/, outputs) +
       sumOver(model, /\.(down_proj|mlp\.c_proj)$/, (inDim) => inDim),
   },
-  ia3Hub: {
+  adapterHubIa3: {
     options: {},
     parameters: (model) =>
       sumOver(model, /\.(k_proj|v_proj|down_proj|c_fc)$/, outputs) + (2 * sumOver(model, /\.c_attn$/, outputs)) / 3,

@@ -5,6 +5,9 @@ import { filesAt } from '../files/place.ts';
 import { steady } from '../files/steady.ts';
 import type { JsonObject } from '../json.ts';
 import { listed } from '../report.ts';
+import { ownName, renamed, withoutAliases } from './adapter-hub-names.ts';
+import { readAdapterHubFolder } from './adapter-hub-read.ts';
+import { readAdapterHubSetup, setupFile } from './adapter-hub-setup.ts';
 import { checkDigest, digestFile, readConfig, readDigest, type Seen } from './digest.ts';
 import {
   type AdapterConfig,
@@ -14,9 +17,6 @@ import {
   torchWeightsFile,
   weightsFile,
 } from './files.ts';
-import { ownName, renamed, withoutAliases } from './hub-names.ts';
-import { readHubFolder } from './hub-read.ts';
-import { readHubSetup, setupFile } from './hub-setup.ts';
 import { type AdapterTensor, readTensors } from './tensors.ts';
 
 /**
@@ -41,8 +41,8 @@ const readPeft = async (files: Files, raw: JsonObject, seen: Seen): Promise<Adap
   return { layout: 'peft', config, tensors };
 };
 
-const readHub = async (files: Files, seen: Seen): Promise<Adapter> => {
-  const { config, tensors } = await readHubFolder(files, seen);
+const readAdapterHub = async (files: Files, seen: Seen): Promise<Adapter> => {
+  const { config, tensors } = await readAdapterHubFolder(files, seen);
   const problems: string[] = [];
   const own = withoutAliases(renamed(tensors, config.name, ownName, problems), problems);
   if (problems.length > 0)
@@ -80,12 +80,12 @@ const readOnce = async (files: Files, seen: Seen): Promise<Adapter> => {
       'bad-adapter',
       `${files.name}: has ${configFile} and ${setupFile}; remove the one that is not wanted.`,
     );
-  if (fused) return { layout: 'adapter-hub', ...(await readHubSetup(files, seen)) };
+  if (fused) return { layout: 'adapter-hub', ...(await readAdapterHubSetup(files, seen)) };
   if (!single)
     throw new PeftError(
       'file-missing',
       `${files.name}: has no ${configFile}, so it is not a whole adapter. Check the path or save the adapter again.`,
     );
   const raw = await readConfig(files, configFile, seen);
-  return raw['peft_type'] == null && 'config' in raw ? readHub(files, seen) : readPeft(files, raw, seen);
+  return raw['peft_type'] == null && 'config' in raw ? readAdapterHub(files, seen) : readPeft(files, raw, seen);
 };

@@ -5,12 +5,18 @@ import type { Place, WritableFiles } from '../files/files.ts';
 import { filesAt, writable } from '../files/place.ts';
 import type { JsonObject } from '../json.ts';
 import { listed } from '../report.ts';
+import {
+  type AdapterHubModel,
+  adapterHubConfigJson,
+  adapterHubFloats,
+  adapterHubWeightsFile,
+  parseAdapterHubConfig,
+} from './adapter-hub-config.ts';
+import { ownName, renamed } from './adapter-hub-names.ts';
+import { adapterHubSetupFiles, fuse, setupFile } from './adapter-hub-setup.ts';
 import { modelCard } from './card.ts';
 import { withDigest } from './digest.ts';
 import { type AdapterConfig, type AdapterLayout, configFile, parsePeftConfig, weightsFile } from './files.ts';
-import { type HubModel, hubConfigJson, hubFloats, hubWeightsFile, parseHubConfig } from './hub-config.ts';
-import { ownName, renamed } from './hub-names.ts';
-import { fuse, hubSetupFiles, setupFile } from './hub-setup.ts';
 import { pythonJson } from './python-json.ts';
 import { type AdapterTensorData, encodeTensors } from './tensors.ts';
 
@@ -63,25 +69,25 @@ export const writeAdapter = async (dir: Place, config: JsonObject, tensors: Tens
  * method; names of tensors hold the adapter's, `default`. With `{ architecture: 'fuse', adapters, fusion }` (see `readAdapter`) a folder
  * for each adapter and one for their fusion, and `adapter_setup.json`. The guarantees and errors are those of `writeAdapter`.
  */
-export const writeHubAdapter = async (
+export const writeAdapterHub = async (
   dir: Place,
   config: JsonObject,
-  model: HubModel,
+  model: AdapterHubModel,
   tensors: Tensors,
 ): Promise<void> => {
   const to = writable(await filesAt(dir));
-  const json = hubConfigJson(ownName, config, model);
+  const json = adapterHubConfigJson(ownName, config, model);
   const problems: string[] = [];
-  const parsed = parseHubConfig(json, problems);
+  const parsed = parseAdapterHubConfig(json, problems);
   if (tensors.size === 0) problems.push('there are no tensors to save');
   const fused = parsed?.method === fuse;
   if (!fused) renamed(tensors, ownName, ownName, problems);
   if (!parsed || problems.length > 0) return refuse(to.name, problems);
   const files = fused
-    ? hubSetupFiles(to.name, config, model, tensors)
+    ? adapterHubSetupFiles(to.name, config, model, tensors)
     : new Map<string, FileContent>([
-        [hubWeightsFile, encodeTensors(joinPath(to.name, hubWeightsFile), tensors)],
-        [configFile, pythonJson(json, hubFloats)],
+        [adapterHubWeightsFile, encodeTensors(joinPath(to.name, adapterHubWeightsFile), tensors)],
+        [configFile, pythonJson(json, adapterHubFloats)],
       ]);
   await write(to, 'adapter-hub', parsed, files);
 };

@@ -12,7 +12,7 @@ import {
   type State,
   save,
 } from '@peftjs/core';
-import { readAdapter, writeAdapter, writeHubAdapter } from '@peftjs/io';
+import { readAdapter, writeAdapter, writeAdapterHub } from '@peftjs/io';
 import { type Executor, isPeftError, type Shape, type TypedArray } from '@peftjs/tensor';
 import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
 import type { Law } from '@peftjs/transformer/testing';
@@ -69,7 +69,7 @@ const refusal = (of: MethodCase): Law => ({
       const { hiddenSize } = base.main;
       const { modelType } = base.layout;
       const model = { modelType, hiddenSize, modelClass: null, name: null };
-      if (hub) await writeHubAdapter(dir, config.raw, model, new Map([...kept, extra]));
+      if (hub) await writeAdapterHub(dir, config.raw, model, new Map([...kept, extra]));
       else await writeAdapter(dir, config.raw, new Map([...kept, [`base_model.model.${extra[0]}`, extra[1]]]));
       const name = missing.replace(/^base_model\.(model\.)?/, '');
       const message = await load(base, dir, formatsOf(of)).then(

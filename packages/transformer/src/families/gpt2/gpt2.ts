@@ -117,7 +117,7 @@ export const gpt2: Family<Gpt2Config> = {
     lora: ['c_attn'],
     ia3: ['c_attn', 'mlp.c_proj'],
     ia3Feedforward: ['mlp.c_proj'],
-    hubIntermediate: ['c_fc'],
+    adapterHubIntermediate: ['c_fc'],
   },
   heads: {
     causalLM: languageHead('GPT2LMHeadModel'),

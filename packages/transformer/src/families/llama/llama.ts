@@ -105,7 +105,7 @@ export const llama: Family<LlamaConfig> = {
     ia3: ['k_proj', 'v_proj', 'down_proj'],
     ia3Feedforward: ['down_proj'],
     beft: ['v_proj'],
-    hubIntermediate: ['down_proj'],
+    adapterHubIntermediate: ['down_proj'],
   },
   heads: {
     causalLM: languageHead('LlamaForCausalLM'),

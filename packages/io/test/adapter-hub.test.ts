@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { readAdapter } from '../src/adapter/read.ts';
 import type { AdapterTensorData } from '../src/adapter/tensors.ts';
-import { writeAdapter, writeHubAdapter } from '../src/adapter/write.ts';
+import { writeAdapter, writeAdapterHub } from '../src/adapter/write.ts';
 import { writeSafetensors } from '../src/safetensors/write.ts';
 import { filesIn, messageOf, scratch } from './scratch.ts';
 
@@ -37,7 +37,7 @@ const folder = async (json: unknown, names: readonly string[], file = 'adapter.s
 
 test('the two files are those of adapter-hub/adapters, and come back', async () => {
   const dir = join(await scratch(), 'adapter');
-  await writeHubAdapter(dir, config, model, new Map([[up('default'), tensor(5)]]));
+  await writeAdapterHub(dir, config, model, new Map([[up('default'), tensor(5)]]));
   expect(await filesIn(dir)).toEqual([
     'README.md',
     'adapter.safetensors',
@@ -88,7 +88,7 @@ test('what a file repeats is taken once, if it is the same', async () => {
 
 test('fused adapters have a folder each, one for the fusion, and a mark', async () => {
   const dir = join(await scratch(), 'setup');
-  await writeHubAdapter(dir, fused, model, fusedTensors);
+  await writeAdapterHub(dir, fused, model, fusedTensors);
   expect(await filesIn(dir)).toEqual([
     'README.md',
     'a',
@@ -120,7 +120,7 @@ test('a save that is refused leaves nothing', async () => {
   const root = await scratch();
   const dir = join(root, 'new');
   const save = (c: typeof config | typeof fused, t: ReadonlyMap<string, AdapterTensorData>): Promise<string> =>
-    messageOf('bad-adapter', () => writeHubAdapter(dir, c, model, t));
+    messageOf('bad-adapter', () => writeAdapterHub(dir, c, model, t));
   expect(await save(config, new Map())).toContain('no tensors');
   expect(await save(config, new Map([['model.x', tensor(1)]]))).toContain('model.x is not a tensor of the adapter');
   expect(await save(fused, new Map([...fusedTensors, ['odd', tensor(1)]]))).toContain('odd belongs to none');
@@ -128,20 +128,20 @@ test('a save that is refused leaves nothing', async () => {
   const evil = { ...fused, adapters: [{ name: '../a', config }] };
   expect(await save(evil, fusedTensors)).toContain('"../a" cannot name an adapter');
   await messageOf('bad-option', () =>
-    writeHubAdapter(dir, fused, model, new Map([...fusedTensors, [value, { ...tensor(1), shape: [3] }]])),
+    writeAdapterHub(dir, fused, model, new Map([...fusedTensors, [value, { ...tensor(1), shape: [3] }]])),
   );
   expect(await filesIn(root)).toEqual([]);
 });
 
 test('a folder holds one adapter', async () => {
   const dir = await scratch();
-  await writeHubAdapter(dir, fused, model, fusedTensors);
+  await writeAdapterHub(dir, fused, model, fusedTensors);
   expect(await messageOf('bad-adapter', () => writeAdapter(dir, { peft_type: 'X' }, fusedTensors))).toContain(
     'another adapter: adapter_setup.json',
   );
   await writeFile(join(dir, 'adapter_config.json'), '{}');
   expect(await messageOf('bad-adapter', () => readAdapter(dir))).toContain('remove the one');
-  expect(await messageOf('bad-adapter', () => writeHubAdapter(dir, fused, model, fusedTensors))).toContain('another');
+  expect(await messageOf('bad-adapter', () => writeAdapterHub(dir, fused, model, fusedTensors))).toContain('another');
 });
 
 test('every fault of a folder is one clear error', async () => {

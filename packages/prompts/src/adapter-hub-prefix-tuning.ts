@@ -14,8 +14,8 @@ import type { Model } from '@peftjs/transformer';
 import { affineOf } from './encoder.ts';
 import { keyWidth, prefixInFront, prefixLayers } from './prefix.ts';
 
-/** Options of `prefixTuningHub`. */
-export interface PrefixTuningHubOptions {
+/** Options of `adapterHubPrefixTuning`. */
+export interface AdapterHubPrefixTuningOptions {
   /** Rows m in front of every layer's keys and values. Default 30. */
   readonly tokens?: number;
   /** Width of the MLP that computes the rows of all layers. Default 512. */
@@ -34,7 +34,7 @@ const poolOf = (model: Model): string => `${model.paths('kv')[0]!.split('.')[0]}
 const rowsOf = (
   model: Model,
   scope: Scope,
-  { tokens, bottleneck, flat, dropout }: Chosen<PrefixTuningHubOptions>,
+  { tokens, bottleneck, flat, dropout }: Chosen<AdapterHubPrefixTuningOptions>,
 ): Tensor => {
   const width = prefixLayers(model) * 2 * keyWidth(model);
   const own = scope.at(`${poolOf(model)}.prefix_tunings.default.self_prefix`);
@@ -50,50 +50,51 @@ const rowsOf = (
  * m embeddings, shared by the layers, and tokens at the positions that they have without a prefix. Files are that library's, which keep
  * the MLP. Does not merge. Throws `bad-option`. Li & Liang, 2021. https://arxiv.org/abs/2101.00190
  */
-export const prefixTuningHub: MethodFactory<PrefixTuningHubOptions> = defineMethod<PrefixTuningHubOptions>({
-  name: 'prefixTuningHub',
-  formula: {
-    merges: false,
-    options: {
-      tokens: count('prefix_length', 30),
-      bottleneck: count('bottleneck_size', 512),
-      flat: flag('flat', false),
-      dropout: rate('dropout', 0),
-      gating: flag('use_gating', false),
+export const adapterHubPrefixTuning: MethodFactory<AdapterHubPrefixTuningOptions> =
+  defineMethod<AdapterHubPrefixTuningOptions>({
+    name: 'adapterHubPrefixTuning',
+    formula: {
+      merges: false,
+      options: {
+        tokens: count('prefix_length', 30),
+        bottleneck: count('bottleneck_size', 512),
+        flat: flag('flat', false),
+        dropout: rate('dropout', 0),
+        gating: flag('use_gating', false),
+      },
+      attach: (model, scope, options) =>
+        prefixInFront(
+          model,
+          scope,
+          rowsOf(model, scope, options),
+          options.gating
+            ? (attention) => meanGate(attention, 'prefix_tuning.prefix_gates.default', model.main.hiddenSize)
+            : null,
+        ),
     },
-    attach: (model, scope, options) =>
-      prefixInFront(
-        model,
-        scope,
-        rowsOf(model, scope, options),
-        options.gating
-          ? (attention) => meanGate(attention, 'prefix_tuning.prefix_gates.default', model.main.hiddenSize)
-          : null,
-      ),
-  },
-  files: {
-    peftType: 'PEFTJS_PREFIX_TUNING_HUB',
-    layout: 'adapter-hub',
-    reads: ({ architecture }) => architecture === 'prefix_tuning',
-    computes: { non_linearity: ['tanh'], leave_out: [], shared_gating: [true] },
-    config: () => ({
-      architecture: 'prefix_tuning',
-      cross_prefix: true,
-      encoder_prefix: true,
-      init_weights_seed: null,
-      leave_out: [],
-      non_linearity: 'tanh',
-      shared_gating: true,
-    }),
-  },
-  card: {
-    about: "an MLP that makes keys and values in front of every layer's",
-    paper: {
-      authors: 'Li & Liang',
-      year: 2021,
-      title: 'Prefix-Tuning: Optimizing Continuous Prompts for Generation',
-      url: 'https://arxiv.org/abs/2101.00190',
+    files: {
+      peftType: 'PEFTJS_ADAPTER_HUB_PREFIX_TUNING',
+      layout: 'adapter-hub',
+      reads: ({ architecture }) => architecture === 'prefix_tuning',
+      computes: { non_linearity: ['tanh'], leave_out: [], shared_gating: [true] },
+      config: () => ({
+        architecture: 'prefix_tuning',
+        cross_prefix: true,
+        encoder_prefix: true,
+        init_weights_seed: null,
+        leave_out: [],
+        non_linearity: 'tanh',
+        shared_gating: true,
+      }),
     },
-    learningRate: 3e-3,
-  },
-});
+    card: {
+      about: "an MLP that makes keys and values in front of every layer's",
+      paper: {
+        authors: 'Li & Liang',
+        year: 2021,
+        title: 'Prefix-Tuning: Optimizing Continuous Prompts for Generation',
+        url: 'https://arxiv.org/abs/2101.00190',
+      },
+      learningRate: 3e-3,
+    },
+  });

@@ -6,8 +6,8 @@ import { scaleOutput } from './scale-output.ts';
 type Projection = 'q' | 'k' | 'v';
 const projections: readonly Projection[] = ['q', 'k', 'v'];
 
-/** Options of `ia3Hub`. */
-export interface Ia3HubOptions {
+/** Options of `adapterHubIa3`. */
+export interface AdapterHubIa3Options {
   /** Which of the attention's projections are scaled. Default keys and values, as in the paper. */
   readonly attention?: readonly Projection[];
 }
@@ -40,7 +40,7 @@ const scaledPaths = ({ parts, layout }: Model, attention: readonly Projection[])
   const projections = parts(attention.map((p) => roles[p]));
   const ofMlp = new Set(parts(['gate', 'up', 'down']).map(({ path }) => path));
   const mlp = [...ofMlp].filter((path) =>
-    layout.defaultTarget('hubIntermediate')?.some((name) => nameMatches(name, path)),
+    layout.defaultTarget('adapterHubIntermediate')?.some((name) => nameMatches(name, path)),
   );
   const fusedOf = (path: Path): boolean => parts(['query', 'key', 'value']).filter((p) => p.path === path).length > 1;
   return new Map([...projections.map(({ path }) => path), ...mlp].map((path) => [path, fusedOf(path)]));
@@ -51,8 +51,8 @@ const scaledPaths = ({ parts, layout }: Model, attention: readonly Projection[])
  * with l of shape [out, 1], 1 at the start; of GPT-2's fused projection the keys and values alone. Files are that library's. Merges exactly.
  * Throws `bad-option`. Liu et al., 2022. https://arxiv.org/abs/2205.05638
  */
-export const ia3Hub: MethodFactory<Ia3HubOptions> = defineMethod<Ia3HubOptions>({
-  name: 'ia3Hub',
+export const adapterHubIa3: MethodFactory<AdapterHubIa3Options> = defineMethod<AdapterHubIa3Options>({
+  name: 'adapterHubIa3',
   formula: {
     merges: true,
     options: { attention: attentionOption },
@@ -62,7 +62,7 @@ export const ia3Hub: MethodFactory<Ia3HubOptions> = defineMethod<Ia3HubOptions>(
         model,
         scope,
         (path) => paths.has(path),
-        'ia3Hub',
+        'adapterHubIa3',
         (base, layer, path) => {
           const own = layer.at('loras.default');
           return scaleOutput(
@@ -76,7 +76,7 @@ export const ia3Hub: MethodFactory<Ia3HubOptions> = defineMethod<Ia3HubOptions>(
     },
   },
   files: {
-    peftType: 'PEFTJS_IA3_HUB',
+    peftType: 'PEFTJS_ADAPTER_HUB_IA3',
     layout: 'adapter-hub',
     reads: ({ architecture, composition_mode: mode }) => architecture === 'lora' && mode === 'scale',
     computes: {

@@ -2,13 +2,13 @@ import { isObject, type JsonObject } from '../json.ts';
 import { type AdapterConfig, textOf } from './files.ts';
 
 /** The weights of an adapter folder as adapter-hub/adapters names them. */
-export const hubWeightsFile = 'adapter.safetensors';
+export const adapterHubWeightsFile = 'adapter.safetensors';
 
 /** The same by `torch.save`, which is that library's default. */
-export const hubTorchWeightsFile = 'pytorch_adapter.bin';
+export const adapterHubTorchWeightsFile = 'pytorch_adapter.bin';
 
 /** The model of an adapter as adapter-hub/adapters describes it; its loader does not depend on it. */
-export interface HubModel {
+export interface AdapterHubModel {
   readonly modelType: string;
   readonly hiddenSize: number;
   /** `LlamaForCausalLM` */
@@ -18,7 +18,7 @@ export interface HubModel {
 }
 
 /** What an `adapter_config.json` of adapter-hub/adapters says. */
-export interface HubConfig extends AdapterConfig {
+export interface AdapterHubConfig extends AdapterConfig {
   /** The adapter's, which stands in the names of its tensors too. */
   readonly name: string;
 }
@@ -28,7 +28,7 @@ export const isAdapterName = (name: unknown): name is string =>
   typeof name === 'string' && /^[\p{L}\p{N}_ +@-]{1,100}$/u.test(name);
 
 /** What an `adapter_config.json` of adapter-hub/adapters says, or undefined with what is wrong in `problems`. */
-export const parseHubConfig = (raw: JsonObject, problems: string[]): HubConfig | undefined => {
+export const parseAdapterHubConfig = (raw: JsonObject, problems: string[]): AdapterHubConfig | undefined => {
   const config = raw['config'];
   const baseModel = textOf(raw, 'model_name', problems);
   const name = raw['name'];
@@ -40,18 +40,18 @@ export const parseHubConfig = (raw: JsonObject, problems: string[]): HubConfig |
 };
 
 /** The files' version, which the library's loader looks at. */
-export const hubVersion = 'adapters.1.3.0';
+export const adapterHubVersion = 'adapters.1.3.0';
 
 /** The library tells a constant from a mode by whether it is a float. */
-export const hubFloats: readonly string[] = ['scaling'];
+export const adapterHubFloats: readonly string[] = ['scaling'];
 
 /** The content of an `adapter_config.json`, or of the same for a fusion. */
-export const hubConfigJson = (name: string, config: JsonObject, model: HubModel): JsonObject => ({
+export const adapterHubConfigJson = (name: string, config: JsonObject, model: AdapterHubModel): JsonObject => ({
   config,
   hidden_size: model.hiddenSize,
   model_class: model.modelClass,
   model_name: model.name,
   model_type: model.modelType,
   name,
-  version: hubVersion,
+  version: adapterHubVersion,
 });

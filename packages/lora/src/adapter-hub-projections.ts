@@ -7,8 +7,8 @@ export const matrices = ['q', 'k', 'v'] as const;
 
 const roles = { q: 'query', k: 'key', v: 'value' } as const;
 
-/** Options of `loraHub` and `gatedLoraHub`. */
-export interface LoraHubOptions {
+/** Options of `adapterHubLora` and `adapterHubGatedLora`. */
+export interface AdapterHubLoraOptions {
   /** Which of an attention's projections: `q`, `k`, `v`. Default q and v. */
   readonly matrices?: readonly (typeof matrices)[number][];
   /** Rank r of each update. Default 8. */
@@ -27,14 +27,14 @@ export interface Place {
 }
 
 /** Queries, keys and values have a layer each, or share one as in GPT-2; in that order either way, as the adapters library has them. */
-export const placesOf = (model: Model, { matrices: chosen }: Chosen<LoraHubOptions>): Place[] => {
+export const placesOf = (model: Model, { matrices: chosen }: Chosen<AdapterHubLoraOptions>): Place[] => {
   const adapted = matrices.filter((m) => chosen.includes(m));
   const parts = model.parts(adapted.map((m) => roles[m]));
   const places = [...new Set(parts.map(({ path }) => path))].map((path): Place => {
     const own = parts.filter((part) => part.path === path);
     return { path, outDim: own[0]!.size, starts: own.map(({ start }) => start) };
   });
-  if (places.length === 0) throw new PeftError('no-match', 'loraHub: this part of the model has no attention');
+  if (places.length === 0) throw new PeftError('no-match', 'adapterHubLora: this part of the model has no attention');
   return places;
 };
 
@@ -43,7 +43,7 @@ export const adaptedLayer = (
   base: Linear,
   own: Scope,
   { outDim, starts }: Place,
-  { rank, alpha, dropout }: Chosen<LoraHubOptions>,
+  { rank, alpha, dropout }: Chosen<AdapterHubLoraOptions>,
   gate: Gate | null,
 ): Linear => {
   const a = own.param('lora_A', [rank * starts.length, base.inDim], kaimingUniform);
@@ -66,7 +66,7 @@ export const adaptedLayer = (
       return add(base.apply(x, call), sum(delta));
     },
     dense: () => {
-      if (gate) throw new PeftError('not-mergeable', 'gatedLoraHub: its update depends on the input');
+      if (gate) throw new PeftError('not-mergeable', 'adapterHubGatedLora: its update depends on the input');
       const { weight, bias } = base.dense();
       const delta = (i: number): Tensor => placed(matmul(part(b, 0, i, outDim), part(a, 0, i, rank)), 0, i);
       return { weight: add(weight, mul(sum(delta), alpha / rank)), bias };

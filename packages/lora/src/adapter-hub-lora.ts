@@ -12,9 +12,9 @@ import {
   type Scope,
 } from '@peftjs/core';
 import type { Linear, Model } from '@peftjs/transformer';
-import { adaptedLayer, type LoraHubOptions, matrices, type Place, placesOf } from './hub-projections.ts';
+import { type AdapterHubLoraOptions, adaptedLayer, matrices, type Place, placesOf } from './adapter-hub-projections.ts';
 
-const attach = (model: Model, scope: Scope, options: Chosen<LoraHubOptions>, gated: boolean): Patch => {
+const attach = (model: Model, scope: Scope, options: Chosen<AdapterHubLoraOptions>, gated: boolean): Patch => {
   const wrap =
     (place: Place) =>
     (base: Linear): Linear => {
@@ -33,8 +33,8 @@ const matricesOption: Option<readonly (typeof matrices)[number][]> = {
   toJson: (chosen) => [...chosen],
 };
 
-const define = (name: string, gated: boolean, card: MethodCard): MethodFactory<LoraHubOptions> =>
-  defineMethod<LoraHubOptions>({
+const define = (name: string, gated: boolean, card: MethodCard): MethodFactory<AdapterHubLoraOptions> =>
+  defineMethod<AdapterHubLoraOptions>({
     name,
     formula: {
       merges: !gated,
@@ -47,7 +47,7 @@ const define = (name: string, gated: boolean, card: MethodCard): MethodFactory<L
       attach: (model, scope, options) => attach(model, scope, options, gated),
     },
     files: {
-      peftType: gated ? 'PEFTJS_GATED_LORA_HUB' : 'PEFTJS_LORA_HUB',
+      peftType: gated ? 'PEFTJS_ADAPTER_HUB_GATED_LORA' : 'PEFTJS_ADAPTER_HUB_LORA',
       layout: 'adapter-hub',
       reads: (config) =>
         config['architecture'] === 'lora' &&
@@ -86,7 +86,7 @@ const define = (name: string, gated: boolean, card: MethodCard): MethodFactory<L
  * where one layer holds them all, as in GPT-2. Files are that library's. Merges. Throws `bad-option`.
  * Hu et al., 2021. https://arxiv.org/abs/2106.09685
  */
-export const loraHub: MethodFactory<LoraHubOptions> = define('loraHub', false, {
+export const adapterHubLora: MethodFactory<AdapterHubLoraOptions> = define('adapterHubLora', false, {
   about: 'low-rank updates of queries and values',
   paper: {
     authors: 'Hu et al.',
@@ -102,7 +102,7 @@ export const loraHub: MethodFactory<LoraHubOptions> = define('loraHub', false, {
  * see `meanGate`. A part of UniPELT. Files are those of the adapters library. Does not merge. Throws `bad-option`.
  * Mao et al., 2022. https://arxiv.org/abs/2110.07577
  */
-export const gatedLoraHub: MethodFactory<LoraHubOptions> = define('gatedLoraHub', true, {
+export const adapterHubGatedLora: MethodFactory<AdapterHubLoraOptions> = define('adapterHubGatedLora', true, {
   about: 'low-rank updates of queries and values, each with a gate',
   paper: {
     authors: 'Mao et al.',

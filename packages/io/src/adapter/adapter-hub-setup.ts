@@ -4,11 +4,18 @@ import { joinPath } from '../files/file-path.ts';
 import type { Files } from '../files/files.ts';
 import { isObject, type JsonObject, type JsonValue } from '../json.ts';
 import { listed } from '../report.ts';
+import {
+  type AdapterHubModel,
+  adapterHubConfigJson,
+  adapterHubFloats,
+  adapterHubVersion,
+  adapterHubWeightsFile,
+  isAdapterName,
+} from './adapter-hub-config.ts';
+import { renamed } from './adapter-hub-names.ts';
+import { readAdapterHubFolder } from './adapter-hub-read.ts';
 import { readConfig, type Seen } from './digest.ts';
 import { type AdapterConfig, configFile } from './files.ts';
-import { type HubModel, hubConfigJson, hubFloats, hubVersion, hubWeightsFile, isAdapterName } from './hub-config.ts';
-import { renamed } from './hub-names.ts';
-import { readHubFolder } from './hub-read.ts';
 import { pythonJson } from './python-json.ts';
 import { type AdapterTensor, type AdapterTensorData, encodeTensors, readTensors } from './tensors.ts';
 
@@ -38,7 +45,7 @@ const childNames = (setup: unknown): readonly string[] | null => {
 /**
  * Fused adapters: `config` is `{ architecture: 'fuse', adapters: [{ name, config }], fusion }`, tensors are those of all files. Throws `file-missing`, `bad-adapter`, `bad-safetensors`, `bad-torch`.
  */
-export const readHubSetup = async (
+export const readAdapterHubSetup = async (
   files: Files,
   seen: Seen,
 ): Promise<{ readonly config: AdapterConfig; readonly tensors: ReadonlyMap<string, AdapterTensor> }> => {
@@ -53,7 +60,7 @@ export const readHubSetup = async (
   const problems: string[] = [];
   let baseModel: string | null = null;
   for (const name of names) {
-    const folder = await readHubFolder(files, seen, name);
+    const folder = await readAdapterHubFolder(files, seen, name);
     if (folder.config.name !== name) problems.push(`the adapter in ${name} is called ${folder.config.name}`);
     adapters.push({ name, config: folder.config.raw });
     baseModel ??= folder.config.baseModel;
@@ -74,10 +81,10 @@ export const readHubSetup = async (
 };
 
 /** The files of fused adapters, the mark last. Throws `bad-adapter`. */
-export const hubSetupFiles = (
+export const adapterHubSetupFiles = (
   dir: string,
   config: JsonObject,
-  model: HubModel,
+  model: AdapterHubModel,
   tensors: ReadonlyMap<string, AdapterTensorData>,
 ): Map<string, FileContent> => {
   const adapters = (config['adapters'] ?? []) as readonly FusedAdapter[];
@@ -91,17 +98,17 @@ export const hubSetupFiles = (
     for (const key of own.keys()) left.delete(key);
     if (own.size === 0) odd.push(`there are no tensors of ${folder}`);
     files.set(`${folder}/${weightsFile}`, encodeTensors(joinPath(dir, `${folder}/${weightsFile}`), own));
-    files.set(`${folder}/${jsonFile}`, pythonJson(json, hubFloats));
+    files.set(`${folder}/${jsonFile}`, pythonJson(json, adapterHubFloats));
   };
   for (const { name, config: own } of adapters)
-    add(name, hubWeightsFile, configFile, `.adapters.${name}.`, hubConfigJson(name, own, model));
+    add(name, adapterHubWeightsFile, configFile, `.adapters.${name}.`, adapterHubConfigJson(name, own, model));
   add(fused, fusionWeightsFile, fusionConfigFile, `.adapter_fusion_layer.${fused}.`, {
-    ...hubConfigJson(fused, config['fusion'] as JsonObject, model),
+    ...adapterHubConfigJson(fused, config['fusion'] as JsonObject, model),
     adapter_names: names,
   });
   odd.push(...[...left.keys()].map((key) => `${key} belongs to none of them`));
   if (odd.length > 0) throw new PeftError('bad-adapter', `${dir}: the setup cannot be saved:${listed(odd)}`);
   const setup = { type: 'Fuse', children: names.map(single) };
-  files.set(setupFile, pythonJson({ adapter_setup: setup, head_setup: null, version: hubVersion }));
+  files.set(setupFile, pythonJson({ adapter_setup: setup, head_setup: null, version: adapterHubVersion }));
   return files;
 };
