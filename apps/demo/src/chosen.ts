@@ -8,7 +8,7 @@ import type { Loaded } from './loaded.ts';
 import { type Factory, methods } from './methods.ts';
 import type { DemoOptions } from './options.ts';
 
-/** What is trained, and how. */
+/** The trained method, and how it is trained. */
 export interface Chosen {
   /** For people: `LoRA of rank 16`, `prefixTuning`. */
   readonly label: string;
@@ -69,7 +69,7 @@ const trainedHalves = async (
   return trained;
 };
 
-/** What a method needs beside its defaults, by name. */
+/** The options that a method needs beside its defaults, by name. */
 const needed: Readonly<Record<string, (options: DemoOptions, loaded: Loaded, executor: Executor) => Promise<object>>> =
   {
     adapterFusion: async (...run) => ({ adapters: await trainedHalves(...run) }),

@@ -9,7 +9,7 @@ import { inNewFolder, runFolder } from './output.ts';
 import type { Curve } from './report/chart.ts';
 import { renderReport } from './report/report.ts';
 
-/** What `--compare --json` prints. */
+/** The output of `--compare --json`. */
 export interface Comparison {
   readonly device: string;
   readonly baseLoss: number;

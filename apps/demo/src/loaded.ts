@@ -6,14 +6,14 @@ import { type CausalLM, loadModel } from '@peftjs/transformer';
 import type { DemoOptions } from './options.ts';
 import { type DemoText, loadText } from './text.ts';
 
-/** What a run works on. */
+/** The model and data that a run works on. */
 export interface Loaded {
   readonly dir: string;
-  /** What an adapter says it belongs to. */
+  /** The base that an adapter says it belongs to. */
   readonly name: string;
   /** As its files hold it. */
   readonly dense: CausalLM;
-  /** What is tuned: packed, where that was asked for. */
+  /** The model that is tuned: packed, where that was asked for. */
   readonly model: CausalLM;
   readonly tokenizer: Tokenizer;
   readonly text: DemoText;

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { methods } from './methods.ts';
 
-/** What the demo was asked to do. */
+/** The options of the demo. */
 export interface DemoOptions {
   /** A method with its own defaults; without it LoRA as it suits the base model. */
   readonly method?: string;

@@ -1,7 +1,7 @@
 import type { TrainResult } from '@peftjs/trainer';
 import type { Report } from './report/report.ts';
 
-/** What `--json` prints. Losses in nats per token over the whole held-out text; sizes in bytes. */
+/** The output of `--json`. Losses in nats per token over the whole held-out text; sizes in bytes. */
 export interface DemoResult {
   /** The name of the method. */
   readonly method: string;
@@ -14,7 +14,7 @@ export interface DemoResult {
   readonly trainable: number;
   readonly total: number;
   readonly tokensPerSecond: number;
-  /** What the linear layers of the base hold, the head apart; and what they would hold in f16. */
+  /** The bytes of the base's linear layers, the head apart; and what they would be in f16. */
   readonly baseBytes: number;
   readonly baseHalfBytes: number;
   /** Largest resident memory of the process. */
@@ -27,7 +27,7 @@ export interface DemoResult {
   readonly report: string;
 }
 
-/** What a run found beside its figures. */
+/** The findings of a run beside its figures. */
 export interface Findings {
   /** Of the method, with what was chosen. */
   readonly label: string;

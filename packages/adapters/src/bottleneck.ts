@@ -2,7 +2,7 @@ import { type Init, kaimingUniform, meanGate, normal, ones, type Scope, zeros } 
 import { gelu, mul, relu, sigmoid, silu, type Tensor, tanh } from '@peftjs/tensor';
 import { affine, type Call } from '@peftjs/transformer';
 
-/** What bends the inner values of an adapter; `silu` is also called swish. */
+/** The nonlinearity of an adapter's inner values; `silu` is also called swish. */
 export type Activation = 'relu' | 'silu' | 'gelu' | 'gelu-tanh' | 'tanh' | 'sigmoid';
 
 type Layer = (x: Tensor) => Tensor;

@@ -16,10 +16,10 @@ import { type BottleneckOptions, reductionOf, widthOf } from './options.ts';
 /** The sublayers that an adapter may follow, with the adapters library's name of it there. */
 const modules = { attn: 'attention_adapters', mlp: 'output_adapters' } as const;
 
-/** What an adapter reads of a sublayer's output and the residual stream that this is added to; all [batch, tokens, d]. */
+/** The input of an adapter, made of a sublayer's output and the residual stream that this is added to; all [batch, tokens, d]. */
 export type Reads = (output: Tensor, stream: Tensor) => Tensor;
 
-/** What tells one kind of bottleneck adapter from another. */
+/** The marks that tell one kind of bottleneck adapter from another. */
 export interface BottleneckKind {
   readonly name: string;
   readonly peftType: string;

@@ -12,9 +12,9 @@ export interface Fusible {
   /** `houlsby` or `pfeiffer`. */
   readonly name: string;
   readonly leaveOut: readonly number[];
-  /** What it reads. */
+  /** Its input. */
   readonly reads: Reads;
-  /** What it adds to a sublayer's output, without dropout and gate; its tensors are made in `scope`. */
+  /** The term that it adds to a sublayer's output, without dropout and gate. Its tensors are made in `scope`. */
   up(scope: Scope): (x: Tensor) => Tensor;
   /** Middleware at its places. */
   around: (

@@ -3,7 +3,7 @@ import { bertInit } from './bottleneck.ts';
 import { type BottleneckKind, defineBottleneck } from './define-bottleneck.ts';
 import { type BottleneckOptions, bottleneckOptions } from './options.ts';
 
-/** What `houlsby` is, for methods made of such adapters. */
+/** The kind of adapter that `houlsby` is, for methods made of such adapters. */
 export const houlsbyKind: BottleneckKind = {
   name: 'houlsby',
   peftType: 'HOULSBY',

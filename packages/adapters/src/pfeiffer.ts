@@ -4,7 +4,7 @@ import { bertInit } from './bottleneck.ts';
 import { type BottleneckKind, defineBottleneck } from './define-bottleneck.ts';
 import { type BottleneckOptions, bottleneckOptions } from './options.ts';
 
-/** What `pfeiffer` is, for methods made of such adapters. */
+/** The kind of adapter that `pfeiffer` is, for methods made of such adapters. */
 export const pfeifferKind: BottleneckKind = {
   name: 'pfeiffer',
   peftType: 'PFEIFFER',

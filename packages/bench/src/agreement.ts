@@ -11,7 +11,7 @@ const isNear = ({ kind }: Task, value: number, expected: number): boolean => {
   return Math.abs(value - expected) <= limit;
 };
 
-/** What is held to be right: the values of PyTorch where it took part, else the middle of all. */
+/** The values held to be right: PyTorch's where it took part, else the middle of all. */
 export const referenceOf = (values: ReadonlyMap<string, Values>): Values => {
   const torch = values.get('torch');
   if (torch) return torch;

@@ -1,6 +1,6 @@
 import { cpus, release, totalmem, type } from 'node:os';
 
-/** What the figures depend on besides the code. */
+/** The machine that the figures depend on. */
 export interface Machine {
   readonly processor: string;
   readonly cores: number;

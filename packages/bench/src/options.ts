@@ -4,7 +4,7 @@ import { paths } from './paths.ts';
 import { stacks } from './stacks/catalog.ts';
 import { groups } from './tasks/catalog.ts';
 
-/** What the bench was asked to do. */
+/** The options of a bench. */
 export interface BenchOptions {
   /** Names of groups and of single tasks. */
   readonly task: readonly string[];

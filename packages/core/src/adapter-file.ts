@@ -19,7 +19,7 @@ import { snapshot } from './snapshot.ts';
 import { union } from './union.ts';
 import { within } from './within.ts';
 
-/** What stands before the names of an adapter's tensors, by layout. */
+/** The prefix of the names of an adapter's tensors, by layout. */
 const keyPrefix = { peft: 'base_model.model.', 'adapter-hub': '' } as const;
 
 /** How `save` describes the adapter. */

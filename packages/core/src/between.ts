@@ -2,12 +2,12 @@ import { checkOptions, type Executor, evaluate, mustBe, PeftError, sizeOf, type 
 import { hostArray } from '@peftjs/tensor/executor';
 import type { Between } from './method.ts';
 
-/** What a decision between steps may use of a run. */
+/** The part of a run that a decision between steps may use. */
 export interface BetweenOptions {
   readonly executor: Executor;
-  /** What is trained. */
+  /** The trained tensors. */
   readonly params: Iterable<Variable>;
-  /** What the optimiser keeps, by parameter. */
+  /** The optimiser's state, by parameter. */
   readonly state: ReadonlyMap<Variable, readonly Variable[]>;
   /** Notes that the schedule warms up anew over so many steps. */
   rewarm(steps: number): void;

@@ -63,7 +63,7 @@ export interface MethodDef<O> {
   readonly card: MethodCard;
 }
 
-/** What is known of a method without options, where no other method is inside it. */
+/** A `MethodFormat` of a method that has no other method inside it. */
 export interface FactoryFormat extends MethodFormat {
   fromConfig(config: AdapterConfig): Method;
 }
@@ -71,7 +71,7 @@ export interface FactoryFormat extends MethodFormat {
 /** A function from options to a method, that also says what it is and reads saved configurations. */
 export type MethodFactory<O> = (Record<never, never> extends O ? (options?: O) => Method : (options: O) => Method) &
   FactoryFormat & {
-    /** What may be chosen. */
+    /** The options that there are. */
     readonly options: OptionTable<O>;
     /** The options that a configuration holds, with those that are absent filled in. Throws `bad-adapter`. */
     optionsOf(config: AdapterConfig, model: Model): Chosen<O>;

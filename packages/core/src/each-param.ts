@@ -12,7 +12,7 @@ export interface ParamStep extends Pick<StepContext, 'feed'> {
   state(name: string, shape?: Shape, dtype?: DType): Variable;
 }
 
-/** What is added to a parameter, and new values of what is kept for it. */
+/** The change of a parameter, and new values of the state kept for it. */
 export interface ParamChange {
   readonly change: Tensor;
   readonly state?: Updates;

@@ -78,7 +78,7 @@ export const unscaled = ({ values, scale }: Gradients): ByParam =>
   scale ? new Map([...values].map(([param, g]) => [param, mul(g, scale)])) : values;
 
 /**
- * What a transform makes of gradients, with everything said: `next` for every parameter; that and the state stay as they are in a step that is
+ * The result of a transform, in full: `next` for every parameter; that and the state stay as they are in a step that is
  * not finite.
  */
 export const applied = (

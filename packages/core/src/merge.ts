@@ -22,7 +22,7 @@ export interface MergeOptions {
 export interface Merged {
   readonly model: CausalLM;
   /**
-   * What storing the merged values in the base's format cost, by layer: ‖stored − exact‖ / ‖exact‖ (Frobenius). Only layers that do not
+   * The error of storing the merged values in the base's format, by layer: ‖stored − exact‖ / ‖exact‖ (Frobenius). Only layers that do not
    * hold their values as they are.
    */
   readonly errors: ReadonlyMap<Path, number>;

@@ -34,7 +34,7 @@ export interface Patch {
   readonly columns?: Readonly<Record<string, Column>>;
   /** Statistics that every training step gathers on the device: new values of `running` tensors and buffers. */
   readonly statistics?: (step: TrainedStep) => readonly (readonly [Variable, Tensor])[];
-  /** What the method decides on the host, after some of the steps. */
+  /** A decision that the method takes on the host after some of the steps. */
   readonly decision?: Decision;
 }
 
@@ -53,7 +53,7 @@ export interface Decision {
   run(step: number, between: Between): Promise<void>;
 }
 
-/** What a decision may do between two steps of a run. */
+/** The means of a decision between two steps of a run. */
 export interface Between extends Pick<Executor, 'read' | 'write'> {
   /** Values of tensors made of variables as they are now: BA, to be added to a stored sum. */
   compute(outputs: Readonly<Record<string, Tensor>>): Promise<Record<string, TypedArray>>;
@@ -107,7 +107,7 @@ export interface Method {
    * adapter-hub/adapters, whose keys are the names, with `default` for the adapter's: `…output_adapters.adapters.default.adapter_up.weight`.
    */
   readonly layout?: AdapterLayout;
-  /** What `adapter_config.json` says of it for this model: the fields of the layout's library where that has the method, and `peft_type`. */
+  /** Its `adapter_config.json` for this model: the fields of the layout's library where that has the method, and `peft_type`. */
   config(model: Model): AdapterConfig;
   /** Names of tensors whose key in the file is another one than the layout's. */
   readonly keys?: Readonly<Record<string, string>>;
@@ -123,7 +123,7 @@ export interface Compacted {
   readonly state: State;
 }
 
-/** What a file says of a method. In files of adapter-hub/adapters there is no `peft_type`, but an `architecture` or none. */
+/** The configuration of a method in a file. In files of adapter-hub/adapters there is no `peft_type`, but an `architecture` or none. */
 export type AdapterConfig = JsonObject & { readonly peft_type?: string };
 
 /** Where a method was published. */
@@ -137,7 +137,7 @@ export interface Paper {
 
 /** The card of a method: its row in the table of methods, and the rate that training begins with. */
 export interface MethodCard {
-  /** What it trains, in a few words: "low-rank updates of weights". */
+  /** The trained part, in a few words: "low-rank updates of weights". */
   readonly about: string;
   readonly paper: Paper;
   /** Peak learning rate of AdamW to begin with: the paper's or the reference implementation's, where it has one. */

@@ -8,7 +8,7 @@ export interface Option<T> {
   readonly key: string | null;
   /** The value when none is given. */
   fallback(model: Model): T;
-  /** What a value must be, "a whole number of at least 1". */
+  /** The condition on a value, in words: "a whole number of at least 1". */
   readonly expected: string;
   accepts(value: unknown): boolean;
   /** As the file holds it; default: as it is. */

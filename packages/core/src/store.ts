@@ -14,7 +14,7 @@ import type { ParamHint } from './gradient-transform.ts';
 import type { Init } from './init.ts';
 import type { State } from './method.ts';
 
-/** What a tensor of an adapter is for. */
+/** The purpose of an adapter's tensor. */
 export type Role = 'param' | 'buffer' | 'running';
 
 /** Further wishes about a tensor. */

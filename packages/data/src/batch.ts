@@ -17,7 +17,7 @@ export interface Batch {
 export interface BatchOptions {
   /** Rows per batch; the last one may have fewer. */
   readonly size: number;
-  /** What fills up rows that are shorter than the longest, by column. Default: 0 for `ids`, −100 for `labels`, 0 for masks; of other columns all must be as long. */
+  /** The values that fill up rows shorter than the longest, by column. Default: 0 for `ids`, −100 for `labels`, 0 for masks; of other columns all must be as long. */
   readonly pad?: Readonly<Record<string, number>>;
   /** Lengths are filled up to a multiple of this, so that there are few of them: each is a program of its own. Default 1. */
   readonly multipleOf?: number;

@@ -1,7 +1,7 @@
 import { PeftError } from '@peftjs/tensor';
 import { kindOf } from './words.ts';
 
-/** What is wrong with the first value of a list that is no id: no whole number, negative, or not below `vocabSize`. Null if all are. */
+/** The fault of the first value of a list that is no id: no whole number, negative, or not below `vocabSize`. Null if all are. */
 const idProblem = (ids: ArrayLike<unknown>, vocabSize: number = 2 ** 31): string | null => {
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i];

@@ -4,7 +4,7 @@ import { map } from './map.ts';
 import type { Row, Stage } from './stream.ts';
 import { kindOf } from './words.ts';
 
-/** What a column must hold. */
+/** The condition on a column. */
 export interface ColumnRule {
   readonly dtype: DType;
   /** Values are at least this. Default: none for numbers, 0 for whole ones that `below` bounds. */
@@ -30,7 +30,7 @@ const expected = ({ dtype, none }: ColumnRule, least: number, below: number): st
   return `${kind}${range}${none === undefined ? '' : `, or ${none}`}`;
 };
 
-/** What is wrong with the values of a column, null if nothing is. */
+/** The fault in the values of a column; null if there is none. */
 export const columnProblem = (name: string, values: ArrayLike<unknown>, rule: ColumnRule): string | null => {
   const { dtype, none } = rule;
   const [lowest, highest] = ranges[dtype] ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];

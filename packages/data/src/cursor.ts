@@ -11,7 +11,7 @@ const refuse = (stage: string, problem: string): never => {
   );
 };
 
-/** What a stage throws where what it reads is not what it was when its cursor was made. */
+/** The error of a stage whose source is no longer the one that its cursor was made for. */
 export const changed = (stage: string): PeftError =>
   new PeftError(
     'state-mismatch',

@@ -44,7 +44,7 @@ const stage =
     }),
   });
 
-/** What a function makes of each item. Where it throws, the error says which item it was; one that is no `PeftError` becomes `bad-data`. */
+/** Each item through a function. Where that throws, the error says which item it was; one that is no `PeftError` becomes `bad-data`. */
 export const map = <A, B>(fn: (value: A) => B | Promise<B>): Stage<A, B> =>
   stage(async (value: A) => item(await fn(value)));
 

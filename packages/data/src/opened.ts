@@ -1,6 +1,6 @@
 import type { Cursor, Opened, Origin } from './stream.ts';
 
-/** What a stage says of a stream that is being read. */
+/** A stream that is being read, as a stage gives it. */
 export interface Reading<T> {
   /** The next item, `end` after the last. */
   next(): Promise<IteratorResult<T, undefined>>;
@@ -9,10 +9,10 @@ export interface Reading<T> {
   close?(): Promise<unknown>;
 }
 
-/** What `next` gives after the last item. */
+/** The answer of `next` after the last item. */
 export const end: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
-/** What `next` gives for an item. */
+/** The answer of `next` for an item. */
 export const item = <T>(value: T): IteratorYieldResult<T> => ({ done: false, value });
 
 /** A stream that is being read: calls of `next` wait for each other, what has ended or failed stays ended and is closed. */

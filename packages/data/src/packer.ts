@@ -32,7 +32,7 @@ export interface Packer {
   push(ids: ArrayLike<number>, labels?: ArrayLike<number>): void;
   /** The next row of `context` + 1 tokens; the last token of one is the first of the next. Null until there are enough. */
   take(): Packed | null;
-  /** What is left, if anything of it is to be predicted. */
+  /** The rest, if anything of it is to be predicted. */
   rest(): Packed | null;
   /** Tokens that wait, the first of which has been predicted. */
   waiting(): number;

@@ -7,7 +7,7 @@ export interface FileRecord {
   readonly start: number;
 }
 
-/** What is read of a file. */
+/** The part of a file that is read. */
 export interface RecordRange {
   /** The first byte that counts; a record that starts before it does not. */
   readonly from: number;

@@ -5,7 +5,7 @@ import { kindOf } from './words.ts';
 export interface StackOptions {
   /** Its shape in a row; a list where none is given. */
   readonly shape: Shape | undefined;
-  /** What fills up lists that are shorter than others. */
+  /** The value that fills up lists that are shorter than others. */
   readonly pad: number | undefined;
   readonly multipleOf: number;
 }

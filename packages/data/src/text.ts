@@ -8,7 +8,7 @@ import type { Cursor, Opened, Origin, Stream } from './stream.ts';
 
 /** How a file of text is cut. */
 export interface TextOptions {
-  /** What stands between two documents, such as `<|endoftext|>`. Default: an empty line. */
+  /** The separator of two documents, such as `<|endoftext|>`. Default: an empty line. */
   readonly separator?: string;
   /** Bytes that a document may have. Default 2^26. */
   readonly longest?: number;

@@ -1,4 +1,4 @@
-/** What a value is, for messages: "a text", "the number 0.5". */
+/** The words for a value in messages: "a text", "the number 0.5". */
 export const kindOf = (value: unknown): string => {
   if (value === undefined) return 'nothing';
   if (value === null) return 'null';

@@ -5,7 +5,7 @@ import { gatedPatch } from './gated-patch.ts';
 
 /** Options of `gated`. */
 export interface GatedOptions {
-  /** What is weighed; several with `combine`. */
+  /** The method that is weighed; several with `combine`. */
   readonly method: Method;
 }
 

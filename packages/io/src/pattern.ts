@@ -9,7 +9,7 @@ import { quote, reasonOf } from './report.ts';
 export interface PatternMatch {
   readonly start: number;
   readonly end: number;
-  /** What each group took, `groups[0]` all of it; undefined for a group that took no part, and for one within a look-around. */
+  /** The text that each group took, `groups[0]` all of it; undefined for a group that took no part, and for one within a look-around. */
   readonly groups: readonly (string | undefined)[];
   /** The same for groups that have a name. */
   readonly named: ReadonlyMap<string, string | undefined>;
@@ -20,9 +20,9 @@ export interface Pattern {
   readonly source: string;
   /** Whether it fits a text as a whole, as Python's `re.fullmatch` tells. */
   fullMatch(text: string): boolean;
-  /** What it fits at the start of a text, as `re.match`. */
+  /** The match at the start of a text, as `re.match`. */
   match(text: string): PatternMatch | null;
-  /** What it fits first in a text, as `re.search`. */
+  /** The first match in a text, as `re.search`. */
   search(text: string): PatternMatch | null;
   /** All that it fits, one after the other, as `re.finditer`: start and end of each. */
   all(text: string): Iterable<readonly [start: number, end: number]>;

@@ -34,7 +34,7 @@ const reasons: ReadonlyMap<string, string> = new Map([
   ['EMFILE', 'too many files are open'],
 ]);
 
-/** What the system's error means, in words. */
+/** The meaning of the system's error, in words. */
 export const reasonOf = (error: unknown): string => {
   if (!(error instanceof Error)) return String(error);
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';

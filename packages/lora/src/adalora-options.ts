@@ -38,7 +38,7 @@ export interface AdaloraOptions {
   readonly beta2?: number;
   /** Weight of ‖AAᵀ − I‖ and ‖BᵀB − I‖ in the loss. Default 0.5. */
   readonly orthogonality?: number;
-  /** What an earlier training kept: the ranks are final then. */
+  /** The triplets that an earlier training kept: the ranks are final then. */
   readonly kept?: KeptTriplets;
 }
 

@@ -10,7 +10,7 @@ export interface ImportanceOptions {
   readonly until: number;
 }
 
-/** What training knows of a layer's triplets. */
+/** The statistics that training keeps of a layer's triplets. */
 export interface Importance {
   /** [rank] */
   readonly scores: Variable;

@@ -52,7 +52,7 @@ export const rankAndScale = (
   return { rank: r, scale: (patternValue(alphaPattern, path) ?? alpha) / r };
 };
 
-/** What is kept of `size` values in this step, ones and zeros; null where nothing is dropped. */
+/** The mask of `size` values in this step, ones and zeros; null where nothing is dropped. */
 const keptOf = (own: Scope, size: number, dropRate: number): Tensor | null => {
   const all = constant(new Float32Array(size).fill(1), [size]);
   const dropped = own.dropout(all, dropRate);

@@ -6,7 +6,7 @@ export const fanInFanOut = ({ linears, layout }: Model): JsonObject => ({
   fan_in_fan_out: [...linears.keys()].some((path) => layout.storedTransposed(path)),
 });
 
-/** What any configuration may hold that changes the function, with the only values that are computed here. */
+/** Fields of any configuration that change the function, with the only values that are computed here. */
 export const notComputed: Readonly<Record<string, readonly JsonValue[]>> = {
   modules_to_save: [],
   layers_to_transform: [],

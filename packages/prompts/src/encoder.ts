@@ -15,7 +15,7 @@ export const affineOf = (tensors: TensorsOf, name: string, x: Tensor, outDim: nu
   return add(matmul(x, weight, { transposeB: true }), tensors(`${name}.bias`, [outDim], init));
 };
 
-/** What an encoder computes from trained values, as the state of a method that has the rows alone. */
+/** The rows that an encoder computes from trained values, as the state of a method that has the rows alone. */
 export const computedRows = async (
   encode: (tensors: TensorsOf) => Tensor,
   state: State,

@@ -12,7 +12,7 @@ export const rowsInFront = (model: Model, scope: Scope, rowsOf: (embedding: Embe
     return (ids, next, { pass }) => concat(broadcastTo(rows, [pass.batch, ...rows.shape]), next(ids), { axis: 1 });
   });
 
-/** What Hugging Face PEFT notes of the model for rows of `width`, split in `heads`. */
+/** The fields that Hugging Face PEFT notes of the model for rows of `width`, split in `heads`. */
 export const promptConfig = (model: Model, width: number, heads: number): JsonObject => ({
   num_attention_heads: heads,
   num_layers: model.main.paths('block').length,

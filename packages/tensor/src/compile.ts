@@ -24,7 +24,7 @@ export interface PlannedKernel {
   readonly bytes: number;
 }
 
-/** What is known of an executable before its first run. */
+/** The figures of an executable before its first run. */
 export interface Plan {
   /** Planned peak of memory while it runs, variables and constants included, in bytes. */
   readonly peakBytes: number;
@@ -34,7 +34,7 @@ export interface Plan {
   readonly flops: number;
   /** Bytes read and written per run: each tensor once per kernel that touches it, so a lower bound. */
   readonly bytesMoved: number;
-  /** What takes memory at the moment when most is needed, largest first. */
+  /** The holders of memory at the moment when most is needed, largest first. */
   readonly tensors: readonly PlannedTensor[];
   /** By kind, most bytes first. */
   readonly kernels: readonly PlannedKernel[];
@@ -58,7 +58,7 @@ export interface Profile {
   readonly kernels: readonly ProfiledKernel[];
 }
 
-/** What becomes of a run's outputs. */
+/** The fate of a run's outputs. */
 export interface RunOptions {
   /** Outputs to bring back now. Default: all, or none where some are kept. */
   readonly read?: readonly string[];
@@ -74,7 +74,7 @@ export interface Executable {
    * effect when the run ends. Runs of one executor never overlap.
    */
   run(feeds?: Feeds, options?: RunOptions): Promise<Record<string, TypedArray>>;
-  /** What runs were told to `keep` since the last call, one entry per run, oldest first; waits for those runs. */
+  /** The outputs that runs were told to `keep` since the last call, one entry per run, oldest first; waits for those runs. */
   kept(): Promise<Record<string, TypedArray>[]>;
   /**
    * Runs once, updates included, and times every kernel by itself. Absent where the executor can't tell. Throws `device-unavailable` when
@@ -86,7 +86,7 @@ export interface Executable {
 }
 
 /**
- * What memory is held for: weights and state; constants of programs; what programs compute with; sizes and numbers for kernels; what is on
+ * The purposes that memory is held for: weights and state; constants of programs; what programs compute with; sizes and numbers for kernels; what is on
  * its way to or from the host.
  */
 export type MemoryKind = 'variables' | 'constants' | 'temporaries' | 'parameters' | 'staging';

@@ -13,7 +13,7 @@ export type Named<In extends Names, Opt extends Names, T> = { readonly [K in In[
   readonly [K in Opt[number]]?: T;
 };
 
-/** What a gradient rule may use: the inputs by name, the outputs and their gradients. */
+/** The context of a gradient rule: the inputs by name, the outputs and their gradients. */
 export type VjpScope<In extends Names, Opt extends Names> = Named<In, Opt, Tensor> & {
   /** The first output and its gradient (zeros where none arrives). */
   readonly out: Tensor;

@@ -1,4 +1,4 @@
-/** What went wrong, for programs; the message is for people. */
+/** The kind of an error, for programs; the message is for people. */
 export type PeftErrorCode =
   | 'bad-shape'
   | 'bad-dtype'

@@ -4,13 +4,13 @@ import { mebibytes } from './mebibytes.ts';
 import type { Program } from './program.ts';
 import { sizeOf } from './shape.ts';
 
-/** What does not fit, as far as it is known. */
+/** The request that does not fit, as far as it is known. */
 export interface Shortage {
   readonly program: Program;
   readonly needed: number;
   /** Bytes that are there, where that is known. */
   readonly available?: number;
-  /** What the memory is needed for. */
+  /** The use of the memory. */
   readonly tensors: readonly PlannedTensor[];
 }
 
@@ -28,7 +28,7 @@ const share = { checkpointing: 0.7, batch: 0.9, training: 0.9 };
 
 const sum = <T>(items: readonly T[], bytes: (item: T) => number): number => items.reduce((n, x) => n + bytes(x), 0);
 
-/** What could help, the least costly first. */
+/** Remedies, the least costly first. */
 const remediesFor = ({ program, needed, available, tensors }: Shortage): Remedy[] => {
   const values = sum(
     tensors.filter((t) => t.kind === 'temporary'),
@@ -69,7 +69,7 @@ const remediesFor = ({ program, needed, available, tensors }: Shortage): Remedy[
   return remedies.filter(({ saves }) => saves > 0);
 };
 
-/** What would make a program fit: what suffices by itself; else what does together, largest first. */
+/** The advice to make a program fit: remedies that suffice by themselves; else those that do together, largest first. */
 export const adviceFor = (shortage: Shortage): string => {
   const { needed, available } = shortage;
   const remedies = remediesFor(shortage);

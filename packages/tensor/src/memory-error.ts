@@ -15,11 +15,11 @@ const partOf = (words: string, tensors: readonly PlannedTensor[]): string => {
   return `${mebibytes(sumOf(tensors))} of ${words} (${[...names, ...rest].join(', ')})`;
 };
 
-/** What does not fit: who asks, how much there is, and for what. */
+/** The request that does not fit: who asks, how much there is, and for what. */
 export interface MemoryShortage extends Shortage {
   /** The executor. */
   readonly who: string;
-  /** What the device had no memory for, where it was asked. */
+  /** The request that the device had no memory for, where it was asked. */
   readonly refused?: string;
   readonly cause?: unknown;
 }

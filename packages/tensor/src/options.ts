@@ -33,7 +33,7 @@ export const mustBe: Readonly<Record<Shared, Rule>> & {
   oneOf(words: readonly string[]): Rule;
   /** A value that passes a test of its own. */
   such(expected: string, accepts: (value: unknown) => boolean): Rule;
-  /** What another rule says, and it must be given. */
+  /** The same as another rule, and the option must be given. */
   given(inner: Rule): Rule;
 } = {
   /** Ranks, steps, sizes. */
@@ -71,7 +71,7 @@ export const shown = (value: unknown): string => {
   return text.length > 80 ? `${text.slice(0, 77)}…` : text;
 };
 
-/** What is wrong with options, one sentence each: a rule that is broken, a name that there is not, one that is missing. */
+/** The faults of options, one sentence each: a rule that is broken, a name that there is not, one that is missing. */
 export const optionProblems = <O extends object>(rules: Rules<O>, given: O): string[] => {
   if (typeof given !== 'object' || given === null || Array.isArray(given))
     return [`the options must be an object, got ${shown(given)}`];

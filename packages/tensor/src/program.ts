@@ -4,7 +4,7 @@ import type { ConstantNode, InputNode, Node, OpNode, Tensor, Variable } from './
 import { isVariable, markWritten } from './graph.ts';
 import { describe, sameShape } from './shape.ts';
 
-/** What a program computes: outputs to read, and new values of variables. */
+/** The results of a program: outputs to read, and new values of variables. */
 export interface ProgramSpec {
   /** Results by name. */
   readonly outputs?: Readonly<Record<string, Tensor>>;

@@ -4,7 +4,7 @@ import { PeftError } from './error.ts';
 /** Sizes by axis, outermost first; row-major. `[]` is a scalar. */
 export type Shape = readonly number[];
 
-/** What is known of a tensor before any value is. */
+/** The shape and type of a tensor, known before any value is. */
 export interface Spec {
   readonly shape: Shape;
   readonly dtype: DType;

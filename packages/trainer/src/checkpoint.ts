@@ -24,7 +24,7 @@ export const checkIntervals = (options: CheckpointOptions): void => {
   }
 };
 
-/** What a checkpoint holds beside tensors. */
+/** The content of a checkpoint beside tensors. */
 export interface RunState<L> {
   /** Steps done. */
   readonly step: number;

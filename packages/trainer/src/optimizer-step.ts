@@ -4,7 +4,7 @@ import { globalNorm } from './optimizers/global-norm.ts';
 import type { Trainable } from './trainable.ts';
 import { makeTransformRun, type TransformRun } from './transform-run.ts';
 
-/** What a step does to the parameters, as parts of a program. */
+/** The updates of the parameters in a step, as parts of a program. */
 export interface OptimizerStep extends Pick<TransformRun, 'state' | 'feeds'> {
   /** The parameters' new values. */
   readonly next: ByParam;

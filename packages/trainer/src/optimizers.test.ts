@@ -25,7 +25,7 @@ const rows = packTokens([Array.from({ length: 60 }, (_, i) => 1 + (2 ** (i % 10)
 const weight = (values: readonly number[] = [1, -1]): Variable =>
   variable('w', [1, values.length], Float32Array.from(values));
 
-/** What one step makes of weights whose gradient is given. */
+/** The weights after one step with a given gradient. */
 const stepped = async (
   optimizer: GradientTransform,
   gradient: readonly number[],

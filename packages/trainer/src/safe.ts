@@ -11,7 +11,7 @@ import {
 import { type CheckpointOptions, type RunState, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import type { TrainResult } from './train.ts';
 
-/** What is told of a run so far. */
+/** The progress of a run so far. */
 export interface Log {
   readonly losses: TrainResult['losses'][number][];
   readonly evaluated: TrainResult['heldOut'][number][];
@@ -39,7 +39,7 @@ export interface Safe {
   close(): void;
 }
 
-/** What a run is, for keeping it. */
+/** The parts of a run that is kept. */
 export interface SafeOptions {
   readonly executor: Executor;
   readonly steps: number;

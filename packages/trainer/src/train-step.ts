@@ -23,7 +23,7 @@ import { optimizerStep, steppedParams } from './optimizer-step.ts';
 import type { Batch } from './pack.ts';
 import type { Trainable } from './trainable.ts';
 
-/** What one optimiser step reports. */
+/** The report of one optimiser step. */
 export interface StepResult {
   /** Mean loss over the step's micro-batches, in nats per token, penalties included. */
   readonly loss: number;
@@ -37,9 +37,9 @@ export interface StepResult {
 export interface TrainStep {
   /** Takes one optimiser step. It reads nothing back, so the host is free to go on to the next while the device works. */
   run(step: number, learningRate: number, batches: readonly Batch[]): Promise<void>;
-  /** What the steps since the last call gave, oldest first; waits for them. */
+  /** The reports of the steps since the last call, oldest first; waits for them. */
   results(): Promise<StepResult[]>;
-  /** What the optimiser keeps in this run, by parameter. */
+  /** The optimiser's state in this run, by parameter. */
   readonly state: ReadonlyMap<Variable, readonly Variable[]>;
   /** Frees the program and that state. */
   close(): void;
@@ -67,7 +67,7 @@ const compileNamed = async (spec: ProgramSpec, executor: Executor): Promise<Exec
   return { ...executable, run, close: () => executable.close() };
 };
 
-/** What the statistics of a step may use. */
+/** The context for the statistics of a step. */
 const trainedStep = (gradients: ByParam, updated: ByParam): TrainedStep => {
   const of = <T>(found: T | undefined, param: Variable): T => {
     if (found !== undefined) return found;

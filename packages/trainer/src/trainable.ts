@@ -9,7 +9,7 @@ import {
 import type { Tensor, Variable } from '@peftjs/tensor';
 import { type Column, type Inputs, type Loss, parameters, type TaskModel } from '@peftjs/transformer';
 
-/** What the trainer trains: a model with an adapter (`attach` gives one), or all of a model. */
+/** The trained part: a model with an adapter (`attach` gives one), or all of a model. */
 export interface Trainable {
   /** The view to evaluate. */
   readonly model: TaskModel<unknown>;
@@ -24,11 +24,11 @@ export interface Trainable {
   readonly columns: Readonly<Record<string, Column>>;
   /** Frozen tensors that a step or a decision may change; in checkpoints beside `params`. */
   readonly state: ReadonlyMap<string, Variable>;
-  /** What only training needs; in checkpoints too. */
+  /** Tensors that only training needs; in checkpoints too. */
   readonly running: ReadonlyMap<string, Variable>;
   /** Further updates of every step. */
   statistics(step: TrainedStep): readonly (readonly [Variable, Tensor])[];
-  /** What is decided on the host between steps. */
+  /** The decision taken on the host between steps. */
   readonly decision: Decision | null;
 }
 

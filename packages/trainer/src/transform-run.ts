@@ -11,13 +11,13 @@ import {
 } from '@peftjs/tensor';
 import { hostArray } from '@peftjs/tensor/executor';
 
-/** What the transforms of one run keep and are fed. */
+/** The state and the feeds of the transforms of one run. */
 export interface TransformRun {
   /** The step that `update` is given. */
   readonly step: StepContext;
   /** Every variable that they keep, by its parameter. */
   readonly state: ReadonlyMap<Variable, readonly Variable[]>;
-  /** What the program of a step is fed for them; steps are counted from 0. */
+  /** Their feeds for the program of a step; steps are counted from 0. */
   feeds(step: number, rate: number): Feeds;
 }
 

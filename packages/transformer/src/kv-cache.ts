@@ -9,7 +9,7 @@ export interface KvCache {
   readonly offset: Tensor | null;
   /** Whether the tokens continue what the cache holds; rows put in front at `embed` are then in it already. */
   readonly continues: boolean;
-  /** What an earlier pass kept under a name. */
+  /** The value that an earlier pass kept under a name. */
   recall(name: string, shape: Shape, dtype: DType): Tensor;
   /** Keeps a value for later passes: the same shape and dtype in all of them. */
   keep(name: string, value: Tensor): void;

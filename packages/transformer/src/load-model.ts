@@ -15,7 +15,7 @@ interface Found {
   readonly tensors: ReadonlyMap<string, { readonly shape: Shape }>;
 }
 
-/** What is asked of `loadModel`. */
+/** Options of `loadModel`. */
 export interface LoadModelOptions<Out> {
   /** Default: `causalLM()`. */
   readonly task?: Task<Out>;
@@ -23,7 +23,7 @@ export interface LoadModelOptions<Out> {
   readonly seed?: number;
 }
 
-/** What does not fit between the tensors that a model wants stored and those of a checkpoint. */
+/** The mismatches between the tensors that a model wants stored and those of a checkpoint. */
 const misfits = (
   wanted: readonly StoredTensor[],
   { tensors }: Found,

@@ -1,7 +1,7 @@
 import type { Spec } from '@peftjs/tensor';
 import type { Names } from '@peftjs/tensor/op';
 
-/** What a WGSL kernel may know of the device it is built for. */
+/** The properties of a device that a WGSL kernel is built for. */
 export interface DeviceFacts {
   readonly f16: boolean;
   readonly subgroups: boolean;
@@ -23,7 +23,7 @@ export interface DeviceFacts {
 
 /** Several ways to compute the same, of which a device may find out the fastest. Their results may differ in the last bits. */
 export interface Choice {
-  /** What is computed, its sizes rounded: what has the same key has the same answer. */
+  /** The key of a computation, its sizes rounded: equal keys have the same answer. */
   readonly key: string;
   /** Names of the ways. The first is taken unless another is known to be faster. */
   readonly ways: readonly string[];
@@ -85,7 +85,7 @@ export interface Dispatch {
   readonly workgroups: number;
 }
 
-/** What a kernel runs, in order, and the scratch buffers it needs, in bytes. */
+/** The passes of a kernel, in order, and the scratch buffers it needs, in bytes. */
 export interface KernelPlan {
   readonly dispatches: readonly Dispatch[];
   readonly temps?: Readonly<Record<string, number>>;

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { type DocumentSplit, normalizeText } from '@peftjs/base-model';
 import { PeftError } from '@peftjs/tensor';
 
-/** What a text has to fill, and how to measure it. */
+/** The length that a text has to fill, and how to measure it. */
 export interface ContextNeed {
   /** Tokens in one training example. */
   readonly contextLength: number;

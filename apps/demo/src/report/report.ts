@@ -1,7 +1,7 @@
 import { type Curve, chartAssets, chartScript } from './chart.ts';
 import { escapeHtml } from './html.ts';
 
-/** What the report tells. */
+/** The content of the report. */
 export interface Report {
   readonly title: string;
   /** How the run was made, one line. */
@@ -11,7 +11,7 @@ export interface Report {
   readonly curves: readonly Curve[];
   /** A line for each run; the first row names the columns. */
   readonly table?: readonly (readonly string[])[];
-  /** What both models were given to continue. */
+  /** The prompt that both models were given to continue. */
   readonly samples?: {
     readonly prompt: string;
     readonly texts: readonly { readonly name: string; readonly text: string }[];

@@ -1,7 +1,7 @@
 import { randomSource } from '@peftjs/tensor';
 import type { StepTask } from '../tasks/task.ts';
 
-/** What a training step is fed, as it lies in `batch.json`: [batch · tokens] each. Labels are already shifted by one; −100 is none. */
+/** The feeds of a training step, as they lie in `batch.json`: [batch · tokens] each. Labels are already shifted by one; −100 is none. */
 export interface BatchFile {
   readonly ids: readonly number[];
   readonly labels: readonly number[];

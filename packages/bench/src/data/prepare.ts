@@ -26,7 +26,7 @@ const seed = 1;
 /** Another number where the same fields come to mean other data. */
 const version = 2;
 
-/** What is on the disk depends on these fields alone, so that tasks share it. */
+/** The fields that the files on the disk depend on; tasks with the same ones share them. */
 const keyOf = (task: Task): string => {
   const { name: _name, about: _about, ...fields } = task;
   const { learningRate: _rate, variant: _variant, ...rest } = fields as Partial<StepTask>;

@@ -20,7 +20,7 @@ export const growths = (rows: readonly Row[]): string[] =>
   });
 
 /**
- * What each device is worth: the peak that was planned before the first run, what the executor then held (on WebGPU its buffers), and what
+ * The worth of each device: the peak that was planned before the first run, what the executor then held (on WebGPU its buffers), and what
  * the process grew by since the executor was opened, weights included.
  */
 export const memoryCells = (rows: readonly Row[]): Cells => {

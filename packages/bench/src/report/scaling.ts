@@ -10,7 +10,7 @@ export interface Point {
   readonly peakBytes: number;
 }
 
-/** What one stack does along one axis. */
+/** The figures of one stack along one axis. */
 export interface Curve {
   readonly axis: string;
   readonly stack: string;

@@ -1,4 +1,4 @@
-/** What a vendor says of a GPU. */
+/** A GPU's sheet, as its vendor has it. */
 export interface GpuSheet {
   readonly name: string;
   readonly memoryBytes: number;

@@ -10,7 +10,7 @@ export interface PlannedStep {
   readonly plan: Plan;
 }
 
-/** What a GPU's sheet allows a step at best. */
+/** The bounds that a GPU's sheet sets to a step. */
 export interface Bound {
   /** Were arithmetic all that counts, and were memory traffic. */
   readonly computeMs: number;
@@ -64,7 +64,7 @@ export const stepCells = (steps: readonly PlannedStep[]): string[][] => [
   }),
 ];
 
-/** What each GPU allows each step. */
+/** The bounds of each step on each GPU. */
 export const boundCells = (steps: readonly PlannedStep[]): string[][] => [
   ['step', 'GPU', 'compute ms', 'memory ms', 'limit tokens/s', 'fits'],
   ...steps.flatMap((step) =>
@@ -82,7 +82,7 @@ export const boundCells = (steps: readonly PlannedStep[]): string[][] => [
   ),
 ];
 
-/** What is assumed of the GPUs. */
+/** The table of the GPUs' assumed figures. */
 export const gpuCells = (): string[][] => [
   ['GPU', 'memory', 'bandwidth', 'f32', 'from'],
   ...gpus.map((gpu) => [

@@ -18,11 +18,11 @@ export interface Done {
   readonly type: 'done';
   /** Of each run. */
   readonly ms: readonly number[];
-  /** What the first five runs computed. */
+  /** The results of the first five runs. */
   readonly values: readonly Values[];
   /** The most memory that the process has had resident, in bytes. */
   readonly peakBytes: number;
-  /** What the stack itself knows of its memory. */
+  /** The memory that the stack itself counts. */
   readonly memory?: Readonly<Record<string, number>>;
 }
 

@@ -2,7 +2,7 @@ import type { Profile } from '@peftjs/tensor';
 import type { Values } from '../agreement.ts';
 import type { Prepared } from '../data/prepare.ts';
 
-/** What is the same for all stacks of a run. */
+/** The part of a run that is the same for all stacks. */
 export interface StackOptions {
   readonly threads: number;
   /** Dawn's toggles, `enable-dawn-features=…`. */
@@ -13,13 +13,13 @@ export interface StackOptions {
 
 /** A task made ready on a stack. */
 export interface Worker {
-  /** What it runs on, for people: the adapter or the processor's threads. */
+  /** The hardware that it runs on, for people: the adapter or the processor's threads. */
   readonly device: string;
   /** Versions of what computes. */
   readonly versions: Readonly<Record<string, string>>;
   /** The whole task once: a product, an optimiser step, a continuation. Resolves when the result is here. */
   run(): Promise<Values>;
-  /** What the stack itself knows of its memory, in bytes. */
+  /** The memory that the stack itself counts, in bytes. */
   memory?(): Readonly<Record<string, number>>;
   /** Runs the task, and tells where the time of each of its programs went; where the device can tell. */
   profile?(): Promise<readonly Profile[]>;

@@ -1,7 +1,7 @@
 import { loraSmall } from './lora-small.ts';
 import type { StepTask } from './task.ts';
 
-/** What grows, and the steps of it; the rest is the small LoRA task. */
+/** The axes that grow, and their steps; the rest is the small LoRA task. */
 export const scalingAxes: readonly {
   readonly axis: 'tokens' | 'batch' | 'layers';
   readonly sizes: readonly number[];

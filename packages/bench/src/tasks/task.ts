@@ -23,7 +23,7 @@ export interface MatmulTask {
   readonly transposeB: boolean;
 }
 
-/** What `ours` does otherwise than by default, for tables of what each device is worth. */
+/** Settings of `ours` other than the defaults, for tables of the worth of each device. */
 export interface Variant {
   /** Logits of all positions in memory instead of the head and the loss in pieces. */
   readonly wholeHead?: boolean;
@@ -41,7 +41,7 @@ export interface StepTask {
   readonly model: ModelShape;
   readonly batch: number;
   readonly tokens: number;
-  /** What is trained: LoRA on q and v over weights as they are or over NF4, or all weights. */
+  /** The trained part: LoRA on q and v over weights as they are or over NF4, or all weights. */
   readonly method: 'lora' | 'qlora' | 'full';
   readonly rank: number;
   readonly alpha: number;
@@ -61,10 +61,10 @@ export interface GenerateTask {
   readonly tokens: number;
 }
 
-/** What every stack does in the same way. */
+/** The task that every stack does in the same way. */
 export type Task = MatmulTask | StepTask | GenerateTask;
 
-/** What a rate counts. */
+/** The unit that a rate counts. */
 export type Unit = 'GFLOP/s' | 'tokens/s';
 
 /** The unit of a task's rate. */

@@ -17,7 +17,7 @@ export interface AdapterHubModel {
   readonly name: string | null;
 }
 
-/** What an `adapter_config.json` of adapter-hub/adapters says. */
+/** An `adapter_config.json` of adapter-hub/adapters. */
 export interface AdapterHubConfig extends AdapterConfig {
   /** The adapter's, which stands in the names of its tensors too. */
   readonly name: string;
@@ -27,7 +27,7 @@ export interface AdapterHubConfig extends AdapterConfig {
 export const isAdapterName = (name: unknown): name is string =>
   typeof name === 'string' && /^[\p{L}\p{N}_ +@-]{1,100}$/u.test(name);
 
-/** What an `adapter_config.json` of adapter-hub/adapters says, or undefined with what is wrong in `problems`. */
+/** An `adapter_config.json` of adapter-hub/adapters as read, or undefined with its faults in `problems`. */
 export const parseAdapterHubConfig = (raw: JsonObject, problems: string[]): AdapterHubConfig | undefined => {
   const config = raw['config'];
   const baseModel = textOf(raw, 'model_name', problems);

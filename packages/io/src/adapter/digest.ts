@@ -11,7 +11,7 @@ import { pythonJson } from './python-json.ts';
 /** Tells which weights and configs were saved together. Libraries of Python don't look at it. */
 export const digestFile = 'adapter_digest.json';
 
-/** What is in that file. */
+/** The content of that file. */
 export interface Digest {
   /** SHA-256 of each file of weights or of a config. */
   readonly sums: ReadonlyMap<string, string>;
@@ -19,7 +19,7 @@ export interface Digest {
   readonly configs: ReadonlyMap<string, Readonly<Record<string, unknown>>>;
 }
 
-/** What an adapter says of where it is used, and what a library notes when it writes: it may change while the weights stay. */
+/** The fields of an adapter about its use, and the notes of the library that wrote it: they may change while the weights stay. */
 const free: readonly string[] = [
   'auto_mapping',
   'base_model_name_or_path',
@@ -109,7 +109,7 @@ const changes = (saved: Readonly<Record<string, unknown>>, found: Readonly<Recor
     .filter((field) => !free.includes(field) && canonical(saved[field]) !== canonical(found[field]))
     .map((field) => `${field} is ${shown(found[field])}, with these weights ${shown(saved[field])} was saved`);
 
-/** What was read of a folder: sums of all its files, and what its configs hold. */
+/** A folder as read: sums of all its files, and the content of its configs. */
 export interface Seen {
   readonly sums: Map<string, string>;
   readonly configs: Map<string, Readonly<Record<string, unknown>>>;

@@ -12,11 +12,11 @@ export const torchWeightsFile = 'adapter_model.bin';
 /** In both layouts. Written last and read first: a folder without it does not count as an adapter. */
 export const configFile = 'adapter_config.json';
 
-/** What every adapter's config tells, and all that it says of the method; each method checks its own fields. */
+/** The fields that every adapter's config has, and the raw ones of the method, which each method checks for itself. */
 export interface AdapterConfig {
   /** As the layout names it: PEFT's `LORA`; the `architecture` of adapter-hub, where `bottleneck` has none. */
   readonly method: string;
-  /** What the model was tuned for, such as `CAUSAL_LM`. */
+  /** The task that the model was tuned for, such as `CAUSAL_LM`. */
   readonly taskType: string | null;
   /** Name or folder of the model that the adapter belongs to. */
   readonly baseModel: string | null;

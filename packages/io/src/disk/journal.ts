@@ -9,7 +9,7 @@ const { lstat, readFile, rename, rm } = fromNode('node:fs/promises');
 const { basename, dirname, isAbsolute, join, relative } = fromNode('node:path');
 
 /**
- * What is about to be renamed, as paths within the folder. Once this file is there, the new files are whole and count; whoever comes next
+ * The renames that are about to be made, as paths within the folder. Once this file is there, the new files are whole and count; whoever comes next
  * finishes what was cut short.
  */
 const journalFile = '.peftjs.journal';

@@ -30,7 +30,7 @@ export const isGone = (owner: Owner): boolean => {
 export const temporaryName = (name: string): string =>
   `.${name}.${host}-${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
 
-/** What `temporaryName` made, and for whom; null for other names. */
+/** The parts of a name that `temporaryName` made, and its owner; null for other names. */
 export const ownerOfTemporary = (name: string): (Owner & { readonly of: string }) | null => {
   const parts = /^\.(.+)\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp$/.exec(name);
   return parts && { of: parts[1]!, host: parts[2]!, pid: Number(parts[3]) };

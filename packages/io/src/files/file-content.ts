@@ -1,4 +1,4 @@
-/** What goes into a file: text (UTF-8), bytes, or pieces made one at a time. */
+/** The content of a file: text (UTF-8), bytes, or pieces made one at a time. */
 export type FileContent = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /** The pieces of a content, as bytes. */

@@ -19,7 +19,7 @@ export const joinPath = (folder: string, path: string): string => {
   return /[/\\]$/.test(folder) ? folder + path : `${folder}/${path}`;
 };
 
-/** What lies directly in a folder, of all paths that there are; null if nothing does. */
+/** The entries that lie directly in a folder, out of all paths; null if none does. */
 export const childrenOf = (paths: Iterable<string>, folder: string): readonly string[] | null => {
   const names = new Set<string>();
   const prefix = folder === '' ? '' : `${folder}/`;

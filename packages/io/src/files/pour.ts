@@ -24,7 +24,7 @@ export const pour = async (response: Response, into: Uint8Array, onPiece: (count
   throw new Error(`the answer ends after ${done} of ${into.length} bytes`);
 };
 
-/** What a body holds, at most so many bytes: of more, the download is ended. */
+/** The content of a body, at most so many bytes. A longer download is ended. */
 export const firstBytes = async (response: Response, most: number): Promise<Uint8Array<ArrayBuffer>> => {
   const pieces: Uint8Array[] = [];
   let left = most;

@@ -16,7 +16,7 @@ const rangeHeader = ({ start = 0, end = Number.POSITIVE_INFINITY }: ByteRange): 
     ? {}
     : { range: `bytes=${start}-${Number.isFinite(end) ? end - 1 : ''}` };
 
-/** What the answer to a request for a part says that it is: `bytes 0-7/1234`. A browser may keep that back. */
+/** The range that the answer to a request for a part says it is: `bytes 0-7/1234`. A browser may keep that back. */
 const partOf = ({ headers }: Response): { readonly start: number | null; readonly total: number | null } => {
   const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get('content-range') ?? '') ?? [];
   return { start: start ? Number(start) : null, total: total && total !== '*' ? Number(total) : null };

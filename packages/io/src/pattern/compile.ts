@@ -3,7 +3,7 @@ import type { CharTest, Edge, Node } from './node.ts';
 import { widthOf } from './node.ts';
 import { startOf } from './starts.ts';
 
-/** What a step of a program does. */
+/** A step of a program. */
 export const op = {
   end: 0,
   set: 1,

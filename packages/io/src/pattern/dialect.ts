@@ -1,7 +1,7 @@
 import { before, byClass, charSet, codePointAt, type Fold, type Range } from './char-set.ts';
 import type { CharTest, Edge } from './node.ts';
 
-/** What is switched on at a place of a pattern: `i`, and whatever else the dialect has. */
+/** The flags that are on at a place of a pattern: `i`, and others that the dialect has. */
 export type Flags = ReadonlySet<string>;
 
 /** How one library reads patterns, where it differs from others. */
@@ -15,7 +15,7 @@ export interface Dialect {
   any(flags: Flags): CharTest;
   /** `^`, `$`, and letters after a backslash. */
   edge(sign: string, flags: Flags): Edge | undefined;
-  /** What the flag `i` means. */
+  /** The meaning of the flag `i`. */
   fold(flags: Flags): Fold;
   /** Oniguruma: `[[:alpha:]&&[^a]]`, `\p{L}`. */
   readonly nested: boolean;

@@ -22,7 +22,7 @@ const isFree = (node: Node): boolean => {
   return node.kind === 'group' && isFree(node.item);
 };
 
-/** What an expression fits where it takes at least one character. */
+/** The part of an expression that takes at least one character. */
 const filled = (node: Node): Node => {
   if (!mayBeEmpty(node)) return node;
   switch (node.kind) {
@@ -52,7 +52,7 @@ const filled = (node: Node): Node => {
   }
 };
 
-/** What an expression fits where it takes no character. */
+/** The part of an expression that takes no character. */
 const emptied = (node: Node): Node => {
   switch (node.kind) {
     case 'set':

@@ -103,7 +103,7 @@ export const parse = (source: string, dialect: Dialect): Parsed => {
     return { kind: 'set', has: oneChar(r.character(false), dialect.fold(r.flags)) };
   };
 
-  /** What stands in parentheses, read behind the first. */
+  /** The content of parentheses, read behind the first. */
   const group = (): Node => {
     const outer = r.flags;
     const node = content();

@@ -10,7 +10,7 @@ const types: readonly unknown[] = ['BPE', 'WordPiece', 'Unigram'];
 /** `max_input_chars_per_word` of WordPiece, whose time grows with its square. */
 const longestWord = 1000;
 
-/** What was checked of a `tokenizer.json`. */
+/** The checked part of a `tokenizer.json`. */
 export interface CheckedTokenizer {
   /** One more than the largest id of the model's vocabulary. */
   readonly size: number;
@@ -61,7 +61,7 @@ export const checkTokenizer = (json: Readonly<Record<string, unknown>>, who: str
   return { size, ids, added: added as readonly unknown[], model: { ...(model as object), type } };
 };
 
-/** What the library would read otherwise than Python does, or without end. */
+/** The faults of a model that the library would read otherwise than Python does, or without end. */
 const checkModel = (model: Record<string, unknown>, type: unknown, problems: string[]): void => {
   if (!types.includes(type)) problems.push(`model.type ${shown(type)} is none of ${types.join(', ')}`);
   if (type === 'BPE' && model['continuing_subword_prefix'])

@@ -14,7 +14,7 @@ export interface Part {
   count(field: string, fallback?: number): number;
   /** The parts of a sequence. */
   parts(field: string): readonly Part[];
-  /** What a field `pattern` fits: a text, or a regular expression. */
+  /** The value of a field `pattern`: a text, or a regular expression. */
   finder(): Find;
   raw(field: string): unknown;
   fail(problem: string): never;
@@ -102,6 +102,6 @@ export const replaced = (text: string, find: Find, by: string): string => {
   return at === 0 && out === '' ? text : out + text.slice(at);
 };
 
-/** What the message of an unknown type says. */
+/** The error of an unknown type. */
 export const unknownType = (part: Part, known: Readonly<Record<string, unknown>>): never =>
   part.fail(`is not read; the types that are: ${Object.keys(known).join(', ')} (got ${quote(part.type)})`);

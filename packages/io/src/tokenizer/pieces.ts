@@ -4,7 +4,7 @@ export interface Piece {
   readonly isFirst: boolean;
 }
 
-/** What becomes of that by which a text is split. */
+/** The fate of the separators by which a text is split. */
 export type Behavior = 'Removed' | 'Isolated' | 'MergedWithPrevious' | 'MergedWithNext' | 'Contiguous';
 
 export const behaviors: readonly Behavior[] = [

@@ -58,7 +58,7 @@ const makers: Readonly<Record<string, (part: Part) => Around>> = {
 };
 
 /**
- * What the post-processor that a part of `tokenizer.json` describes puts around a text. Throws `PeftError` `bad-tokenizer`.
+ * The tokens that a post-processor of `tokenizer.json` puts around a text. Throws `PeftError` `bad-tokenizer`.
  *
  * Source: huggingface/tokenizers, `processors/*.rs`, https://github.com/huggingface/tokenizers.
  */

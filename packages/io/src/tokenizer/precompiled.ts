@@ -1,6 +1,6 @@
 import { fromUtf8 } from './characters.ts';
 
-/** What the charsmap says of the first characters of a text, in UTF-8; undefined where nothing. */
+/** The charsmap's replacement for the first characters of a text, in UTF-8; undefined where it has none. */
 type Lookup = (bytes: Uint8Array) => string | undefined;
 
 type Fail = (problem: string) => never;

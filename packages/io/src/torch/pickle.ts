@@ -1,7 +1,7 @@
 import { decodeUtf8 } from '../json.ts';
 import { quote } from '../report.ts';
 
-/** What a pickle may hold here: plain values, and the parts of tensors. Nothing is ever called or looked up by name. */
+/** The values that a pickle may hold here: plain ones, and the parts of tensors. Nothing is ever called or looked up by name. */
 export type PickleValue =
   | null
   | boolean

@@ -86,7 +86,7 @@ const kernelsOf = (lowered: Lowered, program: Program): PlannedKernel[] => {
 export const plannedVariables = (variables: readonly Variable[]): PlannedTensor[] =>
   variables.map((v) => ({ name: `${v.node.name} [${v.shape}]`, kind: 'variable', bytes: heldBytes(v) }));
 
-/** What is known of a program before it runs. */
+/** The figures of a program before it runs. */
 export const planOf = (program: Program, lowered: Lowered, peak: Peak): Plan => {
   const leaves = [...program.inputs, ...program.constants].map((n) => n.outs[0]!);
   const held = [...leaves, ...program.variables].reduce((n, spec) => n + heldBytes(spec), 0);

@@ -23,7 +23,7 @@ interface Result {
 }
 
 /**
- * What an engine needs of a program: an ONNX model, where its inputs come from, where its results go. Plain data, so that it can be sent to
+ * The recipe of a program for an engine: an ONNX model, where its inputs come from, where its results go. Plain data, so that it can be sent to
  * another process.
  */
 export interface Recipe {

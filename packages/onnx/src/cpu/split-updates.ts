@@ -5,7 +5,7 @@ import { type HostStepName, hasHostStep, hostSteps } from './host-steps.ts';
 /** An optimiser's step that runs on the host, in place, after the graph. */
 interface UpdateStep {
   readonly op: HostStepName;
-  /** What it writes. */
+  /** The variables that it writes. */
   readonly state: readonly Variable[];
   readonly grad: Tensor;
   readonly hyper: Tensor;

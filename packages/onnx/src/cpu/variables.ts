@@ -5,7 +5,7 @@ import type { Engine } from './engine.ts';
 import { heldBytes } from './plan.ts';
 import type { Key } from './storage.ts';
 
-/** What is held of one variable. */
+/** The values held of one variable. */
 interface Held {
   readonly bytes: number;
   /** Arrays of so many bytes: one, or two where a program makes new values beside the old ones. */

@@ -1,7 +1,7 @@
 /** WebAssembly instructions, as bytes; those of an expression leave its value on the stack. */
 export type Code = readonly number[];
 
-/** What this package uses of the WebAssembly API, which the language's own types don't cover. */
+/** The part of the WebAssembly API that this package uses, which the language's own types don't cover. */
 declare const WebAssembly: {
   readonly Module: new (bytes: Uint8Array) => object;
   readonly Instance: new (module: object) => { readonly exports: Readonly<Record<string, unknown>> };

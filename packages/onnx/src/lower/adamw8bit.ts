@@ -4,7 +4,7 @@ import { adamwStep } from './adamw-step.ts';
 import type { ConstantType, Emitter, Value } from './emitter.ts';
 import type { Rule } from './rule.ts';
 
-/** What a step needs of a program's sizes. */
+/** The context of a step over blocks. */
 interface Blocks {
   readonly g: Emitter;
   readonly size: number;

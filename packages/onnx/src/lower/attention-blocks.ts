@@ -8,7 +8,7 @@ export interface AttentionAttrs {
   readonly scale: number;
 }
 
-/** What makes the scores. */
+/** The parts that make the scores. */
 export type ScoreInputs = Pick<Scope<'q' | 'k' | 'v', 'keyMask' | 'offset'>, 'g' | 'q' | 'k' | 'keyMask' | 'offset'>;
 
 /** Queries [from, to), and the keys [0, keys) that any of them sees. */
@@ -18,7 +18,7 @@ export interface Block {
   readonly keys: number;
 }
 
-/** What a masked score gets: so low that its exponential is 0, and finite, so a row without any key does not become NaN. */
+/** The value of a masked score: so low that its exponential is 0, and finite, so a row without any key does not become NaN. */
 const masked = -1e30;
 
 const smallestBlock = 64;

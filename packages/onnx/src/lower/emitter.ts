@@ -155,7 +155,7 @@ export class Emitter {
     return x.type === type ? x : this.node('Cast', [x], x.shape, { to: elementTypes[type] }, type);
   }
 
-  /** What a value is a reshape of, else itself. What goes value by value is best made there: products make and take matrices. */
+  /** The tensor that a value is a reshape of, else the value itself. Elementwise ops are best made there: products make and take matrices. */
   source(x: Value): Value {
     return this.#reshaped.get(x.name) ?? x;
   }

@@ -120,7 +120,7 @@ const nameResults = (
   return outputs;
 };
 
-/** What a program computes, as an ONNX graph. Throws `bad-program` for an op that has no rule. */
+/** A program as an ONNX graph. Throws `bad-program` for an op that has no rule. */
 export const lower = (program: Program, options: LowerOptions = {}): Lowered => {
   const { results = [...program.outputs.values(), ...program.updates.map(([, t]) => t)], embed = embedSmall } = options;
   const nameOf = options.nameOf ?? ((what) => (typeof what === 'number' ? `result${what}` : `${what.kind}${what.id}`));

@@ -2,7 +2,7 @@ import type { Spec } from '@peftjs/tensor';
 import type { Named, Names } from '@peftjs/tensor/op';
 import type { Emitter, Value } from './emitter.ts';
 
-/** What a lowering may use: the inputs by name, the graph being made, the specs of the outputs. */
+/** The context of a lowering: the inputs by name, the graph being made, the specs of the outputs. */
 export type Scope<In extends string, Opt extends string> = Named<readonly In[], readonly Opt[], Value> & {
   readonly g: Emitter;
   readonly out: Spec;

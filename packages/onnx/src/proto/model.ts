@@ -49,7 +49,7 @@ export interface TensorProto extends ValueProto {
   readonly data: Uint8Array | ExternalData;
 }
 
-/** What a model file holds. */
+/** The content of a model file. */
 export interface ModelProto {
   readonly nodes: readonly NodeProto[];
   readonly inputs: readonly ValueProto[];

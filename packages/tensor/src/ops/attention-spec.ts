@@ -18,7 +18,7 @@ export interface AttentionSizes {
   readonly headDim: number;
 }
 
-/** What both directions of attention take. */
+/** The inputs of both directions of attention. */
 export interface AttentionSpecs {
   readonly q: Spec;
   readonly k: Spec;

@@ -1,7 +1,7 @@
 /** How a matrix's values are packed: whole numbers, or the 16 levels of a normal distribution. */
 export type PackedFormat = 'int8' | 'nf4';
 
-/** What tells one format from another; a value is its code's level times its block's scale. */
+/** The marks that tell one format from another; a value is its code's level times its block's scale. */
 export interface PackedFormatDef {
   readonly bits: 4 | 8;
   /** The level of each code. */

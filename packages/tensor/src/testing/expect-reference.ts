@@ -5,7 +5,7 @@ import { reference } from '../reference/executor.ts';
 import { apart } from './known.ts';
 import { sampleInputs, sampleOutputs } from './samples.ts';
 
-/** What is asked once the executor is done: how near is near enough, and what to call what it did. */
+/** Options of a comparison: how near is near enough, and the name of the compared executor. */
 export interface ExpectOptions {
   /** Part of the largest output. Default 1e-5. */
   readonly tolerance?: () => number;

@@ -12,7 +12,7 @@ export interface SampleInputs {
   readonly feeds: Feeds;
 }
 
-/** What a sample says of one input, whatever op it belongs to. */
+/** The part of a sample about one input, whatever op it belongs to. */
 type AnySample = Sample<string, unknown>;
 
 const inputNames = (op: AnyOp): readonly string[] => [...op.inputs, ...(op.optional ?? [])];

@@ -110,5 +110,5 @@ const configuration = (of: MethodCase): Law => ({
   },
 });
 
-/** What the two files must hold. */
+/** The laws of the two files. */
 export const fileLaws = (of: MethodCase): readonly Law[] => [roundTrip(of), refusal(of), configuration(of)];

@@ -82,6 +82,6 @@ const baseUnchanged = (of: MethodCase): Law => ({
   },
 });
 
-/** What a method's function must be. */
+/** The laws of a method's function. */
 export const functionLaws = (of: MethodCase): readonly Law[] =>
   [declaration, identity, count, apply, baseUnchanged].map((law) => law(of));

@@ -45,5 +45,5 @@ const gradients = (of: MethodCase): Law => ({
   },
 });
 
-/** What training must see. */
+/** The laws of gradients. */
 export const gradientLaws = (of: MethodCase): readonly Law[] => [gradients(of)];

@@ -66,5 +66,5 @@ const law = (of: MethodCase): Law => ({
   },
 });
 
-/** What merging must give. */
+/** The laws of merging. */
 export const mergeLaws = (of: MethodCase): readonly Law[] => [law(of)];

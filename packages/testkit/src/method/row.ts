@@ -12,7 +12,7 @@ export type OptionsOf<F> = F extends (options: infer O) => Method
     ? O
     : never;
 
-/** What the laws must be told of a method; the rest they find out. */
+/** The row of a method: all that the laws must be told; the rest they find out. */
 export interface MethodRow<O = never> {
   /** Small ones, for the tiny models. */
   readonly options: O | ((model: CausalLM) => O);

@@ -84,6 +84,6 @@ const generation = (of: MethodCase): Law => ({
   },
 });
 
-/** What must hold along a sequence. */
+/** The laws along a sequence. */
 export const sequenceLaws = (of: MethodCase): readonly Law[] =>
   of.row.causal === false ? [padding(of)] : [causal(of), padding(of), generation(of)];

@@ -19,7 +19,7 @@ const asExamples = (inputs: Tensor, targets: Tensor): Examples => {
   };
 };
 
-/** What methods that look at data are shown. */
+/** The data for methods that look at some. */
 const examples: readonly Examples[] = [
   asExamples(ids, labels),
   asExamples(tokens([10, 6, 3, 3, 1, 2], [0, 8, 5, 11, 7, 4]), tokens([6, 3, 3, 1, 2, 10], [8, 5, 11, 7, 4, 0])),

@@ -13,7 +13,7 @@ export interface AdamWOptions {
   readonly weightDecay?: number;
 }
 
-/** What they must be. */
+/** The rules for AdamW's options. */
 export const adamwRules: Rules<AdamWOptions> = {
   beta1: mustBe.rate,
   beta2: mustBe.rate,

@@ -31,7 +31,7 @@ export interface MuonOptions {
    * `spectral`, √(out/in). Default `original`.
    */
   readonly adjust?: 'original' | 'adamw' | 'spectral';
-  /** What steps the parameters that are no matrices, and those that `matrices` leaves out. Default `adamw()`. */
+  /** The transform for parameters that are no matrices, and for those that `matrices` leaves out. Default `adamw()`. */
   readonly others?: GradientTransform;
   /** Which of the matrices: embeddings and heads are better left to `others`. Default: all. */
   readonly matrices?: (param: Variable) => boolean;

@@ -1,6 +1,6 @@
 import type { TokenIds } from './token-ids.ts';
 
-/** What every model's config has; each family has more. */
+/** The fields that every model's config has; each family has more. */
 export interface ModelConfig extends TokenIds {
   /** `model_type` in `config.json`. */
   readonly modelType: string;

@@ -6,7 +6,7 @@ export interface CheckpointLayout {
   readonly ignored: RegExp;
   /** Matrices that files hold as [in, out]. */
   readonly transposed?: RegExp;
-  /** What some checkpoints leave out in front of names: those of the model without its head. */
+  /** The prefix of names that some checkpoints leave out: those of the model without its head. */
   readonly prefix?: string;
 }
 

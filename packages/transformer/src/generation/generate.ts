@@ -4,7 +4,7 @@ import { generator, type StreamOptions } from './generator.ts';
 import type { Prompt } from './prompts.ts';
 import { roomOf } from './room.ts';
 
-/** What to continue, and where. */
+/** The prompts to continue, and the executor. */
 export interface GenerateOptions<P> extends StreamOptions {
   readonly executor: Executor;
   /** Token ids, or a list of such. */

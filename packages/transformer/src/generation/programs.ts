@@ -32,7 +32,7 @@ export interface Programs {
   close(): Promise<void>;
 }
 
-/** What the programs are made for. */
+/** The model and the sizes that the programs are made for. */
 export interface ProgramOptions {
   readonly executor: Executor;
   readonly batch: number;

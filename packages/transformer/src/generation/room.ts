@@ -2,7 +2,7 @@ import { input, PeftError } from '@peftjs/tensor';
 import type { KvCache } from '../kv-cache.ts';
 import type { CausalLM } from '../task-model.ts';
 
-/** What a model leaves of a sequence to tokens. */
+/** The room of a sequence that a model leaves to tokens. */
 export interface Room {
   /** Rows that middleware at `embed` puts before the tokens. */
   readonly prepended: number;

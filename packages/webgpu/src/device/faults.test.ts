@@ -42,7 +42,7 @@ const isGoneIn = (product: string) => ({
 });
 const product = 'matmul\\(64x32 f32, 32x32 f32\\)';
 
-/** What a device that was made for this test says when it is asked for one buffer in particular. */
+/** A refusal of one buffer in particular, by a device that was made for this test. */
 const refuse = ({ device }: Gpu, label: RegExp, size: number): void => {
   const createBuffer = device.createBuffer.bind(device);
   device.createBuffer = (descriptor) =>

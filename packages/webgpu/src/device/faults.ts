@@ -1,15 +1,15 @@
 /// <reference types="@webgpu/types" />
 import { isPeftError, PeftError } from '@peftjs/tensor';
 
-/** What went wrong on a device outside any call that could have thrown it. */
+/** The fault of a device outside any call that could have thrown it. */
 export interface Faults {
   /** Throws the first fault, if there is one: `device-lost`, `out-of-memory` or `device-error`. */
   check(): void;
-  /** What the device was given last, for the message of its loss. */
+  /** The last work that the device was given, for the message of its loss. */
   note(work: () => string): void;
 }
 
-/** What there was no memory for, by the error that told it. */
+/** The request that there was no memory for, by the error that told it. */
 const unfit = new WeakMap<object, string>();
 
 /** An error that WebGPU reported, as one of ours: `out-of-memory` or `device-error`. */
@@ -30,7 +30,7 @@ const gpuError = (where: string, error: GPUError): PeftError => {
   return full;
 };
 
-/** What there was no memory for, of an `out-of-memory` of `captureErrors`; undefined for any other error. */
+/** The request that there was no memory for, of an `out-of-memory` of `captureErrors`; undefined for any other error. */
 export const whatDidNotFit = (error: unknown): string | undefined =>
   isPeftError(error) ? unfit.get(error) : undefined;
 
@@ -61,7 +61,7 @@ export const watchFaults = (device: GPUDevice, adapter: string): Faults => {
 };
 
 /**
- * What to throw for an error of work on a device: its fault where it has one, since that explains the rest; a `device-error` for what
+ * The error to throw for a failure of work on a device: its fault where it has one, since that explains the rest; a `device-error` for what
  * WebGPU threw; anything else as it is.
  */
 export const explainFault = ({ check }: Faults, error: unknown): unknown => {

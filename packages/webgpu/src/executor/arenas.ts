@@ -8,7 +8,7 @@ import { type CopyStep, readsOf, type Step, writesOf } from './steps.ts';
 import { usageOf } from './usage.ts';
 import { packOffsets, scratch, type Value, type ValueTable } from './values.ts';
 
-/** What laying tensors end to end needs to know. */
+/** The facts about tensors that laying them end to end depends on. */
 export interface ArenaScope {
   readonly program: Program;
   readonly table: ValueTable;

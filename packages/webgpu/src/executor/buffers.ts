@@ -1,7 +1,7 @@
 import { type MemoryKind, type MemoryReport, PeftError } from '@peftjs/tensor';
 import { mebibytes } from '@peftjs/tensor/executor';
 
-/** What a buffer is for: `GPUBufferUsage`, which Node has no global for. */
+/** The uses of a buffer: `GPUBufferUsage`, which Node has no global for. */
 export const usage = {
   mapRead: 0x1,
   copySource: 0x4,

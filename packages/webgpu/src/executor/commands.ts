@@ -6,7 +6,7 @@ import { shareBindings } from './share-binding.ts';
 import type { Step } from './steps.ts';
 import type { Value } from './values.ts';
 
-/** What a launch does, at least. */
+/** The least work of a launch. */
 export interface Work {
   readonly flops: number;
   /** Read and written. */
@@ -41,7 +41,7 @@ export interface ClearCommand {
   readonly to: Value;
 }
 
-/** What is encoded for each step, and the contents of the one buffer that holds all parameters. */
+/** The commands of each step, and the contents of the one buffer that holds all parameters. */
 export interface Commands<P = Pipeline> {
   readonly byStep: readonly (readonly Command<P>[])[];
   readonly params: Uint8Array<ArrayBuffer>;

@@ -74,7 +74,7 @@ export const compileProgram = async (host: Host, program: Program): Promise<Requ
     return entry;
   }
 
-  /** What a run needs: checked feeds, and commands over variables where they are now. */
+  /** The needs of a run: checked feeds, and commands over variables where they are now. */
   const begin = async (feeds: Feeds): Promise<Bound> => {
     if (closed) throw new PeftError('bad-program', 'run: this executable is closed; compile the program again');
     gpu.check();

@@ -4,7 +4,7 @@ import { kernelOf } from '../kernel-of.ts';
 import { isElementwise, type Readers, readersOf } from './readers.ts';
 
 /**
- * What runs as one: elementwise ops over one number of elements, by themselves or on what a kernel is about to store. Of the kernel's own
+ * A unit that runs as one: elementwise ops over one number of elements, by themselves or on what a kernel is about to store. Of the kernel's own
  * output only what others need is stored, as of the members'.
  */
 export interface Unit {
@@ -33,7 +33,7 @@ const emits = ({ op }: OpNode): boolean => {
   return kernel.kind === 'dispatch' && (kernel.emits ?? false);
 };
 
-/** What a kernel may bind: so many buffers, and bytes of each. */
+/** The limits of a kernel's bindings: so many buffers, and bytes of each. */
 interface Limits {
   readonly maxBindings: number;
   readonly maxBindingBytes: number;
@@ -104,7 +104,7 @@ const groupOps = (program: Program, readers: Readers, { maxBindings, maxBindingB
     groups.set(node, { nodes: new Set([node]), kernel: kind === 'dispatch' ? node : null, first: at, last: at });
   }
 
-  /** What joins a kernel runs where that stores its first output: it can't make what the kernel reads, nor read another output. */
+  /** Whether a kernel runs too late for ops to join it. They run where it stores its first output: they can't make its inputs, nor read another output. */
   const runsTooLate = ({ kernel, nodes }: Group): boolean =>
     kernel !== null &&
     (readers.inputsOf(kernel).some((t) => nodes.has(t.node as OpNode)) ||
@@ -179,7 +179,7 @@ const inOrder = (
 };
 
 /**
- * What runs together, in order. Elementwise ops join the kernels that make their operands, as long as an order to run in is left;
+ * The units of a program, in order. Elementwise ops join the kernels that make their operands, as long as an order to run in is left;
  * a value is computed twice only where that is cheaper than to store it (see `readersOf`). `maxBindings` is the number of buffers that
  * a kernel may bind, `maxBindingBytes` what it may bind of each.
  */

@@ -37,7 +37,7 @@ const declareFunction = (
   return name;
 };
 
-/** What the members of a unit come to in WGSL: statements at position `i`, and where results go. */
+/** The members of a unit in WGSL: statements at position `i`, and where results go. */
 interface Body {
   readonly operands: Operands;
   readonly declarations: readonly string[];
@@ -111,7 +111,7 @@ const namesOf = ({ members }: Unit): string => {
   return `${names.slice(0, 6).join('+')}${names.length > 6 ? `+${names.length - 6} more` : ''}`;
 };
 
-/** What a unit takes of a buffer per position, at most. */
+/** The most that a unit takes of a buffer per position. */
 const positionBytes = ({ operands, outs }: Body): number =>
   Math.max(
     ...operands.bindings.flatMap(({ buffer }) =>

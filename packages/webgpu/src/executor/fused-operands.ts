@@ -12,7 +12,7 @@ export const expressionType = (dtype: DType): string => (dtype === 'f16' ? 'f32'
 /** Dtype in buffers: f16 lies two to a word and u8 four, so that they need no feature of the device. */
 export const storedType = (dtype: DType): string => (dtype === 'f16' || dtype === 'u8' ? 'u32' : dtype);
 
-/** What the operands of a fused kernel come to. */
+/** The operands of a fused kernel, resolved. */
 export interface Operands {
   /** By binding name. */
   readonly tensors: Readonly<Record<string, Tensor>>;

@@ -37,13 +37,13 @@ export interface Host {
 /** Milliseconds that a program may take longer to compile because kernels are timed, unless one choice takes longer; a trial may be under way then. */
 const tuneBudget = 1500;
 
-/** What commands depend on. */
+/** The limits that commands depend on. */
 export const commandLimits = ({ device: { limits }, options }: Host): CommandLimits => ({
   maxWorkgroups: options.maxWorkgroups ?? limits.maxComputeWorkgroupsPerDimension,
   uniformAlignment: limits.minUniformBufferOffsetAlignment,
 });
 
-/** What a host has done by what is built on it. */
+/** The work that a host does for whatever is built on it. */
 export interface HostWork {
   /** Compiles and runs a program, for variables whose first value is a graph. */
   runOnce(program: Program): Promise<void>;

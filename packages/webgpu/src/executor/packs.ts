@@ -31,7 +31,7 @@ const bytesOf = (node: OpNode): number => byteSize(inputsOf(node)[packingOf(node
 
 const isSmall = (node: OpNode): boolean => bytesOf(node) > 0 && bytesOf(node) <= largestMember;
 
-/** What must be the same for ops to run as one. */
+/** The key that ops share which run as one. */
 const sharedKey = (node: OpNode, { along, carry }: Packing): string => {
   const shared = Object.entries(inputsOf(node)).filter(([name]) => !along.includes(name) && name !== carry);
   return `${node.op.name} ${JSON.stringify(node.attrs)} ${shared.map(([name, t]) => `${name} ${t.node.id}.${t.index}`)}`;

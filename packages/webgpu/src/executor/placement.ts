@@ -9,7 +9,7 @@ export interface Placement {
   place(value: Value, onto: Value): void;
   /** Makes a value a part of another's memory, from a byte on. */
   placeIn(value: Value, memory: Value, offset: number): void;
-  /** What a resolved value is a part of. */
+  /** The tensor that a resolved value is a part of. */
   partOf(value: Value): { readonly of: Value; readonly offset: number } | undefined;
   /** The value whose buffer a value takes, or takes a part of. */
   memoryOf(value: Value): Value;

@@ -5,7 +5,7 @@ import { planOf } from './plan.ts';
 import { programBytes } from './program-memory.ts';
 import { scheduleProgram } from './schedule.ts';
 
-/** What a plan depends on of a GPU that need not be there. Defaults: what Dawn gives on a desktop GPU. */
+/** The properties of a GPU that a plan depends on; the GPU need not be there. Defaults: Dawn's on a desktop GPU. */
 export interface GpuModel extends Partial<DeviceFacts> {
   /** Storage buffers that a kernel may bind. Default 10. */
   readonly maxBindings?: number;

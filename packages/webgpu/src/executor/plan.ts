@@ -21,7 +21,7 @@ const aliveAtPeak = ({ lives, steps, tail }: Schedule): PlannedTensor[] => {
   );
 };
 
-/** What takes memory at the peak of a program, largest first; known before any memory is taken. */
+/** The holders of memory at the peak of a program, largest first; known before any memory is taken. */
 const plannedTensors = (program: Program, schedule: Schedule): PlannedTensor[] =>
   [
     ...program.variables.map((v): PlannedTensor => {

@@ -20,7 +20,7 @@ export interface Ring {
   encode(encoder: GPUCommandEncoder, results: readonly Result[]): Entry;
   /** Brings all results to the host. */
   collect(): Promise<void>;
-  /** What was collected of runs that the device did, oldest first, once. */
+  /** The collected outputs of runs that the device did, oldest first, once. */
   take(): Results[];
   close(): void;
 }
@@ -28,7 +28,7 @@ export interface Ring {
 /** The ring of one executable. */
 export const makeRing = (device: GPUDevice, buffers: Buffers): Ring => {
   let memory: { readonly ring: GPUBuffer; readonly staging: GPUBuffer } | null = null;
-  /** What each entry holds. */
+  /** The content of each entry. */
   let shape: readonly Result[] = [];
   let entries: Entry[] = [];
   let taken: { readonly entry: Entry; readonly results: Results }[] = [];

@@ -37,7 +37,7 @@ export interface ClearStep {
   readonly to: Value;
 }
 
-/** What a run does, one after the other. */
+/** The steps of a run, one after the other. */
 export type Step = DispatchStep | CopyStep | ClearStep;
 
 const bound = (step: DispatchStep, access: 'read' | 'read_write'): Value[] =>
@@ -50,7 +50,7 @@ export const readsOf = (step: Step): Value[] =>
 /** The values that a step may change. */
 export const writesOf = (step: Step): Value[] => (step.kind === 'dispatch' ? bound(step, 'read_write') : [step.to]);
 
-/** What lowering needs to know of the device. */
+/** The properties of the device that lowering depends on. */
 export interface DeviceShape {
   readonly facts: DeviceFacts;
   /** Storage buffers that a kernel may bind. */

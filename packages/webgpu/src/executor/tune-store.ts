@@ -49,7 +49,7 @@ export const textStore = (place: TextPlace, device: string): TuneStore => {
   };
 };
 
-/** What a browser may have; the types of Node don't tell. */
+/** The storage that a browser may have; the types of Node don't tell. */
 interface Browser {
   readonly localStorage?: { getItem(name: string): string | null; setItem(name: string, text: string): void };
   readonly navigator?: { readonly userAgent?: string };

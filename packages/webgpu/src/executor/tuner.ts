@@ -9,7 +9,7 @@ export interface Answer {
 
 /** Where answers are kept from one process to the next. */
 export interface TuneStore {
-  /** What is there; nothing where it can't be read or isn't what was once saved. */
+  /** The stored timings; none where they can't be read or aren't those that were saved. */
   load(): Promise<ReadonlyMap<string, Answer>>;
   /** Adds to what is there; an answer that is there already stays unless it is of other kernels. Never throws. */
   save(answers: ReadonlyMap<string, Answer>): Promise<void>;
@@ -23,7 +23,7 @@ export interface Tuner {
   settle(): Promise<boolean>;
 }
 
-/** What a tuner works with. */
+/** The means of a tuner. */
 export interface TunerOptions {
   /** Milliseconds that a trial takes; infinite where it can't be run. */
   time(trial: Trial): Promise<number>;

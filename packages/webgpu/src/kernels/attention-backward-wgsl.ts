@@ -1,7 +1,7 @@
 import { keyEnd, keysOfLane, seenBy } from './attention-forward.ts';
 import { type AttentionTiles, keyRows, queryRows } from './attention-tiles.ts';
 
-/** What the text of a backward kernel depends on. */
+/** The parameters of a backward kernel's text. */
 export interface BackwardVariant {
   readonly causal: boolean;
   readonly masked: boolean;

@@ -2,7 +2,7 @@ import type { Spec } from '@peftjs/tensor';
 import { stridesOf } from '@peftjs/tensor/op';
 import type { Binding, KernelIo } from '../kernel.ts';
 
-/** What the shapes say: rows per lane, and values per row. */
+/** The sizes that follow from the shapes: rows per lane, and values per row. */
 export interface TileSizes {
   readonly own: number;
   readonly headDim: number;
@@ -19,7 +19,7 @@ export interface AttentionTiles {
   readonly rows: number;
   /** Rows of the other side per tile. */
   readonly tileSize: number;
-  /** What comes before the entry point. */
+  /** The text before the entry point. */
   readonly declarations: string;
   /** Further parameters of the entry point. */
   readonly builtins: string;

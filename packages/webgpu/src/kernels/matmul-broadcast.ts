@@ -4,7 +4,7 @@ import { times } from './times.ts';
 /** Depths per turn of the loop: a software adapter stores every sum under a mask once per turn. */
 const unroll = 2;
 
-/** What a subgroup of the variant computes: `bands` x `subgroupSize` rows, `columns` x `subgroupSize` columns. */
+/** The block that a subgroup of the variant computes: `bands` x `subgroupSize` rows, `columns` x `subgroupSize` columns. */
 export interface Broadcast {
   readonly subgroupSize: number;
   readonly bands: number;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { DeviceFacts } from '../kernel.ts';
 import { matmulPlan } from './matmul-plan.ts';
 
-/** What a real GPU says of itself, with WebGPU's own limits. */
+/** The description of a real GPU, with WebGPU's own limits. */
 const gpuFacts: DeviceFacts = {
   f16: false,
   subgroups: false,

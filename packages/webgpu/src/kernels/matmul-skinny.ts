@@ -14,7 +14,7 @@ export interface Skinny {
   readonly short: number;
 }
 
-/** What a kernel of a product with a short side calls things. */
+/** The names in a kernel of a product with a short side. */
 export interface SkinnyNames {
   /** The long side, and the short one. */
   readonly x: 'a' | 'b';

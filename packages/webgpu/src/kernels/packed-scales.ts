@@ -3,7 +3,7 @@ import type { Dispatch } from '../kernel.ts';
 import { dynamicMapWgsl } from './dynamic-map.ts';
 import type { Packing } from './packing.ts';
 
-/** What makes a packed matrix readable: passes to run before, their scratch, and how to read it then. */
+/** The preparation of a packed matrix: passes to run before, their scratch, and how to read it then. */
 export interface Readable {
   readonly dispatches: readonly Dispatch[];
   readonly temps: Readonly<Record<string, number>>;

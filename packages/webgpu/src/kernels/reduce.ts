@@ -7,11 +7,11 @@ import { type Walk, walkFunction } from './walk.ts';
 
 /** How a reduction folds. */
 export interface Fold {
-  /** What `acc` starts from: a number, or `first`, one of the values, where folding a value twice changes nothing. */
+  /** The start of `acc`: a number, or `first`, one of the values, where folding a value twice changes nothing. */
   readonly start: string;
   /** The fold of `acc` and `x`. */
   readonly step: string;
-  /** What is stored of the whole `acc`. Default: itself. */
+  /** The expression of `acc` that is stored at the end. Default: itself. */
   readonly finish?: string;
   /** Parameters of `finish`, from how many values fall into one. */
   readonly params?: (reduced: number) => NonNullable<Dispatch['params']>;

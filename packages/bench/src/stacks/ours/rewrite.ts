@@ -2,7 +2,7 @@ import type { Tensor } from '@peftjs/tensor';
 import type { Node, OpNode } from '@peftjs/tensor/executor';
 import { applyOp } from '@peftjs/tensor/op';
 
-/** What stands in for the first output of an op, given its inputs and attributes. */
+/** The tensor that stands in for the first output of an op, given its inputs and attributes. */
 export type Rule = (inputs: readonly (Tensor | null)[], attrs: unknown) => Tensor;
 
 const opsBelow = (root: Tensor): OpNode[] => {
