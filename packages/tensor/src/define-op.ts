@@ -1,3 +1,4 @@
+import { checkCopy } from './copy.ts';
 import type { DType } from './dtype.ts';
 import { constant, makeNode, type Node, type OpNode, outputOf, type Tensor } from './graph.ts';
 import type { Shape, Spec } from './shape.ts';
@@ -111,6 +112,7 @@ export const byName = <T>(op: Pick<AnyOp, 'inputs' | 'optional'>, items: readonl
 
 /** The node of an op over given inputs, in the record's order. */
 export const applyOp = (op: AnyOp, inputs: readonly (Tensor | null)[], attrs: unknown): Node => {
+  for (const t of inputs) if (t) checkCopy(op.name, t.node);
   const inferred = (op.infer as (specs: unknown, attrs: unknown) => Spec | readonly Spec[])(byName(op, inputs), attrs);
   const outs = (Array.isArray(inferred) ? inferred : [inferred]) as readonly Spec[];
   return makeNode({

@@ -5,6 +5,7 @@ export type PeftErrorCode =
   | 'bad-option'
   | 'bad-program'
   | 'bad-feed'
+  | 'mixed-copies'
   | 'device-unavailable'
   | 'device-lost'
   | 'device-error'

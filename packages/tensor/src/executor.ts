@@ -24,4 +24,5 @@ export { matmulSizes } from './ops/matmul.ts';
 export { packedFormats } from './ops/packed-formats.ts';
 export * as ops from './ops/records.ts';
 export type { TransposeAttrs } from './ops/transpose.ts';
+export { checkProgram } from './program.ts';
 export { interpret } from './reference/interpret.ts';

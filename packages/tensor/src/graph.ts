@@ -1,3 +1,4 @@
+import { type Copy, checkCopy, thisCopy } from './copy.ts';
 import type { AnyOp } from './define-op.ts';
 import { arrayName, bytesPerElement, type DType, holds, type TypedArray } from './dtype.ts';
 import { PeftError } from './error.ts';
@@ -6,6 +7,8 @@ import { describe, type Shape, type Spec, sizeOf } from './shape.ts';
 interface NodeBase {
   /** Grows with every node made, so creation order is an execution order. */
   readonly id: number;
+  /** The copy of this package that made it; see `checkCopy`. */
+  readonly copy: Copy;
   readonly outs: readonly Spec[];
 }
 
@@ -58,9 +61,10 @@ let nextId = 0;
 /** The id that the next node will get. */
 export const upcomingId = (): number => nextId;
 
-export const makeNode = <N extends Omit<Node, 'id'>>(node: N): N & { readonly id: number } => ({
+export const makeNode = <N extends Omit<Node, 'id' | 'copy'>>(node: N): N & Pick<Node, 'id' | 'copy'> => ({
   ...node,
   id: nextId++,
+  copy: thisCopy,
 });
 
 /** The tensor that stands for one output of a node. */
@@ -105,6 +109,7 @@ export const variable = (name: string, shape: Shape, init: VariableInit, dtype: 
   checkShape(`variable ${name}`, shape);
   const spec: Spec = { shape, dtype };
   if (ArrayBuffer.isView(init)) checkData(`variable ${name}`, spec, init);
+  else if (typeof init === 'object') checkCopy(`variable ${name}`, init.node);
   const node = makeNode({ kind: 'variable', name, init, outs: [spec] }) as VariableNode;
   return { ...spec, node, index: 0 };
 };
@@ -113,17 +118,24 @@ const written = new WeakSet<VariableNode>();
 
 /** Notes that variables take other values than their initial ones: called where a program updates them, and where they are written. */
 export const markWritten = (variables: Iterable<Variable>): void => {
-  for (const { node } of variables) written.add(node);
+  for (const { node } of variables) {
+    checkCopy(`variable ${node.name}`, node);
+    written.add(node);
+  }
 };
 
 /** Whether a program that updates a variable has been made, or it has been written: its initialiser may not tell its value any more. */
-export const wasWritten = ({ node }: Variable): boolean => written.has(node);
+export const wasWritten = ({ node }: Variable): boolean => {
+  checkCopy(`variable ${node.name}`, node);
+  return written.has(node);
+};
 
 /** Whether a tensor is a variable. */
 export const isVariable = (t: Tensor): t is Variable => t.node.kind === 'variable';
 
 /** The host data of a variable's initialiser, checked against its spec; null when it is a graph. */
 export const initialData = async ({ node }: Variable): Promise<TypedArray | null> => {
+  checkCopy(`variable ${node.name}`, node);
   if (typeof node.init !== 'function' && !ArrayBuffer.isView(node.init)) return null;
   const data = typeof node.init === 'function' ? await node.init() : node.init;
   checkData(`variable ${node.name}`, node.outs[0]!, data);

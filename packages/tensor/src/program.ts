@@ -1,3 +1,4 @@
+import { checkCopy } from './copy.ts';
 import { applyCse } from './cse.ts';
 import { PeftError } from './error.ts';
 import type { ConstantNode, InputNode, Node, OpNode, Tensor, Variable } from './graph.ts';
@@ -57,8 +58,20 @@ const checkNames = (inputs: readonly InputNode[]): void => {
     throw new PeftError('bad-program', `inputs: several are named ${[...new Set(twice)].join(', ')}`);
 };
 
-/** Prunes, merges equal nodes and orders. Throws `bad-program` on updates that don't fit or input names used twice. */
+const checkCopies = (who: string, results: Iterable<Tensor>): void => {
+  for (const { node } of results) checkCopy(who, node);
+};
+
+/** Throws `mixed-copies` for a program that was built by another copy of this package: executors call it before they compile. */
+export const checkProgram = (who: string, { outputs, updates }: Program): void =>
+  checkCopies(who, [...outputs.values(), ...updates.flat()]);
+
+/**
+ * Prunes, merges equal nodes and orders. Throws `bad-program` on updates that don't fit or input names used twice, `mixed-copies` for tensors of
+ * another copy of this package.
+ */
 export const buildProgram = (spec: ProgramSpec): Program => {
+  checkCopies('compile', [...Object.values(spec.outputs ?? {}), ...(spec.updates ?? []).flat()]);
   checkSpec(spec);
   markWritten((spec.updates ?? []).map(([v]) => v));
   const roots = [...Object.values(spec.outputs ?? {}), ...(spec.updates ?? []).flat()];

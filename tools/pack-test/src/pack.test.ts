@@ -7,8 +7,10 @@ import { browserTests } from './browser-tests.ts';
 import { bundle, recordedSizes, recordSize } from './bundle.ts';
 import { type Consumer, makeConsumer, published } from './consumer.ts';
 import { importEffects, importSize } from './import-cost.ts';
+import { installed } from './install-size.ts';
 import { codeBlocks } from './readme.ts';
 import { root, runNode } from './run.ts';
+import { secondCopy } from './second-copy.ts';
 import { type Resolution, type TypeErrors, typeErrors } from './types.ts';
 
 let consumer: Consumer;
@@ -41,6 +43,58 @@ describe.each(names)('%s, packed', (name) => {
     console.log(`import of ${name}: ${files} files, ${(bytes / 1000).toFixed(0)} kB, ${milliseconds.toFixed(0)} ms`);
     expect(files).toBeLessThanOrEqual(40);
     expect(bytes).toBeLessThanOrEqual(600_000);
+  });
+
+  test('brings the libraries that it needs, and no other native one', () => {
+    const { packages, bytes } = installed(consumer.folder, name);
+    console.log(`install of ${name}: ${packages.length} packages, ${(bytes / 1e6).toFixed(1)} MB`);
+    const native = ['webgpu', 'onnxruntime-node'].filter((library) => packages.includes(library));
+    expect(native).toEqual(
+      name === '@peftjs/webgpu' ? ['webgpu'] : name === '@peftjs/onnx' ? ['onnxruntime-node'] : [],
+    );
+  });
+});
+
+describe('two installed copies of @peftjs/tensor', () => {
+  const script = `
+import * as ours from '@peftjs/tensor';
+import { cpu } from '@peftjs/onnx';
+import { planProgram } from '@peftjs/webgpu';
+import { copy as theirs } from 'other';
+
+const square = (copy, value) => {
+  const x = copy.constant(Float32Array.of(value), []);
+  return copy.mul(x, x);
+};
+const sumOf = async (copy) =>
+  (await copy.evaluate({ y: copy.add(square(copy, 3), square(copy, 5)) }, copy.reference())).y[0];
+const program = theirs.buildProgram({ outputs: { y: square(theirs, 5) } });
+const executor = await cpu();
+const tries = {
+  op: async () => ours.add(square(ours, 3), square(theirs, 5)),
+  program: async () => ours.buildProgram({ outputs: { a: square(ours, 3), b: square(theirs, 5) } }),
+  reference: async () => ours.reference().compile(program),
+  cpu: async () => executor.compile(program),
+  webgpu: async () => planProgram(program),
+};
+const problems = {};
+for (const [name, work] of Object.entries(tries))
+  problems[name] = await work().then(() => 'none', ({ code, message }) => [code, message]);
+await executor.close();
+console.log(JSON.stringify({ sums: [await sumOf(ours), await sumOf(theirs)], problems }));
+`;
+
+  test('compute apart, and refuse to be mixed', async () => {
+    await secondCopy(consumer.folder, '@peftjs/tensor', '9.9.9');
+    const path = join(consumer.folder, 'copies.mjs');
+    await writeFile(path, script);
+    const { sums, problems } = JSON.parse(await runNode(path, consumer.folder));
+    expect(sums).toEqual([34, 34]);
+    const problem = [
+      'mixed-copies',
+      expect.stringMatching(/by @peftjs\/tensor 9\.9\.9, .* another copy, @peftjs\/tensor \d.*npm ls @peftjs\/tensor/),
+    ];
+    expect(problems).toEqual({ op: problem, program: problem, reference: problem, cpu: problem, webgpu: problem });
   });
 });
 

@@ -11,7 +11,7 @@ import {
   type TypedArray,
   type Variable,
 } from '@peftjs/tensor';
-import { checkFeeds, checkWrite, keepOnHost } from '@peftjs/tensor/executor';
+import { checkFeeds, checkProgram, checkWrite, keepOnHost } from '@peftjs/tensor/executor';
 import { widen } from '../lower/emitter.ts';
 import { remoteEngine } from '../remote-engine.ts';
 import { type Arrays, localEngine } from './engine.ts';
@@ -137,6 +137,7 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
   };
 
   const compile = async (program: Program): Promise<Executable> => {
+    checkProgram('cpu', program);
     const opened = await serially(() => openProgram(program));
     const { number, plan } = opened;
     open.set(number, opened.scratch);

@@ -1,5 +1,5 @@
 import { PeftError, type Program, type Spec, sizeOf, type Tensor } from '@peftjs/tensor';
-import { byName, type ConstantNode, type Node, type OpNode } from '@peftjs/tensor/executor';
+import { byName, type ConstantNode, type Node, type OpNode, ops } from '@peftjs/tensor/executor';
 import type { ElementType, ModelProto, NodeProto, TensorProto, ValueProto } from '../proto/model.ts';
 import { bytesOf, Emitter, elementType, type Value, widen } from './emitter.ts';
 import { fuse } from './fuse.ts';
@@ -66,6 +66,11 @@ const prune = (nodes: readonly NodeProto[], outputs: readonly string[]): NodePro
     .reverse();
 };
 
+/** By record: an op that only has the name of one of ours is another. */
+const rules: ReadonlyMap<unknown, Rule<string>> = new Map(
+  Object.entries(lowerings).map(([name, rule]) => [ops[name as keyof typeof ops], rule as unknown as Rule<string>]),
+);
+
 const lowerNode = (
   g: Emitter,
   node: OpNode,
@@ -75,7 +80,7 @@ const lowerNode = (
   const { op, inputs, attrs, outs } = node;
   g.label = `${op.name}_${node.id}`;
   if (outs.every((out) => sizeOf(out.shape) === 0)) return outs.map((out) => g.zeros(out));
-  const rule = (lowerings as unknown as Readonly<Record<string, Rule<string>>>)[op.name];
+  const rule = rules.get(op);
   if (!rule)
     throw new PeftError(
       'bad-program',

@@ -6,7 +6,7 @@ import { flopsOf } from '../flops.ts';
 import { initialData, type Node, type Tensor, type Variable } from '../graph.ts';
 import { halfToNumber, numberToHalf } from '../half.ts';
 import { keepOnHost } from '../kept.ts';
-import { buildProgram, type Program } from '../program.ts';
+import { buildProgram, checkProgram, type Program } from '../program.ts';
 import { type Spec, sizeOf } from '../shape.ts';
 import { interpret } from './interpret.ts';
 
@@ -45,27 +45,30 @@ export const reference = (): Executor => {
     });
   };
 
-  const compile = async (program: Program): Promise<Executable> => ({
-    plan: {
-      peakBytes: 0,
-      dispatches: program.nodes.length,
-      flops: flopsOf(program),
-      bytesMoved: 0,
-      tensors: [],
-      kernels: [],
-    },
-    ...keepOnHost([...program.outputs.keys()], async (feeds, read) => {
-      checkFeeds(program, feeds);
-      const valueOf = await run(program, feeds);
-      const results = Object.fromEntries(
-        read.map((name) => [name, fromValues(program.outputs.get(name)!, valueOf(program.outputs.get(name)!))]),
-      );
-      const next = program.updates.map(([v, t]) => [v, valueOf(t).slice()] as const);
-      for (const [v, values] of next) stored.set(v.node, values);
-      return results;
-    }),
-    close: () => {},
-  });
+  const compile = async (program: Program): Promise<Executable> => {
+    checkProgram('reference', program);
+    return {
+      plan: {
+        peakBytes: 0,
+        dispatches: program.nodes.length,
+        flops: flopsOf(program),
+        bytesMoved: 0,
+        tensors: [],
+        kernels: [],
+      },
+      ...keepOnHost([...program.outputs.keys()], async (feeds, read) => {
+        checkFeeds(program, feeds);
+        const valueOf = await run(program, feeds);
+        const results = Object.fromEntries(
+          read.map((name) => [name, fromValues(program.outputs.get(name)!, valueOf(program.outputs.get(name)!))]),
+        );
+        const next = program.updates.map(([v, t]) => [v, valueOf(t).slice()] as const);
+        for (const [v, values] of next) stored.set(v.node, values);
+        return results;
+      }),
+      close: () => {},
+    };
+  };
 
   const held = (): number => [...stored.values()].reduce((n, v) => n + v.byteLength, 0);
   return {

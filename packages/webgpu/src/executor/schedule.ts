@@ -1,5 +1,5 @@
 import type { Program, Variable } from '@peftjs/tensor';
-import type { Node } from '@peftjs/tensor/executor';
+import { checkProgram, type Node } from '@peftjs/tensor/executor';
 import { expandPacks, packedVariables } from './arenas.ts';
 import { commitUpdates } from './commits.ts';
 import { arrange } from './layouts.ts';
@@ -51,6 +51,7 @@ const lifetimesOf = (
 
 /** Lowers a program, places its values and plans its memory. */
 export const scheduleProgram = (source: Program, device: DeviceShape): Schedule => {
+  checkProgram('webgpu', source);
   const arranged = arrange(source);
   const { program } = arranged;
   const table = valueTable();
