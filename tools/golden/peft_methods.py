@@ -21,6 +21,13 @@ LINEARS = {
 # Of different shapes, and in GPT-2 with biases.
 SOME = {"plain": ["q_proj", "v_proj", "down_proj"], "gpt2": ["c_attn", "mlp.c_proj"]}
 
+# What every method may have beside its own options, with LoRA.
+HEADS = {"plain": ["q_proj", "lm_head"], "gpt2": ["c_attn", "lm_head"]}
+TABLES = {"plain": "embed_tokens", "gpt2": "wte"}
+WHOLE = {"plain": ["lm_head", "norm"], "gpt2": ["lm_head", "h.0.mlp.c_fc", "ln_f"]}  # the head of gpt2 is tied
+EXCLUDED = {"plain": ["down_proj"], "gpt2": ["mlp.c_proj"]}
+STACKS = {"plain": "layers", "gpt2": "h"}
+
 # Two allocations within three steps: of half of the way at step 1, and the last at step 2.
 SCHEDULE = dict(tinit=0, tfinal=1, deltaT=1, total_step=3)
 
@@ -51,6 +58,16 @@ def configs(model: str) -> dict[str, object]:
         "layer-norm-tuning": LNTuningConfig(),
         "beft": BeftConfig(**linears),
     }
+    lora = dict(r=4, lora_alpha=6)
+    cases |= {
+        "lora-modules-to-save": LoraConfig(modules_to_save=WHOLE[model], **lora, **some),
+        "lora-layers": LoraConfig(
+            layers_to_transform=[1], layers_pattern=STACKS[model], exclude_modules=EXCLUDED[model], **lora, **linears
+        ),
+        "lora-embedding": LoraConfig(target_modules=[*SOME[model], TABLES[model]], **lora),
+        "lora-head": LoraConfig(target_modules=HEADS[model], **lora),
+        "lora-tokens": LoraConfig(trainable_token_indices=[3, 7, 1], **lora, **some),
+    }
     if model == "gpt2":
         cases["lora"] = LoraConfig(r=4, lora_alpha=6, **linears)
         cases["lora-bias-all"] = LoraConfig(r=4, lora_alpha=6, bias="all", **some)
@@ -60,10 +77,12 @@ def configs(model: str) -> dict[str, object]:
 def save_adapter(model: PeftModel, base: str, folder: Path) -> None:
     config = model.peft_config["default"]
     config.base_model_name_or_path = base
-    for field in ("target_modules", "feedforward_modules"):
+    for field in ("target_modules", "feedforward_modules", "exclude_modules"):
         if isinstance(getattr(config, field, None), set):
             setattr(config, field, sorted(getattr(config, field)))  # a set has another order in every process
-    model.save_pretrained(folder, save_embedding_layers=False)
+    # With copies of the embeddings that are targeted, as it does by itself.
+    copies = TABLES.get(base) in (config.target_modules or ()) if hasattr(config, "target_modules") else False
+    model.save_pretrained(folder, save_embedding_layers=copies)
     (folder / "README.md").unlink()
 
 
@@ -88,6 +107,7 @@ def require_same_tensors(model: PeftModel, adapter: dict[str, torch.Tensor]) -> 
 def trainable(model: PeftModel) -> dict[str, torch.nn.Parameter]:
     """By their names in the adapter's file, or in the encoder of prompts if the file holds what it computes."""
     found = {n.replace(".default", ""): p for n, p in model.named_parameters() if p.requires_grad}
+    found = {n.replace(".modules_to_save", ""): p for n, p in found.items()}
     return {n.replace("magnitude_vector.weight", "magnitude_vector"): p for n, p in found.items()}
 
 

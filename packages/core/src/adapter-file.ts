@@ -14,6 +14,7 @@ import { type Executor, PeftError } from '@peftjs/tensor';
 import type { Model, TaskModel } from '@peftjs/transformer';
 import { type Adapted, attach } from './attach.ts';
 import { combine } from './combine.ts';
+import { withoutCopies } from './copies.ts';
 import type { AdapterConfig, Method, MethodFormat, State } from './method.ts';
 import { snapshot } from './snapshot.ts';
 import { union } from './union.ts';
@@ -54,8 +55,8 @@ export const save = async (
   const { method, config, state } = await snapshot(adapted, executor);
   const { keys = {}, layout = 'peft' } = method;
   const tensors = new Map<string, AdapterTensorData>();
-  for (const [key, { shape, data }] of state)
-    tensors.set(keys[key] ?? keyPrefix[layout] + key, { shape, data: data as Float32Array | Int32Array });
+  for (const [key, tensor] of state)
+    tensors.set(keys[key] ?? keyPrefix[layout] + key, asStored(adapted.base, key, tensor as AdapterTensorData));
   const name = baseModel ?? null;
   const { layout: own, main, trainedHeads } = adapted.base;
   if (layout === 'peft')
@@ -65,7 +66,7 @@ export const save = async (
         ...config,
         task_type: taskType(adapted.base),
         inference_mode: true,
-        ...(trainedHeads.length > 0 && { modules_to_save: [...trainedHeads] }),
+        ...(trainedHeads.length > 0 && { modules_to_save: withHeads(config, trainedHeads) }),
         base_model_name_or_path: name,
       },
       tensors,
@@ -88,16 +89,31 @@ const methodOf = (config: unknown, formats: readonly MethodFormat[]): Method => 
   );
 };
 
+/** What is trained whole: of the configuration, and the task's own heads. */
+const withHeads = ({ modules_to_save: saved }: AdapterConfig, heads: readonly string[]): string[] => [
+  ...new Set([...(Array.isArray(saved) ? (saved as string[]) : []), ...heads]),
+];
+
 /** The configuration without what every adapter of the model has: its task's own head. */
 const withoutHeads = (config: AdapterConfig, { trainedHeads }: Model): AdapterConfig => {
   const { modules_to_save: saved, ...rest } = config;
-  const isHeads =
-    Array.isArray(saved) && saved.every((name) => taskHeads.includes(name) || trainedHeads.includes(name));
-  return isHeads && trainedHeads.length > 0 ? rest : config;
+  if (!Array.isArray(saved) || trainedHeads.length === 0) return config;
+  const others = saved.filter((name) => !taskHeads.includes(name) && !trainedHeads.includes(name as string));
+  return others.length > 0 ? { ...rest, modules_to_save: others } : rest;
 };
 
 /** Heads' names that PEFT lists for every classifier, whether the model has them or not. */
 const taskHeads: readonly unknown[] = ['classifier', 'score'];
+
+/** A layer's own weight as files hold it, where they hold it transposed: of layers that are trained whole. */
+const asStored = (base: Model, name: string, tensor: AdapterTensorData): AdapterTensorData => {
+  const path = name.endsWith('.weight') ? name.slice(0, -'.weight'.length) : '';
+  if (!base.linears.has(path) || !base.layout.storedTransposed(path)) return tensor;
+  const [rows, columns] = tensor.shape as readonly [number, number];
+  const data = new Float32Array(tensor.data.length);
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) data[j * rows + i] = tensor.data[i * columns + j]!;
+  return { ...tensor, shape: [columns, rows], data };
+};
 
 /** Full names of the tensors in a file. */
 const named = ({ layout, tensors }: Adapter, method: Method): State => {
@@ -126,7 +142,12 @@ export const load = async <M extends Model>(
     const { layout = 'peft' } = method;
     if (layout !== adapter.layout)
       throw new PeftError('bad-adapter', `${method.name} has files in the layout of ${layout}, not ${adapter.layout}`);
-    return attach(base, method.parts ?? [method], { state: named(adapter, method) });
+    const methods = method.parts ?? [method];
+    const state = new Map(
+      [...named(adapter, method)].map(([name, t]) => [name, asStored(base, name, t as AdapterTensorData)]),
+    );
+    const wanted = new Set(attach(base, methods).state.keys());
+    return attach(base, methods, { state: await withoutCopies(base, state, wanted) });
   } catch (cause) {
     if (cause instanceof PeftError) throw new PeftError(cause.code, `${files.name}: ${cause.message}`, { cause });
     throw cause;

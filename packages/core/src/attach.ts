@@ -120,7 +120,7 @@ export const attach = <M extends Model>(
   const method = combine(methods);
   const patchWith = (chance: Chance): Patch => {
     const scope = makeScope(store, '', chance);
-    const heads = wholeLayers(base.trainedHeads, scope);
+    const heads = wholeLayers(base, base.trainedHeads, scope);
     const own = method.attach(base, scope);
     return base.trainedHeads.length > 0 ? mergePatches([heads, own]) : own;
   };

@@ -2,6 +2,9 @@ import type { AdapterLayout, JsonObject, JsonValue } from '@peftjs/io';
 import type { Executor } from '@peftjs/tensor';
 import { PeftError } from '@peftjs/tensor';
 import type { Model, TaskModel } from '@peftjs/transformer';
+import { type AdaptingOptions, adaptedLayers, adaptingOptions, isNarrowed, targetKey, withBeside } from './adapting.ts';
+import type { LayerTarget } from './layer-target.ts';
+import type { LayersInView } from './layers-in-view.ts';
 import type {
   AdapterConfig,
   Compacted,
@@ -17,6 +20,14 @@ import type { Option, OptionTable } from './option.ts';
 
 /** Options with nothing left open. */
 export type Chosen<O> = { readonly [K in keyof O]-?: Exclude<O[K], undefined> };
+
+/**
+ * Options as one gives them: a method of PEFT's layout that has a `target` takes it in all its forms, and has the options that all such
+ * methods have.
+ */
+export type Given<O> = O extends { readonly target?: unknown }
+  ? Omit<O, 'target'> & { readonly target?: LayerTarget } & AdaptingOptions
+  : O;
 
 /** The function that a method computes, and its options. */
 export interface MethodFormula<O> {
@@ -69,7 +80,9 @@ export interface FactoryFormat extends MethodFormat {
 }
 
 /** A function from options to a method, that also says what it is and reads saved configurations. */
-export type MethodFactory<O> = (Record<never, never> extends O ? (options?: O) => Method : (options: O) => Method) &
+export type MethodFactory<O> = (Record<never, never> extends O
+  ? (options?: Given<O>) => Method
+  : (options: Given<O>) => Method) &
   FactoryFormat & {
     /** The options that there are. */
     readonly options: OptionTable<O>;
@@ -80,8 +93,37 @@ export type MethodFactory<O> = (Record<never, never> extends O ? (options?: O) =
 const entriesOf = <O>(table: OptionTable<O>): [keyof O & string, Option<unknown>][] =>
   Object.entries(table) as unknown as [keyof O & string, Option<unknown>][];
 
-const checkOptions = <O>({ name, formula: { options: table, check } }: MethodDef<O>, given: O): void => {
-  const known = new Map(entriesOf(table));
+/** Whether it adapts layers as Hugging Face PEFT's methods do, and so has the options that all those have. */
+const adapts = ({ files: { layout = 'peft' }, formula: { options } }: MethodDef<never>): boolean =>
+  layout === 'peft' &&
+  Object.values<Option<unknown>>(options).some(({ key, candidates }) => key === targetKey && candidates !== undefined);
+
+/** Its options, with those that it shares. */
+const tableOf = <O>(def: MethodDef<O>): OptionTable<O> =>
+  adapts(def as MethodDef<never>) ? { ...adaptingOptions, ...def.formula.options } : def.formula.options;
+
+/** The layers that it adapts in a model. */
+const layersInView = <O>(def: MethodDef<O>, chosen: Chosen<O>, model: Model, strict: boolean): LayersInView => {
+  const asked = { method: def.name, strict };
+  if (!adapts(def as MethodDef<never>))
+    return { ...asked, model, paths: () => [], narrowed: false, savedTarget: () => [] };
+  const [name, { candidates, toJson }] = entriesOf(def.formula.options).find(([, { key }]) => key === targetKey)!;
+  const choosing = { ...(chosen as unknown as Required<AdaptingOptions>), target: chosen[name] as LayerTarget };
+  let found: readonly string[] | undefined;
+  const layers: LayersInView = {
+    ...asked,
+    model,
+    paths: () => (found ??= adaptedLayers(model, choosing, [...candidates!(model)], asked)),
+    narrowed: isNarrowed(choosing),
+    savedTarget: () => toJson!(chosen[name], layers)!,
+  };
+  return layers;
+};
+
+const checkOptions = <O>(def: MethodDef<O>, given: O): void => {
+  const { name, formula } = def;
+  const { check } = formula;
+  const known = new Map(entriesOf(tableOf(def)));
   const problems = Object.entries(given as object).flatMap(([key, value]) => {
     const option = known.get(key as never);
     if (!option) return [`there is no option ${key}; there are ${[...known.keys()].join(', ')}`];
@@ -96,9 +138,9 @@ const checkOptions = <O>({ name, formula: { options: table, check } }: MethodDef
 
 const shown = (value: unknown): string => JSON.stringify(value) ?? String(value);
 
-const choose = <O>({ formula }: MethodDef<O>, given: O, model: Model): Chosen<O> =>
+const choose = <O>(def: MethodDef<O>, given: O, model: Model): Chosen<O> =>
   Object.fromEntries(
-    entriesOf(formula.options).map(([key, option]) => [key, given[key] ?? option.fallback(model)]),
+    entriesOf(tableOf(def)).map(([key, option]) => [key, given[key] ?? option.fallback(model)]),
   ) as Chosen<O>;
 
 const isEmpty = (value: unknown): boolean =>
@@ -106,7 +148,14 @@ const isEmpty = (value: unknown): boolean =>
   (Array.isArray(value) && value.length === 0) ||
   (typeof value === 'object' && !Object.keys(value).length);
 
-const optionsFrom = <O>({ name, formula, files }: MethodDef<O>, config: AdapterConfig): O => {
+/** Options as `attach` is given them: targets as paths, patterns as values by path. */
+const resolved = <O>(def: MethodDef<O>, chosen: Chosen<O>, layers: LayersInView): Chosen<O> =>
+  Object.fromEntries(
+    entriesOf(tableOf(def)).map(([key, { resolve }]) => [key, resolve ? resolve(chosen[key], layers) : chosen[key]]),
+  ) as Chosen<O>;
+
+const optionsFrom = <O>(def: MethodDef<O>, config: AdapterConfig): O => {
+  const { name, files } = def;
   const { computes = {}, refuses } = files;
   const odd = Object.entries(computes)
     .filter(([field, only]) => !isEmpty(config[field]) && !only.some((v) => v === config[field]))
@@ -115,11 +164,11 @@ const optionsFrom = <O>({ name, formula, files }: MethodDef<O>, config: AdapterC
   const refused = refuses?.(config);
   if (refused) problems.push(refused);
   const given: Record<string, unknown> = {};
-  for (const [key, { key: field, fromJson, accepts, expected }] of entriesOf(formula.options)) {
+  for (const [key, { key: field, fromJson, accepts, expected }] of entriesOf(tableOf(def))) {
     const value = field === null ? undefined : config[field];
     if (value == null) continue;
     try {
-      const read = fromJson ? fromJson(value!) : value;
+      const read = fromJson ? fromJson(value!, config) : value;
       if (accepts(read)) given[key] = read;
       else problems.push(`${field} must be ${expected}, got ${shown(value)}`);
     } catch (error) {
@@ -130,21 +179,32 @@ const optionsFrom = <O>({ name, formula, files }: MethodDef<O>, config: AdapterC
   return given as O;
 };
 
-const make = <O>(def: MethodDef<O>, given: O): Method => {
+/** `strict`: whether names and patterns must each name a layer. */
+const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
   checkOptions(def, given);
   const { name, formula, files } = def;
-  const { merges, options, prepare, compact } = formula;
+  const { merges, prepare, compact } = formula;
   const { peftType, layout, keys, config } = files;
+  const forModel = (model: Model): readonly [chosen: Chosen<O>, layers: LayersInView] => {
+    const chosen = choose(def, given, model);
+    return [chosen, layersInView(def, chosen, model, strict)];
+  };
   return {
     name,
     merges,
     ...(layout && { layout }),
-    attach: (model, scope) => formula.attach(model, scope, choose(def, given, model)),
+    attach: (model, scope) => {
+      const [chosen, layers] = forModel(model);
+      const own = formula.attach(model, scope, resolved(def, chosen, layers));
+      if (!adapts(def as MethodDef<never>)) return own;
+      return withBeside(own, model, scope, layers.paths(), chosen as unknown as Required<AdaptingOptions>, layers);
+    },
     config: (model) => {
-      const chosen = choose(def, given, model);
-      const fields = entriesOf(options).flatMap(([key, { key: field, toJson }]) =>
-        field === null ? [] : [[field, toJson ? toJson(chosen[key], model) : (chosen[key] as JsonValue)] as const],
-      );
+      const [chosen, layers] = forModel(model);
+      const fields = entriesOf(tableOf(def)).flatMap(([key, { key: field, toJson }]) => {
+        const value = field === null ? undefined : toJson ? toJson(chosen[key], layers) : (chosen[key] as JsonValue);
+        return value === undefined ? [] : [[field!, value] as const];
+      });
       return {
         peft_type: peftType,
         ...Object.fromEntries(fields),
@@ -153,8 +213,14 @@ const make = <O>(def: MethodDef<O>, given: O): Method => {
     },
     ...(keys && { keys }),
     ...(prepare && {
-      prepare: async (model, data, executor) =>
-        make(def, { ...given, ...(await prepare(model, choose(def, given, model), data, executor)) }),
+      prepare: async (model, data, executor) => {
+        const [chosen, layers] = forModel(model);
+        return make(
+          def,
+          { ...given, ...(await prepare(model, resolved(def, chosen, layers), data, executor)) },
+          strict,
+        );
+      },
     }),
     ...(compact && {
       compact: (model, state, executor) => compact(model, choose(def, given, model), state, executor),
@@ -175,10 +241,10 @@ export const defineMethod = <O extends object>(def: MethodDef<O>): MethodFactory
     ...card,
     peftType,
     merges: formula.merges,
-    options: formula.options,
+    options: tableOf(def),
     reads: (config: AdapterConfig) => isOwn(config) || (also?.reads(config) ?? false),
     fromConfig: (config: AdapterConfig): Method =>
-      also?.reads(config) && !isOwn(config) ? also.fromConfig(config) : make(def, optionsFrom(def, config)),
+      also?.reads(config) && !isOwn(config) ? also.fromConfig(config) : make(def, optionsFrom(def, config), false),
     optionsOf: (config: AdapterConfig, model: Model): Chosen<O> => choose(def, optionsFrom(def, config), model),
   });
   Object.defineProperty(factory, 'name', { value: name });

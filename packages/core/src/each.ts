@@ -1,6 +1,7 @@
 import { PeftError } from '@peftjs/tensor';
 import {
   type Around,
+  type Embedding,
   type Linear,
   type Model,
   type Norm,
@@ -38,6 +39,24 @@ export const eachNorm = (
   name: string,
   wrap: (base: Norm, scope: Scope, path: Path) => Norm,
 ): Patch => ({ norm: eachOf(model.norms, scope, target, name, wrap) });
+
+/** New layers made of the old ones, by kind. */
+export interface LayerWraps {
+  linear(base: Linear, scope: Scope, path: Path): Linear;
+  embedding(base: Embedding, scope: Scope, path: Path): Embedding;
+}
+
+/** A patch that makes a new layer of every targeted Linear and embedding; each has its own scope. Throws `no-match`. */
+export const eachLayer = (model: Model, scope: Scope, target: Target, name: string, wraps: LayerWraps): Patch => {
+  const named = select([...model.linears.keys(), ...model.embeddings.keys()], target, name);
+  const only = (parts: ReadonlyMap<Path, unknown>): Path[] => named.filter((path) => parts.has(path));
+  return {
+    linear: new Map(only(model.linears).map((path) => [path, (base) => wraps.linear(base, scope.at(path), path)])),
+    embedding: new Map(
+      only(model.embeddings).map((path) => [path, (base) => wraps.embedding(base, scope.at(path), path)]),
+    ),
+  };
+};
 
 /** A patch with one middleware at every path of a site; each has its own scope, and its number among them. Throws `no-match`. */
 export const eachSite = <S extends SiteName>(

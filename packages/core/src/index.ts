@@ -1,19 +1,22 @@
 export { isObject, type JsonObject, type JsonValue } from '@peftjs/io';
 export { covers, nameMatches, select, type Target } from '@peftjs/transformer';
 export { load, type SaveOptions, save } from './adapter-file.ts';
+export type { AdaptingOptions } from './adapting.ts';
 export { type Adapted, type AttachOptions, attach } from './attach.ts';
 export { type BetweenOptions, makeBetween } from './between.ts';
+export { type BiasChoice, biases } from './biases.ts';
 export { combine, stateUnder } from './combine.ts';
 export {
   type Chosen,
   defineMethod,
   type FactoryFormat,
+  type Given,
   type MethodDef,
   type MethodFactory,
   type MethodFiles,
   type MethodFormula,
 } from './define-method.ts';
-export { eachLinear, eachNorm, eachSite } from './each.ts';
+export { eachLayer, eachLinear, eachNorm, eachSite, type LayerWraps } from './each.ts';
 export { eachParam, type ParamChange, type ParamStep } from './each-param.ts';
 export { type Gate, meanGate } from './gate.ts';
 export {
@@ -31,6 +34,8 @@ export {
 } from './gradient-transform.ts';
 export { hotSwap } from './hot-swap.ts';
 export { filled, type Init, kaimingUniform, normal, ones, uniform, zeros } from './init.ts';
+export { type LayerTarget, layersOf, type PatternTarget, type RoleTarget } from './layer-target.ts';
+export type { LayersInView } from './layers-in-view.ts';
 export { type Merged, type MergeOptions, merge } from './merge.ts';
 export type {
   AdapterConfig,
@@ -68,9 +73,11 @@ export {
   rate,
   targets,
   wholeNumber,
+  withEmbeddings,
 } from './option.ts';
 export { mergePatches } from './patch.ts';
 export { prepare } from './prepare.ts';
 export { type Snapshot, snapshot } from './snapshot.ts';
+export { type TokenRows, trainableTokens } from './trainable-tokens.ts';
 export { union } from './union.ts';
 export { type Where, within } from './within.ts';

@@ -1,4 +1,6 @@
 import {
+  type BiasChoice,
+  biases,
   count,
   familyTarget,
   number,
@@ -6,7 +8,9 @@ import {
   type OptionTable,
   rate,
   type Target,
+  type TokenRows,
   targets,
+  trainableTokens,
   wholeNumber,
 } from '@peftjs/core';
 
@@ -21,7 +25,7 @@ export interface AdaloraOptions {
   readonly rank?: number;
   /** Average rank at the end. Default 8. */
   readonly targetRank?: number;
-  /** The update is scaled by alpha / rank. Default 8. */
+  /** The update is scaled by alpha / rank; not above 0 means the rank, as in Hugging Face PEFT. Default 8. */
   readonly alpha?: number;
   /** Probability that an input of the low-rank path is dropped while training. Default 0. */
   readonly dropout?: number;
@@ -38,6 +42,10 @@ export interface AdaloraOptions {
   readonly beta2?: number;
   /** Weight of ‖AAᵀ − I‖ and ‖BᵀB − I‖ in the loss. Default 0.5. */
   readonly orthogonality?: number;
+  /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
+  readonly bias?: BiasChoice;
+  /** Ids of tokens whose rows of the embedding are trained too, or lists of them by the name of the embedding. Default: none. */
+  readonly trainableTokens?: TokenRows;
   /** The triplets that an earlier training kept: the ranks are final then. */
   readonly kept?: KeptTriplets;
 }
@@ -68,5 +76,7 @@ export const adaloraOptions: OptionTable<AdaloraOptions> = {
   beta1: rate('beta1', 0.85),
   beta2: rate('beta2', 0.85),
   orthogonality: number('orth_reg_weight', 0.5),
+  bias: biases('lora'),
+  trainableTokens,
   kept: keptOption,
 };

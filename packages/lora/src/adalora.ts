@@ -4,7 +4,7 @@ import { type AdaloraOptions, adaloraOptions, type KeptTriplets } from './adalor
 import { addDelta } from './add-delta.ts';
 import { gatherImportance, importanceOf } from './importance.ts';
 import { orthogonality } from './orthogonality.ts';
-import { fanInFanOut, notComputedInLora } from './peft-config.ts';
+import { changedBase, fanInFanOut, notComputedInLora } from './peft-config.ts';
 import { allocate } from './rank-budget.ts';
 import { triplets } from './triplets.ts';
 
@@ -85,8 +85,9 @@ export const adalora: MethodFactory<AdaloraOptions> = defineMethod<AdaloraOption
   },
   files: {
     peftType: 'ADALORA',
-    computes: { ...notComputedInLora, use_dora: [false], bias: ['none'] },
-    config: (model) => ({ ...fanInFanOut(model), bias: 'none', init_lora_weights: true }),
+    computes: { ...notComputedInLora, use_dora: [false] },
+    refuses: changedBase,
+    config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true }),
   },
   card: {
     about: 'low-rank updates whose ranks a budget shifts to where they count',

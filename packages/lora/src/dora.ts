@@ -1,4 +1,4 @@
-import { defineMethod, eachLinear, type MethodFactory, mergePatches } from '@peftjs/core';
+import { defineMethod, eachLinear, familyTarget, type MethodFactory, targets } from '@peftjs/core';
 import {
   add,
   div,
@@ -14,9 +14,8 @@ import {
   transpose,
 } from '@peftjs/tensor';
 import type { Call, Linear } from '@peftjs/transformer';
-import { trainBiases } from './biases.ts';
 import { type LoraOptions, type LowRank, loraOptions, lowRank } from './low-rank.ts';
-import { fanInFanOut, notComputedInLora } from './peft-config.ts';
+import { changedBase, fanInFanOut, notComputedInLora } from './peft-config.ts';
 
 const sumRows = (t: Tensor): Tensor => sum(t, { axes: [1] });
 const squaredNorms = (weight: Tensor): Tensor => sumRows(mul(weight, weight));
@@ -47,39 +46,37 @@ export const dora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
   name: 'dora',
   formula: {
     merges: true,
-    options: loraOptions,
+    options: { ...loraOptions, target: targets('target_modules', familyTarget('lora')) },
     attach: (model, scope, options) =>
-      mergePatches([
-        eachLinear(model, scope, options.target, 'dora', (base, own, path) => {
-          const delta = lowRank(base, own, path, options);
-          const { outDim } = base;
-          const frozen = base === model.linears.get(path);
-          const live = squaredNorms(base.dense().weight);
-          const squared = frozen ? own.running('weight_squared', [outDim], live) : live;
-          const m = own.param('lora_magnitude_vector', [outDim], sqrt(live));
-          const gains = (call: Call | null): Tensor =>
-            div(m, stopGradient(rowNorms(squared, projected(base, delta.a, frozen ? call : null), delta)));
-          return {
-            ...base,
-            apply: (x, call) => {
-              const g = gains(call);
-              const { bias } = base.dense();
-              const y = mul(add(base.apply(x, call), delta.apply(x, call)), g);
-              return bias ? add(y, mul(sub(1, g), bias)) : y; // the base's output holds the bias: undo its gain
-            },
-            dense: () => {
-              const { weight, bias } = base.dense();
-              return { weight: mul(add(weight, delta.dense()), reshape(gains(null), [outDim, 1])), bias };
-            },
-          };
-        }),
-        trainBiases(model, scope, options.bias, options.target, 'dora'),
-      ]),
+      eachLinear(model, scope, options.target, 'dora', (base, own, path) => {
+        const delta = lowRank(base, own, path, options);
+        const { outDim } = base;
+        const frozen = base === model.linears.get(path);
+        const live = squaredNorms(base.dense().weight);
+        const squared = frozen ? own.running('weight_squared', [outDim], live) : live;
+        const m = own.param('lora_magnitude_vector', [outDim], sqrt(live));
+        const gains = (call: Call | null): Tensor =>
+          div(m, stopGradient(rowNorms(squared, projected(base, delta.a, frozen ? call : null), delta)));
+        return {
+          ...base,
+          apply: (x, call) => {
+            const g = gains(call);
+            const { bias } = base.dense();
+            const y = mul(add(base.apply(x, call), delta.apply(x, call)), g);
+            return bias ? add(y, mul(sub(1, g), bias)) : y; // the base's output holds the bias: undo its gain
+          },
+          dense: () => {
+            const { weight, bias } = base.dense();
+            return { weight: mul(add(weight, delta.dense()), reshape(gains(null), [outDim, 1])), bias };
+          },
+        };
+      }),
   },
   files: {
     peftType: 'LORA',
     reads: (config) => config['use_dora'] === true,
     computes: notComputedInLora,
+    refuses: changedBase,
     config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true, use_dora: true }),
   },
   card: {

@@ -2,7 +2,6 @@ export { adalora } from './adalora.ts';
 export type { AdaloraOptions, KeptTriplets } from './adalora-options.ts';
 export { adapterHubGatedLora, adapterHubLora } from './adapter-hub-lora.ts';
 export type { AdapterHubLoraOptions } from './adapter-hub-projections.ts';
-export type { BiasChoice } from './biases.ts';
 export { dora } from './dora.ts';
 export { loha } from './loha.ts';
 export { type LokrOptions, lokr } from './lokr.ts';

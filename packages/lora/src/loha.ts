@@ -2,7 +2,6 @@ import { defineMethod, eachLinear, kaimingUniform, type MethodFactory, zeros } f
 import { matmul, mul, reshape, type Tensor } from '@peftjs/tensor';
 import { addDelta } from './add-delta.ts';
 import { dropOutputs, type LycorisOptions, lycorisOptions, rankAndScale } from './lycoris.ts';
-import { notComputed } from './peft-config.ts';
 
 /** All products of a column of one factor and a column of the other: [n, r] and [n, r] give [n, r²]. */
 const columnProducts = (a: Tensor, b: Tensor): Tensor => {
@@ -50,7 +49,6 @@ export const loha: MethodFactory<LycorisOptions> = defineMethod<LycorisOptions>(
   },
   files: {
     peftType: 'LOHA',
-    computes: notComputed,
     config: () => ({ init_weights: true, use_effective_conv2d: false }),
   },
   card: {

@@ -12,7 +12,6 @@ import {
 import { matmul, mul, reshape, type Tensor, transpose } from '@peftjs/tensor';
 import { addDelta } from './add-delta.ts';
 import { dropOutputs, type LycorisOptions, lycorisOptions, rankAndScale } from './lycoris.ts';
-import { notComputed } from './peft-config.ts';
 
 /** Options of `lokr`. */
 export interface LokrOptions extends LycorisOptions {
@@ -107,7 +106,6 @@ export const lokr: MethodFactory<LokrOptions> = defineMethod<LokrOptions>({
   },
   files: {
     peftType: 'LOKR',
-    computes: notComputed,
     config: () => ({ init_weights: true, use_effective_conv2d: false }),
   },
   card: {

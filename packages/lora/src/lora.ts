@@ -1,9 +1,9 @@
-import { defineMethod, eachLinear, type MethodFactory, mergePatches } from '@peftjs/core';
+import { defineMethod, eachLayer, type MethodFactory } from '@peftjs/core';
 import { adapterHubLora } from './adapter-hub-lora.ts';
 import { addDelta } from './add-delta.ts';
-import { trainBiases } from './biases.ts';
+import { embeddingDelta } from './embedding-delta.ts';
 import { type LoraOptions, loraOptions, lowRank } from './low-rank.ts';
-import { fanInFanOut, notComputedInLora } from './peft-config.ts';
+import { changedBase, fanInFanOut, notComputedInLora } from './peft-config.ts';
 
 /**
  * LoRA: y = Wx + (alpha/r)·B·A·dropout(x), A of shape [rank, in] from U(−1/√in, 1/√in), B of shape [out, rank] zero at the start; W is frozen.
@@ -16,18 +16,17 @@ export const lora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
     merges: true,
     options: loraOptions,
     attach: (model, scope, options) =>
-      mergePatches([
-        eachLinear(model, scope, options.target, 'lora', (base, own, path) =>
-          addDelta(base, lowRank(base, own, path, options)),
-        ),
-        trainBiases(model, scope, options.bias, options.target, 'lora'),
-      ]),
+      eachLayer(model, scope, options.target, 'lora', {
+        linear: (base, own, path) => addDelta(base, lowRank(base, own, path, options)),
+        embedding: (base, own, path) => embeddingDelta(base, own, path, options),
+      }),
   },
   files: {
     peftType: 'LORA',
     reads: (config) => config['use_dora'] !== true,
     also: adapterHubLora,
     computes: { ...notComputedInLora, use_dora: [false] },
+    refuses: changedBase,
     config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true }),
   },
   card: {

@@ -1,4 +1,6 @@
 import {
+  type BiasChoice,
+  biases,
   byPattern,
   type Chosen,
   count,
@@ -7,18 +9,19 @@ import {
   kaimingUniform,
   number,
   type OptionTable,
-  oneOf,
   patternValue,
   rate,
   type Scope,
   type Target,
+  type TokenRows,
   targets,
+  trainableTokens,
+  withEmbeddings,
   zeros,
 } from '@peftjs/core';
 import { matmul, mul, type Tensor, type Variable } from '@peftjs/tensor';
 import type { Linear, Path } from '@peftjs/transformer';
 import type { Delta } from './add-delta.ts';
-import type { BiasChoice } from './biases.ts';
 
 /** Options of `lora` and `dora`. */
 export interface LoraOptions {
@@ -32,24 +35,27 @@ export interface LoraOptions {
   readonly dropout?: number;
   /** Scale by alpha / √rank, which keeps large ranks learning (rsLoRA). Kalajdzievski, 2023. https://arxiv.org/abs/2312.03732 */
   readonly rsLora?: boolean;
-  /** Other ranks, by a regular expression of the path or its end after a dot: `{ 'layers\\.0\\.self_attn\\.q_proj': 16 }`; the first that fits counts. */
+  /** Other ranks, by a regular expression (Python's) of the path or its end after a dot: `{ 'layers\\.0\\.self_attn\\.q_proj': 16 }`; the first that fits counts. */
   readonly rankPattern?: Readonly<Record<string, number>>;
   /** Other alphas, in the same way. */
   readonly alphaPattern?: Readonly<Record<string, number>>;
   /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
   readonly bias?: BiasChoice;
+  /** Ids of tokens whose rows of the embedding are trained too, or lists of them by the name of the embedding. Default: none. */
+  readonly trainableTokens?: TokenRows;
 }
 
 /** How `adapter_config.json` holds them. */
 export const loraOptions: OptionTable<LoraOptions> = {
-  target: targets('target_modules', familyTarget('lora')),
+  target: targets('target_modules', familyTarget('lora'), withEmbeddings),
   rank: count('r', 8),
   alpha: number('lora_alpha', 8),
   dropout: rate('lora_dropout', 0),
   rsLora: flag('use_rslora', false),
   rankPattern: byPattern('rank_pattern', count, 'ranks of at least 1'),
   alphaPattern: byPattern('alpha_pattern', number, 'finite numbers'),
-  bias: oneOf<BiasChoice>('bias', ['none', 'all', 'lora_only'], 'none'),
+  bias: biases('lora'),
+  trainableTokens,
 };
 
 /** ΔW = scale·B·A with its factors. */
@@ -61,11 +67,19 @@ export interface LowRank extends Delta {
   readonly scale: number;
 }
 
+/** Rank and scale of the update of one layer. */
+export const rankAndScaleOf = (
+  path: Path,
+  { rank, alpha, rsLora, rankPattern, alphaPattern }: Chosen<LoraOptions>,
+): { readonly rank: number; readonly scale: number } => {
+  const r = patternValue(rankPattern, path) ?? rank;
+  return { rank: r, scale: (patternValue(alphaPattern, path) ?? alpha) / (rsLora ? Math.sqrt(r) : r) };
+};
+
 /** LoRA's update of one layer, with its parameters. */
 export const lowRank = (base: Linear, own: Scope, path: Path, options: Chosen<LoraOptions>): LowRank => {
-  const { rank, alpha, dropout, rsLora, rankPattern, alphaPattern } = options;
-  const r = patternValue(rankPattern, path) ?? rank;
-  const scale = (patternValue(alphaPattern, path) ?? alpha) / (rsLora ? Math.sqrt(r) : r);
+  const { dropout } = options;
+  const { rank: r, scale } = rankAndScaleOf(path, options);
   const a = own.param('lora_A.weight', [r, base.inDim], kaimingUniform);
   const b = own.param('lora_B.weight', [base.outDim, r], zeros);
   const apply = (x: Tensor): Tensor => {

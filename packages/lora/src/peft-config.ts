@@ -6,20 +6,12 @@ export const fanInFanOut = ({ linears, layout }: Model): JsonObject => ({
   fan_in_fan_out: [...linears.keys()].some((path) => layout.storedTransposed(path)),
 });
 
-/** Fields of any configuration that change the function, with the only values that are computed here. */
-export const notComputed: Readonly<Record<string, readonly JsonValue[]>> = {
-  modules_to_save: [],
-  layers_to_transform: [],
-  exclude_modules: [],
-};
-
-/** The same of a configuration of LoRA's kind. */
+/** Fields of a configuration of LoRA's kind that change the function, with the only values that are computed here. */
 export const notComputedInLora: Readonly<Record<string, readonly JsonValue[]>> = {
-  ...notComputed,
   lora_bias: [false],
   layer_replication: [],
   target_parameters: [],
-  trainable_token_indices: [],
+  ensure_weight_tying: [false],
   alora_invocation_tokens: [],
   use_qalora: [false],
   arrow_config: [],
@@ -27,4 +19,14 @@ export const notComputedInLora: Readonly<Record<string, readonly JsonValue[]>> =
   kasa_config: [],
   velora_config: [],
   monteclora_config: [],
+};
+
+/** Ways to begin that leave the base as it is, so that a file says nothing else by them. */
+const safeStarts: readonly JsonValue[] = [true, false, 'gaussian', 'orthogonal', 'eva', 'mica'];
+
+/** Why a file whose first values were taken out of the base's weights is not read; null where it is. */
+export const changedBase = ({ init_lora_weights: start = true }: JsonObject): string | null => {
+  const name = typeof start === 'string' ? start.toLowerCase() : start;
+  if (start === null || safeStarts.includes(name)) return null;
+  return `init_lora_weights is ${JSON.stringify(start)}, which took its first values out of the base's weights, so the adapter fits another base than this one; save it from Hugging Face PEFT with path_initial_model_for_weight_conversion, which makes an ordinary LoRA of it`;
 };

@@ -25,7 +25,8 @@ export const triplets = (base: Linear, own: Scope, path: Path, options: Chosen<A
   const e = make('lora_E', [rank, 1], zeros);
   const b = make('lora_B', [base.outDim, rank], normal(0.02));
   // Of the first rank, also once there are fewer; Hugging Face PEFT adds the 1e-5.
-  const scale = options.alpha / (options.rank + 1e-5);
+  const alpha = options.alpha > 0 ? options.alpha : options.rank;
+  const scale = alpha / (options.rank + 1e-5);
   return {
     scope: own,
     rank,

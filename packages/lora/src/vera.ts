@@ -1,4 +1,6 @@
 import {
+  type BiasChoice,
+  biases,
   count,
   defineMethod,
   eachLinear,
@@ -15,7 +17,7 @@ import {
 } from '@peftjs/core';
 import { matmul, mul, reshape, slice, type Tensor } from '@peftjs/tensor';
 import { addDelta } from './add-delta.ts';
-import { fanInFanOut, notComputed } from './peft-config.ts';
+import { fanInFanOut } from './peft-config.ts';
 
 /** Options of `vera`. */
 export interface VeraOptions {
@@ -27,6 +29,8 @@ export interface VeraOptions {
   readonly initialScale?: number;
   /** Probability that an input of the low-rank path is dropped while training. Default 0. */
   readonly dropout?: number;
+  /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
+  readonly bias?: BiasChoice;
 }
 
 const first = (t: Tensor, axis: number, end: number): Tensor =>
@@ -51,6 +55,7 @@ export const vera: MethodFactory<VeraOptions> = defineMethod<VeraOptions>({
       rank: count('r', 256),
       initialScale: number('d_initial', 0.1),
       dropout: rate('vera_dropout', 0),
+      bias: biases('vera'),
     },
     attach: (model, scope, { target, rank, initialScale, dropout }) => {
       const layers = select(model.linears.keys(), target, 'vera').map((path) => model.linears.get(path)!);
@@ -73,14 +78,12 @@ export const vera: MethodFactory<VeraOptions> = defineMethod<VeraOptions>({
   },
   files: {
     peftType: 'VERA',
-    computes: { ...notComputed, bias: ['none'] },
     refuses: ({ save_projection: saved }) =>
       saved === false
         ? "save_projection is false, so the projections are not in the file, and torch's random generator is not here to draw them again; save it with save_projection=True"
         : null,
     config: (model) => ({
       ...fanInFanOut(model),
-      bias: 'none',
       init_weights: true,
       projection_prng_key: 0,
       save_projection: true,

@@ -3,13 +3,16 @@ import {
   defineMethod,
   eachLinear,
   familyTarget,
+  type JsonValue,
+  type LayersInView,
+  layersOf,
   type MethodFactory,
+  type Option,
   ones,
-  select,
   type Target,
   targets,
 } from '@peftjs/core';
-import { mul, reshape } from '@peftjs/tensor';
+import { mul, PeftError, reshape } from '@peftjs/tensor';
 import { adapterHubIa3 } from './adapter-hub-ia3.ts';
 import { scaleOutput } from './scale-output.ts';
 
@@ -20,6 +23,36 @@ export interface Ia3Options {
   /** Which of them are scaled at their input instead of their output. Default: the layer after the activation (`down_proj`, `mlp.c_proj`). */
   readonly feedforward?: Target;
 }
+
+const named = targets('feedforward_modules', familyTarget('ia3Feedforward'));
+
+/** Hugging Face PEFT takes names that the target has too, letter by letter, so those are saved; where there are no such, no file can say it. */
+const savedFeedforward = (feedforward: Target, layers: LayersInView): JsonValue => {
+  const wanted = feedforwardPaths(feedforward, layers);
+  const names = layers.savedTarget();
+  if (!Array.isArray(names)) return wanted;
+  const within = names.filter((name) => {
+    const own = layers.paths().filter((path) => covers(name, path));
+    return own.length > 0 && own.every((path) => wanted.includes(path));
+  });
+  const missed = wanted.filter((path) => !within.some((name) => covers(name, path)));
+  if (missed.length === 0) return within;
+  throw new PeftError(
+    'bad-option',
+    `ia3: feedforward has ${missed.join(', ')}, which share a name of the target with layers that it has not, and Hugging Face PEFT's file cannot say that; name the target's layers more closely`,
+  );
+};
+
+const feedforwardPaths = (feedforward: Target, layers: LayersInView): string[] => {
+  const { paths, model, method, strict } = layers;
+  if (Array.isArray(feedforward) && feedforward.length === 0) return [];
+  // The default may name layers that are not targeted; what a user names must be there.
+  const isOwn = strict && feedforward !== model.layout.defaultTarget('ia3Feedforward');
+  if (isOwn) return layersOf(model, feedforward, paths(), { method: `${method}: feedforward`, strict });
+  return paths().filter((path) => covers(feedforward, path));
+};
+
+const feedforwardOption: Option<Target> = { ...named, resolve: feedforwardPaths, toJson: savedFeedforward };
 
 /**
  * (IA)³: keys, values and the activations inside the MLP are scaled by learned vectors, 1 at the start: y = l⊙(Wx + b) with l of shape
@@ -33,15 +66,9 @@ export const ia3: MethodFactory<Ia3Options> = defineMethod<Ia3Options>({
     merges: true,
     options: {
       target: targets('target_modules', familyTarget('ia3')),
-      feedforward: targets('feedforward_modules', familyTarget('ia3Feedforward')),
+      feedforward: feedforwardOption,
     },
     attach: (model, scope, { target, feedforward }) => {
-      // The default may name layers that are not targeted; what a user names must be there.
-      if (
-        feedforward !== model.layout.defaultTarget('ia3Feedforward') &&
-        !(Array.isArray(feedforward) && !feedforward[0])
-      )
-        select(select(model.linears.keys(), target, 'ia3'), feedforward, 'ia3: feedforward');
       return eachLinear(model, scope, target, 'ia3', (base, own, path) => {
         if (covers(feedforward, path)) {
           const l = own.param('ia3_l', [1, base.inDim], ones);
@@ -61,7 +88,6 @@ export const ia3: MethodFactory<Ia3Options> = defineMethod<Ia3Options>({
   files: {
     peftType: 'IA3',
     also: adapterHubIa3,
-    computes: { modules_to_save: [], exclude_modules: [] },
     config: ({ linears, layout }) => ({
       fan_in_fan_out: [...linears.keys()].some((path) => layout.storedTransposed(path)),
       init_ia3_weights: true,

@@ -32,7 +32,6 @@ export const beft: MethodFactory<BeftOptions> = defineMethod<BeftOptions>({
   },
   files: {
     peftType: 'BEFT',
-    computes: { modules_to_save: [] },
     config: () => ({ init_weights: true }),
   },
   card: {

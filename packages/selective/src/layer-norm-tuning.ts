@@ -37,7 +37,6 @@ export const layerNormTuning: MethodFactory<LayerNormTuningOptions> = defineMeth
   },
   files: {
     peftType: 'LN_TUNING',
-    computes: { modules_to_save: [], exclude_modules: [] },
   },
   card: {
     about: 'weights and biases of the norms',

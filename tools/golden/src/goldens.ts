@@ -18,6 +18,8 @@ export interface Exceptions {
   readonly save?: typeof save;
   /** The name that Python knows one of our parameters by. Default: its key in the file, or the same name. */
   readonly nameThere?: (name: string) => string;
+  /** Weights that Python holds as [in, out]. */
+  readonly transposed?: RegExp;
   /** Parameters whose gradient is rounding alone: it has an absolute limit. */
   readonly noGradient?: RegExp;
   /** Of gradients, relative to the largest of a parameter. Default 1e-4. */
@@ -57,6 +59,12 @@ export const goldens: readonly Golden[] = [
   ...golden('llama3-tied', 'regex', lora, { weightDecay: 0.1 }),
   ...golden('gpt2', 'lora', lora),
   ...golden('gpt2', 'lora-bias-all', lora),
+  ...golden('plain', 'lora-modules-to-save', lora),
+  ...golden('gpt2', 'lora-modules-to-save', lora, { transposed: /c_fc\.weight$/ }),
+  ...golden('plain gpt2', 'lora-layers', lora),
+  ...golden('plain gpt2', 'lora-embedding', lora),
+  ...golden('plain gpt2', 'lora-head', lora),
+  ...golden('plain gpt2', 'lora-tokens', lora),
   ...golden('plain gpt2', 'dora', dora),
   ...golden('plain gpt2', 'vera', vera),
   ...golden('plain gpt2', 'loha', loha),

@@ -1,10 +1,10 @@
 import { grad } from '@peftjs/autograd';
 import type { Adapted } from '@peftjs/core';
-import { constant, type Executor, evaluate, type Tensor } from '@peftjs/tensor';
+import { constant, type Executor, evaluate, type Shape, type Tensor } from '@peftjs/tensor';
 import { distance } from '@peftjs/testkit';
 import { generate, meanOf } from '@peftjs/transformer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { goldens } from '../src/goldens.ts';
+import { type Golden, goldens } from '../src/goldens.ts';
 import { context, namesThere, openFile, openTrained, rows, trainThreeSteps } from '../src/open-golden.ts';
 import { readGolden } from '../src/python-golden.ts';
 import { atTokens } from '../src/token-logits.ts';
@@ -13,6 +13,13 @@ import { executors } from './executors.ts';
 const cases = await Promise.all(goldens.map(async (golden) => ({ golden, record: await readGolden(golden.name) })));
 
 const largestOf = (values: Float32Array): number => distance(values, new Float32Array(values.length));
+
+/** Values as Python holds them. */
+const asThere = ({ transposed }: Golden, name: string, values: ArrayLike<number>, shape: Shape): ArrayLike<number> => {
+  if (!transposed?.test(name)) return values;
+  const [out, into] = shape as readonly [number, number];
+  return Float32Array.from({ length: out * into }, (_, k) => values[(k % out) * into + Math.floor(k / out)]!);
+};
 
 describe.each(executors)('an adapter made in Python, on %s', (_, open) => {
   let executor: Executor;
@@ -54,7 +61,8 @@ describe.each(executors)('an adapter made in Python, on %s', (_, open) => {
       const values = await evaluate(Object.fromEntries([...names.keys()].map((n, i) => [n, tensors[i]!])), executor);
       for (const [n, expected] of record.gradients) {
         const largest = golden.noGradient?.test(n) ? 1 : largestOf(expected);
-        expect(distance(values[n]!, expected) / largest, n).toBeLessThan(golden.gradientLimit ?? 1e-4);
+        const ours = asThere(golden, n, values[n]!, trained.params.get(names.get(n)!)!.shape);
+        expect(distance(ours, expected) / largest, n).toBeLessThan(golden.gradientLimit ?? 1e-4);
       }
     });
 
@@ -73,7 +81,8 @@ describe.each(executors)('an adapter made in Python, on %s', (_, open) => {
       const names = namesThere(golden, trained, record);
       expect([...names.keys()].sort()).toEqual([...record.trained.keys()].sort());
       for (const [there, name] of names) {
-        const values = await executor.read(trained.params.get(name)!);
+        const v = trained.params.get(name)!;
+        const values = asThere(golden, there, await executor.read(v), v.shape);
         expect(distance(values, record.trained.get(there)!), there).toBeLessThan(5e-5);
       }
     });

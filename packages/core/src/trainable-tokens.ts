@@ -1,0 +1,116 @@
+import { isObject } from '@peftjs/io';
+import { constant, gather, PeftError, reshape, select, type Tensor } from '@peftjs/tensor';
+import {
+  affine,
+  denseLinear,
+  type Embedding,
+  isDenseLinear,
+  type Linear,
+  type Model,
+  type Path,
+} from '@peftjs/transformer';
+import type { Patch, Scope } from './method.ts';
+import type { Option } from './option.ts';
+import { isWithin } from './whole-layers.ts';
+
+/** Rows of embeddings: of the tokens' own one, or by the name of the embedding. */
+export type TokenRows = readonly number[] | Readonly<Record<string, readonly number[]>>;
+
+const isRows = (value: unknown): value is readonly number[] =>
+  Array.isArray(value) &&
+  value.every((id) => Number.isSafeInteger(id) && id >= 0) &&
+  new Set(value).size === value.length;
+
+/**
+ * The option `trainableTokens` of methods that have it in Hugging Face PEFT (LoRA's kind): rows of embeddings that are trained and saved,
+ * others stay. `defineMethod` trains them.
+ */
+export const trainableTokens: Option<TokenRows> = {
+  key: 'trainable_token_indices',
+  fallback: () => [],
+  expected: 'a list of different token ids, or such lists by names of embeddings',
+  accepts: (v) => isRows(v) || (isObject(v) && Object.values(v).every(isRows)),
+  toJson: (rows) => (isRows(rows) ? (rows.length > 0 ? [...rows] : undefined) : { ...rows }),
+};
+
+const misfit = (method: string, problem: string): PeftError =>
+  new PeftError('no-match', `${method}: trainableTokens: ${problem}`);
+
+/** The rows by path of their embedding. */
+const rowsByPath = (model: Model, rows: TokenRows, method: string): ReadonlyMap<Path, readonly number[]> => {
+  const all = [...model.embeddings.keys()];
+  const named: readonly (readonly [Path, readonly number[]])[] = isRows(rows)
+    ? rows.length === 0
+      ? []
+      : [[model.paths('embed')[0] ?? 'of tokens', rows]]
+    : Object.entries(rows).map(([name, ids]) => {
+        const found = all.filter((path) => isWithin(name, path));
+        if (found.length !== 1) throw misfit(method, `${name} must name one embedding; there are ${all.join(', ')}`);
+        return [found[0]!, ids];
+      });
+  for (const [path, ids] of named) {
+    const table = model.embeddings.get(path);
+    if (!table) throw misfit(method, `there is no embedding ${path} in this part of the model`);
+    const beyond = ids.filter((id) => id >= table.rows);
+    if (beyond.length > 0) throw misfit(method, `${path} has ${table.rows} rows, so not ${beyond.join(', ')}`);
+  }
+  return new Map(named.filter(([, ids]) => ids.length > 0));
+};
+
+/** For each row of a table its place among the trained ones, −1 for the others; and 1 or 0. */
+const placesOf = (ids: readonly number[], rows: number): { readonly place: Tensor; readonly isOwn: Tensor } => {
+  const [place, isOwn] = [new Int32Array(rows).fill(-1), new Float32Array(rows)];
+  for (const [i, id] of ids.entries()) [place[id], isOwn[id]] = [i, 1];
+  return { place: constant(place, [rows]), isOwn: constant(isOwn, [rows]) };
+};
+
+/** Rows [..., dim] with trained ones in the place of some. */
+const replaced = (rows: Tensor, trained: Tensor, place: Tensor, isOwn: Tensor): Tensor =>
+  select(reshape(isOwn, [...isOwn.shape, 1]), gather(trained, place), rows);
+
+const withRows = (base: Embedding, trained: Tensor, ids: readonly number[]): Embedding => {
+  const { place, isOwn } = placesOf(ids, base.rows);
+  return {
+    ...base,
+    weight: replaced(base.weight, trained, place, isOwn),
+    apply: (tokens, call) => replaced(base.apply(tokens, call), trained, gather(place, tokens), gather(isOwn, tokens)),
+  };
+};
+
+/** A head over the same table has the same rows. */
+const tiedHead = (base: Linear, trained: Tensor, ids: readonly number[]): Linear => {
+  const { place, isOwn } = placesOf(ids, base.outDim);
+  const dense: Linear['dense'] = () => {
+    const { weight, bias } = base.dense();
+    return { weight: replaced(weight, trained, place, isOwn), bias };
+  };
+  return isDenseLinear(base) ? denseLinear(dense()) : { ...base, apply: (x) => affine(x, dense()), dense };
+};
+
+/**
+ * A patch that trains single rows of embeddings, from the base's values; in a head that shares the table too. Names and meaning are those of
+ * Hugging Face PEFT: `<embedding>.token_adapter.trainable_tokens_delta` [rows, dim] holds the new rows. Throws `no-match`.
+ */
+export const trainTokens = (model: Model, scope: Scope, rows: TokenRows, method: string): Patch => {
+  const byPath = rowsByPath(model, rows, method);
+  const deltas = new Map(
+    [...byPath].map(([path, ids]) => {
+      const { weight, dim } = model.embeddings.get(path)!;
+      const first = gather(weight, constant(Int32Array.from(ids), [ids.length]));
+      return [path, scope.at(path).param('token_adapter.trainable_tokens_delta', [ids.length, dim], first)] as const;
+    }),
+  );
+  const tied = [...model.linears].flatMap(([head, layer]) =>
+    [...byPath.keys()]
+      .filter(
+        (path) =>
+          layer.outDim === model.embeddings.get(path)!.rows &&
+          layer.dense().weight.node === model.embeddings.get(path)!.weight.node,
+      )
+      .map((path) => [head, path] as const),
+  );
+  return {
+    embedding: new Map([...byPath].map(([path, ids]) => [path, (base) => withRows(base, deltas.get(path)!, ids)])),
+    linear: new Map(tied.map(([head, path]) => [head, (base) => tiedHead(base, deltas.get(path)!, byPath.get(path)!)])),
+  };
+};
