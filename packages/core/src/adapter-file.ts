@@ -89,7 +89,7 @@ const methodOf = (config: unknown, formats: readonly MethodFormat[]): Method => 
   );
 };
 
-/** What is trained whole: of the configuration, and the task's own heads. */
+/** The modules that are trained whole: those of the configuration, and the task's own heads. */
 const withHeads = ({ modules_to_save: saved }: AdapterConfig, heads: readonly string[]): string[] => [
   ...new Set([...(Array.isArray(saved) ? (saved as string[]) : []), ...heads]),
 ];

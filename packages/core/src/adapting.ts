@@ -137,7 +137,7 @@ const excludedBy = (model: Model, exclude: LayerTarget, candidates: readonly Pat
   }
 };
 
-/** What is trained beside what the method itself does. */
+/** The parts that are trained beside the method's own. */
 export interface Beside {
   readonly modulesToSave: readonly string[];
   readonly bias?: BiasChoice;

@@ -24,7 +24,7 @@ export const notComputedInLora: Readonly<Record<string, readonly JsonValue[]>> =
 /** Ways to begin that leave the base as it is, so that a file says nothing else by them. */
 const safeStarts: readonly JsonValue[] = [true, false, 'gaussian', 'orthogonal', 'eva', 'mica'];
 
-/** Why a file whose first values were taken out of the base's weights is not read; null where it is. */
+/** The reason that a file whose first values were taken out of the base's weights is not read; null where it is. */
 export const changedBase = ({ init_lora_weights: start = true }: JsonObject): string | null => {
   const name = typeof start === 'string' ? start.toLowerCase() : start;
   if (start === null || safeStarts.includes(name)) return null;
