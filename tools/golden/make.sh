@@ -7,4 +7,5 @@ cd "$(dirname "$0")"
 rm -rf data/python
 "$python" make.py
 "$python" make_gpt2.py
+"$python" make_families.py
 "$python_adapters" make_adapters.py

@@ -129,7 +129,7 @@ const check = (adapters: readonly Adapted<Model>[], rows: number): void => {
     ...(Number.isSafeInteger(rows) && rows > 0 ? [] : [`rows must be a whole number of at least 1, got ${rows}`]),
   ];
   const tables = adapters.flatMap(({ base, model }) => {
-    const tokens = base.paths('embed')[0]!;
+    const tokens = base.main.tokenTable;
     return [...model.embeddings.keys()].filter(
       (p) => p !== tokens && model.embeddings.get(p) !== base.embeddings.get(p),
     );

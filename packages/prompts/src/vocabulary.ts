@@ -20,7 +20,7 @@ export const isTextInit = (v: unknown): v is TextInit =>
   typeof v === 'object' && v !== null && isIds((v as TextInit).text);
 
 const idsOf = (init: 'vocabulary' | TextInit, model: Model, tokens: number, random: Random): Int32Array => {
-  const vocabSize = model.embeddings.get(model.main.paths('embed')[0]!)!.rows;
+  const vocabSize = model.embeddings.get(model.main.tokenTable)!.rows;
   if (init === 'vocabulary') return Int32Array.from({ length: tokens }, () => Math.floor(random() * vocabSize));
   const { text } = init;
   const foreign = Array.from(text).filter((id) => id >= vocabSize);

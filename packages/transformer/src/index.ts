@@ -3,9 +3,11 @@ export { loadConfig, loadGenerationConfig, parseConfig } from './config/load.ts'
 export type { ModelConfig } from './config/model-config.ts';
 export type { TokenIds } from './config/token-ids.ts';
 export { denseEmbedding, type Embedding } from './embedding.ts';
+export type { BertConfig } from './families/bert/config.ts';
 export { buildModel, randomWeights } from './families/build.ts';
 export type { Gpt2Config } from './families/gpt2/config.ts';
 export type { LlamaConfig } from './families/llama/config.ts';
+export type { T5Config } from './families/t5/config.ts';
 export { type GenerateOptions, generate } from './generation/generate.ts';
 export {
   type GeneratedToken,
@@ -46,5 +48,6 @@ export type { CausalLM, LogitsOptions, TaskModel, TaskRun } from './task-model.t
 export { causalLM, type LanguageModelOptions, maskedLM, seq2seqLM } from './tasks/causal-lm.ts';
 export { type ClassifierOptions, type Problem, sequenceClassifier } from './tasks/sequence-classifier.ts';
 export type { Column, Head, HeadName, Task, TaskType } from './tasks/task.ts';
+export { type TokenClassifierOptions, tokenClassifier } from './tasks/token-classifier.ts';
 export type { Tower } from './tower.ts';
 export type { WeightSource } from './weights.ts';

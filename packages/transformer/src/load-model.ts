@@ -76,22 +76,23 @@ export async function loadModel(
   { task, seed = 0 }: LoadModelOptions<unknown> = {},
 ): Promise<TaskModel<unknown>> {
   const files = await filesAt(dir);
-  const config = await loadConfig(files);
-  const family = familyOfConfig(config);
+  const said = await loadConfig(files);
+  const family = familyOfConfig(said);
   const { layout } = family;
-  if (!task) checkTask(files.name, family, config);
+  if (!task) checkTask(files.name, family, said);
   const wanted: Task<unknown> = task ?? causalLM();
-  const needs: TensorNeeds = needsOf(config, wanted);
   const head = headOf(family, wanted);
   // It is read as long as the model lives, so it must not hold files open.
   const checkpoint = await openCheckpoint(detached(files));
+  const config = family.settle?.(said, (name) => checkpoint.tensors.has(name)) ?? said;
+  const needs: TensorNeeds = needsOf(config, wanted);
   const nameInFile = fileNames(layout, checkpoint.tensors.keys());
   const stored = new Map<string, StoredTensor>();
   for (const [name, { shape }] of needs)
     stored.set(name, { ...storedTensor(layout, name, shape), name: nameInFile(name) });
   const heads = headTensors(family, config);
-  // A language model's head is never made anew: without it nothing was learnt.
-  const isNew = (name: string): boolean => heads.has(name) && head.trained.length > 0;
+  // What is not trained is never made anew: without it nothing was learnt.
+  const isNew = (name: string): boolean => head.trained.some((path) => name.startsWith(`${path}.`));
   const problems = misfits(
     [...stored.values()],
     checkpoint,

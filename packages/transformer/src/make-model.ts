@@ -22,6 +22,7 @@ const wholePass = '';
 
 const stateOf = (ran: ReadonlyMap<string, Ran>, callAt: (path: string) => Call): States => ({
   main: [...ran.values()].at(-1)!.states,
+  rows: [...ran.values()].at(-1)!.rows,
   byTower: new Map([...ran].map(([name, { states }]) => [name, states])),
   call: callAt,
 });

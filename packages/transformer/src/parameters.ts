@@ -1,7 +1,7 @@
 import { isVariable, PeftError, type Tensor, type Variable } from '@peftjs/tensor';
 import type { Model } from './model.ts';
 
-/** A model's weights by Hugging Face tensor name, a tied head left out; layers that are not stored plainly give their effective values. */
+/** A model's weights by Hugging Face tensor name, a tied head's weight left out; layers that are not stored plainly give their effective values. */
 export const weightTensors = (model: Model): Map<string, Tensor> => {
   const tensors = new Map<string, Tensor>();
   const put = (path: string, { weight, bias }: { readonly weight: Tensor; readonly bias: Tensor | null }): void => {
@@ -13,6 +13,7 @@ export const weightTensors = (model: Model): Map<string, Tensor> => {
   for (const [path, layer] of model.linears) {
     const values = layer.dense();
     if (!tables.has(values.weight.node)) put(path, values);
+    else if (values.bias) tensors.set(`${path}.bias`, values.bias);
   }
   for (const [path, norm] of model.norms) put(path, norm);
   return tensors;

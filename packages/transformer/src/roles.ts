@@ -13,12 +13,19 @@ export interface Part {
   readonly size: number;
 }
 
-/** A family's layers by role: the end of the path, and the share of its outputs where it is fused: the i-th of so many equal ones. */
+/** A family's layers by role: the end of the path (the longest one counts), and the share of its outputs where it is fused: the i-th of so many equal ones. */
 export interface RoleRow {
   readonly role: Role;
   readonly name: string;
   readonly share?: readonly [index: number, of: number];
 }
+
+/** The rows of a layer: those whose name says most of its path. */
+const rowsAt = (path: Path, rows: readonly RoleRow[]): readonly RoleRow[] => {
+  const fitting = rows.filter(({ name }) => path === name || path.endsWith(`.${name}`));
+  const longest = Math.max(...fitting.map(({ name }) => name.length));
+  return fitting.filter(({ name }) => name.length === longest);
+};
 
 /** The parts among some layers that play roles. */
 export const partsOf = (
@@ -27,9 +34,7 @@ export const partsOf = (
   roles: readonly Role[],
 ): readonly Part[] =>
   [...layers].flatMap(([path, { outDim }]) =>
-    rows.flatMap(({ role, name, share: [index, of] = [0, 1] }): Part[] =>
-      roles.includes(role) && (path === name || path.endsWith(`.${name}`))
-        ? [{ path, role, start: (outDim / of) * index, size: outDim / of }]
-        : [],
+    rowsAt(path, rows).flatMap(({ role, share: [index, of] = [0, 1] }): Part[] =>
+      roles.includes(role) ? [{ path, role, start: (outDim / of) * index, size: outDim / of }] : [],
     ),
   );

@@ -14,6 +14,7 @@ import {
   slice,
   type Tensor,
 } from '@peftjs/tensor';
+import { biasedAttention } from './biased-attention.ts';
 import type { Parts } from './parts.ts';
 import type { Call, Pass, Sequence } from './pass.ts';
 import { positionRows, type RowsOf } from './position-rows.ts';
@@ -25,7 +26,17 @@ import { layerOf, type TowerSpec, towerOf } from './tower-spec.ts';
 export interface Ran {
   /** [batch, tokens, d] */
   readonly states: Tensor;
+  /** [batch, rows, d]: the same with the rows that methods put in front. */
+  readonly rows: Tensor;
   readonly sequence: Sequence;
+}
+
+/** How scores of attention become weights. */
+export interface AttendOptions {
+  /** Factor of the scores. Default 1/√headDim. */
+  readonly scale?: number;
+  /** Added to the scores of so many queries and keys, the last of which are theirs: [1, H, queries, keys]. */
+  readonly bias?: (queries: number, keys: number) => Tensor;
 }
 
 /** The parts of one forward pass that an architecture's layers use. */
@@ -42,8 +53,12 @@ export interface Forward {
   norm(path: Path, x: Tensor): Tensor;
   /** The embedding of whole numbers, without its site. */
   embedding(path: Path, ids: Tensor): Tensor;
+  /** The table of an embedding: [rows, dim]. */
+  weights(path: Path): Tensor;
   /** Attention of q [B,H,T,D] over this pass's keys and values, the cache's, and those that methods add: [B,H,T,D]. */
-  attend(path: Path, q: Tensor, own: KeyValue): Tensor;
+  attend(path: Path, q: Tensor, own: KeyValue, options?: AttendOptions): Tensor;
+  /** The same over keys and values made of the rows of a tower that ran before. */
+  attendTo(tower: string, path: Path, q: Tensor, theirs: KeyValue, options?: AttendOptions): Tensor;
   /**
    * A row of a table for each row of the pass, by its position: [rows, D] or [batch, rows, D]. `available`: the rows that the table has,
    * by default as many as are wanted. Throws `bad-option` where more are needed.
@@ -125,13 +140,13 @@ export const runTower = (
   const embedding: Forward['embedding'] = (path, ids) => parts.embeddings.get(path)!.apply(ids, callAt(path, null));
 
   const [embedPath] = spec.paths.embed as readonly [Path];
-  const embedded = at('embed', embedPath, (tokens) => embedding(embedPath, tokens))(inputs[spec.reads.ids]!);
+  const embedded = at('embed', embedPath, (tokens) => embedding(spec.tokenTable, tokens))(inputs[spec.reads.ids]!);
   const prepended = embedded.shape.length === 3 ? embedded.shape[1]! - sequence.tokens : -1;
   if (prepended < 0 || embedded.shape[0] !== batch || embedded.shape[2] !== spec.hiddenSize)
     throw shapeError('embed', [embedded], `must give [${batch}, ${sequence.tokens} or more, ${spec.hiddenSize}]`);
   const inCache = sequence.continues ? prepended : 0;
 
-  const attend: Forward['attend'] = (path, q, own) => {
+  const attend: Forward['attend'] = (path, q, own, { bias, ...how } = {}) => {
     let known = own.k.shape[2]!;
     const through = (kv: KeyValue): KeyValue => {
       const all = options.cache ? options.cache.append(path, kv) : kv;
@@ -141,13 +156,22 @@ export const runTower = (
     const { k, v } = at('kv', path, through)(own);
     const keys = k.shape[2]!;
     const mask = widenMask(sequence.mask, batch, parts.present, { keys, added: keys - known + prepended }, path);
+    const causal = spec.attends === 'before';
+    if (bias) return biasedAttention(q, k, v, { ...how, causal, keyMask: mask, bias: bias(q.shape[2]!, keys) });
     const start = options.cache?.offset;
     const offset = start && (keys > known ? add(start, constant(Int32Array.of(keys - known), [])) : start);
-    return attention(q, k, v, {
-      causal: spec.attends === 'before',
-      ...(mask && { keyMask: mask }),
-      ...(offset && { offset }),
-    });
+    return attention(q, k, v, { ...how, causal, ...(mask && { keyMask: mask }), ...(offset && { offset }) });
+  };
+
+  const attendTo: Forward['attendTo'] = (name, path, q, theirs, { bias, ...how } = {}) => {
+    const other = before.get(name)!;
+    const { k, v } = at('crossKv', path, (kv) => kv)(theirs);
+    const keys = k.shape[2]!;
+    const added = keys - other.sequence.tokens;
+    const keyMask = widenMask(other.sequence.mask, batch, parts.present, { keys, added }, path);
+    return bias
+      ? biasedAttention(q, k, v, { ...how, causal: false, keyMask, bias: bias(q.shape[2]!, keys) })
+      : attention(q, k, v, { ...how, causal: false, ...(keyMask && { keyMask }) });
   };
 
   if (sequence.continues && !sequence.positions)
@@ -173,7 +197,9 @@ export const runTower = (
     linear,
     norm: (path, h) => at('norm', path, (y) => parts.norms.get(path)!.apply(y, callAt(path, null)))(h),
     embedding,
+    weights: (path) => parts.embeddings.get(path)!.weight,
     attend,
+    attendTo,
     positionRows: (rowsOf, available = Number.POSITIVE_INFINITY) => positionRows(rowsOf, available, places),
   };
 
@@ -188,7 +214,7 @@ export const runTower = (
   }, first);
   const y = at('head', spec.paths.head![0]!, (h) => spec.finish(forward, h))(last);
   const front = prepended - inCache;
-  return { states: front > 0 ? slice(y, { axis: 1, start: front, end: y.shape[1]! }) : y, sequence };
+  return { states: front > 0 ? slice(y, { axis: 1, start: front, end: y.shape[1]! }) : y, rows: y, sequence };
 };
 
 /** How many sequences a pass has. Throws `bad-shape` where a view takes another number, or `present` does not fit. */

@@ -14,6 +14,8 @@ export interface States {
   /** Of the tower that the task reads: the decoder, where there is one. */
   readonly main: Tensor;
   readonly byTower: ReadonlyMap<string, Tensor>;
+  /** As `main`, with the rows that methods put in front: [batch, rows, d]. */
+  readonly rows: Tensor;
   /** The call of a layer that comes after the towers, such as a head. */
   call(path: Path): Call;
 }

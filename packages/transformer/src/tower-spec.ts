@@ -26,10 +26,11 @@ const towers = new WeakMap<TowerSpec, Tower>();
 export const towerOf = (spec: TowerSpec): Tower => {
   const known = towers.get(spec);
   if (known) return known;
-  const { name, attends, hiddenSize, heads, keyHeads, headDim, paths } = spec;
+  const { name, attends, tokenTable, hiddenSize, heads, keyHeads, headDim, paths } = spec;
   const tower: Tower = {
     name,
     attends,
+    tokenTable,
     hiddenSize,
     heads,
     keyHeads,

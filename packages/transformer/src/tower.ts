@@ -5,6 +5,8 @@ export interface Tower {
   readonly name: string;
   /** The rows that a row attends to: those before it and itself, or all. */
   readonly attends: 'before' | 'all';
+  /** The embedding of its tokens. */
+  readonly tokenTable: Path;
   /** Width d of the residual stream. */
   readonly hiddenSize: number;
   /** Heads of queries. */

@@ -24,6 +24,7 @@ const activations: { readonly [A in Gpt2Config['activation']]: (x: number) => nu
   gelu: (x) => x * normal(x),
   relu: (x) => Math.max(0, x),
   silu: (x) => x / (1 + Math.exp(-x)),
+  tanh: Math.tanh,
 };
 
 /** GPT-2 in plain loops over one sequence, which begins at position `first`: logits of every token. */

@@ -8,6 +8,8 @@ export interface CheckpointLayout {
   readonly transposed?: RegExp;
   /** The prefix of names that some checkpoints leave out: those of the model without its head. */
   readonly prefix?: string;
+  /** Other names that checkpoints have for a tensor: a part of our name, and that in its place. */
+  readonly aliases?: readonly (readonly [part: RegExp, instead: string])[];
 }
 
 /** A tensor of the model as a file holds it. */
@@ -41,8 +43,16 @@ export const storedTensor = ({ transposed }: CheckpointLayout, name: string, sha
   };
 };
 
-/** The name that a file uses for a tensor: without the prefix where none of the file's names has it. */
-export const fileNames = ({ prefix }: CheckpointLayout, found: Iterable<string>): ((name: string) => string) => {
-  if (prefix === undefined || [...found].some((name) => name.startsWith(prefix))) return (name) => name;
-  return (name) => (name.startsWith(prefix) ? name.slice(prefix.length) : name);
+/** The name that a file uses for a tensor: without the prefix where none of the file's names has it; an alias where only that is there. */
+export const fileNames = (
+  { prefix = '', aliases = [] }: CheckpointLayout,
+  found: Iterable<string>,
+): ((name: string) => string) => {
+  const all = new Set(found);
+  const isPrefixed = [...all].some((name) => name.startsWith(prefix));
+  const short = (name: string): string => (!isPrefixed && name.startsWith(prefix) ? name.slice(prefix.length) : name);
+  return (name) => {
+    const other = aliases.map(([part, instead]) => name.replace(part, instead)).map(short);
+    return all.has(short(name)) ? short(name) : (other.find((alias) => all.has(alias)) ?? short(name));
+  };
 };

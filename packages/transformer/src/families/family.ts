@@ -34,6 +34,8 @@ export interface Family<C extends ModelConfig = ModelConfig> {
   parser(): Promise<(json: unknown, problems: string[]) => C | undefined>;
   /** `config.json`, as transformers reads it. */
   configJson(config: C): Readonly<Record<string, unknown>>;
+  /** Settles what `config.json` leaves open, by the names of a checkpoint's tensors. */
+  settle?(config: C, has: (name: string) => boolean): C;
   /** Tensors of the towers by Hugging Face name, in the order of the forward pass; matrices as [out, in]. */
   needs(config: C): TensorNeeds;
   /** The towers, in the order of a pass. Throws `bad-config`. */

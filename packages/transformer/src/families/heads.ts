@@ -4,7 +4,7 @@ import type { TensorNeed, TensorNeeds } from '../weights.ts';
 import type { HeadSpec } from './family.ts';
 
 /** The tensors of one layer. */
-const layerNeeds = (path: string, outDim: number, inDim: number, bias: boolean): [string, TensorNeed][] => [
+export const layerNeeds = (path: string, outDim: number, inDim: number, bias: boolean): [string, TensorNeed][] => [
   [`${path}.weight`, { shape: [outDim, inDim], init: 'normal' }],
   ...(bias ? ([[`${path}.bias`, { shape: [outDim], init: 'zeros' }]] as [string, TensorNeed][]) : []),
 ];
@@ -40,6 +40,15 @@ const lastTokens = ({ ids, mask }: Inputs, padId: number | null): Tensor => {
   );
   return argmax(mul(kept, places), { axis: 1 });
 };
+
+/** The head over every token, with a bias. */
+export const tokenHead = (modelClass: string, layer: string): HeadSpec => ({
+  modelClass,
+  layer,
+  trained: [layer],
+  needs: ({ hiddenSize }, labels) => new Map(layerNeeds(layer, labels, hiddenSize, true)),
+  features: (_, { main }) => main,
+});
 
 /** The head over the last real token, without a bias: transformers' `GenericForSequenceClassification`. */
 export const lastTokenHead = (modelClass: string): HeadSpec => ({

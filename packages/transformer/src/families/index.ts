@@ -1,12 +1,14 @@
 import { PeftError } from '@peftjs/tensor';
 import type { ModelConfig } from '../config/model-config.ts';
+import { bert } from './bert/bert.ts';
 import type { Family } from './family.ts';
 import { gpt2 } from './gpt2/gpt2.ts';
 import { llama } from './llama/llama.ts';
+import { t5 } from './t5/t5.ts';
 
 /** All families, by `model_type`: the one place that names them. */
 export const families: Readonly<Record<string, Family>> = Object.fromEntries(
-  ([llama, gpt2] as unknown as readonly Family[]).map((family) => [family.modelType, family]),
+  ([llama, gpt2, bert, t5] as unknown as readonly Family[]).map((family) => [family.modelType, family]),
 );
 
 /** The family of a `model_type`. Throws `unknown-architecture` with those there are. */

@@ -16,6 +16,7 @@ import {
 } from '@peftjs/tensor';
 import type { Loss } from '../loss.ts';
 import { countedLabels, crossEntropies } from './head-loss.ts';
+import { labelNames } from './label-names.ts';
 import { labelsOf } from './labels-of.ts';
 import type { Task } from './task.ts';
 
@@ -50,20 +51,6 @@ const losses: { readonly [P in Problem]: (logits: Tensor, labels: Tensor) => Los
     const d = sub(y, wanted);
     return ofRows(mul(d, d));
   },
-};
-
-/** Names of classes: `LABEL_0`, … as transformers gives them, where only their number is known. Throws `bad-option`. */
-const labelNames = (task: string, labels: number | readonly string[]): readonly string[] => {
-  const names =
-    typeof labels === 'number' && Number.isSafeInteger(labels)
-      ? Array.from({ length: Math.min(labels, 2 ** 20) }, (_, i) => `LABEL_${i}`)
-      : labels;
-  const isSound = Array.isArray(names) && names.length > 0 && names.every((name) => typeof name === 'string');
-  if (isSound && new Set(names).size === names.length) return names;
-  throw new PeftError(
-    'bad-option',
-    `${task}: labels must be how many outputs there are, at least 1, or their names, all different; got ${JSON.stringify(labels)}`,
-  );
 };
 
 /**

@@ -4,7 +4,16 @@ import { type Call, makePass } from '../pass.ts';
 export const noModel: Call = {
   pass: makePass({}, 1, false, {}),
   path: 'layer',
-  tower: { name: 'none', attends: 'all', hiddenSize: 1, heads: 1, keyHeads: 1, headDim: 1, paths: () => [] },
+  tower: {
+    name: 'none',
+    attends: 'all',
+    tokenTable: 'none',
+    hiddenSize: 1,
+    heads: 1,
+    keyHeads: 1,
+    headDim: 1,
+    paths: () => [],
+  },
   sequence: { tokens: 1, mask: null, positions: null, continues: false },
   layer: null,
   stream: null,

@@ -4,7 +4,7 @@ import type { WeightSource } from '../weights.ts';
 /** Values large enough for every part to matter, biases too, all different. */
 export const tinyValues = (name: string, shape: Shape, seed: number): Float32Array => {
   const noise = normalValues(sizeOf(shape), 0.4, randomSource(seed, name));
-  return /norm|\.ln_\w+\.weight$/.test(name) ? noise.map((v) => 1 + v) : noise;
+  return /norm|\.ln_\w+\.weight$/i.test(name) ? noise.map((v) => 1 + v) : noise;
 };
 
 /** Such weights for a whole model. */

@@ -1,6 +1,5 @@
+import { activationNames } from '../../activation.ts';
 import type { Gpt2Config } from './config.ts';
-
-const activationNames = { 'gelu-tanh': 'gelu_new', gelu: 'gelu', relu: 'relu', silu: 'silu' } as const;
 
 /** The `config.json` of a GPT-2, as Hugging Face's transformers reads it. */
 export const gpt2ConfigJson = (c: Gpt2Config): Readonly<Record<string, unknown>> => ({

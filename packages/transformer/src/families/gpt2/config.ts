@@ -1,4 +1,6 @@
 import * as z from 'zod';
+import type { Activation } from '../../activation.ts';
+import { activationOf, activationSchema } from '../../config/activation.ts';
 import { collect } from '../../config/collect.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import { parseShared } from '../../config/shared.ts';
@@ -16,19 +18,8 @@ export interface Gpt2Config extends ModelConfig {
   readonly heads: number;
   readonly headDim: number;
   readonly normEps: number;
-  /** `gelu-tanh` is 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), `gelu` is x Phi(x). */
-  readonly activation: 'gelu-tanh' | 'gelu' | 'relu' | 'silu';
+  readonly activation: Activation;
 }
-
-const activations = {
-  gelu_new: 'gelu-tanh',
-  gelu_pytorch_tanh: 'gelu-tanh',
-  gelu_fast: 'gelu-tanh',
-  gelu: 'gelu',
-  relu: 'relu',
-  silu: 'silu',
-  swish: 'silu',
-} as const;
 
 const count = z.int().min(1);
 
@@ -40,7 +31,7 @@ const schema = z.object({
   n_positions: count.default(1024),
   n_inner: count.nullish(),
   layer_norm_epsilon: z.number().positive().default(1e-5),
-  activation_function: z.literal(Object.keys(activations) as (keyof typeof activations)[]).default('gelu_new'),
+  activation_function: activationSchema.default('gelu_new'),
   tie_word_embeddings: z.boolean().default(true),
   scale_attn_weights: z.literal(true).default(true),
   scale_attn_by_inverse_layer_idx: z.literal(false).default(false),
@@ -66,7 +57,7 @@ export const parseGpt2 = (json: unknown, problems: string[]): Gpt2Config | undef
     maxPositions: raw.n_positions,
     normEps: raw.layer_norm_epsilon,
     tieWordEmbeddings: raw.tie_word_embeddings,
-    activation: activations[raw.activation_function],
+    activation: activationOf[raw.activation_function],
     ...shared,
   };
 };

@@ -1,4 +1,5 @@
-import { add, gelu, PeftError, relu, silu, slice, type Tensor } from '@peftjs/tensor';
+import { add, PeftError, slice, type Tensor } from '@peftjs/tensor';
+import { activations } from '../../activation.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
 import { layerNormLayer } from '../../norm.ts';
 import type { Forward } from '../../run-tower.ts';
@@ -13,13 +14,6 @@ import { gpt2Needs } from './needs.ts';
 
 const tokenTable: Path = 'transformer.wte';
 const positionTable: Path = 'transformer.wpe';
-
-const activations: { readonly [A in Gpt2Config['activation']]: (x: Tensor) => Tensor } = {
-  'gelu-tanh': (x) => gelu(x, { approximate: 'tanh' }),
-  gelu: (x) => gelu(x),
-  relu,
-  silu,
-};
 
 const selfAttention =
   (path: Path, { hiddenSize, headDim }: Gpt2Config, { linear, attend }: Forward) =>
@@ -52,6 +46,7 @@ const tower = (config: Gpt2Config): TowerSpec => {
   return {
     name: 'decoder',
     attends: 'before',
+    tokenTable,
     hiddenSize,
     heads,
     keyHeads: heads,

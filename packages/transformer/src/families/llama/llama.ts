@@ -35,6 +35,7 @@ const tower = (config: LlamaConfig): TowerSpec => {
   return {
     name: 'decoder',
     attends: 'before',
+    tokenTable,
     hiddenSize,
     heads,
     keyHeads: keyValueHeads,

@@ -1,0 +1,40 @@
+import type { InitKind, TensorNeed, TensorNeeds } from '../../weights.ts';
+import type { T5Config } from './config.ts';
+import { blocksOf, type Stack } from './paths.ts';
+
+/** The tensors of a stack. */
+const stackNeeds = (config: T5Config, stack: Stack): [string, TensorNeed][] => {
+  const { hiddenSize: d, intermediateSize, heads, headDim, buckets, gated } = config;
+  const inner = heads * headDim;
+  const tensor = (path: string, shape: readonly number[], init: InitKind = 'normal'): [string, TensorNeed] => [
+    `${path}.weight`,
+    { shape, init },
+  ];
+  const attention = (path: string): [string, TensorNeed][] => [
+    tensor(`${path}.q`, [inner, d]),
+    tensor(`${path}.k`, [inner, d]),
+    tensor(`${path}.v`, [inner, d]),
+    tensor(`${path}.o`, [d, inner], 'residual'),
+  ];
+  const norm = (path: string): [string, TensorNeed] => tensor(path, [d], 'ones');
+  const ups = gated ? ['wi_0', 'wi_1'] : ['wi'];
+  return [
+    ...blocksOf(config, stack).flatMap(({ attn, cross, mlp, norms }, i) => [
+      ...attention(attn),
+      ...(i === 0 ? [tensor(`${attn}.relative_attention_bias`, [buckets, heads])] : []),
+      ...(cross ? attention(cross) : []),
+      ...ups.map((name) => tensor(`${mlp}.${name}`, [intermediateSize, d])),
+      tensor(`${mlp}.wo`, [d, intermediateSize], 'residual'),
+      ...norms.map(norm),
+    ]),
+    norm(`${stack}.final_layer_norm`),
+  ];
+};
+
+/** The tensors of a T5's towers by Hugging Face name. */
+export const t5Needs = (config: T5Config): TensorNeeds =>
+  new Map<string, TensorNeed>([
+    ['shared.weight', { shape: [config.vocabSize, config.hiddenSize], init: 'normal' }],
+    ...stackNeeds(config, 'encoder'),
+    ...stackNeeds(config, 'decoder'),
+  ]);

@@ -1,0 +1,30 @@
+import type { Path } from '../../sites.ts';
+import type { T5Config } from './config.ts';
+
+/** The towers by their modules' names. */
+export type Stack = 'encoder' | 'decoder';
+
+/** The paths of one block. */
+export interface BlockPaths {
+  readonly block: Path;
+  readonly attn: Path;
+  /** Null in the encoder. */
+  readonly cross: Path | null;
+  readonly mlp: Path;
+  /** The norm before each part, in their order. */
+  readonly norms: readonly Path[];
+}
+
+/** The blocks of a stack: transformers counts the parts of a block as its layers. */
+export const blocksOf = ({ encoderLayers, layers }: T5Config, stack: Stack): readonly BlockPaths[] =>
+  Array.from({ length: stack === 'encoder' ? encoderLayers : layers }, (_, i) => {
+    const block = `${stack}.block.${i}`;
+    const parts = stack === 'encoder' ? 2 : 3;
+    return {
+      block,
+      attn: `${block}.layer.0.SelfAttention`,
+      cross: stack === 'encoder' ? null : `${block}.layer.1.EncDecAttention`,
+      mlp: `${block}.layer.${parts - 1}.DenseReluDense`,
+      norms: Array.from({ length: parts }, (_, part) => `${block}.layer.${part}.layer_norm`),
+    };
+  });

@@ -1,0 +1,165 @@
+import { add, mul, PeftError, type Tensor } from '@peftjs/tensor';
+import { activations } from '../../activation.ts';
+import { joinHeads, splitHeads } from '../../heads.ts';
+import { rmsNormLayer } from '../../norm.ts';
+import type { AttendOptions, Forward } from '../../run-tower.ts';
+import type { Path } from '../../sites.ts';
+import type { TowerSpec } from '../../tower-spec.ts';
+import type { Family, HeadSpec } from '../family.ts';
+import { languageHead } from '../heads.ts';
+import { partsOfTensors } from '../parts-of.ts';
+import type { T5Config } from './config.ts';
+import { t5ConfigJson } from './config-json.ts';
+import { t5Needs } from './needs.ts';
+import { blocksOf, type Stack } from './paths.ts';
+import { relativeBias } from './relative-bias.ts';
+
+const tokenTable: Path = 'shared';
+const biasTables: readonly Path[] = ['encoder', 'decoder'].map(
+  (stack) => `${stack}.block.0.layer.0.SelfAttention.relative_attention_bias`,
+);
+const unscaled = 1;
+
+const selfAttention =
+  (path: Path, { headDim }: T5Config, bias: AttendOptions['bias'] & {}, { linear, attend }: Forward) =>
+  (x: Tensor): Tensor => {
+    const heads = (name: string): Tensor => splitHeads(linear(`${path}.${name}`, x), headDim);
+    const own = { k: heads('k'), v: heads('v') };
+    return linear(`${path}.o`, joinHeads(attend(path, heads('q'), own, { scale: unscaled, bias })));
+  };
+
+/** Attention of the decoder over all rows of the encoder. */
+const crossAttention =
+  (path: Path, { headDim }: T5Config, { linear, attendTo, before }: Forward) =>
+  (x: Tensor): Tensor => {
+    const heads = (name: string, of: Tensor): Tensor => splitHeads(linear(`${path}.${name}`, of), headDim);
+    const { rows } = before.get('encoder')!;
+    const theirs = { k: heads('k', rows), v: heads('v', rows) };
+    return linear(`${path}.o`, joinHeads(attendTo('encoder', path, heads('q', x), theirs, { scale: unscaled })));
+  };
+
+const feedForward =
+  (path: Path, { gated, activation }: T5Config, { linear }: Forward) =>
+  (x: Tensor): Tensor => {
+    const act = (name: string): Tensor => activations[activation](linear(`${path}.${name}`, x));
+    return linear(`${path}.wo`, gated ? mul(act('wi_0'), linear(`${path}.wi_1`, x)) : act('wi'));
+  };
+
+const refuseCache = ({ pass }: Forward): void => {
+  if (pass.options.cache)
+    throw new PeftError('bad-option', 't5: passes that continue a cache are not there; give all decoderIds at once');
+};
+
+const tower = (config: T5Config, stack: Stack): TowerSpec => {
+  const { hiddenSize, heads, headDim } = config;
+  const blocks = blocksOf(config, stack);
+  const both = stack === 'encoder';
+  const crosses = blocks.flatMap(({ cross }) => cross ?? []);
+  const attns = blocks.map(({ attn }) => attn);
+  return {
+    name: stack,
+    attends: both ? 'all' : 'before',
+    tokenTable,
+    hiddenSize,
+    heads,
+    keyHeads: heads,
+    headDim,
+    maxPositions: Number.POSITIVE_INFINITY,
+    reads: both ? { ids: 'ids', mask: 'mask' } : { ids: 'decoderIds', mask: 'decoderMask' },
+    paths: {
+      embed: [`${stack}.embed_tokens`],
+      block: blocks.map(({ block }) => block),
+      attn: attns,
+      cross: crosses,
+      mlp: blocks.map(({ mlp }) => mlp),
+      norm: [...blocks.flatMap(({ norms }) => norms), `${stack}.final_layer_norm`],
+      kv: attns,
+      crossKv: crosses,
+      head: [both ? 'encoder' : 'lm_head'],
+    },
+    positionTable: null,
+    layers: (forward) => {
+      refuseCache(forward);
+      const table = forward.weights(`${attns[0]!}.relative_attention_bias`);
+      const made = new Map<string, Tensor>();
+      const bias = (queries: number, keys: number): Tensor => {
+        const sizes = `${queries} ${keys}`;
+        return made.get(sizes) ?? made.set(sizes, relativeBias(table, config, both, queries, keys)).get(sizes)!;
+      };
+      return (x, layer) => {
+        const { attn, cross, mlp, norms } = blocks[layer]!;
+        const part = (site: 'attn' | 'cross' | 'mlp', path: Path, core: (h: Tensor) => Tensor, norm: Path, h: Tensor) =>
+          add(h, forward.at(site, path, core, h)(forward.norm(norm, h)));
+        const own = part('attn', attn, selfAttention(attn, config, bias, forward), norms[0]!, x);
+        const h = cross ? part('cross', cross, crossAttention(cross, config, forward), norms[1]!, own) : own;
+        return part('mlp', mlp, feedForward(mlp, config, forward), norms.at(-1)!, h);
+      };
+    },
+    finish: (forward, x) => forward.norm(`${stack}.final_layer_norm`, x),
+  };
+};
+
+const plainHead = languageHead('T5ForConditionalGeneration');
+
+const head: HeadSpec<T5Config> = {
+  ...plainHead,
+  features: (_, { main }, __, { scaledHead, hiddenSize }) => (scaledHead ? mul(main, hiddenSize ** -0.5) : main),
+};
+
+/**
+ * T5 encoder-decoders, versions 1.0 and 1.1 (FLAN): RMSNorm before each part, attention without a scale, a bias of relative positions from one
+ * table for all blocks of a stack, an MLP of ReLU or gated GELU. Inputs: `ids` and `mask` of the encoder, `decoderIds` and `decoderMask` of
+ * the decoder, which a caller shifts: they begin with the config's `decoderStartId`. Paths are Hugging Face's module paths. Dropout of the
+ * base is off, as in every family. Raffel et al., 2019. https://arxiv.org/abs/1910.10683
+ */
+export const t5: Family<T5Config> = {
+  modelType: 't5',
+  parser: async () => (await import('./config.ts')).parseT5,
+  configJson: t5ConfigJson,
+  // Since its version 5 transformers says of every T5 that its head is tied, and finds by the file that it is not.
+  settle: (config, has) => ({ ...config, tieWordEmbeddings: config.tieWordEmbeddings && !has('lm_head.weight') }),
+  needs: t5Needs,
+  towers: (config) => [tower(config, 'encoder'), tower(config, 'decoder')],
+  parts: ({ normEps, tieWordEmbeddings }, tensors) =>
+    partsOfTensors(tensors, {
+      embeddings: [tokenTable, ...biasTables],
+      isNorm: (path) => path.endsWith('layer_norm'),
+      norm: (values) => rmsNormLayer(values, normEps),
+      tied: tieWordEmbeddings ? ['lm_head', tokenTable] : null,
+    }),
+  layout: {
+    ignored: /^(encoder|decoder)\.embed_tokens\.weight$|EncDecAttention\.relative_attention_bias\.weight$/,
+    aliases: [[/^shared\./, 'encoder.embed_tokens.']],
+  },
+  roles: [
+    { role: 'query', name: 'q' },
+    { role: 'key', name: 'k' },
+    { role: 'value', name: 'v' },
+    { role: 'attn-out', name: 'o' },
+    { role: 'gate', name: 'wi_0' },
+    { role: 'up', name: 'wi_1' },
+    { role: 'up', name: 'wi' },
+    { role: 'down', name: 'wo' },
+    { role: 'head', name: 'lm_head' },
+  ],
+  defaultTargets: {
+    lora: ['q', 'v'],
+    ia3: ['k', 'v', 'wo'],
+    ia3Feedforward: ['wo'],
+    beft: ['v'],
+  },
+  heads: { seq2seqLM: head },
+  narrow: (config, reduction, layers) => {
+    const part = (size: number): number => Math.max(1, Math.round(size / reduction));
+    return {
+      ...config,
+      layers,
+      encoderLayers: layers,
+      intermediateSize: part(config.intermediateSize),
+      vocabSize: 1,
+      tieWordEmbeddings: true,
+      hiddenSize: part(config.hiddenSize),
+      headDim: part(config.headDim),
+    };
+  },
+};

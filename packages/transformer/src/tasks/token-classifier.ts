@@ -1,0 +1,32 @@
+import type { Tensor } from '@peftjs/tensor';
+import { headLoss } from './head-loss.ts';
+import { labelNames } from './label-names.ts';
+import { labelsOf } from './labels-of.ts';
+import type { Task } from './task.ts';
+
+/** Options of `tokenClassifier`. */
+export interface TokenClassifierOptions {
+  /** How many classes, or their names. */
+  readonly labels: number | readonly string[];
+  /** The label of tokens that do not count. Default −100. */
+  readonly ignoreIndex?: number;
+}
+
+/**
+ * Classifying tokens: names, parts of speech. Outputs: logits [batch, tokens, labels]. Loss: cross-entropy in nats, summed over the labelled
+ * tokens; `labels` i32 [batch, tokens], `ignoreIndex` for none. The head is trained beside every method, and saved with its adapter. Throws
+ * `bad-option`.
+ */
+export const tokenClassifier = ({ labels: given, ignoreIndex = -100 }: TokenClassifierOptions): Task<Tensor> => {
+  const name = 'tokenClassifier';
+  return {
+    name,
+    type: 'TOKEN_CLS',
+    head: name,
+    labels: labelNames(name, given),
+    columns: { labels: { shape: ['tokens'], dtype: 'i32' } },
+    outputs: ({ layer, features, call }) => layer.apply(features, call),
+    loss: ({ layer, features, call }, inputs) =>
+      headLoss(layer, features, labelsOf(name, inputs, features.shape.slice(0, 2)), ignoreIndex, call),
+  };
+};

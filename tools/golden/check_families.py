@@ -1,0 +1,37 @@
+"""Loads the adapters of data/peftjs/families with PEFT, which has to take every tensor and to miss none, and records what it
+computes with them: logits in record.safetensors, versions and hashes in record.json.
+
+Usage: python check_families.py
+"""
+
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from check_all import hashes
+from common import DATA, save_tensors, write_json
+from families import FAMILIES, draw_inputs, load_model
+from peft_methods import require_same_tensors
+from versions import versions
+
+
+@torch.no_grad()
+def main() -> None:
+    checked = 0
+    for adapter in sorted((DATA / "peftjs" / "families").glob("*/*/adapter")):
+        name = adapter.parents[1].name
+        model = PeftModel.from_pretrained(load_model(name), adapter).eval()
+        require_same_tensors(model, load_file(adapter / "adapter_model.safetensors"))
+        save_tensors(adapter.parent / "record.safetensors", {"logits": model(**draw_inputs(name)).logits})
+        record = {
+            "versions": versions("peft"),
+            "base": {file: digest for file, digest in hashes(FAMILIES / name / "model").items() if file == "model.safetensors"},
+            "adapter": hashes(adapter),
+        }
+        write_json(adapter.parent / "record.json", record, indent=2)
+        checked += 1
+    print(f"{checked} adapters loaded and recorded")
+
+
+if __name__ == "__main__":
+    main()

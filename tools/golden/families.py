@@ -1,0 +1,87 @@
+"""The tiny models of the families, each with the head of a task: how they are made, loaded, fed and named."""
+
+import torch
+from transformers import (
+    BertConfig, BertForMaskedLM, BertForSequenceClassification, BertForTokenClassification, GPT2Config,
+    GPT2ForSequenceClassification, LlamaConfig, LlamaForSequenceClassification, T5Config, T5ForConditionalGeneration,
+)
+
+from common import IGNORED, OUT, shake
+from models import GPT2, ROPE, SIZES, VOCABULARY
+
+FAMILIES = OUT / "families"
+LABELS = 3
+
+BERT = dict(
+    vocab_size=VOCABULARY, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24,
+    max_position_embeddings=40, type_vocab_size=2, layer_norm_eps=1e-3, initializer_range=0.3, num_labels=LABELS,
+)
+# Fewer buckets and a smaller distance than the texts are long; another number of blocks in the decoder.
+T5 = dict(
+    vocab_size=VOCABULARY, d_model=16, d_kv=6, d_ff=24, num_layers=2, num_decoder_layers=3, num_heads=4,
+    relative_attention_num_buckets=8, relative_attention_max_distance=12, layer_norm_epsilon=1e-3,
+    decoder_start_token_id=0,
+)
+CLASSIFIER = dict(num_labels=LABELS, pad_token_id=0)
+
+MODELS = {
+    "bert-sequence": (BertForSequenceClassification, BertConfig(**BERT)),
+    "bert-masked": (BertForMaskedLM, BertConfig(**BERT)),
+    "bert-token": (BertForTokenClassification, BertConfig(**BERT | dict(hidden_act="relu"))),
+    "t5": (T5ForConditionalGeneration, T5Config(**T5)),
+    "t5-gated": (T5ForConditionalGeneration, T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
+    "llama-sequence": (LlamaForSequenceClassification, LlamaConfig(**SIZES, **CLASSIFIER, rope_parameters=ROPE)),
+    "gpt2-sequence": (GPT2ForSequenceClassification, GPT2Config(**GPT2 | CLASSIFIER)),
+}
+
+
+def make_model(name: str) -> None:
+    build, config = MODELS[name]
+    torch.manual_seed(0)
+    model = build(config)
+    for parameter in model.parameters():
+        shake(parameter, 0.1 if name.startswith("t5") else 0.3)  # the scores of T5 are not scaled
+    if name == "t5-gated":  # transformers ties even what the checkpoints of 1.1 have apart
+        model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight))
+        model._tied_weights_keys = {k: v for k, v in model._tied_weights_keys.items() if k != "lm_head.weight"}
+        model.all_tied_weights_keys.pop("lm_head.weight", None)
+    model.save_pretrained(FAMILIES / name / "model")
+
+
+def load_model(name: str) -> torch.nn.Module:
+    model = MODELS[name][0].from_pretrained(FAMILIES / name / "model", dtype=torch.float32)
+    model.config.name_or_path = name
+    return model.eval()
+
+
+def draw_inputs(name: str) -> dict[str, torch.Tensor]:
+    """By the library's names. Texts are padded on the right in the second row, on the left in the third."""
+    draw = torch.Generator().manual_seed(3)
+    rows, length = 3, 20
+    ids = torch.randint(1, VOCABULARY, (rows, length), generator=draw)
+    mask = torch.ones(rows, length)
+    mask[1, 14:] = mask[2, :5] = 0
+    ids[mask == 0] = 0
+    inputs = {"input_ids": ids, "attention_mask": mask.long()}
+    if name.startswith("bert"):
+        inputs["token_type_ids"] = (torch.arange(length) > 8).long().repeat(rows, 1)
+    if name.startswith("t5"):
+        inputs["decoder_input_ids"] = torch.randint(1, VOCABULARY, (rows, 17), generator=draw)
+        inputs["decoder_attention_mask"] = torch.ones(rows, 17).long()
+        inputs["decoder_attention_mask"][1, 12:] = 0
+    return inputs
+
+
+def draw_labels(name: str, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(4)
+    if name.endswith("sequence"):
+        return torch.tensor([2, 0, 1])
+    shape = inputs["decoder_input_ids" if name.startswith("t5") else "input_ids"].shape
+    labels = torch.randint(LABELS if name.endswith("token") else VOCABULARY, shape, generator=draw)
+    labels[0, 3:6] = labels[1, 10:] = IGNORED
+    return labels
+
+
+def draw_numbers(rows: int) -> torch.Tensor:
+    """Targets of a regression; above 0 they are the labels of a text that may have several."""
+    return torch.randn(rows, LABELS, generator=torch.Generator().manual_seed(5))

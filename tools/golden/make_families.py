@@ -1,0 +1,89 @@
+"""Records what transformers computes with tiny models of every family and task, and PEFT with adapters on them, in
+data/python/families.
+
+Usage: python make_families.py
+"""
+
+import torch
+from peft import IA3Config, LoraConfig, get_peft_model
+
+from common import save_tensors
+from families import FAMILIES, MODELS, draw_inputs, draw_labels, draw_numbers, load_model, make_model
+from peft_methods import save_adapter, shake_all, trainable
+
+TASKS = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS"}
+
+# The targets are PEFT's own, for each family.
+ADAPTERS = {
+    "bert-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config},
+    "bert-token": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
+    "t5": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config},
+    "t5-gated": {"lora": lambda **o: LoraConfig(r=4, target_modules="all-linear", **o)},
+    "llama-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
+    "gpt2-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, fan_in_fan_out=True, **o)},
+}
+
+
+def integers(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Ids as they are stored; masks are numbers."""
+    return {name: t.float() if name.endswith("attention_mask") else t.int() for name, t in tensors.items()}
+
+
+def record_base(name: str) -> None:
+    model = load_model(name)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding):
+            module.padding_idx = None  # torch would say that the row of padding has no gradient
+    inputs = draw_inputs(name)
+    labels = draw_labels(name, inputs)
+    out = model(**inputs, labels=labels)
+    out.loss.backward()
+    golden = integers(inputs) | {"labels": labels.int(), "logits": out.logits, "losses": out.loss[None]}
+    golden |= {f"gradient {n}": p.grad for n, p in model.named_parameters()}
+    if name.endswith("sequence"):
+        numbers = draw_numbers(len(labels))
+        for problem, targets in (("multi_label_classification", (numbers > 0).float()), ("regression", numbers)):
+            model.config.problem_type = problem
+            golden |= {f"labels {problem}": targets, f"loss {problem}": model(**inputs, labels=targets).loss[None]}
+    save_tensors(FAMILIES / name / "golden.safetensors", golden)
+
+
+def record_adapter(name: str, method: str, config: object) -> None:
+    torch.manual_seed(1)
+    model = get_peft_model(load_model(name), config).eval()
+    params = trainable(model)
+    params = {n.replace(".modules_to_save", ""): p for n, p in params.items()}
+    shake_all(params)
+    out = FAMILIES / name / method
+    save_adapter(model, name, out / "adapter")
+    inputs = draw_inputs(name)
+    labels = draw_labels(name, inputs)
+    golden = {"logits": model(**inputs).logits}
+    losses = []
+    optimizer = torch.optim.AdamW(params.values(), lr=1e-2, weight_decay=0.0)
+    for step in range(3):
+        optimizer.zero_grad()
+        loss = model(**inputs, labels=labels).loss
+        loss.backward()
+        if step == 0:
+            golden |= {f"gradient {n}": p.grad.clone() for n, p in params.items()}
+        optimizer.step()
+        losses.append(loss.detach())
+    golden |= {f"trained {n}": p for n, p in params.items()}
+    save_tensors(out / "golden.safetensors", golden | {"losses": torch.stack(losses)})
+
+
+def task_type(name: str) -> str:
+    return "SEQ_2_SEQ_LM" if name.startswith("t5") else TASKS[name.split("-")[1]]
+
+
+def main() -> None:
+    for name in MODELS:
+        make_model(name)
+        record_base(name)
+        for method, config in ADAPTERS.get(name, {}).items():
+            record_adapter(name, method, config(task_type=task_type(name)))
+
+
+if __name__ == "__main__":
+    main()

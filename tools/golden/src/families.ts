@@ -1,0 +1,152 @@
+import { join } from 'node:path';
+import { grad } from '@peftjs/autograd';
+import { type Adapted, load, type MethodFormat } from '@peftjs/core';
+import { openSafetensors } from '@peftjs/io';
+import { lora } from '@peftjs/lora';
+import { ia3 } from '@peftjs/scaling';
+import {
+  adamw,
+  buildProgram,
+  constant,
+  type Executor,
+  type Shape,
+  sizeOf,
+  type Tensor,
+  type Variable,
+  variable,
+} from '@peftjs/tensor';
+import {
+  type Inputs,
+  loadModel,
+  maskedLM,
+  meanOf,
+  seq2seqLM,
+  sequenceClassifier,
+  type Task,
+  type TaskModel,
+  tokenClassifier,
+} from '@peftjs/transformer';
+
+const data = join(import.meta.dirname, '../data');
+
+/** A tiny model of a family with the head of a task, and the adapters on it that Python trained. */
+export interface FamilyGolden {
+  /** Its folder in `data/python/families`. */
+  readonly name: string;
+  readonly task: Task<Tensor>;
+  readonly adapters: Readonly<Record<string, MethodFormat>>;
+}
+
+const classes = 3;
+
+/** All of them. */
+export const familyGoldens: readonly FamilyGolden[] = [
+  { name: 'bert-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora, ia3 } },
+  { name: 'bert-masked', task: maskedLM(), adapters: {} },
+  { name: 'bert-token', task: tokenClassifier({ labels: classes }), adapters: { lora } },
+  { name: 't5', task: seq2seqLM(), adapters: { lora, ia3 } },
+  { name: 't5-gated', task: seq2seqLM(), adapters: { lora } },
+  { name: 'llama-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
+  { name: 'gpt2-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
+];
+
+/** Every adapter. */
+export const familyAdapters: readonly (FamilyGolden & { readonly adapter: string; readonly format: MethodFormat })[] =
+  familyGoldens.flatMap((golden) =>
+    Object.entries(golden.adapters).map(([adapter, format]) => ({ ...golden, adapter, format })),
+  );
+
+/** Folders of a model, of an adapter made in Python, and of one that we wrote. */
+export const familyModel = (name: string): string => join(data, 'python/families', name, 'model');
+export const familyAdapter = (name: string, adapter: string): string =>
+  join(data, 'python/families', name, adapter, 'adapter');
+export const familyWritten = (name: string, adapter: string): string => join(data, 'peftjs/families', name, adapter);
+
+/** A tensor of a golden. */
+interface Recorded {
+  readonly shape: Shape;
+  readonly data: Float32Array;
+}
+
+/** All tensors of a file. */
+export const recordedIn = async (path: string): Promise<ReadonlyMap<string, Recorded>> => {
+  await using file = await openSafetensors(path);
+  const all = new Map<string, Recorded>();
+  for (const [name, { shape }] of file.tensors) all.set(name, { shape, data: await file.readFloat32(name) });
+  return all;
+};
+
+/** What Python recorded of a model (`adapter` null) or of an adapter on it. */
+export const recordedOf = (name: string, adapter: string | null): Promise<ReadonlyMap<string, Recorded>> =>
+  recordedIn(join(data, 'python/families', name, adapter ?? '', 'golden.safetensors'));
+
+/** Those whose name begins with a word, without it. */
+export const groupOf = (recorded: ReadonlyMap<string, Recorded>, word: string): ReadonlyMap<string, Float32Array> =>
+  new Map(
+    [...recorded].flatMap(([name, t]) => (name.startsWith(`${word} `) ? [[name.slice(word.length + 1), t.data]] : [])),
+  );
+
+/** Our names of the inputs, by the library's. */
+const inputNames = {
+  input_ids: 'ids',
+  attention_mask: 'mask',
+  token_type_ids: 'tokenTypes',
+  decoder_input_ids: 'decoderIds',
+  decoder_attention_mask: 'decoderMask',
+  labels: 'labels',
+} as const;
+
+/** The inputs that Python recorded, as graph constants: masks are numbers, all else are ids. */
+export const inputsOf = (recorded: ReadonlyMap<string, Recorded>): Inputs =>
+  Object.fromEntries(
+    Object.entries(inputNames).flatMap(([theirs, ours]) => {
+      const found = recorded.get(theirs);
+      if (!found) return [];
+      const values = /mask/i.test(ours) ? found.data : Int32Array.from(found.data);
+      return [[ours, constant(values, found.shape)]];
+    }),
+  );
+
+/** The model of a golden. */
+export const openModel = ({ name, task }: FamilyGolden): Promise<TaskModel> => loadModel(familyModel(name), { task });
+
+/** An adapter in a folder, on that model. */
+export const openAdapter = async (
+  golden: FamilyGolden,
+  dir: string,
+  format: MethodFormat,
+): Promise<Adapted<TaskModel>> => load(await openModel(golden), dir, [format]);
+
+/** Three steps of AdamW on one batch: learning rate 10⁻², no decay, no clipping. Gives the loss before each. */
+export const trainOnBatch = async (
+  adapted: Adapted<TaskModel>,
+  inputs: Inputs,
+  executor: Executor,
+): Promise<number[]> => {
+  const params = [...adapted.params.values()];
+  const loss = meanOf(adapted.loss(inputs, constant(Uint32Array.of(1), [])));
+  const gradients = grad(loss, params);
+  const zeros = (p: Variable): Variable => variable(p.node.name, p.shape, new Float32Array(sizeOf(p.shape)));
+  const moments = params.map((p) => [zeros(p), zeros(p)] as const);
+  const hyper = variable('hyper', [8], new Float32Array(8));
+  const updates = params.flatMap((p, i) => {
+    const [m, v] = moments[i]!;
+    const [weight, m2, v2] = adamw(p, gradients[i]!, m, v, hyper);
+    return [
+      [p, weight!],
+      [m, m2!],
+      [v, v2!],
+    ] as [Variable, Tensor][];
+  });
+  const step = await executor.compile(buildProgram({ outputs: { loss }, updates }));
+  const [beta1, beta2] = [Math.fround(0.9), Math.fround(0.999)];
+  const losses: number[] = [];
+  for (let i = 1; i <= 3; i++) {
+    const corrections = [1 - beta1 ** i, 1 - beta2 ** i] as const;
+    await executor.write(hyper, Float32Array.of(1e-2, beta1, beta2, 1e-8, 0, ...corrections, 1));
+    losses.push((await step.run({}))['loss']![0]!);
+  }
+  step.close();
+  executor.release([hyper, ...moments.flat()]);
+  return losses;
+};

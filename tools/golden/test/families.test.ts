@@ -1,0 +1,188 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { grad } from '@peftjs/autograd';
+import type { Adapted } from '@peftjs/core';
+import { openCheckpoint } from '@peftjs/io';
+import { constant, type Executor, evaluate, type Tensor, transpose } from '@peftjs/tensor';
+import { distance } from '@peftjs/testkit';
+import { meanOf, type Problem, parameters, saveModel, sequenceClassifier, type TaskModel } from '@peftjs/transformer';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import {
+  familyAdapter,
+  familyAdapters,
+  familyGoldens,
+  familyModel,
+  familyWritten,
+  groupOf,
+  inputsOf,
+  openAdapter,
+  openModel,
+  recordedIn,
+  recordedOf,
+  trainOnBatch,
+} from '../src/families.ts';
+import { readRecord } from '../src/record.ts';
+import { requireSameFiles } from '../src/require-same-files.ts';
+import { writeFamilyAdapter } from '../src/write-family-adapter.ts';
+import { executors } from './executors.ts';
+
+/** The library's name of one of our tensors, where it is another. */
+const nameThere = (name: string): string => (name === 'cls.predictions.decoder.bias' ? 'cls.predictions.bias' : name);
+
+const largestOf = (values: Float32Array): number => distance(values, new Float32Array(values.length));
+
+/** A bias of keys that no position rotates shifts all scores alike: its gradient is rounding alone. */
+const hasNoGradient = (name: string): boolean => /\.key\.bias$/.test(name);
+
+const mustHaveGradients = async (
+  loss: Tensor,
+  wanted: ReadonlyMap<string, Float32Array>,
+  tensors: ReadonlyMap<string, Tensor>,
+  model: TaskModel,
+  executor: Executor,
+): Promise<void> => {
+  const names = [...wanted.keys()];
+  expect([...tensors.keys()].sort()).toEqual([...names].sort());
+  const gradients = grad(
+    loss,
+    names.map((name) => tensors.get(name)!),
+  );
+  const outputs = names.map((name, i) => {
+    const isTransposed = name.endsWith('.weight') && model.layout.storedTransposed(name.slice(0, -'.weight'.length));
+    return [name, isTransposed ? transpose(gradients[i]!, [1, 0]) : gradients[i]!] as const;
+  });
+  const values = await evaluate(Object.fromEntries(outputs), executor);
+  for (const [name, expected] of wanted) {
+    const largest = hasNoGradient(name) ? 1 : largestOf(expected);
+    expect(distance(values[name]!, expected) / largest, name).toBeLessThan(1e-4);
+  }
+};
+
+describe.each(executors)('on %s', (_, open) => {
+  let executor: Executor;
+  beforeAll(async () => void (executor = await open()));
+  afterAll(() => executor.close());
+
+  describe.each(familyGoldens)('$name of transformers', (golden) => {
+    let recorded: Awaited<ReturnType<typeof recordedOf>>;
+    let model: TaskModel;
+    beforeAll(async () => {
+      recorded = await recordedOf(golden.name, null);
+      model = await openModel(golden);
+    });
+
+    test('gives the same logits and the same loss', async () => {
+      const inputs = inputsOf(recorded);
+      const { logits, loss } = await evaluate(
+        { logits: model.outputs(inputs), loss: meanOf(model.loss(inputs)) },
+        executor,
+      );
+      expect(distance(logits!, recorded.get('logits')!.data)).toBeLessThan(1e-4);
+      expect(distance(loss!, recorded.get('losses')!.data)).toBeLessThan(1e-5);
+    });
+
+    test('gives the same gradient of every weight', async () => {
+      const loss = meanOf(model.loss(inputsOf(recorded)));
+      const tensors = new Map([...parameters(model)].map(([name, v]) => [nameThere(name), v]));
+      await mustHaveGradients(loss, groupOf(recorded, 'gradient'), tensors, model, executor);
+    });
+
+    test('is saved again as the library saved it, to the bit', async () => {
+      const dir = await mkdtemp(join(tmpdir(), 'peftjs-family-'));
+      onTestFinished(() => rm(dir, { recursive: true }));
+      await saveModel(dir, model, executor);
+      await using theirs = await openCheckpoint(familyModel(golden.name));
+      await using ours = await openCheckpoint(dir);
+      expect([...ours.tensors.keys()].map(nameThere).sort()).toEqual([...theirs.tensors.keys()].sort());
+      for (const [name, { shape }] of ours.tensors) {
+        expect(theirs.tensors.get(nameThere(name))!.shape, name).toEqual(shape);
+        expect(await ours.readFloat32(name), name).toEqual(await theirs.readFloat32(nameThere(name)));
+      }
+      const json = async (folder: string): Promise<Record<string, unknown>> =>
+        JSON.parse(await readFile(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>;
+      const [wrote, was] = [await json(dir), await json(familyModel(golden.name))];
+      for (const [field, value] of Object.entries(wrote))
+        if (was[field] != null && field !== 'tie_word_embeddings') expect(value, field).toEqual(was[field]);
+    });
+  });
+
+  const problems = familyGoldens.filter(({ name }) => name.endsWith('sequence'));
+  describe.each(problems)('$name of transformers', (golden) => {
+    test.each([
+      ['multi-label', 'multi_label_classification'],
+      ['regression', 'regression'],
+    ] as [Problem, string][])('gives the same loss of %s', async (problem, theirs) => {
+      const recorded = await recordedOf(golden.name, null);
+      const model = await openModel({ ...golden, task: sequenceClassifier({ labels: 3, problem }) });
+      const { data, shape } = recorded.get(`labels ${theirs}`)!;
+      const inputs = { ...inputsOf(recorded), labels: constant(data, shape) };
+      const { loss } = await evaluate({ loss: meanOf(model.loss(inputs)) }, executor);
+      expect(distance(loss!, recorded.get(`loss ${theirs}`)!.data)).toBeLessThan(1e-5);
+    });
+  });
+
+  describe.each(familyAdapters)('$adapter of PEFT on $name', ({ adapter, format, ...golden }) => {
+    let recorded: Awaited<ReturnType<typeof recordedOf>>;
+    let inputs: ReturnType<typeof inputsOf>;
+    let adapted: Adapted<TaskModel>;
+    beforeAll(async () => {
+      recorded = await recordedOf(golden.name, adapter);
+      inputs = inputsOf(await recordedOf(golden.name, null));
+      adapted = await openAdapter(golden, familyAdapter(golden.name, adapter), format);
+    });
+    const byTheirName = (): Map<string, Tensor> =>
+      new Map([...adapted.params].map(([name, v]) => [`base_model.model.${name}`, v]));
+
+    test('gives the same logits', async () => {
+      const { logits } = await evaluate({ logits: adapted.model.outputs(inputs) }, executor);
+      expect(distance(logits!, recorded.get('logits')!.data)).toBeLessThan(1e-4);
+    });
+
+    test('gives the same gradient of every parameter, the head among them', async () => {
+      const loss = meanOf(adapted.loss(inputs, constant(Uint32Array.of(1), [])));
+      await mustHaveGradients(loss, groupOf(recorded, 'gradient'), byTheirName(), adapted.base, executor);
+    });
+
+    test('is the same after three steps of AdamW', async () => {
+      const losses = await trainOnBatch(adapted, inputs, executor);
+      expect(distance(losses, recorded.get('losses')!.data)).toBeLessThan(1e-4);
+      for (const [name, v] of adapted.params) {
+        const there = groupOf(recorded, 'trained').get(`base_model.model.${name}`)!;
+        expect(distance(await executor.read(v), there), name).toBeLessThan(5e-5);
+      }
+    });
+  });
+
+  describe.each(familyAdapters)('$adapter of ours on $name', ({ adapter, format, ...golden }) => {
+    const dir = familyWritten(golden.name, adapter);
+
+    test('gave the same logits in PEFT, which took every tensor', async () => {
+      const record = await readRecord(join(dir, 'record.json'));
+      await requireSameFiles(familyModel(golden.name), record.base);
+      await requireSameFiles(join(dir, 'adapter'), record.adapter);
+      const { model } = await openAdapter(golden, join(dir, 'adapter'), format);
+      const inputs = inputsOf(await recordedOf(golden.name, null));
+      const { logits } = await evaluate({ logits: model.outputs(inputs) }, executor);
+      const there = await recordedIn(join(dir, 'record.safetensors'));
+      expect(distance(logits!, there.get('logits')!.data)).toBeLessThan(1e-4);
+    });
+  });
+});
+
+describe.each(familyAdapters)('$adapter of ours on $name', ({ adapter, format, ...golden }) => {
+  test('is what our code writes', async () => {
+    const now = await mkdtemp(join(tmpdir(), 'peftjs-family-'));
+    onTestFinished(() => rm(now, { recursive: true }));
+    await writeFamilyAdapter({ ...golden, adapter, format }, now);
+    const then = join(familyWritten(golden.name, adapter), 'adapter');
+    const config = async (folder: string): Promise<unknown> =>
+      JSON.parse(await readFile(join(folder, 'adapter_config.json'), 'utf8'));
+    expect(await config(now)).toEqual(await config(then));
+    const [ours, kept] = await Promise.all(
+      [now, then].map((folder) => recordedIn(join(folder, 'adapter_model.safetensors'))),
+    );
+    expect([...ours!.keys()].sort()).toEqual([...kept!.keys()].sort());
+    for (const [name, { data }] of kept!) expect(distance(ours!.get(name)!.data, data), name).toBeLessThan(1e-4);
+  });
+});
