@@ -5,7 +5,7 @@ Usage: python make_families.py
 """
 
 import torch
-from peft import IA3Config, LoraConfig, get_peft_model
+from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 
 from common import save_tensors
 from families import FAMILIES, MODELS, draw_inputs, draw_labels, draw_numbers, load_model, make_model
@@ -15,7 +15,11 @@ TASKS = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS"}
 
 # The targets are PEFT's own, for each family.
 ADAPTERS = {
-    "bert-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config},
+    "bert-sequence": {
+        "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config,
+        "prompt-tuning": lambda **o: PromptTuningConfig(num_virtual_tokens=4, **o),
+        "prefix-tuning": lambda **o: PrefixTuningConfig(num_virtual_tokens=4, **o),
+    },
     "bert-token": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
     "t5": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config},
     "t5-gated": {"lora": lambda **o: LoraConfig(r=4, target_modules="all-linear", **o)},

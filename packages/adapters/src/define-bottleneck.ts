@@ -6,6 +6,7 @@ import {
   type MethodCard,
   type MethodFactory,
   type OptionTable,
+  requireOneTower,
   type Scope,
 } from '@peftjs/core';
 import { add, PeftError, type Tensor } from '@peftjs/tensor';
@@ -60,7 +61,7 @@ const moduleOf = (site: keyof typeof modules, path: Path): { readonly path: Path
   return { path: `${block}.${modules[site]}`, layer: Number(block.slice(block.lastIndexOf('.') + 1)) };
 };
 
-/** Middleware after each of some sublayers, but for the layers that are left out. Throws `no-match` where none is left. */
+/** Middleware after each of some sublayers, but for the layers that are left out. Throws `no-match` where none is left, `bad-option` for several towers. */
 export const afterSublayers = (
   model: Model,
   scope: Scope,
@@ -68,6 +69,7 @@ export const afterSublayers = (
   leaveOut: readonly number[],
   make: (own: Scope, module: Path) => (output: Tensor, stream: Tensor, call: Call) => Tensor,
 ): AroundTable => {
+  requireOneTower(model, name);
   const table = sites.map((site) => {
     const places = model.paths(site).map((path) => ({ path, module: moduleOf(site, path) }));
     const kept = places.filter(({ module }) => !leaveOut.includes(module.layer));

@@ -6,6 +6,7 @@ import {
   kaimingUniform,
   type MethodFactory,
   positive,
+  requireOneTower,
   type Scope,
   zeros,
 } from '@peftjs/core';
@@ -66,6 +67,7 @@ export const ladderSide: MethodFactory<LadderSideOptions> = defineMethod<LadderS
       temperature: positive('temperature', 0.1),
     },
     attach: (model, scope, { reduction, every, temperature }) => {
+      requireOneTower(model, 'ladderSide');
       const [blocks, head] = [model.paths('block'), model.paths('head')[0]];
       if (!head) throw new PeftError('no-match', 'ladderSide: it needs the whole model, up to its head');
       const beside = blocks.filter((_, i) => (blocks.length - 1 - i) % every === 0);

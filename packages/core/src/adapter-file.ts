@@ -23,11 +23,24 @@ import { within } from './within.ts';
 /** The prefix of the names of an adapter's tensors, by layout. */
 const keyPrefix = { peft: 'base_model.model.', 'adapter-hub': '' } as const;
 
+/** Hugging Face PEFT puts a model with rows or keys in front into one module, any other into two. */
+const prefixOf = (layout: keyof typeof keyPrefix, config: AdapterConfig): string =>
+  layout === 'peft' && 'num_virtual_tokens' in config ? 'base_model.' : keyPrefix[layout];
+
 /** How `save` describes the adapter. */
 export interface SaveOptions {
   /** Name or folder of the base model. */
   readonly baseModel?: string;
 }
+
+/** Refuses the layout of adapter-hub/adapters for models whose modules it has under names that are not known here. Throws `bad-adapter`. */
+const requireHubNames = ({ layout: { modelType, defaultTarget } }: Model, method: string): void => {
+  if (defaultTarget('hubIntermediate') === undefined)
+    throw new PeftError(
+      'bad-adapter',
+      `${method}: its files are those of adapter-hub/adapters, whose names for the layers of ${modelType} are not known here; use a method of Hugging Face PEFT's layout`,
+    );
+};
 
 /** `task_type` of PEFT's files; null where a model has no task, or one that PEFT has no name for. */
 const taskType = (model: Model): string | null => ('task' in model ? (model as TaskModel).task.type : null);
@@ -56,7 +69,7 @@ export const save = async (
   const { keys = {}, layout = 'peft' } = method;
   const tensors = new Map<string, AdapterTensorData>();
   for (const [key, tensor] of state)
-    tensors.set(keys[key] ?? keyPrefix[layout] + key, asStored(adapted.base, key, tensor as AdapterTensorData));
+    tensors.set(keys[key] ?? prefixOf(layout, config) + key, asStored(adapted.base, key, tensor as AdapterTensorData));
   const name = baseModel ?? null;
   const { layout: own, main, trainedHeads } = adapted.base;
   if (layout === 'peft')
@@ -71,6 +84,7 @@ export const save = async (
       },
       tensors,
     );
+  requireHubNames(adapted.base, method.name);
   const model = { modelType: own.modelType, hiddenSize: main.hiddenSize, modelClass: own.modelClass, name };
   return writeAdapterHub(dir, withoutType(config) as JsonObject, model, tensors);
 };
@@ -116,9 +130,9 @@ const asStored = (base: Model, name: string, tensor: AdapterTensorData): Adapter
 };
 
 /** Full names of the tensors in a file. */
-const named = ({ layout, tensors }: Adapter, method: Method): State => {
+const named = ({ layout, tensors, config }: Adapter, method: Method): State => {
   const nameOf = new Map(Object.entries(method.keys ?? {}).map(([name, key]) => [key, name]));
-  const prefix = keyPrefix[layout];
+  const prefix = prefixOf(layout, config.raw);
   const wrong = [...tensors.keys()].filter((key) => !nameOf.has(key) && !key.startsWith(prefix));
   if (wrong.length > 0)
     throw new PeftError('bad-adapter', `the names of ${wrong.join(', ')} should start with ${prefix}`);
@@ -142,6 +156,7 @@ export const load = async <M extends Model>(
     const { layout = 'peft' } = method;
     if (layout !== adapter.layout)
       throw new PeftError('bad-adapter', `${method.name} has files in the layout of ${layout}, not ${adapter.layout}`);
+    if (layout === 'adapter-hub') requireHubNames(base, method.name);
     const methods = method.parts ?? [method];
     const state = new Map(
       [...named(adapter, method)].map(([name, t]) => [name, asStored(base, name, t as AdapterTensorData)]),

@@ -58,6 +58,7 @@ export { type MixedBatch, mixBatch } from './mix-batch.ts';
 export { type Objective, penalty, supervised, type Views } from './objective.ts';
 export { type DistillationOptions, distillation } from './objectives/distillation.ts';
 export { rDrop } from './objectives/r-drop.ts';
+export { requireOneTower } from './one-tower.ts';
 export {
   byPattern,
   type Candidates,

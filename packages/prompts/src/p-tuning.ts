@@ -58,7 +58,7 @@ export const pTuning: MethodFactory<PTuningOptions> = defineMethod<PTuningOption
       state: encoder === 'none' ? state : await computedRows(mlpRows(sizes, model.main.hiddenSize), state, executor),
     }),
     attach: (model, scope, { encoder, ...sizes }) =>
-      rowsInFront(model, scope, ({ dim }) =>
+      rowsInFront('pTuning', model, scope, ({ dim }) =>
         encoder === 'mlp' ? mlpRows(sizes, dim)(scope.param) : scope.param(rowsName, [sizes.tokens, dim], normal(1)),
       ),
   },

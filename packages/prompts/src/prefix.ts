@@ -1,4 +1,4 @@
-import { eachSite, type Gate, mergePatches, type Patch, type Scope } from '@peftjs/core';
+import { eachSite, type Gate, mergePatches, type Patch, requireOneTower, type Scope } from '@peftjs/core';
 import {
   broadcastTo,
   concat,
@@ -16,8 +16,9 @@ import { type Around, type KeyValue, type Model, slot } from '@peftjs/transforme
 /** Values per token in one layer's keys: heads · headDim, of the heads that grouped queries share. */
 export const keyWidth = ({ main }: Model): number => main.keyHeads * main.headDim;
 
-/** How many layers of a model, or of the part of it in sight, have keys. Throws `no-match` where none has. */
+/** How many layers of a model, or of the part of it in sight, have keys. Throws `no-match` where none has, `bad-option` for a model of several towers. */
 export const prefixLayers = (model: Model): number => {
+  requireOneTower(model, 'prefixTuning');
   const { length } = model.paths('kv');
   if (length === 0) throw new PeftError('no-match', 'prefix: this part of the model has no attention');
   return length;

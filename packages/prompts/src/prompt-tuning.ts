@@ -36,7 +36,7 @@ export const promptTuning: MethodFactory<PromptTuningOptions> = defineMethod<Pro
     merges: false,
     options: { tokens: count('num_virtual_tokens', 20), init: rowInit },
     attach: (model, scope, { tokens, init }) =>
-      rowsInFront(model, scope, (embedding) => {
+      rowsInFront('promptTuning', model, scope, (embedding) => {
         const first = initOf(init, model, tokens, (ids) => gather(embedding.weight, constant(ids, [tokens])));
         return scope.param(rowsName, [tokens, embedding.dim], first);
       }),

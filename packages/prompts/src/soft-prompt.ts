@@ -1,16 +1,23 @@
-import { eachSite, type JsonObject, type Patch, type Scope } from '@peftjs/core';
+import { eachSite, type JsonObject, type Patch, requireOneTower, type Scope } from '@peftjs/core';
 import { broadcastTo, concat, type Tensor } from '@peftjs/tensor';
 import type { Embedding, Model } from '@peftjs/transformer';
 
 /**
  * A patch that puts rows [m, d] before those of the tokens: attention sees them first, and they take the first positions. Throws
- * `no-match` in a part of a model without its embeddings.
+ * `no-match` in a part of a model without its embeddings, `bad-option` for a model of several towers.
  */
-export const rowsInFront = (model: Model, scope: Scope, rowsOf: (embedding: Embedding) => Tensor): Patch =>
-  eachSite(model, scope, 'embed', (_, path) => {
-    const rows = rowsOf(model.embeddings.get(path)!);
+export const rowsInFront = (
+  method: string,
+  model: Model,
+  scope: Scope,
+  rowsOf: (embedding: Embedding) => Tensor,
+): Patch => {
+  requireOneTower(model, method);
+  return eachSite(model, scope, 'embed', () => {
+    const rows = rowsOf(model.embeddings.get(model.main.tokenTable)!);
     return (ids, next, { pass }) => concat(broadcastTo(rows, [pass.batch, ...rows.shape]), next(ids), { axis: 1 });
   });
+};
 
 /** The fields that Hugging Face PEFT notes of the model for rows of `width`, split in `heads`. */
 export const promptConfig = (model: Model, width: number, heads: number): JsonObject => ({

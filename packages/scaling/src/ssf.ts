@@ -11,6 +11,7 @@ import {
   targets,
 } from '@peftjs/core';
 import { add, mul, normalValues, reshape, sizeOf, type Tensor } from '@peftjs/tensor';
+import type { Model, Path } from '@peftjs/transformer';
 
 /** Options of `ssf`. */
 export interface SsfOptions {
@@ -43,6 +44,14 @@ const scaleAndShift = (own: Scope, dim: number, noise: number): { readonly scale
 
 /** x⊙γ + β; β alone where there is nothing, as a layer without a bias gets one. */
 const moved = (x: Tensor | null, scale: Tensor, shift: Tensor): Tensor => (x ? add(mul(x, scale), shift) : shift);
+
+/** The token embeddings of the towers in sight; one that towers share is there once. */
+const tokenTables = (model: Model): readonly Path[] => {
+  const inSight = new Set(model.paths('embed'));
+  return model.towers.flatMap(({ paths, tokenTable }) =>
+    paths('embed').some((path) => inSight.has(path)) ? tokenTable : [],
+  );
+};
 
 /**
  * SSF: y = γ⊙op(x) + β after every linear layer, norm and the token embedding, γ and β of shape [out]; γ from N(1, noise²), β from
@@ -86,7 +95,7 @@ export const ssf: MethodFactory<SsfOptions> = defineMethod<SsfOptions>({
         )),
       ...(embedding && {
         embedding: new Map(
-          model.paths('embed').map((path) => [
+          tokenTables(model).map((path) => [
             path,
             (base) => {
               const { scale, shift } = scaleAndShift(scope.at(path), base.dim, noise);

@@ -3,6 +3,7 @@ import { grad } from '@peftjs/autograd';
 import { type Adapted, load, type MethodFormat } from '@peftjs/core';
 import { openSafetensors } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
+import { prefixTuning, promptTuning } from '@peftjs/prompts';
 import { ia3 } from '@peftjs/scaling';
 import {
   adamw,
@@ -41,7 +42,11 @@ const classes = 3;
 
 /** All of them. */
 export const familyGoldens: readonly FamilyGolden[] = [
-  { name: 'bert-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora, ia3 } },
+  {
+    name: 'bert-sequence',
+    task: sequenceClassifier({ labels: classes }),
+    adapters: { lora, ia3, 'prompt-tuning': promptTuning, 'prefix-tuning': prefixTuning },
+  },
   { name: 'bert-masked', task: maskedLM(), adapters: {} },
   { name: 'bert-token', task: tokenClassifier({ labels: classes }), adapters: { lora } },
   { name: 't5', task: seq2seqLM(), adapters: { lora, ia3 } },
@@ -116,6 +121,12 @@ export const openAdapter = async (
   dir: string,
   format: MethodFormat,
 ): Promise<Adapted<TaskModel>> => load(await openModel(golden), dir, [format]);
+
+/** The library's name for one of our parameters. */
+export const parameterThere = ({ method, params }: Adapted<TaskModel>, name: string): string => {
+  if (!params.has('prompt_embeddings')) return `base_model.model.${name}`;
+  return method.keys?.[name] ? 'prompt_encoder.embedding.weight' : `base_model.${name}`;
+};
 
 /** Three steps of AdamW on one batch: learning rate 10⁻², no decay, no clipping. Gives the loss before each. */
 export const trainOnBatch = async (

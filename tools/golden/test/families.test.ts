@@ -18,6 +18,7 @@ import {
   inputsOf,
   openAdapter,
   openModel,
+  parameterThere,
   recordedIn,
   recordedOf,
   trainOnBatch,
@@ -132,7 +133,7 @@ describe.each(executors)('on %s', (_, open) => {
       adapted = await openAdapter(golden, familyAdapter(golden.name, adapter), format);
     });
     const byTheirName = (): Map<string, Tensor> =>
-      new Map([...adapted.params].map(([name, v]) => [`base_model.model.${name}`, v]));
+      new Map([...adapted.params].map(([name, v]) => [parameterThere(adapted, name), v]));
 
     test('gives the same logits', async () => {
       const { logits } = await evaluate({ logits: adapted.model.outputs(inputs) }, executor);
@@ -148,7 +149,7 @@ describe.each(executors)('on %s', (_, open) => {
       const losses = await trainOnBatch(adapted, inputs, executor);
       expect(distance(losses, recorded.get('losses')!.data)).toBeLessThan(1e-4);
       for (const [name, v] of adapted.params) {
-        const there = groupOf(recorded, 'trained').get(`base_model.model.${name}`)!;
+        const there = groupOf(recorded, 'trained').get(parameterThere(adapted, name))!;
         expect(distance(await executor.read(v), there), name).toBeLessThan(5e-5);
       }
     });

@@ -136,7 +136,6 @@ export const bert: Family<BertConfig> = {
     ia3: ['key', 'value', 'output.dense'],
     ia3Feedforward: ['output.dense'],
     beft: ['value'],
-    hubIntermediate: ['intermediate.dense'],
   },
   heads: {
     maskedLM: maskedHead,

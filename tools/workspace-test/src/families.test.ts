@@ -1,0 +1,53 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { root } from './workspace.ts';
+
+const home = 'packages/transformer/src/families';
+
+/** Model types are the names of the families' folders. */
+const modelTypes = readdirSync(join(root, home), { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name);
+
+/** Who may name one all the same, and why. */
+const exceptions: readonly (readonly [where: RegExp, reason: string])[] = [
+  [/(^|\/)test\/|\.test\.ts$|^packages\/transformer\/src\/testing\//, 'tests choose the models that they test'],
+  [/^packages\/testkit\/src\/bases\.ts$/, 'the models on which the laws of all methods are checked'],
+  [/^tools\/golden\//, 'what Python computed is of models of certain types'],
+  [/^packages\/base-model\/tools\/pretrain\.ts$/, 'it makes the shipped model'],
+  [/^packages\/bench\/src\/(roofline\/models|data\/random-model)\.ts$/, 'the models that are measured'],
+  [/^packages\/adapters\/src\/(pfeiffer|houlsby)\.ts$/, 'the adapters library calls a way to draw first values "bert"'],
+];
+
+const sources = ['packages', 'apps', 'tools'].flatMap((top) =>
+  readdirSync(join(root, top), { recursive: true, encoding: 'utf8' })
+    .map((path) => `${top}/${path.replaceAll('\\', '/')}`)
+    .filter((path) => /\.(m?[tj]s|tsx|html)$/.test(path) && !/(^|\/)(node_modules|dist|\.\w+)\//.test(path)),
+);
+
+/** The model types that a text has as whole strings. */
+const namedIn = (text: string): readonly string[] =>
+  [...text.matchAll(/(['"`])([\w-]+)\1/g)].flatMap(([, , word]) => (modelTypes.includes(word!) ? [word!] : []));
+
+const naming = sources
+  .filter((path) => !path.startsWith(`${home}/`))
+  .flatMap((path) => (namedIn(readFileSync(join(root, path), 'utf8')).length > 0 ? [path] : []));
+
+describe('model types', () => {
+  test('are those of the families', () =>
+    expect(modelTypes).toEqual(expect.arrayContaining(['bert', 'gpt2', 'llama', 't5'])));
+
+  test('are named by the families alone', () =>
+    expect(naming.filter((path) => !exceptions.some(([where]) => where.test(path)))).toEqual([]));
+
+  test('are named wherever an exception says so', () =>
+    expect(exceptions.filter(([where]) => !naming.some((path) => where.test(path)))).toEqual([]));
+
+  test('are seen in strings of every kind, and nowhere else', () =>
+    expect(namedIn('const a = "bert", b = `t5`; // llama\nif (type === \'gpt2\') "albert"')).toEqual([
+      'bert',
+      't5',
+      'gpt2',
+    ]));
+});
