@@ -35,7 +35,7 @@ export interface SaveOptions {
 
 /** Refuses the layout of adapter-hub/adapters for models whose modules it has under names that are not known here. Throws `bad-adapter`. */
 const requireHubNames = ({ layout: { modelType, defaultTarget } }: Model, method: string): void => {
-  if (defaultTarget('hubIntermediate') === undefined)
+  if (defaultTarget('adapterHubIntermediate') === undefined)
     throw new PeftError(
       'bad-adapter',
       `${method}: its files are those of adapter-hub/adapters, whose names for the layers of ${modelType} are not known here; use a method of Hugging Face PEFT's layout`,
