@@ -22,7 +22,7 @@ export const bucketOf = (
 };
 
 /**
- * What relative positions add to scores: a number for each head and bucket, of a table [buckets, heads], for the last `queries` of so many
+ * Additions to scores by relative position: a number for each head and bucket, of a table [buckets, heads], for the last `queries` of so many
  * keys: [1, heads, queries, keys].
  */
 export const relativeBias = (table: Tensor, config: T5Config, both: boolean, queries: number, keys: number): Tensor => {
