@@ -34,8 +34,9 @@ export const methodsTable = (
 ): string => {
   const untested = entries.filter(({ name }) => !matrix.some((cell) => cell.method === name)).map(({ name }) => name);
   if (untested.length > 0) throw new Error(`no law of ${untested.join(', ')} ran; add a row to its family's laws`);
-  const formats = [...new Set(matrix.map((cell) => cell.format))].filter((format) => format !== 'dense');
-  const architectures = [...new Set(matrix.map((cell) => cell.architecture))];
+  // In an order of their own: test files end in any.
+  const formats = [...new Set(matrix.map((cell) => cell.format))].filter((format) => format !== 'dense').sort();
+  const architectures = [...new Set(matrix.map((cell) => cell.architecture))].sort();
   const rows = entries.map(({ name, family, paper, merges }) => {
     const cells = matrix.filter((cell) => cell.method === name);
     return row([
