@@ -1,10 +1,12 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ladderSide, pfeiffer } from '@peftjs/adapters';
 import { grad } from '@peftjs/autograd';
-import type { Adapted } from '@peftjs/core';
+import { type Adapted, attach, save } from '@peftjs/core';
 import { openCheckpoint } from '@peftjs/io';
-import { constant, type Executor, evaluate, type Tensor, transpose } from '@peftjs/tensor';
+import { prefixTuning, promptTuning } from '@peftjs/prompts';
+import { constant, type Executor, evaluate, reference, type Tensor, transpose } from '@peftjs/tensor';
 import { distance } from '@peftjs/testkit';
 import { meanOf, type Problem, parameters, saveModel, sequenceClassifier, type TaskModel } from '@peftjs/transformer';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -186,4 +188,29 @@ describe.each(familyAdapters)('$adapter of ours on $name', ({ adapter, format, .
     expect([...ours!.keys()].sort()).toEqual([...kept!.keys()].sort());
     for (const [name, { data }] of kept!) expect(distance(ours!.get(name)!.data, data), name).toBeLessThan(1e-4);
   });
+});
+
+describe('an encoder-decoder', () => {
+  const golden = familyGoldens.find(({ name }) => name === 't5')!;
+
+  test.each([
+    ['promptTuning', promptTuning()],
+    ['prefixTuning', prefixTuning()],
+    ['pfeiffer', pfeiffer()],
+    ['ladderSide', ladderSide()],
+  ])('is refused by %s, which would not say which tower it changes', async (name, method) => {
+    const model = await openModel(golden);
+    expect(() => attach(model, [method])).toThrow(
+      new RegExp(`${name}: is for models of one tower, .* encoder and decoder`),
+    );
+  });
+});
+
+test("an encoder's adapter is not written in the layout of a library whose names are not known", async () => {
+  const adapted = attach(await openModel(familyGoldens[0]!), [pfeiffer()]);
+  const dir = await mkdtemp(join(tmpdir(), 'peftjs-family-'));
+  onTestFinished(() => rm(dir, { recursive: true }));
+  await expect(save(adapted, dir, reference())).rejects.toThrow(
+    /pfeiffer: its files are those of adapter-hub.*of bert are not known/,
+  );
 });

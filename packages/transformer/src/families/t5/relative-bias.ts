@@ -6,7 +6,7 @@ import type { T5Config } from './config.ts';
  * is seen, half of the buckets are for keys after the query; else those have the bucket of distance 0. In f32, as the reference rounds there.
  * Raffel et al., 2019, https://arxiv.org/abs/1910.10683; transformers, `T5Attention._relative_position_bucket`.
  */
-export const bucketOf = (
+const bucketOf = (
   distance: number,
   { buckets, maxDistance }: Pick<T5Config, 'buckets' | 'maxDistance'>,
   both: boolean,
