@@ -15,7 +15,7 @@ import {
 } from '@peftjs/tensor';
 import { ops } from '@peftjs/tensor/executor';
 import { expect, test } from 'vitest';
-import { checkpoint, grad, gradcheck } from './index.ts';
+import { grad, gradcheck, recomputed } from './index.ts';
 
 const values = (n: number, seed = 1): Float64Array =>
   Float64Array.from({ length: n }, (_, i) => Math.sin(i * 2.3 + seed));
@@ -83,9 +83,9 @@ test('checkpoint gives the same gradients and recomputes after the gradient arri
     return { value, dw: grad(value, [w])[0]! };
   };
   const plain = await evaluate({ ...run(block) }, reference());
-  const stored = await evaluate({ ...run(checkpoint(block)) }, reference());
+  const stored = await evaluate({ ...run(recomputed(block)) }, reference());
   expect(stored).toEqual(plain);
-  const program = await compile({ outputs: run(checkpoint(block)) }, reference());
+  const program = await compile({ outputs: run(recomputed(block)) }, reference());
   const kept = await compile({ outputs: run(block) }, reference());
   expect(program.plan.dispatches).toBeGreaterThan(kept.plan.dispatches);
   expect(after.name).toBe(ops.after.name);

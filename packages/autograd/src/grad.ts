@@ -1,6 +1,6 @@
 import { add, broadcastTo, constant, describe, PeftError, sameShape, type Tensor } from '@peftjs/tensor';
 import { byName, type Node, type OpNode } from '@peftjs/tensor/executor';
-import { type Region, regionOf } from './checkpoint.ts';
+import { type Region, regionOf } from './recomputed.ts';
 
 type Grads = Map<Node, (Tensor | undefined)[]>;
 

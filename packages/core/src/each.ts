@@ -7,8 +7,8 @@ import {
   type Norm,
   type Path,
   type SiteName,
-  select,
   type Target,
+  targeted,
 } from '@peftjs/transformer';
 import type { Patch, Scope, Wraps } from './method.ts';
 
@@ -20,7 +20,7 @@ const eachOf = <T>(
   name: string,
   wrap: (base: T, scope: Scope, path: Path) => T,
 ): Wraps<T> =>
-  new Map(select(parts.keys(), target, name).map((path) => [path, (base) => wrap(base, scope.at(path), path)]));
+  new Map(targeted(parts.keys(), target, name).map((path) => [path, (base) => wrap(base, scope.at(path), path)]));
 
 /** A patch that makes a new layer of every targeted Linear; each has its own scope. Throws `no-match`. */
 export const eachLinear = (
@@ -48,7 +48,7 @@ export interface LayerWraps {
 
 /** A patch that makes a new layer of every targeted Linear and embedding; each has its own scope. Throws `no-match`. */
 export const eachLayer = (model: Model, scope: Scope, target: Target, name: string, wraps: LayerWraps): Patch => {
-  const named = select([...model.linears.keys(), ...model.embeddings.keys()], target, name);
+  const named = targeted([...model.linears.keys(), ...model.embeddings.keys()], target, name);
   const only = (parts: ReadonlyMap<Path, unknown>): Path[] => named.filter((path) => parts.has(path));
   return {
     linear: new Map(only(model.linears).map((path) => [path, (base) => wraps.linear(base, scope.at(path), path)])),

@@ -1,5 +1,5 @@
 export { isObject, type JsonObject, type JsonValue } from '@peftjs/io';
-export { covers, nameMatches, select, type Target } from '@peftjs/transformer';
+export { covers, nameMatches, type Target, targeted } from '@peftjs/transformer';
 export { load, type SaveOptions, save } from './adapter-file.ts';
 export type { AdaptingOptions } from './adapting.ts';
 export { type Adapted, type AttachOptions, attach } from './attach.ts';

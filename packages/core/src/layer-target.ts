@@ -1,6 +1,6 @@
 import { pythonPattern } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
-import { covers, type Model, type Path, type Role, select, type Target } from '@peftjs/transformer';
+import { covers, type Model, type Path, type Role, type Target, targeted } from '@peftjs/transformer';
 
 /** Layers by a regular expression of Python's `re` over whole paths: the text that `target_modules` of Hugging Face PEFT may be. */
 export interface PatternTarget {
@@ -65,7 +65,7 @@ const ofRoles = (model: Model, { roles }: RoleTarget, method: string): Path[] =>
 const ofPattern = (paths: readonly Path[], { pattern }: PatternTarget, { method }: Asked): Path[] => {
   const { fullMatch } = pythonPattern(pattern, `${method}: target`);
   const found = paths.filter((path) => fullMatch(path));
-  return found.length > 0 ? found : select(paths, [pattern], method);
+  return found.length > 0 ? found : targeted(paths, [pattern], method);
 };
 
 /**
@@ -77,10 +77,10 @@ export const layersOf = (model: Model, target: LayerTarget, candidates: Iterable
   const { method, strict } = asked;
   if (isRoleTarget(target)) return ofRoles(model, target, method).filter((path) => all.includes(path));
   if (isPatternTarget(target)) return ofPattern(all, target, asked);
-  if (target === 'all-linear') return select(all, allLinear(model), method);
-  if (!Array.isArray(target)) return select(all, target, method);
+  if (target === 'all-linear') return targeted(all, allLinear(model), method);
+  if (!Array.isArray(target)) return targeted(all, target, method);
   const names: readonly string[] = target;
   const spread = names.flatMap((name) => (name === 'all-linear' ? allLinear(model) : [name]));
   const found = spread.filter((name) => all.some((path) => covers(name, path)));
-  return select(all, strict || found.length === 0 ? spread : found, method);
+  return targeted(all, strict || found.length === 0 ? spread : found, method);
 };

@@ -1,5 +1,5 @@
 import { PeftError } from '@peftjs/tensor';
-import { type Model, type Path, type Role, type SiteName, select, siteNames, type Target } from '@peftjs/transformer';
+import { type Model, type Path, type Role, type SiteName, siteNames, type Target, targeted } from '@peftjs/transformer';
 import type { AdapterConfig, Method, MethodFormat } from './method.ts';
 
 /** A part of a model. */
@@ -40,7 +40,7 @@ const kept = <T>(parts: ReadonlyMap<Path, T>, keeps: (path: Path) => boolean): R
 /** The model with only a part of it in sight. */
 const sight = <M extends Model>(model: M, { layers, target }: Where): M => {
   const here = layers ? inLayers(model, layers) : () => true;
-  const named = target === undefined ? null : new Set(select(pathsOf(model), target, 'within'));
+  const named = target === undefined ? null : new Set(targeted(pathsOf(model), target, 'within'));
   const keeps = (path: Path): boolean => here(path) && (named === null || named.has(path));
   return {
     ...model,
@@ -59,7 +59,7 @@ const make = (where: Where, method: Method): Method => ({
   config: (model): AdapterConfig => ({
     peft_type: withinType,
     ...(where.layers && { layers: where.layers }),
-    ...(where.target !== undefined && { target: select(pathsOf(model), where.target, 'within') }),
+    ...(where.target !== undefined && { target: targeted(pathsOf(model), where.target, 'within') }),
     method: method.config(sight(model, where)),
   }),
   ...(method.prepare && {

@@ -29,5 +29,5 @@ export const unipelt: MethodFactory<UnipeltOptions> = defineRecipe<UnipeltOption
     learningRate: 1e-2,
   },
   parts: { prefix: adapterHubPrefixTuning, adapter: pfeiffer, lora: adapterHubGatedLora },
-  defaults: { prefix: { tokens: 10, gating: true }, adapter: { gating: true }, lora: { alpha: 2 } },
+  defaults: { prefix: { length: 10, gating: true }, adapter: { gating: true }, lora: { alpha: 2 } },
 });

@@ -41,7 +41,7 @@ describe.each([
   });
 
   test('shut they leave of a prefix and of a prompt keys and rows of zeros', async () => {
-    for (const method of [prefixTuning({ tokens: 2 }), promptTuning({ tokens: 2 })]) {
+    for (const method of [prefixTuning({ length: 2 }), promptTuning({ length: 2 })]) {
       const base = make();
       const zeros = attach(base, [method]);
       for (const v of zeros.params.values()) await executor.write(v, new Float32Array(sizeOf(v.shape)));

@@ -22,7 +22,7 @@ const loraSize = ({ config: { layers }, main, linears }: CausalLM): number => {
   return layers * 2 * (2 * d + (heads + values) * headDim);
 };
 
-const prefix = { tokens: 3, bottleneck: 5 };
+const prefix = { length: 3, bottleneck: 5 };
 const adapter = { bottleneck: 3 };
 
 /** Values of a gate. */
@@ -61,7 +61,7 @@ describe.each<[string, Method, (model: CausalLM) => number]>([
   ['adapters', pfeiffer({ bottleneck: 3 }), (model) => adapterSize(model) + model.config.layers * gateSize(model)],
   [
     'a prefix',
-    prefixTuning({ tokens: 3, bottleneck: 5 }),
+    prefixTuning({ length: 3, bottleneck: 5 }),
     ({ config, main }) => {
       const width = main.keyHeads * main.headDim;
       return (
@@ -69,7 +69,7 @@ describe.each<[string, Method, (model: CausalLM) => number]>([
       );
     },
   ],
-  ['a prompt', promptTuning({ tokens: 3 }), (model) => 3 * model.config.hiddenSize + gateSize(model)],
+  ['a prompt', promptTuning({ length: 3 }), (model) => 3 * model.config.hiddenSize + gateSize(model)],
 ])('gates of %s, by definition', (_, method, parameters) => {
   const row = { options: { method }, formats: [pfeiffer, prefixTuning, promptTuning], parameters };
   for (const [name, base] of [

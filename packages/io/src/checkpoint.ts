@@ -20,7 +20,7 @@ const torchIndexFile = 'pytorch_model.bin.index.json';
  *
  * Throws `PeftError`: `file-missing`, `bad-safetensors` or `bad-torch` with the problems of all shards.
  */
-export const openCheckpoint = async (dir: Place): Promise<TensorReader> => {
+export const openModelWeights = async (dir: Place): Promise<TensorReader> => {
   const files = await filesAt(dir);
   const has = async (path: string): Promise<boolean> => (await files.size(path)) !== null;
   if (await has(singleFile)) return openSafetensors({ files, path: singleFile });

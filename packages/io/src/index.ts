@@ -3,7 +3,7 @@ export type { AdapterConfig, AdapterLayout } from './adapter/files.ts';
 export { type Adapter, readAdapter } from './adapter/read.ts';
 export type { AdapterTensor, AdapterTensorData } from './adapter/tensors.ts';
 export { writeAdapter, writeAdapterHub } from './adapter/write.ts';
-export { openCheckpoint } from './checkpoint.ts';
+export { openModelWeights } from './checkpoint.ts';
 export { blobFiles, type NamedBlob } from './files/blob-files.ts';
 export { detached } from './files/detached.ts';
 export { type DirectoryHandle, directoryFiles } from './files/directory-files.ts';

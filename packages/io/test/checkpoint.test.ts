@@ -1,7 +1,7 @@
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { openCheckpoint } from '../src/checkpoint.ts';
+import { openModelWeights } from '../src/checkpoint.ts';
 import { type WriteTensor, writeSafetensors } from '../src/safetensors/write.ts';
 import { openTorch } from '../src/torch/open.ts';
 import { messageOf, scratch } from './scratch.ts';
@@ -31,12 +31,12 @@ const sharded = async (weightMap?: unknown): Promise<string> => {
 test('one file is preferred, as Hugging Face does', async () => {
   const dir = await sharded();
   await writeSafetensors(join(dir, 'model.safetensors'), new Map([['single', one(9)]]));
-  await using file = await openCheckpoint(dir);
+  await using file = await openModelWeights(dir);
   expect([...file.tensors.keys()]).toEqual(['single']);
 });
 
 test('shards read as one', async () => {
-  await using file = await openCheckpoint(await sharded());
+  await using file = await openModelWeights(await sharded());
   expect([...file.tensors.keys()].sort()).toEqual(['__proto__', 'a', 'b']);
   expect(file.metadata.get('format')).toBe('pt');
   expect(await file.readFloat32('__proto__')).toEqual(Float32Array.of(2, -2));
@@ -47,13 +47,15 @@ test('shards read as one', async () => {
 
 test('a folder without weights says what it holds', async () => {
   const dir = await scratch();
-  expect(await messageOf('file-missing', () => openCheckpoint(dir))).toContain('it holds nothing');
-  expect(await messageOf('file-missing', () => openCheckpoint(join(dir, 'none')))).toContain('no such file or folder');
+  expect(await messageOf('file-missing', () => openModelWeights(dir))).toContain('it holds nothing');
+  expect(await messageOf('file-missing', () => openModelWeights(join(dir, 'none')))).toContain(
+    'no such file or folder',
+  );
   await writeFile(join(dir, 'pytorch_model.bin'), '');
-  expect(await messageOf('bad-torch', () => openCheckpoint(dir))).toContain('neither a zip archive');
+  expect(await messageOf('bad-torch', () => openModelWeights(dir))).toContain('neither a zip archive');
   await rm(join(dir, 'pytorch_model.bin'));
   await mkdir(join(dir, 'model.safetensors'));
-  await messageOf('file-missing', () => openCheckpoint(dir));
+  await messageOf('file-missing', () => openModelWeights(dir));
 });
 
 test('what torch.save wrote is read where there is no safetensors file, also in shards', async () => {
@@ -70,23 +72,23 @@ test('what torch.save wrote is read where there is no safetensors file, also in 
   const weightMap = Object.fromEntries(entries.flat());
   await writeFile(join(dir, 'pytorch_model.bin.index.json'), JSON.stringify({ weight_map: weightMap }));
   {
-    await using file = await openCheckpoint(dir);
+    await using file = await openModelWeights(dir);
     expect([...file.tensors.keys()].sort()).toEqual(Object.keys(weightMap).sort());
     expect(await file.readFloat32('scalar')).toEqual(Float32Array.of(15));
   }
   await copyFile(join(data, 'types.bin'), join(dir, 'pytorch_model.bin'));
-  await using file = await openCheckpoint(dir);
+  await using file = await openModelWeights(dir);
   expect(await file.readFloat32('int8')).toEqual(Float32Array.of(0, 1, 2, 100));
   const wrong = JSON.stringify({ weight_map: { a: 'x.safetensors' } });
   await writeFile(join(dir, 'pytorch_model.bin.index.json'), wrong);
   await rm(join(dir, 'pytorch_model.bin'));
-  expect(await messageOf('bad-torch', () => openCheckpoint(dir))).toContain('plain name of a .bin file');
+  expect(await messageOf('bad-torch', () => openModelWeights(dir))).toContain('plain name of a .bin file');
 });
 
 test('shards that are missing, cut off or at odds with the index come in one error', async () => {
   const dir = await sharded({ a: shardNames[0], ghost: shardNames[0], b: 'gone.safetensors', c: shardNames[1] });
   await writeFile(join(dir, shardNames[1]), 'short');
-  const message = await messageOf('bad-safetensors', () => openCheckpoint(dir));
+  const message = await messageOf('bad-safetensors', () => openModelWeights(dir));
   expect(message).toContain('gone.safetensors: cannot be opened');
   expect(message).toContain(`${shardNames[1]}: is not a sound safetensors file`);
   expect(message).toContain(`${shardNames[0]} has no tensor "ghost"`);
@@ -102,7 +104,7 @@ test('a tensor in two shards is refused', async () => {
       ['a', one(4)],
     ]),
   );
-  expect(await messageOf('bad-safetensors', () => openCheckpoint(dir))).toContain(
+  expect(await messageOf('bad-safetensors', () => openModelWeights(dir))).toContain(
     '"a" is in model-00002-of-00002.safetensors and in another',
   );
 });
@@ -122,7 +124,7 @@ test.each([
   null,
   ['x.safetensors'],
 ])('the shard name %j is refused', async (name) => {
-  expect(await messageOf('bad-safetensors', async () => openCheckpoint(await sharded({ a: name })))).toContain(
+  expect(await messageOf('bad-safetensors', async () => openModelWeights(await sharded({ a: name })))).toContain(
     'not the plain name',
   );
 });
@@ -140,8 +142,8 @@ test('an index that is no index is one error', async () => {
   ];
   for (const [text, want] of cases) {
     await writeFile(join(dir, index), text);
-    expect(await messageOf('bad-safetensors', () => openCheckpoint(dir))).toContain(want);
+    expect(await messageOf('bad-safetensors', () => openModelWeights(dir))).toContain(want);
   }
   await rm(join(dir, index));
-  await messageOf('file-missing', () => openCheckpoint(dir));
+  await messageOf('file-missing', () => openModelWeights(dir));
 });

@@ -8,7 +8,7 @@ import {
   filesAt,
   loadTokenizer,
   memoryFiles,
-  openCheckpoint,
+  openModelWeights,
   openSafetensors,
   type Place,
   readAdapter,
@@ -134,7 +134,7 @@ describe.each(kinds)('from %s', (_, make) => {
     expect(await readJsonObject(await filesAt(dir), 'config.json', 'bad-config')).toEqual(llama);
     const tokenizer = await loadTokenizer(dir);
     expect([tokenizer.eosId, tokenizer.decode(tokenizer.encode('hello'))]).toEqual([262, '<|end|>hello']);
-    await using weights = await openCheckpoint(dir);
+    await using weights = await openModelWeights(dir);
     expect([...weights.tensors.keys()].sort()).toEqual(['a', 'b', 'c']);
     const [a, c] = await Promise.all([weights.readFloat32('a'), weights.readFloat32('c')]);
     expect([a.length, a[0], a.at(-1)]).toEqual([200_000, 1, 1]);
@@ -160,10 +160,10 @@ describe.each(kinds)('from %s', (_, make) => {
       await messageOf('file-missing', async () => readJsonObject(await filesAt(dir), 'config.json', 'bad-config')),
     ).toContain('/config.json: cannot be opened');
     expect(await messageOf('bad-tokenizer', () => loadTokenizer(dir))).toContain('/tokenizer.json: is not JSON');
-    expect(await messageOf('bad-safetensors', () => openCheckpoint(dir))).toContain(`/${shards[1]}: is not a sound`);
+    expect(await messageOf('bad-safetensors', () => openModelWeights(dir))).toContain(`/${shards[1]}: is not a sound`);
     content.delete('model.safetensors.index.json');
     const bare = await make(content);
-    await messageOf('file-missing', () => openCheckpoint(bare));
+    await messageOf('file-missing', () => openModelWeights(bare));
     await messageOf('file-missing', () => readAdapter(bare));
   });
 });

@@ -1,4 +1,4 @@
-import { defineMethod, type MethodFactory, penalty, type State, select } from '@peftjs/core';
+import { defineMethod, type MethodFactory, penalty, type State, targeted } from '@peftjs/core';
 import { mul } from '@peftjs/tensor';
 import { type AdaloraOptions, adaloraOptions, type KeptTriplets } from './adalora-options.ts';
 import { addDelta } from './add-delta.ts';
@@ -63,7 +63,7 @@ export const adalora: MethodFactory<AdaloraOptions> = defineMethod<AdaloraOption
         : { method: adalora(options), state };
     },
     attach: (model, scope, options) => {
-      const paths = select(model.linears.keys(), options.target, 'adalora');
+      const paths = targeted(model.linears.keys(), options.target, 'adalora');
       const layers = new Map(
         paths.map((path) => [path, triplets(model.linears.get(path)!, scope.at(path), path, options)]),
       );

@@ -9,8 +9,8 @@ import {
   type MethodFactory,
   number,
   rate,
-  select,
   type Target,
+  targeted,
   targets,
   uniform,
   zeros,
@@ -58,7 +58,7 @@ export const vera: MethodFactory<VeraOptions> = defineMethod<VeraOptions>({
       bias: biases('vera'),
     },
     attach: (model, scope, { target, rank, initialScale, dropout }) => {
-      const layers = select(model.linears.keys(), target, 'vera').map((path) => model.linears.get(path)!);
+      const layers = targeted(model.linears.keys(), target, 'vera').map((path) => model.linears.get(path)!);
       const [mostIn, mostOut] = [Math.max(...layers.map((l) => l.inDim)), Math.max(...layers.map((l) => l.outDim))];
       const sharedA = scope.buffer('vera_A', [rank, mostIn], heUniform(mostIn));
       const sharedB = scope.buffer('vera_B', [mostOut, rank], heUniform(rank));

@@ -17,7 +17,7 @@ import { keyWidth, prefixInFront, prefixLayers } from './prefix.ts';
 /** Options of `adapterHubPrefixTuning`. */
 export interface AdapterHubPrefixTuningOptions {
   /** Rows m in front of every layer's keys and values. Default 30. */
-  readonly tokens?: number;
+  readonly length?: number;
   /** Width of the MLP that computes the rows of all layers. Default 512. */
   readonly bottleneck?: number;
   /** Whether the rows themselves are trained, from N(0, 1), without an MLP. Default false. */
@@ -34,13 +34,13 @@ const poolOf = (model: Model): string => `${model.paths('kv')[0]!.split('.')[0]}
 const rowsOf = (
   model: Model,
   scope: Scope,
-  { tokens, bottleneck, flat, dropout }: Chosen<AdapterHubPrefixTuningOptions>,
+  { length, bottleneck, flat, dropout }: Chosen<AdapterHubPrefixTuningOptions>,
 ): Tensor => {
   const width = prefixLayers(model) * 2 * keyWidth(model);
   const own = scope.at(`${poolOf(model)}.prefix_tunings.default.self_prefix`);
   if (flat)
-    return scope.dropout(reshape(own.param('control_trans', [tokens * width], normal(1)), [tokens, width]), dropout);
-  const first = own.param('wte.weight', [tokens, model.main.hiddenSize], normal(1));
+    return scope.dropout(reshape(own.param('control_trans', [length * width], normal(1)), [length, width]), dropout);
+  const first = own.param('wte.weight', [length, model.main.hiddenSize], normal(1));
   const inner = tanh(affineOf(own.param, 'control_trans.0', first, bottleneck));
   return scope.dropout(affineOf(own.param, 'control_trans.2', inner, width), dropout);
 };
@@ -56,7 +56,7 @@ export const adapterHubPrefixTuning: MethodFactory<AdapterHubPrefixTuningOptions
     formula: {
       merges: false,
       options: {
-        tokens: count('prefix_length', 30),
+        length: count('prefix_length', 30),
         bottleneck: count('bottleneck_size', 512),
         flat: flag('flat', false),
         dropout: rate('dropout', 0),

@@ -6,7 +6,7 @@ import { promptComputes, promptConfig, rowsInFront } from './soft-prompt.ts';
 /** Options of `pTuning`. */
 export interface PTuningOptions {
   /** Virtual tokens m. Default 20. */
-  readonly tokens?: number;
+  readonly length?: number;
   /** Width h of the encoder. Default: the model's hidden size. */
   readonly hidden?: number;
   /** `mlp` (default) trains the encoder; `none` trains the rows as they are, which is how a saved prompt is loaded: it holds what the encoder computed. */
@@ -24,17 +24,17 @@ const encoderOption: Option<'mlp' | 'none'> = {
 };
 
 interface Sizes {
-  readonly tokens: number;
+  readonly length: number;
   readonly hidden: number;
 }
 
 /** [m, d] from m learned embeddings: Linear, ReLU, Linear, ReLU, Linear. */
 const mlpRows =
-  ({ tokens, hidden }: Sizes, width: number) =>
+  ({ length, hidden }: Sizes, width: number) =>
   (tensors: TensorsOf): Tensor => {
     const layer = (i: number, x: Tensor, outDim: number): Tensor =>
       affineOf(tensors, `prompt_encoder.mlp_head.${i}`, x, outDim);
-    const first = tensors('prompt_encoder.embedding.weight', [tokens, width], normal(1));
+    const first = tensors('prompt_encoder.embedding.weight', [length, width], normal(1));
     return layer(4, relu(layer(2, relu(layer(0, first, hidden)), hidden)), width);
   };
 
@@ -49,7 +49,7 @@ export const pTuning: MethodFactory<PTuningOptions> = defineMethod<PTuningOption
   formula: {
     merges: false,
     options: {
-      tokens: count('num_virtual_tokens', 20),
+      length: count('num_virtual_tokens', 20),
       hidden: { ...count('encoder_hidden_size', 1), fallback: ({ main }) => main.hiddenSize },
       encoder: encoderOption,
     },
@@ -59,7 +59,7 @@ export const pTuning: MethodFactory<PTuningOptions> = defineMethod<PTuningOption
     }),
     attach: (model, scope, { encoder, ...sizes }) =>
       rowsInFront('pTuning', model, scope, ({ dim }) =>
-        encoder === 'mlp' ? mlpRows(sizes, dim)(scope.param) : scope.param(rowsName, [sizes.tokens, dim], normal(1)),
+        encoder === 'mlp' ? mlpRows(sizes, dim)(scope.param) : scope.param(rowsName, [sizes.length, dim], normal(1)),
       ),
   },
   files: {

@@ -10,7 +10,7 @@ import { initOf, isTextInit, type RowInit } from './vocabulary.ts';
 /** Options of `prefixTuning`. */
 export interface PrefixTuningOptions {
   /** Rows m in front of every layer's keys and values. Default 20. */
-  readonly tokens?: number;
+  readonly length?: number;
   /** Width of the MLP that computes the rows of all layers while training; null (default) trains the rows themselves. The paper has 512. */
   readonly bottleneck?: number | null;
   /**
@@ -37,24 +37,24 @@ const bottleneckOption: Option<number | null> = {
 };
 
 interface Mlp {
-  readonly tokens: number;
+  readonly length: number;
   readonly bottleneck: number;
   readonly zero: boolean;
 }
 
 /** [m, layers · 2 · width] from m learned embeddings: Linear, tanh, Linear, shared by all layers. */
 const mlpRows =
-  ({ tokens, bottleneck, zero }: Mlp, width: number, layers: number) =>
+  ({ length, bottleneck, zero }: Mlp, width: number, layers: number) =>
   (tensors: TensorsOf): Tensor => {
-    const first = tensors('prompt_encoder.embedding.weight', [tokens, width], normal(1));
+    const first = tensors('prompt_encoder.embedding.weight', [length, width], normal(1));
     const inner = tanh(affineOf(tensors, 'prompt_encoder.transform.0', first, bottleneck));
     return affineOf(tensors, 'prompt_encoder.transform.2', inner, layers * 2 * width, zero ? zeros : undefined);
   };
 
-const encoderOf = (model: Model, { tokens, bottleneck, init }: Chosen<PrefixTuningOptions>) =>
+const encoderOf = (model: Model, { length, bottleneck, init }: Chosen<PrefixTuningOptions>) =>
   bottleneck === null
     ? null
-    : mlpRows({ tokens, bottleneck, zero: init === 'zeros' }, keyWidth(model), prefixLayers(model));
+    : mlpRows({ length, bottleneck, zero: init === 'zeros' }, keyWidth(model), prefixLayers(model));
 
 /**
  * Prefix tuning: in every layer Attn(q, [P_k; k], [P_v; v]) with m trained keys and values of the heads' size before those of the tokens,
@@ -69,7 +69,7 @@ export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<Pre
   formula: {
     merges: false,
     options: {
-      tokens: count('num_virtual_tokens', 20),
+      length: count('num_virtual_tokens', 20),
       bottleneck: bottleneckOption,
       init: initOption,
     },
@@ -80,15 +80,15 @@ export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<Pre
     compact: async (model, options, state, executor) => {
       const encode = encoderOf(model, options);
       if (!encode) return { method: prefixTuning(options), state };
-      return { method: prefixTuning({ tokens: options.tokens }), state: await computedRows(encode, state, executor) };
+      return { method: prefixTuning({ length: options.length }), state: await computedRows(encode, state, executor) };
     },
     attach: (model, scope, options) => {
-      const { tokens, init } = options;
-      const shape = [tokens, prefixLayers(model) * 2 * keyWidth(model)];
+      const { length, init } = options;
+      const shape = [length, prefixLayers(model) * 2 * keyWidth(model)];
       const first =
-        init === 'zeros' ? zeros : initOf(init ?? 'vocabulary', model, tokens, (ids) => activations(model, ids));
+        init === 'zeros' ? zeros : initOf(init ?? 'vocabulary', model, length, (ids) => activations(model, ids));
       const rows = encoderOf(model, options)?.(scope.param) ?? scope.param(rowsName, shape, first);
-      return { ...prefixInFront(model, scope, rows), positionShift: tokens };
+      return { ...prefixInFront(model, scope, rows), positionShift: length };
     },
   },
   files: {

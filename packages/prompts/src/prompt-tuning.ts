@@ -7,7 +7,7 @@ import { initOf, isTextInit, type RowInit } from './vocabulary.ts';
 /** Options of `promptTuning`. */
 export interface PromptTuningOptions {
   /** Virtual tokens m. Default 20, beyond which the paper finds marginal gains. */
-  readonly tokens?: number;
+  readonly length?: number;
   /**
    * First values: `vocabulary` (default), the embeddings of tokens drawn at random; `{ text: ids }`, those of a text, repeated or cut to m
    * tokens; `random`, N(0, 1), which lies far from any embedding. The paper finds words and class labels clearly ahead of noise.
@@ -34,11 +34,11 @@ export const promptTuning: MethodFactory<PromptTuningOptions> = defineMethod<Pro
   name: 'promptTuning',
   formula: {
     merges: false,
-    options: { tokens: count('num_virtual_tokens', 20), init: rowInit },
-    attach: (model, scope, { tokens, init }) =>
+    options: { length: count('num_virtual_tokens', 20), init: rowInit },
+    attach: (model, scope, { length, init }) =>
       rowsInFront('promptTuning', model, scope, (embedding) => {
-        const first = initOf(init, model, tokens, (ids) => gather(embedding.weight, constant(ids, [tokens])));
-        return scope.param(rowsName, [tokens, embedding.dim], first);
+        const first = initOf(init, model, length, (ids) => gather(embedding.weight, constant(ids, [length])));
+        return scope.param(rowsName, [length, embedding.dim], first);
       }),
   },
   files: {

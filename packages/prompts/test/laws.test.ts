@@ -8,18 +8,18 @@ const prefixSize = ({ config, main }: CausalLM, m: number): number =>
 
 describeMethods(family, {
   promptTuning: {
-    options: { tokens: 3 },
+    options: { length: 3 },
     parameters: ({ config }) => 3 * config.hiddenSize,
     identity: false,
   },
-  prefixTuning: { options: { tokens: 3 }, parameters: (model) => prefixSize(model, 3), identity: false },
+  prefixTuning: { options: { length: 3 }, parameters: (model) => prefixSize(model, 3), identity: false },
   adapterHubPrefixTuning: {
-    options: { tokens: 3, bottleneck: 5 },
+    options: { length: 3, bottleneck: 5 },
     parameters: (model) => 3 * model.config.hiddenSize + 5 * (model.config.hiddenSize + 1) + prefixSize(model, 1) * 6,
     identity: false,
   },
   pTuning: {
-    options: { tokens: 3, hidden: 6 },
+    options: { length: 3, hidden: 6 },
     parameters: ({ config: { hiddenSize: d } }) => 3 * d + 6 * (d + 1) + 6 * (6 + 1) + d * (6 + 1),
     identity: false,
   },
@@ -27,7 +27,7 @@ describeMethods(family, {
 
 // An MLP makes the prefix.
 describeMethod(family.prefixTuning, {
-  options: { tokens: 3, bottleneck: 5 },
+  options: { length: 3, bottleneck: 5 },
   parameters: (model) => {
     const width = model.main.keyHeads * model.main.headDim;
     return 3 * width + 5 * (width + 1) + prefixSize(model, 1) * (5 + 1);
@@ -37,7 +37,7 @@ describeMethod(family.prefixTuning, {
 
 // Its gates are a mean over whole sequences.
 describeMethod(family.adapterHubPrefixTuning, {
-  options: { tokens: 3, flat: true, gating: true },
+  options: { length: 3, flat: true, gating: true },
   parameters: (model) => prefixSize(model, 3) + model.config.layers * (model.config.hiddenSize + 1),
   identity: false,
   causal: false,

@@ -23,8 +23,8 @@ const lastLogits = (model: CausalLM, row: number[], count: number): Promise<Floa
 
 describe.each(bases)('on %s', (_, make) => {
   test.each([
-    ['a prompt', (init: number[], m: number) => promptTuning({ tokens: m, init: { text: init } })],
-    ['a prefix', (init: number[], m: number) => prefixTuning({ tokens: m, init: { text: init } })],
+    ['a prompt', (init: number[], m: number) => promptTuning({ length: m, init: { text: init } })],
+    ['a prefix', (init: number[], m: number) => prefixTuning({ length: m, init: { text: init } })],
   ])('%s that starts at a text is that text in front', async (__, method) => {
     const base = make();
     const same = async (init: number[], m: number, front: number[]): Promise<void> => {
@@ -41,10 +41,10 @@ describe.each(bases)('on %s', (_, make) => {
   });
 
   test.each<[string, Method]>([
-    ['promptTuning', promptTuning({ tokens: 3 })],
-    ['prefixTuning', prefixTuning({ tokens: 3 })],
-    ['prefixTuning with an MLP', prefixTuning({ tokens: 3, bottleneck: 5 })],
-    ['pTuning', pTuning({ tokens: 3, hidden: 6 })],
+    ['promptTuning', promptTuning({ length: 3 })],
+    ['prefixTuning', prefixTuning({ length: 3 })],
+    ['prefixTuning with an MLP', prefixTuning({ length: 3, bottleneck: 5 })],
+    ['pTuning', pTuning({ length: 3, hidden: 6 })],
   ])('%s gives a padded row what it gives it alone, and generates as it reads', async (__, method) => {
     const { model, params } = attach(make(), [method]);
     await shake(params, executor);
@@ -75,7 +75,7 @@ describe.each(bases)('on %s', (_, make) => {
 
 test('the first rows are drawn with the seed of the adapter', async () => {
   const rowsAt = async (seed: number): Promise<Float32Array> => {
-    const { params } = attach(tinyLlama(), [promptTuning({ tokens: 4 })], { seed });
+    const { params } = attach(tinyLlama(), [promptTuning({ length: 4 })], { seed });
     return (await executor.read(params.get('prompt_embeddings')!)) as Float32Array;
   };
   expect(distance(await rowsAt(1), await rowsAt(1))).toBe(0);
@@ -89,7 +89,7 @@ test('an encoder is gone when it is loaded: what trains on are the rows it compu
   const dir = await mkdtemp(join(tmpdir(), 'prompts-test-'));
   onTestFinished(() => rm(dir, { recursive: true }));
   const base = tinyLlama();
-  for (const method of [pTuning({ tokens: 3, hidden: 6 }), prefixTuning({ tokens: 3, bottleneck: 5 })]) {
+  for (const method of [pTuning({ length: 3, hidden: 6 }), prefixTuning({ length: 3, bottleneck: 5 })]) {
     const adapted = attach(base, [method]);
     await shake(adapted.params, executor);
     await save(adapted, join(dir, method.name), executor);

@@ -1,5 +1,5 @@
 import { type Executor, evaluate, PeftError } from '@peftjs/tensor';
-import { isDenseLinear, type Linear, type Model, type Path, select, type Target } from '@peftjs/transformer';
+import { isDenseLinear, type Linear, type Model, type Path, type Target, targeted } from '@peftjs/transformer';
 import type { QuantFormat } from './format.ts';
 import { encodeLinear, packedLinear } from './packed-linear.ts';
 
@@ -10,7 +10,7 @@ import { encodeLinear, packedLinear } from './packed-linear.ts';
  * file or an array any more (trained, adapted, quantised already).
  */
 export const quantize = <M extends Model>(model: M, format: QuantFormat, target: Target = 'all-linear'): M => {
-  const paths = select(model.linears.keys(), target, 'quantize');
+  const paths = targeted(model.linears.keys(), target, 'quantize');
   const made = paths.filter((path) => !isDenseLinear(model.linears.get(path)!));
   if (made.length > 0)
     throw new PeftError(
@@ -39,7 +39,7 @@ export const quantizeOn = async <M extends Model>(
   target: Target = 'all-linear',
 ): Promise<M> => {
   const linears = new Map<Path, Linear>();
-  for (const path of select(model.linears.keys(), target, 'quantizeOn')) {
+  for (const path of targeted(model.linears.keys(), target, 'quantizeOn')) {
     const { weight, bias } = model.linears.get(path)!.dense();
     const sizes = weight.shape as readonly [number, number];
     const { values } = (await evaluate({ values: weight }, executor)) as { readonly values: Float32Array };

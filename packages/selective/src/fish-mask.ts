@@ -9,7 +9,7 @@ import {
   zeros,
 } from '@peftjs/core';
 import { add, PeftError, reshape, scatterAdd, sparseMatmul, type Variable } from '@peftjs/tensor';
-import { type Model, type Path, select } from '@peftjs/transformer';
+import { type Model, type Path, targeted } from '@peftjs/transformer';
 import { eachFisher } from './fisher.ts';
 import { keepLargest } from './keep-largest.ts';
 
@@ -95,7 +95,7 @@ export const fishMask: MethodFactory<FishMaskOptions> = defineMethod<FishMaskOpt
       mask: masks,
     },
     prepare: async (model, { target, keep, samples }, data, executor) => {
-      const paths = select(model.linears.keys(), target, 'fishMask');
+      const paths = targeted(model.linears.keys(), target, 'fishMask');
       const sizes = paths.map((path) => model.linears.get(path)!).map(({ outDim, inDim }) => outDim * inDim);
       const largest = keepLargest(Math.max(1, Math.floor(keep * sizes.reduce((a, b) => a + b, 0))));
       await eachFisher(model, paths, data, { samples }, executor, (path, fisher) =>

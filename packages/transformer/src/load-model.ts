@@ -1,4 +1,4 @@
-import { detached, filesAt, openCheckpoint, type Place } from '@peftjs/io';
+import { detached, filesAt, openModelWeights, type Place } from '@peftjs/io';
 import { PeftError, type Shape, sameShape } from '@peftjs/tensor';
 import { loadConfig } from './config/load.ts';
 import type { ModelConfig } from './config/model-config.ts';
@@ -83,7 +83,7 @@ export async function loadModel(
   const wanted: Task<unknown> = task ?? causalLM();
   const head = headOf(family, wanted);
   // It is read as long as the model lives, so it must not hold files open.
-  const checkpoint = await openCheckpoint(detached(files));
+  const checkpoint = await openModelWeights(detached(files));
   const config = family.settle?.(said, (name) => checkpoint.tensors.has(name)) ?? said;
   const needs: TensorNeeds = needsOf(config, wanted);
   const nameInFile = fileNames(layout, checkpoint.tensors.keys());

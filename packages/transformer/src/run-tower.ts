@@ -1,4 +1,4 @@
-import { checkpoint } from '@peftjs/autograd';
+import { recomputed } from '@peftjs/autograd';
 import {
   add,
   attention,
@@ -210,7 +210,7 @@ export const runTower = (
   const layer = spec.layers(forward);
   const last = (spec.paths.block ?? []).reduce((h, path, i) => {
     const run = at('block', path, (y) => layer(y, i));
-    return options.recompute ? checkpoint(run)(h) : run(h);
+    return options.recompute ? recomputed(run)(h) : run(h);
   }, first);
   const y = at('head', spec.paths.head![0]!, (h) => spec.finish(forward, h))(last);
   const front = prepended - inCache;

@@ -36,7 +36,7 @@ export const covers = (target: Target, path: Path): boolean => entriesOf(target)
  * The paths that a target names, in the model's order. Every entry of a list must name at least one: throws `no-match` with what it
  * could have matched.
  */
-export const select = (paths: Iterable<Path>, target: Target, method: string): Path[] => {
+export const targeted = (paths: Iterable<Path>, target: Target, method: string): Path[] => {
   const all = [...paths];
   const entries = entriesOf(target);
   const missed = entries.flatMap((matches, i) => (all.some(matches) ? [] : [nameOf(target, i)]));

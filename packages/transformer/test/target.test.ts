@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { nameMatches, select } from '../src/target.ts';
+import { nameMatches, targeted } from '../src/target.ts';
 
 const paths = [
   'model.layers.0.self_attn.q_proj',
@@ -19,7 +19,7 @@ describe('select', () => {
     ['a pattern over the whole path', /.*layers\.1\d.*/, [2]],
     ['a predicate', (p: string) => p.length < 10, [3]],
   ])('%s', (_, target, expected) => {
-    expect(select(paths, target, 'm')).toEqual(expected.map((i) => paths[i]));
+    expect(targeted(paths, target, 'm')).toEqual(expected.map((i) => paths[i]));
   });
 
   test.each([
@@ -32,7 +32,7 @@ describe('select', () => {
     ['an empty list', [], 'an empty list matches no layer'],
     ['a pattern of a part', /q_proj/, '/q_proj/ matches no layer'],
   ])('%s is an error', (_, target, message) => {
-    expect(() => select(paths, target, 'm')).toThrow(message);
+    expect(() => targeted(paths, target, 'm')).toThrow(message);
   });
 
   test('a name is no pattern', () => {

@@ -29,8 +29,8 @@ const methods: Readonly<Record<string, Method>> = {
   ia3: ia3(),
   bitfit: bitfit(),
   houlsby: houlsby({ reduction: 4 }),
-  promptTuning: promptTuning({ tokens: 3 }),
-  prefixTuning: prefixTuning({ tokens: 3 }),
+  promptTuning: promptTuning({ length: 3 }),
+  prefixTuning: prefixTuning({ length: 3 }),
 };
 
 const logitsOf = async (model: CausalLM, executor: Executor): Promise<() => Promise<Float32Array>> => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { ladderSide, pfeiffer } from '@peftjs/adapters';
 import { grad } from '@peftjs/autograd';
 import { type Adapted, attach, save } from '@peftjs/core';
-import { openCheckpoint } from '@peftjs/io';
+import { openModelWeights } from '@peftjs/io';
 import { prefixTuning, promptTuning } from '@peftjs/prompts';
 import { constant, type Executor, evaluate, reference, type Tensor, transpose } from '@peftjs/tensor';
 import { distance } from '@peftjs/testkit';
@@ -95,8 +95,8 @@ describe.each(executors)('on %s', (_, open) => {
       const dir = await mkdtemp(join(tmpdir(), 'peftjs-family-'));
       onTestFinished(() => rm(dir, { recursive: true }));
       await saveModel(dir, model, executor);
-      await using theirs = await openCheckpoint(familyModel(golden.name));
-      await using ours = await openCheckpoint(dir);
+      await using theirs = await openModelWeights(familyModel(golden.name));
+      await using ours = await openModelWeights(dir);
       expect([...ours.tensors.keys()].map(nameThere).sort()).toEqual([...theirs.tensors.keys()].sort());
       for (const [name, { shape }] of ours.tensors) {
         expect(theirs.tensors.get(nameThere(name))!.shape, name).toEqual(shape);

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { grad } from '@peftjs/autograd';
-import { openCheckpoint } from '@peftjs/io';
+import { openModelWeights } from '@peftjs/io';
 import { constant, type Executor, evaluate, type Tensor, transpose } from '@peftjs/tensor';
 import { distance } from '@peftjs/testkit';
 import { type CausalLM, generate, loadModel, meanOf, parameters, saveModel } from '@peftjs/transformer';
@@ -65,8 +65,8 @@ describe.each(executors)('GPT-2 of transformers, on %s', (_, open) => {
     const dir = await mkdtemp(join(tmpdir(), 'peftjs-gpt2-'));
     onTestFinished(() => rm(dir, { recursive: true }));
     await saveModel(dir, model, executor);
-    await using theirs = await openCheckpoint(modelDir('gpt2'));
-    await using ours = await openCheckpoint(dir);
+    await using theirs = await openModelWeights(modelDir('gpt2'));
+    await using ours = await openModelWeights(dir);
     expect([...ours.tensors.keys()].sort()).toEqual([...theirs.tensors.keys()].sort());
     for (const [name, { shape }] of theirs.tensors) {
       expect(ours.tensors.get(name)!.shape, name).toEqual(shape);

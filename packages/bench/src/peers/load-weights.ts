@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { openCheckpoint, readAdapter } from '@peftjs/io';
+import { openModelWeights, readAdapter } from '@peftjs/io';
 import { type LlamaConfig, loadConfig } from '@peftjs/transformer';
 
 /** A tensor of a file. */
@@ -17,7 +17,7 @@ export interface Weights {
 /** Reads a model folder whole, for the stacks that have no loader of their own. */
 export const loadWeights = async (dir: string): Promise<Weights> => {
   const config = (await loadConfig(join(dir, 'model'))) as LlamaConfig;
-  await using checkpoint = await openCheckpoint(join(dir, 'model'));
+  await using checkpoint = await openModelWeights(join(dir, 'model'));
   const tensors = new Map<string, Weight>();
   for (const [name, { shape }] of checkpoint.tensors)
     tensors.set(name, { shape, data: await checkpoint.readFloat32(name) });

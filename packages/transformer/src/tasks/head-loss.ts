@@ -1,4 +1,4 @@
-import { checkpoint } from '@peftjs/autograd';
+import { recomputed } from '@peftjs/autograd';
 import {
   add,
   broadcastTo,
@@ -73,7 +73,7 @@ export const headLoss = (head: Linear, features: Tensor, labels: Tensor, ignoreI
   const losses = Array.from({ length: Math.ceil(tokens / perChunk) }, (_, i) => {
     const part = (t: Tensor): Tensor =>
       slice(t, { axis: 1, start: i * perChunk, end: Math.min(tokens, (i + 1) * perChunk) });
-    return checkpoint((x: Tensor) => {
+    return recomputed((x: Tensor) => {
       const logits = reshape(head.apply(x, call), [-1, head.outDim]);
       return sum(select(reshape(part(counted), [-1]), crossEntropies(logits, reshape(part(safe), [-1])), number(0)));
     })(part(features));

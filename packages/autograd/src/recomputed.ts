@@ -52,7 +52,7 @@ const makeRegion = (nodes: readonly OpNode[], inputs: readonly Tensor[]): Region
  * arrives; one more forward pass for memory of the inputs alone. Nested regions count as the outermost.
  * Chen, Xu, Zhang & Guestrin, 2016. https://arxiv.org/abs/1604.06174
  */
-export const checkpoint =
+export const recomputed =
   <A extends readonly Tensor[], R extends Tensor | readonly Tensor[]>(fn: (...inputs: A) => R): ((...inputs: A) => R) =>
   (...inputs) => {
     const start = upcomingId();
