@@ -37,11 +37,9 @@ const given = (factory: Factory, { rank, steps }: DemoOptions): object => {
 const [rows, batches] = [8, 16];
 
 const examplesOf = ({ text: { train } }: Loaded): Examples[] =>
-  Array.from({ length: Math.min(batches, Math.ceil(train.rows.length / rows)) }, (_, i) => {
-    const { ids, labels } = makeBatch(train.rows.slice(i * rows, (i + 1) * rows), rows, train.context);
-    const shape = [rows, train.context];
-    return { rows, columns: { ids, labels }, shapes: { ids: shape, labels: shape } };
-  });
+  Array.from({ length: Math.min(batches, Math.ceil(train.rows.length / rows)) }, (_, i) =>
+    makeBatch(train.rows.slice(i * rows, (i + 1) * rows), rows, train.context),
+  );
 
 /** Adapters of the two halves of the text, one after the other, to be fused: as if they were two tasks. */
 const trainedHalves = async (

@@ -2,6 +2,7 @@ import { dropout, randomSource, randomUniform, type Tensor, type Variable } from
 import type { CausalLM, Column, Inputs, Loss, Model, ModelPatch, Pass, Path } from '@peftjs/transformer';
 import { combine } from './combine.ts';
 import type { GradientTransform, ParamHint } from './gradient-transform.ts';
+import { lowestRate } from './lowest-rate.ts';
 import type { Decision, Method, Patch, Scope, State, TrainedStep, Wraps } from './method.ts';
 import { type Objective, supervised, type Views } from './objective.ts';
 import { mergePatches } from './patch.ts';
@@ -34,6 +35,8 @@ export interface Adapted<M extends Model = CausalLM> {
   readonly state: ReadonlyMap<string, Variable>;
   /** Tensors that only training needs, and keeps in its checkpoints. */
   readonly running: ReadonlyMap<string, Variable>;
+  /** Peak learning rate of AdamW to begin with: the lowest that the methods have; null where none has one. */
+  readonly learningRate: number | null;
   /** Columns that the methods want batches to have. */
   readonly columns: Readonly<Record<string, Column>>;
   /** Statistics that the methods gather in every training step. */
@@ -155,6 +158,7 @@ export const attach = <M extends Model>(
     transform: patch.transform ?? null,
     state: new Map([...param, ...buffer]),
     running,
+    learningRate: lowestRate(methods),
     columns: patch.columns ?? {},
     statistics: (step) => patch.statistics?.(step) ?? [],
     decision: patch.decision ?? null,

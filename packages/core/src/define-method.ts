@@ -192,6 +192,7 @@ const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
   return {
     name,
     merges,
+    learningRate: def.card.learningRate,
     ...(layout && { layout }),
     attach: (model, scope) => {
       const [chosen, layers] = forModel(model);

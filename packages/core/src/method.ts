@@ -98,6 +98,8 @@ export interface Method {
   readonly name: string;
   /** The methods that it combines; none for a single one. */
   readonly parts?: readonly Method[];
+  /** Peak learning rate of AdamW to begin with: the paper's or the reference implementation's, where it has one. */
+  readonly learningRate?: number;
   /** Whether it folds into the weights; one that depends on its input does not. */
   readonly merges: boolean;
   /** Describes the change to a model; called once for each view (evaluation, training), so it must not keep state. */

@@ -1,11 +1,18 @@
 import { PeftError } from '@peftjs/tensor';
+import { lowestRate } from './lowest-rate.ts';
 import type { AdapterConfig, Method, MethodFormat } from './method.ts';
 import { mergePatches } from './patch.ts';
 
 /** `peft_type` of a union among other methods in a file; its own files have none. */
 const unionType = 'PEFTJS_UNION';
 
+const rateOf = (methods: readonly Method[]): { readonly learningRate?: number } => {
+  const learningRate = lowestRate(methods);
+  return learningRate === null ? {} : { learningRate };
+};
+
 const make = (methods: readonly Method[]): Method => ({
+  ...rateOf(methods),
   name: methods.map((m) => m.name).join(' + ') || 'nothing',
   layout: 'adapter-hub',
   merges: methods.every((m) => m.merges),

@@ -1,5 +1,7 @@
+import type { Cursor } from '@peftjs/data';
 import { fileAt, openSafetensors, writeSafetensors } from '@peftjs/io';
 import { type Executor, PeftError, type TypedArray, type Variable } from '@peftjs/tensor';
+import { allFinite, listed } from './finite.ts';
 
 /** Where a run's state is kept, and how often it is written. */
 export interface CheckpointOptions {
@@ -15,19 +17,12 @@ export interface CheckpointOptions {
   readonly copyEvery?: number;
 }
 
-/** Throws `bad-option` for a number of steps below 1. */
-export const checkIntervals = (options: CheckpointOptions): void => {
-  for (const name of ['every', 'copyEvery'] as const) {
-    const value = options[name];
-    if (value !== undefined && !(value >= 1))
-      throw new PeftError('bad-option', `train: checkpoint.${name} must be at least 1, got ${value}`);
-  }
-};
-
 /** The content of a checkpoint beside tensors. */
 export interface RunState<L> {
   /** Steps done. */
   readonly step: number;
+  /** Where the data stood after them; null where the number of steps says it. */
+  readonly data: Cursor | null;
   readonly log: L;
 }
 
@@ -38,22 +33,29 @@ const exists = async (file: string): Promise<boolean> => {
   return (await files.size(path)) !== null;
 };
 
-/** Writes variables, as `read` gives them, and the state of a run; the file holds the last whole checkpoint at every moment. Throws `write-failed`. */
+const fileTypes = { f32: 'F32', f16: 'F16', i32: 'I32', u32: 'U32', u8: 'U8' } as const;
+
+/**
+ * Writes variables, as `read` gives them, and the state of a run; the file holds the last whole checkpoint at every moment. Throws
+ * `write-failed`, and `diverged` where a value is no finite number: the file then stays as it was.
+ */
 export const writeCheckpoint = async <L>(
   file: string,
   variables: readonly Variable[],
   read: (v: Variable) => Promise<TypedArray>,
   state: RunState<L>,
 ): Promise<void> => {
+  const sound = async (v: Variable): Promise<TypedArray> => {
+    const data = await read(v);
+    if (allFinite(data)) return data;
+    throw new PeftError(
+      'diverged',
+      `train: after step ${state.step} ${v.node.name} holds what is no finite number, so it is not written to ${file}, which stays as it was; ` +
+        'lower the learning rate or lengthen the warm-up',
+    );
+  };
   const tensors = new Map(
-    variables.map((v) => [
-      v.node.name,
-      {
-        dtype: v.dtype === 'f32' ? ('F32' as const) : ('I32' as const),
-        shape: v.shape,
-        data: async () => (await read(v)) as Float32Array | Int32Array,
-      },
-    ]),
+    variables.map((v) => [v.node.name, { dtype: fileTypes[v.dtype], shape: v.shape, data: () => sound(v) }]),
   );
   await writeSafetensors(file, tensors, { [metadataKey]: JSON.stringify(state) });
 };
@@ -85,6 +87,16 @@ export const readCheckpoint = async <L>(
       'state-mismatch',
       `${file}: is no checkpoint of this run: ${problems.join('; ')}. Give another file, or the options it was made with.`,
     );
-  for (const v of variables) await executor.write(v, (await reader.read(v.node.name)).data as TypedArray);
+  const odd: string[] = [];
+  for (const v of variables) {
+    const data = (await reader.read(v.node.name)).data as TypedArray;
+    if (!allFinite(data)) odd.push(v.node.name);
+    else if (odd.length === 0) await executor.write(v, data);
+  }
+  if (odd.length > 0)
+    throw new PeftError(
+      'bad-data',
+      `${file}: ${listed(odd)} ${odd.length === 1 ? 'holds' : 'hold'} what is no finite number; go on from another file`,
+    );
   return JSON.parse(text!) as RunState<L>;
 };

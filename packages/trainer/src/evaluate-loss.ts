@@ -1,9 +1,11 @@
-import type { TokenRows } from '@peftjs/data';
-import { buildProgram, type Executor, input } from '@peftjs/tensor';
-import { meanOf, type TaskModel } from '@peftjs/transformer';
-import { evaluationBatches } from './batches.ts';
+import type { Batch, Stream, TokenRows } from '@peftjs/data';
+import { type Executor, PeftError } from '@peftjs/tensor';
+import type { TaskModel } from '@peftjs/transformer';
+import { evaluationBatches, isTokenRows } from './batches.ts';
+import { alone, type Group } from './group.ts';
+import { makePrograms, specOf } from './programs.ts';
 
-/** Mean cross-entropy per token, in nats, and how many tokens it is a mean of. */
+/** Mean loss over all that counts (tokens, rows), in nats, and how many that are. */
 export interface EvaluatedLoss {
   readonly loss: number;
   readonly tokens: number;
@@ -11,41 +13,61 @@ export interface EvaluatedLoss {
 
 /** A compiled evaluation, to be run as the weights change. */
 export interface Evaluator {
+  /** Throws `bad-data` where nothing has a label. */
   run(): Promise<EvaluatedLoss>;
   close(): void;
 }
 
-/** Compiles the mean loss of a model over rows of tokens. */
+async function* batchesOf(data: TokenRows | Stream<Batch>, size: number): AsyncGenerator<Batch> {
+  if (isTokenRows(data)) yield* evaluationBatches(data, size);
+  else for await (const batch of data.open()) yield batch;
+}
+
+/**
+ * Compiles the mean loss of a model over rows of tokens, `batchSize` at a time, or over the batches of a stream that ends. Processes of a `group` evaluate a
+ * share each, of the same data.
+ */
 export const makeEvaluator = async (
   model: TaskModel<unknown>,
-  data: TokenRows,
+  data: TokenRows | Stream<Batch>,
   executor: Executor,
   batchSize: number,
+  group: Group = alone,
 ): Promise<Evaluator> => {
-  const ids = input('ids', [batchSize, data.context], 'i32');
-  const labels = input('labels', [batchSize, data.context], 'i32');
-  const executable = await executor.compile(buildProgram({ outputs: { loss: meanOf(model.loss({ ids, labels })) } }));
+  const programs = makePrograms(executor, (inputs) => {
+    const { sum, weight } = model.loss(inputs);
+    return { outputs: { sum, weight } };
+  });
   return {
     run: async () => {
-      let sum = 0;
-      let tokens = 0;
-      for (const batch of evaluationBatches(data, batchSize)) {
-        const { loss } = await executable.run({ ids: batch.ids, labels: batch.labels });
-        sum += loss![0]! * batch.tokens;
-        tokens += batch.tokens;
+      let [sum, tokens, index] = [0, 0, 0];
+      for await (const batch of batchesOf(data, batchSize)) {
+        if (index++ % group.size !== group.rank) continue;
+        const found = await (await programs.of(specOf(batch))).run(batch.columns);
+        programs.trim(new Set());
+        sum += found['sum']![0]!;
+        tokens += found['weight']![0]!;
       }
+      if (group.size > 1) {
+        // Each number as two floats, so that little of it is lost.
+        const parts = Float32Array.from([sum, tokens].flatMap((x) => [Math.fround(x), x - Math.fround(x)]));
+        await group.allReduce(parts);
+        [sum, tokens] = [parts[0]! + parts[1]!, parts[2]! + parts[3]!];
+      }
+      if (tokens === 0)
+        throw new PeftError('bad-data', 'evaluation: nothing in the data has a label, so there is no loss');
       return { loss: sum / tokens, tokens };
     },
-    close: () => executable.close(),
+    close: programs.close,
   };
 };
 
-/** Mean cross-entropy per token of a model over rows of tokens, in nats. */
+/** Mean loss of a model over rows of tokens, `batchSize` at a time, or over the batches of a stream that ends. Throws `bad-data` where nothing has a label. */
 export const evaluateLoss = async (
   model: TaskModel<unknown>,
-  data: TokenRows,
+  data: TokenRows | Stream<Batch>,
   executor: Executor,
-  batchSize: number,
+  batchSize = 8,
 ): Promise<EvaluatedLoss> => {
   const evaluator = await makeEvaluator(model, data, executor, batchSize);
   try {

@@ -37,10 +37,7 @@ test.each([true, false])('WebGPU trains embeddings and heads that no kernel may 
     const step = await makeTrainStep(target, {
       executor: on,
       optimizer,
-      batchSize: 2,
-      context: 8,
-      accumulate: 2,
-      seed: 0,
+      gathers: true,
     });
     const batches = [0, 2].map((i) => makeBatch(rows.slice(i, i + 2), 2, 8));
     for (let i = 0; i < 2; i++) await step.run(i, 0.01, batches);

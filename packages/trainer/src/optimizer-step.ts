@@ -1,10 +1,10 @@
-import { applied, type ByParam, chain, type GradientTransform, type Updates } from '@peftjs/core';
+import { applied, type ByParam, chain, type Gradients, type GradientTransform, type Updates } from '@peftjs/core';
 import { isFinite, mul, PeftError, type Tensor, type Variable } from '@peftjs/tensor';
 import { globalNorm } from './optimizers/global-norm.ts';
 import type { Trainable } from './trainable.ts';
 import { makeTransformRun, type TransformRun } from './transform-run.ts';
 
-/** The updates of the parameters in a step, as parts of a program. */
+/** A step of the parameters, as parts of a program. */
 export interface OptimizerStep extends Pick<TransformRun, 'state' | 'feeds'> {
   /** The parameters' new values. */
   readonly next: ByParam;
@@ -31,23 +31,25 @@ export const steppedParams = ({
 };
 
 /**
- * One step of an optimiser, after the method's own transform where there is one, with state of its own. Throws `bad-option` unless exactly one
- * of the two steps.
+ * One step of an optimiser, after the method's own transform where there is one. Its state is that of `run`; by default a run of its own. Throws
+ * `bad-option` unless exactly one of the two steps.
  */
 export const optimizerStep = (
   optimizer: GradientTransform,
-  gradients: ByParam,
+  gradients: Gradients,
   loss: Tensor,
   { hints, transform }: Partial<Pick<Trainable, 'hints' | 'transform'>> = {},
+  run: TransformRun = makeTransformRun(hints),
 ): OptimizerStep => {
   if (!optimizer.steps)
     throw new PeftError(
       'bad-option',
       `train: the optimizer ${optimizer.name || '(a chain)'} never steps; end it with one that does: chain(clip(1), adamw())`,
     );
-  const gradNorm = globalNorm(gradients.values());
+  const plain = globalNorm(gradients.values.values());
+  const gradNorm = gradients.scale ? mul(plain, gradients.scale) : plain;
   const finite = mul(isFinite(gradNorm), isFinite(loss));
-  const { step, state, feeds } = makeTransformRun(finite, hints);
-  const made = applied(transform ? chain(transform, optimizer) : optimizer, { values: gradients }, step);
+  const made = applied(transform ? chain(transform, optimizer) : optimizer, gradients, run.step(finite));
+  const { state, feeds } = run;
   return { next: made.next, updates: [...made.next, ...made.state], gradNorm, finite, state, feeds };
 };

@@ -34,7 +34,7 @@ const stepped = async (
   const [w, executor] = [weight(gradient.map(() => 1)), reference()];
   const { updates, feeds } = optimizerStep(
     optimizer,
-    new Map([[w, constant(Float32Array.from(gradient), w.shape)]]),
+    { values: new Map([[w, constant(Float32Array.from(gradient), w.shape)]]) },
     constant(Float32Array.of(1), []),
     { hints: new Map([[w, more.hint ?? {}]]), ...(more.transform && { transform: more.transform }) },
   );

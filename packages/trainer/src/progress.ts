@@ -1,4 +1,21 @@
-import type { Progress } from './train.ts';
+/** Where a run stands. */
+export interface Progress {
+  /** Steps done. */
+  readonly step: number;
+  readonly steps: number;
+  /** No number, perhaps, where the step was skipped. */
+  readonly loss: number;
+  readonly gradNorm: number;
+  readonly learningRate: number;
+  /** Steps so far that were skipped, see `maxSkipped`. */
+  readonly skipped: number;
+  /** Over the last steps, evaluation apart. */
+  readonly tokensPerSecond: number;
+  /** Seconds until the end at this pace. */
+  readonly eta: number;
+  /** The newest held-out loss. */
+  readonly heldOutLoss: number | null;
+}
 
 /** Where progress is written: `process.stderr`, as a rule. */
 export interface ProgressStream {

@@ -1,3 +1,4 @@
+import type { Cursor } from '@peftjs/data';
 import {
   byteSize,
   compile,
@@ -22,10 +23,14 @@ export interface Log {
 
 /** The last good state of a run: in its file, and newer on the device and the host. */
 export interface Safe {
-  /** Restores what the file holds; the steps that were done. Throws `state-mismatch`. */
-  open(): Promise<number>;
+  /** Restores what the file holds; the steps that were done, and where the data stood. Throws `state-mismatch`. */
+  open(): Promise<Pick<RunState<Log>, 'step' | 'data'>>;
+  /** Begins at a state that came from elsewhere. */
+  restore(state: RunState<Log>): void;
   /** Notes that a step starts: from now on it may be what fails. */
   begin(step: number): void;
+  /** Notes where the data stands after the step that has begun. */
+  stands(data: Cursor | null): void;
   /** Notes that the device has done so many more steps. */
   reach(count: number): void;
   /** Whether `keep` has something to do after a step. */
@@ -66,12 +71,16 @@ export const makeSafe = (variables: readonly Variable[], log: Log, options: Safe
   const { executor, steps, checkpoint } = options;
   let copyEvery = copyEveryOf(variables, options);
   let [begun, reached, written] = [0, 0, 0];
+  /** Where the data stood after the last step that was reached, and after those under way. */
+  let data: Cursor | null = null;
+  const ahead: (Cursor | null)[] = [];
   let torn = false;
   let copy: Copy | null = null;
   let reader: Executable | null = null;
 
   const stateNow = (): RunState<Log> => ({
     step: reached,
+    data,
     log: {
       losses: [...log.losses],
       evaluated: [...log.evaluated],
@@ -133,22 +142,29 @@ export const makeSafe = (variables: readonly Variable[], log: Log, options: Safe
       : `no step was kept${failed}`;
   };
 
+  const restore: Safe['restore'] = (state) => {
+    for (const name of ['losses', 'evaluated', 'skipped', 'rewarmed'] as const)
+      (log[name] as unknown[]).push(...state.log[name]);
+    begun = reached = state.step;
+    data = state.data;
+  };
+
   return {
+    restore,
     open: async () => {
       const restored = checkpoint && (await readCheckpoint<Log>(checkpoint.file, variables, executor));
-      if (!restored) return 0;
-      log.losses.push(...restored.log.losses);
-      log.evaluated.push(...restored.log.evaluated);
-      log.skipped.push(...restored.log.skipped);
-      log.rewarmed.push(...restored.log.rewarmed);
-      begun = reached = written = restored.step;
-      return restored.step;
+      if (!restored) return { step: 0, data: null };
+      restore(restored);
+      written = restored.step;
+      return restored;
     },
     begin: (step) => {
       begun = step;
     },
+    stands: (cursor) => void ahead.push(cursor),
     reach: (count) => {
       reached += count;
+      data = ahead.splice(0, count).at(-1) ?? data;
     },
     isDue: (step) => isWritten(step) || isCopied(step),
     keep: async (now) => {

@@ -64,10 +64,7 @@ describe.each<[string, () => Promise<Executor>]>([['reference', async () => refe
         const step = await makeTrainStep(target, {
           executor,
           optimizer,
-          batchSize: 1,
-          context: 6,
-          accumulate: 2,
-          seed: 0,
+          gathers: true,
         });
         const batches = [0, 1].map((i) => makeBatch(rows.rows.slice(i, i + 1), 1, 6));
         const all = [...target.params.values(), ...[...step.state.values()].flat(), seen];

@@ -1,7 +1,7 @@
 import { grad } from '@peftjs/autograd';
-import { attach, chain } from '@peftjs/core';
+import { type Adapted, attach, chain } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
-import { compile, type Executor, input, type ProgramSpec, reference } from '@peftjs/tensor';
+import { compile, type Executor, input, type Plan, type Program, type ProgramSpec, reference } from '@peftjs/tensor';
 import { meanOf } from '@peftjs/transformer';
 import { tinyLlama } from '@peftjs/transformer/testing';
 import { webgpu } from '@peftjs/webgpu';
@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { optimizerStep, steppedParams } from './optimizer-step.ts';
 import { adamw } from './optimizers/adamw.ts';
 import { clip } from './optimizers/clip.ts';
+import { makeTrainStep } from './train-step.ts';
 
 let executor: Executor;
 beforeAll(async () => {
@@ -17,13 +18,16 @@ beforeAll(async () => {
 afterAll(() => executor.close());
 
 /** A LoRA step with AdamW and clipping, on q and v as is usual. */
+const targetOf = (config: Parameters<typeof tinyLlama>[0]): Adapted =>
+  attach(tinyLlama(config), [lora({ rank: 8, alpha: 16, target: ['q_proj', 'v_proj'] })]);
+
 const loraStep = (config: Parameters<typeof tinyLlama>[0], batch: number, context: number) => {
-  const target = attach(tinyLlama(config), [lora({ rank: 8, alpha: 16, target: ['q_proj', 'v_proj'] })]);
+  const target = targetOf(config);
   const [ids, labels] = [input('ids', [batch, context], 'i32'), input('labels', [batch, context], 'i32')];
   const loss = meanOf(target.loss({ ids, labels }, input('seed', [], 'u32')));
   const params = steppedParams(target);
   const grads = grad(loss, params);
-  const gradients = new Map(params.map((p, i) => [p, grads[i]!]));
+  const gradients = { values: new Map(params.map((p, i) => [p, grads[i]!])) };
   const { updates, gradNorm, finite, feeds } = optimizerStep(chain(clip(1), adamw()), gradients, loss);
   return { spec: { outputs: { loss, gradNorm, finite }, updates } satisfies ProgramSpec, params, numbers: feeds };
 };
@@ -40,7 +44,20 @@ describe('the kernels of a LoRA step', () => {
       headDim: 32,
       maxPositions: 128,
     };
-    const { plan, close } = await compile(loraStep(small, 4, 128).spec, executor);
+    const plans: Plan[] = [];
+    const watched: Executor = Object.assign(Object.create(executor) as Executor, {
+      compile: async (program: Program) => {
+        const executable = await executor.compile(program);
+        plans.push(executable.plan);
+        return executable;
+      },
+    });
+    const shape = { shape: [4, 128], dtype: 'i32' } as const;
+    const optimizer = chain(clip(1), adamw());
+    const inputs = { ids: shape, labels: shape };
+    const { close } = await makeTrainStep(targetOf(small), { executor: watched, optimizer, inputs });
+    expect(plans.length).toBe(1);
+    const [plan] = plans as [Plan];
     const listing = plan.kernels.map((k) => `${k.count} ${k.name}`).join('\n');
     expect(plan.dispatches, listing).toBeLessThanOrEqual(171);
     expect(plan.kernels.filter((k) => /^transpose/.test(k.name))).toEqual([]);

@@ -1,31 +1,27 @@
 import { grad } from '@peftjs/autograd';
-import type { ByParam, GradientTransform, TrainedStep, Updates } from '@peftjs/core';
+import type { Gradients, GradientTransform, Objective } from '@peftjs/core';
+import type { Batch } from '@peftjs/data';
 import {
-  add,
-  broadcastTo,
   buildProgram,
   constant,
-  div,
   type Executable,
   type Executor,
   input,
   PeftError,
-  type ProgramSpec,
-  select,
-  sizeOf,
-  type Tensor,
   type TypedArray,
   type Variable,
-  variable,
 } from '@peftjs/tensor';
 import { meanOf } from '@peftjs/transformer';
+import { makeGathered } from './gathered.ts';
 import { optimizerStep, steppedParams } from './optimizer-step.ts';
-import type { Batch } from './pack.ts';
+import { type BatchSpec, compileNamed, makePrograms, specOf } from './programs.ts';
+import { stepOutputs, stepProgram } from './step-program.ts';
 import type { Trainable } from './trainable.ts';
+import { makeTransformRun } from './transform-run.ts';
 
 /** The report of one optimiser step. */
 export interface StepResult {
-  /** Mean loss over the step's micro-batches, in nats per token, penalties included. */
+  /** Mean loss over all that counts in the step's batches (tokens, rows), in nats, the methods' terms included. */
   readonly loss: number;
   /** Global L2 norm of the gradient before clipping. */
   readonly gradNorm: number;
@@ -33,15 +29,26 @@ export interface StepResult {
   readonly finite: boolean;
 }
 
-/** A compiled training step. */
+/** A training step, compiled for the shapes of the batches that come. */
 export interface TrainStep {
-  /** Takes one optimiser step. It reads nothing back, so the host is free to go on to the next while the device works. */
+  /** Takes in a batch. `draw` seeds its dropout: another number for every batch of a run. */
+  collect(batch: Batch, draw: number): Promise<void>;
+  /**
+   * Gradients, loss and weight of what was collected, as sums in f32: processes that train together add theirs up here before `apply`. Most of it lies in one
+   * flat variable. None where a step is one batch, which then is one program.
+   */
+  readonly gathered: readonly Variable[];
+  /** Steps by what was collected. It reads nothing back, so the host is free to go on to the next while the device works. */
+  apply(step: number, learningRate: number): Promise<void>;
+  /** Collects batches and applies them: the `step`-th one, from 0. */
   run(step: number, learningRate: number, batches: readonly Batch[]): Promise<void>;
   /** The reports of the steps since the last call, oldest first; waits for them. */
   results(): Promise<StepResult[]>;
-  /** The optimiser's state in this run, by parameter. */
+  /** Variables that its programs read so far: the base's too. */
+  readonly reads: ReadonlySet<Variable>;
+  /** The optimiser's variables in this run, by parameter. */
   readonly state: ReadonlyMap<Variable, readonly Variable[]>;
-  /** Frees the program and that state. */
+  /** Frees the programs and that state. */
   close(): void;
 }
 
@@ -49,95 +56,138 @@ export interface TrainStep {
 export interface TrainStepOptions {
   readonly executor: Executor;
   readonly optimizer: GradientTransform;
-  readonly batchSize: number;
-  readonly context: number;
-  /** Micro-batches whose gradients are averaged before the weights move. */
-  readonly accumulate: number;
-  /** Seed of dropout. */
-  readonly seed: number;
+  /** The loss. Default: the task's own. */
+  readonly objective?: Objective<never>;
+  /** Whether a step gathers several batches, or those of several processes. Default: it is one batch. */
+  readonly gathers?: boolean;
+  /** Seed of dropout. Default 0. */
+  readonly seed?: number;
+  /** Columns of the batches that will come, where they are known: their program is then compiled at once. */
+  readonly inputs?: BatchSpec;
 }
 
-const compileNamed = async (spec: ProgramSpec, executor: Executor): Promise<Executable> => {
-  const program = buildProgram(spec);
-  const executable = await executor.compile(program);
-  const names = new Set(program.inputs.map((n) => n.name));
-  // Without dropout the seed is no input of the program, and a feed that is no input is refused.
-  const run: Executable['run'] = (feeds = {}, options) =>
-    executable.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => names.has(name))), options);
-  return { ...executable, run, close: () => executable.close() };
-};
+interface Way extends Pick<TrainStep, 'collect' | 'gathered' | 'apply' | 'reads'> {
+  /** Programs whose results are to be read, by step. */
+  readonly told: Executable[];
+  /** Compiles what batches of such columns need. */
+  prepare(inputs: BatchSpec): Promise<unknown>;
+  trim(): void;
+  close(): void;
+}
 
-/** The context for the statistics of a step. */
-const trainedStep = (gradients: ByParam, updated: ByParam): TrainedStep => {
-  const of = <T>(found: T | undefined, param: Variable): T => {
-    if (found !== undefined) return found;
-    throw new PeftError('bad-program', `train: ${param.node.name} is not trained, so a step has no gradient of it`);
-  };
-  return { gradient: (p) => of(gradients.get(p), p), updated: (p) => of(updated.get(p), p) };
-};
+const keep = { keep: stepOutputs };
 
-/** All updates; where a statistic writes what the optimiser steps, its value counts. Of a step that is not finite there are none. */
-const combined = (updates: Updates, statistics: Updates, finite: Tensor): Updates => [
-  ...new Map([...updates, ...statistics.map(([v, now]) => [v, select(finite, now, v)] as const)]),
-];
+/** Reports of steps by several programs, in the order of the steps. */
+const readResults = async (told: Executable[]): Promise<StepResult[]> => {
+  const runs = [...told];
+  const kept = new Map<Executable, Record<string, TypedArray>[]>();
+  for (const executable of new Set(runs)) kept.set(executable, await executable.kept());
+  // Not before: what some of them did is still there when another one failed.
+  told.splice(0, runs.length);
+  return runs.flatMap((executable) => {
+    const one = kept.get(executable)!.shift();
+    return one ? [{ loss: one['loss']![0]!, gradNorm: one['gradNorm']![0]!, finite: one['finite']![0] === 1 }] : [];
+  });
+};
 
 /**
- * Compiles a training step: forward, backward and optimiser in one program. With accumulation a second program adds the gradients of all
- * micro-batches but the last into buffers, and their losses.
+ * Makes a training step. One batch a step is one program: forward, backward and optimiser. A step that gathers has one that adds gradients
+ * up and one that applies them; both are exact means over all that counts, whatever part of it each batch has. Throws `bad-option` for an optimiser that
+ * does not step.
  */
 export const makeTrainStep = async (target: Trainable, options: TrainStepOptions): Promise<TrainStep> => {
-  const { executor, optimizer, batchSize, context, accumulate, seed } = options;
-  const ids = input('ids', [batchSize, context], 'i32');
-  const labels = input('labels', [batchSize, context], 'i32');
-  const own = meanOf(target.loss({ ids, labels }, input('seed', [], 'u32')));
+  const { executor, optimizer, objective, gathers = false, seed = 0, inputs } = options;
   const params = steppedParams(target);
-  // What a micro-batch gives: its loss, then its gradients.
-  const parts = [own, ...grad(own, params)];
-  const names = ['loss', ...params.map((p) => p.node.name)];
-  const sums: Variable[] =
-    accumulate > 1
-      ? parts.map((t, i) => variable(`${names[i]}.sum`, t.shape, () => new Float32Array(sizeOf(t.shape))))
-      : [];
-  const zero = (t: Tensor): Tensor => broadcastTo(constant(Float32Array.of(0), []), t.shape);
-  const [loss, ...means] = sums.length > 0 ? parts.map((t, i) => div(add(t, sums[i]!), accumulate)) : parts;
-  const gradients: ByParam = new Map(params.map((p, i) => [p, means[i]!]));
-  const { next, updates, gradNorm, finite, state, feeds: numbers } = optimizerStep(optimizer, gradients, loss!, target);
-  const statistics = target.statistics(trainedStep(gradients, next));
-  const apply = await compileNamed(
-    {
-      outputs: { loss: loss!, gradNorm, finite },
-      updates: [...combined(updates, statistics, finite), ...sums.map((s) => [s, zero(s)] as const)],
-    },
-    executor,
-  );
-  const collect =
-    sums.length > 0
-      ? await compileNamed({ updates: sums.map((s, i) => [s, add(s, parts[i]!)] as const) }, executor)
-      : null;
+  const transforms = makeTransformRun(target.hints);
+  const drawn = input('seed', [], 'u32');
+  const feedsOf = ({ columns }: Batch, draw: number): Record<string, TypedArray> => ({
+    ...columns,
+    seed: Uint32Array.of(Math.imul(seed + 1, 0x9e3779b9) + draw),
+  });
+
+  const single = async (): Promise<Way> => {
+    const programs = makePrograms(executor, (columns) => {
+      const loss = meanOf(target.loss(columns, drawn, objective));
+      const found = grad(loss, params);
+      const gradients: Gradients = { values: new Map(params.map((p, i) => [p, found[i]!])) };
+      return stepProgram(target, loss, gradients, optimizerStep(optimizer, gradients, loss, target, transforms));
+    });
+    // The optimiser's variables, before there is a program.
+    const none = { values: new Map(params.map((p) => [p, p])) };
+    optimizerStep(optimizer, none, constant(Float32Array.of(0), []), target, transforms);
+    const told: Executable[] = [];
+    let next: { readonly batch: Batch; readonly draw: number } | null = null;
+    return {
+      told,
+      gathered: [],
+      reads: programs.variables,
+      collect: async (batch, draw) => {
+        if (next) throw new PeftError('bad-option', 'collect: this step takes one batch; make it with `gathers: true`');
+        next = { batch, draw };
+      },
+      apply: async (step, rate) => {
+        if (!next) throw new PeftError('bad-option', 'apply: nothing was collected');
+        const { batch, draw } = next;
+        next = null;
+        const executable = await programs.of(specOf(batch));
+        told.push(executable);
+        await executable.run({ ...feedsOf(batch, draw), ...transforms.feeds(step, rate) }, keep);
+      },
+      prepare: programs.of,
+      trim: () => programs.trim(new Set(told)),
+      close: programs.close,
+    };
+  };
+
+  const gathering = async (): Promise<Way> => {
+    const { variables: gathered, add, mean, cleared } = makeGathered(params);
+    const programs = makePrograms(executor, (columns) => add(target.loss(columns, drawn, objective)));
+    const stepped = optimizerStep(optimizer, mean.gradients, mean.loss, target, transforms);
+    const { outputs, updates } = stepProgram(target, mean.loss, mean.gradients, stepped);
+    const apply = await compileNamed(buildProgram({ outputs, updates: [...updates, ...cleared] }), executor);
+    const told: Executable[] = [];
+    return {
+      told,
+      gathered,
+      reads: programs.variables,
+      collect: async (batch, draw) => {
+        await (await programs.of(specOf(batch))).run(feedsOf(batch, draw), { read: [] });
+        programs.trim(new Set());
+      },
+      apply: async (step, rate) => {
+        told.push(apply);
+        await apply.run(transforms.feeds(step, rate), keep);
+      },
+      prepare: programs.of,
+      trim: () => {},
+      close: () => {
+        apply.close();
+        programs.close();
+        executor.release(gathered);
+      },
+    };
+  };
+
+  const way = await (gathers ? gathering() : single());
+  if (inputs) await way.prepare(inputs);
   return {
-    state,
-    run: async (step, learningRate, batches) => {
-      const feeds = (i: number): Record<string, TypedArray> => ({
-        ids: batches[i]!.ids,
-        labels: batches[i]!.labels,
-        seed: Uint32Array.of(Math.imul(seed + 1, 0x9e3779b9) + step * accumulate + i),
-      });
-      for (let i = 0; i + 1 < batches.length; i++) await collect!.run(feeds(i), { read: [] });
-      await apply.run(
-        { ...feeds(batches.length - 1), ...numbers(step, learningRate) },
-        { keep: ['loss', 'gradNorm', 'finite'] },
-      );
+    collect: way.collect,
+    gathered: way.gathered,
+    reads: way.reads,
+    apply: way.apply,
+    run: async (step, rate, batches) => {
+      for (const [i, batch] of batches.entries()) await way.collect(batch, step * batches.length + i);
+      await way.apply(step, rate);
     },
-    results: async () =>
-      (await apply.kept()).map((kept) => ({
-        loss: kept['loss']![0]!,
-        gradNorm: kept['gradNorm']![0]!,
-        finite: kept['finite']![0] === 1,
-      })),
+    results: async () => {
+      const results = await readResults(way.told);
+      way.trim();
+      return results;
+    },
+    state: transforms.state,
     close: () => {
-      apply.close();
-      collect?.close();
-      executor.release([...sums, ...[...state.values()].flat()]);
+      way.close();
+      executor.release([...transforms.state.values()].flat());
     },
   };
 };

@@ -1,76 +1,21 @@
-import { type Between, chain, type GradientTransform, makeBetween } from '@peftjs/core';
-import type { TokenRows } from '@peftjs/data';
-import { type Executor, PeftError } from '@peftjs/tensor';
-import { trainingBatches } from './batches.ts';
-import { type CheckpointOptions, checkIntervals } from './checkpoint.ts';
+import { type Between, chain, makeBetween } from '@peftjs/core';
+import { PeftError } from '@peftjs/tensor';
+import { type BatchSource, isTokenRows, openBatches } from './batches.ts';
 import { type Evaluator, makeEvaluator } from './evaluate-loss.ts';
+import { checkFinite, listed, notFinite } from './finite.ts';
+import { alone, reduceStep } from './group.ts';
 import { adamw } from './optimizers/adamw.ts';
 import { clip } from './optimizers/clip.ts';
 import { makePace } from './pace.ts';
-import type { Batch } from './pack.ts';
+import { countOf } from './pack.ts';
+import type { Progress } from './progress.ts';
 import { type Log, makeSafe } from './safe.ts';
-import type { Schedule } from './schedule.ts';
+import { shareJson, shareVariables } from './share.ts';
+import { checkTrainOptions, defaultSchedule, type TrainOptions } from './train-options.ts';
 import { makeTrainStep } from './train-step.ts';
 import type { Trainable } from './trainable.ts';
 
-/** How to train. */
-export interface TrainOptions {
-  readonly executor: Executor;
-  readonly data: TokenRows;
-  /** Optimiser steps. */
-  readonly steps: number;
-  /** Rows per micro-batch. */
-  readonly batchSize: number;
-  readonly schedule: Schedule;
-  /** Default `chain(clip(1), adamw())`. */
-  readonly optimizer?: GradientTransform;
-  /** Micro-batches per step. Default 1. */
-  readonly accumulate?: number;
-  /** Seed of the order of the data and of dropout. Default 0. */
-  readonly seed?: number;
-  /** Rows to measure the loss on, before the first step, every `every` steps and after the last. */
-  readonly heldOut?: { readonly data: TokenRows; readonly every: number; readonly batchSize?: number };
-  /**
-   * Where the run is kept, so that it can go on after it was cut short: with the same options it ends with the same weights. When something
-   * fails on the way, the state before that is written too.
-   */
-  readonly checkpoint?: CheckpointOptions;
-  /** Called for every step, once its loss is known. */
-  readonly onStep?: (progress: Progress) => void;
-  /**
-   * Steps whose losses are brought back at once. The device is never waited for in between, so what goes wrong shows up to so many steps
-   * late. Default: 1 on the CPU, where they are there anyway, 10 on WebGPU.
-   */
-  readonly readEvery?: number;
-  /**
-   * A step whose loss or gradient is not finite is skipped, on the device: weights, optimiser and statistics stay as they were, and the next
-   * batch may be better. More of them than this in a row end the run with `diverged`. Default 4; 0 ends it at the first.
-   */
-  readonly maxSkipped?: number;
-  /** Ends the run after the current step, with a checkpoint where there is one; what was trained stays. */
-  readonly signal?: AbortSignal;
-}
-
-/** Where a run stands. */
-export interface Progress {
-  /** Steps done. */
-  readonly step: number;
-  readonly steps: number;
-  /** No number, perhaps, where the step was skipped. */
-  readonly loss: number;
-  readonly gradNorm: number;
-  readonly learningRate: number;
-  /** Steps so far that were skipped, see `maxSkipped`. */
-  readonly skipped: number;
-  /** Over the last steps, evaluation apart. */
-  readonly tokensPerSecond: number;
-  /** Seconds until the end at this pace. */
-  readonly eta: number;
-  /** The newest held-out loss. */
-  readonly heldOutLoss: number | null;
-}
-
-/** Losses by step, for curves: finite ones. */
+/** The losses of a run, by step, for curves: finite ones. */
 export interface TrainResult {
   readonly losses: readonly {
     readonly step: number;
@@ -81,17 +26,21 @@ export interface TrainResult {
   readonly heldOut: readonly { readonly step: number; readonly loss: number }[];
   /** The steps that were skipped, because their loss or gradient was not finite. */
   readonly skipped: readonly number[];
-  /** Labelled tokens per second of training, evaluation and the first step (warm-up of the device) apart. */
+  /** Labelled tokens per second of training (rows, where rows have labels), evaluation and the first step (warm-up of the device) apart. */
   readonly tokensPerSecond: number;
   readonly seconds: number;
 }
 
-const diverged = (first: number, { step, loss, gradNorm, learningRate }: TrainResult['losses'][number]): PeftError =>
+type Told = TrainResult['losses'][number];
+
+const diverged = (first: number, { step, loss, gradNorm, learningRate }: Told, odd: readonly string[]): PeftError =>
   new PeftError(
     'diverged',
     `train: the loss is ${loss} and the gradient's norm ${gradNorm} at step ${step} (learning rate ${learningRate.toExponential(2)})` +
-      `${first < step ? `, and since step ${first} no step was finite` : ''}; lower the learning rate or lengthen the warm-up. ` +
-      'The weights are those before that.',
+      `${first < step ? `, and since step ${first} no step was finite` : ''}; ` +
+      (odd.length > 0
+        ? `there is what is no finite number in ${listed(odd)}, from before the first step: load the model or the adapter anew.`
+        : 'lower the learning rate or lengthen the warm-up. The weights are those before that.'),
   );
 
 interface Waiting {
@@ -100,51 +49,44 @@ interface Waiting {
   readonly tokens: number;
 }
 
-const checkWhole = (name: string, value: number, least: number): void => {
-  if (!Number.isSafeInteger(value) || value < least)
-    throw new PeftError('bad-option', `train: ${name} must be a whole number of at least ${least}, got ${value}`);
-};
-
 /**
- * Trains: batches in seeded order, gradients, clipping, AdamW, with the loss of every step recorded. Throws `diverged` when loss or gradient
- * are not finite any more. Whatever else ends it (`device-lost`, `out-of-memory`, …) is told with the step, after the last good state has been
- * written where there is a `checkpoint`.
+ * Trains: batches, gradients of the loss, clipping, AdamW, with the loss of every step recorded. Throws `bad-option` with all that is wrong with the
+ * options, `diverged` when loss, gradient or what was trained are not finite any more. Whatever else ends it (`device-lost`, `out-of-memory`, …) is told
+ * with the step, after the last good state has been written where there is a `checkpoint`.
  */
 export const train = async (target: Trainable, options: TrainOptions): Promise<TrainResult> => {
+  checkTrainOptions(options);
   const {
     executor,
     data,
     steps,
-    batchSize,
-    schedule,
+    batchSize = 8,
     optimizer = chain(clip(1), adamw()),
     accumulate = 1,
     seed = 0,
-    heldOut,
-    checkpoint,
-    onStep,
-    readEvery = executor.name === 'webgpu' ? 10 : 1,
-    maxSkipped = 4,
-    signal,
   } = options;
-  checkWhole('readEvery', readEvery, 1);
-  checkWhole('maxSkipped', maxSkipped, 0);
-  if (checkpoint) checkIntervals(checkpoint);
+  const { heldOut, onStep, maxSkipped = 4, readEvery = executor.name === 'webgpu' ? 10 : 1, signal } = options;
+  const { objective, schedule = defaultSchedule(target, steps), group = alone } = options;
+  const [isGroup, isFirst] = [options.group !== undefined, group.rank === 0];
+  const checkpoint = isFirst ? options.checkpoint : undefined;
   const started = performance.now();
-  const step = await makeTrainStep(target, { executor, optimizer, batchSize, context: data.context, accumulate, seed });
-  const batches = trainingBatches(data, batchSize, seed);
-  const losses: TrainResult['losses'][number][] = [];
-  const evaluated: TrainResult['heldOut'][number][] = [];
-  const skipped: number[] = [];
-  const rewarmed: Log['rewarmed'] = [];
+  const shape = isTokenRows(data) && { shape: [batchSize, data.context], dtype: 'i32' as const };
+  const step = await makeTrainStep(target, {
+    executor,
+    optimizer,
+    seed,
+    gathers: accumulate > 1 || isGroup,
+    ...(objective && { objective }),
+    ...(shape && { inputs: { ids: shape, labels: shape } }),
+  });
+  const params = [...target.params.values()];
+  const log: Log = { losses: [], evaluated: [], skipped: [], rewarmed: [] };
+  const { losses, evaluated, skipped, rewarmed } = log;
   const kept = [...target.state.values(), ...target.running.values(), ...[...step.state.values()].flat()];
-  const safe = makeSafe(
-    kept,
-    { losses, evaluated, skipped, rewarmed },
-    { executor, steps, readEvery, ...(checkpoint && { checkpoint }) },
-  );
+  const safe = makeSafe(kept, log, { executor, steps, readEvery, ...(checkpoint && { checkpoint }) });
   const pace = makePace();
   const waiting: Waiting[] = [];
+  let batches: BatchSource | undefined;
   let evaluator: Evaluator | undefined;
   /** Steps skipped since the last that was not. */
   let inRow = 0;
@@ -155,22 +97,48 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     if (Number.isFinite(rate) && rate >= 0) return rate;
     throw new PeftError(
       'bad-option',
-      `train: the schedule gives ${rate} for step ${i} (they are counted from 0 to ${steps - 1}); a rate is a finite number of at least 0`,
+      `the schedule gives ${rate} for step ${i} (they are counted from 0 to ${steps - 1}); a rate is a finite number of at least 0`,
     );
   };
   const between = (after: number): Between =>
     makeBetween({
       executor,
-      params: target.params.values(),
+      params,
       state: step.state,
       rewarm: (over) => void rewarmed.push({ after, steps: over }),
     });
-  const nextBatches = (): Batch[] => Array.from({ length: accumulate }, () => batches.next().value);
+  /** Takes in this process's share of a step's batches; how many values they count. */
+  const collect = async (i: number): Promise<number> => {
+    let tokens = 0;
+    for (let k = 0; k < accumulate; k++) {
+      const index = (i * group.size + group.rank) * accumulate + k;
+      const batch = await batches!.next(index);
+      if (k === 0) {
+        pace.start();
+        safe.begin(i + 1);
+      }
+      tokens += countOf(batch);
+      await step.collect(batch, index);
+    }
+    safe.stands(batches!.cursor());
+    return tokens;
+  };
   const measure = async (at: number): Promise<void> => {
-    if (evaluator) evaluated.push({ step: at, loss: (await evaluator.run()).loss });
+    if (!evaluator) return;
+    const { loss } = await evaluator.run();
+    if (!Number.isFinite(loss))
+      throw new PeftError('diverged', `train: the held-out loss is ${loss} after step ${at}; ${await reason()}`);
+    evaluated.push({ step: at, loss });
+  };
+  const oddNow = (): Promise<string[]> => notFinite([...kept, ...step.reads], executor);
+  const reason = async (): Promise<string> => {
+    const odd = await oddNow();
+    return odd.length > 0
+      ? `there is what is no finite number in ${listed(odd)}`
+      : 'its batches give what is no finite number';
   };
   /** Waits for the steps under way and records their losses. */
-  const settle = async (): Promise<TrainResult['losses']> => {
+  const settle = async (): Promise<readonly Told[]> => {
     const results = await step.results();
     const done = waiting.splice(0);
     pace.read(done);
@@ -183,42 +151,58 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
       if (finite) losses.push(told);
       else skipped.push(told.step);
       inRow = finite ? 0 : inRow + 1;
-      if (inRow > maxSkipped || (inRow > 0 && losses.length === 0 && told.step === steps))
-        throw diverged(told.step - inRow + 1, told);
+      if (inRow <= maxSkipped && (inRow === 0 || losses.length > 0 || told.step < steps)) continue;
+      // Where no step ever was finite, it may be what was there before.
+      const odd = losses.length === 0 ? await oddNow() : [];
+      throw diverged(told.step - inRow + 1, told, odd);
     }
     return settled.map(({ told }) => told);
   };
-  const report = (settled: TrainResult['losses']): void => {
+  const report = async (settled: readonly Told[]): Promise<void> => {
     for (const done of settled)
-      onStep?.({
+      await onStep?.({
         ...done,
         steps,
         skipped: skipped.length,
         tokensPerSecond: pace.recent(),
         eta: (steps - done.step) * pace.secondsPerStep(),
         heldOutLoss: evaluated.at(-1)?.loss ?? null,
-      });
+      } satisfies Progress);
+  };
+  /** Where the run begins: at the front, or where its checkpoint stands; in a group where that of the first does. */
+  const open = async (): Promise<number> => {
+    const found = await safe.open();
+    if (!isGroup) {
+      batches = openBatches(data, { size: batchSize, seed, at: found.data });
+      return found.step;
+    }
+    const state = await shareJson({ ...found, log }, group);
+    if (!isFirst) safe.restore(state);
+    await shareVariables(kept, executor, group);
+    batches = openBatches(data, { size: batchSize, seed, at: state.data });
+    return state.step;
   };
   try {
-    evaluator = heldOut && (await makeEvaluator(target.model, heldOut.data, executor, heldOut.batchSize ?? batchSize));
-    const first = await safe.open();
-    for (let i = 0; i < first; i++) nextBatches();
+    evaluator =
+      heldOut && (await makeEvaluator(target.model, heldOut.data, executor, heldOut.batchSize ?? batchSize, group));
+    const first = await open();
     if (first === 0) await measure(0);
     for (let i = first; i < steps; i++) {
-      const micro = nextBatches();
-      pace.start();
       const learningRate = rateAt(i);
-      safe.begin(i + 1);
-      await step.run(i, learningRate, micro);
-      waiting.push({ step: i, learningRate, tokens: micro.reduce((n, b) => n + b.tokens, 0) });
+      const tokens = await collect(i);
+      const stops = isGroup && (await reduceStep(step, executor, group, signal?.aborted ? 1 : 0)) > 0;
+      await step.apply(i, learningRate);
+      waiting.push({ step: i, learningRate, tokens });
       if (target.decision?.due(i + 1)) await safe.whole(() => target.decision!.run(i + 1, between(i + 1)));
       const isLast = i + 1 === steps;
       const measures = heldOut !== undefined && ((i + 1) % heldOut.every === 0 || isLast);
-      if (!(isLast || measures || safe.isDue(i + 1) || signal?.aborted || waiting.length >= readEvery)) continue;
+      const isAborted = (): boolean => (isGroup ? stops : (signal?.aborted ?? false));
+      if (!(isLast || measures || safe.isDue(i + 1) || isAborted() || waiting.length >= readEvery)) continue;
       const settled = await settle();
       if (measures) await measure(i + 1);
-      report(settled);
-      const ends = signal?.aborted ?? false;
+      await report(settled);
+      const ends = isAborted();
+      if (isLast || ends) await checkFinite(params, executor, i + 1);
       // What is about to diverge must not take the place of what was good.
       if (inRow === 0 || ends) await safe.keep(ends);
       if (ends) break;
@@ -226,6 +210,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   } catch (error) {
     throw await safe.rescue(error, settle);
   } finally {
+    await batches?.close();
     step.close();
     evaluator?.close();
     safe.close();

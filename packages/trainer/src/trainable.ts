@@ -26,6 +26,8 @@ export interface Trainable {
   readonly state: ReadonlyMap<string, Variable>;
   /** Tensors that only training needs; in checkpoints too. */
   readonly running: ReadonlyMap<string, Variable>;
+  /** Peak learning rate of AdamW to begin with; null where none is known. */
+  readonly learningRate: number | null;
   /** Further updates of every step. */
   statistics(step: TrainedStep): readonly (readonly [Variable, Tensor])[];
   /** The decision taken on the host between steps. */
@@ -45,6 +47,8 @@ export const allWeights = (model: TaskModel<unknown>): Trainable => {
     columns: {},
     state: params,
     running: new Map(),
+    // Hugging Face's `TrainingArguments`.
+    learningRate: 5e-5,
     statistics: () => [],
     decision: null,
   };

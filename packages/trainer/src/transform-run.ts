@@ -2,7 +2,9 @@ import type { ParamHint, StepContext } from '@peftjs/core';
 import {
   type Feeds,
   input,
+  PeftError,
   type Shape,
+  sameShape,
   sizeOf,
   type Tensor,
   type TypedArray,
@@ -11,13 +13,13 @@ import {
 } from '@peftjs/tensor';
 import { hostArray } from '@peftjs/tensor/executor';
 
-/** The state and the feeds of the transforms of one run. */
+/** The state and the inputs of one run's transforms, shared by all programs of its step. */
 export interface TransformRun {
-  /** The step that `update` is given. */
-  readonly step: StepContext;
-  /** Every variable that they keep, by its parameter. */
+  /** The step of one program, as `update` is given it; `finite` is 1, or 0 where that program's loss or gradient is not. */
+  step(finite: Tensor): StepContext;
+  /** Every variable that the transforms keep, by its parameter. */
   readonly state: ReadonlyMap<Variable, readonly Variable[]>;
-  /** Their feeds for the program of a step; steps are counted from 0. */
+  /** Values of the transforms' inputs; steps are counted from 0. */
   feeds(step: number, rate: number): Feeds;
 }
 
@@ -26,43 +28,50 @@ interface Feed {
   readonly values: (step: number, rate: number) => TypedArray;
 }
 
-/** Opens the state of a run's transforms: variables are made as they are asked for. */
-export const makeTransformRun = (finite: Tensor, hints: ReadonlyMap<Variable, ParamHint> | undefined): TransformRun => {
+/** Opens the state of a run's transforms: variables are made as they are asked for, and found again by the next program. */
+export const makeTransformRun = (hints: ReadonlyMap<Variable, ParamHint> | undefined): TransformRun => {
   const state = new Map<Variable, Variable[]>();
   const made = new Map<string, Variable>();
   const fed = new Map<string, Feed>();
-  const taken = new Set<string>();
-  /** The name itself, or with a number where it is taken. */
-  const own = (name: string): string => {
-    let found = name;
-    for (let i = 2; taken.has(found); i++) found = `${name}${i}`;
-    taken.add(found);
-    return found;
+  const keep = (param: Variable, name: string, shape: Shape, dtype: Variable['dtype']): Variable => {
+    const full = `${param.node.name}.${name}`;
+    const known = made.get(full);
+    if (known && (!sameShape(known.shape, shape) || known.dtype !== dtype))
+      throw new PeftError('bad-program', `train: ${full} is asked for as ${dtype} [${shape}], it is [${known.shape}]`);
+    if (known) return known;
+    const fresh = variable(full, shape, () => hostArray(dtype, sizeOf(shape)), dtype);
+    made.set(full, fresh);
+    state.set(param, [...(state.get(param) ?? []), fresh]);
+    return fresh;
   };
-  const feed = (full: string, shape: Shape, values: Feed['values']): Tensor => {
-    const known = fed.get(full) ?? { tensor: input(full, shape), values };
-    fed.set(full, known);
+  const feed = (name: string, shape: Shape, values: Feed['values']): Tensor => {
+    const known = fed.get(name) ?? { tensor: input(name, shape), values };
+    fed.set(name, known);
     return known.tensor;
   };
-  const contextOf = (prefix: string): StepContext => ({
-    // Fed only where a transform asks for it.
-    get rate() {
-      return feed('learningRate', [], (_, now) => Float32Array.of(now));
-    },
-    finite,
-    hint: (param) => hints?.get(param) ?? {},
-    state: (param, name, shape = param.shape, dtype = 'f32') => {
-      const full = `${param.node.name}.${prefix}${name}`;
-      const known = made.get(full) ?? variable(full, shape, () => hostArray(dtype, sizeOf(shape)), dtype);
-      if (!made.has(full)) state.set(param, [...(state.get(param) ?? []), known]);
-      made.set(full, known);
-      return known;
-    },
-    feed: (name, shape, values) => feed(`${prefix}${name}`, shape, values),
-    within: (name) => (name ? contextOf(`${own(`${prefix}${name}`)}.`) : contextOf(prefix)),
-  });
   return {
-    step: contextOf(''),
+    step: (finite) => {
+      const taken = new Set<string>();
+      /** The name itself, or with a number where another transform has it. */
+      const own = (name: string): string => {
+        let found = name;
+        for (let i = 2; taken.has(found); i++) found = `${name}${i}`;
+        taken.add(found);
+        return found;
+      };
+      const contextOf = (prefix: string): StepContext => ({
+        // Fed only where a transform asks for it.
+        get rate() {
+          return feed('learningRate', [], (_, now) => Float32Array.of(now));
+        },
+        finite,
+        hint: (param) => hints?.get(param) ?? {},
+        state: (param, name, shape = param.shape, dtype = 'f32') => keep(param, `${prefix}${name}`, shape, dtype),
+        feed: (name, shape, values) => feed(`${prefix}${name}`, shape, values),
+        within: (name) => (name ? contextOf(`${own(`${prefix}${name}`)}.`) : contextOf(prefix)),
+      });
+      return contextOf('');
+    },
     state,
     feeds: (step, now) => Object.fromEntries([...fed].map(([name, { values }]) => [name, values(step, now)])),
   };

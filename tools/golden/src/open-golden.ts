@@ -47,12 +47,13 @@ export const trainThreeSteps = async (
   afterStep: (step: number) => Promise<void> = async () => {},
 ): Promise<number[]> => {
   const optimizer = adamw({ weightDecay, eps: epsilon });
-  const step = await makeTrainStep(adapted, { executor, optimizer, batchSize: rows, context, accumulate: 1, seed: 0 });
-  const tokens = labels.filter((label) => label !== -100).length;
+  const step = await makeTrainStep(adapted, { executor, optimizer });
+  const shape = [rows, context];
+  const batch = { rows, columns: { ids, labels }, shapes: { ids: shape, labels: shape } };
   const between = makeBetween({ executor, params: adapted.params.values(), state: step.state, rewarm: () => {} });
   const losses: number[] = [];
   for (let i = 0; i < 3; i++) {
-    await step.run(i, 1e-2, [{ ids, labels, tokens }]);
+    await step.run(i, 1e-2, [batch]);
     losses.push((await step.results())[0]!.loss);
     if (adapted.decision?.due(i + 1)) await adapted.decision.run(i + 1, between);
     await afterStep(i + 1);

@@ -30,10 +30,6 @@ export const trainTinyAdapter = async (base: CausalLM, executor: Executor): Prom
   const step = await makeTrainStep(adapted, {
     executor,
     optimizer: chain(clip(1), adamw()),
-    batchSize: rows,
-    context,
-    accumulate: 1,
-    seed: 0,
   });
   const batch = makeBatch(randomRows(base.config.vocabSize), rows, context);
   for (let i = 0; i < steps; i++) await step.run(i, 0.02, [batch]);

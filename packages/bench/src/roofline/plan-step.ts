@@ -49,13 +49,11 @@ const onPaper = (plans: Plan[]): Executor => ({
 /** The plan of the trainer's step, with AdamW and clipping, on a GPU that is not there. */
 export const planTraining = async (target: Trainable, batch: number, tokens: number): Promise<Plan> => {
   const plans: Plan[] = [];
+  const shape = { shape: [batch, tokens], dtype: 'i32' } as const;
   await makeTrainStep(target, {
     executor: onPaper(plans),
     optimizer: chain(clip(1), adamw()),
-    batchSize: batch,
-    context: tokens,
-    accumulate: 1,
-    seed: 0,
+    inputs: { ids: shape, labels: shape },
   });
   return plans[0]!;
 };

@@ -80,15 +80,17 @@ const trainable = async (dir: string, model: CausalLM, { method, variant }: Step
 const openStep = async (dir: string, task: StepTask, executor: Executor): Promise<Runs> => {
   const { batch, tokens, learningRate } = task;
   const { ids, labels } = JSON.parse(await readFile(join(dir, 'batch.json'), 'utf8')) as BatchFile;
-  const fed = { ids: Int32Array.from(ids), labels: Int32Array.from(labels), tokens: batch * tokens };
+  const shape = [batch, tokens];
+  const fed = {
+    rows: batch,
+    columns: { ids: Int32Array.from(ids), labels: Int32Array.from(labels) },
+    shapes: { ids: shape, labels: shape },
+  };
   const target = await trainable(dir, await loadModel(join(dir, 'model')), task);
   const step = await makeTrainStep(target, {
     executor,
     optimizer: adamw(),
-    batchSize: batch,
-    context: tokens,
-    accumulate: 1,
-    seed: 0,
+    inputs: { ids: { shape, dtype: 'i32' }, labels: { shape, dtype: 'i32' } },
   });
   let count = 0;
   const run = async (): Promise<number[]> => {

@@ -1,0 +1,115 @@
+import { grad } from '@peftjs/autograd';
+import type { Gradients, Updates } from '@peftjs/core';
+import {
+  add,
+  broadcastTo,
+  concatAll,
+  constant,
+  div,
+  maximum,
+  type ProgramSpec,
+  reshape,
+  type Shape,
+  sizeOf,
+  slice,
+  type Tensor,
+  type Variable,
+  variable,
+} from '@peftjs/tensor';
+import { type Loss, meanOf } from '@peftjs/transformer';
+
+/** The sum of what batches give: gradients of all parameters, of the loss's sum, that sum and the loss's weight. */
+export interface Gathered {
+  /** Gradients of small parameters lie end to end in one, with loss and weight at its end; those of a large one have their own. */
+  readonly variables: readonly Variable[];
+  /** Adds a batch's. */
+  add(loss: Loss): ProgramSpec;
+  /** The mean of all, and its gradients. */
+  readonly mean: { readonly loss: Tensor; readonly gradients: Gradients };
+  /** Empties them. */
+  readonly cleared: Updates;
+}
+
+/** Values of a gradient that is not joined with others: copies cost more than a kernel then, and a flat variable of all may be more than a device binds. */
+const largeSize = 2 ** 16;
+/** Values of a flat variable, at most. */
+const flatSize = 2 ** 22;
+
+/** Parts of a list whose sizes come to no more than a flat variable may have. */
+const cut = (shapes: readonly Shape[]): number[][] => {
+  const parts: number[][] = [[]];
+  let size = 0;
+  for (const [i, shape] of shapes.entries()) {
+    size += sizeOf(shape);
+    if (size > flatSize) {
+      parts.push([]);
+      size = sizeOf(shape);
+    }
+    parts.at(-1)!.push(i);
+  }
+  return parts;
+};
+
+/** A flat variable, and its parts as tensors of some shapes. */
+const flatOf = (
+  name: string,
+  shapes: readonly Shape[],
+): { readonly flat: Variable; readonly parts: readonly Tensor[] } => {
+  const sizes = shapes.map(sizeOf);
+  const total = sizes.reduce((a, b) => a + b, 0);
+  const flat = variable(name, [total], () => new Float32Array(total));
+  let end = 0;
+  const parts = shapes.map((shape, i) => {
+    const start = end;
+    end += sizes[i]!;
+    return reshape(sizes[i] === total ? flat : slice(flat, { axis: 0, start, end }), shape);
+  });
+  return { flat, parts };
+};
+
+/** Makes the variables and what is done with them. */
+export const makeGathered = (params: readonly Variable[]): Gathered => {
+  const large = params.filter((p) => sizeOf(p.shape) >= largeSize);
+  const small = params.filter((p) => sizeOf(p.shape) < largeSize);
+  // What a batch gives, small ones first, then loss and weight.
+  const shapes: readonly Shape[] = [...small.map((p) => p.shape), [], []];
+  const joined = cut(shapes).map((indices, i) => ({
+    indices,
+    ...flatOf(
+      `gathered ${i}`,
+      indices.map((at) => shapes[at]!),
+    ),
+  }));
+  const own = large.map((p) => ({ param: p, ...flatOf(`${p.node.name}.gathered`, [p.shape]) }));
+  const found = joined.flatMap(({ parts }) => parts);
+  const [sum, weight] = found.slice(-2) as [Tensor, Tensor];
+  const values = new Map([
+    ...small.map((p, i) => [p, found[i]!] as const),
+    ...own.map(({ param, parts }) => [param, parts[0]!] as const),
+  ]);
+  const variables = [...joined, ...own].map(({ flat }) => flat);
+  const zero = constant(Float32Array.of(0), []);
+  return {
+    variables,
+    add: (loss) => {
+      const gradients = new Map(grad(loss.sum, [...params]).map((g, i) => [params[i]!, g]));
+      const given = [...small.map((p) => gradients.get(p)!), loss.sum, loss.weight];
+      const flat = (t: Tensor): Tensor => reshape(t, [-1]);
+      return {
+        updates: [
+          ...joined.map(({ flat: to, indices }) => {
+            const parts = indices.map((i) => flat(given[i]!));
+            return [to, add(to, concatAll(parts, 0))] as const;
+          }),
+          ...own.map(({ flat: to, param }) => [to, add(to, flat(gradients.get(param)!))] as const),
+        ],
+      };
+    },
+    mean: {
+      loss: meanOf({ sum, weight }),
+      // In the parameters' order. As `meanOf` has it.
+      gradients: { values: new Map(params.map((p) => [p, values.get(p)!])), scale: div(1, maximum(weight, 1)) },
+    },
+    cleared: variables.map((v) => [v, broadcastTo(zero, v.shape)]),
+  };
+};

@@ -1,0 +1,142 @@
+import type { GradientTransform, Objective } from '@peftjs/core';
+import type { Batch, Stream, TokenRows } from '@peftjs/data';
+import { type Executor, mustBe, optionProblems, PeftError, type Rule, type Rules } from '@peftjs/tensor';
+import { isTokenRows } from './batches.ts';
+import type { CheckpointOptions } from './checkpoint.ts';
+import type { Group } from './group.ts';
+import type { Progress } from './progress.ts';
+import { cosine, type Schedule } from './schedule.ts';
+import type { Trainable } from './trainable.ts';
+
+/** Data to measure the loss on. */
+export interface HeldOutOptions {
+  /** Rows of tokens, or a stream of batches that ends. */
+  readonly data: TokenRows | Stream<Batch>;
+  /** Steps between two measurements; there is one before the first step and one after the last. */
+  readonly every: number;
+  /** Rows at a time. Default: the run's. */
+  readonly batchSize?: number;
+}
+
+/** How to train. */
+export interface TrainOptions {
+  readonly executor: Executor;
+  /** Rows of tokens, visited in an order of the seed again and again; or a stream of batches, `shard`ed where there is a group. */
+  readonly data: TokenRows | Stream<Batch>;
+  /** Optimiser steps. */
+  readonly steps: number;
+  /** Rows per micro-batch, of data that is rows. Default 8. */
+  readonly batchSize?: number;
+  /**
+   * Default: the method's own learning rate, which is AdamW's, after a warm-up over 6 % of the steps (Liu et al., 2019; https://arxiv.org/abs/1907.11692), then
+   * half a cosine down to 0.
+   */
+  readonly schedule?: Schedule;
+  /** Default `chain(clip(1), adamw())`. */
+  readonly optimizer?: GradientTransform;
+  /** The loss: `rDrop()`, `distillation()`, an own one. Default: the task's. */
+  readonly objective?: Objective<never>;
+  /** Micro-batches per step; together they are one large batch, however many labels each has. Default 1. */
+  readonly accumulate?: number;
+  /** Seed of the order of rows and of dropout. Default 0. */
+  readonly seed?: number;
+  /** Data to measure the loss on. */
+  readonly heldOut?: HeldOutOptions;
+  /**
+   * Where the run is kept, so that it can go on after it was cut short: with the same options it ends with the same weights. When something
+   * fails on the way, the state before that is written too.
+   */
+  readonly checkpoint?: CheckpointOptions;
+  /** Called for every step, once its loss is known; waited for. */
+  readonly onStep?: (progress: Progress) => unknown;
+  /**
+   * Steps whose losses are brought back at once. The device is never waited for in between, so what goes wrong shows up to so many steps
+   * late. Default: 1 on the CPU, where they are there anyway, 10 on WebGPU.
+   */
+  readonly readEvery?: number;
+  /**
+   * A step whose loss or gradient is not finite is skipped, on the device: weights, optimiser and statistics stay as they were, and the next
+   * batch may be better. More of them than this in a row end the run with `diverged`. Default 4; 0 ends it at the first.
+   */
+  readonly maxSkipped?: number;
+  /**
+   * Processes that train together: each calls `train` with the same options and takes its share of the batches, as if one took `accumulate` times as many. They
+   * begin with the values and the checkpoint of process 0, which alone writes one.
+   */
+  readonly group?: Group;
+  /** Ends the run after the current step, with a checkpoint where there is one; what was trained stays. In a group one of them ends it for all. */
+  readonly signal?: AbortSignal;
+}
+
+const atLeastOne: Rule = mustBe.such('a number of at least 1', (v) => typeof v === 'number' && v >= 1);
+
+const rules: Rules<TrainOptions> = {
+  executor: mustBe.given(mustBe.object),
+  data: mustBe.given(mustBe.object),
+  steps: mustBe.given(mustBe.count),
+  batchSize: mustBe.count,
+  schedule: mustBe.fn,
+  optimizer: mustBe.such('an optimiser', (v) => typeof (v as GradientTransform | null)?.update === 'function'),
+  objective: mustBe.fn,
+  accumulate: mustBe.count,
+  seed: mustBe.whole,
+  heldOut: mustBe.object,
+  checkpoint: mustBe.object,
+  onStep: mustBe.fn,
+  readEvery: mustBe.count,
+  maxSkipped: mustBe.whole,
+  group: mustBe.object,
+  signal: mustBe.object,
+};
+
+const heldOutRules: Rules<HeldOutOptions> = {
+  data: mustBe.given(mustBe.object),
+  every: mustBe.given(mustBe.count),
+  batchSize: mustBe.count,
+};
+
+const checkpointRules: Rules<CheckpointOptions> = {
+  file: mustBe.given(mustBe.text),
+  every: mustBe.given(atLeastOne),
+  copyEvery: atLeastOne,
+};
+
+const groupRules: Rules<Group> = {
+  rank: mustBe.given(mustBe.whole),
+  size: mustBe.given(mustBe.count),
+  allReduce: mustBe.given(mustBe.fn),
+  broadcast: mustBe.given(mustBe.fn),
+};
+
+const within = <O extends object>(name: string, rulesOf: Rules<O>, given: O | undefined): string[] =>
+  typeof given === 'object' && given !== null ? optionProblems(rulesOf, given).map((text) => `${name}: ${text}`) : [];
+
+/** Throws `bad-option` with all that is wrong. */
+export const checkTrainOptions = (options: TrainOptions): void => {
+  const { data, batchSize, heldOut, checkpoint, group } = options ?? {};
+  const problems = [
+    ...optionProblems(rules, options),
+    ...within('heldOut', heldOutRules, heldOut),
+    ...within('checkpoint', checkpointRules, checkpoint),
+    // A class of the user's may have more than this.
+    ...within(
+      'group',
+      groupRules,
+      group && { rank: group.rank, size: group.size, allReduce: group.allReduce, broadcast: group.broadcast },
+    ),
+  ];
+  if (group && group.rank >= group.size)
+    problems.push(`group: rank must be below size, ${group.size}, got ${group.rank}`);
+  if (batchSize !== undefined && typeof data === 'object' && data !== null && !isTokenRows(data))
+    problems.push('batchSize is for data that is rows; the batches of a stream have their size');
+  if (problems.length > 0) throw new PeftError('bad-option', `train: ${problems.join('; ')}`);
+};
+
+/** The schedule when none is given. Throws `bad-option` where the method tells no learning rate. */
+export const defaultSchedule = ({ learningRate }: Trainable, steps: number): Schedule => {
+  if (learningRate != null) return cosine({ learningRate, steps, warmup: Math.round(0.06 * steps) });
+  throw new PeftError(
+    'bad-option',
+    'train: schedule is missing, and what is trained has no learning rate of its own; give one: cosine({ learningRate: 1e-3, steps })',
+  );
+};
