@@ -116,6 +116,7 @@ export const batch = ({ size, pad = {}, multipleOf = 1, shapes = {}, mask }: Bat
           return item(await stack(rows, places));
         },
         cursor: () => cursorOf('batch', {}, { input: from.cursor() }),
+        begin: async () => from.begin?.(),
         origin: () => {
           const places = origins;
           return async (row = 0) => places[row]?.() ?? `row ${row}`;

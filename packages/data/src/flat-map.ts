@@ -28,6 +28,7 @@ export const flatMap =
       return opened({
         next: async () => {
           while (taken >= list.length) {
+            await from.begin?.();
             before = from.cursor();
             const next = await from.next();
             if (next.done) return end;
@@ -46,6 +47,7 @@ export const flatMap =
           taken < list.length
             ? cursorOf('flatMap', {}, { input: before, taken })
             : cursorOf('flatMap', {}, { input: skip > 0 ? before : from.cursor(), taken: skip }),
+        begin: async () => from.begin?.(),
         origin: () => originOf(from, count),
         close: async () => from.return?.(),
       });

@@ -21,6 +21,7 @@ export const inOrder = <T>(parts: Parts<T>, order: Uint32Array, at?: Cursor): Op
       return end;
     },
     cursor: () => cursorOf(stage, made, { place, input: part?.cursor() ?? null }),
+    begin: async () => part?.begin?.(),
     origin: () => part?.origin?.() ?? (async () => `part ${order[place]}`),
     close: async () => part?.return?.(),
   });

@@ -27,6 +27,7 @@ const through = <A, B>(from: Opened<A>, step: (value: A) => Promise<IteratorResu
       }
     },
     cursor: () => from.cursor(),
+    begin: async () => from.begin?.(),
     origin: () => originOf(from, count),
     close: async () => from.return?.(),
   });

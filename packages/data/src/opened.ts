@@ -5,6 +5,7 @@ export interface Reading<T> {
   /** The next item, `end` after the last. */
   next(): Promise<IteratorResult<T, undefined>>;
   cursor(): Cursor;
+  begin?(): Promise<void>;
   origin?(): Origin;
   close?(): Promise<unknown>;
 }
@@ -16,7 +17,7 @@ export const end: IteratorReturnResult<undefined> = { done: true, value: undefin
 export const item = <T>(value: T): IteratorYieldResult<T> => ({ done: false, value });
 
 /** A stream that is being read: calls of `next` wait for each other, what has ended or failed stays ended and is closed. */
-export const opened = <T>({ next, cursor, origin, close }: Reading<T>): Opened<T> => {
+export const opened = <T>({ next, cursor, begin, origin, close }: Reading<T>): Opened<T> => {
   let last: Promise<unknown> = Promise.resolve();
   let ended = false;
   const finish = async (): Promise<IteratorReturnResult<undefined>> => {
@@ -45,6 +46,7 @@ export const opened = <T>({ next, cursor, origin, close }: Reading<T>): Opened<T
     next: () => queue(step),
     return: () => queue(finish),
     cursor,
+    ...(begin && { begin: () => queue(begin) }),
     ...(origin && { origin }),
     [Symbol.asyncIterator]() {
       return this;

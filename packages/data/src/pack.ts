@@ -49,6 +49,7 @@ export const pack = (options: PackOptions): Stage<Row, PackedRow> => {
       let isOver = false;
 
       const push = async (): Promise<boolean> => {
+        await from.begin?.();
         const start = from.cursor();
         const next = await from.next();
         if (next.done) return false;
@@ -92,6 +93,7 @@ export const pack = (options: PackOptions): Stage<Row, PackedRow> => {
           }
         },
         cursor: () => cursorOf(stage, made, { input: before, used }),
+        begin: async () => from.begin?.(),
         origin: () => origin,
         close: async () => from.return?.(),
       });

@@ -30,6 +30,7 @@ export const repeat = <A>(epochs: number = Number.POSITIVE_INFINITY): Stage<A, A
           }
         },
         cursor: () => cursorOf('repeat', {}, { epoch, input: from.cursor() }),
+        begin: async () => from.begin?.(),
         origin: () => from.origin?.() ?? (async () => `epoch ${epoch}`),
         close: async () => from.return?.(),
       });

@@ -42,6 +42,7 @@ export const shard = <A>({ rank, size }: ShardOptions): Stage<A, A> => {
           return item(own as A);
         },
         cursor: () => cursorOf('shard', made, { input: from.cursor() }),
+        begin: async () => from.begin?.(),
         origin: () => origin,
         close: async () => from.return?.(),
       });

@@ -58,6 +58,7 @@ export const shuffle = <A>(options: ShuffleOptions): Stage<A, A> => {
       let origin: Origin;
 
       const fill = async ({ from, size }: { readonly from: Opened<A>; readonly size: number }): Promise<void> => {
+        await from.begin?.();
         start = from.cursor();
         waiting = [];
         while (waiting.length < size) {
@@ -74,9 +75,10 @@ export const shuffle = <A>(options: ShuffleOptions): Stage<A, A> => {
         skip = 0;
         block++;
       };
+      const open = () => openInput(input, options, epoch, start ?? undefined);
       return opened({
         next: async () => {
-          source ??= await openInput(input, options, epoch, start ?? undefined);
+          source ??= await open();
           while (taken >= waiting.length) {
             await fill(source);
             if (waiting.length === 0) return end;
@@ -91,6 +93,10 @@ export const shuffle = <A>(options: ShuffleOptions): Stage<A, A> => {
           taken < waiting.length
             ? cursorOf(stage, made, { block: block - 1, taken, input: start })
             : cursorOf(stage, made, { block, taken: skip, input: source && skip === 0 ? source.from.cursor() : start }),
+        begin: async () => {
+          source ??= await open();
+          await source.from.begin?.();
+        },
         origin: () => origin,
         close: async () => source?.from.return?.(),
       });

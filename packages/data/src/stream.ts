@@ -13,6 +13,8 @@ export type Origin = (part?: number) => Promise<string>;
 export interface Opened<T> extends AsyncIterableIterator<T, undefined> {
   /** Where it stands: opened there again, a stream goes on with what comes next. */
   cursor(): Cursor;
+  /** Opens what will be read, as the first `next` would: from then on a cursor says which file it is of. */
+  begin?(): Promise<void>;
   /** Where the item that was given last comes from. */
   origin?(): Origin;
   /** Ends reading and closes files. */

@@ -58,12 +58,13 @@ export const text = (
     let file: OpenFile | undefined;
     let reader: RecordReader | undefined;
     let start = from;
+    /** Whether the next record starts where it stands, and not somewhere behind. */
+    let isAligned = range.aligned || checked?.['aligned'] === true;
     const begin = async (): Promise<RecordReader> => {
       ({ file } = await openFile());
       if (size !== null) checkCursor(stage, { size: file.size }, checked);
       size = file.size;
-      const isStart = range.aligned || (checked !== undefined && checked['started'] === true);
-      return recordReader(file, mark, { from, until: range.until, aligned: isStart }, longest);
+      return recordReader(file, mark, { from, until: range.until, aligned: isAligned }, longest);
     };
     return opened({
       next: async () => {
@@ -72,6 +73,7 @@ export const text = (
           start = reader.position();
           try {
             const record = await reader.next();
+            isAligned = true;
             if (!record) return end;
             start = record.start;
             if (record.text.trim() !== '') return item(record.text);
@@ -80,12 +82,10 @@ export const text = (
           }
         }
       },
-      cursor: () =>
-        cursorOf(
-          stage,
-          {},
-          { at: reader?.position() ?? from, size, started: reader !== undefined || checked?.['started'] === true },
-        ),
+      cursor: () => cursorOf(stage, {}, { at: reader?.position() ?? from, size, aligned: isAligned }),
+      begin: async () => {
+        reader ??= await begin();
+      },
       origin: () => originAt(start),
       close: async () => file?.close(),
     });

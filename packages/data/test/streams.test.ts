@@ -226,6 +226,18 @@ describe('sources', () => {
   test('a file that has changed since is told', async () => {
     const { cursors } = await readAll(textLines(file(lines(5))), undefined, 2);
     expect(await failure('state-mismatch', textLines(file(lines(6))), cursors.at(-1))).toContain('size');
+    const stages = (content: string) =>
+      pipe(
+        textLines(file(content), { block: 64 }),
+        tokens,
+        shuffle({ seed: 1, window: 4 }),
+        pack({ context: 4, endOfText: 0 }),
+        repeat(),
+        batch({ size: 2 }),
+      );
+    // Every cursor after the first item names the file, also where the window or the document begins with it.
+    const kept = await readAll(stages(lines(5)), undefined, 6);
+    for (const cursor of kept.cursors.slice(1)) await failure('state-mismatch', stages(lines(6)), cursor);
     const array = await readAll(fromArray(numbers(5)), undefined, 2);
     await failure('state-mismatch', { open: () => fromArray(numbers(6)).open(array.cursors.at(-1)) });
   });
