@@ -2,6 +2,8 @@ import {
   type Adapter,
   type AdapterTensorData,
   filesAt,
+  float32ToHalf,
+  halfToFloat32,
   isObject,
   type JsonObject,
   type JsonValue,
@@ -10,15 +12,15 @@ import {
   writeAdapter,
   writeAdapterHub,
 } from '@peftjs/io';
-import { type Executor, PeftError } from '@peftjs/tensor';
+import { type DType, type Executor, holds, PeftError, type Shape, type TypedArray } from '@peftjs/tensor';
+import { hostArray } from '@peftjs/tensor/executor';
 import type { Model, TaskModel } from '@peftjs/transformer';
 import { type Adapted, attach } from './attach.ts';
-import { combine } from './combine.ts';
 import { withoutCopies } from './copies.ts';
-import type { AdapterConfig, Method, MethodFormat, State } from './method.ts';
+import { findMethod, formatsIn, type Methods } from './find-method.ts';
+import { checkFinite } from './finite.ts';
+import type { AdapterConfig, Method, State } from './method.ts';
 import { snapshot } from './snapshot.ts';
-import { union } from './union.ts';
-import { within } from './within.ts';
 
 /** The prefix of the names of an adapter's tensors, by layout. */
 const keyPrefix = { peft: 'base_model.model.', 'adapter-hub': '' } as const;
@@ -29,8 +31,8 @@ const prefixOf = (layout: keyof typeof keyPrefix, config: AdapterConfig): string
 
 /** How `save` describes the adapter. */
 export interface SaveOptions {
-  /** Name or folder of the base model. */
-  readonly baseModel?: string;
+  /** Name or folder of the base model; null for none. Default: where `loadModel` found it. */
+  readonly baseModel?: string | null;
 }
 
 /** Refuses the layout of adapter-hub/adapters for models whose modules it has under names that are not known here. Throws `bad-adapter`. */
@@ -63,14 +65,14 @@ export const save = async (
   adapted: Adapted<Model>,
   dir: Place,
   executor: Executor,
-  { baseModel }: SaveOptions = {},
+  { baseModel = adapted.base.layout.origin }: SaveOptions = {},
 ): Promise<void> => {
   const { method, config, state } = await snapshot(adapted, executor);
   const { keys = {}, layout = 'peft' } = method;
   const tensors = new Map<string, AdapterTensorData>();
   for (const [key, tensor] of state)
-    tensors.set(keys[key] ?? prefixOf(layout, config) + key, asStored(adapted.base, key, tensor as AdapterTensorData));
-  const name = baseModel ?? null;
+    tensors.set(keys[key] ?? prefixOf(layout, config) + key, asStored(adapted.base, key, inFile(tensor)));
+  const name = baseModel;
   const { layout: own, main, trainedHeads } = adapted.base;
   if (layout === 'peft')
     return writeAdapter(
@@ -87,20 +89,6 @@ export const save = async (
   requireHubNames(adapted.base, method.name);
   const model = { modelType: own.modelType, hiddenSize: main.hiddenSize, modelClass: own.modelClass, name };
   return writeAdapterHub(dir, withoutType(config) as JsonObject, model, tensors);
-};
-
-/** The method of a configuration, of those that `load` was told of and of the combinators. */
-const methodOf = (config: unknown, formats: readonly MethodFormat[]): Method => {
-  if (!isObject(config))
-    throw new PeftError('bad-adapter', 'each method of adapter_config.json must be an object that says which it is');
-  const own = config as AdapterConfig;
-  const format = [combine, within, ...formats, union].find((f) => f.reads(own));
-  if (format) return format.fromConfig(own, (inner) => methodOf(inner, formats));
-  const known = formats.map((f) => `${f.name} (${f.peftType})`).join(', ') || 'none';
-  throw new PeftError(
-    'bad-adapter',
-    `the adapter is of type ${own.peft_type ?? own['architecture'] ?? 'bottleneck'}; load was given: ${known}. Pass the method that reads it.`,
-  );
 };
 
 /** The modules that are trained whole: those of the configuration, and the task's own heads. */
@@ -129,6 +117,26 @@ const asStored = (base: Model, name: string, tensor: AdapterTensorData): Adapter
   return { ...tensor, shape: [columns, rows], data };
 };
 
+interface Values {
+  readonly shape: Shape;
+  readonly data: TypedArray;
+}
+
+/** A tensor as files hold it: f16 as its values. */
+const inFile = ({ shape, data }: Values): AdapterTensorData =>
+  data instanceof Uint16Array ? { shape, data: halfToFloat32(data), dtype: 'F16' } : { shape, data };
+
+/** A file's tensor as an adapter holds it; what does not fit stays as it is. */
+const asHeld = ({ shape, data }: Values, dtype: DType | undefined): Values => {
+  const fits: boolean = dtype !== undefined && holds(dtype, data);
+  if (dtype === undefined || fits) return { shape, data };
+  if (dtype === 'f16') return { shape, data: data instanceof Float32Array ? float32ToHalf(data) : data };
+  if (dtype === 'f32' || data instanceof Float32Array) return { shape, data };
+  const whole = hostArray(dtype, data.length);
+  whole.set(data);
+  return { shape, data: whole.every((v, i) => v === data[i]) ? whole : data };
+};
+
 /** Full names of the tensors in a file. */
 const named = ({ layout, tensors, config }: Adapter, method: Method): State => {
   const nameOf = new Map(Object.entries(method.keys ?? {}).map(([name, key]) => [key, name]));
@@ -140,29 +148,28 @@ const named = ({ layout, tensors, config }: Adapter, method: Method): State => {
 };
 
 /**
- * Attaches the adapter in a folder (a path on disk, a URL, `Files`), written by `save`, by Hugging Face PEFT or by adapter-hub/adapters. `formats` are the methods it may
- * build: `[lora]`. Throws `file-missing`, `bad-safetensors`, `bad-adapter`; `state-mismatch` when tensors are missing, left over or of
+ * Attaches the adapter in a folder (a path on disk, a URL, `Files`), written by `save`, by Hugging Face PEFT or by adapter-hub/adapters. `methods` are those
+ * it may build, a list or all that a package exports; it finds the one by itself. Throws `file-missing`, `bad-safetensors`, `bad-adapter`; `state-mismatch` when tensors are missing, left over or of
  * other shapes.
  */
-export const load = async <M extends Model>(
-  base: M,
-  dir: Place,
-  formats: readonly MethodFormat[],
-): Promise<Adapted<M>> => {
+export const load = async <M extends Model>(base: M, dir: Place, methods: Methods): Promise<Adapted<M>> => {
   const files = await filesAt(dir);
   const adapter = await readAdapter(files);
   try {
-    const method = methodOf(withoutHeads(adapter.config.raw, base), formats);
+    const method = findMethod(withoutHeads(adapter.config.raw, base), formatsIn(methods));
     const { layout = 'peft' } = method;
     if (layout !== adapter.layout)
       throw new PeftError('bad-adapter', `${method.name} has files in the layout of ${layout}, not ${adapter.layout}`);
     if (layout === 'adapter-hub') requireHubNames(base, method.name);
-    const methods = method.parts ?? [method];
-    const state = new Map(
+    checkFinite(adapter.tensors);
+    const parts = method.parts ?? [method];
+    const stored = new Map(
       [...named(adapter, method)].map(([name, t]) => [name, asStored(base, name, t as AdapterTensorData)]),
     );
-    const wanted = new Set(attach(base, methods).state.keys());
-    return attach(base, methods, { state: await withoutCopies(base, state, wanted) });
+    const wanted = attach(base, parts).state;
+    const own = await withoutCopies(base, stored, wanted);
+    const state = new Map([...own].map(([name, t]) => [name, asHeld(t, wanted.get(name)?.dtype)]));
+    return attach(base, parts, { state });
   } catch (cause) {
     if (cause instanceof PeftError) throw new PeftError(cause.code, `${files.name}: ${cause.message}`, { cause });
     throw cause;

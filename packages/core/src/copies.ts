@@ -28,7 +28,11 @@ const differs = (a: ArrayLike<number>, b: ArrayLike<number>): boolean => {
  * (`save_embedding_layers`), and loading it overwrites the base's with them. Throws `state-mismatch` where such a copy is another than the
  * base has. Tensors of the adapter's own (`wanted`), and those that nobody knows, are left.
  */
-export const withoutCopies = async (base: Model, state: State, wanted: ReadonlySet<string>): Promise<State> => {
+export const withoutCopies = async (
+  base: Model,
+  state: State,
+  wanted: ReadonlyMap<string, unknown>,
+): Promise<State> => {
   const kept = new Map(state);
   const problems: string[] = [];
   for (const [name, { shape, data }] of state) {

@@ -18,6 +18,7 @@ export {
 } from './define-method.ts';
 export { eachLayer, eachLinear, eachNorm, eachSite, type LayerWraps } from './each.ts';
 export { eachParam, type ParamChange, type ParamStep } from './each-param.ts';
+export type { Methods } from './find-method.ts';
 export { type Gate, meanGate } from './gate.ts';
 export {
   applied,
@@ -79,6 +80,7 @@ export {
 export { mergePatches } from './patch.ts';
 export { prepare } from './prepare.ts';
 export { type Snapshot, snapshot } from './snapshot.ts';
+export { type Summary, type SummaryRow, summary } from './summary.ts';
 export { type TokenRows, trainableTokens } from './trainable-tokens.ts';
 export { union } from './union.ts';
 export { type Where, within } from './within.ts';

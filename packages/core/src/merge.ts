@@ -1,3 +1,4 @@
+import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from '@peftjs/io';
 import { type Executor, evaluate, PeftError, type Tensor, type Variable, variable } from '@peftjs/tensor';
 import {
   type CausalLM,
@@ -10,22 +11,28 @@ import {
   type Path,
 } from '@peftjs/transformer';
 import type { Adapted } from './attach.ts';
+import { notFinite } from './finite.ts';
 import type { Method } from './method.ts';
 
 /** How `merge` stores what it computed. */
 export interface MergeOptions {
   /** `base` (default): each layer in its own format, a quantised one quantised anew. `dense`: changed layers as plain floats, without that error. */
   readonly format?: 'base' | 'dense';
+  /** The precision that plain layers will be saved in (`saveModel`'s `dtype`): their error is measured too. Default `f32`: none. */
+  readonly storedAs?: 'f32' | 'f16' | 'bf16';
 }
 
 /** A model with an adapter folded in. */
 export interface Merged {
   readonly model: CausalLM;
   /**
-   * The error of storing the merged values in the base's format, by layer: ‖stored − exact‖ / ‖exact‖ (Frobenius). Only layers that do not
-   * hold their values as they are.
+   * The cost of storing the merged values, by layer, relative to the change: ‖stored − exact‖ / ‖exact − base‖ (Frobenius). Of layers that do
+   * not hold their values as they are; of all that changed where `storedAs` rounds them. At 1 the error is as large as what was learnt;
+   * Infinity where there is an error and no change.
    */
   readonly errors: ReadonlyMap<Path, number>;
+  /** Layers whose error is at least half of the change: storing undoes much of what was learnt. Empty where all is well. */
+  readonly undone: readonly Path[];
 }
 
 /** Values computed now, as variables with the names of the tensors they stand for. */
@@ -36,18 +43,34 @@ const frozen = async (
 ): Promise<Record<string, Variable>> => {
   const given = Object.entries(values).filter((e): e is [string, Tensor] => e[1] !== null);
   const data = await evaluate(Object.fromEntries(given), executor);
+  for (const [name] of given) {
+    const bad = notFinite(data[name]!);
+    if (bad)
+      throw new PeftError(
+        'bad-data',
+        `merge: ${path}.${name} holds ${bad} once merged; the adapter or the base is not finite there, so its training diverged or its file is damaged`,
+      );
+  }
   return Object.fromEntries(given.map(([name, t]) => [name, variable(`${path}.${name}`, t.shape, data[name]!)]));
 };
 
-const relativeError = async (stored: Tensor, exact: Tensor, executor: Executor): Promise<number> => {
-  const { a, b } = await evaluate({ a: stored, b: exact }, executor);
-  let [error, norm] = [0, 0];
-  for (let i = 0; i < a!.length; i++) {
-    error += (a![i]! - b![i]!) ** 2;
-    norm += b![i]! ** 2;
-  }
-  return norm === 0 ? Math.sqrt(error) : Math.sqrt(error / norm);
+const rounded: { readonly [D in 'f16' | 'bf16']: (values: Float32Array) => Float32Array } = {
+  f16: (values) => halfToFloat32(float32ToHalf(values)),
+  bf16: (values) => bfloat16ToFloat32(float32ToBfloat16(values)),
 };
+
+/** ‖stored − exact‖ / ‖exact − base‖ */
+const errorOf = (stored: ArrayLike<number>, exact: ArrayLike<number>, base: ArrayLike<number>): number => {
+  let [error, change] = [0, 0];
+  for (let i = 0; i < exact.length; i++) {
+    error += (stored[i]! - exact[i]!) ** 2;
+    change += (exact[i]! - base[i]!) ** 2;
+  }
+  return error === 0 ? 0 : Math.sqrt(error / change);
+};
+
+const valuesOf = async (t: Tensor, executor: Executor): Promise<Float32Array> =>
+  (await evaluate({ values: t }, executor))['values'] as Float32Array;
 
 const changed = <T>(now: ReadonlyMap<Path, T>, before: ReadonlyMap<Path, T>): [Path, T][] =>
   [...now].filter(([path, part]) => part !== before.get(path));
@@ -56,12 +79,13 @@ const singles = (method: Method): readonly Method[] => method.parts?.flatMap(sin
 
 /**
  * The base model with the adapter folded in: W' = `dense()` of each changed layer, computed now on `executor` and encoded in the layer's own
- * storage format. Inference then costs what the base costs. Throws `not-mergeable`, by name, when a method depends on its input.
+ * storage format. Inference then costs what the base costs. Throws `not-mergeable`, by name, when a method depends on its input; `bad-data`
+ * for a layer whose values are not finite.
  */
 export const merge = async (
   { base, methods, model }: Adapted,
   executor: Executor,
-  { format = 'base' }: MergeOptions = {},
+  { format = 'base', storedAs = 'f32' }: MergeOptions = {},
 ): Promise<Merged> => {
   const refusing = methods.flatMap(singles).filter((m) => !m.merges);
   if (refusing.length > 0)
@@ -75,7 +99,13 @@ export const merge = async (
     const { weight, bias = null } = await frozen(path, { ...layer.dense() }, executor);
     const exact: Dense = { weight: weight!, bias };
     const stored = format === 'dense' ? denseLinear(exact) : base.linears.get(path)!.encode(exact);
-    if (!isDenseLinear(stored)) errors.set(path, await relativeError(stored.dense().weight, exact.weight, executor));
+    const isPlain = isDenseLinear(stored);
+    if (!isPlain || storedAs !== 'f32') {
+      const values = await valuesOf(exact.weight, executor);
+      const kept =
+        isPlain && storedAs !== 'f32' ? rounded[storedAs](values) : await valuesOf(stored.dense().weight, executor);
+      errors.set(path, errorOf(kept, values, await valuesOf(base.linears.get(path)!.dense().weight, executor)));
+    }
     linears.set(path, stored);
   }
   const norms = new Map<Path, Norm>();
@@ -88,5 +118,6 @@ export const merge = async (
     const { weight } = await frozen(path, { weight: embedding.weight }, executor);
     embeddings.set(path, base.embeddings.get(path)!.encode(weight!));
   }
-  return { model: base.with({ linears, norms, embeddings }), errors };
+  const undone = [...errors].flatMap(([path, error]) => (error >= 0.5 ? [path] : []));
+  return { model: base.with({ linears, norms, embeddings }), errors, undone };
 };

@@ -1,7 +1,9 @@
 import { PeftError } from '@peftjs/tensor';
+import { attach } from './attach.ts';
 import { lowestRate } from './lowest-rate.ts';
-import type { AdapterConfig, Method, MethodFormat } from './method.ts';
+import type { AdapterConfig, Compacted, Method, MethodFormat } from './method.ts';
 import { mergePatches } from './patch.ts';
+import { prepare } from './prepare.ts';
 
 /** `peft_type` of a union among other methods in a file; its own files have none. */
 const unionType = 'PEFTJS_UNION';
@@ -10,6 +12,19 @@ const rateOf = (methods: readonly Method[]): { readonly learningRate?: number } 
   const learningRate = lowestRate(methods);
   return learningRate === null ? {} : { learningRate };
 };
+
+/** Each method's tensors in their final form; a method's own are those that it makes by itself. */
+const compacted =
+  (methods: readonly Method[]): NonNullable<Method['compact']> =>
+  async (model, state, executor): Promise<Compacted> => {
+    const parts: Compacted[] = [];
+    for (const method of methods) {
+      const names = attach(model, [method]).state;
+      const own = new Map([...state].filter(([name]) => names.has(name)));
+      parts.push((await method.compact?.(model, own, executor)) ?? { method, state: own });
+    }
+    return { method: make(parts.map((p) => p.method)), state: new Map(parts.flatMap((p) => [...p.state])) };
+  };
 
 const make = (methods: readonly Method[]): Method => ({
   ...rateOf(methods),
@@ -23,6 +38,10 @@ const make = (methods: readonly Method[]): Method => ({
     configs: methods.map((m) => m.config(model)),
   }),
   keys: Object.assign({}, ...methods.map((m) => m.keys)) as Readonly<Record<string, string>>,
+  ...(methods.some((m) => m.prepare) && {
+    prepare: async (model, data, executor) => make(await prepare(model, methods, data, executor)),
+  }),
+  ...(methods.some((m) => m.compact) && { compact: compacted(methods) }),
 });
 
 /**

@@ -52,7 +52,7 @@ const sight = <M extends Model>(model: M, { layers, target }: Where): M => {
   };
 };
 
-const make = (where: Where, method: Method): Method => ({
+const make = (where: Where, { parts: _inner, ...method }: Method): Method => ({
   ...method,
   layout: 'peft',
   attach: (model, scope) => method.attach(sight(model, where), scope),

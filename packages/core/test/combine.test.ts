@@ -63,7 +63,7 @@ test('nested combinations are saved and load to the bit', async () => {
   const again = await load(base, dir, [scale, shift]);
   expect([...again.state.keys()]).toEqual([...adapted.state.keys()]);
   expect(distance(await logits(again.model, r), await logits(adapted.model, r))).toBe(0);
-  await expect(load(base, dir, [scale])).rejects.toThrow('the adapter is of type SHIFT; load was given: scale (SCALE)');
+  await expect(load(base, dir, [scale])).rejects.toThrow(/of type SHIFT.*load was given: scale \(SCALE\)/);
 });
 
 test('says which part there is not', () => {

@@ -103,7 +103,7 @@ describe('lora', () => {
     );
     await save(attach(base, [lora({ rank: 2 })]), join(dir, 'other'), reference());
     await expect(load(base, join(dir, 'other'), [])).rejects.toThrow(
-      'the adapter is of type LORA; load was given: none',
+      "the folder holds a LoRA (LORA); pass lora from '@peftjs/lora'. load was given: none",
     );
     await expect(load(tinyLlama({ hiddenSize: 16, layers: 1 }), join(dir, 'other'), [lora])).rejects.toMatchObject({
       code: 'state-mismatch',

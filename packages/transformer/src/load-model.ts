@@ -108,6 +108,7 @@ export async function loadModel(
     fromFile(await checkpoint.readFloat32(name));
   const fresh = randomValues(needs, config.layers, seed);
   const weights: WeightSource = {
+    origin: files.name,
     has: (name) => stored.has(name),
     load: (name, shape) => {
       const tensor = stored.get(name)!;

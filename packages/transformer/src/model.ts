@@ -54,6 +54,8 @@ export interface ModelLayout {
   readonly modelType: string;
   /** The class in transformers that has the model's head. */
   readonly modelClass: string;
+  /** Where `loadModel` found the model, as it was told; null for one that was made otherwise. */
+  readonly origin: string | null;
   /** Whether checkpoints hold this layer's weight as [in, out] (`fan_in_fan_out` in PEFT's files). */
   storedTransposed(path: Path): boolean;
   /**

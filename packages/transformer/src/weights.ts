@@ -2,6 +2,8 @@ import { normalValues, randomSource, type Shape, sizeOf, type VariableInit } fro
 
 /** Where a model's weights come from, by Hugging Face tensor name. */
 export interface WeightSource {
+  /** Name or folder that they come from. */
+  readonly origin?: string;
   has(name: string): boolean;
   /** First value of the variable that will hold a tensor; `shape` is what the model needs. */
   load(name: string, shape: Shape): VariableInit;

@@ -8,17 +8,17 @@ import type { TensorReader } from '../safetensors/reader.ts';
 import { encodeSafetensors, type WriteTensor } from '../safetensors/write.ts';
 import type { Seen } from './digest.ts';
 
-/** A tensor of an adapter: its values as f32, whole numbers as i32, and as what the file holds them. */
+/** A tensor of an adapter: its values as f32, whole numbers as i32, u8 or u32, and as what the file holds them. */
 export interface AdapterTensor {
   readonly shape: readonly number[];
   readonly dtype: FileDType;
-  readonly data: Float32Array | Int32Array;
+  readonly data: Float32Array | Int32Array | Uint32Array | Uint8Array;
 }
 
-/** A tensor to save in an adapter; F32 unless `dtype` says F16 or BF16, and I32 for whole numbers. */
+/** A tensor to save in an adapter; F32 unless `dtype` says F16 or BF16, and I32, U32 or U8 for whole numbers. */
 export interface AdapterTensorData {
   readonly shape: readonly number[];
-  readonly data: Float32Array | Int32Array;
+  readonly data: Float32Array | Int32Array | Uint32Array | Uint8Array;
   readonly dtype?: 'F32' | 'F16' | 'BF16';
 }
 
@@ -27,6 +27,7 @@ const floats: readonly FileDType[] = ['F16', 'BF16', 'F32', 'F64'];
 const readValues = async (file: TensorReader, name: string, dtype: FileDType): Promise<AdapterTensor['data']> => {
   if (floats.includes(dtype)) return file.readFloat32(name);
   const { data } = await file.read(name);
+  if (dtype === 'U8' || dtype === 'U32') return data as Uint8Array | Uint32Array;
   const values = Int32Array.from(data as ArrayLike<number | bigint>, Number);
   const wrong = values.findIndex((v, i) => v !== Number(data[i]));
   if (wrong < 0) return values;
@@ -79,11 +80,17 @@ const tensorsIn = async (file: TensorReader): Promise<Map<string, AdapterTensor>
   return tensors;
 };
 
+const dtypeOf = (data: AdapterTensorData['data']): FileDType => {
+  if (data instanceof Uint8Array) return 'U8';
+  if (data instanceof Uint32Array) return 'U32';
+  return data instanceof Int32Array ? 'I32' : 'F32';
+};
+
 /** The content of a safetensors file. Throws `bad-option` for tensors that contradict their shape. */
 export const encodeTensors = (path: string, tensors: ReadonlyMap<string, AdapterTensorData>): FileContent =>
   encodeSafetensors(
     path,
     new Map<string, WriteTensor>(
-      [...tensors].map(([name, t]) => [name, { dtype: t.data instanceof Int32Array ? 'I32' : 'F32', ...t }]),
+      [...tensors].map(([name, t]) => [name, { dtype: dtypeOf(t.data), ...t }]),
     ),
   );

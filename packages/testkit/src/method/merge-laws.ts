@@ -17,19 +17,19 @@ const refuses = async ({ adapted, executor, method }: Subject): Promise<void> =>
   throw new Error(`merge must refuse, as ${method.name} says that it does not merge; it did not`);
 };
 
-/** ‖stored − exact‖ / ‖exact‖ of a layer, from its values. */
+/** ‖stored − exact‖ / ‖exact − base‖ of a layer, from its values. */
 const measuredError = async (
   { adapted }: Subject,
   merged: Merged,
   path: string,
   executor: Executor,
 ): Promise<number> => {
-  const { a, b } = await evaluate(
-    { a: merged.model.linears.get(path)!.dense().weight, b: adapted.model.linears.get(path)!.dense().weight },
-    executor,
+  const [stored, exact, before] = [merged, adapted, { model: adapted.base }].map(
+    ({ model }) => model.linears.get(path)!.dense().weight,
   );
+  const { a, b, c } = await evaluate({ a: stored!, b: exact!, c: before! }, executor);
   const norm = (values: number[]): number => Math.hypot(...values);
-  return norm(Array.from(a!, (v, i) => v - b![i]!)) / norm(Array.from(b!));
+  return norm(Array.from(a!, (v, i) => v - b![i]!)) / norm(Array.from(b!, (v, i) => v - c![i]!));
 };
 
 const merges = async (subject: Subject): Promise<void> => {

@@ -1,0 +1,69 @@
+import { isObject } from '@peftjs/io';
+import { PeftError } from '@peftjs/tensor';
+import { combine } from './combine.ts';
+import type { AdapterConfig, Method, MethodFormat } from './method.ts';
+import { union } from './union.ts';
+import { within } from './within.ts';
+
+/** Methods to choose from: a list, or all that a package exports: `import * as lora from '@peftjs/lora'`. */
+export type Methods = Iterable<MethodFormat> | Readonly<Record<string, unknown>>;
+
+const isFormat = (value: unknown): value is MethodFormat =>
+  typeof value === 'function' && 'reads' in value && 'fromConfig' in value && 'peftType' in value;
+
+/** The methods among exports. */
+export const formatsIn = (methods: Methods): readonly MethodFormat[] =>
+  Symbol.iterator in methods ? [...(methods as Iterable<MethodFormat>)] : Object.values(methods).filter(isFormat);
+
+/** A method of these packages by its file: its name for people, that of the export, the package, the test of its configuration. */
+type Known = readonly [kind: string, name: string, from: string, reads: (config: AdapterConfig) => boolean];
+
+const byType =
+  (type: string): Known[3] =>
+  (config) =>
+    config.peft_type === type;
+
+const byArchitecture =
+  (architecture: string | undefined): Known[3] =>
+  (config) =>
+    config.peft_type === undefined && config['architecture'] === architecture;
+
+/** The first that fits counts. Only for messages. */
+const known: readonly Known[] = [
+  ['DoRA (LORA with use_dora)', 'dora', 'lora', (c) => c.peft_type === 'LORA' && c['use_dora'] === true],
+  ['LoRA (LORA)', 'lora', 'lora', byType('LORA')],
+  ['AdaLoRA (ADALORA)', 'adalora', 'lora', byType('ADALORA')],
+  ['VeRA (VERA)', 'vera', 'lora', byType('VERA')],
+  ['LoHa (LOHA)', 'loha', 'lora', byType('LOHA')],
+  ['LoKr (LOKR)', 'lokr', 'lora', byType('LOKR')],
+  ['(IA)³ (IA3)', 'ia3', 'scaling', byType('IA3')],
+  ['prompt tuning (PROMPT_TUNING)', 'promptTuning', 'prompts', byType('PROMPT_TUNING')],
+  ['prefix tuning (PREFIX_TUNING)', 'prefixTuning', 'prompts', byType('PREFIX_TUNING')],
+  ['P-tuning (P_TUNING)', 'pTuning', 'prompts', byType('P_TUNING')],
+  ['norm tuning (LN_TUNING)', 'layerNormTuning', 'selective', byType('LN_TUNING')],
+  ['BEFT (BEFT)', 'beft', 'selective', byType('BEFT')],
+  ['LoRA of the adapters library', 'lora', 'lora', byArchitecture('lora')],
+  ['prefix tuning of the adapters library', 'adapterHubPrefixTuning', 'prompts', byArchitecture('prefix_tuning')],
+  ['union of methods of the adapters library', 'mam', 'hybrid', byArchitecture('union')],
+  ['fusion of the adapters library', 'adapterFusion', 'multitask', byArchitecture('fuse')],
+  ['bottleneck of the adapters library', 'pfeiffer', 'adapters', byArchitecture(undefined)],
+];
+
+const unknown = (config: AdapterConfig, formats: readonly MethodFormat[]): PeftError => {
+  const given = formats.map((f) => `${f.name} (${f.peftType})`).join(', ') || 'none';
+  const [kind, name, from] = known.find(([, , , reads]) => reads(config)) ?? [];
+  const wanted = kind
+    ? `the folder holds a ${kind}; pass ${name} from '@peftjs/${from}'`
+    : `the folder holds an adapter of type ${config.peft_type ?? config['architecture']}, which no method of these packages reads; pass the one that does`;
+  return new PeftError('bad-adapter', `${wanted}. load was given: ${given}.`);
+};
+
+/** The method of a configuration, among some and the combinators. Throws `bad-adapter`, naming the import that is missing. */
+export const findMethod = (config: unknown, formats: readonly MethodFormat[]): Method => {
+  if (!isObject(config))
+    throw new PeftError('bad-adapter', 'each method of adapter_config.json must be an object that says which it is');
+  const own = config as AdapterConfig;
+  const format = [combine, within, ...formats, union].find((f) => f.reads(own));
+  if (!format) throw unknown(own, formats);
+  return format.fromConfig(own, (inner) => findMethod(inner, formats));
+};
