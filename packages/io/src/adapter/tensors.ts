@@ -90,7 +90,5 @@ const dtypeOf = (data: AdapterTensorData['data']): FileDType => {
 export const encodeTensors = (path: string, tensors: ReadonlyMap<string, AdapterTensorData>): FileContent =>
   encodeSafetensors(
     path,
-    new Map<string, WriteTensor>(
-      [...tensors].map(([name, t]) => [name, { dtype: dtypeOf(t.data), ...t }]),
-    ),
+    new Map<string, WriteTensor>([...tensors].map(([name, t]) => [name, { dtype: dtypeOf(t.data), ...t }])),
   );
