@@ -1,7 +1,7 @@
-import { attach, rDrop } from '@peftjs/core';
+import { attach, type Objective, rDrop } from '@peftjs/core';
 import { type Batch, ignored } from '@peftjs/data';
 import { lora } from '@peftjs/lora';
-import { type Executor, reference } from '@peftjs/tensor';
+import { type Executor, mul, reference } from '@peftjs/tensor';
 import { openExecutors, shake, tinyLlama } from '@peftjs/testkit';
 import { describe, expect, test } from 'vitest';
 import { adamw, chain, clip, makeTrainStep, type Trainable, type TrainStepOptions } from './index.ts';
@@ -131,6 +131,21 @@ describe('a step', () => {
       expect((await step.results())[0]!.loss).toBeCloseTo(reports[i]!.loss, 6);
     }
     step.close();
+  });
+
+  test('divides by weights below 1 too', async () => {
+    const executor = reference();
+    const plain = await follow(executor, [whole], {});
+    /** The same mean, of a hundredth of the weight. */
+    const lighter: Objective = (views, inputs) => {
+      const { sum, weight } = views.train().loss(inputs);
+      return { sum: mul(sum, 0.01), weight: mul(weight, 0.01) };
+    };
+    for (const gathers of [false, true]) {
+      const { reports, weights } = await follow(executor, [whole], { objective: lighter, gathers });
+      expect(reports[0]!.loss).toBeCloseTo(plain.reports[0]!.loss, 5);
+      expect(farthest(weights, plain.weights)).toBeLessThan(1e-6);
+    }
   });
 
   test('that is one batch takes no second one, nor none', async () => {

@@ -5,8 +5,6 @@ import {
   broadcastTo,
   concatAll,
   constant,
-  div,
-  maximum,
   type ProgramSpec,
   reshape,
   type Shape,
@@ -16,7 +14,7 @@ import {
   type Variable,
   variable,
 } from '@peftjs/tensor';
-import { type Loss, meanOf } from '@peftjs/transformer';
+import { type Loss, meanOf, shareOf } from '@peftjs/transformer';
 
 /** The sum of what batches give: gradients of all parameters, of the loss's sum, that sum and the loss's weight. */
 export interface Gathered {
@@ -107,8 +105,8 @@ export const makeGathered = (params: readonly Variable[]): Gathered => {
     },
     mean: {
       loss: meanOf({ sum, weight }),
-      // In the parameters' order. As `meanOf` has it.
-      gradients: { values: new Map(params.map((p) => [p, values.get(p)!])), scale: div(1, maximum(weight, 1)) },
+      // In the parameters' order.
+      gradients: { values: new Map(params.map((p) => [p, values.get(p)!])), scale: shareOf({ weight }) },
     },
     cleared: variables.map((v) => [v, broadcastTo(zero, v.shape)]),
   };

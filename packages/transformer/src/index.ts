@@ -21,7 +21,7 @@ export { type SampleOptions, sampleToken } from './generation/sample.ts';
 export type { KvCache } from './kv-cache.ts';
 export { affine, type Dense, denseLinear, isDenseLinear, type Linear, viaDense } from './linear.ts';
 export { type LoadModelOptions, loadModel } from './load-model.ts';
-export { addLosses, addTerm, joinLosses, type Loss, meanOf } from './loss.ts';
+export { addLosses, addTerm, joinLosses, type Loss, meanOf, shareOf } from './loss.ts';
 export type { Model, ModelLayout, ModelPatch, PassOptions } from './model.ts';
 export { layerNormLayer, type Norm, type NormValues, rmsNormLayer } from './norm.ts';
 export { parameters } from './parameters.ts';

@@ -1,4 +1,4 @@
-import { add, div, maximum, mul, type Tensor } from '@peftjs/tensor';
+import { add, div, mul, select, type Tensor } from '@peftjs/tensor';
 
 /**
  * A loss as a sum over what counts (tokens, rows) and their number, both of shape []. Never a mean: sums of batches of unlike sizes add up, so
@@ -11,8 +11,11 @@ export interface Loss {
   readonly mean?: Tensor;
 }
 
+/** 1 / weight, of any weight above 0, a fraction too; 1 where nothing counts. */
+export const shareOf = ({ weight }: Pick<Loss, 'weight'>): Tensor => div(1, select(weight, weight, 1));
+
 /** sum / weight; 0 where nothing counts. */
-export const meanOf = ({ sum, weight, mean }: Loss): Tensor => mean ?? div(sum, maximum(weight, 1));
+export const meanOf = ({ sum, weight, mean }: Loss): Tensor => mean ?? div(sum, select(weight, weight, 1));
 
 /** The loss of both batches together. */
 export const joinLosses = (a: Loss, b: Loss): Loss => ({ sum: add(a.sum, b.sum), weight: add(a.weight, b.weight) });

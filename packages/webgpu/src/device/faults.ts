@@ -23,7 +23,7 @@ const gpuError = (where: string, error: GPUError): PeftError => {
     );
   const full = new PeftError(
     'out-of-memory',
-    `webgpu: the device has no memory for ${where} (${words}); use a smaller batch or context, or checkpoint()`,
+    `webgpu: the device has no memory for ${where} (${words}); use a smaller batch or context, or recompute: true`,
     { cause: error },
   );
   unfit.set(full, where);
