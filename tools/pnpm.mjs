@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -41,17 +41,29 @@ export function pnpmCommand() {
   return ['npx', '--yes', '--prefer-offline', `--package=pnpm@${version}`, 'pnpm'];
 }
 
-/** Runs the pinned pnpm with `args` from the root. Returns its exit status and all that it printed. */
-export function runPnpm(args) {
+/**
+ * Runs the pinned pnpm with `args` from the root. Each line that it prints goes to `onLine` as it comes. Returns its exit status and all that it printed.
+ */
+export function runPnpm(args, onLine = () => {}) {
   const [command, ...before] = pnpmCommand();
-  const result = spawnSync(command, [...before, ...args], {
-    cwd: root,
-    env: environment,
-    shell,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    encoding: 'utf8',
-    maxBuffer: 1 << 28,
+  return new Promise((done) => {
+    let output = '';
+    let rest = '';
+    const take = (text) => {
+      output += text;
+      const lines = (rest + text).split('\n');
+      rest = lines.pop();
+      for (const line of lines) onLine(line.trimEnd());
+    };
+    const child = spawn(command, [...before, ...args], {
+      cwd: root,
+      env: environment,
+      shell,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child.stdout.setEncoding('utf8').on('data', take);
+    child.stderr.setEncoding('utf8').on('data', take);
+    child.on('error', (error) => done({ status: 1, output: `${output}${error.message}\n` }));
+    child.on('close', (status) => done({ status: status ?? 1, output }));
   });
-  const output = `${result.stdout ?? ''}${result.stderr ?? ''}${result.error ? `${result.error.message}\n` : ''}`;
-  return { status: result.status ?? 1, output };
 }

@@ -11,7 +11,7 @@ const { pinnedPnpm, root, runPnpm } = await import('./pnpm.mjs');
 const stamp = join(root, 'node_modules', '.peftjs-setup');
 const wanted = fingerprint();
 
-if (installed() !== wanted) install();
+if (installed() !== wanted) await install();
 
 /** What an installation depends on: the lockfile, the workspace's settings, Node's major version and the platform. */
 function fingerprint() {
@@ -25,17 +25,18 @@ function installed() {
   return existsSync(stamp) ? readFileSync(stamp, 'utf8') : undefined;
 }
 
-function install() {
+async function install() {
   // Without the stamp an installation that is broken off is done again.
   rmSync(stamp, { force: true });
-  process.stderr.write(`peftjs: installing the workspace with pnpm ${pinnedPnpm()} (a minute or two the first time)\n`);
-  const { status, output } = runPnpm([
-    'install',
-    '--frozen-lockfile',
-    '--prefer-offline',
-    '--prod=false',
-    '--reporter=append-only',
-  ]);
+  process.stderr.write(
+    `peftjs: installing the workspace with pnpm ${pinnedPnpm()}, about 1 GB of packages the first time\n`,
+  );
+  const progress = showProgress(process.stderr);
+  const { status, output } = await runPnpm(
+    ['install', '--frozen-lockfile', '--prefer-offline', '--prod=false', '--reporter=append-only'],
+    progress.line,
+  );
+  progress.end();
   if (status !== 0) {
     process.stderr.write(
       `${output}\npeftjs: the installation failed; pnpm's own words are above. Needed: the network, or a filled pnpm store.\n`,
@@ -43,4 +44,24 @@ function install() {
     process.exit(1);
   }
   writeFileSync(stamp, wanted);
+}
+
+/** Shows how far pnpm is: on a terminal as one line that is rewritten, elsewhere as a line every few seconds. */
+function showProgress(stream) {
+  const every = stream.isTTY ? 100 : 10_000;
+  let shown = performance.now();
+  let isOpen = false;
+  return {
+    line(text) {
+      const [, counts] = /^Progress: (.*?)(?:, done)?$/.exec(text) ?? [];
+      if (counts === undefined || performance.now() - shown < every) return;
+      shown = performance.now();
+      const words = `peftjs: packages ${counts}`;
+      stream.write(stream.isTTY ? `\r${words.slice(0, (stream.columns ?? 80) - 1)}\u001b[K` : `${words}\n`);
+      isOpen = stream.isTTY === true;
+    },
+    end() {
+      if (isOpen) stream.write('\n');
+    },
+  };
 }

@@ -22,9 +22,12 @@ import type { DemoOptions } from './options.ts';
 import { count, type DemoResult, linesOf, percent, reportOf } from './outcome.ts';
 import { inNewFolder, runFolder } from './output.ts';
 import { renderReport } from './report/report.ts';
+import { say, wholeWords } from './terminal.ts';
 
 /** Rows of a batch. */
 const batchSize = 8;
+/** Points of the curve of held-out loss after the first. */
+const evaluations = 8;
 /** The highest learning rate for all weights: the best of 5e-4, 1e-3, 2e-3 and 4e-3 at the default steps. */
 const fullRate = 2e-3;
 
@@ -42,7 +45,7 @@ const trainWith = (
     batchSize,
     seed,
     schedule: cosine({ learningRate, steps, warmup: Math.floor(steps / 15) }),
-    heldOut: { data: text.heldOut, every: Math.max(1, Math.ceil(steps / 3)) },
+    heldOut: { data: text.heldOut, every: Math.max(1, Math.ceil(steps / evaluations)) },
     onStep: progressLine({ label }),
   });
 
@@ -115,17 +118,19 @@ const runOn = async (
   const trainable = sizesOf(adapted.params.values());
   const total = sizesOf(parameters(dense).values());
   const learned = text.train.rows.length * text.train.context;
-  process.stderr.write(
-    `Base model: ${count(total)} parameters. ${chosen.label}: ${count(trainable)}, ${percent(trainable, total)}.\n`,
-  );
-  process.stderr.write(
-    `Text: ${text.name}, ${count(learned)} tokens to learn from. Device: ${executor.description}.\n`,
+  say(
+    process.stderr,
+    `Base model: ${count(total)} parameters. ${chosen.label}: ${count(trainable)}, ${percent(trainable, total)}.\n` +
+      `Text: ${text.name}, ${count(learned)} tokens to learn from. Device: ${executor.description}.\n`,
   );
 
   const prompt = promptOf(loaded);
   const maxTokens = Math.min(96, model.config.maxPositions - prompt.ids.length);
-  const sample = async (of: CausalLM): Promise<string> =>
-    tokenizer.decode(await generate(of, { executor, prompt: prompt.ids, maxTokens, temperature: 0.7, topK: 40, seed }));
+  const sample = async (of: CausalLM): Promise<string> => {
+    const ids = await generate(of, { executor, prompt: prompt.ids, maxTokens, temperature: 0.7, topK: 40, seed });
+    const words = tokenizer.decode(ids);
+    return ids.length < maxTokens ? words : wholeWords(words);
+  };
   const { loss: baseLoss } = await evaluateLoss(model, text.heldOut, executor, batchSize);
   const before = await sample(model);
   const tuned = await trainWith(adapted, loaded, executor, options, chosen);
@@ -164,7 +169,7 @@ const runOn = async (
     full,
   };
   await writeFileAtomic(result.report, renderReport(reportOf(result, findings)));
-  process.stdout.write(linesOf(result, findings));
+  say(process.stdout, linesOf(result, findings));
   return result;
 };
 

@@ -35,6 +35,6 @@ export const loadAll = async ({ model: modelDir, data, quantize: format }: DemoO
   if (endOfText === undefined)
     throw new PeftError('bad-config', `${dir}: neither the tokenizer nor the config names an end-of-text token`);
   const context = Math.min(longestContext, model.config.maxPositions);
-  const text = loadText(data, tokenizer, context, endOfText);
+  const text = await loadText(data, tokenizer, context, endOfText);
   return { dir, name: modelDir ?? '@peftjs/base-model', dense, model, tokenizer, text, endOfText };
 };

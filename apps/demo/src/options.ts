@@ -15,7 +15,7 @@ export interface DemoOptions {
   readonly learningRate?: number;
   readonly seed: number;
   readonly device?: 'cpu' | 'webgpu';
-  /** A text file instead of Moby-Dick. */
+  /** A text file, or one of JSON lines, instead of Moby-Dick. */
   readonly data?: string;
   /** A model folder instead of the shipped base model. */
   readonly model?: string;
@@ -55,6 +55,8 @@ const list = (text: string): string[] =>
 /** Parses the command line. Ends the process with code 1 and a message when it is wrong, with 0 after `--help`. */
 export const parseOptions = (args: readonly string[]): DemoOptions => {
   const command = new Command('npm run demo --')
+    // Narrow terminals too get whole words.
+    .configureHelp({ minWidthToWrap: 20 })
     .description('Fine-tunes a small language model on a text it has not seen, and writes a report.')
     .addOption(
       new Option(
@@ -95,7 +97,10 @@ export const parseOptions = (args: readonly string[]): DemoOptions => {
         'webgpu',
       ]),
     )
-    .option('--data <file>', 'text to learn; its last tenth is held out (default: Moby-Dick)')
+    .option(
+      '--data <file>',
+      'text to learn, its last tenth held out; or `.jsonl` with a `text` in each line, every tenth held out (default: Moby-Dick)',
+    )
     .option('--model <dir>', 'model folder in Hugging Face layout (default: the base model shipped with the demo)')
     .option('--full', 'also fine-tune all weights with as many steps, for comparison', false)
     .option('--json', 'end stdout with one line of JSON', false)

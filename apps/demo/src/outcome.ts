@@ -71,9 +71,9 @@ export const reportOf = (
       { name: 'Held-out loss, tuned', value: r.tunedLoss.toFixed(3), note: `${gain.toFixed(3)} lower` },
       ...compared,
       { name: 'Trained', value: count(r.trainable), note: `${percent(r.trainable, r.total)} of the base` },
-      { name: 'Adapter file', value: `${(r.adapterBytes / 1024).toFixed(0)} KiB` },
+      { name: 'Adapter file', value: `${count(Math.round(r.adapterBytes / 1024))} KiB` },
       { name: 'Speed', value: count(Math.round(r.tokensPerSecond)), note: 'tokens per second' },
-      { name: 'Peak memory', value: `${(r.peakBytes / 2 ** 20).toFixed(0)} MiB` },
+      { name: 'Peak memory', value: `${count(Math.round(r.peakBytes / 2 ** 20))} MiB` },
     ],
     curves: [{ label, result: tuned }, ...(full ? [{ label: 'all weights', result: full }] : [])],
     samples: {

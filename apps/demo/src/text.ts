@@ -1,6 +1,7 @@
 import type { Document, DocumentSplit } from '@peftjs/base-model';
 import type { Tokenizer } from '@peftjs/io';
 import { packTokens, type TokenRows } from '@peftjs/trainer';
+import { loadJsonlFile } from './data/jsonl-file.ts';
 import { loadMobyDick } from './data/moby-dick.ts';
 import { loadTextFile } from './data/text-file.ts';
 
@@ -11,16 +12,20 @@ export interface DemoText {
   readonly heldOut: TokenRows;
 }
 
-/** Loads Moby-Dick or a text file and cuts it into rows; held-out rows keep every token. */
-export const loadText = (
+/** Loads Moby-Dick, a text file or one of JSON lines, and cuts it into rows; held-out rows keep every token. */
+export const loadText = async (
   file: string | undefined,
   tokenizer: Tokenizer,
   context: number,
   endOfText: number,
-): DemoText => {
+): Promise<DemoText> => {
   const countTokens = (text: string): number => tokenizer.encode(text).length;
-  const split: DocumentSplit =
-    file === undefined ? loadMobyDick() : loadTextFile(file, { contextLength: context, countTokens });
+  const load = (): DocumentSplit | Promise<DocumentSplit> => {
+    if (file === undefined) return loadMobyDick();
+    if (file.endsWith('.jsonl')) return loadJsonlFile(file);
+    return loadTextFile(file, { contextLength: context, countTokens });
+  };
+  const split = await load();
   const rows = (documents: readonly Document[], keepRest: boolean): TokenRows =>
     packTokens(
       documents.map((d) => tokenizer.encode(d.text)),

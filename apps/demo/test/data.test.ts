@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isPeftError } from '@peftjs/tensor';
 import { afterAll, describe, expect, it } from 'vitest';
+import { loadJsonlFile } from '../src/data/jsonl-file.ts';
 import { loadMobyDick } from '../src/data/moby-dick.ts';
 import { loadTextFile } from '../src/data/text-file.ts';
+import { say, wholeWords } from '../src/terminal.ts';
 
 describe('loadMobyDick', () => {
   const { train, heldOut } = loadMobyDick();
@@ -81,5 +83,58 @@ describe('loadTextFile', () => {
     });
     expect(failure(folder).code).toBe('file-missing');
     expect(failure(file('image.png', Uint8Array.of(0x89, 0x50, 0xff, 0xfe)))).toMatchObject({ code: 'bad-data' });
+  });
+});
+
+describe('loadJsonlFile', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'peftjs-jsonl-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const file = (lines: readonly unknown[]): string => {
+    const path = join(folder, 'texts.jsonl');
+    writeFileSync(path, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    return path;
+  };
+
+  it('takes each line for a document and holds every tenth out', async () => {
+    const lines = Array.from({ length: 25 }, (_, i) => ({ text: `Text “${i}”.`, other: i }));
+    const { train, heldOut } = await loadJsonlFile(file(lines));
+    expect(heldOut.map(({ text }) => text)).toEqual(['Text "9".', 'Text "19".']);
+    expect(train).toHaveLength(23);
+    expect(train[0]).toEqual({ source: 'texts.jsonl', title: 'document 1', text: 'Text "0".' });
+  });
+
+  it('names the line and the fields that it has instead of `text`', async () => {
+    const lines = [{ text: 'one' }, { prompt: 'two', completion: 'three' }];
+    await expect(loadJsonlFile(file(lines))).rejects.toThrow(/texts\.jsonl.*line 2.*prompt, completion/s);
+  });
+
+  it('refuses fewer than ten texts, and what is not JSON', async () => {
+    await expect(loadJsonlFile(file([{ text: 'one' }]))).rejects.toThrow('has 1 texts, and needs at least 10');
+    writeFileSync(join(folder, 'odd.jsonl'), 'Call me Ishmael.\n');
+    await expect(loadJsonlFile(join(folder, 'odd.jsonl'))).rejects.toThrow('is not JSON');
+  });
+});
+
+describe('wholeWords', () => {
+  it('leaves out the word that was cut off', () => {
+    expect(wholeWords('the white wha')).toBe('the white …');
+    expect(wholeWords('one')).toBe('one');
+  });
+});
+
+describe('say', () => {
+  it('breaks lines of a terminal between words, and leaves a file as it is', () => {
+    const written = (isTTY: boolean): string => {
+      let all = '';
+      say({ isTTY, columns: 12, write: (text) => void (all += text) }, 'a whale of some size\n');
+      return all;
+    };
+    expect(
+      written(true)
+        .split('\n')
+        .every((line) => line.length <= 12),
+    ).toBe(true);
+    expect(written(true).split(/\s+/).join(' ').trim()).toBe('a whale of some size');
+    expect(written(false)).toBe('a whale of some size\n');
   });
 });

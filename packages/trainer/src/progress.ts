@@ -43,20 +43,31 @@ export const formatSeconds = (seconds: number): string => {
 
 const residentPeak = (): number => process.resourceUsage().maxRSS * 1024;
 
-const lineOf = (label: string, p: Progress, peakBytes: number): string => {
-  const parts = [
-    `${label}step ${String(p.step).padStart(String(p.steps).length)}/${p.steps}`,
-    `loss ${p.loss.toFixed(3)}`,
-    ...(p.skipped > 0 ? [`${p.skipped} skipped`] : []),
-    ...(p.heldOutLoss === null ? [] : [`held out ${p.heldOutLoss.toFixed(3)}`]),
-    `${Math.round(p.tokensPerSecond).toLocaleString('en-US')} tokens/s`,
-    p.step < p.steps ? `${formatSeconds(p.eta)} left` : 'done',
-    `peak ${(peakBytes / 2 ** 20).toFixed(0)} MiB`,
-  ];
-  return parts.join('  ');
+/** The parts of a line, those first that are missed most where there is no room for all. */
+const partsOf = (label: string, p: Progress, peakBytes: number): string[] => [
+  `${label}step ${String(p.step).padStart(String(p.steps).length)}/${p.steps}`,
+  `loss ${p.loss.toFixed(3)}`,
+  ...(p.skipped > 0 ? [`${p.skipped} skipped`] : []),
+  ...(p.heldOutLoss === null ? [] : [`held out ${p.heldOutLoss.toFixed(3)}`]),
+  p.step < p.steps ? `${formatSeconds(p.eta)} left` : 'done',
+  `${Math.round(p.tokensPerSecond).toLocaleString('en-US')} tokens/s`,
+  `peak ${Math.round(peakBytes / 2 ** 20).toLocaleString('en-US')} MiB`,
+];
+
+/** As many whole parts as fit into so many columns; the first in any case. */
+const lineOf = ([first = '', ...others]: readonly string[], columns: number): string => {
+  let line = first.slice(0, columns);
+  for (const part of others) {
+    if (line.length + 2 + part.length > columns) break;
+    line += `  ${part}`;
+  }
+  return line;
 };
 
-/** Shows a run on a terminal as one line that is rewritten, elsewhere as a few plain lines. Pass it as `onStep`. */
+/**
+ * Shows a run on a terminal as one line that is rewritten, elsewhere as a few plain lines. A narrow terminal shows fewer of its parts, each whole.
+ * Pass it as `onStep`.
+ */
 export const progressLine = ({
   stream = process.stderr,
   label = '',
@@ -67,10 +78,11 @@ export const progressLine = ({
   return (p) => {
     const last = p.step === p.steps;
     if (stream.isTTY) {
-      const text = lineOf(front, p, peakBytes()).slice(0, Math.max(20, (stream.columns ?? 80) - 1));
+      // A line as long as the terminal is wide would break.
+      const text = lineOf(partsOf(front, p, peakBytes()), Math.max(20, (stream.columns ?? 80) - 1));
       stream.write(`\r${text}\u001b[K${last ? '\n' : ''}`);
     } else if (last || p.step === 1 || p.step % Math.max(1, Math.round(p.steps / lines)) === 0) {
-      stream.write(`${lineOf(front, p, peakBytes())}\n`);
+      stream.write(`${partsOf(front, p, peakBytes()).join('  ')}\n`);
     }
   };
 };

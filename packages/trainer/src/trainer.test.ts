@@ -307,10 +307,10 @@ describe('progressLine', () => {
     skipped: 0,
     heldOutLoss: 4,
   });
-  const written = (isTTY: boolean): string => {
+  const written = (isTTY: boolean, columns = 200): string => {
     const text: string[] = [];
     const line = progressLine({
-      stream: { isTTY, columns: 200, write: (t) => text.push(t) },
+      stream: { isTTY, columns, write: (t) => text.push(t) },
       label: 'x',
       peakBytes: () => 2 ** 21,
       lines: 2,
@@ -322,10 +322,18 @@ describe('progressLine', () => {
   test('rewrites one line on a terminal, and writes a few plain ones elsewhere', () => {
     expect(written(true).split('\n').length).toBe(2);
     expect(written(false).split('\n')).toEqual([
-      'x  step  1/20  loss 3.141  held out 4.000  1,235 tokens/s  1m 15s left  peak 2 MiB',
-      'x  step 10/20  loss 3.141  held out 4.000  1,235 tokens/s  1m 15s left  peak 2 MiB',
-      'x  step 20/20  loss 3.141  held out 4.000  1,235 tokens/s  done  peak 2 MiB',
+      'x  step  1/20  loss 3.141  held out 4.000  1m 15s left  1,235 tokens/s  peak 2 MiB',
+      'x  step 10/20  loss 3.141  held out 4.000  1m 15s left  1,235 tokens/s  peak 2 MiB',
+      'x  step 20/20  loss 3.141  held out 4.000  done  1,235 tokens/s  peak 2 MiB',
       '',
     ]);
+  });
+
+  test('shows on a narrow terminal whole parts alone, the time left longer than the speed', () => {
+    const last = (columns: number): string => written(true, columns).split('\r').at(-2)!.split('\u001b')[0]!;
+    expect(last(80)).toBe('x  step 19/20  loss 3.141  held out 4.000  1m 15s left  1,235 tokens/s');
+    expect(last(60)).toBe('x  step 19/20  loss 3.141  held out 4.000  1m 15s left');
+    expect(last(50)).toBe('x  step 19/20  loss 3.141  held out 4.000');
+    expect(last(10)).toBe('x  step 19/20');
   });
 });

@@ -42,12 +42,12 @@ const chartColumns = (curves: readonly Curve[]): (number | null)[][] => {
   ];
 };
 
-/** The script that draws the loss curves into `#chart`. */
+/** The script that draws the loss curves into `#chart`, in the colours of the page. */
 export const chartScript = (curves: readonly Curve[]): string => {
   const series = curves.flatMap(({ label, heldOutOnly }, i) => {
     const stroke = colours[i % colours.length]!;
     return [
-      ...(heldOutOnly ? [] : [{ label: `${label}, training`, stroke: `${stroke}66`, width: 1, spanGaps: true }]),
+      ...(heldOutOnly ? [] : [{ label: `${label}, training`, stroke, thin: true, width: 1.25, spanGaps: true }]),
       {
         label: heldOutOnly ? label : `${label}, held out`,
         stroke,
@@ -61,15 +61,30 @@ export const chartScript = (curves: readonly Curve[]): string => {
   return `
 const columns = ${scriptJson(chartColumns(curves))};
 const series = ${scriptJson(series)};
-const ink = getComputedStyle(document.body).color;
 const box = document.getElementById('chart');
-const axis = { stroke: ink, grid: { stroke: '#8885', width: 1 }, ticks: { stroke: '#8885', width: 1 } };
+const dark = matchMedia('(prefers-color-scheme: dark)');
+// Thin lines fade towards the page, by half of what would still be seen on it.
+const faded = (stroke) => 'color-mix(in srgb, ' + stroke + ' 55%, ' + (dark.matches ? '#d5dbe4' : '#ffffff') + ')';
+// A canvas takes no functions of CSS, so what one gives is read from an element.
+const plain = (colour) => { box.style.color = colour; const found = getComputedStyle(box).color; box.style.color = ''; return found; };
 const format = (u, v) => v == null ? '' : v.toFixed(3);
-const plot = new uPlot({
-  width: box.clientWidth, height: 340,
-  scales: { x: { time: false } },
-  axes: [{ ...axis, label: 'optimiser step', labelSize: 22 }, { ...axis, label: 'loss, nats per token', labelSize: 22 }],
-  series: [{ label: 'step' }, ...series.map((s) => ({ ...s, value: format }))],
-}, columns, box);
-addEventListener('resize', () => plot.setSize({ width: box.clientWidth, height: 340 }));`;
+const size = () => ({ width: box.clientWidth, height: 340 });
+let plot;
+const draw = () => {
+  plot?.destroy();
+  const ink = getComputedStyle(document.body).color;
+  const axis = { stroke: ink, grid: { stroke: '#8885', width: 1 }, ticks: { stroke: '#8885', width: 1 } };
+  plot = new uPlot({
+    ...size(),
+    scales: { x: { time: false } },
+    axes: [{ ...axis, label: 'optimiser step', labelSize: 22 }, { ...axis, label: 'loss, nats per token', labelSize: 22 }],
+    series: [
+      { label: 'step', value: (u, v) => v == null ? '' : String(v) },
+      ...series.map(({ thin, ...s }) => ({ ...s, value: format, ...(thin && { stroke: plain(faded(s.stroke)) }) })),
+    ],
+  }, columns, box);
+};
+draw();
+dark.addEventListener('change', draw);
+addEventListener('resize', () => plot.setSize(size()));`;
 };

@@ -23,14 +23,14 @@ const style = `
 @media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #9aa6b5; --card: #1d232c; --page: #13171d; --accent: #7d9ff2; } }
 body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 60rem; font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--page); }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .4rem; } h2 { font-size: 1.1rem; margin: 2.4rem 0 .8rem; }
-.soft { color: var(--soft); } .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: .8rem; margin-top: 1.6rem; padding: 0; }
+.soft { color: var(--soft); } .figures { display: flex; flex-wrap: wrap; gap: .8rem; margin-top: 1.6rem; padding: 0; } .figures div { flex: 1 1 calc(100% / var(--columns) - .8rem); min-width: 10rem; box-sizing: border-box; }
 .figures div, blockquote { background: var(--card); border-radius: .6rem; padding: .9rem 1rem; margin: 0; }
 .figures dt { color: var(--soft); font-size: .85rem; } .figures dd { margin: 0; font-size: 1.45rem; font-variant-numeric: tabular-nums; }
 .figures small { display: block; color: var(--soft); font-size: .8rem; }
-.samples { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: .8rem; }
-blockquote { white-space: pre-wrap; font-family: Georgia, serif; } blockquote b { display: block; font: 600 .85rem system-ui, sans-serif; color: var(--accent); margin-bottom: .4rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; } th { color: var(--soft); font: 600 .85rem system-ui, sans-serif; }
-th, td { text-align: right; padding: .35rem .8rem; border-bottom: 1px solid #8883; white-space: nowrap; } th:first-child, td:first-child { text-align: left; }
+.samples { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(18rem, 100%), 1fr)); gap: .8rem; }
+blockquote { white-space: pre-wrap; overflow-wrap: anywhere; font-family: Georgia, serif; } blockquote b { display: block; font: 600 .85rem system-ui, sans-serif; color: var(--accent); margin-bottom: .4rem; }
+.wide { overflow-x: auto; } .wide table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; } .wide th { color: var(--soft); font: 600 .85rem system-ui, sans-serif; }
+.wide :is(th, td) { text-align: right; padding: .35rem .8rem; border-bottom: 1px solid #8883; white-space: nowrap; } .wide :is(th, td):first-child { text-align: left; }
 .prompt { color: var(--soft); } .u-legend { font-size: .85rem; }`;
 
 const figure = ({ name, value, note }: Report['figures'][number]): string =>
@@ -62,7 +62,7 @@ export const renderReport = (report: Report): string => {
 <body>
 <h1>${escapeHtml(report.title)}</h1>
 <p class="soft">${escapeHtml(report.summary)}</p>
-<dl class="figures">${report.figures.map(figure).join('')}</dl>
+<dl class="figures" style="--columns: ${report.figures.length % 3 === 0 ? 3 : 4}">${report.figures.map(figure).join('')}</dl>
 <h2>Loss</h2>
 <div id="chart"></div>
 ${report.table ? tableOf(report.table) : ''}${report.samples ? samplesOf(report.samples) : ''}<script>${js}</script>

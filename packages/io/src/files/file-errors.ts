@@ -1,9 +1,15 @@
 import { isPeftError, PeftError } from '@peftjs/tensor';
 import { reasonOf } from '../report.ts';
 
+/** A file in a folder of two names, as models have them on Hugging Face's hub: `owner/name/config.json`. */
+const likeHub = /^([\w-][\w.-]*\/[\w-][\w.-]*)\/[^/]+$/;
+
 /** A file that is not there, or cannot be opened. */
-export const missing = (path: string, reason: string, cause?: unknown): PeftError =>
-  new PeftError('file-missing', `${path}: cannot be opened: ${reason}. Check the path.`, { cause });
+export const missing = (path: string, reason: string, cause?: unknown): PeftError => {
+  const [, name] = likeHub.exec(path) ?? [];
+  const hub = name ? ` If ${name} is a model on Hugging Face's hub, download it first and give its folder.` : '';
+  return new PeftError('file-missing', `${path}: cannot be opened: ${reason}. Check the path.${hub}`, { cause });
+};
 
 /** A file that is there and whose bytes do not come. */
 export const unread = (path: string, cause: unknown, at?: number): PeftError => {
