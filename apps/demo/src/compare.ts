@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { writeFileAtomic } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
 import type { DemoOptions } from './options.ts';
 import { count, type DemoResult } from './outcome.ts';
-import { inNewFolder, runFolder } from './output.ts';
+import { inNewFolder } from './output.ts';
 import type { Curve } from './report/chart.ts';
 import { renderReport } from './report/report.ts';
 
@@ -82,8 +82,7 @@ const curveOf = async ({ method, losses }: DemoResult): Promise<Curve> => ({
  * held-out loss first, and draws it. A run that fails is named and the others go on. Throws `bad-program` when all fail.
  */
 export const compare = async (names: readonly string[], options: DemoOptions): Promise<Comparison> => {
-  const dir = resolve(runFolder(options.out));
-  return await inNewFolder(dir, async () => {
+  return await inNewFolder(options.out, async (dir) => {
     const runs: DemoResult[] = [];
     const failed: string[] = [];
     for (const [i, name] of names.entries()) {

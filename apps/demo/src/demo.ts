@@ -1,5 +1,5 @@
 import { readdir, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { type Adapted, attach, load, save } from '@peftjs/core';
 import { writeFileAtomic } from '@peftjs/io';
 import { storedBytes } from '@peftjs/quant';
@@ -20,7 +20,7 @@ import { type Loaded, loadAll } from './loaded.ts';
 import { methods } from './methods.ts';
 import type { DemoOptions } from './options.ts';
 import { count, type DemoResult, linesOf, percent, reportOf } from './outcome.ts';
-import { inNewFolder, runFolder } from './output.ts';
+import { inNewFolder } from './output.ts';
 import { renderReport } from './report/report.ts';
 import { say, wholeWords } from './terminal.ts';
 
@@ -181,9 +181,8 @@ export const runDemo = async (options: DemoOptions): Promise<DemoResult> => {
   const started = performance.now();
   const loaded = await loadAll(options);
   const executor = await openDevice(options.device);
-  const dir = resolve(runFolder(options.out));
   try {
-    return await inNewFolder(dir, () => runOn(executor, loaded, options, dir, started));
+    return await inNewFolder(options.out, (dir) => runOn(executor, loaded, options, dir, started));
   } finally {
     await executor.close();
   }

@@ -1,17 +1,41 @@
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, rm, rmdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 
-/** A folder for one run's results, named by its start. */
-export const runFolder = (out: string, now: Date = new Date()): string =>
-  join(out, now.toISOString().slice(0, 19).replaceAll(':', '-'));
+/** Makes a folder that was not there: the name, or with a number after it where another run has taken that. */
+const newFolder = async (name: string): Promise<string> => {
+  for (let i = 1; ; i++) {
+    const dir = i === 1 ? name : `${name}-${i}`;
+    try {
+      await mkdir(dir);
+      return dir;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
+};
 
-/** Makes the folder for what `work` writes; if that fails the folder goes too, so a failed run leaves no trace. */
-export const inNewFolder = async <T>(dir: string, work: () => Promise<T>): Promise<T> => {
-  const first = await mkdir(dir, { recursive: true });
+/** Removes a folder and those above it up to `first`, as far as they are empty: another run may have written into one of them since. */
+const removeEmpty = async (dir: string, first: string): Promise<void> => {
+  const isGone = await rmdir(dir).then(
+    () => true,
+    () => false,
+  );
+  if (isGone && dir !== first) await removeEmpty(dirname(dir), first);
+};
+
+/** Makes a folder of its own for a run's results, named by its start; if `work` fails the folder goes, so a failed run leaves no trace. */
+export const inNewFolder = async <T>(
+  out: string,
+  work: (dir: string) => Promise<T>,
+  now: Date = new Date(),
+): Promise<T> => {
+  const first = await mkdir(out, { recursive: true });
+  const dir = await newFolder(resolve(join(out, now.toISOString().slice(0, 19).replaceAll(':', '-'))));
   try {
-    return await work();
+    return await work(dir);
   } catch (error) {
-    if (first) await rm(first, { recursive: true, force: true });
+    await rm(dir, { recursive: true, force: true });
+    if (first) await removeEmpty(resolve(out), resolve(first));
     throw error;
   }
 };

@@ -1,11 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { isPeftError } from '@peftjs/tensor';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadJsonlFile } from '../src/data/jsonl-file.ts';
 import { loadMobyDick } from '../src/data/moby-dick.ts';
 import { loadTextFile } from '../src/data/text-file.ts';
+import { inNewFolder } from '../src/output.ts';
 import { say, wholeWords } from '../src/terminal.ts';
 
 describe('loadMobyDick', () => {
@@ -112,6 +113,27 @@ describe('loadJsonlFile', () => {
     await expect(loadJsonlFile(file([{ text: 'one' }]))).rejects.toThrow('has 1 texts, and needs at least 10');
     writeFileSync(join(folder, 'odd.jsonl'), 'Call me Ishmael.\n');
     await expect(loadJsonlFile(join(folder, 'odd.jsonl'))).rejects.toThrow('is not JSON');
+  });
+});
+
+describe('inNewFolder', () => {
+  const out = mkdtempSync(join(tmpdir(), 'peftjs-out-'));
+  afterAll(() => rmSync(out, { recursive: true, force: true }));
+  const now = new Date(0);
+
+  it('gives runs of the same second a folder each, and takes that of a failed one away', async () => {
+    const dirs = await Promise.all([1, 2, 3].map(() => inNewFolder(out, async (dir) => dir, now)));
+    expect(dirs.map((dir) => basename(dir)).sort()).toEqual([
+      '1970-01-01T00-00-00',
+      '1970-01-01T00-00-00-2',
+      '1970-01-01T00-00-00-3',
+    ]);
+    const failed = inNewFolder(out, () => Promise.reject(new Error('no')), now);
+    await expect(failed).rejects.toThrow('no');
+    expect(readdirSync(out)).toHaveLength(3);
+    const deep = join(out, 'a', 'b');
+    await expect(inNewFolder(deep, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    expect(readdirSync(out)).toHaveLength(3);
   });
 });
 

@@ -63,8 +63,12 @@ const columns = ${scriptJson(chartColumns(curves))};
 const series = ${scriptJson(series)};
 const box = document.getElementById('chart');
 const dark = matchMedia('(prefers-color-scheme: dark)');
-// Thin lines fade towards the page, by half of what would still be seen on it.
-const faded = (stroke) => 'color-mix(in srgb, ' + stroke + ' 55%, ' + (dark.matches ? '#d5dbe4' : '#ffffff') + ')';
+// Lines are lighter on a dark page; thin ones fade, and are still seen on either.
+const mixed = (colour, share, other) => 'color-mix(in srgb, ' + colour + ' ' + share + '%, ' + other + ')';
+const lineColour = (stroke, thin) => {
+  if (!dark.matches) return thin ? mixed(stroke, 55, '#ffffff') : stroke;
+  return mixed(stroke, thin ? 60 : 70, thin ? '#9aa6b5' : '#ffffff');
+};
 // A canvas takes no functions of CSS, so what one gives is read from an element.
 const plain = (colour) => { box.style.color = colour; const found = getComputedStyle(box).color; box.style.color = ''; return found; };
 const format = (u, v) => v == null ? '' : v.toFixed(3);
@@ -80,7 +84,7 @@ const draw = () => {
     axes: [{ ...axis, label: 'optimiser step', labelSize: 22 }, { ...axis, label: 'loss, nats per token', labelSize: 22 }],
     series: [
       { label: 'step', value: (u, v) => v == null ? '' : String(v) },
-      ...series.map(({ thin, ...s }) => ({ ...s, value: format, ...(thin && { stroke: plain(faded(s.stroke)) }) })),
+      ...series.map(({ thin, ...s }) => ({ ...s, value: format, stroke: plain(lineColour(s.stroke, thin)) })),
     ],
   }, columns, box);
 };

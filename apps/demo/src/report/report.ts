@@ -23,7 +23,7 @@ const style = `
 @media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #9aa6b5; --card: #1d232c; --page: #13171d; --accent: #7d9ff2; } }
 body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 60rem; font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--page); }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .4rem; } h2 { font-size: 1.1rem; margin: 2.4rem 0 .8rem; }
-.soft { color: var(--soft); } .figures { display: flex; flex-wrap: wrap; gap: .8rem; margin-top: 1.6rem; padding: 0; } .figures div { flex: 1 1 calc(100% / var(--columns) - .8rem); min-width: 10rem; box-sizing: border-box; }
+.soft { color: var(--soft); } .figures { display: flex; flex-wrap: wrap; gap: .8rem; margin-top: 1.6rem; padding: 0; } .figures div { flex: 1 1 calc(100% / var(--columns) - .8rem); min-width: 8rem; box-sizing: border-box; }
 .figures div, blockquote { background: var(--card); border-radius: .6rem; padding: .9rem 1rem; margin: 0; }
 .figures dt { color: var(--soft); font-size: .85rem; } .figures dd { margin: 0; font-size: 1.45rem; font-variant-numeric: tabular-nums; }
 .figures small { display: block; color: var(--soft); font-size: .8rem; }
@@ -31,7 +31,7 @@ h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .4rem; } h2 { font-size: 
 blockquote { white-space: pre-wrap; overflow-wrap: anywhere; font-family: Georgia, serif; } blockquote b { display: block; font: 600 .85rem system-ui, sans-serif; color: var(--accent); margin-bottom: .4rem; }
 .wide { overflow-x: auto; } .wide table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; } .wide th { color: var(--soft); font: 600 .85rem system-ui, sans-serif; }
 .wide :is(th, td) { text-align: right; padding: .35rem .8rem; border-bottom: 1px solid #8883; white-space: nowrap; } .wide :is(th, td):first-child { text-align: left; }
-.prompt { color: var(--soft); } .u-legend { font-size: .85rem; }`;
+.prompt { color: var(--soft); } .u-legend { font-size: .85rem; } .u-legend.u-inline.u-live th::after { content: ''; }`;
 
 const figure = ({ name, value, note }: Report['figures'][number]): string =>
   `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}${note ? `<small>${escapeHtml(note)}</small>` : ''}</dd></div>`;
