@@ -202,7 +202,44 @@ const bad: [string, object, string][] = [
 test.each(bad)('%s: one clear error', async (_, json, want) => {
   const message = await messageOf('bad-config', () => parseConfig(json, '/m/config.json'));
   expect(message).toContain(want);
-  expect(message).toMatch(/^\/m\/config\.json: is not a sound (llama|gpt2) config:/);
+  expect(message).toMatch(
+    /^\/m\/config\.json: (is not a sound (llama|gpt2) config|asks for what no (llama|gpt2) does here):/,
+  );
+});
+
+test.each<[string, Record<string, unknown>]>([
+  ['a class of another family', { architectures: ['MistralForCausalLM'] }],
+  ['one of several classes', { architectures: ['LlamaForCausalLM', 'GemmaModel'] }],
+  ['a window', { sliding_window: 512 }],
+  ['layers of other kinds', { layer_types: ['full_attention', 'sliding_attention'] }],
+  ['tokens that see later ones', { is_causal: false }],
+  ['caps', { final_logit_softcapping: 30 }],
+  ['multipliers', { embedding_multiplier: 12 }],
+  ['layers without rope', { no_rope_layers: [1, 1, 1, 0] }],
+  ['experts', { num_local_experts: 8 }],
+  ['a part of the head', { partial_rotary_factor: 0.5 }],
+])('%s: a sound config whose model would compute something else is refused', async (_, change) => {
+  const message = await messageOf('bad-config', () => parseConfig({ ...small, ...change }));
+  expect(message).toContain(`${Object.keys(change)[0]}: `);
+  expect(message).toContain('choose a model without this');
+  expect(message).not.toContain('download');
+});
+
+test('settings that change nothing are taken', async () => {
+  const neutral = {
+    sliding_window: 4096,
+    use_sliding_window: false,
+    layer_types: ['full_attention', 'full_attention'],
+    is_causal: true,
+    final_logit_softcapping: null,
+    embedding_multiplier: 1,
+    partial_rotary_factor: 1,
+    no_rope_layers: [1, 1],
+  };
+  expect((await parseConfig({ ...small, ...neutral })).hiddenSize).toBe(16);
+  expect((await parseConfig({ ...small, max_position_embeddings: 2048, sliding_window: 4096 })).hiddenSize).toBe(16);
+  for (const name of ['LlamaModel', 'LlamaForSequenceClassification', 'LLaMAForCausalLM'])
+    expect((await parseConfig({ ...small, architectures: [name] })).architectures).toEqual([name]);
 });
 
 test('all contradictions, and all wrong fields, come in one error', async () => {

@@ -1,6 +1,7 @@
 import { filesAt, isObject, joinPath, listed, type Place, readJsonObject } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
 import { families } from '../families/index.ts';
+import { foreignParts } from './foreign.ts';
 import type { GenerationConfig } from './generation.ts';
 import type { ModelConfig } from './model-config.ts';
 
@@ -8,7 +9,7 @@ import type { ModelConfig } from './model-config.ts';
  * Reads `config.json` of a Hugging Face model folder.
  *
  * Throws `PeftError`: `file-missing`; `unknown-architecture` with the supported ones; `bad-config` with all that is
- * wrong or contradictory.
+ * wrong or contradictory, or that the model would need and that is not computed here.
  */
 export const loadConfig = async (dir: Place): Promise<ModelConfig> => {
   const files = await filesAt(dir);
@@ -27,16 +28,18 @@ export const parseConfig = async (json: unknown, who = 'config.json'): Promise<M
       `${who}: ${got}; supported are ${supported}. Choose a model of one of these.`,
     );
   }
-  const parse = await families[modelType]!.parser();
+  const family = families[modelType]!;
+  const parse = await family.parser();
   const problems: string[] = [];
-  if (isObject(json) && json['quantization_config'] != null)
-    problems.push('quantization_config: quantised weights are not read; use the unquantised model');
   const config = parse(json, problems);
-  if (config === undefined || problems.length > 0)
-    throw new PeftError(
-      'bad-config',
-      `${who}: is not a sound ${modelType} config:${listed(problems)}\nCorrect it or download it again.`,
-    );
+  problems.push(...foreignParts(json, family));
+  if (config === undefined || problems.length > 0) {
+    const isSound = problems.every((problem) => problem.includes('is not supported'));
+    const [what, help] = isSound
+      ? [`asks for what no ${modelType} does here`, 'The file may well be sound: choose a model without this.']
+      : [`is not a sound ${modelType} config`, 'Correct it or download it again.'];
+    throw new PeftError('bad-config', `${who}: ${what}:${listed(problems)}\n${help}`);
+  }
   return config;
 };
 
