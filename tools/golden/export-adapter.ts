@@ -9,4 +9,4 @@ const [modelDir, adapterDir] = process.argv.slice(2);
 if (!modelDir || !adapterDir) throw new Error('Usage: export-adapter.ts MODEL_DIR ADAPTER_DIR');
 const executor = reference();
 const adapted = await trainTinyAdapter(await loadModel(modelDir), executor);
-await save(adapted, adapterDir, executor, { baseModel: basename(modelDir) });
+await save(adapted, adapterDir, { executor, baseModel: basename(modelDir) });

@@ -61,7 +61,7 @@ const trainedHalves = async (
       schedule: cosine({ learningRate: pfeiffer.learningRate, steps }),
       onStep: progressLine({ label: `pfeiffer, ${name} half` }),
     });
-    trained[name] = await snapshot(adapted, executor);
+    trained[name] = await snapshot(adapted, { executor });
     executor.release(adapted.state.values());
   }
   return trained;
@@ -80,6 +80,6 @@ export const choose = async (options: DemoOptions, loaded: Loaded, executor: Exe
   if (name === undefined) return { ...suitedLora(rank), learningRate: learningRate ?? suitedRate };
   const factory = methods.get(name)!; // the command line was checked
   const own = { ...given(factory, options), ...(await needed[name]?.(options, loaded, executor)) };
-  const [method] = await prepare(loaded.model, [factory(own)], examplesOf(loaded), executor);
+  const [method] = await prepare(loaded.model, [factory(own)], { data: examplesOf(loaded), executor });
   return { label: name, method: method!, learningRate: learningRate ?? factory.learningRate };
 };

@@ -69,9 +69,9 @@ const saveAndCheck = async (
   dir: string,
   tunedLoss: number,
 ): Promise<void> => {
-  await save(adapted, dir, executor, { baseModel: loaded.name });
+  await save(adapted, dir, { executor, baseModel: loaded.name });
   const again = await load(loaded.model, dir, [...methods.values()]);
-  const { loss } = await evaluateLoss(again.model, loaded.text.heldOut, executor, batchSize);
+  const { loss } = await evaluateLoss(again.model, loaded.text.heldOut, { executor, batchSize });
   executor.release(again.state.values());
   if (Math.abs(loss - tunedLoss) > slack(adapted))
     throw new PeftError(
@@ -131,7 +131,7 @@ const runOn = async (
     const words = tokenizer.decode(ids);
     return ids.length < maxTokens ? words : wholeWords(words);
   };
-  const { loss: baseLoss } = await evaluateLoss(model, text.heldOut, executor, batchSize);
+  const { loss: baseLoss } = await evaluateLoss(model, text.heldOut, { executor, batchSize });
   const before = await sample(model);
   const tuned = await trainWith(adapted, loaded, executor, options, chosen);
   const after = await sample(adapted.model);

@@ -31,7 +31,7 @@ beforeAll(async () => {
     headDim: 8,
     maxPositions: 64,
   };
-  await saveModel(tiny, buildModel(config, randomWeights(config, 0)), reference());
+  await saveModel(buildModel(config, randomWeights(config, 0)), tiny, { executor: reference() });
   for (const name of ['tokenizer.json', 'tokenizer_config.json'])
     await cp(join(baseModelDir(), name), join(tiny, name));
   await writeFile(text, 'It was the best of times, it was the worst of times, it was the age of wisdom. '.repeat(80));

@@ -7,7 +7,7 @@ import { type BottleneckOptions, houlsby, ladderSide, parallelAdapter, pfeiffer 
 
 const ids = tokens([1, 5, 2, 9], [3, 3, 12, 0]);
 const values = async (t: Tensor, r = reference()): Promise<Float32Array> =>
-  (await evaluate({ t }, r))['t'] as Float32Array;
+  (await evaluate({ t }, { executor: r }))['t'] as Float32Array;
 
 const shapes = (options: BottleneckOptions): string[] =>
   [...attach(tinyLlama(), [houlsby(options)]).params].map(([name, { shape }]) => `${name} [${shape}]`);
@@ -79,7 +79,7 @@ describe('bottleneck adapters', () => {
     const base = tinyLlama();
     const changed = async (value: number): Promise<Float32Array> => {
       const { model, params } = attach(base, [parallelAdapter({ scale: 'channel' })]);
-      await shake(params, r);
+      await shake(params, { executor: r });
       for (const [name, p] of params)
         if (name.endsWith('scaling')) {
           expect(p.shape).toEqual([8]);
@@ -95,7 +95,7 @@ describe('bottleneck adapters', () => {
   test('a gate is a mean over the tokens', async () => {
     const r = reference();
     const { model, params } = attach(tinyLlama(), [pfeiffer({ gating: true })]);
-    await shake(params, r);
+    await shake(params, { executor: r });
     const row = async (last: number): Promise<Float32Array> =>
       (await values(model.logits(tokens([1, 5, 2, last])), r)).slice(0, 13);
     expect(distance(await row(9), await row(4))).toBeGreaterThan(1e-5);
@@ -116,7 +116,9 @@ describe('bottleneck adapters', () => {
     expect(() => pfeiffer.fromConfig({ ...config, reduction_factor: { default: 2 } })).toThrow(
       'reduction_factor must be',
     );
-    await expect(merge(attach(base, [houlsby()]), reference())).rejects.toMatchObject({ code: 'not-mergeable' });
+    await expect(merge(attach(base, [houlsby()]), { executor: reference() })).rejects.toMatchObject({
+      code: 'not-mergeable',
+    });
   });
 });
 
@@ -134,7 +136,7 @@ describe('ladderSide', () => {
     const r = reference();
     const base = tinyGpt2();
     const { model, params } = attach(base, [ladderSide({ reduction: 2 })]);
-    await shake(params, r);
+    await shake(params, { executor: r });
     const before = await values(model.logits(ids), r);
     for (const [name, p] of params) if (name.includes('gates')) await r.write(p, Float32Array.of(100));
     const shut = await values(model.logits(ids), r);
@@ -147,7 +149,7 @@ describe('ladderSide', () => {
   test('recomputing blocks changes nothing', async () => {
     const r = reference();
     const { model, params } = attach(tinyLlama(), [ladderSide({ reduction: 2 })]);
-    await shake(params, r);
+    await shake(params, { executor: r });
     const labels = tokens([5, 2, 9, 1], [3, 12, 0, 4]);
     const loss = async (checkpoint: boolean): Promise<Float32Array> =>
       values(mul(meanOf(model.loss({ ids, labels }, { recompute: checkpoint })), constant(Float32Array.of(1), [])), r);

@@ -51,7 +51,7 @@ test('what the loss does not depend on gets zeros, and stopGradient blocks', asy
   const a = variable('a', [2], Float32Array.of(1, 2));
   const b = variable('b', [2], Float32Array.of(3, 4));
   const [da, db] = grad(sum(mul(a, stopGradient(b))), [a, b]);
-  const got = await evaluate({ da: da!, db: db! }, reference());
+  const got = await evaluate({ da: da!, db: db! }, { executor: reference() });
   expect(got).toEqual({ da: Float32Array.of(3, 4), db: Float32Array.of(0, 0) });
 });
 
@@ -60,10 +60,10 @@ test('no gradient of a frozen tensor enters the program', async () => {
   const a = variable('a', [64], f32(values(64)));
   const loss = sum(mul(silu(mul(w, a)), w));
   const [da] = grad(loss, [a]);
-  const frozen = await compile({ outputs: { da: da! } }, reference());
+  const frozen = await compile({ outputs: { da: da! } }, { executor: reference() });
   const both = await compile(
     { outputs: Object.fromEntries(grad(loss, [a, w]).map((g, i) => [`${i}`, g])) },
-    reference(),
+    { executor: reference() },
   );
   expect(frozen.plan.dispatches).toBeLessThan(both.plan.dispatches);
 });
@@ -71,7 +71,7 @@ test('no gradient of a frozen tensor enters the program', async () => {
 test('a tensor used twice receives the sum', async () => {
   const a = variable('a', [], Float32Array.of(3));
   const [da] = grad(mul(mul(a, a), a), [a]);
-  expect((await evaluate({ da: da! }, reference()))['da']![0]).toBeCloseTo(27);
+  expect((await evaluate({ da: da! }, { executor: reference() }))['da']![0]).toBeCloseTo(27);
 });
 
 test('checkpoint gives the same gradients and recomputes after the gradient arrives', async () => {
@@ -82,11 +82,11 @@ test('checkpoint gives the same gradients and recomputes after the gradient arri
     const value = sum(f(f(x)));
     return { value, dw: grad(value, [w])[0]! };
   };
-  const plain = await evaluate({ ...run(block) }, reference());
-  const stored = await evaluate({ ...run(recomputed(block)) }, reference());
+  const plain = await evaluate({ ...run(block) }, { executor: reference() });
+  const stored = await evaluate({ ...run(recomputed(block)) }, { executor: reference() });
   expect(stored).toEqual(plain);
-  const program = await compile({ outputs: run(recomputed(block)) }, reference());
-  const kept = await compile({ outputs: run(block) }, reference());
+  const program = await compile({ outputs: run(recomputed(block)) }, { executor: reference() });
+  const kept = await compile({ outputs: run(block) }, { executor: reference() });
   expect(program.plan.dispatches).toBeGreaterThan(kept.plan.dispatches);
   expect(after.name).toBe(ops.after.name);
 });
@@ -96,7 +96,7 @@ test('a tensor behind which no gradient flows has one itself', async () => {
   const held = stopGradient(a);
   const { dHeld, dA } = await evaluate(
     Object.fromEntries(grad(sum(mul(held, held)), [held, a]).map((g, i) => [i === 0 ? 'dHeld' : 'dA', g])),
-    reference(),
+    { executor: reference() },
   );
   expect([...dHeld!, ...dA!]).toEqual([4, 6, 0, 0]);
 });

@@ -96,7 +96,7 @@ describe('the rule of cast', () => {
     const halves = sum(mul(cast(cast(x, { dtype: 'f16' }), { dtype: 'f32' }), constant(Float32Array.of(2, 3, 4), [3])));
     const whole = sum(cast(cast(x, { dtype: 'i32' }), { dtype: 'f32' }));
     const [dHalves, dWhole] = [grad(halves, [x])[0]!, grad(whole, [x])[0]!];
-    const out = await evaluate({ dHalves, dWhole }, reference());
+    const out = await evaluate({ dHalves, dWhole }, { executor: reference() });
     expect([...out['dHalves']!]).toEqual([2, 3, 4]);
     expect([...out['dWhole']!]).toEqual([0, 0, 0]);
   });

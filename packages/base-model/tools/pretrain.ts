@@ -94,13 +94,13 @@ const result = await train(allWeights(model), {
   ...(values.checkpoint && { checkpoint: { file: values.checkpoint, every: 100 } }),
   onStep: progressLine({ label: 'pretraining', lines: 60 }),
 });
-await saveModel(values.out, model, executor, { dtype: 'f16' });
+await saveModel(model, values.out, { executor, dtype: 'f16' });
 await executor.close();
 
 // What is shipped is measured: the weights as rounded to f16.
 const device = await cpu(threads);
 const shipped = await loadModel(values.out);
-const measured = await evaluateLoss(shipped, heldOut, device, batchSize);
+const measured = await evaluateLoss(shipped, heldOut, { executor: device, batchSize });
 const trained = result.losses.slice(-100).reduce((n, l) => n + l.loss, 0) / Math.min(100, result.losses.length);
 const summary = {
   parameters: [...parameters(shipped).values()].reduce((n, p) => n + sizeOf(p.shape), 0),

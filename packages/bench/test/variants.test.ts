@@ -22,7 +22,7 @@ test('every variant has the loss and the gradients of the model', async () => {
     const loss = meanOf(variantLoss(model, inputs, variant));
     const weights = [...parameters(model).values()];
     const grads = Object.fromEntries(grad(loss, weights).map((g, i) => [weights[i]!.node.name, g]));
-    results.push(await (await compile({ outputs: { loss, ...grads } }, executor)).run(feeds));
+    results.push(await (await compile({ outputs: { loss, ...grads } }, { executor })).run(feeds));
   }
   const [plain, ...others] = results;
   for (const other of others)

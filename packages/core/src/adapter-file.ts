@@ -12,7 +12,18 @@ import {
   writeAdapter,
   writeAdapterHub,
 } from '@peftjs/io';
-import { type DType, type Executor, holds, PeftError, type Shape, type TypedArray } from '@peftjs/tensor';
+import {
+  checkOptions,
+  type DType,
+  holds,
+  mustBe,
+  type OnExecutor,
+  onExecutor,
+  PeftError,
+  type Rules,
+  type Shape,
+  type TypedArray,
+} from '@peftjs/tensor';
 import { hostArray } from '@peftjs/tensor/executor';
 import type { Model, TaskModel } from '@peftjs/transformer';
 import { type Adapted, attach } from './attach.ts';
@@ -30,10 +41,15 @@ const prefixOf = (layout: keyof typeof keyPrefix, config: AdapterConfig): string
   layout === 'peft' && 'num_virtual_tokens' in config ? 'base_model.' : keyPrefix[layout];
 
 /** How `save` describes the adapter. */
-export interface SaveOptions {
+export interface SaveOptions extends OnExecutor {
   /** Name or folder of the base model; null for none. Default: where `loadModel` found it. */
   readonly baseModel?: string | null;
 }
+
+const saveRules: Rules<SaveOptions> = {
+  ...onExecutor,
+  baseModel: mustBe.such('a text or null', (v) => v === null || typeof v === 'string'),
+};
 
 /** Refuses the layout of adapter-hub/adapters for models whose modules it has under names that are not known here. Throws `bad-adapter`. */
 const requireHubNames = ({ layout: { modelType, defaultTarget } }: Model, method: string): void => {
@@ -61,13 +77,10 @@ const withoutType = (value: JsonValue): JsonValue => {
  * `base_model.model.methods.<i>.<path>.<name>`. Or, where only that has the method, as adapter-hub/adapters does: `adapter.safetensors`,
  * the adapter called `default`. Files appear whole or not at all. Throws `write-failed`.
  */
-export const save = async (
-  adapted: Adapted<Model>,
-  dir: Place,
-  executor: Executor,
-  { baseModel = adapted.base.layout.origin }: SaveOptions = {},
-): Promise<void> => {
-  const { method, config, state } = await snapshot(adapted, executor);
+export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOptions): Promise<void> => {
+  checkOptions('save', saveRules, options);
+  const { executor, baseModel = adapted.base.layout.origin } = options;
+  const { method, config, state } = await snapshot(adapted, { executor });
   const { keys = {}, layout = 'peft' } = method;
   const tensors = new Map<string, AdapterTensorData>();
   for (const [key, tensor] of state)

@@ -26,7 +26,7 @@ const largest = (values: Float32Array, keep: number): Float32Array => {
 export const makeBetween = ({ executor, params, state, rewarm }: BetweenOptions): Between => ({
   read: (v) => executor.read(v),
   write: (v, data) => executor.write(v, data),
-  compute: (outputs) => evaluate(outputs, executor),
+  compute: (outputs) => evaluate(outputs, { executor }),
   resetOptimizer: async (chosen, keep = 0) => {
     checkOptions('resetOptimizer', { keep: mustBe.rate }, { keep });
     const trained = new Set(params);

@@ -14,11 +14,11 @@ export const stateUnder = (state: State, prefix: string): State =>
 
 const compacted =
   (methods: readonly Method[]): NonNullable<Method['compact']> =>
-  async (model, state, executor): Promise<Compacted> => {
+  async (model, state, on): Promise<Compacted> => {
     const parts: Compacted[] = [];
     for (const [i, method] of methods.entries()) {
       const own = stateUnder(state, prefixOf(i));
-      parts.push((await method.compact?.(model, own, executor)) ?? { method, state: own });
+      parts.push((await method.compact?.(model, own, on)) ?? { method, state: own });
     }
     const named = parts.flatMap((p, i) => [...p.state].map(([name, t]) => [prefixOf(i) + name, t] as const));
     return { method: make(parts.map((p) => p.method)), state: new Map(named) };
@@ -33,7 +33,7 @@ const make = (methods: readonly Method[]): Method => {
     attach: (model, scope) => mergePatches(methods.map((m, i) => m.attach(model, scope.at(prefixOf(i).slice(0, -1))))),
     config: (model): AdapterConfig => ({ peft_type: listType, methods: methods.map((m) => m.config(model)) }),
     ...(methods.some((m) => m.prepare) && {
-      prepare: async (model, data, executor) => make(await prepare(model, methods, data, executor)),
+      prepare: async (model, look) => make(await prepare(model, methods, look)),
     }),
     ...(methods.some((m) => m.compact) && { compact: compacted(methods) }),
   };

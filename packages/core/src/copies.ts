@@ -41,7 +41,7 @@ export const withoutCopies = async (
     if (own === null) problems.push(`${name} cannot be compared with a quantised layer`);
     else if (!sameShape(own.shape, shape)) problems.push(`${name} is [${shape}], the base has [${own.shape}]`);
     else {
-      const { values } = await evaluate({ values: own }, reference());
+      const { values } = await evaluate({ values: own }, { executor: reference() });
       if (differs(data as Float32Array, values!)) problems.push(`${name} has other values than the base`);
     }
     kept.delete(name);

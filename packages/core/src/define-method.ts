@@ -1,5 +1,5 @@
 import type { AdapterLayout, JsonObject, JsonValue } from '@peftjs/io';
-import type { Executor } from '@peftjs/tensor';
+import type { OnExecutor } from '@peftjs/tensor';
 import { PeftError } from '@peftjs/tensor';
 import type { Model, TaskModel } from '@peftjs/transformer';
 import { type AdaptingOptions, adaptedLayers, adaptingOptions, isNarrowed, targetKey, withBeside } from './adapting.ts';
@@ -8,11 +8,11 @@ import type { LayersInView } from './layers-in-view.ts';
 import type {
   AdapterConfig,
   Compacted,
-  Examples,
   Method,
   MethodCard,
   MethodFormat,
   Patch,
+  PrepareOptions,
   Scope,
   State,
 } from './method.ts';
@@ -37,9 +37,9 @@ export interface MethodFormula<O> {
   /** The fault of options that are sound one by one; null when there is none. */
   check?(options: Partial<Chosen<O>>): string | null;
   /** Further options, chosen by a look at data before training: masks, first values. See `Method.prepare`. */
-  prepare?(model: TaskModel, options: Chosen<O>, data: readonly Examples[], executor: Executor): Promise<O>;
+  prepare?(model: TaskModel, options: Chosen<O>, look: PrepareOptions): Promise<O>;
   /** The same function in fewer tensors, once training is over. See `Method.compact`. */
-  compact?(model: Model, options: Chosen<O>, state: State, executor: Executor): Promise<Compacted>;
+  compact?(model: Model, options: Chosen<O>, state: State, on: OnExecutor): Promise<Compacted>;
   attach(model: Model, scope: Scope, options: Chosen<O>): Patch;
 }
 
@@ -214,17 +214,13 @@ const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
     },
     ...(keys && { keys }),
     ...(prepare && {
-      prepare: async (model, data, executor) => {
+      prepare: async (model, look) => {
         const [chosen, layers] = forModel(model);
-        return make(
-          def,
-          { ...given, ...(await prepare(model, resolved(def, chosen, layers), data, executor)) },
-          strict,
-        );
+        return make(def, { ...given, ...(await prepare(model, resolved(def, chosen, layers), look)) }, strict);
       },
     }),
     ...(compact && {
-      compact: (model, state, executor) => compact(model, choose(def, given, model), state, executor),
+      compact: (model, state, on) => compact(model, choose(def, given, model), state, on),
     }),
   };
 };

@@ -1,4 +1,4 @@
-import { type Executor, PeftError, sameShape } from '@peftjs/tensor';
+import { checkOptions, type OnExecutor, onExecutor, PeftError, sameShape } from '@peftjs/tensor';
 import type { Model } from '@peftjs/transformer';
 import type { Adapted } from './attach.ts';
 import type { AdapterConfig } from './method.ts';
@@ -23,7 +23,9 @@ const misfits = ({ state }: Adapted<Model>, source: Adapted<Model>): string[] =>
  * adapter's configuration built in (ranks, scales, targets), so that must be the same. Throws `state-mismatch` with all that differs; then
  * nothing was changed.
  */
-export const hotSwap = async (adapted: Adapted<Model>, source: Adapted<Model>, executor: Executor): Promise<void> => {
+export const hotSwap = async (adapted: Adapted<Model>, source: Adapted<Model>, options: OnExecutor): Promise<void> => {
+  checkOptions('hotSwap', onExecutor, options);
+  const { executor } = options;
   const problems = [
     ...differences(adapted.method.config(adapted.base), source.method.config(source.base)),
     ...misfits(adapted, source),

@@ -50,6 +50,7 @@ export type {
   MethodFormat,
   Paper,
   Patch,
+  PrepareOptions,
   Scope,
   State,
   TrainedStep,

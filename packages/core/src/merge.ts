@@ -1,5 +1,17 @@
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from '@peftjs/io';
-import { type Executor, evaluate, PeftError, type Tensor, type Variable, variable } from '@peftjs/tensor';
+import {
+  checkOptions,
+  type Executor,
+  evaluate,
+  mustBe,
+  type OnExecutor,
+  onExecutor,
+  PeftError,
+  type Rules,
+  type Tensor,
+  type Variable,
+  variable,
+} from '@peftjs/tensor';
 import {
   type CausalLM,
   type Dense,
@@ -14,13 +26,19 @@ import type { Adapted } from './attach.ts';
 import { notFinite } from './finite.ts';
 import type { Method } from './method.ts';
 
-/** How `merge` stores what it computed. */
-export interface MergeOptions {
+/** The executor that `merge` computes on, and how it stores the result. */
+export interface MergeOptions extends OnExecutor {
   /** `base` (default): each layer in its own format, a quantised one quantised anew. `dense`: changed layers as plain floats, without that error. */
   readonly format?: 'base' | 'dense';
   /** The precision that plain layers will be saved in (`saveModel`'s `dtype`): their error is measured too. Default `f32`: none. */
   readonly storedAs?: 'f32' | 'f16' | 'bf16';
 }
+
+const mergeRules: Rules<MergeOptions> = {
+  ...onExecutor,
+  format: mustBe.oneOf(['base', 'dense']),
+  storedAs: mustBe.oneOf(['f32', 'f16', 'bf16']),
+};
 
 /** A model with an adapter folded in. */
 export interface Merged {
@@ -42,7 +60,7 @@ const frozen = async (
   executor: Executor,
 ): Promise<Record<string, Variable>> => {
   const given = Object.entries(values).filter((e): e is [string, Tensor] => e[1] !== null);
-  const data = await evaluate(Object.fromEntries(given), executor);
+  const data = await evaluate(Object.fromEntries(given), { executor });
   for (const [name] of given) {
     const bad = notFinite(data[name]!);
     if (bad)
@@ -70,7 +88,7 @@ const errorOf = (stored: ArrayLike<number>, exact: ArrayLike<number>, base: Arra
 };
 
 const valuesOf = async (t: Tensor, executor: Executor): Promise<Float32Array> =>
-  (await evaluate({ values: t }, executor))['values'] as Float32Array;
+  (await evaluate({ values: t }, { executor }))['values'] as Float32Array;
 
 const changed = <T>(now: ReadonlyMap<Path, T>, before: ReadonlyMap<Path, T>): [Path, T][] =>
   [...now].filter(([path, part]) => part !== before.get(path));
@@ -82,11 +100,9 @@ const singles = (method: Method): readonly Method[] => method.parts?.flatMap(sin
  * storage format. Inference then costs what the base costs. Throws `not-mergeable`, by name, when a method depends on its input; `bad-data`
  * for a layer whose values are not finite.
  */
-export const merge = async (
-  { base, methods, model }: Adapted,
-  executor: Executor,
-  { format = 'base', storedAs = 'f32' }: MergeOptions = {},
-): Promise<Merged> => {
+export const merge = async ({ base, methods, model }: Adapted, options: MergeOptions): Promise<Merged> => {
+  checkOptions('merge', mergeRules, options);
+  const { executor, format = 'base', storedAs = 'f32' } = options;
   const refusing = methods.flatMap(singles).filter((m) => !m.merges);
   if (refusing.length > 0)
     throw new PeftError(

@@ -1,5 +1,5 @@
 import type { AdapterLayout, JsonObject } from '@peftjs/io';
-import type { DType, Executor, Shape, Tensor, TypedArray, Variable } from '@peftjs/tensor';
+import type { DType, Executor, OnExecutor, Shape, Tensor, TypedArray, Variable } from '@peftjs/tensor';
 import type { Around, Column, Embedding, Linear, Model, Norm, Path, SiteName, TaskModel } from '@peftjs/transformer';
 import type { GradientTransform, ParamHint } from './gradient-transform.ts';
 import type { Init } from './init.ts';
@@ -92,6 +92,11 @@ export interface Examples {
   readonly shapes: Readonly<Record<string, Shape>>;
 }
 
+/** The executor and the batches by which methods look at a model before training. */
+export interface PrepareOptions extends OnExecutor {
+  readonly data: readonly Examples[];
+}
+
 /** A PEFT method with its options chosen. */
 export interface Method {
   /** The paper's name, in lower camel. */
@@ -114,9 +119,9 @@ export interface Method {
   /** Names of tensors whose key in the file is another one than the layout's. */
   readonly keys?: Readonly<Record<string, string>>;
   /** Looks at the base, its loss and data before it can be attached: masks from gradients, first values from activations. */
-  prepare?(model: TaskModel, data: readonly Examples[], executor: Executor): Promise<Method>;
+  prepare?(model: TaskModel, options: PrepareOptions): Promise<Method>;
   /** The same function in fewer tensors, once training is over: an encoder's output, ranks that were pruned. What is saved. */
-  compact?(model: Model, state: State, executor: Executor): Promise<Compacted>;
+  compact?(model: Model, state: State, options: OnExecutor): Promise<Compacted>;
 }
 
 /** A method and its values in their final form. */

@@ -1,4 +1,12 @@
-import { type Executor, PeftError, type Tensor, type Variable, variable } from '@peftjs/tensor';
+import {
+  checkOptions,
+  type OnExecutor,
+  onExecutor,
+  PeftError,
+  type Tensor,
+  type Variable,
+  variable,
+} from '@peftjs/tensor';
 import {
   type Around,
   type AroundTable,
@@ -20,7 +28,7 @@ export interface MixedBatch<M extends Model> {
   readonly model: M;
   readonly rows: number;
   /** Which adapter each row uses, by its number in the list; null for the base alone. No program is compiled for it. Throws `bad-option`. */
-  assign(executor: Executor, adapters: readonly (number | null)[]): Promise<void>;
+  assign(adapters: readonly (number | null)[], options: OnExecutor): Promise<void>;
 }
 
 const changedPaths = <T>(adapters: readonly Adapted<Model>[], of: (model: Model) => ReadonlyMap<Path, T>): Path[] => [
@@ -142,7 +150,8 @@ const check = (adapters: readonly Adapted<Model>[], rows: number): void => {
 
 const assigner =
   (assignment: Variable, adapters: number): MixedBatch<Model>['assign'] =>
-  async (executor, chosen) => {
+  async (chosen, options) => {
+    checkOptions('assign', onExecutor, options);
     const [rows] = assignment.shape as readonly [number];
     const odd = chosen.filter((i) => i !== null && !(Number.isSafeInteger(i) && i >= 0 && i < adapters));
     if (chosen.length !== rows || odd.length > 0)
@@ -150,7 +159,7 @@ const assigner =
         'bad-option',
         `mixBatch: ${rows} entries from 0 to ${adapters - 1} or null are needed, got [${chosen.join(', ')}]`,
       );
-    await executor.write(
+    await options.executor.write(
       assignment,
       Int32Array.from(chosen, (i) => i ?? -1),
     );

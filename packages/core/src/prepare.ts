@@ -1,6 +1,11 @@
-import { type Executor, PeftError } from '@peftjs/tensor';
+import { checkOptions, mustBe, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
 import type { TaskModel } from '@peftjs/transformer';
-import type { Examples, Method } from './method.ts';
+import type { Method, PrepareOptions } from './method.ts';
+
+const rules: Rules<PrepareOptions> = {
+  ...onExecutor,
+  data: mustBe.given(mustBe.such('a list of batches', Array.isArray)),
+};
 
 /**
  * Lets the methods that look at the base and at data before training do so; the others come back as they are. Throws `bad-option` where
@@ -9,16 +14,16 @@ import type { Examples, Method } from './method.ts';
 export const prepare = async (
   model: TaskModel,
   methods: readonly Method[],
-  data: readonly Examples[],
-  executor: Executor,
+  options: PrepareOptions,
 ): Promise<Method[]> => {
+  checkOptions('prepare', rules, options);
   const waiting = methods.filter((m) => m.prepare);
-  if (waiting.length > 0 && data.length === 0)
+  if (waiting.length > 0 && options.data.length === 0)
     throw new PeftError(
       'bad-option',
       `prepare: ${waiting.map((m) => m.name).join(', ')} learns from examples; give at least one batch of them`,
     );
   const ready: Method[] = [];
-  for (const method of methods) ready.push((await method.prepare?.(model, data, executor)) ?? method);
+  for (const method of methods) ready.push((await method.prepare?.(model, options)) ?? method);
   return ready;
 };

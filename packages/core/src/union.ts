@@ -16,12 +16,12 @@ const rateOf = (methods: readonly Method[]): { readonly learningRate?: number } 
 /** Each method's tensors in their final form; a method's own are those that it makes by itself. */
 const compacted =
   (methods: readonly Method[]): NonNullable<Method['compact']> =>
-  async (model, state, executor): Promise<Compacted> => {
+  async (model, state, on): Promise<Compacted> => {
     const parts: Compacted[] = [];
     for (const method of methods) {
       const names = attach(model, [method]).state;
       const own = new Map([...state].filter(([name]) => names.has(name)));
-      parts.push((await method.compact?.(model, own, executor)) ?? { method, state: own });
+      parts.push((await method.compact?.(model, own, on)) ?? { method, state: own });
     }
     return { method: make(parts.map((p) => p.method)), state: new Map(parts.flatMap((p) => [...p.state])) };
   };
@@ -39,7 +39,7 @@ const make = (methods: readonly Method[]): Method => ({
   }),
   keys: Object.assign({}, ...methods.map((m) => m.keys)) as Readonly<Record<string, string>>,
   ...(methods.some((m) => m.prepare) && {
-    prepare: async (model, data, executor) => make(await prepare(model, methods, data, executor)),
+    prepare: async (model, look) => make(await prepare(model, methods, look)),
   }),
   ...(methods.some((m) => m.compact) && { compact: compacted(methods) }),
 });

@@ -63,11 +63,11 @@ const make = (where: Where, { parts: _inner, ...method }: Method): Method => ({
     method: method.config(sight(model, where)),
   }),
   ...(method.prepare && {
-    prepare: async (model, data, executor) => make(where, await method.prepare!(sight(model, where), data, executor)),
+    prepare: async (model, look) => make(where, await method.prepare!(sight(model, where), look)),
   }),
   ...(method.compact && {
-    compact: async (model, state, executor) => {
-      const final = await method.compact!(sight(model, where), state, executor);
+    compact: async (model, state, on) => {
+      const final = await method.compact!(sight(model, where), state, on);
       return { ...final, method: make(where, final.method) };
     },
   }),

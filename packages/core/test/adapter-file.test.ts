@@ -30,7 +30,7 @@ test('frozen tensors of every type are saved as what they are, and load again', 
   const base = tinyLlama();
   const files = memoryFiles();
   const adapted = attach(base, [typed()]);
-  await save(adapted, files, r);
+  await save(adapted, files, { executor: r });
   const { tensors } = await readAdapter(files);
   expect([...tensors].map(([name, { dtype }]) => [name.replace('base_model.model.', ''), dtype]).sort()).toEqual([
     ['bytes', 'U8'],
@@ -56,12 +56,12 @@ test('a union prepares its methods and saves them in their final form', async ()
   };
   const both = union([scale(), ready]);
   const examples = { rows: 1, columns: { ids: Int32Array.of(1) }, shapes: { ids: [1, 1] } };
-  const prepared = await both.prepare!(base, [examples], r);
+  const prepared = await both.prepare!(base, { data: [examples], executor: r });
   expect([...attach(base, [prepared]).params.keys()].filter((name) => name.includes('o_proj'))).toHaveLength(2);
   const state = new Map(
     [...attach(base, [both]).state].map(([name, v]) => [name, { shape: v.shape, data: Float32Array.of(1) }]),
   );
-  const final = await both.compact!(base, state, r);
+  const final = await both.compact!(base, state, { executor: r });
   expect([...final.state.keys()].sort()).toEqual(
     [...state.keys()].map((name) => (name.includes('v_proj') ? name.toUpperCase() : name)).sort(),
   );
@@ -69,13 +69,13 @@ test('a union prepares its methods and saves them in their final form', async ()
 
 test('an adapter says where its base was found, unless told otherwise', async () => {
   const folder = memoryFiles(new Map(), 'models/tiny');
-  await saveModel(folder, tinyLlama(), r);
+  await saveModel(tinyLlama(), folder, { executor: r });
   const base = await loadModel(folder);
   const adapted = attach(base, [scale()]);
-  await shake(adapted.params, r);
+  await shake(adapted.params, { executor: r });
   const nameIn = async (options?: { readonly baseModel: string | null }): Promise<string | null> => {
     const files = memoryFiles();
-    await save(adapted, files, r, options);
+    await save(adapted, files, { executor: r, ...options });
     return (await readAdapter(files)).config.baseModel;
   };
   expect(await nameIn()).toBe('models/tiny');

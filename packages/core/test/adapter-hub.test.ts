@@ -25,7 +25,7 @@ import { scale, shift } from './toys.ts';
 const ids = tokens([1, 5, 2, 9]);
 const r = reference();
 const logits = async (model: CausalLM): Promise<Float32Array> =>
-  (await evaluate({ y: model.logits(ids) }, r))['y'] as Float32Array;
+  (await evaluate({ y: model.logits(ids) }, { executor: r }))['y'] as Float32Array;
 
 /** A method as adapter-hub/adapters has them: no `peft_type` in its files, and names with `default`. */
 const hub = (mode: string, also?: FactoryFormat): MethodFactory<{ gain?: number }> =>
@@ -70,8 +70,8 @@ test.each<[string, Method[], object]>([
   ['within', [within({ layers: [1] }, up())], { peft_type: 'PEFTJS_WITHIN', method: { peft_type: 'UP' } }],
 ])('%s is saved and loads to the bit', async (name, methods, config) => {
   const adapted = attach(base, methods);
-  await shake(adapted.state, r);
-  await save(adapted, join(dir, name), r, { baseModel: 'tiny' });
+  await shake(adapted.state, { executor: r });
+  await save(adapted, join(dir, name), { executor: r, baseModel: 'tiny' });
   expect(await json(name)).toMatchObject(config);
   const again = await load(base, join(dir, name), [scale, down, up]);
   expect([...again.params.keys()]).toEqual([...adapted.params.keys()]);
@@ -86,22 +86,22 @@ test('a union keeps the names of tensors, and tells nobody of types that are our
     'model.layers.0.adapters.default.down',
     'model.layers.1.adapters.default.down',
   ]);
-  await save(adapted, join(dir, 'names'), r);
+  await save(adapted, join(dir, 'names'), { executor: r });
   expect(JSON.stringify(await json('names'))).not.toContain('peft_type');
 });
 
 test('a method reads its files in another layout too', async () => {
   const both = hub('both', shift);
-  await save(attach(base, [shift()]), join(dir, 'other'), r);
+  await save(attach(base, [shift()]), join(dir, 'other'), { executor: r });
   expect([...(await load(base, join(dir, 'other'), [both])).params.keys()]).toEqual(['w']);
-  await save(attach(base, [both({ gain: 3 })]), join(dir, 'own'), r);
+  await save(attach(base, [both({ gain: 3 })]), join(dir, 'own'), { executor: r });
   expect([...(await load(base, join(dir, 'own'), [both])).params.keys()][0]).toContain('both');
 });
 
 test('says what it cannot read', async () => {
-  await save(attach(base, [union([up(), down()])]), join(dir, 'both'), r);
+  await save(attach(base, [union([up(), down()])]), join(dir, 'both'), { executor: r });
   await expect(load(base, join(dir, 'both'), [up])).rejects.toThrow('load was given: up (UP)');
-  await save(attach(base, [up()]), join(dir, 'single'), r);
+  await save(attach(base, [up()]), join(dir, 'single'), { executor: r });
   await expect(load(base, join(dir, 'single'), [scale, shift])).rejects.toMatchObject({ code: 'bad-adapter' });
   const stray: MethodFormat = { ...up, name: 'stray', fromConfig: () => ({ ...up(), layout: 'peft' }) };
   await expect(load(base, join(dir, 'single'), [stray])).rejects.toThrow(

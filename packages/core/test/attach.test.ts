@@ -11,7 +11,7 @@ import { scale, shift } from './toys.ts';
 
 const ids = tokens([1, 5, 2, 9]);
 const logits = async (model: CausalLM, r = reference()): Promise<Float32Array> =>
-  (await evaluate({ y: model.logits(ids) }, r))['y'] as Float32Array;
+  (await evaluate({ y: model.logits(ids) }, { executor: r }))['y'] as Float32Array;
 
 const formats = [scale, shift];
 
@@ -37,8 +37,8 @@ test('a list is saved in one folder and loads to the bit, frozen tensors too', a
   const r = reference();
   const base = tinyLlama();
   const adapted = attach(base, [scale(), shift()]);
-  await shake(adapted.state, r);
-  await save(adapted, join(dir, 'list'), r);
+  await shake(adapted.state, { executor: r });
+  await save(adapted, join(dir, 'list'), { executor: r });
   expect(JSON.parse(await readFile(join(dir, 'list', 'adapter_config.json'), 'utf8'))).toMatchObject({
     peft_type: 'PEFTJS_LIST',
     methods: [{ peft_type: 'SCALE' }, { peft_type: 'SHIFT' }],
@@ -52,15 +52,15 @@ test('an adapter is saved into files in memory, and loaded from them and from Bl
   const r = reference();
   const base = tinyLlama();
   const adapted = attach(base, [scale()]);
-  await shake(adapted.state, r);
+  await shake(adapted.state, { executor: r });
   const files = memoryFiles();
-  await save(adapted, files, r);
+  await save(adapted, files, { executor: r });
   const blobs = new Map<string, Blob>();
   for (const name of (await files.list())!) blobs.set(name, new Blob([await files.read(name)]));
   for (const place of [files, blobFiles(blobs)])
     expect(distance(await logits((await load(base, place, formats)).model, r), await logits(adapted.model, r))).toBe(0);
   await expect(load(base, blobFiles(blobs, 'chosen'), [shift])).rejects.toThrow(/^chosen: /);
-  await expect(save(adapted, blobFiles(blobs), r)).rejects.toMatchObject({ code: 'bad-option' });
+  await expect(save(adapted, blobFiles(blobs), { executor: r })).rejects.toMatchObject({ code: 'bad-option' });
 });
 
 test('penalties add up', async () => {
@@ -69,7 +69,7 @@ test('penalties add up', async () => {
   const [seed, labels] = [constant(Uint32Array.of(1), []), tokens([5, 2, 9, 1])];
   const inputs = { ids: tokens([1, 5, 2, 9]), labels };
   const losses = { all: meanOf(adapted.loss(inputs, seed)), plain: meanOf(adapted.model.loss(inputs)) };
-  const { all, plain } = await evaluate(losses, r);
+  const { all, plain } = await evaluate(losses, { executor: r });
   let expected = 0;
   for (const p of adapted.params.values()) for (const v of await r.read(p)) expected += v * v;
   expect(all![0]! - plain![0]!).toBeCloseTo(expected, 4);
@@ -77,7 +77,7 @@ test('penalties add up', async () => {
 });
 
 test('what is no change of weights refuses to merge, by name', async () => {
-  await expect(merge(attach(tinyLlama(), [scale(), shift()]), reference())).rejects.toMatchObject({
+  await expect(merge(attach(tinyLlama(), [scale(), shift()]), { executor: reference() })).rejects.toMatchObject({
     code: 'not-mergeable',
     message: 'merge: shift does more than change weights; use the view as it is',
   });
@@ -87,8 +87,8 @@ test('merging folds the weights in and leaves the others shared', async () => {
   const r = reference();
   const base = tinyLlama();
   const adapted = attach(base, [scale()]);
-  await shake(adapted.params, r);
-  const { model: merged, errors } = await merge(adapted, r);
+  await shake(adapted.params, { executor: r });
+  const { model: merged, errors } = await merge(adapted, { executor: r });
   expect(errors.size).toBe(0);
   expect(distance(await logits(merged, r), await logits(adapted.model, r))).toBeLessThan(1e-4);
   expect(merged.linears.get('lm_head')).toBe(base.linears.get('lm_head'));

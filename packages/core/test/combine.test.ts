@@ -10,7 +10,7 @@ import { scale, shift } from './toys.ts';
 
 const ids = tokens([1, 5, 2, 9]);
 const logits = async (model: CausalLM, r = reference()): Promise<Float32Array> =>
-  (await evaluate({ y: model.logits(ids) }, r))['y'] as Float32Array;
+  (await evaluate({ y: model.logits(ids) }, { executor: r }))['y'] as Float32Array;
 
 const scratch = async (): Promise<string> => {
   const dir = await mkdtemp(join(tmpdir(), 'core-combine-'));
@@ -38,7 +38,7 @@ test('a combination acts as its methods attached one after the other', async () 
   const r = reference();
   const base = tinyLlama();
   const whole = attach(base, [mixture()]);
-  await shake(whole.state, r);
+  await shake(whole.state, { executor: r });
   let model = base;
   for (const [prefix, method] of [
     ['methods.0.', within({ layers: [0] }, scale())],
@@ -58,8 +58,8 @@ test('nested combinations are saved and load to the bit', async () => {
   const base = tinyLlama();
   const dir = await scratch();
   const adapted = attach(base, [mixture()]);
-  await shake(adapted.state, r);
-  await save(adapted, dir, r);
+  await shake(adapted.state, { executor: r });
+  await save(adapted, dir, { executor: r });
   const again = await load(base, dir, [scale, shift]);
   expect([...again.state.keys()]).toEqual([...adapted.state.keys()]);
   expect(distance(await logits(again.model, r), await logits(adapted.model, r))).toBe(0);

@@ -40,7 +40,7 @@ describe.each(models)('a mixed batch on %s', (_, make, target) => {
       const r = reference();
       const base = make();
       const adapters = pair(target).map((method, seed) => attach(base, [method], { seed }));
-      for (const { state } of adapters) await shake(state, r);
+      for (const { state } of adapters) await shake(state, { executor: r });
       const mixed = mixBatch(adapters, rows.length);
       const viewOf = (row: number): CausalLM => {
         const i = chosen[row]!;
@@ -58,7 +58,7 @@ describe.each(models)('a mixed batch on %s', (_, make, target) => {
             loss: meanOf(mixed.model.loss({ ids, labels })),
           },
         },
-        r,
+        { executor: r },
       );
       const feeds = { ids: Int32Array.from(rows.flat()) };
       const wanted: number[] = [];
@@ -67,7 +67,7 @@ describe.each(models)('a mixed batch on %s', (_, make, target) => {
       for (const [row, own] of rows.entries()) {
         const one = { y: viewOf(row).logits(tokens(own)), b: base.logits(tokens(own)) };
         const loss = meanOf(viewOf(row).loss({ ids: tokens(own), labels: tokens(labelRows[row]!) }));
-        const found = await evaluate({ ...one, loss }, r);
+        const found = await evaluate({ ...one, loss }, { executor: r });
         wanted.push(...found['y']!);
         plain.push(...found['b']!);
         const counted = labelRows[row]!.filter((label) => label >= 0).length;
@@ -76,7 +76,7 @@ describe.each(models)('a mixed batch on %s', (_, make, target) => {
       }
       const before = await program.run(feeds);
       expect(distance(before['y']!, plain)).toBeLessThan(1e-5);
-      await mixed.assign(r, chosen);
+      await mixed.assign(chosen, { executor: r });
       const { y, loss } = await program.run(feeds);
       expect(distance(y!, wanted)).toBeLessThan(1e-5);
       expect(distance(y!, plain)).toBeGreaterThan(0.01);
@@ -85,7 +85,7 @@ describe.each(models)('a mixed batch on %s', (_, make, target) => {
 
     test('continues each prompt as its adapter alone does, prompts of different lengths too', async () => {
       const { r, mixed, viewOf } = await opened();
-      await mixed.assign(r, chosen);
+      await mixed.assign(chosen, { executor: r });
       const prompts = rows.map((row, i) => row.slice(0, 1 + (i % 3)));
       const options = { executor: r, maxTokens: 4, stop: [] };
       const together = await generate(mixed.model, { ...options, prompt: prompts });
@@ -99,16 +99,16 @@ test('padding, given positions and rows in front go together', async () => {
   const r = reference();
   const base = tinyGpt2();
   const adapted = attach(base, [prefix()]);
-  await shake(adapted.state, r);
+  await shake(adapted.state, { executor: r });
   const mixed = mixBatch([adapted], 2);
-  await mixed.assign(r, [null, 0]);
+  await mixed.assign([null, 0], { executor: r });
   const options = {
     mask: constant(Float32Array.of(0, 1, 1, 1, 1, 1), [2, 3]),
     positions: constant(Int32Array.of(0, 0, 1, 0, 1, 2), [2, 3]),
   };
-  const { y } = await evaluate({ y: mixed.model.logits(tokens([0, 5, 2], [3, 3, 12]), options) }, r);
+  const { y } = await evaluate({ y: mixed.model.logits(tokens([0, 5, 2], [3, 3, 12]), options) }, { executor: r });
   const alone = async (model: CausalLM, of: Tensor): Promise<number[]> => [
-    ...(await evaluate({ y: model.logits(of) }, r))['y']!,
+    ...(await evaluate({ y: model.logits(of) }, { executor: r }))['y']!,
   ];
   const vocabulary = base.config.vocabSize;
   expect(distance(y!.subarray(vocabulary, 3 * vocabulary), await alone(base, tokens([5, 2])))).toBeLessThan(1e-5);
@@ -123,7 +123,7 @@ test('says what cannot be mixed', async () => {
   expect(() => mix([one, attach(tinyLlama(), [scale()])], 0)).toThrow(
     'mixBatch: all adapters must be attached to the same base; rows must be a whole number of at least 1, got 0',
   );
-  await expect(mix([one]).assign(reference(), [0, 1])).rejects.toThrow(
+  await expect(mix([one]).assign([0, 1], { executor: reference() })).rejects.toThrow(
     'mixBatch: 2 entries from 0 to 0 or null are needed, got [0, 1]',
   );
   expect(() => mix([one]).model.logits(tokens([1, 2, 3]))).toThrow('this view takes batches of 2 sequences');

@@ -31,11 +31,11 @@ const make = ({ method, ...more }: GatedOptions): Method => {
     attach: (model, scope) => gatedPatch(model, method.attach(model, scope.at('method')), scope.at('gates')),
     config: (model): AdapterConfig => ({ peft_type: peftType, method: method.config(model) }),
     ...(method.prepare && {
-      prepare: async (model, data, executor) => make({ method: await method.prepare!(model, data, executor) }),
+      prepare: async (model, look) => make({ method: await method.prepare!(model, look) }),
     }),
     ...(method.compact && {
-      compact: async (model, state, executor): Promise<Compacted> => {
-        const inner = await method.compact!(model, stateUnder(state, 'method.'), executor);
+      compact: async (model, state, on): Promise<Compacted> => {
+        const inner = await method.compact!(model, stateUnder(state, 'method.'), on);
         const own = [...state].filter(([key]) => key.startsWith('gates.'));
         const named = [...inner.state].map(([key, t]) => [`method.${key}`, t] as const);
         return { method: make({ method: inner.method }), state: new Map([...own, ...named]) };

@@ -10,7 +10,7 @@ import { gated, mam, unipelt } from '../src/index.ts';
 
 const executor = reference();
 const logits = async (model: CausalLM): Promise<Float32Array> =>
-  (await evaluate({ y: model.logits(tokens([1, 5, 2, 9], [3, 3, 12, 0])) }, executor))['y'] as Float32Array;
+  (await evaluate({ y: model.logits(tokens([1, 5, 2, 9], [3, 3, 12, 0])) }, { executor }))['y'] as Float32Array;
 
 describe.each([
   ['Llama', () => tinyLlama()],
@@ -23,7 +23,7 @@ describe.each([
   ])('open they leave %s as it is, shut they leave the base', async (__, method) => {
     const base = make();
     const inner = attach(base, [method]);
-    await shake(inner.params, executor);
+    await shake(inner.params, { executor });
     const outer = attach(base, [gated({ method })]);
     for (const [name, v] of inner.params)
       await executor.write(outer.params.get(`method.${name}`)!, await executor.read(v));
@@ -55,9 +55,9 @@ describe.each([
 
 test('a head is gated over the whole sequence, in its loss too', async () => {
   const { model, params } = attach(tinyLlama(), [gated({ method: lora({ rank: 2, target: ['lm_head'] }) })]);
-  await shake(params, executor);
+  await shake(params, { executor });
   const [ids, labels] = [tokens([1, 5, 2, 9]), tokens([5, 2, 9, 4])];
-  const { y, loss } = await evaluate({ y: model.logits(ids), loss: meanOf(model.loss({ ids, labels })) }, executor);
+  const { y, loss } = await evaluate({ y: model.logits(ids), loss: meanOf(model.loss({ ids, labels })) }, { executor });
   const expected = [5, 2, 9, 4].reduce((sum, label, t) => {
     const row = Array.from(y!.slice(t * 13, (t + 1) * 13));
     return sum + Math.log(row.reduce((total, z) => total + Math.exp(z), 0)) - row[label]!;

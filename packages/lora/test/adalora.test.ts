@@ -10,7 +10,7 @@ import { budgetAt } from '../src/rank-budget.ts';
 
 const ids = tokens([1, 5, 2, 9], [3, 3, 12, 0]);
 const logits = async ({ model }: Adapted, executor: Executor): Promise<Float32Array> =>
-  (await evaluate({ y: model.logits(ids) }, executor))['y'] as Float32Array;
+  (await evaluate({ y: model.logits(ids) }, { executor }))['y'] as Float32Array;
 
 const scratch = async (): Promise<string> => {
   const dir = await mkdtemp(join(tmpdir(), 'adalora-test-'));
@@ -36,7 +36,7 @@ describe('adalora', () => {
   test('keeps the most important triplets, and holds the others at zero once that is final', async () => {
     const r = reference();
     const adapted = attach(tinyLlama(), [adalora({ rank: 3, targetRank: 1, steps: 4, target: ['q_proj', 'v_proj'] })]);
-    await shake(adapted.params, r);
+    await shake(adapted.params, { executor: r });
     const scores = [...adapted.running].filter(([name]) => name.endsWith('.importance'));
     expect(scores.length).toBe(4);
     for (const [i, [, v]] of scores.entries()) await r.write(v, Float32Array.of(i, 10 + i, i === 3 ? 20 : 0));
@@ -63,11 +63,11 @@ describe('adalora', () => {
       const executor = await open();
       const base = tinyLlama();
       const adapted = attach(base, [adalora({ rank: 3, targetRank: 1 })]);
-      await shake(adapted.params, executor);
+      await shake(adapted.params, { executor });
       await executor.write(adapted.params.get(`${q}.lora_E`)!, new Float32Array(3));
       const wanted = await logits(adapted, executor);
       const dir = await scratch();
-      await save(adapted, dir, executor);
+      await save(adapted, dir, { executor });
       const config = JSON.parse(await readFile(join(dir, 'adapter_config.json'), 'utf8'));
       expect(config.rank_pattern[`${q}.lora_E`]).toEqual([false, false, false]);
       const again = await load(base, dir, [adalora]);
@@ -75,7 +75,7 @@ describe('adalora', () => {
       expect(again.params.has(`${q}.lora_A`)).toBe(false);
       expect(distance(await logits(again, executor), wanted)).toBeLessThan(1e-6);
       const once = await scratch();
-      await save(again, once, executor);
+      await save(again, once, { executor });
       expect(await readFile(join(once, 'adapter_config.json'), 'utf8')).toBe(
         await readFile(join(dir, 'adapter_config.json'), 'utf8'),
       );
@@ -85,7 +85,7 @@ describe('adalora', () => {
   test('leaves nothing out before it is trained', async () => {
     const r = reference();
     const dir = await scratch();
-    await save(attach(tinyLlama(), [adalora({ rank: 3, targetRank: 1 })]), dir, r);
+    await save(attach(tinyLlama(), [adalora({ rank: 3, targetRank: 1 })]), dir, { executor: r });
     const { rank_pattern } = JSON.parse(await readFile(join(dir, 'adapter_config.json'), 'utf8'));
     expect(rank_pattern).toBe(null);
     expect((await load(tinyLlama(), dir, [adalora])).params.get(`${q}.lora_E`)!.shape).toEqual([3, 1]);

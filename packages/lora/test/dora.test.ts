@@ -11,8 +11,8 @@ describe('dora', () => {
   test('gives rows of the lengths that it trains', async () => {
     const r = reference();
     const { model, params } = attach(tinyLlama(), [dora({ rank: 2, alpha: 6 })]);
-    await shake(params, r);
-    const { weight } = await evaluate({ weight: model.linears.get(path)!.dense().weight }, r);
+    await shake(params, { executor: r });
+    const { weight } = await evaluate({ weight: model.linears.get(path)!.dense().weight }, { executor: r });
     const lengths = await r.read(params.get(`${path}.lora_magnitude_vector`)!);
     for (let row = 0; row < lengths.length; row++)
       expect(Math.hypot(...weight!.subarray(row * 8, row * 8 + 8)), `row ${row}`).toBeCloseTo(
@@ -33,7 +33,7 @@ describe('dora', () => {
     const ids = tokens([1, 5, 2]);
     const { before, after } = await evaluate(
       { before: odd.logits(ids), after: attach(odd, [dora({ rank: 2 })]).model.logits(ids) },
-      r,
+      { executor: r },
     );
     for (const [i, v] of after!.entries()) expect(v).toBeCloseTo(before![i]!, 5);
   });
@@ -42,11 +42,11 @@ describe('dora', () => {
     const r = reference();
     const { model, params } = attach(tinyLlama(), [lora({ rank: 2 }), dora({ rank: 2 })]);
     const length = async (): Promise<number> => {
-      const { weight } = await evaluate({ weight: model.linears.get(path)!.dense().weight }, r);
+      const { weight } = await evaluate({ weight: model.linears.get(path)!.dense().weight }, { executor: r });
       return Math.hypot(...weight!.subarray(0, 8));
     };
     const before = await length();
-    await shake(new Map([...params].filter(([name]) => name.startsWith('methods.0.'))), r);
+    await shake(new Map([...params].filter(([name]) => name.startsWith('methods.0.'))), { executor: r });
     expect(await length()).toBeCloseTo(before, 5);
   });
 });

@@ -11,7 +11,7 @@ import { adalora, dora, lora } from '../src/index.ts';
 const ids = tokens([1, 5, 2, 9], [3, 3, 12, 0]);
 const r = reference();
 const logits = async (model: CausalLM): Promise<Float32Array> =>
-  (await evaluate({ y: model.logits(ids) }, r))['y'] as Float32Array;
+  (await evaluate({ y: model.logits(ids) }, { executor: r }))['y'] as Float32Array;
 const pathsOf = (options: Parameters<typeof lora>[0], base = tinyLlama()): string[] => [
   ...new Set([...attach(base, [lora(options)]).params.keys()].map((name) => name.replace(/\.lora_.*$/, ''))),
 ];
@@ -83,7 +83,7 @@ test('an alpha of AdaLoRA that is not above 0 means the rank', async () => {
   const both = await Promise.all(
     [-1, 12].map(async (alpha) => {
       const adapted = attach(tinyLlama(), [adalora({ alpha, rank: 12, targetRank: 2 })]);
-      await shake(adapted.params, r);
+      await shake(adapted.params, { executor: r });
       return logits(adapted.model);
     }),
   );
@@ -94,8 +94,8 @@ test('heads and embeddings that share a table merge apart', async () => {
   const base = tinyGpt2();
   for (const target of ['wte', 'lm_head']) {
     const adapted = attach(base, [lora({ target, rank: 2 })]);
-    await shake(adapted.params, r);
-    const merged = await merge(adapted, r);
+    await shake(adapted.params, { executor: r });
+    const merged = await merge(adapted, { executor: r });
     expect(distance(await logits(merged.model), await logits(adapted.model))).toBeLessThan(1e-5);
     expect(distance(await logits(adapted.model), await logits(base))).toBeGreaterThan(1e-3);
   }
@@ -103,16 +103,18 @@ test('heads and embeddings that share a table merge apart', async () => {
 
 const saved = async (adapted: ReturnType<typeof attach<CausalLM>>): Promise<ReturnType<typeof memoryFiles>> => {
   const files = memoryFiles();
-  await save(adapted, files, r);
+  await save(adapted, files, { executor: r });
   return files;
 };
 
 test("copies of the base's layers are dropped where they are the base's, and named where they are not", async () => {
   const base = tinyLlama();
   const adapted = attach(base, [lora({ rank: 2 })]);
-  await shake(adapted.params, r);
+  await shake(adapted.params, { executor: r });
   const { config: file, tensors } = await readAdapter(await saved(adapted));
-  const table = (await evaluate({ t: base.embeddings.get('model.embed_tokens')!.weight }, r))['t'] as Float32Array;
+  const table = (await evaluate({ t: base.embeddings.get('model.embed_tokens')!.weight }, { executor: r }))[
+    't'
+  ] as Float32Array;
   const { shape } = base.embeddings.get('model.embed_tokens')!.weight;
   const withCopy = async (data: Float32Array): Promise<ReturnType<typeof memoryFiles>> => {
     const files = memoryFiles();
@@ -138,7 +140,7 @@ test('values that are not finite are named when they are loaded, and when they a
   const v = adapted.params.get(name)!;
   await r.write(v, (await r.read(v)).fill(Number.NaN));
   await expect(load(base, await saved(adapted), [lora])).rejects.toThrow(`${name} holds NaN at 0`);
-  await expect(merge(adapted, r)).rejects.toThrow(`merge: ${attn(0, 'q_proj')}.weight holds NaN`);
+  await expect(merge(adapted, { executor: r })).rejects.toThrow(`merge: ${attn(0, 'q_proj')}.weight holds NaN`);
 });
 
 test('load finds the method among exports, and names the import that is missing', async () => {
@@ -157,7 +159,7 @@ test('any nesting of parts and combinations is saved and loads', async () => {
     combine([lora({ rank: 2 }), within({ target: 'o_proj' }, dora({ target: 'o_proj' }))]),
   );
   const adapted = attach(base, [method]);
-  await shake(adapted.params, r);
+  await shake(adapted.params, { executor: r });
   const again = await load(base, await saved(adapted), all);
   expect(distance(await logits(again.model), await logits(adapted.model))).toBe(0);
 });
@@ -167,16 +169,16 @@ test('the error of storing is relative to the change, and layers that lost it ar
   const small = attach(quantize(base, nf4()), [lora({ rank: 2, target: 'q_proj' })]);
   const b = small.params.get(`${attn(0, 'q_proj')}.lora_B.weight`)!;
   await r.write(b, (await r.read(b)).fill(1e-4));
-  const merged = await merge(small, r);
+  const merged = await merge(small, { executor: r });
   expect(merged.undone).toContain(attn(0, 'q_proj'));
   expect(merged.errors.get(attn(0, 'q_proj'))).toBeGreaterThan(0.5);
   const plain = attach(base, [lora({ rank: 2, target: 'q_proj' })]);
   const c = plain.params.get(`${attn(0, 'q_proj')}.lora_B.weight`)!;
   await r.write(c, (await r.read(c)).fill(1e-5));
-  expect((await merge(plain, r)).errors.size).toBe(0);
-  expect((await merge(plain, r, { storedAs: 'bf16' })).undone).toContain(attn(0, 'q_proj'));
+  expect((await merge(plain, { executor: r })).errors.size).toBe(0);
+  expect((await merge(plain, { executor: r, storedAs: 'bf16' })).undone).toContain(attn(0, 'q_proj'));
   await r.write(c, (await r.read(c)).fill(1));
-  expect((await merge(plain, r, { storedAs: 'bf16' })).undone).not.toContain(attn(0, 'q_proj'));
+  expect((await merge(plain, { executor: r, storedAs: 'bf16' })).undone).not.toContain(attn(0, 'q_proj'));
 });
 
 test('a summary says what is trained, what it is of the base, and what a file holds', () => {

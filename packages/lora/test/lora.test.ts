@@ -10,7 +10,7 @@ import { lora } from '../src/index.ts';
 
 const ids = tokens([1, 5, 2, 9], [3, 3, 12, 0]);
 const logits = async (model: CausalLM, executor = reference()): Promise<Float32Array> =>
-  (await evaluate({ y: model.logits(ids) }, executor))['y'] as Float32Array;
+  (await evaluate({ y: model.logits(ids) }, { executor }))['y'] as Float32Array;
 
 let dir: string;
 beforeAll(async () => void (dir = await mkdtemp(join(tmpdir(), 'lora-test-'))));
@@ -45,14 +45,14 @@ describe('lora', () => {
     const r = reference();
     const base = tinyLlama();
     const adapted = attach(base, [lora(options)]);
-    await shake(adapted.params, r);
+    await shake(adapted.params, { executor: r });
     const path = 'model.layers.1.self_attn.q_proj';
     const rank = adapted.params.get(`${path}.lora_A.weight`)!.shape[0]!;
     const a = await r.read(adapted.params.get(`${path}.lora_A.weight`)!);
     const b = await r.read(adapted.params.get(`${path}.lora_B.weight`)!);
     const { w, w0 } = await evaluate(
       { w: adapted.model.linears.get(path)!.dense().weight, w0: base.linears.get(path)!.dense().weight },
-      r,
+      { executor: r },
     );
     const expected = w0!.map((v, k) => {
       const [i, j] = [Math.floor(k / 8), k % 8];
@@ -69,8 +69,8 @@ describe('lora', () => {
     const adapted = attach(base, [
       lora({ rank: 2, alpha: 4, rsLora: true, rankPattern: { 'layers.1.self_attn.v_proj': 1 } }),
     ]);
-    await shake(adapted.params, r);
-    await save(adapted, join(dir, 'saved'), r, { baseModel: 'tiny' });
+    await shake(adapted.params, { executor: r });
+    await save(adapted, join(dir, 'saved'), { executor: r, baseModel: 'tiny' });
     const config = JSON.parse(await readFile(join(dir, 'saved', 'adapter_config.json'), 'utf8'));
     expect(config).toMatchObject({
       peft_type: 'LORA',
@@ -101,7 +101,7 @@ describe('lora', () => {
     expect(() => lora.fromConfig({ peft_type: 'LORA', use_dora: true, lora_bias: true })).toThrow(
       'lora_bias = true, use_dora = true',
     );
-    await save(attach(base, [lora({ rank: 2 })]), join(dir, 'other'), reference());
+    await save(attach(base, [lora({ rank: 2 })]), join(dir, 'other'), { executor: reference() });
     await expect(load(base, join(dir, 'other'), [])).rejects.toThrow(
       "the folder holds a LoRA (LORA); pass lora from '@peftjs/lora'. load was given: none",
     );

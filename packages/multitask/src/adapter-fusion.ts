@@ -17,7 +17,7 @@ import { type FusedAdapters, fusedAdapters, fusedParts } from './fused-adapters.
 
 /** Options of `adapterFusion`. */
 export interface AdapterFusionOptions {
-  /** Trained adapters of one kind, `houlsby` or `pfeiffer`, by name: `{ a: await snapshot(adapted, executor), … }`. They are frozen. */
+  /** Trained adapters of one kind, `houlsby` or `pfeiffer`, by name: `{ a: await snapshot(adapted, { executor }), … }`. They are frozen. */
   readonly adapters: FusedAdapters;
   /** Weight of the penalty Σ(I − V)² in each place, which keeps V near to the identity. Default 0.01. */
   readonly penalty?: number;

@@ -35,7 +35,7 @@ export const fusedAdapters: Option<FusedAdapters> = {
   fallback: () => {
     throw new PeftError(
       'bad-option',
-      'adapterFusion: adapters must be given: { name: await snapshot(adapted, executor) }',
+      'adapterFusion: adapters must be given: { name: await snapshot(adapted, { executor }) }',
     );
   },
   expected: 'two or more adapters by name, each with config and state',

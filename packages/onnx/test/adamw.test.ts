@@ -58,7 +58,7 @@ it.each([
   const parts = stepParts(size);
   const spec = { outputs: outputsOf(parts), updates: updatesOf(parts, mul(parts.sum, 0.5)) };
   const exact = reference();
-  const [mine, theirs] = [await compile(spec, executor), await compile(spec, exact)];
+  const [mine, theirs] = [await compile(spec, { executor }), await compile(spec, { executor: exact })];
   for (let t = 1; t <= 4; t++) for (const step of [mine, theirs]) await step.run({ hyper: hyperAt(t) });
   for (const v of [...parts.state, parts.sum]) mustMatch(v.node.name, v, await executor.read(v), await exact.read(v));
 });
@@ -77,7 +77,7 @@ it.each([
   const state = [w, m, v, mScale, vScale] as const;
   const spec = { outputs: outputsOf(outs), updates: state.map((s, i) => [s, outs[i]!] as const) };
   const exact = reference();
-  const [mine, theirs] = [await compile(spec, executor), await compile(spec, exact)];
+  const [mine, theirs] = [await compile(spec, { executor }), await compile(spec, { executor: exact })];
   const before = await executor.read(w);
   for (let t = 1; t <= 4; t++)
     for (const step of [mine, theirs]) await step.run({ hyper: hyperAt(t), x: Float32Array.of(Math.sin(t)) });
@@ -115,7 +115,7 @@ it('uses a gathered gradient before it is emptied', async () => {
         [sum, zeros],
       ],
     },
-    executor,
+    { executor },
   );
   await step.run({ hyper: Float32Array.of(0.25, 0.9, 0.99, 0, 0, 0.1, 0.01, 1) });
   mustMatch('w', w, await executor.read(w), Float32Array.of(0.75, 1.25));
@@ -124,8 +124,8 @@ it('uses a gathered gradient before it is emptied', async () => {
 
 it('keeps the weights that another program reads in one place', async () => {
   const parts = stepParts(5);
-  const step = await compile({ updates: updatesOf(parts, parts.sum) }, executor);
-  const look = await compile({ outputs: { w: mul(parts.state[0], 1) } }, executor);
+  const step = await compile({ updates: updatesOf(parts, parts.sum) }, { executor });
+  const look = await compile({ outputs: { w: mul(parts.state[0], 1) } }, { executor });
   await step.run({ hyper: hyperAt(1) });
   expect((await look.run())['w']).toEqual(await executor.read(parts.state[0]));
 });

@@ -26,7 +26,7 @@ it('recomputes late enough to save memory, and changes no result', async () => {
   };
   const measure = async (outputs: Record<string, Tensor>) => {
     const executor = await cpu({ threads: 1 });
-    const program = await compile({ outputs }, executor);
+    const program = await compile({ outputs }, { executor });
     const before = process.memoryUsage().rss;
     const results = await program.run(feeds);
     const grown = process.memoryUsage().rss - before;
@@ -43,7 +43,10 @@ it('recomputes late enough to save memory, and changes no result', async () => {
 it('lets nothing of the token through, not even what is no number', async () => {
   const executor = await cpu({ threads: 1 });
   const [x, token] = [input('x', [2]), input('token', [3])];
-  const program = await compile({ outputs: { y: after(mul(x, 2), token), scalar: after(sum(x), token) } }, executor);
+  const program = await compile(
+    { outputs: { y: after(mul(x, 2), token), scalar: after(sum(x), token) } },
+    { executor },
+  );
   for (const v of [Number.NaN, Number.POSITIVE_INFINITY, -3e38])
     expect(await program.run({ x: Float32Array.of(1, 2), token: Float32Array.of(v, v, v) })).toEqual({
       y: Float32Array.of(2, 4),

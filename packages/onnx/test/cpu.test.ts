@@ -42,7 +42,7 @@ describe('variables', () => {
           [b, add(a, b)],
         ],
       },
-      executor,
+      { executor },
     );
     expect(await step.run()).toEqual({ sum: f32(4, 6) });
     expect([await executor.read(a), await executor.read(b)]).toEqual([f32(3, 4), f32(4, 6)]);
@@ -53,8 +53,8 @@ describe('variables', () => {
   it('are shared by programs and leave the initial array alone', async () => {
     const initial = f32(1, 2);
     const w = variable('w', [2], initial);
-    const grow = await compile({ updates: [[w, mul(w, 2)]] }, executor);
-    const look = await compile({ outputs: { w, sum: sum(w) } }, executor);
+    const grow = await compile({ updates: [[w, mul(w, 2)]] }, { executor });
+    const look = await compile({ outputs: { w, sum: sum(w) } }, { executor });
     for (let i = 0; i < 3; i++) await grow.run();
     expect(await look.run()).toEqual({ w: f32(8, 16), sum: f32(24) });
     expect(initial).toEqual(f32(1, 2));
@@ -68,7 +68,7 @@ describe('variables', () => {
 
   it('are written and released', async () => {
     const w = variable('w', [2], () => f32(1, 2));
-    const look = await compile({ outputs: { y: mul(w, 10) } }, executor);
+    const look = await compile({ outputs: { y: mul(w, 10) } }, { executor });
     const data = f32(5, 6);
     await executor.write(w, data);
     data.fill(0);
@@ -85,7 +85,7 @@ describe('variables', () => {
       return f32(1, 2, 3);
     });
     const [a, b] = [variable('a', [3], mul(base, 2)), variable('b', [4], randomUniform(5, [4], 1))];
-    const look = await compile({ outputs: { a, b } }, executor);
+    const look = await compile({ outputs: { a, b } }, { executor });
     const first = await look.run();
     expect(first['a']).toEqual(f32(2, 4, 6));
     expect(await look.run()).toEqual(first);
@@ -96,7 +96,7 @@ describe('variables', () => {
   it('in f16 keep their bits', async () => {
     const bits = Uint16Array.from([1, -2.5, 65504, 6e-8], numberToHalf);
     const w = variable('w', [4], bits, 'f16');
-    const look = await compile({ outputs: { wide: cast(w, { dtype: 'f32' }), w } }, executor);
+    const look = await compile({ outputs: { wide: cast(w, { dtype: 'f32' }), w } }, { executor });
     const { wide, w: out } = await look.run();
     expect(out).toEqual(bits);
     expect(wide!.slice(0, 3)).toEqual(f32(1, -2.5, 65504));
@@ -107,14 +107,14 @@ describe('variables', () => {
 describe('runs', () => {
   it('of one executor follow each other', async () => {
     const count = variable('count', [], f32(0));
-    const step = await compile({ outputs: { count }, updates: [[count, add(count, 1)]] }, executor);
+    const step = await compile({ outputs: { count }, updates: [[count, add(count, 1)]] }, { executor });
     const results = await Promise.all(Array.from({ length: 5 }, () => step.run()));
     expect(results.map((r) => r['count']![0])).toEqual([0, 1, 2, 3, 4]);
   });
 
   it('bring back what is asked for', async () => {
     const x = input('x', [2]);
-    const program = await compile({ outputs: { double: mul(x, 2), x, same: mul(x, 2) } }, executor);
+    const program = await compile({ outputs: { double: mul(x, 2), x, same: mul(x, 2) } }, { executor });
     const feeds = { x: f32(1, 2) };
     expect(await program.run(feeds)).toEqual({ double: f32(2, 4), x: f32(1, 2), same: f32(2, 4) });
     expect(await program.run(feeds, { read: ['double'] })).toEqual({ double: f32(2, 4) });
@@ -130,14 +130,14 @@ describe('runs', () => {
     const cache = variable('cache', [0], f32());
     const program = await compile(
       { outputs: { x, y: mul(x, 2), sum: sum(x), product: matmul(reshape(x, [3, 0]), x) }, updates: [[cache, cache]] },
-      executor,
+      { executor },
     );
     expect(await program.run({ x: f32() })).toEqual({ x: f32(), y: f32(), sum: f32(0), product: new Float32Array(9) });
     expect(await executor.read(cache)).toEqual(f32());
   });
 
   it('check what they are fed', async () => {
-    const program = await compile({ outputs: { y: mul(input('x', [2]), 2) } }, executor);
+    const program = await compile({ outputs: { y: mul(input('x', [2]), 2) } }, { executor });
     await expect(program.run({})).rejects.toMatchObject({
       code: 'bad-feed',
       message: expect.stringContaining('x is missing'),
@@ -147,7 +147,7 @@ describe('runs', () => {
 
   it('feed large constants, f16 ones too', async () => {
     const ones = constant(new Uint16Array(2 ** 20).fill(numberToHalf(1)), [2 ** 20], 'f16');
-    const program = await compile({ outputs: { sum: sum(cast(ones, { dtype: 'f32' })) } }, executor);
+    const program = await compile({ outputs: { sum: sum(cast(ones, { dtype: 'f32' })) } }, { executor });
     expect(await program.run()).toEqual({ sum: f32(2 ** 20) });
   });
 });
@@ -161,7 +161,7 @@ describe('several threads', () => {
     values.forEach((v, i) => (sums[index[Math.floor(i / width)]! * width + (i % width)]! += v));
     const threaded = await cpu({ threads: 4 });
     const y = scatterAdd(input('values', [count, width]), input('index', [count], 'i32'), { rows });
-    const program = await compile({ outputs: { y } }, threaded);
+    const program = await compile({ outputs: { y } }, { executor: threaded });
     const first = await program.run({ values, index });
     mustMatch('y', y, first['y']!, sums);
     for (let i = 0; i < 10; i++) expect(await program.run({ values, index })).toEqual(first);
@@ -173,7 +173,7 @@ describe('plans and errors', () => {
   it('plans before the first run', async () => {
     const x = input('x', [64, 64]);
     const spec = { outputs: { y: matmul(matmul(x, variable('w', [64, 64], new Float32Array(4096))), x) } };
-    const { plan } = await compile(spec, executor);
+    const { plan } = await compile(spec, { executor });
     expect(plan.flops).toBe(flopsOf(buildProgram(spec)));
     expect(plan.dispatches).toBe(2);
     expect(plan.peakBytes).toBe((2 + 2) * 64 * 64 * 4);
@@ -181,7 +181,7 @@ describe('plans and errors', () => {
 
   it('counts memory held', async () => {
     const w = variable('w', [1024], new Float32Array(1024));
-    await (await compile({ updates: [[w, add(w, 1)]] }, executor)).run();
+    await (await compile({ updates: [[w, add(w, 1)]] }, { executor })).run();
     const { now, peak } = executor.memory();
     expect(now).toBeGreaterThanOrEqual(4096);
     expect(peak).toBeGreaterThanOrEqual(now);
@@ -198,7 +198,7 @@ describe('plans and errors', () => {
       reference: ({ x }) => x.map((v) => v ** 3),
       samples: [],
     });
-    await expect(compile({ outputs: { y: cube(input('x', [2])) } }, executor)).rejects.toMatchObject({
+    await expect(compile({ outputs: { y: cube(input('x', [2])) } }, { executor })).rejects.toMatchObject({
       code: 'bad-program',
       message: expect.stringContaining('cube'),
     });
@@ -206,7 +206,10 @@ describe('plans and errors', () => {
 
   it('names the op and its shapes when ONNX Runtime fails', async () => {
     const endless = await cpu({ threads: 1, memoryLimit: Number.POSITIVE_INFINITY });
-    const program = await compile({ outputs: { y: sum(broadcastTo(input('x', [1]), [2 ** 24, 2 ** 24])) } }, endless);
+    const program = await compile(
+      { outputs: { y: sum(broadcastTo(input('x', [1]), [2 ** 24, 2 ** 24])) } },
+      { executor: endless },
+    );
     await expect(program.run({ x: f32(1) })).rejects.toMatchObject({
       code: expect.stringMatching(/out-of-memory|device-error/),
       message: expect.stringContaining('broadcast_to(1 f32) -> 16777216x16777216 f32'),
@@ -215,7 +218,7 @@ describe('plans and errors', () => {
   });
 
   it('is of no use once closed', async () => {
-    const program = await compile({ outputs: { y: mul(input('x', [1]), 2) } }, executor);
+    const program = await compile({ outputs: { y: mul(input('x', [1]), 2) } }, { executor });
     program.close();
     program.close();
     await expect(program.run({ x: f32(1) })).rejects.toMatchObject({ code: 'bad-program' });

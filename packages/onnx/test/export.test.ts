@@ -110,7 +110,7 @@ describe('an exported model', () => {
     const outputs = model();
     const path = join(folder, 'model.onnx');
     await exportOnnx({ outputs }, { executor, path, externalData });
-    const wanted = await (await compile({ outputs }, executor)).run(feeds);
+    const wanted = await (await compile({ outputs }, { executor })).run(feeds);
     const got = await runAlone(path);
     expect(Object.keys(got)).toEqual(Object.keys(outputs));
     for (const [name, t] of Object.entries(outputs)) mustMatch(name, t, got[name]!.data as Float32Array, wanted[name]!);
@@ -121,7 +121,7 @@ describe('an exported model', () => {
 
   it('has the values that the executor holds', async () => {
     const w = variable('w', [2], Float32Array.of(1, 2));
-    await (await compile({ updates: [[w, mul(w, 3)]] }, executor)).run();
+    await (await compile({ updates: [[w, mul(w, 3)]] }, { executor })).run();
     const path = join(folder, 'trained.onnx');
     await exportOnnx({ outputs: { y: w, z: mul(input('x', [2]), w) } }, { executor, path });
     const session = await ort.InferenceSession.create(path);

@@ -16,8 +16,8 @@ it.each([1, 1000])('is exact where a label is nearly impossible: logits × %d', 
     labels: Int32Array.of(0, 1, -100, 2, 3, 4),
   };
   const executor = await cpu({ threads: 1 });
-  const got = await (await compile({ outputs }, executor)).run(feeds);
-  const wanted = await (await compile({ outputs }, reference())).run(feeds);
+  const got = await (await compile({ outputs }, { executor })).run(feeds);
+  const wanted = await (await compile({ outputs }, { executor: reference() })).run(feeds);
   if (factor > 1) expect(wanted['loss']![0]).toBeGreaterThan(100);
   for (const [name, t] of Object.entries(outputs)) mustMatch(name, t, got[name]!, wanted[name]!);
   await executor.close();
@@ -35,8 +35,8 @@ it('of many rows goes by larger chunks, exactly', async () => {
     labels: Int32Array.from({ length: many }, (_, i) => (i % 7 === 0 ? -100 : i % vocabulary)),
   };
   const executor = await cpu({ threads: 1 });
-  const got = await (await compile({ outputs }, executor)).run(feeds);
-  const wanted = await (await compile({ outputs }, reference())).run(feeds);
+  const got = await (await compile({ outputs }, { executor })).run(feeds);
+  const wanted = await (await compile({ outputs }, { executor: reference() })).run(feeds);
   for (const [name, t] of Object.entries(outputs)) mustMatch(name, t, got[name]!, wanted[name]!);
   await executor.close();
 });
@@ -50,13 +50,13 @@ const lossOf = (count: number) => {
 
 it('has a graph whose size does not grow with the rows', async () => {
   const executor = await cpu({ threads: 1, memoryLimit: 2 ** 40 });
-  const [few, many] = [await compile(lossOf(100_000), executor), await compile(lossOf(1_600_000), executor)];
+  const [few, many] = [await compile(lossOf(100_000), { executor }), await compile(lossOf(1_600_000), { executor })];
   expect(many.plan.dispatches).toBe(few.plan.dispatches);
   await executor.close();
 });
 
 it('of more rows than fit is refused before ONNX Runtime sees it', async () => {
   const executor = await cpu({ threads: 1, memoryLimit: 2 ** 24 });
-  await expect(compile(lossOf(1_600_000), executor)).rejects.toMatchObject({ code: 'out-of-memory' });
+  await expect(compile(lossOf(1_600_000), { executor })).rejects.toMatchObject({ code: 'out-of-memory' });
   await executor.close();
 });

@@ -43,15 +43,15 @@ describe.each(['int8', 'nf4'] as const)('a %s matrix of more values than are unp
     const dense = dequantize(codes, scale, null, null, attrs);
     const plain = matmul(x, dense, { transposeB: true });
     const [plainDx] = grad(sum(mul(plain, plain)), [x]) as [typeof x];
-    const got = await evaluate({ y, dx }, executor, feeds);
-    const wanted = await evaluate({ y: plain, dx: plainDx }, executor, feeds);
+    const got = await evaluate({ y, dx }, { executor, feeds });
+    const wanted = await evaluate({ y: plain, dx: plainDx }, { executor, feeds });
     for (const [name, t] of Object.entries({ y, dx })) mustMatch(name, t, got[name]!, wanted[name]!);
     await executor.close();
   });
 
   it('is never there as f32 as a whole', async () => {
     const executor = await cpu({ threads: 1 });
-    const program = await compile({ outputs: { y, dx } }, executor);
+    const program = await compile({ outputs: { y, dx } }, { executor });
     const stored = [codes, scale].reduce((n, v) => n + byteSize(v), 0);
     for (const v of [codes, scale]) await executor.read(v);
     const before = process.memoryUsage().rss;

@@ -70,7 +70,7 @@ const everything = async (on: Executor): Promise<TypedArray[]> => {
         [count, add(count, count)],
       ],
     },
-    on,
+    { executor: on },
   );
   const feeds = {
     x: f32(1, -1),
@@ -98,19 +98,24 @@ describe('beside the thread', () => {
   it('leaves the arrays of the caller as they are', async () => {
     const data = f32(1, 2);
     const w = variable('w', [2], data);
-    await (await compile({ updates: [[w, mul(w, 2)]] }, executor)).run();
+    await (await compile({ updates: [[w, mul(w, 2)]] }, { executor })).run();
     expect(await executor.read(w)).toEqual(f32(2, 4));
     expect(data).toEqual(f32(1, 2));
   });
 
   it('names the op and its shapes when ONNX Runtime fails, and goes on', async () => {
     const endless = await cpu({ threads: 1, worker: true, memoryLimit: Number.POSITIVE_INFINITY });
-    const program = await compile({ outputs: { y: sum(broadcastTo(input('x', [1]), [2 ** 24, 2 ** 24])) } }, endless);
+    const program = await compile(
+      { outputs: { y: sum(broadcastTo(input('x', [1]), [2 ** 24, 2 ** 24])) } },
+      { executor: endless },
+    );
     await expect(program.run({ x: f32(1) })).rejects.toMatchObject({
       code: expect.stringMatching(/out-of-memory|device-error/),
       message: expect.stringContaining('broadcast_to(1 f32) -> 16777216x16777216 f32'),
     });
-    expect(await (await compile({ outputs: { y: mul(input('x', [1]), 2) } }, endless)).run({ x: f32(1) })).toEqual({
+    expect(
+      await (await compile({ outputs: { y: mul(input('x', [1]), 2) } }, { executor: endless })).run({ x: f32(1) }),
+    ).toEqual({
       y: f32(2),
     });
     await endless.close();
@@ -131,7 +136,7 @@ describe('beside the thread', () => {
   it('is lost when its process is killed, in a run and after it', async () => {
     const own = await cpu({ threads: 1, worker: true });
     const x = input('x', [1500, 1500]);
-    const program = await compile({ outputs: { y: sum(matmul(matmul(x, x), matmul(x, x))) } }, own);
+    const program = await compile({ outputs: { y: sum(matmul(matmul(x, x), matmul(x, x))) } }, { executor: own });
     const running = program.run({ x: new Float32Array(1500 ** 2) });
     setTimeout(() => hosts.at(-1)!.kill('SIGKILL'), 100);
     const lost = { code: 'device-lost', message: expect.stringContaining('SIGKILL') };
@@ -163,7 +168,7 @@ export const start = async () => {
 /** A timer of 10 ms while long runs are done: by how many milliseconds it came late at the median, and how often it came in a run. */
 const timer = async (on: Executor): Promise<{ readonly late: number; readonly ticks: number }> => {
   const x = input('x', [1000, 1000]);
-  const program = await compile({ outputs: { y: sum(matmul(matmul(x, x), matmul(x, x))) } }, on);
+  const program = await compile({ outputs: { y: sum(matmul(matmul(x, x), matmul(x, x))) } }, { executor: on });
   const feeds = { x: new Float32Array(1e6).fill(1) };
   await program.run(feeds);
   const late: number[] = [];

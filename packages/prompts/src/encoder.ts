@@ -22,6 +22,6 @@ export const computedRows = async (
   executor: Executor,
 ): Promise<State> => {
   const rows = encode((name, shape) => constant(state.get(name)!.data, shape));
-  const { data } = await evaluate({ data: rows }, executor);
+  const { data } = await evaluate({ data: rows }, { executor });
   return new Map([[rowsName, { shape: rows.shape, data: data! }]]);
 };

@@ -53,7 +53,7 @@ export const pTuning: MethodFactory<PTuningOptions> = defineMethod<PTuningOption
       hidden: { ...count('encoder_hidden_size', 1), fallback: ({ main }) => main.hiddenSize },
       encoder: encoderOption,
     },
-    compact: async (model, { encoder, ...sizes }, state, executor) => ({
+    compact: async (model, { encoder, ...sizes }, state, { executor }) => ({
       method: pTuning({ ...sizes, encoder: 'none' }),
       state: encoder === 'none' ? state : await computedRows(mlpRows(sizes, model.main.hiddenSize), state, executor),
     }),

@@ -77,7 +77,7 @@ export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<Pre
       bottleneck && init && init !== 'random' && init !== 'zeros'
         ? 'with a bottleneck init is random or zeros, as its MLP cannot begin at given keys and values'
         : null,
-    compact: async (model, options, state, executor) => {
+    compact: async (model, options, state, { executor }) => {
       const encode = encoderOf(model, options);
       if (!encode) return { method: prefixTuning(options), state };
       return { method: prefixTuning({ length: options.length }), state: await computedRows(encode, state, executor) };

@@ -15,7 +15,7 @@ const bases: readonly (readonly [string, () => CausalLM])[] = [
 const text = [4, 7, 2];
 const ids = [1, 5, 2, 9];
 const executor = reference();
-const valuesOf = async (y: Tensor): Promise<Float32Array> => (await evaluate({ y }, executor))['y'] as Float32Array;
+const valuesOf = async (y: Tensor): Promise<Float32Array> => (await evaluate({ y }, { executor }))['y'] as Float32Array;
 const logits = (model: CausalLM, ...rows: number[][]): Promise<Float32Array> => valuesOf(model.logits(tokens(...rows)));
 /** Logits of the last `count` tokens of a row. */
 const lastLogits = (model: CausalLM, row: number[], count: number): Promise<Float32Array> =>
@@ -47,7 +47,7 @@ describe.each(bases)('on %s', (_, make) => {
     ['pTuning', pTuning({ length: 3, hidden: 6 })],
   ])('%s gives a padded row what it gives it alone, and generates as it reads', async (__, method) => {
     const { model, params } = attach(make(), [method]);
-    await shake(params, executor);
+    await shake(params, { executor });
     const [long, short] = [
       [3, 3, 12, 0],
       [6, 2],
@@ -80,7 +80,7 @@ test('the first rows are drawn with the seed of the adapter', async () => {
   };
   expect(distance(await rowsAt(1), await rowsAt(1))).toBe(0);
   expect(distance(await rowsAt(1), await rowsAt(2))).toBeGreaterThan(0.01);
-  const table = (await evaluate({ w: tinyLlama().embeddings.get('model.embed_tokens')!.weight }, executor))['w']!;
+  const table = (await evaluate({ w: tinyLlama().embeddings.get('model.embed_tokens')!.weight }, { executor }))['w']!;
   const row = (await rowsAt(1)).subarray(0, 8);
   expect(Array.from({ length: 13 }, (_, i) => distance(table.subarray(i * 8, i * 8 + 8), row))).toContain(0);
 });
@@ -91,8 +91,8 @@ test('an encoder is gone when it is loaded: what trains on are the rows it compu
   const base = tinyLlama();
   for (const method of [pTuning({ length: 3, hidden: 6 }), prefixTuning({ length: 3, bottleneck: 5 })]) {
     const adapted = attach(base, [method]);
-    await shake(adapted.params, executor);
-    await save(adapted, join(dir, method.name), executor);
+    await shake(adapted.params, { executor });
+    await save(adapted, join(dir, method.name), { executor });
     const again = await load(base, join(dir, method.name), [promptTuning, pTuning, prefixTuning]);
     expect(again.method.name).toBe(method.name);
     expect([...again.params.keys()]).toEqual(['prompt_embeddings']);

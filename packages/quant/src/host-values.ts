@@ -4,8 +4,7 @@ import { initialData, wasWritten } from '@peftjs/tensor/executor';
 const widen = (data: TypedArray): Float32Array =>
   data instanceof Float32Array ? data : Float32Array.from(data, halfToNumber);
 
-const remedy =
-  'quantizeOn(executor, …) takes values as they are on an executor; those of a file need a model loaded anew';
+const remedy = 'quantizeOn takes values as they are on an executor; those of a file need a model loaded anew';
 
 /**
  * A function that loads a weight's values from where they come from (a file, an array). Throws `bad-option` where they are not there: the

@@ -1,4 +1,4 @@
-import { type Executor, evaluate, PeftError } from '@peftjs/tensor';
+import { checkOptions, evaluate, mustBe, type OnExecutor, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
 import { isDenseLinear, type Linear, type Model, type Path, type Target, targeted } from '@peftjs/transformer';
 import type { QuantFormat } from './format.ts';
 import { encodeLinear, packedLinear } from './packed-linear.ts';
@@ -27,22 +27,34 @@ export const quantize = <M extends Model>(model: M, format: QuantFormat, target:
   });
 };
 
+/** The executor that has the values, and the layers that are stored. */
+export interface QuantizeOnOptions extends OnExecutor {
+  /** Default: all but the output head. */
+  readonly target?: Target;
+}
+
+const rules: Rules<QuantizeOnOptions> = {
+  ...onExecutor,
+  target: mustBe.such('a target', (v) => typeof v === 'string' || Array.isArray(v) || v instanceof RegExp),
+};
+
 /**
  * The same of values as they are on an executor: of a model that was trained or merged there, or of an adapted view, whose effective weights
  * are computed. They are read and packed now, one tensor at a time; the executor keeps its own until they are released. Throws `no-match`,
  * `bad-data`.
  */
 export const quantizeOn = async <M extends Model>(
-  executor: Executor,
   model: M,
   format: QuantFormat,
-  target: Target = 'all-linear',
+  options: QuantizeOnOptions,
 ): Promise<M> => {
+  checkOptions('quantizeOn', rules, options);
+  const { executor, target = 'all-linear' } = options;
   const linears = new Map<Path, Linear>();
   for (const path of targeted(model.linears.keys(), target, 'quantizeOn')) {
     const { weight, bias } = model.linears.get(path)!.dense();
     const sizes = weight.shape as readonly [number, number];
-    const { values } = (await evaluate({ values: weight }, executor)) as { readonly values: Float32Array };
+    const { values } = (await evaluate({ values: weight }, { executor })) as { readonly values: Float32Array };
     const data = format.pack(`${path}.weight`, values, ...sizes);
     linears.set(path, packedLinear(format, `${path}.weight`, sizes, bias, data));
   }

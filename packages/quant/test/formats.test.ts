@@ -25,7 +25,7 @@ const unpacked = async (format: QuantFormat, values: Float32Array, rows: number)
     scaleOffset ? variable('scaleOffset', [], scaleOffset) : null,
     format.layout(inDim),
   );
-  return (await evaluate({ weight }, reference()))['weight'] as Float32Array;
+  return (await evaluate({ weight }, { executor: reference() }))['weight'] as Float32Array;
 };
 
 /** The largest magnitude of the block that each value is in. */

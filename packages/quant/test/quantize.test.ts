@@ -39,7 +39,7 @@ describe.each(executors)('on %s', (_, open) => {
       const square = (y: Tensor): Tensor => sum(mul(y, y));
       const [y, plain] = [layer.apply(x, noModel), denseLinear(layer.dense()).apply(x, noModel)];
       const [dx, plainDx] = [grad(square(y), [x])[0]!, grad(square(plain), [x])[0]!];
-      const got = await evaluate({ y, plain, dx, plainDx }, await open());
+      const got = await evaluate({ y, plain, dx, plainDx }, { executor: await open() });
       expect(y.shape).toEqual([2, 3, 9]);
       expect(distance(got['y']!, got['plain']!)).toBeLessThan(1e-4);
       expect(distance(got['dx']!, got['plainDx']!)).toBeLessThan(1e-3);
@@ -47,10 +47,10 @@ describe.each(executors)('on %s', (_, open) => {
 
     test('encodes other values in its format; its own values once more stay nearly the same', async () => {
       const executor = await open();
-      const { own } = await evaluate({ own: layer.dense().weight }, executor);
+      const { own } = await evaluate({ own: layer.dense().weight }, { executor });
       const again = layer.encode({ weight: variable('own', [9, 21], own!), bias: null });
       expect(again.dense().bias).toBeNull();
-      const { values } = await evaluate({ values: again.dense().weight }, executor);
+      const { values } = await evaluate({ values: again.dense().weight }, { executor });
       expect(distance(values!, own!)).toBeLessThan(format.packsScales ? 0.02 : 1e-6);
     });
   });
@@ -64,7 +64,7 @@ describe.each(executors)('on %s', (_, open) => {
       });
       const got = await evaluate(
         { loss: meanOf(model.loss({ ids, labels })), plain: meanOf(plain.loss({ ids, labels })) },
-        await open(),
+        { executor: await open() },
       );
       expect(distance(got['loss']!, got['plain']!)).toBeLessThan(1e-4);
     },
@@ -80,13 +80,16 @@ describe.each(executors)('on %s', (_, open) => {
       weight,
       Float32Array.from((await executor.read(weight)) as Float32Array, (v) => v + 1),
     );
-    const model = await quantizeOn(executor, base, int8(), 'up_proj');
-    const { got, wanted } = await evaluate({ got: model.linears.get(path)!.dense().weight, wanted: weight }, executor);
+    const model = await quantizeOn(base, int8(), { executor, target: 'up_proj' });
+    const { got, wanted } = await evaluate(
+      { got: model.linears.get(path)!.dense().weight, wanted: weight },
+      { executor },
+    );
     expect(distance(got!, wanted!)).toBeLessThan(0.02);
     expect(() => quantize(base, int8())).toThrow(
       /int8: .*up_proj\.weight has been trained or written since it was loaded/,
     );
-    await expect(evaluate({ y: before.logits(ids) }, executor)).rejects.toThrow(/has been trained or written/);
+    await expect(evaluate({ y: before.logits(ids) }, { executor })).rejects.toThrow(/has been trained or written/);
   });
 });
 
@@ -128,7 +131,7 @@ describe('quantize', () => {
     expect(reads).toBe(0);
     for (let round = 1; round <= 2; round++) {
       const [, open] = executors[round - 1]!;
-      const { values } = await evaluate({ values: layer.dense().weight }, await open());
+      const { values } = await evaluate({ values: layer.dense().weight }, { executor: await open() });
       expect(distance(values!, new Float32Array(256).fill(0.5))).toBeLessThan(1e-6);
       expect(reads).toBe(round);
     }
@@ -138,7 +141,7 @@ describe('quantize', () => {
     const weight = variable('w', [1, 2], Float32Array.of(1, Number.NaN));
     const layer = encodeLinear(nf4(), 'layers.0.q_proj.weight', { weight, bias: null });
     for (let i = 0; i < 2; i++)
-      await expect(evaluate({ y: layer.dense().weight }, await executors[0]![1]())).rejects.toThrow(
+      await expect(evaluate({ y: layer.dense().weight }, { executor: await executors[0]![1]() })).rejects.toThrow(
         /nf4: layers\.0\.q_proj\.weight holds 1 values that are not finite/,
       );
   });

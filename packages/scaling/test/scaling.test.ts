@@ -36,12 +36,12 @@ describe('ia3', () => {
         );
     }
     const adapted = attach(base, [ia3()]);
-    await shake(adapted.params, executor);
-    const { model } = await merge(adapted, executor);
+    await shake(adapted.params, { executor });
+    const { model } = await merge(adapted, { executor });
     const [c, p] = ['transformer.h.0.attn.c_attn', 'transformer.h.0.mlp.c_proj'];
     const of = async (path: string): Promise<Record<string, ArrayLike<number>>> => {
       const [before, after] = [base, model].map((m) => m.linears.get(path)!.dense());
-      return evaluate({ w0: before!.weight, b0: before!.bias!, w: after!.weight, b: after!.bias! }, executor);
+      return evaluate({ w0: before!.weight, b0: before!.bias!, w: after!.weight, b: after!.bias! }, { executor });
     };
     const scaleOf = (path: string): Promise<ArrayLike<number>> => executor.read(adapted.params.get(`${path}.ia3_l`)!);
     const [attn, l] = [await of(c), await scaleOf(c)];
@@ -66,8 +66,8 @@ describe('ssf', () => {
     const executor = reference();
     const base = tinyGpt2();
     const logits = async (noise: number): Promise<ArrayLike<number>> =>
-      (await evaluate({ y: attach(base, [ssf({ noise })]).model.logits(ids) }, executor))['y']!;
-    const { y } = await evaluate({ y: base.logits(ids) }, executor);
+      (await evaluate({ y: attach(base, [ssf({ noise })]).model.logits(ids) }, { executor }))['y']!;
+    const { y } = await evaluate({ y: base.logits(ids) }, { executor });
     expect(distance(await logits(0), y!)).toBe(0);
     expect(distance(await logits(0.02), y!)).toBeGreaterThan(1e-4);
     expect(() => ssf({ noise: -1 })).toThrow('ssf: noise must be a number of at least 0, got -1');
@@ -97,7 +97,7 @@ describe('ssf', () => {
     const executor = reference();
     const linear = attach(tinyLlama(), [ssf({ norms: false, embedding: false })]);
     expect([...linear.params.keys()].every((name) => /_proj\.ssf_s/.test(name))).toBe(true);
-    const { model } = await merge(linear, executor);
+    const { model } = await merge(linear, { executor });
     expect(model.linears.get('model.layers.0.mlp.up_proj')!.dense().bias!.shape).toEqual([10]);
     const all = attach(tinyLlama(), [ssf()]).params;
     const counted = [...all.values()].reduce((n, p) => n + sizeOf(p.shape), 0);

@@ -94,7 +94,7 @@ export const fishMask: MethodFactory<FishMaskOptions> = defineMethod<FishMaskOpt
       samples: count('samples', 1024),
       mask: masks,
     },
-    prepare: async (model, { target, keep, samples }, data, executor) => {
+    prepare: async (model, { target, keep, samples }, { executor, data }) => {
       const paths = targeted(model.linears.keys(), target, 'fishMask');
       const sizes = paths.map((path) => model.linears.get(path)!).map(({ outDim, inDim }) => outDim * inDim);
       const largest = keepLargest(Math.max(1, Math.floor(keep * sizes.reduce((a, b) => a + b, 0))));

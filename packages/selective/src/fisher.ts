@@ -75,7 +75,7 @@ const compileStep = (
   const loss = meanOf(view.loss(Object.fromEntries(inputs)));
   const gradients = grad(loss, weights);
   const updates = [...sums.values()].map((sum, i) => [sum, add(sum, mul(gradients[i]!, gradients[i]!))] as const);
-  return compile({ outputs: { loss }, updates }, executor);
+  return compile({ outputs: { loss }, updates }, { executor });
 };
 
 /**

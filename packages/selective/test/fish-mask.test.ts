@@ -28,7 +28,7 @@ const examples = (given: readonly (typeof rows)[number][]): Examples => {
 const data = [examples(rows.slice(0, 2)), examples(rows.slice(2))];
 
 const prepared = async (model: CausalLM, executor: Executor, options = {}) =>
-  (await prepare(model, [fishMask(options)], data, executor))[0]!;
+  (await prepare(model, [fishMask(options)], { executor, data }))[0]!;
 
 /** Entries that are trained, as "path place". */
 const chosenIn = async (model: CausalLM, method: Awaited<ReturnType<typeof prepared>>, executor: Executor) => {
@@ -47,7 +47,7 @@ const byHand = async (model: CausalLM, executor: Executor, used: readonly (typeo
   const sums = weights.map(({ shape }) => new Float64Array(shape[0]! * shape[1]!));
   for (const { ids, labels } of used) {
     const grads = grad(meanOf(model.loss({ ids: tokens(ids), labels: tokens(labels) })), weights);
-    const values = await evaluate(Object.fromEntries(grads.map((g, i) => [`${i}`, g])), executor);
+    const values = await evaluate(Object.fromEntries(grads.map((g, i) => [`${i}`, g])), { executor });
     for (const [i, sum] of sums.entries()) values[`${i}`]!.forEach((g, at) => void (sum[at]! += g * g));
   }
   return sums
@@ -91,7 +91,7 @@ describe('fishMask', () => {
   test('leaves nothing on the device, and the base as it was', async () => {
     const executor = reference();
     const model = tinyLlama();
-    await evaluate({ y: model.logits(tokens([1, 2, 3])) }, executor);
+    await evaluate({ y: model.logits(tokens([1, 2, 3])) }, { executor });
     const before = executor.memory().now;
     await prepared(model, executor, { keep: 0.1 });
     expect(executor.memory().now).toBe(before);
@@ -100,7 +100,7 @@ describe('fishMask', () => {
   test('sees its part of the model within one', async () => {
     const executor = reference();
     const model = tinyLlama();
-    const [method] = await prepare(model, [within({ layers: [1] }, fishMask({ keep: 0.05 }))], data, executor);
+    const [method] = await prepare(model, [within({ layers: [1] }, fishMask({ keep: 0.05 }))], { executor, data });
     const names = [...attach(model, [method!]).params.keys()];
     expect(names.length).toBeGreaterThan(0);
     expect(names.every((name) => name.startsWith('model.layers.1.'))).toBe(true);
@@ -112,8 +112,8 @@ describe('fishMask', () => {
     onTestFinished(() => rm(dir, { recursive: true }));
     const model = tinyLlama();
     const adapted = attach(model, [await prepared(model, executor, { keep: 0.02 })]);
-    await shake(adapted.params, executor);
-    await save(adapted, dir, executor);
+    await shake(adapted.params, { executor });
+    await save(adapted, dir, { executor });
     const { config, tensors } = await readAdapter(dir);
     const [key, good] = [...tensors].find(([name, { shape }]) => name.endsWith('.fish_index') && shape[0]! > 1)!;
     for (const wrong of [
@@ -159,10 +159,10 @@ describe('fishMask', () => {
     );
     expect(() => attach(model, [fishMask({ mask: { 'model.layers.0.mlp.up_proj': [1, 999] } })])).toThrow('below 80');
     const unlabelled = examples([{ ids: [1, 2], labels: [-100, -100] }]);
-    await expect(prepare(model, [fishMask()], [unlabelled], executor)).rejects.toThrow(
+    await expect(prepare(model, [fishMask()], { data: [unlabelled], executor })).rejects.toThrow(
       'none of the examples has a label',
     );
-    await expect(prepare(model, [fishMask()], [], executor)).rejects.toThrow('fishMask learns from examples');
+    await expect(prepare(model, [fishMask()], { data: [], executor })).rejects.toThrow('fishMask learns from examples');
   });
 });
 

@@ -59,11 +59,11 @@ test('layerNormTuning saves names that stand for all layers, and loads a part of
   const base = tinyGpt2();
   const read = async (): Promise<Record<string, unknown>> =>
     JSON.parse(await readFile(join(dir, 'adapter_config.json'), 'utf8'));
-  await save(attach(base, [layerNormTuning()]), dir, executor);
+  await save(attach(base, [layerNormTuning()]), dir, { executor });
   expect(await read()).toMatchObject({ peft_type: 'LN_TUNING', target_modules: ['ln_1', 'ln_2', 'ln_f'] });
   const one = attach(base, [layerNormTuning({ target: /.*ln_2/ })]);
-  await shake(one.params, executor);
-  await save(one, dir, executor);
+  await shake(one.params, { executor });
+  await save(one, dir, { executor });
   expect(await read()).toMatchObject({ target_modules: ['transformer.h.0.ln_2', 'transformer.h.1.ln_2'] });
   const again = await load(base, dir, [layerNormTuning]);
   for (const [name, p] of one.params)

@@ -1,5 +1,6 @@
 import type { TypedArray } from './dtype.ts';
 import type { Variable } from './graph.ts';
+import { checkOptions, mustBe, type Rules } from './options.ts';
 import { buildProgram, type Program, type ProgramSpec } from './program.ts';
 
 /** Values by name. */
@@ -116,17 +117,36 @@ export interface Executor {
   close(): Promise<void>;
 }
 
-/** Turns outputs and updates into an executable; once per shape, then replay it. */
-export const compile = (spec: ProgramSpec, executor: Executor): Promise<Executable> =>
-  executor.compile(buildProgram(spec));
+/** The executor of a function that needs one: it stands among the options, which come last. */
+export interface OnExecutor {
+  readonly executor: Executor;
+}
 
-/** Computes tensors once, without inputs: for initial values, merging and tests. */
+/** The rule for it. */
+export const onExecutor: Rules<OnExecutor> = { executor: mustBe.given(mustBe.executor) };
+
+/** Turns outputs and updates into an executable; once per shape, then replay it. Throws `bad-option`, `bad-program`. */
+export const compile = async (spec: ProgramSpec, options: OnExecutor): Promise<Executable> => {
+  checkOptions('compile', onExecutor, options);
+  return options.executor.compile(buildProgram(spec));
+};
+
+/** The executor and the inputs of what is computed once. */
+export interface EvaluateOptions extends OnExecutor {
+  /** Values of inputs by name. Default: none. */
+  readonly feeds?: Feeds;
+}
+
+const evaluateRules: Rules<EvaluateOptions> = { ...onExecutor, feeds: mustBe.object };
+
+/** Computes tensors once: initial values, merging, tests. Throws `bad-option`, `bad-program`. */
 export const evaluate = async (
   outputs: Readonly<Record<string, import('./graph.ts').Tensor>>,
-  executor: Executor,
-  feeds: Feeds = {},
+  options: EvaluateOptions,
 ): Promise<Record<string, TypedArray>> => {
-  const executable = await compile({ outputs }, executor);
+  checkOptions('evaluate', evaluateRules, options);
+  const { executor, feeds = {} } = options;
+  const executable = await compile({ outputs }, { executor });
   try {
     return await executable.run(feeds);
   } finally {

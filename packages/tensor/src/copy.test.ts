@@ -34,7 +34,7 @@ describe('two copies of the package', () => {
     for (const copy of [ours, theirs]) {
       const [three, five] = [scalar(copy, 3), scalar(copy, 5)];
       const y = copy.add(copy.mul(three, three), copy.mul(five, five));
-      expect((await copy.evaluate({ y }, copy.reference()))['y']).toEqual(Float32Array.of(34));
+      expect((await copy.evaluate({ y }, { executor: copy.reference() }))['y']).toEqual(Float32Array.of(34));
     }
   });
 
@@ -57,7 +57,7 @@ describe('two copies of the package', () => {
     const executor = ours.reference();
     const v = theirs.variable('v', [1], Float32Array.of(1));
     await expect(executor.compile(theirs.buildProgram({ outputs: { v } }))).rejects.toMatchObject(refused);
-    await expect(theirs.compile({ outputs: { v } }, executor)).rejects.toMatchObject(refused);
+    await expect(theirs.compile({ outputs: { v } }, { executor })).rejects.toMatchObject(refused);
     await expect(executor.read(v)).rejects.toMatchObject(refused);
     await expect(executor.write(v, Float32Array.of(2))).rejects.toMatchObject(refused);
     expect(caught(() => inside.ours.wasWritten(v))).toMatchObject(refused);

@@ -23,6 +23,9 @@ test('the same op of the same input is computed once', () => {
 });
 
 test('ops that share a name alone are two', async () => {
-  const results = await evaluate({ a: power(2)(x), b: power(3)(x) }, reference(), { x: Float32Array.of(2) });
+  const results = await evaluate(
+    { a: power(2)(x), b: power(3)(x) },
+    { executor: reference(), feeds: { x: Float32Array.of(2) } },
+  );
   expect(results).toEqual({ a: Float32Array.of(4), b: Float32Array.of(8) });
 });

@@ -13,7 +13,11 @@ export interface Rule {
 export type Rules<O> = { readonly [K in keyof O]-?: Rule };
 
 const rule = (expected: string, accepts: (value: unknown) => boolean): Rule => ({ expected, accepts });
+const isExecutor = (v: unknown): boolean =>
+  ['compile', 'read', 'write', 'release'].every((name) => typeof (v as Fields | null)?.[name] === 'function');
 const isNumber = (v: unknown): v is number => typeof v === 'number';
+
+type Fields = Readonly<Record<string, unknown>>;
 
 type Shared =
   | 'count'
@@ -26,7 +30,8 @@ type Shared =
   | 'flag'
   | 'text'
   | 'fn'
-  | 'object';
+  | 'object'
+  | 'executor';
 
 /** Rules that many options share, and how others are made. */
 export const mustBe: Readonly<Record<Shared, Rule>> & {
@@ -51,6 +56,8 @@ export const mustBe: Readonly<Record<Shared, Rule>> & {
   text: rule('a text', (v) => typeof v === 'string' && v.length > 0),
   fn: rule('a function', (v) => typeof v === 'function'),
   object: rule('an object', (v) => typeof v === 'object' && v !== null && !Array.isArray(v)),
+  /** A device that runs programs. */
+  executor: rule('an executor, such as reference(), cpu() or webgpu() gives', isExecutor),
   oneOf: (words) => rule(`one of ${words.join(', ')}`, (v) => words.includes(v as string)),
   such: rule,
   given: (inner) => ({ ...inner, required: true }),
@@ -72,11 +79,13 @@ export const shown = (value: unknown): string => {
 };
 
 /** The faults of options, one sentence each: a rule that is broken, a name that there is not, one that is missing. */
-export const optionProblems = <O extends object>(rules: Rules<O>, given: O): string[] => {
+export const optionProblems = <O extends object>(rules: Rules<O>, options: O): string[] => {
+  const given: unknown = options === undefined ? {} : options;
+  if ('executor' in rules && isExecutor(given)) return ['the executor is one of the options: { executor }'];
   if (typeof given !== 'object' || given === null || Array.isArray(given))
     return [`the options must be an object, got ${shown(given)}`];
   const known = Object.entries<Rule>(rules);
-  const values = given as Readonly<Record<string, unknown>>;
+  const values = given as Fields;
   const wrong = known.flatMap(([name, { accepts, expected, required = false }]) => {
     const value = values[name];
     if (value === undefined) return required ? [`${name} is missing: it must be ${expected}`] : [];

@@ -1,5 +1,5 @@
 import type { Batch, Stream, TokenRows } from '@peftjs/data';
-import { type Executor, PeftError } from '@peftjs/tensor';
+import { checkOptions, mustBe, type OnExecutor, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
 import type { TaskModel } from '@peftjs/transformer';
 import { evaluationBatches, isTokenRows } from './batches.ts';
 import { alone, type Group } from './group.ts';
@@ -18,6 +18,20 @@ export interface Evaluator {
   close(): void;
 }
 
+/** The executor of an evaluation, and its sizes. */
+export interface EvaluateLossOptions extends OnExecutor {
+  /** Rows at a time, of data that is rows. Default 8. */
+  readonly batchSize?: number;
+}
+
+/** The same, and the processes that share the work. */
+export interface EvaluatorOptions extends EvaluateLossOptions {
+  /** Default: this one alone. */
+  readonly group?: Group;
+}
+
+const lossRules: Rules<EvaluateLossOptions> = { ...onExecutor, batchSize: mustBe.count };
+
 async function* batchesOf(data: TokenRows | Stream<Batch>, size: number): AsyncGenerator<Batch> {
   if (isTokenRows(data)) yield* evaluationBatches(data, size);
   else for await (const batch of data.open()) yield batch;
@@ -30,10 +44,10 @@ async function* batchesOf(data: TokenRows | Stream<Batch>, size: number): AsyncG
 export const makeEvaluator = async (
   model: TaskModel<unknown>,
   data: TokenRows | Stream<Batch>,
-  executor: Executor,
-  batchSize: number,
-  group: Group = alone,
+  options: EvaluatorOptions,
 ): Promise<Evaluator> => {
+  checkOptions('makeEvaluator', { ...lossRules, group: mustBe.object }, options);
+  const { executor, batchSize = 8, group = alone } = options;
   const programs = makePrograms(executor, (inputs) => {
     const { sum, weight } = model.loss(inputs);
     return { outputs: { sum, weight } };
@@ -66,10 +80,10 @@ export const makeEvaluator = async (
 export const evaluateLoss = async (
   model: TaskModel<unknown>,
   data: TokenRows | Stream<Batch>,
-  executor: Executor,
-  batchSize = 8,
+  options: EvaluateLossOptions,
 ): Promise<EvaluatedLoss> => {
-  const evaluator = await makeEvaluator(model, data, executor, batchSize);
+  checkOptions('evaluateLoss', lossRules, options);
+  const evaluator = await makeEvaluator(model, data, options);
   try {
     return await evaluator.run();
   } finally {

@@ -24,7 +24,7 @@ export const notFinite = async (variables: Iterable<Variable>, executor: Executo
 
 /** Throws `diverged`, with names, where parameters are not finite after a step: its loss was, but not what the step made of them. */
 export const checkFinite = async (params: readonly Variable[], executor: Executor, step: number): Promise<void> => {
-  const { sound } = await evaluate({ sound: isFinite(globalNorm(params)) }, executor);
+  const { sound } = await evaluate({ sound: isFinite(globalNorm(params)) }, { executor });
   if (sound![0] === 1) return;
   const names = await notFinite(params, executor);
   throw new PeftError(

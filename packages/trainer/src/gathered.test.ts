@@ -40,7 +40,7 @@ const parts: Readonly<Record<string, readonly Batch[]>> = {
 
 const target = async (executor: Executor): Promise<Trainable> => {
   const adapted = attach(tinyLlama(), [lora({ rank: 2, target: 'all-linear' })]);
-  await shake(adapted.params, executor);
+  await shake(adapted.params, { executor });
   return adapted;
 };
 

@@ -1,4 +1,4 @@
-import type { Executor } from '@peftjs/tensor';
+import { checkOptions, mustBe, type OnExecutor, onExecutor, type Rules } from '@peftjs/tensor';
 import type { TrainStep } from './train-step.ts';
 
 /** Processes that train together, each on its own batches: what a data-parallel run needs of its transport. */
@@ -15,16 +15,25 @@ export interface Group {
 /** A group of one. */
 export const alone: Group = { rank: 0, size: 1, allReduce: async () => {}, broadcast: async () => {} };
 
+/** The executor and the processes of a sum. */
+export interface ReduceOptions extends OnExecutor {
+  readonly group: Group;
+  /** A number of this process that is added up too. Default 0. */
+  readonly own?: number;
+}
+
+const rules: Rules<ReduceOptions> = { ...onExecutor, group: mustBe.given(mustBe.object), own: mustBe.number };
+
 /**
  * Adds up what the batches of all processes gave, between `collect` and `apply`. `own` is added up with it, so that all learn of what one wants (to
  * stop); gives that sum.
  */
 export const reduceStep = async (
   { gathered }: Pick<TrainStep, 'gathered'>,
-  executor: Executor,
-  group: Group,
-  own = 0,
+  options: ReduceOptions,
 ): Promise<number> => {
+  checkOptions('reduceStep', rules, options);
+  const { executor, group, own = 0 } = options;
   const parts = await Promise.all(gathered.map((v) => executor.read(v)));
   // All in one call.
   const values = new Float32Array(parts.reduce((n, part) => n + part.length, 1));

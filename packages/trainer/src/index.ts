@@ -2,8 +2,15 @@ export { chain } from '@peftjs/core';
 export { type Batch, ignored, type PackOptions, packTokens, type TokenRows } from '@peftjs/data';
 export { evaluationBatches, trainingBatches } from './batches.ts';
 export type { CheckpointOptions } from './checkpoint.ts';
-export { type EvaluatedLoss, type Evaluator, evaluateLoss, makeEvaluator } from './evaluate-loss.ts';
-export { alone, type Group, reduceStep } from './group.ts';
+export {
+  type EvaluatedLoss,
+  type EvaluateLossOptions,
+  type Evaluator,
+  type EvaluatorOptions,
+  evaluateLoss,
+  makeEvaluator,
+} from './evaluate-loss.ts';
+export { alone, type Group, type ReduceOptions, reduceStep } from './group.ts';
 export { type OptimizerStep, optimizerStep, steppedParams } from './optimizer-step.ts';
 export { type AdafactorOptions, adafactor } from './optimizers/adafactor.ts';
 export type { AdamWOptions } from './optimizers/adam-hyper.ts';

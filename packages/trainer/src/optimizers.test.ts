@@ -38,7 +38,7 @@ const stepped = async (
     constant(Float32Array.of(1), []),
     { hints: new Map([[w, more.hint ?? {}]]), ...(more.transform && { transform: more.transform }) },
   );
-  await (await compile({ updates }, executor)).run(feeds(0, more.rate ?? 0.5));
+  await (await compile({ updates }, { executor })).run(feeds(0, more.rate ?? 0.5));
   return [...(await executor.read(w))];
 };
 

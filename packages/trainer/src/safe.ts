@@ -102,7 +102,7 @@ export const makeSafe = (variables: readonly Variable[], log: Log, options: Safe
   const take = async (): Promise<void> => {
     try {
       // A program of nothing but results: all of them come in one go.
-      reader ??= await compile({ outputs: Object.fromEntries(variables.map((v) => [v.node.name, v])) }, executor);
+      reader ??= await compile({ outputs: Object.fromEntries(variables.map((v) => [v.node.name, v])) }, { executor });
       copy = { state: stateNow(), values: await reader.run() };
     } catch (error) {
       // What nobody asked for must not end a run that fits without it.

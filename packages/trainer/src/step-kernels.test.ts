@@ -67,7 +67,7 @@ describe('the kernels of a LoRA step', () => {
   test('train as the definition does', async () => {
     const { spec, params, numbers } = loraStep({}, 2, 5);
     const definition = reference();
-    const [fused, plain] = [await compile(spec, executor), await compile(spec, definition)];
+    const [fused, plain] = [await compile(spec, { executor }), await compile(spec, { executor: definition })];
     const ids = Int32Array.from({ length: 10 }, (_, i) => (i * 5) % 13);
     const labels = Int32Array.from({ length: 10 }, (_, i) => (i % 4 === 0 ? -100 : (i * 7) % 13));
     for (let step = 0; step < 3; step++) {

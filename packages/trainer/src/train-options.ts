@@ -1,6 +1,6 @@
 import type { GradientTransform, Objective } from '@peftjs/core';
 import type { Batch, Stream, TokenRows } from '@peftjs/data';
-import { type Executor, mustBe, optionProblems, PeftError, type Rule, type Rules } from '@peftjs/tensor';
+import { mustBe, type OnExecutor, onExecutor, optionProblems, PeftError, type Rule, type Rules } from '@peftjs/tensor';
 import { isTokenRows } from './batches.ts';
 import type { CheckpointOptions } from './checkpoint.ts';
 import type { Group } from './group.ts';
@@ -19,8 +19,7 @@ export interface HeldOutOptions {
 }
 
 /** How to train. */
-export interface TrainOptions {
-  readonly executor: Executor;
+export interface TrainOptions extends OnExecutor {
   /** Rows of tokens, visited in an order of the seed again and again; or a stream of batches, `shard`ed where there is a group. */
   readonly data: TokenRows | Stream<Batch>;
   /** Optimiser steps. */
@@ -71,7 +70,7 @@ export interface TrainOptions {
 const atLeastOne: Rule = mustBe.such('a number of at least 1', (v) => typeof v === 'number' && v >= 1);
 
 const rules: Rules<TrainOptions> = {
-  executor: mustBe.given(mustBe.object),
+  ...onExecutor,
   data: mustBe.given(mustBe.object),
   steps: mustBe.given(mustBe.count),
   batchSize: mustBe.count,

@@ -115,7 +115,7 @@ describe('streams', () => {
     const result = await train(adapted, { ...rest, steps: 12, data, heldOut, executor });
     expect(result.losses.length).toBe(12);
     expect(result.heldOut.at(-1)!.loss).toBeLessThan(result.heldOut[0]!.loss);
-    const again = await evaluateLoss(adapted.model, rows, executor, 3);
+    const again = await evaluateLoss(adapted.model, rows, { executor, batchSize: 3 });
     expect(result.heldOut.at(-1)!.loss).toBeCloseTo(again.loss, 5);
     expect(again.tokens).toBe(6 * rows.rows.length);
   });

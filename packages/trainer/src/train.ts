@@ -184,13 +184,14 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   };
   try {
     evaluator =
-      heldOut && (await makeEvaluator(target.model, heldOut.data, executor, heldOut.batchSize ?? batchSize, group));
+      heldOut &&
+      (await makeEvaluator(target.model, heldOut.data, { executor, batchSize: heldOut.batchSize ?? batchSize, group }));
     const first = await open();
     if (first === 0) await measure(0);
     for (let i = first; i < steps; i++) {
       const learningRate = rateAt(i);
       const tokens = await collect(i);
-      const stops = isGroup && (await reduceStep(step, executor, group, signal?.aborted ? 1 : 0)) > 0;
+      const stops = isGroup && (await reduceStep(step, { executor, group, own: signal?.aborted ? 1 : 0 })) > 0;
       await step.apply(i, learningRate);
       waiting.push({ step: i, learningRate, tokens });
       if (target.decision?.due(i + 1)) await safe.whole(() => target.decision!.run(i + 1, between(i + 1)));

@@ -124,7 +124,8 @@ describe('evaluateLoss', () => {
   test('is the mean over tokens, whatever the batch size', async () => {
     const data = { ...rows, rows: rows.rows.slice(0, 5) };
     const losses = [];
-    for (const size of [1, 2, 5]) losses.push(await evaluateLoss(tinyLlama(), data, reference(), size));
+    for (const size of [1, 2, 5])
+      losses.push(await evaluateLoss(tinyLlama(), data, { executor: reference(), batchSize: size }));
     expect(losses[0]!.tokens).toBe(30);
     for (const { loss, tokens } of losses) expect([tokens, loss]).toEqual([30, expect.closeTo(losses[0]!.loss, 5)]);
     const labelled = ({ columns }: Batch): number => [...columns['labels']!].filter((label) => label !== -100).length;
@@ -149,7 +150,9 @@ describe('adamw', () => {
       constant(Float32Array.of(1), []),
     );
     const { 'adamw.hyper': hyper } = feeds(0, 0.01);
-    const { norm } = await (await compile({ outputs: { norm: gradNorm }, updates }, r)).run({ 'adamw.hyper': hyper! });
+    const { norm } = await (await compile({ outputs: { norm: gradNorm }, updates }, { executor: r })).run({
+      'adamw.hyper': hyper!,
+    });
     expect(norm![0]).toBeCloseTo(5, 5);
     // After one step m̂/√v̂ is the gradient's sign, whatever its size.
     expect([...(await r.read(w))]).toEqual([
@@ -158,7 +161,7 @@ describe('adamw', () => {
     ]);
     expect([...(await r.read(b))]).toEqual([expect.closeTo(0.99, 5)]);
     expect((await r.read(state.get(w)![0]!))[0]).toBeCloseTo(0.1 * (3 / 5), 5);
-    expect((await evaluate({ n: globalNorm(grads) }, r))['n']![0]).toBeCloseTo(5, 5);
+    expect((await evaluate({ n: globalNorm(grads) }, { executor: r }))['n']![0]).toBeCloseTo(5, 5);
   });
 });
 

@@ -1,5 +1,16 @@
 import { encodeSafetensors, type FileContent, filesAt, type Place, type WriteTensor, writable } from '@peftjs/io';
-import { type Executor, evaluate, isVariable, PeftError, type Tensor } from '@peftjs/tensor';
+import {
+  checkOptions,
+  type Executor,
+  evaluate,
+  isVariable,
+  mustBe,
+  type OnExecutor,
+  onExecutor,
+  PeftError,
+  type Rules,
+  type Tensor,
+} from '@peftjs/tensor';
 import type { ModelConfig } from './config/model-config.ts';
 import { headOf, needsOf } from './families/build.ts';
 import { storedTensor } from './families/checkpoint-layout.ts';
@@ -7,16 +18,18 @@ import { familyOfConfig } from './families/index.ts';
 import { weightTensors } from './parameters.ts';
 import type { TaskModel } from './task-model.ts';
 
-/** How a model is written. */
-export interface SaveModelOptions {
+/** The executor that has a model's values, and how they are written. */
+export interface SaveModelOptions extends OnExecutor {
   /** How values are stored. Default `f32`; the others round to nearest even. */
   readonly dtype?: 'f32' | 'f16' | 'bf16';
 }
 
+const rules: Rules<SaveModelOptions> = { ...onExecutor, dtype: mustBe.oneOf(['f32', 'f16', 'bf16']) };
+
 const fileDTypes = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const;
 
 const valueOf = async (t: Tensor, executor: Executor): Promise<Float32Array> =>
-  (isVariable(t) ? await executor.read(t) : (await evaluate({ value: t }, executor))['value']) as Float32Array;
+  (isVariable(t) ? await executor.read(t) : (await evaluate({ value: t }, { executor }))['value']) as Float32Array;
 
 const checkPlain = (model: TaskModel<unknown>, config: ModelConfig, tensors: ReadonlyMap<string, Tensor>): void => {
   const wrapped = Object.entries(model.around).filter(([, table]) => table.size > 0);
@@ -49,12 +62,9 @@ const labelsJson = (labels: readonly string[] | null): Readonly<Record<string, u
  * weights are whole; into a folder on disk, or `Files` that can be written. Throws `not-mergeable` where weights cannot say what the model does; `bad-option` for values too
  * large for f16; `write-failed`.
  */
-export const saveModel = async (
-  dir: Place,
-  model: TaskModel<unknown>,
-  executor: Executor,
-  { dtype = 'f32' }: SaveModelOptions = {},
-): Promise<void> => {
+export const saveModel = async (model: TaskModel<unknown>, dir: Place, options: SaveModelOptions): Promise<void> => {
+  checkOptions('saveModel', rules, options);
+  const { executor, dtype = 'f32' } = options;
   const tensors = weightTensors(model);
   const family = familyOfConfig(model.config);
   const head = headOf(family, model.task);

@@ -27,7 +27,7 @@ describe.each(executors)('transformer on %s', (_, open) => {
       logits: model.logits(tokens(ids)),
       loss: meanOf(model.loss({ ids: tokens(ids), labels: tokens(labels) })),
     };
-    const { logits, loss } = await evaluate(outputs, await executor());
+    const { logits, loss } = await evaluate(outputs, { executor: await executor() });
     expect(distance(logits!, expected.flat())).toBeLessThan(1e-5);
     expect(loss![0]).toBeCloseTo(naiveLoss(expected, labels), 5);
   });
@@ -40,7 +40,7 @@ describe.each(executors)('transformer on %s', (_, open) => {
         logits: model.logits(tokens(ids)),
         loss: meanOf(model.loss({ ids: tokens(ids), labels: tokens(labels) })),
       };
-      const { logits, loss } = await evaluate(outputs, await executor());
+      const { logits, loss } = await evaluate(outputs, { executor: await executor() });
       expect(distance(logits!, expected.flat())).toBeLessThan(1e-5);
       expect(loss![0]).toBeCloseTo(naiveLoss(expected, labels), 5);
     });
@@ -53,7 +53,7 @@ describe.each(executors)('transformer on %s', (_, open) => {
           meanOf(model.loss({ ids: tokens(ids), labels: tokens(labels) }, { recompute: checkpoint })),
           wrt,
         );
-        const got = await evaluate(Object.fromEntries(grads.map((g, i) => [i, g])), await executor());
+        const got = await evaluate(Object.fromEntries(grads.map((g, i) => [i, g])), { executor: await executor() });
         for (const [i, g] of grads.entries()) expect(distance(got[i]!, await valuesOf(g))).toBeLessThan(2e-5);
       }
     });
@@ -69,7 +69,7 @@ describe.each(executors)('transformer on %s', (_, open) => {
         return text.slice(prompt.length);
       };
       const prompts = [[1, 5, 2], [7, 7, 3, 12, 4, 1, 9], [0]];
-      const g = generator(model, await executor(), { context: 16 });
+      const g = generator(model, { executor: await executor(), context: 16 });
       expect(await g.generate(prompts, { maxTokens: 6 })).toEqual(prompts.map(greedy));
       expect(await g.generate([prompts[1]!], { maxTokens: 6 })).toEqual([greedy(prompts[1]!)]);
       await g.close();

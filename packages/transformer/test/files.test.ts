@@ -30,7 +30,7 @@ afterAll(() => rm(root, { recursive: true }));
 const ids = tokens([3, 1, 4, 1, 5]);
 const saved = async (model: CausalLM, options = {}): Promise<string> => {
   const dir = folder();
-  await saveModel(dir, model, reference(), options);
+  await saveModel(model, dir, { executor: reference(), ...options });
   return dir;
 };
 
@@ -88,7 +88,7 @@ describe('files in memory', () => {
   test('hold a model as a folder does, and each tensor is read once, after the header', async () => {
     const model = buildModel(tinyConfig(), tinyWeights());
     const files = memoryFiles();
-    await saveModel(files, model, reference(), { dtype: 'f16' });
+    await saveModel(model, files, { executor: reference(), dtype: 'f16' });
     const dir = await saved(model, { dtype: 'f16' });
     for (const name of ['config.json', 'model.safetensors'])
       expect(Buffer.from(await files.read(name)).equals(await readFile(join(dir, name)))).toBe(true);
@@ -131,7 +131,7 @@ describe.each(subjects)('saveModel of %s', (name, make) => {
     const norm = parameters(model).get(normOf(model))!;
     await executor.write(norm, new Float32Array(8).fill(0.25));
     const dir = folder();
-    await saveModel(dir, model, executor);
+    await saveModel(model, dir, { executor });
     expect(await reference().read(parameters(await loadModel(dir)).get(normOf(model))!)).toEqual(
       new Float32Array(8).fill(0.25),
     );
@@ -173,16 +173,16 @@ describe.each(subjects)('saveModel of %s', (name, make) => {
     const before = await readFile(join(dir, 'model.safetensors'));
     const executor = reference();
     await executor.write(parameters(model).get(normOf(model))!, new Float32Array(8).fill(1e6));
-    await expect(saveModel(dir, model, executor, { dtype: 'f16' })).rejects.toThrow(
+    await expect(saveModel(model, dir, { executor, dtype: 'f16' })).rejects.toThrow(
       new RegExp(`${normOf(model)}.*too large for F16`),
     );
     expect((await readdir(dir)).sort()).toEqual(['config.json', 'model.safetensors']);
     expect(await readFile(join(dir, 'model.safetensors'))).toEqual(before);
     const fresh = folder();
-    await expect(saveModel(join(fresh, 'inner'), model, executor, { dtype: 'f16' })).rejects.toThrow(/too large/);
+    await expect(saveModel(model, join(fresh, 'inner'), { executor, dtype: 'f16' })).rejects.toThrow(/too large/);
     expect(await readdir(root)).not.toContain(fresh.slice(root.length + 1));
     await writeFile(fresh, 'a file');
-    await expect(saveModel(fresh, model, executor)).rejects.toThrow(/cannot be written/);
+    await expect(saveModel(model, fresh, { executor })).rejects.toThrow(/cannot be written/);
   });
 
   test('what weights cannot say is not written', async () => {

@@ -42,7 +42,7 @@ const variants = ({ model: base }: Subject): readonly (readonly [string, CausalL
 const uncached = async (model: CausalLM, prompt: readonly number[], count: number): Promise<number[]> => {
   const text = [...prompt];
   for (let i = 0; i < count; i++) {
-    const { l } = await evaluate({ l: model.logits(tokens(text), { lastOnly: true }) }, reference());
+    const { l } = await evaluate({ l: model.logits(tokens(text), { lastOnly: true }) }, { executor: reference() });
     text.push(l!.indexOf(Math.max(...l!)));
   }
   return text.slice(prompt.length);
@@ -54,7 +54,7 @@ const prompts = [
 ] as const;
 const closing: (() => Promise<void>)[] = [];
 const made = (model: CausalLM, context?: number, executor: Executor = reference()): ReturnType<typeof generator> => {
-  const g = generator(model, executor, context === undefined ? {} : { context });
+  const g = generator(model, { executor, ...(context === undefined ? {} : { context }) });
   closing.push(g.close);
   return g;
 };
@@ -135,7 +135,7 @@ describe.each(subjects)('%s', (_, make) => {
 
     test('close frees the cache', async () => {
       const executor = reference();
-      const g = generator(base, executor, { context: 8 });
+      const g = generator(base, { executor, context: 8 });
       await g.generate([prompts[0]], { maxTokens: 2 });
       const before = executor.memory().now;
       await g.close();
@@ -190,7 +190,7 @@ describe.each(subjects)('%s', (_, make) => {
     });
 
     test('a context that the model does not have is refused', () => {
-      expect(() => generator(base, reference(), { context: 49 })).toThrow(/from 2 to the model's 48, got 49/);
+      expect(() => generator(base, { executor: reference(), context: 49 })).toThrow(/from 2 to the model's 48, got 49/);
     });
 
     test('middleware that puts keys into the cache instead of before it is refused', async () => {

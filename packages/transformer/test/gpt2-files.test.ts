@@ -18,7 +18,7 @@ const saved = async (
   model = buildModel(tinyGpt2Config({ tieWordEmbeddings: true }), tinyWeights()),
 ): Promise<string> => {
   const dir = join(root, String(made++));
-  await saveModel(dir, model, reference());
+  await saveModel(model, dir, { executor: reference() });
   return dir;
 };
 

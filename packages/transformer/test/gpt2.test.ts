@@ -131,20 +131,20 @@ describe('learned positions', () => {
 
   test('bound the context of a generator, which fills what rows in front leave', async () => {
     const generated = async (lm: CausalLM): Promise<number> => {
-      const g = generator(lm, reference());
+      const g = generator(lm, { executor: reference() });
       const [text] = await g.generate([[1, 2]]);
       await g.close();
       return text!.length;
     };
     expect(await generated(model)).toBe(10);
     expect(await generated(soft)).toBe(7);
-    expect(() => generator(soft, reference(), { context: 10 })).toThrow(/from 2 to the model's 9, got 10/);
+    expect(() => generator(soft, { executor: reference(), context: 10 })).toThrow(/from 2 to the model's 9, got 10/);
   });
 
   test('are learned: the gradient reaches the rows that were used, and no other', async () => {
     const table = parameters(model).get('transformer.wpe.weight')!;
     const [gradient] = grad(meanOf(soft.loss({ ids: tokens([1, 2, 3, 4]), labels: tokens([2, 3, 4, 5]) })), [table]);
-    const { values } = await evaluate({ values: gradient! }, reference());
+    const { values } = await evaluate({ values: gradient! }, { executor: reference() });
     const rows = Array.from({ length: 12 }, (_, i) => Math.hypot(...values!.subarray(i * 8, i * 8 + 8)));
     expect(rows.map((norm) => norm > 1e-4)).toEqual([...Array(7).fill(true), ...Array(5).fill(false)]);
   });

@@ -78,7 +78,7 @@ describe.each(subjects)('%s', (_, make) => {
         const moved = values.with(entry, values[entry]! + step);
         at.push(moved[entry]!);
         await executor.write(v, moved);
-        losses.push((await evaluate({ loss: lossOf(model) }, executor))['loss']![0]!);
+        losses.push((await evaluate({ loss: lossOf(model) }, { executor }))['loss']![0]!);
       }
       return (losses[0]! - losses[1]!) / (at[0]! - at[1]!);
     };
@@ -93,7 +93,9 @@ describe.each(subjects)('%s', (_, make) => {
           lossOf(model),
           all.map(([, v]) => v),
         );
-        const analytic = await evaluate(Object.fromEntries(all.map(([name], i) => [name, grads[i]!])), reference());
+        const analytic = await evaluate(Object.fromEntries(all.map(([name], i) => [name, grads[i]!])), {
+          executor: reference(),
+        });
         for (const [name, v] of all) {
           const entry = tables.has(name) ? 3 * 8 + 1 : analytic[name]!.length - 1;
           expect.soft(analytic[name]![entry], name).toBeCloseTo(await difference(model, v, entry), 3);
@@ -107,8 +109,8 @@ describe.each(subjects)('%s', (_, make) => {
       const outputs = (checkpoint: boolean): Record<string, Tensor> =>
         Object.fromEntries(grad(lossOf(model, checkpoint), wrt).map((g, i) => [i, g]));
       const [stored, recomputed] = [
-        await evaluate(outputs(false), reference()),
-        await evaluate(outputs(true), reference()),
+        await evaluate(outputs(false), { executor: reference() }),
+        await evaluate(outputs(true), { executor: reference() }),
       ];
       for (const i of wrt.keys()) expect(distance(stored[i]!, recomputed[i]!)).toBeLessThan(1e-7);
     });

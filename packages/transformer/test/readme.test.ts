@@ -13,7 +13,7 @@ const root = join(import.meta.dirname, '..');
 test('the example of the README runs', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'peftjs-readme-'));
   onTestFinished(() => rm(dir, { recursive: true }));
-  await saveModel(dir, buildModel(tinyConfig(), tinyWeights()), reference());
+  await saveModel(buildModel(tinyConfig(), tinyWeights()), dir, { executor: reference() });
   const example = /```ts\n([^]*?)```/.exec(await readFile(join(root, 'README.md'), 'utf8'))![1]!;
   const code = example.replace("'model'", JSON.stringify(dir));
   const args = ['--conditions=@peftjs/source', '--import', 'tsx', '--input-type=module', '-e', code];

@@ -5,7 +5,8 @@ export const tokens = (...rows: readonly (readonly number[])[]): Tensor =>
   constant(Int32Array.from(rows.flat()), [rows.length, rows[0]!.length]);
 
 /** The values of one tensor on the reference executor. */
-export const valuesOf = async (t: Tensor): Promise<number[]> => Array.from((await evaluate({ t }, reference()))['t']!);
+export const valuesOf = async (t: Tensor): Promise<number[]> =>
+  Array.from((await evaluate({ t }, { executor: reference() }))['t']!);
 
 /** Largest |a − b|. */
 export const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number => {

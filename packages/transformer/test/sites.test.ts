@@ -253,7 +253,7 @@ describe.each(subjects)('%s', (_, make) => {
       const wrt = [bias, parameters(model).get(`${model.paths('norm').at(-1)!}.weight`)!];
       const of = async (lm: CausalLM): Promise<number[]> => {
         const [a, b] = grad(meanOf(lm.loss({ ids: tokens(ids), labels: tokens(labels) })), wrt) as [Tensor, Tensor];
-        const { all } = await evaluate({ all: concat(reshape(a, [-1]), b, { axis: 0 }) }, reference());
+        const { all } = await evaluate({ all: concat(reshape(a, [-1]), b, { axis: 0 }) }, { executor: reference() });
         return Array.from(all!);
       };
       expect(distance(await of(adapted), await of(plain))).toBeLessThan(1e-7);

@@ -110,7 +110,7 @@ describe.each(cases)('%s', (_, model, inputs, padded) => {
         lossOf(recompute),
         all.map(([, v]) => v),
       );
-      return evaluate(Object.fromEntries(all.map(([name], i) => [name, found[i]!])), executor);
+      return evaluate(Object.fromEntries(all.map(([name], i) => [name, found[i]!])), { executor });
     };
     const [stored, recomputed] = [await gradientsOf(false), await gradientsOf(true)];
     for (const [name, v] of all) {
@@ -124,7 +124,7 @@ describe.each(cases)('%s', (_, model, inputs, padded) => {
           v,
           values.map((x, i) => x + step * direction[i]!),
         );
-        losses.push((await evaluate({ loss: lossOf(false) }, executor))['loss']![0]!);
+        losses.push((await evaluate({ loss: lossOf(false) }, { executor }))['loss']![0]!);
       }
       await executor.write(v, values);
       expect(Math.abs((losses[0]! - losses[1]!) / 2e-3 - slope), name).toBeLessThan(

@@ -26,7 +26,7 @@ afterAll(() => executor.close());
 describe('an op of your own', () => {
   test('runs by the kernel that it is given, fused with others', async () => {
     const cube = withKernel(power('cube', 3), elementwise('x * x * x'));
-    const executable = await compile({ outputs: { y: add(cube(x), 1) } }, executor);
+    const executable = await compile({ outputs: { y: add(cube(x), 1) } }, { executor });
     expect(executable.plan.dispatches).toBe(1);
     expect((await executable.run(feeds))['y']).toEqual(Float32Array.of(2, -7, 28));
   });
@@ -40,8 +40,10 @@ describe('an op of your own', () => {
 
   test('is refused without a kernel, also where it has the name of another', async () => {
     const refused = { code: 'bad-program', message: expect.stringMatching(/^cube: .*withKernel of @peftjs\/webgpu/) };
-    await expect(evaluate({ y: power('cube', 3)(x) }, executor, feeds)).rejects.toMatchObject(refused);
-    await expect(evaluate({ y: power('silu', 3)(x) }, executor, feeds)).rejects.toThrow('silu: the webgpu executor');
-    expect((await evaluate({ y: silu(x) }, executor, feeds))['y']![0]).toBeCloseTo(1 / (1 + Math.exp(-1)), 6);
+    await expect(evaluate({ y: power('cube', 3)(x) }, { executor, feeds })).rejects.toMatchObject(refused);
+    await expect(evaluate({ y: power('silu', 3)(x) }, { executor, feeds })).rejects.toThrow(
+      'silu: the webgpu executor',
+    );
+    expect((await evaluate({ y: silu(x) }, { executor, feeds }))['y']![0]).toBeCloseTo(1 / (1 + Math.exp(-1)), 6);
   });
 });

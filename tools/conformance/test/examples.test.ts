@@ -19,7 +19,7 @@ const base = tinyLlama();
 const ids = tokens([1, 5, 2, 9], [3, 3, 12, 0]);
 const labels = tokens([5, 2, 9, 4], [3, 12, 0, 7]);
 const seedOf = (seed: number): Tensor => constant(Uint32Array.of(seed), []);
-const valuesOf = async (t: Tensor): Promise<Float32Array> => (await evaluate({ t }, executor))['t'] as Float32Array;
+const valuesOf = async (t: Tensor): Promise<Float32Array> => (await evaluate({ t }, { executor }))['t'] as Float32Array;
 const lossOf = async (adapted: Adapted, inputs: Inputs, seed: number, objective?: Objective): Promise<number> =>
   (await valuesOf(meanOf(adapted.loss(inputs, seedOf(seed), objective as never))))[0]!;
 
@@ -30,7 +30,7 @@ const descend = async (adapted: Adapted, inputs: Inputs, rate: number, objective
   const updates = grad(loss, params).map((g, i) => [params[i]!, sub(params[i]!, mul(g, rate))] as const);
   const spec = { outputs: { loss }, updates };
   const seeded = buildProgram(spec).inputs.length > 0;
-  const step = await compile(spec, executor);
+  const step = await compile(spec, { executor });
   const losses: number[] = [];
   for (let i = 0; i < 8; i++) losses.push((await step.run(seeded ? { seed: Uint32Array.of(i) } : {}))['loss']![0]!);
   step.close();
@@ -39,7 +39,7 @@ const descend = async (adapted: Adapted, inputs: Inputs, rate: number, objective
 
 const adapt = async (method: Method): Promise<Adapted> => {
   const adapted = attach(base, [method]);
-  await shake(adapted.params, executor);
+  await shake(adapted.params, { executor });
   return adapted;
 };
 

@@ -46,8 +46,8 @@ describe.each(executors.slice(1))('gradients on %s', (_, open) => {
     const executor = await open();
     for (const sample of samplesOf(op)) {
       const { grads, feeds } = gradientsOf(op, sample);
-      const got = await evaluate(grads, executor, feeds);
-      const wanted = await evaluate(grads, reference(), feeds);
+      const got = await evaluate(grads, { executor, feeds });
+      const wanted = await evaluate(grads, { executor: reference(), feeds });
       for (const name of Object.keys(grads)) {
         const scale = Math.max(1, ...wanted[name]!.map(Math.abs));
         expect(distance(got[name]!, wanted[name]!) / scale, `${name} of ${JSON.stringify(sample.shapes)}`).toBeLessThan(

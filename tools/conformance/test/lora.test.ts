@@ -14,7 +14,7 @@ const forward = async (executor: Executor): Promise<{ logits: ArrayLike<number>;
   const model = tinyLlama();
   const { logits, loss } = await evaluate(
     { logits: model.logits(ids), loss: meanOf(model.loss({ ids, labels })) },
-    executor,
+    { executor },
   );
   return { logits: logits!, loss: loss![0]! };
 };
@@ -29,7 +29,7 @@ const tuned = async (
   executor: Executor,
 ): Promise<{ losses: number[]; values: number[]; merged: ArrayLike<number> }> => {
   const adapted = attach(tinyLlama(), [lora({ rank: 2, alpha: 4, dropout: 0.25 })], { seed: 1 });
-  await shake(adapted.params, executor, 0.1);
+  await shake(adapted.params, { executor, std: 0.1 });
   const { losses } = await train(adapted, {
     executor,
     data: rows,
@@ -39,7 +39,7 @@ const tuned = async (
   });
   const values: number[] = [];
   for (const p of adapted.params.values()) values.push(...(await executor.read(p)));
-  const merged = await evaluate({ y: (await merge(adapted, executor)).model.logits(ids) }, executor);
+  const merged = await evaluate({ y: (await merge(adapted, { executor })).model.logits(ids) }, { executor });
   return { losses: losses.map((l) => l.loss), values, merged: merged['y']! };
 };
 

@@ -34,7 +34,7 @@ const methods: Readonly<Record<string, Method>> = {
 };
 
 const logitsOf = async (model: CausalLM, executor: Executor): Promise<() => Promise<Float32Array>> => {
-  const program = await compile({ outputs: { y: model.logits(input('ids', [4, 4], 'i32')) } }, executor);
+  const program = await compile({ outputs: { y: model.logits(input('ids', [4, 4], 'i32')) } }, { executor });
   return async () => (await program.run(feeds))['y'] as Float32Array;
 };
 
@@ -49,7 +49,7 @@ describe.each(executors.slice(1))('mixed batches on %s', (executorName, open) =>
     for (const [architecture, make] of Object.entries(architectures)) {
       const base = executorName === 'cpu' ? quantize(make(), int8()) : make();
       const adapters = [0, 1].map((seed) => attach(base, [method], { seed }));
-      for (const { params } of adapters) await shake(params, executor, 0.2);
+      for (const { params } of adapters) await shake(params, { executor, std: 0.2 });
       const mixed = mixBatch(adapters, 4);
       const [run, plain, ...alone] = await Promise.all(
         [mixed.model, base, ...adapters.map((a) => a.model)].map((model) => logitsOf(model, executor)),
@@ -57,7 +57,7 @@ describe.each(executors.slice(1))('mixed batches on %s', (executorName, open) =>
       const wanted = await Promise.all(alone.map((own) => own()));
       const without = await plain!();
       for (const turn of turns) {
-        await mixed.assign(executor, turn);
+        await mixed.assign(turn, { executor });
         const got = await run!();
         for (const [row, i] of turn.entries()) {
           const own = rowOf(i === null ? without : wanted[i]!, row);
@@ -71,9 +71,9 @@ describe.each(executors.slice(1))('mixed batches on %s', (executorName, open) =>
     const executor = await open();
     const base = architectures.gpt2();
     const adapters = [0, 1].map((seed) => attach(base, [methods['prefixTuning']!], { seed }));
-    for (const { params } of adapters) await shake(params, executor, 0.2);
+    for (const { params } of adapters) await shake(params, { executor, std: 0.2 });
     const mixed = mixBatch(adapters, 4);
-    await mixed.assign(executor, turns[0]);
+    await mixed.assign(turns[0], { executor });
     const options = { executor, maxTokens: 4, stop: [] };
     const together = await generate(mixed.model, { ...options, prompt: rows });
     for (const [row, i] of turns[0].entries()) {

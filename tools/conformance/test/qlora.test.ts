@@ -30,7 +30,7 @@ const peakOf = async (base: CausalLM, executor: Executor): Promise<number> => {
   const loss = meanOf(model.loss({ ids: tokens([1, 5, 2, 9]), labels: tokens([5, 2, 9, 4]) }));
   const gradients = grad(loss, list);
   const outputs = { loss, ...Object.fromEntries(gradients.map((g, i) => [`gradient ${i}`, g])) };
-  const executable = await compile({ outputs }, executor);
+  const executable = await compile({ outputs }, { executor });
   executable.close();
   return executable.plan.peakBytes;
 };
@@ -52,11 +52,11 @@ describe.each(executors)('a merge into a quantised base on %s', (_, open) => {
     const executor = await open();
     const ids = tokens([1, 5, 2, 9, 4]);
     const adapted = attach(quantize(tinyLlama(), formats[format]!), [lora({ rank: 2 })]);
-    await shake(adapted.params, executor, 0.3);
-    const [stored, exact] = [await merge(adapted, executor), await merge(adapted, executor, { format: 'dense' })];
+    await shake(adapted.params, { executor, std: 0.3 });
+    const [stored, exact] = [await merge(adapted, { executor }), await merge(adapted, { executor, format: 'dense' })];
     const values = await evaluate(
       { adapted: adapted.model.logits(ids), exact: exact.model.logits(ids), stored: stored.model.logits(ids) },
-      executor,
+      { executor },
     );
     expect(exact.errors.size).toBe(0);
     expect(distance(values['exact']!, values['adapted']!)).toBeLessThan(20 * tolerance);
@@ -99,7 +99,7 @@ test('QLoRA on the base model learns what LoRA does, from a third of the bytes',
 test('the example of the README of quant runs', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'peftjs-readme-'));
   onTestFinished(() => rm(dir, { recursive: true }));
-  await saveModel(dir, tinyLlama(), reference());
+  await saveModel(tinyLlama(), dir, { executor: reference() });
   const example = /```ts\n([^]*?)```/.exec(await readFile(join(root, 'packages/quant/README.md'), 'utf8'))![1]!;
   const code = example.replace("'model'", JSON.stringify(dir));
   const args = ['--conditions=@peftjs/source', '--import', 'tsx', '--input-type=module', '-e', code];

@@ -38,7 +38,7 @@ export const compare = async (
     loss: meanOf(model.loss({ ids, labels })),
     baseLoss: meanOf(base.loss({ ids, labels })),
   };
-  const ours = await evaluate(outputs, executor);
+  const ours = await evaluate(outputs, { executor });
   return {
     logits: distance(ours['logits']!, python.logits),
     loss: distance(ours['loss']!, [record.loss]),

@@ -12,6 +12,6 @@ export const writeAdapter = async (golden: Golden, dir: string): Promise<void> =
   const record = await readGolden(golden.name);
   const adapted = await openTrained(golden, record, executor);
   await trainThreeSteps(golden, adapted, record, executor);
-  await (golden.save ?? save)(adapted, dir, executor, { baseModel: golden.model });
+  await (golden.save ?? save)(adapted, dir, { executor, baseModel: golden.model });
   await rm(join(dir, 'README.md'), { force: true });
 };

@@ -10,6 +10,6 @@ export const writeFamilyAdapter = async (golden: (typeof familyAdapters)[number]
   const { name, adapter, format } = golden;
   const adapted = await openAdapter(golden, familyAdapter(name, adapter), format);
   await trainOnBatch(adapted, inputsOf(await recordedOf(name, null)), executor);
-  await save(adapted, dir, executor, { baseModel: name });
+  await save(adapted, dir, { executor, baseModel: name });
   await rm(join(dir, 'README.md'), { force: true });
 };

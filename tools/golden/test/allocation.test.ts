@@ -46,13 +46,13 @@ describe.each(executors)("AdaLoRA's ranks, on %s", (_, open) => {
       expect(allocations).toEqual([1, 2]);
       const { logits } = await evaluate(
         { logits: adapted.model.logits(constant(record.ids, [rows, context])) },
-        executor,
+        { executor },
       );
       expect(distance(logits!, record.further.get('allocated logits')!)).toBeLessThan(5e-4);
 
       const dir = await mkdtemp(join(tmpdir(), 'peftjs-adalora-'));
       onTestFinished(() => rm(dir, { recursive: true }));
-      await save(adapted, dir, executor);
+      await save(adapted, dir, { executor });
       const theirs = record.adapterDir.replace(/adapter$/, 'adapter-allocated');
       const pattern = async (folder: string): Promise<unknown> =>
         JSON.parse(await readFile(join(folder, 'adapter_config.json'), 'utf8')).rank_pattern;
@@ -69,7 +69,7 @@ describe.each(executors)("AdaLoRA's ranks, on %s", (_, open) => {
       const record = await readGolden(golden.name);
       const dir = record.adapterDir.replace(/adapter$/, 'adapter-allocated');
       const { model, decision, running } = await openFile(golden, dir);
-      const { logits } = await evaluate({ logits: model.logits(constant(record.ids, [rows, context])) }, executor);
+      const { logits } = await evaluate({ logits: model.logits(constant(record.ids, [rows, context])) }, { executor });
       expect(distance(logits!, record.further.get('allocated logits')!)).toBeLessThan(1e-4);
       expect([decision, running.size]).toEqual([null, 0]);
     });

@@ -55,7 +55,7 @@ const mustHaveGradients = async (
     const isTransposed = name.endsWith('.weight') && model.layout.storedTransposed(name.slice(0, -'.weight'.length));
     return [name, isTransposed ? transpose(gradients[i]!, [1, 0]) : gradients[i]!] as const;
   });
-  const values = await evaluate(Object.fromEntries(outputs), executor);
+  const values = await evaluate(Object.fromEntries(outputs), { executor });
   for (const [name, expected] of wanted) {
     const largest = hasNoGradient(name) ? 1 : largestOf(expected);
     expect(distance(values[name]!, expected) / largest, name).toBeLessThan(1e-4);
@@ -79,7 +79,7 @@ describe.each(executors)('on %s', (_, open) => {
       const inputs = inputsOf(recorded);
       const { logits, loss } = await evaluate(
         { logits: model.outputs(inputs), loss: meanOf(model.loss(inputs)) },
-        executor,
+        { executor },
       );
       expect(distance(logits!, recorded.get('logits')!.data)).toBeLessThan(1e-4);
       expect(distance(loss!, recorded.get('losses')!.data)).toBeLessThan(1e-5);
@@ -94,7 +94,7 @@ describe.each(executors)('on %s', (_, open) => {
     test('is saved again as the library saved it, to the bit', async () => {
       const dir = await mkdtemp(join(tmpdir(), 'peftjs-family-'));
       onTestFinished(() => rm(dir, { recursive: true }));
-      await saveModel(dir, model, executor);
+      await saveModel(model, dir, { executor });
       await using theirs = await openModelWeights(familyModel(golden.name));
       await using ours = await openModelWeights(dir);
       expect([...ours.tensors.keys()].map(nameThere).sort()).toEqual([...theirs.tensors.keys()].sort());
@@ -120,7 +120,7 @@ describe.each(executors)('on %s', (_, open) => {
       const model = await openModel({ ...golden, task: sequenceClassifier({ labels: 3, problem }) });
       const { data, shape } = recorded.get(`labels ${theirs}`)!;
       const inputs = { ...inputsOf(recorded), labels: constant(data, shape) };
-      const { loss } = await evaluate({ loss: meanOf(model.loss(inputs)) }, executor);
+      const { loss } = await evaluate({ loss: meanOf(model.loss(inputs)) }, { executor });
       expect(distance(loss!, recorded.get(`loss ${theirs}`)!.data)).toBeLessThan(1e-5);
     });
   });
@@ -138,7 +138,7 @@ describe.each(executors)('on %s', (_, open) => {
       new Map([...adapted.params].map(([name, v]) => [parameterThere(adapted, name), v]));
 
     test('gives the same logits', async () => {
-      const { logits } = await evaluate({ logits: adapted.model.outputs(inputs) }, executor);
+      const { logits } = await evaluate({ logits: adapted.model.outputs(inputs) }, { executor });
       expect(distance(logits!, recorded.get('logits')!.data)).toBeLessThan(1e-4);
     });
 
@@ -166,7 +166,7 @@ describe.each(executors)('on %s', (_, open) => {
       await requireSameFiles(join(dir, 'adapter'), record.adapter);
       const { model } = await openAdapter(golden, join(dir, 'adapter'), format);
       const inputs = inputsOf(await recordedOf(golden.name, null));
-      const { logits } = await evaluate({ logits: model.outputs(inputs) }, executor);
+      const { logits } = await evaluate({ logits: model.outputs(inputs) }, { executor });
       const there = await recordedIn(join(dir, 'record.safetensors'));
       expect(distance(logits!, there.get('logits')!.data)).toBeLessThan(1e-4);
     });
@@ -210,7 +210,7 @@ test("an encoder's adapter is not written in the layout of a library whose names
   const adapted = attach(await openModel(familyGoldens[0]!), [pfeiffer()]);
   const dir = await mkdtemp(join(tmpdir(), 'peftjs-family-'));
   onTestFinished(() => rm(dir, { recursive: true }));
-  await expect(save(adapted, dir, reference())).rejects.toThrow(
+  await expect(save(adapted, dir, { executor: reference() })).rejects.toThrow(
     /pfeiffer: its files are those of adapter-hub.*of bert are not known/,
   );
 });

@@ -32,7 +32,7 @@ describe.each(executors)('GPT-2 of transformers, on %s', (_, open) => {
     const [ids, labels] = batch();
     const { logits, loss } = await evaluate(
       { logits: model.logits(ids), loss: meanOf(model.loss({ ids, labels })) },
-      executor,
+      { executor },
     );
     expect(distance(logits!, golden.logits)).toBeLessThan(1e-4);
     expect(distance(loss!, golden.losses)).toBeLessThan(1e-5);
@@ -47,7 +47,7 @@ describe.each(executors)('GPT-2 of transformers, on %s', (_, open) => {
     const outputs = Object.fromEntries(
       all.map(([name], i) => [name, isConv1D(name) ? transpose(gradients[i]!, [1, 0]) : gradients[i]!]),
     );
-    const values = await evaluate(outputs, executor);
+    const values = await evaluate(outputs, { executor });
     expect(Object.keys(values).sort()).toEqual([...golden.gradients.keys()].sort());
     for (const [name, expected] of golden.gradients) {
       const largest = distance(expected, new Float32Array(expected.length));
@@ -64,7 +64,7 @@ describe.each(executors)('GPT-2 of transformers, on %s', (_, open) => {
   test('is saved again as the library saved it, to the bit', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'peftjs-gpt2-'));
     onTestFinished(() => rm(dir, { recursive: true }));
-    await saveModel(dir, model, executor);
+    await saveModel(model, dir, { executor });
     await using theirs = await openModelWeights(modelDir('gpt2'));
     await using ours = await openModelWeights(dir);
     expect([...ours.tensors.keys()].sort()).toEqual([...theirs.tensors.keys()].sort());

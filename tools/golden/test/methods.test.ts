@@ -45,7 +45,7 @@ describe.each(executors)('an adapter made in Python, on %s', (_, open) => {
         const { vocabSize } = adapted.model.config;
         const there = constant(record.logits, [rows, record.logits.length / rows / vocabSize, vocabSize]);
         const [ours, theirs] = atTokens(adapted.model.logits(batch().ids), there);
-        const values = await evaluate({ ours, theirs, loss: lossOf(adapted) }, executor);
+        const values = await evaluate({ ours, theirs, loss: lossOf(adapted) }, { executor });
         expect(distance(values['ours']!, values['theirs']!), form).toBeLessThan(1e-4);
         expect(distance(values['loss']!, [record.losses[0]!]), form).toBeLessThan(1e-5);
       }
@@ -58,7 +58,9 @@ describe.each(executors)('an adapter made in Python, on %s', (_, open) => {
         [...names.values()].map((n) => trained.params.get(n)!),
       );
       expect([...names.keys()].sort()).toEqual([...record.gradients.keys()].sort());
-      const values = await evaluate(Object.fromEntries([...names.keys()].map((n, i) => [n, tensors[i]!])), executor);
+      const values = await evaluate(Object.fromEntries([...names.keys()].map((n, i) => [n, tensors[i]!])), {
+        executor,
+      });
       for (const [n, expected] of record.gradients) {
         const largest = golden.noGradient?.test(n) ? 1 : largestOf(expected);
         const ours = asThere(golden, n, values[n]!, trained.params.get(names.get(n)!)!.shape);

@@ -51,7 +51,7 @@ test('its tensors stand for the same values here', async () => {
   ] as const;
   const { values } = await evaluate(
     { values: dequantize(...packed, { format: 'nf4', inDim, block: 64 }) },
-    reference(),
+    { executor: reference() },
   );
   const wanted = await read('dequantized');
   for (const [i, v] of wanted.entries()) expect(Math.abs(values![i]! - v)).toBeLessThan(1e-7);

@@ -49,7 +49,7 @@ const follow = async (
   const gradients = new Map(steppedParams(target).map((p) => [p, input(`g ${p.node.name}`, p.shape)]));
   const one = constant(Float32Array.of(1), []);
   const { updates, feeds, state } = optimizerStep(optimizer, { values: gradients }, one, target);
-  const step = await compile({ updates }, executor);
+  const step = await compile({ updates }, { executor });
   for (let i = 0; i < 10; i++) {
     const given = Object.fromEntries(names.map((name) => [`g ${name}`, gradient(name, i)]));
     await step.run({ ...given, ...feeds(i, rate(i)) });

@@ -66,7 +66,7 @@ describe.each(written)('the adapter $name that Python read', (golden) => {
       const ids = constant(Int32Array.from(recorded.get('ids')!), [rows, context]);
       const there = constant(logits, [rows, logits.length / rows / vocabSize, vocabSize]);
       const [ours, theirs] = atTokens(model.logits(ids), there);
-      const values = await evaluate({ ours, theirs }, executor);
+      const values = await evaluate({ ours, theirs }, { executor });
       expect(distance(values['ours']!, values['theirs']!)).toBeLessThan(1e-4);
     });
   });

@@ -68,7 +68,7 @@ const square = (copy, value) => {
   return copy.mul(x, x);
 };
 const sumOf = async (copy) =>
-  (await copy.evaluate({ y: copy.add(square(copy, 3), square(copy, 5)) }, copy.reference())).y[0];
+  (await copy.evaluate({ y: copy.add(square(copy, 3), square(copy, 5)) }, { executor: copy.reference() })).y[0];
 const program = theirs.buildProgram({ outputs: { y: square(theirs, 5) } });
 const executor = await cpu();
 const tries = {

@@ -52,9 +52,9 @@ const writeOperands = async (dir: string, { m, k, n, transposeA, transposeB }: M
 const writeStep = async (dir: string, task: StepTask): Promise<void> => {
   const executor = reference();
   const model = await randomModel(task.model, task.tokens, seed);
-  await saveModel(join(dir, 'model'), model, executor);
+  await saveModel(model, join(dir, 'model'), { executor });
   const method = lora({ rank: task.rank, alpha: task.alpha, target: ['q_proj', 'v_proj'] });
-  await save(attach(model, [method], { seed }), join(dir, 'adapter'), executor, { baseModel: 'model' });
+  await save(attach(model, [method], { seed }), join(dir, 'adapter'), { executor, baseModel: 'model' });
   await writeFile(join(dir, 'batch.json'), JSON.stringify(randomBatch(task, seed)));
   await executor.close();
 };
@@ -62,7 +62,7 @@ const writeStep = async (dir: string, task: StepTask): Promise<void> => {
 const writePrompt = async (dir: string, task: GenerateTask): Promise<void> => {
   const executor = reference();
   const model = await randomModel(task.model, task.prompt + task.tokens, seed);
-  await saveModel(join(dir, 'model'), model, executor);
+  await saveModel(model, join(dir, 'model'), { executor });
   const random = randomSource(seed, 'prompt');
   const ids = Array.from({ length: task.prompt }, () => Math.floor(random() * task.model.vocabulary));
   await writeFile(join(dir, 'prompt.json'), JSON.stringify(ids));

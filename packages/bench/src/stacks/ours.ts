@@ -67,7 +67,7 @@ const openMatmul = async (dir: string, task: MatmulTask, executor: Executor): Pr
   const [a, b] = [await operand('a'), await operand('b')];
   await file.close();
   const y = matmul(a, b, { transposeA: task.transposeA, transposeB: task.transposeB });
-  const executable = await compile({ outputs: { square: mean(mean(mul(y, y), { axes: [1] })) } }, executor);
+  const executable = await compile({ outputs: { square: mean(mean(mul(y, y), { axes: [1] })) } }, { executor });
   return { run: async () => [(await executable.run())['square']![0]!] };
 };
 
@@ -102,7 +102,7 @@ const openStep = async (dir: string, task: StepTask, executor: Executor): Promis
 
 const openGenerate = async (dir: string, task: GenerateTask, executor: Executor): Promise<Runs> => {
   const prompt = JSON.parse(await readFile(join(dir, 'prompt.json'), 'utf8')) as number[];
-  const made = generator(await loadModel(join(dir, 'model')), executor);
+  const made = generator(await loadModel(join(dir, 'model')), { executor });
   return { run: async () => (await made.generate([prompt], { maxTokens: task.tokens, stop: [] }))[0]! };
 };
 

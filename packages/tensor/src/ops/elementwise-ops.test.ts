@@ -31,7 +31,7 @@ import { tanh } from './tanh.ts';
 const f32 = (...values: number[]): Tensor => constant(Float32Array.from(values), [values.length]);
 const i32 = (...values: number[]): Tensor => constant(Int32Array.from(values), [values.length]);
 const u32 = (...values: number[]): Tensor => constant(Uint32Array.from(values), [values.length]);
-const run = async (t: Tensor): Promise<number[]> => [...(await evaluate({ t }, reference()))['t']!];
+const run = async (t: Tensor): Promise<number[]> => [...(await evaluate({ t }, { executor: reference() }))['t']!];
 const close = async (t: Tensor, expected: readonly number[]): Promise<void> => {
   const got = await run(t);
   expect(got.length).toBe(expected.length);

@@ -7,7 +7,9 @@ import { dropout } from './dropout.ts';
 import { randomBits } from './random-bits.ts';
 import { randomUniform } from './random-uniform.ts';
 
-const run = async (t: Tensor, feeds = {}): Promise<number[]> => [...(await evaluate({ t }, reference(), feeds))['t']!];
+const run = async (t: Tensor, feeds = {}): Promise<number[]> => [
+  ...(await evaluate({ t }, { executor: reference(), feeds }))['t']!,
+];
 
 /** The hash as published, on unsigned arithmetic of BigInt. */
 const hash = (value: bigint): bigint => {

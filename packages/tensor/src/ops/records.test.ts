@@ -20,7 +20,10 @@ for (const [name, record] of Object.entries(records)) {
     it.each(op.samples.map((sample) => [sampleTitle(sample), sample] as const))('%s', async (_, sample) => {
       const { tensors, feeds } = sampleInputs(op, sample, 1);
       const outs = sampleOutputs(op, sample, tensors);
-      const results = await evaluate(Object.fromEntries(outs.map((t, i) => [`out${i}`, t])), reference(), feeds);
+      const results = await evaluate(Object.fromEntries(outs.map((t, i) => [`out${i}`, t])), {
+        executor: reference(),
+        feeds,
+      });
       for (const [i, out] of outs.entries()) {
         const data = results[`out${i}`]!;
         expect(data.length).toBe(sizeOf(out.shape));

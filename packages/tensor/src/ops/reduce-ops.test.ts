@@ -15,7 +15,7 @@ const count = (...shape: number[]): Tensor =>
     shape,
   );
 const f32 = (...values: number[]): Tensor => constant(Float32Array.from(values), [values.length]);
-const run = async (t: Tensor): Promise<number[]> => [...(await evaluate({ t }, reference()))['t']!];
+const run = async (t: Tensor): Promise<number[]> => [...(await evaluate({ t }, { executor: reference() }))['t']!];
 
 describe('reductions', () => {
   it('over all axes by default, to a scalar', async () => {

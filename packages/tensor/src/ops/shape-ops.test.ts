@@ -21,7 +21,7 @@ const count = (...shape: number[]): Tensor =>
   );
 const i32 = (values: readonly number[], shape: Shape = [values.length]): Tensor =>
   constant(Int32Array.from(values), shape);
-const run = async (t: Tensor): Promise<number[]> => [...(await evaluate({ t }, reference()))['t']!];
+const run = async (t: Tensor): Promise<number[]> => [...(await evaluate({ t }, { executor: reference() }))['t']!];
 
 describe('shape ops', () => {
   it('reshape fills in −1', () => {

@@ -13,10 +13,10 @@ const check = async (op: AnyOp, sample: Sample<string, unknown>, executor: Execu
   const { tensors, feeds } = sampleInputs(op, sample, 2);
   const outs = sampleOutputs(op, sample, tensors);
   const outputs = Object.fromEntries(outs.map((t, i) => [`out${i}`, t]));
-  const wanted = await (await compile({ outputs }, reference())).run(feeds);
+  const wanted = await (await compile({ outputs }, { executor: reference() })).run(feeds);
   // The second run finds memory as the first left it.
   const run = async (names: readonly string[], times: number): Promise<void> => {
-    const executable = await compile({ outputs: Object.fromEntries(names.map((n) => [n, outputs[n]!])) }, executor);
+    const executable = await compile({ outputs: Object.fromEntries(names.map((n) => [n, outputs[n]!])) }, { executor });
     for (let i = 0; i < times; i++) {
       const got = await executable.run(feeds);
       for (const n of names)

@@ -17,7 +17,9 @@ export const drawn = (name: string, shape: Shape): Tensor => {
 };
 
 /** A tensor's values by its definition. */
-export const valuesOf = async (t: Tensor): Promise<number[]> => [...(await evaluate({ t }, reference()))['t']!];
+export const valuesOf = async (t: Tensor): Promise<number[]> => [
+  ...(await evaluate({ t }, { executor: reference() }))['t']!,
+];
 
 /** The largest difference between two lists; NaN counts as infinite. */
 export const apart = (a: readonly number[], b: readonly number[]): number => {

@@ -71,7 +71,7 @@ const saysAcrossRows = (of: MethodCase): Law => ({
     nudging(adapted.model, pairs).logits(ids);
     for (const [path, [before, after]] of pairs) {
       if (adapted.model.linears.get(path)!.acrossRows) continue;
-      const { a, b } = await evaluate({ a: before, b: after }, executor);
+      const { a, b } = await evaluate({ a: before, b: after }, { executor });
       if (differenceOf(a!, b!, { tolerance: tolerances.rounding }) !== null)
         throw new Error(`${path}: a row depends on another one, so the layer must say acrossRows: true`);
     }

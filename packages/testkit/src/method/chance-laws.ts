@@ -71,7 +71,7 @@ const draws = (of: MethodCase): Law => ({
     adapted.loss({ ids, labels }, seedOf(1), twice);
     const [first, second] = views.map((view) => view.logits(ids)) as [Tensor, Tensor];
     if (!isRandom(first)) return;
-    const { a, b } = await evaluate({ a: first, b: second }, executor);
+    const { a, b } = await evaluate({ a: first, b: second }, { executor });
     if (differenceOf(a!, b!, { tolerance: tolerances.rounding }) === null)
       throw new Error('two training views of one step draw the same values');
   },

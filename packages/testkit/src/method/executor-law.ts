@@ -29,7 +29,7 @@ export const expectedOf = async (of: MethodCase): Promise<Expected> => {
   };
   return {
     outputs,
-    wanted: await evaluate(outputs, executor),
+    wanted: await evaluate(outputs, { executor }),
     bring: async (other) => {
       for (const v of adapted.state.values()) await other.write(v, await executor.read(v));
     },
@@ -39,7 +39,7 @@ export const expectedOf = async (of: MethodCase): Promise<Expected> => {
 /** An executor computes what the definition says. */
 export const mustAgree = async ({ outputs, wanted, bring }: Expected, executor: Executor): Promise<void> => {
   await bring(executor);
-  const got = await evaluate(outputs, executor);
+  const got = await evaluate(outputs, { executor });
   executor.release(buildProgram({ outputs }).variables);
   for (const [name, { shape }] of Object.entries(outputs))
     mustBeNear(name, got[name]!, wanted[name]!, { tolerance: tolerances.pass, shape });

@@ -35,7 +35,7 @@ const roundTrip = (of: MethodCase): Law => ({
   check: () =>
     inFolder(async (dir) => {
       const { base, adapted, method, executor } = await subjectOf(of);
-      await save(adapted, dir, executor);
+      await save(adapted, dir, { executor });
       const again = await load(base, dir, formatsOf(of));
       const [got, wanted] = [await logitsOf(again.model, executor), await logitsOf(adapted.model, executor)];
       // A compacted adapter computes the same in another way.
@@ -57,7 +57,7 @@ const refusal = (of: MethodCase): Law => ({
   check: () =>
     inFolder(async (dir) => {
       const { base, adapted, executor } = await subjectOf(of);
-      await save(adapted, dir, executor);
+      await save(adapted, dir, { executor });
       const { layout, config, tensors } = await readAdapter(dir);
       const missing = [...tensors.keys()].at(-1)!;
       const kept = [...tensors]
@@ -93,7 +93,8 @@ const configuration = (of: MethodCase): Law => ({
   check: async () => {
     const { base, method, adapted, executor } = await subjectOf(of, { shaken: false });
     // What is saved is the compacted form, where there is one.
-    const saved = (await method.compact?.(base, await valuesIn(adapted.state, executor), executor))?.method ?? method;
+    const saved =
+      (await method.compact?.(base, await valuesIn(adapted.state, executor), { executor }))?.method ?? method;
     const config = JSON.parse(JSON.stringify(saved.config(base)));
     const build = (inner: AdapterConfig): Method =>
       formatsOf(of)

@@ -64,7 +64,7 @@ const apply = (of: MethodCase): Law => ({
     const { base, adapted, executor } = await subjectOf(of);
     for (const [path, layer] of adapted.model.linears) {
       const dense = layer === base.linears.get(path) ? null : denseOf(layer, of.factory.merges);
-      if (dense) await mustApplyDense(path, layer, dense, executor);
+      if (dense) await mustApplyDense(path, layer, dense, { executor });
     }
   },
 });

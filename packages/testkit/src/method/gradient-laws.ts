@@ -27,7 +27,7 @@ const gradients = (of: MethodCase): Law => ({
       const slopes = slopesOf(loss, p, grads[i]!, name);
       const { gradient, analytic, numeric, numericStopped } = await evaluate(
         { gradient: grads[i]!, ...slopes },
-        executor,
+        { executor },
       );
       if (!gradient!.some((v) => v !== 0)) problems.push(`${name}: no gradient reaches it`);
       const near = (values: typeof analytic): string | null =>

@@ -7,7 +7,7 @@ import { logitsOf, logitsShape, type Subject, subjectOf } from './subject.ts';
 
 const refuses = async ({ adapted, executor, method }: Subject): Promise<void> => {
   try {
-    await merge(adapted, executor);
+    await merge(adapted, { executor });
   } catch (error) {
     if (isPeftError(error) && error.code === 'not-mergeable' && error.message.includes(method.name)) return;
     throw new Error(`merge must refuse with not-mergeable and name ${method.name}; it threw ${error}`, {
@@ -27,7 +27,7 @@ const measuredError = async (
   const [stored, exact, before] = [merged, adapted, { model: adapted.base }].map(
     ({ model }) => model.linears.get(path)!.dense().weight,
   );
-  const { a, b, c } = await evaluate({ a: stored!, b: exact!, c: before! }, executor);
+  const { a, b, c } = await evaluate({ a: stored!, b: exact!, c: before! }, { executor });
   const norm = (values: number[]): number => Math.hypot(...values);
   const error = norm(Array.from(a!, (v, i) => v - b![i]!));
   // A layer whose bias alone changed is stored as it was.
@@ -38,12 +38,12 @@ const merges = async (subject: Subject): Promise<void> => {
   const { base, adapted, executor } = subject;
   const shape = logitsShape(base);
   const wanted = await logitsOf(adapted.model, executor);
-  const dense = await merge(adapted, executor, { format: 'dense' });
+  const dense = await merge(adapted, { executor, format: 'dense' });
   mustBeNear('logits of the merged model', await logitsOf(dense.model, executor), wanted, {
     tolerance: tolerances.merged,
     shape,
   });
-  const merged = await merge(adapted, executor);
+  const merged = await merge(adapted, { executor });
   if (merged.errors.size === 0)
     mustBeNear("logits of the model merged in the base's format", await logitsOf(merged.model, executor), wanted, {
       tolerance: tolerances.merged,

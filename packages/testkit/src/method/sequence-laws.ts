@@ -47,7 +47,7 @@ const padding = (of: MethodCase): Law => ({
     const positions = tokens(places, [...Array(gap).fill(0), ...places.slice(0, other.length)]);
     const { both } = await evaluate(
       { both: model.logits(tokens(text, [...Array(gap).fill(0), ...other]), { mask, positions }) },
-      executor,
+      { executor },
     );
     const options = { tolerance: tolerances.rounding };
     const size = text.length * vocabSize;

@@ -47,16 +47,16 @@ export const subjectOf = async (
   { shaken = true, base = of.base(), more = {} }: { shaken?: boolean; base?: CausalLM; more?: object } = {},
 ): Promise<Subject> => {
   const executor = reference();
-  const [method] = await prepare(base, [methodOf(of, base, more)], examples, executor);
+  const [method] = await prepare(base, [methodOf(of, base, more)], { data: examples, executor });
   // Not the default seed: what a file leaves out must not come back by chance.
   const adapted = attach(base, [method!], { seed: 3 });
-  if (shaken) await shake(adapted.params, executor);
+  if (shaken) await shake(adapted.params, { executor });
   return { base, method: method!, adapted, executor };
 };
 
 /** Values of one tensor. */
 export const valuesOf = async (t: Tensor, executor: Executor): Promise<ArrayLike<number>> =>
-  (await evaluate({ t }, executor))['t']!;
+  (await evaluate({ t }, { executor }))['t']!;
 
 /** Logits of `ids`. */
 export const logitsOf = (model: CausalLM, executor: Executor): Promise<ArrayLike<number>> =>

@@ -68,7 +68,7 @@ const trainOn = async (adapted: Adapted, executor: Executor, steps: number, lear
   const { spec, state } = stepOf(adapted, seed, hyper);
   const between = makeBetween({ executor, params: adapted.params.values(), state, rewarm: () => {} });
   const seeded = buildProgram(spec).inputs.some(({ name }) => name === 'seed');
-  const executable = await compile(spec, executor);
+  const executable = await compile(spec, { executor });
   for (let step = 1; step <= steps; step++) {
     const values = [learningRate, 0.9, 0.999, 1e-8, 0, 1 - 0.9 ** step, 1 - 0.999 ** step, 1];
     await executable.run({ hyper: Float32Array.from(values), ...(seeded && { seed: Uint32Array.of(step) }) });

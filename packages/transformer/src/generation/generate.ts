@@ -1,15 +1,27 @@
-import type { Executor } from '@peftjs/tensor';
+import { checkOptions, mustBe, type OnExecutor, onExecutor, type Rules } from '@peftjs/tensor';
 import type { CausalLM } from '../task-model.ts';
 import { generator, type StreamOptions } from './generator.ts';
 import type { Prompt } from './prompts.ts';
 import { roomOf } from './room.ts';
 
 /** The prompts to continue, and the executor. */
-export interface GenerateOptions<P> extends StreamOptions {
-  readonly executor: Executor;
+export interface GenerateOptions<P> extends StreamOptions, OnExecutor {
   /** Token ids, or a list of such. */
   readonly prompt: P;
 }
+
+const list = mustBe.such('a list', (v) => Array.isArray(v) || ArrayBuffer.isView(v));
+
+const rules: Rules<GenerateOptions<Prompt | readonly Prompt[]>> = {
+  ...onExecutor,
+  prompt: mustBe.given(list),
+  maxTokens: mustBe.count,
+  stop: list,
+  seed: mustBe.whole,
+  temperature: mustBe.notNegative,
+  topK: mustBe.whole,
+  topP: mustBe.share,
+};
 
 const isList = (prompt: Prompt | readonly Prompt[]): prompt is readonly Prompt[] =>
   Array.isArray(prompt) && typeof prompt[0] === 'object';
@@ -22,13 +34,15 @@ export async function generate(model: CausalLM, options: GenerateOptions<Prompt>
 export async function generate(model: CausalLM, options: GenerateOptions<readonly Prompt[]>): Promise<number[][]>;
 export async function generate(
   model: CausalLM,
-  { executor, prompt, ...options }: GenerateOptions<Prompt | readonly Prompt[]>,
+  given: GenerateOptions<Prompt | readonly Prompt[]>,
 ): Promise<number[] | number[][]> {
+  checkOptions('generate', rules, given);
+  const { executor, prompt, ...options } = given;
   const prompts = isList(prompt) ? prompt : [prompt];
   const longest = Math.max(1, ...prompts.map((p) => p.length));
   const { context: room } = roomOf(model);
   const context = options.maxTokens === undefined ? room : Math.min(room, Math.max(2, longest + options.maxTokens));
-  const made = generator(model, executor, { context });
+  const made = generator(model, { executor, context });
   try {
     const texts = await made.generate(prompts, options);
     return isList(prompt) ? texts : texts[0]!;

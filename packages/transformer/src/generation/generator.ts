@@ -1,4 +1,14 @@
-import { type Executor, PeftError, type Random, randomSource, type TypedArray } from '@peftjs/tensor';
+import {
+  checkOptions,
+  mustBe,
+  type OnExecutor,
+  onExecutor,
+  PeftError,
+  type Random,
+  type Rules,
+  randomSource,
+  type TypedArray,
+} from '@peftjs/tensor';
 import type { CausalLM } from '../task-model.ts';
 import { makePrograms, type Programs } from './programs.ts';
 import { bucket, checkPrompts, type Prompt, padPrompts, slotMask } from './prompts.ts';
@@ -32,14 +42,16 @@ export interface TextGenerator {
   close(): Promise<void>;
 }
 
-/** How a generator is made. */
-export interface GeneratorOptions {
+/** The executor that a generator runs on, and how it is made. */
+export interface GeneratorOptions extends OnExecutor {
   /**
    * Tokens per sequence, prompt and continuation together; the cache is as long. Default: the config's `maxPositions`, less the rows that
    * methods put in front where positions are learned.
    */
   readonly context?: number;
 }
+
+const rules: Rules<GeneratorOptions> = { ...onExecutor, context: mustBe.number };
 
 interface Rows {
   readonly random: readonly Random[];
@@ -81,10 +93,11 @@ const checkContext = (context: number, room: number): void => {
  * Programs are compiled when first needed: one per batch size, and one per batch size and 32 tokens of prompt length.
  * Throws `bad-option` for a context that the model does not have.
  */
-export const generator = (model: CausalLM, executor: Executor, options: GeneratorOptions = {}): TextGenerator => {
+export const generator = (model: CausalLM, options: GeneratorOptions): TextGenerator => {
+  checkOptions('generator', rules, options);
   const { vocabSize, eosIds } = model.config;
   const { prepended, context: room } = roomOf(model);
-  const { context = room } = options;
+  const { executor, context = room } = options;
   checkContext(context, room);
   const slots = context + bucket - 1;
   const programs = new Map<number, Programs>();

@@ -146,7 +146,7 @@ export const makePrograms = (
   };
 
   const once = (key: number, spec: () => ProgramSpec): Promise<Executable> => {
-    const known = compiled.get(key) ?? compile(spec(), executor);
+    const known = compiled.get(key) ?? compile(spec(), { executor });
     compiled.set(key, known);
     // What failed is tried again next time.
     known.catch(() => compiled.delete(key));

@@ -5,6 +5,7 @@ import {
   evaluate,
   isPeftError,
   mul,
+  type OnExecutor,
   randomSource,
   reference,
   type Shape,
@@ -35,10 +36,15 @@ const drawn = (name: string, shape: Shape): Tensor =>
   constant(uniformValues(sizeOf(shape), -1, 1, randomSource(11, name)), shape);
 
 /** Throws unless `apply` is x·Wᵀ + b of `dense`, whether one axis stands before the last or two. */
-export const mustApplyDense = async (name: string, layer: Linear, dense: Dense, executor: Executor): Promise<void> => {
+export const mustApplyDense = async (
+  name: string,
+  layer: Linear,
+  dense: Dense,
+  { executor }: OnExecutor,
+): Promise<void> => {
   for (const rows of [[4], [2, 3]]) {
     const x = drawn(name, [...rows, layer.inDim]);
-    const { y, z } = await evaluate({ y: layer.apply(x, noModel), z: affine(x, dense) }, executor);
+    const { y, z } = await evaluate({ y: layer.apply(x, noModel), z: affine(x, dense) }, { executor });
     const shape = [...rows, layer.outDim];
     mustBeNear(`${name}: apply(x) against x·Wᵀ + b of dense()`, y!, z!, { tolerance: tolerances.rounding, shape });
   }
@@ -49,7 +55,7 @@ const mustSlope = async (name: string, layer: Linear, executor: Executor): Promi
   const x = drawn(name, [3, layer.inDim]);
   const y = layer.apply(x, noModel);
   const loss = sum(mul(mul(y, y), drawn(`${name} weights`, y.shape)));
-  const { analytic, numeric } = await evaluate({ ...slopesOf(loss, x, grad(loss, [x])[0]!, name) }, executor);
+  const { analytic, numeric } = await evaluate({ ...slopesOf(loss, x, grad(loss, [x])[0]!, name) }, { executor });
   mustBeNear(`${name}: the gradient of x along a random direction against the difference`, analytic!, numeric!, {
     tolerance: tolerances.difference,
     shape: [1],
@@ -58,7 +64,7 @@ const mustSlope = async (name: string, layer: Linear, executor: Executor): Promi
 
 /** The values of a layer, computed now. */
 const frozen = async ({ weight, bias }: Dense, executor: Executor): Promise<Dense> => {
-  const values = await evaluate({ weight, ...(bias && { bias }) }, executor);
+  const values = await evaluate({ weight, ...(bias && { bias }) }, { executor });
   const stored = (name: string, t: Tensor): Tensor => variable(name, t.shape, values[name]!);
   return { weight: stored('weight', weight), bias: bias && stored('bias', bias) };
 };
@@ -70,7 +76,7 @@ const mustEncode = async (name: string, layer: Linear, executor: Executor, toler
     if ((once[part] === null) !== (layer.dense()[part] === null))
       throw new Error(`${name}: encode ${once[part] ? 'adds' : 'drops'} the bias`);
     if (!once[part] || !twice[part]) continue;
-    const { a, b } = await evaluate({ a: twice[part], b: once[part] }, executor);
+    const { a, b } = await evaluate({ a: twice[part], b: once[part] }, { executor });
     mustBeNear(`${name}: ${part} stored again`, a!, b!, { tolerance, shape: once[part].shape });
   }
 };
@@ -100,7 +106,7 @@ export const linearLaws = (
   { name: 'has the sizes that it says', check: async () => mustHaveSizes(name, linear()) },
   {
     name: 'applies what dense() says',
-    check: () => mustApplyDense(name, linear(), linear().dense(), executor),
+    check: () => mustApplyDense(name, linear(), linear().dense(), { executor }),
   },
   { name: 'hands back the gradient of x', check: () => mustSlope(name, linear(), executor) },
   {

@@ -1,4 +1,4 @@
-import { constant, type Executor, normalValues, randomSource, type Tensor, type Variable } from '@peftjs/tensor';
+import { constant, normalValues, type OnExecutor, randomSource, type Tensor, type Variable } from '@peftjs/tensor';
 
 /** Token ids as a graph constant: [rows, tokens]. */
 export const tokens = (...rows: readonly (readonly number[])[]): Tensor =>
@@ -13,8 +13,17 @@ export const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number => 
   return most;
 };
 
+/** The executor that has the values, and how far they move. */
+export interface ShakeOptions extends OnExecutor {
+  /** Default 0.3. */
+  readonly std?: number;
+}
+
 /** Moves every value of some variables by N(0, std²), so that nothing is where it started. */
-export const shake = async (variables: ReadonlyMap<string, Variable>, executor: Executor, std = 0.3): Promise<void> => {
+export const shake = async (
+  variables: ReadonlyMap<string, Variable>,
+  { executor, std = 0.3 }: ShakeOptions,
+): Promise<void> => {
   for (const [name, v] of variables) {
     const values = await executor.read(v);
     const noise = normalValues(values.length, std, randomSource(7, name));

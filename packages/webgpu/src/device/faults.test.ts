@@ -55,7 +55,7 @@ describe('a device that is lost', () => {
   test('under a run that is waited for: the run, its kernels and shapes are named', async () => {
     const { gpu, executor } = await open();
     const { w, spec } = program();
-    const executable = await compile(spec, executor);
+    const executable = await compile(spec, { executor });
     const run = executable.run(feeds);
     await Promise.resolve();
     setImmediate(() => gpu.device.destroy());
@@ -64,12 +64,12 @@ describe('a device that is lost', () => {
     await gpu.device.lost;
     await expect(executable.run(feeds)).rejects.toMatchObject(isGoneIn(product));
     await expect(executor.read(w)).rejects.toMatchObject(isGoneIn(product));
-    await expect(compile(spec, executor)).rejects.toMatchObject(isGoneIn(product));
+    await expect(compile(spec, { executor })).rejects.toMatchObject(isGoneIn(product));
   });
 
   test('under runs that keep their results', async () => {
     const { gpu, executor } = await open();
-    const executable = await compile(program().spec, executor);
+    const executable = await compile(program().spec, { executor });
     for (let i = 0; i < 3; i++) await executable.run(feeds, { keep: ['y'] });
     const kept = executable.kept();
     gpu.device.destroy();
@@ -79,7 +79,7 @@ describe('a device that is lost', () => {
   test('while a variable is read', async () => {
     const { gpu, executor } = await open();
     const { w, spec } = program();
-    await (await compile(spec, executor)).run(feeds);
+    await (await compile(spec, { executor })).run(feeds);
     const create = gpu.device.createBuffer.bind(gpu.device);
     gpu.device.createBuffer = (descriptor) => {
       const buffer = create(descriptor);
@@ -104,7 +104,7 @@ describe('a device that has no more memory', () => {
     // Exactly what SwiftShader gives to one buffer, and more than it has.
     const size = noMemory / 4;
     const wide = softmax(broadcastTo(input('x', [1, 64]), [size / 64, 64]));
-    await expect(compile({ outputs: { y: matmul(transpose(wide), wide) } }, executor)).rejects.toMatchObject({
+    await expect(compile({ outputs: { y: matmul(transpose(wide), wide) } }, { executor })).rejects.toMatchObject({
       code: 'out-of-memory',
       message: expect.stringMatching(
         new RegExp(
@@ -114,13 +114,13 @@ describe('a device that has no more memory', () => {
       ),
     });
     expect(executor.memory().now).toBe(0);
-    await expect((await compile(program().spec, executor)).run(feeds)).resolves.toHaveProperty('y');
+    await expect((await compile(program().spec, { executor })).run(feeds)).resolves.toHaveProperty('y');
   });
 
   test('names the variable', async () => {
     const { executor } = await open();
     const wide = variable('wide', [2 ** 22, 64], () => new Float32Array(2 ** 28));
-    await expect(compile({ updates: [[wide, mul(wide, 2)]] }, executor)).rejects.toMatchObject({
+    await expect(compile({ updates: [[wide, mul(wide, 2)]] }, { executor })).rejects.toMatchObject({
       code: 'out-of-memory',
       message: expect.stringMatching(
         new RegExp(`${needs.source}variable wide \\[4194304x64 f32\\], 1,024 MiB: 1,024 MiB of variables \\(wide`),
@@ -131,7 +131,7 @@ describe('a device that has no more memory', () => {
 
   test('for the results of a run: the run fails, none is kept of it, and the executor goes on', async () => {
     const { gpu, executor } = await open();
-    const executable = await compile(program().spec, executor);
+    const executable = await compile(program().spec, { executor });
     const create = gpu.device.createBuffer;
     refuse(gpu, /results/, noMemory);
     const none = { code: 'out-of-memory', message: expect.stringMatching(/no memory for a run of .*matmul\(64x32/) };
@@ -148,7 +148,7 @@ describe('a device that has no more memory', () => {
   test('for reading a variable', async () => {
     const { gpu, executor } = await open();
     const { w, spec } = program();
-    await (await compile(spec, executor)).run(feeds);
+    await (await compile(spec, { executor })).run(feeds);
     const create = gpu.device.createBuffer;
     refuse(gpu, /readback/, noMemory);
     await expect(executor.read(w)).rejects.toMatchObject({
@@ -168,7 +168,7 @@ describe('what validation rejects', () => {
     const createBindGroup = gpu.device.createBindGroup.bind(gpu.device);
     gpu.device.createBindGroup = (descriptor) =>
       createBindGroup(/^matmul/.test(descriptor.label ?? '') ? { ...descriptor, entries: [] } : descriptor);
-    await expect(compile({ outputs: { y: chain(input('x', [64, 32])) } }, executor)).rejects.toMatchObject({
+    await expect(compile({ outputs: { y: chain(input('x', [64, 32])) } }, { executor })).rejects.toMatchObject({
       code: 'device-error',
       message: expect.stringMatching(/^webgpu: the buffers of matmul\(64x32 f32, 32x32 f32\)/),
     });
@@ -178,7 +178,7 @@ describe('what validation rejects', () => {
   test('names the copy', async () => {
     const { gpu, executor } = await open();
     const [a, b] = ['a', 'b'].map((name) => variable(name, [8], new Float32Array(8)));
-    const executable = await compile({ outputs: { before: a! }, updates: [[a!, b!]] }, executor);
+    const executable = await compile({ outputs: { before: a! }, updates: [[a!, b!]] }, { executor });
     const create = gpu.device.createCommandEncoder.bind(gpu.device);
     gpu.device.createCommandEncoder = () => {
       const encoder = create();

@@ -57,7 +57,7 @@ const open = async (options: HostOptions, facts: Partial<DeviceFacts> = {}): Pro
 
 const run = async (executor: Executor) => {
   const { outputs, feeds } = program();
-  const executable = await compile({ outputs }, executor);
+  const executable = await compile({ outputs }, { executor });
   const got = await executable.run(feeds);
   executable.close();
   return got;
@@ -74,7 +74,7 @@ describe('autotune', () => {
       const executor = await open(tuning(store), facts);
       const got = await run(executor);
       const { outputs, feeds } = program();
-      const wanted = await (await compile({ outputs }, reference())).run(feeds);
+      const wanted = await (await compile({ outputs }, { executor: reference() })).run(feeds);
       for (const name of Object.keys(outputs)) mustBeNear(name, got[name]!, wanted[name]!, { tolerance: 1e-4 });
       expect([...store.answers.keys()].map((key) => key.split(':')[0])).toEqual([
         'matmul, 64x1024x32, batch 1, f32, f32',
@@ -109,7 +109,7 @@ describe('autotune', () => {
     const bytes = 4 * 2 * 64 * 512;
     const executor = await open({ ...tuning(store), memoryLimit: 1.9 * bytes });
     for (const t of [w, v]) await executor.write(t, new Float32Array(64 * 512).fill(1));
-    const { y } = await (await compile({ outputs: { y: matmul(w, v) } }, executor)).run();
+    const { y } = await (await compile({ outputs: { y: matmul(w, v) } }, { executor })).run();
     expect(y![0]).toBe(512);
     expect(store.answers.size).toBe(0);
   });
@@ -131,7 +131,7 @@ describe('PEFTJS_AUTOTUNE', () => {
   const filesAfter = async (options: WebgpuOptions): Promise<string[]> => {
     opened.push(await webgpu({ adapter: 'software', ...options }));
     const y = matmul(input('x', [16, 32]), input('w', [32, 16]));
-    await compile({ outputs: { y } }, opened.at(-1)!);
+    await compile({ outputs: { y } }, { executor: opened.at(-1)! });
     return (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.json'));
   };
 

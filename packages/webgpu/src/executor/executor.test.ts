@@ -33,7 +33,7 @@ describe('runs', () => {
     const x = input('x', [3]);
     const executable = await compile(
       { outputs: { twice: mul(x, 2), empty: input('none', [0, 4]), x, k: constant(Int32Array.of(1, 2), [2]) } },
-      executor,
+      { executor },
     );
     const feeds = { x: Float32Array.of(1, 2, 3), none: new Float32Array(0) };
     expect(await executable.run(feeds)).toEqual({
@@ -55,7 +55,7 @@ describe('runs', () => {
 
   test('do not mix when started together', async () => {
     const x = input('x', [1]);
-    const executable = await compile({ outputs: { y: mul(x, 10) } }, executor);
+    const executable = await compile({ outputs: { y: mul(x, 10) } }, { executor });
     const results = await Promise.all([1, 2, 3, 4].map((v) => executable.run({ x: Float32Array.of(v) })));
     expect(results.map(({ y }) => y![0])).toEqual([10, 20, 30, 40]);
     executable.close();
@@ -63,7 +63,7 @@ describe('runs', () => {
 
   test('take half words: odd numbers of f16', async () => {
     const x = input('x', [3], 'f16');
-    const { x: got } = await evaluate({ x }, executor, { x: Uint16Array.of(1, 2, 3) });
+    const { x: got } = await evaluate({ x }, { executor, feeds: { x: Uint16Array.of(1, 2, 3) } });
     expect(got).toEqual(Uint16Array.of(1, 2, 3));
   });
 
@@ -73,7 +73,7 @@ describe('runs', () => {
     const x = input('x', [size]);
     const executable = await compile(
       { outputs: { total: sum(mul(x, 2)) }, updates: [[count, add(count, x)]] },
-      executor,
+      { executor },
     );
     const ones = new Float32Array(size).fill(1);
     ones[size - 1] = 5;
@@ -91,7 +91,7 @@ describe('plans', () => {
     const hidden = tanh(add(mul(silu(x), 2), 1));
     const executable = await compile(
       { outputs: { y: reshape(matmul(hidden, w), [32]), z: mul(hidden, hidden) } },
-      executor,
+      { executor },
     );
     expect(executable.plan.dispatches).toBe(2);
     expect(executable.plan.flops).toBe(32 * (4 + 1 + 1 + 4 + 1) + 2 * 4 * 8 * 8);
@@ -102,7 +102,7 @@ describe('plans', () => {
     const width = 256;
     let y = input('x', [width, width]);
     for (let i = 0; i < 12; i++) y = matmul(y, y);
-    const executable = await compile({ outputs: { y } }, executor);
+    const executable = await compile({ outputs: { y } }, { executor });
     // Two matrices and the parameters.
     expect(executable.plan.peakBytes).toBeLessThan(2.1 * width * width * 4);
     executable.close();
@@ -124,7 +124,7 @@ describe('plans', () => {
           [v!, v1],
         ],
       },
-      executor,
+      { executor },
     );
     const feeds = { x: new Float32Array(512).fill(0.1), hyper: Float32Array.of(0.01, 0.9, 0.99, 1e-8, 0, 1, 1, 1) };
     await executable.run(feeds);
@@ -141,9 +141,15 @@ describe('plans', () => {
   test('programs give back all they took', async () => {
     const { now } = executor.memory();
     for (let i = 0; i < 5; i++)
-      await evaluate({ y: matmul(input('a', [8, 8]), constant(new Float32Array(64), [8, 8])) }, executor, {
-        a: new Float32Array(64),
-      });
+      await evaluate(
+        { y: matmul(input('a', [8, 8]), constant(new Float32Array(64), [8, 8])) },
+        {
+          executor,
+          feeds: {
+            a: new Float32Array(64),
+          },
+        },
+      );
     expect(executor.memory().now).toBe(now);
   });
 });
@@ -172,7 +178,7 @@ const bindings = [
 describe('errors', () => {
   test('a kernel that does not compile is named with its shapes and what the compiler said', async () => {
     const y = broken({ dispatches: [{ wgsl: main('out0[0] = nothing;'), bindings, workgroups: 1 }] });
-    await expect(compile({ outputs: { y } }, executor)).rejects.toMatchObject({
+    await expect(compile({ outputs: { y } }, { executor })).rejects.toMatchObject({
       code: 'device-error',
       message: expect.stringMatching(/broken\(2x3 f32\)[^]*unresolved value 'nothing'/),
     });
@@ -184,7 +190,9 @@ describe('errors', () => {
         { wgsl: main(''), bindings: [...bindings, { buffer: 'ghost', access: 'read', element: 'f32' }], workgroups: 1 },
       ],
     });
-    await expect(compile({ outputs: { y } }, executor)).rejects.toThrow('broken(2x3 f32) binds ghost; it has x, out0');
+    await expect(compile({ outputs: { y } }, { executor })).rejects.toThrow(
+      'broken(2x3 f32) binds ghost; it has x, out0',
+    );
   });
 
   test('more bindings than the adapter allows are named', async () => {
@@ -195,7 +203,7 @@ describe('errors', () => {
     await expect(
       compile(
         { outputs: { y: broken({ dispatches: [{ wgsl: main(''), bindings: many, workgroups: 1 }] }) } },
-        executor,
+        { executor },
       ),
     ).rejects.toThrow(/broken\(2x3 f32\) binds 40 buffers, this adapter allows \d+/);
   });
@@ -205,14 +213,14 @@ describe('errors', () => {
     const y = broken({
       dispatches: [{ wgsl: main('out0[group.x % 6u] = x[group.x % 6u];'), bindings, workgroups: 2 ** 16 }],
     });
-    const executable = await compile({ outputs: { y } }, unfolded);
+    const executable = await compile({ outputs: { y } }, { executor: unfolded });
     const problem = { code: 'device-error', message: expect.stringMatching(/broken\(2x3 f32\)[^]*65535/) };
     const feeds = { x: new Float32Array(6) };
     await expect(executable.run(feeds)).rejects.toMatchObject(problem);
     // A run that nobody waited for fails the next call.
     await executable.run(feeds, { read: [] });
     await expect(unfolded.read(variable('v', [1], new Float32Array(1)))).rejects.toMatchObject(problem);
-    expect((await evaluate({ y: silu(constant(new Float32Array(1), [1])) }, unfolded))['y']).toEqual(
+    expect((await evaluate({ y: silu(constant(new Float32Array(1), [1])) }, { executor: unfolded }))['y']).toEqual(
       Float32Array.of(0),
     );
     await unfolded.close();
@@ -221,12 +229,12 @@ describe('errors', () => {
   test('a tensor too large for one buffer says how large it may be, and nothing is kept', async () => {
     const { now } = executor.memory();
     const wide = input('wide', [2 ** 15, 2 ** 15]);
-    await expect(compile({ outputs: { y: add(wide, 1) } }, executor)).rejects.toMatchObject({
+    await expect(compile({ outputs: { y: add(wide, 1) } }, { executor })).rejects.toMatchObject({
       code: 'out-of-memory',
       message: expect.stringContaining('4,096 MiB'),
     });
     expect(executor.memory().now).toBe(now);
-    expect((await evaluate({ y: mul(constant(Float32Array.of(2), [1]), 2) }, executor))['y']).toEqual(
+    expect((await evaluate({ y: mul(constant(Float32Array.of(2), [1]), 2) }, { executor }))['y']).toEqual(
       Float32Array.of(4),
     );
   });
@@ -235,7 +243,7 @@ describe('errors', () => {
     const closed = executorOn(await openGpu({ adapter: 'software' }));
     const executable = await compile(
       { outputs: { y: gather(constant(new Float32Array(4), [2, 2]), constant(Int32Array.of(1), [1])) } },
-      closed,
+      { executor: closed },
     );
     await closed.close();
     await expect(executable.run()).rejects.toMatchObject({ code: 'device-lost' });

@@ -25,7 +25,7 @@ describe('memory', () => {
   test('is told by what it is for, and all of it is told', async () => {
     const empty = executor.memory();
     const { w, spec } = program();
-    const executable = await compile(spec, executor);
+    const executable = await compile(spec, { executor });
     await executable.run(feeds);
     const { now, peak, byKind } = executor.memory();
     expect(byKind.variables - empty.byKind.variables).toBe(4 * width * width);
@@ -45,7 +45,7 @@ describe('memory', () => {
 describe('plans', () => {
   test('list tensors and kernels', async () => {
     const { w, spec } = program();
-    const { plan, close } = await compile(spec, executor);
+    const { plan, close } = await compile(spec, { executor });
     expect(plan.tensors).toContainEqual({ name: 'w [32x32 f32]', kind: 'variable', bytes: 4096 });
     expect(plan.tensors).toContainEqual({ name: 'constant [64x32 f32]', kind: 'constant', bytes: 8192 });
     expect(plan.tensors.filter((t) => t.kind === 'temporary').every((t) => t.bytes === 8192)).toBe(true);
@@ -63,7 +63,7 @@ describe('plans', () => {
 
   test('what cannot fit is refused before memory is taken, by tensor, with what to do', async () => {
     const small = executorOn(await openGpu({ adapter: 'software' }), { memoryLimit: 16384 });
-    await expect(compile(program().spec, small)).rejects.toMatchObject({
+    await expect(compile(program().spec, { executor: small })).rejects.toMatchObject({
       code: 'out-of-memory',
       message: expect.stringMatching(
         /^webgpu: the program needs .* variables \(w \[32x32 f32\] .*To make it fit use a .*batch/,
@@ -77,7 +77,7 @@ describe('plans', () => {
 describe('profiles', () => {
   test('time each kind of kernel, and run the program', async () => {
     const { w, spec } = program();
-    const executable = await compile(spec, executor);
+    const executable = await compile(spec, { executor });
     if (!gpu.device.features.has('timestamp-query')) {
       await expect(executable.profile!(feeds)).rejects.toMatchObject({ code: 'device-unavailable' });
     } else {
@@ -93,7 +93,7 @@ describe('profiles', () => {
 
   test('say so where the adapter has no timestamps', async () => {
     const plain = executorOn(await openGpu({ adapter: 'software', features: [] }));
-    const executable = await compile(program().spec, plain);
+    const executable = await compile(program().spec, { executor: plain });
     await expect(executable.profile!(feeds)).rejects.toMatchObject({
       code: 'device-unavailable',
       message: expect.stringContaining('timestamp-query'),

@@ -39,8 +39,11 @@ const check = async (outputs: Readonly<Record<string, Tensor>>): Promise<string[
   const feeds = Object.fromEntries(
     inputs.map(({ name, outs: [spec] }) => [name, normalValues(sizeOf(spec!.shape), 1, randomSource(1, name))]),
   );
-  const executable = await compile({ outputs }, executor);
-  const [got, want] = [await executable.run(feeds), await (await compile({ outputs }, reference())).run(feeds)];
+  const executable = await compile({ outputs }, { executor });
+  const [got, want] = [
+    await executable.run(feeds),
+    await (await compile({ outputs }, { executor: reference() })).run(feeds),
+  ];
   for (const name of Object.keys(outputs))
     want[name]!.forEach((w, i) => {
       expect(Math.abs(got[name]![i]! - w), `${name}[${i}]`).toBeLessThan(1e-4 * Math.max(1, Math.abs(w)));

@@ -48,7 +48,7 @@ const resident = async (): Promise<number> => {
 const patience = { timeout: 600_000 };
 
 test('10,000 steps hold no more memory than the first', patience, async () => {
-  const executable = await compile(program(), executor);
+  const executable = await compile(program(), { executor });
   const steps = async (count: number): Promise<void> => {
     for (let i = 1; i <= count; i++) {
       await executable.run(feeds, { keep: ['norm'] });
@@ -68,7 +68,7 @@ test('10,000 steps hold no more memory than the first', patience, async () => {
 
 test('100 rounds of compiling and closing leave nothing', async () => {
   const round = async (): Promise<void> => {
-    const executable = await compile(program(), executor);
+    const executable = await compile(program(), { executor });
     await executable.run(feeds);
     executable.close();
   };

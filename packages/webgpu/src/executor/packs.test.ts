@@ -67,7 +67,7 @@ const ownKernel = ({ w }: Weight): Tensor =>
 
 const follow = async (spec: ProgramSpec, all: readonly Weight[], runs = 3) => {
   const definition = reference();
-  const [got, want] = [await compile(spec, executor), await compile(spec, definition)];
+  const [got, want] = [await compile(spec, { executor }), await compile(spec, { executor: definition })];
   for (let run = 0; run < runs; run++) {
     const feeds = { x: Float32Array.of(run + 1) };
     const [have, wanted] = [await got.run(feeds), await want.run(feeds)];
@@ -130,10 +130,10 @@ describe('packs', () => {
 
   test('variables that lie in one buffer are exchanged', async () => {
     const all = weights();
-    const whole = await compile(step(all, ownKernel), executor);
+    const whole = await compile(step(all, ownKernel), { executor });
     const [a, b] = [all[0]!.w, all[6]!.w];
     const values = [await executor.read(a), await executor.read(b)];
-    const exchange = await compile({ updates: [[a, b] as const, [b, a] as const] }, executor);
+    const exchange = await compile({ updates: [[a, b] as const, [b, a] as const] }, { executor });
     await exchange.run();
     expect([await executor.read(b), await executor.read(a)]).toEqual(values);
     for (const executable of [whole, exchange]) executable.close();
@@ -142,11 +142,11 @@ describe('packs', () => {
 
   test('programs over the same variables go on when another lays them otherwise, and after a release', async () => {
     const all = weights();
-    const show = await compile({ outputs: { y: add(all[2]!.w, 0), z: mul(all[0]!.w, 1.5) } }, executor);
+    const show = await compile({ outputs: { y: add(all[2]!.w, 0), z: mul(all[0]!.w, 1.5) } }, { executor });
     const before = await show.run();
-    const whole = await compile(step(all, ownKernel), executor);
+    const whole = await compile(step(all, ownKernel), { executor });
     expect(await show.run()).toEqual(before);
-    const part = await compile(step([all[2]!, all[0]!], ownKernel), executor);
+    const part = await compile(step([all[2]!, all[0]!], ownKernel), { executor });
     expect(await show.run()).toEqual(before);
     await whole.run({ x: Float32Array.of(1) });
     await part.run({ x: Float32Array.of(1) });

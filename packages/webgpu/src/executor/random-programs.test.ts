@@ -133,7 +133,7 @@ const check = async (
   runs: number,
 ): Promise<void> => {
   const definition = reference();
-  const [wanted, got] = [await compile(spec, definition), await compile(spec, on)];
+  const [wanted, got] = [await compile(spec, { executor: definition }), await compile(spec, { executor: on })];
   for (let run = 0; run < runs; run++) {
     const x = normalValues(size, 0.5, randomSource(seed, `feed ${run}`));
     const feeds = buildProgram(spec).inputs.length > 0 ? { x } : {};

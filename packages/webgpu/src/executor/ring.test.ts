@@ -21,7 +21,7 @@ describe.each([
   ['reference', () => reference()],
 ] as const)('kept results on %s', (_, executor) => {
   test('come in order, all of them, each once', async () => {
-    const executable = await compile(program(), executor());
+    const executable = await compile(program(), { executor: executor() });
     expect(await executable.kept()).toEqual([]);
     // More than the device holds.
     for (let i = 0; i < 150; i++) expect(await executable.run(feeds, { keep: ['total'] })).toEqual({});
@@ -32,7 +32,7 @@ describe.each([
   });
 
   test('may be others from run to run, and be read as well', async () => {
-    const executable = await compile(program(), executor());
+    const executable = await compile(program(), { executor: executor() });
     await executable.run(feeds, { keep: ['total'] });
     const { twice } = await executable.run(feeds, { keep: ['twice', 'total'], read: ['twice'] });
     expect(twice).toEqual(Float32Array.of(4, 8));
@@ -48,7 +48,7 @@ describe.each([
 });
 
 test('a step that keeps its results takes no memory from run to run', async () => {
-  const executable = await compile(program(), gpu);
+  const executable = await compile(program(), { executor: gpu });
   await executable.run(feeds, { keep: ['total'] });
   const { now } = gpu.memory();
   for (let i = 0; i < 300; i++) await executable.run(feeds, { keep: ['total'] });

@@ -49,8 +49,11 @@ const weight = (name: string, ...shape: number[]): Tensor => variable(name, shap
 const largest = (data: TypedArray): number => Float64Array.from(data).reduce((x, y) => Math.max(x, Math.abs(y)), 1);
 
 const check = async (outputs: Readonly<Record<string, Tensor>>, feeds = {}): Promise<number> => {
-  const executable = await compile({ outputs }, executor);
-  const [got, want] = [await executable.run(feeds), await (await compile({ outputs }, reference())).run(feeds)];
+  const executable = await compile({ outputs }, { executor });
+  const [got, want] = [
+    await executable.run(feeds),
+    await (await compile({ outputs }, { executor: reference() })).run(feeds),
+  ];
   for (const name of Object.keys(outputs)) {
     const scale = largest(want[name]!);
     want[name]!.forEach((w, i) => {
@@ -101,7 +104,7 @@ describe('a weight larger than a kernel may bind', () => {
   });
 
   test('that a kernel needs as a whole is refused, by name', async () => {
-    await expect(compile({ outputs: { y: softmax(w) } }, executor)).rejects.toMatchObject({
+    await expect(compile({ outputs: { y: softmax(w) } }, { executor })).rejects.toMatchObject({
       code: 'out-of-memory',
       message: expect.stringMatching(
         /softmax\(4100x100 f32\) reads variable w 4100x100 f32, 1.6 MiB, as a whole.* 1 MiB/,
@@ -129,7 +132,7 @@ const checkUpdates = async (
   feeds = {},
 ): Promise<Plan> => {
   const definition = reference();
-  const [got, want] = [executor, definition].map((e) => compile({ outputs, updates }, e));
+  const [got, want] = [executor, definition].map((e) => compile({ outputs, updates }, { executor: e }));
   const plans = [await got!, await want!];
   const [results, wanted] = [await plans[0]!.run(feeds), await plans[1]!.run(feeds)];
   const near = (name: string, a: TypedArray, b: TypedArray): void => {

@@ -36,7 +36,7 @@ const step = async (
   outputs: Readonly<Record<string, Tensor>> = {},
   feeds = {},
 ) => {
-  const executable = await compile({ updates, outputs }, executor);
+  const executable = await compile({ updates, outputs }, { executor });
   const results = await executable.run(feeds);
   executable.close();
   return {
@@ -169,7 +169,7 @@ describe('updates', () => {
 
   test('a step runs again and again on what it wrote', async () => {
     const count = vector('count', 0);
-    const executable = await compile({ updates: [[count, add(count, 1)]] }, executor);
+    const executable = await compile({ updates: [[count, add(count, 1)]] }, { executor });
     for (let i = 0; i < 25; i++) expect(await executable.run()).toEqual({});
     expect(await valuesOf(count)).toEqual([25]);
     executable.close();
@@ -199,8 +199,8 @@ describe('variables', () => {
 
   test('are shared by programs, and start anew once released, also for programs compiled before', async () => {
     const w = vector('w', 1, 2);
-    const grow = await compile({ updates: [[w, mul(w, 10)]] }, executor);
-    const show = await compile({ outputs: { w } }, executor);
+    const grow = await compile({ updates: [[w, mul(w, 10)]] }, { executor });
+    const show = await compile({ outputs: { w } }, { executor });
     await grow.run();
     expect((await show.run())['w']).toEqual(Float32Array.of(10, 20));
     const { now } = executor.memory();

@@ -28,6 +28,6 @@ describe('attention in tiles of subgroups', () => {
   for (const op of [ops.attention, ops.attention_grad] as unknown as AnyOp[])
     it.each(op.samples.filter(small).map((sample) => [op.name, sampleTitle(sample), sample] as const))(
       '%s %s',
-      (_, __, sample) => expectReference(op, sample, executor),
+      (_, __, sample) => expectReference(op, sample, { executor }),
     );
 });

@@ -40,7 +40,10 @@ for (const name of names) {
     it.each(op.samples.map((sample) => [sampleTitle(sample), sample] as const))('%s', async (_, sample) => {
       const { tensors, feeds } = sampleInputs(op, sample, 7);
       const outs = sampleOutputs(op, sample, tensors);
-      const expected = await evaluate(Object.fromEntries(outs.map((t, i) => [`${i}`, t])), reference(), feeds);
+      const expected = await evaluate(Object.fromEntries(outs.map((t, i) => [`${i}`, t])), {
+        executor: reference(),
+        feeds,
+      });
       const results = await runKernel(gpu, outs[0]!.node as OpNode, { feeds, facts: { software } });
       for (const [i, result] of results.entries()) {
         expect(result!.length).toBe(expected[`${i}`]!.length);

@@ -94,7 +94,8 @@ describe('every way to compute a product', () => {
       at = 0;
       do {
         rounds = false;
-        await expectReference(op, one, executor, {
+        await expectReference(op, one, {
+          executor,
           tolerance: () => (rounds ? 4e-3 : 1e-5),
           title: () => `by ${ways[at]}`,
         });

@@ -16,6 +16,6 @@ export const fineTune = async (folder, executor) => {
   const schedule = cosine({ learningRate: 1e-3, steps: 5 });
   const { losses } = await train(adapted, { executor, data, steps: 5, batchSize: 2, schedule });
   const files = memoryFiles();
-  await save(adapted, files, executor);
+  await save(adapted, files, { executor });
   return { losses: losses.map(({ loss }) => loss), files };
 };
