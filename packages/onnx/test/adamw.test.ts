@@ -13,7 +13,7 @@ import {
   type Variable,
   variable,
 } from '@peftjs/tensor';
-import { mustMatch } from '@peftjs/tensor/testing';
+import { mustMatch, startOnEach } from '@peftjs/tensor/testing';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { cpu } from '../src/index.ts';
 
@@ -58,6 +58,7 @@ it.each([
   const parts = stepParts(size);
   const spec = { outputs: outputsOf(parts), updates: updatesOf(parts, mul(parts.sum, 0.5)) };
   const exact = reference();
+  await startOnEach([executor, exact], [...parts.state, parts.sum]);
   const [mine, theirs] = [await compile(spec, { executor }), await compile(spec, { executor: exact })];
   for (let t = 1; t <= 4; t++) for (const step of [mine, theirs]) await step.run({ hyper: hyperAt(t) });
   for (const v of [...parts.state, parts.sum]) mustMatch(v.node.name, v, await executor.read(v), await exact.read(v));
@@ -77,6 +78,7 @@ it.each([
   const state = [w, m, v, mScale, vScale] as const;
   const spec = { outputs: outputsOf(outs), updates: state.map((s, i) => [s, outs[i]!] as const) };
   const exact = reference();
+  await startOnEach([executor, exact], state);
   const [mine, theirs] = [await compile(spec, { executor }), await compile(spec, { executor: exact })];
   const before = await executor.read(w);
   for (let t = 1; t <= 4; t++)

@@ -26,3 +26,4 @@ export * as ops from './ops/records.ts';
 export type { TransposeAttrs } from './ops/transpose.ts';
 export { checkProgram } from './program.ts';
 export { interpret } from './reference/interpret.ts';
+export { readVariables, type ValueOwner, valueOwner } from './value-owner.ts';

@@ -2,6 +2,7 @@ import { grad } from '@peftjs/autograd';
 import { type Adapted, attach, chain } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { compile, type Executor, input, type Plan, type Program, type ProgramSpec, reference } from '@peftjs/tensor';
+import { startOnEach } from '@peftjs/tensor/testing';
 import { meanOf } from '@peftjs/transformer';
 import { tinyLlama } from '@peftjs/transformer/testing';
 import { webgpu } from '@peftjs/webgpu';
@@ -67,6 +68,10 @@ describe('the kernels of a LoRA step', () => {
   test('train as the definition does', async () => {
     const { spec, params, numbers } = loraStep({}, 2, 5);
     const definition = reference();
+    await startOnEach(
+      [executor, definition],
+      spec.updates!.map(([v]) => v),
+    );
     const [fused, plain] = [await compile(spec, { executor }), await compile(spec, { executor: definition })];
     const ids = Int32Array.from({ length: 10 }, (_, i) => (i * 5) % 13);
     const labels = Int32Array.from({ length: 10 }, (_, i) => (i % 4 === 0 ? -100 : (i * 7) % 13));

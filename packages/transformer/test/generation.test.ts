@@ -144,6 +144,21 @@ describe.each(subjects)('%s', (_, make) => {
       await expect(g.generate([prompts[0]])).rejects.toThrow(/it is closed; make a new one/);
     });
 
+    test('closed while a stream is open: the stream says so instead of going on without its cache', async () => {
+      const between = generator(base, reference(), { context: 10 });
+      const open = between.stream([prompts[0]]);
+      expect(await open.next()).toMatchObject({ done: false });
+      await between.close();
+      await expect(open.next()).rejects.toMatchObject({
+        code: 'bad-program',
+        message: expect.stringContaining('closed'),
+      });
+
+      const during = generator(base, reference(), { context: 10 });
+      const waiting = during.stream([prompts[0]]).next();
+      await Promise.all([expect(waiting).rejects.toMatchObject({ code: 'bad-program' }), during.close()]);
+    });
+
     test('weights that diverged are told, greedy or not', async () => {
       const broken = base.with({
         around: {

@@ -80,6 +80,7 @@ describe.each(subjects)('%s', (_, make) => {
         await executor.write(v, moved);
         losses.push((await evaluate({ loss: lossOf(model) }, { executor }))['loss']![0]!);
       }
+      executor.release([v]);
       return (losses[0]! - losses[1]!) / (at[0]! - at[1]!);
     };
 

@@ -126,7 +126,7 @@ describe.each(cases)('%s', (_, model, inputs, padded) => {
         );
         losses.push((await evaluate({ loss: lossOf(false) }, { executor }))['loss']![0]!);
       }
-      await executor.write(v, values);
+      executor.release([v]);
       expect(Math.abs((losses[0]! - losses[1]!) / 2e-3 - slope), name).toBeLessThan(
         5e-3 * Math.max(1, Math.abs(slope)),
       );

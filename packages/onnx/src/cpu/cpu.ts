@@ -11,7 +11,7 @@ import {
   type TypedArray,
   type Variable,
 } from '@peftjs/tensor';
-import { checkFeeds, checkProgram, checkWrite, keepOnHost } from '@peftjs/tensor/executor';
+import { checkFeeds, checkProgram, checkWrite, keepOnHost, readVariables, valueOwner } from '@peftjs/tensor/executor';
 import { widen } from '../lower/emitter.ts';
 import { remoteEngine } from '../remote-engine.ts';
 import { type Arrays, localEngine } from './engine.ts';
@@ -75,6 +75,7 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
   const limit = checkLimit(options.memoryLimit);
   const engine = await (checkWorker(options.worker ?? !isMainThread) ? remoteEngine : localEngine)(threads);
   const variables = new Variables(engine);
+  const owner = valueOwner('cpu');
   const open = new Map<number, number>();
   /** A program that nobody can run any more is closed; its `run` holds what is registered here. */
   const dropped = new FinalizationRegistry<number>((number) => close(number));
@@ -120,6 +121,7 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
 
   const evaluate = async (tensors: readonly Tensor[]): Promise<readonly TypedArray[]> => {
     const program = buildProgram({ outputs: Object.fromEntries(tensors.map((t, i) => [i, t])) });
+    owner.check('an initial value', readVariables(program));
     await load(program.variables);
     const opened = await openProgram(program);
     try {
@@ -140,6 +142,7 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
     checkProgram('cpu', program);
     const opened = await serially(() => openProgram(program));
     const { number, plan } = opened;
+    const reads = readVariables(program);
     open.set(number, opened.scratch);
     dropped.register(opened, number);
     return {
@@ -149,8 +152,10 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
           if (!open.has(number))
             throw new PeftError('bad-program', 'run: the executable is closed; compile the program again');
           checkFeeds(program, feeds);
+          owner.check('a run', reads);
           await load([...program.variables, ...program.updates.map(([v]) => v)]);
           const results = await opened.run(feeds, read);
+          owner.changed(program.updates.map(([v]) => v));
           peak = Math.max(peak, held());
           return results;
         }),
@@ -165,6 +170,7 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
     compile,
     read: (v) =>
       serially(async () => {
+        owner.check('read', [v]);
         await load([v]);
         return narrow(v.dtype, await engine.get(variables.keyOf(v.node)));
       }),
@@ -172,8 +178,13 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
       serially(async () => {
         checkWrite(v, data);
         await variables.write(v, data);
+        owner.changed([v]);
       }),
-    release: (released) => variables.release(released),
+    release: (list) => {
+      const released = [...list];
+      variables.release(released);
+      owner.released(released);
+    },
     memory: () => ({
       now: held(),
       peak: Math.max(peak, held()),

@@ -1,6 +1,7 @@
 import type { Executable, Executor } from '../compile.ts';
 import type { Values } from '../define-op.ts';
 import { hostArray, type TypedArray } from '../dtype.ts';
+import { PeftError } from '../error.ts';
 import { checkFeeds, checkWrite } from '../feeds.ts';
 import { flopsOf } from '../flops.ts';
 import { initialData, type Node, type Tensor, type Variable } from '../graph.ts';
@@ -8,6 +9,7 @@ import { halfToNumber, numberToHalf } from '../half.ts';
 import { keepOnHost } from '../kept.ts';
 import { buildProgram, checkProgram, type Program } from '../program.ts';
 import { type Spec, sizeOf } from '../shape.ts';
+import { readVariables, valueOwner } from '../value-owner.ts';
 import { interpret } from './interpret.ts';
 
 const toValues = ({ dtype }: Spec, data: TypedArray): Values =>
@@ -23,7 +25,13 @@ const fromValues = ({ dtype, shape }: Spec, values: Values): TypedArray => {
 /** The executor that interprets programs with each op's plain loops, in double precision: the definition, for tests. */
 export const reference = (): Executor => {
   const stored = new Map<Node, Values>();
+  const owner = valueOwner('reference');
+  let closed = false;
   let peak = 0;
+
+  const checkOpen = (): void => {
+    if (closed) throw new PeftError('bad-program', 'reference: the executor is closed; make a new one');
+  };
 
   const storage = async (v: Variable): Promise<void> => {
     if (stored.has(v.node)) return;
@@ -34,6 +42,7 @@ export const reference = (): Executor => {
 
   const made = async (value: Tensor): Promise<Values> => {
     const program = buildProgram({ outputs: { value } });
+    owner.check('an initial value', readVariables(program));
     return (await run(program, {}))(program.outputs.get('value')!).slice();
   };
 
@@ -47,6 +56,7 @@ export const reference = (): Executor => {
 
   const compile = async (program: Program): Promise<Executable> => {
     checkProgram('reference', program);
+    checkOpen();
     return {
       plan: {
         peakBytes: 0,
@@ -57,13 +67,16 @@ export const reference = (): Executor => {
         kernels: [],
       },
       ...keepOnHost([...program.outputs.keys()], async (feeds, read) => {
+        checkOpen();
         checkFeeds(program, feeds);
+        owner.check('a run', readVariables(program));
         const valueOf = await run(program, feeds);
         const results = Object.fromEntries(
           read.map((name) => [name, fromValues(program.outputs.get(name)!, valueOf(program.outputs.get(name)!))]),
         );
         const next = program.updates.map(([v, t]) => [v, valueOf(t).slice()] as const);
         for (const [v, values] of next) stored.set(v.node, values);
+        owner.changed(program.updates.map(([v]) => v));
         return results;
       }),
       close: () => {},
@@ -76,21 +89,30 @@ export const reference = (): Executor => {
     description: 'plain loops in double precision',
     compile,
     read: async (v) => {
+      checkOpen();
+      owner.check('read', [v]);
       await storage(v);
       return fromValues(v, stored.get(v.node)!);
     },
     write: async (v, data) => {
+      checkOpen();
       checkWrite(v, data);
       stored.set(v.node, toValues(v, data));
+      owner.changed([v]);
     },
     release: (variables) => {
-      for (const v of variables) stored.delete(v.node);
+      const released = [...variables];
+      for (const v of released) stored.delete(v.node);
+      owner.released(released);
     },
     memory: () => ({
       now: held(),
       peak,
       byKind: { variables: held(), constants: 0, temporaries: 0, parameters: 0, staging: 0 },
     }),
-    close: async () => stored.clear(),
+    close: async () => {
+      closed = true;
+      stored.clear();
+    },
   };
 };

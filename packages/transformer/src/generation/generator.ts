@@ -109,6 +109,9 @@ export const generator = (model: CausalLM, options: GeneratorOptions): TextGener
   };
   let busy = false;
   let closed = false;
+  const checkOpen = (): void => {
+    if (closed) throw new PeftError('bad-program', 'generator: it is closed; make a new one');
+  };
 
   async function* tokens(
     prompts: readonly Prompt[],
@@ -129,10 +132,13 @@ export const generator = (model: CausalLM, options: GeneratorOptions): TextGener
     const mask = slotMask({ tokens: columns, ...feeds }, batch, slots);
     let result = await (await prefill(columns)).run({ ...feeds }, { read });
     for (let step = 0; ; step++) {
+      // Whoever closes it in between takes the cache away.
+      checkOpen();
       yield* choose(rows, result, vocabSize, new Set(stop), sampling);
       if (step + 1 >= limit || rows.done.every((done) => done)) return;
       const positions = Int32Array.from(prompts, (p) => p.length + step);
       const slot = Int32Array.of(prepended + columns + step);
+      checkOpen();
       result = await (await decode()).run({ ids: rows.next, positions, slot, mask }, { read });
     }
   }
@@ -141,7 +147,7 @@ export const generator = (model: CausalLM, options: GeneratorOptions): TextGener
     prompts: readonly Prompt[],
     options: StreamOptions = {},
   ): AsyncGenerator<GeneratedToken, void> {
-    if (closed) throw new PeftError('bad-program', 'generator: it is closed; make a new one');
+    checkOpen();
     if (busy)
       throw new PeftError(
         'bad-program',

@@ -25,6 +25,9 @@ import type { Call } from '../pass.ts';
 
 const chunkRows = 1024;
 
+/** Chunks, at most: each makes nodes of the graph, which executors take time for. */
+const mostChunks = 64;
+
 const number = (value: number): Tensor => constant(Float32Array.of(value), []);
 
 /** A bias is one more column of the weight, read by one more feature that is always 1. */
@@ -68,7 +71,9 @@ export const headLoss = (head: Linear, features: Tensor, labels: Tensor, ignoreI
     return { sum: mul(mean, weight), weight, mean };
   }
   const [batch, tokens] = labels.shape as readonly [number, number];
-  const perChunk = head.acrossRows ? tokens : Math.max(1, Math.floor(chunkRows / batch));
+  const perChunk = head.acrossRows
+    ? tokens
+    : Math.max(1, Math.floor(chunkRows / batch), Math.ceil(tokens / mostChunks));
   const safe = mul(labels, cast(counted, { dtype: 'i32' }));
   const losses = Array.from({ length: Math.ceil(tokens / perChunk) }, (_, i) => {
     const part = (t: Tensor): Tensor =>

@@ -138,7 +138,7 @@ export const openGpu = async (options: GpuOptions = {}): Promise<Gpu> => {
     check: () => {
       // Dawn lives as long as its entry point is held; this closure is what holds it.
       if (!entry)
-        throw new PeftError('device-lost', `webgpu: the executor on ${description} is closed; open a new one`);
+        throw new PeftError('bad-program', `webgpu: the executor on ${description} is closed; make a new one`);
       check();
     },
     close: () => {

@@ -47,7 +47,7 @@ export const watchFaults = (device: GPUDevice, adapter: string): Faults => {
     const work = last ? `; the last it was given is ${last()}` : '';
     fault = new PeftError(
       'device-lost',
-      `webgpu: the device ${adapter} is gone: ${why}${work}; open a new executor, variables start from their initial values`,
+      `webgpu: the device ${adapter} is gone: ${why}${work}; open a new executor and load what was saved, for what variables held is lost`,
     );
   });
   return {

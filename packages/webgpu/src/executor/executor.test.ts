@@ -246,7 +246,7 @@ describe('errors', () => {
       { executor: closed },
     );
     await closed.close();
-    await expect(executable.run()).rejects.toMatchObject({ code: 'device-lost' });
-    await expect(closed.read(variable('v', [1], new Float32Array(1)))).rejects.toMatchObject({ code: 'device-lost' });
+    await expect(executable.run()).rejects.toMatchObject({ code: 'bad-program' });
+    await expect(closed.read(variable('v', [1], new Float32Array(1)))).rejects.toMatchObject({ code: 'bad-program' });
   });
 });

@@ -1,5 +1,5 @@
 import { type Executor, PeftError, type Program } from '@peftjs/tensor';
-import { checkWrite } from '@peftjs/tensor/executor';
+import { checkWrite, readVariables, valueOwner } from '@peftjs/tensor/executor';
 import { type Gpu, type GpuOptions, openGpu } from '../device/dawn.ts';
 import { explainFault } from '../device/faults.ts';
 import { compileProgram } from './executable.ts';
@@ -33,7 +33,9 @@ const workLine = (): Line => {
 /** An executor on an open device, which it then owns. */
 export const executorOn = (gpu: Gpu, options: HostOptions = {}): Executor => {
   const line = workLine();
+  const owner = valueOwner('webgpu');
   const runOnce = async (program: Program): Promise<void> => {
+    owner.check('an initial value', readVariables(program));
     const executable = await compileProgram(host, program);
     try {
       await executable.run({}, { read: [] });
@@ -66,15 +68,24 @@ export const executorOn = (gpu: Gpu, options: HostOptions = {}): Executor => {
     compile: (program) =>
       enter(async () => {
         const { run, kept, profile, ...rest } = await compileProgram(host, program);
+        const reads = readVariables(program);
+        const noting = <T>(work: () => Promise<T>): Promise<T> =>
+          inLine(async () => {
+            owner.check('a run', reads);
+            const result = await work();
+            owner.changed(program.updates.map(([v]) => v));
+            return result;
+          });
         return {
           ...rest,
-          run: (feeds, read) => inLine(() => run(feeds, read)),
+          run: (feeds, read) => noting(() => run(feeds, read)),
           kept: () => inLine(kept),
-          profile: (feeds) => inLine(() => profile(feeds)),
+          profile: (feeds) => noting(() => profile(feeds)),
         };
       }),
     read: (variable) =>
       enter(async () => {
+        owner.check('read', [variable]);
         await submissions.settle();
         await variables.ensure([variable]);
         return download(device, buffers, variables.placeOf(variable.node), variable);
@@ -83,9 +94,11 @@ export const executorOn = (gpu: Gpu, options: HostOptions = {}): Executor => {
       enter(async () => {
         checkWrite(variable, data);
         await variables.write(variable, data);
+        owner.changed([variable]);
       }),
     release: (list) => {
       const all = [...list];
+      owner.released(all);
       if (line.idle) variables.release(all);
       else void line.enter(async () => variables.release(all));
     },

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import {
   adamw,
   addSquares,
@@ -80,4 +82,27 @@ test('100 rounds of compiling and closing leave nothing', async () => {
   expect((await resident()) - before).toBeLessThan(48 * 2 ** 20);
   executor.release(weights.flat());
   expect(executor.memory().now).toBe(0);
+});
+
+test('variables that nobody can reach any more give their storage back', async () => {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as () => void;
+  const round = async (): Promise<void> => {
+    const own = variable('own', [32, 32], new Float32Array(1024));
+    const executable = await compile(
+      { outputs: { y: matmul(input('x', [1, 32]), own) }, updates: [[own, own]] },
+      executor,
+    );
+    await executable.run({ x: new Float32Array(32) });
+    executable.close();
+  };
+  for (let i = 0; i < 40; i++) await round();
+  const kept = executor.memory().byKind.variables;
+  for (let i = 0; i < 10; i++) {
+    gc();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  expect(kept).toBeGreaterThan(2 * 4096);
+  // The last round's may still be in a register or on a stack.
+  expect(executor.memory().byKind.variables).toBeLessThanOrEqual(4096);
 });

@@ -19,6 +19,7 @@ import {
   type Variable,
   variable,
 } from '@peftjs/tensor';
+import { startOnEach } from '@peftjs/tensor/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openGpu } from '../device/dawn.ts';
 import { executorOn } from './executor.ts';
@@ -67,6 +68,10 @@ const ownKernel = ({ w }: Weight): Tensor =>
 
 const follow = async (spec: ProgramSpec, all: readonly Weight[], runs = 3) => {
   const definition = reference();
+  await startOnEach(
+    [executor, definition],
+    all.flatMap(({ w, m, v }) => [w, m, v]),
+  );
   const [got, want] = [await compile(spec, { executor }), await compile(spec, { executor: definition })];
   for (let run = 0; run < runs; run++) {
     const feeds = { x: Float32Array.of(run + 1) };

@@ -32,6 +32,7 @@ import {
   variable,
 } from '@peftjs/tensor';
 import { ops } from '@peftjs/tensor/executor';
+import { startOnEach } from '@peftjs/tensor/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openGpu } from '../device/dawn.ts';
 import { executorOn } from './executor.ts';
@@ -133,6 +134,7 @@ const check = async (
   runs: number,
 ): Promise<void> => {
   const definition = reference();
+  await startOnEach([on, definition], variables);
   const [wanted, got] = [await compile(spec, { executor: definition }), await compile(spec, { executor: on })];
   for (let run = 0; run < runs; run++) {
     const x = normalValues(size, 0.5, randomSource(seed, `feed ${run}`));

@@ -32,6 +32,7 @@ import {
   variable,
 } from '@peftjs/tensor';
 import { ops } from '@peftjs/tensor/executor';
+import { startOnEach } from '@peftjs/tensor/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openGpu } from '../device/dawn.ts';
 import { executorOn } from './executor.ts';
@@ -132,6 +133,10 @@ const checkUpdates = async (
   feeds = {},
 ): Promise<Plan> => {
   const definition = reference();
+  await startOnEach(
+    [executor, definition],
+    updates.map(([v]) => v),
+  );
   const [got, want] = [executor, definition].map((e) => compile({ outputs, updates }, { executor: e }));
   const plans = [await got!, await want!];
   const [results, wanted] = [await plans[0]!.run(feeds), await plans[1]!.run(feeds)];

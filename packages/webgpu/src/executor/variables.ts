@@ -30,6 +30,11 @@ export interface Variables {
   release(variables: Iterable<Variable>): void;
 }
 
+/** Where a variable lies. */
+interface Held {
+  readonly place: Place;
+}
+
 const bytesOf = (variable: Variable): number => storageBytes(byteSize(variable));
 
 /** The variables of a device. `evaluate` runs a program once: initial values may be graphs. */
@@ -38,21 +43,32 @@ export const deviceVariables = (
   buffers: Buffers,
   evaluate: (program: Program) => Promise<void>,
 ): Variables => {
-  const stored = new Map<Node, Place>();
+  const stored = new WeakMap<Node, Held>();
+  /** A variable that nobody can reach any more, as after a view of a model is dropped, gives its storage back. */
+  const collected = new FinalizationRegistry<Held>((held) => vacate(held.place));
   /** How many variables lie in a buffer. */
   const tenants = new Map<GPUBuffer, number>();
   let version = 0;
 
+  const placeOf = (node: Node): Place => stored.get(node)!.place;
+
   const settle = (node: Node, place: Place): void => {
-    stored.set(node, place);
+    const held = { place };
+    stored.set(node, held);
+    collected.register(node, held, held);
     tenants.set(place.buffer, (tenants.get(place.buffer) ?? 0) + 1);
     version++;
   };
 
   const leave = (node: Node): void => {
-    const place = stored.get(node);
-    if (!place) return;
+    const held = stored.get(node);
+    if (!held) return;
     stored.delete(node);
+    collected.unregister(held);
+    vacate(held.place);
+  };
+
+  const vacate = (place: Place): void => {
     version++;
     const left = tenants.get(place.buffer)! - 1;
     if (left > 0) return void tenants.set(place.buffer, left);
@@ -86,7 +102,7 @@ export const deviceVariables = (
         offset: 0,
       });
     try {
-      if (data) await upload(device.queue, stored.get(node)!, data);
+      if (data) await upload(device.queue, placeOf(node), data);
     } catch (error) {
       release([variable]);
       throw error;
@@ -113,9 +129,9 @@ export const deviceVariables = (
   const packOne = async (group: readonly Variable[]): Promise<void> => {
     const { offsets, bytes } = packOffsets(group.map(bytesOf));
     await ensure(group);
-    const first = stored.get(group[0]!.node)!;
+    const first = placeOf(group[0]!.node);
     const lies = ({ node }: Variable, i: number): boolean => {
-      const { buffer, offset } = stored.get(node)!;
+      const { buffer, offset } = placeOf(node);
       return buffer === first.buffer && offset === first.offset + offsets[i]!;
     };
     // The last one's part of the buffer must be whole, too: a kernel binds all of it.
@@ -123,7 +139,7 @@ export const deviceVariables = (
     const buffer = await allocate(`variable ${group[0]!.node.name} and ${group.length - 1} more`, bytes);
     const encoder = device.createCommandEncoder();
     for (const [i, variable] of group.entries()) {
-      const { buffer: from, offset } = stored.get(variable.node)!;
+      const { buffer: from, offset } = placeOf(variable.node);
       encoder.copyBufferToBuffer(from, offset, buffer, offsets[i]!, bytesOf(variable));
     }
     device.queue.submit([encoder.finish()]);
@@ -142,7 +158,7 @@ export const deviceVariables = (
     pack: async (groups) => {
       for (const group of groups) await packOne(group);
     },
-    placeOf: (node) => stored.get(node)!,
+    placeOf,
     write: fill,
     release,
   };
