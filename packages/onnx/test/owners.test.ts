@@ -26,12 +26,12 @@ describe.each(pairs)('of %s', (_, make) => {
     w = variable('w', [2], Float32Array.of(1, 2));
   });
   const grow = async (on: Executor): Promise<void> => {
-    const step = await compile({ updates: [[w, mul(w, 2)]] }, on);
+    const step = await compile({ updates: [[w, mul(w, 2)]] }, { executor: on });
     await step.run();
     step.close();
   };
   const look = async (on: Executor): Promise<unknown> => {
-    const program = await compile({ outputs: { y: add(w, 1) } }, on);
+    const program = await compile({ outputs: { y: add(w, 1) } }, { executor: on });
     try {
       return [...(await program.run())['y']!];
     } finally {
@@ -77,14 +77,17 @@ describe.each(pairs)('of %s', (_, make) => {
 
   it('a program that only writes it needs no value of it', async () => {
     await grow(there);
-    const set = await compile({ updates: [[w, add(variable('one', [2], Float32Array.of(1, 1)), 1)]] }, here);
+    const set = await compile(
+      { updates: [[w, add(variable('one', [2], Float32Array.of(1, 1)), 1)]] },
+      { executor: here },
+    );
     await set.run();
     expect(await here.read(w)).toEqual(Float32Array.of(2, 2));
   });
 
   it('a variable that starts from it is refused as well', async () => {
     const base = variable('base', [1, 1], Float32Array.of(3));
-    const step = await compile({ updates: [[base, mul(base, 2)]] }, there);
+    const step = await compile({ updates: [[base, mul(base, 2)]] }, { executor: there });
     await step.run();
     const from = variable('from', [1, 1], matmul(base, base));
     await expect(here.read(from)).rejects.toMatchObject({
@@ -106,7 +109,7 @@ describe.each(pairs)('of %s', (_, make) => {
 it('what a closed executor had is lost, and told as such', async () => {
   const [first, second] = [reference(), reference()];
   const w = variable('w', [1], Float32Array.of(1));
-  await (await compile({ updates: [[w, mul(w, 2)]] }, first)).run();
+  await (await compile({ updates: [[w, mul(w, 2)]] }, { executor: first })).run();
   await first.close();
   await expect(first.read(w)).rejects.toMatchObject({
     code: 'bad-program',
@@ -122,7 +125,7 @@ it('an update that fails changes nothing', async () => {
       throw new Error('no such file');
     }),
   ];
-  const step = await compile({ updates: [[w, add(w, bad)]] }, cpus[0]);
+  const step = await compile({ updates: [[w, add(w, bad)]] }, { executor: cpus[0] });
   await expect(step.run()).rejects.toThrow('no such file');
   expect(await cpus[1].read(w)).toEqual(Float32Array.of(1));
 });

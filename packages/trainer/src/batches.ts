@@ -1,5 +1,6 @@
 import { type Batch, type Cursor, type Opened, type Stream, shuffled, type TokenRows } from '@peftjs/data';
 import { checkOptions, mustBe, PeftError } from '@peftjs/tensor';
+import { checkBatch, type DataNeeds } from './check-data.ts';
 import { makeBatch } from './pack.ts';
 
 /** Batches of rows in memory by their number: every epoch visits all rows once, in an order drawn from the seed; rows that don't fill a batch open the next one. */
@@ -46,10 +47,15 @@ export interface BatchSource {
 /** Whether data is rows in memory. */
 export const isTokenRows = (data: TokenRows | Stream<Batch>): data is TokenRows => 'rows' in data;
 
-/** Opens a run's batches, a stream where it stood. */
+/** Opens a run's batches, a stream where it stood. Those of a stream are checked as they come; throws `bad-data`. */
 export const openBatches = (
   data: TokenRows | Stream<Batch>,
-  { size, seed, at }: { readonly size: number; readonly seed: number; readonly at: Cursor | null },
+  {
+    size,
+    seed,
+    at,
+    needs,
+  }: { readonly size: number; readonly seed: number; readonly at: Cursor | null; readonly needs: DataNeeds },
 ): BatchSource => {
   if (isTokenRows(data)) {
     const batch = batchAt(data, size, seed);
@@ -59,11 +65,11 @@ export const openBatches = (
   return {
     next: async (index) => {
       const { done, value } = await opened.next();
-      if (!done) return value;
-      throw new PeftError(
-        'bad-data',
-        `train: the data ends after ${index} batches; give fewer steps, or \`repeat\` it`,
-      );
+      if (!done) {
+        await checkBatch(needs, { batch: value, name: `batch ${index}`, origin: opened.origin?.() });
+        return value;
+      }
+      throw new PeftError('bad-data', `the data ends after ${index} batches; give fewer steps, or \`repeat\` it`);
     },
     cursor: () => opened.cursor(),
     close: async () => void (await opened.return?.()),

@@ -2,6 +2,7 @@ import type { Batch, Stream, TokenRows } from '@peftjs/data';
 import { checkOptions, mustBe, type OnExecutor, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
 import type { TaskModel } from '@peftjs/transformer';
 import { evaluationBatches, isTokenRows } from './batches.ts';
+import { checkBatch, checkRows } from './check-data.ts';
 import { alone, type Group } from './group.ts';
 import { makePrograms, specOf } from './programs.ts';
 
@@ -13,7 +14,7 @@ export interface EvaluatedLoss {
 
 /** A compiled evaluation, to be run as the weights change. */
 export interface Evaluator {
-  /** Throws `bad-data` where nothing has a label. */
+  /** Throws `bad-data` for batches that do not fit the model, and where nothing has a label. */
   run(): Promise<EvaluatedLoss>;
   close(): void;
 }
@@ -32,9 +33,18 @@ export interface EvaluatorOptions extends EvaluateLossOptions {
 
 const lossRules: Rules<EvaluateLossOptions> = { ...onExecutor, batchSize: mustBe.count };
 
-async function* batchesOf(data: TokenRows | Stream<Batch>, size: number): AsyncGenerator<Batch> {
-  if (isTokenRows(data)) yield* evaluationBatches(data, size);
-  else for await (const batch of data.open()) yield batch;
+async function* batchesOf(
+  model: TaskModel<unknown>,
+  data: TokenRows | Stream<Batch>,
+  size: number,
+): AsyncGenerator<Batch> {
+  if (isTokenRows(data)) return yield* evaluationBatches(data, size);
+  const opened = data.open();
+  let index = 0;
+  for await (const batch of opened) {
+    await checkBatch({ model }, { batch, name: `batch ${index++} of the evaluation`, origin: opened.origin?.() });
+    yield batch;
+  }
 }
 
 /**
@@ -48,6 +58,7 @@ export const makeEvaluator = async (
 ): Promise<Evaluator> => {
   checkOptions('makeEvaluator', { ...lossRules, group: mustBe.object }, options);
   const { executor, batchSize = 8, group = alone } = options;
+  if (isTokenRows(data)) checkRows('evaluation', { model }, data);
   const programs = makePrograms(executor, (inputs) => {
     const { sum, weight } = model.loss(inputs);
     return { outputs: { sum, weight } };
@@ -55,7 +66,7 @@ export const makeEvaluator = async (
   return {
     run: async () => {
       let [sum, tokens, index] = [0, 0, 0];
-      for await (const batch of batchesOf(data, batchSize)) {
+      for await (const batch of batchesOf(model, data, batchSize)) {
         if (index++ % group.size !== group.rank) continue;
         const found = await (await programs.of(specOf(batch))).run(batch.columns);
         programs.trim(new Set());

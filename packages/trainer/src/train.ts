@@ -1,6 +1,7 @@
 import { type Between, chain, makeBetween } from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
 import { type BatchSource, isTokenRows, openBatches } from './batches.ts';
+import { checkRows } from './check-data.ts';
 import { type Evaluator, makeEvaluator } from './evaluate-loss.ts';
 import { checkFinite, listed, notFinite } from './finite.ts';
 import { alone, reduceStep } from './group.ts';
@@ -69,6 +70,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   const { objective, schedule = defaultSchedule(target, steps), group = alone } = options;
   const [isGroup, isFirst] = [options.group !== undefined, group.rank === 0];
   const checkpoint = isFirst ? options.checkpoint : undefined;
+  if (isTokenRows(data)) checkRows('train', target, data);
   const started = performance.now();
   const shape = isTokenRows(data) && { shape: [batchSize, data.context], dtype: 'i32' as const };
   const step = await makeTrainStep(target, {
@@ -173,13 +175,13 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   const open = async (): Promise<number> => {
     const found = await safe.open();
     if (!isGroup) {
-      batches = openBatches(data, { size: batchSize, seed, at: found.data });
+      batches = openBatches(data, { size: batchSize, seed, at: found.data, needs: target });
       return found.step;
     }
     const state = await shareJson({ ...found, log }, group);
     if (!isFirst) safe.restore(state);
     await shareVariables(kept, executor, group);
-    batches = openBatches(data, { size: batchSize, seed, at: state.data });
+    batches = openBatches(data, { size: batchSize, seed, at: state.data, needs: target });
     return state.step;
   };
   try {

@@ -145,7 +145,7 @@ describe.each(subjects)('%s', (_, make) => {
     });
 
     test('closed while a stream is open: the stream says so instead of going on without its cache', async () => {
-      const between = generator(base, reference(), { context: 10 });
+      const between = generator(base, { executor: reference(), context: 10 });
       const open = between.stream([prompts[0]]);
       expect(await open.next()).toMatchObject({ done: false });
       await between.close();
@@ -154,7 +154,7 @@ describe.each(subjects)('%s', (_, make) => {
         message: expect.stringContaining('closed'),
       });
 
-      const during = generator(base, reference(), { context: 10 });
+      const during = generator(base, { executor: reference(), context: 10 });
       const waiting = during.stream([prompts[0]]).next();
       await Promise.all([expect(waiting).rejects.toMatchObject({ code: 'bad-program' }), during.close()]);
     });

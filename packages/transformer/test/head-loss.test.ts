@@ -26,8 +26,8 @@ test.each([
     labels: Int32Array.from({ length: batch * tokens }, (_, i) => (i % 9 === 0 ? -100 : i % classes)),
   };
   const [wanted, got] = [
-    await evaluate(outputsOf(plain, batch, tokens), reference(), feeds),
-    await evaluate(outputsOf(adapted, batch, tokens), reference(), feeds),
+    await evaluate(outputsOf(plain, batch, tokens), { executor: reference(), feeds }),
+    await evaluate(outputsOf(adapted, batch, tokens), { executor: reference(), feeds }),
   ];
   expect(got['weight']).toEqual(wanted['weight']);
   expect(got['sum']![0]).toBeCloseTo(wanted['sum']![0]!, 3);

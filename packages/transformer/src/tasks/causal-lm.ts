@@ -18,6 +18,7 @@ const languageModel = (
   type,
   head: name,
   labels: null,
+  ignoreIndex,
   columns: { labels: { shape: ['tokens'], dtype: 'i32' } },
   outputs: ({ layer, features, call }) => layer.apply(features, call),
   loss: ({ layer, features, call }, inputs) =>

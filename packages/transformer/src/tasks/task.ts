@@ -33,6 +33,8 @@ export interface Task<Out = Tensor> {
   readonly head: HeadName;
   /** Names of the classes of its head, in the order of its outputs; null for the vocabulary. */
   readonly labels: readonly string[] | null;
+  /** The label that does not count. Default −100. */
+  readonly ignoreIndex?: number;
   /** Columns that its loss reads, beside those of the towers. */
   readonly columns: Readonly<Record<string, Column>>;
   outputs(head: Head): Out;

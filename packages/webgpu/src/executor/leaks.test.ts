@@ -91,7 +91,7 @@ test('variables that nobody can reach any more give their storage back', async (
     const own = variable('own', [32, 32], new Float32Array(1024));
     const executable = await compile(
       { outputs: { y: matmul(input('x', [1, 32]), own) }, updates: [[own, own]] },
-      executor,
+      { executor },
     );
     await executable.run({ x: new Float32Array(32) });
     executable.close();
