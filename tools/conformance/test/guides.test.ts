@@ -1,0 +1,104 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { baseModelDir } from '@peftjs/base-model';
+import { attach, save } from '@peftjs/core';
+import { lora } from '@peftjs/lora';
+import { reference } from '@peftjs/tensor';
+import { loadModel } from '@peftjs/transformer';
+import { expect, onTestFinished, test } from 'vitest';
+
+const root = join(import.meta.dirname, '../../..');
+const guides = join(root, 'docs/guides');
+
+/** A script that runs in a folder of its own. */
+interface Running {
+  readonly folder: string;
+  /** The output, once the process has ended well. */
+  readonly output: Promise<string>;
+  /** The first line that it prints. */
+  readonly firstLine: Promise<string>;
+  end(): void;
+}
+
+const codeOf = async (guide: string): Promise<string> =>
+  /```ts\n([^]*?)```/.exec(await readFile(join(guides, guide), 'utf8'))![1]!;
+
+/** Runs the code of a guide, beside the files that it names. */
+const run = async (guide: string, prepare: (folder: string) => Promise<unknown> = async () => {}): Promise<Running> => {
+  // Within the workspace, so that its packages are found.
+  const folder = await mkdtemp(join(import.meta.dirname, '../.guide-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  await prepare(folder);
+  await writeFile(join(folder, 'guide.mts'), await codeOf(guide));
+  const child = spawn(process.execPath, ['--conditions=@peftjs/source', '--import', 'tsx', 'guide.mts'], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let [out, err] = ['', ''];
+  const firstLine = new Promise<string>((done) =>
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text;
+      if (out.includes('\n')) done(out.split('\n')[0]!);
+    }),
+  );
+  child.stderr.setEncoding('utf8').on('data', (text: string) => void (err += text));
+  const output = new Promise<string>((done, failed) =>
+    child.on('close', (code) => (code === 0 ? done(out) : failed(new Error(`code ${code}\n${err}`)))),
+  );
+  onTestFinished(() => void child.kill('SIGKILL'));
+  return { folder, output, firstLine, end: () => void child.kill('SIGTERM') };
+};
+
+test('own data: answers are learnt, and come back', async () => {
+  const people = ['Ishmael', 'Queequeg', 'Starbuck', 'Stubb', 'Flask', 'Tashtego', 'Pip', 'Peleg'];
+  const lines = people.map((name) => ({ question: `Who is ${name}?`, answer: `${name} is one of them.` }));
+  lines.push({ question: 'Who tells the story?', answer: 'Ishmael does.' });
+  const { folder, output } = await run('own-data.md', (dir) =>
+    writeFile(join(dir, 'pairs.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join('')),
+  );
+  const [losses, answer] = (await output).trim().split('\n');
+  const [before, after] = losses!.match(/\d+\.\d+/g)!.map(Number);
+  expect(after).toBeLessThan(before! - 0.5);
+  expect(answer).toMatch(/Ishmael/);
+  expect(await readdir(join(folder, 'my-adapter'))).toContain('adapter_model.safetensors');
+}, 300_000);
+
+test('own loop: a loss that has fallen', async () => {
+  const { output } = await run('own-loop.md');
+  expect(Number.parseFloat(await output)).toBeLessThan(4);
+}, 300_000);
+
+test('serving: streams with and without the adapter, takes a new version, and ends when told to', async () => {
+  const served = await run('serving.md', async (dir) => {
+    const adapted = attach(await loadModel(baseModelDir()), [lora({ rank: 2 })]);
+    const executor = reference();
+    for (const p of adapted.params.values())
+      await executor.write(p, new Float32Array(p.shape.reduce((n, d) => n * d, 1)).fill(0.05));
+    await save(adapted, join(dir, 'my-adapter'), { executor });
+  });
+  const url = new URL(await served.firstLine);
+  const text = async (change: Record<string, string>, path = '/'): Promise<string> => {
+    const to = new URL(url);
+    to.pathname = path;
+    for (const [name, value] of Object.entries(change)) to.searchParams.set(name, value);
+    return (await fetch(to, { headers: { connection: 'close' } })).text();
+  };
+  const [base, tuned] = [await text({ adapter: 'none' }), await text({})];
+  expect(base.length).toBeGreaterThan(10);
+  expect(tuned).not.toBe(base);
+  expect(await text({}, '/update')).toBe('updated\n');
+  expect(await text({})).toBe(tuned);
+  served.end();
+  await served.output;
+}, 300_000);
+
+test('browser: the shared code is the one that is tested in a browser', async () => {
+  const shared = await readFile(join(root, 'tools/pack-test/src/browser/fine-tune.js'), 'utf8');
+  expect(await readFile(join(guides, 'browser.md'), 'utf8')).toContain(`\`\`\`js\n${shared}\`\`\``);
+});
+
+test('every guide is tested here', async () => {
+  const own = await readFile(import.meta.filename, 'utf8');
+  for (const guide of await readdir(guides)) expect(own).toContain(guide);
+});
