@@ -17,7 +17,7 @@ export interface Batch {
 export interface BatchOptions {
   /** Rows per batch; the last one may have fewer. */
   readonly size: number;
-  /** The values that fill up rows shorter than the longest, by column. Default: 0 for `ids`, −100 for `labels`, 0 for masks; of other columns all must be as long. */
+  /** The values that fill up rows shorter than the longest, by column. Default: 0 for `ids`, `tokenTypes` and masks, −100 for `labels`; of other columns all must be as long. */
   readonly pad?: Readonly<Record<string, number>>;
   /** Lengths are filled up to a multiple of this, so that there are few of them: each is a program of its own. Default 1. */
   readonly multipleOf?: number;
@@ -30,7 +30,14 @@ export interface BatchOptions {
   readonly shapes?: Readonly<Record<string, Shape>>;
 }
 
-const defaultPad: Readonly<Record<string, number>> = { ids: 0, decoderIds: 0, labels: -100, mask: 0, decoderMask: 0 };
+const defaultPad: Readonly<Record<string, number>> = {
+  ids: 0,
+  tokenTypes: 0,
+  decoderIds: 0,
+  labels: -100,
+  mask: 0,
+  decoderMask: 0,
+};
 
 /** Columns of tokens, and the column that says where they end. */
 const masks: Readonly<Record<string, string>> = { ids: 'mask', decoderIds: 'decoderMask' };

@@ -12,6 +12,7 @@ export type { PackOptions } from './packer.ts';
 export { pipe } from './pipe.ts';
 export { repeat } from './repeat.ts';
 export { type ShardOptions, shard } from './shard.ts';
+export { type DecoderStart, shiftRight } from './shift-right.ts';
 export { type ShuffleOptions, shuffle } from './shuffle.ts';
 export { shuffled } from './shuffled.ts';
 export type { Cursor, Opened, Origin, Parts, Row, Stage, Stream } from './stream.ts';

@@ -81,7 +81,7 @@ describe('a batch', () => {
     [
       'labels of another length',
       batchOf(2, { ids, labels: labels.subarray(0, 2) }),
-      'labels has the shape [2, 1], it must be [2, tokens]',
+      'labels has the shape [2, 1], it must be [2, 2]',
     ],
     [
       'rows longer than the model’s positions',
@@ -101,6 +101,21 @@ describe('a batch', () => {
     const wrong = batchOf(2, { ids, labels: Int32Array.of(0, 1) });
     expect(await messageOf('bad-data', () => check(wrong, classifier))).toContain(
       'labels has the shape [2, 1], it must be [2]; say so to `batch`: shapes: { labels: [] }',
+    );
+  });
+
+  test('of an objective has what columns it likes, which are sound', async () => {
+    const free = (given: Batch): Promise<void> => checkBatch({ model, free: true }, { batch: given, name: 'batch 0' });
+    await free(batchOf(2, { chosen: ids, rejected: ids }));
+    expect(await messageOf('bad-data', () => free(batchOf(2, { ids: Int32Array.of(1, 2, -3, 4) })))).toContain(
+      'row 1 of batch 0: ids[0] is the number -3',
+    );
+  });
+
+  test("of Python's names is refused, since they would go unread", async () => {
+    const given = batchOf(2, { ids, labels, attention_mask: new Float32Array(4) });
+    expect(await messageOf('bad-data', () => check(given))).toContain(
+      'batch 3: has a column attention_mask, which is called mask here',
     );
   });
 

@@ -3,10 +3,12 @@ import { holds, PeftError, type TypedArray } from '@peftjs/tensor';
 import { arrayName } from '@peftjs/tensor/executor';
 import type { Column, TaskModel } from '@peftjs/transformer';
 
-/** The reader of data: a model with its task, and the columns that methods ask for. */
+/** The uses of data: a model with its task, and the columns that methods ask for. */
 export interface DataNeeds {
   readonly model: TaskModel<unknown>;
   readonly columns?: Readonly<Record<string, Column>>;
+  /** Whether an objective of its own decides which columns there must be. Default: no. */
+  readonly free?: boolean;
 }
 
 /** A batch, and where its rows come from. */
@@ -23,8 +25,14 @@ interface Problem {
   readonly row?: number;
 }
 
-/** Columns of token ids. */
-const idColumns = ['ids', 'decoderIds'] as const;
+/** Python's names of columns that have another name here: they would go unread. */
+const pythonNames: Readonly<Record<string, string>> = {
+  input_ids: 'ids',
+  attention_mask: 'mask',
+  token_type_ids: 'tokenTypes',
+  decoder_input_ids: 'decoderIds',
+  decoder_attention_mask: 'decoderMask',
+};
 
 const kindOf = (row: unknown): string => {
   if (Array.isArray(row)) return 'a list';
@@ -67,44 +75,75 @@ const fits = (shape: readonly number[], rows: number, column: Column, lengths: M
   );
 };
 
-const problemOf = ({ model, columns: asked = {} }: DataNeeds, { rows, columns, shapes }: Batch): Problem | null => {
-  const { task, config } = model;
-  const wanted: Readonly<Record<string, Column>> = {
-    ids: { shape: ['tokens'], dtype: 'i32' },
-    ...task.columns,
-    ...asked,
-  };
-  const missing = Object.keys(wanted).filter((name) => !columns[name]);
+/** A column that is wanted. `rule`: what its values must be. */
+interface Wanted extends Column {
+  readonly required: boolean;
+  readonly rule?: ColumnRule;
+}
+
+/** All columns that the towers, the task and the methods read. A word in a shape is a length: `tokens` those of the tower that the task reads. */
+const wantedOf = ({ model, columns = {}, free = false }: DataNeeds): Readonly<Record<string, Wanted>> => {
+  const { task, config, towers, main } = model;
+  const ofTowers = towers.flatMap(({ name, reads }): [string, Wanted][] => {
+    const shape = [name === main.name ? 'tokens' : `tokens of the ${name}`];
+    const whole = (below: number): Pick<Wanted, 'dtype' | 'rule'> => ({ dtype: 'i32', rule: { dtype: 'i32', below } });
+    return [
+      [reads.ids, { shape, required: !free, ...whole(config.vocabSize) }],
+      [reads.mask, { shape, required: false, dtype: 'f32', rule: { dtype: 'f32', least: 0, below: 2 } }],
+      ...Object.entries(reads.kinds ?? {}).map(([kind, below]): [string, Wanted] => [
+        kind,
+        { shape, required: false, ...whole(below) },
+      ]),
+    ];
+  });
+  const others = Object.entries({ ...task.columns, ...columns }).map(([name, column]): [string, Wanted] => [
+    name,
+    { ...column, required: !free, ...(name === 'labels' && { rule: labelRule(model, column) }) },
+  ]);
+  return Object.fromEntries([...ofTowers, ...others]);
+};
+
+const problemOf = (needs: DataNeeds, { rows, columns, shapes }: Batch): Problem | null => {
+  const { task, config, positionsLeft } = needs.model;
+  const all = Object.entries(wantedOf(needs));
+  const has = Object.keys(columns);
+  const odd = has.filter((name) => Object.hasOwn(pythonNames, name));
+  if (odd.length > 0)
+    return {
+      text: `has ${odd.map((name) => `a column ${name}, which is called ${pythonNames[name]} here`).join('; ')}`,
+    };
+  const missing = all.filter(([name, { required }]) => required && !columns[name]).map(([name]) => name);
   if (missing.length > 0)
     return {
-      text: `has columns ${Object.keys(columns).join(', ') || 'none'}; ${task.name} of ${config.modelType} reads ${missing.join(', ')} too`,
+      text:
+        `has columns ${has.join(', ') || 'none'}; ${task.name} of ${config.modelType} reads ${missing.join(', ')} too` +
+        `${missing.includes('decoderIds') ? '. `shiftRight(model.config)` makes decoderIds of labels' : ''}`,
     };
+  const wanted = all.filter(([name]) => columns[name]);
   const lengths = new Map<string, number>();
-  for (const [name, column] of Object.entries(wanted)) {
+  for (const [name, column] of wanted) {
     const [data, shape] = [columns[name]!, shapes[name] ?? []];
     if (!holds(column.dtype, data))
       return { text: `${name} is a ${(data as object).constructor.name}, it must be a ${arrayName(column.dtype)}` };
-    // Of two towers each has a length of its own; their task checks it against theirs.
-    if (!fits(shape, rows, column, columns['decoderIds'] ? new Map() : lengths)) {
-      const taken = [rows, ...column.shape].join(', ');
+    if (!fits(shape, rows, column, lengths)) {
+      const taken = [rows, ...column.shape.map((dim) => lengths.get(`${dim}`) ?? dim)].join(', ');
       const hint =
         shape.length > column.shape.length + 1 ? `; say so to \`batch\`: shapes: { ${name}: [${column.shape}] }` : '';
       return { text: `${name} has the shape [${shape.join(', ')}], it must be [${taken}]${hint}` };
     }
   }
-  for (const name of idColumns) {
-    const data = columns[name];
-    if (!data) continue;
-    const tokens = shapes[name]?.[1] ?? 0;
-    if (tokens > config.maxPositions)
+  const most = Math.min(config.maxPositions, positionsLeft);
+  for (const [name, { rule, shape }] of wanted) {
+    const data = columns[name]!;
+    const tokens = shape.length > 0 ? (shapes[name]![1] ?? 0) : 0;
+    if (name !== 'labels' && tokens > most)
       return {
-        text: `${name} has ${tokens} tokens in a row, the model takes ${config.maxPositions}; cut the rows, or pack them with a shorter context`,
+        text: `${name} has ${tokens} tokens in a row, the model takes ${most}; cut the rows, or pack them with a shorter context`,
       };
-    const problem = valueProblem(name, data, rows, { dtype: 'i32', below: config.vocabSize });
+    const problem = rule && valueProblem(name, data, rows, rule);
     if (problem) return problem;
   }
-  const labels = task.columns['labels'];
-  return labels ? valueProblem('labels', columns['labels']!, rows, labelRule(model, labels)) : null;
+  return null;
 };
 
 /**

@@ -70,7 +70,8 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   const { objective, schedule = defaultSchedule(target, steps), group = alone } = options;
   const [isGroup, isFirst] = [options.group !== undefined, group.rank === 0];
   const checkpoint = isFirst ? options.checkpoint : undefined;
-  if (isTokenRows(data)) checkRows('train', target, data);
+  const needs = { model: target.model, columns: target.columns, free: objective !== undefined };
+  if (isTokenRows(data)) checkRows('train', needs, data);
   const started = performance.now();
   const shape = isTokenRows(data) && { shape: [batchSize, data.context], dtype: 'i32' as const };
   const step = await makeTrainStep(target, {
@@ -175,13 +176,13 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   const open = async (): Promise<number> => {
     const found = await safe.open();
     if (!isGroup) {
-      batches = openBatches(data, { size: batchSize, seed, at: found.data, needs: target });
+      batches = openBatches(data, { size: batchSize, seed, at: found.data, needs });
       return found.step;
     }
     const state = await shareJson({ ...found, log }, group);
     if (!isFirst) safe.restore(state);
     await shareVariables(kept, executor, group);
-    batches = openBatches(data, { size: batchSize, seed, at: state.data, needs: target });
+    batches = openBatches(data, { size: batchSize, seed, at: state.data, needs });
     return state.step;
   };
   try {

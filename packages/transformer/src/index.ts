@@ -49,5 +49,5 @@ export { causalLM, type LanguageModelOptions, maskedLM, seq2seqLM } from './task
 export { type ClassifierOptions, type Problem, sequenceClassifier } from './tasks/sequence-classifier.ts';
 export type { Column, Head, HeadName, Task, TaskType } from './tasks/task.ts';
 export { type TokenClassifierOptions, tokenClassifier } from './tasks/token-classifier.ts';
-export type { Tower } from './tower.ts';
+export type { Tower, TowerInputs } from './tower.ts';
 export type { WeightSource } from './weights.ts';

@@ -6,8 +6,6 @@ import type { Tower } from './tower.ts';
 /** The architecture of one tower: what tells it from others; the rest of the forward pass is shared. */
 export interface TowerSpec extends Omit<Tower, 'paths'> {
   readonly paths: PathTable;
-  /** Names of the inputs that hold its token ids and their mask. */
-  readonly reads: { readonly ids: string; readonly mask: string };
   /** The longest text in tokens; Infinity where there is no limit. */
   readonly maxPositions: number;
   /** The embedding whose rows are added to the embedded tokens by position; null where positions are told to the layers alone. */
@@ -26,7 +24,7 @@ const towers = new WeakMap<TowerSpec, Tower>();
 export const towerOf = (spec: TowerSpec): Tower => {
   const known = towers.get(spec);
   if (known) return known;
-  const { name, attends, tokenTable, hiddenSize, heads, keyHeads, headDim, paths } = spec;
+  const { name, attends, tokenTable, hiddenSize, heads, keyHeads, headDim, reads, paths } = spec;
   const tower: Tower = {
     name,
     attends,
@@ -35,6 +33,7 @@ export const towerOf = (spec: TowerSpec): Tower => {
     heads,
     keyHeads,
     headDim,
+    reads,
     paths: (site) => paths[site] ?? [],
   };
   towers.set(spec, tower);

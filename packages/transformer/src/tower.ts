@@ -1,5 +1,15 @@
 import type { Path, SiteName } from './sites.ts';
 
+/** The inputs of a tower, by name; all are [batch, tokens]. */
+export interface TowerInputs {
+  /** i32: token ids, without which there is no pass. */
+  readonly ids: string;
+  /** f32: 1 for tokens, 0 for what is hidden. May be left out. */
+  readonly mask: string;
+  /** Further i32 ones, which may be left out, each with the number of values that it knows: `{ tokenTypes: 2 }`. Default none. */
+  readonly kinds?: Readonly<Record<string, number>>;
+}
+
 /** A stack of blocks over one sequence of rows. A GPT is one, a T5 an `encoder` and a `decoder`. */
 export interface Tower {
   readonly name: string;
@@ -14,6 +24,7 @@ export interface Tower {
   /** Heads of keys and values: fewer where queries share them. */
   readonly keyHeads: number;
   readonly headDim: number;
+  readonly reads: TowerInputs;
   /** The paths of a site in this tower, in the order of the forward pass. */
   paths(site: SiteName): readonly Path[];
 }

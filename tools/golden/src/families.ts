@@ -1,26 +1,16 @@
 import { join } from 'node:path';
-import { grad } from '@peftjs/autograd';
 import { type Adapted, load, type MethodFormat } from '@peftjs/core';
+import { type Batch, batch, fromArray, pipe, type Row, repeat, type Stream } from '@peftjs/data';
 import { openSafetensors } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { prefixTuning, promptTuning } from '@peftjs/prompts';
 import { ia3 } from '@peftjs/scaling';
-import {
-  adamw,
-  buildProgram,
-  constant,
-  type Executor,
-  type Shape,
-  sizeOf,
-  type Tensor,
-  type Variable,
-  variable,
-} from '@peftjs/tensor';
+import { constant, type Executor, type Shape, type Tensor } from '@peftjs/tensor';
+import { adamw, train } from '@peftjs/trainer';
 import {
   type Inputs,
   loadModel,
   maskedLM,
-  meanOf,
   seq2seqLM,
   sequenceClassifier,
   type Task,
@@ -101,16 +91,36 @@ const inputNames = {
   labels: 'labels',
 } as const;
 
-/** The inputs that Python recorded, as graph constants: masks are numbers, all else are ids. */
+/** The inputs that Python recorded, by our names: masks are numbers, all else are ids. */
+const columnsOf = (
+  recorded: ReadonlyMap<string, Recorded>,
+): readonly (readonly [name: string, data: Float32Array | Int32Array, shape: Shape])[] =>
+  Object.entries(inputNames).flatMap(([theirs, ours]) => {
+    const found = recorded.get(theirs);
+    return found ? [[ours, /mask/i.test(ours) ? found.data : Int32Array.from(found.data), found.shape] as const] : [];
+  });
+
+/** The same as graph constants. */
 export const inputsOf = (recorded: ReadonlyMap<string, Recorded>): Inputs =>
-  Object.fromEntries(
-    Object.entries(inputNames).flatMap(([theirs, ours]) => {
-      const found = recorded.get(theirs);
-      if (!found) return [];
-      const values = /mask/i.test(ours) ? found.data : Int32Array.from(found.data);
-      return [[ours, constant(values, found.shape)]];
-    }),
+  Object.fromEntries(columnsOf(recorded).map(([name, data, shape]) => [name, constant(data, shape)]));
+
+/** The same as a stream that gives them as one batch, again and again. */
+const streamOf = (recorded: ReadonlyMap<string, Recorded>): Stream<Batch> => {
+  const columns = columnsOf(recorded);
+  const size = columns[0]![2][0]!;
+  const rows = Array.from(
+    { length: size },
+    (_, i): Row =>
+      Object.fromEntries(
+        columns.map(([name, data]) => {
+          const own = data.length / size;
+          return [name, data.subarray(i * own, (i + 1) * own)];
+        }),
+      ),
   );
+  const shapes = Object.fromEntries(columns.map(([name, , shape]) => [name, shape.slice(1)]));
+  return pipe(fromArray(rows), repeat(), batch({ size, shapes }));
+};
 
 /** The model of a golden. */
 export const openModel = ({ name, task }: FamilyGolden): Promise<TaskModel> => loadModel(familyModel(name), { task });
@@ -128,36 +138,13 @@ export const parameterThere = ({ method, params }: Adapted<TaskModel>, name: str
   return method.keys?.[name] ? 'prompt_encoder.embedding.weight' : `base_model.${name}`;
 };
 
-/** Three steps of AdamW on one batch: learning rate 10⁻², no decay, no clipping. Gives the loss before each. */
+/** Three steps of AdamW on the rows that Python recorded: learning rate 10⁻², no decay, no clipping. Gives the loss before each. */
 export const trainOnBatch = async (
   adapted: Adapted<TaskModel>,
-  inputs: Inputs,
+  recorded: ReadonlyMap<string, Recorded>,
   executor: Executor,
 ): Promise<number[]> => {
-  const params = [...adapted.params.values()];
-  const loss = meanOf(adapted.loss(inputs, constant(Uint32Array.of(1), [])));
-  const gradients = grad(loss, params);
-  const zeros = (p: Variable): Variable => variable(p.node.name, p.shape, new Float32Array(sizeOf(p.shape)));
-  const moments = params.map((p) => [zeros(p), zeros(p)] as const);
-  const hyper = variable('hyper', [8], new Float32Array(8));
-  const updates = params.flatMap((p, i) => {
-    const [m, v] = moments[i]!;
-    const [weight, m2, v2] = adamw(p, gradients[i]!, m, v, hyper);
-    return [
-      [p, weight!],
-      [m, m2!],
-      [v, v2!],
-    ] as [Variable, Tensor][];
-  });
-  const step = await executor.compile(buildProgram({ outputs: { loss }, updates }));
-  const [beta1, beta2] = [Math.fround(0.9), Math.fround(0.999)];
-  const losses: number[] = [];
-  for (let i = 1; i <= 3; i++) {
-    const corrections = [1 - beta1 ** i, 1 - beta2 ** i] as const;
-    await executor.write(hyper, Float32Array.of(1e-2, beta1, beta2, 1e-8, 0, ...corrections, 1));
-    losses.push((await step.run({}))['loss']![0]!);
-  }
-  step.close();
-  executor.release([hyper, ...moments.flat()]);
-  return losses;
+  const data = streamOf(recorded);
+  const { losses } = await train(adapted, { executor, data, steps: 3, schedule: () => 1e-2, optimizer: adamw() });
+  return losses.map(({ loss }) => loss);
 };

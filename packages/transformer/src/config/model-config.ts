@@ -12,6 +12,8 @@ export interface ModelConfig extends TokenIds {
   readonly maxPositions: number;
   /** Whether the head reads the token embedding's table. */
   readonly tieWordEmbeddings: boolean;
+  /** The token that a decoder beside an encoder begins with (`decoder_start_token_id`); null or absent where none is known. */
+  readonly decoderStartId?: number | null;
   /** `architectures` of the file, the classes of transformers that wrote it; empty where it names none. */
   readonly architectures: readonly string[];
   /** Names of the classes of a classifier, in the order of its outputs (`id2label`); null where the file has none. */

@@ -12,6 +12,7 @@ export const noModel: Call = {
     heads: 1,
     keyHeads: 1,
     headDim: 1,
+    reads: { ids: 'ids', mask: 'mask' },
     paths: () => [],
   },
   sequence: { tokens: 1, mask: null, positions: null, continues: false },

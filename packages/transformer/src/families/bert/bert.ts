@@ -68,7 +68,7 @@ const tower = (config: BertConfig): TowerSpec => {
     keyHeads: heads,
     headDim,
     maxPositions,
-    reads: { ids: 'ids', mask: 'mask' },
+    reads: { ids: 'ids', mask: 'mask', kinds: { tokenTypes: config.tokenTypes } },
     paths: {
       embed: [tokenTable],
       block: blocks,

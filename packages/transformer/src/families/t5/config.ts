@@ -28,7 +28,6 @@ export interface T5Config extends ModelConfig {
   readonly gated: boolean;
   /** Whether the head reads states divided by √hiddenSize: version 1.0. */
   readonly scaledHead: boolean;
-  /** The token that a decoder begins with. */
   readonly decoderStartId: number | null;
 }
 
