@@ -8,9 +8,10 @@ import {
   type JsonObject,
   type JsonValue,
   type Place,
-  readAdapter,
+  readAdapters,
   writeAdapter,
   writeAdapterHub,
+  writeAdapters,
 } from '@peftjs/io';
 import {
   checkOptions,
@@ -26,15 +27,14 @@ import {
 } from '@peftjs/tensor';
 import { hostArray } from '@peftjs/tensor/executor';
 import type { Model, TaskModel } from '@peftjs/transformer';
+import { foldersOf, foldersWith, keyPrefix, together } from './adapter-folders.ts';
 import { type Adapted, attach } from './attach.ts';
 import { withoutCopies } from './copies.ts';
 import { findMethod, formatsIn, type Methods } from './find-method.ts';
 import { checkFinite } from './finite.ts';
 import type { AdapterConfig, Method, State } from './method.ts';
 import { snapshot } from './snapshot.ts';
-
-/** The prefix of the names of an adapter's tensors, by layout. */
-const keyPrefix = { peft: 'base_model.model.', 'adapter-hub': '' } as const;
+import { withHeads, withoutHeads } from './task-heads.ts';
 
 /** Hugging Face PEFT puts a model with rows or keys in front into one module, any other into two. */
 const prefixOf = (layout: keyof typeof keyPrefix, config: AdapterConfig): string =>
@@ -72,53 +72,35 @@ const withoutType = (value: JsonValue): JsonValue => {
 };
 
 /**
- * Writes an adapter in its method's layout, into a folder on disk or `Files` that can be written. As Hugging Face PEFT does: `adapter_config.json` and `adapter_model.safetensors` with keys
- * `base_model.model.<path>.<name>`; several methods at once go into the same two files, with `peft_type` PEFTJS_LIST and keys
- * `base_model.model.methods.<i>.<path>.<name>`. Or, where only that has the method, as adapter-hub/adapters does: `adapter.safetensors`,
- * the adapter called `default`. Files appear whole or not at all. Throws `write-failed`.
+ * Writes an adapter in its method's layout, into a folder on disk or `Files` that can be written. As Hugging Face PEFT does:
+ * `adapter_config.json` and `adapter_model.safetensors` with keys `base_model.model.<path>.<name>`; several methods that its mixed models
+ * take in a folder each, all others in the same two files, see `combine`. Or, where only that has the method, as adapter-hub/adapters does:
+ * `adapter.safetensors`, the adapter called `default`. Files appear whole or not at all. Throws `write-failed`.
  */
 export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOptions): Promise<void> => {
   checkOptions('save', saveRules, options);
   const { executor, baseModel = adapted.base.layout.origin } = options;
   const { method, config, state } = await snapshot(adapted, { executor });
   const { keys = {}, layout = 'peft' } = method;
-  const tensors = new Map<string, AdapterTensorData>();
-  for (const [key, tensor] of state)
-    tensors.set(keys[key] ?? prefixOf(layout, config) + key, asStored(adapted.base, key, inFile(tensor)));
-  const name = baseModel;
-  const { layout: own, main, trainedHeads } = adapted.base;
-  if (layout === 'peft')
-    return writeAdapter(
-      dir,
-      {
-        ...config,
-        task_type: taskType(adapted.base),
-        inference_mode: true,
-        ...(trainedHeads.length > 0 && { modules_to_save: withHeads(config, trainedHeads) }),
-        base_model_name_or_path: name,
-      },
-      tensors,
-    );
-  requireHubNames(adapted.base, method.name);
-  const model = { modelType: own.modelType, hiddenSize: main.hiddenSize, modelClass: own.modelClass, name };
+  const { base } = adapted;
+  const stored = new Map([...state].map(([key, tensor]) => [key, asStored(base, key, inFile(tensor))]));
+  const complete = (own: AdapterConfig, heads: readonly string[]): JsonObject => ({
+    ...own,
+    task_type: taskType(base),
+    inference_mode: true,
+    ...(heads.length > 0 && { modules_to_save: withHeads(own, heads) }),
+    base_model_name_or_path: baseModel,
+  });
+  const folders = foldersOf(config);
+  if (folders) return writeAdapters(dir, foldersWith(folders, base, stored, complete));
+  const prefix = prefixOf(layout, config);
+  const tensors = new Map([...stored].map(([key, tensor]) => [keys[key] ?? prefix + key, tensor]));
+  if (layout === 'peft') return writeAdapter(dir, complete(config, base.trainedHeads), tensors);
+  requireHubNames(base, method.name);
+  const { modelType, modelClass } = base.layout;
+  const model = { modelType, hiddenSize: base.main.hiddenSize, modelClass, name: baseModel };
   return writeAdapterHub(dir, withoutType(config) as JsonObject, model, tensors);
 };
-
-/** The modules that are trained whole: those of the configuration, and the task's own heads. */
-const withHeads = ({ modules_to_save: saved }: AdapterConfig, heads: readonly string[]): string[] => [
-  ...new Set([...(Array.isArray(saved) ? (saved as string[]) : []), ...heads]),
-];
-
-/** The configuration without what every adapter of the model has: its task's own head. */
-const withoutHeads = (config: AdapterConfig, { trainedHeads }: Model): AdapterConfig => {
-  const { modules_to_save: saved, ...rest } = config;
-  if (!Array.isArray(saved) || trainedHeads.length === 0) return config;
-  const others = saved.filter((name) => !taskHeads.includes(name) && !trainedHeads.includes(name as string));
-  return others.length > 0 ? { ...rest, modules_to_save: others } : rest;
-};
-
-/** Heads' names that PEFT lists for every classifier, whether the model has them or not. */
-const taskHeads: readonly unknown[] = ['classifier', 'score'];
 
 /** A layer's own weight as files hold it, where they hold it transposed: of layers that are trained whole. */
 const asStored = (base: Model, name: string, tensor: AdapterTensorData): AdapterTensorData => {
@@ -167,22 +149,22 @@ const named = ({ layout, tensors, config }: Adapter, method: Method): State => {
  */
 export const load = async <M extends Model>(base: M, dir: Place, methods: Methods): Promise<Adapted<M>> => {
   const files = await filesAt(dir);
-  const adapter = await readAdapter(files);
+  const found = await readAdapters(files);
   try {
+    const adapter = 'layout' in found ? found : together(found, base);
     const method = findMethod(withoutHeads(adapter.config.raw, base), formatsIn(methods));
     const { layout = 'peft' } = method;
     if (layout !== adapter.layout)
       throw new PeftError('bad-adapter', `${method.name} has files in the layout of ${layout}, not ${adapter.layout}`);
     if (layout === 'adapter-hub') requireHubNames(base, method.name);
     checkFinite(adapter.tensors);
-    const parts = method.parts ?? [method];
     const stored = new Map(
       [...named(adapter, method)].map(([name, t]) => [name, asStored(base, name, t as AdapterTensorData)]),
     );
-    const wanted = attach(base, parts).state;
+    const wanted = attach(base, [method]).state;
     const own = await withoutCopies(base, stored, wanted);
     const state = new Map([...own].map(([name, t]) => [name, asHeld(t, wanted.get(name)?.dtype)]));
-    return attach(base, parts, { state });
+    return attach(base, [method], { state });
   } catch (cause) {
     if (cause instanceof PeftError) throw new PeftError(cause.code, `${files.name}: ${cause.message}`, { cause });
     throw cause;

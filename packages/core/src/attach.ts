@@ -1,12 +1,12 @@
-import { dropout, randomSource, randomUniform, type Tensor, type Variable } from '@peftjs/tensor';
-import type { CausalLM, Column, Inputs, Loss, Model, ModelPatch, Pass, Path } from '@peftjs/transformer';
+import type { Tensor, Variable } from '@peftjs/tensor';
+import type { CausalLM, Column, Inputs, Loss, Model, Pass } from '@peftjs/transformer';
 import { combine } from './combine.ts';
 import type { GradientTransform, ParamHint } from './gradient-transform.ts';
-import { lowestRate } from './lowest-rate.ts';
-import type { Decision, Method, Patch, Scope, State, TrainedStep, Wraps } from './method.ts';
+import type { Decision, Method, Patch, State, TrainedStep } from './method.ts';
 import { type Objective, supervised, type Views } from './objective.ts';
 import { mergePatches } from './patch.ts';
-import { makeStore, type Store } from './store.ts';
+import { makeStore } from './store.ts';
+import { type Chance, chanceOf, makeScope, viewOf } from './view.ts';
 import { wholeLayers } from './whole-layers.ts';
 
 /** A base model with methods attached: views of it, and the trained tensors. The base itself is never changed. */
@@ -52,62 +52,6 @@ export interface AttachOptions {
   /** Values by full name instead of initial ones. Throws `state-mismatch` when a tensor is missing, left over or of another size. */
   readonly state?: State;
 }
-
-/** The random parts of one view. */
-interface Chance {
-  dropout(path: string): Scope['dropout'];
-  draw(path: string): Scope['draw'];
-}
-
-/**
- * Chance of one view: every use draws from a stream of its own, named by the path and the number of the use there, so that a layer draws the
- * same values in whatever order the layers run. The `view`-th training view of a step has other streams than the first.
- */
-const chanceOf = (seed: Tensor | null, view: number): Chance => {
-  const uses = new Map<string, number>();
-  const stream = (path: string): number => {
-    const use = uses.get(path) ?? 0;
-    uses.set(path, use + 1);
-    return Math.floor(randomSource(use, view === 0 ? path : `${path}#${view}`)() * 2 ** 32);
-  };
-  return {
-    dropout: (path) => (x, rate) => (!seed || rate === 0 ? x : dropout(x, rate, seed, stream(path))),
-    draw: (path) => seed && ((shape) => randomUniform(seed, shape, stream(`${path}:draw`))),
-  };
-};
-
-const makeScope = (store: Store, path: string, chance: Chance): Scope => {
-  const full = (name: string): string => (path ? `${path}.${name}` : name);
-  return {
-    param: (name, shape, init, hint) => store.make(full(name), shape, init, 'param', { hint }),
-    buffer: (name, shape, init, dtype) => store.make(full(name), shape, init, 'buffer', { dtype }),
-    running: (name, shape, init) => store.make(full(name), shape, init, 'running'),
-    at: (inner) => makeScope(store, full(inner), chance),
-    dropout: chance.dropout(path),
-    draw: chance.draw(path),
-  };
-};
-
-const wrapped = <T>(parts: ReadonlyMap<Path, T>, wraps: Wraps<T> | undefined): ReadonlyMap<Path, T> =>
-  new Map([...(wraps ?? [])].map(([path, wrap]) => [path, wrap(parts.get(path)!)]));
-
-const lists = ({ around }: Patch): NonNullable<ModelPatch['around']> =>
-  Object.fromEntries(
-    Object.entries(around ?? {}).map(([site, table]) => [
-      site,
-      new Map([...(table as ReadonlyMap<Path, unknown>)].map(([path, fn]) => [path, [fn]])),
-    ]),
-  ) as NonNullable<ModelPatch['around']>;
-
-const viewOf = <M extends Model>(base: M, patch: Patch, more: ModelPatch): M =>
-  base.with({
-    linears: wrapped(base.linears, patch.linear),
-    norms: wrapped(base.norms, patch.norm),
-    embeddings: wrapped(base.embeddings, patch.embedding),
-    around: lists(patch),
-    positionShift: patch.positionShift ?? 0,
-    ...more,
-  });
 
 /**
  * Attaches methods to a model, later ones around earlier ones. Returns views that share the base's weights; switching adapters is using
@@ -158,7 +102,7 @@ export const attach = <M extends Model>(
     transform: patch.transform ?? null,
     state: new Map([...param, ...buffer]),
     running,
-    learningRate: lowestRate(methods),
+    learningRate: method.learningRate ?? null,
     columns: patch.columns ?? {},
     statistics: (step) => patch.statistics?.(step) ?? [],
     decision: patch.decision ?? null,

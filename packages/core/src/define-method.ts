@@ -2,7 +2,15 @@ import type { AdapterLayout, JsonObject, JsonValue } from '@peftjs/io';
 import type { OnExecutor } from '@peftjs/tensor';
 import { PeftError } from '@peftjs/tensor';
 import type { Model, TaskModel } from '@peftjs/transformer';
-import { type AdaptingOptions, adaptedLayers, adaptingOptions, isNarrowed, targetKey, withBeside } from './adapting.ts';
+import {
+  type AdaptingOptions,
+  adaptedLayers,
+  adaptingOptions,
+  type Beside,
+  isNarrowed,
+  targetKey,
+  withBeside,
+} from './adapting.ts';
 import type { LayerTarget } from './layer-target.ts';
 import type { LayersInView } from './layers-in-view.ts';
 import type {
@@ -17,6 +25,7 @@ import type {
   State,
 } from './method.ts';
 import type { Option, OptionTable } from './option.ts';
+import type { Mixes, Settled } from './settled.ts';
 
 /** Options with nothing left open. */
 export type Chosen<O> = { readonly [K in keyof O]-?: Exclude<O[K], undefined> };
@@ -59,6 +68,11 @@ export interface MethodFiles<O> {
   readonly computes?: Readonly<Record<string, readonly JsonValue[]>>;
   /** Anything else that a file asks for and that cannot be done here, and what to do about it; null when there is nothing. */
   refuses?(config: AdapterConfig): string | null;
+  /**
+   * Whether Hugging Face PEFT's mixed models take it beside other methods: in the same layers too, where what it adds does not depend on what
+   * they change; or where they change others. Default: they don't.
+   */
+  readonly mixes?: Mixes;
   /** Further fields of `adapter_config.json`. */
   config?(model: Model, options: Chosen<O>): JsonObject;
   /** Names of tensors whose key in the file is another one than the layout's. */
@@ -179,6 +193,23 @@ const optionsFrom = <O>(def: MethodDef<O>, config: AdapterConfig): O => {
   return given as O;
 };
 
+/** A method with its layers named one by one; null where it trains more than those. */
+const settledIn = <O>(def: MethodDef<O>, given: O, part: Model, strict: boolean): Settled | null => {
+  const chosen = choose(def, given, part);
+  const { bias = 'none', modulesToSave, trainableTokens = [] } = chosen as unknown as Beside;
+  if (bias === 'all' || modulesToSave.length > 0 || Object.keys(trainableTokens).length > 0) return null;
+  const layers = layersInView(def, chosen, part, strict);
+  const all = { ...resolved(def, chosen, layers), layers: [], layersPattern: [], exclude: [] };
+  return {
+    record: def,
+    table: tableOf(def),
+    options: all,
+    paths: layers.paths(),
+    mixes: bias === 'none' ? (def.files.mixes ?? null) : null,
+    make: (options) => make(def, options as O, false),
+  };
+};
+
 /** `strict`: whether names and patterns must each name a layer. */
 const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
   checkOptions(def, given);
@@ -212,6 +243,7 @@ const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
         ...config?.(model, chosen),
       };
     },
+    ...(adapts(def as MethodDef<never>) && { settled: (part: Model) => settledIn(def, given, part, strict) }),
     ...(keys && { keys }),
     ...(prepare && {
       prepare: async (model, look) => {

@@ -5,7 +5,7 @@ export type { AdaptingOptions } from './adapting.ts';
 export { type Adapted, type AttachOptions, attach } from './attach.ts';
 export { type BetweenOptions, makeBetween } from './between.ts';
 export { type BiasChoice, biases } from './biases.ts';
-export { combine, stateUnder } from './combine.ts';
+export { type CombineOptions, combine, type Part, stateUnder } from './combine.ts';
 export {
   type Chosen,
   defineMethod,
@@ -80,8 +80,8 @@ export {
 } from './option.ts';
 export { mergePatches } from './patch.ts';
 export { prepare } from './prepare.ts';
+export type { Mixes, Settled } from './settled.ts';
+export type { Where } from './sight.ts';
 export { type Snapshot, snapshot } from './snapshot.ts';
 export { type Summary, type SummaryRow, summary } from './summary.ts';
 export { type TokenRows, trainableTokens } from './trainable-tokens.ts';
-export { union } from './union.ts';
-export { type Where, within } from './within.ts';

@@ -23,8 +23,8 @@ import {
   type Path,
 } from '@peftjs/transformer';
 import type { Adapted } from './attach.ts';
+import { singlesIn } from './combine.ts';
 import { notFinite } from './finite.ts';
-import type { Method } from './method.ts';
 
 /** The executor that `merge` computes on, and how it stores the result. */
 export interface MergeOptions extends OnExecutor {
@@ -93,17 +93,15 @@ const valuesOf = async (t: Tensor, executor: Executor): Promise<Float32Array> =>
 const changed = <T>(now: ReadonlyMap<Path, T>, before: ReadonlyMap<Path, T>): [Path, T][] =>
   [...now].filter(([path, part]) => part !== before.get(path));
 
-const singles = (method: Method): readonly Method[] => method.parts?.flatMap(singles) ?? [method];
-
 /**
  * The base model with the adapter folded in: W' = `dense()` of each changed layer, computed now on `executor` and encoded in the layer's own
  * storage format. Inference then costs what the base costs. Throws `not-mergeable`, by name, when a method depends on its input; `bad-data`
  * for a layer whose values are not finite.
  */
-export const merge = async ({ base, methods, model }: Adapted, options: MergeOptions): Promise<Merged> => {
+export const merge = async ({ base, method, model }: Adapted, options: MergeOptions): Promise<Merged> => {
   checkOptions('merge', mergeRules, options);
   const { executor, format = 'base', storedAs = 'f32' } = options;
-  const refusing = methods.flatMap(singles).filter((m) => !m.merges);
+  const refusing = singlesIn(base, method).filter((m) => !m.merges);
   if (refusing.length > 0)
     throw new PeftError(
       'not-mergeable',

@@ -4,6 +4,7 @@ import type { Around, Column, Embedding, Linear, Model, Norm, Path, SiteName, Ta
 import type { GradientTransform, ParamHint } from './gradient-transform.ts';
 import type { Init } from './init.ts';
 import type { Objective } from './objective.ts';
+import type { Settled } from './settled.ts';
 
 /** Middleware by site and path. */
 export type AroundTable = { readonly [S in SiteName]?: ReadonlyMap<Path, Around<S>> };
@@ -101,8 +102,13 @@ export interface PrepareOptions extends OnExecutor {
 export interface Method {
   /** The paper's name, in lower camel. */
   readonly name: string;
-  /** The methods that it combines; none for a single one. */
-  readonly parts?: readonly Method[];
+  /** The methods that it combines in a model; none for a single one. */
+  parts?(model: Model): readonly MethodPart[];
+  /**
+   * Of one that changes layers and nothing else: itself, with the layers that it changes in a part of a model named one by one, for use in
+   * the whole of it. Null where it does more than that. `combine` says by it what Hugging Face PEFT's files can say.
+   */
+  settled?(part: Model): Settled | null;
   /** Peak learning rate of AdamW to begin with: the paper's or the reference implementation's, where it has one. */
   readonly learningRate?: number;
   /** Whether it folds into the weights; one that depends on its input does not. */
@@ -122,6 +128,15 @@ export interface Method {
   prepare?(model: TaskModel, options: PrepareOptions): Promise<Method>;
   /** The same function in fewer tensors, once training is over: an encoder's output, ranks that were pruned. What is saved. */
   compact?(model: Model, state: State, options: OnExecutor): Promise<Compacted>;
+}
+
+/** A method among those that another combines. */
+export interface MethodPart {
+  /** The beginning of its tensors' names; empty where they have no group of their own. */
+  readonly prefix: string;
+  readonly method: Method;
+  /** The model as it sees it. */
+  readonly view: Model;
 }
 
 /** A method and its values in their final form. */

@@ -24,6 +24,8 @@ export interface Option<T> {
   fromJson?(value: JsonValue, config: AdapterConfig): unknown;
   /** The value that `attach` is given, for the layers that the method changes: patterns as values by path. Default: as it is. */
   resolve?(value: T, layers: LayersInView): T;
+  /** Of values by path: the option whose value they take the place of. */
+  readonly of?: string;
   /** Of a target: the paths that it may name. */
   readonly candidates?: Candidates;
 }
@@ -77,15 +79,18 @@ export const isPattern = (source: string): boolean => {
 };
 
 /**
- * Values by a regular expression (Python's) of the path, or of its end after a dot; the first that fits counts, and each must fit a layer.
- * Each value must be what `make` takes: `count`, `number`. A method is given the values by full path, and they are saved so.
+ * Values of the option `of` by a regular expression (Python's) of the path, or of its end after a dot; the first that fits counts, and each
+ * must fit a layer. Each value must be what `make` takes: `count`, `number`. A method is given the values by full path, and they are saved
+ * so. A method that has such an option must change each layer as if there were no other: `combine` makes one of several by them.
  */
 export const byPattern = (
   key: string | null,
   make: Make<number>,
   expected: string,
+  of: string,
 ): Option<Readonly<Record<string, number>>> => ({
   key,
+  of,
   fallback: () => ({}),
   expected: `${expected} by regular expressions of paths`,
   accepts: (v) =>

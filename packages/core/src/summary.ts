@@ -1,7 +1,9 @@
 import { sizeOf } from '@peftjs/tensor';
 import type { Model } from '@peftjs/transformer';
 import type { Adapted } from './attach.ts';
+import { singlesIn } from './combine.ts';
 import type { Method } from './method.ts';
+import { isHeads } from './task-heads.ts';
 
 /** Tensors of one method whose names differ in the numbers of layers alone. */
 export interface SummaryRow {
@@ -34,11 +36,13 @@ export interface Summary {
 
 const plain = (name: string): string => name.replace(/\.\d+(?=\.)/g, '.*');
 
-/** The method that a tensor belongs to, and its name there. */
-const ownerOf = ({ name, parts }: Method, tensor: string): readonly [method: string, rest: string] => {
-  const [, index, rest] = /^methods\.(\d+)\.(.*)$/s.exec(tensor) ?? [];
-  const part = index === undefined ? undefined : parts?.[Number(index)];
-  return part ? ownerOf(part, rest!) : [name, tensor];
+/** The method that a tensor belongs to, and its name there. In the layout of adapter-hub names do not tell, so it is all of them. */
+const ownerOf = (base: Model, method: Method, tensor: string): readonly [method: string, rest: string] => {
+  const among = (method.parts?.(base) ?? []).filter(({ prefix }) => tensor.startsWith(prefix));
+  const [only] = among;
+  return among.length === 1
+    ? ownerOf(only!.view, only!.method, tensor.slice(only!.prefix.length))
+    : [method.name, tensor];
 };
 
 /** Values of the base, a table that two layers share counted once. */
@@ -84,9 +88,7 @@ const textOf = ({ methods, rows, trained, base, share, merges, file }: Omit<Summ
 export const summary = ({ base, method, params, state }: Adapted<Model>): Summary => {
   const rows = new Map<string, SummaryRow>();
   for (const [tensor, { shape }] of state) {
-    const [owner, rest] = base.trainedHeads.some((path) => tensor.startsWith(`${path}.`))
-      ? ['head', tensor]
-      : ownerOf(method, tensor);
+    const [owner, rest] = isHeads(base, tensor) ? ['head', tensor] : ownerOf(base, method, tensor);
     const trained = params.has(tensor);
     const pattern = plain(rest);
     const key = JSON.stringify([owner, pattern, trained]);
@@ -96,9 +98,8 @@ export const summary = ({ base, method, params, state }: Adapted<Model>): Summar
   const sum = (list: Iterable<{ readonly shape: readonly number[] }>): number =>
     [...list].reduce((n, { shape }) => n + sizeOf(shape), 0);
   const [trained, ofBase, saved] = [sum(params.values()), valuesOf(base), sum(state.values())];
-  const singles = (of: Method): readonly Method[] => of.parts?.flatMap(singles) ?? [of];
   const found: Omit<Summary, 'text'> = {
-    methods: singles(method).map(({ name, merges }) => ({ name, merges })),
+    methods: singlesIn(base, method).map(({ name, merges }) => ({ name, merges })),
     rows: [...rows.values()],
     trained,
     base: ofBase,

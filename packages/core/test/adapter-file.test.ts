@@ -3,7 +3,7 @@ import { reference } from '@peftjs/tensor';
 import { loadModel, saveModel } from '@peftjs/transformer';
 import { shake, tinyLlama } from '@peftjs/transformer/testing';
 import { expect, test } from 'vitest';
-import { attach, defineMethod, load, type Method, save, union } from '../src/index.ts';
+import { attach, combine, defineMethod, load, type Method, save } from '../src/index.ts';
 import { scale } from './toys.ts';
 
 const r = reference();
@@ -42,19 +42,18 @@ test('frozen tensors of every type are saved as what they are, and load again', 
   for (const [name, v] of adapted.state) expect(await r.read(again.state.get(name)!), name).toEqual(await r.read(v));
 });
 
-test('a union prepares its methods and saves them in their final form', async () => {
+test('a combination prepares its methods and saves them in their final form', async () => {
   const base = tinyLlama();
-  const own = scale({ target: 'v_proj' });
+  const own: Method = { ...scale({ target: 'v_proj' }), layout: 'adapter-hub' };
   const ready: Method = {
     ...own,
-    layout: 'adapter-hub',
-    prepare: async () => scale({ target: 'o_proj' }),
+    prepare: async () => ({ ...scale({ target: 'o_proj' }), layout: 'adapter-hub' }),
     compact: async (_model, state) => ({
       method: own,
       state: new Map([...state].map(([name, t]) => [name.toUpperCase(), t])),
     }),
   };
-  const both = union([scale(), ready]);
+  const both = combine([{ ...scale(), layout: 'adapter-hub' }, ready], { layout: 'adapter-hub' });
   const examples = { rows: 1, columns: { ids: Int32Array.of(1) }, shapes: { ids: [1, 1] } };
   const prepared = await both.prepare!(base, { data: [examples], executor: r });
   expect([...attach(base, [prepared]).params.keys()].filter((name) => name.includes('o_proj'))).toHaveLength(2);

@@ -7,6 +7,7 @@ import { distance, shake, tinyLlama, tokens } from '@peftjs/transformer/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
   attach,
+  combine,
   defineMethod,
   eachSite,
   type FactoryFormat,
@@ -17,8 +18,6 @@ import {
   normal,
   number,
   save,
-  union,
-  within,
 } from '../src/index.ts';
 import { scale, shift } from './toys.ts';
 
@@ -53,6 +52,7 @@ const hub = (mode: string, also?: FactoryFormat): MethodFactory<{ gain?: number 
       learningRate: 1e-3,
     },
   });
+const union = (methods: Method[]): Method => combine(methods, { layout: 'adapter-hub' });
 const [up, down] = [hub('up'), hub('down')];
 const base = tinyLlama();
 
@@ -66,8 +66,12 @@ const json = async (name: string): Promise<unknown> =>
 test.each<[string, Method[], object]>([
   ['one', [up({ gain: 3 })], { config: { mode: 'up', gain: 3 }, model_class: 'LlamaForCausalLM', model_name: 'tiny' }],
   ['union', [union([up({ gain: 3 }), down()])], { config: { architecture: 'union', configs: [{}, { mode: 'down' }] } }],
-  ['list', [scale(), union([up(), down()]), up({ gain: 5 })], { peft_type: 'PEFTJS_LIST' }],
-  ['within', [within({ layers: [1] }, up())], { peft_type: 'PEFTJS_WITHIN', method: { peft_type: 'UP' } }],
+  ['list', [scale(), union([up(), down()]), up({ gain: 5 })], { peft_type: 'PEFTJS_COMBINATION' }],
+  [
+    'part',
+    [combine([{ layers: [1], method: up() }])],
+    { peft_type: 'PEFTJS_COMBINATION', methods: [{ layers: [1], method: { peft_type: 'UP' } }] },
+  ],
 ])('%s is saved and loads to the bit', async (name, methods, config) => {
   const adapted = attach(base, methods);
   await shake(adapted.state, { executor: r });

@@ -28,8 +28,8 @@ test('initial values depend on the seed and the name, not on what else is attach
   expect(await read([shift()], 'v')).toEqual(alone);
   expect(await read([shift()], 'w')).not.toEqual(alone);
   expect(await read([shift()], 'v', 1)).not.toEqual(alone);
-  expect(await read([shift(), scale()], 'methods.0.v')).toEqual(
-    await read([shift(), scale({ target: 'o_proj' })], 'methods.0.v'),
+  expect(await read([shift(), scale()], 'shift1.v')).toEqual(
+    await read([shift(), scale({ target: 'o_proj' })], 'shift1.v'),
   );
 });
 
@@ -40,8 +40,11 @@ test('a list is saved in one folder and loads to the bit, frozen tensors too', a
   await shake(adapted.state, { executor: r });
   await save(adapted, join(dir, 'list'), { executor: r });
   expect(JSON.parse(await readFile(join(dir, 'list', 'adapter_config.json'), 'utf8'))).toMatchObject({
-    peft_type: 'PEFTJS_LIST',
-    methods: [{ peft_type: 'SCALE' }, { peft_type: 'SHIFT' }],
+    peft_type: 'PEFTJS_COMBINATION',
+    methods: [
+      { name: 'scale1', method: { peft_type: 'SCALE' } },
+      { name: 'shift2', method: { peft_type: 'SHIFT' } },
+    ],
   });
   const again = await load(base, join(dir, 'list'), formats);
   expect([...again.params.keys()]).toEqual([...adapted.params.keys()]);

@@ -1,3 +1,2 @@
 export { type GatedOptions, gated } from './gated.ts';
-export { type MamOptions, mam } from './mam.ts';
-export { type UnipeltOptions, unipelt } from './unipelt.ts';
+export { type MamOptions, mam, type UnipeltOptions, unipelt } from './recipes.ts';

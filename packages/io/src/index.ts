@@ -1,8 +1,9 @@
 export type { AdapterHubModel } from './adapter/adapter-hub-config.ts';
 export type { AdapterConfig, AdapterLayout } from './adapter/files.ts';
-export { type Adapter, readAdapter } from './adapter/read.ts';
+export type { AdapterPart, NamedAdapter } from './adapter/parts.ts';
+export { type Adapter, readAdapter, readAdapters } from './adapter/read.ts';
 export type { AdapterTensor, AdapterTensorData } from './adapter/tensors.ts';
-export { writeAdapter, writeAdapterHub } from './adapter/write.ts';
+export { writeAdapter, writeAdapterHub, writeAdapters } from './adapter/write.ts';
 export { openModelWeights } from './checkpoint.ts';
 export { blobFiles, type NamedBlob } from './files/blob-files.ts';
 export { detached } from './files/detached.ts';

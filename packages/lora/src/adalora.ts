@@ -29,7 +29,8 @@ const rows = (data: ArrayLike<number>, kept: readonly boolean[]): Float32Array =
 const compacted = (state: State, kept: KeptTriplets): State =>
   new Map(
     [...state].map(([name, { shape, data }]) => {
-      const own = kept[name.replace(/lora_[AB]$/, 'lora_E')]!;
+      const own = kept[name.replace(/lora_[AB]$/, 'lora_E')];
+      if (!own) return [name, { shape, data }]; // trained beside: biases, modules
       const rank = own.filter(Boolean).length;
       return name.endsWith('lora_B')
         ? [name, { shape: [shape[0]!, rank], data: columns(data, own) }]
@@ -85,6 +86,7 @@ export const adalora: MethodFactory<AdaloraOptions> = defineMethod<AdaloraOption
   },
   files: {
     peftType: 'ADALORA',
+    mixes: 'anywhere',
     computes: { ...notComputedInLora, use_dora: [false] },
     refuses: changedBase,
     config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true }),

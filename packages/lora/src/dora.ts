@@ -74,6 +74,7 @@ export const dora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
   },
   files: {
     peftType: 'LORA',
+    mixes: 'apart',
     reads: (config) => config['use_dora'] === true,
     computes: notComputedInLora,
     refuses: changedBase,

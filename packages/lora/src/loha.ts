@@ -49,6 +49,7 @@ export const loha: MethodFactory<LycorisOptions> = defineMethod<LycorisOptions>(
   },
   files: {
     peftType: 'LOHA',
+    mixes: 'anywhere',
     config: () => ({ init_weights: true, use_effective_conv2d: false }),
   },
   card: {

@@ -106,6 +106,7 @@ export const lokr: MethodFactory<LokrOptions> = defineMethod<LokrOptions>({
   },
   files: {
     peftType: 'LOKR',
+    mixes: 'anywhere',
     config: () => ({ init_weights: true, use_effective_conv2d: false }),
   },
   card: {

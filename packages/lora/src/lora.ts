@@ -23,6 +23,7 @@ export const lora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
   },
   files: {
     peftType: 'LORA',
+    mixes: 'anywhere',
     reads: (config) => config['use_dora'] !== true,
     also: adapterHubLora,
     computes: { ...notComputedInLora, use_dora: [false] },

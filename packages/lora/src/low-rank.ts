@@ -52,8 +52,8 @@ export const loraOptions: OptionTable<LoraOptions> = {
   alpha: number('lora_alpha', 8),
   dropout: rate('lora_dropout', 0),
   rsLora: flag('use_rslora', false),
-  rankPattern: byPattern('rank_pattern', count, 'ranks of at least 1'),
-  alphaPattern: byPattern('alpha_pattern', number, 'finite numbers'),
+  rankPattern: byPattern('rank_pattern', count, 'ranks of at least 1', 'rank'),
+  alphaPattern: byPattern('alpha_pattern', number, 'finite numbers', 'alpha'),
   bias: biases('lora'),
   trainableTokens,
 };

@@ -37,8 +37,8 @@ export const lycorisOptions: OptionTable<LycorisOptions> = {
   target: targets('target_modules', familyTarget('lora')),
   rank: count('r', 8),
   alpha: number('alpha', 8),
-  rankPattern: byPattern('rank_pattern', count, 'ranks of at least 1'),
-  alphaPattern: byPattern('alpha_pattern', number, 'finite numbers'),
+  rankPattern: byPattern('rank_pattern', count, 'ranks of at least 1', 'rank'),
+  alphaPattern: byPattern('alpha_pattern', number, 'finite numbers', 'alpha'),
   rankDropout: rate('rank_dropout', 0),
   moduleDropout: rate('module_dropout', 0),
 };

@@ -1,4 +1,4 @@
-import { attach, combine, load, merge, save, summary, within } from '@peftjs/core';
+import { attach, combine, load, merge, save, summary } from '@peftjs/core';
 import { memoryFiles, readAdapter, writeAdapter } from '@peftjs/io';
 import { nf4, quantize } from '@peftjs/quant';
 import { evaluate, reference } from '@peftjs/tensor';
@@ -154,10 +154,8 @@ test('load finds the method among exports, and names the import that is missing'
 
 test('any nesting of parts and combinations is saved and loads', async () => {
   const base = tinyLlama();
-  const method = within(
-    { layers: [0] },
-    combine([lora({ rank: 2 }), within({ target: 'o_proj' }, dora({ target: 'o_proj' }))]),
-  );
+  const inner = combine([lora({ rank: 2 }), { target: 'o_proj', method: dora({ target: 'o_proj' }) }]);
+  const method = combine([{ layers: [0], method: inner }]);
   const adapted = attach(base, [method]);
   await shake(adapted.params, { executor: r });
   const again = await load(base, await saved(adapted), all);

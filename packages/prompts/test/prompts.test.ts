@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { attach, load, type Method, save, within } from '@peftjs/core';
+import { attach, combine, load, type Method, save } from '@peftjs/core';
 import { constant, evaluate, reference, slice, type Tensor } from '@peftjs/tensor';
 import { distance, shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/testkit';
 import { type CausalLM, generate } from '@peftjs/transformer';
@@ -114,8 +114,8 @@ test('says what is wrong', () => {
   expect(() => prefixTuning({ bottleneck: 0 })).toThrow(
     'bottleneck must be null or a whole number of at least 1, got 0',
   );
-  expect(() => attach(base, [within({ layers: [0] }, promptTuning())])).toThrow('has no site embed');
-  expect(() => attach(base, [within({ target: 'lm_head' }, prefixTuning())])).toThrow('has no attention');
+  expect(() => attach(base, [combine([{ layers: [0], method: promptTuning() }])])).toThrow('has no site embed');
+  expect(() => attach(base, [combine([{ target: 'lm_head', method: prefixTuning() }])])).toThrow('has no attention');
   expect(() => promptTuning.fromConfig({ peft_type: 'PROMPT_TUNING', num_transformer_submodules: 2 })).toThrow(
     'it asks for what is not computed here: num_transformer_submodules = 2',
   );

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { grad } from '@peftjs/autograd';
-import { attach, type Examples, load, prepare, save, within } from '@peftjs/core';
+import { attach, combine, type Examples, load, prepare, save } from '@peftjs/core';
 import { readAdapter, writeAdapter } from '@peftjs/io';
 import { type Executor, evaluate, reference, type Tensor } from '@peftjs/tensor';
 import { type CausalLM, meanOf } from '@peftjs/transformer';
@@ -100,7 +100,8 @@ describe('fishMask', () => {
   test('sees its part of the model within one', async () => {
     const executor = reference();
     const model = tinyLlama();
-    const [method] = await prepare(model, [within({ layers: [1] }, fishMask({ keep: 0.05 }))], { executor, data });
+    const part = combine([{ layers: [1], method: fishMask({ keep: 0.05 }) }]);
+    const [method] = await prepare(model, [part], { executor, data });
     const names = [...attach(model, [method!]).params.keys()];
     expect(names.length).toBeGreaterThan(0);
     expect(names.every((name) => name.startsWith('model.layers.1.'))).toBe(true);

@@ -17,6 +17,7 @@ import {
   torchWeightsFile,
   weightsFile,
 } from './files.ts';
+import { type NamedAdapter, partsFile, readParts } from './parts.ts';
 import { type AdapterTensor, readTensors } from './tensors.ts';
 
 /**
@@ -28,6 +29,9 @@ export interface Adapter {
   readonly config: AdapterConfig;
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
 }
+
+/** The files by which a folder counts as an adapter, or as several: one of them. */
+export const marks: readonly string[] = [configFile, setupFile, partsFile];
 
 const readPeft = async (files: Files, raw: JsonObject, seen: Seen): Promise<Adapter> => {
   const problems: string[] = [];
@@ -63,25 +67,46 @@ const readAdapterHub = async (files: Files, seen: Seen): Promise<Adapter> => {
  */
 export const readAdapter = async (dir: Place): Promise<Adapter> => {
   const files = await filesAt(dir);
-  return steady(files, [configFile, setupFile, digestFile], async () => {
-    const seen: Seen = { sums: new Map(), configs: new Map() };
-    const digest = await readDigest(files);
-    const adapter = await readOnce(files, seen);
-    if (digest) checkDigest(files, digest, seen);
-    return adapter;
+  return whole(files, async (seen) => {
+    if ((await markOf(files)) !== partsFile) return readOnce(files, seen);
+    throw new PeftError('bad-adapter', `${files.name}: holds several adapters, each in a folder; read one of those.`);
   });
 };
 
+/**
+ * Reads a folder that holds one adapter, as `readAdapter` does, or several of huggingface/peft that act together: a folder each, which that
+ * library loads one by one, and `adapter_parts.json`, which lists them in order. Throws what `readAdapter` does.
+ */
+export const readAdapters = async (dir: Place): Promise<Adapter | readonly NamedAdapter[]> => {
+  const files = await filesAt(dir);
+  return whole(files, async (seen) =>
+    (await markOf(files)) === partsFile ? readParts(files, seen) : readOnce(files, seen),
+  );
+};
+
+/** The content of files that were saved together, read at one moment. */
+const whole = <T>(files: Files, read: (seen: Seen) => Promise<T>): Promise<T> =>
+  steady(files, [...marks, digestFile], async () => {
+    const seen: Seen = { sums: new Map(), configs: new Map() };
+    const digest = await readDigest(files);
+    const found = await read(seen);
+    if (digest) checkDigest(files, digest, seen);
+    return found;
+  });
+
+/** The mark of a folder; null for none. Throws `bad-adapter` for several. */
+const markOf = async (files: Files): Promise<string | null> => {
+  const sizes = await Promise.all(marks.map((name) => files.size(name)));
+  const found = marks.filter((_, i) => sizes[i] !== null);
+  if (found.length > 1)
+    throw new PeftError('bad-adapter', `${files.name}: has ${found.join(' and ')}; remove the one that is not wanted.`);
+  return found[0] ?? null;
+};
+
 const readOnce = async (files: Files, seen: Seen): Promise<Adapter> => {
-  const has = async (name: string): Promise<boolean> => (await files.size(name)) !== null;
-  const [single, fused] = await Promise.all([has(configFile), has(setupFile)]);
-  if (single && fused)
-    throw new PeftError(
-      'bad-adapter',
-      `${files.name}: has ${configFile} and ${setupFile}; remove the one that is not wanted.`,
-    );
-  if (fused) return { layout: 'adapter-hub', ...(await readAdapterHubSetup(files, seen)) };
-  if (!single)
+  const mark = await markOf(files);
+  if (mark === setupFile) return { layout: 'adapter-hub', ...(await readAdapterHubSetup(files, seen)) };
+  if (!mark)
     throw new PeftError(
       'file-missing',
       `${files.name}: has no ${configFile}, so it is not a whole adapter. Check the path or save the adapter again.`,

@@ -13,11 +13,13 @@ import {
   parseAdapterHubConfig,
 } from './adapter-hub-config.ts';
 import { ownName, renamed } from './adapter-hub-names.ts';
-import { adapterHubSetupFiles, fuse, setupFile } from './adapter-hub-setup.ts';
+import { adapterHubSetupFiles, fuse } from './adapter-hub-setup.ts';
 import { modelCard } from './card.ts';
 import { withDigest } from './digest.ts';
 import { type AdapterConfig, type AdapterLayout, configFile, parsePeftConfig, weightsFile } from './files.ts';
+import { type AdapterPart, partsFiles } from './parts.ts';
 import { pythonJson } from './python-json.ts';
+import { marks } from './read.ts';
 import { type AdapterTensorData, encodeTensors } from './tensors.ts';
 
 type Tensors = ReadonlyMap<string, AdapterTensorData>;
@@ -32,10 +34,11 @@ const write = async (
   layout: AdapterLayout,
   config: AdapterConfig,
   files: ReadonlyMap<string, FileContent>,
+  parts: readonly string[] = [],
 ): Promise<void> => {
-  const other = files.has(setupFile) ? configFile : setupFile;
-  if ((await to.size(other)) !== null) refuse(to.name, [`there is another adapter: ${other}. Choose another folder`]);
-  const card = (await to.size('README.md')) !== null ? [] : [['README.md', modelCard(layout, config)] as const];
+  for (const other of marks.filter((mark) => !files.has(mark)))
+    if ((await to.size(other)) !== null) refuse(to.name, [`there is another adapter: ${other}. Choose another folder`]);
+  const card = (await to.size('README.md')) !== null ? [] : [['README.md', modelCard(layout, config, parts)] as const];
   await to.write(new Map<string, FileContent>([...card, ...withDigest(files)]));
 };
 
@@ -62,6 +65,20 @@ export const writeAdapter = async (dir: Place, config: JsonObject, tensors: Tens
     parsed,
     new Map([[weightsFile, weights] as const, [configFile, pythonJson(config)] as const]),
   );
+};
+
+/**
+ * Writes several adapters of huggingface/peft that act together: each as that library does into a folder of its name, and
+ * `adapter_parts.json`, which lists them in order. The guarantees and errors are those of `writeAdapter`.
+ */
+export const writeAdapters = async (dir: Place, parts: readonly AdapterPart[]): Promise<void> => {
+  const to = writable(await filesAt(dir));
+  const problems: string[] = [];
+  const { first, files } = partsFiles(to.name, parts, problems);
+  if (!first || problems.length > 0) return refuse(to.name, problems);
+  const names = parts.map(({ name }) => name);
+  const method = parts.map(({ config }) => config['peft_type']).join(' + ');
+  await write(to, 'peft', { ...first, method }, files, names);
 };
 
 /**

@@ -99,11 +99,12 @@ const oneByOne = (of: MethodCase): Law => ({
   check: async () => {
     const { base, method, executor } = await subjectOf(of);
     const both = attach(base, [method, method]);
+    const parts = both.method.parts!(base);
     const one = attach(base, [method], { seed: 1 });
     const two = attach(one.model, [method], { seed: 2 });
     for (const [i, { state }] of [one, two].entries())
       for (const [name, v] of state)
-        await executor.write(both.state.get(`methods.${i}.${name}`)!, await executor.read(v));
+        await executor.write(both.state.get(parts[i]!.prefix + name)!, await executor.read(v));
     mustBeNear(
       'logits of one by one against a list',
       await logitsOf(two.model, executor),
