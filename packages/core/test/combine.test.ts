@@ -125,7 +125,7 @@ test('says what cannot be combined', () => {
   );
   const hub = { ...shift(), layout: 'adapter-hub' } as const;
   expect(() => attach(tinyLlama(), [combine([hub, hub], { layout: 'adapter-hub' })])).toThrow(
-    'combine: shift1 and shift2 both make the tensor v; leave out one of them',
+    'combine: shift1 and shift2 both make the tensor w; leave out one of them',
   );
 });
 
