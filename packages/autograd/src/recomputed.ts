@@ -25,12 +25,26 @@ const madeSince = (start: number, outputs: readonly Tensor[]): OpNode[] => {
   return [...seen].sort((a, b) => a.id - b.id);
 };
 
-const makeRegion = (nodes: readonly OpNode[], inputs: readonly Tensor[]): Region => ({
+/**
+ * Tensors that a region reads and that a run computes or is fed. All of them must wait for the gradient: what depends on a seed or on an encoder's
+ * states alone would else be the same value as in the forward pass, which would be kept.
+ */
+const readsOf = (nodes: readonly OpNode[], inputs: readonly Tensor[]): Tensor[] => {
+  const own = new Set<Node>(nodes);
+  const isOuter = ({ node }: Tensor): boolean => !own.has(node) && (node.kind === 'op' || node.kind === 'input');
+  return [...inputs, ...nodes.flatMap((node) => node.inputs.flatMap((t) => (t && isOuter(t) ? [t] : [])))];
+};
+
+const makeRegion = (nodes: readonly OpNode[], reads: readonly Tensor[]): Region => ({
   replay: (token) => {
     const moved = new Map<Node, Node>();
-    const barred = new Map(inputs.map((t) => [t, after(t, token)]));
+    const barred = new Map<Node, Map<number, Tensor>>();
+    for (const t of reads) {
+      const outs = barred.get(t.node) ?? new Map<number, Tensor>();
+      if (!outs.has(t.index)) barred.set(t.node, outs.set(t.index, after(t, token)));
+    }
     const at = (t: Tensor): Tensor => {
-      const outer = [...barred].find(([x]) => x.node === t.node && x.index === t.index)?.[1];
+      const outer = barred.get(t.node)?.get(t.index);
       const node = moved.get(t.node);
       return outer ?? (node ? { ...t, node } : t);
     };
@@ -58,7 +72,7 @@ export const recomputed =
     const start = upcomingId();
     const result = fn(...inputs);
     const nodes = madeSince(start, 'node' in result ? [result] : result);
-    const region = makeRegion(nodes, inputs);
+    const region = makeRegion(nodes, readsOf(nodes, inputs));
     for (const node of nodes) regions.set(node, region);
     return result;
   };

@@ -1,9 +1,9 @@
-import type { Tensor, Variable } from '@peftjs/tensor';
-import type { CausalLM, Column, Inputs, Loss, Model, Pass } from '@peftjs/transformer';
+import { checkOptions, type Tensor, type Variable } from '@peftjs/tensor';
+import type { CausalLM, Column, Inputs, Loss, Model, ModelPatch, Pass } from '@peftjs/transformer';
 import { combine } from './combine.ts';
 import type { GradientTransform, ParamHint } from './gradient-transform.ts';
 import type { Decision, Method, Patch, State, TrainedStep } from './method.ts';
-import { type Objective, supervised, type Views } from './objective.ts';
+import { type LossOptions, lossRules, type Objective, supervised, type Views } from './objective.ts';
 import { mergePatches } from './patch.ts';
 import { makeStore } from './store.ts';
 import { type Chance, chanceOf, makeScope, viewOf } from './view.ts';
@@ -22,9 +22,10 @@ export interface Adapted<M extends Model = CausalLM> {
   /** A view for training: dropout is on, its bits drawn from `seed` (u32, shape []), which a training step feeds anew each time. */
   training(seed: Tensor): M;
   /**
-   * The loss of a training step: an objective (default: the task's own loss) over views of this adapter, with the methods' terms.
+   * The loss of a training step: an objective (default: the task's own loss) over views of this adapter, with the methods' terms. Throws
+   * `bad-option`.
    */
-  loss(inputs: Inputs, seed: Tensor, objective?: Objective<never>): Loss;
+  loss(inputs: Inputs, seed: Tensor, options?: LossOptions): Loss;
   /** Trained tensors, by full name: what the optimiser steps. */
   readonly params: ReadonlyMap<string, Variable>;
   /** Hints of the methods about some of them. */
@@ -75,25 +76,28 @@ export const attach = <M extends Model>(
   const model = viewOf(base, patch, {});
   store.check();
   const { param, buffer, running } = store.byRole;
-  const trainingView = (own: Patch, watch: (pass: Pass) => void): M => viewOf(base, own, { training: true, watch });
+  const trainingView = (own: Patch, more: ModelPatch): M => viewOf(base, own, { training: true, ...more });
   return {
     base,
     methods,
     method,
     patch,
     model,
-    training: (seed) => trainingView(patchWith(chanceOf(seed, 0)), () => {}),
-    loss: (inputs, seed, objective = supervised as Objective<never>) => {
+    training: (seed) => trainingView(patchWith(chanceOf(seed, 0)), {}),
+    loss: (inputs, seed, lossOptions = {}) => {
+      checkOptions('loss', lossRules, lossOptions);
+      const { objective = supervised as Objective<never>, recompute = false } = lossOptions;
+      const seen = (view: M): M => (recompute ? (view.with({ recompute }) as M) : view);
       const passes: Pass[] = [];
       const patches = [patchWith(chanceOf(seed, 0))];
       let made = 0;
       const train = (): M => {
         const own = (patches[made] ??= patchWith(chanceOf(seed, made)));
         made++;
-        return trainingView(own, (pass) => passes.push(pass));
+        return trainingView(own, { recompute, watch: (pass) => passes.push(pass) });
       };
       // Only a model with a task has a loss.
-      const views = { train, evaluate: model, base, passes } as unknown as Views;
+      const views = { train, evaluate: seen(model), base: seen(base), passes } as unknown as Views;
       const wrap = patches[0]!.objective ?? ((inner: Objective) => inner);
       return wrap(objective as unknown as Objective)(views, inputs);
     },

@@ -57,7 +57,7 @@ export type {
   Wraps,
 } from './method.ts';
 export { type MixedBatch, mixBatch } from './mix-batch.ts';
-export { type Objective, penalty, supervised, type Views } from './objective.ts';
+export { type LossOptions, lossRules, type Objective, penalty, supervised, type Views } from './objective.ts';
 export { type DistillationOptions, distillation } from './objectives/distillation.ts';
 export { rDrop } from './objectives/r-drop.ts';
 export { requireOneTower } from './one-tower.ts';

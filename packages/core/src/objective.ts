@@ -1,4 +1,4 @@
-import type { Tensor } from '@peftjs/tensor';
+import { mustBe, type Rules, type Tensor } from '@peftjs/tensor';
 import { addTerm, type Inputs, type Loss, type Pass, type TaskModel } from '@peftjs/transformer';
 
 /** The views of an adapted model in one training step. */
@@ -15,6 +15,20 @@ export interface Views<Out = Tensor> {
 
 /** The loss of a training step, made of views and the named inputs of a batch. */
 export type Objective<Out = Tensor> = (views: Views<Out>, inputs: Inputs) => Loss;
+
+/** The way that a training step's loss is made. */
+export interface LossOptions {
+  /** Default: the task's own loss. */
+  readonly objective?: Objective<never>;
+  /**
+   * Gradient checkpointing in every view of the step: of each block only the input is kept, and its inner values are computed again in the backward pass.
+   * Default false.
+   */
+  readonly recompute?: boolean;
+}
+
+/** The rules for it. */
+export const lossRules: Rules<LossOptions> = { objective: mustBe.fn, recompute: mustBe.flag };
 
 /** The task's own loss, of one training view. */
 export const supervised: Objective<unknown> = (views, inputs) => views.train().loss(inputs);

@@ -1,5 +1,5 @@
 import { applied, type ByParam, chain, type Gradients, type GradientTransform, type Updates } from '@peftjs/core';
-import { isFinite, mul, PeftError, type Tensor, type Variable } from '@peftjs/tensor';
+import { isFinite, mul, mustBe, PeftError, type Rule, type Tensor, type Variable } from '@peftjs/tensor';
 import { globalNorm } from './optimizers/global-norm.ts';
 import type { Trainable } from './trainable.ts';
 import { makeTransformRun, type TransformRun } from './transform-run.ts';
@@ -15,6 +15,12 @@ export interface OptimizerStep extends Pick<TransformRun, 'state' | 'feeds'> {
   /** 1, or 0 where the loss or that norm is not finite. */
   readonly finite: Tensor;
 }
+
+/** The rule for an optimiser among options. */
+export const optimizerRule: Rule = mustBe.such(
+  'an optimiser',
+  (v) => typeof (v as GradientTransform | null)?.update === 'function',
+);
 
 /** The parameters of a run, those that are stepped alike side by side: they and their gradients can then lie end to end for one kernel. */
 export const steppedParams = ({

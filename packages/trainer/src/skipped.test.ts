@@ -37,7 +37,7 @@ const poisoned = (): { target: Trainable; poison: Variable; seen: Variable } => 
   const target: Trainable = {
     ...adapted,
     state: new Map([...adapted.state, ['seen', seen]]),
-    loss: (inputs, seed, objective) => addTerm(adapted.loss(inputs, seed, objective), mul(poison, sum(first!))),
+    loss: (inputs, seed, options) => addTerm(adapted.loss(inputs, seed, options), mul(poison, sum(first!))),
     statistics: ({ gradient }) => [[seen, add(seen, gradient(first!))]],
   };
   return { target, poison, seen };

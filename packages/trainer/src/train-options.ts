@@ -4,6 +4,7 @@ import { mustBe, type OnExecutor, onExecutor, optionProblems, PeftError, type Ru
 import { isTokenRows } from './batches.ts';
 import type { CheckpointOptions } from './checkpoint.ts';
 import type { Group } from './group.ts';
+import { optimizerRule } from './optimizer-step.ts';
 import type { Progress } from './progress.ts';
 import { cosine, type Schedule } from './schedule.ts';
 import type { Trainable } from './trainable.ts';
@@ -35,6 +36,13 @@ export interface TrainOptions extends OnExecutor {
   readonly optimizer?: GradientTransform;
   /** The loss: `rDrop()`, `distillation()`, an own one. Default: the task's. */
   readonly objective?: Objective<never>;
+  /**
+   * Gradient checkpointing. Of each block only its input is kept for the backward pass, which computes the inner values again when it comes to the block, with the
+   * same dropout: the same losses and gradients, up to rounding. Of L blocks whose input takes h bytes (4·batch·tokens·hiddenSize) and whose inner values take
+   * a, a step keeps L·h + a instead of L·(h + a) besides weights and optimiser, for about one more forward pass.
+   * Default false. Chen, Xu, Zhang & Guestrin, 2016. https://arxiv.org/abs/1604.06174
+   */
+  readonly recompute?: boolean;
   /** Micro-batches per step; together they are one large batch, however many labels each has. Default 1. */
   readonly accumulate?: number;
   /** Seed of the order of rows and of dropout. Default 0. */
@@ -75,8 +83,9 @@ const rules: Rules<TrainOptions> = {
   steps: mustBe.given(mustBe.count),
   batchSize: mustBe.count,
   schedule: mustBe.fn,
-  optimizer: mustBe.such('an optimiser', (v) => typeof (v as GradientTransform | null)?.update === 'function'),
+  optimizer: optimizerRule,
   objective: mustBe.fn,
+  recompute: mustBe.flag,
   accumulate: mustBe.count,
   seed: mustBe.whole,
   heldOut: mustBe.object,

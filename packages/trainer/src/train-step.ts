@@ -1,19 +1,23 @@
 import { grad } from '@peftjs/autograd';
-import type { Gradients, GradientTransform, Objective } from '@peftjs/core';
+import type { Gradients, GradientTransform, LossOptions, Objective } from '@peftjs/core';
 import type { Batch } from '@peftjs/data';
 import {
   buildProgram,
+  checkOptions,
   constant,
   type Executable,
-  type Executor,
   input,
+  mustBe,
+  type OnExecutor,
+  onExecutor,
   PeftError,
+  type Rules,
   type TypedArray,
   type Variable,
 } from '@peftjs/tensor';
 import { meanOf } from '@peftjs/transformer';
 import { makeGathered } from './gathered.ts';
-import { optimizerStep, steppedParams } from './optimizer-step.ts';
+import { optimizerRule, optimizerStep, steppedParams } from './optimizer-step.ts';
 import { type BatchSpec, compileNamed, makePrograms, specOf } from './programs.ts';
 import { stepOutputs, stepProgram } from './step-program.ts';
 import type { Trainable } from './trainable.ts';
@@ -53,11 +57,12 @@ export interface TrainStep {
 }
 
 /** How a step is shaped. */
-export interface TrainStepOptions {
-  readonly executor: Executor;
+export interface TrainStepOptions extends OnExecutor {
   readonly optimizer: GradientTransform;
   /** The loss. Default: the task's own. */
   readonly objective?: Objective<never>;
+  /** Whether blocks are recomputed in the backward pass: see `TrainOptions`. Default false. */
+  readonly recompute?: boolean;
   /** Whether a step gathers several batches, or those of several processes. Default: it is one batch. */
   readonly gathers?: boolean;
   /** Seed of dropout. Default 0. */
@@ -65,6 +70,16 @@ export interface TrainStepOptions {
   /** Columns of the batches that will come, where they are known: their program is then compiled at once. */
   readonly inputs?: BatchSpec;
 }
+
+const rules: Rules<TrainStepOptions> = {
+  ...onExecutor,
+  optimizer: mustBe.given(optimizerRule),
+  objective: mustBe.fn,
+  recompute: mustBe.flag,
+  gathers: mustBe.flag,
+  seed: mustBe.whole,
+  inputs: mustBe.object,
+};
 
 interface Way extends Pick<TrainStep, 'collect' | 'gathered' | 'apply' | 'reads'> {
   /** Programs whose results are to be read, by step. */
@@ -96,7 +111,9 @@ const readResults = async (told: Executable[]): Promise<StepResult[]> => {
  * does not step.
  */
 export const makeTrainStep = async (target: Trainable, options: TrainStepOptions): Promise<TrainStep> => {
-  const { executor, optimizer, objective, gathers = false, seed = 0, inputs } = options;
+  checkOptions('makeTrainStep', rules, options);
+  const { executor, optimizer, objective, recompute = false, gathers = false, seed = 0, inputs } = options;
+  const lossOptions: LossOptions = { recompute, ...(objective && { objective }) };
   const params = steppedParams(target);
   const transforms = makeTransformRun(target.hints);
   const drawn = input('seed', [], 'u32');
@@ -107,7 +124,7 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
 
   const single = async (): Promise<Way> => {
     const programs = makePrograms(executor, (columns) => {
-      const loss = meanOf(target.loss(columns, drawn, objective));
+      const loss = meanOf(target.loss(columns, drawn, lossOptions));
       const found = grad(loss, params);
       const gradients: Gradients = { values: new Map(params.map((p, i) => [p, found[i]!])) };
       return stepProgram(target, loss, gradients, optimizerStep(optimizer, gradients, loss, target, transforms));
@@ -141,7 +158,7 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
 
   const gathering = async (): Promise<Way> => {
     const { variables: gathered, add, mean, cleared } = makeGathered(params);
-    const programs = makePrograms(executor, (columns) => add(target.loss(columns, drawn, objective)));
+    const programs = makePrograms(executor, (columns) => add(target.loss(columns, drawn, lossOptions)));
     const stepped = optimizerStep(optimizer, mean.gradients, mean.loss, target, transforms);
     const { outputs, updates } = stepProgram(target, mean.loss, mean.gradients, stepped);
     const apply = await compileNamed(buildProgram({ outputs, updates: [...updates, ...cleared] }), executor);

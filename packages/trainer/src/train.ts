@@ -67,7 +67,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     seed = 0,
   } = options;
   const { heldOut, onStep, maxSkipped = 4, readEvery = executor.name === 'webgpu' ? 10 : 1, signal } = options;
-  const { objective, schedule = defaultSchedule(target, steps), group = alone } = options;
+  const { objective, recompute = false, schedule = defaultSchedule(target, steps), group = alone } = options;
   const [isGroup, isFirst] = [options.group !== undefined, group.rank === 0];
   const checkpoint = isFirst ? options.checkpoint : undefined;
   const needs = { model: target.model, columns: target.columns, free: objective !== undefined };
@@ -78,6 +78,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     executor,
     optimizer,
     seed,
+    recompute,
     gathers: accumulate > 1 || isGroup,
     ...(objective && { objective }),
     ...(shape && { inputs: { ids: shape, labels: shape } }),

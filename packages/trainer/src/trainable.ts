@@ -1,20 +1,25 @@
 import {
   type Decision,
   type GradientTransform,
+  type LossOptions,
+  lossRules,
   type Objective,
   type ParamHint,
   supervised,
   type TrainedStep,
 } from '@peftjs/core';
-import type { Tensor, Variable } from '@peftjs/tensor';
+import { checkOptions, type Tensor, type Variable } from '@peftjs/tensor';
 import { type Column, type Inputs, type Loss, parameters, type TaskModel } from '@peftjs/transformer';
 
 /** The trained part: a model with an adapter (`attach` gives one), or all of a model. */
 export interface Trainable {
   /** The view to evaluate. */
   readonly model: TaskModel<unknown>;
-  /** The loss of a step: an objective (default: the task's own loss) of training views, with dropout from `seed`, and the methods' terms. */
-  loss(inputs: Inputs, seed: Tensor, objective?: Objective<never>): Loss;
+  /**
+   * The loss of a step: an objective (default: the task's own loss) of training views, with dropout from `seed`, and the methods' terms. With
+   * `recompute` views recompute their blocks in the backward pass.
+   */
+  loss(inputs: Inputs, seed: Tensor, options?: LossOptions): Loss;
   readonly params: ReadonlyMap<string, Variable>;
   /** Hints about some of them: how they want to be stepped, where not as usual. */
   readonly hints: ReadonlyMap<Variable, ParamHint>;
@@ -39,8 +44,12 @@ export const allWeights = (model: TaskModel<unknown>): Trainable => {
   const params = parameters(model);
   return {
     model,
-    loss: (inputs, _seed, objective = supervised as Objective<never>) =>
-      (objective as Objective<unknown>)({ train: () => model, evaluate: model, base: model, passes: [] }, inputs),
+    loss: (inputs, _seed, options = {}) => {
+      checkOptions('loss', lossRules, options);
+      const { objective = supervised, recompute = false } = options;
+      const view = recompute ? model.with({ recompute }) : model;
+      return (objective as Objective<unknown>)({ train: () => view, evaluate: view, base: view, passes: [] }, inputs);
+    },
     params,
     hints: new Map(),
     transform: null,

@@ -52,14 +52,15 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
     paths,
     parts: (wanted) => partsOf(parts.linears, roles, wanted),
     with: (patch) => makeModel(architecture, patchParts(parts, patch, paths)),
-    states: (inputs, options = {}) => {
+    states: (inputs, given = {}) => {
+      const options = { ...given, recompute: given.recompute ?? parts.recompute };
       const pass = makePass(inputs, batchOf(inputs, parts), parts.training, options);
       const sequence = sequenceOf(last, inputs, pass);
       const callAt = (path: string): Call => ({ pass, path, tower: main, sequence, layer: null, stream: null });
       parts.watch(pass);
-      const whole = (given: Inputs): States => {
+      const whole = (read: Inputs): States => {
         const ran = new Map<string, Ran>();
-        for (const tower of towers) ran.set(tower.name, runTower(tower, parts, pass, given, ran));
+        for (const tower of towers) ran.set(tower.name, runTower(tower, parts, pass, read, ran));
         return stateOf(ran, callAt);
       };
       return runAround(parts.around.model?.get(wholePass) ?? [], whole, callAt(wholePass))(inputs);

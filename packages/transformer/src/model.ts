@@ -19,7 +19,7 @@ export interface PassOptions {
    */
   readonly positionLimit?: number;
   readonly cache?: KvCache;
-  /** Recompute each block's inner values in the backward pass instead of storing them (gradient checkpointing). Default false. */
+  /** Recompute each block's inner values in the backward pass instead of storing them (gradient checkpointing). Default: the view's way. */
   readonly recompute?: boolean;
 }
 
@@ -44,6 +44,8 @@ export interface ModelPatch {
   readonly batchSize?: number;
   /** Whether passes of the view are said to train. Default: as before. */
   readonly training?: boolean;
+  /** Whether passes of the view recompute each block's inner values, where their options don't say. Default: as before; false in a new model. */
+  readonly recompute?: boolean;
   /** Is told of every pass that the view makes, before it begins. */
   readonly watch?: (pass: Pass) => void;
 }

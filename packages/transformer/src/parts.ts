@@ -18,6 +18,7 @@ export interface Parts {
   /** Null for any. */
   readonly batchSize: number | null;
   readonly training: boolean;
+  readonly recompute: boolean;
   readonly watch: (pass: Pass) => void;
 }
 
@@ -28,6 +29,7 @@ export const untouched: Omit<Parts, 'linears' | 'norms' | 'embeddings'> = {
   present: null,
   batchSize: null,
   training: false,
+  recompute: false,
   watch: () => {},
 };
 
@@ -75,6 +77,7 @@ export const patchParts = (parts: Parts, patch: ModelPatch, paths: (site: SiteNa
     present: patch.present ?? parts.present,
     batchSize: patch.batchSize ?? parts.batchSize,
     training: patch.training ?? parts.training,
+    recompute: patch.recompute ?? parts.recompute,
     watch: patch.watch
       ? (pass) => {
           parts.watch(pass);

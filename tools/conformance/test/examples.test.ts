@@ -21,11 +21,11 @@ const labels = tokens([5, 2, 9, 4], [3, 12, 0, 7]);
 const seedOf = (seed: number): Tensor => constant(Uint32Array.of(seed), []);
 const valuesOf = async (t: Tensor): Promise<Float32Array> => (await evaluate({ t }, { executor }))['t'] as Float32Array;
 const lossOf = async (adapted: Adapted, inputs: Inputs, seed: number, objective?: Objective): Promise<number> =>
-  (await valuesOf(meanOf(adapted.loss(inputs, seedOf(seed), objective as never))))[0]!;
+  (await valuesOf(meanOf(adapted.loss(inputs, seedOf(seed), { objective: objective as never }))))[0]!;
 
 /** Steps of plain descent; the losses before each. */
 const descend = async (adapted: Adapted, inputs: Inputs, rate: number, objective?: Objective): Promise<number[]> => {
-  const loss = meanOf(adapted.loss(inputs, input('seed', [], 'u32'), objective as never));
+  const loss = meanOf(adapted.loss(inputs, input('seed', [], 'u32'), { objective: objective as never }));
   const params = [...adapted.params.values()];
   const updates = grad(loss, params).map((g, i) => [params[i]!, sub(params[i]!, mul(g, rate))] as const);
   const spec = { outputs: { loss }, updates };

@@ -3,7 +3,7 @@ import { memoryFiles } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { nf4, quantizeOn } from '@peftjs/quant';
 import { compile, constant, type Executor, evaluate, reference } from '@peftjs/tensor';
-import { evaluateLoss, makeEvaluator, packTokens, reduceStep, train } from '@peftjs/trainer';
+import { evaluateLoss, makeEvaluator, makeTrainStep, packTokens, reduceStep, train } from '@peftjs/trainer';
 import { generate, generator, saveModel } from '@peftjs/transformer';
 import { tinyLlama } from '@peftjs/transformer/testing';
 import { expect, test } from 'vitest';
@@ -26,6 +26,7 @@ const functions = {
   assign: mixed.assign,
   quantizeOn,
   train,
+  makeTrainStep,
   evaluateLoss,
   makeEvaluator,
   reduceStep,
@@ -47,6 +48,7 @@ const things: Readonly<Record<Name, readonly unknown[]>> = {
   assign: [[0]],
   quantizeOn: [base, nf4()],
   train: [adapted],
+  makeTrainStep: [adapted],
   evaluateLoss: [base, data],
   makeEvaluator: [base, data],
   reduceStep: [{ gathered: [] }],
@@ -79,6 +81,7 @@ const refused: {
   assign: true,
   quantizeOn: true,
   train: true,
+  makeTrainStep: true,
   evaluateLoss: true,
   makeEvaluator: true,
   reduceStep: true,

@@ -28,8 +28,7 @@ export interface NamedAdapter {
 }
 
 /** Whether a text may name one of several adapters: it becomes a part of tensors' names and of a folder's. */
-const isPartName = (name: unknown): name is string =>
-  typeof name === 'string' && /^[A-Za-z0-9_-]{1,64}$/.test(name);
+const isPartName = (name: unknown): name is string => typeof name === 'string' && /^[A-Za-z0-9_-]{1,64}$/.test(name);
 
 /** The files of adapters that act together, the mark last; what is wrong goes to `problems`. */
 export const partsFiles = (

@@ -68,7 +68,7 @@ const draws = (of: MethodCase): Law => ({
       views.push(train() as CausalLM, train() as CausalLM);
       return views[0]!.loss(inputs);
     };
-    adapted.loss({ ids, labels }, seedOf(1), twice);
+    adapted.loss({ ids, labels }, seedOf(1), { objective: twice as Objective<never> });
     const [first, second] = views.map((view) => view.logits(ids)) as [Tensor, Tensor];
     if (!isRandom(first)) return;
     const { a, b } = await evaluate({ a: first, b: second }, { executor });

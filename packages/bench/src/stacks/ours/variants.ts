@@ -61,6 +61,7 @@ export const variantLoss = (model: CausalLM, inputs: Inputs, { wholeHead, scores
 export const variantOf = (target: Trainable, variant: Variant): Trainable => ({
   ...target,
   loss: (inputs, seed) =>
-    target.loss(inputs, seed, ((views: Views) =>
-      variantLoss(views.train() as CausalLM, inputs, variant)) as Objective<never>),
+    target.loss(inputs, seed, {
+      objective: ((views: Views) => variantLoss(views.train() as CausalLM, inputs, variant)) as Objective<never>,
+    }),
 });
