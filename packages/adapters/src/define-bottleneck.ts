@@ -1,10 +1,10 @@
 import {
-  type AroundTable,
   type Chosen,
   defineMethod,
   type JsonObject,
   type MethodCard,
   type MethodFactory,
+  type MiddlewareTable,
   type OptionTable,
   requireOneTower,
   type Scope,
@@ -68,7 +68,7 @@ export const afterSublayers = (
   { name, sites }: Pick<BottleneckKind, 'name' | 'sites'>,
   leaveOut: readonly number[],
   make: (own: Scope, module: Path) => (output: Tensor, stream: Tensor, call: Call) => Tensor,
-): AroundTable => {
+): MiddlewareTable => {
   requireOneTower(model, name);
   const table = sites.map((site) => {
     const places = model.paths(site).map((path) => ({ path, module: moduleOf(site, path) }));

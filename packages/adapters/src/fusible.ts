@@ -1,4 +1,4 @@
-import type { AdapterConfig, AroundTable, MethodFactory, Scope } from '@peftjs/core';
+import type { AdapterConfig, MethodFactory, MiddlewareTable, Scope } from '@peftjs/core';
 import type { Tensor } from '@peftjs/tensor';
 import type { Model } from '@peftjs/transformer';
 import { bottleneck } from './bottleneck.ts';
@@ -20,7 +20,7 @@ export interface Fusible {
   around: (
     scope: Scope,
     make: (own: Scope, module: string) => (output: Tensor, stream: Tensor) => Tensor,
-  ) => AroundTable;
+  ) => MiddlewareTable;
 }
 
 const kinds: readonly (readonly [MethodFactory<BottleneckOptions>, BottleneckKind])[] = [

@@ -6,7 +6,7 @@ import { type Asked, type LayerTarget, layersOf } from './layer-target.ts';
 import type { Patch, Scope } from './method.ts';
 import { isPattern, type Option, type OptionTable, readTarget, targetExpected, targets } from './option.ts';
 import { mergePatches } from './patch.ts';
-import { type TokenRows, trainTokens } from './trainable-tokens.ts';
+import { type TokenChoice, trainTokens } from './trainable-tokens.ts';
 import { isWithin, modulesOf, wholeLayers } from './whole-layers.ts';
 
 /** Options of every method that adapts layers, beside its own; in files they are fields of Hugging Face PEFT. */
@@ -141,7 +141,7 @@ const excludedBy = (model: Model, exclude: LayerTarget, candidates: readonly Pat
 export interface Beside {
   readonly modulesToSave: readonly string[];
   readonly bias?: BiasChoice;
-  readonly trainableTokens?: TokenRows;
+  readonly trainableTokens?: TokenChoice;
 }
 
 /** A method's patch with all that is trained beside it. Throws `no-match`, `bad-option`. */

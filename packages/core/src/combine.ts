@@ -10,7 +10,7 @@ import { readWhere, savedWhere, sight, type Where } from './sight.ts';
 import { tensorNames } from './view.ts';
 
 /** A method in a part of the model: some layers, some paths, or both; all of it where neither is said. */
-export interface Part extends Where {
+export interface CombinedPart extends Where {
   readonly method: Method;
   /**
    * The name of its tensors' group and of its folder: letters, digits, `_` and `-`. Default: the method's with its number among the parts,
@@ -32,7 +32,7 @@ export interface CombineOptions {
 const ownType = 'PEFTJS_COMBINATION';
 
 /** A part with its name. */
-type Named = Part & { readonly name: string };
+type Named = CombinedPart & { readonly name: string };
 
 /** A part in a model. */
 interface Placed extends Named, MethodPart {
@@ -165,16 +165,16 @@ const make = (made: Made): Method => {
 
 const isWhole = ({ layers, target }: Where): boolean => layers === undefined && target === undefined;
 
-const isMethod = (part: Method | Part): part is Method => 'attach' in part;
+const isMethod = (part: Method | CombinedPart): part is Method => 'attach' in part;
 
-const named = (parts: readonly (Method | Part)[]): Named[] =>
+const named = (parts: readonly (Method | CombinedPart)[]): Named[] =>
   parts.map((part, i) => {
     const own = isMethod(part) ? { method: part } : part;
     return { name: `${own.method.name.replace(/[^A-Za-z0-9]+/g, '_')}${i + 1}`, ...own };
   });
 
 /** All that is wrong with parts. */
-const problemsOf = (given: readonly (Method | Part)[], { layout }: CombineOptions): string[] => {
+const problemsOf = (given: readonly (Method | CombinedPart)[], { layout }: CombineOptions): string[] => {
   const parts = named(given);
   const names = parts.map(({ name }) => name);
   const odd = names.filter((name) => !/^[A-Za-z0-9_-]{1,64}$/.test(name));
@@ -199,9 +199,9 @@ const problemsOf = (given: readonly (Method | Part)[], { layout }: CombineOption
  *
  * One method alone, in the whole model, stays as it is. Throws `bad-option`; when attached `no-match` for a part that the model has not.
  */
-export const combine: ((methods: readonly (Method | Part)[], options?: CombineOptions) => Method) &
+export const combine: ((methods: readonly (Method | CombinedPart)[], options?: CombineOptions) => Method) &
   Pick<MethodFormat, 'reads' | 'fromConfig'> = Object.assign(
-  (methods: readonly (Method | Part)[], options: CombineOptions = {}): Method => {
+  (methods: readonly (Method | CombinedPart)[], options: CombineOptions = {}): Method => {
     const problems = problemsOf(methods, options);
     if (problems.length > 0) throw new PeftError('bad-option', `combine: ${problems.join('; ')}`);
     return make({ parts: named(methods), options, saved: false });
@@ -214,7 +214,7 @@ export const combine: ((methods: readonly (Method | Part)[], options?: CombineOp
       const list = isUnion ? config['configs'] : config['methods'];
       if (!Array.isArray(list) || list.length === 0 || !list.every(isObject))
         throw new PeftError('bad-adapter', 'adapter_config.json of several methods must list them');
-      const parts = (list as readonly AdapterConfig[]).map((own): Method | Part =>
+      const parts = (list as readonly AdapterConfig[]).map((own): Method | CombinedPart =>
         isUnion
           ? build(own)
           : {

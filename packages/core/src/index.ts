@@ -5,7 +5,7 @@ export type { AdaptingOptions } from './adapting.ts';
 export { type Adapted, type AttachOptions, attach } from './attach.ts';
 export { type BetweenOptions, makeBetween } from './between.ts';
 export { type BiasChoice, biases } from './biases.ts';
-export { type CombineOptions, combine, type Part, stateUnder } from './combine.ts';
+export { type CombinedPart, type CombineOptions, combine, stateUnder } from './combine.ts';
 export {
   type Chosen,
   defineMethod,
@@ -40,7 +40,6 @@ export type { LayersInView } from './layers-in-view.ts';
 export { type Merged, type MergeOptions, merge } from './merge.ts';
 export type {
   AdapterConfig,
-  AroundTable,
   Between,
   Compacted,
   Decision,
@@ -48,6 +47,7 @@ export type {
   Method,
   MethodCard,
   MethodFormat,
+  MiddlewareTable,
   Paper,
   Patch,
   PrepareOptions,
@@ -84,4 +84,4 @@ export type { Mixes, Settled } from './settled.ts';
 export type { Where } from './sight.ts';
 export { type Snapshot, snapshot } from './snapshot.ts';
 export { type Summary, type SummaryRow, summary } from './summary.ts';
-export { type TokenRows, trainableTokens } from './trainable-tokens.ts';
+export { type TokenChoice, trainableTokens } from './trainable-tokens.ts';

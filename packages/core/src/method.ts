@@ -7,7 +7,7 @@ import type { Objective } from './objective.ts';
 import type { Settled } from './settled.ts';
 
 /** Middleware by site and path. */
-export type AroundTable = { readonly [S in SiteName]?: ReadonlyMap<Path, Around<S>> };
+export type MiddlewareTable = { readonly [S in SiteName]?: ReadonlyMap<Path, Around<S>> };
 
 /** New parts made of the old ones, by path. */
 export type Wraps<T> = ReadonlyMap<Path, (base: T) => T>;
@@ -21,7 +21,7 @@ export interface Patch {
   /** A new embedding made of the old one. */
   readonly embedding?: Wraps<Embedding>;
   /** Code around a sublayer: adapters, prompts, key/value prefixes, representation edits. */
-  readonly around?: AroundTable;
+  readonly around?: MiddlewareTable;
   /** Added to every token's position: the length of a key/value prefix, as huggingface/peft counts it. */
   readonly positionShift?: number;
   /**

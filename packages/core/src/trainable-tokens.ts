@@ -14,7 +14,7 @@ import type { Option } from './option.ts';
 import { isWithin } from './whole-layers.ts';
 
 /** Rows of embeddings: of the tokens' own one, or by the name of the embedding. */
-export type TokenRows = readonly number[] | Readonly<Record<string, readonly number[]>>;
+export type TokenChoice = readonly number[] | Readonly<Record<string, readonly number[]>>;
 
 const isRows = (value: unknown): value is readonly number[] =>
   Array.isArray(value) &&
@@ -25,7 +25,7 @@ const isRows = (value: unknown): value is readonly number[] =>
  * The option `trainableTokens` of methods that have it in Hugging Face PEFT (LoRA's kind): rows of embeddings that are trained and saved,
  * others stay. `defineMethod` trains them.
  */
-export const trainableTokens: Option<TokenRows> = {
+export const trainableTokens: Option<TokenChoice> = {
   key: 'trainable_token_indices',
   fallback: () => [],
   expected: 'a list of different token ids, or such lists by names of embeddings',
@@ -37,7 +37,7 @@ const misfit = (method: string, problem: string): PeftError =>
   new PeftError('no-match', `${method}: trainableTokens: ${problem}`);
 
 /** The rows by path of their embedding. */
-const rowsByPath = (model: Model, rows: TokenRows, method: string): ReadonlyMap<Path, readonly number[]> => {
+const rowsByPath = (model: Model, rows: TokenChoice, method: string): ReadonlyMap<Path, readonly number[]> => {
   const all = [...model.embeddings.keys()];
   const named: readonly (readonly [Path, readonly number[]])[] = isRows(rows)
     ? rows.length === 0
@@ -91,7 +91,7 @@ const tiedHead = (base: Linear, trained: Tensor, ids: readonly number[]): Linear
  * A patch that trains single rows of embeddings, from the base's values; in a head that shares the table too. Names and meaning are those of
  * Hugging Face PEFT: `<embedding>.token_adapter.trainable_tokens_delta` [rows, dim] holds the new rows. Throws `no-match`.
  */
-export const trainTokens = (model: Model, scope: Scope, rows: TokenRows, method: string): Patch => {
+export const trainTokens = (model: Model, scope: Scope, rows: TokenChoice, method: string): Patch => {
   const byPath = rowsByPath(model, rows, method);
   const deltas = new Map(
     [...byPath].map(([path, ids]) => {

@@ -3,7 +3,7 @@ import { evaluate, reference } from '@peftjs/tensor';
 import type { CausalLM, Model } from '@peftjs/transformer';
 import { distance, shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { expect, test } from 'vitest';
-import { type Adapted, attach, combine, load, type Method, type Part, save } from '../src/index.ts';
+import { type Adapted, attach, type CombinedPart, combine, load, type Method, save } from '../src/index.ts';
 import { scale, shift } from './toys.ts';
 
 const ids = tokens([1, 5, 2, 9]);
@@ -47,7 +47,7 @@ test('a combination acts as its methods attached one after the other', async () 
 
 const inner = (): Method => combine([shift(), { name: 'deep', layers: [1], method: scale({ target: 'o_proj' }) }]);
 
-test.each<[string, () => (Method | Part)[]]>([
+test.each<[string, () => (Method | CombinedPart)[]]>([
   ['parts and combinations', () => [mixture()]],
   ['a combination in a part', () => [{ layers: [1], method: inner() }]],
   ['a combination in a combination in one', () => [{ method: combine([inner(), scale()]), layers: [0, 1] }, shift()]],
@@ -104,7 +104,7 @@ test('at any depth parts are prepared in what they see of the model, and saved i
 });
 
 test('says which part there is not', () => {
-  const part = (where: Omit<Part, 'method'>): Adapted =>
+  const part = (where: Omit<CombinedPart, 'method'>): Adapted =>
     attach(tinyLlama(), [combine([{ ...where, method: shift() }])]);
   expect(() => part({ layers: [1, 7] })).toThrow('combine: there is no layer 7; there are 0, 1');
   expect(() => part({ target: 'c_attn' })).toThrow("combine: target 'c_attn' matches no layer");

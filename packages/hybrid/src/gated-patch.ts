@@ -1,4 +1,12 @@
-import { type AroundTable, type Gate, meanGate, mergePatches, type Patch, type Scope, type Wraps } from '@peftjs/core';
+import {
+  type Gate,
+  type MiddlewareTable,
+  meanGate,
+  mergePatches,
+  type Patch,
+  type Scope,
+  type Wraps,
+} from '@peftjs/core';
 import { PeftError, type Tensor } from '@peftjs/tensor';
 import {
   type Around,
@@ -110,7 +118,7 @@ export const gatedPatch = (model: Model, patch: Patch, scope: Scope): Patch => {
   const { around = {} } = patch;
   const streams = streamSites.map((site) => [
     site,
-    each(around[site] as AroundTable['block'], (of, path) =>
+    each(around[site] as MiddlewareTable['block'], (of, path) =>
       gatedStream(of, meanGate(scope.at(path), site, hiddenSize)),
     ),
   ]);

@@ -1,5 +1,5 @@
 export type { AdapterHubModel } from './adapter/adapter-hub-config.ts';
-export type { AdapterConfig, AdapterLayout } from './adapter/files.ts';
+export type { AdapterFileConfig, AdapterLayout } from './adapter/files.ts';
 export type { AdapterPart, NamedAdapter } from './adapter/parts.ts';
 export { type Adapter, readAdapter, readAdapters } from './adapter/read.ts';
 export type { AdapterTensor, AdapterTensorData } from './adapter/tensors.ts';
@@ -21,7 +21,7 @@ export { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } fr
 export { isObject, type JsonObject, type JsonValue } from './json.ts';
 export { type Pattern, type PatternMatch, pythonPattern } from './pattern.ts';
 export { readJsonObject } from './read-json.ts';
-export { listed, shown } from './report.ts';
+export { listed, shownJson } from './report.ts';
 export { bytesOfDType, type FileArray, type FileArrays, type FileDType, type FileTensor } from './safetensors/dtype.ts';
 export type { Header, TensorInfo } from './safetensors/header.ts';
 export { openSafetensors } from './safetensors/open.ts';

@@ -18,7 +18,7 @@ export const listed = (problems: readonly string[]): string => {
 export const quote = (name: string): string => JSON.stringify(name.length > 100 ? `${name.slice(0, 97)}...` : name);
 
 /** A value out of a file as JSON, cut as a name is. */
-export const shown = (value: unknown): string => {
+export const shownJson = (value: unknown): string => {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 100 ? `${text.slice(0, 97)}...` : text;
 };

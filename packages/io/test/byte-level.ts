@@ -1,8 +1,8 @@
 /** The 256 characters that stand for bytes in a byte-level vocabulary (Radford and others, 2019). */
 const byteCharacters = (): string[] => {
-  const shown = (b: number): boolean => (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || (b >= 174 && b <= 255);
+  const shownJson = (b: number): boolean => (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || (b >= 174 && b <= 255);
   let next = 256;
-  return Array.from({ length: 256 }, (_, b) => String.fromCharCode(shown(b) ? b : next++));
+  return Array.from({ length: 256 }, (_, b) => String.fromCharCode(shownJson(b) ? b : next++));
 };
 
 const merges = [

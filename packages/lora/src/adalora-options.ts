@@ -8,7 +8,7 @@ import {
   type OptionTable,
   rate,
   type Target,
-  type TokenRows,
+  type TokenChoice,
   targets,
   trainableTokens,
   wholeNumber,
@@ -45,7 +45,7 @@ export interface AdaloraOptions {
   /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
   readonly bias?: BiasChoice;
   /** Ids of tokens whose rows of the embedding are trained too, or lists of them by the name of the embedding. Default: none. */
-  readonly trainableTokens?: TokenRows;
+  readonly trainableTokens?: TokenChoice;
   /** The triplets that an earlier training kept: the ranks are final then. */
   readonly kept?: KeptTriplets;
 }

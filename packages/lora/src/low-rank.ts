@@ -13,7 +13,7 @@ import {
   rate,
   type Scope,
   type Target,
-  type TokenRows,
+  type TokenChoice,
   targets,
   trainableTokens,
   withEmbeddings,
@@ -42,7 +42,7 @@ export interface LoraOptions {
   /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
   readonly bias?: BiasChoice;
   /** Ids of tokens whose rows of the embedding are trained too, or lists of them by the name of the embedding. Default: none. */
-  readonly trainableTokens?: TokenRows;
+  readonly trainableTokens?: TokenChoice;
 }
 
 /** How `adapter_config.json` holds them. */

@@ -1,6 +1,6 @@
 import {
-  adamw,
-  adamw8bit,
+  adamw8bitStep,
+  adamwStep,
   add,
   broadcastTo,
   compile,
@@ -42,7 +42,7 @@ const stepParts = (size: number): Parts => {
     variable('v', [size], () => new Float32Array(size)),
     variable('sum', [size], wave(size, 2)),
   ];
-  return { state: [w, m, v], sum, outs: adamw(w, add(mul(w, 0.1), sum), m, v, input('hyper', [8])) };
+  return { state: [w, m, v], sum, outs: adamwStep(w, add(mul(w, 0.1), sum), m, v, input('hyper', [8])) };
 };
 
 const updatesOf = ({ state, sum, outs }: Parts, kept: Tensor) => [
@@ -74,7 +74,7 @@ it.each([
   const w = variable('w', [size], wave(size, 0));
   const [m, v, mScale, vScale] = [codes('m'), codes('v'), scales('mScale'), scales('vScale')];
   const x = input('x', []);
-  const outs = adamw8bit(w, mul(w, x), m, v, mScale, vScale, input('hyper', [8]));
+  const outs = adamw8bitStep(w, mul(w, x), m, v, mScale, vScale, input('hyper', [8]));
   const state = [w, m, v, mScale, vScale] as const;
   const spec = { outputs: outputsOf(outs), updates: state.map((s, i) => [s, outs[i]!] as const) };
   const exact = reference();
@@ -106,7 +106,7 @@ it('uses a gathered gradient before it is emptied', async () => {
     variable('v', [2], new Float32Array(2)),
   ];
   const sum = variable('sum', [2], Float32Array.of(3, -3));
-  const outs = adamw(w, sum, m, v, input('hyper', [8]));
+  const outs = adamwStep(w, sum, m, v, input('hyper', [8]));
   const zeros = broadcastTo(constant(Float32Array.of(0), []), [2]);
   const step = await compile(
     {

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import {
-  adamw,
+  adamwStep,
   add,
   broadcastTo,
   cast,
@@ -51,7 +51,7 @@ const everything = async (on: Executor): Promise<TypedArray[]> => {
   const x = input('x', [1, 2]);
   const grad = matmul(x, add(w, drawn), { transposeA: false });
   const hyper = input('hyper', [8]);
-  const [weight, first, second] = adamw(w, broadcastTo(grad, [2, 2]), m, v, hyper);
+  const [weight, first, second] = adamwStep(w, broadcastTo(grad, [2, 2]), m, v, hyper);
   const step = await compile(
     {
       outputs: {

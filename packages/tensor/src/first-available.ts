@@ -2,7 +2,7 @@ import type { Executor } from './compile.ts';
 import { isPeftError, PeftError } from './error.ts';
 
 /** Executors by name, each with the function that opens it. The first ones are preferred. */
-export type Candidates = Readonly<Record<string, () => Promise<Executor> | Executor>>;
+export type ExecutorCandidates = Readonly<Record<string, () => Promise<Executor> | Executor>>;
 
 /** How to choose. */
 export interface ChooseOptions {
@@ -19,7 +19,7 @@ const fromEnvironment = (): string | undefined =>
  * with every reason when none opens.
  */
 export const firstAvailable = async (
-  candidates: Candidates,
+  candidates: ExecutorCandidates,
   { device = fromEnvironment() }: ChooseOptions = {},
 ): Promise<Executor> => {
   const names = Object.keys(candidates);

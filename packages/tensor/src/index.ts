@@ -19,7 +19,7 @@ export {
 export type { TensorLike } from './define-op.ts';
 export { bytesPerElement, type DType, holds, type TypedArray } from './dtype.ts';
 export { isPeftError, PeftError, type PeftErrorCode } from './error.ts';
-export { type Candidates, type ChooseOptions, firstAvailable } from './first-available.ts';
+export { type ChooseOptions, type ExecutorCandidates, firstAvailable } from './first-available.ts';
 export {
   byteSize,
   constant,
@@ -32,8 +32,9 @@ export {
 } from './graph.ts';
 export { halfToNumber, numberToHalf } from './half.ts';
 export { abs } from './ops/abs.ts';
-export { adamw } from './ops/adamw.ts';
-export { adamw8bit, stateBlock } from './ops/adamw8bit.ts';
+// The optimisers of `@peftjs/trainer` have the names of these ops; a name means one thing in all packages.
+export { adamw as adamwStep } from './ops/adamw.ts';
+export { adamw8bit as adamw8bitStep, stateBlock } from './ops/adamw8bit.ts';
 export { add } from './ops/add.ts';
 export { addSquares } from './ops/add-squares.ts';
 export { after } from './ops/after.ts';

@@ -16,13 +16,13 @@ export interface Group {
 export const alone: Group = { rank: 0, size: 1, allReduce: async () => {}, broadcast: async () => {} };
 
 /** The executor and the processes of a sum. */
-export interface ReduceOptions extends OnExecutor {
+export interface ReduceStepOptions extends OnExecutor {
   readonly group: Group;
   /** A number of this process that is added up too. Default 0. */
   readonly own?: number;
 }
 
-const rules: Rules<ReduceOptions> = { ...onExecutor, group: mustBe.given(mustBe.object), own: mustBe.number };
+const rules: Rules<ReduceStepOptions> = { ...onExecutor, group: mustBe.given(mustBe.object), own: mustBe.number };
 
 /**
  * Adds up what the batches of all processes gave, between `collect` and `apply`. `own` is added up with it, so that all learn of what one wants (to
@@ -30,7 +30,7 @@ const rules: Rules<ReduceOptions> = { ...onExecutor, group: mustBe.given(mustBe.
  */
 export const reduceStep = async (
   { gathered }: Pick<TrainStep, 'gathered'>,
-  options: ReduceOptions,
+  options: ReduceStepOptions,
 ): Promise<number> => {
   checkOptions('reduceStep', rules, options);
   const { executor, group, own = 0 } = options;

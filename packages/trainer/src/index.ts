@@ -10,7 +10,7 @@ export {
   evaluateLoss,
   makeEvaluator,
 } from './evaluate-loss.ts';
-export { alone, type Group, type ReduceOptions, reduceStep } from './group.ts';
+export { alone, type Group, type ReduceStepOptions, reduceStep } from './group.ts';
 export { type OptimizerStep, optimizerStep, steppedParams } from './optimizer-step.ts';
 export { type AdafactorOptions, adafactor } from './optimizers/adafactor.ts';
 export type { AdamWOptions } from './optimizers/adam-hyper.ts';

@@ -11,13 +11,13 @@ export interface Bundle {
 }
 
 /** Bundles and minifies what a user of the packages in `folder` writes. */
-export async function bundle(folder: string, source: string): Promise<Bundle> {
+export async function bundle(folder: string, source: string, platform: 'node' | 'browser' = 'node'): Promise<Bundle> {
   const { metafile, outputFiles } = await build({
     stdin: { contents: source, resolveDir: folder, loader: 'js' },
     bundle: true,
     format: 'esm',
-    platform: 'node',
-    target: 'node20',
+    platform,
+    target: platform === 'node' ? 'node20' : 'es2023',
     minify: true,
     metafile: true,
     write: false,

@@ -1,6 +1,8 @@
+const families = ['lora', 'adapters', 'prompts', 'scaling', 'selective'];
+
 const below = {
   families: ['tensor', 'autograd', 'transformer', 'core'],
-  recipes: ['tensor', 'autograd', 'transformer', 'core', 'lora', 'adapters', 'prompts', 'scaling', 'selective'],
+  recipes: ['tensor', 'autograd', 'transformer', 'core', ...families],
 };
 
 /**
@@ -26,8 +28,26 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   hybrid: below.recipes,
   multitask: below.recipes,
   trainer: ['tensor', 'autograd', 'transformer', 'core', 'io', 'data'],
+  peftjs: [
+    'tensor',
+    'autograd',
+    'onnx',
+    'webgpu',
+    'io',
+    'data',
+    'transformer',
+    'quant',
+    'core',
+    ...families,
+    'hybrid',
+    'multitask',
+    'trainer',
+  ],
   testkit: ['tensor', 'autograd', 'onnx', 'webgpu', 'io', 'transformer', 'core', 'quant'],
 };
+
+/** The package that hands on all others, for people who want one import. */
+export const umbrella = 'peftjs';
 
 /**
  * Packages that are for Node: they may import its modules when they are loaded. All others are loaded in browsers too, and ask for one of

@@ -1,5 +1,5 @@
 import { isObject, type JsonObject } from '../json.ts';
-import { type AdapterConfig, textOf } from './files.ts';
+import { type AdapterFileConfig, textOf } from './files.ts';
 
 /** The weights of an adapter folder as adapter-hub/adapters names them. */
 export const adapterHubWeightsFile = 'adapter.safetensors';
@@ -18,7 +18,7 @@ export interface AdapterHubModel {
 }
 
 /** An `adapter_config.json` of adapter-hub/adapters. */
-export interface AdapterHubConfig extends AdapterConfig {
+export interface AdapterHubConfig extends AdapterFileConfig {
   /** The adapter's, which stands in the names of its tensors too. */
   readonly name: string;
 }

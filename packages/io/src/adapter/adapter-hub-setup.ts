@@ -15,7 +15,7 @@ import {
 import { renamed } from './adapter-hub-names.ts';
 import { readAdapterHubFolder } from './adapter-hub-read.ts';
 import { readConfig, type Seen } from './digest.ts';
-import { type AdapterConfig, configFile } from './files.ts';
+import { type AdapterFileConfig, configFile } from './files.ts';
 import { pythonJson } from './python-json.ts';
 import { type AdapterTensor, type AdapterTensorData, encodeTensors, readTensors } from './tensors.ts';
 
@@ -48,7 +48,7 @@ const childNames = (setup: unknown): readonly string[] | null => {
 export const readAdapterHubSetup = async (
   files: Files,
   seen: Seen,
-): Promise<{ readonly config: AdapterConfig; readonly tensors: ReadonlyMap<string, AdapterTensor> }> => {
+): Promise<{ readonly config: AdapterFileConfig; readonly tensors: ReadonlyMap<string, AdapterTensor> }> => {
   const names = childNames((await readConfig(files, setupFile, seen))['adapter_setup']);
   if (!names)
     throw new PeftError(

@@ -1,4 +1,4 @@
-import type { AdapterConfig, AdapterLayout } from './files.ts';
+import type { AdapterFileConfig, AdapterLayout } from './files.ts';
 
 const libraries: { readonly [L in AdapterLayout]: readonly [id: string, name: string] } = {
   peft: ['peft', 'Hugging Face PEFT'],
@@ -34,7 +34,7 @@ const readers = (layout: AdapterLayout, method: string): string =>
  */
 export const modelCard = (
   layout: AdapterLayout,
-  { method, taskType, baseModel }: AdapterConfig,
+  { method, taskType, baseModel }: AdapterFileConfig,
   parts: readonly string[] = [],
 ): string => {
   const [id] = libraries[layout];

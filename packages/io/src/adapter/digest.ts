@@ -5,7 +5,7 @@ import type { Files } from '../files/files.ts';
 import { sha256 } from '../files/sha256.ts';
 import { isObject, type JsonObject } from '../json.ts';
 import { readJsonObject } from '../read-json.ts';
-import { listed, shown } from '../report.ts';
+import { listed, shownJson } from '../report.ts';
 import { pythonJson } from './python-json.ts';
 
 /** Tells which weights and configs were saved together. Libraries of Python don't look at it. */
@@ -107,7 +107,7 @@ const canonical = (value: unknown): string => {
 const changes = (saved: Readonly<Record<string, unknown>>, found: Readonly<Record<string, unknown>>): string[] =>
   Object.keys(saved)
     .filter((field) => !free.includes(field) && canonical(saved[field]) !== canonical(found[field]))
-    .map((field) => `${field} is ${shown(found[field])}, with these weights ${shown(saved[field])} was saved`);
+    .map((field) => `${field} is ${shownJson(found[field])}, with these weights ${shownJson(saved[field])} was saved`);
 
 /** A folder as read: sums of all its files, and the content of its configs. */
 export interface Seen {

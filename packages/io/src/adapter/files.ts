@@ -13,7 +13,7 @@ export const torchWeightsFile = 'adapter_model.bin';
 export const configFile = 'adapter_config.json';
 
 /** The fields that every adapter's config has, and the raw ones of the method, which each method checks for itself. */
-export interface AdapterConfig {
+export interface AdapterFileConfig {
   /** As the layout names it: PEFT's `LORA`; the `architecture` of adapter-hub, where `bottleneck` has none. */
   readonly method: string;
   /** The task that the model was tuned for, such as `CAUSAL_LM`. */
@@ -33,7 +33,7 @@ export const textOf = (raw: JsonObject, key: string, problems: string[]): string
 };
 
 /** The common fields of a config of huggingface/peft, or undefined with what is wrong in `problems`. */
-export const parsePeftConfig = (raw: JsonObject, problems: string[]): AdapterConfig | undefined => {
+export const parsePeftConfig = (raw: JsonObject, problems: string[]): AdapterFileConfig | undefined => {
   const text = (key: string): string | null => textOf(raw, key, problems);
   const [method, taskType, baseModel] = [text('peft_type'), text('task_type'), text('base_model_name_or_path')];
   if (!method && problems.length === 0) problems.push('peft_type is missing; it names the method, such as "LORA"');

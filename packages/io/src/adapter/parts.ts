@@ -3,9 +3,9 @@ import type { FileContent } from '../files/file-content.ts';
 import { joinPath } from '../files/file-path.ts';
 import type { Files } from '../files/files.ts';
 import type { JsonObject } from '../json.ts';
-import { listed, shown } from '../report.ts';
+import { listed, shownJson } from '../report.ts';
 import { readConfig, type Seen } from './digest.ts';
-import { type AdapterConfig, configFile, parsePeftConfig, torchWeightsFile, weightsFile } from './files.ts';
+import { type AdapterFileConfig, configFile, parsePeftConfig, torchWeightsFile, weightsFile } from './files.ts';
 import { pythonJson } from './python-json.ts';
 import { type AdapterTensor, type AdapterTensorData, encodeTensors, readTensors } from './tensors.ts';
 
@@ -23,7 +23,7 @@ export interface AdapterPart {
 /** One of several adapters as read. */
 export interface NamedAdapter {
   readonly name: string;
-  readonly config: AdapterConfig;
+  readonly config: AdapterFileConfig;
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
 }
 
@@ -35,14 +35,14 @@ export const partsFiles = (
   dir: string,
   parts: readonly AdapterPart[],
   problems: string[],
-): { readonly first: AdapterConfig | undefined; readonly files: Map<string, FileContent> } => {
+): { readonly first: AdapterFileConfig | undefined; readonly files: Map<string, FileContent> } => {
   const files = new Map<string, FileContent>();
   const names = parts.map(({ name }) => name);
   if (!names.every(isPartName) || new Set(names).size !== names.length)
     problems.push(
-      `${shown(names)} cannot be folders of their own: letters, digits, _ and - are needed, each name once`,
+      `${shownJson(names)} cannot be folders of their own: letters, digits, _ and - are needed, each name once`,
     );
-  let first: AdapterConfig | undefined;
+  let first: AdapterFileConfig | undefined;
   for (const { name, config, tensors } of parts) {
     const own: string[] = [];
     first ??= parsePeftConfig(config, own);
@@ -60,7 +60,7 @@ export const readParts = async (files: Files, seen: Seen): Promise<readonly Name
   const names = (await readConfig(files, partsFile, seen))['parts'];
   const mark = joinPath(files.name, partsFile);
   if (!Array.isArray(names) || names.length === 0 || !names.every(isPartName) || new Set(names).size !== names.length)
-    throw new PeftError('bad-adapter', `${mark}: parts must list different names of folders, got ${shown(names)}`);
+    throw new PeftError('bad-adapter', `${mark}: parts must list different names of folders, got ${shownJson(names)}`);
   const parts: NamedAdapter[] = [];
   for (const name of names) {
     const problems: string[] = [];

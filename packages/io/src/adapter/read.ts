@@ -10,7 +10,7 @@ import { readAdapterHubFolder } from './adapter-hub-read.ts';
 import { readAdapterHubSetup, setupFile } from './adapter-hub-setup.ts';
 import { checkDigest, digestFile, readConfig, readDigest, type Seen } from './digest.ts';
 import {
-  type AdapterConfig,
+  type AdapterFileConfig,
   type AdapterLayout,
   configFile,
   parsePeftConfig,
@@ -26,7 +26,7 @@ import { type AdapterTensor, readTensors } from './tensors.ts';
  */
 export interface Adapter {
   readonly layout: AdapterLayout;
-  readonly config: AdapterConfig;
+  readonly config: AdapterFileConfig;
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
 }
 

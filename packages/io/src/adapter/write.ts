@@ -16,7 +16,7 @@ import { ownName, renamed } from './adapter-hub-names.ts';
 import { adapterHubSetupFiles, fuse } from './adapter-hub-setup.ts';
 import { modelCard } from './card.ts';
 import { withDigest } from './digest.ts';
-import { type AdapterConfig, type AdapterLayout, configFile, parsePeftConfig, weightsFile } from './files.ts';
+import { type AdapterFileConfig, type AdapterLayout, configFile, parsePeftConfig, weightsFile } from './files.ts';
 import { type AdapterPart, partsFiles } from './parts.ts';
 import { pythonJson } from './python-json.ts';
 import { marks } from './read.ts';
@@ -32,7 +32,7 @@ const refuse = (dir: string, problems: readonly string[]): never => {
 const write = async (
   to: WritableFiles,
   layout: AdapterLayout,
-  config: AdapterConfig,
+  config: AdapterFileConfig,
   files: ReadonlyMap<string, FileContent>,
   parts: readonly string[] = [],
 ): Promise<void> => {

@@ -56,7 +56,7 @@ export const buildTokenizer = (
     const tokens: string[] = [];
     for (const id of iterable(ids)) {
       if (!Number.isInteger(id) || id < 0 || id > 0xffff_ffff)
-        throw new PeftError('bad-data', `decode: ${shown(id)} is no id; ids are whole numbers of at least 0.`);
+        throw new PeftError('bad-data', `decode: ${shownJson(id)} is no id; ids are whole numbers of at least 0.`);
       const own = byId.get(id);
       const token = own ? spelling(own) : model.tokenOf(id);
       if (token !== undefined && !(skipSpecial && own?.special)) tokens.push(token);
@@ -70,7 +70,7 @@ export const buildTokenizer = (
 
 const kindOf = (value: unknown): string => (value === null ? 'null' : `of type ${typeof value}`);
 
-const shown = (id: unknown): string => (typeof id === 'number' ? String(id) : `what is ${kindOf(id)}`);
+const shownJson = (id: unknown): string => (typeof id === 'number' ? String(id) : `what is ${kindOf(id)}`);
 
 const iterable = (ids: Iterable<number>): Iterable<number> => {
   if (typeof ids === 'object' && ids !== null && Symbol.iterator in ids) return ids;

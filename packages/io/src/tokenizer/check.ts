@@ -1,6 +1,6 @@
 import { PeftError } from '@peftjs/tensor';
 import { isObject } from '../json.ts';
-import { listed, quote, shown } from '../report.ts';
+import { listed, quote, shownJson } from '../report.ts';
 
 /** Ids index an array, so one huge id would take the memory of as many. The largest vocabularies have 300,000. */
 const idLimit = 2 ** 24;
@@ -31,9 +31,9 @@ export const checkTokenizer = (json: Readonly<Record<string, unknown>>, who: str
   const tokens = new Map<number, string>();
   const ids = new Map<string, number>();
   const take = (token: unknown, id: unknown, to?: Map<string, number>): void => {
-    if (typeof token !== 'string') problems.push(`token ${shown(token)} is not a text`);
+    if (typeof token !== 'string') problems.push(`token ${shownJson(token)} is not a text`);
     else if (!Number.isInteger(id) || (id as number) < 0 || (id as number) >= idLimit)
-      problems.push(`token ${quote(token)} has id ${shown(id)}, not a whole number from 0 to ${idLimit - 1}`);
+      problems.push(`token ${quote(token)} has id ${shownJson(id)}, not a whole number from 0 to ${idLimit - 1}`);
     else if ((tokens.get(id as number) ?? token) !== token)
       problems.push(`tokens ${quote(tokens.get(id as number)!)} and ${quote(token)} share the id ${id}`);
     else {
@@ -63,7 +63,7 @@ export const checkTokenizer = (json: Readonly<Record<string, unknown>>, who: str
 
 /** The faults of a model that the library would read otherwise than Python does, or without end. */
 const checkModel = (model: Record<string, unknown>, type: unknown, problems: string[]): void => {
-  if (!types.includes(type)) problems.push(`model.type ${shown(type)} is none of ${types.join(', ')}`);
+  if (!types.includes(type)) problems.push(`model.type ${shownJson(type)} is none of ${types.join(', ')}`);
   if (type === 'BPE' && model['continuing_subword_prefix'])
     problems.push('model.continuing_subword_prefix is not supported');
   if (type === 'BPE' && model['dropout']) problems.push('model.dropout is not supported: it makes tokens at random');

@@ -1,7 +1,7 @@
 import { grad } from '@peftjs/autograd';
 import { type Adapted, attach, makeBetween } from '@peftjs/core';
 import {
-  adamw,
+  adamwStep,
   buildProgram,
   compile,
   type Executor,
@@ -39,7 +39,7 @@ const stepOf = (adapted: Adapted, seed: Tensor, hyper: Tensor): Step => {
   );
   const stepped = params.map(([name, p], i) => {
     const [m, v] = [zeros(`${name}.m`, p), zeros(`${name}.v`, p)];
-    const [weight, m2, v2] = adamw(p, grads[i]!, m, v, hyper);
+    const [weight, m2, v2] = adamwStep(p, grads[i]!, m, v, hyper);
     return {
       p,
       moments: [m, v],

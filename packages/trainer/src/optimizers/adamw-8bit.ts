@@ -1,13 +1,5 @@
 import type { GradientTransform } from '@peftjs/core';
-import {
-  adamw8bit as adamw8bitOp,
-  adamw as adamwOp,
-  checkOptions,
-  mustBe,
-  sizeOf,
-  stateBlock,
-  sub,
-} from '@peftjs/tensor';
+import { adamw8bitStep, adamwStep, checkOptions, mustBe, sizeOf, stateBlock, sub } from '@peftjs/tensor';
 import { type AdamWOptions, adamHyper, adamwRules } from './adam-hyper.ts';
 
 /** Constants of 8-bit AdamW. */
@@ -33,7 +25,7 @@ export const adamw8bit = (options: AdamW8bitOptions = {}): GradientTransform => 
         const hyper = hyperOf(param);
         if (sizeOf(param.shape) < leastSize) {
           const state = [step.state(param, 'm'), step.state(param, 'v')] as const;
-          return { param, state, now: adamwOp(param, gradient, ...state, hyper) };
+          return { param, state, now: adamwStep(param, gradient, ...state, hyper) };
         }
         const blocks = [Math.ceil(sizeOf(param.shape) / stateBlock)];
         const state = [
@@ -42,7 +34,7 @@ export const adamw8bit = (options: AdamW8bitOptions = {}): GradientTransform => 
           step.state(param, 'mScale', blocks),
           step.state(param, 'vScale', blocks),
         ] as const;
-        return { param, state, now: adamw8bitOp(param, gradient, ...state, hyper) };
+        return { param, state, now: adamw8bitStep(param, gradient, ...state, hyper) };
       });
       return {
         values: new Map(stepped.map(({ param, now: [weight] }) => [param, sub(weight, param)])),

@@ -1,5 +1,5 @@
 import type { GradientTransform } from '@peftjs/core';
-import { adamw as adamwOp, checkOptions, sub } from '@peftjs/tensor';
+import { adamwStep, checkOptions, sub } from '@peftjs/tensor';
 import { type AdamWOptions, adamHyper, adamwRules } from './adam-hyper.ts';
 
 /**
@@ -15,7 +15,7 @@ export const adamw = (options: AdamWOptions = {}): GradientTransform => {
       const hyperOf = adamHyper(options, gradients, step);
       const stepped = [...gradients.values].map(([param, gradient]) => {
         const [m, v] = [step.state(param, 'm'), step.state(param, 'v')];
-        const [weight, m2, v2] = adamwOp(param, gradient, m, v, hyperOf(param));
+        const [weight, m2, v2] = adamwStep(param, gradient, m, v, hyperOf(param));
         return { param, weight, state: [[m, m2] as const, [v, v2] as const] };
       });
       return {

@@ -1,4 +1,4 @@
-import { isObject, shown } from '@peftjs/io';
+import { isObject, shownJson } from '@peftjs/io';
 import type { Family } from '../families/family.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -40,7 +40,7 @@ const fields: Readonly<Record<string, (value: unknown, config: Json) => boolean>
 const stemOf = (name: string): string => name.replace(/(For[A-Z]|LMHead|Model$|EncoderModel$).*$/, '').toLowerCase();
 
 /**
- * What says that a config is not of the family that its `model_type` names, or asks for what nothing here computes; read as it stands the model would
+ * Signs that a config is not of the family that its `model_type` names, or asks for what nothing here computes; read as it stands the model would
  * compute something else, without an error.
  */
 export const foreignParts = (json: unknown, { modelType, heads }: Family): string[] => {
@@ -50,8 +50,8 @@ export const foreignParts = (json: unknown, { modelType, heads }: Family): strin
   const odd = classes.filter((name) => typeof name === 'string' && !stems.has(stemOf(name)));
   const asked = Object.entries(fields).filter(([name, isNeutral]) => !isNeutral(json[name], json));
   return [
-    ...odd.map((name) => `architectures: ${shown(name)} is not supported as a ${modelType}`),
-    ...asked.map(([name]) => `${name}: ${shown(json[name])} is not supported`),
+    ...odd.map((name) => `architectures: ${shownJson(name)} is not supported as a ${modelType}`),
+    ...asked.map(([name]) => `${name}: ${shownJson(json[name])} is not supported`),
     ...(isOff(json['quantization_config']) ? [] : ['quantization_config: reading quantised weights is not supported']),
   ];
 };

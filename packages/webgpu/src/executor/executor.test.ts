@@ -1,5 +1,5 @@
 import {
-  adamw,
+  adamwStep,
   add,
   compile,
   constant,
@@ -114,7 +114,7 @@ describe('plans', () => {
     const x = input('x', [16, 32]);
     const hyper = input('hyper', [8]);
     const grad = matmul(x, matmul(x, w!), { transposeA: true });
-    const [w1, m1, v1] = adamw(w!, grad, m!, v!, hyper);
+    const [w1, m1, v1] = adamwStep(w!, grad, m!, v!, hyper);
     const executable = await compile(
       {
         outputs: { loss: sum(w1) },

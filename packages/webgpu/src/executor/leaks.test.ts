@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import {
-  adamw,
+  adamwStep,
   addSquares,
   compile,
   constant,
@@ -32,7 +32,7 @@ const program = () => {
   const grads = weights.map(([w]) => matmul(x, matmul(x, w), { transposeA: true }));
   const norm = grads.reduce((total, g) => addSquares(total, g), constant(Float32Array.of(0), []));
   const updates = weights.flatMap(([w, m, v], i) => {
-    const [w1, m1, v1] = adamw(w, grads[i]!, m, v, hyper);
+    const [w1, m1, v1] = adamwStep(w, grads[i]!, m, v, hyper);
     return [[w, w1] as const, [m, m1] as const, [v, v1] as const];
   });
   return { outputs: { norm }, updates };

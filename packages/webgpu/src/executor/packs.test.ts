@@ -1,5 +1,5 @@
 import {
-  adamw,
+  adamwStep,
   add,
   addSquares,
   compile,
@@ -51,7 +51,7 @@ const step = (all: readonly Weight[], gradOf: (weight: Weight, i: number) => Ten
   const grads = all.map(gradOf);
   const squares = grads.reduce<Tensor>((total, g) => addSquares(total, g), constant(Float32Array.of(0), []));
   const updates = all.flatMap(({ w, m, v }, i) => {
-    const [w1, m1, v1] = adamw(w, grads[i]!, m, v, hyper);
+    const [w1, m1, v1] = adamwStep(w, grads[i]!, m, v, hyper);
     return [
       [w, w1],
       [m, m1],

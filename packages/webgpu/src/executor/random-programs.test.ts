@@ -1,5 +1,5 @@
 import {
-  adamw,
+  adamwStep,
   add,
   addSquares,
   attention,
@@ -62,7 +62,13 @@ const inParts = ([rows, width]: readonly [number, number]): readonly Maker[] => 
   (_, any) => [cast(cast(tanh(any()), { dtype: 'f16' }), { dtype: 'f32' })],
   (_, any) => [mul(any(), broadcastTo(reshape(sum(any(), {}), [1]), [rows, width]))],
   (_, any) =>
-    adamw(any(), any(), any(), square(any()), constant(Float32Array.of(0.01, 0.9, 0.99, 0.5, 0.1, 0.5, 0.5, 1), [8])),
+    adamwStep(
+      any(),
+      any(),
+      any(),
+      square(any()),
+      constant(Float32Array.of(0.01, 0.9, 0.99, 0.5, 0.1, 0.5, 0.5, 1), [8]),
+    ),
 ];
 
 /** The same for [6, 10] tensors, with kernels that need them as a whole. */

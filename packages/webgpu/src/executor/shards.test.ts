@@ -1,5 +1,5 @@
 import {
-  adamw,
+  adamwStep,
   add,
   addSquares,
   broadcastTo,
@@ -163,7 +163,7 @@ describe('a weight that is trained', () => {
   test('is stepped by AdamW in parts, in place, and so is the sum of its squares', async () => {
     const [w, m, v] = [owned('w'), owned('m'), positive('v')];
     const gradient = mul(w, 2);
-    const [w1, m1, v1] = adamw(w, gradient, m, v, hyper);
+    const [w1, m1, v1] = adamwStep(w, gradient, m, v, hyper);
     const plan = await checkUpdates(
       [
         [w, w1],
@@ -187,7 +187,7 @@ describe('a weight that is trained', () => {
       chunk: 16,
     });
     const gradient = add(mul(loss, dWeight), scatterAdd(dHidden, index, { rows }));
-    const [w1, m1, v1] = adamw(w, mul(gradient, 100), m, v, hyper);
+    const [w1, m1, v1] = adamwStep(w, mul(gradient, 100), m, v, hyper);
     const feeds = {
       index: Int32Array.from({ length: 40 }, (_, i) => (i * 1171) % rows),
       labels: Int32Array.from({ length: 40 }, (_, i) => (i % 5 === 0 ? -100 : (i * 797) % rows)),
@@ -301,7 +301,7 @@ test('many small weights that are stepped as one are more together', async () =>
   const gradients = all.map(([w]) => softmax(w));
   const norm = gradients.reduce((total, g) => addSquares(total, g), constant(Float32Array.of(0), []));
   const updates = all.flatMap(([w, m, v], i) => {
-    const [w1, m1, v1] = adamw(w, gradients[i]!, m, v, hyper);
+    const [w1, m1, v1] = adamwStep(w, gradients[i]!, m, v, hyper);
     return [[w, w1] as const, [m, m1] as const, [v, v1] as const];
   });
   const plan = await checkUpdates(updates, { norm });

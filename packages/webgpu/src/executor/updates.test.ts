@@ -1,5 +1,5 @@
 import {
-  adamw,
+  adamwStep,
   add,
   broadcastTo,
   compile,
@@ -63,7 +63,7 @@ describe('updates', () => {
       variable('cache', [1, 3, 2], new Float32Array(6)),
     ];
     const hyper = constant(Float32Array.of(0.5, 0, 0, 0, 0, 1, 1, 1), [8]);
-    const [w1, m1, v1] = adamw(w, mul(w, 2), m, v, hyper);
+    const [w1, m1, v1] = adamwStep(w, mul(w, 2), m, v, hyper);
     const grown = sliceUpdate(cache, constant(Float32Array.of(7, 8), [1, 1, 2]), constant(Int32Array.of(1), []), {
       axis: 1,
     });

@@ -1,0 +1,24 @@
+import { join } from 'node:path';
+import { load as loadOf } from '@peftjs/core';
+import { loadModel } from '@peftjs/transformer';
+import { load } from 'peftjs';
+import { expect, test } from 'vitest';
+import { familyAdapter, familyAdapters, openModel } from '../src/families.ts';
+import { written } from '../src/goldens.ts';
+import { modelDir, writtenDir } from '../src/python-golden.ts';
+
+test.each(written)('$name: load finds its method among all', async ({ name, model, formats }) => {
+  const dir = join(writtenDir(name), 'adapter');
+  const base = await loadModel(modelDir(model));
+  const [found, told] = [await load(base, dir), await loadOf(base, dir, formats)];
+  expect(found.method.name).toBe(told.method.name);
+  expect([...found.state.keys()]).toEqual([...told.state.keys()]);
+});
+
+test.each(familyAdapters)(
+  '$adapter on $name: load finds its method among all',
+  async ({ format, adapter, ...golden }) => {
+    const found = await load(await openModel(golden), familyAdapter(golden.name, adapter));
+    expect(found.method.name).toBe(format.name);
+  },
+);
