@@ -1,5 +1,5 @@
 import { evaluate, PeftError, reference, sameShape, type Tensor } from '@peftjs/tensor';
-import { isDenseLinear, type Model } from '@peftjs/transformer';
+import { type Model, storedValues } from '@peftjs/transformer';
 import type { State } from './method.ts';
 
 /** The base's own tensor of a name in an adapter's file; undefined where there is none, null where it is not stored plainly. */
@@ -8,7 +8,7 @@ const ownTensor = ({ linears, norms, embeddings }: Model, name: string): Tensor 
   const values = part === 'weight' ? embeddings.get(path)?.weight : undefined;
   if (values) return values;
   const layer = linears.get(path);
-  if (layer && !isDenseLinear(layer)) return null;
+  if (layer && !storedValues(layer)) return null;
   return (layer?.dense() ?? norms.get(path))?.[part as 'weight' | 'bias'] ?? undefined;
 };
 

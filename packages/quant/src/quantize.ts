@@ -1,5 +1,5 @@
 import { checkOptions, evaluate, mustBe, type OnExecutor, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
-import { isDenseLinear, type Linear, type Model, type Path, type Target, targeted } from '@peftjs/transformer';
+import { type Linear, type Model, type Path, storedValues, type Target, targeted } from '@peftjs/transformer';
 import type { QuantFormat } from './format.ts';
 import { encodeLinear, packedLinear } from './packed-linear.ts';
 
@@ -11,7 +11,7 @@ import { encodeLinear, packedLinear } from './packed-linear.ts';
  */
 export const quantize = <M extends Model>(model: M, format: QuantFormat, target: Target = 'all-linear'): M => {
   const paths = targeted(model.linears.keys(), target, 'quantize');
-  const made = paths.filter((path) => !isDenseLinear(model.linears.get(path)!));
+  const made = paths.filter((path) => !storedValues(model.linears.get(path)!));
   if (made.length > 0)
     throw new PeftError(
       'bad-option',
@@ -21,7 +21,7 @@ export const quantize = <M extends Model>(model: M, format: QuantFormat, target:
     linears: new Map(
       paths.map((path): [Path, Linear] => [
         path,
-        encodeLinear(format, `${path}.weight`, model.linears.get(path)!.dense()),
+        encodeLinear(format, `${path}.weight`, storedValues(model.linears.get(path)!)!),
       ]),
     ),
   });

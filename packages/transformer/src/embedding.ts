@@ -1,4 +1,5 @@
-import { gather, type Tensor } from '@peftjs/tensor';
+import { cast, gather, type Tensor } from '@peftjs/tensor';
+import { asFloats, halfBehind } from './half.ts';
 import type { Call } from './pass.ts';
 
 /** A table of rows looked up by token id. */
@@ -13,11 +14,11 @@ export interface Embedding {
   encode(weight: Tensor): Embedding;
 }
 
-/** An embedding that holds its table as it is. */
+/** An embedding that holds its table as it is: f32, or an f16 variable, of which `weight` gives the values in f32. */
 export const denseEmbedding = (weight: Tensor): Embedding => ({
   rows: weight.shape[0]!,
   dim: weight.shape[1]!,
-  weight,
-  apply: (ids) => gather(weight, ids),
+  weight: asFloats(weight),
+  apply: (ids) => cast(gather(halfBehind(weight) ?? weight, ids), { dtype: 'f32' }),
   encode: denseEmbedding,
 });

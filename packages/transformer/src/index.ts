@@ -19,7 +19,7 @@ export {
 export type { Prompt } from './generation/prompts.ts';
 export { type SampleOptions, sampleToken } from './generation/sample.ts';
 export type { KvCache } from './kv-cache.ts';
-export { affine, type Dense, denseLinear, isDenseLinear, type Linear, viaDense } from './linear.ts';
+export { affine, type Dense, denseLinear, isDenseLinear, type Linear, storedValues, viaDense } from './linear.ts';
 export { type LoadModelOptions, loadModel } from './load-model.ts';
 export { addLosses, addTerm, joinLosses, type Loss, meanOf, shareOf } from './loss.ts';
 export type { Model, ModelLayout, ModelPatch, PassOptions } from './model.ts';
@@ -50,4 +50,4 @@ export { type ClassifierOptions, type Problem, sequenceClassifier } from './task
 export type { Column, Head, HeadName, Task, TaskType } from './tasks/task.ts';
 export { type TokenClassifierOptions, tokenClassifier } from './tasks/token-classifier.ts';
 export type { Tower, TowerInputs } from './tower.ts';
-export type { WeightSource } from './weights.ts';
+export type { WeightDType, WeightSource } from './weights.ts';

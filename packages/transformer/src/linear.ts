@@ -1,4 +1,5 @@
-import { add, matmul, reshape, type Tensor } from '@peftjs/tensor';
+import { add, matmul, reshape, type Tensor, type Variable } from '@peftjs/tensor';
+import { asFloats, asHalf, halfBehind } from './half.ts';
 import type { Call } from './pass.ts';
 
 /** The values of an affine map: y = x·weightᵀ + bias. */
@@ -38,10 +39,28 @@ export const affine = (x: Tensor, { weight, bias }: Dense): Tensor => {
   return reshape(bias ? add(y, bias) : y, [...x.shape.slice(0, -1), outDim]);
 };
 
-const plain = new WeakSet<Linear>();
+const plain = new WeakMap<Linear, Dense>();
 
-/** A layer that holds its values as they are. */
+/** A layer whose weight is kept as f16: products read it as it is stored, two bytes a value, and compute in f32. */
+const halfLinear = (weight: Variable, bias: Tensor | null): Linear => {
+  const linear: Linear = {
+    inDim: weight.shape[1]!,
+    outDim: weight.shape[0]!,
+    apply: (x) => affine(x, { weight, bias }),
+    dense: () => ({ weight: asFloats(weight), bias }),
+    encode: (values) => halfLinear(asHalf(weight.node.name, values.weight), values.bias),
+  };
+  plain.set(linear, { weight, bias });
+  return linear;
+};
+
+/**
+ * A layer that holds its values as they are: f32, or an f16 variable as weight. Of the latter `dense()` gives the values in f32, and `encode`
+ * rounds to f16 again: it throws `bad-option` for values that are computed, or beyond the range of f16.
+ */
 export const denseLinear = (values: Dense): Linear => {
+  const half = halfBehind(values.weight);
+  if (half) return halfLinear(half, values.bias);
   const linear: Linear = {
     inDim: values.weight.shape[1]!,
     outDim: values.weight.shape[0]!,
@@ -49,12 +68,15 @@ export const denseLinear = (values: Dense): Linear => {
     dense: () => values,
     encode: denseLinear,
   };
-  plain.add(linear);
+  plain.set(linear, values);
   return linear;
 };
 
-/** Whether a layer was made by `denseLinear` and nothing is wrapped around it, so that its values say all of it. */
-export const isDenseLinear = (linear: Linear): boolean => plain.has(linear);
+/** The values of a layer as `denseLinear` was given them, the weight f32 or f16; null for one that is stored or made in another way, or wrapped. */
+export const storedValues = (linear: Linear): Dense | null => plain.get(linear) ?? null;
+
+/** Whether a layer was made by `denseLinear` of f32 values and nothing is wrapped around it, so that it holds any values exactly. */
+export const isDenseLinear = (linear: Linear): boolean => storedValues(linear)?.weight.dtype === 'f32';
 
 /** A layer defined only by its effective values, made from those of another: `apply` is derived, the storage format stays. */
 export const viaDense = (base: Linear, f: (values: Dense) => Dense): Linear => ({

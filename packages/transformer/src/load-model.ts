@@ -1,5 +1,5 @@
 import { detached, filesAt, openModelWeights, type Place } from '@peftjs/io';
-import { PeftError, type Shape, sameShape } from '@peftjs/tensor';
+import { checkOptions, mustBe, PeftError, type Rules, type Shape, sameShape } from '@peftjs/tensor';
 import { loadConfig } from './config/load.ts';
 import type { ModelConfig } from './config/model-config.ts';
 import { buildModel, headOf, needsOf } from './families/build.ts';
@@ -9,7 +9,7 @@ import { familyOfConfig } from './families/index.ts';
 import type { CausalLM, TaskModel } from './task-model.ts';
 import { causalLM } from './tasks/causal-lm.ts';
 import type { Task } from './tasks/task.ts';
-import { randomValues, type TensorNeeds, type WeightSource } from './weights.ts';
+import { randomValues, type TensorNeeds, type WeightDType, type WeightSource } from './weights.ts';
 
 interface Found {
   readonly tensors: ReadonlyMap<string, { readonly shape: Shape }>;
@@ -21,7 +21,19 @@ export interface LoadModelOptions<Out> {
   readonly task?: Task<Out>;
   /** Seed of the first values of a task's head that the folder does not have. Default 0. */
   readonly seed?: number;
+  /**
+   * How matrices are kept: weights of linear layers and tables, not norms, biases and new heads. `f16` rounds each value to the nearest; a file
+   * that holds f16 loses nothing. Half the memory on WebGPU; the cpu executor holds f16 as f32. Adapters train over it in f32; it cannot be
+   * trained itself. Default `f32`.
+   */
+  readonly dtype?: WeightDType;
 }
+
+const rules: Rules<LoadModelOptions<never>> = {
+  task: mustBe.object,
+  seed: mustBe.whole,
+  dtype: mustBe.oneOf(['f32', 'f16']),
+};
 
 /** The mismatches between the tensors that a model wants stored and those of a checkpoint. */
 const misfits = (
@@ -61,9 +73,9 @@ const checkTask = (dir: string, family: Family, config: ModelConfig): void => {
 
 /**
  * Loads a model from a folder (a path on disk, a URL, `Files`) with `config.json` and safetensors, as Hugging Face writes them, with the head of a task: that of the folder,
- * or a new one where it has none. Only headers are read and checked now; each tensor is read, as f32, when an executor first needs it, so
+ * or a new one where it has none. Only headers are read and checked now; each tensor is read when an executor first needs it, so
  * the folder must stay as it is.
- * Throws `file-missing`, `bad-config`, `unknown-architecture`, `bad-safetensors`; `bad-option` for a task that the model has no head for;
+ * Throws `bad-option`, `file-missing`, `bad-config`, `unknown-architecture`, `bad-safetensors`; `bad-option` for a task that the model has no head for;
  * `state-mismatch` with all tensors that are missing, left over or of another shape.
  */
 export async function loadModel(dir: Place, options?: Omit<LoadModelOptions<unknown>, 'task'>): Promise<CausalLM>;
@@ -71,10 +83,9 @@ export async function loadModel<Out>(
   dir: Place,
   options: LoadModelOptions<Out> & { readonly task: Task<Out> },
 ): Promise<TaskModel<Out>>;
-export async function loadModel(
-  dir: Place,
-  { task, seed = 0 }: LoadModelOptions<unknown> = {},
-): Promise<TaskModel<unknown>> {
+export async function loadModel(dir: Place, options: LoadModelOptions<unknown> = {}): Promise<TaskModel<unknown>> {
+  checkOptions('loadModel', rules as Rules<LoadModelOptions<unknown>>, options);
+  const { task, seed = 0, dtype = 'f32' } = options;
   const files = await filesAt(dir);
   const said = await loadConfig(files);
   const family = familyOfConfig(said);
@@ -109,6 +120,7 @@ export async function loadModel(
   const fresh = randomValues(needs, config.layers, seed);
   const weights: WeightSource = {
     origin: files.name,
+    dtype,
     has: (name) => stored.has(name),
     load: (name, shape) => {
       const tensor = stored.get(name)!;

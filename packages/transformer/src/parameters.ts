@@ -1,4 +1,5 @@
 import { isVariable, PeftError, type Tensor, type Variable } from '@peftjs/tensor';
+import { halfBehind } from './half.ts';
 import type { Model } from './model.ts';
 
 /** A model's weights by Hugging Face tensor name, a tied head's weight left out; layers that are not stored plainly give their effective values. */
@@ -19,12 +20,22 @@ export const weightTensors = (model: Model): Map<string, Tensor> => {
   return tensors;
 };
 
+/** A few of many names. */
+const listed = (names: readonly string[]): string =>
+  names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
+
 /**
  * The model's variables by Hugging Face tensor name; tied weights once. For pretraining and full fine-tuning. Throws `bad-option` where
- * a layer's values are not variables of its own (an adapter's view, a quantised layer): ask the base model then.
+ * a layer's values are not variables of its own (an adapter's view, a quantised layer): ask the base model then; or are kept as f16.
  */
 export const parameters = (model: Model): ReadonlyMap<string, Variable> => {
   const tensors = weightTensors(model);
+  const halves = [...tensors].filter(([, t]) => halfBehind(t)).map(([name]) => name);
+  if (halves.length > 0)
+    throw new PeftError(
+      'bad-option',
+      `parameters: ${listed(halves)} are kept as f16, too coarse for the small steps of training, which would need copies in f32 beside them; load the model with dtype: 'f32' to train its weights, or attach an adapter`,
+    );
   const derived = [...tensors].filter(([, t]) => !isVariable(t)).map(([name]) => name);
   if (derived.length > 0)
     throw new PeftError(

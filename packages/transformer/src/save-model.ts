@@ -1,4 +1,12 @@
-import { encodeSafetensors, type FileContent, filesAt, type Place, type WriteTensor, writable } from '@peftjs/io';
+import {
+  encodeSafetensors,
+  type FileContent,
+  filesAt,
+  halfToFloat32,
+  type Place,
+  type WriteTensor,
+  writable,
+} from '@peftjs/io';
 import {
   checkOptions,
   type Executor,
@@ -15,6 +23,7 @@ import type { ModelConfig } from './config/model-config.ts';
 import { headOf, needsOf } from './families/build.ts';
 import { storedTensor } from './families/checkpoint-layout.ts';
 import { familyOfConfig } from './families/index.ts';
+import { halfBehind } from './half.ts';
 import { weightTensors } from './parameters.ts';
 import type { TaskModel } from './task-model.ts';
 
@@ -28,8 +37,13 @@ const rules: Rules<SaveModelOptions> = { ...onExecutor, dtype: mustBe.oneOf(['f3
 
 const fileDTypes = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const;
 
-const valueOf = async (t: Tensor, executor: Executor): Promise<Float32Array> =>
-  (isVariable(t) ? await executor.read(t) : (await evaluate({ value: t }, { executor }))['value']) as Float32Array;
+const valueOf = async (t: Tensor, executor: Executor): Promise<Float32Array> => {
+  const half = halfBehind(t);
+  if (half) return halfToFloat32((await executor.read(half)) as Uint16Array);
+  return (
+    isVariable(t) ? await executor.read(t) : (await evaluate({ value: t }, { executor }))['value']
+  ) as Float32Array;
+};
 
 const checkPlain = (model: TaskModel<unknown>, config: ModelConfig, tensors: ReadonlyMap<string, Tensor>): void => {
   const wrapped = Object.entries(model.around).filter(([, table]) => table.size > 0);

@@ -1,11 +1,16 @@
 import { normalValues, randomSource, type Shape, sizeOf, type VariableInit } from '@peftjs/tensor';
 
+/** How a model keeps its matrices: f16 takes half the memory on devices that store it, is rounded to nearest even, and cannot be trained. */
+export type WeightDType = 'f32' | 'f16';
+
 /** Where a model's weights come from, by Hugging Face tensor name. */
 export interface WeightSource {
   /** Name or folder that they come from. */
   readonly origin?: string;
   has(name: string): boolean;
-  /** First value of the variable that will hold a tensor; `shape` is what the model needs. */
+  /** How matrices (weights of linear layers, tables) are kept; vectors, and heads that the task trains, are f32. Default f32. */
+  readonly dtype?: WeightDType;
+  /** First value, in f32, of the variable that will hold a tensor; `shape` is what the model needs. */
   load(name: string, shape: Shape): VariableInit;
 }
 

@@ -1,4 +1,4 @@
-import { add, mul, normalValues, randomSource, sizeOf, variable } from '@peftjs/tensor';
+import { add, mul, normalValues, numberToHalf, randomSource, sizeOf, variable } from '@peftjs/tensor';
 import { describe, expect, test } from 'vitest';
 import { type Dense, denseLinear, type Linear, viaDense } from '../src/index.ts';
 import { describeLinear, linearLaws } from '../src/testing/index.ts';
@@ -8,12 +8,22 @@ const stored = (name: string, shape: readonly number[]) =>
 
 const values = (bias: boolean): Dense => ({ weight: stored('w', [5, 7]), bias: bias ? stored('b', [5]) : null });
 const plain = denseLinear(values(true));
+const halfWeight = variable(
+  'half',
+  [5, 7],
+  Uint16Array.from({ length: 35 }, (_, i) => numberToHalf(Math.sin(i))),
+  'f16',
+);
+const half = (bias: boolean): Linear => denseLinear({ ...values(bias), weight: halfWeight });
 const scaled = (base: Linear): Linear =>
   viaDense(base, ({ weight, bias }) => ({ weight: mul(weight, 1.5), bias: bias && add(bias, 1) }));
 
 describeLinear('a plain layer', { linear: () => plain });
 describeLinear('a plain layer without bias', { linear: () => denseLinear(values(false)) });
 describeLinear('a layer made of the values of another', { linear: () => scaled(plain) });
+describeLinear('a layer whose weight is f16', { linear: () => half(true) });
+describeLinear('such a layer without bias', { linear: () => half(false) });
+describeLinear('a layer made of the values of such a one', { linear: () => scaled(half(true)) });
 
 describe('the laws of a Linear catch', () => {
   test.each<[string, Linear, string, RegExp]>([

@@ -1,5 +1,6 @@
 import { PeftError, sizeOf, type Tensor, type Variable, variable } from '@peftjs/tensor';
 import type { ModelConfig } from '../config/model-config.ts';
+import { asHalf } from '../half.ts';
 import { makeModel } from '../make-model.ts';
 import type { Model } from '../model.ts';
 import { untouched } from '../parts.ts';
@@ -34,7 +35,12 @@ const modelOf = (config: ModelConfig, needs: TensorNeeds, weights: WeightSource,
   const family = familyOfConfig(config);
   const { layout, defaultTargets } = family;
   const tensors = new Map<string, Variable>();
-  for (const [name, { shape }] of needs) tensors.set(name, variable(name, shape, weights.load(name, shape)));
+  const isTrained = (name: string): boolean => head?.trained.some((path) => name.startsWith(`${path}.`)) ?? false;
+  for (const [name, { shape }] of needs) {
+    const isHalf = weights.dtype === 'f16' && shape.length === 2 && !isTrained(name);
+    const whole = variable(name, shape, weights.load(name, shape));
+    tensors.set(name, isHalf ? asHalf(name, whole) : whole);
+  }
   return makeModel(
     {
       towers: family.towers(config),

@@ -19,7 +19,7 @@ import {
   sum,
   type Tensor,
 } from '@peftjs/tensor';
-import { type Dense, isDenseLinear, type Linear } from '../linear.ts';
+import { type Dense, type Linear, storedValues } from '../linear.ts';
 import type { Loss } from '../loss.ts';
 import type { Call } from '../pass.ts';
 
@@ -65,8 +65,9 @@ export const countedLabels = (labels: Tensor, classes: number, ignoreIndex: numb
 export const headLoss = (head: Linear, features: Tensor, labels: Tensor, ignoreIndex: number, call: Call): Loss => {
   const counted = countedLabels(labels, head.outDim, ignoreIndex);
   const weight = sum(counted);
-  if (isDenseLinear(head)) {
-    const folded = foldBias(reshape(features, [-1, features.shape.at(-1)!]), head.dense());
+  const stored = storedValues(head);
+  if (stored) {
+    const folded = foldBias(reshape(features, [-1, features.shape.at(-1)!]), stored.bias ? head.dense() : stored);
     const mean = headCrossEntropy(folded.rows, folded.weight, reshape(labels, [-1]), { ignoreIndex });
     return { sum: mul(mean, weight), weight, mean };
   }
