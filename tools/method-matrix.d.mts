@@ -4,6 +4,8 @@ export interface MatrixCell {
   readonly architecture: string;
   readonly format: string;
   readonly executor: string;
+  /** Whether the method refuses the base, and the test is that it says so. */
+  readonly refused: boolean;
   readonly passed: number;
   readonly failed: number;
 }

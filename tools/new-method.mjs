@@ -12,7 +12,7 @@ export const exportLine = (name) => `export { ${name}, type ${typeOf(name)} } fr
 export const lawsRow = (name) => `  ${name}: {
     options: {},
     parameters: ({ linears }) =>
-      [...linears].reduce((n, [path, { outDim }]) => n + (path === 'lm_head' ? 0 : outDim), 0),
+      [...linears].reduce((n, [path, { outDim }]) => n + (/^(lm_head|classifier)$/.test(path) ? 0 : outDim), 0),
   },
 `;
 

@@ -21,7 +21,10 @@ ADAPTERS = {
         "prefix-tuning": lambda **o: PrefixTuningConfig(num_virtual_tokens=4, **o),
     },
     "bert-token": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
-    "t5": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config},
+    "t5": {
+        "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config,
+        "prompt-tuning": lambda **o: PromptTuningConfig(num_virtual_tokens=4, **o),
+    },
     "t5-gated": {"lora": lambda **o: LoraConfig(r=4, target_modules="all-linear", **o)},
     "llama-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
     "gpt2-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, fan_in_fan_out=True, **o)},

@@ -6,7 +6,6 @@ import {
   type MethodFactory,
   type MiddlewareTable,
   type OptionTable,
-  requireOneTower,
   type Scope,
 } from '@peftjs/core';
 import { add, PeftError, type Tensor } from '@peftjs/tensor';
@@ -55,13 +54,15 @@ export const shapeOf = ({ main: { hiddenSize } }: Model, options: Chosen<Bottlen
   width: widthOf(hiddenSize, options),
 });
 
-/** The module of the adapters library that an adapter after a sublayer is in, and its layer. */
-const moduleOf = (site: keyof typeof modules, path: Path): { readonly path: Path; readonly layer: number } => {
-  const block = path.slice(0, path.lastIndexOf('.'));
-  return { path: `${block}.${modules[site]}`, layer: Number(block.slice(block.lastIndexOf('.') + 1)) };
-};
+/** The module of the adapters library that an adapter after a sublayer is in. */
+const moduleOf = (site: keyof typeof modules, path: Path): Path =>
+  `${path.slice(0, path.lastIndexOf('.'))}.${modules[site]}`;
 
-/** Middleware after each of some sublayers, but for the layers that are left out. Throws `no-match` where none is left, `bad-option` for several towers. */
+/** The number of the layer that a path lies in: a decoder's go on where its encoder's end. */
+const layerOf = ({ towers }: Model, path: Path): number =>
+  towers.flatMap((tower) => tower.paths('block')).findIndex((block) => path.startsWith(`${block}.`));
+
+/** Middleware after each of some sublayers, but for the layers that are left out. Throws `no-match` where none is left. */
 export const afterSublayers = (
   model: Model,
   scope: Scope,
@@ -69,13 +70,12 @@ export const afterSublayers = (
   leaveOut: readonly number[],
   make: (own: Scope, module: Path) => (output: Tensor, stream: Tensor, call: Call) => Tensor,
 ): MiddlewareTable => {
-  requireOneTower(model, name);
   const table = sites.map((site) => {
-    const places = model.paths(site).map((path) => ({ path, module: moduleOf(site, path) }));
-    const kept = places.filter(({ module }) => !leaveOut.includes(module.layer));
+    const kept = model.paths(site).filter((path) => !leaveOut.includes(layerOf(model, path)));
     if (kept.length === 0) throw new PeftError('no-match', `${name}: no layer is left that could have an adapter`);
-    const arounds = kept.map(({ path, module }): [Path, Around<'attn' | 'mlp'>] => {
-      const after = make(scope.at(module.path), module.path);
+    const arounds = kept.map((path): [Path, Around<'attn' | 'mlp'>] => {
+      const module = moduleOf(site, path);
+      const after = make(scope.at(module), module);
       return [path, (x, next, call) => after(next(x), call.stream!, call)];
     });
     return [site, new Map(arounds)] as const;

@@ -1,21 +1,24 @@
 import { describeMethod, describeMethods } from '@peftjs/testkit';
-import type { CausalLM } from '@peftjs/transformer';
+import type { TaskModel } from '@peftjs/transformer';
 import * as family from '../src/index.ts';
 
 /** Values of bottlenecks of width 3, so many in every layer. */
 const bottlenecks =
   (each: number, more = 0) =>
-  ({ config: { layers, hiddenSize: d } }: CausalLM): number =>
-    layers * each * (3 * d + 3 + d * 3 + d + more);
+  (model: TaskModel): number => {
+    const { hiddenSize: d } = model.main;
+    return model.paths('block').length * each * (3 * d + 3 + d * 3 + d + more);
+  };
 
 /** Values of a side network of a quarter of the width, a layer beside each, and its projections. */
-const side = ({ main, linears, layout }: CausalLM): number => {
+const side = ({ main, linears, layout }: TaskModel): number => {
   const { hiddenSize: d, heads, keyHeads } = main;
   const layers = main.paths('block').length;
-  const intermediateSize = [...linears].find(([path]) => /up_proj|c_fc/.test(path))![1].outDim;
+  const intermediateSize = [...linears].find(([path]) => /up_proj|c_fc|intermediate/.test(path))![1].outDim;
   const [w, ff] = [d / 4, Math.round(intermediateSize / 4)];
   const downs = (layers + 1) * (w * d + w) + layers;
   const up = d * w + d;
+  if (layout.modelType === 'bert') return downs + up + layers * (4 * (w * w + w) + 2 * w * ff + ff + w + 4 * w) + 2 * w;
   if (layout.modelType === 'gpt2')
     return downs + up + layers * (3 * w * w + 3 * w + w * w + w + 2 * w * ff + ff + w + 4 * w) + 2 * w;
   const [q, kv] = [heads * 2, keyHeads * 2]; // headDim 6 / 4, made even
@@ -29,6 +32,7 @@ describeMethods(family, {
   ladderSide: {
     options: ({ config }) => ({ reduction: config.hiddenSize > 8 ? 12 : 4 }),
     detaches: 'backbone',
+    refuses: ({ towers }) => (towers.length > 1 ? /ladderSide: is for models of one tower/ : null),
     parameters: side,
   },
   parallelAdapter: { options: { bottleneck: 3, scale: 'learned', dropout: 0.1 }, parameters: bottlenecks(1, 1) },

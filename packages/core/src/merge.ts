@@ -19,6 +19,7 @@ import {
   type Embedding,
   isDenseLinear,
   type Linear,
+  type Model,
   type Norm,
   type Path,
 } from '@peftjs/transformer';
@@ -41,8 +42,8 @@ const mergeRules: Rules<MergeOptions> = {
 };
 
 /** A model with an adapter folded in. */
-export interface Merged {
-  readonly model: CausalLM;
+export interface Merged<M extends Model = CausalLM> {
+  readonly model: M;
   /**
    * The cost of storing the merged values, by layer, relative to the change: ‖stored − exact‖ / ‖exact − base‖ (Frobenius). Of layers that do
    * not hold their values as they are; of all that changed where `storedAs` rounds them. At 1 the error is as large as what was learnt;
@@ -98,7 +99,10 @@ const changed = <T>(now: ReadonlyMap<Path, T>, before: ReadonlyMap<Path, T>): [P
  * storage format. Inference then costs what the base costs. Throws `not-mergeable`, by name, when a method depends on its input; `bad-data`
  * for a layer whose values are not finite.
  */
-export const merge = async ({ base, method, model }: Adapted, options: MergeOptions): Promise<Merged> => {
+export const merge = async <M extends Model>(
+  { base, method, model }: Adapted<M>,
+  options: MergeOptions,
+): Promise<Merged<M>> => {
   checkOptions('merge', mergeRules, options);
   const { executor, format = 'base', storedAs = 'f32' } = options;
   const refusing = singlesIn(base, method).filter((m) => !m.merges);

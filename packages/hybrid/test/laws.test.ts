@@ -3,20 +3,23 @@ import type { Method } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { prefixTuning, promptTuning } from '@peftjs/prompts';
 import { describeMethods, methodLaws, tinyGpt2, tinyLlama } from '@peftjs/testkit';
-import type { CausalLM } from '@peftjs/transformer';
+import type { TaskModel } from '@peftjs/transformer';
 import { describe, test } from 'vitest';
 import * as family from '../src/index.ts';
 
 /** Values of an MLP of width 5 that makes a prefix of 3 tokens. */
-const prefixSize = ({ config: { layers }, main: { hiddenSize: d, headDim, keyHeads } }: CausalLM): number => {
-  return 3 * d + 5 * (d + 1) + 2 * layers * keyHeads * headDim * (5 + 1);
-};
+const prefixSize = ({ config: { layers }, main: { hiddenSize: d, headDim, keyHeads } }: TaskModel): number =>
+  3 * d + 5 * (d + 1) + 2 * layers * keyHeads * headDim * (5 + 1);
+
+/** Prefixes are of one tower. */
+const refuses = ({ towers }: TaskModel): RegExp | null =>
+  towers.length > 1 ? /prefixTuning: is for models of one tower/ : null;
 
 /** Values of an adapter of width 3 in every layer. */
-const adapterSize = ({ config: { layers, hiddenSize: d } }: CausalLM): number => layers * (3 * d + 3 + d * 3 + d);
+const adapterSize = ({ config: { layers, hiddenSize: d } }: TaskModel): number => layers * (3 * d + 3 + d * 3 + d);
 
 /** Values of two updates of rank 2 in every layer, and the outputs they are of. */
-const loraSize = ({ config: { layers }, main, linears }: CausalLM): number => {
+const loraSize = ({ config: { layers }, main, linears }: TaskModel): number => {
   const { hiddenSize: d, heads, headDim, keyHeads } = main;
   const values = [...linears.keys()].some((path) => path.endsWith('c_attn')) ? heads : keyHeads;
   return layers * 2 * (2 * d + (heads + values) * headDim);
@@ -26,7 +29,7 @@ const prefix = { length: 3, bottleneck: 5 };
 const adapter = { bottleneck: 3 };
 
 /** Values of a gate. */
-const gateSize = ({ config: { hiddenSize } }: CausalLM): number => hiddenSize + 1;
+const gateSize = ({ config: { hiddenSize } }: TaskModel): number => hiddenSize + 1;
 
 describeMethods(family, {
   gated: {
@@ -34,7 +37,7 @@ describeMethods(family, {
     formats: [lora],
     parameters: ({ config, linears }) =>
       [...linears].reduce((n, [path, { inDim, outDim }]) => {
-        const adapted = /\.(q_proj|v_proj|c_attn)$/.test(path);
+        const adapted = /\.(q_proj|v_proj|c_attn|query|value|q|v)$/.test(path);
         return n + (adapted ? 2 * (inDim + outDim) + config.hiddenSize + 1 : 0);
       }, 0),
     causal: false,
@@ -43,6 +46,7 @@ describeMethods(family, {
     options: { prefix, adapter },
     parameters: (model) => prefixSize(model) + adapterSize(model),
     identity: false,
+    refuses,
   },
   unipelt: {
     options: { prefix, adapter, lora: { rank: 2 } },
@@ -54,10 +58,11 @@ describeMethods(family, {
       4 * model.config.layers * (model.config.hiddenSize + 1),
     identity: false,
     causal: false,
+    refuses,
   },
 });
 
-describe.each<[string, Method, (model: CausalLM) => number]>([
+describe.each<[string, Method, (model: TaskModel) => number]>([
   ['adapters', pfeiffer({ bottleneck: 3 }), (model) => adapterSize(model) + model.config.layers * gateSize(model)],
   [
     'a prefix',

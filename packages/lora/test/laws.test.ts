@@ -1,23 +1,24 @@
 import { describeMethod, describeMethods, sumOver } from '@peftjs/testkit';
-import type { CausalLM } from '@peftjs/transformer';
+import type { TaskModel } from '@peftjs/transformer';
 import { describe } from 'vitest';
 import * as family from '../src/index.ts';
 
-const attention = /\.(q_proj|v_proj|c_attn)$/;
+const attention = /\.(q_proj|v_proj|c_attn|query|value|q|v)$/;
 
 /** The divisor of n next to its root from below. */
 const divisor = (n: number): number =>
   Math.max(...Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0 && d * d <= n));
 
-const biases = (model: CausalLM): number =>
-  [...model.linears.values(), ...model.norms.values()].reduce((n, part) => {
+const biases = (model: TaskModel): number =>
+  [...model.linears, ...model.norms].reduce((n, [path, part]) => {
+    if (model.trainedHeads.includes(path)) return n;
     const bias = 'dense' in part ? part.dense().bias : part.bias;
     return n + (bias?.shape[0] ?? 0);
   }, 0);
 
 /** Queries and values at rank 2, each with matrices of its own. */
-const hub = (model: CausalLM, gate: (inDim: number) => number): number =>
-  sumOver(model, /\.(q_proj|v_proj)$/, (inDim, outDim) => 2 * (inDim + outDim) + gate(inDim)) +
+const hub = (model: TaskModel, gate: (inDim: number) => number): number =>
+  sumOver(model, /\.(q_proj|v_proj|query|value|q|v)$/, (inDim, outDim) => 2 * (inDim + outDim) + gate(inDim)) +
   sumOver(model, /\.c_attn$/, (inDim, outDim) => 2 * (2 * (inDim + outDim / 3) + gate(inDim)));
 
 describeMethods(family, {
@@ -69,7 +70,7 @@ describe('of two factors twice', () => {
   describeMethod(family.lokr, {
     options: { rank: 1, alpha: 2, factor: 4, decomposeBoth: true, target: 'all-linear' },
     parameters: (model) =>
-      sumOver(model, /^(?!lm_head)/, (inDim, outDim) => {
+      sumOver(model, /^(?!lm_head|classifier)/, (inDim, outDim) => {
         const [l, m] = [outDim, inDim].map((n) => (n % 4 === 0 ? 4 : divisor(n))) as [number, number];
         const [k, n] = [outDim / l, inDim / m];
         return (Math.max(l, m) > 2 ? l + m : l * m) + (Math.max(k, n) > 2 ? k + n : k * n);

@@ -1,7 +1,7 @@
 import { count, defineMethod, type MethodFactory, normal, type Option } from '@peftjs/core';
 import { relu, type Tensor } from '@peftjs/tensor';
 import { affineOf, computedRows, rowsName, type TensorsOf } from './encoder.ts';
-import { promptComputes, promptConfig, rowsInFront } from './soft-prompt.ts';
+import { promptComputes, promptConfig, rowsInFront, submodulesOption } from './soft-prompt.ts';
 
 /** Options of `pTuning`. */
 export interface PTuningOptions {
@@ -11,6 +11,8 @@ export interface PTuningOptions {
   readonly hidden?: number;
   /** `mlp` (default) trains the encoder; `none` trains the rows as they are, which is how a saved prompt is loaded: it holds what the encoder computed. */
   readonly encoder?: 'mlp' | 'none';
+  /** Towers that there are rows for, of which the first alone reads its: 2 in files of Hugging Face PEFT for encoder-decoders. Default 1. */
+  readonly submodules?: number;
 }
 
 const encoderOption: Option<'mlp' | 'none'> = {
@@ -40,7 +42,7 @@ const mlpRows =
 
 /**
  * P-tuning: [P; E(x)] with the m rows P = MLP(embeddings) of a small encoder, which training reaches more evenly than rows by themselves;
- * saved is what it computes, as Hugging Face PEFT does. The paper's encoder has an LSTM before the MLP; PEFT's default is the MLP alone,
+ * saved is what it computes, as Hugging Face PEFT does. In an encoder-decoder they are before the encoder's tokens. The paper's encoder has an LSTM before the MLP; PEFT's default is the MLP alone,
  * and so is this. PEFT too puts all rows in front, where the paper places them anywhere in a template. Does not merge. Throws `bad-option`.
  * Liu et al., 2021. https://arxiv.org/abs/2103.10385
  */
@@ -52,14 +54,17 @@ export const pTuning: MethodFactory<PTuningOptions> = defineMethod<PTuningOption
       length: count('num_virtual_tokens', 20),
       hidden: { ...count('encoder_hidden_size', 1), fallback: ({ main }) => main.hiddenSize },
       encoder: encoderOption,
+      submodules: submodulesOption,
     },
-    compact: async (model, { encoder, ...sizes }, state, { executor }) => ({
-      method: pTuning({ ...sizes, encoder: 'none' }),
+    compact: async (model, { encoder, submodules, ...sizes }, state, { executor }) => ({
+      method: pTuning({ ...sizes, encoder: 'none', submodules: encoder === 'none' ? submodules : 1 }),
       state: encoder === 'none' ? state : await computedRows(mlpRows(sizes, model.main.hiddenSize), state, executor),
     }),
-    attach: (model, scope, { encoder, ...sizes }) =>
-      rowsInFront('pTuning', model, scope, ({ dim }) =>
-        encoder === 'mlp' ? mlpRows(sizes, dim)(scope.param) : scope.param(rowsName, [sizes.length, dim], normal(1)),
+    attach: (model, scope, { encoder, submodules, ...sizes }) =>
+      rowsInFront(model, { length: sizes.length, submodules }, ({ dim }) =>
+        encoder === 'mlp'
+          ? mlpRows(sizes, dim)(scope.param)
+          : scope.param(rowsName, [sizes.length * submodules, dim], normal(1)),
       ),
   },
   files: {

@@ -94,8 +94,9 @@ export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<Pre
   files: {
     peftType: 'PREFIX_TUNING',
     also: adapterHubPrefixTuning,
-    computes: promptComputes,
+    computes: { ...promptComputes, num_transformer_submodules: [1] },
     config: (model, { bottleneck }) => ({
+      num_transformer_submodules: 1,
       ...promptConfig(model, keyWidth(model), model.main.keyHeads),
       prefix_projection: bottleneck !== null,
       encoder_hidden_size: bottleneck ?? keyWidth(model),

@@ -1,7 +1,7 @@
 import { count, defineMethod, type MethodFactory, type Option } from '@peftjs/core';
 import { constant, gather } from '@peftjs/tensor';
 import { rowsName } from './encoder.ts';
-import { promptComputes, promptConfig, rowsInFront } from './soft-prompt.ts';
+import { promptComputes, promptConfig, rowsInFront, submodulesOption } from './soft-prompt.ts';
 import { initOf, isTextInit, type RowInit } from './vocabulary.ts';
 
 /** Options of `promptTuning`. */
@@ -13,6 +13,8 @@ export interface PromptTuningOptions {
    * tokens; `random`, N(0, 1), which lies far from any embedding. The paper finds words and class labels clearly ahead of noise.
    */
   readonly init?: RowInit;
+  /** Towers that there are rows for, of which the first alone reads its: 2 in files of Hugging Face PEFT for encoder-decoders. Default 1. */
+  readonly submodules?: number;
 }
 
 const rowInit: Option<RowInit> = {
@@ -26,7 +28,8 @@ const rowInit: Option<RowInit> = {
 };
 
 /**
- * Prompt tuning: [P; E(x)], m trained rows before the embedded tokens, P of shape [m, d]; positions count them. Files are Hugging Face PEFT's.
+ * Prompt tuning: [P; E(x)], m trained rows before the embedded tokens, P of shape [m, d]; positions count them. In an encoder-decoder they are
+ * before the encoder's tokens. Files are Hugging Face PEFT's.
  * Does not merge. Throws `bad-option`, also when attached, for a text of tokens that the model does not have.
  * Lester, Al-Rfou & Constant, 2021. https://arxiv.org/abs/2104.08691
  */
@@ -34,11 +37,12 @@ export const promptTuning: MethodFactory<PromptTuningOptions> = defineMethod<Pro
   name: 'promptTuning',
   formula: {
     merges: false,
-    options: { length: count('num_virtual_tokens', 20), init: rowInit },
-    attach: (model, scope, { length, init }) =>
-      rowsInFront('promptTuning', model, scope, (embedding) => {
-        const first = initOf(init, model, length, (ids) => gather(embedding.weight, constant(ids, [length])));
-        return scope.param(rowsName, [length, embedding.dim], first);
+    options: { length: count('num_virtual_tokens', 20), init: rowInit, submodules: submodulesOption },
+    attach: (model, scope, { length, init, submodules }) =>
+      rowsInFront(model, { length, submodules }, (embedding) => {
+        const all = length * submodules;
+        const first = initOf(init, model, all, (ids) => gather(embedding.weight, constant(ids, [all])));
+        return scope.param(rowsName, [all, embedding.dim], first);
       }),
   },
   files: {

@@ -1,10 +1,14 @@
 import { describeMethod, describeMethods } from '@peftjs/testkit';
-import type { CausalLM } from '@peftjs/transformer';
+import type { TaskModel } from '@peftjs/transformer';
 import * as family from '../src/index.ts';
 
 /** Values of m keys and as many values in every layer. */
-const prefixSize = ({ config, main }: CausalLM, m: number): number =>
+const prefixSize = ({ config, main }: TaskModel, m: number): number =>
   m * 2 * config.layers * main.keyHeads * main.headDim;
+
+/** Prefixes are of one tower. */
+const refuses = ({ towers }: TaskModel): RegExp | null =>
+  towers.length > 1 ? /prefixTuning: is for models of one tower/ : null;
 
 describeMethods(family, {
   promptTuning: {
@@ -12,11 +16,17 @@ describeMethods(family, {
     parameters: ({ config }) => 3 * config.hiddenSize,
     identity: false,
   },
-  prefixTuning: { options: { length: 3 }, parameters: (model) => prefixSize(model, 3), identity: false },
+  prefixTuning: {
+    options: { length: 3 },
+    parameters: (model) => prefixSize(model, 3),
+    identity: false,
+    refuses,
+  },
   adapterHubPrefixTuning: {
     options: { length: 3, bottleneck: 5 },
     parameters: (model) => 3 * model.config.hiddenSize + 5 * (model.config.hiddenSize + 1) + prefixSize(model, 1) * 6,
     identity: false,
+    refuses,
   },
   pTuning: {
     options: { length: 3, hidden: 6 },
@@ -33,6 +43,7 @@ describeMethod(family.prefixTuning, {
     return 3 * width + 5 * (width + 1) + prefixSize(model, 1) * (5 + 1);
   },
   identity: false,
+  refuses,
 });
 
 // Its gates are a mean over whole sequences.
@@ -41,4 +52,5 @@ describeMethod(family.adapterHubPrefixTuning, {
   parameters: (model) => prefixSize(model, 3) + model.config.layers * (model.config.hiddenSize + 1),
   identity: false,
   causal: false,
+  refuses,
 });

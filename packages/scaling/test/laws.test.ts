@@ -7,18 +7,20 @@ describeMethods(family, {
   ia3: {
     options: {},
     parameters: (model) =>
-      sumOver(model, /\.(k_proj|v_proj|c_attn)$/, outputs) +
-      sumOver(model, /\.(down_proj|mlp\.c_proj)$/, (inDim) => inDim),
+      sumOver(model, /\.(k_proj|v_proj|c_attn|key|value|k|v)$/, outputs) +
+      sumOver(model, /\.(down_proj|mlp\.c_proj|output\.dense|wo)$/, (inDim) => inDim),
   },
   adapterHubIa3: {
     options: {},
     parameters: (model) =>
-      sumOver(model, /\.(k_proj|v_proj|down_proj|c_fc)$/, outputs) + (2 * sumOver(model, /\.c_attn$/, outputs)) / 3,
+      sumOver(model, /\.(k_proj|v_proj|down_proj|c_fc|key|value|k|v)$/, outputs) +
+      (2 * sumOver(model, /\.c_attn$/, outputs)) / 3,
   },
   ssf: {
     options: {},
     parameters: (model) =>
-      2 * (sumOver(model, /\.layers\.|\.h\./, outputs) + (model.norms.size + 1) * model.config.hiddenSize),
+      2 *
+      (sumOver(model, /\.(layers|h|layer|block)\.|pooler/, outputs) + (model.norms.size + 1) * model.config.hiddenSize),
     identity: false,
   },
 });

@@ -1,28 +1,31 @@
 import { describeMethods, sumOver } from '@peftjs/testkit';
-import type { CausalLM } from '@peftjs/transformer';
+import type { TaskModel } from '@peftjs/transformer';
 import * as family from '../src/index.ts';
 
 /** Outputs of the layers whose path is such, summed. */
-const outputs = (model: CausalLM, target: RegExp): number => sumOver(model, target, (_, outDim) => outDim);
+const outputs = (model: TaskModel, target: RegExp): number => sumOver(model, target, (_, outDim) => outDim);
 
-/** Vectors of the norms: a weight each, and on GPT-2 a bias. */
-const biases = (model: CausalLM): number => (model.config.modelType === 'gpt2' ? model.norms.size : 0);
+/** Norms that have a bias beside their weight. */
+const biases = ({ norms }: TaskModel): number => [...norms.values()].filter(({ bias }) => bias).length;
 
 describeMethods(family, {
   bitfit: {
     options: {},
-    parameters: (model) => outputs(model, /\.(layers|h)\.\d/) + biases(model) * model.config.hiddenSize,
+    parameters: (model) =>
+      outputs(model, /\.(layers|h|layer|block)\.\d|pooler/) + biases(model) * model.config.hiddenSize,
   },
   beft: {
-    options: { target: /.*\.(v_proj|c_attn)/ },
-    parameters: (model) => outputs(model, /\.(v_proj|c_attn)$/),
+    options: { target: /.*\.(v_proj|c_attn|value|v)/ },
+    parameters: (model) => outputs(model, /\.(v_proj|c_attn|value|v)$/),
   },
   fishMask: {
     options: { keep: 0.1 },
     parameters: (model) =>
       Math.floor(
-        [...model.linears].reduce((n, [path, { inDim, outDim }]) => n + (path === 'lm_head' ? 0 : inDim * outDim), 0) /
-          10,
+        [...model.linears].reduce(
+          (n, [path, { inDim, outDim }]) => n + (/^(lm_head|classifier)$/.test(path) ? 0 : inDim * outDim),
+          0,
+        ) / 10,
       ),
   },
   layerNormTuning: {

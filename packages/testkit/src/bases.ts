@@ -1,6 +1,6 @@
 import { int8, nf4, quantize } from '@peftjs/quant';
-import type { CausalLM } from '@peftjs/transformer';
-import { tinyGpt2, tinyGpt2Config, tinyLlama } from '@peftjs/transformer/testing';
+import type { TaskModel } from '@peftjs/transformer';
+import { tinyBert, tinyBertConfig, tinyGpt2, tinyGpt2Config, tinyLlama, tinyT5 } from '@peftjs/transformer/testing';
 import type { Axes } from './selection.ts';
 
 /** Sizes that a law may ask for. */
@@ -11,17 +11,25 @@ export interface Sizes {
 }
 
 /** The name of an architecture. */
-export type Architecture = 'llama' | 'gpt2';
+export type Architecture = 'llama' | 'gpt2' | 'bert' | 't5';
 
-/** The architectures that every method must work on: grouped heads and matrices of all shapes; fused queries, keys and values, biases and a tied head. */
-export const architectures: Readonly<Record<Architecture, (sizes?: Sizes) => CausalLM>> = {
+/** The width of heads that make a width that a law asks for. */
+const headDim = (sizes: Sizes | undefined, heads: number): { readonly headDim?: number } =>
+  sizes?.hiddenSize ? { headDim: sizes.hiddenSize / heads } : {};
+
+/**
+ * The architectures that every method must work on, or refuse: grouped heads and matrices of all shapes; fused queries, keys and values, biases
+ * and a tied head; an encoder, whose task has a head of its own; two towers of unlike depth, whose blocks attend across.
+ */
+export const architectures: Readonly<Record<Architecture, (sizes?: Sizes) => TaskModel>> = {
   llama: (sizes) => tinyLlama(sizes),
-  gpt2: (sizes) =>
-    tinyGpt2({ ...sizes, ...(sizes?.hiddenSize && { headDim: sizes.hiddenSize / tinyGpt2Config.heads }) }),
+  gpt2: (sizes) => tinyGpt2({ ...sizes, ...headDim(sizes, tinyGpt2Config.heads) }),
+  bert: (sizes) => tinyBert({ ...sizes, ...headDim(sizes, tinyBertConfig.heads) }),
+  t5: (sizes) => tinyT5(sizes),
 };
 
 /** Storage formats, each with the function that makes it of a dense model. */
-export const formats: Readonly<Record<string, (model: CausalLM) => CausalLM>> = {
+export const formats: Readonly<Record<string, (model: TaskModel) => TaskModel>> = {
   dense: (model) => model,
   // Blocks that do not divide the tiny rows: the last of each row is filled up.
   int8: (model) => quantize(model, int8()),

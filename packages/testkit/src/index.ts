@@ -6,10 +6,12 @@ export {
   type LinearRow,
   linearLaws,
   shake,
+  tinyBert,
   tinyConfig,
   tinyGpt2,
   tinyGpt2Config,
   tinyLlama,
+  tinyT5,
   tokens,
 } from '@peftjs/transformer/testing';
 export { architectures } from './bases.ts';

@@ -54,15 +54,12 @@ const sound: [string, AnyFactory][] = [
   ['a step', step()],
 ];
 
-describe.each(Object.keys(architectures) as (keyof typeof architectures)[])(
-  'the laws hold on %s for',
-  (architecture) => {
-    test.each(sound)('%s', async (_, factory) => {
-      const broken = Object.entries(await verdicts(caseOf(factory, architecture))).filter(([, said]) => said !== null);
-      expect(Object.fromEntries(broken)).toEqual({});
-    });
-  },
-);
+describe.each(['llama', 'gpt2'] as const)('the laws hold on %s for', (architecture) => {
+  test.each(sound)('%s', async (_, factory) => {
+    const broken = Object.entries(await verdicts(caseOf(factory, architecture))).filter(([, said]) => said !== null);
+    expect(Object.fromEntries(broken)).toEqual({});
+  });
+});
 
 const applies = 'applies what dense() says, on every layer that it changes';
 const padding = 'padding and other rows change nothing';

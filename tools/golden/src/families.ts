@@ -39,7 +39,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
   },
   { name: 'bert-masked', task: maskedLM(), adapters: {} },
   { name: 'bert-token', task: tokenClassifier({ labels: classes }), adapters: { lora } },
-  { name: 't5', task: seq2seqLM(), adapters: { lora, ia3 } },
+  { name: 't5', task: seq2seqLM(), adapters: { lora, ia3, 'prompt-tuning': promptTuning } },
   { name: 't5-gated', task: seq2seqLM(), adapters: { lora } },
   { name: 'llama-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
   { name: 'gpt2-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },

@@ -5,7 +5,7 @@ import { ladderSide, pfeiffer } from '@peftjs/adapters';
 import { grad } from '@peftjs/autograd';
 import { type Adapted, attach, save } from '@peftjs/core';
 import { openModelWeights } from '@peftjs/io';
-import { prefixTuning, promptTuning } from '@peftjs/prompts';
+import { prefixTuning } from '@peftjs/prompts';
 import { constant, type Executor, evaluate, reference, type Tensor, transpose } from '@peftjs/tensor';
 import { distance } from '@peftjs/testkit';
 import { meanOf, type Problem, parameters, saveModel, sequenceClassifier, type TaskModel } from '@peftjs/transformer';
@@ -194,9 +194,7 @@ describe('an encoder-decoder', () => {
   const golden = familyGoldens.find(({ name }) => name === 't5')!;
 
   test.each([
-    ['promptTuning', promptTuning()],
     ['prefixTuning', prefixTuning()],
-    ['pfeiffer', pfeiffer()],
     ['ladderSide', ladderSide()],
   ])('is refused by %s, which would not say which tower it changes', async (name, method) => {
     const model = await openModel(golden);

@@ -38,7 +38,7 @@ export const methodsTable = (
   const formats = [...new Set(matrix.map((cell) => cell.format))].filter((format) => format !== 'dense').sort();
   const architectures = [...new Set(matrix.map((cell) => cell.architecture))].sort();
   const rows = entries.map(({ name, family, paper, merges }) => {
-    const cells = matrix.filter((cell) => cell.method === name);
+    const cells = matrix.filter((cell) => cell.method === name && !cell.refused);
     return row([
       `[\`${name}\`](packages/${family})`,
       `[${paper.authors}, ${paper.year}](${paper.url})`,

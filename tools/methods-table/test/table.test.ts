@@ -17,6 +17,7 @@ const cell = (method: string, format: string, executor: string, failed = 0) => (
   format,
   executor,
   passed: 3,
+  refused: false,
   failed,
 });
 

@@ -1,19 +1,19 @@
 import { add, constant, evaluate, slice, type Tensor } from '@peftjs/tensor';
 import { differenceOf, tolerances } from '@peftjs/tensor/testing';
-import type { Call, CausalLM, Linear, Path } from '@peftjs/transformer';
+import type { Call, Linear, Path, TaskModel } from '@peftjs/transformer';
 import type { Law } from '@peftjs/transformer/testing';
 import type { MethodCase } from './row.ts';
-import { ids, subjectOf } from './subject.ts';
+import { inputsOf, subjectOf } from './subject.ts';
 
 /** A view of a model with every linear layer replaced. */
-const withLayers = (model: CausalLM, replaced: (layer: Linear, path: Path) => Linear): CausalLM =>
+const withLayers = (model: TaskModel, replaced: (layer: Linear, path: Path) => Linear): TaskModel =>
   model.with({ linears: new Map([...model.linears].map(([path, layer]) => [path, replaced(layer, path)])) });
 
 /** The calls that each layer gets. */
 type Calls = Map<Path, Set<Call>>;
 
 /** A view whose layers note the calls that they get. */
-const probing = (model: CausalLM, seen: Calls): CausalLM =>
+const probing = (model: TaskModel, seen: Calls): TaskModel =>
   withLayers(model, (layer, path) => ({
     ...layer,
     apply: (x, call) => {
@@ -29,7 +29,7 @@ const handsOn = (of: MethodCase): Law => ({
     const { adapted } = await subjectOf(of, { base: probing(of.base(), beneath), shaken: false });
     // Methods that look at data have run passes already.
     beneath.clear();
-    probing(adapted.model, above).logits(ids);
+    probing(adapted.model, above).outputs(inputsOf(adapted.base));
     const odd = [...beneath].filter(([path, calls]) => [...calls].some((call) => !above.get(path)?.has(call)));
     if (odd.length > 0)
       throw new Error(
@@ -42,7 +42,7 @@ const handsOn = (of: MethodCase): Law => ({
 type Pair = readonly [before: Tensor, after: Tensor];
 
 /** A view whose layers leave such pairs. */
-const nudging = (model: CausalLM, pairs: Map<Path, Pair>): CausalLM =>
+const nudging = (model: TaskModel, pairs: Map<Path, Pair>): TaskModel =>
   withLayers(model, (layer, path) => ({
     ...layer,
     apply: (x, call) => {
@@ -68,7 +68,7 @@ const saysAcrossRows = (of: MethodCase): Law => ({
       throw new Error(`${silent.join(', ')}: acrossRows of the layer beneath is lost; begin the layer with ...base`);
     const { adapted, executor } = await subjectOf(of);
     const pairs = new Map<Path, Pair>();
-    nudging(adapted.model, pairs).logits(ids);
+    nudging(adapted.model, pairs).outputs(inputsOf(adapted.base));
     for (const [path, [before, after]] of pairs) {
       if (adapted.model.linears.get(path)!.acrossRows) continue;
       const { a, b } = await evaluate({ a: before, b: after }, { executor });

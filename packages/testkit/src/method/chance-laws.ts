@@ -1,15 +1,15 @@
 import type { Objective } from '@peftjs/core';
 import { evaluate, type Tensor } from '@peftjs/tensor';
 import { differenceOf, mustBeNear, tolerances } from '@peftjs/tensor/testing';
-import type { CausalLM } from '@peftjs/transformer';
+import type { TaskModel } from '@peftjs/transformer';
 import type { Law } from '@peftjs/transformer/testing';
 import type { AnyFactory, MethodCase } from './row.ts';
-import { ids, labels, logitsOf, logitsShape, seedOf, subjectOf } from './subject.ts';
+import { inputsOf, logitsOf, logitsShape, seedOf, subjectOf } from './subject.ts';
 
 /** Whether the factory has an option of that name. */
 const hasOption = ({ factory, row, base }: MethodCase, name: string, value: unknown): boolean => {
   const { options } = row;
-  const given = typeof options === 'function' ? (options as (model: CausalLM) => object)(base()) : (options as object);
+  const given = typeof options === 'function' ? (options as (model: TaskModel) => object)(base()) : (options as object);
   try {
     factory({ ...given, [name]: value } as never);
     return true;
@@ -62,14 +62,15 @@ const draws = (of: MethodCase): Law => ({
   check: async () => {
     const more = Object.fromEntries(dropouts(of.factory).map((name) => [name, 0.5]));
     const { adapted, executor } = await subjectOf(of, { more });
-    if (isRandom(adapted.model.logits(ids))) throw new Error('the view for evaluation draws random values');
-    const views: CausalLM[] = [];
+    if (isRandom(adapted.model.outputs(inputsOf(adapted.base))))
+      throw new Error('the view for evaluation draws random values');
+    const views: TaskModel[] = [];
     const twice: Objective = ({ train }, inputs) => {
-      views.push(train() as CausalLM, train() as CausalLM);
+      views.push(train() as TaskModel, train() as TaskModel);
       return views[0]!.loss(inputs);
     };
-    adapted.loss({ ids, labels }, seedOf(1), { objective: twice as Objective<never> });
-    const [first, second] = views.map((view) => view.logits(ids)) as [Tensor, Tensor];
+    adapted.loss(inputsOf(adapted.base), seedOf(1), { objective: twice as Objective<never> });
+    const [first, second] = views.map((view) => view.outputs(inputsOf(view))) as [Tensor, Tensor];
     if (!isRandom(first)) return;
     const { a, b } = await evaluate({ a: first, b: second }, { executor });
     if (differenceOf(a!, b!, { tolerance: tolerances.rounding }) === null)

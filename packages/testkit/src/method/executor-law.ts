@@ -3,7 +3,7 @@ import { buildProgram, type Executor, evaluate, type Tensor, type TypedArray } f
 import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
 import { trainingLoss } from './gradient-laws.ts';
 import type { MethodCase } from './row.ts';
-import { ids, subjectOf } from './subject.ts';
+import { inputsOf, subjectOf } from './subject.ts';
 
 /** Logits, loss and all gradients of an adapter, and what they are by definition. */
 export interface Expected {
@@ -23,7 +23,7 @@ export const expectedOf = async (of: MethodCase): Promise<Expected> => {
     params.map(([, p]) => p),
   );
   const outputs = {
-    logits: adapted.model.logits(ids),
+    logits: adapted.model.outputs(inputsOf(adapted.base)),
     loss,
     ...Object.fromEntries(params.map(([name], i) => [`gradient of ${name}`, grads[i]!])),
   };

@@ -17,7 +17,7 @@ import { type Executor, isPeftError, type Shape, type TypedArray } from '@peftjs
 import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
 import type { Law } from '@peftjs/transformer/testing';
 import type { MethodCase } from './row.ts';
-import { logitsOf, logitsShape, subjectOf } from './subject.ts';
+import { logitsOf, logitsShape, methodOf, subjectOf } from './subject.ts';
 
 const inFolder = async (work: (dir: string) => Promise<void>): Promise<void> => {
   const dir = await mkdtemp(join(tmpdir(), 'peftjs-laws-'));
@@ -111,5 +111,25 @@ const configuration = (of: MethodCase): Law => ({
   },
 });
 
+/** In the layout of adapter-hub/adapters, for a model whose modules' names there are not known. */
+const namelessRefusal = (of: MethodCase): Law => ({
+  name: 'is not written with names that are not known, and says so',
+  check: () =>
+    inFolder(async (dir) => {
+      const { adapted, method, executor } = await subjectOf(of);
+      const message = await save(adapted, dir, { executor }).then(
+        () => 'nothing',
+        (error: unknown) => (isPeftError(error) && error.code === 'bad-adapter' ? error.message : String(error)),
+      );
+      if (!message.includes(method.name) || !message.includes('are not known here'))
+        throw new Error(`save must throw bad-adapter, naming ${method.name}; it threw ${message}`);
+    }),
+});
+
 /** The laws of the two files. */
-export const fileLaws = (of: MethodCase): readonly Law[] => [roundTrip(of), refusal(of), configuration(of)];
+export const fileLaws = (of: MethodCase): readonly Law[] => {
+  const base = of.base();
+  const isHub = methodOf(of, base).layout === 'adapter-hub';
+  const named = base.layout.defaultTarget('adapterHubIntermediate') !== undefined;
+  return isHub && !named ? [namelessRefusal(of), configuration(of)] : [roundTrip(of), refusal(of), configuration(of)];
+};

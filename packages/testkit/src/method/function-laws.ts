@@ -1,6 +1,6 @@
 import { isPeftError, sizeOf } from '@peftjs/tensor';
 import { differenceOf, mustBeNear, tolerances } from '@peftjs/tensor/testing';
-import type { Dense, Linear } from '@peftjs/transformer';
+import type { Dense, Linear, TaskModel } from '@peftjs/transformer';
 import { type Law, mustApplyDense } from '@peftjs/transformer/testing';
 import type { MethodCase } from './row.ts';
 import { logitsOf, logitsShape, methodOf, subjectOf } from './subject.ts';
@@ -37,12 +37,19 @@ const declaration = (of: MethodCase): Law => ({
   },
 });
 
+/** Values of the task's own head, which is trained beside every method. */
+const headSize = ({ linears, trainedHeads }: TaskModel): number =>
+  trainedHeads.reduce((n, path) => {
+    const { weight, bias } = linears.get(path)!.dense();
+    return n + sizeOf(weight.shape) + sizeOf(bias?.shape ?? [0]);
+  }, 0);
+
 const count = (of: MethodCase): Law => ({
   name: 'trains as many values as its formula says',
   check: async () => {
     const { base, adapted } = await subjectOf(of, { shaken: false });
     const got = [...adapted.params.values()].reduce((n, p) => n + sizeOf(p.shape), 0);
-    const wanted = of.row.parameters(base);
+    const wanted = of.row.parameters(base) + headSize(base);
     const list = [...adapted.params].map(([name, p]) => `  ${name} [${p.shape}]`).join('\n');
     if (got !== wanted) throw new Error(`it trains ${got} values, the formula says ${wanted}:\n${list}`);
   },

@@ -2,14 +2,14 @@ import { grad } from '@peftjs/autograd';
 import type { Adapted } from '@peftjs/core';
 import { evaluate, type Tensor } from '@peftjs/tensor';
 import { differenceOf, tolerances } from '@peftjs/tensor/testing';
-import { meanOf } from '@peftjs/transformer';
+import { meanOf, type TaskModel } from '@peftjs/transformer';
 import { type Law, slopesOf } from '@peftjs/transformer/testing';
 import type { MethodCase } from './row.ts';
-import { ids, labels, seedOf, subjectOf } from './subject.ts';
+import { inputsOf, seedOf, subjectOf } from './subject.ts';
 
 /** The loss as training takes it. */
-export const trainingLoss = ({ loss }: Adapted, seed: Tensor = seedOf(1)): Tensor =>
-  meanOf(loss({ ids, labels }, seed));
+export const trainingLoss = ({ base, loss }: Adapted<TaskModel>, seed: Tensor = seedOf(1)): Tensor =>
+  meanOf(loss(inputsOf(base), seed));
 
 const gradients = (of: MethodCase): Law => ({
   name: 'gradients reach every parameter and equal differences',

@@ -1,3 +1,5 @@
+import { attach } from '@peftjs/core';
+import { isPeftError } from '@peftjs/tensor';
 import type { Law } from '@peftjs/transformer/testing';
 import { callLaws } from './call-laws.ts';
 import { chanceLaws } from './chance-laws.ts';
@@ -7,16 +9,43 @@ import { gradientLaws } from './gradient-laws.ts';
 import { mergeLaws } from './merge-laws.ts';
 import type { MethodCase } from './row.ts';
 import { sequenceLaws } from './sequence-laws.ts';
+import { methodOf } from './subject.ts';
 import { trainingLaws } from './training-laws.ts';
 
+const refuses = (of: MethodCase, says: RegExp): Law => ({
+  name: 'is refused for a model that it is not for',
+  check: async () => {
+    const base = of.base();
+    try {
+      attach(base, [methodOf(of, base)]);
+    } catch (error) {
+      if (isPeftError(error) && says.test(error.message)) return;
+      throw new Error(`it must be refused by a PeftError that says ${says}; it threw ${error}`, {
+        cause: error,
+      });
+    }
+    throw new Error(`it must be refused, saying ${says}; it was attached`);
+  },
+});
+
+/** What a method says of a model that it is not for; null where it takes it. */
+export const refusalOf = ({ row, base }: MethodCase): RegExp | null => row.refuses?.(base()) ?? null;
+
+/** Some laws, or the one of a model that the method is not for. */
+const lawsBy =
+  (...groups: readonly ((of: MethodCase) => readonly Law[])[]) =>
+  (of: MethodCase): readonly Law[] => {
+    const says = refusalOf(of);
+    return says ? [refuses(of, says)] : groups.flatMap((laws) => laws(of));
+  };
+
 /** The laws that the base's storage format has a part in. */
-export const formatLaws = (of: MethodCase): readonly Law[] =>
-  [functionLaws, mergeLaws, gradientLaws].flatMap((laws) => laws(of));
+export const formatLaws: (of: MethodCase) => readonly Law[] = lawsBy(functionLaws, mergeLaws, gradientLaws);
 
 /** The laws that the base's architecture has a part in. */
-export const familyLaws = (of: MethodCase): readonly Law[] =>
-  [functionLaws, mergeLaws, sequenceLaws, fileLaws].flatMap((laws) => laws(of));
+export const familyLaws: (of: MethodCase) => readonly Law[] = lawsBy(functionLaws, mergeLaws, sequenceLaws, fileLaws);
 
 /** Every law of a method, on the reference executor. */
-export const methodLaws = (of: MethodCase): readonly Law[] =>
-  [formatLaws, callLaws, sequenceLaws, fileLaws, trainingLaws, chanceLaws].flatMap((laws) => laws(of));
+export const methodLaws: (of: MethodCase) => readonly Law[] = lawsBy(
+  ...[functionLaws, mergeLaws, gradientLaws, callLaws, sequenceLaws, fileLaws, trainingLaws, chanceLaws],
+);

@@ -1,6 +1,7 @@
 import { type Merged, merge } from '@peftjs/core';
 import { type Executor, evaluate, isPeftError } from '@peftjs/tensor';
 import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
+import type { TaskModel } from '@peftjs/transformer';
 import type { Law } from '@peftjs/transformer/testing';
 import type { MethodCase } from './row.ts';
 import { logitsOf, logitsShape, type Subject, subjectOf } from './subject.ts';
@@ -20,7 +21,7 @@ const refuses = async ({ adapted, executor, method }: Subject): Promise<void> =>
 /** ‖stored − exact‖ / ‖exact − base‖ of a layer, from its values. */
 const measuredError = async (
   { adapted }: Subject,
-  merged: Merged,
+  merged: Merged<TaskModel>,
   path: string,
   executor: Executor,
 ): Promise<number> => {

@@ -1,5 +1,5 @@
 import type { Method, MethodFormat } from '@peftjs/core';
-import type { CausalLM } from '@peftjs/transformer';
+import type { TaskModel } from '@peftjs/transformer';
 import type { Sizes } from '../bases.ts';
 
 /** A method as its package exports it. */
@@ -15,9 +15,9 @@ export type OptionsOf<F> = F extends (options: infer O) => Method
 /** The row of a method: all that the laws must be told; the rest they find out. */
 export interface MethodRow<O = never> {
   /** Small ones, for the tiny models. */
-  readonly options: O | ((model: CausalLM) => O);
-  /** How many values are trained, by a formula of the model's sizes. */
-  parameters(model: CausalLM): number;
+  readonly options: O | ((model: TaskModel) => O);
+  /** How many values are trained, by a formula of the model's sizes; those of the task's own head apart. */
+  parameters(model: TaskModel): number;
   /** `false`: the first values change the function. `'near'`: they keep it up to rounding. Default: exactly. */
   readonly identity?: false | 'near';
   /** `false`: it sees whole sequences, so what comes later changes what came before. Default: it must not. */
@@ -27,6 +27,11 @@ export interface MethodRow<O = never> {
    * backward pass through it; `'part'`, some term. Default: the gradient is that of the whole function.
    */
   readonly detaches?: 'backbone' | 'part';
+  /**
+   * Models that it is not for, with what its error says; null for those that it takes. The law of such a model is that attaching throws a
+   * `PeftError` that says this.
+   */
+  refuses?(model: TaskModel): RegExp | null;
   /** Methods inside it, which `load` must be told of too. */
   readonly formats?: readonly MethodFormat[];
   /** For the law that it learns. Default 0.03. */
@@ -38,5 +43,5 @@ export interface MethodCase {
   readonly factory: AnyFactory;
   readonly row: MethodRow;
   /** A base model; the weights are the same each time. */
-  base(sizes?: Sizes): CausalLM;
+  base(sizes?: Sizes): TaskModel;
 }

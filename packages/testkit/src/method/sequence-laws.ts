@@ -1,6 +1,6 @@
 import { constant, type Executor, evaluate } from '@peftjs/tensor';
 import { differenceOf, mustBeNear, tolerances } from '@peftjs/tensor/testing';
-import { type CausalLM, generate } from '@peftjs/transformer';
+import { type CausalLM, generate, type Inputs, type TaskModel } from '@peftjs/transformer';
 import type { Law } from '@peftjs/transformer/testing';
 import { tokens } from '@peftjs/transformer/testing';
 import type { MethodCase } from './row.ts';
@@ -8,14 +8,23 @@ import { subjectOf, valuesOf } from './subject.ts';
 
 const text = [3, 1, 4, 10, 5, 9, 2];
 
+const other = [6, 6, 0, 12, 8];
+
+/** A text for the tower that the task reads, and another for a tower before it. */
+const reading = ({ towers, main }: TaskModel, row: readonly number[]): Inputs =>
+  Object.fromEntries(towers.map((tower) => [tower.reads.ids, tokens(tower === main ? row : row.toReversed())]));
+
 const causal = (of: MethodCase): Law => ({
   name: 'a token changes nothing before it, to the bit, and something from there on',
   check: async () => {
     const { adapted, executor } = await subjectOf(of);
     const { vocabSize } = adapted.base.config;
-    const before = await valuesOf(adapted.model.logits(tokens(text)), executor);
+    const { main } = adapted.base;
+    const pass = reading(adapted.base, text);
+    const before = await valuesOf(adapted.model.outputs(pass), executor);
     for (const at of [1, 4, text.length - 1]) {
-      const after = await valuesOf(adapted.model.logits(tokens(text.with(at, 7))), executor);
+      const changed = { ...pass, [main.reads.ids]: tokens(text.with(at, 7)) };
+      const after = await valuesOf(adapted.model.outputs(changed), executor);
       const part = (all: ArrayLike<number>, from: number, to: number): number[] =>
         Array.from(all).slice(from * vocabSize, to * vocabSize);
       mustBeNear(`logits before a changed token ${at}`, part(after, 0, at), part(before, 0, at), {
@@ -28,6 +37,33 @@ const causal = (of: MethodCase): Law => ({
   },
 });
 
+/** Texts filled up on the right, in every tower, as a model takes them that places tokens by itself. */
+const filledUp = (of: MethodCase): Law => ({
+  name: 'padding and other rows change nothing',
+  check: async () => {
+    const { adapted, executor } = await subjectOf(of);
+    const { model, base } = adapted;
+    const gap = text.length - other.length;
+    const fill = (row: readonly number[], value: number): number[] => [...row, ...Array<number>(gap).fill(value)];
+    const masked = base.towers.map((tower) => {
+      const rows = tower === base.main ? [text, other] : [text.toReversed(), other.toReversed()];
+      const shown = [...text.map(() => 1), ...fill(Array<number>(other.length).fill(1), 0)];
+      return {
+        [tower.reads.ids]: tokens(rows[0]!, fill(rows[1]!, 7)),
+        [tower.reads.mask]: constant(Float32Array.from(shown), [2, text.length]),
+      };
+    });
+    const both = Array.from(await valuesOf(model.outputs(Object.assign({}, ...masked)), executor));
+    for (const [i, row] of [text, other].entries()) {
+      const wanted = await valuesOf(model.outputs(reading(base, row)), executor);
+      const start = (i * both.length) / 2;
+      mustBeNear(`logits of row ${i}`, both.slice(start, start + wanted.length), wanted, {
+        tolerance: tolerances.rounding,
+      });
+    }
+  },
+});
+
 const alone = async (model: CausalLM, executor: Executor, row: readonly number[]): Promise<ArrayLike<number>> =>
   valuesOf(model.logits(tokens(row)), executor);
 
@@ -35,9 +71,8 @@ const padding = (of: MethodCase): Law => ({
   name: 'padding and other rows change nothing',
   check: async () => {
     const { adapted, executor } = await subjectOf(of);
-    const { model, base } = adapted;
+    const [model, base] = [adapted.model as CausalLM, adapted.base];
     const { vocabSize } = base.config;
-    const other = [6, 6, 0, 12, 8];
     const gap = text.length - other.length;
     const mask = constant(
       Float32Array.from([...text.map(() => 1), ...other.map(() => 1)].toSpliced(text.length, 0, ...Array(gap).fill(0))),
@@ -71,11 +106,12 @@ const generation = (of: MethodCase): Law => ({
   name: 'generation with a cache gives what full passes give',
   check: async () => {
     const { adapted, executor } = await subjectOf(of);
+    const model = adapted.model as CausalLM;
     const prompt = [text.slice(0, 2), text.slice(1, 6)];
-    const got = await generate(adapted.model, { executor, prompt, maxTokens: 4 });
+    const got = await generate(model, { executor, prompt, maxTokens: 4 });
     for (const [i, row] of prompt.entries()) {
       const wanted = [...row];
-      for (let n = 0; n < 4; n++) wanted.push(await likeliest(adapted.model, executor, wanted));
+      for (let n = 0; n < 4; n++) wanted.push(await likeliest(model, executor, wanted));
       if (got[i]!.join() !== wanted.slice(row.length).join())
         throw new Error(
           `after ${row.join(' ')} it generates ${got[i]!.join(' ')}, full passes ${wanted.slice(row.length).join(' ')}`,
@@ -84,6 +120,14 @@ const generation = (of: MethodCase): Law => ({
   },
 });
 
-/** The laws along a sequence. */
-export const sequenceLaws = (of: MethodCase): readonly Law[] =>
-  of.row.causal === false ? [padding(of)] : [causal(of), padding(of), generation(of)];
+/** The laws along a sequence: those of what comes before where a tower sees no further, those of generation where it can go on by itself. */
+export const sequenceLaws = (of: MethodCase): readonly Law[] => {
+  const { towers, main } = of.base();
+  const before = main.attends === 'before' && of.row.causal !== false;
+  const alone = main.attends === 'before' && towers.length === 1;
+  return [
+    ...(before ? [causal(of)] : []),
+    alone ? padding(of) : filledUp(of),
+    ...(before && alone ? [generation(of)] : []),
+  ];
+};

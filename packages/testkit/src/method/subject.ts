@@ -1,53 +1,65 @@
 import { type Adapted, attach, type Examples, type Method, prepare } from '@peftjs/core';
 import { constant, type Executor, evaluate, reference, type Tensor } from '@peftjs/tensor';
-import type { CausalLM } from '@peftjs/transformer';
+import type { Inputs, TaskModel } from '@peftjs/transformer';
 import { shake, tokens } from '@peftjs/transformer/testing';
 import type { MethodCase, MethodRow } from './row.ts';
 
-/** Two rows of tokens, and what follows each. */
-export const ids: Tensor = tokens([1, 5, 2, 9, 4, 11], [3, 7, 12, 0, 8, 6]);
-export const labels: Tensor = tokens([5, 2, 9, 4, 11, -100], [7, 12, 0, 8, 6, 1]);
+/** Two rows of tokens, and what follows each; two further ones. */
+const texts: readonly (readonly [ids: Tensor, next: Tensor])[] = [
+  [tokens([1, 5, 2, 9, 4, 11], [3, 7, 12, 0, 8, 6]), tokens([5, 2, 9, 4, 11, -100], [7, 12, 0, 8, 6, 1])],
+  [tokens([10, 6, 3, 3, 1, 2], [0, 8, 5, 11, 7, 4]), tokens([6, 3, 3, 1, 2, 10], [8, 5, 11, 7, 4, 0])],
+];
+const other: Tensor = tokens([6, 3, 10, 1], [4, 4, 12, 9]);
+const kinds: Tensor = tokens([0, 0, 1, 1, 1, 1], [0, 1, 1, 0, 1, 1]);
 
-const asExamples = (inputs: Tensor, targets: Tensor): Examples => {
+/** A batch of two rows for a model: the text goes to the tower that the task reads, another one to a tower before it. */
+export const inputsOf = ({ towers, main, task }: TaskModel, text = 0): Inputs => {
+  const [ids, next] = texts[text]!;
+  const { shape } = task.columns['labels']!;
+  return {
+    ...Object.fromEntries(towers.map((tower) => [tower.reads.ids, tower === main ? ids : other])),
+    ...Object.fromEntries(Object.keys(main.reads.kinds ?? {}).map((name) => [name, kinds])),
+    labels: shape.length === 0 ? constant(Int32Array.of(2, 1), [2]) : next,
+  };
+};
+
+const asExamples = (inputs: Inputs): Examples => {
   const data = ({ node }: Tensor): Int32Array =>
     node.kind === 'constant' ? (node.data as Int32Array) : new Int32Array();
-  const [rows, length] = inputs.shape as readonly [number, number];
+  const entries = Object.entries(inputs);
   return {
-    rows,
-    columns: { ids: data(inputs), labels: data(targets) },
-    shapes: { ids: [rows, length], labels: [rows, length] },
+    rows: 2,
+    columns: Object.fromEntries(entries.map(([name, t]) => [name, data(t)])),
+    shapes: Object.fromEntries(entries.map(([name, { shape }]) => [name, shape])),
   };
 };
 
 /** The data for methods that look at some. */
-const examples: readonly Examples[] = [
-  asExamples(ids, labels),
-  asExamples(tokens([10, 6, 3, 3, 1, 2], [0, 8, 5, 11, 7, 4]), tokens([6, 3, 3, 1, 2, 10], [8, 5, 11, 7, 4, 0])),
-];
+const examplesOf = (model: TaskModel): readonly Examples[] => texts.map((_, i) => asExamples(inputsOf(model, i)));
 
-const optionsOf = ({ options }: MethodRow, model: CausalLM): object =>
-  typeof options === 'function' ? (options as (model: CausalLM) => object)(model) : options;
+const optionsOf = ({ options }: MethodRow, model: TaskModel): object =>
+  typeof options === 'function' ? (options as (model: TaskModel) => object)(model) : options;
 
 /** The method of a case, with further options, as one makes it. */
-export const methodOf = ({ factory, row }: MethodCase, base: CausalLM, more: object = {}): Method =>
+export const methodOf = ({ factory, row }: MethodCase, base: TaskModel, more: object = {}): Method =>
   factory({ ...optionsOf(row, base), ...more } as never);
 
 /** A method attached to a base, on the executor that holds its values. */
 export interface Subject {
-  readonly base: CausalLM;
+  readonly base: TaskModel;
   /** Prepared, where it wants that. */
   readonly method: Method;
-  readonly adapted: Adapted;
+  readonly adapted: Adapted<TaskModel>;
   readonly executor: Executor;
 }
 
 /** The method attached to a base of its own; its parameters moved away from their first values, unless said otherwise. */
 export const subjectOf = async (
   of: MethodCase,
-  { shaken = true, base = of.base(), more = {} }: { shaken?: boolean; base?: CausalLM; more?: object } = {},
+  { shaken = true, base = of.base(), more = {} }: { shaken?: boolean; base?: TaskModel; more?: object } = {},
 ): Promise<Subject> => {
   const executor = reference();
-  const [method] = await prepare(base, [methodOf(of, base, more)], { data: examples, executor });
+  const [method] = await prepare(base, [methodOf(of, base, more)], { data: examplesOf(base), executor });
   // Not the default seed: what a file leaves out must not come back by chance.
   const adapted = attach(base, [method!], { seed: 3 });
   if (shaken) await shake(adapted.params, { executor });
@@ -58,12 +70,12 @@ export const subjectOf = async (
 export const valuesOf = async (t: Tensor, executor: Executor): Promise<ArrayLike<number>> =>
   (await evaluate({ t }, { executor }))['t']!;
 
-/** Logits of `ids`. */
-export const logitsOf = (model: CausalLM, executor: Executor): Promise<ArrayLike<number>> =>
-  valuesOf(model.logits(ids), executor);
+/** Logits of the batch. */
+export const logitsOf = (model: TaskModel, executor: Executor): Promise<ArrayLike<number>> =>
+  valuesOf(model.outputs(inputsOf(model)), executor);
 
 /** The shape of those. */
-export const logitsShape = ({ config }: CausalLM): readonly number[] => [...ids.shape, config.vocabSize];
+export const logitsShape = (model: TaskModel): readonly number[] => model.outputs(inputsOf(model)).shape;
 
 /** The seed of a training view, fixed. */
 export const seedOf = (seed: number): Tensor => constant(Uint32Array.of(seed), []);

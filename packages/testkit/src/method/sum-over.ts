@@ -1,8 +1,8 @@
-import type { CausalLM } from '@peftjs/transformer';
+import type { TaskModel } from '@peftjs/transformer';
 
 /** Of the linear layers whose path is such: `values` of each, summed. For the number of values that a method trains. */
 export const sumOver = (
-  { linears }: CausalLM,
+  { linears }: TaskModel,
   paths: RegExp,
   values: (inDim: number, outDim: number) => number,
 ): number =>

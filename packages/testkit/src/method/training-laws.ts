@@ -14,11 +14,11 @@ import {
 } from '@peftjs/tensor';
 import { upcomingId } from '@peftjs/tensor/executor';
 import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
-import { type CausalLM, meanOf } from '@peftjs/transformer';
+import { meanOf, type TaskModel } from '@peftjs/transformer';
 import type { Law } from '@peftjs/transformer/testing';
 import { trainingLoss } from './gradient-laws.ts';
 import type { MethodCase } from './row.ts';
-import { ids, labels, logitsOf, logitsShape, subjectOf, valuesOf } from './subject.ts';
+import { inputsOf, logitsOf, logitsShape, subjectOf, valuesOf } from './subject.ts';
 
 const zeros = (name: string, { shape }: Variable): Variable =>
   variable(name, shape, () => new Float32Array(sizeOf(shape)));
@@ -30,7 +30,7 @@ interface Step {
 }
 
 /** One step of AdamW and of the method's statistics, as a program. */
-const stepOf = (adapted: Adapted, seed: Tensor, hyper: Tensor): Step => {
+const stepOf = (adapted: Adapted<TaskModel>, seed: Tensor, hyper: Tensor): Step => {
   const loss = trainingLoss(adapted, seed);
   const params = [...adapted.params];
   const grads = grad(
@@ -63,7 +63,12 @@ const stepOf = (adapted: Adapted, seed: Tensor, hyper: Tensor): Step => {
 };
 
 /** Trains on one batch. */
-const trainOn = async (adapted: Adapted, executor: Executor, steps: number, learningRate: number): Promise<void> => {
+const trainOn = async (
+  adapted: Adapted<TaskModel>,
+  executor: Executor,
+  steps: number,
+  learningRate: number,
+): Promise<void> => {
   const [seed, hyper] = [input('seed', [], 'u32'), input('hyper', [8])];
   const { spec, state } = stepOf(adapted, seed, hyper);
   const between = makeBetween({ executor, params: adapted.params.values(), state, rewarm: () => {} });
@@ -81,8 +86,8 @@ const learns = (of: MethodCase): Law => ({
   name: 'it learns, and leaves the base as it was',
   check: async () => {
     const { base, adapted, executor } = await subjectOf(of, { shaken: false });
-    const lossOf = async (model: CausalLM): Promise<number> =>
-      (await valuesOf(meanOf(model.loss({ ids, labels })), executor))[0]!;
+    const lossOf = async (model: TaskModel): Promise<number> =>
+      (await valuesOf(meanOf(model.loss(inputsOf(model))), executor))[0]!;
     const [first, ofBase] = [await lossOf(adapted.model), await logitsOf(base, executor)];
     await trainOn(adapted, executor, 8, of.row.learningRate ?? 0.03);
     const last = await lossOf(adapted.model);
@@ -139,14 +144,14 @@ const memory = (of: MethodCase): Law => ({
   check: async () => {
     // Wide, so that the backbone's activations outweigh the method's own.
     const wide = { hiddenSize: 48, intermediateSize: 144 };
-    const growth = async (kept: (model: CausalLM) => Promise<number>): Promise<number> =>
+    const growth = async (kept: (model: TaskModel) => Promise<number>): Promise<number> =>
       ((await kept(of.base({ ...wide, layers: 4 }))) - (await kept(of.base({ ...wide, layers: 2 })))) / 2;
     const ofMethod = await growth(async (base) => {
       const { adapted } = await subjectOf(of, { base, shaken: false });
       return keptValues(() => trainingLoss(adapted), [...adapted.params.values()]);
     });
     const ofBackbone = await growth(async (base) =>
-      keptValues(() => meanOf(base.loss({ ids, labels })), [[...base.embeddings.values()][0]!.weight]),
+      keptValues(() => meanOf(base.loss(inputsOf(base))), [[...base.embeddings.values()][0]!.weight]),
     );
     if (ofMethod > ofBackbone / 3)
       throw new Error(

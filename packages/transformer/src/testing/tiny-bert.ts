@@ -1,0 +1,30 @@
+import type { BertConfig } from '../families/bert/config.ts';
+import { buildModel } from '../families/build.ts';
+import type { TaskModel } from '../task-model.ts';
+import { sequenceClassifier } from '../tasks/sequence-classifier.ts';
+import { tinyWeights } from './tiny-weights.ts';
+
+/** A BERT small enough for plain loops. */
+export const tinyBertConfig: BertConfig = {
+  modelType: 'bert',
+  vocabSize: 13,
+  hiddenSize: 8,
+  intermediateSize: 10,
+  layers: 2,
+  heads: 2,
+  headDim: 4,
+  maxPositions: 64,
+  tokenTypes: 2,
+  normEps: 1e-5,
+  tieWordEmbeddings: true,
+  activation: 'gelu',
+  bosId: null,
+  eosIds: [],
+  padId: 0,
+  architectures: [],
+  labels: null,
+};
+
+/** A tiny BERT that tells texts of three classes apart, with random weights that depend on the seed. */
+export const tinyBert = (changes: Partial<BertConfig> = {}, seed = 0): TaskModel =>
+  buildModel({ ...tinyBertConfig, ...changes }, tinyWeights(seed), sequenceClassifier({ labels: 3 }));
