@@ -28,7 +28,7 @@ const refuses = (of: MethodCase, says: RegExp): Law => ({
   },
 });
 
-/** What a method says of a model that it is not for; null where it takes it. */
+/** The words of a method about a model that it is not for; null where it takes it. */
 export const refusalOf = ({ row, base }: MethodCase): RegExp | null => row.refuses?.(base()) ?? null;
 
 /** Some laws, or the one of a model that the method is not for. */
