@@ -29,6 +29,7 @@ import { hostArray } from '@peftjs/tensor/executor';
 import type { Model, TaskModel } from '@peftjs/transformer';
 import { foldersOf, foldersWith, keyPrefix, together } from './adapter-folders.ts';
 import { type Adapted, attach } from './attach.ts';
+import { checkSizes } from './check-sizes.ts';
 import { withoutCopies } from './copies.ts';
 import { findMethod, formatsIn, type Methods } from './find-method.ts';
 import { checkFinite } from './finite.ts';
@@ -152,6 +153,7 @@ export const load = async <M extends Model>(base: M, dir: Place, methods: Method
   const found = await readAdapters(files);
   try {
     const adapter = 'layout' in found ? found : together(found, base);
+    checkSizes(adapter.config.raw, adapter.tensors as State);
     const method = findMethod(withoutHeads(adapter.config.raw, base), formatsIn(methods));
     const { layout = 'peft' } = method;
     if (layout !== adapter.layout)

@@ -95,6 +95,7 @@ const openShards = async (files: Files, indexFile: string): Promise<TensorReader
     tensors,
     read: async (name) => owner(name).read(name),
     readFloat32: async (name) => owner(name).readFloat32(name),
+    parts: (name) => owner(name).parts(name),
     close,
     [Symbol.asyncDispose]: close,
   };

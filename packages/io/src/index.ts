@@ -14,6 +14,7 @@ export type { ByteRange, FileIn, FilePlace, Files, OpenFile, Place, WritableFile
 export { memoryFiles } from './files/memory-files.ts';
 export { opfsFiles } from './files/opfs-files.ts';
 export { fileAt, filesAt, nameOf, writable } from './files/place.ts';
+export { steady } from './files/steady.ts';
 export { urlFiles } from './files/url-files.ts';
 export type { UrlOptions } from './files/url-request.ts';
 export { writeDirAtomic, writeFileAtomic } from './files/write-disk.ts';
@@ -25,7 +26,7 @@ export { listed, shownJson } from './report.ts';
 export { bytesOfDType, type FileArray, type FileArrays, type FileDType, type FileTensor } from './safetensors/dtype.ts';
 export type { Header, TensorInfo } from './safetensors/header.ts';
 export { openSafetensors } from './safetensors/open.ts';
-export type { TensorReader } from './safetensors/reader.ts';
+export { sameTensor, type TensorReader } from './safetensors/reader.ts';
 export { encodeSafetensors, type WriteData, type WriteTensor, writeSafetensors } from './safetensors/write.ts';
 export { loadTokenizer, type Tokenizer } from './tokenizer.ts';
 export { openTorch } from './torch/open.ts';

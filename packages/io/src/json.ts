@@ -22,11 +22,19 @@ const closeBrace = 0x7d;
 const openBracket = 0x5b;
 const closeBracket = 0x5d;
 
-/**
- * The keys that occur twice within one object of a valid JSON text, at any depth. `JSON.parse` keeps the last of them
- * and says nothing, so two readers of one file could see different things.
- */
-export const duplicateKeys = (json: string): string[] => {
+/** What no file of these formats has is nested deeper, and what walks through a value deeper still runs out of stack. */
+export const deepest = 200;
+
+/** What `JSON.parse` does not tell. */
+export interface JsonFaults {
+  /** Keys that occur twice within one object. Only the last is kept, so two readers of one file could see different things. */
+  readonly duplicates: readonly string[];
+  /** Whether lists and objects are nested more than `deepest` deep. */
+  readonly isDeep: boolean;
+}
+
+/** Looks through a valid JSON text for what `JSON.parse` does not tell. */
+export const jsonFaults = (json: string): JsonFaults => {
   const duplicates = new Set<string>();
   const open: (Set<string> | undefined)[] = [];
   let keyNext = false;
@@ -43,6 +51,7 @@ export const duplicateKeys = (json: string): string[] => {
       keyNext = false;
     } else if (char === openBrace || char === openBracket) {
       open.push(char === openBrace ? new Set() : undefined);
+      if (open.length > deepest) return { duplicates: [], isDeep: true };
       keyNext = char === openBrace;
     } else if (char === closeBrace || char === closeBracket) {
       open.pop();
@@ -51,5 +60,5 @@ export const duplicateKeys = (json: string): string[] => {
       keyNext = open.at(-1) !== undefined;
     }
   }
-  return [...duplicates];
+  return { duplicates: [...duplicates], isDeep: false };
 };

@@ -1,10 +1,11 @@
 import { PeftError, type PeftErrorCode } from '@peftjs/tensor';
 import { joinPath } from './files/file-path.ts';
 import type { Files } from './files/files.ts';
-import { decodeUtf8, duplicateKeys, isObject } from './json.ts';
+import { decodeUtf8, deepest, isObject, jsonFaults } from './json.ts';
 import { listed, quote, reasonOf } from './report.ts';
 
-const maxBytes = 256 * 2 ** 20;
+/** Vocabularies take 40 MB, lists of shards 10, configs kilobytes. */
+const maxBytes = 128 * 2 ** 20;
 
 /**
  * The object that a JSON file holds. A key that occurs twice within one object is refused.
@@ -28,8 +29,13 @@ export const readJsonObject = async (
       cause,
     });
   }
+  const { duplicates, isDeep } = jsonFaults(text);
+  if (isDeep)
+    throw new PeftError(
+      code,
+      `${who}: has lists or objects nested more than ${deepest} deep. Download or write it again.`,
+    );
   if (!isObject(json)) throw new PeftError(code, `${who}: holds ${kindOf(json)} where a JSON object was expected.`);
-  const duplicates = duplicateKeys(text);
   if (duplicates.length > 0)
     throw new PeftError(code, `${who}: has keys that occur twice; keep one of each:${listed(duplicates.map(quote))}`);
   return json;

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { PeftError } from '@peftjs/tensor';
 import { describe, expect, test } from 'vitest';
+import { writeDirAtomic } from '../src/disk/write-atomic.ts';
 import {
   blobFiles,
   detached,
@@ -254,6 +255,8 @@ test('detached files hold nothing open, and see when one has changed', async () 
   const file = await files.open('data.bin');
   const into = new Uint8Array(4);
   expect([file.size, file.holds, await file.read(10, into), [...into]]).toEqual([1000, undefined, 4, [10, 11, 12, 13]]);
+  await writeDirAtomic(dir, new Map([['data.bin', new Uint8Array(1000)]]));
+  expect(await messageOf('read-failed', () => file.read(0, into))).toContain('it was written anew since it was opened');
   await writeFile(join(dir, 'data.bin'), 'short');
   expect(await messageOf('read-failed', () => file.read(0, into))).toContain(
     'it had 1000 bytes when it was opened, it has 5 now',

@@ -13,6 +13,7 @@ export const bundleSaver = async (folder: string): Promise<string> => {
     splitting: true,
     platform: 'node',
     format: 'esm',
+    target: 'node20',
     conditions: ['@peftjs/source'],
     logLevel: 'error',
   });

@@ -1,10 +1,10 @@
-import { detached, filesAt, openModelWeights, type Place } from '@peftjs/io';
+import { detached, filesAt, openModelWeights, type Place, sameTensor, steady, type TensorReader } from '@peftjs/io';
 import { checkOptions, mustBe, PeftError, type Rules, type Shape, sameShape } from '@peftjs/tensor';
 import { loadConfig } from './config/load.ts';
 import type { ModelConfig } from './config/model-config.ts';
 import { buildModel, headOf, needsOf } from './families/build.ts';
-import { fileNames, type StoredTensor, storedTensor } from './families/checkpoint-layout.ts';
-import type { Family } from './families/family.ts';
+import { fileNames, type StoredTensor, storedTensor, strayPrefix } from './families/checkpoint-layout.ts';
+import type { Family, HeadSpec } from './families/family.ts';
 import { familyOfConfig } from './families/index.ts';
 import type { CausalLM, TaskModel } from './task-model.ts';
 import { causalLM } from './tasks/causal-lm.ts';
@@ -61,6 +61,59 @@ const headTensors = (family: Family, config: ModelConfig): ReadonlySet<string> =
     Object.values(family.heads).flatMap((head) => [...head.needs({ ...config, tieWordEmbeddings: false }, 1).keys()]),
   );
 
+/** Problems in one line; of many only the number is told. */
+const told = (problems: readonly string[]): string => {
+  const more = problems.length - 8;
+  return [...problems.slice(0, 8), ...(more > 0 ? [`and ${more} more`] : [])].join('; ');
+};
+
+/** Throws `bad-config` for far more blocks than there are tensors, before any is made: each block has some. */
+const checkLayers = (dir: string, config: ModelConfig, tensors: number): void => {
+  for (const [field, value] of Object.entries(config))
+    if (/layers$/i.test(field) && value > Math.max(1000, tensors))
+      throw new PeftError(
+        'bad-config',
+        `${dir}: config.json makes ${value} blocks (${field}), the checkpoint has ${tensors} tensors in all. Correct the config, or download the folder again.`,
+      );
+};
+
+/** Hints of where a prefix comes from. */
+const wrappers: Readonly<Record<string, string>> = {
+  '_orig_mod.': ', as those of a model that torch.compile had wrapped: save `model._orig_mod`',
+  'module.': ', as those of a model that DataParallel had wrapped: save `model.module`',
+};
+
+/** Throws `state-mismatch` where all names have something in front that a model's have not; transformers does not read such either. */
+const checkPrefix = (dir: string, { tensors }: Found, wanted: ReadonlySet<string>): void => {
+  const prefix = strayPrefix(tensors.keys(), wanted);
+  if (prefix === undefined) return;
+  const hint = Object.hasOwn(wrappers, prefix) ? `${wrappers[prefix]}, or rename` : '. Rename';
+  throw new PeftError(
+    'state-mismatch',
+    `${dir}: the names of all ${tensors.size} tensors begin with ${JSON.stringify(prefix)}${hint} them without it.`,
+  );
+};
+
+/** A config whose head is tied to the embedding only where the checkpoint has no other: transformers takes the file's, whatever the flag says. */
+const withOwnHead = async (
+  family: Family,
+  head: HeadSpec,
+  config: ModelConfig,
+  checkpoint: TensorReader,
+  nameInFile: (name: string) => string,
+): Promise<ModelConfig> => {
+  if (!config.tieWordEmbeddings) return config;
+  const loose = { ...config, tieWordEmbeddings: false };
+  const tied = head.needs(config, config.vocabSize);
+  const own = [...head.needs(loose, config.vocabSize).keys()].find(
+    (name) => name.endsWith('.weight') && !tied.has(name) && checkpoint.tensors.has(nameInFile(name)),
+  );
+  const [table] =
+    [...family.needs(config)].find(([, { shape }]) => sameShape(shape, [config.vocabSize, config.hiddenSize])) ?? [];
+  if (own === undefined || table === undefined || !checkpoint.tensors.has(nameInFile(table))) return config;
+  return (await sameTensor(checkpoint, nameInFile(own), nameInFile(table))) ? config : loose;
+};
+
 /** Throws `bad-option` where the folder was written for another task and none was asked for. */
 const checkTask = (dir: string, family: Family, config: ModelConfig): void => {
   if (family.heads.causalLM) return;
@@ -87,17 +140,23 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
   checkOptions('loadModel', rules as Rules<LoadModelOptions<unknown>>, options);
   const { task, seed = 0, dtype = 'f32' } = options;
   const files = await filesAt(dir);
-  const said = await loadConfig(files);
+  // It is read as long as the model lives, so it must not hold files open. Config and weights are those of one save.
+  const [said, checkpoint] = await steady(files, ['config.json'], async () => {
+    const own = await loadConfig(files);
+    familyOfConfig(own);
+    return [own, await openModelWeights(detached(files))] as const;
+  });
   const family = familyOfConfig(said);
   const { layout } = family;
+  checkLayers(files.name, said, checkpoint.tensors.size);
   if (!task) checkTask(files.name, family, said);
   const wanted: Task<unknown> = task ?? causalLM();
   const head = headOf(family, wanted);
-  // It is read as long as the model lives, so it must not hold files open.
-  const checkpoint = await openModelWeights(detached(files));
-  const config = family.settle?.(said, (name) => checkpoint.tensors.has(name)) ?? said;
-  const needs: TensorNeeds = needsOf(config, wanted);
   const nameInFile = fileNames(layout, checkpoint.tensors.keys());
+  const settled = family.settle?.(said, (name) => checkpoint.tensors.has(name)) ?? said;
+  const config = await withOwnHead(family, head, settled, checkpoint, nameInFile);
+  const needs: TensorNeeds = needsOf(config, wanted);
+  checkPrefix(files.name, checkpoint, new Set([...needs.keys()].flatMap((name) => [name, nameInFile(name)])));
   const stored = new Map<string, StoredTensor>();
   for (const [name, { shape }] of needs)
     stored.set(name, { ...storedTensor(layout, name, shape), name: nameInFile(name) });
@@ -113,7 +172,7 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
   if (problems.length > 0)
     throw new PeftError(
       'state-mismatch',
-      `${files.name}: the checkpoint does not fit its config.json: ${problems.join('; ')}. Download the folder again, or correct the config.`,
+      `${files.name}: the checkpoint does not fit its config.json: ${told(problems)}. Download the folder again, or correct the config.`,
     );
   const read = async ({ name, fromFile }: StoredTensor): Promise<Float32Array> =>
     fromFile(await checkpoint.readFloat32(name));

@@ -198,6 +198,32 @@ describe.each(subjects)('saveModel of %s', (name, make) => {
   });
 });
 
+test('two who save into one folder at once leave a whole model, and whoever reads meanwhile has one', async () => {
+  const dir = folder();
+  const configs = [tinyConfig({ maxPositions: 64 }), tinyConfig({ maxPositions: 65 })];
+  const models = configs.map((config) => buildModel(config, randomWeights(config, config.maxPositions)));
+  const wanted = await Promise.all(models.map((m) => valuesOf(m.logits(ids))));
+  await saveModel(models[0]!, dir, { executor: reference() });
+  let isDone = false;
+  const saving = Promise.all(
+    models.map(async (m) => {
+      for (let i = 0; i < 4; i++) await saveModel(m, dir, { executor: reference() });
+    }),
+  ).then(() => (isDone = true));
+  const check = async (): Promise<void> => {
+    const loaded = await loadModel(dir);
+    const expected = wanted[loaded.config.maxPositions - 64];
+    // A folder that is written anew is not the one that was opened: that is said, never mixed.
+    const found = await valuesOf(loaded.logits(ids)).catch((error: Error) => error);
+    if (found instanceof Error) expect(found).toMatchObject({ code: 'read-failed' });
+    else expect(found).toEqual(expected);
+  };
+  while (!isDone) await check();
+  await saving;
+  await check();
+  expect((await readdir(dir)).sort()).toEqual(['config.json', 'model.safetensors']);
+});
+
 describe('loadModel refuses', () => {
   const broken = async (change: (tensors: Map<string, WriteTensor>) => void): Promise<string> => {
     const dir = await saved(buildModel(tinyConfig({ tieWordEmbeddings: true }), tinyWeights()));
@@ -228,9 +254,71 @@ describe('loadModel refuses', () => {
     );
   });
 
-  test('but not what old checkpoints carry and nothing reads', async () => {
+  test('names that all begin with something else, in one line', async () => {
+    for (const [prefix, why] of [
+      [
+        '_orig_mod.',
+        'as those of a model that torch.compile had wrapped: save `model._orig_mod`, or rename them without it',
+      ],
+      ['module.', 'as those of a model that DataParallel had wrapped'],
+      ['toString.x.', 'begin with "toString.x.". Rename them without it'],
+    ] as const) {
+      const dir = await broken((tensors) => {
+        const all = [...tensors];
+        tensors.clear();
+        for (const [name, t] of all) tensors.set(prefix + name, t);
+      });
+      const error: Error = (await loadModel(dir).catch((e: Error) => e)) as Error;
+      expect(error).toMatchObject({ code: 'state-mismatch' });
+      expect(error.message).toContain(`all 20 tensors begin with "${prefix}"`);
+      expect(error.message).toContain(why);
+      expect(error.message.length).toBeLessThan(300);
+    }
+  });
+
+  test('far more blocks than the checkpoint could have, before any is made', async () => {
+    const dir = await broken(() => {});
+    const path = join(dir, 'config.json');
+    const config = JSON.parse(await readFile(path, 'utf8'));
+    for (const count of [1e7, 4e9, 1e15]) {
+      await writeFile(path, JSON.stringify({ ...config, num_hidden_layers: count }));
+      const start = process.cpuUsage().user;
+      await expect(loadModel(dir)).rejects.toThrow(
+        `makes ${count} blocks (layers), the checkpoint has 20 tensors in all`,
+      );
+      expect(process.cpuUsage().user - start).toBeLessThan(300_000);
+    }
+  });
+
+  test('but not a head of its own where the config calls it tied: the file counts, as in transformers', async () => {
+    const model = buildModel(tinyConfig(), tinyWeights());
+    const dir = await saved(model);
+    const path = join(dir, 'config.json');
+    const config = JSON.parse(await readFile(path, 'utf8'));
+    await writeFile(path, JSON.stringify({ ...config, tie_word_embeddings: true }));
+    const loaded = await loadModel(dir);
+    expect(await valuesOf(loaded.logits(ids))).toEqual(await valuesOf(model.logits(ids)));
+    expect(loaded.config.tieWordEmbeddings).toBe(false);
+    // Where it is the table once more, they stay one.
+    const copied = await broken((tensors) => {
+      tensors.set('lm_head.weight', tensors.get('model.embed_tokens.weight')!);
+    });
+    expect((await loadModel(copied)).config.tieWordEmbeddings).toBe(true);
+  });
+
+  test('nor the names of a model without its head', async () => {
+    const whole = await saved(buildModel(tinyConfig({ tieWordEmbeddings: true }), tinyWeights()));
     const dir = await broken((tensors) => {
-      tensors.set('lm_head.weight', zeros(13, 8));
+      const all = [...tensors];
+      tensors.clear();
+      for (const [name, t] of all) tensors.set(name.replace(/^model\./, ''), t);
+    });
+    const [one, other] = [await loadModel(dir), await loadModel(whole)];
+    expect(await valuesOf(one.logits(ids))).toEqual(await valuesOf(other.logits(ids)));
+  });
+
+  test('nor what old checkpoints carry and nothing reads', async () => {
+    const dir = await broken((tensors) => {
       tensors.set('model.layers.0.self_attn.rotary_emb.inv_freq', zeros(3));
     });
     expect((await loadModel(dir)).linears.size).toBe(15);

@@ -35,6 +35,24 @@ describe('select', () => {
     expect(() => targeted(paths, target, 'm')).toThrow(message);
   });
 
+  test.each([
+    ['*', true],
+    ['*.q_proj', true],
+    ['layers*self*', true],
+    ['la*layers', false],
+    ['layers.0.self_attn.q_pr*q_proj', false],
+    ['layers.**.q_proj', true],
+    ['**', true],
+    ['*a'.repeat(60), false],
+    [`${'*'.repeat(60)}q_proj`, true],
+    [`${'*'.repeat(60)}q_projx`, false],
+  ])('%s with stars takes no time', (name, fits) => {
+    const start = performance.now();
+    expect(nameMatches(name, 'model.layers.0.self_attn.q_proj')).toBe(fits);
+    nameMatches(name, `model.${'a'.repeat(10_000)}`);
+    expect(performance.now() - start).toBeLessThan(1000);
+  });
+
   test('a name is no pattern', () => {
     expect(nameMatches('q.proj', 'layers.0.q_proj')).toBe(false);
     expect(nameMatches('proj', 'layers.0.q_proj')).toBe(false);

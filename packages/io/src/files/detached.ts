@@ -4,20 +4,24 @@ import type { Files, OpenFile } from './files.ts';
 
 /**
  * The same files, where an open one holds nothing of the system: each read opens it anew. For readers that are kept as long as a model is,
- * and never closed. A file that has another size by then is `read-failed`.
+ * and never closed. A file that is another one by then is `read-failed`.
  */
 export const detached = (files: Files): Files => ({
   ...files,
   open: async (path) => {
     const first = await files.open(path);
     if (!first.holds) return first;
-    const { size } = first;
+    const { size, version } = first;
     await first.close();
     const once = async <T>(task: (file: OpenFile) => Promise<T>): Promise<T> => {
       const file = await files.open(path);
       try {
-        if (file.size === size) return await task(file);
-        throw unread(joinPath(files.name, path), `it had ${size} bytes when it was opened, it has ${file.size} now`);
+        if (file.size === size && file.version === version) return await task(file);
+        const change =
+          file.size === size
+            ? 'it was written anew since it was opened'
+            : `it had ${size} bytes when it was opened, it has ${file.size} now`;
+        throw unread(joinPath(files.name, path), change);
       } finally {
         await file.close();
       }

@@ -55,8 +55,9 @@ const fill = async (path: string, handle: FileHandle, at: number, into: Uint8Arr
 
 const openFile = async (path: string): Promise<OpenFile> => {
   const handle = await openHandle(path);
-  const { size } = await handle.stat();
-  return { size, holds: true, read: (at, into) => fill(path, handle, at, into), close: () => handle.close() };
+  const { size, ino, mtimeMs } = await handle.stat();
+  const version = `${ino} ${mtimeMs}`;
+  return { size, version, holds: true, read: (at, into) => fill(path, handle, at, into), close: () => handle.close() };
 };
 
 const readFile = async (path: string, { start = 0, end = Number.POSITIVE_INFINITY }: ByteRange = {}) => {

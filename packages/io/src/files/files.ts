@@ -9,6 +9,8 @@ export interface ByteRange {
 /** One version of a file, opened for many reads. */
 export interface OpenFile {
   readonly size: number;
+  /** Another text for another file at the same path, where that can be told. */
+  readonly version?: string;
   /** Whether it holds something of the system until it is closed, as a file on disk does. */
   readonly holds?: boolean;
   /**

@@ -1,4 +1,4 @@
-import { decodeUtf8, duplicateKeys, isObject } from '../json.ts';
+import { decodeUtf8, deepest, isObject, jsonFaults } from '../json.ts';
 import { quote, reasonOf } from '../report.ts';
 import { bytesOfDType, type FileDType, fileDTypes, isFileDType } from './dtype.ts';
 
@@ -19,8 +19,11 @@ export interface Header {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
 }
 
-/** The longest header that the reference implementation accepts. */
-export const maxHeaderBytes = 100_000_000;
+/** Largest header. The reference implementation takes 100 MB; the largest files of models have less than one. */
+export const maxHeaderBytes = 32_000_000;
+
+/** Most tensors of one file. The largest models have 100,000, in hundreds of files. */
+const maxTensors = 100_000;
 
 /**
  * Checks and reads a safetensors header: `{ name: { dtype, shape, data_offsets: [begin, end] }, __metadata__? }`.
@@ -46,6 +49,11 @@ export const parseHeader = (bytes: Uint8Array, dataStart: number, dataBytes: num
 };
 
 const parseJson = (bytes: Uint8Array, problems: string[]): Record<string, unknown> | undefined => {
+  // Counted before anything is made of it: each tensor is an object.
+  if (hasMoreThan(bytes, openBrace, maxTensors + 2)) {
+    problems.push(`the header has more than ${maxTensors} tensors`);
+    return undefined;
+  }
   let text: string;
   let json: unknown;
   try {
@@ -59,8 +67,18 @@ const parseJson = (bytes: Uint8Array, problems: string[]): Record<string, unknow
     problems.push('the header is not a JSON object that starts with "{"');
     return undefined;
   }
-  for (const key of duplicateKeys(text)) problems.push(`the header has the key ${quote(key)} twice in one object`);
-  return json;
+  const { duplicates, isDeep } = jsonFaults(text);
+  for (const key of duplicates) problems.push(`the header has the key ${quote(key)} twice in one object`);
+  if (isDeep) problems.push(`the header is nested more than ${deepest} deep`);
+  return isDeep ? undefined : json;
+};
+
+const openBrace = 0x7b;
+
+const hasMoreThan = (bytes: Uint8Array, wanted: number, most: number): boolean => {
+  let count = 0;
+  for (let at = bytes.indexOf(wanted); at >= 0; at = bytes.indexOf(wanted, at + 1)) if (++count > most) return true;
+  return false;
 };
 
 const readMetadata = (entry: unknown, metadata: Map<string, string>, problems: string[]): void => {

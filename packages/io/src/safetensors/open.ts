@@ -23,7 +23,8 @@ export const openSafetensors = async (place: FilePlace): Promise<TensorReader> =
   const file = await at.files.open(at.path);
   try {
     const header = await readHeader(name, file);
-    const fill = (target: ArrayBufferView, { start }: TensorInfo) => readExactly(name, file, target, start);
+    const fill = (target: ArrayBufferView, { start }: TensorInfo, offset = 0) =>
+      readExactly(name, file, target, start + offset);
     return tensorReader(name, header, fill, () => file.close());
   } catch (error) {
     await file.close();

@@ -1,4 +1,5 @@
 import { PeftError } from '@peftjs/tensor';
+import { sameBytes } from '../files/file-content.ts';
 import { bfloat16ToFloat32, halfToFloat32 } from '../half.ts';
 import { quote } from '../report.ts';
 import { allocate, type FileTensor } from './dtype.ts';
@@ -15,12 +16,16 @@ export interface TensorReader extends Header, AsyncDisposable {
    * in f32, otherwise `bad-safetensors` names the tensor.
    */
   readFloat32(name: string): Promise<Float32Array>;
+  /** The bytes of a tensor, one part after the other; each is valid until the next is asked for. */
+  parts(name: string): AsyncIterable<Uint8Array>;
   /** Gives the files back to the system, once the reads under way are done. */
   close(): Promise<void>;
 }
 
-/** Fills the array with the bytes of a tensor, or throws. */
-export type Fill = (target: ArrayBufferView, tensor: TensorInfo) => Promise<void>;
+/** Fills the array with the bytes of a tensor from an offset on, or throws. */
+export type Fill = (target: ArrayBufferView, tensor: TensorInfo, offset?: number) => Promise<void>;
+
+const partBytes = 2 ** 22;
 
 /** A reader over one checked header and a function that reads bytes. */
 export const tensorReader = (path: string, header: Header, fill: Fill, release: () => Promise<void>): TensorReader => {
@@ -50,7 +55,29 @@ export const tensorReader = (path: string, header: Header, fill: Fill, release: 
     return dtype === 'F16' ? halfToFloat32(bits, values) : bfloat16ToFloat32(bits, values);
   };
 
-  return { path, ...header, read, readFloat32, close, [Symbol.asyncDispose]: close };
+  async function* parts(name: string): AsyncGenerator<Uint8Array, void> {
+    const info = find(name);
+    const buffer = new Uint8Array(Math.min(partBytes, info.byteLength));
+    for (let at = 0; at < info.byteLength; at += partBytes) {
+      const part = buffer.subarray(0, Math.min(partBytes, info.byteLength - at));
+      await fill(part, info, at);
+      yield part;
+    }
+  }
+
+  return { path, ...header, read, readFloat32, parts, close, [Symbol.asyncDispose]: close };
+};
+
+/** Whether two tensors are of one type and shape and hold the same bytes. Stops at the first that differs. */
+export const sameTensor = async (reader: TensorReader, a: string, b: string): Promise<boolean> => {
+  const [x, y] = [reader.tensors.get(a), reader.tensors.get(b)];
+  if (x?.dtype !== y?.dtype || String(x?.shape) !== String(y?.shape)) return false;
+  const others = reader.parts(b)[Symbol.asyncIterator]();
+  for await (const part of reader.parts(a)) {
+    const other = await others.next();
+    if (other.done || !sameBytes(part, other.value)) return false;
+  }
+  return true;
 };
 
 /** The entry of a tensor, or an error that names some of those there are. */

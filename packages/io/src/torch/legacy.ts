@@ -11,7 +11,7 @@ export interface LegacyFile {
 }
 
 const magic = 0x1950a86a20f9469cfc6cn;
-const mostBytes = 2 ** 26;
+const mostBytes = 2 ** 24;
 
 /** Reads such a file. Throws `SyntaxError`. Source: torch, `serialization.py`, `_legacy_load`. */
 export const readLegacy = async (file: OpenFile): Promise<LegacyFile> => {

@@ -1,7 +1,6 @@
 import { PeftError } from '@peftjs/tensor';
 import type { FilePlace, OpenFile } from '../files/files.ts';
 import { fileAt, nameOf } from '../files/place.ts';
-import { decodeUtf8 } from '../json.ts';
 import { listed, quote, reasonOf } from '../report.ts';
 import { allocate, bytesOfArray, bytesOfDType, requireLittleEndian } from '../safetensors/dtype.ts';
 import type { TensorInfo } from '../safetensors/header.ts';
@@ -12,7 +11,7 @@ import { gather, isContiguous, lastOf, sizeOf } from './strides.ts';
 import { buildTorch, bytesOfStorage, dtypeOf, storageOf } from './torch-value.ts';
 import { isZip, readAt, readZip, startOfEntry, type ZipEntry } from './zip.ts';
 
-const mostPickleBytes = 2 ** 26;
+const mostPickleBytes = 2 ** 24;
 /** Tensors may share what they are views of, but not so often that the file says far more than it holds. */
 const mostShared = 16;
 
@@ -40,7 +39,7 @@ const readArchive = async (file: OpenFile): Promise<Content> => {
     return new Uint8Array((await readAt(file, await startOfEntry(file, entry), entry.size)).buffer);
   };
   const order = await bytesIn('byteorder');
-  if (order && decodeUtf8(order).trim() !== 'little') throw new SyntaxError('its numbers are big-endian');
+  if (order && new TextDecoder().decode(order).trim() !== 'little') throw new SyntaxError('its numbers are big-endian');
   // Every tensor names its storage anew, also as one of another type.
   const storages: PickleStorage[] = [];
   const { value } = unpickle((await bytesIn('data.pkl'))!, 0, buildTorch, (id) => {
@@ -111,15 +110,20 @@ export const openTorch = async (place: FilePlace): Promise<TensorReader> => {
     const problems: string[] = [];
     const tensors = tensorsOf(content, file.size, problems);
     if (problems.length > 0) throw new SyntaxError(listed(problems).trimStart());
-    const fill = async (target: ArrayBufferView, info: TensorInfo): Promise<void> => {
+    const fill = async (target: ArrayBufferView, info: TensorInfo, offset = 0): Promise<void> => {
       const [, tensor] = tensors.get(info)!;
       const bytes = bytesOfArray(target);
       if (info.size === 0) return;
-      const span = lastOf(tensor) - tensor.offset + 1;
-      const from = isContiguous(tensor) ? bytes : bytesOfArray(allocate(info.dtype, span));
-      if ((await file.read(info.start, from)) < from.length)
-        throw new PeftError('bad-torch', `${path}: was cut after it was opened. Open it again.`);
-      if (from !== bytes) gather(tensor, from, bytes, bytesOfDType(info.dtype));
+      const read = async (at: number, into: Uint8Array): Promise<void> => {
+        if ((await file.read(at, into)) < into.length)
+          throw new PeftError('bad-torch', `${path}: was cut after it was opened. Open it again.`);
+      };
+      if (isContiguous(tensor)) return read(info.start + offset, bytes);
+      const from = bytesOfArray(allocate(info.dtype, lastOf(tensor) - tensor.offset + 1));
+      await read(info.start, from);
+      const whole = bytes.length === info.byteLength ? bytes : new Uint8Array(info.byteLength);
+      gather(tensor, from, whole, bytesOfDType(info.dtype));
+      if (whole !== bytes) bytes.set(whole.subarray(offset, offset + bytes.length));
     };
     const header = {
       metadata: new Map<string, string>(),

@@ -82,6 +82,9 @@ export const isKind = <K extends Kind>(
 export const isSize = (value: PickleValue | undefined): value is number =>
   Number.isSafeInteger(value) && (value as number) >= 0;
 
+/** Tensors take about 40 instructions each. */
+const mostValues = 2_000_000;
+
 const tuple = (items: readonly PickleValue[]): PickleTuple => ({ kind: 'tuple', items });
 
 /**
@@ -103,6 +106,7 @@ export const unpickle = (
   let stack: PickleValue[] = [];
   const marks: PickleValue[][] = [];
   const memo = new Map<number, PickleValue>();
+  let values = 0;
 
   const fail: (problem: string) => never = (problem) => {
     throw new SyntaxError(`${problem} (byte ${at} of the pickle)`);
@@ -249,6 +253,8 @@ export const unpickle = (
   };
 
   for (;;) {
+    // Nearly every instruction makes one: a bound on what a few bytes each can take.
+    if (++values > mostValues) fail(`it has more than ${mostValues} instructions`);
     const code = u8();
     if (code === 0x2e) return { value: pop(), end: at };
     const run =

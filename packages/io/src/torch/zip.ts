@@ -13,8 +13,8 @@ export interface ZipEntry {
 const endBytes = 22;
 const longestComment = 0xffff;
 const locatorBytes = 20;
-const most = 1_000_000;
-const mostBytes = 2 ** 27;
+const most = 100_000;
+const mostBytes = 2 ** 24;
 
 /** Reads so many bytes at a place, or throws `SyntaxError`. */
 export const readAt = async (file: OpenFile, at: number, count: number): Promise<DataView<ArrayBuffer>> => {
@@ -85,7 +85,9 @@ const wide = (view: DataView, from: number, to: number, values: readonly number[
 export const readZip = async (file: OpenFile): Promise<ReadonlyMap<string, ZipEntry>> => {
   const { at: start, bytes, count } = await directoryOf(file);
   if (count > most || bytes > mostBytes)
-    throw new SyntaxError(`it lists ${count} files, more than ${most}, or at length`);
+    throw new SyntaxError(
+      `its list of ${count} files takes ${bytes} bytes; at most ${most} files in ${mostBytes} bytes are read`,
+    );
   const view = await readAt(file, start, bytes);
   const entries = new Map<string, ZipEntry>();
   let at = 0;

@@ -43,6 +43,22 @@ export const storedTensor = ({ transposed }: CheckpointLayout, name: string, sha
   };
 };
 
+/**
+ * The prefix that all names of a file have and a model's have not, as those of a model that torch.compile (`_orig_mod.`) or DataParallel
+ * (`module.`) had wrapped; undefined where there is none.
+ */
+export const strayPrefix = (found: Iterable<string>, wanted: ReadonlySet<string>): string | undefined => {
+  const names = [...found];
+  const [first = ''] = names;
+  if (names.some((name) => wanted.has(name))) return undefined;
+  for (let at = first.indexOf('.'); at >= 0; at = first.indexOf('.', at + 1)) {
+    const prefix = first.slice(0, at + 1);
+    if (!names.every((name) => name.startsWith(prefix))) return undefined;
+    if (names.some((name) => wanted.has(name.slice(prefix.length)))) return prefix;
+  }
+  return undefined;
+};
+
 /** The name that a file uses for a tensor: without the prefix where none of the file's names has it; an alias where only that is there. */
 export const fileNames = (
   { prefix = '', aliases = [] }: CheckpointLayout,

@@ -90,7 +90,7 @@ export const llama: Family<LlamaConfig> = {
       norm: (values) => rmsNormLayer(values, normEps),
       tied: tieWordEmbeddings ? ['lm_head', tokenTable] : null,
     }),
-  layout: { ignored: /\.rotary_emb\.inv_freq$/ },
+  layout: { ignored: /\.rotary_emb\.inv_freq$/, prefix: 'model.' },
   roles: [
     { role: 'query', name: 'q_proj' },
     { role: 'key', name: 'k_proj' },
