@@ -22,10 +22,10 @@ const closeBrace = 0x7d;
 const openBracket = 0x5b;
 const closeBracket = 0x5d;
 
-/** What no file of these formats has is nested deeper, and what walks through a value deeper still runs out of stack. */
+/** The deepest nesting. No file of these formats has a deeper one, and whoever walks through a deeper value runs out of stack. */
 export const deepest = 200;
 
-/** What `JSON.parse` does not tell. */
+/** The faults that `JSON.parse` does not tell. */
 export interface JsonFaults {
   /** Keys that occur twice within one object. Only the last is kept, so two readers of one file could see different things. */
   readonly duplicates: readonly string[];

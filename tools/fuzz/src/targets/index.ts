@@ -1,0 +1,10 @@
+import type { Target } from '../target.ts';
+import { adapters } from './adapters.ts';
+import { configs } from './configs.ts';
+import { models } from './models.ts';
+import { safetensors } from './safetensors.ts';
+import { tokenizers } from './tokenizers.ts';
+import { torch } from './torch.ts';
+
+/** All readers that are tried. */
+export const targets: readonly Target[] = [safetensors, torch, configs, models, tokenizers, adapters];
