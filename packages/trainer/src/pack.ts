@@ -1,10 +1,20 @@
 import { type Batch, ignored } from '@peftjs/data';
+import { checkOptions, mustBe, PeftError } from '@peftjs/tensor';
 
 /**
  * One batch of `size` rows of tokens: `ids` and the token that follows each as `labels`, −100 where there is none; both [size, context]. Missing rows
- * and positions are padding without labels.
+ * and positions are padding without labels. Throws `bad-option` for sizes, `bad-data` for rows that have no place in them.
  */
 export const makeBatch = (rows: readonly Int32Array[], size: number, context: number): Batch => {
+  checkOptions('makeBatch', { size: mustBe.count, context: mustBe.count }, { size, context });
+  const long = rows.findIndex((row) => row.length > context + 1);
+  if (long >= 0 || rows.length > size)
+    throw new PeftError(
+      'bad-data',
+      long >= 0
+        ? `makeBatch: row ${long} has ${rows[long]!.length} tokens; rows of context ${context} have at most ${context + 1}`
+        : `makeBatch: got ${rows.length} rows for a batch of ${size}`,
+    );
   const ids = new Int32Array(size * context);
   const labels = new Int32Array(size * context).fill(ignored);
   for (const [i, row] of rows.entries()) {

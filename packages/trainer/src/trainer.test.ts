@@ -91,6 +91,18 @@ describe('packing', () => {
     expect([...labels]).toEqual([0, 4, 5, 0, -100, -100, -100, -100, -100]);
   });
 
+  test('sizes that are none and rows that have no place in a batch are refused', () => {
+    const rows = [Int32Array.of(1, 2, 3)];
+    for (const size of [0, -1, 1.5, Number.NaN])
+      for (const [of, context] of [
+        [size, 2],
+        [1, size],
+      ] as const)
+        expect(() => makeBatch(rows, of, context)).toThrow(expect.objectContaining({ code: 'bad-option' }));
+    expect(() => makeBatch(rows, 1, 1)).toThrow('row 0 has 3 tokens; rows of context 1 have at most 2');
+    expect(() => makeBatch([...rows, ...rows], 1, 2)).toThrow('got 2 rows for a batch of 1');
+  });
+
   test('batches come of as many rows as memory holds, each once', () => {
     const many = { context: 1, rows: Array.from({ length: 300_000 }, (_, i) => Int32Array.of(i, 0)) };
     const batches = trainingBatches(many, 1000, 0);

@@ -5,7 +5,7 @@ import { openSafetensors, type WriteTensor, writeSafetensors } from '@peftjs/io'
 import { reference } from '@peftjs/tensor';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildModel, loadModel, parameters, randomWeights, saveModel } from '../src/index.ts';
-import { tokens, valuesOf } from './run.ts';
+import { distance, tokens, valuesOf } from './run.ts';
 import { tinyGpt2Config, tinyWeights } from './tiny.ts';
 
 const ids = tokens([3, 1, 4, 1, 5]);
@@ -77,6 +77,20 @@ describe('a GPT-2 checkpoint', () => {
     const loaded = await loadModel(dir);
     expect([...parameters(loaded).keys()]).toEqual([...parameters(model).keys()]);
     expect(await valuesOf(loaded.logits(ids))).toEqual(await valuesOf(model.logits(ids)));
+  });
+
+  test('has the head that is in the file where the config calls it tied and it is another one; saved so too', async () => {
+    const model = buildModel(tinyGpt2Config({ tieWordEmbeddings: true }), tinyWeights());
+    const dir = await saved(model);
+    const head = { ...zeros(13, 8), data: Float32Array.from({ length: 104 }, (_, i) => Math.sin(i)) };
+    await rewrite(dir, (tensors) => [...tensors, ['lm_head.weight', head]]);
+    const loaded = await loadModel(dir);
+    const own = await valuesOf(loaded.logits(ids));
+    expect(distance(own, await valuesOf(model.logits(ids)))).toBeGreaterThan(0.1);
+    expect(await reference().read(parameters(loaded).get('lm_head.weight')!)).toEqual(head.data);
+    const again = await loadModel(await saved(loaded));
+    expect(again.config.tieWordEmbeddings).toBe(false);
+    expect(await valuesOf(again.logits(ids))).toEqual(own);
   });
 
   test('may carry those buffers under full names too', async () => {
