@@ -10,7 +10,7 @@ const shared = variable('shared', [32, 32], new Float32Array(1024));
 const x = input('x', [1, 32]);
 const round = async () => {
   const own = variable('own', [32, 32], () => new Float32Array(1024));
-  const program = await compile({ outputs: { y: matmul(matmul(x, shared), own) }, updates: [[own, mul(own, 2)]] }, executor);
+  const program = await compile({ outputs: { y: matmul(matmul(x, shared), own) }, updates: [[own, mul(own, 2)]] }, { executor });
   await program.run({ x: new Float32Array(32) });
 };
 let most = 0;

@@ -14,7 +14,7 @@ export const work = async (options) => {
   const executor = await cpu({ threads: 1, ...options });
   const w = variable('w', [64, 64], new Float32Array(4096).fill(0.5));
   const y = matmul(input('x', [64, 64]), w);
-  const step = await compile({ outputs: { y }, updates: [[w, sub(w, mul(y, 1e-6))]] }, executor);
+  const step = await compile({ outputs: { y }, updates: [[w, sub(w, mul(y, 1e-6))]] }, { executor });
   for (let i = 0; i < 20; i++) {
     await step.run({ x: new Float32Array(4096).fill(1) });
     await new Promise((resolve) => setTimeout(resolve, 50));

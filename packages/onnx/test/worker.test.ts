@@ -158,7 +158,7 @@ import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 export const start = async () => {
   const executor = await cpu({ threads: 1, ${options} });
   const x = input('x', [1200, 1200]);
-  const program = await compile({ outputs: { y: sum(matmul(matmul(x, x), matmul(x, x))) } }, executor);
+  const program = await compile({ outputs: { y: sum(matmul(matmul(x, x), matmul(x, x))) } }, { executor });
   const feeds = { x: new Float32Array(1200 ** 2).fill(1) };
   await program.run(feeds);
   return { executor, run: () => program.run(feeds) };

@@ -22,7 +22,7 @@ export const asFloats = (t: Tensor): Tensor => {
 };
 
 /** The bits of the nearest f16. Throws `bad-option` for a value beyond its range. */
-export const halfBits = (name: string, values: Float32Array): Uint16Array => {
+const halfBits = (name: string, values: Float32Array): Uint16Array => {
   const bits = float32ToHalf(values);
   const overflow = bits.findIndex((half, i) => (half & 0x7fff) === 0x7c00 && Number.isFinite(values[i]));
   if (overflow < 0) return bits;

@@ -51,12 +51,7 @@ const bundle = async (dir: string): Promise<string> => {
 };
 
 /** Runs one thread until it is done or does not answer any more; the number of the input that it stopped at, and what it told. */
-const runThread = (
-  script: string,
-  work: Work,
-  patience: number,
-  tell: (told: Told) => void,
-): Promise<number | null> =>
+const runThread = (script: string, work: Work, patience: number, tell: (told: Told) => void): Promise<number | null> =>
   new Promise((resolve, reject) => {
     const progress = new Int32Array(work.progress);
     Atomics.store(progress, 0, work.from);
