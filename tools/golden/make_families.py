@@ -24,6 +24,14 @@ ADAPTERS = {
     "t5": {
         "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config,
         "prompt-tuning": lambda **o: PromptTuningConfig(num_virtual_tokens=4, **o),
+        "lora-tokens": lambda **o: LoraConfig(r=4, trainable_token_indices=[3, 5], **o),
+        "lora-head": lambda **o: LoraConfig(r=4, target_modules=["q", "lm_head"], **o),
+        "lora-head-whole": lambda **o: LoraConfig(r=4, modules_to_save=["lm_head"], **o),
+    },
+    # Their heads share the table of the tokens.
+    "bert-masked": {
+        "lora-head": lambda **o: LoraConfig(r=4, target_modules=["query", "decoder"], **o),
+        "lora-embedding": lambda **o: LoraConfig(r=4, target_modules=["query", "word_embeddings"], **o),
     },
     "t5-gated": {"lora": lambda **o: LoraConfig(r=4, target_modules="all-linear", **o)},
     "llama-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
@@ -36,11 +44,17 @@ def integers(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: t.float() if name.endswith("attention_mask") else t.int() for name, t in tensors.items()}
 
 
-def record_base(name: str) -> None:
+def load_plain(name: str) -> torch.nn.Module:
+    """The model without a row of padding, of which torch would say that it has no gradient."""
     model = load_model(name)
     for module in model.modules():
         if isinstance(module, torch.nn.Embedding):
-            module.padding_idx = None  # torch would say that the row of padding has no gradient
+            module.padding_idx = None
+    return model
+
+
+def record_base(name: str) -> None:
+    model = load_plain(name)
     inputs = draw_inputs(name)
     labels = draw_labels(name, inputs)
     out = model(**inputs, labels=labels)
@@ -57,7 +71,7 @@ def record_base(name: str) -> None:
 
 def record_adapter(name: str, method: str, config: object) -> None:
     torch.manual_seed(1)
-    model = get_peft_model(load_model(name), config).eval()
+    model = get_peft_model(load_plain(name), config).eval()
     params = trainable(model)
     params = {n.replace(".modules_to_save", ""): p for n, p in params.items()}
     shake_all(params)
@@ -81,7 +95,7 @@ def record_adapter(name: str, method: str, config: object) -> None:
 
 
 def task_type(name: str) -> str:
-    return "SEQ_2_SEQ_LM" if name.startswith("t5") else TASKS[name.split("-")[1]]
+    return "SEQ_2_SEQ_LM" if name.startswith("t5") else TASKS.get(name.split("-")[1])
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import { type Asked, type LayerTarget, layersOf } from './layer-target.ts';
 import type { Patch, Scope } from './method.ts';
 import { isPattern, type Option, type OptionTable, readTarget, targetExpected, targets } from './option.ts';
 import { mergePatches } from './patch.ts';
+import { requireOwnTables } from './shared-table.ts';
 import { type TokenChoice, trainTokens } from './trainable-tokens.ts';
 import { isWithin, modulesOf, wholeLayers } from './whole-layers.ts';
 
@@ -120,6 +121,7 @@ export const adaptedLayers = (model: Model, choosing: Choosing, candidates: read
   const numbered = layers.length > 0 ? inLayers(named, choosing, asked) : named;
   const excluded = new Set(isNone(exclude) ? [] : excludedBy(model, exclude, candidates, asked));
   const left = numbered.filter((path) => !excluded.has(path) && !whole.some((name) => isWithin(name, path)));
+  requireOwnTables(model, left, asked.method);
   if (left.length > 0) return left;
   throw new PeftError(
     'no-match',
@@ -159,6 +161,7 @@ export const withBeside = (
     modulesToSave.length > 0
       ? modulesOf(model, modulesToSave, asked).filter((path) => !model.trainedHeads.includes(path))
       : [];
+  requireOwnTables(model, whole, method);
   const tokens = trainTokens(model, scope, trainableTokens, method);
   const twice = [...tokens.embedding!.keys()].filter((path) => whole.includes(path) || paths.includes(path));
   if (twice.length > 0)

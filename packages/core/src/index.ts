@@ -1,4 +1,4 @@
-export { isObject, type JsonObject, type JsonValue } from '@peftjs/io';
+export { isObject, type JsonObject, type JsonValue, pythonPattern } from '@peftjs/io';
 export { covers, nameMatches, type Target, targeted } from '@peftjs/transformer';
 export { load, type SaveOptions, save } from './adapter-file.ts';
 export type { AdaptingOptions } from './adapting.ts';

@@ -36,13 +36,17 @@ export const trainableTokens: Option<TokenChoice> = {
 const misfit = (method: string, problem: string): PeftError =>
   new PeftError('no-match', `${method}: trainableTokens: ${problem}`);
 
+/** The table of the first tower whose embedding is in sight. */
+const tokenTable = ({ towers, paths }: Model): Path | undefined =>
+  towers.find((tower) => tower.paths('embed').some((path) => paths('embed').includes(path)))?.tokenTable;
+
 /** The rows by path of their embedding. */
 const rowsByPath = (model: Model, rows: TokenChoice, method: string): ReadonlyMap<Path, readonly number[]> => {
   const all = [...model.embeddings.keys()];
   const named: readonly (readonly [Path, readonly number[]])[] = isRows(rows)
     ? rows.length === 0
       ? []
-      : [[model.paths('embed')[0] ?? 'of tokens', rows]]
+      : [[tokenTable(model) ?? 'of tokens', rows]]
     : Object.entries(rows).map(([name, ids]) => {
         const found = all.filter((path) => isWithin(name, path));
         if (found.length !== 1) throw misfit(method, `${name} must name one embedding; there are ${all.join(', ')}`);
@@ -89,7 +93,8 @@ const tiedHead = (base: Linear, trained: Tensor, ids: readonly number[]): Linear
 
 /**
  * A patch that trains single rows of embeddings, from the base's values; in a head that shares the table too. Names and meaning are those of
- * Hugging Face PEFT: `<embedding>.token_adapter.trainable_tokens_delta` [rows, dim] holds the new rows. Throws `no-match`.
+ * Hugging Face PEFT: `<embedding>.token_adapter.trainable_tokens_delta` [rows, dim] holds the new rows. A head keeps its bias (BERT's), as it
+ * does there once merged; before, PEFT 0.21 leaves it out. Throws `no-match`.
  */
 export const trainTokens = (model: Model, scope: Scope, rows: TokenChoice, method: string): Patch => {
   const byPath = rowsByPath(model, rows, method);

@@ -4,7 +4,7 @@ import { type AdaloraOptions, adaloraOptions, type KeptTriplets } from './adalor
 import { addDelta } from './add-delta.ts';
 import { gatherImportance, importanceOf } from './importance.ts';
 import { orthogonality } from './orthogonality.ts';
-import { changedBase, fanInFanOut, notComputedInLora } from './peft-config.ts';
+import { fanInFanOut, notComputedInLora, refusedInLora } from './peft-config.ts';
 import { allocate } from './rank-budget.ts';
 import { triplets } from './triplets.ts';
 
@@ -88,7 +88,7 @@ export const adalora: MethodFactory<AdaloraOptions> = defineMethod<AdaloraOption
     peftType: 'ADALORA',
     mixes: 'anywhere',
     computes: { ...notComputedInLora, use_dora: [false] },
-    refuses: changedBase,
+    refuses: refusedInLora,
     config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true }),
   },
   card: {

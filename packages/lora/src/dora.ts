@@ -15,7 +15,7 @@ import {
 } from '@peftjs/tensor';
 import type { Call, Linear } from '@peftjs/transformer';
 import { type LoraOptions, type LowRank, loraOptions, lowRank } from './low-rank.ts';
-import { changedBase, fanInFanOut, notComputedInLora } from './peft-config.ts';
+import { fanInFanOut, notComputedInLora, refusedInLora } from './peft-config.ts';
 
 const sumRows = (t: Tensor): Tensor => sum(t, { axes: [1] });
 const squaredNorms = (weight: Tensor): Tensor => sumRows(mul(weight, weight));
@@ -77,7 +77,7 @@ export const dora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
     mixes: 'apart',
     reads: (config) => config['use_dora'] === true,
     computes: notComputedInLora,
-    refuses: changedBase,
+    refuses: refusedInLora,
     config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true, use_dora: true }),
   },
   card: {

@@ -3,7 +3,7 @@ import { adapterHubLora } from './adapter-hub-lora.ts';
 import { addDelta } from './add-delta.ts';
 import { embeddingDelta } from './embedding-delta.ts';
 import { type LoraOptions, loraOptions, lowRank } from './low-rank.ts';
-import { changedBase, fanInFanOut, notComputedInLora } from './peft-config.ts';
+import { fanInFanOut, notComputedInLora, refusedInLora } from './peft-config.ts';
 
 /**
  * LoRA: y = Wx + (alpha/r)·B·A·dropout(x), A of shape [rank, in] from U(−1/√in, 1/√in), B of shape [out, rank] zero at the start; W is frozen.
@@ -27,7 +27,7 @@ export const lora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
     reads: (config) => config['use_dora'] !== true,
     also: adapterHubLora,
     computes: { ...notComputedInLora, use_dora: [false] },
-    refuses: changedBase,
+    refuses: refusedInLora,
     config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true }),
   },
   card: {

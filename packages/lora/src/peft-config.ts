@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from '@peftjs/core';
+import { type JsonObject, type JsonValue, pythonPattern } from '@peftjs/core';
 import type { Model } from '@peftjs/transformer';
 
 /** Whether transformers holds the weights of this model's layers as [in, out]. */
@@ -11,7 +11,6 @@ export const notComputedInLora: Readonly<Record<string, readonly JsonValue[]>> =
   lora_bias: [false],
   layer_replication: [],
   target_parameters: [],
-  ensure_weight_tying: [false],
   alora_invocation_tokens: [],
   use_qalora: [false],
   arrow_config: [],
@@ -21,12 +20,32 @@ export const notComputedInLora: Readonly<Record<string, readonly JsonValue[]>> =
   monteclora_config: [],
 };
 
+/** The modules that Hugging Face PEFT ties by `ensure_weight_tying`, by the end of their name. */
+const tied: readonly string[] = ['embed_tokens', 'lm_head'];
+
+/** Whether a field of a file, a list or a pattern, names one of them. */
+const namesTied = (field: JsonValue | undefined): boolean =>
+  Array.isArray(field)
+    ? field.some((name) => tied.includes(String(name).split('.').at(-1)!))
+    : typeof field === 'string' && field !== 'all-linear' && tied.some((name) => pythonPattern(field).fullMatch(name));
+
+/**
+ * The reason that a file whose adapters of the embedding and of the head that shares its table are one is not read; null where there are no
+ * such: then Hugging Face PEFT says so too, and goes on.
+ */
+const tiedAdapters = (config: JsonObject): string | null => {
+  const names = ['target_modules', 'modules_to_save'].filter((field) => namesTied(config[field]));
+  if (config['ensure_weight_tying'] !== true || names.length === 0) return null;
+  return `ensure_weight_tying makes one adapter of those of the embedding and of the head that shares its table, which is not computed here; leave embed_tokens and lm_head out of ${names.join(' and ')}, or train with ensure_weight_tying=False, where each has its own`;
+};
+
 /** Ways to begin that leave the base as it is, so that a file says nothing else by them. */
 const safeStarts: readonly JsonValue[] = [true, false, 'gaussian', 'orthogonal', 'eva', 'mica'];
 
-/** The reason that a file whose first values were taken out of the base's weights is not read; null where it is. */
-export const changedBase = ({ init_lora_weights: start = true }: JsonObject): string | null => {
+/** The reason that a file is not read whose first values were taken out of the base's weights, or whose adapters are tied; null where it is. */
+export const refusedInLora = (config: JsonObject): string | null => {
+  const { init_lora_weights: start = true } = config;
   const name = typeof start === 'string' ? start.toLowerCase() : start;
-  if (start === null || safeStarts.includes(name)) return null;
+  if (start === null || safeStarts.includes(name)) return tiedAdapters(config);
   return `init_lora_weights is ${JSON.stringify(start)}, which took its first values out of the base's weights, so the adapter fits another base than this one; save it from Hugging Face PEFT with path_initial_model_for_weight_conversion, which makes an ordinary LoRA of it`;
 };

@@ -2,7 +2,7 @@ import { attach, combine, load, merge, save, summary } from '@peftjs/core';
 import { memoryFiles, readAdapter, writeAdapter } from '@peftjs/io';
 import { nf4, quantize } from '@peftjs/quant';
 import { evaluate, reference } from '@peftjs/tensor';
-import { distance, shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/testkit';
+import { distance, shake, tinyGpt2, tinyLlama, tinyT5, tokens } from '@peftjs/testkit';
 import type { CausalLM } from '@peftjs/transformer';
 import { expect, test } from 'vitest';
 import * as all from '../src/index.ts';
@@ -193,4 +193,25 @@ test('a summary says what is trained, what it is of the base, and what a file ho
   expect(found.share).toBeCloseTo(found.trained / found.base);
   expect([found.merges, found.methods]).toEqual([true, [{ name: 'lora', merges: true }]]);
   expect(found.text).toMatch(/^lora: [\d,]+ trained values, .* % of the base's [\d,]+\n {2}model\.layers/);
+});
+
+test('ties of adapters are refused where they would be, and only there', () => {
+  const of = (fields: object): unknown => lora.fromConfig({ peft_type: 'LORA', ensure_weight_tying: true, ...fields });
+  expect(() => of({ target_modules: ['q_proj'] })).not.toThrow();
+  expect(() => of({ target_modules: '.*_proj', modules_to_save: ['norm'] })).not.toThrow();
+  for (const fields of [
+    { target_modules: ['q_proj', 'lm_head'] },
+    { target_modules: '.*(_proj|embed_tokens)' },
+    { target_modules: ['q_proj'], modules_to_save: ['model.embed_tokens'] },
+  ])
+    expect(() => of(fields)).toThrow(/ensure_weight_tying makes one adapter .* leave embed_tokens and lm_head out of/);
+});
+
+test('a table that two towers read is adapted by rows alone', async () => {
+  const base = tinyT5();
+  const says = /shared is one table for encoder and decoder, and Hugging Face PEFT would adapt it for each apart/;
+  expect(() => attach(base, [lora({ target: ['q', 'shared'] })])).toThrow(says);
+  expect(() => attach(base, [lora({ modulesToSave: ['shared'] })])).toThrow(says);
+  const adapted = attach(base, [lora({ trainableTokens: [3, 5] })]);
+  expect(adapted.params.get('shared.token_adapter.trainable_tokens_delta')?.shape).toEqual([2, 8]);
 });
