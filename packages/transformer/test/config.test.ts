@@ -255,27 +255,93 @@ test('all contradictions, and all wrong fields, come in one error', async () => 
   expect((await messageOf('bad-config', () => parseConfig(fields))).match(/\n {2}- /g)).toHaveLength(4);
 });
 
+/** As `google-bert/bert-base-uncased` has it. */
+const bert = {
+  architectures: ['BertForMaskedLM'],
+  attention_probs_dropout_prob: 0.1,
+  hidden_act: 'gelu',
+  hidden_size: 768,
+  intermediate_size: 3072,
+  layer_norm_eps: 1e-12,
+  max_position_embeddings: 512,
+  model_type: 'bert',
+  num_attention_heads: 12,
+  num_hidden_layers: 12,
+  pad_token_id: 0,
+  position_embedding_type: 'absolute',
+  type_vocab_size: 2,
+  vocab_size: 30522,
+};
+
+/** As `google/flan-t5-small` has it. */
+const t5 = {
+  architectures: ['T5ForConditionalGeneration'],
+  d_ff: 1024,
+  d_kv: 64,
+  d_model: 512,
+  decoder_start_token_id: 0,
+  eos_token_id: 1,
+  feed_forward_proj: 'gated-gelu',
+  is_encoder_decoder: true,
+  layer_norm_epsilon: 1e-6,
+  model_type: 't5',
+  num_decoder_layers: 8,
+  num_heads: 6,
+  num_layers: 8,
+  pad_token_id: 0,
+  relative_attention_max_distance: 128,
+  relative_attention_num_buckets: 32,
+  tie_word_embeddings: false,
+  vocab_size: 32128,
+};
+
+test.each([
+  ['bert', bert, { hiddenSize: 768, headDim: 64, tokenTypes: 2, maxPositions: 512, activation: 'gelu' }],
+  ['t5', t5, { hiddenSize: 512, headDim: 64, layers: 8, encoderLayers: 8, buckets: 32, activation: 'gelu-tanh' }],
+])('%s of the hub is read', async (_, json, wanted) => {
+  expect(await parseConfig(json)).toMatchObject(wanted);
+});
+
 test('anything at all is a config or our error', async () => {
   const value = fc.oneof(fc.jsonValue(), fc.integer(), fc.double());
   const mutation = fc.dictionary(
-    fc.constantFrom(...Object.keys(llama32), ...Object.keys(gpt2), 'rope_parameters', 'pad_token_id'),
+    fc.constantFrom(...[llama32, gpt2, bert, t5].flatMap((json) => Object.keys(json)), 'rope_parameters'),
     value,
     { maxKeys: 3 },
   );
   await fc.assert(
-    fc.asyncProperty(fc.constantFrom(llama32, small, gpt2), mutation, async (base, change) => {
+    fc.asyncProperty(fc.constantFrom(llama32, small, gpt2, bert, t5), mutation, async (base, change) => {
       try {
         const config = await parseConfig({ ...base, ...change });
         return (
           Number.isInteger(config.hiddenSize) &&
           config.hiddenSize > 0 &&
+          // What a family has of its own are sizes, switches and numbers that are there.
+          Object.values(config).every((v) => !Number.isNaN(v) && v !== undefined) &&
           config.eosIds.every((id) => id < config.vocabSize)
         );
       } catch (error) {
         return isPeftError(error);
       }
     }),
-    { numRuns: 2_000 },
+    { numRuns: 4_000 },
+  );
+});
+
+test.each([bert, t5])('a wrong field of $model_type alone is refused by its name', async (json) => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(
+        ...Object.keys(json).filter((key) => /^(d_|num_|hidden_size|intermediate|type_|layer_norm)/.test(key)),
+      ),
+      fc.constantFrom(-1, 0, 1.5, 'x', [], {}, Number.NaN, true),
+      async (field, value) => {
+        const isEps = field.startsWith('layer_norm') && value === 1.5;
+        if (isEps) return;
+        expect(await messageOf('bad-config', () => parseConfig({ ...json, [field]: value }))).toContain(field);
+      },
+    ),
+    { numRuns: 300 },
   );
 });
 

@@ -1,31 +1,6 @@
 import type { Gpt2Config } from '../src/index.ts';
 
-import { attended, type Extras, linear, type Row, tableRow, type Weights } from './naive.ts';
-
-const normed = (weights: Weights, path: string, x: Row, eps: number): Row => {
-  const mean = x.reduce((a, b) => a + b, 0) / x.length;
-  const variance = x.reduce((s, v) => s + (v - mean) ** 2, 0) / x.length;
-  const [gain, shift] = [weights.get(`${path}.weight`)!, weights.get(`${path}.bias`)!];
-  return x.map((v, i) => ((v - mean) / Math.sqrt(variance + eps)) * gain[i]! + shift[i]!);
-};
-
-/** The normal distribution function by Simpson's rule from 0 on. */
-const normal = (x: number): number => {
-  const density = (t: number): number => Math.exp((-t * t) / 2) / Math.sqrt(2 * Math.PI);
-  const steps = 2000;
-  const h = x / steps;
-  let s = density(0) + density(x);
-  for (let i = 1; i < steps; i++) s += (i % 2 === 1 ? 4 : 2) * density(i * h);
-  return 0.5 + (s * h) / 3;
-};
-
-const activations: { readonly [A in Gpt2Config['activation']]: (x: number) => number } = {
-  'gelu-tanh': (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
-  gelu: (x) => x * normal(x),
-  relu: (x) => Math.max(0, x),
-  silu: (x) => x / (1 + Math.exp(-x)),
-  tanh: Math.tanh,
-};
+import { activations, attended, type Extras, linear, normed, type Row, tableRow, type Weights } from './naive.ts';
 
 /** GPT-2 in plain loops over one sequence, which begins at position `first`: logits of every token. */
 export const naiveGpt2 = (
