@@ -5,15 +5,15 @@ from pathlib import Path
 
 import torch
 from peft import (
-    AdaLoraConfig, BeftConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, PeftModel,
-    PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
+    AdaLoraConfig, BeftConfig, DeloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
+    PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, RoadConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
 )
 from safetensors.torch import load_file
 
 from common import OUT, record, save_tensors, shake
 from models import load_model, use_linears
 
-LINEAR_ONLY = ("LOHA", "LOKR", "BEFT")
+LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "ROAD")
 LINEARS = {
     "plain": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     "gpt2": ["c_attn", "c_proj", "c_fc"],
@@ -35,7 +35,7 @@ SCHEDULE = dict(tinit=0, tfinal=1, deltaT=1, total_step=3)
 EPSILONS = {("gpt2", "beft"): 1e-4, ("gpt2", "lora-bias-all"): 1e-4}
 
 # The first seed that leaves no close decision among tokens or triplets.
-SEEDS = {("plain", "lokr-factor"): 2, ("plain", "adalora"): 5}
+SEEDS = {("plain", "lokr-factor"): 2, ("plain", "road-4"): 3, ("plain", "adalora"): 5}
 
 
 def configs(model: str) -> dict[str, object]:
@@ -47,6 +47,16 @@ def configs(model: str) -> dict[str, object]:
         "lokr": LoKrConfig(r=2, alpha=5, **some),
         "lokr-both": LoKrConfig(r=1, alpha=3, decompose_both=True, **some),
         "lokr-factor": LoKrConfig(r=3, alpha=6, decompose_factor=8, **some),
+        "hira": HiraConfig(r=3, **some),
+        "hra": HRAConfig(r=4, **some),
+        "hra-orthogonal": HRAConfig(r=3, apply_GS=True, **some),
+        "delora": DeloraConfig(r=3, delora_lambda=4, **some),
+        "miss": MissConfig(r=5, **some),
+        "miss-mini": MissConfig(r=6, mini_r=4, init_weights="mini", **some),
+        "miss-bat": MissConfig(r=4, init_weights="bat", **some),
+        "road": RoadConfig(group_size=4, **some),
+        "road-2": RoadConfig(variant="road_2", group_size=2, **some),
+        "road-4": RoadConfig(variant="road_4", group_size=4, **some),
         "adalora": AdaLoraConfig(init_r=4, target_r=2, lora_alpha=6, **SCHEDULE, **some),
         "ia3": IA3Config(),
         "prompt-tuning": PromptTuningConfig(num_virtual_tokens=5),

@@ -49,6 +49,28 @@ describeMethods(family, {
         return l * m + (outDim / l + inDim / m);
       }),
   },
+  hira: {
+    options: { rank: 2 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+  },
+  hra: {
+    options: { rank: 4 },
+    parameters: (model) => sumOver(model, attention, (inDim) => 4 * inDim),
+    identity: 'near',
+  },
+  delora: {
+    options: { rank: 2, bound: 4 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim) + 1),
+  },
+  miss: {
+    // Which does not divide the inputs.
+    options: { rank: 3 },
+    parameters: (model) => sumOver(model, attention, (_, outDim) => 3 * outDim),
+  },
+  road: {
+    options: { groupSize: 2 },
+    parameters: (model) => sumOver(model, attention, (_, outDim) => outDim),
+  },
   adalora: {
     options: { rank: 3, targetRank: 2, alpha: 4, steps: 8, final: 2 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 3 * (inDim + outDim + 1)),
@@ -75,5 +97,34 @@ describe('of two factors twice', () => {
         const [k, n] = [outDim / l, inDim / m];
         return (Math.max(l, m) > 2 ? l + m : l * m) + (Math.max(k, n) > 2 ? k + n : k * n);
       }),
+  });
+});
+
+describe('that depends on the weights', () => {
+  describeMethod(family.miss, {
+    options: { rank: 2, variant: 'bat' },
+    parameters: (model) => sumOver(model, attention, (_, outDim) => 2 * outDim),
+  });
+});
+
+describe('of few rows in turns', () => {
+  describeMethod(family.miss, {
+    options: { rank: 4, variant: 'mini', miniRank: 2 },
+    parameters: (model) => sumOver(model, attention, () => 8),
+  });
+});
+
+describe('of an angle for each entry', () => {
+  describeMethod(family.road, {
+    options: { variant: 'road_4', groupSize: 4 },
+    parameters: (model) => sumOver(model, attention, (_, outDim) => 4 * outDim),
+  });
+});
+
+describe('of orthogonal vectors', () => {
+  describeMethod(family.hra, {
+    options: { rank: 2, orthogonal: true },
+    parameters: (model) => sumOver(model, attention, (inDim) => 2 * inDim),
+    identity: false,
   });
 });

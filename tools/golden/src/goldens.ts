@@ -1,7 +1,7 @@
 import { houlsby, parallelAdapter, pfeiffer } from '@peftjs/adapters';
 import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
 import { mam, unipelt } from '@peftjs/hybrid';
-import { adalora, dora, loha, lokr, lora, vera } from '@peftjs/lora';
+import { adalora, delora, dora, hira, hra, loha, lokr, lora, miss, road, vera } from '@peftjs/lora';
 import { adapterFusion } from '@peftjs/multitask';
 import { prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
 import { ia3 } from '@peftjs/scaling';
@@ -71,6 +71,16 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'lokr', lokr),
   ...golden('plain gpt2', 'lokr-both', lokr),
   ...golden('plain gpt2', 'lokr-factor', lokr),
+  ...golden('plain gpt2', 'hira', hira),
+  ...golden('plain gpt2', 'hra', hra),
+  ...golden('plain gpt2', 'hra-orthogonal', hra),
+  ...golden('plain gpt2', 'delora', delora),
+  ...golden('plain gpt2', 'miss', miss),
+  ...golden('plain gpt2', 'miss-mini', miss),
+  ...golden('plain gpt2', 'miss-bat', miss),
+  ...golden('plain gpt2', 'road', road),
+  ...golden('plain gpt2', 'road-2', road),
+  ...golden('plain gpt2', 'road-4', road),
   ...golden('plain gpt2', 'adalora', adalora),
   ...golden('square gpt2', 'lora-adapters', lora),
   ...golden('plain gpt2', 'prompt-tuning', promptTuning, rowsThere),

@@ -3,7 +3,7 @@ import { evaluate, type Tensor } from '@peftjs/tensor';
 import { differenceOf, mustBeNear, tolerances } from '@peftjs/tensor/testing';
 import type { TaskModel } from '@peftjs/transformer';
 import type { Law } from '@peftjs/transformer/testing';
-import type { AnyFactory, MethodCase } from './row.ts';
+import type { MethodCase } from './row.ts';
 import { inputsOf, logitsOf, logitsShape, seedOf, subjectOf } from './subject.ts';
 
 /** Whether the factory has an option of that name. */
@@ -40,9 +40,11 @@ const dropout = (of: MethodCase): Law => ({
   },
 });
 
-/** The options that drop something while training. */
-const dropouts = (factory: AnyFactory): string[] =>
-  Object.keys('options' in factory ? (factory.options as object) : {}).filter((name) => /dropout$/i.test(name));
+/** The options that drop something while training; not those that these options rule out. */
+const dropouts = (of: MethodCase): string[] =>
+  Object.keys('options' in of.factory ? (of.factory.options as object) : {}).filter(
+    (name) => /dropout$/i.test(name) && hasOption(of, name, 0.5),
+  );
 
 /** Whether a graph has random bits in it. */
 const isRandom = (t: Tensor): boolean => {
@@ -60,7 +62,7 @@ const isRandom = (t: Tensor): boolean => {
 const draws = (of: MethodCase): Law => ({
   name: 'each training view of a step draws anew, evaluation draws nothing',
   check: async () => {
-    const more = Object.fromEntries(dropouts(of.factory).map((name) => [name, 0.5]));
+    const more = Object.fromEntries(dropouts(of).map((name) => [name, 0.5]));
     const { adapted, executor } = await subjectOf(of, { more });
     if (isRandom(adapted.model.outputs(inputsOf(adapted.base))))
       throw new Error('the view for evaluation draws random values');

@@ -5,7 +5,7 @@ import { adamw8bitKernel } from './adamw8bit.ts';
 import { addSquaresKernel } from './add-squares.ts';
 import { attentionGradKernel } from './attention-backward.ts';
 import { attentionKernel } from './attention-forward.ts';
-import { erfExpression, geluExpression, powExpression, sigmoidExpression } from './expressions.ts';
+import { erfExpression, geluExpression, powExpression, sigmoidExpression, sineExpression } from './expressions.ts';
 import { headCrossEntropyKernel } from './head-cross-entropy-kernel.ts';
 import type { KernelFor } from './kernel-for.ts';
 import { layerNormGradKernel, layerNormKernel } from './layer-norm.ts';
@@ -41,7 +41,7 @@ export const kernels: { readonly [K in keyof typeof ops]: KernelFor<K> } = {
   // f16 values are f32 inside an expression: loading widens, storing rounds.
   cast: elementwise(({ dtype }) => `${dtype === 'f16' ? 'f32' : dtype}(x)`),
   concat: concatKernel,
-  cos: elementwise('cos(x)'),
+  cos: elementwise(sineExpression(1)),
   dequantize: dequantizeKernel,
   div: elementwise('a / b'),
   equal: elementwise('f32(a == b)'),
@@ -89,7 +89,7 @@ export const kernels: { readonly [K in keyof typeof ops]: KernelFor<K> } = {
   sigmoid: elementwise(sigmoidExpression),
   sign: elementwise('sign(x)'),
   silu: elementwise(`x * (${sigmoidExpression})`),
-  sin: elementwise('sin(x)'),
+  sin: elementwise(sineExpression(0)),
   slice: sliceKernel,
   slice_update: sliceUpdateKernel,
   softmax: softmaxKernel('exp(x - top) / total'),
