@@ -55,8 +55,8 @@ export const delora: MethodFactory<DeloraOptions> = defineMethod<DeloraOptions>(
       rank: count('r', 8),
       bound: number('delora_lambda', 15),
       dropout: rate('module_dropout', 0),
-      rankPattern: byPattern('rank_pattern', count, 'ranks of at least 1'),
-      boundPattern: byPattern('lambda_pattern', number, 'finite numbers'),
+      rankPattern: byPattern('rank_pattern', count, 'ranks of at least 1', 'rank'),
+      boundPattern: byPattern('lambda_pattern', number, 'finite numbers', 'bound'),
       bias: biases('delora'),
     },
     attach: (model, scope, { target, rank, bound, dropout, rankPattern, boundPattern }) =>

@@ -42,7 +42,7 @@ export const hira: MethodFactory<HiraOptions> = defineMethod<HiraOptions>({
       target: targets('target_modules', familyTarget('lora')),
       rank: count('r', 32),
       dropout: rate('hira_dropout', 0),
-      rankPattern: byPattern('rank_pattern', count, 'ranks of at least 1'),
+      rankPattern: byPattern('rank_pattern', count, 'ranks of at least 1', 'rank'),
     },
     attach: (model, scope, { target, rank, dropout, rankPattern }) =>
       eachLinear(model, scope, target, 'hira', (base, own, path) => {
