@@ -54,8 +54,8 @@ describeMethods(family, {
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
   },
   hra: {
-    options: { rank: 4 },
-    parameters: (model) => sumOver(model, attention, (inDim) => 4 * inDim),
+    options: { rank: 2 },
+    parameters: (model) => sumOver(model, attention, (inDim) => 2 * inDim),
     identity: 'near',
   },
   delora: {

@@ -36,8 +36,7 @@ export const reference = (): Executor => {
   const storage = async (v: Variable): Promise<void> => {
     if (stored.has(v.node)) return;
     const data = await initialData(v);
-    // A variable starts with what its dtype can hold, as one that is read from a file does.
-    stored.set(v.node, toValues(v, data ?? fromValues(v, await made(v.node.init as Tensor))));
+    stored.set(v.node, data ? toValues(v, data) : await made(v.node.init as Tensor));
     peak = Math.max(peak, held());
   };
 

@@ -35,6 +35,8 @@ const roundTrip = (of: MethodCase): Law => ({
   check: () =>
     inFolder(async (dir) => {
       const { base, adapted, method, executor } = await subjectOf(of);
+      // First values that are computed have double precision here; a file holds what other executors do.
+      for (const v of adapted.state.values()) await executor.write(v, await executor.read(v));
       await save(adapted, dir, { executor });
       const again = await load(base, dir, formatsOf(of));
       const [got, wanted] = [await logitsOf(again.model, executor), await logitsOf(adapted.model, executor)];
