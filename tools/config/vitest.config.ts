@@ -10,8 +10,8 @@ const config: ViteUserConfig = defineConfig({
     pool: 'forks',
     maxWorkers: availableParallelism(),
     globalSetup: [fileURLToPath(new URL('software-gpu.ts', import.meta.url))],
-    // Products by fixed kernels: the same bits whatever the machine.
-    env: { PEFTJS_AUTOTUNE: 'off' },
+    // Products by fixed kernels: the same bits whatever the machine. No executor may be left out.
+    env: { PEFTJS_AUTOTUNE: 'off', PEFTJS_EXECUTORS: 'cpu,webgpu' },
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     passWithNoTests: true,
     testTimeout: 120_000,

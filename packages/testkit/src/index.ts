@@ -20,3 +20,7 @@ export { describeMethod, describeMethods, type MethodRows } from './method/descr
 export { methodLaws } from './method/laws.ts';
 export type { MethodCase, MethodRow } from './method/row.ts';
 export { sumOver } from './method/sum-over.ts';
+export { describeTask } from './task/describe-task.ts';
+export { type TaskBatch, type TaskRow, taskLaws } from './task/task-laws.ts';
+export { describeTransform } from './transform/describe-transform.ts';
+export { type TransformRow, transformLaws } from './transform/transform-laws.ts';

@@ -12,8 +12,16 @@ import { brotliDecompressSync } from 'node:zlib';
  */
 const wanted = ['libvk_swiftshader.so', 'libvulkan.so.1', 'vk_swiftshader_icd.json'];
 
-const archivePath = () =>
-  join(dirname(createRequire(import.meta.url).resolve('@sparticuz/chromium')), '../../bin/swiftshader.tar.br');
+const archivePath = () => {
+  try {
+    return join(dirname(createRequire(import.meta.url).resolve('@sparticuz/chromium')), '../../bin/swiftshader.tar.br');
+  } catch (cause) {
+    throw new Error(
+      'software GPU: it comes with the package @sparticuz/chromium, which is not installed: npm install --save-dev @sparticuz/chromium',
+      { cause },
+    );
+  }
+};
 
 /** The wanted members of a tar archive (POSIX ustar: 512-byte headers, name at 0, octal size at 124). */
 const untar = (tar) => {

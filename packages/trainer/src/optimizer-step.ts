@@ -1,8 +1,16 @@
-import { applied, type ByParam, chain, type Gradients, type GradientTransform, type Updates } from '@peftjs/core';
+import {
+  applied,
+  type ByParam,
+  chain,
+  type Gradients,
+  type GradientTransform,
+  makeTransformRun,
+  type TransformRun,
+  type Updates,
+} from '@peftjs/core';
 import { isFinite, mul, mustBe, PeftError, type Rule, type Tensor, type Variable } from '@peftjs/tensor';
 import { globalNorm } from './optimizers/global-norm.ts';
 import type { Trainable } from './trainable.ts';
-import { makeTransformRun, type TransformRun } from './transform-run.ts';
 
 /** A step of the parameters, as parts of a program. */
 export interface OptimizerStep extends Pick<TransformRun, 'state' | 'feeds'> {

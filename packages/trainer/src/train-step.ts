@@ -1,5 +1,6 @@
 import { grad } from '@peftjs/autograd';
 import type { Gradients, GradientTransform, LossOptions, Objective } from '@peftjs/core';
+import { makeTransformRun } from '@peftjs/core';
 import type { Batch } from '@peftjs/data';
 import {
   buildProgram,
@@ -21,7 +22,6 @@ import { optimizerRule, optimizerStep, steppedParams } from './optimizer-step.ts
 import { type BatchSpec, compileNamed, makePrograms, specOf } from './programs.ts';
 import { stepOutputs, stepProgram } from './step-program.ts';
 import type { Trainable } from './trainable.ts';
-import { makeTransformRun } from './transform-run.ts';
 
 /** The report of one optimiser step. */
 export interface StepResult {

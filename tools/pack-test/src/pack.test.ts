@@ -8,6 +8,7 @@ import { bundle, recordedSizes, recordSize } from './bundle.ts';
 import { type Consumer, makeConsumer, published } from './consumer.ts';
 import { importEffects, importSize } from './import-cost.ts';
 import { installed } from './install-size.ts';
+import { ownProjectTests } from './own-project.ts';
 import { codeBlocks } from './readme.ts';
 import { root, runNode } from './run.ts';
 import { secondCopy } from './second-copy.ts';
@@ -27,6 +28,8 @@ const examples = ['README.md', 'packages/peftjs/README.md'].flatMap((file) =>
 );
 /** What brings both native libraries, and reads all packages. */
 const umbrella = 'peftjs';
+/** The package for tests alone: it imports Vitest. */
+const testkit = '@peftjs/testkit';
 
 describe.each(names)('%s, packed', (name) => {
   test('holds its code, its types, its licence and nothing of the workspace', () => {
@@ -38,6 +41,17 @@ describe.each(names)('%s, packed', (name) => {
     expect(readFileSync(join(folder, 'package.json'), 'utf8')).not.toMatch(/"(workspace|catalog):/);
   });
 
+  test('brings the libraries that it needs, and no other native one', () => {
+    const { packages, bytes } = installed(consumer.folder, name);
+    console.log(`install of ${name}: ${packages.length} packages, ${(bytes / 1e6).toFixed(1)} MB`);
+    const native = ['webgpu', 'onnxruntime-node'].filter((library) => packages.includes(library));
+    const wanted = { '@peftjs/webgpu': ['webgpu'], '@peftjs/onnx': ['onnxruntime-node'] } as Record<string, string[]>;
+    expect(native).toEqual(name === umbrella ? Object.values(wanted).flat() : (wanted[name] ?? []));
+    if (native.length === 0) expect(bytes).toBeLessThanOrEqual(10e6);
+  });
+});
+
+describe.each(names.filter((name) => name !== testkit))('%s, packed', (name) => {
   test('is imported in plain Node without a trace, and loads no native library', async () => {
     expect(await importEffects(consumer.folder, name)).toMatchObject({ leftBehind: [], libraries: [], printed: '' });
   });
@@ -49,15 +63,6 @@ describe.each(names)('%s, packed', (name) => {
     console.log(`import of ${name}: ${files} files, ${(bytes / 1000).toFixed(0)} kB, ${milliseconds.toFixed(0)} ms`);
     expect(files).toBeLessThanOrEqual(name === umbrella ? 60 : 40);
     expect(bytes).toBeLessThanOrEqual(name === umbrella ? 1_000_000 : 600_000);
-  });
-
-  test('brings the libraries that it needs, and no other native one', () => {
-    const { packages, bytes } = installed(consumer.folder, name);
-    console.log(`install of ${name}: ${packages.length} packages, ${(bytes / 1e6).toFixed(1)} MB`);
-    const native = ['webgpu', 'onnxruntime-node'].filter((library) => packages.includes(library));
-    const wanted = { '@peftjs/webgpu': ['webgpu'], '@peftjs/onnx': ['onnxruntime-node'] } as Record<string, string[]>;
-    expect(native).toEqual(name === umbrella ? Object.values(wanted).flat() : (wanted[name] ?? []));
-    if (native.length === 0) expect(bytes).toBeLessThanOrEqual(10e6);
   });
 });
 
@@ -145,7 +150,10 @@ test.each(examples)(
     const script = join(consumer.folder, `${id}.mjs`);
     const options = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true };
     await writeFile(script, ts.transpileModule(code, { compilerOptions: options }).outputText);
-    expect(await runNode(script, consumer.folder)).toBeTypeOf('string');
+    const lines = (await runNode(script, consumer.folder)).split('\n');
+    // What it says that it prints.
+    const said = [...code.matchAll(/^console\.log.*\/\/ (.*)$/gm)].map(([, text]) => text);
+    expect(lines.filter((line) => said.includes(line))).toEqual(said);
   },
   300_000,
 );
@@ -190,4 +198,5 @@ describe('the bundle of what a page needs', () => {
   });
 });
 
+ownProjectTests(() => consumer);
 browserTests(() => consumer);

@@ -13,7 +13,7 @@ const path = [join(root, 'node_modules', '.bin'), process.env['PATH']].join(deli
 export async function run(command: string, args: readonly string[], cwd: string): Promise<string> {
   // What Vitest and npm tell their children must not reach a user's program.
   const kept = Object.entries(process.env).filter(
-    ([name]) => !/^(npm_|VITEST|NODE_(ENV|OPTIONS)|TEST$|DEV$|PROD$)/.test(name),
+    ([name]) => !/^(npm_|VITEST|PEFTJS_|NODE_(ENV|OPTIONS)|TEST$|DEV$|PROD$)/.test(name),
   );
   const env = { ...Object.fromEntries(kept), PATH: path, CI: 'true', TURBO_TELEMETRY_DISABLED: '1' };
   const options = { cwd, env, maxBuffer: 1 << 26, shell: process.platform === 'win32' && command !== process.execPath };

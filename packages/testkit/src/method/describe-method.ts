@@ -1,8 +1,9 @@
 import type { Law } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
 import { type Architecture, architectures, axes, formats } from '../bases.ts';
-import { openExecutors } from '../executors.ts';
+import { openExecutors, testOn } from '../executors.ts';
 import { type Cell, fullProduct, selectionFor } from '../selection.ts';
+import { timeout } from '../timeout.ts';
 import { type Expected, expectedOf, mustAgree } from './executor-law.ts';
 import { familyLaws, formatLaws, methodLaws, refusalOf } from './laws.ts';
 import type { AnyFactory, MethodCase, MethodRow, OptionsOf } from './row.ts';
@@ -28,16 +29,16 @@ const describeCell = (factory: AnyFactory, row: MethodRow, cell: Cell, opened: O
   const checks = lawsOf[laws](of);
   if (checks.length > 0)
     describe(isRefused ? `${title} is refused` : `${title} on reference`, () => {
-      for (const { name, check } of checks) test(name, check);
+      for (const { name, check } of checks) test(name, { timeout }, check);
     });
   if (isRefused) return;
   let expected: Promise<Expected> | undefined;
   for (const [executor, open] of opened)
     if (executors === 'every' || executors === executor)
       describe(`${title} on ${executor}`, () => {
-        test('logits, loss and gradients are what the definition says', async () => {
+        testOn('logits, loss and gradients are what the definition says', executor, open, async (on) => {
           expected ??= expectedOf(of);
-          await mustAgree(await expected, await open());
+          await mustAgree(await expected, on);
         });
       });
 };

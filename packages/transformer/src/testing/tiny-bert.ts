@@ -1,7 +1,9 @@
+import type { Tensor } from '@peftjs/tensor';
 import type { BertConfig } from '../families/bert/config.ts';
 import { buildModel } from '../families/build.ts';
 import type { TaskModel } from '../task-model.ts';
 import { sequenceClassifier } from '../tasks/sequence-classifier.ts';
+import type { Task } from '../tasks/task.ts';
 import { tinyWeights } from './tiny-weights.ts';
 
 /** A BERT small enough for plain loops. */
@@ -25,6 +27,9 @@ export const tinyBertConfig: BertConfig = {
   labels: null,
 };
 
-/** A tiny BERT that tells texts of three classes apart, with random weights that depend on the seed. */
-export const tinyBert = (changes: Partial<BertConfig> = {}, seed = 0): TaskModel =>
-  buildModel({ ...tinyBertConfig, ...changes }, tinyWeights(seed), sequenceClassifier({ labels: 3 }));
+/** A tiny BERT with a task, by default that of telling texts of three classes apart, and random weights that depend on the seed. */
+export const tinyBert = <Out = Tensor>(
+  changes: Partial<BertConfig> = {},
+  seed = 0,
+  task: Task<Out> = sequenceClassifier({ labels: 3 }) as unknown as Task<Out>,
+): TaskModel<Out> => buildModel({ ...tinyBertConfig, ...changes }, tinyWeights(seed), task);

@@ -1,4 +1,3 @@
-import type { ParamHint, StepContext } from '@peftjs/core';
 import {
   type Feeds,
   input,
@@ -12,6 +11,7 @@ import {
   variable,
 } from '@peftjs/tensor';
 import { hostArray } from '@peftjs/tensor/executor';
+import type { ParamHint, StepContext } from './gradient-transform.ts';
 
 /** The state and the inputs of one run's transforms, shared by all programs of its step. */
 export interface TransformRun {

@@ -1,0 +1,1 @@
+export { setup, softwareGpuEnv } from './software-gpu-env.ts';
