@@ -23,8 +23,8 @@ export interface LoadModelOptions<Out> {
   readonly seed?: number;
   /**
    * How matrices are kept: weights of linear layers and tables, not norms, biases and new heads. `f16` rounds each value to the nearest; a file
-   * that holds f16 loses nothing. Half the memory on WebGPU; the cpu executor holds f16 as f32. Adapters train over it in f32; it cannot be
-   * trained itself. Default `f32`.
+   * that holds f16 loses nothing. Half the memory on the cpu executor and on WebGPU. Adapters train over it in f32; it cannot be trained itself.
+   * Default `f32`.
    */
   readonly dtype?: WeightDType;
 }

@@ -1,6 +1,6 @@
 import { normalValues, randomSource, type Shape, sizeOf, type VariableInit } from '@peftjs/tensor';
 
-/** How a model keeps its matrices: f16 takes half the memory on devices that store it, is rounded to nearest even, and cannot be trained. */
+/** How a model keeps its matrices: f16 takes half the memory, is rounded to nearest even, and cannot be trained. */
 export type WeightDType = 'f32' | 'f16';
 
 /** Where a model's weights come from, by Hugging Face tensor name. */

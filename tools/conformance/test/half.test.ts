@@ -2,6 +2,7 @@ import { grad } from '@peftjs/autograd';
 import { attach, type Method, merge } from '@peftjs/core';
 import { memoryFiles } from '@peftjs/io';
 import { dora, loha, lora } from '@peftjs/lora';
+import { cpu } from '@peftjs/onnx';
 import { promptTuning } from '@peftjs/prompts';
 import { nf4, quantize } from '@peftjs/quant';
 import { ia3, ssf } from '@peftjs/scaling';
@@ -19,7 +20,7 @@ import {
   reference,
   sizeOf,
 } from '@peftjs/tensor';
-import { allWeights, linear, packTokens, train } from '@peftjs/trainer';
+import { adamw, allWeights, linear, makeTrainStep, packTokens, train } from '@peftjs/trainer';
 import {
   type BertConfig,
   buildModel,
@@ -99,8 +100,8 @@ const near = (got: ArrayLike<number>, wanted: ArrayLike<number>): void => {
       expect.fail(`value ${i} is ${got[i]} of f16 weights, ${wanted[i]} of the same values in f32`);
 };
 
-/** Executors that keep f16 as it is; the others hold it as floats. */
-const halved = ['webgpu'];
+/** Executors that keep f16 as it is; the reference holds all values as numbers of JavaScript. */
+const halved = ['cpu', 'webgpu'];
 
 describe.each(executors)('on %s', (name, open) => {
   test.each(makers)('%s with f16 matrices gives what the rounded values give in f32', async (_, make, inputs) => {
@@ -134,6 +135,30 @@ describe.each(executors)('on %s', (name, open) => {
     // The reference plans nothing.
     if (name !== 'reference') expect(half.planned / whole.planned).toBeLessThanOrEqual(share);
   });
+});
+
+test('a step of LoRA on the cpu never has all weights in f32', async () => {
+  const executor = await cpu({ threads: 1 });
+  const config = { ...tinyConfig, hiddenSize: 96, intermediateSize: 256, layers: 6 };
+  const peakOf = async (weights: WeightSource): Promise<number> => {
+    const peaks: number[] = [];
+    const watched: Executor = {
+      ...executor,
+      compile: async (program) => {
+        const made = await executor.compile(program);
+        peaks.push(made.plan.peakBytes);
+        return made;
+      },
+    };
+    const target = attach(buildModel(config, weights), [lora({ rank: 2 })]);
+    const columns = { shape: [1, 8], dtype: 'i32' } as const;
+    const inputs = { ids: columns, labels: columns };
+    (await makeTrainStep(target, { executor: watched, optimizer: adamw(), inputs })).close();
+    return peaks[0]!;
+  };
+  const [half, whole] = [await peakOf(halves), await peakOf(rounded)];
+  await executor.close();
+  expect(half / whole).toBeLessThan(0.7);
 });
 
 const exact = reference();

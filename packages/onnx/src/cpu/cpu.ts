@@ -66,8 +66,8 @@ interface Opened {
 
 /**
  * The executor that runs programs on the processor, through onnxruntime-node, which is loaded here and not before, its telemetry off.
- * Variables live once, in arrays that all programs share; f16 variables are held as f32, since the CPU computes in f32. Without `worker`
- * a run blocks the thread.
+ * Variables live once, in arrays that all programs share; those in f16 as they are stored, and each product by one widens it first. Without
+ * `worker` a run blocks the thread.
  * Throws `bad-option`, `device-unavailable`.
  */
 export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
@@ -172,7 +172,7 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
       serially(async () => {
         owner.check('read', [v]);
         await load([v]);
-        return narrow(v.dtype, await engine.get(variables.keyOf(v.node)));
+        return engine.get(variables.keyOf(v.node));
       }),
     write: (v, data) =>
       serially(async () => {

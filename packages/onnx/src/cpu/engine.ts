@@ -3,7 +3,7 @@ import { hostSteps } from './host-steps.ts';
 import type { Recipe, Source } from './recipe.ts';
 import { loadRuntime, type Runtime } from './runtime.ts';
 import { openSession, type Session } from './session.ts';
-import { type HostArray, type Key, Storage, wideArray } from './storage.ts';
+import { type HostArray, type Key, narrow, Storage, wideArray } from './storage.ts';
 
 /** Arrays by the name of an input or output of a program. */
 export type Arrays = Readonly<Record<string, HostArray>>;
@@ -67,9 +67,11 @@ class LocalEngine implements Engine {
     const wanted = new Set(read);
     const outputs = recipe.outputs.filter(({ name }) => wanted.has(name));
     const values = outputs.map(({ spec }) => arrayFor(spec));
+    // The graph makes floats; a variable in f16 takes them rounded.
+    const halves = recipe.updates.map(({ spec }) => (spec.dtype === 'f16' ? arrayFor(spec) : null));
     const targets = [
       ...outputs.map(({ graph }, i) => [graph, values[i]!] as const),
-      ...recipe.updates.map(({ graph, variable }) => [graph, storage.next(variable)] as const),
+      ...recipe.updates.map(({ graph, variable }, i) => [graph, halves[i] ?? storage.next(variable)] as const),
       ...recipe.made.map(({ graph }, i) => [graph, made[i]!] as const),
     ].filter((target): target is readonly [string, HostArray] => target[0] !== null);
     if (targets.length > 0)
@@ -77,7 +79,11 @@ class LocalEngine implements Engine {
     recipe.steps.forEach(
       ({ op, grad, hyper }, i) => void hostSteps[op].run(inPlace[i]!, valueOf(grad), valueOf(hyper)),
     );
-    for (const { variable } of recipe.updates) storage.swap(variable);
+    for (const [i, { variable, spec }] of recipe.updates.entries()) {
+      const half = halves[i];
+      if (half) storage.replace(variable, narrow(spec.dtype, half));
+      else storage.swap(variable);
+    }
     return Object.fromEntries(outputs.map(({ name }, i) => [name, values[i]!]));
   }
 

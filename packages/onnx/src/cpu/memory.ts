@@ -1,6 +1,6 @@
-import type { Program, Variable } from '@peftjs/tensor';
+import { byteSize, type Program, type Variable } from '@peftjs/tensor';
 import { memoryError } from '@peftjs/tensor/executor';
-import { heldBytes, type Peak, plannedVariables } from './plan.ts';
+import { type Peak, plannedVariables } from './plan.ts';
 
 /**
  * Checks what a program will allocate before anything is: its intermediate values, and the variables that are not held yet.
@@ -8,7 +8,7 @@ import { heldBytes, type Peak, plannedVariables } from './plan.ts';
  */
 export const checkMemory = (program: Program, peak: Peak, isHeld: (v: Variable) => boolean, limit: number): void => {
   const fresh = program.variables.filter((v) => !isHeld(v));
-  const needed = fresh.reduce((n, v) => n + heldBytes(v), 0) + peak.bytes;
+  const needed = fresh.reduce((n, v) => n + byteSize(v), 0) + peak.bytes;
   if (needed > limit)
     throw memoryError({
       who: 'cpu',

@@ -1,4 +1,5 @@
 import {
+  byteSize,
   type Plan,
   type PlannedKernel,
   type PlannedTensor,
@@ -59,8 +60,8 @@ export const peakOf = (lowered: Lowered): Peak => {
   return { bytes: peak, tensors: tensors.sort((x, y) => y.bytes - x.bytes) };
 };
 
-/** Bytes of a leaf as it is held: f16 as f32. */
-export const heldBytes = ({ shape, dtype }: Spec): number => sizeOf(shape) * elementBytes[elementType(dtype)];
+/** Bytes of an input or a constant as it is held: f16 as f32. */
+const heldBytes = ({ shape, dtype }: Spec): number => sizeOf(shape) * elementBytes[elementType(dtype)];
 
 /** Nodes by operator; an op's operations count for its first node. */
 const kernelsOf = (lowered: Lowered, program: Program): PlannedKernel[] => {
@@ -84,12 +85,13 @@ const kernelsOf = (lowered: Lowered, program: Program): PlannedKernel[] => {
 
 /** The variables of a program as they take memory. */
 export const plannedVariables = (variables: readonly Variable[]): PlannedTensor[] =>
-  variables.map((v) => ({ name: `${v.node.name} [${v.shape}]`, kind: 'variable', bytes: heldBytes(v) }));
+  variables.map((v) => ({ name: `${v.node.name} [${v.shape}]`, kind: 'variable', bytes: byteSize(v) }));
 
 /** The figures of a program before it runs. */
 export const planOf = (program: Program, lowered: Lowered, peak: Peak): Plan => {
   const leaves = [...program.inputs, ...program.constants].map((n) => n.outs[0]!);
-  const held = [...leaves, ...program.variables].reduce((n, spec) => n + heldBytes(spec), 0);
+  const held =
+    leaves.reduce((n, spec) => n + heldBytes(spec), 0) + program.variables.reduce((n, v) => n + byteSize(v), 0);
   const kernels = kernelsOf(lowered, program);
   return {
     peakBytes: peak.bytes + held,

@@ -1,4 +1,4 @@
-import type { Shape } from '@peftjs/tensor';
+import type { DType, Shape } from '@peftjs/tensor';
 import type * as Ort from 'onnxruntime-node';
 import type { Recipe } from './recipe.ts';
 import type { Runtime } from './runtime.ts';
@@ -48,9 +48,14 @@ export const openSession = async (runtime: Runtime, recipe: Recipe, threads: num
   /** An array as ONNX Runtime takes it; most arrays are the same at every run. */
   const wrap = (name: string, data: HostArray): Ort.Tensor => {
     const known = wrapped.get(name) ?? wrapped.set(name, new WeakMap()).get(name)!;
-    const { dtype, shape } = specs.get(name)! as { dtype: keyof typeof types; shape: Shape };
-    return known.get(data) ?? known.set(data, new runtime.Tensor(types[dtype], data, shape)).get(data)!;
+    const { dtype, shape } = specs.get(name)!;
+    return known.get(data) ?? known.set(data, tensorOf(data, dtype, shape)).get(data)!;
   };
+  const tensorOf = (data: HostArray, dtype: DType, shape: Shape): Ort.Tensor =>
+    data instanceof Uint16Array
+      ? // Where JavaScript has Float16Array the tensor makes one of the bits, in which ONNX Runtime then finds no bytes.
+        Object.defineProperty(new runtime.Tensor('float16', data, shape), 'data', { value: data })
+      : new runtime.Tensor(types[dtype] as 'float32', data as Float32Array, shape);
   const wrapAll = (arrays: ReadonlyMap<string, HostArray>): Record<string, Ort.Tensor> =>
     Object.fromEntries([...arrays].map(([name, data]) => [name, wrap(name, data)]));
   const session = await runtime.InferenceSession.create(recipe.model, optionsFor(threads));

@@ -1,19 +1,19 @@
 import { numberToHalf, type TypedArray, type Variable } from '@peftjs/tensor';
 import { hostArray } from '@peftjs/tensor/executor';
 
-/** Values as the graph takes them: f16 is widened to f32. */
-export type HostArray = Exclude<TypedArray, Uint16Array>;
+/** Values as the graph takes them: variables in f16 as their bits, other values in f16 widened to f32. */
+export type HostArray = TypedArray;
 
 /** A variable's number in one executor. */
 export type Key = number;
 
-/** A zeroed array that holds a dtype in the graph. */
+/** A zeroed array for what a graph makes. */
 export const wideArray = (dtype: Variable['dtype'], size: number): HostArray =>
-  hostArray(dtype === 'f16' ? 'f32' : dtype, size) as HostArray;
+  hostArray(dtype === 'f16' ? 'f32' : dtype, size);
 
 /** Values in a dtype's own array type. */
 export const narrow = (dtype: Variable['dtype'], data: HostArray): TypedArray =>
-  dtype === 'f16' ? Uint16Array.from(data, numberToHalf) : data;
+  dtype === 'f16' && data instanceof Float32Array ? Uint16Array.from(data, numberToHalf) : data;
 
 interface Cell {
   data: HostArray;
@@ -61,6 +61,11 @@ export class Storage {
   swap(key: Key): void {
     const cell = this.#cells.get(key);
     if (cell) Object.assign(cell, { data: cell.spare!, spare: cell.owned ? cell.data : null, owned: true });
+  }
+
+  /** Puts a new value in place; nothing when the variable was released meanwhile. */
+  replace(key: Key, data: HostArray): void {
+    if (this.#cells.has(key)) this.put(key, data, true);
   }
 
   release(key: Key): void {

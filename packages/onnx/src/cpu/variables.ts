@@ -1,8 +1,6 @@
-import type { Tensor, TypedArray, Variable } from '@peftjs/tensor';
+import { byteSize, type Tensor, type TypedArray, type Variable } from '@peftjs/tensor';
 import { initialData, type VariableNode } from '@peftjs/tensor/executor';
-import { widen } from '../lower/emitter.ts';
 import type { Engine } from './engine.ts';
-import { heldBytes } from './plan.ts';
 import type { Key } from './storage.ts';
 
 /** The values held of one variable. */
@@ -43,8 +41,8 @@ export class Variables {
 
   async #put(variable: Variable, data: TypedArray, owned: boolean): Promise<void> {
     const key = this.keyOf(variable.node);
-    await this.#engine.put(key, widen(variable.dtype, data), owned || variable.dtype === 'f16');
-    this.#held.set(key, { bytes: heldBytes(variable), arrays: this.#held.get(key)?.arrays ?? 1 });
+    await this.#engine.put(key, data, owned);
+    this.#held.set(key, { bytes: byteSize(variable), arrays: this.#held.get(key)?.arrays ?? 1 });
   }
 
   /** Makes the values that are not there yet; those whose initialiser is a graph are evaluated together, once. */

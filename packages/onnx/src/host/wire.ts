@@ -5,7 +5,7 @@ import type { HostArray } from '../cpu/storage.ts';
 /** Bytes that one write hands over at most. */
 const largestWrite = 2 ** 30;
 
-const kinds = [Float32Array, Int32Array, Uint32Array, Uint8Array] as const;
+const kinds = [Float32Array, Int32Array, Uint32Array, Uint8Array, Uint16Array] as const;
 
 /** Bytes of an array, not copied. */
 const bytesOf = ({ buffer, byteOffset, byteLength }: HostArray): Uint8Array =>
@@ -42,7 +42,7 @@ const deserialize = (head: Buffer, arrays: readonly ArrayBuffer[]): unknown => {
 };
 
 /**
- * Values over a stream: plain data with typed arrays in it (f32, i32, u32, u8), whose bytes are written from where they lie and read into
+ * Values over a stream: plain data with typed arrays in it (f32, i32, u32, u8, f16 as bits), whose bytes are written from where they lie and read into
  * where they stay. A message is three parts: the sizes of head and arrays, the head, the arrays.
  */
 export interface Wire {

@@ -21,7 +21,7 @@ export const elementBytes: Readonly<Record<ElementType, number>> = {
   uint64: 8,
 };
 
-/** How a dtype travels through the graph: f16 as f32, since the CPU computes in f32 and storage is the only point of f16. */
+/** How a dtype travels through the graph: f16 as f32, since the CPU computes in f32; only variables come as they are stored. */
 export const elementType = (dtype: DType): ElementType =>
   (({ f32: 'float', f16: 'float', i32: 'int32', u32: 'uint32', u8: 'uint8' }) as const)[dtype];
 

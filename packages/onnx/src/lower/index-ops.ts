@@ -1,5 +1,5 @@
 import { type Shape, sizeOf } from '@peftjs/tensor';
-import type { ConstantType, Emitter, Value } from './emitter.ts';
+import { type ConstantType, type Emitter, elementType, type Value } from './emitter.ts';
 import { product } from './matmul.ts';
 import type { Rule } from './rule.ts';
 
@@ -21,7 +21,8 @@ export const keepWhere = (g: Emitter, valid: Value, x: Value): Value => {
 export const gather: Rule<'table' | 'index'> = ({ g, table, index, out }) => {
   if (sizeOf(table.shape) === 0) return g.zeros(out);
   const { valid, safe } = clamp(g, index, table.shape[0]!);
-  return keepWhere(g, valid, g.node('Gather', [table, safe], out.shape, { axis: 0 }));
+  // Of a table in f16 only the rows are widened.
+  return keepWhere(g, valid, g.cast(g.node('Gather', [table, safe], out.shape, { axis: 0 }), elementType(out.dtype)));
 };
 
 /** Rows added at a time, at least; and in how many parts, at most. */

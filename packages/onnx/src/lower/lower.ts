@@ -4,6 +4,7 @@ import type { ElementType, ModelProto, NodeProto, TensorProto, ValueProto } from
 import { bytesOf, Emitter, elementType, type Value, widen } from './emitter.ts';
 import { fuse } from './fuse.ts';
 import type { Rule } from './rule.ts';
+import { availableAfter } from './shape.ts';
 import { lowerings } from './table.ts';
 
 /** A program as an ONNX graph. */
@@ -71,6 +72,29 @@ const rules: ReadonlyMap<unknown, Rule<string>> = new Map(
   Object.entries(lowerings).map(([name, rule]) => [ops[name as keyof typeof ops], rule as unknown as Rule<string>]),
 );
 
+/** The type of a leaf that is fed: variables in f16 as they are stored. */
+const leafType = (node: Node): ElementType => {
+  const { dtype } = node.outs[0]!;
+  return node.kind === 'variable' && dtype === 'f16' ? 'float16' : elementType(dtype);
+};
+
+/**
+ * The inputs of an op, those stored as f16 in f32. Each use widens for itself, and not before the other input is there: a weight is whole in f32 only
+ * as long as one product takes, not from the forward pass to the backward one.
+ */
+const inFloats = (
+  g: Emitter,
+  inputs: OpNode['inputs'],
+  valueOf: (t: Tensor) => Value,
+): readonly (Value | null | undefined)[] => {
+  const values = inputs.map((t) => t && valueOf(t));
+  const token = values.find((v) => v && v.type !== 'float16');
+  return values.map((v) => (v?.type === 'float16' ? g.cast(token ? availableAfter(g, v, token) : v, 'float') : v));
+};
+
+/** It takes rows of a table as it is stored. */
+const lowersGather = lowerings.gather as unknown as Rule<string>;
+
 const lowerNode = (
   g: Emitter,
   node: OpNode,
@@ -88,10 +112,7 @@ const lowerNode = (
     );
   const made = rule(
     {
-      ...byName(
-        op,
-        inputs.map((t) => t && valueOf(t)),
-      ),
+      ...byName(op, rule === lowersGather ? inputs.map((t) => t && valueOf(t)) : inFloats(g, inputs, valueOf)),
       g,
       out: outs[0]!,
       outs,
@@ -139,8 +160,8 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
   for (const node of [...program.inputs, ...program.constants, ...program.variables.map((v) => v.node)]) {
     if (!wanted.has(node)) continue;
     const { shape, dtype } = node.outs[0]!;
-    const type = elementType(dtype);
-    const given = sizeOf(shape) === 0 ? { data: new Uint8Array(), type } : embed(node);
+    const given = sizeOf(shape) === 0 ? { data: new Uint8Array(), type: elementType(dtype) } : embed(node);
+    const type = given ? elementType(dtype) : leafType(node);
     const value = given
       ? g.cast(g.initializer(given.data, given.type, shape, nameOf(node)), type)
       : { name: g.named(nameOf(node), { shape, type }), shape, type };
@@ -161,14 +182,16 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
 
   const outputs = nameResults(
     g,
-    results.map((t, i) => (sizeOf(t.shape) === 0 ? null : { value: valueOf(t), name: names[i]!, spec: t })),
+    results.map((t, i) =>
+      sizeOf(t.shape) === 0 ? null : { value: g.cast(valueOf(t), elementType(t.dtype)), name: names[i]!, spec: t },
+    ),
   );
   const made = outputs.map((v) => v.name);
   const nodes = prune(fuse(g, prune(g.nodes, made), made), made);
   const read = new Set(nodes.flatMap((n) => n.inputs));
   const inputs = [...feeds].flatMap(([name, node]) => {
-    const { shape: dims, dtype } = node.outs[0]!;
-    return read.has(name) ? [{ name, type: elementType(dtype), dims }] : [];
+    const { shape: dims } = node.outs[0]!;
+    return read.has(name) ? [{ name, type: leafType(node), dims }] : [];
   });
   return {
     model: { nodes, inputs, outputs, initializers: g.initializers.filter((t) => read.has(t.name)) },
