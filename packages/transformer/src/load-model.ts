@@ -178,7 +178,7 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
     fromFile(await checkpoint.readFloat32(name));
   const fresh = randomValues(needs, config.layers, seed);
   const weights: WeightSource = {
-    origin: files.name,
+    source: files,
     dtype,
     has: (name) => stored.has(name),
     load: (name, shape) => {

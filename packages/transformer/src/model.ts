@@ -1,3 +1,4 @@
+import type { Files } from '@peftjs/io';
 import type { Tensor } from '@peftjs/tensor';
 import type { Embedding } from './embedding.ts';
 import type { KvCache } from './kv-cache.ts';
@@ -56,8 +57,8 @@ export interface ModelLayout {
   readonly modelType: string;
   /** The class in transformers that has the model's head. */
   readonly modelClass: string;
-  /** Where `loadModel` found the model, as it was told; null for one that was made otherwise. */
-  readonly origin: string | null;
+  /** The folder that it was loaded from; null for one that was built. */
+  readonly source: Files | null;
   /** Whether checkpoints hold this layer's weight as [in, out] (`fan_in_fan_out` in PEFT's files). */
   storedTransposed(path: Path): boolean;
   /**

@@ -19,6 +19,7 @@ import {
   type Rules,
   type Tensor,
 } from '@peftjs/tensor';
+import { companionsIn } from './companions.ts';
 import type { ModelConfig } from './config/model-config.ts';
 import { headOf, needsOf } from './families/build.ts';
 import { storedTensor } from './families/checkpoint-layout.ts';
@@ -71,7 +72,8 @@ const labelsJson = (labels: readonly string[] | null): Readonly<Record<string, u
     : {};
 
 /**
- * Writes a model as Hugging Face does: `model.safetensors` and `config.json`, which `loadModel` and transformers read. Adapted and
+ * Writes a model as Hugging Face does: `model.safetensors` and `config.json`, which `loadModel` and transformers read. The tokenizer, chat template
+ * and `generation_config.json` of the folder that it was loaded from come along, over what the new one has of them. Adapted and
  * quantised layers are written as their effective values. One tensor is in memory at a time. The old model stays until the new
  * weights are whole; into a folder on disk, or `Files` that can be written. Throws `not-mergeable` where weights cannot say what the model does; `bad-option` for values too
  * large for f16; `write-failed`.
@@ -98,9 +100,12 @@ export const saveModel = async (model: TaskModel<unknown>, dir: Place, options: 
     torch_dtype: { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[dtype],
   };
   const files = writable(await filesAt(dir));
+  const { source } = model.layout;
+  const companions = source ? await companionsIn(source) : [];
   // The config comes last: a folder without it is no model, so one that was cut short does not look whole.
   await files.write(
     new Map<string, FileContent>([
+      ...companions,
       ['model.safetensors', encodeSafetensors(`${files.name}/model.safetensors`, new Map(entries))],
       ['config.json', `${JSON.stringify(json, null, 2)}\n`],
     ]),

@@ -1,3 +1,4 @@
+import type { Files } from '@peftjs/io';
 import { normalValues, randomSource, type Shape, sizeOf, type VariableInit } from '@peftjs/tensor';
 
 /** How a model keeps its matrices: f16 takes half the memory, is rounded to nearest even, and cannot be trained. */
@@ -5,8 +6,8 @@ export type WeightDType = 'f32' | 'f16';
 
 /** Where a model's weights come from, by Hugging Face tensor name. */
 export interface WeightSource {
-  /** Name or folder that they come from. */
-  readonly origin?: string;
+  /** The folder that they lie in; none for weights that are made. */
+  readonly source?: Files;
   has(name: string): boolean;
   /** How matrices (weights of linear layers, tables) are kept; vectors, and heads that the task trains, are f32. Default f32. */
   readonly dtype?: WeightDType;

@@ -1,7 +1,14 @@
 import { mkdtemp, readdir, readFile, readlink, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Files, memoryFiles, openSafetensors, type WriteTensor, writeSafetensors } from '@peftjs/io';
+import {
+  type Files,
+  memoryFiles,
+  openSafetensors,
+  type WritableFiles,
+  type WriteTensor,
+  writeSafetensors,
+} from '@peftjs/io';
 import { constant, reference, variable } from '@peftjs/tensor';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { LlamaConfig } from '../src/index.ts';
@@ -121,6 +128,47 @@ describe('files in memory', () => {
     await expect(valuesOf(late.logits(ids))).rejects.toThrow(
       /model.safetensors.* bytes when it was opened, it has 1000 now/,
     );
+  });
+});
+
+describe('what belongs to a model beside its weights', () => {
+  const executor = reference();
+  const given = new Map([
+    ['tokenizer.json', '{"version":"1.0"}'],
+    ['chat_template.jinja', '{{ messages }}'],
+    ['generation_config.json', '{"eos_token_id":3}'],
+    ['notes.txt', 'mine'],
+  ]);
+  const source = async (): Promise<WritableFiles> => {
+    const files = memoryFiles(new Map(), 'source');
+    await saveModel(buildModel(tinyConfig(), tinyWeights()), files, { executor });
+    await files.write(given);
+    return files;
+  };
+
+  test('comes along from the folder that it was loaded from, through views too, over what was there of it', async () => {
+    const model = await loadModel(await source());
+    const target = memoryFiles(new Map([['tokenizer.json', 'of another model']]), 'target');
+    await saveModel(model.with({}), target, { executor });
+    expect(await target.list()).toEqual([
+      'chat_template.jinja',
+      'config.json',
+      'generation_config.json',
+      'model.safetensors',
+      'tokenizer.json',
+    ]);
+    for (const name of ['tokenizer.json', 'chat_template.jinja', 'generation_config.json'])
+      expect(new TextDecoder().decode(await target.read(name))).toBe(given.get(name));
+  });
+
+  test('stays as it is where the model is saved in its own place, or was built', async () => {
+    const files = await source();
+    const model = await loadModel(files);
+    await saveModel(model, files, { executor });
+    expect(new TextDecoder().decode(await files.read('tokenizer.json'))).toBe(given.get('tokenizer.json'));
+    const built = memoryFiles(new Map(), 'built');
+    await saveModel(buildModel(tinyConfig(), tinyWeights()), built, { executor });
+    expect(await built.list()).toEqual(['config.json', 'model.safetensors']);
   });
 });
 

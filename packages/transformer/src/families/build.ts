@@ -49,7 +49,7 @@ const modelOf = (config: ModelConfig, needs: TensorNeeds, weights: WeightSource,
       layout: {
         modelType: family.modelType,
         modelClass: head?.modelClass ?? '',
-        origin: weights.origin ?? null,
+        source: weights.source ?? null,
         storedTransposed: (path) => layout.transposed?.test(`${path}.weight`) ?? false,
         defaultTarget: (table) => (Object.hasOwn(defaultTargets, table) ? defaultTargets[table] : undefined),
       },
