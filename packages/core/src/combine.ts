@@ -70,7 +70,8 @@ const mixes = (all: readonly Placed[]): boolean =>
   all.every(
     ({ settled }, i) =>
       settled?.mixes === 'anywhere' ||
-      (settled?.mixes === 'apart' && all.every((other, j) => i === j || areApart(settled, other.settled!))),
+      (settled?.mixes === 'apart' &&
+        all.every((other, j) => i === j || (other.settled !== null && areApart(settled, other.settled)))),
   );
 
 /** The single methods that one is made of. */

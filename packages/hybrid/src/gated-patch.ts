@@ -1,12 +1,4 @@
-import {
-  type Gate,
-  type MiddlewareTable,
-  meanGate,
-  mergePatches,
-  type Patch,
-  type Scope,
-  type Wraps,
-} from '@peftjs/core';
+import { type Gate, type MiddlewareTable, meanGate, type Patch, type Scope, type Wraps } from '@peftjs/core';
 import { PeftError, type Tensor } from '@peftjs/tensor';
 import {
   type Around,
@@ -16,7 +8,6 @@ import {
   type Model,
   type Norm,
   type Path,
-  slot,
   streamSites,
 } from '@peftjs/transformer';
 import { blend, blendKeys } from './blend.ts';
@@ -69,14 +60,6 @@ const noValues = (): never => {
   throw new PeftError('not-mergeable', 'gated: what a gate weighs depends on the input');
 };
 
-/** The input of the attention whose keys come next. */
-const attended = slot<Tensor>('attended');
-
-const noted: Around<'attn'> = (x, next, { pass }) => {
-  pass.put(attended, x);
-  return next(x);
-};
-
 /** A patch whose changes are weighed, each by a gate over the input of its layer or sublayer; of a token embedding by one over its rows. */
 export const gatedPatch = (model: Model, patch: Patch, scope: Scope): Patch => {
   const { hiddenSize } = model.main;
@@ -122,7 +105,7 @@ export const gatedPatch = (model: Model, patch: Patch, scope: Scope): Patch => {
       gatedStream(of, meanGate(scope.at(path), site, hiddenSize)),
     ),
   ]);
-  const gated: Patch = {
+  return {
     ...patch,
     linear: layers(patch.linear, { dense: noValues, acrossRows: true }),
     norm: layers(patch.norm, {}),
@@ -132,10 +115,8 @@ export const gatedPatch = (model: Model, patch: Patch, scope: Scope): Patch => {
       embed: each(around.embed, (of, path) => gatedEmbedding(of, meanGate(scope.at(path), 'embed', hiddenSize))),
       kv: each(around.kv, (of, path) => {
         const gate = meanGate(scope.at(path), 'kv', hiddenSize);
-        return gatedKeys(of, (call) => gate(call.pass.get(attended)!, call));
+        return gatedKeys(of, (call) => gate(call.attended!, call));
       }),
     },
   };
-  const watched: Patch = around.kv ? { around: { attn: each(around.kv, () => noted) } } : {};
-  return mergePatches([watched, gated]);
 };

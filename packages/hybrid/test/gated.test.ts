@@ -1,6 +1,7 @@
 import { pfeiffer } from '@peftjs/adapters';
-import { attach, combine, type Method } from '@peftjs/core';
-import { lora } from '@peftjs/lora';
+import { attach, combine, load, type Method, mixBatch, save } from '@peftjs/core';
+import { memoryFiles } from '@peftjs/io';
+import { dora, lora } from '@peftjs/lora';
 import { prefixTuning, promptTuning } from '@peftjs/prompts';
 import { evaluate, reference, sizeOf } from '@peftjs/tensor';
 import { distance, shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/testkit';
@@ -72,4 +73,31 @@ test('says what is wrong', () => {
   expect(() => unipelt({ lora: { rank: 0 } })).toThrow(
     'adapterHubGatedLora: rank must be a whole number of at least 1, got 0',
   );
+});
+
+const within = (method: Method): Method => combine([{ layers: [1], method }]);
+const parts = { prefix: { length: 2, bottleneck: 3 }, adapter: { bottleneck: 3 } };
+
+test.each<[string, () => Method]>([
+  ['gates around parts', () => gated({ method: combine([{ layers: [0], method: lora() }, pfeiffer()]) })],
+  ['a part with gates', () => combine([dora({ rank: 2 }), within(gated({ method: lora({ rank: 2 }) }))])],
+  ['a recipe in a part', () => combine([within(mam(parts)), lora({ rank: 2 })])],
+  ['gates around a prefix', () => combine([gated({ method: prefixTuning({ length: 2 }) }), within(pfeiffer())])],
+  ['a recipe with gates beside another', () => combine([unipelt({ ...parts, lora: { rank: 2 } }), within(lora())])],
+])('%s: saved, loaded to the bit, and a row of a mixed batch', async (_, method) => {
+  const base = tinyLlama();
+  const adapted = attach(base, [method()]);
+  await shake(adapted.params, { executor });
+  const files = memoryFiles();
+  await save(adapted, files, { executor });
+  const again = await load(base, files, [gated, mam, unipelt, pfeiffer, prefixTuning, dora, lora]);
+  expect([...again.state.keys()]).toEqual([...adapted.state.keys()]);
+  const alone = await logits(adapted.model);
+  expect(distance(await logits(again.model), alone)).toBe(0);
+  const mixed = mixBatch([again], 2);
+  await mixed.assign([null, 0], { executor });
+  const half = alone.length / 2;
+  const [got, without] = [await logits(mixed.model), await logits(base)];
+  expect(distance(got.slice(0, half), without.slice(0, half))).toBeLessThan(1e-5);
+  expect(distance(got.slice(half), alone.slice(half))).toBeLessThan(1e-5);
 });

@@ -1,4 +1,4 @@
-import { eachSite, type Gate, mergePatches, type Patch, requireOneTower, type Scope } from '@peftjs/core';
+import { eachSite, type Gate, type Patch, requireOneTower, type Scope } from '@peftjs/core';
 import {
   broadcastTo,
   concat,
@@ -11,7 +11,7 @@ import {
   type Tensor,
   transpose,
 } from '@peftjs/tensor';
-import { type Around, type KeyValue, type Model, slot } from '@peftjs/transformer';
+import type { Around, KeyValue, Model } from '@peftjs/transformer';
 
 /** Values per token in one layer's keys: heads · headDim, of the heads that grouped queries share. */
 export const keyWidth = ({ main }: Model): number => main.keyHeads * main.headDim;
@@ -23,9 +23,6 @@ export const prefixLayers = (model: Model): number => {
   if (length === 0) throw new PeftError('no-match', 'prefix: this part of the model has no attention');
   return length;
 };
-
-/** The input of the attention whose keys come next. */
-const attended = slot<Tensor>('attended');
 
 /**
  * A patch that puts m keys and m values before those of the tokens in every layer. rows [m, layers · 2 · keyWidth]: of each layer its
@@ -42,15 +39,11 @@ export const prefixInFront = (
   const layers = prefixLayers(model);
   const tokens = rows.shape[0]!;
   const split = transpose(reshape(rows, [tokens, layers * 2, keyHeads, headDim]), [1, 2, 0, 3]);
-  const watch = eachSite(model, scope, 'attn', () => (x, next, { pass }) => {
-    pass.put(attended, x);
-    return next(x);
-  });
-  const front = eachSite(model, scope, 'kv', (attention, _path, layer) => {
+  return eachSite(model, scope, 'kv', (attention, _path, layer) => {
     const gate = gateAt?.(attention);
     return (own, next, call) => {
       const { pass } = call;
-      const open = gate && reshape(gate(pass.get(attended)!, call), [pass.batch, 1, 1, 1]);
+      const open = gate && reshape(gate(call.attended!, call), [pass.batch, 1, 1, 1]);
       const part = (of: number): Tensor => {
         const one = slice(split, { axis: 0, start: 2 * layer + of, end: 2 * layer + of + 1 });
         return open ? mul(one, open) : broadcastTo(one, [pass.batch, ...one.shape.slice(1)]);
@@ -59,7 +52,6 @@ export const prefixInFront = (
       return { k: concat(part(0), k, { axis: 2 }), v: concat(part(1), v, { axis: 2 }) };
     };
   });
-  return gateAt ? mergePatches([watch, front]) : front;
 };
 
 /** The keys and values that the model computes of some tokens, as rows of a prefix: attention is then as if they came before. */

@@ -116,7 +116,10 @@ test('says what is wrong', () => {
   );
   expect(() => attach(base, [combine([{ layers: [0], method: promptTuning() }])])).toThrow('has no site embed');
   expect(() => attach(base, [combine([{ target: 'lm_head', method: prefixTuning() }])])).toThrow('has no attention');
-  expect(() => promptTuning.fromConfig({ peft_type: 'PROMPT_TUNING', num_transformer_submodules: 2 })).toThrow(
+  expect(() => prefixTuning.fromConfig({ peft_type: 'PREFIX_TUNING', num_transformer_submodules: 2 })).toThrow(
     'it asks for what is not computed here: num_transformer_submodules = 2',
+  );
+  expect(() => attach(base, [promptTuning({ submodules: 2 })])).toThrow(
+    'submodules: there are rows for 2 towers, and the model has 1',
   );
 });

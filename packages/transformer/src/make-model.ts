@@ -56,7 +56,15 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
       const options = { ...given, recompute: given.recompute ?? parts.recompute };
       const pass = makePass(inputs, batchOf(inputs, parts), parts.training, options);
       const sequence = sequenceOf(last, inputs, pass);
-      const callAt = (path: string): Call => ({ pass, path, tower: main, sequence, layer: null, stream: null });
+      const callAt = (path: string): Call => ({
+        pass,
+        path,
+        tower: main,
+        sequence,
+        layer: null,
+        stream: null,
+        attended: null,
+      });
       parts.watch(pass);
       const whole = (read: Inputs): States => {
         const ran = new Map<string, Ran>();

@@ -57,6 +57,8 @@ export interface Call {
   readonly layer: number | null;
   /** The residual stream that the output of `attn`, `cross` and `mlp` is added to: [B,T,d]; null at other sites. */
   readonly stream: Tensor | null;
+  /** At the sites `kv` and `crossKv`: the rows that the attention reads, [B,T,d]; null at other sites. */
+  readonly attended: Tensor | null;
 }
 
 /** A pass over inputs. */

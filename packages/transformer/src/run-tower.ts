@@ -126,16 +126,25 @@ export const runTower = (
   const sequence = sequenceOf(spec, inputs, pass);
   const { batch, options } = pass;
   const tower = towerOf(spec);
-  const callAt = (path: Path, stream: Tensor | null): Call => ({
+  const callAt = (path: Path, stream: Tensor | null, attended: Tensor | null = null): Call => ({
     pass,
     path,
     tower,
     sequence,
     layer: layerOf(spec, path),
     stream,
+    attended,
   });
-  const at: Forward['at'] = (site, path, core, stream) =>
-    runAround(parts.around[site]?.get(path) ?? [], core, callAt(path, stream ?? null));
+  const attended = new Map<Path, Tensor>();
+  const at: Forward['at'] = (site, path, core, stream) => {
+    const isAttention = site === 'attn' || site === 'cross';
+    const noting: typeof core = (x) => {
+      if (isAttention) attended.set(path, x as Tensor);
+      return core(x);
+    };
+    const rows = site === 'kv' || site === 'crossKv' ? attended.get(path) : undefined;
+    return runAround(parts.around[site]?.get(path) ?? [], noting, callAt(path, stream ?? null, rows));
+  };
   const linear: Forward['linear'] = (path, h) => parts.linears.get(path)!.apply(h, callAt(path, null));
   const embedding: Forward['embedding'] = (path, ids) => parts.embeddings.get(path)!.apply(ids, callAt(path, null));
 

@@ -18,4 +18,5 @@ export const noModel: Call = {
   sequence: { tokens: 1, mask: null, positions: null, continues: false },
   layer: null,
   stream: null,
+  attended: null,
 };
