@@ -101,6 +101,7 @@ export { sqrt } from './ops/sqrt.ts';
 export { stopGradient } from './ops/stop-gradient.ts';
 export { sub } from './ops/sub.ts';
 export { sum } from './ops/sum.ts';
+export { takeAlongAxis } from './ops/take-along-axis.ts';
 export { tanh } from './ops/tanh.ts';
 export { topK } from './ops/top-k.ts';
 export { transpose } from './ops/transpose.ts';

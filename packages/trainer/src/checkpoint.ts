@@ -17,12 +17,13 @@ export interface CheckpointOptions {
   readonly copyEvery?: number;
 }
 
-/** The content of a checkpoint beside tensors. */
+/** The content of a checkpoint beside tensors; all of it goes through JSON. */
 export interface RunState<L> {
   /** Steps done. */
   readonly step: number;
   /** Where the data stood after them; null where the number of steps says it. */
   readonly data: Cursor | null;
+  /** Whatever else the run wants back. */
   readonly log: L;
 }
 
@@ -36,17 +37,18 @@ const exists = async (file: string): Promise<boolean> => {
 const fileTypes = { f32: 'F32', f16: 'F16', i32: 'I32', u32: 'U32', u8: 'U8' } as const;
 
 /**
- * Writes variables, as `read` gives them, and the state of a run; the file holds the last whole checkpoint at every moment. Throws
- * `write-failed`, and `diverged` where a value is no finite number: the file then stays as it was.
+ * Writes variables, each under its name, and the state of a run; the file holds the last whole checkpoint at every moment. `train` does so by itself; a
+ * loop of your own keeps `params`, `state` and `running` of what it trains and the `state` of its step. Throws `write-failed`, and `diverged`
+ * where a value is no finite number: the file then stays as it was.
  */
 export const writeCheckpoint = async <L>(
   file: string,
   variables: readonly Variable[],
-  read: (v: Variable) => Promise<TypedArray>,
   state: RunState<L>,
+  { executor }: { readonly executor: Pick<Executor, 'read'> },
 ): Promise<void> => {
   const sound = async (v: Variable): Promise<TypedArray> => {
-    const data = await read(v);
+    const data = await executor.read(v);
     if (allFinite(data)) return data;
     throw new PeftError(
       'diverged',
@@ -61,13 +63,13 @@ export const writeCheckpoint = async <L>(
 };
 
 /**
- * Restores variables from a checkpoint; null when there is none. Throws `state-mismatch` when it belongs to another run: tensors missing,
- * left over or of another shape.
+ * Restores variables from a checkpoint, and gives the state that was written with them; null when there is none. Throws `state-mismatch` when it
+ * belongs to another run: tensors missing, left over or of another shape; `bad-data` where one is no finite number.
  */
 export const readCheckpoint = async <L>(
   file: string,
   variables: readonly Variable[],
-  executor: Executor,
+  { executor }: { readonly executor: Pick<Executor, 'write'> },
 ): Promise<RunState<L> | null> => {
   if (!(await exists(file))) return null;
   await using reader = await openSafetensors(file);

@@ -1,7 +1,7 @@
 export { chain } from '@peftjs/core';
 export { type Batch, ignored, type PackOptions, packTokens, type TokenRows } from '@peftjs/data';
 export { evaluationBatches, trainingBatches } from './batches.ts';
-export type { CheckpointOptions } from './checkpoint.ts';
+export { type CheckpointOptions, type RunState, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 export {
   type EvaluatedLoss,
   type EvaluateLossOptions,

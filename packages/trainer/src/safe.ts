@@ -92,11 +92,13 @@ export const makeSafe = (variables: readonly Variable[], log: Log, options: Safe
   const isWritten = (step: number): boolean => checkpoint !== undefined && step % checkpoint.every === 0;
 
   const write = async (): Promise<void> => {
-    await writeCheckpoint(checkpoint!.file, variables, (v) => executor.read(v), stateNow());
+    await writeCheckpoint(checkpoint!.file, variables, stateNow(), { executor });
     written = reached;
   };
   const writeCopy = async ({ values, state }: Copy): Promise<void> => {
-    await writeCheckpoint(checkpoint!.file, variables, async (v) => values[v.node.name]!, state);
+    await writeCheckpoint(checkpoint!.file, variables, state, {
+      executor: { read: async (v) => values[v.node.name]! },
+    });
     written = state.step;
   };
   const take = async (): Promise<void> => {
@@ -152,7 +154,7 @@ export const makeSafe = (variables: readonly Variable[], log: Log, options: Safe
   return {
     restore,
     open: async () => {
-      const restored = checkpoint && (await readCheckpoint<Log>(checkpoint.file, variables, executor));
+      const restored = checkpoint && (await readCheckpoint<Log>(checkpoint.file, variables, { executor }));
       if (!restored) return { step: 0, data: null };
       restore(restored);
       written = restored.step;

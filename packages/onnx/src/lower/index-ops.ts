@@ -25,6 +25,14 @@ export const gather: Rule<'table' | 'index'> = ({ g, table, index, out }) => {
   return keepWhere(g, valid, g.cast(g.node('Gather', [table, safe], out.shape, { axis: 0 }), elementType(out.dtype)));
 };
 
+/** Places outside the axis are zeros. */
+export const take_along_axis: Rule<'x' | 'index', { readonly axis: number }> = ({ g, x, index, out }, { axis }) => {
+  const size = x.shape.at(axis)!;
+  if (size === 0 || sizeOf(index.shape) === 0) return g.zeros(out);
+  const { valid, safe } = clamp(g, index, size);
+  return keepWhere(g, valid, g.node('GatherElements', [x, safe], out.shape, { axis }));
+};
+
 /** Rows added at a time, at least; and in how many parts, at most. */
 const leastRows = 512;
 const mostParts = 16;

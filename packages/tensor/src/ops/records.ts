@@ -63,6 +63,7 @@ export { sqrt } from './sqrt.ts';
 export { stopGradient as stop_gradient } from './stop-gradient.ts';
 export { sub } from './sub.ts';
 export { sumOp as sum } from './sum.ts';
+export { takeAlongAxis as take_along_axis } from './take-along-axis.ts';
 export { tanh } from './tanh.ts';
 export { topK as top_k } from './top-k.ts';
 export { transposeOp as transpose } from './transpose.ts';

@@ -19,6 +19,7 @@ const names = [
   'slice',
   'slice_update',
   'sum',
+  'take_along_axis',
   'top_k',
   'transpose',
 ] as const;

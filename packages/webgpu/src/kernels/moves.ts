@@ -88,3 +88,22 @@ export const gatherKernel: KernelFor<'gather'> = {
     });
   },
 };
+
+export const takeAlongAxisKernel: KernelFor<'take_along_axis'> = {
+  kind: 'dispatch',
+  plan: ({ inputs, outs }, attrs) => {
+    const out = outs[0]!;
+    const { axis, size, inner } = blocksOf('takeAlongAxis', inputs.x!, attrs.axis);
+    const body = `${splitPosition}
+  let at = index[i];
+  if (at < 0 || at >= i32(p.from_rows)) { return 0u; }
+  return load_x((block * p.from_rows + u32(at)) * p.inner + column);`;
+    return movePlan({
+      out,
+      sources: ['x'],
+      indices: { index: 'i32' },
+      body,
+      params: { inner, rows: out.shape[axis]!, from_rows: size },
+    });
+  },
+};

@@ -10,7 +10,7 @@ import { headCrossEntropyKernel } from './head-cross-entropy-kernel.ts';
 import type { KernelFor } from './kernel-for.ts';
 import { layerNormGradKernel, layerNormKernel } from './layer-norm.ts';
 import { matmulKernel } from './matmul.ts';
-import { concatKernel, gatherKernel, padKernel, sliceKernel, transposeKernel } from './moves.ts';
+import { concatKernel, gatherKernel, padKernel, sliceKernel, takeAlongAxisKernel, transposeKernel } from './moves.ts';
 import { dequantizeKernel, matmulQuantizedKernel } from './packed.ts';
 import { randomBitsKernel } from './random-bits.ts';
 import { argmaxKernel, topKKernel } from './ranking.ts';
@@ -85,6 +85,7 @@ export const kernels: { readonly [K in keyof typeof ops]: KernelFor<K> } = {
   rsqrt: elementwise('inverseSqrt(x)'),
   sampled_matmul: sampledMatmulKernel,
   scatter_add: scatterAddKernel,
+  take_along_axis: takeAlongAxisKernel,
   select: elementwise('select(b, a, cond != 0)'),
   sigmoid: elementwise(sigmoidExpression),
   sign: elementwise('sign(x)'),
