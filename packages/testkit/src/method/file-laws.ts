@@ -67,7 +67,9 @@ const refusal = (of: MethodCase): Law => ({
         .map(([key, { shape, data }]) => [key, { shape, data }] as const);
       const hub = layout === 'adapter-hub';
       const odd = hub ? missing.replace(/[^.]+$/, 'nowhere') : 'model.nowhere.weight';
-      const extra = [odd, { shape: [2], data: Float32Array.of(1, 2) }] as const;
+      // As large as the missing one, since a config's sizes are compared with what the file holds.
+      const { shape, data } = tensors.get(missing)!;
+      const extra = [odd, { shape, data }] as const;
       const { hiddenSize } = base.main;
       const { modelType } = base.layout;
       const model = { modelType, hiddenSize, modelClass: null, name: null };
