@@ -6,14 +6,14 @@ from pathlib import Path
 import torch
 from peft import (
     AdaLoraConfig, BeftConfig, DeloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
-    PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, RoadConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
+    OFTConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, RoadConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
 )
 from safetensors.torch import load_file
 
 from common import OUT, record, save_tensors, shake
 from models import load_model, use_linears
 
-LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "ROAD")
+LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "OFT", "ROAD")
 LINEARS = {
     "plain": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     "gpt2": ["c_attn", "c_proj", "c_fc"],
@@ -54,6 +54,8 @@ def configs(model: str) -> dict[str, object]:
         "miss": MissConfig(r=5, **some),
         "miss-mini": MissConfig(r=6, mini_r=4, init_weights="mini", **some),
         "miss-bat": MissConfig(r=4, init_weights="bat", **some),
+        "oft": OFTConfig(oft_block_size=4, **some),
+        "oft-shared": OFTConfig(r=4, oft_block_size=0, block_share=True, num_cayley_neumann_terms=7, **some),
         "road": RoadConfig(group_size=4, **some),
         "road-2": RoadConfig(variant="road_2", group_size=2, **some),
         "road-4": RoadConfig(variant="road_4", group_size=4, **some),

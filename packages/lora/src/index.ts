@@ -12,5 +12,6 @@ export { lora } from './lora.ts';
 export type { LoraOptions } from './low-rank.ts';
 export type { LycorisOptions } from './lycoris.ts';
 export { type MissOptions, type MissVariant, miss } from './miss.ts';
+export { type OftOptions, oft } from './oft.ts';
 export { type RoadOptions, type RoadVariant, road } from './road.ts';
 export { type VeraOptions, vera } from './vera.ts';

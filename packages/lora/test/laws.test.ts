@@ -67,6 +67,10 @@ describeMethods(family, {
     options: { rank: 3 },
     parameters: (model) => sumOver(model, attention, (_, outDim) => 3 * outDim),
   },
+  oft: {
+    options: { blockSize: 4 },
+    parameters: (model) => sumOver(model, attention, (inDim) => (inDim / 4) * 6),
+  },
   road: {
     options: { groupSize: 2 },
     parameters: (model) => sumOver(model, attention, (_, outDim) => outDim),
@@ -118,6 +122,13 @@ describe('of an angle for each entry', () => {
   describeMethod(family.road, {
     options: { variant: 'road_4', groupSize: 4 },
     parameters: (model) => sumOver(model, attention, (_, outDim) => 4 * outDim),
+  });
+});
+
+describe('of one rotation for all blocks', () => {
+  describeMethod(family.oft, {
+    options: { blocks: 2, shared: true, terms: 3 },
+    parameters: (model) => sumOver(model, attention, (inDim) => ((inDim / 2) * (inDim / 2 - 1)) / 2),
   });
 });
 

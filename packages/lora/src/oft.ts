@@ -1,0 +1,147 @@
+import {
+  type BiasChoice,
+  biases,
+  count,
+  defineMethod,
+  eachLinear,
+  familyTarget,
+  flag,
+  type MethodFactory,
+  type Target,
+  targets,
+  wholeNumber,
+  zeros,
+} from '@peftjs/core';
+import { add, broadcastTo, constant, gather, matmul, mul, reshape, type Tensor, transpose } from '@peftjs/tensor';
+import { fanInFanOut } from './peft-config.ts';
+
+/** Options of `oft`. */
+export interface OftOptions {
+  /** Default: what Hugging Face PEFT adapts in this architecture (Llama: `q_proj` and `v_proj`). */
+  readonly target?: Target;
+  /** Inputs that are turned together; where it does not divide the layer's, the nearest that does is taken, the smaller of two. Default 32. */
+  readonly blockSize?: number;
+  /** Number of blocks in place of their size, in the same way. Default 0: the size says it. */
+  readonly blocks?: number;
+  /** Whether all blocks of a layer share one rotation. Default false. */
+  readonly shared?: boolean;
+  /** Terms of the series that stands for the inverse. Default 5. */
+  readonly terms?: number;
+  /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
+  readonly bias?: BiasChoice;
+}
+
+/** The divisor of `size` nearest to a number, as Hugging Face PEFT finds it. */
+const nearestDivisor = (size: number, wanted: number): number => {
+  if (wanted >= size) return size;
+  let [up, down] = [wanted, wanted];
+  while (size % up !== 0) up++;
+  while (size % down !== 0) down--;
+  return wanted - down <= up - wanted ? down : up;
+};
+
+/** Skew-symmetric matrices [blocks, n, n] of their values above the diagonal, [blocks, n·(n − 1)/2], row by row. */
+const skew = (values: Tensor, n: number): Tensor => {
+  const [blocks, count] = values.shape as readonly [number, number];
+  // On the diagonal, a place that there is not: gathering gives zero.
+  const places = new Int32Array(n * n).fill(count);
+  const signs = new Float32Array(n * n);
+  let next = 0;
+  for (let i = 0; i < n; i++)
+    for (let j = i + 1; j < n; j++) {
+      places[i * n + j] = places[j * n + i] = next++;
+      [signs[i * n + j], signs[j * n + i]] = [1, -1];
+    }
+  const entries = gather(transpose(values), constant(places, [n * n])); // [n², blocks]
+  return reshape(transpose(mul(entries, constant(signs, [n * n, 1]))), [blocks, n, n]);
+};
+
+const identity = (n: number): Tensor =>
+  constant(
+    Float32Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? 1 : 0)),
+    [n, n],
+  );
+
+/** (I − Q)⁻¹(I + Q) ≈ I + 2Q + 2Q² + … + Qᵏ, the last term by half. */
+const rotation = (q: Tensor, terms: number): Tensor => {
+  const one = identity(q.shape[1]!);
+  if (terms === 1) return broadcastTo(one, q.shape);
+  let total = add(one, mul(q, 2));
+  if (terms === 2) return total;
+  let power = matmul(q, q);
+  total = add(total, mul(power, 2));
+  for (let k = 3; k < terms - 1; k++) {
+    power = matmul(power, q);
+    total = add(total, mul(power, 2));
+  }
+  return add(total, matmul(power, q));
+};
+
+/**
+ * OFT: y = W·R·x + b with R of blocks along the diagonal, each a rotation (I − Q)⁻¹(I + Q) of a skew-symmetric Q (Cayley's form), so W keeps its angles and
+ * lengths up to the error of a series of `terms` that stands for the inverse. Trained are the values of Q above the diagonal, [blocks, n·(n − 1)/2], zero at the start. x is
+ * turned; nothing of shape [out, in] is formed. `module_dropout` of a file does nothing to linear layers, in Hugging Face PEFT too. Merges. Throws `bad-option`,
+ * and when attached `no-match`.
+ * Qiu et al., 2023. https://arxiv.org/abs/2306.07280 The series: Qiu et al., 2025 (OFTv2). https://arxiv.org/abs/2506.19847
+ */
+export const oft: MethodFactory<OftOptions> = defineMethod<OftOptions>({
+  name: 'oft',
+  formula: {
+    merges: true,
+    options: {
+      target: targets('target_modules', familyTarget('lora')),
+      blockSize: wholeNumber('oft_block_size', 32),
+      blocks: wholeNumber('r', 0),
+      shared: flag('block_share', false),
+      terms: count('num_cayley_neumann_terms', 5),
+      bias: biases('oft'),
+    },
+    check: ({ blockSize, blocks = 0 }) => {
+      if (blockSize === 0 && blocks === 0) return 'there are no blocks; give blockSize or blocks';
+      return blockSize !== undefined && blockSize > 0 && blocks > 0 ? 'give blockSize or blocks, not both' : null;
+    },
+    attach: (model, scope, { target, blockSize, blocks, shared, terms }) =>
+      eachLinear(model, scope, target, 'oft', (base, own) => {
+        const { inDim } = base;
+        const n = blocks > 0 ? inDim / nearestDivisor(inDim, blocks) : nearestDivisor(inDim, blockSize);
+        const number = inDim / n;
+        const values = own.param('oft_R.weight', [shared ? 1 : number, (n * (n - 1)) / 2], zeros);
+        const turns = rotation(skew(values, n), terms); // [number or 1, n, n]
+        /** Each block of the last axis through its matrix: rows as columns of R where it is `back`. */
+        const turn = (x: Tensor, back: boolean): Tensor => {
+          const rows = reshape(x, [-1, number, n]);
+          const turned = matmul(transpose(rows, [1, 0, 2]), turns, { transposeB: back });
+          return reshape(transpose(turned, [1, 0, 2]), x.shape);
+        };
+        return {
+          ...base,
+          apply: (x, call) => base.apply(turn(x, false), call),
+          dense: () => {
+            const { weight, bias } = base.dense();
+            return { weight: turn(weight, true), bias };
+          },
+        };
+      }),
+  },
+  files: {
+    peftType: 'OFT',
+    computes: { coft: [false], use_cayley_neumann: [true] },
+    config: (model, { blocks, blockSize }) => ({
+      ...fanInFanOut(model),
+      oft_block_size: blocks > 0 ? 0 : blockSize,
+      coft: false,
+      use_cayley_neumann: true,
+      init_weights: true,
+    }),
+  },
+  card: {
+    about: 'weights turned by blocks of rotations',
+    paper: {
+      authors: 'Qiu et al.',
+      year: 2023,
+      title: 'Controlling Text-to-Image Diffusion by Orthogonal Finetuning',
+      url: 'https://arxiv.org/abs/2306.07280',
+    },
+    learningRate: 1e-3,
+  },
+});
