@@ -14,6 +14,7 @@ export type { ByteRange, FileIn, FilePlace, Files, OpenFile, Place, WritableFile
 export { memoryFiles } from './files/memory-files.ts';
 export { opfsFiles } from './files/opfs-files.ts';
 export { fileAt, filesAt, nameOf, writable } from './files/place.ts';
+export { sha256 } from './files/sha256.ts';
 export { steady } from './files/steady.ts';
 export { urlFiles } from './files/url-files.ts';
 export type { UrlOptions } from './files/url-request.ts';

@@ -48,7 +48,9 @@ const feedforwardPaths = (feedforward: Target, layers: LayersInView): string[] =
   if (Array.isArray(feedforward) && feedforward.length === 0) return [];
   // The default may name layers that are not targeted; what a user names must be there.
   const isOwn = strict && feedforward !== model.layout.defaultTarget('ia3Feedforward');
-  if (isOwn) return layersOf(model, feedforward, paths(), { method: `${method}: feedforward`, strict });
+  // Python's patterns and roles are not for `covers`.
+  const isNamed = typeof feedforward !== 'object' || Array.isArray(feedforward) || feedforward instanceof RegExp;
+  if (isOwn || !isNamed) return layersOf(model, feedforward, paths(), { method: `${method}: feedforward`, strict });
   return paths().filter((path) => covers(feedforward, path));
 };
 

@@ -48,3 +48,10 @@ export const reduceStep = async (
   for (const [i, v] of gathered.entries()) await executor.write(v, values.slice(at, (at += parts[i]!.length)));
   return values[0]!;
 };
+
+/** Whether one of the processes says yes. */
+export const anyOf = async (own: boolean, group: Group): Promise<boolean> => {
+  const values = Float32Array.of(own ? 1 : 0);
+  await group.allReduce(values);
+  return values[0]! > 0;
+};

@@ -1,7 +1,7 @@
 export { chain } from '@peftjs/core';
 export { type Batch, ignored, type PackOptions, packTokens, type TokenRows } from '@peftjs/data';
 export { evaluationBatches, trainingBatches } from './batches.ts';
-export { type CheckpointOptions, type RunState, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
+export { type CheckpointOptions, readCheckpoint, type WriteCheckpointOptions, writeCheckpoint } from './checkpoint.ts';
 export {
   type EvaluatedLoss,
   type EvaluateLossOptions,
@@ -24,7 +24,10 @@ export { type SgdOptions, sgd } from './optimizers/sgd.ts';
 export { makeBatch } from './pack.ts';
 export type { BatchSpec } from './programs.ts';
 export { formatSeconds, type Progress, type ProgressOptions, type ProgressStream, progressLine } from './progress.ts';
+export type { Resumed } from './run-checkpoint.ts';
+export type { RunState } from './run-state.ts';
 export { cosine, linear, type Schedule, type ScheduleOptions } from './schedule.ts';
+export type { StopSignal } from './stop-on.ts';
 export { type TrainResult, train } from './train.ts';
 export type { HeldOutOptions, TrainOptions } from './train-options.ts';
 export { makeTrainStep, type StepResult, type TrainStep, type TrainStepOptions } from './train-step.ts';

@@ -9,22 +9,14 @@ import {
   type TypedArray,
   type Variable,
 } from '@peftjs/tensor';
-import { type CheckpointOptions, type RunState, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
-import type { TrainResult } from './train.ts';
-
-/** The progress of a run so far. */
-export interface Log {
-  readonly losses: TrainResult['losses'][number][];
-  readonly evaluated: TrainResult['heldOut'][number][];
-  readonly skipped: number[];
-  /** Where the schedule was warmed up anew: after so many steps, over so many. */
-  readonly rewarmed: { readonly after: number; readonly steps: number }[];
-}
+import { type CheckpointOptions, writeCheckpoint } from './checkpoint.ts';
+import { keptByDefault, openRun, type Resumed, tryCheckpoint } from './run-checkpoint.ts';
+import type { Log, RunIdentity, RunState } from './run-state.ts';
 
 /** The last good state of a run: in its file, and newer on the device and the host. */
 export interface Safe {
-  /** Restores what the file holds; the steps that were done, and where the data stood. Throws `state-mismatch`. */
-  open(): Promise<Pick<RunState<Log>, 'step' | 'data'>>;
+  /** Restores what the file holds: the steps that were done, where the data stood, and which file it was. Throws `state-mismatch`, `write-failed`. */
+  open(): Promise<Pick<RunState<Log>, 'step' | 'data'> & { readonly from: Resumed | null }>;
   /** Begins at a state that came from elsewhere. */
   restore(state: RunState<Log>): void;
   /** Notes that a step starts: from now on it may be what fails. */
@@ -50,6 +42,8 @@ export interface SafeOptions {
   readonly steps: number;
   readonly readEvery: number;
   readonly checkpoint?: CheckpointOptions;
+  /** The run, for its checkpoint: asked for where there is one. */
+  identity(): Promise<RunIdentity>;
 }
 
 interface Copy {
@@ -69,6 +63,7 @@ const copyEveryOf = (variables: readonly Variable[], { executor, readEvery, chec
 /** Keeps the state of a run, `variables` and `log`. */
 export const makeSafe = (variables: readonly Variable[], log: Log, options: SafeOptions): Safe => {
   const { executor, steps, checkpoint } = options;
+  let run: RunIdentity = {};
   let copyEvery = copyEveryOf(variables, options);
   let [begun, reached, written] = [0, 0, 0];
   /** Where the data stood after the last step that was reached, and after those under way. */
@@ -91,14 +86,16 @@ export const makeSafe = (variables: readonly Variable[], log: Log, options: Safe
   const isCopied = (step: number): boolean => checkpoint !== undefined && step % copyEvery === 0;
   const isWritten = (step: number): boolean => checkpoint !== undefined && step % checkpoint.every === 0;
 
+  const writeState = (state: RunState<Log>, read: Executor['read']): Promise<void> => {
+    const { file, keep = keptByDefault } = checkpoint!;
+    return writeCheckpoint(file, variables, { ...state, run } as RunState<Log>, { executor: { read }, keep });
+  };
   const write = async (): Promise<void> => {
-    await writeCheckpoint(checkpoint!.file, variables, stateNow(), { executor });
+    await writeState(stateNow(), (v) => executor.read(v));
     written = reached;
   };
   const writeCopy = async ({ values, state }: Copy): Promise<void> => {
-    await writeCheckpoint(checkpoint!.file, variables, state, {
-      executor: { read: async (v) => values[v.node.name]! },
-    });
+    await writeState(state, async (v) => values[v.node.name]!);
     written = state.step;
   };
   const take = async (): Promise<void> => {
@@ -154,8 +151,11 @@ export const makeSafe = (variables: readonly Variable[], log: Log, options: Safe
   return {
     restore,
     open: async () => {
-      const restored = checkpoint && (await readCheckpoint<Log>(checkpoint.file, variables, { executor }));
-      if (!restored) return { step: 0, data: null };
+      if (!checkpoint) return { step: 0, data: null, from: null };
+      run = await options.identity();
+      const restored = await openRun(checkpoint, variables, executor, { steps, run });
+      if ((restored?.step ?? 0) < steps) await tryCheckpoint(checkpoint);
+      if (!restored) return { step: 0, data: null, from: null };
       restore(restored);
       written = restored.step;
       return restored;
@@ -171,7 +171,7 @@ export const makeSafe = (variables: readonly Variable[], log: Log, options: Safe
     isDue: (step) => isWritten(step) || isCopied(step),
     keep: async (now) => {
       if (!checkpoint) return;
-      if (now || isWritten(reached)) await write();
+      if (now ? reached > written : isWritten(reached)) await write();
       else if (isCopied(reached)) await take();
     },
     whole: async (work) => {

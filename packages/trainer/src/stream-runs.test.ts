@@ -49,7 +49,8 @@ describe('a run on a stream of a file', () => {
     const files = memoryFiles(new Map([['copy.jsonl', lines]]));
     expect(await trainFromFile({ files, path: 'copy.jsonl' }, checkpoint)).toEqual(whole);
     const longer = memoryFiles(new Map([['copy.jsonl', `${lines}\n{"text":"more"}`]]));
-    await trainFromFile(file, join(dir, 'other.safetensors'), ({ step }) => step === 7 && stop.abort(), stop.signal);
+    const again = new AbortController();
+    await trainFromFile(file, join(dir, 'other.safetensors'), ({ step }) => step === 7 && again.abort(), again.signal);
     const late = trainFromFile({ files: longer, path: 'copy.jsonl' }, join(dir, 'other.safetensors'));
     await expect(late).rejects.toMatchObject({ code: 'state-mismatch', message: expect.stringContaining('size') });
   });

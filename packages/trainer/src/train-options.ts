@@ -7,6 +7,7 @@ import type { Group } from './group.ts';
 import { optimizerRule } from './optimizer-step.ts';
 import type { Progress } from './progress.ts';
 import { cosine, type Schedule } from './schedule.ts';
+import { isStopList, type StopSignal } from './stop-on.ts';
 import type { Trainable } from './trainable.ts';
 
 /** Data to measure the loss on. */
@@ -73,6 +74,11 @@ export interface TrainOptions extends OnExecutor {
   readonly group?: Group;
   /** Ends the run after the current step, with a checkpoint where there is one; what was trained stays. In a group one of them ends it for all. */
   readonly signal?: AbortSignal;
+  /**
+   * Signals of the system that end the run as `signal` does: `['SIGINT', 'SIGTERM']`. Its step ends, the state is written where there is a checkpoint, `train`
+   * returns, and the process is to end with 130 or 143 (`process.exitCode`). A second one ends the process at once. Default: none.
+   */
+  readonly stopOn?: readonly StopSignal[];
 }
 
 const atLeastOne: Rule = mustBe.such('a number of at least 1', (v) => typeof v === 'number' && v >= 1);
@@ -95,6 +101,7 @@ const rules: Rules<TrainOptions> = {
   maxSkipped: mustBe.whole,
   group: mustBe.object,
   signal: mustBe.object,
+  stopOn: mustBe.such("a list of 'SIGINT' and 'SIGTERM'", isStopList),
 };
 
 const heldOutRules: Rules<HeldOutOptions> = {
@@ -106,6 +113,7 @@ const heldOutRules: Rules<HeldOutOptions> = {
 const checkpointRules: Rules<CheckpointOptions> = {
   file: mustBe.given(mustBe.text),
   every: mustBe.given(atLeastOne),
+  keep: mustBe.count,
   copyEvery: atLeastOne,
 };
 

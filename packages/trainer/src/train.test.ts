@@ -202,7 +202,7 @@ describe('what is no finite number', () => {
 
   test('that the last step makes is no success, and no checkpoint', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'train-test-'));
-    const checkpoint = { file: join(dir, 'run.safetensors'), every: 1 };
+    const checkpoint = { file: join(dir, 'run.safetensors'), every: 1, keep: 1 };
     /** Its third step overflows, of a gradient that is finite. */
     const wild: GradientTransform = {
       name: 'wild',

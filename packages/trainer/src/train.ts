@@ -4,14 +4,18 @@ import { type BatchSource, isTokenRows, openBatches } from './batches.ts';
 import { checkRows } from './check-data.ts';
 import { type Evaluator, makeEvaluator } from './evaluate-loss.ts';
 import { checkFinite, listed, notFinite } from './finite.ts';
-import { alone, reduceStep } from './group.ts';
+import { alone, anyOf, reduceStep } from './group.ts';
 import { adamw } from './optimizers/adamw.ts';
 import { clip } from './optimizers/clip.ts';
 import { makePace } from './pace.ts';
 import { countOf } from './pack.ts';
 import type { Progress } from './progress.ts';
-import { type Log, makeSafe } from './safe.ts';
+import type { Resumed } from './run-checkpoint.ts';
+import { runIdentity } from './run-identity.ts';
+import type { Log } from './run-state.ts';
+import { makeSafe } from './safe.ts';
 import { shareJson, shareVariables } from './share.ts';
+import { type StopSignal, watchSignals } from './stop-on.ts';
 import { checkTrainOptions, defaultSchedule, type TrainOptions } from './train-options.ts';
 import { makeTrainStep } from './train-step.ts';
 import type { Trainable } from './trainable.ts';
@@ -30,6 +34,10 @@ export interface TrainResult {
   /** Labelled tokens per second of training (rows, where rows have labels), evaluation and the first step (warm-up of the device) apart. */
   readonly tokensPerSecond: number;
   readonly seconds: number;
+  /** Its end before the last step: a signal of the system, or the caller's; null where all steps are done. */
+  readonly stopped: StopSignal | 'signal' | null;
+  /** The checkpoint that it went on from; null where it began at the front. */
+  readonly resumed: Resumed | null;
 }
 
 type Told = TrainResult['losses'][number];
@@ -87,13 +95,18 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   const log: Log = { losses: [], evaluated: [], skipped: [], rewarmed: [] };
   const { losses, evaluated, skipped, rewarmed } = log;
   const kept = [...target.state.values(), ...target.running.values(), ...[...step.state.values()].flat()];
-  const safe = makeSafe(kept, log, { executor, steps, readEvery, ...(checkpoint && { checkpoint }) });
+  const identity = () => runIdentity(target, options);
+  const safe = makeSafe(kept, log, { executor, steps, readEvery, identity, ...(checkpoint && { checkpoint }) });
   const pace = makePace();
   const waiting: Waiting[] = [];
   let batches: BatchSource | undefined;
   let evaluator: Evaluator | undefined;
   /** Steps skipped since the last that was not. */
   let inRow = 0;
+  let resumed: Resumed | null = null;
+  let isDone = false;
+  const watch = watchSignals(options.stopOn ?? [], checkpoint ? `, then ${checkpoint.file} is written` : '');
+  const isAsked = (): boolean => (signal?.aborted ?? false) || watch.caught() !== null;
   /** The schedule's rate, less as long as a decision lets it grow anew. */
   const rateAt = (i: number): number => {
     const { after, steps: over } = rewarmed.findLast((r) => r.after <= i) ?? { after: 0, steps: 0 };
@@ -175,7 +188,10 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   };
   /** Where the run begins: at the front, or where its checkpoint stands; in a group where that of the first does. */
   const open = async (): Promise<number> => {
-    const found = await safe.open();
+    const { from, ...found } = await safe.open();
+    resumed = from;
+    if (from && from.unsound.length > 0)
+      console.warn(`train: goes on from ${from.file}, after step ${from.step}, for ${from.unsound.join('; ')}`);
     if (!isGroup) {
       batches = openBatches(data, { size: batchSize, seed, at: found.data, needs });
       return found.step;
@@ -191,17 +207,20 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
       heldOut &&
       (await makeEvaluator(target.model, heldOut.data, { executor, batchSize: heldOut.batchSize ?? batchSize, group }));
     const first = await open();
-    if (first === 0) await measure(0);
-    for (let i = first; i < steps; i++) {
+    isDone = first === steps;
+    // Who has asked for an end before the start gets no step.
+    const isOver = isGroup ? await anyOf(isAsked(), group) : isAsked();
+    if (first === 0 && !isOver) await measure(0);
+    for (let i = first; i < steps && !isOver; i++) {
       const learningRate = rateAt(i);
       const tokens = await collect(i);
-      const stops = isGroup && (await reduceStep(step, { executor, group, own: signal?.aborted ? 1 : 0 })) > 0;
+      const stops = isGroup && (await reduceStep(step, { executor, group, own: isAsked() ? 1 : 0 })) > 0;
       await step.apply(i, learningRate);
       waiting.push({ step: i, learningRate, tokens });
       if (target.decision?.due(i + 1)) await safe.whole(() => target.decision!.run(i + 1, between(i + 1)));
       const isLast = i + 1 === steps;
       const measures = heldOut !== undefined && ((i + 1) % heldOut.every === 0 || isLast);
-      const isAborted = (): boolean => (isGroup ? stops : (signal?.aborted ?? false));
+      const isAborted = (): boolean => (isGroup ? stops : isAsked());
       if (!(isLast || measures || safe.isDue(i + 1) || isAborted() || waiting.length >= readEvery)) continue;
       const settled = await settle();
       if (measures) await measure(i + 1);
@@ -209,12 +228,14 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
       const ends = isAborted();
       if (isLast || ends) await checkFinite(params, executor, i + 1);
       // What is about to diverge must not take the place of what was good.
-      if (inRow === 0 || ends) await safe.keep(ends);
+      if (inRow === 0 || ends || isLast) await safe.keep(ends || isLast);
+      isDone = isLast;
       if (ends) break;
     }
   } catch (error) {
     throw await safe.rescue(error, settle);
   } finally {
+    watch.end();
     await batches?.close();
     step.close();
     evaluator?.close();
@@ -226,5 +247,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     skipped,
     tokensPerSecond: pace.overall(),
     seconds: (performance.now() - started) / 1000,
+    stopped: isDone ? null : (watch.caught() ?? 'signal'),
+    resumed,
   };
 };

@@ -3,13 +3,14 @@ import {
   type GradientTransform,
   type LossOptions,
   lossRules,
+  type Method,
   type Objective,
   type ParamHint,
   supervised,
   type TrainedStep,
 } from '@peftjs/core';
 import { checkOptions, type Tensor, type Variable } from '@peftjs/tensor';
-import { type Column, type Inputs, type Loss, parameters, type TaskModel } from '@peftjs/transformer';
+import { type Column, type Inputs, type Loss, type Model, parameters, type TaskModel } from '@peftjs/transformer';
 
 /** The trained part: a model with an adapter (`attach` gives one), or all of a model. */
 export interface Trainable {
@@ -33,6 +34,9 @@ export interface Trainable {
   readonly running: ReadonlyMap<string, Variable>;
   /** Peak learning rate of AdamW to begin with; null where none is known. */
   readonly learningRate: number | null;
+  /** The frozen base and the method, where it is an adapter: checkpoints tell by them whose they are. */
+  readonly base?: Model;
+  readonly method?: Pick<Method, 'name' | 'config'>;
   /** Further updates of every step. */
   statistics(step: TrainedStep): readonly (readonly [Variable, Tensor])[];
   /** The decision taken on the host between steps. */

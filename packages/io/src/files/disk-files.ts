@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { settle } from '../disk/journal.ts';
+import { keepVersions, tryWriting } from '../disk/versions.ts';
 import { writeDirAtomic, writeFileAtomic } from '../disk/write-atomic.ts';
 import { reasonOf } from '../report.ts';
 import { missing, unread } from './file-errors.ts';
@@ -86,6 +87,8 @@ export const diskFiles = (dir: string): WritableFiles => {
     read: async (path, range) => readFile(pathOf(path), range),
     open: async (path) => openFile(pathOf(path)),
     settle: () => settle(dir),
+    attempt: (path) => tryWriting(pathOf(path)),
+    keep: (path, count) => keepVersions(pathOf(path), count),
     write: async (files) => {
       const [only] = files;
       // A single file needs no mark, only its folder.

@@ -55,6 +55,10 @@ export interface WritableFiles extends Files {
    * several files that belong together asks before and after. Throws `write-failed` where it can't be finished.
    */
   settle?(): Promise<boolean>;
+  /** Throws `write-failed` where a file could not be written, as far as that can be told; changes nothing. */
+  attempt?(path: string): Promise<void>;
+  /** Keeps what a path holds under `<path>.1` when it is written the next time, and older ones up to `<path>.<count>`. Throws `write-failed`. */
+  keep?(path: string, count: number): Promise<void>;
 }
 
 /** A folder: `Files`, a URL, or a text that is one (`https://…`) or a path on disk; in a browser every text is a URL. */

@@ -25,6 +25,12 @@ const soundly = <T>(who: string, action: () => T): T => {
   }
 };
 
+/** A vocabulary may hold anything; only texts are tokens. */
+const text = (token: unknown): string => {
+  if (typeof token === 'string') return token;
+  throw new TypeError(`${String(token)} is no token`);
+};
+
 const parts = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
 
 /** The model of a checked `tokenizer.json`, by the library; the other parts are ours. Throws `PeftError` `bad-tokenizer`. */
@@ -43,7 +49,7 @@ export const makeModel = (json: Readonly<Record<string, unknown>>, who: string):
   };
   return {
     // One piece at a time: unknown tokens of one piece may become one, those of two may not.
-    ids: (piece) => soundly(who, () => model([piece])).map(idOf),
+    ids: (piece) => soundly(who, () => model([piece]).map(text)).map(idOf),
     tokenOf: (id) => model.vocab[id],
   };
 };
