@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from peft import (
-    AdaLoraConfig, BeftConfig, DeloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
+    AdaLoraConfig, BeftConfig, DeloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
     OFTConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, RoadConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
 )
 from safetensors.torch import load_file
@@ -35,7 +35,7 @@ SCHEDULE = dict(tinit=0, tfinal=1, deltaT=1, total_step=3)
 EPSILONS = {("gpt2", "beft"): 1e-4, ("gpt2", "lora-bias-all"): 1e-4}
 
 # The first seed that leaves no close decision among tokens or triplets.
-SEEDS = {("plain", "lokr-factor"): 2, ("plain", "road-4"): 3, ("plain", "adalora"): 5}
+SEEDS = {("plain", "lokr-factor"): 2, ("plain", "gralora"): 3, ("plain", "road-4"): 3, ("plain", "adalora"): 5}
 
 
 def configs(model: str) -> dict[str, object]:
@@ -54,6 +54,8 @@ def configs(model: str) -> dict[str, object]:
         "miss": MissConfig(r=5, **some),
         "miss-mini": MissConfig(r=6, mini_r=4, init_weights="mini", **some),
         "miss-bat": MissConfig(r=4, init_weights="bat", **some),
+        "gralora": GraloraConfig(r=4, alpha=6, gralora_k=2, **some),
+        "gralora-hybrid": GraloraConfig(r=4, alpha=6, gralora_k=4, hybrid_r=2, **some),
         "oft": OFTConfig(oft_block_size=4, **some),
         "oft-shared": OFTConfig(r=4, oft_block_size=0, block_share=True, num_cayley_neumann_terms=7, **some),
         "road": RoadConfig(group_size=4, **some),

@@ -4,6 +4,7 @@ export { adapterHubGatedLora, adapterHubLora } from './adapter-hub-lora.ts';
 export type { AdapterHubLoraOptions } from './adapter-hub-projections.ts';
 export { type DeloraOptions, delora } from './delora.ts';
 export { dora } from './dora.ts';
+export { type GraloraOptions, gralora } from './gralora.ts';
 export { type HiraOptions, hira } from './hira.ts';
 export { type HraOptions, hra } from './hra.ts';
 export { loha } from './loha.ts';

@@ -53,6 +53,10 @@ describeMethods(family, {
     options: { rank: 2 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
   },
+  gralora: {
+    options: { rank: 2, alpha: 4 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+  },
   hra: {
     options: { rank: 2 },
     parameters: (model) => sumOver(model, attention, (inDim) => 2 * inDim),
@@ -129,6 +133,13 @@ describe('of one rotation for all blocks', () => {
   describeMethod(family.oft, {
     options: { blocks: 2, shared: true, terms: 3 },
     parameters: (model) => sumOver(model, attention, (inDim) => ((inDim / 2) * (inDim / 2 - 1)) / 2),
+  });
+});
+
+describe('of more blocks, and LoRA beside them', () => {
+  describeMethod(family.gralora, {
+    options: { rank: 4, blocks: 4, hybridRank: 1 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 5 * (inDim + outDim)),
   });
 });
 

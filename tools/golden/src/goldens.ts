@@ -1,7 +1,7 @@
 import { houlsby, parallelAdapter, pfeiffer } from '@peftjs/adapters';
 import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
 import { mam, unipelt } from '@peftjs/hybrid';
-import { adalora, delora, dora, hira, hra, loha, lokr, lora, miss, oft, road, vera } from '@peftjs/lora';
+import { adalora, delora, dora, gralora, hira, hra, loha, lokr, lora, miss, oft, road, vera } from '@peftjs/lora';
 import { adapterFusion } from '@peftjs/multitask';
 import { prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
 import { ia3 } from '@peftjs/scaling';
@@ -78,6 +78,8 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'miss', miss),
   ...golden('plain gpt2', 'miss-mini', miss),
   ...golden('plain gpt2', 'miss-bat', miss),
+  ...golden('plain gpt2', 'gralora', gralora),
+  ...golden('plain gpt2', 'gralora-hybrid', gralora),
   ...golden('plain gpt2', 'oft', oft),
   ...golden('plain gpt2', 'oft-shared', oft),
   ...golden('plain gpt2', 'road', road),
