@@ -23,31 +23,43 @@ import { count, type DemoResult, linesOf, percent, reportOf } from './outcome.ts
 import { inNewFolder } from './output.ts';
 import { renderReport } from './report/report.ts';
 import { say, wholeWords } from './terminal.ts';
+import { checkFinished, finish, unfinishedFile } from './unfinished.ts';
 
 /** Rows of a batch. */
 const batchSize = 8;
 /** Points of the curve of held-out loss after the first. */
 const evaluations = 8;
 /** The highest learning rate for all weights: the best of 5e-4, 1e-3, 2e-3 and 4e-3 at the default steps. */
-const fullRate = 2e-3;
+const allOfIt = { label: 'all weights', learningRate: 2e-3 };
 
-const trainWith = (
+/** Steps between two states that are written: an adapter is small, all weights are not. */
+const [everyStep, everyTenth] = [1, 10];
+
+/** Trains, or goes on with what was cut short, until it is done; throws where it is stopped. */
+const trainWith = async (
   target: Trainable,
-  { text }: Loaded,
+  loaded: Loaded,
   executor: Executor,
-  { steps, seed }: DemoOptions,
-  { label, learningRate }: Pick<Chosen, 'label' | 'learningRate'>,
-): Promise<TrainResult> =>
-  train(target, {
+  options: DemoOptions,
+  chosen: Pick<Chosen, 'label' | 'learningRate'>,
+): Promise<TrainResult> => {
+  const { steps, seed } = options;
+  const { label, learningRate } = chosen;
+  const result = await train(target, {
     executor,
-    data: text.train,
+    data: loaded.text.train,
     steps,
     batchSize,
     seed,
     schedule: cosine({ learningRate, steps, warmup: Math.floor(steps / 15) }),
-    heldOut: { data: text.heldOut, every: Math.max(1, Math.ceil(steps / evaluations)) },
+    heldOut: { data: loaded.text.heldOut, every: Math.max(1, Math.ceil(steps / evaluations)) },
+    checkpoint: { file: unfinishedFile(options, loaded, chosen), every: target.method ? everyStep : everyTenth },
+    stopOn: ['SIGINT', 'SIGTERM'],
     onStep: progressLine({ label }),
   });
+  checkFinished(result, options);
+  return result;
+};
 
 /** The opening of the held-out text, which both models continue: its words, and its tokens after an end of text. */
 const promptOf = ({ text, tokenizer, endOfText }: Loaded): { readonly words: string; readonly ids: Int32Array } => {
@@ -84,10 +96,7 @@ const saveAndCheck = async (
 const trainFull = async (loaded: Loaded, executor: Executor, options: DemoOptions): Promise<TrainResult> => {
   const copy = await loadModel(loaded.dir);
   try {
-    return await trainWith(allWeights(copy), loaded, executor, options, {
-      label: 'all weights',
-      learningRate: fullRate,
-    });
+    return await trainWith(allWeights(copy), loaded, executor, options, allOfIt);
   } finally {
     executor.release(parameters(copy).values());
   }
@@ -170,6 +179,8 @@ const runOn = async (
   };
   await writeFileAtomic(result.report, renderReport(reportOf(result, findings)));
   say(process.stdout, linesOf(result, findings));
+  await finish(unfinishedFile(options, loaded, chosen));
+  if (full) await finish(unfinishedFile(options, loaded, allOfIt));
   return result;
 };
 

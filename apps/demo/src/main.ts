@@ -13,5 +13,6 @@ try {
   process.stderr.write(
     `\n${isPeftError(error) ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`,
   );
-  process.exitCode = 1;
+  // A run that was stopped has its own.
+  process.exitCode ||= 1;
 }

@@ -13,7 +13,7 @@ const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 /** Starts the demo as a user would; `onLine` sees its progress, and may kill it. */
 export const runDemoCli = (
   args: readonly string[],
-  onProgress?: (text: string, kill: () => void) => void,
+  onProgress?: (text: string, kill: (signal?: NodeJS.Signals) => void) => void,
 ): Promise<Run> =>
   new Promise((done) => {
     const child = spawn(process.execPath, ['--conditions=@peftjs/source', '--import', 'tsx', main, ...args], {
@@ -23,7 +23,7 @@ export const runDemoCli = (
     child.stdout.setEncoding('utf8').on('data', (piece: string) => void (text.stdout += piece));
     child.stderr.setEncoding('utf8').on('data', (piece: string) => {
       text.stderr += piece;
-      onProgress?.(text.stderr, () => child.kill('SIGKILL'));
+      onProgress?.(text.stderr, (signal = 'SIGKILL') => child.kill(signal));
     });
     child.on('close', (code) => done({ code, ...text }));
   });

@@ -8,7 +8,7 @@ import { lora } from '@peftjs/lora';
 import { reference } from '@peftjs/tensor';
 import { buildModel, loadConfig, loadModel, randomWeights, saveModel } from '@peftjs/transformer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runDemoCli } from './cli.ts';
+import { type Run, runDemoCli } from './cli.ts';
 
 let work: string;
 let tiny: string;
@@ -146,6 +146,8 @@ describe('the demo', () => {
         (seen, kill) => moment.test(seen) && kill(),
       );
       for (const run of await readdir(out).catch(() => [])) {
+        // The state to go on from; another test goes on.
+        if (run.startsWith('unfinished-')) continue;
         const files = await readdir(join(out, run), { recursive: true });
         if (files.includes('report.html'))
           expect(await readFile(join(out, run, 'report.html'), 'utf8')).toMatch(/<\/html>\s*$/);
@@ -155,6 +157,32 @@ describe('the demo', () => {
     }
   });
 });
+
+test('stopped or killed, the same command goes on and ends with what an undisturbed run gives', async () => {
+  const args = ['--model', tiny, '--data', text, '--steps', '6', '--device', 'cpu', '--json', '--out'];
+  const lossesOf = async (run: Run): Promise<unknown> =>
+    JSON.parse(await readFile(JSON.parse(run.stdout.trimEnd().split('\n').at(-1)!).losses, 'utf8'));
+  const whole = await runDemoCli([...args, outFolder('undisturbed')]);
+  const out = outFolder('stopped');
+  let isSent = false;
+  const stopped = await runDemoCli([...args, out], (seen, kill) => {
+    if (isSent || !/step 2\/6/.test(seen)) return;
+    isSent = true;
+    kill('SIGINT');
+  });
+  expect(stopped.code).toBe(130);
+  expect(stopped.stderr).toMatch(
+    /\nStopped after step [2-5] of 6, which are kept: the same command goes on from there\.\n$/,
+  );
+  expect(await readdir(out)).toEqual([
+    expect.stringMatching(/^unfinished-\w+\.safetensors$/),
+    expect.stringMatching(/\.safetensors\.1$/),
+  ]);
+  await runDemoCli([...args, out], (seen, kill) => /step [45]\/6/.test(seen) && kill());
+  const again = await runDemoCli([...args, out]);
+  expect(await lossesOf(again)).toEqual(await lossesOf(whole));
+  expect((await readdir(out)).filter((name) => name.startsWith('unfinished'))).toEqual([]);
+}, 120_000);
 
 describe('what is wrong is said in one message, and leaves no trace', () => {
   const broken = async (name: string, change: (dir: string) => Promise<unknown>): Promise<string> => {
