@@ -57,12 +57,6 @@ const running = (state: string) => {
   };
 };
 
-/** Throws `write-failed` where no checkpoint could be written, so that it is known before the first step. */
-export const tryCheckpoint = async ({ file }: CheckpointOptions): Promise<void> => {
-  const { files, path } = await fileAt(file);
-  await writable(files).attempt?.(path);
-};
-
 /** The executor that has the values, and how many checkpoints are kept. */
 export interface WriteCheckpointOptions {
   readonly executor: Pick<Executor, 'read'>;
