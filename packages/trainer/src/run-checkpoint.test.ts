@@ -9,7 +9,17 @@ import { lora } from '@peftjs/lora';
 import { isPeftError, normalValues, randomSource, reference } from '@peftjs/tensor';
 import { tinyLlama } from '@peftjs/transformer/testing';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { adamw, chain, clip, linear, packTokens, type TrainOptions, type TrainResult, train } from './index.ts';
+import {
+  adamw,
+  adamw8bit,
+  chain,
+  clip,
+  linear,
+  packTokens,
+  type TrainOptions,
+  type TrainResult,
+  train,
+} from './index.ts';
 
 let dir: string;
 let file: string;
@@ -117,11 +127,13 @@ describe('a checkpoint belongs to its run', () => {
   });
 
   test('tensors have their own types in the file', async () => {
-    await run();
+    const options = { optimizer: chain(clip(1), adamw8bit({ leastSize: 1 })) };
+    await run(options);
     await using reader = await openSafetensors(file);
     const types = new Map([...reader.tensors].map(([name, { dtype }]) => [name, dtype]));
     expect(types.get('peftjs.sha256')).toBe('BOOL');
-    expect(new Set([...types.values()])).toEqual(new Set(['F32', 'BOOL']));
+    expect(new Set([...types.values()])).toEqual(new Set(['F32', 'U8', 'BOOL']));
+    expect((await run(options)).asked).toEqual([]);
   });
 });
 

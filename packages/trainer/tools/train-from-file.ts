@@ -47,8 +47,8 @@ export const trainFromFile = async (
 };
 
 // As a program: trains, telling each step, and prints the values at the end.
-const [file, checkpoint] = process.argv.slice(2);
-if (file && checkpoint) {
+const [script, file, checkpoint] = process.argv.slice(1);
+if (script === import.meta.filename && file && checkpoint) {
   const values = await trainFromFile(file, checkpoint, ({ step }) => console.log(`step ${step}`));
   console.log(JSON.stringify(values));
 }
