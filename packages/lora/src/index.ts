@@ -1,7 +1,7 @@
-export { adalora } from './adalora.ts';
-export type { AdaloraOptions, KeptTriplets } from './adalora-options.ts';
-export { adapterHubGatedLora, adapterHubLora } from './adapter-hub-lora.ts';
-export type { AdapterHubLoraOptions } from './adapter-hub-projections.ts';
+export { adalora } from './adalora/adalora.ts';
+export type { AdaloraOptions, KeptTriplets } from './adalora/options.ts';
+export { adapterHubGatedLora, adapterHubLora } from './adapter-hub-lora/adapter-hub-lora.ts';
+export type { AdapterHubLoraOptions } from './adapter-hub-lora/projections.ts';
 export { type DeloraOptions, delora } from './delora.ts';
 export { dora } from './dora.ts';
 export { type GraloraOptions, gralora } from './gralora.ts';

@@ -1,5 +1,5 @@
 import { defineMethod, eachLayer, type MethodFactory } from '@peftjs/core';
-import { adapterHubLora } from './adapter-hub-lora.ts';
+import { adapterHubLora } from './adapter-hub-lora/adapter-hub-lora.ts';
 import { addDelta } from './add-delta.ts';
 import { embeddingDelta } from './embedding-delta.ts';
 import { type LoraOptions, loraOptions, lowRank } from './low-rank.ts';

@@ -5,8 +5,8 @@ import { type Adapted, attach, load, makeBetween, save } from '@peftjs/core';
 import { type Executor, evaluate, reference } from '@peftjs/tensor';
 import { distance, openExecutors, shake, tinyLlama, tokens } from '@peftjs/testkit';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { budgetAt } from '../src/adalora/rank-budget.ts';
 import { adalora } from '../src/index.ts';
-import { budgetAt } from '../src/rank-budget.ts';
 
 const ids = tokens([1, 5, 2, 9], [3, 3, 12, 0]);
 const logits = async ({ model }: Adapted, executor: Executor): Promise<Float32Array> =>

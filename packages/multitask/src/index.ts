@@ -1,2 +1,2 @@
-export { type AdapterFusionOptions, adapterFusion } from './adapter-fusion.ts';
-export type { FusedAdapter, FusedAdapters } from './fused-adapters.ts';
+export { type AdapterFusionOptions, adapterFusion } from './adapter-fusion/adapter-fusion.ts';
+export type { FusedAdapter, FusedAdapters } from './adapter-fusion/fused-adapters.ts';

@@ -36,6 +36,8 @@ describe('sequenceLogProb', () => {
   });
 
   test('refuses labels of another shape', () => {
-    expect(() => sequenceLogProb(model, ids, tokens([5, 2], [3, 12]))).toThrow(/sequenceLogProb: .*labels must be i32 \[2,4\]/);
+    expect(() => sequenceLogProb(model, ids, tokens([5, 2], [3, 12]))).toThrow(
+      /sequenceLogProb: .*labels must be i32 \[2,4\]/,
+    );
   });
 });

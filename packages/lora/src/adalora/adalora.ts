@@ -1,10 +1,10 @@
 import { defineMethod, type MethodFactory, penalty, type State, targeted } from '@peftjs/core';
 import { mul } from '@peftjs/tensor';
-import { type AdaloraOptions, adaloraOptions, type KeptTriplets } from './adalora-options.ts';
-import { addDelta } from './add-delta.ts';
+import { addDelta } from '../add-delta.ts';
+import { fanInFanOut, notComputedInLora, refusedInLora } from '../peft-config.ts';
 import { gatherImportance, importanceOf } from './importance.ts';
+import { type AdaloraOptions, adaloraOptions, type KeptTriplets } from './options.ts';
 import { orthogonality } from './orthogonality.ts';
-import { fanInFanOut, notComputedInLora, refusedInLora } from './peft-config.ts';
 import { allocate } from './rank-budget.ts';
 import { triplets } from './triplets.ts';
 

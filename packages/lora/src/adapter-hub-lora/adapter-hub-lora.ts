@@ -12,7 +12,7 @@ import {
   type Scope,
 } from '@peftjs/core';
 import type { Linear, Model } from '@peftjs/transformer';
-import { type AdapterHubLoraOptions, adaptedLayer, matrices, type Place, placesOf } from './adapter-hub-projections.ts';
+import { type AdapterHubLoraOptions, adaptedLayer, matrices, type Place, placesOf } from './projections.ts';
 
 const attach = (model: Model, scope: Scope, options: Chosen<AdapterHubLoraOptions>, gated: boolean): Patch => {
   const wrap =

@@ -1,8 +1,8 @@
 import { type Chosen, normal, type Scope, zeros } from '@peftjs/core';
 import { matmul, mul, reshape, type Variable } from '@peftjs/tensor';
 import type { Linear, Path } from '@peftjs/transformer';
-import type { AdaloraOptions } from './adalora-options.ts';
-import type { Delta } from './add-delta.ts';
+import type { Delta } from '../add-delta.ts';
+import type { AdaloraOptions } from './options.ts';
 
 /** ΔW = scale·B·(A∘E) of a layer: row i of A, column i of B and E[i] are a triplet. */
 export interface Triplets extends Delta {
