@@ -1,40 +1,21 @@
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { baseModelDir } from '@peftjs/base-model';
 import { load } from '@peftjs/core';
 import { readAdapter } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
-import { reference } from '@peftjs/tensor';
-import { buildModel, loadConfig, loadModel, randomWeights, saveModel } from '@peftjs/transformer';
+import { loadModel } from '@peftjs/transformer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Run, runDemoCli } from './cli.ts';
+import { makeTiny } from './tiny-model.ts';
 
 let work: string;
 let tiny: string;
 let text: string;
 
-/** A random model that is small and takes the base model's tokenizer, and a text to learn. */
 beforeAll(async () => {
   work = await mkdtemp(join(tmpdir(), 'peftjs-demo-test-'));
-  tiny = join(work, 'tiny');
-  text = join(work, 'text.txt');
-  const base = await loadConfig(baseModelDir());
-  if (base.modelType !== 'llama') throw new Error('the base model is a Llama');
-  const config = {
-    ...base,
-    hiddenSize: 16,
-    intermediateSize: 24,
-    layers: 1,
-    heads: 2,
-    keyValueHeads: 1,
-    headDim: 8,
-    maxPositions: 64,
-  };
-  await saveModel(buildModel(config, randomWeights(config, 0)), tiny, { executor: reference() });
-  for (const name of ['tokenizer.json', 'tokenizer_config.json'])
-    await cp(join(baseModelDir(), name), join(tiny, name));
-  await writeFile(text, 'It was the best of times, it was the worst of times, it was the age of wisdom. '.repeat(80));
+  ({ tiny, text } = await makeTiny(work));
 });
 afterAll(() => rm(work, { recursive: true }));
 
