@@ -1,4 +1,4 @@
-import { checkOptions, type Tensor, type Variable } from '@peftjs/tensor';
+import { checkOptions, mustBe, PeftError, type Rules, type Tensor, type Variable } from '@peftjs/tensor';
 import type { CausalLM, Column, Inputs, Loss, Model, ModelPatch, Pass } from '@peftjs/transformer';
 import { combine } from './combine.ts';
 import type { GradientTransform, ParamHint } from './gradient-transform.ts';
@@ -54,9 +54,24 @@ export interface AttachOptions {
   readonly state?: State;
 }
 
+const rules: Rules<AttachOptions> = {
+  seed: mustBe.whole,
+  state: mustBe.such('a Map of tensors by name', (v) => v instanceof Map),
+};
+
+/** Throws `bad-option` for a method that stands alone, or was not called: `attach(model, lora)`. */
+const checkMethods = (methods: unknown): void => {
+  const odd = Array.isArray(methods)
+    ? methods.find((m) => typeof (m as Partial<Method> | null)?.attach !== 'function')
+    : methods;
+  if (odd === undefined && Array.isArray(methods)) return;
+  const hint = typeof odd === 'function' ? ` (${odd.name} is what makes one: ${odd.name}())` : '';
+  throw new PeftError('bad-option', `attach: methods must be a list of methods${hint}: attach(model, [lora()])`);
+};
+
 /**
  * Attaches methods to a model, later ones around earlier ones. Returns views that share the base's weights; switching adapters is using
- * another view. A task's own head is trained beside them. Throws `no-match` for a target that names nothing, `state-mismatch` for a state that
+ * another view. A task's own head is trained beside them. Throws `bad-option`; `no-match` for a target that names nothing, `state-mismatch` for a state that
  * does not fit.
  */
 export const attach = <M extends Model>(
@@ -64,6 +79,8 @@ export const attach = <M extends Model>(
   methods: readonly Method[],
   options: AttachOptions = {},
 ): Adapted<M> => {
+  checkOptions('attach', rules, options);
+  checkMethods(methods);
   const store = makeStore(options.seed ?? 0, options.state);
   const method = combine(methods);
   const patchWith = (chance: Chance): Patch => {

@@ -2,11 +2,14 @@ import { availableParallelism, cpus } from 'node:os';
 import { isMainThread } from 'node:worker_threads';
 import {
   buildProgram,
+  checkOptions,
   type Executable,
   type Executor,
   type Feeds,
+  mustBe,
   PeftError,
   type Program,
+  type Rules,
   type Tensor,
   type TypedArray,
   type Variable,
@@ -35,26 +38,18 @@ export interface CpuOptions {
   readonly worker?: boolean;
 }
 
-const checkThreads = (threads: number): number => {
-  if (Number.isSafeInteger(threads) && threads > 0) return threads;
-  throw new PeftError('bad-option', `cpu: threads must be a positive integer, got ${threads}`);
-};
+const bytes = mustBe.such('a number of bytes above 0, or Infinity', (v) => typeof v === 'number' && v > 0);
 
-const checkLimit = (memoryLimit: number | undefined): (() => number) => {
-  if (memoryLimit === undefined) return () => process.availableMemory();
-  if (memoryLimit > 0) return () => memoryLimit;
-  throw new PeftError('bad-option', `cpu: memoryLimit must be a positive number of bytes, got ${memoryLimit}`);
-};
+const rules: Rules<CpuOptions> = { threads: mustBe.count, memoryLimit: bytes, worker: mustBe.flag };
 
-const checkWorker = (worker: boolean): boolean => {
-  if (typeof worker !== 'boolean')
-    throw new PeftError('bad-option', `cpu: worker must be true or false, got ${String(worker)}`);
-  if (worker || isMainThread) return worker;
-  throw new PeftError(
-    'bad-option',
-    'cpu: worker: false is for the main thread: ending a worker thread while it computes would abort the whole process; leave it out',
+const check = (options: CpuOptions): void =>
+  checkOptions('cpu', rules, options, ({ worker }) =>
+    worker === false && !isMainThread
+      ? [
+          'worker: false is for the main thread: ending a worker thread while it computes would abort the whole process; leave it out',
+        ]
+      : [],
   );
-};
 
 /** A program as its engine knows it. */
 interface Opened {
@@ -71,9 +66,10 @@ interface Opened {
  * Throws `bad-option`, `device-unavailable`.
  */
 export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
-  const threads = checkThreads(options.threads ?? availableParallelism());
-  const limit = checkLimit(options.memoryLimit);
-  const engine = await (checkWorker(options.worker ?? !isMainThread) ? remoteEngine : localEngine)(threads);
+  check(options);
+  const { threads = availableParallelism(), memoryLimit, worker = !isMainThread } = options;
+  const limit = (): number => memoryLimit ?? process.availableMemory();
+  const engine = await (worker ? remoteEngine : localEngine)(threads);
   const variables = new Variables(engine);
   const owner = valueOwner('cpu');
   const open = new Map<number, number>();

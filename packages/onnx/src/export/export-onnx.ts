@@ -2,10 +2,15 @@ import { basename } from 'node:path';
 import {
   buildProgram,
   byteSize,
+  checkOptions,
   type Executor,
+  mustBe,
+  type OnExecutor,
+  onExecutor,
   PeftError,
   type Program,
   type ProgramSpec,
+  type Rules,
   type TypedArray,
   type Variable,
 } from '@peftjs/tensor';
@@ -15,15 +20,15 @@ import { embedConstant, lower } from '../lower/lower.ts';
 import { type ExternalData, encodeModel } from '../proto/model.ts';
 import { writeWhole } from './write-whole.ts';
 
-/** Where an exported model comes from and goes to. */
-export interface ExportOptions {
-  /** Has the values of the variables: those that it trained, or their initial ones. */
-  readonly executor: Executor;
+/** The executor that has the values of the variables, and where the model goes. */
+export interface ExportOptions extends OnExecutor {
   /** The file to write: `model.onnx`. */
   readonly path: string;
   /** Put the weights into `<path>.data` beside the model. Default: only when they exceed 1 GiB, as a model file must stay below 2 GiB. */
   readonly externalData?: boolean;
 }
+
+const rules: Rules<ExportOptions> = { ...onExecutor, path: mustBe.given(mustBe.text), externalData: mustBe.flag };
 
 const largestModel = 2 ** 30;
 
@@ -68,12 +73,11 @@ const checkNames = (program: Program): void => {
 /**
  * Writes what a program computes as a standalone ONNX model with its weights. Inputs and outputs keep their names and shapes; f16 ones are
  * float (ONNX computes in f32 here), f16 weights stay f16 in the file. Operators are those of ai.onnx 23 and ONNX Runtime's com.microsoft.
- * Updates are not part of a model. Throws `bad-program`, `write-failed`.
+ * Updates are not part of a model. Throws `bad-option`, `bad-program`, `write-failed`.
  */
-export const exportOnnx = async (
-  spec: Pick<ProgramSpec, 'outputs'>,
-  { executor, path, externalData }: ExportOptions,
-): Promise<void> => {
+export const exportOnnx = async (spec: Pick<ProgramSpec, 'outputs'>, options: ExportOptions): Promise<void> => {
+  checkOptions('exportOnnx', rules, options);
+  const { executor, path, externalData } = options;
   const program = buildProgram({ outputs: spec.outputs ?? {} });
   checkNames(program);
   const { variables } = program;

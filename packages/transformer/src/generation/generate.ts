@@ -1,6 +1,6 @@
 import { checkOptions, mustBe, type OnExecutor, onExecutor, type Rules } from '@peftjs/tensor';
 import type { CausalLM } from '../task-model.ts';
-import { generator, type StreamOptions } from './generator.ts';
+import { generator, type StreamOptions, streamRules } from './generator.ts';
 import type { Prompt } from './prompts.ts';
 import { roomOf } from './room.ts';
 
@@ -10,17 +10,10 @@ export interface GenerateOptions<P> extends StreamOptions, OnExecutor {
   readonly prompt: P;
 }
 
-const list = mustBe.such('a list', (v) => Array.isArray(v) || ArrayBuffer.isView(v));
-
 const rules: Rules<GenerateOptions<Prompt | readonly Prompt[]>> = {
   ...onExecutor,
-  prompt: mustBe.given(list),
-  maxTokens: mustBe.count,
-  stop: list,
-  seed: mustBe.whole,
-  temperature: mustBe.notNegative,
-  topK: mustBe.whole,
-  topP: mustBe.share,
+  ...streamRules,
+  prompt: mustBe.given(mustBe.such('a list', (v) => Array.isArray(v) || ArrayBuffer.isView(v))),
 };
 
 const isList = (prompt: Prompt | readonly Prompt[]): prompt is readonly Prompt[] =>

@@ -13,7 +13,7 @@ import type { CausalLM } from '../task-model.ts';
 import { makePrograms, type Programs } from './programs.ts';
 import { bucket, checkPrompts, type Prompt, padPrompts, slotMask } from './prompts.ts';
 import { roomOf } from './room.ts';
-import { checkFinite, checkSampling, type SampleOptions, sampleToken } from './sample.ts';
+import { checkFinite, type SampleOptions, sampleRules, sampleToken } from './sample.ts';
 
 /** How a continuation is made. */
 export interface StreamOptions extends SampleOptions {
@@ -24,6 +24,14 @@ export interface StreamOptions extends SampleOptions {
   /** Row i draws from a stream of seed + i, so it gives what its prompt alone gives with that seed. Default 0. */
   readonly seed?: number;
 }
+
+/** The rules of its options. */
+export const streamRules: Rules<StreamOptions> = {
+  maxTokens: mustBe.count,
+  stop: mustBe.such('a list of token ids', (v) => Array.isArray(v) || ArrayBuffer.isView(v)),
+  seed: mustBe.whole,
+  ...sampleRules,
+};
 
 /** One new token. */
 export interface GeneratedToken {
@@ -113,12 +121,10 @@ export const generator = (model: CausalLM, options: GeneratorOptions): TextGener
     if (closed) throw new PeftError('bad-program', 'generator: it is closed; make a new one');
   };
 
-  async function* tokens(
-    prompts: readonly Prompt[],
-    { maxTokens, stop = eosIds, seed = 0, ...sampling }: StreamOptions,
-  ): AsyncGenerator<GeneratedToken, void> {
+  async function* tokens(prompts: readonly Prompt[], options: StreamOptions): AsyncGenerator<GeneratedToken, void> {
+    checkOptions('generate', streamRules, options);
+    const { maxTokens, stop = eosIds, seed = 0, ...sampling } = options;
     const limit = maxTokens ?? Math.max(1, context - Math.max(0, ...prompts.map((p) => p.length)));
-    checkSampling(sampling);
     checkPrompts(prompts, limit, context, model.config);
     const batch = prompts.length;
     const { prefill, decode } = programsFor(batch);

@@ -1,4 +1,4 @@
-import { PeftError, type Random } from '@peftjs/tensor';
+import { mustBe, PeftError, type Random, type Rules } from '@peftjs/tensor';
 
 /** How the next token is drawn. */
 export interface SampleOptions {
@@ -10,16 +10,11 @@ export interface SampleOptions {
   readonly topP?: number;
 }
 
-/** Throws `bad-option` naming each option out of its range. */
-export const checkSampling = ({ temperature = 0, topK = 0, topP = 1 }: SampleOptions): void => {
-  const problems = [
-    ...(temperature >= 0 && temperature < Infinity
-      ? []
-      : [`temperature must be a finite number of at least 0, got ${temperature}`]),
-    ...(Number.isInteger(topK) && topK >= 0 ? [] : [`topK must be a whole number of at least 0, got ${topK}`]),
-    ...(topP > 0 && topP <= 1 ? [] : [`topP must be in (0, 1], got ${topP}`]),
-  ];
-  if (problems.length > 0) throw new PeftError('bad-option', `generate: ${problems.join('; ')}`);
+/** The rules of its options. */
+export const sampleRules: Rules<SampleOptions> = {
+  temperature: mustBe.notNegative,
+  topK: mustBe.whole,
+  topP: mustBe.such('in (0, 1]', (v) => typeof v === 'number' && v > 0 && v <= 1),
 };
 
 /** Throws `diverged` when a sum of logits is no finite number, so that one of them is none. */

@@ -1,4 +1,4 @@
-import { type Executor, PeftError, type Program } from '@peftjs/tensor';
+import { checkOptions, type Executor, mustBe, PeftError, type Program, type Rules } from '@peftjs/tensor';
 import { checkWrite, readVariables, valueOwner } from '@peftjs/tensor/executor';
 import { type Gpu, type GpuOptions, openGpu } from '../device/dawn.ts';
 import { explainFault } from '../device/faults.ts';
@@ -118,6 +118,21 @@ export interface WebgpuOptions extends GpuOptions, Pick<HostOptions, 'memoryLimi
   readonly autotune?: boolean;
 }
 
+const names = mustBe.such('a list of names', (v) => Array.isArray(v) && v.every((name) => typeof name === 'string'));
+
+const bytes = mustBe.such('a number of bytes above 0, or Infinity', (v) => typeof v === 'number' && v > 0);
+
+const rules: Rules<WebgpuOptions> = {
+  adapter: mustBe.oneOf(['hardware', 'software', 'any']),
+  powerPreference: mustBe.oneOf(['high-performance', 'low-power']),
+  features: names,
+  compute: mustBe.oneOf(['f32', 'f16']),
+  enable: names,
+  disable: names,
+  memoryLimit: bytes,
+  autotune: mustBe.flag,
+};
+
 const tuneByEnvironment = (): boolean | undefined => {
   const value = typeof process === 'undefined' ? undefined : process.env['PEFTJS_AUTOTUNE'] || undefined;
   if (value === undefined || value === 'on' || value === 'off') return value === undefined ? undefined : value === 'on';
@@ -127,9 +142,11 @@ const tuneByEnvironment = (): boolean | undefined => {
 /**
  * The executor on WebGPU: Dawn in Node, the browser's own elsewhere. A hardware adapter unless `adapter: 'software'`
  * asks otherwise. Programs that need more than `memoryLimit` bytes are refused when they are compiled; WebGPU doesn't tell how much there is.
- * Throws `device-unavailable`; `bad-option` where `PEFTJS_AUTOTUNE` is neither on nor off.
+ * Throws `device-unavailable`; `bad-option`, also where `PEFTJS_AUTOTUNE` is neither on nor off.
  */
-export const webgpu = async ({ memoryLimit, autotune, ...options }: WebgpuOptions = {}): Promise<Executor> => {
+export const webgpu = async (given: WebgpuOptions = {}): Promise<Executor> => {
+  checkOptions('webgpu', rules, given);
+  const { memoryLimit, autotune, ...options } = given;
   const tune = autotune ?? tuneByEnvironment();
   const gpu = await openGpu(options);
   return executorOn(gpu, {
