@@ -11,7 +11,7 @@ export interface NaiveText {
 const sum = (...rows: readonly Row[]): Row => rows[0]!.map((_, i) => rows.reduce((s, row) => s + row[i]!, 0));
 
 /** BERT's encoder in plain loops over one sequence (Devlin et al., 2018): the last state of every token. */
-export const naiveBert = (c: BertConfig, weights: Weights, { ids, types = [], seen = [] }: NaiveText): Row[] => {
+const naiveBert = (c: BertConfig, weights: Weights, { ids, types = [], seen = [] }: NaiveText): Row[] => {
   const table = (name: string, i: number): Row =>
     tableRow(weights.get(`bert.embeddings.${name}_embeddings.weight`)!, i, c.hiddenSize);
   const norm = (path: string, x: Row): Row => normed(weights, path, x, c.normEps);
