@@ -17,7 +17,7 @@ export {
 export { architectures } from './bases.ts';
 export { openExecutors } from './executors.ts';
 export { describeMethod, describeMethods, type MethodRows } from './method/describe-method.ts';
-export { methodLaws } from './method/laws.ts';
+export { familyLaws, methodLaws } from './method/laws.ts';
 export type { MethodCase, MethodRow } from './method/row.ts';
 export { sumOver } from './method/sum-over.ts';
 export { describeTask } from './task/describe-task.ts';
