@@ -34,8 +34,9 @@ const namesTied = (field: JsonValue | undefined): boolean =>
  * such: then Hugging Face PEFT says so too, and goes on.
  */
 const tiedAdapters = (config: JsonObject): string | null => {
+  if (config['ensure_weight_tying'] !== true) return null;
   const names = ['target_modules', 'modules_to_save'].filter((field) => namesTied(config[field]));
-  if (config['ensure_weight_tying'] !== true || names.length === 0) return null;
+  if (names.length === 0) return null;
   return `ensure_weight_tying makes one adapter of those of the embedding and of the head that shares its table, which is not computed here; leave embed_tokens and lm_head out of ${names.join(' and ')}, or train with ensure_weight_tying=False, where each has its own`;
 };
 
