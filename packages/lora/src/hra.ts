@@ -16,6 +16,7 @@ import {
   div,
   matmul,
   mul,
+  PeftError,
   type Random,
   type Shape,
   slice,
@@ -31,7 +32,7 @@ import {
 export interface HraOptions {
   /** Default: what Hugging Face PEFT adapts in this architecture (Llama: `q_proj` and `v_proj`). */
   readonly target?: Target;
-  /** Number of reflections r, even, so that they cancel at the start. Default 8. */
+  /** Number of reflections r, even, so that they cancel at the start; no more than the layer has inputs. Default 8. */
   readonly rank?: number;
   /** Whether the vectors are made orthogonal first (Gram and Schmidt's way). Default false. */
   readonly orthogonal?: boolean;
@@ -71,7 +72,8 @@ const directions = (all: Tensor, orthogonal: boolean): readonly Tensor[] => {
 /**
  * HRA: y = W·H₁·…·H_r·x + b with reflections Hᵢ = I − 2·uᵢuᵢᵀ/‖uᵢ‖², so W is turned and keeps its lengths and angles. The uᵢ are the columns of a
  * matrix [in, rank]; neighbours begin alike, so that the model begins as it was, up to rounding. Of an odd rank, or `orthogonal`, they can't, and the model begins elsewhere. x is reflected, vector by vector: nothing of
- * shape [in, in] is formed. Merges. Throws `bad-option`, and when attached `no-match`.
+ * shape [in, in] is formed. Merges. Throws `bad-option`, also when attached to a layer of
+ * fewer inputs, and then `no-match`.
  * Yuan, Liu & Xu, 2024. https://arxiv.org/abs/2405.17484
  */
 export const hra: MethodFactory<HraOptions> = defineMethod<HraOptions>({
@@ -85,7 +87,12 @@ export const hra: MethodFactory<HraOptions> = defineMethod<HraOptions>({
       bias: biases('hra'),
     },
     attach: (model, scope, { target, rank, orthogonal }) =>
-      eachLinear(model, scope, target, 'hra', (base, own) => {
+      eachLinear(model, scope, target, 'hra', (base, own, path) => {
+        if (rank > base.inDim)
+          throw new PeftError(
+            'bad-option',
+            `hra: ${path}: rank ${rank} is more than its ${base.inDim} inputs, and as many reflections reach every rotation; give a smaller one`,
+          );
         const vectors = directions(
           own.param('hra_u', [base.inDim, rank], orthogonal ? kaimingUniform : pairs),
           orthogonal,

@@ -25,11 +25,14 @@ export interface OftOptions {
   readonly blocks?: number;
   /** Whether all blocks of a layer share one rotation. Default false. */
   readonly shared?: boolean;
-  /** Terms of the series that stands for the inverse. Default 5. */
+  /** Terms of the series that stands for the inverse, 100 at most. Default 5. */
   readonly terms?: number;
   /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
   readonly bias?: BiasChoice;
 }
+
+/** Terms of the series; each is a product of blocks, and the later ones come to nothing. */
+const mostTerms = 100;
 
 /** The divisor of `size` nearest to a number, as Hugging Face PEFT finds it. */
 const nearestDivisor = (size: number, wanted: number): number => {
@@ -96,7 +99,8 @@ export const oft: MethodFactory<OftOptions> = defineMethod<OftOptions>({
       terms: count('num_cayley_neumann_terms', 5),
       bias: biases('oft'),
     },
-    check: ({ blockSize, blocks = 0 }) => {
+    check: ({ blockSize, blocks = 0, terms = 0 }) => {
+      if (terms > mostTerms) return `terms must be at most ${mostTerms}, got ${terms}`;
       if (blockSize === 0 && blocks === 0) return 'there are no blocks; give blockSize or blocks';
       return blockSize !== undefined && blockSize > 0 && blocks > 0 ? 'give blockSize or blocks, not both' : null;
     },

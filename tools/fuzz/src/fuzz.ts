@@ -96,12 +96,13 @@ export const fuzz = async (
     let [accepted, refused] = [0, 0];
     const tell = (told: Told): void => {
       if (told.kind === 'found') findings.push({ target: target.name, index: told.index, what: told.what });
-      if (told.kind === 'done') [accepted, refused] = [accepted + told.accepted, refused + told.refused];
     };
     for (let at = from; at < from + count && findings.length < mostFindings; ) {
-      const progress = new SharedArrayBuffer(4);
+      const progress = new SharedArrayBuffer(12);
       const work: Work = { target: target.name, seed, from: at, count: from + count - at, seeds, context, progress };
       const stopped = await runThread(script, work, patience, tell);
+      const [, taken = 0, not = 0] = new Int32Array(progress);
+      [accepted, refused] = [accepted + taken, refused + not];
       if (stopped === null) break;
       if (stopped >= 0)
         findings.push({ target: target.name, index: stopped, what: `gave no answer in ${patience} ms` });

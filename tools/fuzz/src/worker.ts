@@ -14,7 +14,7 @@ export interface Work {
   readonly count: number;
   readonly seeds: readonly FileMap[];
   readonly context: FileMap;
-  /** Its first number is that of the input that is being tried. */
+  /** The number of the input that is being tried, and how many were accepted and refused. */
   readonly progress: SharedArrayBuffer;
 }
 
@@ -22,7 +22,7 @@ export interface Work {
 export type Told =
   | { readonly kind: 'ready' }
   | { readonly kind: 'found'; readonly index: number; readonly what: string }
-  | { readonly kind: 'done'; readonly accepted: number; readonly refused: number };
+  | { readonly kind: 'done' };
 
 const slow = 1000;
 const large = 200 * 2 ** 20;
@@ -55,13 +55,11 @@ const inputAt = (index: number): FileMap => {
 };
 
 tell({ kind: 'ready' });
-let [accepted, refused] = [0, 0];
 for (let index = work.from; index < work.from + work.count; index++) {
   Atomics.store(progress, 0, index);
   const before = process.memoryUsage.rss();
   const { ms, error } = await tryOnce(inputAt(index));
-  if (error === undefined) accepted++;
-  else refused++;
+  Atomics.add(progress, error === undefined ? 1 : 2, 1);
   const fault = error === undefined ? null : faultOf(error);
   if (fault) tell({ kind: 'found', index, what: fault });
   // What the system or other programs were slow for once, is fast the next time.
@@ -72,4 +70,4 @@ for (let index = work.from; index < work.from + work.count; index++) {
   if (peak() - before > large)
     tell({ kind: 'found', index, what: `took ${Math.round((peak() - before) / 2 ** 20)} MB` });
 }
-tell({ kind: 'done', accepted, refused });
+tell({ kind: 'done' });

@@ -52,6 +52,7 @@ test('a step that keeps its results takes no memory from run to run', async () =
   await executable.run(feeds, { keep: ['total'] });
   const { now } = gpu.memory();
   for (let i = 0; i < 300; i++) await executable.run(feeds, { keep: ['total'] });
-  expect(gpu.memory().now).toBe(now);
+  // Less, where what other tests left behind was collected meanwhile.
+  expect(gpu.memory().now).toBeLessThanOrEqual(now);
   executable.close();
 });
