@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { load as loadOf } from '@peftjs/core';
 import { loadModel } from '@peftjs/transformer';
+import * as all from 'peftjs';
 import { load } from 'peftjs';
 import { expect, test } from 'vitest';
 import { familyAdapter, familyAdapters, openModel } from '../src/families.ts';
@@ -13,6 +14,10 @@ test.each(written)('$name: load finds its method among all', async ({ name, mode
   const [found, told] = [await load(base, dir), await loadOf(base, dir, formats)];
   expect(found.method.name).toBe(told.method.name);
   expect([...found.state.keys()]).toEqual([...told.state.keys()]);
+  // Given none, it says which to pass: an export that there is.
+  const message = await loadOf(base, dir, []).catch((error: Error) => error.message);
+  const [, missing] = /; pass (\w+) from '@peftjs\/[a-z]+'/.exec(String(message)) ?? [];
+  expect(Object.keys(all)).toContain(missing);
 });
 
 test.each(familyAdapters)(
