@@ -11,10 +11,9 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from check_all import hashes
-from common import DATA, save_tensors, write_json
-from families import FAMILIES, draw_inputs, load_model
-from versions import versions
+from check_families import record_adapter
+from common import DATA
+from families import load_model
 
 
 def load(base: torch.nn.Module, folder: Path) -> torch.nn.Module:
@@ -35,20 +34,13 @@ def require_all_tensors(model: torch.nn.Module, folder: Path) -> None:
                 raise SystemExit(f"{file}: {name} was not taken")
 
 
-@torch.no_grad()
 def main() -> None:
     checked = 0
     for adapter in sorted((DATA / "peftjs" / "combinations").glob("*/adapter")):
         name = adapter.parent.name.rpartition("-")[0]
         model = load(load_model(name), adapter).eval()
         require_all_tensors(model, adapter)
-        save_tensors(adapter.parent / "record.safetensors", {"logits": model(**draw_inputs(name)).logits})
-        record = {
-            "versions": versions("peft"),
-            "base": {f: d for f, d in hashes(FAMILIES / name / "model").items() if f == "model.safetensors"},
-            "adapter": hashes(adapter),
-        }
-        write_json(adapter.parent / "record.json", record, indent=2)
+        record_adapter(adapter, name, model)
         checked += 1
     print(f"{checked} combinations loaded and recorded")
 

@@ -4,6 +4,8 @@ computes with them: logits in record.safetensors, versions and hashes in record.
 Usage: python check_families.py
 """
 
+from pathlib import Path
+
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
@@ -16,19 +18,24 @@ from versions import versions
 
 
 @torch.no_grad()
+def record_adapter(adapter: Path, name: str, model: torch.nn.Module) -> None:
+    """Writes beside an adapter what a model with it computes, and what versions and files that was with."""
+    save_tensors(adapter.parent / "record.safetensors", {"logits": model(**draw_inputs(name)).logits})
+    record = {
+        "versions": versions("peft"),
+        "base": {file: digest for file, digest in hashes(FAMILIES / name / "model").items() if file == "model.safetensors"},
+        "adapter": hashes(adapter),
+    }
+    write_json(adapter.parent / "record.json", record, indent=2)
+
+
 def main() -> None:
     checked = 0
     for adapter in sorted((DATA / "peftjs" / "families").glob("*/*/adapter")):
         name = adapter.parents[1].name
         model = PeftModel.from_pretrained(load_model(name), adapter).eval()
         require_same_tensors(model, load_file(adapter / "adapter_model.safetensors"))
-        save_tensors(adapter.parent / "record.safetensors", {"logits": model(**draw_inputs(name)).logits})
-        record = {
-            "versions": versions("peft"),
-            "base": {file: digest for file, digest in hashes(FAMILIES / name / "model").items() if file == "model.safetensors"},
-            "adapter": hashes(adapter),
-        }
-        write_json(adapter.parent / "record.json", record, indent=2)
+        record_adapter(adapter, name, model)
         checked += 1
     print(f"{checked} adapters loaded and recorded")
 

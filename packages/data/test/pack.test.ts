@@ -1,7 +1,7 @@
+import { messageOf } from '@peftjs/tensor/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { fromArray, type PackOptions, pack, packTokens, pipe, type Row } from '../src/index.ts';
-import { messageOf } from './message-of.ts';
 import { failure, obeysStreamLaws, readAll } from './stream-laws.ts';
 
 /** Packing in its plainest form: all tokens in one list. */

@@ -1,7 +1,7 @@
 import type { PeftErrorCode } from '@peftjs/tensor';
+import { messageOf } from '@peftjs/tensor/testing';
 import { expect } from 'vitest';
 import type { Cursor, Opened, Stream } from '../src/index.ts';
-import { messageOf } from './message-of.ts';
 
 /** All that comes of a stream, at most `most` items, each with the cursor after it. */
 export const readAll = async <T>(

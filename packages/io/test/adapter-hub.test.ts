@@ -1,11 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from '@peftjs/tensor/testing';
 import { expect, test } from 'vitest';
 import { readAdapter } from '../src/adapter/read.ts';
 import type { AdapterTensorData } from '../src/adapter/tensors.ts';
 import { writeAdapter, writeAdapterHub } from '../src/adapter/write.ts';
 import { writeSafetensors } from '../src/safetensors/write.ts';
-import { filesIn, messageOf, scratch } from './scratch.ts';
+import { filesIn, scratch } from './scratch.ts';
 
 const model = { modelType: 'llama', hiddenSize: 8, modelClass: 'LlamaForCausalLM', name: 'org/model' };
 const config = { reduction_factor: 2, leave_out: [] };

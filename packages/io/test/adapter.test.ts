@@ -1,5 +1,6 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from '@peftjs/tensor/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { pythonJson } from '../src/adapter/python-json.ts';
@@ -8,7 +9,7 @@ import type { AdapterTensorData } from '../src/adapter/tensors.ts';
 import { writeAdapter } from '../src/adapter/write.ts';
 import type { JsonObject, JsonValue } from '../src/json.ts';
 import { openSafetensors } from '../src/safetensors/open.ts';
-import { filesIn, messageOf, scratch } from './scratch.ts';
+import { filesIn, scratch } from './scratch.ts';
 
 const config: JsonObject = {
   peft_type: 'LORA',

@@ -1,12 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isPeftError } from '@peftjs/tensor';
+import { messageOf } from '@peftjs/tensor/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseHeader } from '../src/safetensors/header.ts';
 import { openSafetensors } from '../src/safetensors/open.ts';
 import { rawFile } from './raw-safetensors.ts';
-import { messageOf, scratch } from './scratch.ts';
+import { scratch } from './scratch.ts';
 
 const f32 = (shape: unknown, begin: unknown, end: unknown): object => ({
   dtype: 'F32',

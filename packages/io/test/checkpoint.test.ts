@@ -1,10 +1,11 @@
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from '@peftjs/tensor/testing';
 import { expect, test } from 'vitest';
 import { openModelWeights } from '../src/checkpoint.ts';
 import { type WriteTensor, writeSafetensors } from '../src/safetensors/write.ts';
 import { openTorch } from '../src/torch/open.ts';
-import { messageOf, scratch } from './scratch.ts';
+import { scratch } from './scratch.ts';
 
 const one = (value: number): WriteTensor => ({ dtype: 'BF16', shape: [2], data: Float32Array.of(value, -value) });
 const shardNames = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'] as const;

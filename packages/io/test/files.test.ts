@@ -2,6 +2,7 @@ import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { PeftError } from '@peftjs/tensor';
+import { messageOf } from '@peftjs/tensor/testing';
 import { describe, expect, test } from 'vitest';
 import { writeDirAtomic } from '../src/disk/write-atomic.ts';
 import {
@@ -18,7 +19,7 @@ import {
 } from '../src/index.ts';
 import { browserFolder } from './browser-folder.ts';
 import { serveFiles } from './file-server.ts';
-import { filesIn, messageOf, scratch } from './scratch.ts';
+import { filesIn, scratch } from './scratch.ts';
 
 const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i % 251);
 const content = new Map<string, Uint8Array | string>([

@@ -1,8 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from '@peftjs/tensor/testing';
 import { expect, test } from 'vitest';
 import { bundleSaver, ended, hasSaved, startSaver } from './saver-process.ts';
-import { filesIn, messageOf, scratch } from './scratch.ts';
+import { filesIn, scratch } from './scratch.ts';
 import { readVersion, writeVersion } from './versions.ts';
 
 const names = ['README.md', 'adapter_config.json', 'adapter_digest.json', 'adapter_model.safetensors'];

@@ -1,8 +1,8 @@
+import { messageOf } from '@peftjs/tensor/testing';
 import { expect, test } from 'vitest';
 import { loadTokenizer, memoryFiles, openSafetensors, readAdapter } from '../src/index.ts';
 import { processorTime } from './processor-time.ts';
 import { rawFile } from './raw-safetensors.ts';
-import { messageOf } from './scratch.ts';
 
 const nested = (depth: number): string => `${'['.repeat(depth)}${']'.repeat(depth)}`;
 const inMemory = (path: string, content: Uint8Array | string) => memoryFiles(new Map([[path, content]]));

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isPeftError } from '@peftjs/tensor';
+import { messageOf } from '@peftjs/tensor/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { python } from '../src/pattern/dialect.ts';
 import { parse } from '../src/pattern/parse.ts';
 import { onigurumaPattern, type Pattern, pythonPattern } from '../src/pattern.ts';
 import { processorTime } from './processor-time.ts';
-import { messageOf } from './scratch.ts';
 
 type Case = readonly [source: string, text: string, python: null | readonly [whole: boolean, span: null | number[]]];
 

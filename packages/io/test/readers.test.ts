@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { messageOf } from '@peftjs/tensor/testing';
 import { describe, expect, test } from 'vitest';
 import {
   blobFiles,
@@ -22,7 +23,7 @@ import {
 import { browserFolder } from './browser-folder.ts';
 import { byteLevel } from './byte-level.ts';
 import { type FileServer, serveFiles } from './file-server.ts';
-import { messageOf, scratch } from './scratch.ts';
+import { scratch } from './scratch.ts';
 
 const llama = {
   model_type: 'llama',

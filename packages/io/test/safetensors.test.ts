@@ -1,5 +1,6 @@
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from '@peftjs/tensor/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { allocate, bytesOfArray, type FileTensor, fileDTypes } from '../src/safetensors/dtype.ts';
@@ -7,7 +8,7 @@ import { openSafetensors } from '../src/safetensors/open.ts';
 import { type WriteTensor, writeSafetensors } from '../src/safetensors/write.ts';
 import { rawFile } from './raw-safetensors.ts';
 import { sameBytes } from './same-bytes.ts';
-import { filesIn, messageOf, scratch } from './scratch.ts';
+import { filesIn, scratch } from './scratch.ts';
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
 

@@ -1,8 +1,7 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isPeftError, type PeftErrorCode } from '@peftjs/tensor';
-import { afterEach, expect } from 'vitest';
+import { afterEach } from 'vitest';
 
 const made: string[] = [];
 
@@ -19,15 +18,3 @@ afterEach(async () => {
 
 /** All names below a folder, sorted. */
 export const filesIn = async (dir: string): Promise<string[]> => (await readdir(dir, { recursive: true })).sort();
-
-/** Runs an action that must fail with a `PeftError` of this code, and gives back its message. */
-export const messageOf = async (code: PeftErrorCode, action: () => unknown): Promise<string> => {
-  try {
-    await action();
-  } catch (error) {
-    if (!isPeftError(error)) throw error;
-    expect(error.code).toBe(code);
-    return error.message;
-  }
-  throw new Error(`expected an error ${code}, got none`);
-};

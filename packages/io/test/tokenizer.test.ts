@@ -2,13 +2,14 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isPeftError } from '@peftjs/tensor';
+import { messageOf } from '@peftjs/tensor/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { buildTokenizer } from '../src/tokenizer/build.ts';
 import { loadTokenizer } from '../src/tokenizer.ts';
 import { byteLevel } from './byte-level.ts';
 import { processorTime } from './processor-time.ts';
-import { messageOf, scratch } from './scratch.ts';
+import { scratch } from './scratch.ts';
 
 const config = {
   bos_token: '<|end|>',

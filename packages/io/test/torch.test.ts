@@ -1,12 +1,13 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from '@peftjs/tensor/testing';
 import { expect, test } from 'vitest';
 import { memoryFiles } from '../src/files/memory-files.ts';
 import { openSafetensors } from '../src/safetensors/open.ts';
 import { openTorch } from '../src/torch/open.ts';
 import { unpickle } from '../src/torch/pickle.ts';
 import { processorTime } from './processor-time.ts';
-import { messageOf, scratch } from './scratch.ts';
+import { scratch } from './scratch.ts';
 
 const data = join(import.meta.dirname, '../../../tools/golden/data/io/torch');
 

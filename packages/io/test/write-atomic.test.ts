@@ -2,12 +2,13 @@ import { spawnSync } from 'node:child_process';
 import { chmod, mkdir, readFile, readlink, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PeftError } from '@peftjs/tensor';
+import { messageOf } from '@peftjs/tensor/testing';
 import { expect, test } from 'vitest';
 import { settle } from '../src/disk/journal.ts';
 import { locked } from '../src/disk/lock.ts';
 import { self, temporaryName } from '../src/disk/owner.ts';
 import { writeDirAtomic, writeFileAtomic } from '../src/disk/write-atomic.ts';
-import { filesIn, messageOf, scratch } from './scratch.ts';
+import { filesIn, scratch } from './scratch.ts';
 
 async function* failing(error: Error): AsyncGenerator<Uint8Array, void> {
   yield new Uint8Array(1_000);

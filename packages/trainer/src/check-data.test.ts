@@ -1,6 +1,7 @@
 import { type Batch, batch, fromArray, ignored, jsonl, pipe, type Row, columns as toColumns } from '@peftjs/data';
 import { memoryFiles } from '@peftjs/io';
-import { isPeftError, type PeftErrorCode, type TypedArray } from '@peftjs/tensor';
+import type { TypedArray } from '@peftjs/tensor';
+import { messageOf } from '@peftjs/tensor/testing';
 import type { Column, TaskModel } from '@peftjs/transformer';
 import { tinyLlama } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
@@ -8,17 +9,6 @@ import { checkBatch, checkRows } from './check-data.ts';
 
 const model = tinyLlama();
 const { vocabSize, maxPositions } = model.config;
-
-const messageOf = async (code: PeftErrorCode, action: () => unknown): Promise<string> => {
-  try {
-    await action();
-  } catch (error) {
-    if (!isPeftError(error)) throw error;
-    expect(error.code).toBe(code);
-    return error.message;
-  }
-  throw new Error(`expected an error ${code}, got none`);
-};
 
 const batchOf = (rows: number, columns: Readonly<Record<string, TypedArray>>, shapes: Batch['shapes'] = {}): Batch => ({
   rows,

@@ -2,10 +2,11 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { memoryFiles } from '@peftjs/io';
 import { isPeftError } from '@peftjs/tensor';
+import { messageOf } from '@peftjs/tensor/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { loadConfig, loadGenerationConfig, parseConfig } from '../src/config/load.ts';
-import { messageOf, scratch } from './scratch.ts';
+import { scratch } from './scratch.ts';
 
 /** As `meta-llama/Llama-3.2-1B` has it. */
 const llama32 = {

@@ -4,7 +4,6 @@ import { describe, expect, test } from 'vitest';
 import {
   type Around,
   type AroundTable,
-  type BertConfig,
   buildModel,
   type Inputs,
   maskedLM,
@@ -13,40 +12,14 @@ import {
   type SiteName,
   seq2seqLM,
   siteNames,
-  type T5Config,
   type TaskModel,
 } from '../src/index.ts';
+import { tinyBertConfig, tinyT5Config } from '../src/testing/index.ts';
 import { distance, tokens, valuesOf } from './run.ts';
 import { tinyWeights } from './tiny.ts';
 
-const shared = {
-  vocabSize: 13,
-  hiddenSize: 8,
-  intermediateSize: 10,
-  layers: 2,
-  heads: 2,
-  headDim: 4,
-  normEps: 1e-5,
-  tieWordEmbeddings: true,
-  bosId: null,
-  eosIds: [],
-  padId: 0,
-  architectures: [],
-  labels: null,
-};
-const bert: BertConfig = { ...shared, modelType: 'bert', maxPositions: 16, tokenTypes: 2, activation: 'gelu' };
-const t5: T5Config = {
-  ...shared,
-  modelType: 't5',
-  maxPositions: Number.POSITIVE_INFINITY,
-  encoderLayers: 1,
-  buckets: 8,
-  maxDistance: 12,
-  activation: 'gelu-tanh',
-  gated: true,
-  scaledHead: true,
-  decoderStartId: 0,
-};
+const bert = { ...tinyBertConfig, maxPositions: 16 };
+const t5 = { ...tinyT5Config, headDim: 4 };
 
 const ids = [3, 1, 4, 1, 5];
 const floats = (...row: readonly number[]): Tensor => constant(Float32Array.from(row), [1, row.length]);

@@ -22,7 +22,6 @@ import {
 } from '@peftjs/tensor';
 import { adamw, allWeights, linear, makeTrainStep, packTokens, train } from '@peftjs/trainer';
 import {
-  type BertConfig,
   buildModel,
   type CausalLM,
   type Inputs,
@@ -32,43 +31,22 @@ import {
   saveModel,
   seq2seqLM,
   storedValues,
-  type T5Config,
   type TaskModel,
   tokenClassifier,
   type WeightSource,
 } from '@peftjs/transformer';
-import { distance, tinyConfig, tinyGpt2Config, tokens } from '@peftjs/transformer/testing';
+import {
+  distance,
+  tinyBertConfig,
+  tinyConfig,
+  tinyGpt2Config,
+  tinyT5Config,
+  tokens,
+} from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
 import { executors } from './executors.ts';
 
-const shared = {
-  vocabSize: 13,
-  hiddenSize: 8,
-  intermediateSize: 10,
-  layers: 2,
-  heads: 2,
-  headDim: 4,
-  normEps: 1e-5,
-  tieWordEmbeddings: true,
-  bosId: null,
-  eosIds: [],
-  padId: 0,
-  architectures: [],
-  labels: null,
-};
-const bert: BertConfig = { ...shared, modelType: 'bert', maxPositions: 64, tokenTypes: 2, activation: 'gelu' };
-const t5: T5Config = {
-  ...shared,
-  modelType: 't5',
-  maxPositions: Number.POSITIVE_INFINITY,
-  encoderLayers: 2,
-  buckets: 8,
-  maxDistance: 12,
-  activation: 'gelu-tanh',
-  gated: true,
-  scaledHead: true,
-  decoderStartId: 0,
-};
+const t5 = { ...tinyT5Config, encoderLayers: 2, headDim: 4 };
 
 /** Weights of N(0, 0.3²), the matrices rounded or not. */
 const weightsOf = (round: boolean, dtype: 'f32' | 'f16'): WeightSource => ({
@@ -89,7 +67,7 @@ const makers: readonly (readonly [name: string, make: (weights: WeightSource) =>
   ['llama', (w) => buildModel(tinyConfig, w), { ids, labels }],
   ['llama with a tied head', (w) => buildModel({ ...tinyConfig, tieWordEmbeddings: true }, w), { ids, labels }],
   ['gpt2', (w) => buildModel(tinyGpt2Config, w), { ids, labels }],
-  ['bert', (w) => buildModel(bert, w, maskedLM()), { ids, labels }],
+  ['bert', (w) => buildModel(tinyBertConfig, w, maskedLM()), { ids, labels }],
   ['t5', (w) => buildModel(t5, w, seq2seqLM()), { ids, labels, decoderIds }],
 ];
 
@@ -263,7 +241,7 @@ describe('loadModel with dtype f16', () => {
 
   test('keeps a new head, which is trained, as f32', async () => {
     const files = memoryFiles();
-    await saveModel(buildModel(bert, weightsOf(false, 'f32'), maskedLM()), files, { executor: exact });
+    await saveModel(buildModel(tinyBertConfig, weightsOf(false, 'f32'), maskedLM()), files, { executor: exact });
     const model = await loadModel(files, { task: tokenClassifier({ labels: 2 }), dtype: 'f16' });
     const dtypes = new Map([...model.linears].map(([path, layer]) => [path, storedValues(layer)!.weight.dtype]));
     expect(dtypes.get('classifier')).toBe('f32');

@@ -25,48 +25,19 @@ import {
   train,
 } from '@peftjs/trainer';
 import {
-  type BertConfig,
   buildModel,
   type Inputs,
   maskedLM,
   meanOf,
   seq2seqLM,
-  type T5Config,
   type TaskModel,
   type WeightSource,
 } from '@peftjs/transformer';
-import { tinyGpt2, tinyLlama, tokens } from '@peftjs/transformer/testing';
+import { tinyBertConfig, tinyGpt2, tinyLlama, tinyT5Config, tokens } from '@peftjs/transformer/testing';
 import { planProgram } from '@peftjs/webgpu';
 import { afterAll, describe, expect, test } from 'vitest';
 
-const shared = {
-  vocabSize: 13,
-  hiddenSize: 8,
-  intermediateSize: 10,
-  layers: 2,
-  heads: 2,
-  headDim: 4,
-  normEps: 1e-5,
-  tieWordEmbeddings: true,
-  bosId: null,
-  eosIds: [],
-  padId: 0,
-  architectures: [],
-  labels: null,
-};
-const bert: BertConfig = { ...shared, modelType: 'bert', maxPositions: 64, tokenTypes: 2, activation: 'gelu' };
-const t5: T5Config = {
-  ...shared,
-  modelType: 't5',
-  maxPositions: Number.POSITIVE_INFINITY,
-  encoderLayers: 2,
-  buckets: 8,
-  maxDistance: 12,
-  activation: 'gelu-tanh',
-  gated: true,
-  scaledHead: true,
-  decoderStartId: 0,
-};
+const t5 = { ...tinyT5Config, encoderLayers: 2, headDim: 4 };
 
 /** Weights large enough for every part to matter. */
 const weights: WeightSource = {
@@ -81,7 +52,7 @@ const mask = constant(Float32Array.of(1, 1, 1, 1, 1, 1, 1, 1, 0, 0), [2, 5]);
 const models: readonly (readonly [name: string, model: TaskModel, inputs: Inputs])[] = [
   ['llama', tinyLlama(), { ids, labels }],
   ['gpt2', tinyGpt2(), { ids, labels }],
-  ['bert', buildModel(bert, weights, maskedLM()), { ids, labels, mask }],
+  ['bert', buildModel(tinyBertConfig, weights, maskedLM()), { ids, labels, mask }],
   ['t5', buildModel(t5, weights, seq2seqLM()), { ids, labels, mask, decoderIds: labelled }],
 ];
 const objectives: Readonly<Record<string, Objective | undefined>> = {
@@ -170,10 +141,11 @@ const peakOf = async (target: Trainable, recompute: boolean, gathers: boolean): 
 
 describe('a step that recomputes needs less memory', () => {
   const sizes = { hiddenSize: 32, layers: 6, intermediateSize: 96, headDim: 16 };
+  const largeT5 = { ...t5, ...sizes, encoderLayers: 6 };
   test.each([
     ['llama', tinyLlama({ ...sizes, maxPositions: 64 })],
-    ['bert', buildModel({ ...bert, ...sizes } as BertConfig, weights, maskedLM())],
-    ['t5', buildModel({ ...t5, ...sizes, encoderLayers: 6 } as T5Config, weights, seq2seqLM())],
+    ['bert', buildModel({ ...tinyBertConfig, ...sizes }, weights, maskedLM())],
+    ['t5', buildModel(largeT5, weights, seq2seqLM())],
   ])('%s', async (name, model) => {
     const adapted = attach(model as TaskModel, [lora({ rank: 2, dropout: 0.1, target: 'all-linear' })]);
     for (const gathers of name === 'llama' ? [false, true] : [false]) {
