@@ -1,14 +1,8 @@
+import type { ProgressStream } from '@peftjs/trainer';
 import wrapAnsi from 'wrap-ansi';
 
-/** Where words are written: `process.stdout` or `process.stderr`, as a rule. */
-interface Stream {
-  readonly isTTY?: boolean;
-  readonly columns?: number;
-  write(text: string): unknown;
-}
-
 /** Writes text; on a terminal, lines break between words. */
-export const say = (stream: Stream, text: string): void => {
+export const say = (stream: ProgressStream, text: string): void => {
   stream.write(stream.isTTY && stream.columns ? wrapAnsi(text, stream.columns, { trim: false }) : text);
 };
 

@@ -8,14 +8,14 @@ import {
   uniformValues,
 } from '@peftjs/tensor';
 
+/** First values made on the host, from a shape and a random stream. */
+export type HostInit = (shape: Shape, random: Random) => TypedArray;
+
 /**
  * First values of a parameter: made on the host from its shape and its own random stream, or a graph evaluated once, which may be made
  * with that stream too.
  */
-export type Init =
-  | ((shape: Shape, random: Random) => TypedArray)
-  | Tensor
-  | { readonly graph: (random: Random) => Tensor };
+export type Init = HostInit | Tensor | { readonly graph: (random: Random) => Tensor };
 
 /** All zeros. */
 export const zeros: Init = (shape) => new Float32Array(sizeOf(shape));
@@ -33,7 +33,7 @@ export const normal =
  * U(−1/√fanIn, 1/√fanIn) with fanIn the last axis: `kaiming_uniform_(a=√5)`, PyTorch's default for a linear layer and PEFT's for `lora_A`.
  * He, Zhang, Ren & Sun, 2015. https://arxiv.org/abs/1502.01852
  */
-export const kaimingUniform: Init = (shape, random) => {
+export const kaimingUniform: HostInit = (shape, random) => {
   const bound = 1 / Math.sqrt(shape.at(-1)!);
   return uniformValues(sizeOf(shape), -bound, bound, random);
 };

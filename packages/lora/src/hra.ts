@@ -6,27 +6,13 @@ import {
   eachLinear,
   familyTarget,
   flag,
-  type Init,
+  type HostInit,
   kaimingUniform,
   type MethodFactory,
   type Target,
   targets,
 } from '@peftjs/core';
-import {
-  div,
-  matmul,
-  mul,
-  PeftError,
-  type Random,
-  type Shape,
-  slice,
-  sqrt,
-  sub,
-  sum,
-  type Tensor,
-  type TypedArray,
-  uniformValues,
-} from '@peftjs/tensor';
+import { div, matmul, mul, PeftError, slice, sqrt, sub, sum, type Tensor } from '@peftjs/tensor';
 
 /** Options of `hra`. */
 export interface HraOptions {
@@ -40,14 +26,11 @@ export interface HraOptions {
   readonly bias?: BiasChoice;
 }
 
-const uneven = kaimingUniform as (shape: Shape, random: Random) => TypedArray;
-
 /** Each column twice, from U(−1/√n, 1/√n) with n half the columns: a reflection undoes the one before. An odd number of them cannot. */
-const pairs: Init = (shape, random) => {
+const pairs: HostInit = (shape, random) => {
   const [rows, columns] = shape as readonly [number, number];
-  if (columns % 2 !== 0) return uneven(shape, random);
-  const half = columns / 2;
-  const drawn = uniformValues(rows * half, -1 / Math.sqrt(half), 1 / Math.sqrt(half), random);
+  if (columns % 2 !== 0) return kaimingUniform(shape, random);
+  const drawn = kaimingUniform([rows, columns / 2], random);
   return Float32Array.from({ length: rows * columns }, (_, i) => drawn[i >> 1]!);
 };
 

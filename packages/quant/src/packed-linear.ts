@@ -12,7 +12,7 @@ import {
 } from '@peftjs/tensor';
 import type { Dense, Linear } from '@peftjs/transformer';
 import type { PackedData, QuantFormat } from './format.ts';
-import { hostValues } from './host-values.ts';
+import { hostFloats } from './host-floats.ts';
 
 /** First values of the parts of one matrix. */
 type Init = (part: keyof PackedData) => VariableInit;
@@ -99,7 +99,7 @@ export const packedLinear = (
 /** A layer in a format that holds given values, packed on the host when first needed. Throws `bad-option` for a computed weight. */
 export const encodeLinear = (format: QuantFormat, name: string, { weight, bias }: Dense): Linear => {
   const shape = weight.shape as MatrixShape;
-  const load = hostValues(format.name, name, weight);
+  const load = hostFloats(format.name, name, weight);
   const pack = async (): Promise<PackedData> => format.pack(name, await load(), ...shape);
   return linearOf(format, name, shape, bias, initOnce(format.packsScales ? 4 : 2, pack));
 };

@@ -14,6 +14,7 @@ export {
   wasWritten,
 } from './graph.ts';
 export { hashText } from './hash.ts';
+export { hostValues, type NotOnHost } from './host-values.ts';
 export { checkNames, keepOnHost, namesToRead, type Results } from './kept.ts';
 export { mebibytes } from './mebibytes.ts';
 export { type MemoryShortage, memoryError } from './memory-error.ts';

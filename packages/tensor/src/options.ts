@@ -25,6 +25,7 @@ type Shared =
   | 'number'
   | 'positive'
   | 'notNegative'
+  | 'bytes'
   | 'rate'
   | 'share'
   | 'flag'
@@ -48,6 +49,8 @@ export const mustBe: Readonly<Record<Shared, Rule>> & {
   number: rule('a finite number', Number.isFinite),
   positive: rule('a number above 0', (v) => Number.isFinite(v) && (v as number) > 0),
   notNegative: rule('a number of at least 0', (v) => Number.isFinite(v) && (v as number) >= 0),
+  /** Limits of memory. */
+  bytes: rule('a number of bytes above 0, or Infinity', (v) => isNumber(v) && v > 0),
   /** Probabilities that leave something, decays of moving averages. */
   rate: rule('in [0, 1)', (v) => isNumber(v) && v >= 0 && v < 1),
   /** A part of a whole. */

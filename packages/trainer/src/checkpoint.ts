@@ -1,4 +1,5 @@
 import {
+  bytesOfArray,
   fileAt,
   openSafetensors,
   sha256,
@@ -50,7 +51,7 @@ const running = (state: string) => {
   return {
     add: (name: string, data: ArrayBufferView): void => {
       hash.update(text.encode(name));
-      hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      hash.update(bytesOfArray(data));
     },
     digest: async (): Promise<Uint8Array> =>
       Uint8Array.from((await hash.digest()).match(/../g)!, (byte) => Number.parseInt(byte, 16)),

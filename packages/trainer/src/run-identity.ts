@@ -1,5 +1,5 @@
 import type { TokenRows } from '@peftjs/data';
-import { sha256 } from '@peftjs/io';
+import { bytesOfArray, sha256 } from '@peftjs/io';
 import { constant, type Executor, evaluate, gather, type Tensor } from '@peftjs/tensor';
 import { isTokenRows } from './batches.ts';
 import type { RunIdentity } from './run-state.ts';
@@ -8,8 +8,6 @@ import type { Trainable } from './trainable.ts';
 
 /** Rows of each embedding that tell one base from another. */
 const sampled = 8;
-
-const bytesOf = (data: ArrayBufferView): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
 const shortHash = async (pieces: Iterable<Uint8Array | string>): Promise<string> => {
   const hash = sha256();
@@ -23,7 +21,7 @@ const hashOfRows = ({ context, rows }: TokenRows): Promise<string> =>
       yield String(context);
       for (const row of rows) {
         yield String(row.length);
-        yield bytesOf(row);
+        yield bytesOfArray(row);
       }
     })(),
   );
@@ -41,7 +39,7 @@ const hashOfBase = async (model: Trainable['model'], executor: Executor): Promis
   }
   const found = await evaluate(values, { executor });
   const layers = [...model.linears].map(([path, { outDim, inDim }]) => `${path} [${outDim}, ${inDim}]`);
-  return shortHash([...layers, ...Object.keys(values).flatMap((name) => [name, bytesOf(found[name]!)])]);
+  return shortHash([...layers, ...Object.keys(values).flatMap((name) => [name, bytesOfArray(found[name]!)])]);
 };
 
 /**

@@ -1,4 +1,5 @@
 import type { Cursor } from '@peftjs/data';
+import { isObject } from '@peftjs/io';
 import type { TrainResult } from './train.ts';
 
 /** The progress of a run so far. */
@@ -28,9 +29,6 @@ export interface StoredRun extends RunState<Log> {
   readonly run: RunIdentity;
 }
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
 const isStep = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 const isListOf = (value: unknown, isItem: (item: unknown) => boolean): boolean =>
@@ -40,14 +38,14 @@ const isListOf = (value: unknown, isItem: (item: unknown) => boolean): boolean =
 const hasNumbers =
   (last: number, ...fields: readonly string[]) =>
   (item: unknown): boolean =>
-    isRecord(item) && fields.every((field) => Number.isFinite(item[field])) && !((item['step'] as number) > last);
+    isObject(item) && fields.every((field) => Number.isFinite(item[field])) && !((item['step'] as number) > last);
 
 /** A metadata's text as an object; a text is what is wrong with it. */
 const objectIn = (text: string | undefined): Readonly<Record<string, unknown>> | string => {
   if (text === undefined) return 'it says nothing of a run';
   try {
     const value: unknown = JSON.parse(text);
-    return isRecord(value) ? value : 'what it says of its run is no object';
+    return isObject(value) ? value : 'what it says of its run is no object';
   } catch {
     return 'what it says of its run is not JSON';
   }
@@ -58,7 +56,7 @@ export const parseState = (text: string | undefined): RunState<unknown> | string
   const value = objectIn(text);
   if (typeof value === 'string') return value;
   if (!isStep(value['step'])) return 'its step is no whole number of at least 0';
-  if (value['data'] !== null && !isRecord(value['data'])) return 'where the data stood is no object';
+  if (value['data'] !== null && !isObject(value['data'])) return 'where the data stood is no object';
   return value as unknown as RunState<unknown>;
 };
 
@@ -68,10 +66,10 @@ export const parseRun = (text: string | undefined): StoredRun | string => {
   if (typeof state === 'string') return state;
   const { step, log } = state;
   const { run } = state as Partial<StoredRun>;
-  if (!isRecord(run) || !Object.values(run).every((words) => typeof words === 'string'))
+  if (!isObject(run) || !Object.values(run).every((words) => typeof words === 'string'))
     return 'it does not say of which run it is';
   const isSound =
-    isRecord(log) &&
+    isObject(log) &&
     isListOf(log['losses'], hasNumbers(step, 'step', 'loss', 'learningRate', 'gradNorm')) &&
     isListOf(log['evaluated'], hasNumbers(step, 'step', 'loss')) &&
     isListOf(log['skipped'], (s) => isStep(s) && s <= step) &&

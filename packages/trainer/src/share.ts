@@ -1,3 +1,4 @@
+import { bytesOfArray } from '@peftjs/io';
 import { type Executor, sizeOf, type Variable } from '@peftjs/tensor';
 import { hostArray } from '@peftjs/tensor/executor';
 import type { Group } from './group.ts';
@@ -24,10 +25,10 @@ export const shareVariables = async (
     // Bytes in words, whatever they stand for: nothing adds them up.
     const words = new Float32Array(Math.ceil(data.byteLength / 4));
     const bytes = new Uint8Array(words.buffer, 0, data.byteLength);
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    bytes.set(bytesOfArray(data));
     await group.broadcast(words, 0);
     if (group.rank === 0) continue;
-    new Uint8Array(data.buffer, data.byteOffset, data.byteLength).set(bytes);
+    bytesOfArray(data).set(bytes);
     await executor.write(v, data);
   }
 };

@@ -1,6 +1,6 @@
 import { float32ToHalf } from '@peftjs/io';
 import { cast, isVariable, PeftError, type Tensor, type TypedArray, type Variable, variable } from '@peftjs/tensor';
-import { initialData, type Node, wasWritten } from '@peftjs/tensor/executor';
+import { hostValues, type Node } from '@peftjs/tensor/executor';
 
 const widened = new WeakMap<Node, Tensor>();
 const stored = new WeakMap<Node, Variable>();
@@ -32,29 +32,20 @@ const halfBits = (name: string, values: Float32Array): Uint16Array => {
   );
 };
 
-const floatsOf = (name: string, t: Tensor): (() => Promise<Float32Array>) => {
-  const refuse = (why: string): PeftError =>
-    new PeftError('bad-option', `${name} ${why}, so it cannot be rounded to f16 on the host; use denseLinear`);
-  if (t.node.kind === 'constant') {
-    const { data } = t.node;
-    return async () => data as Float32Array;
-  }
-  if (!isVariable(t) || (typeof t.node.init !== 'function' && !ArrayBuffer.isView(t.node.init)))
-    throw refuse('is computed');
-  const check = (): void => {
-    if (wasWritten(t)) throw refuse('has been trained or written since it was made');
-  };
-  check();
-  return async () => {
-    check();
-    return (await initialData(t)) as Float32Array;
-  };
-};
+const reasons = { computed: 'is computed', written: 'has been trained or written since it was made' } as const;
 
 /** Values that the host has (an array, a file), kept as f16. Throws `bad-option` for computed or trained ones, and for values beyond its range. */
 export const asHalf = (name: string, t: Tensor): Variable => {
   const half = halfBehind(t);
   if (half) return half;
-  const load = floatsOf(name, t);
-  return variable(name, t.shape, async (): Promise<TypedArray> => halfBits(name, await load()), 'f16');
+  const load = hostValues(
+    t,
+    (why) =>
+      new PeftError(
+        'bad-option',
+        `${name} ${reasons[why]}, so it cannot be rounded to f16 on the host; use denseLinear`,
+      ),
+  );
+  const bits = async (): Promise<TypedArray> => halfBits(name, (await load()) as Float32Array);
+  return variable(name, t.shape, bits, 'f16');
 };

@@ -11,11 +11,14 @@ export interface Loss {
   readonly mean?: Tensor;
 }
 
-/** 1 / weight, of any weight above 0, a fraction too; 1 where nothing counts. */
-export const shareOf = ({ weight }: Pick<Loss, 'weight'>): Tensor => div(1, select(weight, weight, 1));
+/** The divisor of a sum: any weight above 0, a fraction too; 1 where nothing counts. */
+const divisorOf = ({ weight }: Pick<Loss, 'weight'>): Tensor => select(weight, weight, 1);
+
+/** 1 / weight; 1 where nothing counts. */
+export const shareOf = (loss: Pick<Loss, 'weight'>): Tensor => div(1, divisorOf(loss));
 
 /** sum / weight; 0 where nothing counts. */
-export const meanOf = ({ sum, weight, mean }: Loss): Tensor => mean ?? div(sum, select(weight, weight, 1));
+export const meanOf = (loss: Loss): Tensor => loss.mean ?? div(loss.sum, divisorOf(loss));
 
 /** The loss of both batches together. */
 export const joinLosses = (a: Loss, b: Loss): Loss => ({ sum: add(a.sum, b.sum), weight: add(a.weight, b.weight) });

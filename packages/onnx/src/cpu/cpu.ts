@@ -38,9 +38,7 @@ export interface CpuOptions {
   readonly worker?: boolean;
 }
 
-const bytes = mustBe.such('a number of bytes above 0, or Infinity', (v) => typeof v === 'number' && v > 0);
-
-const rules: Rules<CpuOptions> = { threads: mustBe.count, memoryLimit: bytes, worker: mustBe.flag };
+const rules: Rules<CpuOptions> = { threads: mustBe.count, memoryLimit: mustBe.bytes, worker: mustBe.flag };
 
 const check = (options: CpuOptions): void =>
   checkOptions('cpu', rules, options, ({ worker }) =>

@@ -1,4 +1,5 @@
-import { isObject, shownJson } from '@peftjs/io';
+import { isObject } from '@peftjs/io';
+import { shown } from '@peftjs/tensor';
 import type { Family } from '../families/family.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -50,8 +51,8 @@ export const foreignParts = (json: unknown, { modelType, heads }: Family): strin
   const odd = classes.filter((name) => typeof name === 'string' && !stems.has(stemOf(name)));
   const asked = Object.entries(fields).filter(([name, isNeutral]) => !isNeutral(json[name], json));
   return [
-    ...odd.map((name) => `architectures: ${shownJson(name)} is not supported as a ${modelType}`),
-    ...asked.map(([name]) => `${name}: ${shownJson(json[name])} is not supported`),
+    ...odd.map((name) => `architectures: ${shown(name)} is not supported as a ${modelType}`),
+    ...asked.map(([name]) => `${name}: ${shown(json[name])} is not supported`),
     ...(isOff(json['quantization_config']) ? [] : ['quantization_config: reading quantised weights is not supported']),
   ];
 };

@@ -24,8 +24,6 @@ export const checkPrompts = (
   context: number,
   { vocabSize }: ModelConfig,
 ): void => {
-  if (!Number.isInteger(maxTokens) || maxTokens < 1)
-    throw new PeftError('bad-option', `generate: maxTokens must be a whole number of at least 1, got ${maxTokens}`);
   const problems = prompts.flatMap((prompt, row) => {
     const foreign = Array.from(prompt).find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
     if (foreign !== undefined) return [`prompt ${row} has token ${foreign}, the vocabulary is 0 to ${vocabSize - 1}`];

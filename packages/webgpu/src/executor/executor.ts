@@ -120,8 +120,6 @@ export interface WebgpuOptions extends GpuOptions, Pick<HostOptions, 'memoryLimi
 
 const names = mustBe.such('a list of names', (v) => Array.isArray(v) && v.every((name) => typeof name === 'string'));
 
-const bytes = mustBe.such('a number of bytes above 0, or Infinity', (v) => typeof v === 'number' && v > 0);
-
 const rules: Rules<WebgpuOptions> = {
   adapter: mustBe.oneOf(['hardware', 'software', 'any']),
   powerPreference: mustBe.oneOf(['high-performance', 'low-power']),
@@ -129,7 +127,7 @@ const rules: Rules<WebgpuOptions> = {
   compute: mustBe.oneOf(['f32', 'f16']),
   enable: names,
   disable: names,
-  memoryLimit: bytes,
+  memoryLimit: mustBe.bytes,
   autotune: mustBe.flag,
 };
 
