@@ -105,18 +105,20 @@ describe('variables', () => {
 
   it('in f16 take two bytes, and updates and writes rounded', async () => {
     const bits = (...values: readonly number[]): Uint16Array => Uint16Array.from(values, numberToHalf);
+    // One of its own: in the shared one the values of other tests go when the collector comes.
+    const executor = await cpu({ threads: 1 });
     const w = variable('w', [2], bits(1, 3), 'f16');
-    const before = executor.memory().byKind.variables;
     const next = cast(mul(cast(w, { dtype: 'f32' }), 1.0004), { dtype: 'f16' });
     const step = await compile({ outputs: { w }, updates: [[w, next]] }, { executor });
     await step.run();
     expect(await executor.read(w)).toEqual(bits(1, 3 * 1.0004));
     expect((await step.run())['w']).toEqual(bits(1, 3 * 1.0004));
-    expect(executor.memory().byKind.variables - before).toBeLessThanOrEqual(8);
+    expect(executor.memory().byKind.variables).toBeLessThanOrEqual(8);
     await executor.write(w, bits(5, -6));
     expect((await step.run())['w']).toEqual(bits(5, -6));
     executor.release([w]);
-    expect(executor.memory().byKind.variables).toBe(before);
+    expect(executor.memory().byKind.variables).toBe(0);
+    await executor.close();
   });
 });
 

@@ -10,13 +10,15 @@ const candidates: Readonly<Record<string, () => Promise<Executor>>> = {
   webgpu: () => webgpu({ adapter: 'any' }),
 };
 
-/** Name, and a function that opens the executor once for the file. */
-export const executors: readonly (readonly [name: string, open: () => Promise<Executor>])[] = Object.entries(
-  candidates,
-).map(([name, open]) => {
+/** Name, a function that opens the executor once for the file, and one that opens another, which the caller closes. */
+export const executors: readonly (readonly [
+  name: string,
+  open: () => Promise<Executor>,
+  another: () => Promise<Executor>,
+])[] = Object.entries(candidates).map(([name, another]) => {
   let opened: Promise<Executor> | undefined;
   afterAll(async () => (await opened)?.close());
-  return [name, () => (opened ??= open())] as const;
+  return [name, () => (opened ??= another()), another] as const;
 });
 
 /** How far f32 may lie from double precision after a whole forward or backward pass, relative to values above 1. */
