@@ -3,17 +3,29 @@
 import json
 from pathlib import Path
 
+import peft.tuners.c3a.layer as c3a
 import torch
 from peft import (
-    AdaLoraConfig, BeftConfig, DeloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
-    OFTConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, RoadConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
+    AdaLoraConfig, BeftConfig, C3AConfig, DeloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
+    OFTConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, RoadConfig, ShiraConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
 )
+from peft.tuners.c3a.utils import get_circulant_fast
 from safetensors.torch import load_file
 
 from common import OUT, record, save_tensors, shake
 from models import load_model, use_linears
 
-LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "OFT", "ROAD")
+class CircularConvolution:
+    """PEFT 0.21.2 has a wrong gradient of C3A's input; autograd's, of the same product, takes its place."""
+
+    @staticmethod
+    def apply(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+        return x @ get_circulant_fast(kernel).T
+
+
+c3a.BlockCircularConvolution = CircularConvolution
+
+LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "OFT", "ROAD", "C3A", "SHIRA")
 LINEARS = {
     "plain": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     "gpt2": ["c_attn", "c_proj", "c_fc"],
@@ -61,6 +73,8 @@ def configs(model: str) -> dict[str, object]:
         "road": RoadConfig(group_size=4, **some),
         "road-2": RoadConfig(variant="road_2", group_size=2, **some),
         "road-4": RoadConfig(variant="road_4", group_size=4, **some),
+        "c3a": C3AConfig(block_size=4, block_size_pattern={"down_proj": 8, "mlp.c_proj": 2}, **some),
+        "shira": ShiraConfig(r=2, random_seed=5, **some),
         "adalora": AdaLoraConfig(init_r=4, target_r=2, lora_alpha=6, **SCHEDULE, **some),
         "ia3": IA3Config(),
         "prompt-tuning": PromptTuningConfig(num_virtual_tokens=5),

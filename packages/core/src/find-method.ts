@@ -41,6 +41,8 @@ const known: readonly Known[] = [
   ['RoAd (ROAD)', 'road', 'lora', byType('ROAD')],
   ['OFT (OFT)', 'oft', 'lora', byType('OFT')],
   ['GraLoRA (GRALORA)', 'gralora', 'lora', byType('GRALORA')],
+  ['C3A (C3A)', 'c3a', 'lora', byType('C3A')],
+  ['SHiRA (SHIRA)', 'shira', 'lora', byType('SHIRA')],
   ['(IA)³ (IA3)', 'ia3', 'scaling', byType('IA3')],
   ['prompt tuning (PROMPT_TUNING)', 'promptTuning', 'prompts', byType('PROMPT_TUNING')],
   ['prefix tuning (PREFIX_TUNING)', 'prefixTuning', 'prompts', byType('PREFIX_TUNING')],

@@ -1,10 +1,14 @@
-import { type JsonObject, type JsonValue, pythonPattern } from '@peftjs/core';
-import type { Model } from '@peftjs/transformer';
+import { familyTarget, type JsonObject, type JsonValue, pythonPattern } from '@peftjs/core';
+import type { Model, Target } from '@peftjs/transformer';
 
 /** Whether transformers holds the weights of this model's layers as [in, out]. */
 export const fanInFanOut = ({ linears, layout }: Model): JsonObject => ({
   fan_in_fan_out: [...linears.keys()].some((path) => layout.storedTransposed(path)),
 });
+
+/** The default target of methods that train frequencies: another one than LoRA's in GPT-2. */
+export const spectralTarget = (model: Model): Target =>
+  model.layout.defaultTarget('spectral') ?? familyTarget('lora')(model);
 
 /** Fields of a configuration of LoRA's kind that change the function, with the only values that are computed here. */
 export const notComputedInLora: Readonly<Record<string, readonly JsonValue[]>> = {

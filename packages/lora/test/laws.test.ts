@@ -5,6 +5,9 @@ import * as family from '../src/index.ts';
 
 const attention = /\.(q_proj|v_proj|c_attn|query|value|q|v)$/;
 
+/** The default of methods that train frequencies. */
+const spectral = /\.(q_proj|v_proj|query|value|q|v|mlp\.c_proj)$/;
+
 /** The divisor of n next to its root from below. */
 const divisor = (n: number): number =>
   Math.max(...Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0 && d * d <= n));
@@ -78,6 +81,16 @@ describeMethods(family, {
   road: {
     options: { groupSize: 2 },
     parameters: (model) => sumOver(model, attention, (_, outDim) => outDim),
+  },
+  c3a: {
+    options: { blockSize: 2 },
+    parameters: (model) => sumOver(model, spectral, (inDim, outDim) => (inDim * outDim) / 2),
+    identity: false,
+  },
+  shira: {
+    options: { rank: 2 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+    learningRate: 0.1,
   },
   adalora: {
     options: { rank: 3, targetRank: 2, alpha: 4, steps: 8, final: 2 },

@@ -1,7 +1,23 @@
 import { houlsby, parallelAdapter, pfeiffer } from '@peftjs/adapters';
 import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
 import { mam, unipelt } from '@peftjs/hybrid';
-import { adalora, delora, dora, gralora, hira, hra, loha, lokr, lora, miss, oft, road, vera } from '@peftjs/lora';
+import {
+  adalora,
+  c3a,
+  delora,
+  dora,
+  gralora,
+  hira,
+  hra,
+  loha,
+  lokr,
+  lora,
+  miss,
+  oft,
+  road,
+  shira,
+  vera,
+} from '@peftjs/lora';
 import { adapterFusion } from '@peftjs/multitask';
 import { prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
 import { ia3 } from '@peftjs/scaling';
@@ -85,6 +101,8 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'road', road),
   ...golden('plain gpt2', 'road-2', road),
   ...golden('plain gpt2', 'road-4', road),
+  ...golden('plain gpt2', 'c3a', c3a),
+  ...golden('plain gpt2', 'shira', shira),
   ...golden('plain gpt2', 'adalora', adalora),
   ...golden('square gpt2', 'lora-adapters', lora),
   ...golden('plain gpt2', 'prompt-tuning', promptTuning, rowsThere),

@@ -110,6 +110,7 @@ export const gpt2: Family<Gpt2Config> = {
   ],
   defaultTargets: {
     lora: ['c_attn'],
+    spectral: ['mlp.c_proj'],
     ia3: ['c_attn', 'mlp.c_proj'],
     ia3Feedforward: ['mlp.c_proj'],
     adapterHubIntermediate: ['c_fc'],

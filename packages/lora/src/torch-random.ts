@@ -1,0 +1,48 @@
+const [size, middle] = [624, 397];
+
+/** One word made of the upper bit of one and the lower bits of the next. */
+const twisted = (upper: number, lower: number): number => {
+  const y = (upper & 0x80000000) | (lower & 0x7fffffff);
+  return (y >>> 1) ^ (y & 1 ? 0x9908b0df : 0);
+};
+
+/**
+ * The whole numbers below 2³² that torch's generator draws on the CPU after `manual_seed(seed)`: the Mersenne Twister MT19937.
+ * Matsumoto & Nishimura, 1998. https://doi.org/10.1145/272991.272995
+ */
+export const torchRandom = (seed: number): (() => number) => {
+  const state = new Int32Array(size);
+  state[0] = seed % 2 ** 32;
+  for (let i = 1; i < size; i++) {
+    const before = state[i - 1]!;
+    state[i] = Math.imul(1812433253, before ^ (before >>> 30)) + i;
+  }
+  let next = size;
+  return () => {
+    if (next === size) {
+      for (let i = 0; i < size; i++)
+        state[i] = state[(i + middle) % size]! ^ twisted(state[i]!, state[(i + 1) % size]!);
+      next = 0;
+    }
+    let y = state[next++]!;
+    y ^= y >>> 11;
+    y ^= (y << 7) & 0x9d2c5680;
+    y ^= (y << 15) & 0xefc60000;
+    return (y ^ (y >>> 18)) >>> 0;
+  };
+};
+
+/**
+ * The first `count` numbers of `torch.randperm(n)` on the CPU, of a generator with that seed: each place in turn is exchanged with one that is not before it,
+ * drawn by a remainder. Only the places that were exchanged are held. `n` is below 2³².
+ */
+export const torchPermutation = (n: number, seed: number, count: number): Float64Array => {
+  const random = torchRandom(seed);
+  const moved = new Map<number, number>();
+  return Float64Array.from({ length: count }, (_, i) => {
+    const at = i < n - 1 ? i + (random() % (n - i)) : i;
+    const taken = moved.get(at) ?? at;
+    moved.set(at, moved.get(i) ?? i);
+    return taken;
+  });
+};

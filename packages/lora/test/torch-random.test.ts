@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import { torchPermutation, torchRandom } from '../src/torch-random.ts';
+
+// torch 2.15, CPU: torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:count]
+test.each([
+  [10, 777, [5, 9, 0, 3, 1, 7, 4, 8, 6, 2]],
+  [384, 777, [359, 192, 99, 0, 159, 189, 357, 132, 71, 313, 139, 167]],
+  [16_777_216, 777, [1374311, 8240085, 6766295, 6474818, 14786199]],
+  [70_000, 2026, [22305, 17812, 52582, 60270, 37129, 47332]],
+  [100, 2 ** 40 + 5, [11, 22, 39, 23, 42, 30, 78, 81]],
+  [1, 3, [0]],
+])('the first of %i numbers in the order of seed %i are those of torch.randperm', (n, seed, expected) => {
+  expect([...torchPermutation(n, seed, expected.length)]).toEqual(expected);
+});
+
+test('a permutation holds every number once', () => {
+  expect([...torchPermutation(1000, 5, 1000)].sort((a, b) => a - b)).toEqual(Array.from({ length: 1000 }, (_, i) => i));
+});
+
+// torch.rand(6, generator=torch.Generator().manual_seed(42)): the lower 24 bits of a word, divided by 2²⁴.
+test('the words are those of torch, also after the state was renewed', () => {
+  const random = torchRandom(42);
+  const values = Array.from({ length: 6 }, () => (random() & 0xffffff) / 2 ** 24);
+  expect(values).toEqual([
+    0.8822692632675171, 0.9150039553642273, 0.38286375999450684, 0.9593056440353394, 0.3904482126235962,
+    0.600895345211029,
+  ]);
+  for (let i = 6; i < 2000; i++) random();
+  expect((random() & 0xffffff) / 2 ** 24).toBe(0.39403045177459717);
+});
