@@ -8,4 +8,5 @@ rm -rf data/python
 "$python" make.py
 "$python" make_gpt2.py
 "$python" make_families.py
+"$python" make_sums.py
 "$python_adapters" make_adapters.py

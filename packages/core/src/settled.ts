@@ -8,7 +8,7 @@ export type Mixes = 'anywhere' | 'apart';
 /** A method that changes layers and nothing else, with their names. */
 export interface Settled {
   /** Its record: the same object for all methods of a kind. */
-  readonly record: object;
+  readonly record: { readonly name: string };
   /** Its options: how they are saved, and their values, with layers by full path. */
   readonly table: Readonly<Record<string, Pick<Option<unknown>, 'key' | 'of' | 'candidates'>>>;
   readonly options: Readonly<Record<string, unknown>>;
