@@ -27,7 +27,7 @@ export { layerNormLayer, type Norm, type NormValues, rmsNormLayer } from './norm
 export { parameters } from './parameters.ts';
 export { type Call, type Pass, type Sequence, type Slot, slot } from './pass.ts';
 export type { Part, Role } from './roles.ts';
-export { type SaveModelOptions, saveModel } from './save-model.ts';
+export { companionFiles, hfConfig, type SaveModelOptions, saveModel } from './save-model.ts';
 export { sequenceLogProb } from './sequence-log-prob.ts';
 export {
   type Around,

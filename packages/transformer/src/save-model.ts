@@ -38,6 +38,8 @@ const rules: Rules<SaveModelOptions> = { ...onExecutor, dtype: mustBe.oneOf(['f3
 
 const fileDTypes = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const;
 
+const torchDTypes = { f32: 'float32', f16: 'float16', bf16: 'bfloat16' } as const;
+
 const valueOf = async (t: Tensor, executor: Executor): Promise<Float32Array> => {
   const half = halfBehind(t);
   if (half) return halfToFloat32((await executor.read(half)) as Uint16Array);
@@ -71,6 +73,37 @@ const labelsJson = (labels: readonly string[] | null): Readonly<Record<string, u
       }
     : {};
 
+/** Whether the head is the token table, and not a layer of its own. */
+const isTied = (model: TaskModel<unknown>, tensors: ReadonlyMap<string, Tensor>): boolean =>
+  model.task.labels === null
+    ? !tensors.has(`${headOf(familyOfConfig(model.config), model.task).layer}.weight`)
+    : model.config.tieWordEmbeddings;
+
+/**
+ * The content of a model's `config.json` as Hugging Face has it, for values stored in a dtype. Adapters and other things wrapped around the model are
+ * not told of.
+ */
+export const hfConfig = (
+  model: TaskModel<unknown>,
+  dtype: keyof typeof torchDTypes,
+): Readonly<Record<string, unknown>> => {
+  const family = familyOfConfig(model.config);
+  const tieWordEmbeddings = isTied(model, weightTensors(model));
+  return {
+    architectures: [headOf(family, model.task).modelClass],
+    ...family.configJson({ ...model.config, tieWordEmbeddings }),
+    ...labelsJson(model.task.labels),
+    torch_dtype: torchDTypes[dtype],
+  };
+};
+
+/**
+ * The files that belong to a model beside its weights and config: the tokenizer, chat template and `generation_config.json` of the folder that it
+ * was loaded from; none for one that was built. Throws `read-failed`.
+ */
+export const companionFiles = async ({ layout }: TaskModel<unknown>): Promise<ReadonlyMap<string, Uint8Array>> =>
+  layout.source ? companionsIn(layout.source) : new Map();
+
 /**
  * Writes a model as Hugging Face does: `model.safetensors` and `config.json`, which `loadModel` and transformers read. The tokenizer, chat template
  * and `generation_config.json` of the folder that it was loaded from come along, over what the new one has of them. Adapted and
@@ -82,32 +115,19 @@ export const saveModel = async (model: TaskModel<unknown>, dir: Place, options: 
   checkOptions('saveModel', rules, options);
   const { executor, dtype = 'f32' } = options;
   const tensors = weightTensors(model);
-  const family = familyOfConfig(model.config);
-  const head = headOf(family, model.task);
-  const isLanguage = model.task.labels === null;
-  const tieWordEmbeddings = isLanguage ? !tensors.has(`${head.layer}.weight`) : model.config.tieWordEmbeddings;
-  const config = { ...model.config, tieWordEmbeddings };
-  checkPlain(model, config, tensors);
-  const { layout, configJson } = family;
+  checkPlain(model, { ...model.config, tieWordEmbeddings: isTied(model, tensors) }, tensors);
+  const { layout } = familyOfConfig(model.config);
   const entries = [...tensors].map(([name, t]): [string, WriteTensor] => {
     const { shape, toFile } = storedTensor(layout, name, t.shape);
     return [name, { dtype: fileDTypes[dtype], shape, data: async () => toFile(await valueOf(t, executor)) }];
   });
-  const json = {
-    architectures: [head.modelClass],
-    ...configJson(config),
-    ...labelsJson(model.task.labels),
-    torch_dtype: { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[dtype],
-  };
   const files = writable(await filesAt(dir));
-  const { source } = model.layout;
-  const companions = source ? await companionsIn(source) : [];
   // The config comes last: a folder without it is no model, so one that was cut short does not look whole.
   await files.write(
     new Map<string, FileContent>([
-      ...companions,
+      ...(await companionFiles(model)),
       ['model.safetensors', encodeSafetensors(`${files.name}/model.safetensors`, new Map(entries))],
-      ['config.json', `${JSON.stringify(json, null, 2)}\n`],
+      ['config.json', `${JSON.stringify(hfConfig(model, dtype), null, 2)}\n`],
     ]),
   );
 };

@@ -19,6 +19,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   'base-model': [],
   transformer: ['tensor', 'autograd', 'io'],
   quant: ['tensor', 'autograd', 'transformer'],
+  export: ['tensor', 'onnx', 'io', 'transformer'],
   core: ['tensor', 'autograd', 'transformer', 'io'],
   lora: below.families,
   adapters: below.families,
@@ -37,6 +38,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     'data',
     'transformer',
     'quant',
+    'export',
     'core',
     ...families,
     'hybrid',
@@ -53,7 +55,7 @@ export const umbrella = 'peftjs';
  * Packages that are for Node: they may import its modules when they are loaded. All others are loaded in browsers too, and ask for one of
  * Node's modules where they use it.
  */
-export const forNode: readonly string[] = ['onnx', 'testkit', 'bench', 'cli'];
+export const forNode: readonly string[] = ['onnx', 'export', 'testkit', 'bench', 'cli'];
 
 /** Packages that may import any other: programs, which nothing imports. */
 export const programs: readonly string[] = ['cli', 'bench'];

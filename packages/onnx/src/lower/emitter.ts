@@ -56,6 +56,8 @@ export class Emitter {
   readonly values: Map<string, Value> = new Map();
   readonly #names = new Set<string>();
   readonly #known = new Map<string, readonly Value[]>();
+  /** Names of indices that are an error where they lie outside of a table: those that a model's user gives. Others find zeros there. */
+  readonly strict: Set<string> = new Set();
   /** Constants of one value. */
   readonly scalars: Map<string, number> = new Map();
   readonly #reshaped = new Map<string, Value>();

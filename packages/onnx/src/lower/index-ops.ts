@@ -17,12 +17,15 @@ export const keepWhere = (g: Emitter, valid: Value, x: Value): Value => {
   return g.cast(g.where(mask, wide, g.scalar(0, wide.type as ConstantType), x.shape), x.type);
 };
 
-/** Rows outside the table are zeros. */
+/** Rows outside the table are zeros, or the run's failure. */
 export const gather: Rule<'table' | 'index'> = ({ g, table, index, out }) => {
   if (sizeOf(table.shape) === 0) return g.zeros(out);
-  const { valid, safe } = clamp(g, index, table.shape[0]!);
   // Of a table in f16 only the rows are widened.
-  return keepWhere(g, valid, g.cast(g.node('Gather', [table, safe], out.shape, { axis: 0 }), elementType(out.dtype)));
+  const rowsAt = (places: Value): Value =>
+    g.cast(g.node('Gather', [table, places], out.shape, { axis: 0 }), elementType(out.dtype));
+  if (g.strict.has(index.name)) return rowsAt(index);
+  const { valid, safe } = clamp(g, index, table.shape[0]!);
+  return keepWhere(g, valid, rowsAt(safe));
 };
 
 /** Places outside the axis are zeros. */

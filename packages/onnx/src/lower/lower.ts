@@ -34,6 +34,14 @@ export interface LowerOptions {
   readonly nameOf?: (what: Node | number) => string;
   /** Leaves whose values go into the model; the others are its inputs. Default: constants of up to 1 MiB. */
   readonly embed?: (node: Node) => Embedded | null;
+  /** Makes inputs of the program, by name, from inputs of the graph's own. Default: each is one of the graph. */
+  readonly inputs?: (g: Emitter) => GraphInputs;
+}
+
+/** Inputs of a graph that are not those of the program, and what the program's are made of them. */
+export interface GraphInputs {
+  readonly declared: readonly ValueProto[];
+  readonly values: ReadonlyMap<string, Value>;
 }
 
 /** Constants up to this size are in the model, where ONNX Runtime folds them; larger ones are fed without a copy. */
@@ -156,9 +164,15 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
   const origins = new Map<string, OpNode>();
   const feeds = new Map<string, Node>();
   const values = new Map<Node, readonly (Value | null)[]>();
+  const own = options.inputs?.(g);
 
   for (const node of [...program.inputs, ...program.constants, ...program.variables.map((v) => v.node)]) {
     if (!wanted.has(node)) continue;
+    const ready = node.kind === 'input' && own?.values.get(node.name);
+    if (ready) {
+      values.set(node, [ready]);
+      continue;
+    }
     const { shape, dtype } = node.outs[0]!;
     const given = sizeOf(shape) === 0 ? { data: new Uint8Array(), type: elementType(dtype) } : embed(node);
     const type = given ? elementType(dtype) : leafType(node);
@@ -194,7 +208,12 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
     return read.has(name) ? [{ name, type: leafType(node), dims }] : [];
   });
   return {
-    model: { nodes, inputs, outputs, initializers: g.initializers.filter((t) => read.has(t.name)) },
+    model: {
+      nodes,
+      inputs: [...(own?.declared ?? []), ...inputs],
+      outputs,
+      initializers: g.initializers.filter((t) => read.has(t.name)),
+    },
     feeds: new Map([...feeds].filter(([name]) => read.has(name))),
     results: results.map((t, i) => (sizeOf(t.shape) === 0 ? null : names[i]!)),
     origins,

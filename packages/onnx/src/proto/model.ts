@@ -30,11 +30,11 @@ export interface NodeProto {
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
-/** A named value with a fixed shape. */
+/** A named value. A size is a number, or a word where it is known only at a run: equal words are equal sizes. */
 export interface ValueProto {
   readonly name: string;
   readonly type: ElementType;
-  readonly dims: readonly number[];
+  readonly dims: readonly (number | string)[];
 }
 
 /** Where the bytes of an external initialiser lie, relative to the model's folder. */
@@ -46,6 +46,7 @@ export interface ExternalData {
 
 /** A value in the model, or beside it. */
 export interface TensorProto extends ValueProto {
+  readonly dims: readonly number[];
   readonly data: Uint8Array | ExternalData;
 }
 
@@ -93,7 +94,7 @@ const writeValue = (w: Wire, { name, type, dims }: ValueProto): void => {
     w.message(1, () => {
       w.int(1, elementTypes[type]);
       w.message(2, () => {
-        for (const d of dims) w.message(1, () => w.int(1, d));
+        for (const d of dims) w.message(1, () => (typeof d === 'number' ? w.int(1, d) : w.string(2, d)));
       });
     }),
   );

@@ -1,0 +1,1 @@
+export { type ExportModelOptions, exportModel } from './export-model.ts';
