@@ -41,7 +41,7 @@ test('every name of theirs is there, and means the same but for what is loaded l
       expect(Object.keys(own)).toContain(name);
       if (own[name] !== value) others.push(name);
     }
-  expect(others.sort()).toEqual(['cpu', 'exportOnnx', 'load']);
+  expect(others.sort()).toEqual(['cpu', 'exportModel', 'exportOnnx', 'load', 'onnxFiles']);
 });
 
 test('every method is among those that load chooses from', () => {

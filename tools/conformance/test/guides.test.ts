@@ -69,14 +69,17 @@ test('own loop: a loss that has fallen', async () => {
   expect(Number.parseFloat(await output)).toBeLessThan(4);
 }, 300_000);
 
+/** Saves an adapter that changes what the model says. */
+const withAdapter = async (dir: string): Promise<void> => {
+  const adapted = attach(await loadModel(baseModelDir()), [lora({ rank: 2 })]);
+  const executor = reference();
+  for (const p of adapted.params.values())
+    await executor.write(p, new Float32Array(p.shape.reduce((n, d) => n * d, 1)).fill(0.05));
+  await save(adapted, join(dir, 'my-adapter'), { executor });
+};
+
 test('serving: streams with and without the adapter, takes a new version, and ends when told to', async () => {
-  const served = await run('serving.md', async (dir) => {
-    const adapted = attach(await loadModel(baseModelDir()), [lora({ rank: 2 })]);
-    const executor = reference();
-    for (const p of adapted.params.values())
-      await executor.write(p, new Float32Array(p.shape.reduce((n, d) => n * d, 1)).fill(0.05));
-    await save(adapted, join(dir, 'my-adapter'), { executor });
-  });
+  const served = await run('serving.md', withAdapter);
   const url = new URL(await served.firstLine);
   const text = async (change: Record<string, string>, path = '/'): Promise<string> => {
     const to = new URL(url);
@@ -91,6 +94,14 @@ test('serving: streams with and without the adapter, takes a new version, and en
   expect(await text({})).toBe(tuned);
   served.end();
   await served.output;
+}, 300_000);
+
+test('export: ONNX Runtime alone continues the prompt', async () => {
+  const { folder, output } = await run('export.md', withAdapter);
+  expect(await output).toMatch(/^The sea was \S+ \S+ \S+/);
+  expect((await readdir(folder, { recursive: true })).sort()).toEqual(
+    expect.arrayContaining(['exported/config.json', 'exported/onnx/model.onnx', 'exported/tokenizer.json']),
+  );
 }, 300_000);
 
 test('browser: the shared code is the one that is tested in a browser', async () => {

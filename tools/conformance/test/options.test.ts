@@ -1,4 +1,5 @@
 import { attach } from '@peftjs/core';
+import { exportModel } from '@peftjs/export';
 import { lora } from '@peftjs/lora';
 import { cpu, exportOnnx } from '@peftjs/onnx';
 import { constant, isPeftError, reference } from '@peftjs/tensor';
@@ -35,6 +36,11 @@ const calls: readonly (readonly [string, () => unknown, RegExp])[] = [
   ['webgpu, a word', () => webgpu({ adapter: 'fast' as never }), /adapter must be one of hardware, software, any/],
   ['exportOnnx without an executor', () => exportOnnx({ outputs }, { path: 'x.onnx' } as never), /executor is missing/],
   ['exportOnnx without a path', () => exportOnnx({ outputs }, { executor } as never), /^exportOnnx: path is missing/],
+  [
+    'exportModel, an executor in its own place',
+    () => exportModel(model, 'x', executor as never),
+    /^exportModel: the executor is one of the options/,
+  ],
   [
     'a stream, a name that there is not',
     () => generator(model, { executor }).generate([[1]], { maxToken: 3 } as never),

@@ -1,0 +1,292 @@
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Adapted, attach, merge } from '@peftjs/core';
+import { memoryFiles } from '@peftjs/io';
+import { lora } from '@peftjs/lora';
+import { cpu } from '@peftjs/onnx';
+import { prefixTuning, promptTuning } from '@peftjs/prompts';
+import { nf4, quantize } from '@peftjs/quant';
+import { type Executor, evaluate } from '@peftjs/tensor';
+import { type CausalLM, generate, loadModel, saveModel, type TaskModel } from '@peftjs/transformer';
+import { distance, shake, tinyBert, tinyGpt2, tinyLlama, tinyT5, tokens } from '@peftjs/transformer/testing';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { type ExportModelOptions, exportModel } from '../src/index.ts';
+import { open, type Session } from './session.ts';
+
+let executor: Executor;
+beforeAll(async () => {
+  executor = await cpu({ threads: 1 });
+});
+afterAll(() => executor.close());
+
+const near = 1e-4;
+
+const scratch = async (): Promise<string> => {
+  const dir = await mkdtemp(join(tmpdir(), 'peftjs-export-'));
+  onTestFinished(() => rm(dir, { recursive: true }));
+  return dir;
+};
+
+const exported = async (
+  model: TaskModel,
+  options: Omit<ExportModelOptions, 'executor'> = {},
+): Promise<Session & { readonly dir: string }> => {
+  const dir = await scratch();
+  await exportModel(model, dir, { executor, ...options });
+  const session = await open(dir);
+  onTestFinished(() => session.close());
+  return { ...session, dir };
+};
+
+const logitsOf = async (model: CausalLM, ...rows: readonly (readonly number[])[]): Promise<Float32Array> =>
+  (await evaluate({ logits: model.logits(tokens(...rows)) }, { executor }))['logits'] as Float32Array;
+
+const shaken = async (adapted: Adapted<CausalLM>): Promise<CausalLM> => {
+  await shake(adapted.params, { executor });
+  return adapted.model;
+};
+
+const decoders: readonly (readonly [string, () => Promise<CausalLM>])[] = [
+  ['a Llama with grouped heads', async () => tinyLlama()],
+  ['a GPT-2', async () => tinyGpt2({ tieWordEmbeddings: false }, 2)],
+  ['LoRA on a Llama', () => shaken(attach(tinyLlama(), [lora({ rank: 2, target: 'all-linear' })]))],
+  [
+    'LoRA on a GPT-2',
+    () => shaken(attach(tinyGpt2({ tieWordEmbeddings: false }, 2), [lora({ rank: 2, target: 'all-linear' })])),
+  ],
+  [
+    'LoRA merged into a Llama',
+    async () => {
+      const adapted = attach(tinyLlama(), [lora({ rank: 2 })]);
+      await shake(adapted.params, { executor });
+      return (await merge(adapted, { executor })).model;
+    },
+  ],
+  ['LoRA on a Llama in NF4', () => shaken(attach(quantize(tinyLlama(), nf4()), [lora({ rank: 2 })]))],
+  ['a key/value prefix on a Llama', () => shaken(attach(tinyLlama(), [prefixTuning({ length: 3 })]))],
+  [
+    'a key/value prefix on a GPT-2',
+    () => shaken(attach(tinyGpt2({ tieWordEmbeddings: false }, 2), [prefixTuning({ length: 3 })])),
+  ],
+];
+
+const text = [1, 5, 2, 7, 7, 3, 12, 4, 9, 0, 11, 6, 8, 10];
+
+describe.each(decoders)('%s', (_, make) => {
+  test('gives its own logits for any number of texts of any length', async () => {
+    const model = await make();
+    const { run } = await exported(model);
+    for (const rows of [[[3]], [text], [text.slice(2, 7), text.slice(5, 10), text.slice(9, 14)], [[4], [9]]])
+      expect(distance((await run(rows)).logits, await logitsOf(model, ...rows))).toBeLessThan(near);
+  });
+
+  test('continues a prompt token by token, and by several', async () => {
+    const model = await make();
+    const { run } = await exported(model);
+    const rows = [text, text.toReversed()];
+    const whole = await logitsOf(model, ...rows);
+    const vocab = whole.length / 2 / text.length;
+    const at = (row: number, from: number, to: number): Float32Array =>
+      whole.subarray((row * text.length + from) * vocab, (row * text.length + to) * vocab);
+    let from = 0;
+    let past: Awaited<ReturnType<typeof run>>['past'] = new Map();
+    for (const count of [5, 1, 1, 4, 1, 2]) {
+      const got = await run(
+        rows.map((row) => row.slice(from, from + count)),
+        { past },
+      );
+      for (const row of [0, 1])
+        expect(
+          distance(got.logits.subarray(row * count * vocab, (row + 1) * count * vocab), at(row, from, from + count)),
+        ).toBeLessThan(near);
+      past = got.past;
+      from += count;
+    }
+    expect(from).toBe(text.length);
+  });
+
+  test('writes the 20 tokens that generate does', async () => {
+    const model = await make();
+    const { run } = await exported(model);
+    const wanted = await generate(model, { executor, prompt: text.slice(0, 4), maxTokens: 20 });
+    const got: number[] = [];
+    let step = await run([text.slice(0, 4)]);
+    while (got.length < 20) {
+      const last = step.logits.subarray(-13);
+      got.push(last.indexOf(Math.max(...last)));
+      step = await run([[got.at(-1)!]], { past: step.past });
+    }
+    expect(got).toEqual(wanted);
+    expect(new Set(got).size).toBeGreaterThan(1);
+  });
+
+  test('sees no padding, on either side, with a cache and without', async () => {
+    const model = await make();
+    const long = text.slice(0, 9);
+    const short = text.slice(9, 13);
+    const wanted = await logitsOf(model, short);
+    const vocab = wanted.length / short.length;
+    const padding = [1, 1, 1, 1, 1];
+    const [seen, hidden, places] = [short.map(() => 1), padding.map(() => 0), short.map((_, t) => t)];
+    const all = long.map(() => 1);
+    const cached = await exported(model);
+    const plain = await exported(model, { cache: false });
+    for (const side of ['left', 'right']) {
+      const padded = <T>(own: readonly T[], more: readonly T[]): T[] =>
+        side === 'left' ? [...more, ...own] : [...own, ...more];
+      const rows = [long, padded(short, padding)];
+      const mask = [all, padded(seen, hidden)];
+      const start = long.length + (side === 'left' ? padding.length : 0);
+      const shortOf = (logits: Float32Array): Float32Array =>
+        logits.subarray(start * vocab, (start + short.length) * vocab);
+      const positions = [long.map((_, t) => t), padded(places, padding)];
+      const first = await cached.run(rows, { mask, positions });
+      expect(distance(shortOf(first.logits), wanted)).toBeLessThan(near);
+      expect(distance(shortOf((await plain.run(rows, { mask })).logits), wanted)).toBeLessThan(near);
+      // Both rows continue, one from behind its padding.
+      const next = await cached.run([[7], [7]], {
+        mask: mask.map((row) => [...row, 1]),
+        positions: [[long.length], [short.length]],
+        past: first.past,
+      });
+      const [after] = [await logitsOf(model, [...short, 7])];
+      expect(distance(next.logits.subarray(vocab), after.subarray(-vocab))).toBeLessThan(near);
+    }
+  });
+});
+
+describe('the file', () => {
+  test('has the names, types and sizes of Optimum', async () => {
+    const { inputs, types, outputs } = await exported(tinyLlama());
+    const [batch, past, all] = ['batch_size', 'past_sequence_length', 'past_sequence_length + sequence_length'];
+    const caches = (of: string, length: string) =>
+      [0, 1].flatMap((i) => ['key', 'value'].map((part) => [`${of}.${i}.${part}`, [batch, 2, length, 6]] as const));
+    expect(Object.entries(inputs)).toEqual([
+      ['input_ids', [batch, 'sequence_length']],
+      ['attention_mask', [batch, all]],
+      ['position_ids', [batch, 'sequence_length']],
+      ...caches('past_key_values', past),
+    ]);
+    expect(Object.entries(types)).toEqual([
+      ...['input_ids', 'attention_mask', 'position_ids'].map((name) => [name, 'int64']),
+      ...caches('past_key_values', past).map(([name]) => [name, 'float32']),
+    ]);
+    expect(Object.entries(outputs)).toEqual([['logits', [batch, 'sequence_length', 13]], ...caches('present', all)]);
+  });
+
+  test('has no cache where none is wanted', async () => {
+    const { inputs, outputs } = await exported(tinyGpt2(), { cache: false });
+    expect(inputs).toEqual({
+      input_ids: ['batch_size', 'sequence_length'],
+      attention_mask: ['batch_size', 'sequence_length'],
+    });
+    expect(outputs).toEqual({ logits: ['batch_size', 'sequence_length', 13] });
+  });
+
+  test('lies in a folder with its config, tokenizer and generation config', async () => {
+    const source = memoryFiles();
+    const model = tinyLlama({ eosIds: [2] });
+    await saveModel(model, source, { executor });
+    await source.write(
+      new Map([
+        ['tokenizer.json', '{"t":1}'],
+        ['generation_config.json', '{"eos_token_id":2}'],
+      ]),
+    );
+    const { dir } = await exported(await loadModel(source));
+    expect((await readdir(dir, { recursive: true })).sort()).toEqual([
+      'config.json',
+      'generation_config.json',
+      'onnx',
+      'onnx/model.onnx',
+      'tokenizer.json',
+    ]);
+    expect(await readFile(join(dir, 'tokenizer.json'), 'utf8')).toBe('{"t":1}');
+    const config = JSON.parse(await readFile(join(dir, 'config.json'), 'utf8')) as object;
+    expect(config).toEqual(JSON.parse(new TextDecoder().decode(await source.read('config.json'))));
+    expect(config).toMatchObject({ model_type: 'llama', num_key_value_heads: 2, head_dim: 6 });
+  });
+
+  test('has its weights beside it, where loaders look for them', async () => {
+    const model = tinyGpt2();
+    const { dir, run } = await exported(model, { externalData: true });
+    expect((await readdir(join(dir, 'onnx'))).sort()).toEqual(['model.onnx', 'model.onnx_data']);
+    expect(JSON.parse(await readFile(join(dir, 'config.json'), 'utf8'))).toMatchObject({
+      'transformers.js_config': { use_external_data_format: true },
+    });
+    expect(distance((await run([text])).logits, await logitsOf(model, text))).toBeLessThan(near);
+  });
+
+  test('keeps f16 weights as they are', async () => {
+    const source = memoryFiles();
+    await saveModel(tinyLlama({ hiddenSize: 64, heads: 4, headDim: 16, intermediateSize: 128 }), source, { executor });
+    const sizeOf = async (model: CausalLM): Promise<number> => {
+      const { dir, run } = await exported(model);
+      expect(distance((await run([text])).logits, await logitsOf(model, text))).toBeLessThan(near);
+      return (await stat(join(dir, 'onnx/model.onnx'))).size;
+    };
+    const [half, whole] = [
+      await sizeOf(await loadModel(source, { dtype: 'f16' })),
+      await sizeOf(await loadModel(source)),
+    ];
+    const matrices = 2 * 13 * 64 + 2 * (2 * 64 * 64 + 2 * 32 * 64 + 3 * 128 * 64);
+    expect(whole - half).toBeGreaterThan(2 * matrices * 0.95);
+  });
+
+  test('refuses ids and positions that its tables lack', async () => {
+    const { run } = await exported(tinyLlama(), { context: 8 });
+    await expect(run([[13]])).rejects.toThrow(/out of data bounds/);
+    await expect(run([[1]], { positions: [[8]] })).rejects.toThrow(/out of data bounds/);
+    expect((await run([[1]], { positions: [[7]] })).logits).toHaveLength(13);
+  });
+
+  test('takes prompts in front of the tokens only without a cache', async () => {
+    const model = await shaken(attach(tinyGpt2(), [promptTuning({ length: 3 })]));
+    await expect(exportModel(model, memoryFiles(), { executor })).rejects.toMatchObject({ code: 'not-mergeable' });
+    const { run } = await exported(model, { cache: false });
+    for (const rows of [[text], [text.slice(0, 5), text.slice(5, 10)]])
+      expect(distance((await run(rows)).logits, await logitsOf(model, ...rows))).toBeLessThan(near);
+  });
+});
+
+test('an encoder reads texts of any number and length', async () => {
+  const model = tinyBert();
+  const { inputs, run } = await exported(model);
+  expect(Object.keys(inputs)).toEqual(['input_ids', 'attention_mask', 'token_type_ids']);
+  for (const rows of [[text.slice(0, 5)], [text.slice(0, 9), text.slice(4, 13)]]) {
+    const types = rows.map((row) => row.map((_, t) => Number(t > 3)));
+    const { wanted } = await evaluate(
+      { wanted: model.outputs({ ids: tokens(...rows), tokenTypes: tokens(...types) }) },
+      { executor },
+    );
+    expect(distance((await run(rows, { types })).logits, wanted!)).toBeLessThan(near);
+    const mask = rows.map((row) => [...row.map(() => 1), 0, 0]);
+    const padded = await run(
+      rows.map((row) => [...row, 0, 0]),
+      { types: types.map((row) => [...row, 0, 0]), mask },
+    );
+    expect(distance(padded.logits, wanted!)).toBeLessThan(near);
+  }
+});
+
+describe('refused are', () => {
+  const files = memoryFiles();
+  test('encoder-decoders', async () => {
+    await expect(exportModel(tinyT5(), files, { executor })).rejects.toThrow(
+      /t5 has encoder and decoder.*files of their own/,
+    );
+  });
+  test('a cache of an encoder', async () => {
+    await expect(exportModel(tinyBert(), files, { executor, cache: true })).rejects.toThrow(/cache is for decoders/);
+  });
+  test('more positions than the model has', async () => {
+    await expect(exportModel(tinyGpt2(), files, { executor, context: 65 })).rejects.toThrow(/at most 64/);
+  });
+  test('options that there are not, and nothing is written', async () => {
+    await expect(exportModel(tinyGpt2(), files, { executor, past: true } as never)).rejects.toMatchObject({
+      code: 'bad-option',
+    });
+    expect(await files.list()).toEqual([]);
+  });
+});
