@@ -6,8 +6,8 @@ from pathlib import Path
 import peft.tuners.c3a.layer as c3a
 import torch
 from peft import (
-    AdaLoraConfig, BeftConfig, C3AConfig, DeloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
-    OFTConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, RoadConfig, ShiraConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
+    AdaLoraConfig, BeftConfig, C3AConfig, DeftConfig, DeloraConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
+    OFTConfig, PeanutConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, RoadConfig, ShiraConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
 )
 from peft.tuners.c3a.utils import get_circulant_fast
 from safetensors.torch import load_file
@@ -25,7 +25,7 @@ class CircularConvolution:
 
 c3a.BlockCircularConvolution = CircularConvolution
 
-LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "OFT", "ROAD", "C3A", "SHIRA")
+LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "OFT", "ROAD", "C3A", "SHIRA", "PEANUT", "GLORA")
 LINEARS = {
     "plain": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     "gpt2": ["c_attn", "c_proj", "c_fc"],
@@ -43,11 +43,14 @@ STACKS = {"plain": "layers", "gpt2": "h"}
 # Two allocations within three steps: of half of the way at step 1, and the last at step 2.
 SCHEDULE = dict(tinit=0, tfinal=1, deltaT=1, total_step=3)
 
-# These train the biases of keys, which shift all scores of a token alike.
-EPSILONS = {("gpt2", "beft"): 1e-4, ("gpt2", "lora-bias-all"): 1e-4}
+# These train the biases of keys, which shift all scores of a token alike, or what a norm takes out again.
+EPSILONS = {
+    ("gpt2", "beft"): 1e-4, ("gpt2", "lora-bias-all"): 1e-4, ("gpt2", "glora"): 1e-4, ("gpt2", "glora-vectors"): 1e-4,
+    ("gpt2", "glora-none"): 1e-4,
+}
 
 # The first seed that leaves no close decision among tokens or triplets.
-SEEDS = {("plain", "lokr-factor"): 2, ("plain", "gralora"): 3, ("plain", "road-4"): 3, ("plain", "adalora"): 5}
+SEEDS = {("plain", "lokr-factor"): 2, ("plain", "gralora"): 3, ("plain", "road-4"): 3, ("plain", "adalora"): 5, ("plain", "deft-para"): 2, ("plain", "deft-qr"): 2, ("gpt2", "deft"): 2}
 
 
 def configs(model: str) -> dict[str, object]:
@@ -75,6 +78,13 @@ def configs(model: str) -> dict[str, object]:
         "road-4": RoadConfig(variant="road_4", group_size=4, **some),
         "c3a": C3AConfig(block_size=4, block_size_pattern={"down_proj": 8, "mlp.c_proj": 2}, **some),
         "shira": ShiraConfig(r=2, random_seed=5, **some),
+        "deft": DeftConfig(r=3, alpha=2, **some),
+        "deft-qr": DeftConfig(r=4, decomposition_method="qr", **some),
+        "deft-para": DeftConfig(r=3, decomposition_method="qr", para=True, **some),
+        "peanut": PeanutConfig(r=3, scaling=0.5, **some),
+        "peanut-deep": PeanutConfig(r=3, depth=2, act_fn="gelu", **some),
+        "glora": GloraConfig(r=3, **some),
+        "glora-vectors": GloraConfig(config_A_B="vector", config_C="vector", config_D_E="vector", **some),
         "adalora": AdaLoraConfig(init_r=4, target_r=2, lora_alpha=6, **SCHEDULE, **some),
         "ia3": IA3Config(),
         "prompt-tuning": PromptTuningConfig(num_virtual_tokens=5),
@@ -97,6 +107,7 @@ def configs(model: str) -> dict[str, object]:
         "lora-tokens": LoraConfig(trainable_token_indices=[3, 7, 1], **lora, **some),
     }
     if model == "gpt2":
+        cases["glora-none"] = GloraConfig(r=2, config_A_B="none", config_D_E="none", **some)
         cases["lora"] = LoraConfig(r=4, lora_alpha=6, **linears)
         cases["lora-bias-all"] = LoraConfig(r=4, lora_alpha=6, bias="all", **some)
     return cases

@@ -7,8 +7,10 @@ export { type CombinationType, type MergeAdaptersOptions, mergeAdapters } from '
 export type { MajoritySign } from './algebra/task-vectors.ts';
 export { type ToLoraOptions, toLora } from './algebra/to-lora.ts';
 export { type C3aInit, type C3aOptions, c3a } from './c3a.ts';
+export { type DeftDecomposition, type DeftOptions, deft } from './deft.ts';
 export { type DeloraOptions, delora } from './delora.ts';
 export { dora } from './dora.ts';
+export { type GloraForm, type GloraOptions, glora } from './glora.ts';
 export { type GraloraOptions, gralora } from './gralora.ts';
 export { type HiraOptions, hira } from './hira.ts';
 export { type HraOptions, hra } from './hra.ts';
@@ -19,6 +21,7 @@ export type { LoraOptions } from './low-rank.ts';
 export type { LycorisOptions } from './lycoris.ts';
 export { type MissOptions, type MissVariant, miss } from './miss.ts';
 export { type OftOptions, oft } from './oft.ts';
+export { type PeanutActivation, type PeanutOptions, peanut } from './peanut.ts';
 export { type RoadOptions, type RoadVariant, road } from './road.ts';
 export { type ShiraOptions, shira } from './shira.ts';
 export { type VeraOptions, vera } from './vera.ts';

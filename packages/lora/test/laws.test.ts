@@ -92,6 +92,23 @@ describeMethods(family, {
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
     learningRate: 0.1,
   },
+  deft: {
+    options: { rank: 2 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+    identity: 'near',
+  },
+  peanut: {
+    options: { rank: 3, depth: 1, activation: 'gelu' },
+    parameters: (model) => sumOver(model, attention, (_, outDim) => 6 * outDim + 18),
+  },
+  glora: {
+    options: { rank: 2 },
+    parameters: (model) =>
+      [...model.linears].reduce((n, [path, { inDim, outDim, dense }]) => {
+        if (!attention.test(path)) return n;
+        return n + 4 * (inDim + outDim) + (dense().bias ? 2 * (inDim + 1) + 2 : 0);
+      }, 0),
+  },
   adalora: {
     options: { rank: 3, targetRank: 2, alpha: 4, steps: 8, final: 2 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 3 * (inDim + outDim + 1)),
@@ -161,5 +178,28 @@ describe('of orthogonal vectors', () => {
     options: { rank: 2, orthogonal: true },
     parameters: (model) => sumOver(model, attention, (inDim) => 2 * inDim),
     identity: false,
+  });
+});
+
+describe('of an orthogonal projection', () => {
+  describeMethod(family.deft, {
+    options: { rank: 3, decomposition: 'qr', alpha: 2 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 3 * (inDim + outDim)),
+    identity: 'near',
+  });
+});
+
+describe('that only takes out', () => {
+  describeMethod(family.deft, {
+    options: { rank: 2, decomposition: 'qr', para: true },
+    parameters: (model) => sumOver(model, attention, (_, outDim) => 2 * outDim),
+    identity: false,
+  });
+});
+
+describe('of vectors', () => {
+  describeMethod(family.glora, {
+    options: { weight: 'vector', coupling: 'none', shift: 'none' },
+    parameters: (model) => sumOver(model, attention, (_, outDim) => 2 * outDim),
   });
 });
