@@ -9,4 +9,5 @@ rm -rf data/python
 "$python" make_gpt2.py
 "$python" make_families.py
 "$python" make_sums.py
+"$python" make_starts.py
 "$python_adapters" make_adapters.py

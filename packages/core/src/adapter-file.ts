@@ -80,7 +80,7 @@ const withoutType = (value: JsonValue): JsonValue => {
  */
 export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOptions): Promise<void> => {
   checkOptions('save', saveRules, options);
-  const { executor, baseModel = adapted.base.layout.source?.name ?? null } = options;
+  const { executor, baseModel = adapted.base.layout.name } = options;
   const { method, config, state } = await snapshot(adapted, { executor });
   const { keys = {}, layout = 'peft' } = method;
   const { base } = adapted;

@@ -137,5 +137,5 @@ export const merge = async <M extends Model>(
     embeddings.set(path, base.embeddings.get(path)!.encode(weight!));
   }
   const undone = [...errors].flatMap(([path, error]) => (error >= 0.5 ? [path] : []));
-  return { model: base.with({ linears, norms, embeddings }), errors, undone };
+  return { model: base.with({ linears, norms, embeddings, reweighted: true }), errors, undone };
 };

@@ -3,7 +3,7 @@ import { reference } from '@peftjs/tensor';
 import { loadModel, saveModel } from '@peftjs/transformer';
 import { shake, tinyLlama } from '@peftjs/transformer/testing';
 import { expect, test } from 'vitest';
-import { attach, combine, defineMethod, load, type Method, save } from '../src/index.ts';
+import { attach, combine, defineMethod, load, type Method, merge, save } from '../src/index.ts';
 import { scale } from './toys.ts';
 
 const r = reference();
@@ -72,12 +72,15 @@ test('an adapter says where its base was found, unless told otherwise', async ()
   const base = await loadModel(folder);
   const adapted = attach(base, [scale()]);
   await shake(adapted.params, { executor: r });
-  const nameIn = async (options?: { readonly baseModel: string | null }): Promise<string | null> => {
+  const nameIn = async (options?: { readonly baseModel?: string | null }, of = adapted): Promise<string | null> => {
     const files = memoryFiles();
-    await save(adapted, files, { executor: r, ...options });
+    await save(of, files, { executor: r, ...options });
     return (await readAdapter(files)).config.baseModel;
   };
   expect(await nameIn()).toBe('models/tiny');
   expect(await nameIn({ baseModel: 'hub/name' })).toBe('hub/name');
   expect(await nameIn({ baseModel: null })).toBeNull();
+  // Once merged the weights are no longer those of that folder.
+  const { model } = await merge(adapted, { executor: r });
+  expect(await nameIn({}, attach(model, [scale()]))).toBeNull();
 });

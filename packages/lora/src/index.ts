@@ -4,6 +4,12 @@ export { adapterHubGatedLora, adapterHubLora } from './adapter-hub-lora/adapter-
 export type { AdapterHubLoraOptions } from './adapter-hub-lora/projections.ts';
 export type { ComputedLora } from './algebra/lora-of.ts';
 export { type CombinationType, type MergeAdaptersOptions, mergeAdapters } from './algebra/merge-adapters.ts';
+export {
+  type PrincipalLora,
+  type PrincipalLoraOptions,
+  type PrincipalStart,
+  principalLora,
+} from './algebra/principal-lora.ts';
 export type { MajoritySign } from './algebra/task-vectors.ts';
 export { type ToLoraOptions, toLora } from './algebra/to-lora.ts';
 export { type C3aInit, type C3aOptions, c3a } from './c3a.ts';

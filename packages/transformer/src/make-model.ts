@@ -44,7 +44,7 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
     around: parts.around,
     towers: towers.map(towerOf) as unknown as Model['towers'],
     main,
-    layout,
+    layout: parts.reweighted ? { ...layout, name: null } : layout,
     trainedHeads,
     narrow,
     batchSize: parts.batchSize,

@@ -47,6 +47,8 @@ export interface ModelPatch {
   readonly training?: boolean;
   /** Whether passes of the view recompute each block's inner values, where their options don't say. Default: as before; false in a new model. */
   readonly recompute?: boolean;
+  /** Whether the weights are from now on others than those of the folder that the model was loaded from, as after a merge. Default: as before. */
+  readonly reweighted?: boolean;
   /** Is told of every pass that the view makes, before it begins. */
   readonly watch?: (pass: Pass) => void;
 }
@@ -59,6 +61,8 @@ export interface ModelLayout {
   readonly modelClass: string;
   /** The folder that it was loaded from; null for one that was built. */
   readonly source: Files | null;
+  /** The name of the folder that has these weights; null for a model that was built, or whose weights were changed since. */
+  readonly name: string | null;
   /** Whether checkpoints hold this layer's weight as [in, out] (`fan_in_fan_out` in PEFT's files). */
   storedTransposed(path: Path): boolean;
   /**

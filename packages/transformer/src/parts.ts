@@ -19,6 +19,8 @@ export interface Parts {
   readonly batchSize: number | null;
   readonly training: boolean;
   readonly recompute: boolean;
+  /** Whether the weights are no longer those of the folder that the model was loaded from. */
+  readonly reweighted: boolean;
   readonly watch: (pass: Pass) => void;
 }
 
@@ -30,6 +32,7 @@ export const untouched: Omit<Parts, 'linears' | 'norms' | 'embeddings'> = {
   batchSize: null,
   training: false,
   recompute: false,
+  reweighted: false,
   watch: () => {},
 };
 
@@ -78,6 +81,7 @@ export const patchParts = (parts: Parts, patch: ModelPatch, paths: (site: SiteNa
     batchSize: patch.batchSize ?? parts.batchSize,
     training: patch.training ?? parts.training,
     recompute: patch.recompute ?? parts.recompute,
+    reweighted: patch.reweighted ?? parts.reweighted,
     watch: patch.watch
       ? (pass) => {
           parts.watch(pass);

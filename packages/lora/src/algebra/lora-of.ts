@@ -26,14 +26,9 @@ const most = (numbers: readonly number[]): number => {
 
 const rounded = (m: Matrix): Float32Array => Float32Array.from(m.to1DArray());
 
-/** A LoRA with ΔW = B·A of each layer: alpha is the rank, so the scale is 1. Layers of a rank unlike most have an entry in the patterns. */
-export const loraOf = <M extends Model>(base: M, products: ReadonlyMap<Path, Product>): Adapted<M> => {
-  if (products.size === 0)
-    throw new PeftError('bad-option', 'toLora: the adapter changes no layer, so there is no LoRA of it');
-  const rank = most([...products.values()].map(({ b }) => b.columns));
-  const odd = [...products].filter(([, { b }]) => b.columns !== rank);
-  const pattern = Object.fromEntries(odd.map(([path, { b }]) => [`^${path.replaceAll('.', '\\.')}`, b.columns]));
-  const state: State = new Map(
+/** A and B of each layer, rounded to f32, by their names. */
+export const stateOf = (base: Model, products: ReadonlyMap<Path, Product>): State =>
+  new Map(
     [...products].flatMap(([path, { a, b }]) => {
       const [nameOfA, nameOfB] = namesOf(base, path);
       return [
@@ -42,6 +37,16 @@ export const loraOf = <M extends Model>(base: M, products: ReadonlyMap<Path, Pro
       ];
     }),
   );
+
+/** A LoRA with ΔW = B·A of each layer: alpha is the rank, so the scale is 1. Layers of a rank unlike most have an entry in the patterns. */
+export const loraOf = <M extends Model>(base: M, products: ReadonlyMap<Path, Product>): Adapted<M> => {
+  if (products.size === 0)
+    throw new PeftError('bad-option', 'toLora: the adapter changes no layer, so there is no LoRA of it');
+  const rank = most([...products.values()].map(({ b }) => b.columns));
+  const odd = [...products].filter(([, { b }]) => b.columns !== rank);
+  const pattern = Object.fromEntries(odd.map(([path, { b }]) => [`^${path.replaceAll('.', '\\.')}`, b.columns]));
   const target = [...products.keys()];
-  return attach(base, [lora({ target, rank, alpha: rank, rankPattern: pattern, alphaPattern: pattern })], { state });
+  return attach(base, [lora({ target, rank, alpha: rank, rankPattern: pattern, alphaPattern: pattern })], {
+    state: stateOf(base, products),
+  });
 };

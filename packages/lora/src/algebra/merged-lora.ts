@@ -5,6 +5,7 @@ import { Matrix } from 'ml-matrix';
 import { type Factors, factorsOf } from './factors.ts';
 import { type ComputedLora, loraOf } from './lora-of.ts';
 import type { MergeAdaptersOptions } from './merge-adapters.ts';
+import { sideBySide } from './side-by-side.ts';
 import { combineTensors, type Rule } from './task-vectors.ts';
 import { type Product, productSvd, truncatedSvd } from './truncated-svd.ts';
 
@@ -16,23 +17,9 @@ interface Weighted extends Factors {
 const shapedAs = ({ rows, columns }: Matrix, values: ArrayLike<number>): Matrix =>
   Matrix.from1DArray(rows, columns, values);
 
-const joined = (blocks: readonly Matrix[], side: 'rows' | 'columns'): Matrix => {
-  const [first, ...rest] = blocks.map((m) => (side === 'rows' ? m : m.transpose()));
-  const stacked = new Matrix([first!, ...rest].flatMap((m) => m.to2DArray()));
-  return side === 'rows' ? stacked : stacked.transpose();
-};
-
 /** Σ wᵢ·scaleᵢ·Bᵢ·Aᵢ as one product: the factors side by side. */
-const sumOf = (all: readonly Weighted[]): Product => ({
-  b: joined(
-    all.map(({ b }) => b),
-    'columns',
-  ),
-  a: joined(
-    all.map(({ a, scale, weight }) => Matrix.mul(a, scale * weight)),
-    'rows',
-  ),
-});
+const sumOf = (all: readonly Weighted[]): Product =>
+  sideBySide(...all.map(({ b, a, scale, weight }) => ({ b, a: Matrix.mul(a, scale * weight) })));
 
 const padded = ({ b, a }: Product, rank: number, path: Path): Product => {
   const missing = rank - b.columns;
@@ -42,10 +29,7 @@ const padded = ({ b, a }: Product, rank: number, path: Path): Product => {
       'bad-option',
       `mergeAdapters: rank ${rank} is below the sum of the ranks at ${path}, ${b.columns}, which cat keeps all; give at least that, or use svd`,
     );
-  return {
-    b: joined([b, Matrix.zeros(b.rows, missing)], 'columns'),
-    a: joined([a, Matrix.zeros(missing, a.columns)], 'rows'),
-  };
+  return sideBySide({ b, a }, { b: Matrix.zeros(b.rows, missing), a: Matrix.zeros(missing, a.columns) });
 };
 
 /** ‖B·A‖² without forming it: the sum of BᵀB ∘ AAᵀ. */
@@ -54,10 +38,7 @@ const squaredNorm = ({ b, a }: Product): number =>
 
 /** ‖got − wanted‖ / ‖wanted‖ */
 const errorOf = (got: Product, wanted: Product): number => {
-  const apart = squaredNorm({
-    b: joined([got.b, wanted.b], 'columns'),
-    a: joined([got.a, Matrix.mul(wanted.a, -1)], 'rows'),
-  });
+  const apart = squaredNorm(sideBySide(got, { b: wanted.b, a: Matrix.mul(wanted.a, -1) }));
   return apart === 0 ? 0 : Math.sqrt(apart / squaredNorm(wanted));
 };
 
