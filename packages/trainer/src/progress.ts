@@ -15,6 +15,8 @@ export interface Progress {
   readonly eta: number;
   /** The newest held-out loss. */
   readonly heldOutLoss: number | null;
+  /** Whether the run ends here: all steps are done, or somebody has asked for the end. */
+  readonly isLast: boolean;
 }
 
 /** Where progress is written: `process.stderr`, as a rule. */
@@ -43,13 +45,18 @@ export const formatSeconds = (seconds: number): string => {
 
 const residentPeak = (): number => process.resourceUsage().maxRSS * 1024;
 
+const restOf = ({ step, steps, eta, isLast }: Progress): string => {
+  if (step === steps) return 'done';
+  return isLast ? 'stopped' : `${formatSeconds(eta)} left`;
+};
+
 /** The parts of a line, those first that are missed most where there is no room for all. */
 const partsOf = (label: string, p: Progress, peakBytes: number): string[] => [
   `${label}step ${String(p.step).padStart(String(p.steps).length)}/${p.steps}`,
   `loss ${p.loss.toFixed(3)}`,
   ...(p.skipped > 0 ? [`${p.skipped} skipped`] : []),
   ...(p.heldOutLoss === null ? [] : [`held out ${p.heldOutLoss.toFixed(3)}`]),
-  p.step < p.steps ? `${formatSeconds(p.eta)} left` : 'done',
+  restOf(p),
   `${Math.round(p.tokensPerSecond).toLocaleString('en-US')} tokens/s`,
   `peak ${Math.round(peakBytes / 2 ** 20).toLocaleString('en-US')} MiB`,
 ];
@@ -76,12 +83,11 @@ export const progressLine = ({
 }: ProgressOptions = {}): ((p: Progress) => void) => {
   const front = label ? `${label}  ` : '';
   return (p) => {
-    const last = p.step === p.steps;
     if (stream.isTTY) {
       // A line as long as the terminal is wide would break.
       const text = lineOf(partsOf(front, p, peakBytes()), Math.max(20, (stream.columns ?? 80) - 1));
-      stream.write(`\r${text}\u001b[K${last ? '\n' : ''}`);
-    } else if (last || p.step === 1 || p.step % Math.max(1, Math.round(p.steps / lines)) === 0) {
+      stream.write(`\r${text}\u001b[K${p.isLast ? '\n' : ''}`);
+    } else if (p.isLast || p.step === 1 || p.step % Math.max(1, Math.round(p.steps / lines)) === 0) {
       stream.write(`${partsOf(front, p, peakBytes()).join('  ')}\n`);
     }
   };

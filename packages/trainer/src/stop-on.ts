@@ -1,3 +1,5 @@
+import type { ProgressStream } from './progress.ts';
+
 /** A signal of the system that asks a process to end: Ctrl-C in a terminal, or whoever runs it. */
 export type StopSignal = 'SIGINT' | 'SIGTERM';
 
@@ -15,11 +17,19 @@ export interface StopWatch {
   end(): void;
 }
 
+/** The words at a signal. A terminal has the progress of the run, perhaps, in a line that is not at its end. */
+const wordsAt = (signal: StopSignal, keeps: boolean, isTerminal: boolean): string =>
+  `${isTerminal ? '\n' : ''}${signal}: the run ends after this step${keeps ? ' and keeps its state' : ''}.\nA second one ends it at once.\n`;
+
 /**
  * Listens for signals until the first, or the end. It says on the terminal that the run ends, on a line of its own, and sets the exit code; then it listens
  * no more, so that the next signal ends the process as it always does, also in the midst of a step.
  */
-export const watchSignals = (signals: readonly StopSignal[], after: string): StopWatch => {
+export const watchSignals = (
+  signals: readonly StopSignal[],
+  keeps: boolean,
+  stream: ProgressStream = process.stderr,
+): StopWatch => {
   let caught: StopSignal | null = null;
   const end = (): void => {
     for (const signal of signals) process.off(signal, stop);
@@ -28,8 +38,7 @@ export const watchSignals = (signals: readonly StopSignal[], after: string): Sto
     end();
     caught = signal;
     process.exitCode = exitCodes[signal];
-    const line = process.stderr.isTTY ? '\n' : '';
-    process.stderr.write(`${line}${signal}: the step ends${after}; a second one ends at once.\n`);
+    stream.write(wordsAt(signal, keeps, stream.isTTY ?? false));
   };
   for (const signal of signals) process.on(signal, stop);
   return { caught: () => caught, end };

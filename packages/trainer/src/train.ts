@@ -105,7 +105,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   let inRow = 0;
   let resumed: Resumed | null = null;
   let isDone = false;
-  const watch = watchSignals(options.stopOn ?? [], checkpoint ? `, then ${checkpoint.file} is written` : '');
+  const watch = watchSignals(options.stopOn ?? [], checkpoint !== undefined);
   const isAsked = (): boolean => (signal?.aborted ?? false) || watch.caught() !== null;
   /** The schedule's rate, less as long as a decision lets it grow anew. */
   const rateAt = (i: number): number => {
@@ -175,7 +175,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     }
     return settled.map(({ told }) => told);
   };
-  const report = async (settled: readonly Told[]): Promise<void> => {
+  const report = async (settled: readonly Told[], ends: boolean): Promise<void> => {
     for (const done of settled)
       await onStep?.({
         ...done,
@@ -184,6 +184,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
         tokensPerSecond: pace.recent(),
         eta: (steps - done.step) * pace.secondsPerStep(),
         heldOutLoss: evaluated.at(-1)?.loss ?? null,
+        isLast: ends && done === settled.at(-1),
       } satisfies Progress);
   };
   /** Where the run begins: at the front, or where its checkpoint stands; in a group where that of the first does. */
@@ -224,7 +225,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
       if (!(isLast || measures || safe.isDue(i + 1) || isAborted() || waiting.length >= readEvery)) continue;
       const settled = await settle();
       if (measures) await measure(i + 1);
-      await report(settled);
+      await report(settled, isLast || isAborted());
       const ends = isAborted();
       if (isLast || ends) await checkFinite(params, executor, i + 1);
       // What is about to diverge must not take the place of what was good.

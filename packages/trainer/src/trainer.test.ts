@@ -321,6 +321,7 @@ describe('progressLine', () => {
     eta: 75,
     skipped: 0,
     heldOutLoss: 4,
+    isLast: step === 20,
   });
   const written = (isTTY: boolean, columns = 200): string => {
     const text: string[] = [];
