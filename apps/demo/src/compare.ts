@@ -1,13 +1,15 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
+import { forgetRuns, keepRuns, keptFile, readKept } from './kept-runs.ts';
 import type { DemoOptions } from './options.ts';
 import { count, type DemoResult } from './outcome.ts';
 import { inNewFolder } from './output.ts';
 import type { Curve } from './report/chart.ts';
 import { renderReport } from './report/report.ts';
+import { aligned, say } from './terminal.ts';
 
 /** The output of `--compare --json`. */
 export interface Comparison {
@@ -30,14 +32,47 @@ const argsOf = (
     .flatMap(([key, value]) => (value === undefined ? [] : [`--${key}`, String(value)]))
     .concat('--json');
 
-/** One method in a process of its own, so that its peak of memory is its own. */
-const runAlone = (name: string, options: DemoOptions, out: string): Promise<DemoResult> =>
+/** Who asks for the end of a comparison. */
+interface Stops {
+  /** Whether somebody has. */
+  isAsked(): boolean;
+  /** Passes it on to a run, until that is at its end. */
+  tell(child: ChildProcess): void;
+  /** Listens no more. */
+  end(): void;
+}
+
+/** Listens for the first SIGINT or SIGTERM; the second ends the process as it always does. */
+const listenForStops = (): Stops => {
+  let asked = false;
+  let running: ChildProcess | null = null;
+  const stop = (signal: NodeJS.Signals): void => {
+    end();
+    asked = true;
+    process.exitCode = signal === 'SIGINT' ? 130 : 143;
+    // A terminal sends Ctrl-C to the run too, and a second one would end it at once.
+    if (signal === 'SIGTERM' || !process.stdin.isTTY) running?.kill(signal);
+  };
+  const end = (): void => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, stop);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
+  const tell = (child: ChildProcess): void => {
+    running = child;
+    child.once('exit', () => (running = null));
+  };
+  return { isAsked: () => asked, tell, end };
+};
+
+/** One method in a process of its own, so that its peak of memory is its own. Over the channel that it has it sees the end of this one. */
+const runAlone = (name: string, options: DemoOptions, out: string, stops: Stops): Promise<DemoResult> =>
   new Promise((done, failed) => {
     const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...argsOf(name, options, out)], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     });
+    stops.tell(child);
     let text = '';
-    child.stdout.setEncoding('utf8').on('data', (piece: string) => void (text += piece));
+    child.stdout!.setEncoding('utf8').on('data', (piece: string) => void (text += piece));
     child.on('error', failed);
     child.on('close', (code, signal) => {
       if (code === 0) done(JSON.parse(text.trimEnd().split('\n').at(-1)!) as DemoResult);
@@ -63,66 +98,93 @@ const rowOf = (r: DemoResult): string[] => [
   count(Math.round(r.adapterBytes / 1024)),
 ];
 
-/** Columns of equal width: the first to the left, figures to the right. */
-const aligned = (rows: readonly (readonly string[])[]): string => {
-  const widths = columns.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
-  return rows
-    .map((row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  '))
-    .join('\n');
-};
-
 const curveOf = async ({ method, losses }: DemoResult): Promise<Curve> => ({
   label: method,
   result: JSON.parse(await readFile(losses, 'utf8')) as Curve['result'],
   heldOutOnly: true,
 });
 
+/** Draws what is done and prints its table. */
+const tell = async (
+  runs: readonly DemoResult[],
+  dir: string,
+  options: DemoOptions,
+): Promise<Omit<Comparison, 'failed'>> => {
+  const best = runs[0]!;
+  const { baseLoss, device } = best;
+  const table = [columns, ...runs.map(rowOf)];
+  const report = join(dir, 'report.html');
+  const smallest = runs.reduce((a, b) => (b.adapterBytes < a.adapterBytes ? b : a));
+  await writeFileAtomic(
+    report,
+    renderReport({
+      title: `${runs.length} methods`,
+      summary: `${options.steps} steps each with its own defaults, seed ${options.seed}, on ${device}. The base's held-out loss is ${baseLoss.toFixed(4)} nats per token. The learning rates are those of the papers as a rule, many of them for far larger models; --learning-rate gives all another.`,
+      figures: [
+        { name: 'Held-out loss, base', value: baseLoss.toFixed(3), note: 'nats per token' },
+        { name: 'The lowest', value: best.tunedLoss.toFixed(3), note: best.method },
+        {
+          name: 'The smallest adapter',
+          value: `${count(Math.round(smallest.adapterBytes / 1024))} KiB`,
+          note: smallest.method,
+        },
+      ],
+      curves: await Promise.all(runs.map(curveOf)),
+      table,
+    }),
+  );
+  const { stdout } = process;
+  say(stdout, `\nHeld-out loss of the base: ${baseLoss.toFixed(4)} nats per token\n\n`);
+  stdout.write(`${aligned(table, stdout.isTTY ? stdout.columns : undefined)}\n\n`);
+  say(stdout, `Report:  ${report}\n`);
+  return { device, baseLoss, runs, report };
+};
+
 /**
  * Runs several methods one after the other, each with its own defaults, on the same base, text and seed; prints a table, the lowest
- * held-out loss first, and draws it. A run that fails is named and the others go on. Throws `bad-program` when all fail.
+ * held-out loss first, and draws it. A run that fails is named and the others go on. The same command goes on with a comparison that was stopped or
+ * killed: methods that are done are not run again, and the one under way goes on from its last step. Throws `bad-program` when all fail, and when it is
+ * stopped.
  */
 export const compare = async (names: readonly string[], options: DemoOptions): Promise<Comparison> => {
-  return await inNewFolder(options.out, async (dir) => {
-    const runs: DemoResult[] = [];
+  const file = await keptFile(names, options);
+  const kept = await readKept(file);
+  const runs: DemoResult[] = [...(kept?.runs ?? [])];
+  const stops = listenForStops();
+  const runAll = async (dir: string): Promise<Comparison | null> => {
+    await keepRuns(file, { dir, runs });
     const failed: string[] = [];
     for (const [i, name] of names.entries()) {
-      process.stderr.write(`\n${name}, ${i + 1} of ${names.length}\n`);
+      const isDone = runs.some(({ method }) => method === name);
+      process.stderr.write(`\n${name}, ${i + 1} of ${names.length}${isDone ? ', was done before' : ''}\n`);
+      if (isDone) continue;
       try {
-        runs.push(await runAlone(name, options, join(dir, name)));
+        runs.push(await runAlone(name, options, join(dir, name), stops));
+        await keepRuns(file, { dir, runs });
       } catch (error) {
+        if (stops.isAsked()) return null;
         failed.push(name);
         process.stderr.write(`\n${(error as Error).message}\n`);
       }
+      if (stops.isAsked() && runs.length + failed.length < names.length) return null;
     }
-    if (runs.length === 0)
+    if (runs.length === 0) {
+      await forgetRuns(file);
       throw new PeftError('bad-program', `--compare: none of the runs ended well: ${failed.join(', ')}`);
+    }
     runs.sort((a, b) => a.tunedLoss - b.tunedLoss);
-    const { baseLoss, device } = runs[0]!;
-    const table = [columns, ...runs.map(rowOf)];
-    const report = join(dir, 'report.html');
-    const best = runs[0]!;
-    await writeFileAtomic(
-      report,
-      renderReport({
-        title: `${runs.length} methods`,
-        summary: `${options.steps} steps each with its own defaults, seed ${options.seed}, on ${device}. The base's held-out loss is ${baseLoss.toFixed(4)} nats per token. The learning rates are those of the papers as a rule, many of them for far larger models; --learning-rate gives all another.`,
-        figures: [
-          { name: 'Held-out loss, base', value: baseLoss.toFixed(3), note: 'nats per token' },
-          { name: 'The lowest', value: best.tunedLoss.toFixed(3), note: best.method },
-          {
-            name: 'The smallest adapter',
-            ...((r) => ({ value: `${count(Math.round(r.adapterBytes / 1024))} KiB`, note: r.method }))(
-              runs.reduce((a, b) => (b.adapterBytes < a.adapterBytes ? b : a)),
-            ),
-          },
-        ],
-        curves: await Promise.all(runs.map(curveOf)),
-        table,
-      }),
-    );
-    process.stdout.write(
-      `\nHeld-out loss of the base: ${baseLoss.toFixed(4)} nats per token\n\n${aligned(table)}\n\nReport:  ${report}\n`,
-    );
-    return { device, baseLoss, runs, failed, report };
-  });
+    const told = await tell(runs, dir, options);
+    await forgetRuns(file);
+    return { ...told, failed };
+  };
+  try {
+    const result = kept ? await runAll(kept.dir) : await inNewFolder(options.out, runAll);
+    if (result) return result;
+  } finally {
+    stops.end();
+  }
+  throw new PeftError(
+    'bad-program',
+    `Stopped with ${runs.length} of ${names.length} methods done, which are kept: the same command goes on from there.`,
+  );
 };

@@ -3,6 +3,10 @@ import { compare } from './compare.ts';
 import { runDemo } from './demo.ts';
 import { parseOptions } from './options.ts';
 
+// A run of a comparison ends with the one that compares, however that ended.
+process.once('disconnect', () => process.exit(1));
+process.channel?.unref();
+
 const options = parseOptions(process.argv.slice(2));
 try {
   const result = options.compare ? await compare(options.compare, options) : await runDemo(options);

@@ -7,7 +7,7 @@ import { loadJsonlFile } from '../src/data/jsonl-file.ts';
 import { loadMobyDick } from '../src/data/moby-dick.ts';
 import { loadTextFile } from '../src/data/text-file.ts';
 import { inNewFolder } from '../src/output.ts';
-import { say, wholeWords } from '../src/terminal.ts';
+import { aligned, say, wholeWords } from '../src/terminal.ts';
 
 describe('loadMobyDick', () => {
   const { train, heldOut } = loadMobyDick();
@@ -145,18 +145,31 @@ describe('wholeWords', () => {
 });
 
 describe('say', () => {
+  const written = (isTTY: boolean, text: string): string => {
+    let all = '';
+    say({ isTTY, columns: 12, write: (more) => void (all += more) }, text);
+    return all;
+  };
+
   it('breaks lines of a terminal between words, and leaves a file as it is', () => {
-    const written = (isTTY: boolean): string => {
-      let all = '';
-      say({ isTTY, columns: 12, write: (text) => void (all += text) }, 'a whale of some size\n');
-      return all;
-    };
-    expect(
-      written(true)
-        .split('\n')
-        .every((line) => line.length <= 12),
-    ).toBe(true);
-    expect(written(true).split(/\s+/).join(' ').trim()).toBe('a whale of some size');
-    expect(written(false)).toBe('a whale of some size\n');
+    const text = 'a whale of some size\n  it was said\n\nno less.\n';
+    expect(written(true, text)).toBe('a whale of \nsome size\n  it was \nsaid\n\nno less.\n');
+    expect(written(false, text)).toBe(text);
+  });
+
+  it('begins no line with the space at which it was broken', () => {
+    expect(written(true, 'twelve words and more words, still')).toBe('twelve words\nand more \nwords, still');
+  });
+});
+
+describe('aligned', () => {
+  it('has columns of equal width, and on a narrow terminal those that fit', () => {
+    const rows = [
+      ['name', 'loss', 'tokens'],
+      ['one', '12.5', '8'],
+    ];
+    expect(aligned(rows)).toBe('name  loss  tokens\none   12.5       8');
+    expect(aligned(rows, 17)).toBe('name  loss\none   12.5');
+    expect(aligned(rows, 3)).toBe('name\none ');
   });
 });

@@ -165,6 +165,64 @@ test('stopped or killed, the same command goes on and ends with what an undistur
   expect((await readdir(out)).filter((name) => name.startsWith('unfinished'))).toEqual([]);
 }, 120_000);
 
+describe('a comparison goes on', () => {
+  const compared = (out: string, data: string, onProgress?: Parameters<typeof runDemoCli>[1]): Promise<Run> =>
+    runDemoCli(
+      [
+        ...['--compare', 'promptTuning,ssf,lora', '--model', tiny, '--data', data],
+        ...['--steps', '6', '--device', 'cpu', '--json', '--out', out],
+      ],
+      onProgress,
+    );
+  /** Sends it a signal, once. */
+  const cutAt = (moment: RegExp, signal: NodeJS.Signals, out: string, data: string = text): Promise<Run> => {
+    let isSent = false;
+    return compared(out, data, (seen, kill) => {
+      if (isSent || !moment.test(seen)) return;
+      isSent = true;
+      kill(signal);
+    });
+  };
+  const lossesOf = async ({ code, stdout, stderr }: Run): Promise<unknown> => {
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    const { runs } = JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
+    return Promise.all(
+      runs.map(async (run: { method: string; losses: string }) => [run.method, await readFile(run.losses, 'utf8')]),
+    );
+  };
+
+  test('killed or stopped: what is done is kept, the method under way goes on, the table is the same', async () => {
+    const whole = await lossesOf(await compared(outFolder('compared-whole'), text));
+    const out = outFolder('compared-cut');
+    const killed = await cutAt(/promptTuning {2}step 2\//, 'SIGKILL', out);
+    expect([killed.code, killed.stdout]).toEqual([null, '']);
+    const stopped = await cutAt(/ssf {2}step 2\//, 'SIGINT', out);
+    // A step is told before it is written, so the one that was told last may be done again.
+    expect(Number(/promptTuning {2}step (\d)/.exec(stopped.stderr)![1])).toBeGreaterThan(1);
+    expect([stopped.code, stopped.stdout]).toEqual([130, '']);
+    expect(stopped.stderr).toMatch(
+      /Stopped with 1 of 3 methods done, which are kept: the same command goes on from there\.\n$/,
+    );
+    expect(stopped.stderr, 'the third is not begun').not.toContain('lora, 3 of 3');
+    const again = await compared(out, text);
+    expect(await lossesOf(again)).toEqual(whole);
+    expect(again.stderr).toContain('promptTuning, 1 of 3, was done before\n');
+    expect(again.stderr).not.toMatch(/promptTuning {2}step/);
+    expect(Number(/ssf {2}step (\d)/.exec(again.stderr)![1])).toBeGreaterThan(1);
+    expect((await readdir(out)).filter((name) => name.startsWith('unfinished'))).toEqual([]);
+  }, 120_000);
+
+  test('with another text it begins anew', async () => {
+    const out = outFolder('cut-text');
+    const other = join(work, 'other.txt');
+    await cp(text, other);
+    expect((await cutAt(/ssf, 2 of 3/, 'SIGTERM', out, other)).code).toBe(143);
+    await writeFile(other, `${await readFile(text, 'utf8')} It was the epoch of belief.`);
+    const again = await cutAt(/promptTuning {2}step 1\//, 'SIGKILL', out, other);
+    expect(again.stderr).not.toContain('was done before');
+  }, 120_000);
+});
+
 describe('what is wrong is said in one message, and leaves no trace', () => {
   const broken = async (name: string, change: (dir: string) => Promise<unknown>): Promise<string> => {
     const dir = join(work, name);
