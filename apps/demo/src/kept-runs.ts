@@ -17,7 +17,7 @@ const isThere = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** What a text or a model is told by; nothing where it is not there, which the runs say. */
+/** Place, size and time of a file, by which one that has changed is told; nothing where it is not there, which the runs say. */
 const markOf = async (path: string): Promise<readonly unknown[]> => {
   try {
     const { size, mtimeMs } = await stat(path);
@@ -38,7 +38,7 @@ export const keptFile = async (names: readonly string[], options: DemoOptions): 
   return join(out, `unfinished-${hash.digest('hex').slice(0, 12)}.json`);
 };
 
-/** What is kept in such a file, as far as the results are still there; null where the folder is not. */
+/** The content of such a file, as far as the results are still there; null where the folder is not. */
 export const readKept = async (file: string): Promise<KeptRuns | null> => {
   if (!(await isThere(file))) return null;
   const { dir, runs } = JSON.parse(await readFile(file, 'utf8')) as KeptRuns;

@@ -24,7 +24,14 @@ export { isObject, type JsonObject, type JsonValue } from './json.ts';
 export { type Pattern, type PatternMatch, pythonPattern } from './pattern.ts';
 export { readJsonObject } from './read-json.ts';
 export { listed } from './report.ts';
-export { bytesOfArray, bytesOfDType, type FileArray, type FileArrays, type FileDType, type FileTensor } from './safetensors/dtype.ts';
+export {
+  bytesOfArray,
+  bytesOfDType,
+  type FileArray,
+  type FileArrays,
+  type FileDType,
+  type FileTensor,
+} from './safetensors/dtype.ts';
 export type { Header, TensorInfo } from './safetensors/header.ts';
 export { openSafetensors } from './safetensors/open.ts';
 export { sameTensor, type TensorReader } from './safetensors/reader.ts';

@@ -77,7 +77,8 @@ export const commit = async (dir: string, staged: readonly Staged[]): Promise<vo
     .map(({ from, to }) => ({ from: relative(dir, from), to: relative(dir, to) }));
   const own = await stage(join(dir, journalFile), JSON.stringify(moves));
   try {
-    await flushFolder(dir);
+    // Once the journal is there the new files count: their names must have reached the disk before it.
+    for (const folder of new Set([dir, ...staged.map(({ to }) => dirname(to))])) await flushFolder(folder);
     await rename(own.from, own.to);
     await flushFolder(dir);
   } catch (cause) {

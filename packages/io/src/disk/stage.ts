@@ -65,6 +65,11 @@ export const flushFolder = async (dir: string): Promise<void> => {
   await folder?.close();
 };
 
+/** Makes a new folder durable that has been made with those above it, from `first` on. */
+export const flushMade = async (dir: string, first: string): Promise<void> => {
+  for (let at = resolve(dir); at.length >= resolve(first).length; at = dirname(at)) await flushFolder(dirname(at));
+};
+
 /** Removes temporary files in a folder whose writers have ended, of one file or of all. */
 export const sweep = async (dir: string, name?: string): Promise<void> => {
   for (const entry of await readdir(dir).catch(() => [])) {

@@ -5,7 +5,7 @@ import { fromNode } from '../files/from-node.ts';
 import { quote } from '../report.ts';
 import { commit } from './journal.ts';
 import { locked } from './lock.ts';
-import { discard, flushFolder, type Staged, stage, sweep } from './stage.ts';
+import { discard, flushFolder, flushMade, type Staged, stage, sweep } from './stage.ts';
 
 const { mkdir, rename, rm, rmdir, stat } = fromNode('node:fs/promises');
 const { basename, dirname, join, resolve } = fromNode('node:path');
@@ -59,6 +59,8 @@ export const writeDirAtomic = async (dir: string, files: ReadonlyMap<string, Fil
       if (madeInner !== undefined) inner.push([dirname(to), madeInner]);
       staged.push(await stage(to, content));
     }
+    if (made !== undefined) await flushMade(dir, made);
+    for (const [folder, top] of inner) await flushMade(folder, top);
   } catch (cause) {
     await discard(staged);
     for (const [folder, top] of inner) await removeEmpty(folder, top);
