@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { Files } from '@peftjs/io';
 import * as ort from 'onnxruntime-node';
 
 /** Keys and values by name: `past_key_values.0.key`. */
@@ -32,9 +33,15 @@ export interface Session {
 const int64 = (rows: readonly (readonly number[])[]): ort.Tensor =>
   new ort.Tensor('int64', BigInt64Array.from(rows.flat(), BigInt), [rows.length, rows[0]!.length]);
 
-/** Opens `onnx/model.onnx` of a folder. */
-export const open = async (dir: string): Promise<Session> => {
-  const session = await ort.InferenceSession.create(join(dir, 'onnx/model.onnx'), { intraOpNumThreads: 1 });
+/** Opens `onnx/model.onnx` of a folder on disk. */
+export const open = async (dir: string): Promise<Session> =>
+  wrap(await ort.InferenceSession.create(join(dir, 'onnx/model.onnx'), { intraOpNumThreads: 1 }));
+
+/** Opens `onnx/model.onnx` of any files. */
+export const openFiles = async (files: Files): Promise<Session> =>
+  wrap(await ort.InferenceSession.create(await files.read('onnx/model.onnx'), { intraOpNumThreads: 1 }));
+
+const wrap = (session: ort.InferenceSession): Session => {
   const tensors = (list: typeof session.inputMetadata) => list.filter((m) => m.isTensor);
   const inputs = Object.fromEntries(tensors(session.inputMetadata).map((m) => [m.name, m.shape]));
   return {

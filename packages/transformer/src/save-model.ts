@@ -11,6 +11,7 @@ import {
   checkOptions,
   type Executor,
   evaluate,
+  isPeftError,
   isVariable,
   mustBe,
   type OnExecutor,
@@ -73,11 +74,18 @@ const labelsJson = (labels: readonly string[] | null): Readonly<Record<string, u
       }
     : {};
 
-/** Whether the head is the token table, and not a layer of its own. */
-const isTied = (model: TaskModel<unknown>, tensors: ReadonlyMap<string, Tensor>): boolean =>
-  model.task.labels === null
-    ? !tensors.has(`${headOf(familyOfConfig(model.config), model.task).layer}.weight`)
-    : model.config.tieWordEmbeddings;
+/** Whether the head is the token table, and not a layer of its own; one without weights that could be told is not. */
+const isTied = ({ config, task, linears, embeddings }: TaskModel<unknown>): boolean => {
+  if (task.labels !== null) return config.tieWordEmbeddings;
+  const head = linears.get(headOf(familyOfConfig(config), task).layer)!;
+  const tables = new Set([...embeddings.values()].map(({ weight }) => weight.node));
+  try {
+    return tables.has(head.dense().weight.node);
+  } catch (error) {
+    if (isPeftError(error)) return false;
+    throw error;
+  }
+};
 
 /**
  * The content of a model's `config.json` as Hugging Face has it, for values stored in a dtype. Adapters and other things wrapped around the model are
@@ -88,10 +96,9 @@ export const hfConfig = (
   dtype: keyof typeof torchDTypes,
 ): Readonly<Record<string, unknown>> => {
   const family = familyOfConfig(model.config);
-  const tieWordEmbeddings = isTied(model, weightTensors(model));
   return {
     architectures: [headOf(family, model.task).modelClass],
-    ...family.configJson({ ...model.config, tieWordEmbeddings }),
+    ...family.configJson({ ...model.config, tieWordEmbeddings: isTied(model) }),
     ...labelsJson(model.task.labels),
     torch_dtype: torchDTypes[dtype],
   };
@@ -115,7 +122,7 @@ export const saveModel = async (model: TaskModel<unknown>, dir: Place, options: 
   checkOptions('saveModel', rules, options);
   const { executor, dtype = 'f32' } = options;
   const tensors = weightTensors(model);
-  checkPlain(model, { ...model.config, tieWordEmbeddings: isTied(model, tensors) }, tensors);
+  checkPlain(model, { ...model.config, tieWordEmbeddings: isTied(model) }, tensors);
   const { layout } = familyOfConfig(model.config);
   const entries = [...tensors].map(([name, t]): [string, WriteTensor] => {
     const { shape, toFile } = storedTensor(layout, name, t.shape);

@@ -32,6 +32,10 @@ const integersOf = ({ data, type }: TensorProto): readonly number[] | null => {
   return type === 'int32' ? Array.from(new Int32Array(buffer)) : null;
 };
 
+/** Whether all are rows of numbers, as many in each. */
+const isTable = (rows: readonly (readonly number[] | null)[]): rows is readonly (readonly number[])[] =>
+  rows.every((row) => row !== null && row.length === rows[0]?.length);
+
 const sameData = (a: TensorProto, b: TensorProto): boolean => {
   if (a.data === b.data) return true;
   if (a.data instanceof Uint8Array && b.data instanceof Uint8Array) return Buffer.compare(a.data, b.data) === 0;
@@ -134,17 +138,14 @@ export const generalize = (traces: readonly Trace[], names: readonly SizeName[])
   const initializers = model.initializers.filter((t, i) => {
     const all = traces.map(({ model: m }) => m.initializers[i]!);
     if (all.every((other) => other.dims.join() === t.dims.join() && sameData(other, t))) return true;
-    const numbers = all.map(integersOf);
+    const numbers: readonly (readonly number[] | null)[] = all.map(integersOf);
     const op = opOf(readers.get(t.name)!);
-    if (!numbers.every((row) => row?.length === numbers[0]?.length) || t.dims.length > 1)
+    if (!isTable(numbers) || t.dims.length > 1)
       throw refuse(`${op} reads a constant of ${t.type} [${t.dims}] that depends on the sizes`);
     const parts = numbers[0]!.map((_, at) => {
-      const found = fitExpression(
-        numbers.map((row) => row![at]!),
-        sizes,
-      );
-      if (!found)
-        throw refuse(`${op} has a number that follows no rule that was found (${numbers.map((row) => row![at])})`);
+      const values = numbers.map((row) => row[at]!);
+      const found = fitExpression(values, sizes);
+      if (!found) throw refuse(`${op} has a number that follows no rule that was found (${values})`);
       if (valueOf(found, least) === 0) zeros.add(t.name);
       return compute(found);
     });
