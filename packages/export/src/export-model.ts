@@ -1,8 +1,9 @@
 import { type FileContent, filesAt, type Place, writable } from '@peftjs/io';
 import { type OnnxFilesOptions, type OnnxInput, onnxFiles } from '@peftjs/onnx';
 import { checkOptions, mustBe, type OnExecutor, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
-import { companionFiles, hfConfig, type TaskModel } from '@peftjs/transformer';
+import { companionFiles, hfConfig, loadGenerationConfig, type TaskModel } from '@peftjs/transformer';
 import { decoderWithPast } from './decoder.ts';
+import { genaiConfig } from './genai-config.ts';
 import { kindsOf, wholePass } from './whole-pass.ts';
 
 /** The executor that has a model's values, and how it is written. */
@@ -24,6 +25,8 @@ const rules: Rules<ExportModelOptions> = {
 
 const isDecoder = ({ main, task }: TaskModel): boolean => main.attends === 'before' && task.head === 'causalLM';
 
+const positionsOf = ({ config, positionsLeft }: TaskModel): number => Math.min(config.maxPositions, positionsLeft);
+
 const check = (model: TaskModel, { cache, context }: ExportModelOptions): void => {
   if (model.towers.length > 1)
     throw new PeftError(
@@ -40,8 +43,7 @@ const check = (model: TaskModel, { cache, context }: ExportModelOptions): void =
       'bad-option',
       `exportModel: cache is for decoders that predict the next token, not for ${model.task.name} of ${model.config.modelType}; leave it out`,
     );
-  const { maxPositions } = model.config;
-  const most = Math.min(maxPositions, model.positionsLeft);
+  const most = positionsOf(model);
   if (context !== undefined && context > most)
     throw new PeftError(
       'bad-option',
@@ -81,9 +83,23 @@ const onnxOf = (
   });
 };
 
+/** For a decoder with a cache; the tokens that end a text are those that it generates with. */
+const genaiOf = async (
+  model: TaskModel,
+  { cache = isDecoder(model), context = positionsOf(model) }: ExportModelOptions,
+) => {
+  if (!cache) return null;
+  const { source } = model.layout;
+  const generation = source && (await loadGenerationConfig(source));
+  return genaiConfig(model, generation && generation.eosIds.length > 0 ? generation : model.config, context);
+};
+
+const jsonText = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
+
 /**
  * Writes a model, adapted or merged or plain, as a folder that transformers.js, Optimum and ONNX Runtime take: `onnx/model.onnx`, `config.json`, and
- * the tokenizer, chat template and `generation_config.json` of the folder that it was loaded from. Batch and lengths are free.
+ * the tokenizer, chat template and `generation_config.json` of the folder that it was loaded from; for decoders that end texts with a token
+ * `genai_config.json` too, which onnxruntime-genai reads. Batch and lengths are free.
  *
  * A decoder continues earlier passes: inputs `input_ids`, `position_ids` int64 [batch, tokens], `attention_mask` int64 [batch, past + tokens],
  * `past_key_values.N.key` and `.value` float [batch, key heads, past, head dim], where past may be 0; outputs `logits` and
@@ -103,12 +119,14 @@ export const exportModel = async (model: TaskModel, dir: Place, options: ExportM
     // transformers.js asks for weights beside a model only where it is told of them.
     ...(onnx.length > 1 && { 'transformers.js_config': { use_external_data_format: true } }),
   };
+  const genai = await genaiOf(model, options);
   const files = writable(await filesAt(dir));
   await files.write(
     new Map<string, FileContent>([
       ...(await companionFiles(model)),
       ...onnx,
-      ['config.json', `${JSON.stringify(config, null, 2)}\n`],
+      ...(genai ? [['genai_config.json', jsonText(genai)] as const] : []),
+      ['config.json', jsonText(config)],
     ]),
   );
 };

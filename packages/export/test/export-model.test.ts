@@ -197,6 +197,7 @@ describe('the file', () => {
     const { dir } = await exported(await loadModel(source));
     expect((await readdir(dir, { recursive: true })).sort()).toEqual([
       'config.json',
+      'genai_config.json',
       'generation_config.json',
       'onnx',
       'onnx/model.onnx',
@@ -206,6 +207,40 @@ describe('the file', () => {
     const config = JSON.parse(await readFile(join(dir, 'config.json'), 'utf8')) as object;
     expect(config).toEqual(JSON.parse(new TextDecoder().decode(await source.read('config.json'))));
     expect(config).toMatchObject({ model_type: 'llama', num_key_value_heads: 2, head_dim: 6 });
+  });
+
+  test('tells onnxruntime-genai of its sizes and of the tokens that end a text, or nothing where there are none', async () => {
+    const source = memoryFiles();
+    await saveModel(tinyLlama({ eosIds: [2], bosId: 1, padId: 3 }), source, { executor });
+    const genai = async (context?: number): Promise<unknown> => {
+      const files = memoryFiles();
+      await exportModel(await loadModel(source), files, { executor, ...(context && { context }) });
+      return JSON.parse(new TextDecoder().decode(await files.read('genai_config.json')));
+    };
+    expect(await genai(32)).toMatchObject({
+      model: {
+        type: 'decoder',
+        context_length: 32,
+        vocab_size: 13,
+        bos_token_id: 1,
+        eos_token_id: [2],
+        pad_token_id: 3,
+        decoder: {
+          filename: 'onnx/model.onnx',
+          head_size: 6,
+          num_attention_heads: 4,
+          num_key_value_heads: 2,
+          num_hidden_layers: 2,
+          inputs: { past_key_names: 'past_key_values.%d.key', past_value_names: 'past_key_values.%d.value' },
+          outputs: { present_key_names: 'present.%d.key', present_value_names: 'present.%d.value' },
+        },
+      },
+      search: { max_length: 32 },
+    });
+    await source.write(new Map([['generation_config.json', '{"eos_token_id":[2,5]}']]));
+    expect(await genai()).toMatchObject({ model: { context_length: 64, eos_token_id: [2, 5], pad_token_id: 2 } });
+    const { dir } = await exported(tinyGpt2());
+    expect(await readdir(dir)).not.toContain('genai_config.json');
   });
 
   test('has its weights beside it, where loaders look for them', async () => {
