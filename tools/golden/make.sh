@@ -10,4 +10,5 @@ rm -rf data/python
 "$python" make_families.py
 "$python" make_sums.py
 "$python" make_starts.py
+"$python" own_methods.py
 "$python_adapters" make_adapters.py

@@ -52,6 +52,7 @@ const known: readonly Known[] = [
   ['P-tuning (P_TUNING)', 'pTuning', 'prompts', byType('P_TUNING')],
   ['norm tuning (LN_TUNING)', 'layerNormTuning', 'selective', byType('LN_TUNING')],
   ['BEFT (BEFT)', 'beft', 'selective', byType('BEFT')],
+  ['MoSLoRA', 'moslora', 'lora', byType('PEFTJS_MOSLORA')],
   ['SSF', 'ssf', 'scaling', byType('PEFTJS_SSF')],
   ['BitFit', 'bitfit', 'selective', byType('PEFTJS_BITFIT')],
   ['FISH mask', 'fishMask', 'selective', byType('PEFTJS_FISH_MASK')],

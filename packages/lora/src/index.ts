@@ -26,6 +26,7 @@ export { lora } from './lora.ts';
 export type { LoraOptions } from './low-rank.ts';
 export type { LycorisOptions } from './lycoris.ts';
 export { type MissOptions, type MissVariant, miss } from './miss.ts';
+export { type MosloraOptions, moslora } from './moslora.ts';
 export { type OftOptions, oft } from './oft.ts';
 export { type PeanutActivation, type PeanutOptions, peanut } from './peanut.ts';
 export { type RoadOptions, type RoadVariant, road } from './road.ts';

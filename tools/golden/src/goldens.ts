@@ -15,6 +15,7 @@ import {
   lokr,
   lora,
   miss,
+  moslora,
   oft,
   peanut,
   road,
@@ -64,6 +65,9 @@ const golden = (models: string, method: string, format: MethodFormat, exceptions
 const rowsThere = {
   nameThere: (name: string): string => (name === 'prompt_embeddings' ? 'prompt_encoder.embedding.weight' : name),
 };
+
+/** Methods of `own_methods.py`, which no library has. */
+const ours: Exceptions = { readsOurs: false };
 
 /** The losses of AdapterFusion were taken without the penalty on its values. */
 const withoutPenalty: typeof load = async (...args) => {
@@ -115,6 +119,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'glora', glora, { noGradient: /c_proj\.glora_E\.X$/ }),
   ...golden('plain gpt2', 'glora-vectors', glora),
   ...golden('gpt2', 'glora-none', glora),
+  ...golden('plain gpt2', 'moslora', moslora, ours),
   ...golden('plain gpt2', 'adalora', adalora),
   ...golden('square gpt2', 'lora-adapters', lora),
   ...golden('plain gpt2', 'prompt-tuning', promptTuning, rowsThere),

@@ -1,0 +1,107 @@
+"""Methods that no library has, written here in PyTorch from the papers and their authors' code: goldens of them, in data/python.
+
+A layer is `Changed`: the frozen linear layer and the method's own tensors, by the names that our files have for them. Adapters are written as we
+write them, with a type of our own.
+
+Usage: python own_methods.py [NAME ...], where a name is plain-moslora; all without one.
+"""
+
+import math
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from common import OUT, record, save_tensors, shake, write_json
+from models import load_model
+
+QUERY_AND_VALUE = {"plain": r".*\.(q_proj|v_proj)", "gpt2": r".*\.c_attn"}
+
+
+class Changed(nn.Module):
+    """A linear layer, y = Wx + b, with W of shape [out, in] whatever transformers holds, and tensors of a method."""
+
+    def __init__(self, base: nn.Module, options: dict) -> None:
+        super().__init__()
+        transposed = isinstance(base, Conv1D)
+        weight = base.weight.detach()
+        self.weight = nn.Parameter(weight.T.contiguous() if transposed else weight, requires_grad=False)
+        self.bias = None if base.bias is None else nn.Parameter(base.bias.detach(), requires_grad=False)
+        self.out_dim, self.in_dim = self.weight.shape
+        self.begin(**options)
+
+    def own(self, name: str, tensor: torch.Tensor) -> None:
+        self.register_parameter(name, nn.Parameter(tensor))
+
+    def begin(self, **options: object) -> None:
+        """Makes the method's tensors, with their first values."""
+        raise NotImplementedError
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        """What the method adds to Wx + b."""
+        raise NotImplementedError
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(x, self.weight, self.bias) + self.delta(x)
+
+
+def kaiming(rows: int, columns: int) -> torch.Tensor:
+    return nn.init.kaiming_uniform_(torch.empty(rows, columns), a=math.sqrt(5))
+
+
+class MosLora(Changed):
+    """Wu, Wang, Zhao & Wong, 2024. https://arxiv.org/abs/2406.11909, https://github.com/wutaiqiang/MoSLoRA"""
+
+    def begin(self, r: int, lora_alpha: float) -> None:
+        self.own("lora_A", kaiming(r, self.in_dim))
+        self.own("lora_AB", kaiming(r, r))
+        self.own("lora_B", torch.zeros(self.out_dim, r))
+        self.scale = lora_alpha / r
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.lora_A.T @ self.lora_AB.T @ self.lora_B.T * self.scale
+
+
+METHODS: dict[str, tuple[str, Callable[..., Changed], dict]] = {
+    "moslora": ("PEFTJS_MOSLORA", MosLora, dict(r=4, lora_alpha=6)),
+}
+
+
+def change_layers(model: nn.Module, pattern: str, make: Callable[..., Changed], options: dict) -> None:
+    for path, module in list(model.named_modules()):
+        if isinstance(module, (nn.Linear, Conv1D)) and re.fullmatch(pattern, path):
+            parent, _, name = path.rpartition(".")
+            setattr(model.get_submodule(parent), name, make(module, options))
+
+
+def make_golden(base: str, method: str, seed: int = 1) -> None:
+    peft_type, make, options = METHODS[method]
+    torch.manual_seed(seed)
+    model = load_model(base).eval().requires_grad_(False)
+    change_layers(model, QUERY_AND_VALUE[base], make, options)
+    params = {f"base_model.model.{n}": p for n, p in model.named_parameters() if p.requires_grad}
+    for parameter in params.values():
+        shake(parameter, 0.2)
+    folder: Path = OUT / f"{base}-{method}"
+    save_tensors(folder / "adapter" / "adapter_model.safetensors", params)
+    config = {"peft_type": peft_type, "task_type": "CAUSAL_LM", "target_modules": QUERY_AND_VALUE[base]} | options
+    write_json(folder / "adapter" / "adapter_config.json", config, indent=2)
+    try:
+        save_tensors(folder / "golden.safetensors", record(model, params))
+    except SystemExit:  # two tokens are almost equally likely
+        make_golden(base, method, seed + 1)
+
+
+def main(names: list[str]) -> None:
+    for base in QUERY_AND_VALUE:
+        for method in METHODS:
+            if not names or f"{base}-{method}" in names:
+                make_golden(base, method)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
