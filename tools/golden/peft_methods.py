@@ -1,13 +1,14 @@
 """Goldens of the methods of Hugging Face PEFT."""
 
 import json
+import re
 from pathlib import Path
 
 import peft.tuners.c3a.layer as c3a
 import torch
 from peft import (
-    AdaLoraConfig, BeftConfig, C3AConfig, DeftConfig, DeloraConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
-    OFTConfig, PeanutConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, RoadConfig, ShiraConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
+    AdaLoraConfig, BeftConfig, C3AConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
+    OFTConfig, PeanutConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, RandLoraConfig, RoadConfig, ShiraConfig, VBLoRAConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
 )
 from peft.tuners.c3a.utils import get_circulant_fast
 from safetensors.torch import load_file
@@ -85,6 +86,12 @@ def configs(model: str) -> dict[str, object]:
         "peanut-deep": PeanutConfig(r=3, depth=2, act_fn="gelu", **some),
         "glora": GloraConfig(r=3, **some),
         "glora-vectors": GloraConfig(config_A_B="vector", config_C="vector", config_D_E="vector", **some),
+        "fourierft": FourierFTConfig(
+            n_frequency=9, scaling=30.0, random_loc_seed=11, n_frequency_pattern={"v_proj": 5, "c_attn": 6}, **some
+        ),
+        "vblora": VBLoRAConfig(r=2, num_vectors=6, vector_length=4, topk=2, init_vector_bank_bound=0.5, **some),
+        "randlora": RandLoraConfig(r=5, randlora_alpha=10, **some),
+        "randlora-sparse": RandLoraConfig(r=5, randlora_alpha=10, sparse=True, **some),
         "adalora": AdaLoraConfig(init_r=4, target_r=2, lora_alpha=6, **SCHEDULE, **some),
         "ia3": IA3Config(),
         "prompt-tuning": PromptTuningConfig(num_virtual_tokens=5),
@@ -135,8 +142,9 @@ def load_adapter(base: str, folder: Path) -> PeftModel:
 
 
 def require_same_tensors(model: PeftModel, adapter: dict[str, torch.Tensor]) -> None:
-    """PEFT only warns of tensors that are missing or left over."""
+    """PEFT only warns of tensors that are missing or left over. Each layer of RandLoRA has a copy of the shared bases there."""
     loaded = get_peft_model_state_dict(model, save_embedding_layers=False)
+    loaded = {n: t for n, t in loaded.items() if not re.fullmatch(r"base_model\.model\..*\.randlora_[AB]", n)}
     if odd := loaded.keys() ^ adapter.keys():
         raise SystemExit(f"missing or unexpected in the adapter: {', '.join(sorted(odd))}")
     if other := [name for name, tensor in adapter.items() if not torch.equal(loaded[name], tensor)]:
@@ -147,7 +155,8 @@ def trainable(model: PeftModel) -> dict[str, torch.nn.Parameter]:
     """By their names in the adapter's file, or in the encoder of prompts if the file holds what it computes."""
     found = {n.replace(".default", ""): p for n, p in model.named_parameters() if p.requires_grad}
     found = {n.replace(".modules_to_save", ""): p for n, p in found.items()}
-    return {n.replace("magnitude_vector.weight", "magnitude_vector"): p for n, p in found.items()}
+    found = {n.replace("magnitude_vector.weight", "magnitude_vector"): p for n, p in found.items()}
+    return {"base_model.vblora_vector_bank" if "vblora_vector_bank" in n else n: p for n, p in found.items()}
 
 
 def shake_all(params: dict[str, torch.nn.Parameter]) -> None:

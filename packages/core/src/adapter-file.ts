@@ -143,6 +143,19 @@ const named = ({ layout, tensors, config }: Adapter, method: Method): State => {
   return new Map([...tensors].map(([key, t]) => [nameOf.get(key) ?? key.slice(prefix.length), t]));
 };
 
+/** A file's tensors without those that repeat another for each layer. Throws `state-mismatch` where one is not the same. */
+const withoutRepeated = (state: State, { name: method, repeated = [] }: Method): State => {
+  const kept = new Map(state);
+  for (const [name, { data }] of state) {
+    const shared = state.get(repeated.find((end) => name.endsWith(`.${end}`)) ?? '');
+    if (!shared) continue;
+    if (data.length !== shared.data.length || data.some((v, i) => v !== shared.data[i]))
+      throw new PeftError('state-mismatch', `${method}: ${name} must be the same in all layers of a file, but is not`);
+    kept.delete(name);
+  }
+  return kept;
+};
+
 /**
  * Attaches the adapter in a folder (a path on disk, a URL, `Files`), written by `save`, by Hugging Face PEFT or by adapter-hub/adapters. `methods` are those
  * it may build, a list or all that a package exports; it finds the one by itself. Throws `file-missing`, `bad-safetensors`, `bad-adapter`; `state-mismatch` when tensors are missing, left over or of
@@ -161,7 +174,10 @@ export const load = async <M extends Model>(base: M, dir: Place, methods: Method
     if (layout === 'adapter-hub') requireHubNames(base, method.name);
     checkFinite(adapter.tensors);
     const stored = new Map(
-      [...named(adapter, method)].map(([name, t]) => [name, asStored(base, name, t as AdapterTensorData)]),
+      [...withoutRepeated(named(adapter, method), method)].map(([name, t]) => [
+        name,
+        asStored(base, name, t as AdapterTensorData),
+      ]),
     );
     const wanted = attach(base, [method]).state;
     const own = await withoutCopies(base, stored, wanted);

@@ -77,6 +77,8 @@ export interface MethodFiles<O> {
   config?(model: Model, options: Chosen<O>): JsonObject;
   /** Names of tensors whose key in the file is another one than the layout's. */
   readonly keys?: Readonly<Record<string, string>>;
+  /** Names of tensors that files may hold again for each layer. See `Method.repeated`. */
+  readonly repeated?: readonly string[];
 }
 
 /** A method as one record: its formula, its place in the files, its card. One file each. */
@@ -215,7 +217,7 @@ const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
   checkOptions(def, given);
   const { name, formula, files } = def;
   const { merges, prepare, compact } = formula;
-  const { peftType, layout, keys, config } = files;
+  const { peftType, layout, keys, repeated, config } = files;
   const forModel = (model: Model): readonly [chosen: Chosen<O>, layers: LayersInView] => {
     const chosen = choose(def, given, model);
     return [chosen, layersInView(def, chosen, model, strict)];
@@ -245,6 +247,7 @@ const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
     },
     ...(adapts(def as MethodDef<never>) && { settled: (part: Model) => settledIn(def, given, part, strict) }),
     ...(keys && { keys }),
+    ...(repeated && { repeated }),
     ...(prepare && {
       prepare: async (model, look) => {
         const [chosen, layers] = forModel(model);

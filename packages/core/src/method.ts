@@ -124,6 +124,8 @@ export interface Method {
   config(model: Model): AdapterConfig;
   /** Names of tensors whose key in the file is another one than the layout's. */
   readonly keys?: Readonly<Record<string, string>>;
+  /** Names of tensors of which a file may hold a copy for each layer, `<path>.<name>`: it must be the same, and is not read. */
+  readonly repeated?: readonly string[];
   /** Looks at the base, its loss and data before it can be attached: masks from gradients, first values from activations. */
   prepare?(model: TaskModel, options: PrepareOptions): Promise<Method>;
   /** The same function in fewer tensors, once training is over: an encoder's output, ranks that were pruned. What is saved. */

@@ -113,6 +113,26 @@ describeMethods(family, {
         return n + 4 * (inDim + outDim) + (dense().bias ? 2 * (inDim + 1) + 2 : 0);
       }, 0),
   },
+  fourierft: {
+    options: { frequencies: 7, scale: 20 },
+    parameters: (model) => sumOver(model, spectral, () => 7),
+    identity: false,
+  },
+  vblora: {
+    options: { rank: 2, vectors: 5, length: 2, bound: 0.5 },
+    parameters: (model) =>
+      5 * 2 +
+      sumOver(model, /\.(q_proj|v_proj|c_attn|query|value|q|k|v|o|wi|wo)$/, (inDim, outDim) => 5 * (inDim + outDim)),
+    identity: false,
+  },
+  randlora: {
+    options: { rank: 3, alpha: 6 },
+    parameters: (model) =>
+      sumOver(model, attention, (inDim, outDim) => {
+        const small = Math.min(inDim, outDim);
+        return Math.ceil(small / 3) * (3 + small);
+      }),
+  },
   adalora: {
     options: { rank: 3, targetRank: 2, alpha: 4, steps: 8, final: 2 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 3 * (inDim + outDim + 1)),

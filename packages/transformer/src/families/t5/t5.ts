@@ -144,6 +144,7 @@ export const t5: Family<T5Config> = {
   ],
   defaultTargets: {
     lora: ['q', 'v'],
+    vblora: ['q', 'k', 'v', 'o', 'wi', 'wo'],
     ia3: ['k', 'v', 'wo'],
     ia3Feedforward: ['wo'],
     beft: ['v'],
