@@ -77,7 +77,7 @@ const onnxOf = (
     sizes: { batch_size: 1, sequence_length: 1 },
     inputs: {
       ...texts,
-      ...(model.main.attends === 'before' && { positions: int64('attention_mask', 'places') }),
+      positions: int64('attention_mask', model.main.attends === 'before' ? 'places' : 'order'),
       ...Object.fromEntries(kinds),
     },
   });
@@ -103,7 +103,7 @@ const jsonText = (value: object): string => `${JSON.stringify(value, null, 2)}\n
  *
  * A decoder continues earlier passes: inputs `input_ids`, `position_ids` int64 [batch, tokens], `attention_mask` int64 [batch, past + tokens],
  * `past_key_values.N.key` and `.value` float [batch, key heads, past, head dim], where past may be 0; outputs `logits` and
- * `present.N.key`, `.value`. Without a cache, and for encoders: `input_ids`, `attention_mask` (`token_type_ids`), and `logits`; positions then are
+ * `present.N.key`, `.value`. Without a cache, and for encoders: `input_ids`, `attention_mask` (`token_type_ids`), and `logits`; positions of a decoder then are
  * those among the tokens that the mask keeps. Names and layout are those of Optimum's exporter, https://github.com/huggingface/optimum-onnx.
  *
  * f16 weights stay f16 in the file; inputs, outputs and computing are f32. Ids and positions beyond the tables make a run fail. Into a

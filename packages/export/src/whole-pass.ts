@@ -21,7 +21,7 @@ export const kindsOf = ({ main }: TaskModel): ReadonlyMap<string, string> =>
   );
 
 /**
- * Makes the pass of a model over whole texts. Inputs: ids, `kinds` i32 and mask f32, all [batch, tokens]; for decoders `positions` too. Output:
+ * Makes the pass of a model over whole texts. Inputs: ids, `positions`, further kinds i32 and mask f32, all [batch, tokens]. Output:
  * the task's logits.
  */
 export const wholePass =
@@ -31,9 +31,8 @@ export const wholePass =
     const whole = (name: string): Tensor => input(name, [batch, tokens], 'i32');
     const inputs = { [ids]: whole(ids), [mask]: input(mask, [batch, tokens]) };
     for (const kind of kindsOf(model).keys()) inputs[kind] = whole(kind);
-    const isDecoder = model.main.attends === 'before';
     const logits = model.outputs(inputs, {
-      ...(isDecoder && { positions: whole('positions') }),
+      positions: whole('positions'),
       ...(positionLimit !== undefined && { positionLimit }),
     });
     return { outputs: { logits } };

@@ -269,6 +269,17 @@ describe('the file', () => {
     expect(whole - half).toBeGreaterThan(2 * matrices * 0.95);
   });
 
+  test('reads long texts as short ones, which the executor takes in blocks', async () => {
+    const model = tinyLlama({ maxPositions: 512 });
+    const { run } = await exported(model);
+    const long = Array.from({ length: 300 }, (_, i) => text[(i * i) % text.length]!);
+    const wanted = await logitsOf(model, long);
+    const first = await run([long.slice(0, 170)]);
+    const next = await run([long.slice(170)], { past: first.past });
+    expect(distance(first.logits, wanted.subarray(0, 170 * 13))).toBeLessThan(near);
+    expect(distance(next.logits, wanted.subarray(170 * 13))).toBeLessThan(near);
+  });
+
   test('refuses ids and positions that its tables lack', async () => {
     const { run } = await exported(tinyLlama(), { context: 8 });
     await expect(run([[13]])).rejects.toThrow(/out of data bounds/);
@@ -280,13 +291,13 @@ describe('the file', () => {
     const model = await shaken(attach(tinyGpt2(), [promptTuning({ length: 3 })]));
     await expect(exportModel(model, memoryFiles(), { executor })).rejects.toMatchObject({ code: 'not-mergeable' });
     const { run } = await exported(model, { cache: false });
-    for (const rows of [[text], [text.slice(0, 5), text.slice(5, 10)]])
+    for (const rows of [[text], [text.slice(0, 5), text.slice(5, 10)], [[3]]])
       expect(distance((await run(rows)).logits, await logitsOf(model, ...rows))).toBeLessThan(near);
   });
 });
 
 test('an encoder reads texts of any number and length', async () => {
-  const model = tinyBert();
+  const model = tinyBert({ maxPositions: 14 });
   const { inputs, run } = await exported(model);
   expect(Object.keys(inputs)).toEqual(['input_ids', 'attention_mask', 'token_type_ids']);
   for (const rows of [[text.slice(0, 5)], [text.slice(0, 9), text.slice(4, 13)]]) {
@@ -303,6 +314,8 @@ test('an encoder reads texts of any number and length', async () => {
     );
     expect(distance(padded.logits, wanted!)).toBeLessThan(near);
   }
+  const long = [Array<number>(15).fill(1)];
+  await expect(run(long, { types: long })).rejects.toThrow(/out of data bounds/);
 });
 
 describe('refused are', () => {

@@ -38,7 +38,10 @@ const isTable = (rows: readonly (readonly number[] | null)[]): rows is readonly 
 
 const sameData = (a: TensorProto, b: TensorProto): boolean => {
   if (a.data === b.data) return true;
-  if (a.data instanceof Uint8Array && b.data instanceof Uint8Array) return Buffer.compare(a.data, b.data) === 0;
+  if (a.data instanceof Uint8Array && b.data instanceof Uint8Array) {
+    const isOne = a.data.buffer === b.data.buffer && a.data.byteOffset === b.data.byteOffset;
+    return a.data.length === b.data.length && (isOne || Buffer.compare(a.data, b.data) === 0);
+  }
   return 'offset' in a.data && 'offset' in b.data && a.data.offset === b.data.offset;
 };
 

@@ -8,7 +8,6 @@ import {
   type Program,
   type ProgramSpec,
   type Rules,
-  type Shape,
 } from '@peftjs/tensor';
 import type { InputNode } from '@peftjs/tensor/executor';
 import { type Emitter, elementType, type Value } from '../lower/emitter.ts';
@@ -26,10 +25,10 @@ export interface OnnxInput {
   /** Its type in the file. Default: that of the program. Integers of the program that come so are refused where a table has no such row. */
   readonly type?: 'int64';
   /**
-   * How it is read. `values` (default): converted. `places`: of a mask [batch, tokens], the number of tokens kept before each one, 0 for those in front of
-   * the first.
+   * How it is read. `values` (default): converted. Of a mask [batch, tokens], `places`: the number of tokens kept before each one, 0 for those in front of
+   * the first; `order`: the number of all before each one.
    */
-  readonly as?: 'values' | 'places';
+  readonly as?: 'values' | 'places' | 'order';
 }
 
 /** How a program of several sizes becomes a file. */
@@ -57,10 +56,17 @@ const rules: Rules<OnnxFilesOptions> = {
   externalData: mustBe.flag,
 };
 
-/** max(0, Σ of the mask up to a token − 1). */
+/** max(0, Σ of an int64 mask up to a token − 1). */
 const places = (g: Emitter, mask: Value): Value => {
-  const counted = g.node('CumSum', [mask, g.scalar(1, 'int64')], mask.shape);
-  return g.node('Max', [g.node('Sub', [counted, g.scalar(1, 'int64')], mask.shape), g.scalar(0, 'int64')], mask.shape);
+  const one = g.scalar(1, 'int64');
+  const before = g.node('Sub', [g.node('CumSum', [mask, one], mask.shape), one], mask.shape);
+  return g.node('Max', [before, g.scalar(0, 'int64')], mask.shape);
+};
+
+const readings: Readonly<Record<NonNullable<OnnxInput['as']>, (g: Emitter, x: Value) => Value>> = {
+  values: (_, x) => x,
+  places,
+  order: (g, mask) => places(g, g.node('Expand', [g.scalar(1, 'int64'), g.ints(mask.shape)], mask.shape)),
 };
 
 /** The file's inputs, in the order of the table, and the program's inputs made of them. */
@@ -82,16 +88,20 @@ const graphInputs =
       if (known.shape.join() !== shape.join() || known.type !== own.type)
         throw new PeftError('bad-option', `onnxFiles: inputs of different shapes or types are made of ${outer}`);
       declared.set(outer, known);
-      const value = g.cast(as === 'places' ? places(g, known) : known, elementType(dtype));
+      const value = g.cast(readings[as](g, known), elementType(dtype));
       if (type) g.strict.add(value.name);
       values.set(name, value);
     }
     return { declared: [...declared.values()].map((v) => ({ ...v, dims: v.shape })), values };
   };
 
-/** All sizes that a program has anywhere. */
-const shapesIn = ({ nodes, variables, constants, inputs }: Program): readonly Shape[] =>
-  [...nodes, ...variables.map((v) => v.node), ...constants, ...inputs].flatMap((n) => n.outs.map((out) => out.shape));
+/** All sizes that a program has anywhere, and the last and next places of axes of them. */
+const sizesIn = ({ nodes, variables, constants, inputs }: Program): ReadonlySet<number> =>
+  new Set(
+    [...nodes, ...variables.map((v) => v.node), ...constants, ...inputs]
+      .flatMap((n) => n.outs.flatMap((out) => out.shape))
+      .flatMap((size) => [size - 1, size, size + 1]),
+  );
 
 const checkVariables = (program: Program, probe: Program): void => {
   const known = new Set(probe.variables.map((v) => v.node));
@@ -131,11 +141,11 @@ export const onnxFiles = async <S extends string>(
     probe.inputs.map((n) => table[n.name]?.name ?? n.name),
   );
   const { embed, data } = await weightsOf(probe.variables, { executor, externalData, location: `${name}_data` });
-  const traces = traceSizes(names.length, new Set(shapesIn(probe).flat())).map((sizes) => {
+  const traces = traceSizes(names.length, sizesIn(probe)).map((sizes) => {
     const program = programFor(sizes);
     checkVariables(program, probe);
     const inputs = graphInputs(program.inputs, table);
-    return { sizes, model: lower(program, { nameOf: namesOf(program), embed, inputs }).model };
+    return { sizes, model: lower(program, { nameOf: namesOf(program), embed, inputs, sizesAreFree: true }).model };
   });
   const model = encodeModel(generalize(traces, names));
   return new Map<string, Uint8Array | AsyncIterable<Uint8Array>>([

@@ -28,9 +28,9 @@ const mostBlocks = 8;
  * Causal attention goes by blocks of queries, each over the keys up to its last one: the products shrink by up to half, and few masked
  * scores are left (ONNX Runtime's softmax takes twice as long where many are: their exponentials are denormal).
  */
-export const blocksOf = ({ q, k, offset }: ScoreInputs, causal: boolean): readonly Block[] => {
+export const blocksOf = ({ g, q, k, offset }: ScoreInputs, causal: boolean): readonly Block[] => {
   const [queries, keys] = [q.shape[2]!, k.shape[2]!];
-  if (!causal || offset || keys < queries) return [{ from: 0, to: queries, keys }];
+  if (!causal || offset || keys < queries || g.sizesAreFree) return [{ from: 0, to: queries, keys }];
   const size = Math.ceil(queries / Math.min(mostBlocks, Math.max(1, Math.floor(queries / smallestBlock))));
   return Array.from({ length: Math.ceil(queries / size) }, (_, i) => {
     const to = Math.min(queries, (i + 1) * size);

@@ -58,6 +58,8 @@ export class Emitter {
   readonly #known = new Map<string, readonly Value[]>();
   /** Names of indices that are an error where they lie outside of a table: those that a model's user gives. Others find zeros there. */
   readonly strict: Set<string> = new Set();
+  /** Whether the graph is to be the same for all sizes: nothing is done in so many parts as a size asks for. */
+  sizesAreFree = false;
   /** Constants of one value. */
   readonly scalars: Map<string, number> = new Map();
   readonly #reshaped = new Map<string, Value>();

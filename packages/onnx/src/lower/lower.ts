@@ -36,6 +36,8 @@ export interface LowerOptions {
   readonly embed?: (node: Node) => Embedded | null;
   /** Makes inputs of the program, by name, from inputs of the graph's own. Default: each is one of the graph. */
   readonly inputs?: (g: Emitter) => GraphInputs;
+  /** Whether the program has other sizes in other runs, so that its graph must not depend on them. Default false. */
+  readonly sizesAreFree?: boolean;
 }
 
 /** Inputs of a graph that are not those of the program, and what the program's are made of them. */
@@ -164,6 +166,7 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
   const origins = new Map<string, OpNode>();
   const feeds = new Map<string, Node>();
   const values = new Map<Node, readonly (Value | null)[]>();
+  g.sizesAreFree = options.sizesAreFree ?? false;
   const own = options.inputs?.(g);
 
   for (const node of [...program.inputs, ...program.constants, ...program.variables.map((v) => v.node)]) {
