@@ -7,37 +7,33 @@ import { cpu } from '@peftjs/onnx';
 import * as prompts from '@peftjs/prompts';
 import * as scaling from '@peftjs/scaling';
 import * as selective from '@peftjs/selective';
-import { type Executor, evaluate } from '@peftjs/tensor';
+import { type Executor, evaluate, isPeftError } from '@peftjs/tensor';
 import type { CausalLM } from '@peftjs/transformer';
 import { distance, shake, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { exportModel } from '../src/index.ts';
 import { openFiles } from './session.ts';
 
-/** Options where the defaults are for larger models. */
-const options: Readonly<Record<string, object>> = {
-  c3a: { blockSize: 2 },
-  miss: { rank: 2 },
-  oft: { blockSize: 2 },
-  road: { groupSize: 2 },
-  shira: { rank: 2 },
-};
-
-/** Those that need values to begin with, from examples or other adapters, or a method to be around. */
-const apart = ['adapterFusion', 'fishMask', 'gated'];
-
-/** Those that leave more than the tokens' keys and values to later passes. */
-const uncached = ['ladderSide', 'pTuning', 'promptTuning'];
-
-/** Those whose gates look at all tokens of a pass, so that a text in two passes is another than in one. */
-const byPass = ['adapterHubGatedLora', 'unipelt'];
+/** Wide enough for the defaults of methods. */
+const base = tinyLlama({ hiddenSize: 256, intermediateSize: 256, heads: 4, keyValueHeads: 4, headDim: 64 });
 
 const isFormat = (value: unknown): value is MethodFormat & ((options?: object) => Method) =>
   typeof value === 'function' && 'fromConfig' in value;
 
+/** Whether a method begins with its defaults alone, without values of examples or of other adapters. */
+const begins = (method: (options: object) => Method): boolean => {
+  try {
+    attach(base, [method({})]);
+    return true;
+  } catch (error) {
+    if (isPeftError(error)) return false;
+    throw error;
+  }
+};
+
 const methods = [adapters, hybrid, lora, prompts, scaling, selective]
   .flatMap((family) => Object.values(family as Readonly<Record<string, unknown>>).filter(isFormat))
-  .filter(({ name }) => !apart.includes(name));
+  .filter(begins);
 
 let executor: Executor;
 beforeAll(async () => {
@@ -47,7 +43,7 @@ afterAll(() => executor.close());
 
 const text = [1, 5, 2, 7, 7, 3, 12, 4, 9, 0, 11, 6, 8, 10];
 
-/** The largest difference of a file's logits from the model's own: of whole texts, and of continued ones. */
+/** The largest difference of a file's logits from the model's own, as a share of the largest: of whole texts, and of continued ones. */
 const difference = async (
   model: CausalLM,
   { cache, continued }: { cache: boolean; continued: boolean },
@@ -56,9 +52,11 @@ const difference = async (
   await exportModel(model, files, { executor, cache });
   const { run, close } = await openFiles(files);
   let most = 0;
+  let largest = 0;
   for (const rows of [[text], [text.slice(0, 5), text.slice(5, 10), text.slice(9, 14)], [[3]]]) {
     const { wanted } = await evaluate({ wanted: model.logits(tokens(...rows)) }, { executor });
     const first = await run(rows);
+    for (const v of wanted!) largest = Math.max(largest, Math.abs(v));
     most = Math.max(most, distance(first.logits, wanted!));
     if (!continued) continue;
     const next = rows.map((row) => [row[0]!, 4]);
@@ -78,21 +76,31 @@ const difference = async (
       );
   }
   await close();
-  return most;
+  return most / largest;
 };
 
-describe('every method is the same function in a file', () => {
-  test('and all are here', () => expect(methods.length).toBeGreaterThan(30));
+/** Those that leave more to later passes than keys and values of tokens. */
+const uncached: string[] = [];
 
+describe('every method is the same function in a file', () => {
   test.each(methods.map((method) => [method.name, method] as const))('%s', async (name, method) => {
-    const { model, params } = attach(tinyLlama(), [method(options[name] ?? {})]);
-    await shake(params, { executor });
-    if (uncached.includes(name)) {
-      await expect(exportModel(model, memoryFiles(), { executor })).rejects.toMatchObject({
-        code: 'not-mergeable',
-        message: expect.stringMatching(/^exportModel: .*cache: false/),
-      });
-      expect(await difference(model, { cache: false, continued: false })).toBeLessThan(1e-4);
-    } else expect(await difference(model, { cache: true, continued: !byPass.includes(name) })).toBeLessThan(1e-4);
+    const { model, params } = attach(base, [method({})]);
+    await shake(params, { executor, std: 0.05 });
+    // Their gates look at all tokens of a pass, so that a text in two passes is another than in one.
+    const byPass = [...model.linears.values()].some((layer) => layer.acrossRows);
+    const refusal: unknown = await exportModel(model, memoryFiles(), { executor }).catch((error: unknown) => error);
+    if (refusal !== undefined) {
+      const message = expect.stringMatching(/^exportModel: .*cache: false/);
+      expect(refusal).toMatchObject({ code: 'not-mergeable', message });
+      uncached.push(name);
+    }
+    const cache = refusal === undefined;
+    expect(await difference(model, { cache, continued: cache && !byPass })).toBeLessThan(1e-4);
+  });
+
+  test('nearly all are here, and few without a cache', () => {
+    expect(methods.length).toBeGreaterThan(36);
+    expect(uncached).toEqual(expect.arrayContaining(['ladderSide', 'pTuning', 'promptTuning']));
+    expect(uncached.length).toBeLessThan(methods.length / 5);
   });
 });
