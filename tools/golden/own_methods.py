@@ -66,8 +66,25 @@ class MosLora(Changed):
         return x @ self.lora_A.T @ self.lora_AB.T @ self.lora_B.T * self.scale
 
 
+class HydraLora(Changed):
+    """Tian, Shi, Guo, Li & Xu, 2024. https://arxiv.org/abs/2404.19245, https://github.com/Clin0212/HydraLoRA"""
+
+    def begin(self, r: int, lora_alpha: float, lora_nums: int) -> None:
+        self.own("lora_route", kaiming(lora_nums, self.in_dim))
+        self.own("lora_A", kaiming(r, self.in_dim))
+        self.own("lora_B", torch.zeros(self.out_dim, lora_nums * r))
+        self.scale = lora_alpha / r
+        self.heads = lora_nums
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        weights = (x @ self.lora_route.T).softmax(-1)
+        heads = self.lora_B.chunk(self.heads, dim=1)
+        return sum(weights[..., i, None] * (x @ self.lora_A.T @ b.T) for i, b in enumerate(heads)) * self.scale
+
+
 METHODS: dict[str, tuple[str, Callable[..., Changed], dict]] = {
     "moslora": ("PEFTJS_MOSLORA", MosLora, dict(r=4, lora_alpha=6)),
+    "hydralora": ("PEFTJS_HYDRALORA", HydraLora, dict(r=3, lora_alpha=5, lora_nums=4)),
 }
 
 

@@ -55,6 +55,7 @@ const known: readonly Known[] = [
   ['P-tuning (P_TUNING)', 'pTuning', 'prompts', byType('P_TUNING')],
   ['norm tuning (LN_TUNING)', 'layerNormTuning', 'selective', byType('LN_TUNING')],
   ['BEFT (BEFT)', 'beft', 'selective', byType('BEFT')],
+  ['HydraLoRA', 'hydralora', 'lora', byType('PEFTJS_HYDRALORA')],
   ['MoSLoRA', 'moslora', 'lora', byType('PEFTJS_MOSLORA')],
   ['SSF', 'ssf', 'scaling', byType('PEFTJS_SSF')],
   ['BitFit', 'bitfit', 'selective', byType('PEFTJS_BITFIT')],

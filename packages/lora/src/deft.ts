@@ -29,7 +29,7 @@ export interface DeftOptions {
   readonly rank?: number;
   /** Default `relu`. */
   readonly decomposition?: DeftDecomposition;
-  /** What is put in is scaled by alpha / rank. Default 0: it is not scaled. */
+  /** The scale of the part put in is alpha / rank. Default 0: it is not scaled. */
   readonly alpha?: number;
   /** Whether nothing is put in where the projection was taken out (PaRa): the model then begins elsewhere. Default false. */
   readonly para?: boolean;

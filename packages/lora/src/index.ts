@@ -21,6 +21,7 @@ export { type GloraForm, type GloraOptions, glora } from './glora.ts';
 export { type GraloraOptions, gralora } from './gralora.ts';
 export { type HiraOptions, hira } from './hira.ts';
 export { type HraOptions, hra } from './hra.ts';
+export { type HydraloraOptions, hydralora } from './hydralora.ts';
 export { loha } from './loha.ts';
 export { type LokrOptions, lokr } from './lokr.ts';
 export { lora } from './lora.ts';

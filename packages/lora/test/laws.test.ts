@@ -25,6 +25,10 @@ const hub = (model: TaskModel, gate: (inDim: number) => number): number =>
   sumOver(model, /\.c_attn$/, (inDim, outDim) => 2 * (2 * (inDim + outDim / 3) + gate(inDim)));
 
 describeMethods(family, {
+  hydralora: {
+    options: { rank: 2, alpha: 4, heads: 3 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 5 * inDim + 6 * outDim),
+  },
   moslora: {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim + 2)),
