@@ -4,10 +4,11 @@ import json
 import re
 from pathlib import Path
 
+import peft.tuners.boft.layer as boft
 import peft.tuners.c3a.layer as c3a
 import torch
 from peft import (
-    AdaLoraConfig, BeftConfig, C3AConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
+    AdaLoraConfig, BeftConfig, BOFTConfig, C3AConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
     OFTConfig, PeanutConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, RandLoraConfig, RoadConfig, ShiraConfig, VBLoRAConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
 )
 from peft.tuners.c3a.utils import get_circulant_fast
@@ -26,7 +27,18 @@ class CircularConvolution:
 
 c3a.BlockCircularConvolution = CircularConvolution
 
-LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "OFT", "ROAD", "C3A", "SHIRA", "PEANUT", "GLORA")
+class BlockDiagonal:
+    """PEFT has more than one factor of BOFT with a kernel for CUDA alone; torch computes the same."""
+
+    @staticmethod
+    def apply(blocks: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.block_diag(*factor) for factor in blocks])
+
+
+boft.get_fbd_cuda = lambda: True
+boft.FastBlockDiag = BlockDiagonal
+
+LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "OFT", "ROAD", "C3A", "SHIRA", "PEANUT", "GLORA", "BOFT")
 LINEARS = {
     "plain": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     "gpt2": ["c_attn", "c_proj", "c_fc"],
@@ -47,7 +59,7 @@ SCHEDULE = dict(tinit=0, tfinal=1, deltaT=1, total_step=3)
 # These train the biases of keys, which shift all scores of a token alike, or what a norm takes out again.
 EPSILONS = {
     ("gpt2", "beft"): 1e-4, ("gpt2", "lora-bias-all"): 1e-4, ("gpt2", "glora"): 1e-4, ("gpt2", "glora-vectors"): 1e-4,
-    ("gpt2", "glora-none"): 1e-4,
+    ("gpt2", "glora-none"): 1e-4, ("gpt2", "boft"): 1e-4,
 }
 
 # The first seed that leaves no close decision among tokens or triplets.
@@ -92,6 +104,9 @@ def configs(model: str) -> dict[str, object]:
         "vblora": VBLoRAConfig(r=2, num_vectors=6, vector_length=4, topk=2, init_vector_bank_bound=0.5, **some),
         "randlora": RandLoraConfig(r=5, randlora_alpha=10, **some),
         "randlora-sparse": RandLoraConfig(r=5, randlora_alpha=10, sparse=True, **some),
+        "oft-exact": OFTConfig(oft_block_size=4, use_cayley_neumann=False, **some),
+        "boft": BOFTConfig(boft_block_size=4, bias="boft_only", **some),
+        "boft-factors": BOFTConfig(boft_block_size=0, boft_block_num=4, boft_n_butterfly_factor=3, **some),
         "adalora": AdaLoraConfig(init_r=4, target_r=2, lora_alpha=6, **SCHEDULE, **some),
         "ia3": IA3Config(),
         "prompt-tuning": PromptTuningConfig(num_virtual_tokens=5),

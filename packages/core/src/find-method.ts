@@ -49,6 +49,7 @@ const known: readonly Known[] = [
   ['FourierFT (FOURIERFT)', 'fourierft', 'lora', byType('FOURIERFT')],
   ['VB-LoRA (VBLORA)', 'vblora', 'lora', byType('VBLORA')],
   ['RandLoRA (RANDLORA)', 'randlora', 'lora', byType('RANDLORA')],
+  ['BOFT (BOFT)', 'boft', 'lora', byType('BOFT')],
   ['(IA)³ (IA3)', 'ia3', 'scaling', byType('IA3')],
   ['prompt tuning (PROMPT_TUNING)', 'promptTuning', 'prompts', byType('PROMPT_TUNING')],
   ['prefix tuning (PREFIX_TUNING)', 'prefixTuning', 'prompts', byType('PREFIX_TUNING')],

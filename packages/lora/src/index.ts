@@ -12,6 +12,7 @@ export {
 } from './algebra/principal-lora.ts';
 export type { MajoritySign } from './algebra/task-vectors.ts';
 export { type ToLoraOptions, toLora } from './algebra/to-lora.ts';
+export { type BoftOptions, boft } from './boft.ts';
 export { type C3aInit, type C3aOptions, c3a } from './c3a.ts';
 export { type DeftDecomposition, type DeftOptions, deft } from './deft.ts';
 export { type DeloraOptions, delora } from './delora.ts';

@@ -7,12 +7,14 @@ import {
   familyTarget,
   flag,
   type MethodFactory,
+  type Option,
   type Target,
   targets,
   wholeNumber,
   zeros,
 } from '@peftjs/core';
 import { add, broadcastTo, constant, gather, matmul, mul, reshape, type Tensor, transpose } from '@peftjs/tensor';
+import { cayley, identity } from './cayley.ts';
 import { fanInFanOut } from './peft-config.ts';
 
 /** Options of `oft`. */
@@ -27,6 +29,8 @@ export interface OftOptions {
   readonly shared?: boolean;
   /** Terms of the series that stands for the inverse, 100 at most. Default 5. */
   readonly terms?: number;
+  /** Whether the inverse is taken in place of the series. Default false. */
+  readonly exact?: boolean;
   /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
   readonly bias?: BiasChoice;
 }
@@ -59,12 +63,6 @@ const skew = (values: Tensor, n: number): Tensor => {
   return reshape(transpose(mul(entries, constant(signs, [n * n, 1]))), [blocks, n, n]);
 };
 
-const identity = (n: number): Tensor =>
-  constant(
-    Float32Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? 1 : 0)),
-    [n, n],
-  );
-
 /** (I − Q)⁻¹(I + Q) ≈ I + 2Q + 2Q² + … + Qᵏ, the last term by half. */
 const rotation = (q: Tensor, terms: number): Tensor => {
   const one = identity(q.shape[1]!);
@@ -80,9 +78,16 @@ const rotation = (q: Tensor, terms: number): Tensor => {
   return add(total, matmul(power, q));
 };
 
+/** In files it says whether the series is taken. */
+const exactOption: Option<boolean> = {
+  ...flag('use_cayley_neumann', false),
+  toJson: (exact) => !exact,
+  fromJson: (value) => (typeof value === 'boolean' ? !value : value),
+};
+
 /**
  * OFT: y = W·R·x + b with R of blocks along the diagonal, each a rotation (I − Q)⁻¹(I + Q) of a skew-symmetric Q (Cayley's form), so W keeps its angles and
- * lengths up to the error of a series of `terms` that stands for the inverse. Trained are the values of Q above the diagonal, [blocks, n·(n − 1)/2], zero at the start. x is
+ * lengths up to the error of a series of `terms` that stands for the inverse; with `exact` of the inverse itself, and then, as in Hugging Face PEFT, the other way about: (I − Q)(I + Q)⁻¹. Trained are the values of Q above the diagonal, [blocks, n·(n − 1)/2], zero at the start. x is
  * turned; nothing of shape [out, in] is formed. `module_dropout` of a file does nothing to linear layers, in Hugging Face PEFT too. Merges. Throws `bad-option`,
  * and when attached `no-match`.
  * Qiu et al., 2023. https://arxiv.org/abs/2306.07280 The series: Qiu et al., 2025 (OFTv2). https://arxiv.org/abs/2506.19847
@@ -97,6 +102,7 @@ export const oft: MethodFactory<OftOptions> = defineMethod<OftOptions>({
       blocks: wholeNumber('r', 0),
       shared: flag('block_share', false),
       terms: count('num_cayley_neumann_terms', 5),
+      exact: exactOption,
       bias: biases('oft'),
     },
     check: ({ blockSize, blocks = 0, terms = 0 }) => {
@@ -104,13 +110,13 @@ export const oft: MethodFactory<OftOptions> = defineMethod<OftOptions>({
       if (blockSize === 0 && blocks === 0) return 'there are no blocks; give blockSize or blocks';
       return blockSize !== undefined && blockSize > 0 && blocks > 0 ? 'give blockSize or blocks, not both' : null;
     },
-    attach: (model, scope, { target, blockSize, blocks, shared, terms }) =>
+    attach: (model, scope, { target, blockSize, blocks, shared, terms, exact }) =>
       eachLinear(model, scope, target, 'oft', (base, own) => {
         const { inDim } = base;
         const n = blocks > 0 ? inDim / nearestDivisor(inDim, blocks) : nearestDivisor(inDim, blockSize);
         const number = inDim / n;
         const values = own.param('oft_R.weight', [shared ? 1 : number, (n * (n - 1)) / 2], zeros);
-        const turns = rotation(skew(values, n), terms); // [number or 1, n, n]
+        const turns = exact ? cayley(skew(values, n)) : rotation(skew(values, n), terms); // [number or 1, n, n]
         /** Each block of the last axis through its matrix: rows as columns of R where it is `back`. */
         const turn = (x: Tensor, back: boolean): Tensor => {
           const rows = reshape(x, [-1, number, n]);
@@ -129,12 +135,11 @@ export const oft: MethodFactory<OftOptions> = defineMethod<OftOptions>({
   },
   files: {
     peftType: 'OFT',
-    computes: { coft: [false], use_cayley_neumann: [true] },
+    computes: { coft: [false] },
     config: (model, { blocks, blockSize }) => ({
       ...fanInFanOut(model),
       oft_block_size: blocks > 0 ? 0 : blockSize,
       coft: false,
-      use_cayley_neumann: true,
       init_weights: true,
     }),
   },

@@ -137,6 +137,10 @@ describeMethods(family, {
         return Math.ceil(small / 3) * (3 + small);
       }),
   },
+  boft: {
+    options: { blockSize: 2, factors: 2 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 4 * inDim + outDim),
+  },
   adalora: {
     options: { rank: 3, targetRank: 2, alpha: 4, steps: 8, final: 2 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 3 * (inDim + outDim + 1)),
@@ -229,5 +233,13 @@ describe('of vectors', () => {
   describeMethod(family.glora, {
     options: { weight: 'vector', coupling: 'none', shift: 'none' },
     parameters: (model) => sumOver(model, attention, (_, outDim) => 2 * outDim),
+  });
+});
+
+describe('of the inverse itself', () => {
+  describeMethod(family.oft, {
+    options: { blockSize: 4, exact: true },
+    parameters: (model) => sumOver(model, attention, (inDim) => (inDim / 4) * 6),
+    identity: 'near',
   });
 });

@@ -3,6 +3,7 @@ import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
 import { mam, unipelt } from '@peftjs/hybrid';
 import {
   adalora,
+  boft,
   c3a,
   deft,
   delora,
@@ -129,6 +130,9 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'randlora', randlora),
   ...golden('plain gpt2', 'randlora-sparse', randlora),
   ...golden('plain gpt2', 'hydralora', hydralora, ours),
+  ...golden('plain gpt2', 'oft-exact', oft),
+  ...golden('plain gpt2', 'boft', boft),
+  ...golden('plain gpt2', 'boft-factors', boft),
   ...golden('plain gpt2', 'adalora', adalora),
   ...golden('square gpt2', 'lora-adapters', lora),
   ...golden('plain gpt2', 'prompt-tuning', promptTuning, rowsThere),
