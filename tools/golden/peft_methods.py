@@ -71,6 +71,7 @@ def configs(model: str) -> dict[str, object]:
     cases = {
         "dora": LoraConfig(r=4, lora_alpha=6, use_dora=True, **some),
         "vera": VeraConfig(r=4, **some),
+        "vera-drawn": VeraConfig(r=4, save_projection=False, projection_prng_key=7, **some),
         "loha": LoHaConfig(r=4, alpha=6, **some),
         "lokr": LoKrConfig(r=2, alpha=5, **some),
         "lokr-both": LoKrConfig(r=1, alpha=3, decompose_both=True, **some),

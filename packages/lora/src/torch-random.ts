@@ -33,6 +33,17 @@ export const torchRandom = (seed: number): (() => number) => {
 };
 
 /**
+ * What `uniform_(low, high)` of torch gives on the CPU in f32, of a generator with that seed which has drawn `before` values: 24 bits of each word.
+ */
+export const torchUniform = (size: number, low: number, high: number, seed: number, before = 0): Float32Array => {
+  const random = torchRandom(seed);
+  for (let i = 0; i < before; i++) random();
+  const [from, to] = [Math.fround(low), Math.fround(high)];
+  const range = Math.fround(to - from);
+  return Float32Array.from({ length: size }, () => Math.fround(((random() & 0xffffff) / 2 ** 24) * range) + from);
+};
+
+/**
  * The first `count` numbers of `torch.randperm(n)` on the CPU, of a generator with that seed: each place in turn is exchanged with one that is not before it,
  * drawn by a remainder. Only the places that were exchanged are held. `n` is below 2³².
  */

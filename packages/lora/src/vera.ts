@@ -6,18 +6,21 @@ import {
   eachLinear,
   familyTarget,
   filled,
+  flag,
+  type HostInit,
   type MethodFactory,
   number,
   rate,
   type Target,
   targeted,
   targets,
-  uniform,
+  wholeNumber,
   zeros,
 } from '@peftjs/core';
-import { matmul, mul, reshape, slice, type Tensor } from '@peftjs/tensor';
+import { matmul, mul, reshape, type Shape, sizeOf, slice, type Tensor } from '@peftjs/tensor';
 import { addDelta } from './add-delta.ts';
 import { fanInFanOut } from './peft-config.ts';
+import { torchUniform } from './torch-random.ts';
 
 /** Options of `vera`. */
 export interface VeraOptions {
@@ -25,6 +28,10 @@ export interface VeraOptions {
   readonly target?: Target;
   /** Rank r of the shared projections, large since it costs r trained values a layer. Default 256. */
   readonly rank?: number;
+  /** Of torch's generator, which draws the projections as Hugging Face PEFT does. Default 0. */
+  readonly seed?: number;
+  /** Whether the projections are saved with the adapter; else they are drawn again when it is loaded. Default true. */
+  readonly saveProjections?: boolean;
   /** First value of λ_d. Default 0.1. */
   readonly initialScale?: number;
   /** Probability that an input of the low-rank path is dropped while training. Default 0. */
@@ -36,14 +43,17 @@ export interface VeraOptions {
 const first = (t: Tensor, axis: number, end: number): Tensor =>
   end === t.shape[axis] ? t : slice(t, { axis, start: 0, end });
 
-/** U(−√(6/fanIn), √(6/fanIn)): `kaiming_uniform_` as Hugging Face PEFT draws the projections. */
-const heUniform = (fanIn: number): ReturnType<typeof uniform> => uniform(Math.sqrt(6 / fanIn));
+/** U(−√(6/fanIn), √(6/fanIn)) of torch's generator, after so many other values: as Hugging Face PEFT draws the projections. */
+const heUniform = (fanIn: number, seed: number, before: number): HostInit => {
+  const bound = (Math.sqrt(2) / Math.sqrt(fanIn)) * Math.sqrt(3);
+  return (shape) => torchUniform(sizeOf(shape), -bound, bound, seed, before);
+};
 
 /**
  * VeRA: y = Wx + λ_b∘B(λ_d∘(A·dropout(x))). A [rank, in] and B [out, rank] are random, frozen and shared by all layers, which take the first
  * columns and rows of a pair as large as the largest needs; trained are λ_d [rank], 0.1 at first, and λ_b [out], zero at first. Nothing of
- * shape [out, in] is formed. Merges. The projections are saved with the adapter, as other random generators than ours would draw others: a
- * file without them throws `bad-adapter`. Throws `bad-option`, and when attached `no-match`.
+ * shape [out, in] is formed. Merges. The projections are those that torch draws with `seed`, also where a file does not hold them. Throws `bad-option`, and when
+ * attached `no-match`.
  * Kopiczko, Blankevoort & Asano, 2023. https://arxiv.org/abs/2310.11454
  */
 export const vera: MethodFactory<VeraOptions> = defineMethod<VeraOptions>({
@@ -53,15 +63,19 @@ export const vera: MethodFactory<VeraOptions> = defineMethod<VeraOptions>({
     options: {
       target: targets('target_modules', familyTarget('lora')),
       rank: count('r', 256),
+      seed: wholeNumber('projection_prng_key', 0),
+      saveProjections: flag('save_projection', true),
       initialScale: number('d_initial', 0.1),
       dropout: rate('vera_dropout', 0),
       bias: biases('vera'),
     },
-    attach: (model, scope, { target, rank, initialScale, dropout }) => {
+    attach: (model, scope, { target, rank, seed, saveProjections, initialScale, dropout }) => {
       const layers = targeted(model.linears.keys(), target, 'vera').map((path) => model.linears.get(path)!);
       const [mostIn, mostOut] = [Math.max(...layers.map((l) => l.inDim)), Math.max(...layers.map((l) => l.outDim))];
-      const sharedA = scope.buffer('vera_A', [rank, mostIn], heUniform(mostIn));
-      const sharedB = scope.buffer('vera_B', [mostOut, rank], heUniform(rank));
+      const shared = (name: string, shape: Shape, init: HostInit): Tensor =>
+        saveProjections ? scope.buffer(name, shape, init) : scope.running(name, shape, init);
+      const sharedA = shared('vera_A', [rank, mostIn], heUniform(mostIn, seed, 0));
+      const sharedB = shared('vera_B', [mostOut, rank], heUniform(rank, seed, rank * mostIn));
       return eachLinear(model, scope, target, 'vera', (base, own) => {
         const [a, b] = [first(sharedA, 1, base.inDim), first(sharedB, 0, base.outDim)];
         const d = own.param('vera_lambda_d', [rank], filled(initialScale));
@@ -78,15 +92,9 @@ export const vera: MethodFactory<VeraOptions> = defineMethod<VeraOptions>({
   },
   files: {
     peftType: 'VERA',
-    refuses: ({ save_projection: saved }) =>
-      saved === false
-        ? "save_projection is false, so the projections are not in the file, and torch's random generator is not here to draw them again; save it with save_projection=True"
-        : null,
     config: (model) => ({
       ...fanInFanOut(model),
       init_weights: true,
-      projection_prng_key: 0,
-      save_projection: true,
     }),
     keys: { vera_A: 'base_model.vera_A', vera_B: 'base_model.vera_B' },
   },

@@ -243,3 +243,11 @@ describe('of the inverse itself', () => {
     identity: 'near',
   });
 });
+
+describe('of projections that a file does not hold', () => {
+  describeMethod(family.vera, {
+    options: { rank: 6, saveProjections: false, seed: 5 },
+    parameters: (model) => sumOver(model, attention, (_, outDim) => 6 + outDim),
+    learningRate: 0.1,
+  });
+});

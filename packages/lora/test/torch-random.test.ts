@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { torchPermutation, torchRandom } from '../src/torch-random.ts';
+import { torchPermutation, torchRandom, torchUniform } from '../src/torch-random.ts';
 
 // torch 2.15, CPU: torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:count]
 test.each([
@@ -27,4 +27,16 @@ test('the words are those of torch, also after the state was renewed', () => {
   ]);
   for (let i = 6; i < 2000; i++) random();
   expect((random() & 0xffffff) / 2 ** 24).toBe(0.39403045177459717);
+});
+
+// torch.empty(16).uniform_(-0.5, 0.5, generator=torch.Generator().manual_seed(1)), of which the last ones
+test('uniform values are those of torch', () => {
+  const expected = Float32Array.of(
+    0.18261408805847168,
+    -0.19485050439834595,
+    -0.03645437955856323,
+    -0.0450136661529541,
+  );
+  expect(torchUniform(16, -0.5, 0.5, 1).slice(12)).toEqual(expected);
+  expect(torchUniform(4, -0.5, 0.5, 1, 12)).toEqual(expected);
 });

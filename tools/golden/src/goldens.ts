@@ -95,6 +95,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'lora-tokens', lora),
   ...golden('plain gpt2', 'dora', dora),
   ...golden('plain gpt2', 'vera', vera),
+  ...golden('plain gpt2', 'vera-drawn', vera),
   ...golden('plain gpt2', 'loha', loha),
   ...golden('plain gpt2', 'lokr', lokr),
   ...golden('plain gpt2', 'lokr-both', lokr),
