@@ -212,6 +212,21 @@ const bad: [string, (json: Json) => unknown, string][] = [
     (json) => ({ ...json, model: { ...json.model, type: 'WordPiece', max_input_chars_per_word: 1e9 } }),
     'max_input_chars_per_word is not a whole number up to 1000',
   ],
+  ...[3, -1, 0.5, '1'].map((id): (typeof bad)[number] => [
+    `an unknown token ${JSON.stringify(id)} that is no place of the vocabulary`,
+    ({ model: _, ...rest }) => ({
+      ...rest,
+      model: {
+        type: 'Unigram',
+        vocab: [
+          ['a', 0],
+          ['b', -1],
+        ],
+        unk_id: id,
+      },
+    }),
+    `model.unk_id is ${JSON.stringify(id)}, no place in the vocabulary of 2`,
+  ]),
   [
     'a template without the text',
     (json) => ({ ...json, post_processor: { type: 'TemplateProcessing', single: [], special_tokens: {} } }),

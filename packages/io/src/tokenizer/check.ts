@@ -77,6 +77,11 @@ const checkModel = (model: Record<string, unknown>, type: unknown, problems: str
     !vocab.every((entry) => Array.isArray(entry) && Number.isFinite(entry[1]))
   )
     problems.push('model.vocab has a token without a score');
+  const unknown = model['unk_id'];
+  const size = Array.isArray(vocab) ? vocab.length : 0;
+  const isOne = Number.isInteger(unknown) && (unknown as number) >= 0 && (unknown as number) < size;
+  if (type === 'Unigram' && unknown != null && !isOne)
+    problems.push(`model.unk_id is ${shownJson(unknown)}, no place in the vocabulary of ${size}`);
 };
 
 /** Old files leave the type out; what they have tells it. */
