@@ -1,6 +1,6 @@
 import type { AdapterLayout, JsonObject, JsonValue } from '@peftjs/io';
 import type { OnExecutor } from '@peftjs/tensor';
-import { PeftError } from '@peftjs/tensor';
+import { PeftError, shown } from '@peftjs/tensor';
 import type { Model, TaskModel } from '@peftjs/transformer';
 import {
   type AdaptingOptions,
@@ -151,8 +151,6 @@ const checkOptions = <O>(def: MethodDef<O>, given: O): void => {
   if (together) problems.push(together);
   if (problems.length > 0) throw new PeftError('bad-option', `${name}: ${problems.join('; ')}`);
 };
-
-const shown = (value: unknown): string => JSON.stringify(value) ?? String(value);
 
 const choose = <O>(def: MethodDef<O>, given: O, model: Model): Chosen<O> =>
   Object.fromEntries(

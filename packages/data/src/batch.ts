@@ -49,14 +49,20 @@ const maskOf = (rows: readonly TypedArray[], length: number): Float32Array => {
   return mask;
 };
 
+const columnKinds = ['Int32Array', 'Float32Array', 'Uint8Array', 'Uint16Array', 'Uint32Array'];
+
+/** Whether it is an array of numbers that a tensor holds; by its tag, as it may be of another realm. */
+const isColumn = (value: unknown): boolean =>
+  ArrayBuffer.isView(value) && columnKinds.includes((value as TypedArray)[Symbol.toStringTag]);
+
 const namesOf = async (row: unknown, origin: Origin): Promise<readonly string[]> => {
   const names = typeof row === 'object' && row !== null ? Object.keys(row) : [];
-  const wrong = names.find((name) => !ArrayBuffer.isView((row as Row)[name]));
+  const wrong = names.find((name) => !isColumn((row as Row)[name]));
   if (names.length > 0 && wrong === undefined) return names.sort();
   const what = wrong === undefined ? kindOf(row) : `${wrong} is ${kindOf((row as Row)[wrong])}`;
   throw new PeftError(
     'bad-data',
-    `${await origin()}: ${wrong === undefined ? 'is ' : ''}${what}; batch takes rows of named columns, each an Int32Array or its like. \`columns\` makes them.`,
+    `${await origin()}: ${wrong === undefined ? 'is ' : ''}${what}; batch takes rows of named columns, each one of ${columnKinds.join(', ')}. \`columns\` makes them.`,
   );
 };
 

@@ -81,6 +81,12 @@ describe('batch', () => {
       'row 1: ids is a Float32Array, in the rows before it a Int32Array',
     ],
     ['lists', [{ ids: [1, 2] }], 'row 0: ids is a list; batch takes rows of named columns'],
+    ['arrays that no tensor holds', [{ ids: BigInt64Array.of(1n) }], 'row 0: ids is a BigInt64Array; batch takes rows'],
+    [
+      'doubles',
+      [{ weights: new Float64Array(1) }],
+      'weights is a Float64Array; batch takes rows of named columns, each',
+    ],
     ['no rows', ['text'], 'row 0: is the text "text"; batch takes rows'],
     ['no columns', [{}], 'row 0: is an object; batch takes rows'],
     ['nothing', [null], 'row 0: is null; batch'],

@@ -245,7 +245,24 @@ const bad: [string, (json: Json) => unknown, string][] = [
     }),
     'nested more than 32 deep',
   ],
-  ['no merges', (json) => ({ ...json, model: { ...json.model, merges: null } }), 'not a sound tokenizer'],
+  // As Python's tokenizers 0.23 refuse them.
+  ['no merges', (json) => ({ ...json, model: { ...json.model, merges: null } }), 'model.merges is not a list'],
+  ['a merge that is none', (json) => ({ ...json, model: { ...json.model, merges: [5] } }), 'model.merges[0] is 5'],
+  [
+    'a merge of three',
+    (json) => ({ ...json, model: { ...json.model, merges: [['a', 'b', 'c']] } }),
+    'model.merges[0] is ["a","b","c"], not two tokens',
+  ],
+  [
+    'a merge of what is no token',
+    (json) => ({ ...json, model: { ...json.model, merges: ['zq qz'] } }),
+    'model.merges[0] has "zq", which is not in the vocabulary',
+  ],
+  [
+    'a merge into what is no token',
+    (json) => ({ ...json, model: { ...json.model, vocab: { a: 0, b: 1 }, merges: [['a', 'b']] } }),
+    'model.merges[0] has "ab", which is not in the vocabulary',
+  ],
   ['a huge id', (json) => ({ ...json, added_tokens: [{ id: 2 ** 31, content: 'x' }] }), 'token "x" has id 2147483648'],
   ['a negative id', (json) => ({ ...json, model: { ...json.model, vocab: { a: -1 } } }), 'token "a" has id -1'],
   ['a text as id', (json) => ({ ...json, model: { ...json.model, vocab: { a: '0' } } }), 'token "a" has id "0"'],

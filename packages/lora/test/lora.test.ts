@@ -91,6 +91,9 @@ describe('lora', () => {
       "lora: target 'query', 'c_attn' matches no layer; there are model.layers.*.self_attn.q_proj",
     );
     expect(() => lora({ rank: 0 })).toThrow('lora: rank must be a whole number of at least 1, got 0');
+    expect(() => lora({ rank: 4n as never, alpha: Number.NaN })).toThrow(
+      'at least 1, got 4; alpha must be a finite number, got NaN',
+    );
     expect(() => lora({ dropout: 1 })).toThrow('lora: dropout must be in [0, 1), got 1');
     expect(() => lora({ rankPattern: { '(': 2 } })).toThrow(
       'rankPattern must be ranks of at least 1 by regular expressions of paths, got {"(":2}',

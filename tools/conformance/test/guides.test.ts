@@ -1,54 +1,22 @@
-import { spawn } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { baseModelDir } from '@peftjs/base-model';
 import { attach, save } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { reference } from '@peftjs/tensor';
 import { loadModel } from '@peftjs/transformer';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { type Running, runScript } from './run-script.ts';
 
 const root = join(import.meta.dirname, '../../..');
 const guides = join(root, 'docs/guides');
-
-/** A script that runs in a folder of its own. */
-interface Running {
-  readonly folder: string;
-  /** The output, once the process has ended well. */
-  readonly output: Promise<string>;
-  /** The first line that it prints. */
-  readonly firstLine: Promise<string>;
-  end(): void;
-}
 
 const codeOf = async (guide: string): Promise<string> =>
   /```ts\n([^]*?)```/.exec(await readFile(join(guides, guide), 'utf8'))![1]!;
 
 /** Runs the code of a guide, beside the files that it names. */
-const run = async (guide: string, prepare: (folder: string) => Promise<unknown> = async () => {}): Promise<Running> => {
-  // Within the workspace, so that its packages are found.
-  const folder = await mkdtemp(join(import.meta.dirname, '../.guide-'));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  await prepare(folder);
-  await writeFile(join(folder, 'guide.mts'), await codeOf(guide));
-  const child = spawn(process.execPath, ['--conditions=@peftjs/source', '--import', 'tsx', 'guide.mts'], {
-    cwd: folder,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let [out, err] = ['', ''];
-  const firstLine = new Promise<string>((done) =>
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-      if (out.includes('\n')) done(out.split('\n')[0]!);
-    }),
-  );
-  child.stderr.setEncoding('utf8').on('data', (text: string) => void (err += text));
-  const output = new Promise<string>((done, failed) =>
-    child.on('close', (code) => (code === 0 ? done(out) : failed(new Error(`code ${code}\n${err}`)))),
-  );
-  onTestFinished(() => void child.kill('SIGKILL'));
-  return { folder, output, firstLine, end: () => void child.kill('SIGTERM') };
-};
+const run = async (guide: string, prepare?: (folder: string) => Promise<unknown>): Promise<Running> =>
+  runScript(await codeOf(guide), [], prepare);
 
 test('own data: answers are learnt, and come back', async () => {
   const people = ['Ishmael', 'Queequeg', 'Starbuck', 'Stubb', 'Flask', 'Tashtego', 'Pip', 'Peleg'];
@@ -105,7 +73,7 @@ test('export: ONNX Runtime alone continues the prompt', async () => {
 }, 300_000);
 
 test('browser: the shared code is the one that is tested in a browser', async () => {
-  const shared = await readFile(join(root, 'tools/pack-test/src/browser/fine-tune.js'), 'utf8');
+  const shared = await readFile(join(root, 'examples/browser/fine-tune.js'), 'utf8');
   expect(await readFile(join(guides, 'browser.md'), 'utf8')).toContain(`\`\`\`js\n${shared}\`\`\``);
 });
 

@@ -24,17 +24,22 @@ export const withEsbuild: Bundler = async (folder, script, out) => {
   await writeFile(join(out, 'index.html'), html('page.js'));
 };
 
-/** As Vite makes it with no configuration. */
-export const withVite: Bundler = async (folder, script, out) => {
-  const root = join(folder, 'vite-site');
-  await mkdir(root, { recursive: true });
-  await writeFile(join(root, 'index.html'), html(`../${script}`));
+/** As Vite makes a site of a folder with no configuration. */
+export const buildSite = async (root: string, out: string): Promise<void> => {
   await vite({
     root,
     configFile: false,
     logLevel: 'warn',
     build: { outDir: out, emptyOutDir: true, target: 'es2022' },
   });
+};
+
+/** As Vite makes it with no configuration. */
+export const withVite: Bundler = async (folder, script, out) => {
+  const root = join(folder, 'vite-site');
+  await mkdir(root, { recursive: true });
+  await writeFile(join(root, 'index.html'), html(`../${script}`));
+  await buildSite(root, out);
 };
 
 /** Bundles, for browsers, all that a package exports; throws with what esbuild says. */

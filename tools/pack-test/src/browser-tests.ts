@@ -1,18 +1,20 @@
-import { copyFile, mkdir, mkdtemp, readdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Browser } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Bundler, bundleForBrowser, withEsbuild, withVite } from './browser-bundle.ts';
+import { type Bundler, buildSite, bundleForBrowser, withEsbuild, withVite } from './browser-bundle.ts';
 import { startChromium } from './chromium.ts';
 import type { Consumer } from './consumer.ts';
-import { runNode } from './run.ts';
+import { root, runNode } from './run.ts';
 import { serveSite } from './site.ts';
 
 const bundlers: readonly (readonly [string, Bundler])[] = [
   ['esbuild', withEsbuild],
   ['Vite', withVite],
 ];
+
+const example = join(root, 'examples/browser');
 
 /** Tests of what browsers get: bundles, and pages that run in one. */
 export const browserTests = (installed: () => Consumer): void => {
@@ -25,6 +27,7 @@ export const browserTests = (installed: () => Consumer): void => {
       browser = await startChromium();
       const scripts = join(import.meta.dirname, 'browser');
       for (const name of await readdir(scripts)) await copyFile(join(scripts, name), join(folder, name));
+      await copyFile(join(example, 'fine-tune.js'), join(folder, 'fine-tune.js'));
       inNode = JSON.parse(await runNode(join(folder, 'node.js'), folder));
     }, 600_000);
     afterAll(() => browser?.close());
@@ -33,6 +36,30 @@ export const browserTests = (installed: () => Consumer): void => {
     test.each(['peftjs', ...ids.map((id) => `@peftjs/${id}`)])('%s is bundled for browsers as it is', async (name) => {
       await bundleForBrowser(folder, name);
     });
+
+    test('the page of examples/browser trains and offers its adapter', async () => {
+      const own = join(folder, 'example-browser');
+      await mkdir(own);
+      for (const name of ['index.html', 'fine-tune.js']) await copyFile(join(example, name), join(own, name));
+      // A GPU of software is used only where it is asked for.
+      const script = (await readFile(join(example, 'main.js'), 'utf8')).replace(
+        'webgpu()',
+        "webgpu({ adapter: 'any' })",
+      );
+      expect(script).toContain("adapter: 'any'");
+      await writeFile(join(own, 'main.js'), script);
+      const out = join(folder, 'site-example');
+      await buildSite(own, out);
+      const model = join(folder, 'node_modules/@peftjs/base-model/model');
+      const site = await serveSite({ '/model/': model, '/': `${out}/` });
+      const page = await browser.newPage();
+      await page.goto(site.url);
+      await page.waitForFunction("document.querySelectorAll('a[download]').length >= 2", { timeout: 300_000 });
+      const names = await page.$$eval('a[download]', (links) => links.map((link) => link.textContent));
+      await page.close();
+      await site.close();
+      expect(names).toEqual(expect.arrayContaining(['adapter_config.json', 'adapter_model.safetensors']));
+    }, 600_000);
 
     describe.each(bundlers)('a page that %s has made', (name, bundle) => {
       test('trains LoRA with the losses of Node, keeps the adapter, and offers it for download', async () => {

@@ -82,6 +82,23 @@ const checkModel = (model: Record<string, unknown>, type: unknown, problems: str
   const isOne = Number.isInteger(unknown) && (unknown as number) >= 0 && (unknown as number) < size;
   if (type === 'Unigram' && unknown != null && !isOne)
     problems.push(`model.unk_id is ${shownJson(unknown)}, no place in the vocabulary of ${size}`);
+  if (type === 'BPE' && isObject(vocab) && Object.keys(vocab).length > 0) {
+    const problem = mergeProblem(model['merges'], vocab);
+    if (problem !== null) problems.push(problem);
+  }
+};
+
+/** The first fault of the merges of a BPE model, as Python's tokenizers refuse them: each is two tokens, which make a third. */
+const mergeProblem = (merges: unknown, vocab: Record<string, unknown>): string | null => {
+  if (!Array.isArray(merges)) return 'model.merges is not a list';
+  for (const [i, merge] of merges.entries()) {
+    const parts: unknown = typeof merge === 'string' ? merge.split(' ') : merge;
+    if (!Array.isArray(parts) || parts.length !== 2 || parts.some((part) => typeof part !== 'string'))
+      return `model.merges[${i}] is ${shownJson(merge)}, not two tokens`;
+    const missing = [...parts, parts.join('')].find((token) => !Object.hasOwn(vocab, token));
+    if (missing !== undefined) return `model.merges[${i}] has ${shownJson(missing)}, which is not in the vocabulary`;
+  }
+  return null;
 };
 
 /** Old files leave the type out; what they have tells it. */

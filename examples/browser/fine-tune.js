@@ -1,4 +1,4 @@
-// What a user writes once for Node and for a page: it is copied beside the installed packages.
+// What is written once for Node and for a page.
 import { attach, save } from '@peftjs/core';
 import { loadTokenizer, memoryFiles } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
