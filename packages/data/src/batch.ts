@@ -1,4 +1,4 @@
-import { PeftError, type Shape, type TypedArray } from '@peftjs/tensor';
+import { checkOptions, mustBe, PeftError, type Rules, type Shape, type TypedArray } from '@peftjs/tensor';
 import { checkCursor, cursorOf, inputIn } from './cursor.ts';
 import { end, item, opened, originOf } from './opened.ts';
 import { stackColumn } from './stack-column.ts';
@@ -29,6 +29,17 @@ export interface BatchOptions {
   /** Shapes, in a row, of columns that are no lists: `[]` for one number, `[3, 224, 224]` for an image. */
   readonly shapes?: Readonly<Record<string, Shape>>;
 }
+
+const isRecord = (value: unknown, accepts: (one: unknown) => boolean): boolean =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(accepts);
+
+const rules: Rules<BatchOptions> = {
+  size: mustBe.given(mustBe.count),
+  pad: mustBe.such('finite numbers by the names of columns', (v) => isRecord(v, Number.isFinite)),
+  multipleOf: mustBe.count,
+  mask: mustBe.flag,
+  shapes: mustBe.such('shapes by the names of columns', (v) => isRecord(v, Array.isArray)),
+};
 
 const defaultPad: Readonly<Record<string, number>> = {
   ids: 0,
@@ -70,10 +81,9 @@ const namesOf = async (row: unknown, origin: Origin): Promise<readonly string[]>
  * Rows `size` at a time, each column one array. Throws `bad-data`, with the place of the row, for columns that are empty, of another type or
  * missing, and where rows differ in length without a `pad` for it.
  */
-export const batch = ({ size, pad = {}, multipleOf = 1, shapes = {}, mask }: BatchOptions): Stage<Row, Batch> => {
-  for (const [name, value] of Object.entries({ size, multipleOf }))
-    if (!Number.isSafeInteger(value) || value < 1)
-      throw new PeftError('bad-option', `batch: ${name} must be a whole number of at least 1, got ${value}`);
+export const batch = (options: BatchOptions): Stage<Row, Batch> => {
+  checkOptions('batch', rules, options);
+  const { size, pad = {}, multipleOf = 1, shapes = {}, mask } = options;
   const filling = { ...defaultPad, ...pad };
 
   const stack = async (rows: readonly Row[], origins: readonly Origin[]): Promise<Batch> => {

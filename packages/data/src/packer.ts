@@ -1,4 +1,4 @@
-import { PeftError } from '@peftjs/tensor';
+import { checkOptions, mustBe, type Rules } from '@peftjs/tensor';
 import { ignored } from './ignored.ts';
 
 /** How documents are packed. */
@@ -18,13 +18,17 @@ export interface Packed {
   readonly labels: Int32Array;
 }
 
-/** Checks options of packing. Throws `bad-option`. */
-export const checkPack = (who: string, { context, endOfText }: PackOptions): void => {
-  if (!Number.isSafeInteger(context) || context < 1)
-    throw new PeftError('bad-option', `${who}: context must be a whole number of at least 1, got ${context}`);
-  if (!Number.isSafeInteger(endOfText) || endOfText < 0 || endOfText >= 2 ** 31)
-    throw new PeftError('bad-option', `${who}: endOfText must be the id of a token, got ${endOfText}`);
+const isId = (value: unknown): boolean =>
+  Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 31;
+
+const rules: Rules<PackOptions> = {
+  context: mustBe.given(mustBe.count),
+  endOfText: mustBe.given(mustBe.such('the id of a token', isId)),
+  keepRest: mustBe.flag,
 };
+
+/** Checks options of packing. Throws `bad-option`. */
+export const checkPack = (who: string, options: PackOptions): void => checkOptions(who, rules, options);
 
 /** Documents that are joined and cut into rows. */
 export interface Packer {

@@ -1,4 +1,4 @@
-import { PeftError } from '@peftjs/tensor';
+import { checkOptions, mustBe, type Rules } from '@peftjs/tensor';
 import { changed, checkCursor, countIn, cursorOf, inputIn } from './cursor.ts';
 import { inOrder } from './in-order.ts';
 import { end, item, opened, originOf } from './opened.ts';
@@ -11,6 +11,11 @@ export interface ShuffleOptions {
   /** Items that are in memory and change places with each other. Default 10,000; 1 for what is in memory anyway, all of which is shuffled. */
   readonly window?: number;
 }
+
+const rules: Rules<ShuffleOptions> = {
+  seed: mustBe.given(mustBe.such('a whole number', Number.isSafeInteger)),
+  window: mustBe.count,
+};
 
 const defaultWindow = 10_000;
 
@@ -38,11 +43,8 @@ const openInput = async <A>(
  * says where the window begins, so resuming reads at most one window again.
  */
 export const shuffle = <A>(options: ShuffleOptions): Stage<A, A> => {
+  checkOptions('shuffle', rules, options);
   const { seed, window } = options;
-  if (!Number.isSafeInteger(seed))
-    throw new PeftError('bad-option', `shuffle: seed must be a whole number, got ${seed}`);
-  if (window !== undefined && !(Number.isSafeInteger(window) && window >= 1))
-    throw new PeftError('bad-option', `shuffle: window must be a whole number of at least 1, got ${window}`);
   const stage = 'shuffle';
   return (input) => ({
     open: (at, epoch = 0) => {

@@ -35,6 +35,8 @@ export const stackColumn = (
         `has ${row.length} values, a row of this batch ${size}; give \`pad: { ${name}: … }\` to fill it up, or its shape in \`shapes\``,
       );
   }
+  if (pad !== undefined && !Number.isInteger(pad) && !(rows[0] instanceof Float32Array))
+    return { problem: `${name} is filled up with ${pad}, and holds whole numbers`, row: 0 };
   const data = new kind(rows.length * size);
   if (pad !== undefined) data.fill(pad);
   for (const [i, row] of rows.entries()) data.set(row, i * size);

@@ -1,5 +1,5 @@
 import { type FileIn, type FilePlace, fileAt, type OpenFile } from '@peftjs/io';
-import { PeftError } from '@peftjs/tensor';
+import { checkOptions, mustBe, type Rules } from '@peftjs/tensor';
 import { checkCursor, countIn, cursorOf } from './cursor.ts';
 import { located } from './map.ts';
 import { end, item, opened } from './opened.ts';
@@ -16,6 +16,12 @@ export interface TextOptions {
   readonly block?: number;
 }
 
+const rules: Rules<TextOptions> = {
+  separator: mustBe.such('a text of at least one character', (v) => typeof v === 'string' && v !== ''),
+  longest: mustBe.count,
+  block: mustBe.count,
+};
+
 /** Whether the end of a separator is its start too: then where one is depends on where reading began. */
 const overlapsItself = (text: string): boolean =>
   Array.from({ length: text.length - 1 }, (_, i) => i + 1).some((n) => text.endsWith(text.slice(0, n)));
@@ -26,15 +32,9 @@ const stage = 'text';
  * The documents of a text file in UTF-8, those that are all white space left out. It is read by ranges as it goes, from disk, by HTTP or of a
  * `File`. Throws `file-missing`, `read-failed`; `bad-data`, with the line, for what is not UTF-8 or longer than `longest`.
  */
-export const text = (
-  place: FilePlace,
-  { separator = '\n\n', longest = 2 ** 26, block = 2 ** 18 }: TextOptions = {},
-): Stream<string> => {
-  if (typeof separator !== 'string' || separator === '')
-    throw new PeftError('bad-option', 'text: separator must be a text of at least one character');
-  for (const [name, value] of Object.entries({ longest, block }))
-    if (!Number.isSafeInteger(value) || value < 1)
-      throw new PeftError('bad-option', `text: ${name} must be a whole number of at least 1, got ${value}`);
+export const text = (place: FilePlace, options: TextOptions = {}): Stream<string> => {
+  checkOptions('text', rules, options);
+  const { separator = '\n\n', longest = 2 ** 26, block = 2 ** 18 } = options;
   const mark = new TextEncoder().encode(separator);
   const openFile = async (): Promise<{ readonly at: FileIn; readonly file: OpenFile }> => {
     const at = await fileAt(place);

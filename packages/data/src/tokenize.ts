@@ -1,5 +1,5 @@
 import type { Tokenizer } from '@peftjs/io';
-import { PeftError } from '@peftjs/tensor';
+import { checkOptions, mustBe, PeftError, type Rules } from '@peftjs/tensor';
 import { map } from './map.ts';
 import type { Stage } from './stream.ts';
 import { kindOf } from './words.ts';
@@ -12,17 +12,22 @@ export interface TokenizeOptions {
   readonly special?: boolean;
 }
 
+const rules: Rules<TokenizeOptions> = { field: mustBe.text, special: mustBe.flag };
+
 /** A row of tokens. */
 export type TokenRow = { readonly ids: Int32Array };
 
 /** Texts, or objects with one, as rows of `ids`. Throws `bad-data`, with the place, for what has no text. */
 export const tokenize = (
   { encode }: Pick<Tokenizer, 'encode'>,
-  { field = 'text', special = true }: TokenizeOptions = {},
-): Stage<unknown, TokenRow> =>
-  map((value: unknown) => {
+  options: TokenizeOptions = {},
+): Stage<unknown, TokenRow> => {
+  checkOptions('tokenize', rules, options);
+  const { field = 'text', special = true } = options;
+  return map((value: unknown) => {
     const found = typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[field] : value;
     if (typeof found === 'string') return { ids: encode(found, { special }) };
     const got = found === value ? `is ${kindOf(value)}` : `has ${kindOf(found)} as ${field}`;
     throw new PeftError('bad-data', `${got} where a text is to be tokenised; name its field with \`field\``);
   });
+};

@@ -99,6 +99,13 @@ describe('batch', () => {
     expect(await failure('bad-data', pipe(fromArray(rows as Row[]), batch({ size: 4 })))).toContain(message);
   });
 
+  test('refuses to fill whole numbers up with a fraction', async () => {
+    const rows = fromArray<Row>([1, 2].map((n) => ({ ids: new Int32Array(n) })));
+    expect(await failure('bad-data', pipe(rows, batch({ size: 2, pad: { ids: 1.5 } })))).toBe(
+      'row 0: ids is filled up with 1.5, and holds whole numbers',
+    );
+  });
+
   test('refuses what its shape does not fit, and tells each row’s place', async () => {
     const image = pipe(
       fromArray<Row>([{ pixels: new Float32Array(5) }]),

@@ -11,6 +11,7 @@ import {
   map,
   opened,
   pack,
+  packTokens,
   pipe,
   type Row,
   repeat,
@@ -385,6 +386,16 @@ test('options that make no sense are refused when the stage is made', () => {
     () => pack({ context: 4, endOfText: -1 }),
     () => text('x', { separator: '' }),
     () => text('x', { longest: -1 }),
+    () => batch({ size: 1, pad: { ids: Number.NaN } }),
+    () => batch({ size: 1, shapes: { ids: 2 as never } }),
+    () => batch({} as never),
+    // Names that there are not: a slip of the pen must not train on something else.
+    () => batch({ size: 1, sizes: 3 } as never),
+    () => shuffle({ seed: 0, windows: 3 } as never),
+    () => pack({ context: 4, endOfText: 0, overlap: 2 } as never),
+    () => packTokens([[1, 2, 3]], { context: 2, endOfText: 0, rest: true } as never),
+    () => tokenize({ encode: () => Int32Array.of(1) }, { filed: 'words' } as never),
+    () => text('x', { seperator: '\n' } as never),
   ])
     expect(make).toThrow(expect.objectContaining({ code: 'bad-option' }));
 });

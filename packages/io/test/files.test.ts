@@ -134,6 +134,14 @@ describe.each(kinds)('%s', (_, make) => {
   );
 });
 
+test.each([undefined, null, 5, {}, ['model']])('a place that is none is told: %j', async (place) => {
+  for (const [what, action] of [
+    ['folder', () => filesAt(place as never)],
+    ['file', () => fileAt(place as never)],
+  ] as const)
+    expect(await messageOf('bad-option', action)).toContain(`a ${what} must be a path, a URL or \`Files\`, got `);
+});
+
 const writers: readonly (readonly [name: string, make: () => Promise<WritableFiles>])[] = [
   ['a folder on disk', async () => (await filesAt(join(await scratch(), 'new'))) as WritableFiles],
   ['memory', async () => memoryFiles()],

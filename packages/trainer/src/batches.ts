@@ -1,11 +1,12 @@
 import { type Batch, type Cursor, type Opened, type Stream, shuffled, type TokenRows } from '@peftjs/data';
 import { checkOptions, mustBe, PeftError } from '@peftjs/tensor';
 import { checkBatch, type DataNeeds } from './check-data.ts';
-import { makeBatch } from './pack.ts';
+import { checkBatchSize, makeBatch } from './pack.ts';
 
 /** Batches of rows in memory by their number: every epoch visits all rows once, in an order drawn from the seed; rows that don't fill a batch open the next one. */
 const batchAt = ({ rows, context }: TokenRows, size: number, seed: number): ((index: number) => Batch) => {
   checkOptions('training batches', { size: mustBe.count, seed: mustBe.whole }, { size, seed });
+  checkBatchSize('training batches', size, context);
   if (rows.length === 0) throw new PeftError('bad-data', 'there are no rows to train on');
   const orders = new Map<number, ReturnType<typeof shuffled>>();
   const orderOf = (epoch: number): ReturnType<typeof shuffled> => {

@@ -33,6 +33,13 @@ export interface EvaluatorOptions extends EvaluateLossOptions {
 
 const lossRules: Rules<EvaluateLossOptions> = { ...onExecutor, batchSize: mustBe.count };
 
+/** Whether a stream has begun anew: a stage `repeat` of its cursor counts epochs. */
+const hasRepeated = (cursor: unknown): boolean => {
+  if (typeof cursor !== 'object' || cursor === null) return false;
+  const { stage, epoch, ...inner } = cursor as Record<string, unknown>;
+  return (stage === 'repeat' && (epoch as number) > 0) || Object.values(inner).some(hasRepeated);
+};
+
 async function* batchesOf(
   model: TaskModel<unknown>,
   data: TokenRows | Stream<Batch>,
@@ -43,12 +50,14 @@ async function* batchesOf(
   let index = 0;
   for await (const batch of opened) {
     await checkBatch({ model }, { batch, name: `batch ${index++} of the evaluation`, origin: opened.origin?.() });
+    if (hasRepeated(opened.cursor()))
+      throw new PeftError('bad-data', 'evaluation: the data begins anew; each row counts once: leave `repeat` out');
     yield batch;
   }
 }
 
 /**
- * Compiles the mean loss of a model over rows of tokens, `batchSize` at a time, or over the batches of a stream that ends. Processes of a `group` evaluate a
+ * Compiles the mean loss of a model over rows of tokens, `batchSize` at a time, or over the batches of a stream without `repeat`. Processes of a `group` evaluate a
  * share each, of the same data.
  */
 export const makeEvaluator = async (
@@ -87,7 +96,7 @@ export const makeEvaluator = async (
   };
 };
 
-/** Mean loss of a model over rows of tokens, `batchSize` at a time, or over the batches of a stream that ends. Throws `bad-data` where nothing has a label. */
+/** Mean loss of a model over rows of tokens, `batchSize` at a time, or over the batches of a stream without `repeat`. Throws `bad-data` where nothing has a label. */
 export const evaluateLoss = async (
   model: TaskModel<unknown>,
   data: TokenRows | Stream<Batch>,

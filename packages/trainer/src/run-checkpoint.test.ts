@@ -216,6 +216,17 @@ describe('the ends of a run', () => {
     expect(await readdir(dir)).toEqual([]);
   });
 
+  test('a folder in the place of the checkpoint is told before the first step', async () => {
+    const steps: number[] = [];
+    await expect(run({ checkpoint: { file: dir, every: 1 }, onStep: (p) => steps.push(p.step) })).rejects.toMatchObject(
+      {
+        code: 'write-failed',
+        message: expect.stringContaining('it is a folder, not a file'),
+      },
+    );
+    expect(steps).toEqual([]);
+  });
+
   test('who has asked for an end before the start gets no step', async () => {
     const { losses, stopped } = await run({ signal: AbortSignal.abort() });
     expect([losses, stopped, await readdir(dir)]).toEqual([[], 'signal', []]);

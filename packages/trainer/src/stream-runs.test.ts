@@ -102,6 +102,15 @@ describe('data that does not fit', () => {
     for (const v of adapted.params.values()) expect(await options.executor.read(v)).toEqual(await reference().read(v));
   });
 
+  test('an evaluation ends where its data begins anew, and says so', async () => {
+    const row = { ids: Int32Array.of(1, 2, 3), labels: Int32Array.of(2, 3, 4) };
+    const endless = pipe(fromArray([row, row, row]), repeat(), batch({ size: 2 }));
+    await expect(evaluateLoss(tinyLlama(), endless, { executor: reference() })).rejects.toMatchObject({
+      code: 'bad-data',
+      message: expect.stringContaining('the data begins anew; each row counts once: leave `repeat` out'),
+    });
+  });
+
   test('is refused where it comes in a stream, and the steps before it count', async () => {
     const rows = [good, good, bad].map((row): Row => ({ ids: row.slice(0, -1), labels: row.slice(1) }));
     const data = pipe(fromArray(rows), repeat(), batch({ size: 1 }));

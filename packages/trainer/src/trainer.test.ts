@@ -310,6 +310,13 @@ describe('train', () => {
   });
 });
 
+test('a batch that no memory is made for is refused', () => {
+  expect(() => trainingBatches(rows, 1e9, 0).next()).toThrow(
+    /training batches: 1000000000 rows of \d+ tokens are more/,
+  );
+  expect(() => makeBatch([], 1e9, 8)).toThrow('makeBatch: 1000000000 rows of 8 tokens are more than a batch holds');
+});
+
 describe('progressLine', () => {
   const progress = (step: number): Progress => ({
     step,

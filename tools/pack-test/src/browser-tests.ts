@@ -2,7 +2,7 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Browser } from 'puppeteer-core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Bundler, buildSite, bundleForBrowser, withEsbuild, withVite } from './browser-bundle.ts';
 import { startChromium } from './chromium.ts';
 import type { Consumer } from './consumer.ts';
@@ -37,29 +37,31 @@ export const browserTests = (installed: () => Consumer): void => {
       await bundleForBrowser(folder, name);
     });
 
-    test('the page of examples/browser trains and offers its adapter', async () => {
+    // Its training is that of the pages below: here Vite makes it as it is, and it begins.
+    test('the page of examples/browser is made, and reads the model', async () => {
       const own = join(folder, 'example-browser');
       await mkdir(own);
-      for (const name of ['index.html', 'fine-tune.js']) await copyFile(join(example, name), join(own, name));
+      for (const name of ['index.html', 'main.js', 'fine-tune.js'])
+        await copyFile(join(example, name), join(own, name));
       // A GPU of software is used only where it is asked for.
-      const script = (await readFile(join(example, 'main.js'), 'utf8')).replace(
-        'webgpu()',
-        "webgpu({ adapter: 'any' })",
-      );
-      expect(script).toContain("adapter: 'any'");
-      await writeFile(join(own, 'main.js'), script);
+      const script = await readFile(join(own, 'main.js'), 'utf8');
+      expect(script).toContain('webgpu()');
+      await writeFile(join(own, 'main.js'), script.replace('webgpu()', "webgpu({ adapter: 'any' })"));
       const out = join(folder, 'site-example');
       await buildSite(own, out);
       const model = join(folder, 'node_modules/@peftjs/base-model/model');
       const site = await serveSite({ '/model/': model, '/': `${out}/` });
       const page = await browser.newPage();
+      const problems: string[] = [];
+      page.on('pageerror', (error) => problems.push(String(error)));
       await page.goto(site.url);
-      await page.waitForFunction("document.querySelectorAll('a[download]').length >= 2", { timeout: 300_000 });
-      const names = await page.$$eval('a[download]', (links) => links.map((link) => link.textContent));
+      await vi.waitFor(() => expect(site.requests.join('\n')).toContain('GET /model/model.safetensors bytes='), {
+        timeout: 60_000,
+      });
       await page.close();
       await site.close();
-      expect(names).toEqual(expect.arrayContaining(['adapter_config.json', 'adapter_model.safetensors']));
-    }, 600_000);
+      expect(problems).toEqual([]);
+    }, 120_000);
 
     describe.each(bundlers)('a page that %s has made', (name, bundle) => {
       test('trains LoRA with the losses of Node, keeps the adapter, and offers it for download', async () => {

@@ -42,6 +42,7 @@ export const stage = async (path: string, content: FileContent): Promise<Staged>
   try {
     for await (const piece of piecesOf(content)) await file.writeFile(piece);
     const old = await stat(to).catch(() => null);
+    if (old?.isDirectory()) throw Object.assign(new Error('a folder is there'), { code: 'EISDIR' });
     if (old?.isFile()) await file.chmod(old.mode & 0o7777).catch(() => undefined);
     await file.sync();
     await file.close();

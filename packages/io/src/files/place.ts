@@ -1,4 +1,4 @@
-import { PeftError } from '@peftjs/tensor';
+import { PeftError, shown } from '@peftjs/tensor';
 import { joinPath } from './file-path.ts';
 import type { FileIn, FilePlace, Files, Place, WritableFiles } from './files.ts';
 import { fromNode, isNode } from './from-node.ts';
@@ -19,9 +19,15 @@ const webUrl = (place: string | URL): URL | undefined => {
 const diskPath = (place: string | URL): string =>
   place instanceof URL || /^file:/i.test(place) ? fromNode('node:url').fileURLToPath(place) : place;
 
+/** Files that somebody gave. Throws `bad-option` where they are none, as an argument that was not there. */
+const checked = <T extends object>(place: T, field: keyof T & string, what: string): T => {
+  if (typeof place === 'object' && place !== null && field in place) return place;
+  throw new PeftError('bad-option', `a ${what} must be a path, a URL or \`Files\`, got ${shown(place)}`);
+};
+
 /** The files of a folder. Those on disk are for Node alone, so they are loaded when asked for. */
 export const filesAt = async (place: Place): Promise<Files> => {
-  if (typeof place !== 'string' && !(place instanceof URL)) return place;
+  if (typeof place !== 'string' && !(place instanceof URL)) return checked(place, 'read', 'folder');
   const url = webUrl(place);
   if (url) return urlFiles(url);
   const { diskFiles } = await import('./disk-files.ts');
@@ -30,7 +36,7 @@ export const filesAt = async (place: Place): Promise<Files> => {
 
 /** The file that is meant, in the files of its folder. */
 export const fileAt = async (place: FilePlace): Promise<FileIn> => {
-  if (typeof place !== 'string' && !(place instanceof URL)) return place;
+  if (typeof place !== 'string' && !(place instanceof URL)) return checked(place, 'files', 'file');
   const url = webUrl(place);
   if (!url) {
     const { basename, dirname } = fromNode('node:path');
