@@ -7,13 +7,14 @@ import { attach } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { reference } from '@peftjs/tensor';
 import { tinyLlama } from '@peftjs/transformer/testing';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { packTokens, progressLine, train } from './index.ts';
 import type { ProgressStream } from './progress.ts';
 import { watchSignals } from './stop-on.ts';
 
 const exitCode = process.exitCode;
 afterEach(() => {
+  vi.unstubAllGlobals();
   process.exitCode = exitCode;
 });
 
@@ -71,6 +72,11 @@ test('a run that is stopped without a word ends its line too', async () => {
   const screen = terminal();
   await stoppedRun(screen, () => {});
   expect(screen.lines()).toEqual([expect.stringMatching(/^step 3\/8/), '']);
+});
+
+test('where there is no process, as in a page, a run that listens for nothing is none the worse', () => {
+  vi.stubGlobal('process', undefined);
+  expect(watchSignals([], true).caught()).toBeNull();
 });
 
 test('after the first signal, and after the end, nobody listens', () => {

@@ -25,11 +25,7 @@ const wordsAt = (signal: StopSignal, keeps: boolean, isTerminal: boolean): strin
  * Listens for signals until the first, or the end. It says on the terminal that the run ends, on a line of its own, and sets the exit code; then it listens
  * no more, so that the next signal ends the process as it always does, also in the midst of a step.
  */
-export const watchSignals = (
-  signals: readonly StopSignal[],
-  keeps: boolean,
-  stream: ProgressStream = process.stderr,
-): StopWatch => {
+export const watchSignals = (signals: readonly StopSignal[], keeps: boolean, stream?: ProgressStream): StopWatch => {
   let caught: StopSignal | null = null;
   const end = (): void => {
     for (const signal of signals) process.off(signal, stop);
@@ -38,7 +34,9 @@ export const watchSignals = (
     end();
     caught = signal;
     process.exitCode = exitCodes[signal];
-    stream.write(wordsAt(signal, keeps, stream.isTTY ?? false));
+    // Asked for here: a page has no `process`.
+    const out = stream ?? process.stderr;
+    out.write(wordsAt(signal, keeps, out.isTTY ?? false));
   };
   for (const signal of signals) process.on(signal, stop);
   return { caught: () => caught, end };
