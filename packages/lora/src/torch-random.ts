@@ -33,7 +33,7 @@ export const torchRandom = (seed: number): (() => number) => {
 };
 
 /**
- * What `uniform_(low, high)` of torch gives on the CPU in f32, of a generator with that seed which has drawn `before` values: 24 bits of each word.
+ * The values of torch's `uniform_(low, high)` on the CPU in f32, of a generator with that seed which has drawn `before` values: 24 bits of each word.
  */
 export const torchUniform = (size: number, low: number, high: number, seed: number, before = 0): Float32Array => {
   const random = torchRandom(seed);
