@@ -1,9 +1,10 @@
 """Loads the adapters of data/peftjs/families with PEFT, which has to take every tensor and to miss none, and records what it
 computes with them: logits in record.safetensors, versions and hashes in record.json.
 
-Usage: python check_families.py
+Usage: python check_families.py [NAME ...]; all without names
 """
 
+import sys
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 
 from check_all import hashes
 from common import DATA, save_tensors, write_json
-from families import FAMILIES, draw_inputs, load_model
+from families import FAMILIES, draw_inputs, load_model, stored_logits
 from peft_methods import require_same_tensors
 from versions import versions
 
@@ -20,7 +21,9 @@ from versions import versions
 @torch.no_grad()
 def record_adapter(adapter: Path, name: str, model: torch.nn.Module) -> None:
     """Writes beside an adapter what a model with it computes, and what versions and files that was with."""
-    save_tensors(adapter.parent / "record.safetensors", {"logits": model(**draw_inputs(name)).logits})
+    inputs = draw_inputs(name)
+    logits = stored_logits(name, model(**inputs).logits, inputs)
+    save_tensors(adapter.parent / "record.safetensors", {"logits": logits})
     record = {
         "versions": versions("peft"),
         "base": {file: digest for file, digest in hashes(FAMILIES / name / "model").items() if file == "model.safetensors"},
@@ -29,10 +32,12 @@ def record_adapter(adapter: Path, name: str, model: torch.nn.Module) -> None:
     write_json(adapter.parent / "record.json", record, indent=2)
 
 
-def main() -> None:
+def main(names: list[str]) -> None:
     checked = 0
     for adapter in sorted((DATA / "peftjs" / "families").glob("*/*/adapter")):
         name = adapter.parents[1].name
+        if names and name not in names:
+            continue
         model = PeftModel.from_pretrained(load_model(name), adapter).eval()
         require_same_tensors(model, load_file(adapter / "adapter_model.safetensors"))
         record_adapter(adapter, name, model)
@@ -41,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -6,7 +6,8 @@ from transformers import (
     GPT2ForSequenceClassification, LlamaConfig, LlamaForSequenceClassification, T5Config, T5ForConditionalGeneration,
 )
 
-from common import IGNORED, OUT, shake
+from common import IGNORED, OUT, shake, shift
+from decoders import DECODERS, decoder
 from models import GPT2, ROPE, SIZES, VOCABULARY
 
 FAMILIES = OUT / "families"
@@ -32,6 +33,7 @@ MODELS = {
     "t5-gated": (T5ForConditionalGeneration, T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
     "llama-sequence": (LlamaForSequenceClassification, LlamaConfig(**SIZES, **CLASSIFIER, rope_parameters=ROPE)),
     "gpt2-sequence": (GPT2ForSequenceClassification, GPT2Config(**GPT2 | CLASSIFIER)),
+    **{name: decoder(stem, fields) for name, (stem, fields, _) in DECODERS.items()},
 }
 
 
@@ -83,7 +85,19 @@ def draw_labels(name: str, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     shape = inputs["decoder_input_ids" if name.startswith("t5") else "input_ids"].shape
     labels = torch.randint(LABELS if name.endswith("token") else VOCABULARY, shape, generator=draw)
     labels[0, 3:6] = labels[1, 10:] = IGNORED
+    if name.endswith("causal"):  # nor is the first token after padding on the left predicted, which a padded one would do
+        labels[2, :6] = IGNORED
     return labels
+
+
+def stored_labels(name: str, labels: torch.Tensor) -> torch.Tensor:
+    """Labels as they are stored: each at the token that predicts it."""
+    return shift(labels) if name.endswith("causal") else labels.int()
+
+
+def stored_logits(name: str, logits: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Logits as they are stored. A decoder's of padded tokens say nothing: zeros."""
+    return logits * inputs["attention_mask"][..., None] if name.endswith("causal") else logits
 
 
 def draw_numbers(rows: int) -> torch.Tensor:

@@ -1,17 +1,22 @@
 """Records what transformers computes with tiny models of every family and task, and PEFT with adapters on them, in
 data/python/families.
 
-Usage: python make_families.py
+Usage: python make_families.py [NAME ...]; all without names
 """
+
+import sys
 
 import torch
 from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 
-from common import save_tensors
-from families import FAMILIES, MODELS, draw_inputs, draw_labels, draw_numbers, load_model, make_model
+from common import continue_greedily, save_tensors
+from decoders import DECODERS
+from families import (
+    FAMILIES, MODELS, draw_inputs, draw_labels, draw_numbers, load_model, make_model, stored_labels, stored_logits,
+)
 from peft_methods import save_adapter, shake_all, trainable
 
-TASKS = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS"}
+TASKS = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS", "causal": "CAUSAL_LM"}
 
 # The targets are PEFT's own, for each family.
 ADAPTERS = {
@@ -36,6 +41,10 @@ ADAPTERS = {
     "t5-gated": {"lora": lambda **o: LoraConfig(r=4, target_modules="all-linear", **o)},
     "llama-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
     "gpt2-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, fan_in_fan_out=True, **o)},
+    **{
+        name: {"lora": lambda targets=targets, **o: LoraConfig(r=4, lora_alpha=6, target_modules=targets, **o)}
+        for name, (_, _, targets) in DECODERS.items()
+    },
 }
 
 
@@ -59,7 +68,11 @@ def record_base(name: str) -> None:
     labels = draw_labels(name, inputs)
     out = model(**inputs, labels=labels)
     out.loss.backward()
-    golden = integers(inputs) | {"labels": labels.int(), "logits": out.logits, "losses": out.loss[None]}
+    golden = integers(inputs) | {
+        "labels": stored_labels(name, labels), "logits": stored_logits(name, out.logits, inputs), "losses": out.loss[None]
+    }
+    if name.endswith("causal"):
+        golden["greedy"] = continue_greedily(model, inputs["input_ids"])
     golden |= {f"gradient {n}": p.grad for n, p in model.named_parameters()}
     if name.endswith("sequence"):
         numbers = draw_numbers(len(labels))
@@ -79,7 +92,7 @@ def record_adapter(name: str, method: str, config: object) -> None:
     save_adapter(model, name, out / "adapter")
     inputs = draw_inputs(name)
     labels = draw_labels(name, inputs)
-    golden = {"logits": model(**inputs).logits}
+    golden = {"logits": stored_logits(name, model(**inputs).logits, inputs)}
     losses = []
     optimizer = torch.optim.AdamW(params.values(), lr=1e-2, weight_decay=0.0)
     for step in range(3):
@@ -98,8 +111,8 @@ def task_type(name: str) -> str:
     return "SEQ_2_SEQ_LM" if name.startswith("t5") else TASKS.get(name.split("-")[1])
 
 
-def main() -> None:
-    for name in MODELS:
+def main(names: list[str]) -> None:
+    for name in names or MODELS:
         make_model(name)
         record_base(name)
         for method, config in ADAPTERS.get(name, {}).items():
@@ -107,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -31,6 +31,21 @@ export const rmsNormLayer = ({ weight, bias }: NormValues, eps: number): Norm =>
 });
 
 /**
+ * The same scaled by 1 + weight, so that a weight of zeros changes nothing: Gemma's.
+ * Gemma Team, 2024. https://arxiv.org/abs/2403.08295; transformers, `GemmaRMSNorm`.
+ */
+export const rmsNormPlusOneLayer = ({ weight, bias }: NormValues, eps: number): Norm => ({
+  dim: weight.shape[0]!,
+  weight,
+  bias,
+  apply: (x) => {
+    const y = rmsNorm(x, add(weight, 1), { eps });
+    return bias ? add(y, bias) : y;
+  },
+  encode: (values) => rmsNormPlusOneLayer(values, eps),
+});
+
+/**
  * (x − mean(x)) / sqrt(var(x) + eps) · weight + bias; no bias counts as zeros.
  * Ba, Kiros & Hinton, 2016. https://arxiv.org/abs/1607.06450
  */

@@ -7,6 +7,7 @@ import {
   concat,
   constant,
   describe,
+  mul,
   PeftError,
   reshape,
   sameShape,
@@ -149,7 +150,12 @@ export const runTower = (
   const embedding: Forward['embedding'] = (path, ids) => parts.embeddings.get(path)!.apply(ids, callAt(path, null));
 
   const [embedPath] = spec.paths.embed as readonly [Path];
-  const embedded = at('embed', embedPath, (tokens) => embedding(spec.tokenTable, tokens))(inputs[spec.reads.ids]!);
+  const { tokenScale = 1 } = spec;
+  const embed = (tokens: Tensor): Tensor => {
+    const rows = embedding(spec.tokenTable, tokens);
+    return tokenScale === 1 ? rows : mul(rows, tokenScale);
+  };
+  const embedded = at('embed', embedPath, embed)(inputs[spec.reads.ids]!);
   const prepended = embedded.shape.length === 3 ? embedded.shape[1]! - sequence.tokens : -1;
   if (prepended < 0 || embedded.shape[0] !== batch || embedded.shape[2] !== spec.hiddenSize)
     throw shapeError('embed', [embedded], `must give [${batch}, ${sequence.tokens} or more, ${spec.hiddenSize}]`);

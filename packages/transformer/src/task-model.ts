@@ -79,8 +79,9 @@ export const asCausalLM = (model: Model, config: ModelConfig, spec: HeadSpec, ta
     ...withTask(model, config, spec, task),
     with: (patch) => asCausalLM(model.with(patch), config, spec, task),
     hidden: (ids, { mask, lastOnly = false, ...options } = {}) => {
-      const { main } = model.states(inputsOf(ids, mask), options);
-      return lastOnly ? lastRow(main) : main;
+      const inputs = inputsOf(ids, mask);
+      const { features } = headOf(model, spec, config, inputs, model.states(inputs, options));
+      return lastOnly ? lastRow(features) : features;
     },
     logits: (ids, { mask, lastOnly = false, ...options } = {}) => {
       const inputs = inputsOf(ids, mask);

@@ -6,6 +6,8 @@ import type { Tower } from './tower.ts';
 /** The architecture of one tower: what tells it from others; the rest of the forward pass is shared. */
 export interface TowerSpec extends Omit<Tower, 'paths'> {
   readonly paths: PathTable;
+  /** Factor of the embedded tokens, before methods see them at the site `embed`. Default 1. */
+  readonly tokenScale?: number;
   /** The longest text in tokens; Infinity where there is no limit. */
   readonly maxPositions: number;
   /** The embedding whose rows are added to the embedded tokens by position; null where positions are told to the layers alone. */

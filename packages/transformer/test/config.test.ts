@@ -155,7 +155,7 @@ test.each(['mistral', 'Llama', '', 'constructor', '__proto__', 7, null, undefine
   'model_type %j lists the supported ones',
   async (model_type) => {
     const message = await messageOf('unknown-architecture', () => parseConfig({ ...small, model_type }));
-    expect(message).toContain('supported are llama, gpt2');
+    expect(message).toContain('supported are llama, qwen2');
   },
 );
 

@@ -406,7 +406,7 @@ describe('randomWeights', () => {
   test('an architecture that there is not is refused', () => {
     const config = { ...tinyConfig(), modelType: 'mamba' } as never;
     expect(() => buildModel(config, tinyWeights())).toThrow(
-      /architecture mamba cannot be built; there are llama, gpt2/,
+      /architecture mamba cannot be built; there are llama, qwen2/,
     );
   });
 });

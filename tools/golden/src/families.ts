@@ -5,9 +5,10 @@ import { openSafetensors } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { prefixTuning, promptTuning } from '@peftjs/prompts';
 import { ia3 } from '@peftjs/scaling';
-import { constant, type Executor, type Shape, type Tensor } from '@peftjs/tensor';
+import { constant, type Executor, mul, reshape, type Shape, type Tensor } from '@peftjs/tensor';
 import { adamw, train } from '@peftjs/trainer';
 import {
+  causalLM,
   type Inputs,
   loadModel,
   maskedLM,
@@ -29,6 +30,9 @@ export interface FamilyGolden {
 }
 
 const classes = 3;
+
+/** The decoders: what `decoders.py` makes. */
+const decoders = ['qwen2', 'qwen3', 'gemma', 'smollm3', 'olmo2', 'granite'];
 
 /** All of them. */
 export const familyGoldens: readonly FamilyGolden[] = [
@@ -54,6 +58,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
   { name: 't5-gated', task: seq2seqLM(), adapters: { lora } },
   { name: 'llama-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
   { name: 'gpt2-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
+  ...decoders.map((name) => ({ name: `${name}-causal`, task: causalLM(), adapters: { lora } })),
 ];
 
 /** Every adapter. */
@@ -114,6 +119,10 @@ const columnsOf = (
 /** The same as graph constants. */
 export const inputsOf = (recorded: ReadonlyMap<string, Recorded>): Inputs =>
   Object.fromEntries(columnsOf(recorded).map(([name, data, shape]) => [name, constant(data, shape)]));
+
+/** A model's logits as Python stored them: of a decoder's padded tokens zeros. */
+export const storedLogits = ({ name }: Pick<FamilyGolden, 'name'>, logits: Tensor, { mask }: Inputs): Tensor =>
+  name.endsWith('causal') ? mul(logits, reshape(mask!, [...mask!.shape, 1])) : logits;
 
 /** The same as a stream that gives them as one batch, again and again. */
 const streamOf = (recorded: ReadonlyMap<string, Recorded>): Stream<Batch> => {

@@ -8,7 +8,16 @@ import { openModelWeights } from '@peftjs/io';
 import { prefixTuning } from '@peftjs/prompts';
 import { constant, type Executor, evaluate, reference, type Tensor, transpose } from '@peftjs/tensor';
 import { distance } from '@peftjs/testkit';
-import { meanOf, type Problem, parameters, saveModel, sequenceClassifier, type TaskModel } from '@peftjs/transformer';
+import {
+  generate,
+  loadModel,
+  meanOf,
+  type Problem,
+  parameters,
+  saveModel,
+  sequenceClassifier,
+  type TaskModel,
+} from '@peftjs/transformer';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import {
   familyAdapter,
@@ -23,6 +32,7 @@ import {
   parameterThere,
   recordedIn,
   recordedOf,
+  storedLogits,
   trainOnBatch,
 } from '../src/families.ts';
 import { readRecord } from '../src/record.ts';
@@ -78,7 +88,7 @@ describe.each(executors)('on %s', (_, open) => {
     test('gives the same logits and the same loss', async () => {
       const inputs = inputsOf(recorded);
       const { logits, loss } = await evaluate(
-        { logits: model.outputs(inputs), loss: meanOf(model.loss(inputs)) },
+        { logits: storedLogits(golden, model.outputs(inputs), inputs), loss: meanOf(model.loss(inputs)) },
         { executor },
       );
       expect(distance(logits!, recorded.get('logits')!.data)).toBeLessThan(1e-4);
@@ -110,6 +120,20 @@ describe.each(executors)('on %s', (_, open) => {
     });
   });
 
+  describe.each(familyGoldens.filter(({ name }) => name.endsWith('causal')))('$name of transformers', (golden) => {
+    test('continues a prompt with the same twenty tokens, alone and beside a shorter one', async () => {
+      const recorded = await recordedOf(golden.name, null);
+      const model = await loadModel(familyModel(golden.name));
+      const greedy = [...recorded.get('greedy')!.data];
+      const prompt = Int32Array.from(recorded.get('input_ids')!.data.subarray(0, 8));
+      expect(await generate(model, { executor, prompt, maxTokens: 20 })).toEqual(greedy);
+      const pair = [prompt.subarray(0, 3), prompt];
+      expect((await generate(model, { executor, prompt: pair, maxTokens: 20 }))[1]).toEqual(greedy);
+      const [shorter] = await generate(model, { executor, prompt: pair, maxTokens: 20 });
+      expect(shorter).toEqual(await generate(model, { executor, prompt: prompt.subarray(0, 3), maxTokens: 20 }));
+    });
+  });
+
   const problems = familyGoldens.filter(({ name }) => name.endsWith('sequence'));
   describe.each(problems)('$name of transformers', (golden) => {
     test.each([
@@ -138,7 +162,10 @@ describe.each(executors)('on %s', (_, open) => {
       new Map([...adapted.params].map(([name, v]) => [parameterThere(adapted, name), v]));
 
     test('gives the same logits', async () => {
-      const { logits } = await evaluate({ logits: adapted.model.outputs(inputs) }, { executor });
+      const { logits } = await evaluate(
+        { logits: storedLogits(golden, adapted.model.outputs(inputs), inputs) },
+        { executor },
+      );
       expect(distance(logits!, recorded.get('logits')!.data)).toBeLessThan(1e-4);
     });
 
@@ -166,7 +193,7 @@ describe.each(executors)('on %s', (_, open) => {
       await requireSameFiles(join(dir, 'adapter'), record.adapter);
       const { model } = await openAdapter(golden, join(dir, 'adapter'), format);
       const inputs = inputsOf(await recordedOf(golden.name, null));
-      const { logits } = await evaluate({ logits: model.outputs(inputs) }, { executor });
+      const { logits } = await evaluate({ logits: storedLogits(golden, model.outputs(inputs), inputs) }, { executor });
       const there = await recordedIn(join(dir, 'record.safetensors'));
       expect(distance(logits!, there.get('logits')!.data)).toBeLessThan(1e-4);
     });

@@ -5,10 +5,11 @@ import { root } from './workspace.ts';
 
 const home = 'packages/transformer/src/families';
 
-/** Model types are the names of the families' folders. */
-const modelTypes = readdirSync(join(root, home), { withFileTypes: true })
-  .filter((entry) => entry.isDirectory())
-  .map(({ name }) => name);
+/** Model types are those that the families' records name. */
+const modelTypes = readdirSync(join(root, home), { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts'))
+  .flatMap((path) => [...readFileSync(join(root, home, path), 'utf8').matchAll(/^ {2}modelType: '(\w+)',$/gm)])
+  .map(([, name]) => name!);
 
 /** Who may name one all the same, and why. */
 const exceptions: readonly (readonly [where: RegExp, reason: string])[] = [
@@ -36,7 +37,7 @@ const naming = sources
 
 describe('model types', () => {
   test('are those of the families', () =>
-    expect(modelTypes).toEqual(expect.arrayContaining(['bert', 'gpt2', 'llama', 't5'])));
+    expect(modelTypes).toEqual(expect.arrayContaining(['bert', 'gpt2', 'llama', 'qwen2', 't5'])));
 
   test('are named by the families alone', () =>
     expect(naming.filter((path) => !exceptions.some(([where]) => where.test(path)))).toEqual([]));

@@ -7,12 +7,13 @@ type Json = Readonly<Record<string, unknown>>;
 const isOff = (value: unknown): boolean => value === undefined || value === null || value === false;
 const isOne = (value: unknown): boolean => isOff(value) || value === 1;
 
-/** Fields that change what a model of some family computes, and that no family here reads; with the values that change nothing. */
+/** Fields that change what a model of some family computes, and that few families or none here read; with the values that change nothing. */
 const fields: Readonly<Record<string, (value: unknown, config: Json) => boolean>> = {
   sliding_window: (value, { use_sliding_window: used, max_position_embeddings: most }) =>
     isOff(value) || used === false || (typeof value === 'number' && typeof most === 'number' && value >= most),
   layer_types: (value) => isOff(value) || (Array.isArray(value) && value.every((kind) => kind === 'full_attention')),
   is_causal: (value) => value !== false,
+  use_bidirectional_attention: isOff,
   attn_logit_softcapping: isOff,
   final_logit_softcapping: isOff,
   query_pre_attn_scalar: isOff,
@@ -44,12 +45,14 @@ const stemOf = (name: string): string => name.replace(/(For[A-Z]|LMHead|Model$|E
  * Signs that a config is not of the family that its `model_type` names, or asks for what nothing here computes; read as it stands the model would
  * compute something else, without an error.
  */
-export const foreignParts = (json: unknown, { modelType, heads }: Family): string[] => {
+export const foreignParts = (json: unknown, { modelType, heads, reads = [] }: Family): string[] => {
   if (!isObject(json)) return [];
   const stems = new Set(Object.values(heads).map(({ modelClass }) => stemOf(modelClass)));
   const classes = Array.isArray(json['architectures']) ? json['architectures'] : [];
   const odd = classes.filter((name) => typeof name === 'string' && !stems.has(stemOf(name)));
-  const asked = Object.entries(fields).filter(([name, isNeutral]) => !isNeutral(json[name], json));
+  const asked = Object.entries(fields).filter(
+    ([name, isNeutral]) => !reads.includes(name) && !isNeutral(json[name], json),
+  );
   return [
     ...odd.map((name) => `architectures: ${shown(name)} is not supported as a ${modelType}`),
     ...asked.map(([name]) => `${name}: ${shown(json[name])} is not supported`),

@@ -32,6 +32,8 @@ export interface Family<C extends ModelConfig = ModelConfig> {
   readonly modelType: C['modelType'];
   /** Reads `config.json`; what is wrong goes to `problems`. Loaded when asked for: zod alone takes longer to load than all else. */
   parser(): Promise<(json: unknown, problems: string[]) => C | undefined>;
+  /** Fields of `config.json` that it reads though most families know nothing of them; those that no family knows are refused anyhow. Default none. */
+  readonly reads?: readonly string[];
   /** `config.json`, as transformers reads it. */
   configJson(config: C): Readonly<Record<string, unknown>>;
   /** Settles what `config.json` leaves open, by the names of a checkpoint's tensors. */

@@ -1,4 +1,5 @@
 import { add, argmax, constant, equal, gather, mul, reshape, sub, type Tensor } from '@peftjs/tensor';
+import type { ModelConfig } from '../config/model-config.ts';
 import type { Inputs } from '../states.ts';
 import type { TensorNeed, TensorNeeds } from '../weights.ts';
 import type { HeadSpec } from './family.ts';
@@ -9,14 +10,23 @@ export const layerNeeds = (path: string, outDim: number, inDim: number, bias: bo
   ...(bias ? ([[`${path}.bias`, { shape: [outDim], init: 'zeros' }]] as [string, TensorNeed][]) : []),
 ];
 
-/** The head of a language model: a layer over the vocabulary, or the token table itself where they are tied. */
-export const languageHead = (modelClass: string): HeadSpec => ({
+/**
+ * The head of a language model: a layer over the vocabulary, or the token table itself where they are tied. `scaleOf`: the factor of the logits,
+ * given to the rows that the head, which has no bias, reads. Default 1.
+ */
+export const languageHead = <C extends ModelConfig>(
+  modelClass: string,
+  scaleOf: (config: C) => number = () => 1,
+): HeadSpec<C> => ({
   modelClass,
   layer: 'lm_head',
   trained: [],
   needs: ({ tieWordEmbeddings, hiddenSize }, vocabSize): TensorNeeds =>
     new Map(tieWordEmbeddings ? [] : layerNeeds('lm_head', vocabSize, hiddenSize, false)),
-  features: (_, { main }) => main,
+  features: (_, { main }, _inputs, config) => {
+    const scale = scaleOf(config);
+    return scale === 1 ? main : mul(main, scale);
+  },
 });
 
 /** A row of each sequence of x [batch, tokens, d], by its position: at [batch] -> [batch, d]. */

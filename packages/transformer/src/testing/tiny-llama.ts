@@ -1,5 +1,5 @@
 import { buildModel } from '../families/build.ts';
-import type { LlamaConfig } from '../families/llama/config.ts';
+import type { LlamaConfig } from '../families/decoder/config.ts';
 import type { CausalLM } from '../task-model.ts';
 import { tinyWeights } from './tiny-weights.ts';
 

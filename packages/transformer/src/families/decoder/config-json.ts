@@ -1,8 +1,10 @@
-import type { LlamaConfig } from './config.ts';
+import { activationNames } from '../../activation.ts';
+import type { DecoderConfig } from './config.ts';
+import { jsonName } from './field-names.ts';
 
-/** The `config.json` of a Llama-type model, as Hugging Face's transformers reads it. */
-export const llamaConfigJson = (c: LlamaConfig): Readonly<Record<string, unknown>> => ({
-  model_type: 'llama',
+/** The `config.json` of a gated decoder, as Hugging Face's transformers reads it. */
+export const decoderConfigJson = (c: DecoderConfig): Readonly<Record<string, unknown>> => ({
+  model_type: c.modelType,
   vocab_size: c.vocabSize,
   hidden_size: c.hiddenSize,
   intermediate_size: c.intermediateSize,
@@ -15,7 +17,8 @@ export const llamaConfigJson = (c: LlamaConfig): Readonly<Record<string, unknown
   tie_word_embeddings: c.tieWordEmbeddings,
   attention_bias: c.attentionBias,
   mlp_bias: c.mlpBias,
-  hidden_act: c.activation,
+  // Gemma's class warns of any other name for the approximation by tanh.
+  hidden_act: c.activation === 'gelu-tanh' ? 'gelu_pytorch_tanh' : activationNames[c.activation],
   rope_theta: c.ropeTheta,
   rope_scaling: c.ropeScaling && {
     rope_type: c.ropeScaling.kind,
@@ -27,4 +30,5 @@ export const llamaConfigJson = (c: LlamaConfig): Readonly<Record<string, unknown
   bos_token_id: c.bosId,
   eos_token_id: c.eosIds.length === 1 ? c.eosIds[0] : c.eosIds.length > 0 ? c.eosIds : null,
   pad_token_id: c.padId,
+  ...Object.fromEntries(Object.entries(c.fields ?? {}).map(([name, value]) => [jsonName(name), value])),
 });

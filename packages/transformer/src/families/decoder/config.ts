@@ -1,0 +1,146 @@
+import * as z from 'zod';
+import type { Activation } from '../../activation.ts';
+import { activationOf, activationSchema } from '../../config/activation.ts';
+import { collect } from '../../config/collect.ts';
+import type { ModelConfig } from '../../config/model-config.ts';
+import { parseRope, type Rope } from '../../config/rope.ts';
+import { parseShared } from '../../config/shared.ts';
+import { checkTokenIds } from '../../config/token-ids.ts';
+import { jsonName } from './field-names.ts';
+import type { DecoderRecord } from './record.ts';
+
+/** Fields that some decoders have, named as in `config.json`, in camel case. */
+export interface DecoderFields {
+  /** Factor of the embedded rows. */
+  readonly embeddingMultiplier: number;
+  /** Factor of what half a block adds to the stream. */
+  readonly residualMultiplier: number;
+  /** Factor of the scores of attention. */
+  readonly attentionMultiplier: number;
+  /** Divisor of the logits. */
+  readonly logitsScaling: number;
+  /** 1 for each layer that rotates queries and keys, 0 for one that does not; null: by `noRopeLayerInterval`. */
+  readonly noRopeLayers: readonly number[] | null;
+  /** Every so many layers one does not rotate. */
+  readonly noRopeLayerInterval: number;
+}
+
+/**
+ * A gated decoder: norms around each half of a block, rotary positions, grouped key/value heads, an MLP with a gate. How the halves are made is in
+ * the record of its `modelType`.
+ */
+export interface DecoderConfig extends ModelConfig, Rope {
+  /** Width of the MLP. */
+  readonly intermediateSize: number;
+  readonly heads: number;
+  /** Heads of keys and values; `heads` is a multiple. */
+  readonly keyValueHeads: number;
+  /** Even; `heads * headDim` need not be `hiddenSize`. */
+  readonly headDim: number;
+  readonly normEps: number;
+  /** `attention_bias`: whether the projections of attention have a bias, where a family leaves that open. */
+  readonly attentionBias: boolean;
+  /** `mlp_bias`: whether the three projections of the MLP have a bias, where a family leaves that open. */
+  readonly mlpBias: boolean;
+  readonly activation: Activation;
+  /** Further fields, of those families that read them. */
+  readonly fields?: Partial<DecoderFields>;
+}
+
+/**
+ * A Llama-type decoder: RMSNorm before each half, rotary positions, grouped key/value heads, gated SiLU MLP.
+ * Source: Touvron and others, 2023, https://arxiv.org/abs/2302.13971; transformers, `LlamaConfig`.
+ */
+export interface LlamaConfig extends DecoderConfig {
+  readonly modelType: 'llama';
+  readonly activation: 'silu';
+}
+
+const count = z.int().min(1);
+const factor = z.number().positive();
+
+const schema = z.object({
+  vocab_size: count,
+  hidden_size: count,
+  intermediate_size: count,
+  num_hidden_layers: count,
+  num_attention_heads: count,
+  num_key_value_heads: count.nullish(),
+  head_dim: count.nullish(),
+  max_position_embeddings: count.default(2048),
+  rms_norm_eps: z.number().positive().default(1e-6),
+  tie_word_embeddings: z.boolean().default(false),
+  attention_bias: z.boolean().default(false),
+  mlp_bias: z.boolean().default(false),
+});
+
+const fieldSchemas: { readonly [F in keyof DecoderFields]: z.ZodType<DecoderFields[F]> } = {
+  embeddingMultiplier: factor,
+  residualMultiplier: factor,
+  attentionMultiplier: factor,
+  logitsScaling: factor,
+  noRopeLayers: z.array(z.literal([0, 1])).nullable(),
+  noRopeLayerInterval: count,
+};
+
+/** The further fields of a record, by our names. */
+const parseFields = (
+  defaults: Partial<DecoderFields>,
+  json: Readonly<Record<string, unknown>>,
+  problems: string[],
+): Partial<DecoderFields> | undefined => {
+  const names = Object.keys(defaults) as (keyof DecoderFields)[];
+  const shape = Object.fromEntries(
+    names.map((name) => [jsonName(name), (fieldSchemas[name] as z.ZodType<unknown>).default(defaults[name])]),
+  );
+  const raw = collect(z.object(shape), json, problems);
+  return raw && Object.fromEntries(names.map((name) => [name, raw[jsonName(name)]]));
+};
+
+/** The config of a record's `model_type` by our names with the defaults of its class of configs; or undefined; problems are collected. */
+export const parseDecoder = (record: DecoderRecord, given: unknown, problems: string[]): DecoderConfig | undefined => {
+  const stated: Readonly<Record<string, unknown>> = { ...record.defaults, ...(given as object) };
+  const taken = Object.entries(record.readAs ?? {}).map(([name, other]) => [
+    name,
+    other[String(stated[name])] ?? stated[name],
+  ]);
+  const json: Readonly<Record<string, unknown>> = { ...stated, ...Object.fromEntries(taken) };
+  const raw = collect(schema, json, problems);
+  const acts = record.activations ? z.literal(record.activations) : activationSchema;
+  const act = collect(z.object({ hidden_act: acts.default('silu') }), json, problems);
+  const fields = record.fields && parseFields(record.fields, json, problems);
+  const rope = parseRope(given, Number(record.defaults?.['rope_theta'] ?? 10_000), problems);
+  const shared = parseShared(json, problems);
+  if (!raw || !act || !rope || !shared || (record.fields && !fields)) return undefined;
+  const heads = raw.num_attention_heads;
+  const keyValueHeads = raw.num_key_value_heads ?? heads;
+  const headDim = raw.head_dim ?? raw.hidden_size / heads;
+  if (!Number.isInteger(headDim))
+    problems.push(`hidden_size ${raw.hidden_size} is not a multiple of num_attention_heads ${heads}`);
+  else if (headDim % 2 !== 0) problems.push(`head_dim ${headDim} is odd; rotary positions turn pairs`);
+  if (heads % keyValueHeads !== 0)
+    problems.push(`num_attention_heads ${heads} is not a multiple of num_key_value_heads ${keyValueHeads}`);
+  const uses = fields?.noRopeLayers;
+  if (uses && uses.length < raw.num_hidden_layers)
+    problems.push(`no_rope_layers has ${uses.length} entries for ${raw.num_hidden_layers} layers`);
+  checkTokenIds(shared, raw.vocab_size, problems);
+  return {
+    modelType: record.modelType,
+    vocabSize: raw.vocab_size,
+    hiddenSize: raw.hidden_size,
+    intermediateSize: raw.intermediate_size,
+    layers: raw.num_hidden_layers,
+    heads,
+    keyValueHeads,
+    headDim,
+    maxPositions: raw.max_position_embeddings,
+    normEps: raw.rms_norm_eps,
+    tieWordEmbeddings: raw.tie_word_embeddings,
+    attentionBias: raw.attention_bias,
+    mlpBias: raw.mlp_bias,
+    activation: activationOf[act.hidden_act],
+    ...rope,
+    ...shared,
+    ...(fields && { fields }),
+  };
+};

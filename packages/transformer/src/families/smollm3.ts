@@ -1,0 +1,26 @@
+import type { DecoderConfig } from './decoder/config.ts';
+import { decoder } from './decoder/decoder.ts';
+import type { Family } from './family.ts';
+
+/**
+ * SmolLM3: a Llama some of whose layers do not rotate queries and keys: by `no_rope_layers`, else every fourth (NoPE).
+ * Yang et al., 2025. https://arxiv.org/abs/2501.18795; transformers, `SmolLM3Config`. PEFT has no default targets for it.
+ */
+export const smollm3: Family<DecoderConfig> = decoder({
+  modelType: 'smollm3',
+  stem: 'SmolLM3',
+  defaults: {
+    num_key_value_heads: 4,
+    max_position_embeddings: 32_768,
+    rope_theta: 2_000_000,
+    tie_word_embeddings: true,
+    pad_token_id: 128_004,
+    bos_token_id: 128_000,
+    eos_token_id: 128_001,
+  },
+  fields: { noRopeLayers: null, noRopeLayerInterval: 4 },
+  traits: ({ fields: { noRopeLayers, noRopeLayerInterval = 4 } = {} }) => ({
+    rotates: (layer) => (noRopeLayers ? noRopeLayers[layer] === 1 : (layer + 1) % noRopeLayerInterval !== 0),
+  }),
+  targets: {},
+});

@@ -1,0 +1,24 @@
+"""The tiny decoders: a row for each family, with the fields in which it differs from the others, and targets of LoRA on it where they are not PEFT's own."""
+
+import transformers
+
+from models import ROPE, SIZES
+
+BASE = {**SIZES, "pad_token_id": 0, "rope_parameters": ROPE}
+
+# Name: class of transformers, fields of its config, targets.
+DECODERS = {
+    "qwen2-causal": ("Qwen2", {}, None),
+    "qwen3-causal": ("Qwen3", dict(tie_word_embeddings=True), None),
+    "gemma-causal": ("Gemma", {}, None),
+    "smollm3-causal": ("SmolLM3", dict(num_hidden_layers=3, no_rope_layer_interval=2, mlp_bias=True), ["q_proj", "down_proj"]),
+    "olmo2-causal": ("Olmo2", {}, "all-linear"),
+    "granite-causal": ("Granite", dict(
+        embedding_multiplier=1.5, residual_multiplier=0.7, attention_multiplier=0.3, logits_scaling=2.0, mlp_bias=True,
+    ), ["q_proj", "o_proj", "lm_head"]),
+}
+
+
+def decoder(stem: str, fields: dict) -> tuple[type, object]:
+    config = getattr(transformers, f"{stem}Config")(**BASE | fields)
+    return getattr(transformers, f"{stem}ForCausalLM"), config
