@@ -1,4 +1,4 @@
-import { PeftError } from '@peftjs/tensor';
+import { checkOptions, mustBe, type Rules } from '@peftjs/tensor';
 import { checkCursor, cursorOf, inputIn } from './cursor.ts';
 import { end, item, opened, originOf } from './opened.ts';
 import type { Origin, Stage } from './stream.ts';
@@ -10,16 +10,17 @@ export interface ShardOptions {
   readonly size: number;
 }
 
+const rules: Rules<ShardOptions> = { rank: mustBe.given(mustBe.whole), size: mustBe.given(mustBe.count) };
+
 /**
  * Every `size`-th item, from the `rank`-th on: what one of several machines trains on. All get as many, so what would be left over at the
  * end goes to none.
  */
-export const shard = <A>({ rank, size }: ShardOptions): Stage<A, A> => {
-  if (!Number.isSafeInteger(size) || size < 1 || !Number.isSafeInteger(rank) || rank < 0 || rank >= size)
-    throw new PeftError(
-      'bad-option',
-      `shard: rank must be a whole number from 0 to size − 1, got rank ${rank} of size ${size}`,
-    );
+export const shard = <A>(options: ShardOptions): Stage<A, A> => {
+  checkOptions('shard', rules, options, ({ rank, size }) =>
+    rank < size ? [] : [`rank must be a whole number from 0 to size − 1, got rank ${rank} of size ${size}`],
+  );
+  const { rank, size } = options;
   // Ranks stand at the same place between two items, so a cursor of one is one of all.
   const made = { size };
   return (input) => ({

@@ -395,6 +395,7 @@ test('options that make no sense are refused when the stage is made', () => {
     () => pack({ context: 4, endOfText: 0, overlap: 2 } as never),
     () => packTokens([[1, 2, 3]], { context: 2, endOfText: 0, rest: true } as never),
     () => tokenize({ encode: () => Int32Array.of(1) }, { filed: 'words' } as never),
+    () => shard({ rank: 0, size: 2, ranks: 3 } as never),
     () => text('x', { seperator: '\n' } as never),
   ])
     expect(make).toThrow(expect.objectContaining({ code: 'bad-option' }));
