@@ -4,10 +4,13 @@ import { goldens } from './goldens.ts';
 
 const pythonDir = join(import.meta.dirname, '../data/python');
 
-/** Which library made a golden: each tells its layout by what the configuration holds. */
+/** Which library made a golden: each tells its layout by what the configuration holds. Types of our own are those of `own_methods.py`. */
 const libraryOf = (name: string): string => {
-  const config = join(pythonDir, name, 'adapter/adapter_config.json');
-  if (existsSync(config)) return 'peft_type' in JSON.parse(readFileSync(config, 'utf8')) ? 'PEFT' : 'adapters';
+  const path = join(pythonDir, name, 'adapter/adapter_config.json');
+  if (existsSync(path)) {
+    const { peft_type: type } = JSON.parse(readFileSync(path, 'utf8')) as { readonly peft_type?: string };
+    return type === undefined ? 'adapters' : type.startsWith('PEFTJS_') ? 'torch' : 'PEFT';
+  }
   return existsSync(join(pythonDir, name, 'adapter')) ? 'adapters' : 'torch';
 };
 
