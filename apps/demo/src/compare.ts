@@ -164,7 +164,7 @@ export const compare = async (names: readonly string[], options: DemoOptions): P
       } catch (error) {
         if (stops.isAsked()) return null;
         failed.push(name);
-        process.stderr.write(`\n${(error as Error).message}\n`);
+        say(process.stderr, `\n${(error as Error).message}\n`);
       }
       if (stops.isAsked() && runs.length + failed.length < names.length) return null;
     }

@@ -2,6 +2,7 @@ import { isPeftError } from '@peftjs/tensor';
 import { compare } from './compare.ts';
 import { runDemo } from './demo.ts';
 import { parseOptions } from './options.ts';
+import { say } from './terminal.ts';
 
 // A run of a comparison ends with the one that compares, however that ended.
 process.once('disconnect', () => process.exit(1));
@@ -14,9 +15,8 @@ try {
   if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
 } catch (error) {
   // A mistake of the user's is a message; anything else is ours, and the trace helps.
-  process.stderr.write(
-    `\n${isPeftError(error) ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`,
-  );
+  if (isPeftError(error)) say(process.stderr, `\n${(error as Error).message}\n`);
+  else process.stderr.write(`\n${(error as Error).stack ?? String(error)}\n`);
   // A run that was stopped has its own.
   process.exitCode ||= 1;
 }
