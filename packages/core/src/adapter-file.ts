@@ -26,7 +26,7 @@ import {
   type TypedArray,
 } from '@peftjs/tensor';
 import { hostArray } from '@peftjs/tensor/executor';
-import type { Model, TaskModel } from '@peftjs/transformer';
+import { type Model, requireModel, type TaskModel } from '@peftjs/transformer';
 import { foldersOf, foldersWith, keyPrefix, together } from './adapter-folders.ts';
 import { type Adapted, attach } from './attach.ts';
 import { checkSizes } from './check-sizes.ts';
@@ -34,6 +34,7 @@ import { withoutCopies } from './copies.ts';
 import { findMethod, formatsIn, type Methods } from './find-method.ts';
 import { checkFinite } from './finite.ts';
 import type { AdapterConfig, Method, State } from './method.ts';
+import { requireAdapted } from './require-adapted.ts';
 import { snapshot } from './snapshot.ts';
 import { withHeads, withoutHeads } from './task-heads.ts';
 
@@ -79,6 +80,7 @@ const withoutType = (value: JsonValue): JsonValue => {
  * `adapter.safetensors`, the adapter called `default`. Files appear whole or not at all. Throws `write-failed`.
  */
 export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOptions): Promise<void> => {
+  requireAdapted('save', adapted);
   checkOptions('save', saveRules, options);
   const { executor, baseModel = adapted.base.layout.name } = options;
   const { method, config, state } = await snapshot(adapted, { executor });
@@ -162,12 +164,14 @@ const withoutRepeated = (state: State, { name: method, repeated = [] }: Method):
  * other shapes.
  */
 export const load = async <M extends Model>(base: M, dir: Place, methods: Methods): Promise<Adapted<M>> => {
+  requireModel('load', base);
+  const formats = formatsIn(methods);
   const files = await filesAt(dir);
   const found = await readAdapters(files);
   try {
     const adapter = 'layout' in found ? found : together(found, base);
     checkSizes(adapter.config.raw, adapter.tensors as State);
-    const method = findMethod(withoutHeads(adapter.config.raw, base), formatsIn(methods));
+    const method = findMethod(withoutHeads(adapter.config.raw, base), formats);
     const { layout = 'peft' } = method;
     if (layout !== adapter.layout)
       throw new PeftError('bad-adapter', `${method.name} has files in the layout of ${layout}, not ${adapter.layout}`);

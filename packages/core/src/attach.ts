@@ -1,5 +1,14 @@
 import { checkOptions, mustBe, PeftError, type Rules, type Tensor, type Variable } from '@peftjs/tensor';
-import type { CausalLM, Column, Inputs, Loss, Model, ModelPatch, Pass } from '@peftjs/transformer';
+import {
+  type CausalLM,
+  type Column,
+  type Inputs,
+  type Loss,
+  type Model,
+  type ModelPatch,
+  type Pass,
+  requireModel,
+} from '@peftjs/transformer';
 import { combine } from './combine.ts';
 import type { GradientTransform, ParamHint } from './gradient-transform.ts';
 import type { Decision, Method, Patch, State, TrainedStep } from './method.ts';
@@ -79,6 +88,7 @@ export const attach = <M extends Model>(
   methods: readonly Method[],
   options: AttachOptions = {},
 ): Adapted<M> => {
+  requireModel('attach', base);
   checkOptions('attach', rules, options);
   checkMethods(methods);
   const store = makeStore(options.seed ?? 0, options.state);

@@ -10,8 +10,20 @@ const isFormat = (value: unknown): value is MethodFormat =>
   typeof value === 'function' && 'reads' in value && 'fromConfig' in value && 'peftType' in value;
 
 /** The methods among exports. */
-export const formatsIn = (methods: Methods): readonly MethodFormat[] =>
-  Symbol.iterator in methods ? [...(methods as Iterable<MethodFormat>)] : Object.values(methods).filter(isFormat);
+export const formatsIn = (methods: Methods): readonly MethodFormat[] => {
+  const given: Methods = methods ?? [undefined];
+  const all =
+    Symbol.iterator in Object(given) ? [...(given as Iterable<MethodFormat>)] : Object.values(given).filter(isFormat);
+  const isOne = (method: Partial<MethodFormat> | null | undefined): boolean => typeof method?.fromConfig === 'function';
+  const odd = all.filter((method) => !isOne(method)) as readonly unknown[];
+  if (odd.length === 0) return all;
+  const { name, attach } = (odd[0] ?? {}) as Partial<Method>;
+  const hint = typeof attach === 'function' ? `${name} itself, not what it makes` : 'a list, or what a package exports';
+  throw new PeftError(
+    'bad-option',
+    `load: the methods that may be built are missing; give ${hint}: load(model, dir, [lora])`,
+  );
+};
 
 /** A method of these packages by its file: its name for people, that of the export, the package, the test of its configuration. */
 type Known = readonly [kind: string, name: string, from: string, reads: (config: AdapterConfig) => boolean];

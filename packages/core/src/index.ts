@@ -80,6 +80,7 @@ export {
 } from './option.ts';
 export { mergePatches } from './patch.ts';
 export { prepare } from './prepare.ts';
+export { requireAdapted } from './require-adapted.ts';
 export type { Mixes, Settled } from './settled.ts';
 export type { Where } from './sight.ts';
 export { type Snapshot, snapshot } from './snapshot.ts';

@@ -26,6 +26,7 @@ import {
 import type { Adapted } from './attach.ts';
 import { singlesIn } from './combine.ts';
 import { notFinite } from './finite.ts';
+import { requireAdapted } from './require-adapted.ts';
 
 /** The executor that `merge` computes on, and how it stores the result. */
 export interface MergeOptions extends OnExecutor {
@@ -99,11 +100,10 @@ const changed = <T>(now: ReadonlyMap<Path, T>, before: ReadonlyMap<Path, T>): [P
  * storage format. Inference then costs what the base costs. Throws `not-mergeable`, by name, when a method depends on its input; `bad-data`
  * for a layer whose values are not finite.
  */
-export const merge = async <M extends Model>(
-  { base, method, model }: Adapted<M>,
-  options: MergeOptions,
-): Promise<Merged<M>> => {
+export const merge = async <M extends Model>(adapted: Adapted<M>, options: MergeOptions): Promise<Merged<M>> => {
+  requireAdapted('merge', adapted);
   checkOptions('merge', mergeRules, options);
+  const { base, method, model } = adapted;
   const { executor, format = 'base', storedAs = 'f32' } = options;
   const refusing = singlesIn(base, method).filter((m) => !m.merges);
   if (refusing.length > 0)

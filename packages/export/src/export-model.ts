@@ -1,7 +1,7 @@
 import { type FileContent, filesAt, type Place, writable } from '@peftjs/io';
 import { type OnnxFilesOptions, type OnnxInput, onnxFiles } from '@peftjs/onnx';
 import { checkOptions, mustBe, type OnExecutor, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
-import { companionFiles, hfConfig, loadGenerationConfig, type TaskModel } from '@peftjs/transformer';
+import { companionFiles, hfConfig, loadGenerationConfig, requireModel, type TaskModel } from '@peftjs/transformer';
 import { decoderWithPast } from './decoder.ts';
 import { genaiConfig } from './genai-config.ts';
 import { kindsOf, wholePass } from './whole-pass.ts';
@@ -111,6 +111,7 @@ const jsonText = (value: object): string => `${JSON.stringify(value, null, 2)}\n
  * encoder-decoders; `not-mergeable` where a file cannot say what the model does; `bad-program`; `write-failed`.
  */
 export const exportModel = async (model: TaskModel, dir: Place, options: ExportModelOptions): Promise<void> => {
+  requireModel('exportModel', model);
   checkOptions('exportModel', rules, options);
   check(model, options);
   const onnx = [...(await onnxOf(model, options))].map(([name, content]) => [`onnx/${name}`, content] as const);

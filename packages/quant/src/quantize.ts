@@ -1,5 +1,13 @@
 import { checkOptions, evaluate, mustBe, type OnExecutor, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
-import { type Linear, type Model, type Path, storedValues, type Target, targeted } from '@peftjs/transformer';
+import {
+  type Linear,
+  type Model,
+  type Path,
+  requireModel,
+  storedValues,
+  type Target,
+  targeted,
+} from '@peftjs/transformer';
 import type { QuantFormat } from './format.ts';
 import { encodeLinear, packedLinear } from './packed-linear.ts';
 
@@ -10,6 +18,7 @@ import { encodeLinear, packedLinear } from './packed-linear.ts';
  * file or an array any more (trained, adapted, quantised already).
  */
 export const quantize = <M extends Model>(model: M, format: QuantFormat, target: Target = 'all-linear'): M => {
+  requireModel('quantize', model);
   const paths = targeted(model.linears.keys(), target, 'quantize');
   const made = paths.filter((path) => !storedValues(model.linears.get(path)!));
   if (made.length > 0)
@@ -48,6 +57,7 @@ export const quantizeOn = async <M extends Model>(
   format: QuantFormat,
   options: QuantizeOnOptions,
 ): Promise<M> => {
+  requireModel('quantizeOn', model);
   checkOptions('quantizeOn', rules, options);
   const { executor, target = 'all-linear' } = options;
   const linears = new Map<Path, Linear>();

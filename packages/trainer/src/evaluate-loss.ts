@@ -1,6 +1,6 @@
 import type { Batch, Stream, TokenRows } from '@peftjs/data';
 import { checkOptions, mustBe, type OnExecutor, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
-import type { TaskModel } from '@peftjs/transformer';
+import { requireModel, type TaskModel } from '@peftjs/transformer';
 import { evaluationBatches, isTokenRows } from './batches.ts';
 import { checkBatch, checkRows } from './check-data.ts';
 import { alone, type Group } from './group.ts';
@@ -102,6 +102,7 @@ export const evaluateLoss = async (
   data: TokenRows | Stream<Batch>,
   options: EvaluateLossOptions,
 ): Promise<EvaluatedLoss> => {
+  requireModel('evaluateLoss', model);
   checkOptions('evaluateLoss', lossRules, options);
   const evaluator = await makeEvaluator(model, data, options);
   try {

@@ -1,4 +1,4 @@
-import { type Between, chain, makeBetween } from '@peftjs/core';
+import { type Between, chain, makeBetween, requireAdapted } from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
 import { type BatchSource, isTokenRows, openBatches } from './batches.ts';
 import { checkRows } from './check-data.ts';
@@ -64,6 +64,7 @@ interface Waiting {
  * with the step, after the last good state has been written where there is a `checkpoint`.
  */
 export const train = async (target: Trainable, options: TrainOptions): Promise<TrainResult> => {
+  requireAdapted('train', target);
   checkTrainOptions(options);
   const {
     executor,

@@ -10,7 +10,15 @@ import {
   type TrainedStep,
 } from '@peftjs/core';
 import { checkOptions, type Tensor, type Variable } from '@peftjs/tensor';
-import { type Column, type Inputs, type Loss, type Model, parameters, type TaskModel } from '@peftjs/transformer';
+import {
+  type Column,
+  type Inputs,
+  type Loss,
+  type Model,
+  parameters,
+  requireModel,
+  type TaskModel,
+} from '@peftjs/transformer';
 
 /** The trained part: a model with an adapter (`attach` gives one), or all of a model. */
 export interface Trainable {
@@ -45,6 +53,7 @@ export interface Trainable {
 
 /** All weights of a model, for pretraining and full fine-tuning. They change in place on the executor that trains. */
 export const allWeights = (model: TaskModel<unknown>): Trainable => {
+  requireModel('allWeights', model);
   const params = parameters(model);
   return {
     model,

@@ -26,6 +26,7 @@ export type { Model, ModelLayout, ModelPatch, PassOptions } from './model.ts';
 export { layerNormLayer, type Norm, type NormValues, rmsNormLayer } from './norm.ts';
 export { parameters } from './parameters.ts';
 export { type Call, type Pass, type Sequence, type Slot, slot } from './pass.ts';
+export { requireModel } from './require-model.ts';
 export type { Part, Role } from './roles.ts';
 export { companionFiles, hfConfig, type SaveModelOptions, saveModel } from './save-model.ts';
 export { sequenceLogProb } from './sequence-log-prob.ts';

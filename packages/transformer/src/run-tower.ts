@@ -67,6 +67,19 @@ export interface Forward {
   positionRows(rowsOf: RowsOf, available?: number): Tensor;
 }
 
+/** Refuses constant ids that the table of tokens has not: it has zeros for them. Ids that are fed are checked where they come from. Throws `bad-data`. */
+const checkConstantIds = (name: string, ids: Tensor, rows: number): void => {
+  if (ids.node.kind !== 'constant') return;
+  const { data } = ids.node;
+  const at = data.findIndex((id: number) => id < 0 || id >= rows);
+  if (at < 0) return;
+  const length = ids.shape.at(-1)!;
+  throw new PeftError(
+    'bad-data',
+    `model: ${name} has ${data[at]} in row ${Math.floor(at / length)} at ${at % length}; the ids of this vocabulary are 0 to ${rows - 1}`,
+  );
+};
+
 /** The sequences that a tower goes over. Throws `bad-shape`, `bad-dtype`, `bad-option`. */
 export const sequenceOf = ({ reads }: TowerSpec, inputs: Inputs, pass: Pass): Sequence => {
   const ids = inputs[reads.ids];
@@ -155,7 +168,9 @@ export const runTower = (
     const rows = embedding(spec.tokenTable, tokens);
     return tokenScale === 1 ? rows : mul(rows, tokenScale);
   };
-  const embedded = at('embed', embedPath, embed)(inputs[spec.reads.ids]!);
+  const ids = inputs[spec.reads.ids]!;
+  checkConstantIds(spec.reads.ids, ids, parts.embeddings.get(spec.tokenTable)!.rows);
+  const embedded = at('embed', embedPath, embed)(ids);
   const prepended = embedded.shape.length === 3 ? embedded.shape[1]! - sequence.tokens : -1;
   if (prepended < 0 || embedded.shape[0] !== batch || embedded.shape[2] !== spec.hiddenSize)
     throw shapeError('embed', [embedded], `must give [${batch}, ${sequence.tokens} or more, ${spec.hiddenSize}]`);

@@ -27,6 +27,7 @@ import { storedTensor } from './families/checkpoint-layout.ts';
 import { familyOfConfig } from './families/index.ts';
 import { halfBehind } from './half.ts';
 import { weightTensors } from './parameters.ts';
+import { requireModel } from './require-model.ts';
 import type { TaskModel } from './task-model.ts';
 
 /** The executor that has a model's values, and how they are written. */
@@ -119,6 +120,7 @@ export const companionFiles = async ({ layout }: TaskModel<unknown>): Promise<Re
  * large for f16; `write-failed`.
  */
 export const saveModel = async (model: TaskModel<unknown>, dir: Place, options: SaveModelOptions): Promise<void> => {
+  requireModel('saveModel', model);
   checkOptions('saveModel', rules, options);
   const { executor, dtype = 'f32' } = options;
   const tensors = weightTensors(model);

@@ -1,4 +1,5 @@
 import { checkOptions, mustBe, type OnExecutor, onExecutor, type Rules } from '@peftjs/tensor';
+import { requireModel } from '../require-model.ts';
 import type { CausalLM } from '../task-model.ts';
 import { generator, type StreamOptions, streamRules } from './generator.ts';
 import type { Prompt } from './prompts.ts';
@@ -29,6 +30,7 @@ export async function generate(
   model: CausalLM,
   given: GenerateOptions<Prompt | readonly Prompt[]>,
 ): Promise<number[] | number[][]> {
+  requireModel('generate', model, 'logits');
   checkOptions('generate', rules, given);
   const { executor, prompt, ...options } = given;
   const prompts = isList(prompt) ? prompt : [prompt];

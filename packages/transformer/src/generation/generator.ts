@@ -9,6 +9,7 @@ import {
   randomSource,
   type TypedArray,
 } from '@peftjs/tensor';
+import { requireModel } from '../require-model.ts';
 import type { CausalLM } from '../task-model.ts';
 import { makePrograms, type Programs } from './programs.ts';
 import { bucket, checkPrompts, type Prompt, padPrompts, slotMask } from './prompts.ts';
@@ -102,6 +103,7 @@ const checkContext = (context: number, room: number): void => {
  * Throws `bad-option` for a context that the model does not have.
  */
 export const generator = (model: CausalLM, options: GeneratorOptions): TextGenerator => {
+  requireModel('generator', model, 'logits');
   checkOptions('generator', rules, options);
   const { vocabSize, eosIds } = model.config;
   const { prepended, context: room } = roomOf(model);
