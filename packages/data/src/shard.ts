@@ -8,9 +8,17 @@ export interface ShardOptions {
   /** From 0. */
   readonly rank: number;
   readonly size: number;
+  /** A trainer's `Group` fits as it is; these of it are not used. */
+  readonly allReduce?: (values: Float32Array) => Promise<void>;
+  readonly broadcast?: (values: Float32Array, root: number) => Promise<void>;
 }
 
-const rules: Rules<ShardOptions> = { rank: mustBe.given(mustBe.whole), size: mustBe.given(mustBe.count) };
+const rules: Rules<ShardOptions> = {
+  rank: mustBe.given(mustBe.whole),
+  size: mustBe.given(mustBe.count),
+  allReduce: mustBe.fn,
+  broadcast: mustBe.fn,
+};
 
 /**
  * Every `size`-th item, from the `rank`-th on: what one of several machines trains on. All get as many, so what would be left over at the
