@@ -61,13 +61,13 @@ describe.each(names.filter((name) => name !== testkit))('%s, packed', (name) => 
     expect(await importEffects(consumer.folder, name)).toMatchObject({ leftBehind: [], libraries: [], printed: '' });
   });
 
-  // 50 ms is what a machine of 2020 takes for as much: the bytes are bounded, since the time is another one under load.
+  // 60 ms is what a machine of 2020 takes for as much: the bytes are bounded, since the time is another one under load. A method is 2 to 5 kB.
   test('is imported fast: it reads little before something of it is used', async () => {
     const { files, bytes } = await importSize(consumer.folder, name);
     const { milliseconds } = await importEffects(consumer.folder, name);
     console.log(`import of ${name}: ${files} files, ${(bytes / 1000).toFixed(0)} kB, ${milliseconds.toFixed(0)} ms`);
     expect(files).toBeLessThanOrEqual(name === umbrella ? 60 : 40);
-    expect(bytes).toBeLessThanOrEqual(name === umbrella ? 1_000_000 : 600_000);
+    expect(bytes).toBeLessThanOrEqual(name === umbrella ? 1_200_000 : 700_000);
   });
 });
 
