@@ -9,6 +9,8 @@ export interface DataNeeds {
   readonly columns?: Readonly<Record<string, Column>>;
   /** Whether an objective of its own decides which columns there must be. Default: no. */
   readonly free?: boolean;
+  /** Whether batches are parts of a step, of which some may be without a label. Default: no. */
+  readonly parts?: boolean;
 }
 
 /** A batch, and where its rows come from. */
@@ -140,7 +142,8 @@ const problemOf = (needs: DataNeeds, { rows, columns, shapes }: Batch): Problem 
       return {
         text: `${name} has ${tokens} tokens in a row, the model takes ${most}; cut the rows, or pack them with a shorter context`,
       };
-    const problem = rule && valueProblem(name, data, rows, rule);
+    const isWithout = needs.parts === true && rule?.none !== undefined && data.every((value) => value === rule.none);
+    const problem = rule && !isWithout && valueProblem(name, data, rows, rule);
     if (problem) return problem;
   }
   return null;

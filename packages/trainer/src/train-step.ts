@@ -17,6 +17,7 @@ import {
   type Variable,
 } from '@peftjs/tensor';
 import { meanOf } from '@peftjs/transformer';
+import { checkBatch } from './check-data.ts';
 import { makeGathered } from './gathered.ts';
 import { optimizerRule, optimizerStep, steppedParams } from './optimizer-step.ts';
 import { type BatchSpec, compileNamed, makePrograms, specOf } from './programs.ts';
@@ -187,13 +188,18 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
 
   const way = await (gathers ? gathering() : single());
   if (inputs) await way.prepare(inputs);
+  const needs = { model: target.model, columns: target.columns, free: objective !== undefined, parts: gathers };
+  const collect: TrainStep['collect'] = async (batch, draw) => {
+    await checkBatch(needs, { batch, name: 'the batch' });
+    await way.collect(batch, draw);
+  };
   return {
-    collect: way.collect,
+    collect,
     gathered: way.gathered,
     reads: way.reads,
     apply: way.apply,
     run: async (step, rate, batches) => {
-      for (const [i, batch] of batches.entries()) await way.collect(batch, step * batches.length + i);
+      for (const [i, batch] of batches.entries()) await collect(batch, step * batches.length + i);
       await way.apply(step, rate);
     },
     results: async () => {

@@ -165,12 +165,11 @@ export const runTower = (
   const [embedPath] = spec.paths.embed as readonly [Path];
   const { tokenScale = 1 } = spec;
   const embed = (tokens: Tensor): Tensor => {
+    checkConstantIds(spec.reads.ids, tokens, parts.embeddings.get(spec.tokenTable)!.rows);
     const rows = embedding(spec.tokenTable, tokens);
     return tokenScale === 1 ? rows : mul(rows, tokenScale);
   };
-  const ids = inputs[spec.reads.ids]!;
-  checkConstantIds(spec.reads.ids, ids, parts.embeddings.get(spec.tokenTable)!.rows);
-  const embedded = at('embed', embedPath, embed)(ids);
+  const embedded = at('embed', embedPath, embed)(inputs[spec.reads.ids]!);
   const prepended = embedded.shape.length === 3 ? embedded.shape[1]! - sequence.tokens : -1;
   if (prepended < 0 || embedded.shape[0] !== batch || embedded.shape[2] !== spec.hiddenSize)
     throw shapeError('embed', [embedded], `must give [${batch}, ${sequence.tokens} or more, ${spec.hiddenSize}]`);

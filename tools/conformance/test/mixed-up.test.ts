@@ -4,7 +4,7 @@ import { memoryFiles } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { nf4, quantize } from '@peftjs/quant';
 import { reference } from '@peftjs/tensor';
-import { allWeights, evaluateLoss, packTokens, train } from '@peftjs/trainer';
+import { adamw, allWeights, evaluateLoss, makeTrainStep, packTokens, train } from '@peftjs/trainer';
 import { generate, generator, saveModel } from '@peftjs/transformer';
 import { tinyBert, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { expect, test } from 'vitest';
@@ -60,4 +60,12 @@ test('constant ids that the vocabulary lacks are told with their place: the tabl
   const told = { code: 'bad-data', message: 'model: ids has 99 in row 1 at 2; the ids of this vocabulary are 0 to 12' };
   expect(() => model.logits(tokens([1, 2, 3], [4, 0, 99]))).toThrow(expect.objectContaining(told));
   expect(() => adapted.model.logits(tokens([-1]))).toThrow('ids has -1 in row 0 at 0');
+});
+
+test("a loop of one's own is told of ids that the vocabulary lacks before the step", async () => {
+  const step = await makeTrainStep(adapted, { executor, optimizer: adamw() });
+  const columns = { ids: Int32Array.of(1, 2, 3, 99), labels: Int32Array.of(2, 3, 4, 5) };
+  const run = step.run(0, 1e-3, [{ rows: 1, columns, shapes: { ids: [1, 4], labels: [1, 4] } }]);
+  await expect(run).rejects.toMatchObject({ code: 'bad-data', message: expect.stringContaining('99') });
+  step.close();
 });
