@@ -2,6 +2,7 @@ export { isObject, type JsonObject, type JsonValue, pythonPattern } from '@peftj
 export { covers, nameMatches, type Target, targeted } from '@peftjs/transformer';
 export { load, type SaveOptions, save } from './adapter-file.ts';
 export type { AdaptingOptions } from './adapting.ts';
+export { addSparse } from './add-sparse.ts';
 export { type Adapted, type AttachOptions, attach } from './attach.ts';
 export { type BetweenOptions, makeBetween } from './between.ts';
 export { type BiasChoice, biases } from './biases.ts';

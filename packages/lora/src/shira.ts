@@ -1,4 +1,5 @@
 import {
+  addSparse,
   count,
   defineMethod,
   eachLinear,
@@ -10,19 +11,7 @@ import {
   targets,
   zeros,
 } from '@peftjs/core';
-import {
-  add,
-  constant,
-  mul,
-  PeftError,
-  type Random,
-  reshape,
-  scatterAdd,
-  slice,
-  sparseMatmul,
-  type Tensor,
-  type Variable,
-} from '@peftjs/tensor';
+import { add, constant, mul, PeftError, type Random, reshape, slice, type Tensor, type Variable } from '@peftjs/tensor';
 import type { Path } from '@peftjs/transformer';
 import { fanInFanOut } from './peft-config.ts';
 import { torchPermutation } from './torch-random.ts';
@@ -115,18 +104,7 @@ export const shira: MethodFactory<ShiraOptions> = defineMethod<ShiraOptions>({
         const line = (which: 0 | 1): Tensor =>
           reshape(slice(index, { axis: 0, start: which, end: which + 1 }), [entries]);
         const places = add(mul(line(0), constant(Int32Array.of(inDim), [1])), line(1));
-        return {
-          ...base,
-          apply: (x, call) => {
-            const y = sparseMatmul(reshape(x, [-1, inDim]), values, places, { outDim, inDim });
-            return add(base.apply(x, call), reshape(y, [...x.shape.slice(0, -1), outDim]));
-          },
-          dense: () => {
-            const { weight, bias } = base.dense();
-            const sparse = scatterAdd(values, places, { rows: outDim * inDim });
-            return { weight: add(weight, reshape(sparse, [outDim, inDim])), bias };
-          },
-        };
+        return addSparse(base, values, places);
       }),
   },
   files: {

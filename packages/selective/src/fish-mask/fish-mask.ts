@@ -1,4 +1,5 @@
 import {
+  addSparse,
   count,
   defineMethod,
   eachLinear,
@@ -8,7 +9,7 @@ import {
   targets,
   zeros,
 } from '@peftjs/core';
-import { add, PeftError, reshape, scatterAdd, sparseMatmul, type Variable } from '@peftjs/tensor';
+import { PeftError, type Variable } from '@peftjs/tensor';
 import { type Model, type Path, targeted } from '@peftjs/transformer';
 import { eachFisher } from './fisher.ts';
 import { keepLargest } from './keep-largest.ts';
@@ -121,18 +122,7 @@ export const fishMask: MethodFactory<FishMaskOptions> = defineMethod<FishMaskOpt
             'i32',
           );
           checkPlaces(path, index, places, outDim * inDim);
-          return {
-            ...base,
-            apply: (x, call) => {
-              const y = sparseMatmul(reshape(x, [-1, inDim]), values, index, { outDim, inDim });
-              return add(base.apply(x, call), reshape(y, [...x.shape.slice(0, -1), outDim]));
-            },
-            dense: () => {
-              const { weight, bias } = base.dense();
-              const sparse = scatterAdd(values, index, { rows: outDim * inDim });
-              return { weight: add(weight, reshape(sparse, [outDim, inDim])), bias };
-            },
-          };
+          return addSparse(base, values, index);
         },
       );
     },
