@@ -20,6 +20,7 @@ from common import OUT, record, save_tensors, shake, write_json
 from models import load_model
 
 QUERY_AND_VALUE = {"plain": r".*\.(q_proj|v_proj)", "gpt2": r".*\.c_attn"}
+MLP = {"plain": r".*\.mlp", "gpt2": r".*\.mlp"}
 
 
 class Changed(nn.Module):
@@ -82,15 +83,49 @@ class HydraLora(Changed):
         return sum(weights[..., i, None] * (x @ self.lora_A.T @ b.T) for i, b in enumerate(heads)) * self.scale
 
 
-METHODS: dict[str, tuple[str, Callable[..., Changed], dict]] = {
+class KronA(Changed):
+    """Edalati et al., 2022. https://arxiv.org/abs/2212.10650"""
+
+    def begin(self, rows: int, columns: int, scale: float) -> None:
+        self.own("krona_A", kaiming(rows, columns))
+        self.own("krona_B", torch.zeros(self.out_dim // rows, self.in_dim // columns))
+        self.scale = scale
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scale * x @ torch.kron(self.krona_A, self.krona_B).T
+
+
+class KronABeside(nn.Module):
+    """KronA_B^res, beside an MLP. Edalati et al., 2022. https://arxiv.org/abs/2212.10650"""
+
+    def __init__(self, base: nn.Module, options: dict) -> None:
+        super().__init__()
+        self.base = base
+        d = next(p.shape[0] for n, p in base.named_parameters() if n in ("down_proj.weight", "c_fc.weight"))
+        rows, columns = options["rows"], options["columns"]
+        self.krona_A = nn.Parameter(kaiming(rows, columns))
+        self.krona_B = nn.Parameter(torch.zeros(d // rows, d // columns))
+        self.krona_residual = nn.Parameter(torch.ones(1))
+        self.scale = options["scale"]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        product = x @ torch.kron(self.krona_A, self.krona_B).T
+        return self.base(x) + self.scale * product + self.krona_residual * x
+
+
+METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "moslora": ("PEFTJS_MOSLORA", MosLora, dict(r=4, lora_alpha=6)),
     "hydralora": ("PEFTJS_HYDRALORA", HydraLora, dict(r=3, lora_alpha=5, lora_nums=4)),
+    "krona": ("PEFTJS_KRONA", KronA, dict(rows=4, columns=2, scale=3.0)),
+    "krona-b": ("PEFTJS_KRONA_B", KronABeside, dict(rows=4, columns=2, scale=0.5, residual=True)),
 }
+# Those that change something else than the linear layers of queries and values.
+PLACES = {"krona-b": (MLP, nn.Module)}
 
 
-def change_layers(model: nn.Module, pattern: str, make: Callable[..., Changed], options: dict) -> None:
+def change_layers(model: nn.Module, pattern: str, kind: type | tuple, make: Callable[..., nn.Module], options: dict) -> None:
     for path, module in list(model.named_modules()):
-        if isinstance(module, (nn.Linear, Conv1D)) and re.fullmatch(pattern, path):
+        if isinstance(module, kind) and re.fullmatch(pattern, path):
             parent, _, name = path.rpartition(".")
             setattr(model.get_submodule(parent), name, make(module, options))
 
@@ -99,13 +134,14 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
     peft_type, make, options = METHODS[method]
     torch.manual_seed(seed)
     model = load_model(base).eval().requires_grad_(False)
-    change_layers(model, QUERY_AND_VALUE[base], make, options)
+    places, kind = PLACES.get(method, (QUERY_AND_VALUE, (nn.Linear, Conv1D)))
+    change_layers(model, places[base], kind, make, options)
     params = {f"base_model.model.{n}": p for n, p in model.named_parameters() if p.requires_grad}
     for parameter in params.values():
         shake(parameter, 0.2)
     folder: Path = OUT / f"{base}-{method}"
     save_tensors(folder / "adapter" / "adapter_model.safetensors", params)
-    config = {"peft_type": peft_type, "task_type": "CAUSAL_LM", "target_modules": QUERY_AND_VALUE[base]} | options
+    config = {"peft_type": peft_type, "task_type": "CAUSAL_LM", "target_modules": places[base]} | options
     write_json(folder / "adapter" / "adapter_config.json", config, indent=2)
     try:
         save_tensors(folder / "golden.safetensors", record(model, params))

@@ -69,6 +69,8 @@ const known: readonly Known[] = [
   ['norm tuning (LN_TUNING)', 'layerNormTuning', 'selective', byType('LN_TUNING')],
   ['BEFT (BEFT)', 'beft', 'selective', byType('BEFT')],
   ['HydraLoRA', 'hydralora', 'lora', byType('PEFTJS_HYDRALORA')],
+  ['KronA', 'krona', 'lora', byType('PEFTJS_KRONA')],
+  ['KronA_B', 'kronaB', 'lora', byType('PEFTJS_KRONA_B')],
   ['MoSLoRA', 'moslora', 'lora', byType('PEFTJS_MOSLORA')],
   ['SSF', 'ssf', 'scaling', byType('PEFTJS_SSF')],
   ['BitFit', 'bitfit', 'selective', byType('PEFTJS_BITFIT')],

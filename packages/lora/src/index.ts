@@ -23,6 +23,8 @@ export { type GraloraOptions, gralora } from './gralora.ts';
 export { type HiraOptions, hira } from './hira.ts';
 export { type HraOptions, hra } from './hra.ts';
 export { type HydraloraOptions, hydralora } from './hydralora.ts';
+export { type KronaOptions, krona } from './krona/krona.ts';
+export { type KronaBOptions, kronaB } from './krona/krona-b.ts';
 export { loha } from './loha.ts';
 export { type LokrOptions, lokr } from './lokr.ts';
 export { lora } from './lora.ts';

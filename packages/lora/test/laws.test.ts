@@ -12,6 +12,12 @@ const spectral = /\.(q_proj|v_proj|query|value|q|v|mlp\.c_proj)$/;
 const divisor = (n: number): number =>
   Math.max(...Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0 && d * d <= n));
 
+/** Values of two factors, the first with about the root of the outputs as rows, of the inputs as columns. */
+const kronecker = (inDim: number, outDim: number): number => {
+  const [rows, columns] = [outDim / divisor(outDim), divisor(inDim)];
+  return rows * columns + (outDim / rows) * (inDim / columns);
+};
+
 const biases = (model: TaskModel): number =>
   [...model.linears, ...model.norms].reduce((n, [path, part]) => {
     if (model.trainedHeads.includes(path)) return n;
@@ -47,6 +53,18 @@ describeMethods(family, {
     options: { rank: 6 },
     parameters: (model) => sumOver(model, attention, (_, outDim) => 6 + outDim),
     learningRate: 0.1,
+  },
+  krona: {
+    options: { scale: 2 },
+    parameters: (model) => sumOver(model, attention, kronecker),
+  },
+  kronaB: {
+    options: { scale: 2, residual: true },
+    parameters: (model) => {
+      const { hiddenSize: d } = model.main;
+      return model.paths('mlp').length * (kronecker(d, d) + 1);
+    },
+    identity: false,
   },
   loha: {
     options: { rank: 2, alpha: 4 },
