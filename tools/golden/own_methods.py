@@ -113,9 +113,26 @@ class KronABeside(nn.Module):
         return self.base(x) + self.scale * product + self.krona_residual * x
 
 
+class DyLora(Changed):
+    """Of the rank that every pass draws where the smallest is the largest. Valipour et al., 2022. https://arxiv.org/abs/2210.07558,
+    https://github.com/huawei-noah/Efficient-NLP/tree/main/DyLoRA"""
+
+    def begin(self, r: int, min_rank: int, lora_alpha: float, frozen: bool) -> None:
+        assert r == min_rank and frozen
+        self.own("lora_A", kaiming(r, self.in_dim))
+        self.own("lora_B", torch.zeros(self.out_dim, r))
+        self.scale = lora_alpha / r
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        a = torch.cat([self.lora_A[:-1].detach(), self.lora_A[-1:]])
+        b = torch.cat([self.lora_B[:, :-1].detach(), self.lora_B[:, -1:]], dim=1)
+        return x @ a.T @ b.T * self.scale
+
+
 METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "moslora": ("PEFTJS_MOSLORA", MosLora, dict(r=4, lora_alpha=6)),
     "hydralora": ("PEFTJS_HYDRALORA", HydraLora, dict(r=3, lora_alpha=5, lora_nums=4)),
+    "dylora": ("PEFTJS_DYLORA", DyLora, dict(r=3, min_rank=3, lora_alpha=5, frozen=True)),
     "krona": ("PEFTJS_KRONA", KronA, dict(rows=4, columns=2, scale=3.0)),
     "krona-b": ("PEFTJS_KRONA_B", KronABeside, dict(rows=4, columns=2, scale=0.5, residual=True)),
 }

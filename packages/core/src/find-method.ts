@@ -69,6 +69,7 @@ const known: readonly Known[] = [
   ['norm tuning (LN_TUNING)', 'layerNormTuning', 'selective', byType('LN_TUNING')],
   ['BEFT (BEFT)', 'beft', 'selective', byType('BEFT')],
   ['HydraLoRA', 'hydralora', 'lora', byType('PEFTJS_HYDRALORA')],
+  ['DyLoRA', 'dylora', 'lora', byType('PEFTJS_DYLORA')],
   ['KronA', 'krona', 'lora', byType('PEFTJS_KRONA')],
   ['KronA_B', 'kronaB', 'lora', byType('PEFTJS_KRONA_B')],
   ['MoSLoRA', 'moslora', 'lora', byType('PEFTJS_MOSLORA')],

@@ -17,6 +17,7 @@ export { type C3aInit, type C3aOptions, c3a } from './c3a.ts';
 export { type DeftDecomposition, type DeftOptions, deft } from './deft.ts';
 export { type DeloraOptions, delora } from './delora.ts';
 export { dora } from './dora.ts';
+export { type DyloraOptions, dylora } from './dylora.ts';
 export { type FourierFTInit, type FourierFTOptions, fourierft } from './fourierft.ts';
 export { type GloraForm, type GloraOptions, glora } from './glora.ts';
 export { type GraloraOptions, gralora } from './gralora.ts';

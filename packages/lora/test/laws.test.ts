@@ -54,6 +54,10 @@ describeMethods(family, {
     parameters: (model) => sumOver(model, attention, (_, outDim) => 6 + outDim),
     learningRate: 0.1,
   },
+  dylora: {
+    options: { rank: 3, minRank: 2, evaluationRank: 2, alpha: 4, frozen: false },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 3 * (inDim + outDim)),
+  },
   krona: {
     options: { scale: 2 },
     parameters: (model) => sumOver(model, attention, kronecker),
