@@ -106,6 +106,7 @@ def configs(model: str) -> dict[str, object]:
         "randlora": RandLoraConfig(r=5, randlora_alpha=10, **some),
         "randlora-sparse": RandLoraConfig(r=5, randlora_alpha=10, sparse=True, **some),
         "oft-exact": OFTConfig(oft_block_size=4, use_cayley_neumann=False, **some),
+        "oft-constrained": OFTConfig(oft_block_size=4, coft=True, eps=0.3, **some),
         "boft": BOFTConfig(boft_block_size=4, bias="boft_only", **some),
         "boft-factors": BOFTConfig(boft_block_size=0, boft_block_num=4, boft_n_butterfly_factor=3, **some),
         "adalora": AdaLoraConfig(init_r=4, target_r=2, lora_alpha=6, **SCHEDULE, **some),
@@ -197,7 +198,9 @@ def make_method(base: str, method: str, config: object) -> None:
         golden = record_allocations(model, params)
         save_adapter(model, base, out / "adapter-allocated")
     else:
-        golden = record(model, params, initial=config.is_prompt_learning, epsilon=epsilon)
+        # COFT puts values back within their bound at the next forward pass.
+        after_step = (lambda step: model(torch.tensor([[0]]))) if getattr(config, "coft", False) else (lambda step: None)
+        golden = record(model, params, initial=config.is_prompt_learning, epsilon=epsilon, after_step=after_step)
     save_tensors(out / "golden.safetensors", golden)
 
 

@@ -8,12 +8,31 @@ import {
   flag,
   type MethodFactory,
   type Option,
+  type Patch,
+  positive,
   type Target,
   targets,
   wholeNumber,
   zeros,
 } from '@peftjs/core';
-import { add, broadcastTo, constant, gather, matmul, mul, reshape, type Tensor, transpose } from '@peftjs/tensor';
+import {
+  add,
+  broadcastTo,
+  constant,
+  div,
+  gather,
+  matmul,
+  maximum,
+  mul,
+  reshape,
+  sqrt,
+  stopGradient,
+  sub,
+  sum,
+  type Tensor,
+  transpose,
+  type Variable,
+} from '@peftjs/tensor';
 import { cayley, identity } from './cayley.ts';
 import { fanInFanOut } from './peft-config.ts';
 
@@ -31,6 +50,10 @@ export interface OftOptions {
   readonly terms?: number;
   /** Whether the inverse is taken in place of the series. Default false. */
   readonly exact?: boolean;
+  /** Whether rotations are kept near to none (COFT): the norm of each Q, as a matrix, stays below bound/√blocks. Default false. */
+  readonly constrained?: boolean;
+  /** Of the norms, with `constrained`. Default 6e-5. */
+  readonly bound?: number;
   /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
   readonly bias?: BiasChoice;
 }
@@ -78,6 +101,12 @@ const rotation = (q: Tensor, terms: number): Tensor => {
   return add(total, matmul(power, q));
 };
 
+/** The values of each block, scaled down until the norm of its Q is at most `most`. */
+const project = (values: Tensor, most: number): Tensor => {
+  const norms = sqrt(mul(sum(mul(values, values), { axes: [1], keepDims: true }), 2));
+  return mul(values, div(most, maximum(norms, most)));
+};
+
 /** In files it says whether the series is taken. */
 const exactOption: Option<boolean> = {
   ...flag('use_cayley_neumann', false),
@@ -88,7 +117,7 @@ const exactOption: Option<boolean> = {
 /**
  * OFT: y = W·R·x + b with R of blocks along the diagonal, each a rotation (I − Q)⁻¹(I + Q) of a skew-symmetric Q (Cayley's form), so W keeps its angles and
  * lengths up to the error of a series of `terms` that stands for the inverse; with `exact` of the inverse itself, and then, as in Hugging Face PEFT, the other way about: (I − Q)(I + Q)⁻¹. Trained are the values of Q above the diagonal, [blocks, n·(n − 1)/2], zero at the start. x is
- * turned; nothing of shape [out, in] is formed. `module_dropout` of a file does nothing to linear layers, in Hugging Face PEFT too. Merges. Throws `bad-option`,
+ * turned; nothing of shape [out, in] is formed. With `constrained` a Q that a step took over its bound is put back there, and its gradient is that of a free one. `module_dropout` of a file does nothing to linear layers, in Hugging Face PEFT too. Merges. Throws `bad-option`,
  * and when attached `no-match`.
  * Qiu et al., 2023. https://arxiv.org/abs/2306.07280 The series: Qiu et al., 2025 (OFTv2). https://arxiv.org/abs/2506.19847
  */
@@ -103,6 +132,8 @@ export const oft: MethodFactory<OftOptions> = defineMethod<OftOptions>({
       shared: flag('block_share', false),
       terms: count('num_cayley_neumann_terms', 5),
       exact: exactOption,
+      constrained: flag('coft', false),
+      bound: positive('eps', 6e-5),
       bias: biases('oft'),
     },
     check: ({ blockSize, blocks = 0, terms = 0 }) => {
@@ -110,12 +141,17 @@ export const oft: MethodFactory<OftOptions> = defineMethod<OftOptions>({
       if (blockSize === 0 && blocks === 0) return 'there are no blocks; give blockSize or blocks';
       return blockSize !== undefined && blockSize > 0 && blocks > 0 ? 'give blockSize or blocks, not both' : null;
     },
-    attach: (model, scope, { target, blockSize, blocks, shared, terms, exact }) =>
-      eachLinear(model, scope, target, 'oft', (base, own) => {
+    attach: (model, scope, { target, blockSize, blocks, shared, terms, exact, constrained, bound }) => {
+      /** Trained values, and themselves within the bound. */
+      const bounded = new Map<Variable, (values: Tensor) => Tensor>();
+      const patch = eachLinear(model, scope, target, 'oft', (base, own) => {
         const { inDim } = base;
         const n = blocks > 0 ? inDim / nearestDivisor(inDim, blocks) : nearestDivisor(inDim, blockSize);
         const number = inDim / n;
-        const values = own.param('oft_R.weight', [shared ? 1 : number, (n * (n - 1)) / 2], zeros);
+        const free = own.param('oft_R.weight', [shared ? 1 : number, (n * (n - 1)) / 2], zeros);
+        const near = (values: Tensor): Tensor => project(values, bound / Math.sqrt(free.shape[0]!));
+        if (constrained) bounded.set(free, near);
+        const values = constrained ? add(free, stopGradient(sub(near(free), free))) : free;
         const turns = exact ? cayley(skew(values, n)) : rotation(skew(values, n), terms); // [number or 1, n, n]
         /** Each block of the last axis through its matrix: rows as columns of R where it is `back`. */
         const turn = (x: Tensor, back: boolean): Tensor => {
@@ -131,15 +167,19 @@ export const oft: MethodFactory<OftOptions> = defineMethod<OftOptions>({
             return { weight: turn(weight, true), bias };
           },
         };
-      }),
+      });
+      if (!constrained) return patch;
+      // A file may hold values that were not put back yet: steps go from where they would be.
+      const statistics: NonNullable<Patch['statistics']> = ({ updated }) =>
+        [...bounded].map(([free, near]) => [free, near(add(near(free), sub(updated(free), free)))]);
+      return { ...patch, statistics };
+    },
   },
   files: {
     peftType: 'OFT',
-    computes: { coft: [false] },
     config: (model, { blocks, blockSize }) => ({
       ...fanInFanOut(model),
       oft_block_size: blocks > 0 ? 0 : blockSize,
-      coft: false,
       init_weights: true,
     }),
   },

@@ -266,6 +266,15 @@ describe('of the inverse itself', () => {
   });
 });
 
+describe('of rotations near to none', () => {
+  describeMethod(family.oft, {
+    options: { blockSize: 4, constrained: true, bound: 0.05 },
+    parameters: (model) => sumOver(model, attention, (inDim) => (inDim / 4) * 6),
+    // Values go through their projection with the gradient of none.
+    detaches: 'part',
+  });
+});
+
 describe('of projections that a file does not hold', () => {
   describeMethod(family.vera, {
     options: { rank: 6, saveProjections: false, seed: 5 },

@@ -138,6 +138,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'randlora-sparse', randlora),
   ...golden('plain gpt2', 'hydralora', hydralora, ours),
   ...golden('plain gpt2', 'oft-exact', oft),
+  ...golden('plain gpt2', 'oft-constrained', oft),
   ...golden('plain gpt2', 'boft', boft),
   ...golden('plain gpt2', 'boft-factors', boft),
   ...golden('plain gpt2', 'adalora', adalora),
