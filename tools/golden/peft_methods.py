@@ -9,7 +9,7 @@ import peft.tuners.c3a.layer as c3a
 import torch
 from peft import (
     AdaLoraConfig, BeftConfig, BOFTConfig, C3AConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
-    OFTConfig, PeanutConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, RandLoraConfig, RoadConfig, ShiraConfig, VBLoRAConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
+    OFTConfig, PeanutConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
 )
 from peft.tuners.c3a.utils import get_circulant_fast
 from safetensors.torch import load_file
@@ -107,6 +107,9 @@ def configs(model: str) -> dict[str, object]:
         "randlora-sparse": RandLoraConfig(r=5, randlora_alpha=10, sparse=True, **some),
         "oft-exact": OFTConfig(oft_block_size=4, use_cayley_neumann=False, **some),
         "oft-constrained": OFTConfig(oft_block_size=4, coft=True, eps=0.3, **some),
+        "pvera": PveraConfig(r=3, projection_prng_key=7, **some),
+        "pvera-drawn": PveraConfig(r=3, save_projection=False, projection_prng_key=7, **some),
+        "unilora": UniLoraConfig(r=3, theta_d_length=90, proj_seed=7, init_theta_d_bound=0.5, **some),
         "boft": BOFTConfig(boft_block_size=4, bias="boft_only", **some),
         "boft-factors": BOFTConfig(boft_block_size=0, boft_block_num=4, boft_n_butterfly_factor=3, **some),
         "adalora": AdaLoraConfig(init_r=4, target_r=2, lora_alpha=6, **SCHEDULE, **some),
@@ -173,7 +176,7 @@ def trainable(model: PeftModel) -> dict[str, torch.nn.Parameter]:
     found = {n.replace(".default", ""): p for n, p in model.named_parameters() if p.requires_grad}
     found = {n.replace(".modules_to_save", ""): p for n, p in found.items()}
     found = {n.replace("magnitude_vector.weight", "magnitude_vector"): p for n, p in found.items()}
-    return {"base_model.vblora_vector_bank" if "vblora_vector_bank" in n else n: p for n, p in found.items()}
+    return {re.sub(r".*(vblora_vector_bank|unilora_theta_d)", r"base_model.\1", n): p for n, p in found.items()}
 
 
 def shake_all(params: dict[str, torch.nn.Parameter]) -> None:

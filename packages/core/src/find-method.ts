@@ -61,6 +61,8 @@ const known: readonly Known[] = [
   ['FourierFT (FOURIERFT)', 'fourierft', 'lora', byType('FOURIERFT')],
   ['VB-LoRA (VBLORA)', 'vblora', 'lora', byType('VBLORA')],
   ['RandLoRA (RANDLORA)', 'randlora', 'lora', byType('RANDLORA')],
+  ['PVeRA (PVERA)', 'pvera', 'lora', byType('PVERA')],
+  ['Uni-LoRA (UNILORA)', 'unilora', 'lora', byType('UNILORA')],
   ['BOFT (BOFT)', 'boft', 'lora', byType('BOFT')],
   ['(IA)³ (IA3)', 'ia3', 'scaling', byType('IA3')],
   ['prompt tuning (PROMPT_TUNING)', 'promptTuning', 'prompts', byType('PROMPT_TUNING')],

@@ -16,9 +16,10 @@ import {
   targets,
   zeros,
 } from '@peftjs/core';
-import { matmul, mul, type Random, reshape, sizeOf, slice, type Tensor } from '@peftjs/tensor';
+import { matmul, mul, type Random, reshape, sizeOf, type Tensor } from '@peftjs/tensor';
 import { addDelta } from './add-delta.ts';
 import { fanInFanOut } from './peft-config.ts';
+import { first } from './shared-projections.ts';
 
 /** Options of `randlora`. */
 export interface RandloraOptions {
@@ -62,9 +63,6 @@ const bases =
     const spread = Math.sqrt(values.reduce((a, b) => a + (b - mean) ** 2, 0) / Math.max(1, values.length - 1)) || 1;
     return values.map((v) => inHalf(v / spread));
   };
-
-const first = (t: Tensor, axis: number, end: number): Tensor =>
-  end === t.shape[axis] ? t : slice(t, { axis, start: 0, end });
 
 /**
  * RandLoRA: y = Wx + (alpha/rank)·ΔW·dropout(x) with ΔW = Σⱼ Bⱼ·Λⱼ·A·Γⱼ, or its transpose where the layer has more inputs than outputs: n random bases, together of full rank. A [rank, 1, d]

@@ -7,20 +7,18 @@ import {
   familyTarget,
   filled,
   flag,
-  type HostInit,
   type MethodFactory,
   number,
   rate,
   type Target,
-  targeted,
   targets,
   wholeNumber,
   zeros,
 } from '@peftjs/core';
-import { matmul, mul, reshape, type Shape, sizeOf, slice, type Tensor } from '@peftjs/tensor';
+import { matmul, mul, reshape } from '@peftjs/tensor';
 import { addDelta } from './add-delta.ts';
 import { fanInFanOut } from './peft-config.ts';
-import { torchUniform } from './torch-random.ts';
+import { first, sharedProjections } from './shared-projections.ts';
 
 /** Options of `vera`. */
 export interface VeraOptions {
@@ -39,15 +37,6 @@ export interface VeraOptions {
   /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
   readonly bias?: BiasChoice;
 }
-
-const first = (t: Tensor, axis: number, end: number): Tensor =>
-  end === t.shape[axis] ? t : slice(t, { axis, start: 0, end });
-
-/** U(−√(6/fanIn), √(6/fanIn)) of torch's generator, after so many other values: as Hugging Face PEFT draws the projections. */
-const heUniform = (fanIn: number, seed: number, before: number): HostInit => {
-  const bound = (Math.sqrt(2) / Math.sqrt(fanIn)) * Math.sqrt(3);
-  return (shape) => torchUniform(sizeOf(shape), -bound, bound, seed, before);
-};
 
 /**
  * VeRA: y = Wx + λ_b∘B(λ_d∘(A·dropout(x))). A [rank, in] and B [out, rank] are random, frozen and shared by all layers, which take the first
@@ -70,12 +59,13 @@ export const vera: MethodFactory<VeraOptions> = defineMethod<VeraOptions>({
       bias: biases('vera'),
     },
     attach: (model, scope, { target, rank, seed, saveProjections, initialScale, dropout }) => {
-      const layers = targeted(model.linears.keys(), target, 'vera').map((path) => model.linears.get(path)!);
-      const [mostIn, mostOut] = [Math.max(...layers.map((l) => l.inDim)), Math.max(...layers.map((l) => l.outDim))];
-      const shared = (name: string, shape: Shape, init: HostInit): Tensor =>
-        saveProjections ? scope.buffer(name, shape, init) : scope.running(name, shape, init);
-      const sharedA = shared('vera_A', [rank, mostIn], heUniform(mostIn, seed, 0));
-      const sharedB = shared('vera_B', [mostOut, rank], heUniform(rank, seed, rank * mostIn));
+      const [sharedA, sharedB] = sharedProjections(model, scope, target, {
+        name: 'vera',
+        rows: rank,
+        columns: rank,
+        seed,
+        saved: saveProjections,
+      });
       return eachLinear(model, scope, target, 'vera', (base, own) => {
         const [a, b] = [first(sharedA, 1, base.inDim), first(sharedB, 0, base.outDim)];
         const d = own.param('vera_lambda_d', [rank], filled(initialScale));

@@ -159,6 +159,16 @@ describeMethods(family, {
         return Math.ceil(small / 3) * (3 + small);
       }),
   },
+  pvera: {
+    options: { rank: 3 },
+    parameters: (model) => sumOver(model, attention, (_, outDim) => 6 + outDim),
+    learningRate: 0.1,
+  },
+  unilora: {
+    options: { rank: 2, length: 50, bound: 0.5 },
+    parameters: () => 50,
+    identity: false,
+  },
   boft: {
     options: { blockSize: 2, factors: 2 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 4 * inDim + outDim),

@@ -24,9 +24,11 @@ import {
   moslora,
   oft,
   peanut,
+  pvera,
   randlora,
   road,
   shira,
+  unilora,
   vblora,
   vera,
 } from '@peftjs/lora';
@@ -81,6 +83,18 @@ const ours: Exceptions = { readsOurs: false };
 const withoutPenalty: typeof load = async (...args) => {
   const adapted = await load(...args);
   return { ...adapted, loss: (inputs, seed) => (adapted.training(seed) as unknown as CausalLM).loss(inputs) };
+};
+
+/** PVeRA was trained by its mean. */
+const withoutNoise: Exceptions = {
+  load: async (...args) => {
+    const adapted = await load(...args);
+    return {
+      ...adapted,
+      training: () => adapted.model,
+      loss: (inputs) => (adapted.model as unknown as CausalLM).loss(inputs),
+    };
+  },
 };
 
 /** All adapters that a library made, one line a method. */
@@ -139,6 +153,9 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'hydralora', hydralora, ours),
   ...golden('plain gpt2', 'oft-exact', oft),
   ...golden('plain gpt2', 'oft-constrained', oft),
+  ...golden('plain gpt2', 'pvera', pvera, withoutNoise),
+  ...golden('plain gpt2', 'pvera-drawn', pvera, withoutNoise),
+  ...golden('plain gpt2', 'unilora', unilora),
   ...golden('plain gpt2', 'boft', boft),
   ...golden('plain gpt2', 'boft-factors', boft),
   ...golden('plain gpt2', 'adalora', adalora),
