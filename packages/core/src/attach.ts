@@ -14,6 +14,7 @@ import type { GradientTransform, ParamHint } from './gradient-transform.ts';
 import type { Decision, Method, Patch, State, TrainedStep } from './method.ts';
 import { type LossOptions, lossRules, type Objective, supervised, type Views } from './objective.ts';
 import { mergePatches } from './patch.ts';
+import type { Projection } from './projection.ts';
 import { makeStore } from './store.ts';
 import { type Chance, chanceOf, makeScope, viewOf } from './view.ts';
 import { wholeLayers } from './whole-layers.ts';
@@ -41,6 +42,8 @@ export interface Adapted<M extends Model = CausalLM> {
   readonly hints: ReadonlyMap<Variable, ParamHint>;
   /** The methods' way of gradients, before the optimiser is given them; null for none. */
   readonly transform: GradientTransform | null;
+  /** The methods' way of parameters after the optimiser's step; null for none. */
+  readonly project: Projection | null;
   /** `params` and the frozen tensors of the methods: what is saved. */
   readonly state: ReadonlyMap<string, Variable>;
   /** Tensors that only training needs, and keeps in its checkpoints. */
@@ -131,6 +134,7 @@ export const attach = <M extends Model>(
     params: param,
     hints: store.hints,
     transform: patch.transform ?? null,
+    project: patch.project ?? null,
     state: new Map([...param, ...buffer]),
     running,
     learningRate: method.learningRate ?? null,

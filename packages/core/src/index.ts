@@ -81,6 +81,7 @@ export {
 } from './option.ts';
 export { mergePatches } from './patch.ts';
 export { prepare } from './prepare.ts';
+export { type Projection, type ProjectionStep, projected } from './projection.ts';
 export { requireAdapted } from './require-adapted.ts';
 export type { Mixes, Settled } from './settled.ts';
 export type { Where } from './sight.ts';

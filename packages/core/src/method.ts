@@ -4,6 +4,7 @@ import type { Around, Column, Embedding, Linear, Model, Norm, Path, SiteName, Ta
 import type { GradientTransform, ParamHint } from './gradient-transform.ts';
 import type { Init } from './init.ts';
 import type { Objective } from './objective.ts';
+import type { Projection } from './projection.ts';
 import type { Settled } from './settled.ts';
 
 /** Middleware by site and path. */
@@ -31,6 +32,8 @@ export interface Patch {
   readonly objective?: (inner: Objective) => Objective;
   /** The way of the parameters' gradients before the optimiser is given them: projections, masks. */
   readonly transform?: GradientTransform;
+  /** The way of the parameters after the optimiser's step: thresholds, masks, norms that are kept. */
+  readonly project?: Projection;
   /** Columns that batches must have beside those of the model and its task: `{ task: { shape: [], dtype: 'i32' } }`. */
   readonly columns?: Readonly<Record<string, Column>>;
   /** Statistics that every training step gathers on the device: new values of `running` tensors and buffers. */
@@ -43,7 +46,7 @@ export interface Patch {
 export interface TrainedStep {
   /** ∂loss/∂param of this step, penalties included, before clipping. */
   gradient(param: Variable): Tensor;
-  /** The value that the optimiser gives it in this step. */
+  /** The value that it is given in this step, projected where a method does that. */
   updated(param: Variable): Tensor;
 }
 

@@ -1,6 +1,7 @@
 import type { Around, Path, SiteName } from '@peftjs/transformer';
 import { chain } from './gradient-transform.ts';
 import type { Patch, Wraps } from './method.ts';
+import { chainProjections } from './projection.ts';
 
 const mergeWraps = <T>(tables: readonly (Wraps<T> | undefined)[]): Wraps<T> => {
   const all = new Map<Path, (base: T) => T>();
@@ -35,6 +36,7 @@ const mergeAround = (patches: readonly Patch[]): NonNullable<Patch['around']> =>
 export const mergePatches = (patches: readonly Patch[]): Patch => {
   const objectives = patches.flatMap(({ objective }) => objective ?? []);
   const transforms = patches.flatMap((p) => p.transform ?? []);
+  const projections = patches.flatMap((p) => p.project ?? []);
   const columns = patches.map((p) => p.columns ?? {});
   const statistics = patches.flatMap((p) => p.statistics ?? []);
   const decisions = patches.flatMap((p) => p.decision ?? []);
@@ -48,6 +50,9 @@ export const mergePatches = (patches: readonly Patch[]): Patch => {
       objective: (inner) => objectives.reduce((objective, wrap) => wrap(objective), inner),
     }),
     ...(transforms.length > 0 && { transform: transforms.length === 1 ? transforms[0]! : chain(...transforms) }),
+    ...(projections.length > 0 && {
+      project: projections.length === 1 ? projections[0]! : chainProjections(projections),
+    }),
     columns: Object.assign({}, ...columns),
     ...(statistics.length > 0 && { statistics: (step) => statistics.flatMap((of) => of(step)) }),
     ...(decisions.length > 0 && {

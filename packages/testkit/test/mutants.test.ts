@@ -48,6 +48,7 @@ const verdicts = async (of: MethodCase): Promise<Record<string, string | null>> 
 
 const sound: [string, AnyFactory][] = [
   ['a low-rank update', lowRank()],
+  ['one that shrinks after each step', lowRank({ shrinks: 'by the rate' })],
   ['rows of other lengths', rescaled(true)],
   ['a ladder', ladder()],
   ['a prefix', prefix()],
@@ -68,6 +69,7 @@ const generation = 'generation with a cache gives what full passes give';
 const handsOn = 'hands the very call on to the layers beneath';
 const acrossRows = 'says of its layers whether a row depends on others';
 const draws = 'each training view of a step draws anew, evaluation draws nothing';
+const projects = 'projects what a step made of its parameters, and nothing where none was made';
 const gradients = 'gradients reach every parameter and equal differences';
 
 /** What is wrong, the wrong method, the law that says so, and what it says. */
@@ -121,6 +123,18 @@ const mutants: [mistake: string, factory: AnyFactory, law: string, says: RegExp,
     /c_attn, .*: acrossRows .* is lost/,
   ],
   ['draws that are the same in all training views', lowRank({ drawsAlike: 'training' }), draws, /two training views/],
+  [
+    'a projection that moves where no step is made',
+    lowRank({ shrinks: 'always' }),
+    projects,
+    /c_attn\.a after no step, at a rate of 0/,
+  ],
+  [
+    'a projection of what was before the step',
+    lowRank({ shrinks: 'what was' }),
+    projects,
+    /what the optimiser did is lost: .*c_attn\.a after a step/,
+  ],
   ['draws in evaluation', lowRank({ drawsAlike: 'always' }), draws, /the view for evaluation draws/],
   [
     'a frozen tensor that is not saved',

@@ -8,6 +8,7 @@ import {
   type MethodFactory,
   normal,
   ones,
+  type Projection,
   rate,
   type Scope,
   type Target,
@@ -25,9 +26,11 @@ import {
   mul,
   sqrt,
   stopGradient,
+  sub,
   sum,
   type Tensor,
   transpose,
+  type Variable,
 } from '@peftjs/tensor';
 import { type Model, slot } from '@peftjs/transformer';
 
@@ -52,6 +55,8 @@ export interface LowRankMistakes {
   readonly forgetsRows?: boolean;
   /** Draws the same in every view for training; or in every view. */
   readonly drawsAlike?: 'training' | 'always';
+  /** Shrinks A by the rate after each step; or by as much at any rate; or A as it was before the step. */
+  readonly shrinks?: 'by the rate' | 'always' | 'what was';
 }
 
 interface LowRankOptions {
@@ -65,6 +70,15 @@ const dropOf = ({ dropsAlways, drawsAlike }: LowRankMistakes, own: Scope, x: Ten
   if (drawsAlike === undefined) return own.dropout(x, p);
   return own.draw || drawsAlike === 'always' ? dropout(x, p, 7, 0) : x;
 };
+
+/** Makes some parameters smaller after each step. */
+const shrinking =
+  (params: ReadonlySet<Variable>, how: NonNullable<LowRankMistakes['shrinks']>): Projection =>
+  (updated, step) =>
+    [...params].map((p) => [
+      p,
+      mul(how === 'what was' ? p : updated(p), sub(1, how === 'always' ? 0.1 : mul(step.rate, 0.1))),
+    ]);
 
 /** W + 2·B·A·diag(s), s random and frozen. */
 export const lowRank = (mistakes: LowRankMistakes = {}): MethodFactory<LowRankOptions> =>
@@ -80,9 +94,11 @@ export const lowRank = (mistakes: LowRankMistakes = {}): MethodFactory<LowRankOp
         }),
         dropout: rate('dropout', 0),
       },
-      attach: (model, scope, { rank, target, dropout }) =>
-        eachLinear(model, scope, target, 'lowRank', (base, own) => {
+      attach: (model, scope, { rank, target, dropout }) => {
+        const downs = new Set<Variable>();
+        const patch = eachLinear(model, scope, target, 'lowRank', (base, own) => {
           const a = own.param('a', [rank, base.inDim], kaimingUniform);
+          downs.add(a);
           const b = own.param('b', [base.outDim, rank], mistakes.initB ?? zeros);
           const s = (mistakes.unsaved ? own.running : own.buffer)('s', [base.inDim], normal(1));
           if (mistakes.extraParam) own.param('unused', [1], ones);
@@ -104,7 +120,9 @@ export const lowRank = (mistakes: LowRankMistakes = {}): MethodFactory<LowRankOp
               return { weight: add(weight, delta), bias: mistakes.droppedBias ? null : bias };
             },
           };
-        }),
+        });
+        return mistakes.shrinks ? { ...patch, project: shrinking(downs, mistakes.shrinks) } : patch;
+      },
     },
     files: {
       peftType: 'LOW_RANK',

@@ -5,6 +5,7 @@ import {
   type Gradients,
   type GradientTransform,
   makeTransformRun,
+  projected,
   type TransformRun,
   type Updates,
 } from '@peftjs/core';
@@ -45,14 +46,14 @@ export const steppedParams = ({
 };
 
 /**
- * One step of an optimiser, after the method's own transform where there is one. Its state is that of `run`; by default a run of its own. Throws
+ * One step of an optimiser, after the method's own transform and before its projection, where there are any. Its state is that of `run`; by default a run of its own. Throws
  * `bad-option` unless exactly one of the two steps.
  */
 export const optimizerStep = (
   optimizer: GradientTransform,
   gradients: Gradients,
   loss: Tensor,
-  { hints, transform }: Partial<Pick<Trainable, 'hints' | 'transform'>> = {},
+  { hints, transform, project }: Partial<Pick<Trainable, 'hints' | 'transform' | 'project'>> = {},
   run: TransformRun = makeTransformRun(hints),
 ): OptimizerStep => {
   if (!optimizer.steps)
@@ -63,7 +64,9 @@ export const optimizerStep = (
   const plain = globalNorm(gradients.values.values());
   const gradNorm = gradients.scale ? mul(plain, gradients.scale) : plain;
   const finite = mul(isFinite(gradNorm), isFinite(loss));
-  const made = applied(transform ? chain(transform, optimizer) : optimizer, gradients, run.step(finite));
+  const step = run.step(finite);
+  const made = applied(transform ? chain(transform, optimizer) : optimizer, gradients, step);
+  const next = project ? projected(project, made.next, step) : made.next;
   const { state, feeds } = run;
-  return { next: made.next, updates: [...made.next, ...made.state], gradNorm, finite, state, feeds };
+  return { next, updates: [...next, ...made.state], gradNorm, finite, state, feeds };
 };

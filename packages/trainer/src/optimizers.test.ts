@@ -1,6 +1,6 @@
-import { attach, eachParam, type GradientTransform, type ParamHint } from '@peftjs/core';
+import { attach, eachParam, type GradientTransform, mergePatches, type ParamHint, type Projection } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
-import { compile, constant, mul, neg, reference, sign, type Variable, variable } from '@peftjs/tensor';
+import { add, compile, constant, mul, neg, reference, sign, type Variable, variable } from '@peftjs/tensor';
 import { tinyLlama } from '@peftjs/testkit';
 import { describe, expect, test } from 'vitest';
 import {
@@ -29,14 +29,23 @@ const weight = (values: readonly number[] = [1, -1]): Variable =>
 const stepped = async (
   optimizer: GradientTransform,
   gradient: readonly number[],
-  more: { readonly hint?: ParamHint; readonly transform?: GradientTransform; readonly rate?: number } = {},
+  more: {
+    readonly hint?: ParamHint;
+    readonly transform?: GradientTransform;
+    readonly rate?: number;
+    readonly project?: (w: Variable) => Projection | undefined;
+  } = {},
 ): Promise<number[]> => {
   const [w, executor] = [weight(gradient.map(() => 1)), reference()];
   const { updates, feeds } = optimizerStep(
     optimizer,
     { values: new Map([[w, constant(Float32Array.from(gradient), w.shape)]]) },
     constant(Float32Array.of(1), []),
-    { hints: new Map([[w, more.hint ?? {}]]), ...(more.transform && { transform: more.transform }) },
+    {
+      hints: new Map([[w, more.hint ?? {}]]),
+      ...(more.transform && { transform: more.transform }),
+      project: more.project?.(w) ?? null,
+    },
   );
   await (await compile({ updates }, { executor })).run(feeds(0, more.rate ?? 0.5));
   return [...(await executor.read(w))];
@@ -67,6 +76,30 @@ describe('transforms', () => {
   test('may come after a step: what is added to the weights is theirs', async () => {
     // The first step of AdamW is the rate, against the gradient's sign.
     expect(await stepped(chain(adamw(), onlyFirst), [3, 4])).toEqual([expect.closeTo(0.5, 5), 1]);
+  });
+
+  test('are followed by what a method does to the parameters: in order, each with feeds of its own', async () => {
+    const times =
+      (factor: number) =>
+      (w: Variable): Projection =>
+      (updated, { feed }) => [
+        [
+          w,
+          mul(
+            updated(w),
+            feed('factor', [], () => Float32Array.of(factor)),
+          ),
+        ],
+      ];
+    const plus =
+      (w: Variable): Projection =>
+      (updated, { rate }) => [[w, add(updated(w), rate)]];
+    expect(await stepped(sgd(), [1, 2], { project: times(3) })).toEqual([1.5, 0]);
+    const both = (w: Variable): Projection | undefined =>
+      mergePatches([times(3), plus, times(2)].map((of) => ({ project: of(w) }))).project;
+    expect(await stepped(sgd(), [1, 2], { project: both })).toEqual([4, 1]);
+    const other = (): Projection => plus(weight());
+    await expect(stepped(sgd(), [1, 2], { project: other })).rejects.toThrow('projects w, which is not trained');
   });
 
   test('heed hints at a parameter', async () => {

@@ -28,7 +28,7 @@ const rows = packTokens([Array.from({ length: 60 }, (_, i) => 1 + (2 ** (i % 10)
   endOfText: 12,
 });
 
-/** An adapter whose loss and gradients are what `poison` makes them, with a statistic of every step. */
+/** An adapter whose loss and gradients are what `poison` makes them, with a projection and a statistic of every step. */
 const poisoned = (): { target: Trainable; poison: Variable; seen: Variable } => {
   const adapted = attach(tinyLlama(), [lora({ rank: 2 })]);
   const poison = variable('poison', [], Float32Array.of(0));
@@ -38,6 +38,7 @@ const poisoned = (): { target: Trainable; poison: Variable; seen: Variable } => 
     ...adapted,
     state: new Map([...adapted.state, ['seen', seen]]),
     loss: (inputs, seed, options) => addTerm(adapted.loss(inputs, seed, options), mul(poison, sum(first!))),
+    project: (updated) => [[first!, mul(updated(first!), 0.5)]],
     statistics: ({ gradient }) => [[seen, add(seen, gradient(first!))]],
   };
   return { target, poison, seen };

@@ -6,6 +6,7 @@ import {
   type Method,
   type Objective,
   type ParamHint,
+  type Projection,
   supervised,
   type TrainedStep,
 } from '@peftjs/core';
@@ -34,6 +35,8 @@ export interface Trainable {
   readonly hints: ReadonlyMap<Variable, ParamHint>;
   /** The way of their gradients before the optimiser is given them: projections, masks; null for none. */
   readonly transform: GradientTransform | null;
+  /** Their own way after the optimiser's step: thresholds, masks; null for none. */
+  readonly project: Projection | null;
   /** Columns that batches must have beside the model's and the task's. */
   readonly columns: Readonly<Record<string, Column>>;
   /** Frozen tensors that a step or a decision may change; in checkpoints beside `params`. */
@@ -66,6 +69,7 @@ export const allWeights = (model: TaskModel<unknown>): Trainable => {
     params,
     hints: new Map(),
     transform: null,
+    project: null,
     columns: {},
     state: params,
     running: new Map(),

@@ -2,10 +2,11 @@ import { grad } from '@peftjs/autograd';
 import { buildProgram, type Executor, evaluate, type Tensor, type TypedArray } from '@peftjs/tensor';
 import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
 import { trainingLoss } from './gradient-laws.ts';
+import { projectedValues } from './projection-laws.ts';
 import type { MethodCase } from './row.ts';
 import { inputsOf, subjectOf } from './subject.ts';
 
-/** Logits, loss and all gradients of an adapter, and what they are by definition. */
+/** Logits, loss and all gradients of an adapter, its parameters after a step where it projects them, and what they are by definition. */
 export interface Expected {
   readonly outputs: Readonly<Record<string, Tensor>>;
   readonly wanted: Readonly<Record<string, TypedArray>>;
@@ -28,6 +29,7 @@ export const expectedOf = async (of: MethodCase): Promise<Expected> => {
     logits: adapted.model.outputs(inputsOf(adapted.base)),
     loss,
     ...Object.fromEntries(params.map(([name], i) => [`gradient of ${name}`, grads[i]!])),
+    ...projectedValues(adapted),
   };
   return {
     outputs,

@@ -7,6 +7,7 @@ import { fileLaws } from './file-laws.ts';
 import { functionLaws } from './function-laws.ts';
 import { gradientLaws } from './gradient-laws.ts';
 import { mergeLaws } from './merge-laws.ts';
+import { projectionLaws } from './projection-laws.ts';
 import type { MethodCase } from './row.ts';
 import { sequenceLaws } from './sequence-laws.ts';
 import { methodOf } from './subject.ts';
@@ -47,5 +48,15 @@ export const familyLaws: (of: MethodCase) => readonly Law[] = lawsBy(functionLaw
 
 /** Every law of a method, on the reference executor. */
 export const methodLaws: (of: MethodCase) => readonly Law[] = lawsBy(
-  ...[functionLaws, mergeLaws, gradientLaws, callLaws, sequenceLaws, fileLaws, trainingLaws, chanceLaws],
+  ...[
+    functionLaws,
+    mergeLaws,
+    gradientLaws,
+    callLaws,
+    sequenceLaws,
+    fileLaws,
+    trainingLaws,
+    chanceLaws,
+    projectionLaws,
+  ],
 );

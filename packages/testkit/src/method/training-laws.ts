@@ -1,9 +1,10 @@
 import { grad } from '@peftjs/autograd';
-import { type Adapted, attach, makeBetween } from '@peftjs/core';
+import { type Adapted, attach, makeBetween, makeTransformRun, projected, type TransformRun } from '@peftjs/core';
 import {
   adamwStep,
   buildProgram,
   compile,
+  constant,
   type Executor,
   input,
   type ProgramSpec,
@@ -29,8 +30,8 @@ interface Step {
   readonly state: ReadonlyMap<Variable, readonly Variable[]>;
 }
 
-/** One step of AdamW and of the method's statistics, as a program. */
-const stepOf = (adapted: Adapted<TaskModel>, seed: Tensor, hyper: Tensor): Step => {
+/** One step of AdamW and of the method's projection and statistics, as a program. */
+const stepOf = (adapted: Adapted<TaskModel>, seed: Tensor, hyper: Tensor, run: TransformRun): Step => {
   const loss = trainingLoss(adapted, seed);
   const params = [...adapted.params];
   const grads = grad(
@@ -52,12 +53,15 @@ const stepOf = (adapted: Adapted<TaskModel>, seed: Tensor, hyper: Tensor): Step 
     };
   });
   const at = (param: Variable): number => params.findIndex(([, p]) => p === param);
+  const plain = new Map(stepped.map(({ p, weight }) => [p, weight] as const));
+  const finite = constant(Float32Array.of(1), []);
+  const next = adapted.project ? projected(adapted.project, plain, run.step(finite)) : plain;
   const statistics = adapted.statistics({
     gradient: (p) => grads[at(p)]!,
-    updated: (p) => stepped[at(p)]!.weight,
+    updated: (p) => next.get(p)!,
   });
   return {
-    spec: { outputs: { loss }, updates: [...new Map([...stepped.flatMap((s) => s.updates), ...statistics])] },
+    spec: { outputs: { loss }, updates: [...new Map([...stepped.flatMap((s) => s.updates), ...next, ...statistics])] },
     state: new Map(stepped.map(({ p, moments }) => [p, moments])),
   };
 };
@@ -70,13 +74,15 @@ const trainOn = async (
   learningRate: number,
 ): Promise<void> => {
   const [seed, hyper] = [input('seed', [], 'u32'), input('hyper', [8])];
-  const { spec, state } = stepOf(adapted, seed, hyper);
+  const run = makeTransformRun(undefined);
+  const { spec, state } = stepOf(adapted, seed, hyper, run);
   const between = makeBetween({ executor, params: adapted.params.values(), state, rewarm: () => {} });
   const seeded = buildProgram(spec).inputs.some(({ name }) => name === 'seed');
   const executable = await compile(spec, { executor });
   for (let step = 1; step <= steps; step++) {
     const values = [learningRate, 0.9, 0.999, 1e-8, 0, 1 - 0.9 ** step, 1 - 0.999 ** step, 1];
-    await executable.run({ hyper: Float32Array.from(values), ...(seeded && { seed: Uint32Array.of(step) }) });
+    const fed = { hyper: Float32Array.from(values), ...(seeded && { seed: Uint32Array.of(step) }) };
+    await executable.run({ ...fed, ...run.feeds(step - 1, learningRate) });
     if (adapted.decision?.due(step)) await adapted.decision.run(step, between);
   }
   executable.close();
