@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 DATA = Path(__file__).parent / "data"
 OUT = DATA / "python"
 IGNORED = -100
+LEARNING_RATE = 1e-2
 
 
 def shake(parameter: torch.Tensor, std: float) -> None:
@@ -65,7 +66,7 @@ def train(
     golden = {}
     losses = []
     optimizer = torch.optim.AdamW(
-        params.values(), lr=1e-2, betas=(0.9, 0.999), eps=epsilon, weight_decay=weight_decay
+        params.values(), lr=LEARNING_RATE, betas=(0.9, 0.999), eps=epsilon, weight_decay=weight_decay
     )
     for step in range(3):
         optimizer.zero_grad()

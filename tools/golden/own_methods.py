@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from common import OUT, record, save_tensors, shake, write_json
+from common import LEARNING_RATE, OUT, record, save_tensors, shake, write_json
 from models import load_model
 
 QUERY_AND_VALUE = {"plain": r".*\.(q_proj|v_proj)", "gpt2": r".*\.c_attn"}
@@ -45,6 +45,9 @@ class Changed(nn.Module):
     def delta(self, x: torch.Tensor) -> torch.Tensor:
         """What the method adds to Wx + b."""
         raise NotImplementedError
+
+    def after_step(self, step: int, rate: float) -> None:
+        """What the method does to its tensors after a step of the optimiser, counted from 0."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return nn.functional.linear(x, self.weight, self.bias) + self.delta(x)
@@ -129,10 +132,38 @@ class DyLora(Changed):
         return x @ a.T @ b.T * self.scale
 
 
+class SoRa(Changed):
+    """Ding et al., 2023. https://arxiv.org/abs/2311.11696, https://github.com/TsinghuaC3I/SoRA"""
+
+    def begin(
+        self, r: int, lora_alpha: float, sparse_lambda: float, max_lambda: float, lambda_num: int, total_step: int
+    ) -> None:
+        self.own("lora_A", kaiming(r, self.in_dim))
+        self.own("lora_gate", torch.randn(r))
+        self.own("lora_B", torch.zeros(self.out_dim, r))
+        self.scale = lora_alpha / r
+        # Each of them for as many steps.
+        self.lambdas = torch.linspace(sparse_lambda, max_lambda, lambda_num).repeat_interleave(
+            total_step // lambda_num
+        )
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        return (x @ self.lora_A.T * self.lora_gate) @ self.lora_B.T * self.scale
+
+    @torch.no_grad()
+    def after_step(self, step: int, rate: float) -> None:
+        self.lora_gate.copy_(nn.functional.softshrink(self.lora_gate, (rate * self.lambdas[step]).item()))
+
+
 METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "moslora": ("PEFTJS_MOSLORA", MosLora, dict(r=4, lora_alpha=6)),
     "hydralora": ("PEFTJS_HYDRALORA", HydraLora, dict(r=3, lora_alpha=5, lora_nums=4)),
     "dylora": ("PEFTJS_DYLORA", DyLora, dict(r=3, min_rank=3, lora_alpha=5, frozen=True)),
+    "sora": (
+        "PEFTJS_SORA",
+        SoRa,
+        dict(r=4, lora_alpha=6, sparse_lambda=5.0, max_lambda=20.0, lambda_num=2, total_step=4),
+    ),
     "krona": ("PEFTJS_KRONA", KronA, dict(rows=4, columns=2, scale=3.0)),
     "krona-b": ("PEFTJS_KRONA_B", KronABeside, dict(rows=4, columns=2, scale=0.5, residual=True)),
 }
@@ -160,8 +191,16 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
     save_tensors(folder / "adapter" / "adapter_model.safetensors", params)
     config = {"peft_type": peft_type, "task_type": "CAUSAL_LM", "target_modules": places[base]} | options
     write_json(folder / "adapter" / "adapter_config.json", config, indent=2)
+    changed = [module for module in model.modules() if isinstance(module, Changed)]
+
+    def after_step(step: int) -> None:
+        for module in changed:
+            module.after_step(step, LEARNING_RATE)
+
     try:
-        save_tensors(folder / "golden.safetensors", record(model, params))
+        golden = record(model, params, after_step=after_step)
+        golden["logits after"] = model(input_ids=golden["ids"]).logits.detach()
+        save_tensors(folder / "golden.safetensors", golden)
     except SystemExit:  # two tokens are almost equally likely
         make_golden(base, method, seed + 1)
 

@@ -72,6 +72,7 @@ const known: readonly Known[] = [
   ['BEFT (BEFT)', 'beft', 'selective', byType('BEFT')],
   ['HydraLoRA', 'hydralora', 'lora', byType('PEFTJS_HYDRALORA')],
   ['DyLoRA', 'dylora', 'lora', byType('PEFTJS_DYLORA')],
+  ['SoRA', 'sora', 'lora', byType('PEFTJS_SORA')],
   ['KronA', 'krona', 'lora', byType('PEFTJS_KRONA')],
   ['KronA_B', 'kronaB', 'lora', byType('PEFTJS_KRONA_B')],
   ['MoSLoRA', 'moslora', 'lora', byType('PEFTJS_MOSLORA')],

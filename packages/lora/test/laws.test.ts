@@ -58,6 +58,10 @@ describeMethods(family, {
     options: { rank: 3, minRank: 2, evaluationRank: 2, alpha: 4, frozen: false },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 3 * (inDim + outDim)),
   },
+  sora: {
+    options: { rank: 3, alpha: 4, sparsity: 1, maxSparsity: 5, steps: 8, stages: 4 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 3 * (inDim + outDim + 1)),
+  },
   krona: {
     options: { scale: 2 },
     parameters: (model) => sumOver(model, attention, kronecker),

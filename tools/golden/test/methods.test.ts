@@ -87,6 +87,10 @@ describe.each(executors)('an adapter made in Python, on %s', (_, open) => {
         const values = asThere(golden, there, await executor.read(v), v.shape);
         expect(distance(values, record.trained.get(there)!), there).toBeLessThan(5e-5);
       }
+      const after = record.further.get('logits after');
+      if (!after) return;
+      const { logits } = await evaluate({ logits: trained.model.logits(batch().ids) }, { executor });
+      expect(distance(logits!, after), 'logits after the three steps').toBeLessThan(1e-4);
     });
   });
 });
