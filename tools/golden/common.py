@@ -61,11 +61,12 @@ def train(
     weight_decay: float = 0.0,
     epsilon: float = 1e-8,
     after_step: Callable[[int], None] = lambda step: None,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Three steps of AdamW on one batch: losses, gradients in the first step, and parameters after the last."""
+    """Three steps of AdamW, or of another optimizer, on one batch: losses, gradients in the first step, and parameters after the last."""
     golden = {}
     losses = []
-    optimizer = torch.optim.AdamW(
+    optimizer = optimizer or torch.optim.AdamW(
         params.values(), lr=LEARNING_RATE, betas=(0.9, 0.999), eps=epsilon, weight_decay=weight_decay
     )
     for step in range(3):
@@ -88,6 +89,7 @@ def record(
     initial: bool = False,
     epsilon: float = 1e-8,
     after_step: Callable[[int], None] = lambda step: None,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> dict[str, torch.Tensor]:
     """A golden; with the parameters before the training too if no file of the adapter holds them.
 
@@ -105,4 +107,4 @@ def record(
         golden["greedy"] = continue_greedily(model, ids)
     if initial:
         golden |= {f"param {n}": p.detach().clone() for n, p in params.items()}
-    return golden | train(model, params, ids, targets, epsilon=epsilon, after_step=after_step)
+    return golden | train(model, params, ids, targets, epsilon=epsilon, after_step=after_step, optimizer=optimizer)

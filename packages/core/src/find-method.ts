@@ -33,6 +33,11 @@ const byType =
   (config) =>
     config.peft_type === type;
 
+const byField =
+  (field: string): Known[3] =>
+  (config) =>
+    config.peft_type === 'LORA' && config[field] != null;
+
 const byArchitecture =
   (architecture: string | undefined): Known[3] =>
   (config) =>
@@ -41,6 +46,9 @@ const byArchitecture =
 /** The first that fits counts. Only for messages. */
 const known: readonly Known[] = [
   ['DoRA (LORA with use_dora)', 'dora', 'lora', (c) => c.peft_type === 'LORA' && c['use_dora'] === true],
+  ['LoRA+ (LORA with loraplus_lr_ratio)', 'loraPlus', 'lora', byField('loraplus_lr_ratio')],
+  ['LoRA-FA (LORA with lora_fa)', 'loraFa', 'lora', byField('lora_fa')],
+  ['Riemannian LoRA (LORA with riemannian_reg)', 'riemannianLora', 'lora', byField('riemannian_reg')],
   ['LoRA (LORA)', 'lora', 'lora', byType('LORA')],
   ['AdaLoRA (ADALORA)', 'adalora', 'lora', byType('ADALORA')],
   ['VeRA (VERA)', 'vera', 'lora', byType('VERA')],

@@ -4,6 +4,7 @@ import { addDelta } from './add-delta.ts';
 import { embeddingDelta } from './embedding-delta.ts';
 import { type LoraOptions, loraOptions, lowRank } from './low-rank.ts';
 import { fanInFanOut, notComputedInLora, refusedInLora } from './peft-config.ts';
+import { isSteppedOtherwise } from './steps/files.ts';
 
 /**
  * LoRA: y = Wx + (alpha/r)·B·A·dropout(x), A of shape [rank, in] from U(−1/√in, 1/√in), B of shape [out, rank] zero at the start; W is frozen.
@@ -24,7 +25,7 @@ export const lora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
   files: {
     peftType: 'LORA',
     mixes: 'anywhere',
-    reads: (config) => config['use_dora'] !== true,
+    reads: (config) => config['use_dora'] !== true && !isSteppedOtherwise(config),
     also: adapterHubLora,
     computes: { ...notComputedInLora, use_dora: [false] },
     refuses: refusedInLora,

@@ -43,6 +43,18 @@ describeMethods(family, {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
   },
+  loraPlus: {
+    options: { rank: 2, alpha: 4, ratio: 8 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+  },
+  loraFa: {
+    options: { rank: 2, alpha: 4 },
+    parameters: (model) => sumOver(model, attention, (_, outDim) => 2 * outDim),
+  },
+  riemannianLora: {
+    options: { rank: 2, alpha: 4, damping: 0.1 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+  },
   dora: {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim) + outDim),
