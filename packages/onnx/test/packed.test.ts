@@ -35,12 +35,12 @@ describe.each(['int8', 'nf4'] as const)('a %s matrix of more values than are unp
   const [codes, scale] = packed(format);
   const attrs = { format, inDim, block };
   const x = input('x', [tokens, inDim]);
-  const y = matmulQuantized(x, codes, scale, null, null, attrs);
+  const y = matmulQuantized(x, codes, scale, null, null, null, null, null, attrs);
   const [dx] = grad(sum(mul(y, y)), [x]) as [typeof x];
 
   it('gives the products that its values give', async () => {
     const executor = await cpu({ threads: 1 });
-    const dense = dequantize(codes, scale, null, null, attrs);
+    const dense = dequantize(codes, scale, null, null, null, null, null, attrs);
     const plain = matmul(x, dense, { transposeB: true });
     const [plainDx] = grad(sum(mul(plain, plain)), [x]) as [typeof x];
     const got = await evaluate({ y, dx }, { executor, feeds });

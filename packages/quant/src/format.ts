@@ -1,20 +1,17 @@
-import { type PackedAttrs, PeftError } from '@peftjs/tensor';
+import { type Packed, type PackedAttrs, type PackedOption, PeftError, type TypedArray } from '@peftjs/tensor';
 
-/** The values of a packed matrix on the host, as the inputs of `matmulQuantized` hold them. */
-export interface PackedData {
-  readonly codes: Uint8Array;
-  readonly scale: Float32Array;
-  readonly scaleCodes?: Uint8Array;
-  readonly scaleOffset?: Float32Array;
-}
+/** The values of a packed matrix on the host, as the inputs of `matmulQuantized` hold them; scales and minima in f16 are its bits. */
+export type PackedData = Packed<TypedArray>;
 
 /** How matrices are stored. */
 export interface QuantFormat {
-  /** The name of the data type: `int8`, `nf4`. */
+  /** The name that messages and tables show: `int8`, `nf4`, `Q4_K`. */
   readonly name: string;
-  /** Whether the scales are packed too. */
-  readonly packsScales: boolean;
-  /** How a row of `inDim` values is packed. */
+  /** The parts of a packed matrix beside its codes and scales. */
+  readonly parts: readonly PackedOption[];
+  /** Whether scales and minima are kept in f16. Default false. */
+  readonly halfScales?: boolean;
+  /** How a row of `inDim` values is packed. Throws `bad-shape` for rows that the format can't hold. */
   layout(inDim: number): PackedAttrs;
   /** Packs values [rows, inDim]; `name` is for the message where some are not finite. Throws `bad-data`. */
   pack(name: string, values: Float32Array, rows: number, inDim: number): PackedData;

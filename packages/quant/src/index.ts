@@ -1,5 +1,6 @@
 export type { PackedData, QuantFormat } from './format.ts';
-export { type Int8Options, int8 } from './int8.ts';
-export { type Nf4Options, nf4 } from './nf4.ts';
+export { type Fp8Options, fp8 } from './fp8.ts';
+export { type IntOptions, int2, int3, int4, int8 } from './integers.ts';
+export { fp4, type Nf4Options, nf2, nf3, nf4 } from './normal-float.ts';
 export { type QuantizeOnOptions, quantize, quantizeOn } from './quantize.ts';
 export { storedBytes } from './stored-bytes.ts';

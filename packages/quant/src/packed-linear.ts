@@ -1,12 +1,13 @@
 import {
   add,
+  type DType,
   dequantize,
   matmulQuantized,
-  packedRow,
+  type Packed,
+  type PackedOption,
+  packedShapes,
   reshape,
-  scaleGroup,
   type Tensor,
-  type Variable,
   type VariableInit,
   variable,
 } from '@peftjs/tensor';
@@ -41,27 +42,35 @@ const initOnce = (parts: number, pack: () => Promise<PackedData>): Init => {
 /** [outDim, inDim] */
 type MatrixShape = readonly [number, number];
 
-interface PackedVariables {
-  readonly codes: Variable;
-  readonly scale: Variable;
-  readonly scaleCodes: Variable | null;
-  readonly scaleOffset: Variable | null;
-}
+/** The names of the parts in variables. */
+const suffixes: { readonly [P in PackedOption | 'codes' | 'scale']: string } = {
+  codes: 'codes',
+  scale: 'scale',
+  scaleCodes: 'scale_codes',
+  scaleOffset: 'scale_offset',
+  high: 'high',
+  min: 'min',
+  minCodes: 'min_codes',
+};
+
+const dtypeOf = (part: keyof PackedData, { halfScales = false }: QuantFormat): DType => {
+  if (part === 'scale' || part === 'min') return halfScales ? 'f16' : 'f32';
+  return part === 'scaleOffset' ? 'f32' : 'u8';
+};
 
 const packedVariables = (
-  { layout, packsScales }: QuantFormat,
+  format: QuantFormat,
   name: string,
   [outDim, inDim]: MatrixShape,
   init: Init,
-): PackedVariables => {
-  const { blocks, bytes } = packedRow(layout(inDim));
-  const groups = [Math.ceil((outDim * blocks) / scaleGroup)];
-  return {
-    codes: variable(`${name}.codes`, [outDim, bytes], init('codes'), 'u8'),
-    scale: variable(`${name}.scale`, packsScales ? groups : [outDim, blocks], init('scale')),
-    scaleCodes: packsScales ? variable(`${name}.scale_codes`, [outDim, blocks], init('scaleCodes'), 'u8') : null,
-    scaleOffset: packsScales ? variable(`${name}.scale_offset`, [], init('scaleOffset')) : null,
-  };
+): Packed<Tensor> => {
+  const shapes = packedShapes(format.layout(inDim), outDim, format.parts);
+  return Object.fromEntries(
+    Object.entries(shapes).map(([part, shape]) => {
+      const of = part as keyof PackedData;
+      return [of, variable(`${name}.${suffixes[of]}`, shape, init(of), dtypeOf(of, format))];
+    }),
+  ) as unknown as Packed<Tensor>;
 };
 
 const linearOf = (
@@ -71,7 +80,8 @@ const linearOf = (
   bias: Tensor | null,
   init: Init,
 ): Linear => {
-  const { codes, scale, scaleCodes, scaleOffset } = packedVariables(format, name, [outDim, inDim], init);
+  const packed = packedVariables(format, name, [outDim, inDim], init);
+  const { codes, scale, scaleCodes = null, scaleOffset = null, high = null, min = null, minCodes = null } = packed;
   const attrs = format.layout(inDim);
   return {
     inDim,
@@ -79,10 +89,13 @@ const linearOf = (
     apply: (x) => {
       // Leading axes are rows of one product.
       const rows = reshape(x, [-1, x.shape.at(-1)!]);
-      const y = matmulQuantized(rows, codes, scale, scaleCodes, scaleOffset, attrs);
+      const y = matmulQuantized(rows, codes, scale, scaleCodes, scaleOffset, high, min, minCodes, attrs);
       return reshape(bias ? add(y, bias) : y, [...x.shape.slice(0, -1), outDim]);
     },
-    dense: () => ({ weight: dequantize(codes, scale, scaleCodes, scaleOffset, attrs), bias }),
+    dense: () => ({
+      weight: dequantize(codes, scale, scaleCodes, scaleOffset, high, min, minCodes, attrs),
+      bias,
+    }),
     encode: (values) => encodeLinear(format, name, values),
   };
 };
@@ -101,5 +114,5 @@ export const encodeLinear = (format: QuantFormat, name: string, { weight, bias }
   const shape = weight.shape as MatrixShape;
   const load = hostFloats(format.name, name, weight);
   const pack = async (): Promise<PackedData> => format.pack(name, await load(), ...shape);
-  return linearOf(format, name, shape, bias, initOnce(format.packsScales ? 4 : 2, pack));
+  return linearOf(format, name, shape, bias, initOnce(2 + format.parts.length, pack));
 };

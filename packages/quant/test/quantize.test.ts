@@ -4,7 +4,7 @@ import { initialData } from '@peftjs/tensor/executor';
 import { denseLinear, meanOf, parameters } from '@peftjs/transformer';
 import { describeLinear, distance, noModel, tinyGpt2, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
-import { int8, nf4, quantize, quantizeOn, storedBytes } from '../src/index.ts';
+import { fp8, int3, int8, nf2, nf4, quantize, quantizeOn, storedBytes } from '../src/index.ts';
 import { encodeLinear } from '../src/packed-linear.ts';
 import { executors } from './executors.ts';
 
@@ -13,6 +13,9 @@ const formats = {
   'int8 in blocks': int8({ blockSize: 4 }),
   nf4: nf4(),
   'nf4 in blocks of 8': nf4({ blockSize: 8 }),
+  'int3 with zero points': int3({ blockSize: 8 }),
+  'nf2 in blocks of 8': nf2({ blockSize: 8, doubleQuant: false }),
+  'fp8 a row': fp8(),
 };
 const models = { llama: () => tinyLlama(), gpt2: () => tinyGpt2() };
 const ids = tokens([1, 5, 2, 9, 4], [3, 3, 12, 0, 7]);
@@ -24,7 +27,7 @@ for (const [name, format] of Object.entries(formats)) {
   for (const given of [bias, null])
     describeLinear(`a layer in ${name} with ${given ? 'a' : 'no'} bias`, {
       linear: () => encodeLinear(format, 'w', { weight: source, bias: given }),
-      encodes: format.packsScales ? 0.02 : 1e-6,
+      encodes: format.parts.includes('scaleCodes') ? 0.02 : 1e-6,
     });
 }
 
@@ -51,7 +54,7 @@ describe.each(executors)('on %s', (_, open) => {
       const again = layer.encode({ weight: variable('own', [9, 21], own!), bias: null });
       expect(again.dense().bias).toBeNull();
       const { values } = await evaluate({ values: again.dense().weight }, { executor });
-      expect(distance(values!, own!)).toBeLessThan(format.packsScales ? 0.02 : 1e-6);
+      expect(distance(values!, own!)).toBeLessThan(format.parts.includes('scaleCodes') ? 0.02 : 1e-6);
     });
   });
 
@@ -172,7 +175,8 @@ describe('storedBytes', () => {
 
 test('packed variables say by their names what they hold', async () => {
   const { weight } = quantize(tinyLlama(), nf4()).linears.get('model.layers.0.self_attn.q_proj')!.dense();
-  const names = weight.node.kind === 'op' ? weight.node.inputs.map((t) => t && isVariable(t) && t.node.name) : [];
+  const names =
+    weight.node.kind === 'op' ? weight.node.inputs.flatMap((t) => (t && isVariable(t) ? [t.node.name] : [])) : [];
   expect(names).toEqual(
     ['codes', 'scale', 'scale_codes', 'scale_offset'].map((part) => `model.layers.0.self_attn.q_proj.weight.${part}`),
   );

@@ -22,7 +22,6 @@ export { attentionSizes } from './ops/attention-spec.ts';
 export { blocksOf } from './ops/blocks.ts';
 export { middlesOf, nearestCode, unsignedDynamicMap } from './ops/dynamic-map.ts';
 export { matmulSizes } from './ops/matmul.ts';
-export { packedFormats } from './ops/packed-formats.ts';
 export * as ops from './ops/records.ts';
 export type { TransposeAttrs } from './ops/transpose.ts';
 export { checkProgram } from './program.ts';

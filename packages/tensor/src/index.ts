@@ -72,8 +72,25 @@ export { mean } from './ops/mean.ts';
 export { minimum } from './ops/minimum.ts';
 export { mul } from './ops/mul.ts';
 export { neg } from './ops/neg.ts';
-export { codeAt, nf4Levels, type PackedFormat } from './ops/packed-formats.ts';
-export { type Packed, type PackedAttrs, packedRow, scaleGroup } from './ops/packed-matrix.ts';
+export {
+  codeAt,
+  nf4Levels,
+  type PackedFormat,
+  type PackedFormatDef,
+  packedFormats,
+  type WholeBits,
+} from './ops/packed-formats.ts';
+export {
+  type Packed,
+  type PackedAttrs,
+  type PackedOption,
+  packedRow,
+  packedShapes,
+  type ScaleMap,
+  scaleGroup,
+  unpack,
+  wholeBytes,
+} from './ops/packed-matrix.ts';
 export { pad } from './ops/pad.ts';
 export { pow } from './ops/pow.ts';
 export { randomBits } from './ops/random-bits.ts';

@@ -50,7 +50,7 @@ test('its tensors stand for the same values here', async () => {
     variable('scaleOffset', [], await read('offset')),
   ] as const;
   const { values } = await evaluate(
-    { values: dequantize(...packed, { format: 'nf4', inDim, block: 64 }) },
+    { values: dequantize(...packed, null, null, null, { format: 'nf4', inDim, block: 64 }) },
     { executor: reference() },
   );
   const wanted = await read('dequantized');

@@ -30,7 +30,7 @@ const withX = (
 export const matmulQuantized: Op<'matmul_quantized', Inputs, PackedOptional, MatmulQuantizedAttrs> = defineOp({
   name: 'matmul_quantized',
   inputs: ['x', 'codes', 'scale'],
-  optional: ['scaleCodes', 'scaleOffset'],
+  optional: ['scaleCodes', 'scaleOffset', 'high', 'min', 'minCodes'],
   infer: ({ x, ...packed }, attrs) => {
     accepts('matmulQuantized', 'x', x, ['f32']);
     const rows = checkPacked('matmulQuantized', packed, attrs);
@@ -43,9 +43,11 @@ export const matmulQuantized: Op<'matmul_quantized', Inputs, PackedOptional, Mat
       );
     return { shape: [...x.shape.slice(0, -1), width], dtype: 'f32' as const };
   },
-  vjp: ({ dy, codes, scale, scaleCodes = null, scaleOffset = null }, attrs) => ({
-    x: matmulQuantized(dy, codes, scale, scaleCodes, scaleOffset, { ...attrs, transposed: !attrs.transposed }),
-  }),
+  vjp: (t, attrs) => {
+    const { dy, codes, scale, scaleCodes = null, scaleOffset = null, high = null, min = null, minCodes = null } = t;
+    const back = { ...attrs, transposed: !attrs.transposed };
+    return { x: matmulQuantized(dy, codes, scale, scaleCodes, scaleOffset, high, min, minCodes, back) };
+  },
   reference: ({ x, ...packed }, specs, attrs) => {
     const rows = specs.codes.shape[0]!;
     const weight = unpack(packed, rows, attrs);
@@ -62,7 +64,7 @@ export const matmulQuantized: Op<'matmul_quantized', Inputs, PackedOptional, Mat
   samples: [
     ...withX([19], false),
     ...withX([2, 9], true),
-    ...withX([1], false).slice(4),
-    ...withX([0], false).slice(5),
+    ...withX([1], false).slice(4, 6),
+    ...withX([0], false).slice(5, 6),
   ],
 });

@@ -286,8 +286,8 @@ describe('a packed matrix larger than a kernel may bind', () => {
       : [null, null];
     const [x, y] = [input('x', [3, width]), input('y', [3, rows])];
     const feeds = { x: values('x', [3, width]), y: values('y', [3, rows]) };
-    const up = matmulQuantized(x, codes, scale, ...more, attrs);
-    const down = matmulQuantized(y, codes, scale, ...more, { ...attrs, transposed: true });
+    const up = matmulQuantized(x, codes, scale, ...more, null, null, null, attrs);
+    const down = matmulQuantized(y, codes, scale, ...more, null, null, null, { ...attrs, transposed: true });
     await check({ up: add(up, y), down: silu(down) }, feeds);
   });
 });

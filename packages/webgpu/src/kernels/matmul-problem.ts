@@ -1,5 +1,5 @@
 import type { Binding, Dispatch } from '../kernel.ts';
-import { type Packing, packingParams, unpackFourWgsl, unpackWgsl } from './packing.ts';
+import { type Packing, packingBindings, packingParams, unpackFourWgsl, unpackWgsl } from './packing.ts';
 
 /** One side of a product: where its matrices lie. */
 export interface MatmulSide {
@@ -114,17 +114,7 @@ const sideBindings = (side: 'a' | 'b', spec: MatmulSide, vectors: boolean): Bind
   const { buffer, packing, window } = spec;
   return [
     { buffer, as: side, access: 'read', element: elementOf(spec, vectors), ...(window && { window }) },
-    ...(packing
-      ? [
-          {
-            buffer: packing.scales,
-            as: `${side}_scales`,
-            access: 'read',
-            element: 'f32',
-            ...(packing.window && { window: packing.window }),
-          } as const,
-        ]
-      : []),
+    ...(packing ? packingBindings(side, packing) : []),
   ];
 };
 

@@ -1,5 +1,6 @@
-import { packedFormats } from '@peftjs/tensor/executor';
+import { packedFormats } from '@peftjs/tensor';
 import type { MatmulProblem, MatmulSide } from './matmul-problem.ts';
+import { scaleBytes } from './packing.ts';
 import { type PositionPart, partsOf, windowBytes } from './position-shards.ts';
 
 /** Rows of the right side in steps of this many begin where WebGPU lets a binding begin, whatever their length. */
@@ -39,7 +40,7 @@ const shardRows = (problem: MatmulProblem, maxBytes: number): Shards | null => {
 /** Rows of the right side as they are stored: their elements and bytes, and in steps of how many they begin where a binding may. */
 const storedRows = ({ n, k, b: { packing, half, pitch, transposed } }: MatmulProblem) => {
   const length = pitch ?? (transposed ? k : n);
-  if (packing) return { length, bytes: (length * packedFormats[packing.format].bits) / 8, step: packedRowStep };
+  if (packing) return { length, bytes: (length * packedFormats[packing.format].lowBits) / 8, step: packedRowStep };
   return half ? { length, bytes: 2 * length, step: halfRowStep } : { length, bytes: 4 * length, step: rowStep };
 };
 
@@ -48,8 +49,12 @@ const rowsOf = ({ b, ...rest }: MatmulProblem, rows: PositionPart): MatmulSide =
   const { length, bytes } = storedRows({ b, ...rest });
   const window = windowBytes(rows, bytes);
   if (!b.packing) return { ...b, window };
-  const scales = 4 * (length / b.packing.block);
-  return { ...b, window, packing: { ...b.packing, window: windowBytes(rows, scales) } };
+  const { format, block, high } = b.packing;
+  const windows = {
+    scales: windowBytes(rows, scaleBytes(b.packing) * (length / block)),
+    ...(high && { high: windowBytes(rows, (length * packedFormats[format].highBits) / 8) }),
+  };
+  return { ...b, window, packing: { ...b.packing, windows } };
 };
 
 /** Parts of a product whose output or unbatched right side exceeds `maxBytes`; null where it need not or can't be taken apart. */

@@ -1,5 +1,6 @@
-import { packedFormats } from '@peftjs/tensor/executor';
+import { packedFormats } from '@peftjs/tensor';
 import { batchCount, type MatmulProblem, type MatmulSide } from './matmul-problem.ts';
+import { type Packing, scaleBytes } from './packing.ts';
 
 /** Operations of a trial, at most: milliseconds on a small GPU. */
 const maxFlops = 2 ** 32;
@@ -30,6 +31,13 @@ const trialSizes = (sizes: Sizes, bytesOf: (sizes: Sizes) => number): Sizes => {
   return trialSizes({ ...sizes, [axis]: halved(longest) }, bytesOf);
 };
 
+/** How a packed side is read, without the buffers that hold it. */
+const packed = ({ format, block, hasMin = false }: Packing): Pick<Packing, 'format' | 'block' | 'hasMin'> => ({
+  format,
+  block,
+  hasMin,
+});
+
 /** A side of a trial: how it lies, and the bytes of its buffers. */
 const trialSide = (
   side: 'a' | 'b',
@@ -42,19 +50,24 @@ const trialSide = (
   const pitch = packing ? Math.ceil(length / packing.block) * packing.block : length;
   const shared = batchStrides.every((stride) => stride === 0);
   const elements = stored * pitch * (shared ? 1 : count);
-  const bits = packing ? packedFormats[packing.format].bits : half ? 16 : 32;
-  const scales = `${side}_scales`;
+  const format = packing && packedFormats[packing.format];
+  const bits = format?.lowBits ?? (half ? 16 : 32);
+  const [scales, high] = [`${side}_scales`, `${side}_high`];
   return {
     spec: {
       buffer: side,
       transposed,
       half,
-      ...(packing && { packing: { format: packing.format, block: packing.block, scales }, pitch }),
+      ...(packing && {
+        packing: { ...packed(packing), scales, ...(packing.high && { high }) },
+        pitch,
+      }),
       ...(count > 1 && { batchStrides: [shared ? 0 : stored * pitch] }),
     },
     buffers: {
       [side]: Math.ceil((elements * bits) / 8),
-      ...(packing && { [scales]: 4 * Math.ceil(elements / packing.block) }),
+      ...(packing && { [scales]: scaleBytes(packing) * Math.ceil(elements / packing.block) }),
+      ...(packing?.high && { [high]: Math.ceil((elements * format!.highBits) / 8) }),
     },
   };
 };
@@ -82,7 +95,11 @@ export const matmulTrial = (
 const rounded = (size: number): number => 2 ** Math.ceil(Math.log2(size));
 
 const sideKey = ({ packing, half, transposed }: MatmulSide): string =>
-  [packing?.format ?? (half ? 'f16' : 'f32'), ...(transposed ? ['transposed'] : [])].join(' ');
+  [
+    packing?.format ?? (half ? 'f16' : 'f32'),
+    ...(packing?.hasMin ? ['minima'] : []),
+    ...(transposed ? ['transposed'] : []),
+  ].join(' ');
 
 /**
  * Problems with the same key take the same way. Sizes are rounded up to powers of two: what is fastest changes with the number of tiles

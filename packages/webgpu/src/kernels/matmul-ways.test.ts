@@ -1,4 +1,11 @@
-import { type DType, type Executor, type MatmulAttrs, matmul, matmulQuantized } from '@peftjs/tensor';
+import {
+  type DType,
+  type Executor,
+  type MatmulAttrs,
+  matmul,
+  matmulQuantized,
+  type PackedFormat,
+} from '@peftjs/tensor';
 import { ops } from '@peftjs/tensor/executor';
 import type { AnyOp, Sample } from '@peftjs/tensor/op';
 import { expectReference, sampleInputs, sampleOutputs, sampleTitle } from '@peftjs/tensor/testing';
@@ -12,6 +19,7 @@ import type { Choice, DeviceFacts } from '../kernel.ts';
 import { kernelOf } from '../kernel-of.ts';
 import { matmulPlan } from './matmul-plan.ts';
 import type { MatmulProblem, MatmulSide } from './matmul-problem.ts';
+import type { Packing } from './packing.ts';
 
 type AnySample = Sample<string, unknown>;
 
@@ -128,11 +136,17 @@ describe('every kernel of a product', () => {
     { m: 3, n: 64, k: 1024 },
     { m: 1, n: 64, k: 64 },
   ];
-  const packed = (format: 'int8' | 'nf4'): Partial<MatmulSide> => ({
-    packing: { format, scales: 's', block: 32 },
+  const packed = (format: PackedFormat, more: Partial<Packing> = {}): Partial<MatmulSide> => ({
+    packing: { format, scales: 's', block: 32, ...more },
     pitch: 64,
   });
-  const rightSides: Partial<MatmulSide>[] = [{}, { half: true }, packed('int8'), packed('nf4')];
+  const rightSides: Partial<MatmulSide>[] = [
+    {},
+    { half: true },
+    packed('int8'),
+    packed('nf4'),
+    packed('uint5', { hasMin: true, high: 'h' }),
+  ];
   const sides = [false, true];
 
   /** All WGSL texts of a product on a device with all features, ways and storage. */

@@ -1,25 +1,37 @@
-import { nf4Levels, type PackedFormat } from '@peftjs/tensor';
+import { type PackedFormat, packedFormats } from '@peftjs/tensor';
 
-/** WGSL that reads the codes in the words of an array. */
+/** WGSL that reads the codes in the words of an array, and in those of a second one, `<array>_high`, where the format has upper bits. */
 export interface PackedWgsl {
   readonly declarations: string;
   /** The level of the i-th code. */
-  level(i: string): string;
-  /** Those of four, `i` a multiple of four. */
-  levels(i: string): string;
+  readonly level: string;
+  /** Those of four from the i-th, a multiple of four. */
+  readonly levels: string;
 }
 
-/** How the codes of each format are read. */
-export const packedWgsl: { readonly [F in PackedFormat]: (array: string) => PackedWgsl } = {
-  int8: (array) => ({
-    declarations: '',
-    level: (i) => `(f32(extractBits(${array}[${i} >> 2u], (${i} & 3u) * 8u, 8u)) - 128.0)`,
-    levels: (i) => `(vec4<f32>(unpack4xU8(${array}[${i} >> 2u])) - 128.0)`,
-  }),
-  nf4: (array) => ({
-    declarations: `const ${array}_levels = array<f32, 16>(${nf4Levels.join(', ')});`,
-    level: (i) => `${array}_levels[extractBits(${array}[${i} >> 3u], ((${i} & 7u) ^ 1u) * 4u, 4u)]`,
-    levels: (i) =>
-      `vec4<f32>(${[1, 0, 3, 2].map((code) => `${array}_levels[extractBits(${array}[${i} >> 3u], (${i} & 4u) * 4u + ${4 * code}u, 4u)]`).join(', ')})`,
-  }),
+/** The bits of the code in a plane that is `step` after the i-th: its word, and the place there; the first code of a byte is in its upper bits. */
+const bitsAt = (array: string, bits: number, step: number): string => {
+  const [perWord, perByte] = [32 / bits, 8 / bits];
+  const reversed = (perByte - 1) ^ step;
+  const place = reversed === 0 ? `(i & ${perWord - 1}u)` : `((i & ${perWord - 1}u) ^ ${reversed}u)`;
+  return `extractBits(${array}[i / ${perWord}u], ${place} * ${bits}u, ${bits}u)`;
+};
+
+/** How the codes of a format are read, in terms of `i`. Four codes from a multiple of four lie in one word of each plane. */
+export const packedWgsl = (format: PackedFormat, array: string): PackedWgsl => {
+  const { lowBits, highBits, levels, zero } = packedFormats[format];
+  const code = (step: number): string => {
+    const low = bitsAt(array, lowBits, step);
+    return highBits === 0 ? low : `(${low} | (${bitsAt(`${array}_high`, highBits, step)} << ${lowBits}u))`;
+  };
+  const four = (each: (step: number) => string): string => [0, 1, 2, 3].map(each).join(', ');
+  if (zero === null)
+    return {
+      declarations: `const ${array}_levels = array<f32, ${levels.length}>(${levels.join(', ')});`,
+      level: `${array}_levels[${code(0)}]`,
+      levels: `vec4<f32>(${four((step) => `${array}_levels[${code(step)}]`)})`,
+    };
+  const codes = lowBits === 8 ? `unpack4xU8(${array}[i >> 2u])` : `vec4<u32>(${four(code)})`;
+  const less = zero === 0 ? '' : ` - ${zero}.0`;
+  return { declarations: '', level: `(f32(${code(0)})${less})`, levels: `(vec4<f32>(${codes})${less})` };
 };

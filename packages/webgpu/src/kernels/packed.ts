@@ -2,7 +2,7 @@ import { sizeOf } from '@peftjs/tensor';
 import type { KernelFor } from './kernel-for.ts';
 import { matmulPlan } from './matmul-plan.ts';
 import { readPacked } from './packed-scales.ts';
-import { unpackWgsl } from './packing.ts';
+import { packingBindings, packingParams, unpackWgsl } from './packing.ts';
 
 export const matmulQuantizedKernel: KernelFor<'matmul_quantized'> = {
   kind: 'dispatch',
@@ -43,10 +43,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           wgsl,
           bindings: [
             { buffer: 'codes', access: 'read', element: 'u32' },
-            { buffer: packing.scales, as: 'codes_scales', access: 'read', element: 'f32' },
+            ...packingBindings('codes', packing),
             { buffer: 'out0', access: 'read_write', element: 'f32' },
           ],
-          params: { size, columns: attrs.inDim, pitch, codesBlock: packing.block },
+          params: { size, columns: attrs.inDim, pitch, ...packingParams('codes', packing) },
           workgroups: Math.ceil(size / 64),
         },
       ],

@@ -1,0 +1,38 @@
+import { type PackedAttrs, packedFormats, packedRow } from '@peftjs/tensor';
+
+/** The planes of a matrix's codes, and a function that writes into them. */
+export interface CodeWriter {
+  readonly planes: { readonly codes: Uint8Array; readonly high?: Uint8Array };
+  /** Writes the code at a place, once: places count through all rows. */
+  put(place: number, code: number): void;
+}
+
+const intoPlane = (bits: number, bytes: Uint8Array): ((place: number, code: number) => void) => {
+  if (bits === 8)
+    return (place, code) => {
+      bytes[place] = code;
+    };
+  const [perByte, mask] = [8 / bits, 2 ** bits - 1];
+  return (place, code) => {
+    const shift = (perByte - 1 - (place % perByte)) * bits;
+    bytes[(place - (place % perByte)) / perByte]! |= (code & mask) << shift;
+  };
+};
+
+/** Planes of zeroed codes for a matrix of so many rows. */
+export const codeWriter = (attrs: PackedAttrs, rows: number): CodeWriter => {
+  const { lowBits, highBits } = packedFormats[attrs.format];
+  const { bytes, highBytes } = packedRow(attrs);
+  const codes = new Uint8Array(rows * bytes);
+  const low = intoPlane(lowBits, codes);
+  if (highBits === 0) return { planes: { codes }, put: low };
+  const high = new Uint8Array(rows * highBytes);
+  const upper = intoPlane(highBits, high);
+  return {
+    planes: { codes, high },
+    put: (place, code) => {
+      low(place, code);
+      upper(place, code >> lowBits);
+    },
+  };
+};

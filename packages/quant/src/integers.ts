@@ -1,0 +1,99 @@
+import { type PackedFormat, packedFormats, type WholeBits, wholeBytes } from '@peftjs/tensor';
+import { absMax, eachBlock } from './blocks.ts';
+import { codeWriter } from './code-writer.ts';
+import { checkBlockSize, checkFinite, type PackedData, type QuantFormat } from './format.ts';
+
+/** Options of the formats of whole numbers. */
+export interface IntOptions {
+  /** Values that share a scale, along the input dimension; whole bytes of codes. Default: 64; in `int8` all of an output's row. */
+  readonly blockSize?: number;
+  /** Whether a block has a zero point too, so that its codes reach from its least value to its largest. Default true; in `int8` false. */
+  readonly zeroPoints?: boolean;
+}
+
+/** Codes and scale of a block; a zero point where it has one. */
+type RangeOf = (
+  values: Float32Array,
+  from: number,
+  to: number,
+) => { readonly step: number; readonly zero: number; readonly most: number };
+
+const symmetric =
+  (bits: number): RangeOf =>
+  (values, from, to) => {
+    const most = 2 ** (bits - 1) - 1;
+    return { step: Math.fround(absMax(values, from, to) / most), zero: 2 ** (bits - 1), most: 2 ** bits - 1 };
+  };
+
+/** From the least to the largest value, 0 among them. */
+const asymmetric =
+  (bits: number): RangeOf =>
+  (values, from, to) => {
+    let [least, largest] = [0, 0];
+    for (let i = from; i < to; i++) {
+      least = Math.min(least, values[i]!);
+      largest = Math.max(largest, values[i]!);
+    }
+    const most = 2 ** bits - 1;
+    // Divided first: the difference of the largest numbers of f32 is none.
+    const step = Math.fround(largest / most - least / most);
+    return { step, zero: step === 0 ? 0 : Math.min(most, Math.round(-least / step)), most };
+  };
+
+const integers = (bits: WholeBits, { blockSize: given, zeroPoints: asked }: IntOptions): QuantFormat => {
+  const zeroPoints = asked ?? bits < 8;
+  const format: PackedFormat = `${zeroPoints ? 'uint' : 'int'}${bits}`;
+  const blockSize = given ?? (bits === 8 ? null : 64);
+  const whole = wholeBytes(format);
+  if (blockSize !== null) checkBlockSize(`int${bits}`, blockSize, whole);
+  const layout: QuantFormat['layout'] = (inDim) => ({ format, inDim, block: blockSize ?? inDim });
+  const rangeOf = zeroPoints ? asymmetric(bits) : symmetric(bits);
+  return {
+    name: `int${bits}`,
+    parts: [
+      ...(packedFormats[format].highBits > 0 ? (['high'] as const) : []),
+      ...(zeroPoints ? (['minCodes'] as const) : []),
+    ],
+    layout,
+    pack: (name, values, rows, inDim): PackedData => {
+      checkFinite(`int${bits}`, name, values, inDim);
+      const attrs = layout(inDim);
+      const blocks = rows * Math.ceil(inDim / attrs.block);
+      const writer = codeWriter(attrs, rows);
+      const scale = new Float32Array(blocks);
+      const zeros = new Uint8Array(blocks);
+      eachBlock(rows, attrs, (block, from, to, code) => {
+        const { step, zero, most } = rangeOf(values, from, to);
+        scale[block] = step;
+        zeros[block] = zero;
+        const least = zeroPoints ? 0 : 1;
+        for (let i = from; i < from + attrs.block; i++) {
+          // Where the scale underflows, the values are 0 to f32.
+          const steps = i < to && step > 0 ? Math.round(values[i]! / step) : 0;
+          writer.put(code + i - from, Math.max(least, Math.min(most, zero + steps)));
+        }
+      });
+      return { ...writer.planes, scale, ...(zeroPoints && { minCodes: zeros }) };
+    },
+  };
+};
+
+/**
+ * 8-bit integers with a scale for each output, or for each block of inputs: w ≈ q·s, q in [−127, 127], s = max|w| / 127; with zero points
+ * w ≈ (q − z)·s, q in [0, 255], as in `int4`. Throws `bad-option`. Dettmers, Lewis, Belkada & Zettlemoyer, 2022 (the vector-wise part).
+ * https://arxiv.org/abs/2208.07339
+ */
+export const int8 = (options: IntOptions = {}): QuantFormat => integers(8, options);
+
+/**
+ * 4-bit integers by blocks of inputs: w ≈ (q − z)·s, q in [0, 15], s = (max w − min w) / 15, z = round(−min w / s), 0 among the values; 4.625 bits
+ * a value. Without zero points w ≈ q·s, q in [−7, 7], s = max|w| / 7. Throws `bad-option`. Jacob et al., 2018 (section 2.1).
+ * https://arxiv.org/abs/1712.05877
+ */
+export const int4 = (options: IntOptions = {}): QuantFormat => integers(4, options);
+
+/** 3-bit integers by blocks of inputs, as `int4`: q in [0, 7], or [−3, 3]; 3.625 bits a value. Throws `bad-option`. */
+export const int3 = (options: IntOptions = {}): QuantFormat => integers(3, options);
+
+/** 2-bit integers by blocks of inputs, as `int4`: q in [0, 3], or [−1, 1]; 2.625 bits a value. Throws `bad-option`. */
+export const int2 = (options: IntOptions = {}): QuantFormat => integers(2, options);
