@@ -36,3 +36,19 @@ export const codeWriter = (attrs: PackedAttrs, rows: number): CodeWriter => {
     },
   };
 };
+
+/** Packs bits of codes, those from `shift` on, one after another from a byte on. Codes fill whole bytes. */
+export const packPlane = (
+  codes: ArrayLike<number>,
+  shift: number,
+  bits: 1 | 2 | 4 | 8,
+  bytes: Uint8Array,
+  at: number,
+): void => {
+  const [perByte, mask] = [8 / bits, 2 ** bits - 1];
+  for (let i = 0; i < codes.length; i += perByte) {
+    let byte = 0;
+    for (let j = 0; j < perByte; j++) byte = (byte << bits) | ((codes[i + j]! >> shift) & mask);
+    bytes[at + i / perByte] = byte;
+  }
+};

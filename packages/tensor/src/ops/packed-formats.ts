@@ -71,7 +71,9 @@ const floats = (
     const sign = code >> (exponentBits + mantissaBits) ? -1 : 1;
     const exponent = (code >> mantissaBits) & (2 ** exponentBits - 1);
     const fraction = (code & (2 ** mantissaBits - 1)) / 2 ** mantissaBits;
-    return sign * (exponent === 0 ? fraction * 2 ** (1 - bias) : (1 + fraction) * 2 ** (exponent - bias));
+    const size = exponent === 0 ? fraction * 2 ** (1 - bias) : (1 + fraction) * 2 ** (exponent - bias);
+    // Its −0 is a 0.
+    return size === 0 ? 0 : sign * size;
   });
 
 const wholeBits: readonly WholeBits[] = [1, 2, 3, 4, 5, 6, 8];
