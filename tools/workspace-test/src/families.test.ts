@@ -21,11 +21,15 @@ const exceptions: readonly (readonly [where: RegExp, reason: string])[] = [
   [/^packages\/adapters\/src\/(pfeiffer|houlsby)\.ts$/, 'the adapters library calls a way to draw first values "bert"'],
 ];
 
-const sources = ['packages', 'apps', 'tools'].flatMap((top) =>
-  readdirSync(join(root, top), { recursive: true, encoding: 'utf8' })
-    .map((path) => `${top}/${path.replaceAll('\\', '/')}`)
-    .filter((path) => /\.(m?[tj]s|tsx|html)$/.test(path) && !/(^|\/)(node_modules|dist|\.\w+)\//.test(path)),
-);
+/** Sources below a folder. What is installed or built is not entered: links between packages there lead around for ever. */
+const sourcesIn = (folder: string): string[] =>
+  readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`;
+    if (entry.isDirectory()) return /^(node_modules|dist|\..*)$/.test(entry.name) ? [] : sourcesIn(path);
+    return entry.isFile() && /\.(m?[tj]s|tsx|html)$/.test(entry.name) ? [path] : [];
+  });
+
+const sources = ['packages', 'apps', 'tools'].flatMap(sourcesIn);
 
 /** The model types that a text has as whole strings. */
 const namedIn = (text: string): readonly string[] =>

@@ -55,7 +55,7 @@ const padTo = (g: Emitter, x: Value, axis: 0 | 1, size: number): Value => {
 /** Floats of f32 or f16. */
 const floats = (g: Emitter, x: Value): Value => (x.type === 'float' ? x : g.cast(x, 'float'));
 
-/** What codes of scales stand for, 256 numbers. */
+/** The meanings of codes of scales, 256 numbers. */
 const scaleLevels: { readonly [M in ScaleMap]: ArrayLike<number> } = {
   uint8: Array.from({ length: 256 }, (_, code) => code),
   int8: Array.from({ length: 256 }, (_, code) => code - 128),

@@ -43,7 +43,7 @@ export interface GgmlCodec {
   readonly format: PackedFormat;
   /** Values of a sub-block, which share a scale. Default: all of the block's. */
   readonly block?: number;
-  /** What the codes of packed scales stand for; absent where scales are not packed. */
+  /** The meaning of the codes of packed scales; absent where scales are not packed. */
   readonly scaleMap?: ScaleMap;
   /** Whether sub-blocks have minima, packed where scales are. Default false. */
   readonly hasMin?: boolean;

@@ -1,4 +1,4 @@
-import { halfToNumber, numberToHalf, type PackedAttrs, PeftError, packedFormats } from '@peftjs/tensor';
+import { numberToHalf, type PackedAttrs, PeftError, packedFormats } from '@peftjs/tensor';
 import { codeWriter, packPlane } from '../code-writer.ts';
 import { checkFinite, type PackedData, type QuantFormat } from '../format.ts';
 import type { BlockScales, GgmlCodec, GgmlType } from './codec.ts';
@@ -39,6 +39,8 @@ export interface GgmlFormat extends QuantFormat {
   readonly blockBytes: number;
   /** A matrix [rows, inDim] of a file's bytes. Values are as GGML has them, to the bit. Throws `bad-shape`, `bad-data`. */
   read(name: string, bytes: Uint8Array, rows: number, inDim: number): PackedData;
+  /** The values of a file's bytes, in f32, as GGML has them, to the bit. Throws `bad-shape`, `bad-data`. */
+  values(name: string, bytes: Uint8Array, rows: number, inDim: number): Float32Array;
   /** The bytes for values [rows, inDim]. Throws `bad-shape`, `bad-data`. */
   write(name: string, values: Float32Array, rows: number, inDim: number): Uint8Array;
 }
@@ -49,7 +51,7 @@ interface Filling {
   put(block: number, codes: Uint8Array, scales: BlockScales): void;
 }
 
-const filling = (type: GgmlType, attrs: PackedAttrs, rows: number, codec: GgmlCodec): Filling => {
+const filling = (type: GgmlType, name: string, attrs: PackedAttrs, rows: number, codec: GgmlCodec): Filling => {
   const { size, block = size, scaleMap, hasMin = false, halfScales = true } = codec;
   const subs = size / block;
   const perBlock = scaleMap ? 1 : subs;
@@ -66,7 +68,14 @@ const filling = (type: GgmlType, attrs: PackedAttrs, rows: number, codec: GgmlCo
     ...(hasMin && scaleMap && { minCodes: new Uint8Array(blocks * subs) }),
   };
   const store = (into: Float32Array | Uint16Array, at: number, values: readonly number[]): void => {
-    for (const [i, v] of values.entries()) into[at + i] = halfScales ? numberToHalf(v) : v;
+    for (const [i, v] of values.entries()) {
+      into[at + i] = halfScales ? numberToHalf(v) : v;
+      if (halfScales && (into[at + i]! & 0x7c00) === 0x7c00)
+        throw new PeftError(
+          'bad-data',
+          `${type}: ${name} holds values so large that the scale of a block, ${v}, is beyond f16; take another format.`,
+        );
+    }
   };
   return {
     data,
@@ -77,12 +86,29 @@ const filling = (type: GgmlType, attrs: PackedAttrs, rows: number, codec: GgmlCo
       if (data.min) store(data.min, index * perBlock, min!);
       data.scaleCodes?.set(scaleCodes!, index * subs);
       data.minCodes?.set(minCodes!, index * subs);
-      for (const v of [...scale, ...(min ?? [])])
-        if (!Number.isFinite(halfScales ? halfToNumber(numberToHalf(v)) : Math.fround(v)))
-          throw new PeftError('bad-data', `${type}: block ${index} has a scale or minimum of ${v}, beyond its range`);
     },
   };
 };
+
+/** Throws `bad-data` for a scale or a minimum that is no number: then no value of the block is. */
+const checkScales = (type: GgmlType, name: string, index: number, { scale, min = [] }: BlockScales): void => {
+  const odd = [...scale, ...min].find((v) => !Number.isFinite(Math.fround(v)));
+  if (odd !== undefined)
+    throw new PeftError(
+      'bad-data',
+      `${type}: block ${index} of ${name} has a scale of ${odd}, so its values are no numbers. Take another file.`,
+    );
+};
+
+/** Scale and minimum of a sub-block, in f32. */
+const subBlock = (
+  { scale, scaleCodes, min, minCodes }: BlockScales,
+  i: number,
+  zero: number,
+): { readonly scale: number; readonly min: number } => ({
+  scale: scaleCodes ? Math.fround((scaleCodes[i]! - zero) * scale[0]!) : scale[i]!,
+  min: min ? (minCodes ? Math.fround(minCodes[i]! * min[0]!) : min[i]!) : 0,
+});
 
 /** Throws `bad-shape` for rows that are not whole blocks. */
 const checkRow = (type: GgmlType, { size }: GgmlCodec, inDim: number): void => {
@@ -113,6 +139,28 @@ export const ggml = (type: GgmlType): GgmlFormat => {
   ): void => {
     for (let i = 0; i * size < values.length; i++) visit(i, codec.fit(values.subarray(i * size, (i + 1) * size)));
   };
+  const eachRead = (
+    name: string,
+    bytes: Uint8Array,
+    rows: number,
+    inDim: number,
+    visit: (index: number, codes: Uint8Array, scales: BlockScales) => void,
+  ): void => {
+    const blocks = (rows * inDim) / size;
+    if (bytes.length !== blocks * blockBytes)
+      throw new PeftError(
+        'bad-shape',
+        `${type}: ${name} [${rows}, ${inDim}] takes ${blocks * blockBytes} bytes, got ${bytes.length}`,
+      );
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const codes = new Uint8Array(size);
+    for (let i = 0; i < blocks; i++) {
+      codec.codes.read(bytes, i * blockBytes, codes);
+      const scales = codec.readScales(view, i * blockBytes);
+      checkScales(type, name, i, scales);
+      visit(i, codes, scales);
+    }
+  };
   return {
     name: type,
     id: codec.id,
@@ -128,26 +176,27 @@ export const ggml = (type: GgmlType): GgmlFormat => {
     layout,
     pack: (name, values, rows, inDim) => {
       checkFinite(type, name, values, inDim);
-      const { data, put } = filling(type, layout(inDim), rows, codec);
+      const { data, put } = filling(type, name, layout(inDim), rows, codec);
       eachFitted(values, (i, fitted) => put(i, fitted.codes, fitted));
       return data;
     },
     read: (name, bytes, rows, inDim) => {
-      const attrs = layout(inDim);
-      const blocks = (rows * inDim) / size;
-      if (bytes.length !== blocks * blockBytes)
-        throw new PeftError(
-          'bad-shape',
-          `${type}: ${name} [${rows}, ${inDim}] takes ${blocks * blockBytes} bytes, got ${bytes.length}`,
-        );
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      const { data, put } = filling(type, attrs, rows, codec);
-      const codes = new Uint8Array(size);
-      for (let i = 0; i < blocks; i++) {
-        codec.codes.read(bytes, i * blockBytes, codes);
-        put(i, codes, codec.readScales(view, i * blockBytes));
-      }
+      const { data, put } = filling(type, name, layout(inDim), rows, codec);
+      eachRead(name, bytes, rows, inDim, put);
       return data;
+    },
+    values: (name, bytes, rows, inDim) => {
+      layout(inDim);
+      const out = new Float32Array(rows * inDim);
+      const { levels } = packedFormats[format];
+      eachRead(name, bytes, rows, inDim, (index, codes, scales) => {
+        for (let i = 0; i < size; i += block) {
+          const { scale, min } = subBlock(scales, i / block, scaleMap === 'int8' ? 128 : 0);
+          const from = index * size + i;
+          for (let j = 0; j < block; j++) out[from + j] = Math.fround(levels[codes[i + j]!]! * scale) - min;
+        }
+      });
+      return out;
     },
     write: (name, values, rows, inDim) => {
       layout(inDim);

@@ -5,7 +5,7 @@ import { accepts } from './accepts.ts';
 import { dynamicMap } from './dynamic-map.ts';
 import { codeAt, type PackedFormat, packedFormats } from './packed-formats.ts';
 
-/** What a code of a packed scale stands for: itself, itself − 128, or a number of the dynamic data type in [−1, 1]. */
+/** The meaning of a code of a packed scale: itself, itself − 128, or a number of the dynamic data type in [−1, 1]. */
 export type ScaleMap = 'uint8' | 'int8' | 'dynamic';
 
 /** How a matrix [outDim, inDim] is packed: each row in blocks of values that share a scale, the last block filled up. */
@@ -16,7 +16,7 @@ export interface PackedAttrs {
   readonly block: number;
   /** Scales (and minima) of a super-block, counted through all rows, which share a scale where they are packed themselves. Default 256. */
   readonly group?: number;
-  /** What the codes of packed scales stand for. Default `dynamic`. */
+  /** The meaning of the codes of packed scales. Default `dynamic`. */
   readonly scaleMap?: ScaleMap;
 }
 

@@ -34,7 +34,7 @@ export interface PackedBinding {
 /** Bytes of a block's scale and minimum. */
 export const scaleBytes = ({ hasMin = false }: Pick<Packing, 'hasMin'>): number => (hasMin ? 8 : 4);
 
-/** What `unpackWgsl` reads beside the codes. */
+/** Bindings that `unpackWgsl` reads beside the codes. */
 export const packingBindings = (side: string, { format, scales, hasMin, high, windows }: Packing): PackedBinding[] => {
   const of = (buffer: string, as: string, element: string, window?: Window): PackedBinding => ({
     buffer,
