@@ -7,7 +7,7 @@ import { inverses } from './inverses.ts';
 
 /** Options of `riemannianLora`. */
 export interface RiemannianLoraOptions extends LoraOptions {
-  /** What is added to the diagonals before they are inverted. Default 0.01. */
+  /** The number that is added to the diagonals before they are inverted. Default 0.01. */
   readonly damping?: number;
 }
 

@@ -27,7 +27,7 @@ const valuesAt = (project: Projection, next: ByParam, rate: number): ByParam => 
   return projected(project, next, { ...step, finite: scalar(1) });
 };
 
-/** What an optimiser might make of the parameters: each moved at random. */
+/** The parameters as an optimiser might make them: each moved at random. */
 const moved = ({ params }: Adapted<Model>): ByParam =>
   new Map(
     [...params].map(([name, p]) => {
