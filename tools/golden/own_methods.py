@@ -38,6 +38,10 @@ class Changed(nn.Module):
     def own(self, name: str, tensor: torch.Tensor) -> None:
         self.register_parameter(name, nn.Parameter(tensor))
 
+    def fixed(self, name: str, tensor: torch.Tensor) -> None:
+        """A tensor of the file that is not trained."""
+        self.register_buffer(name, tensor)
+
     def begin(self, **options: object) -> None:
         """Makes the method's tensors, with their first values."""
         raise NotImplementedError
@@ -155,6 +159,50 @@ class SoRa(Changed):
         self.lora_gate.copy_(nn.functional.softshrink(self.lora_gate, (rate * self.lambdas[step]).item()))
 
 
+def masks(count: int, shape: torch.Size, share: float) -> torch.Tensor:
+    """Bytes [count, *shape]; each mask has ones at a share of its places."""
+    size = shape.numel()
+    drawn = torch.rand(count, size).argsort(-1) < int(size * share)
+    return drawn.to(torch.uint8).reshape(count, *shape)
+
+
+class CapaBoost(Changed):
+    """Song, Zhao, Majumder & Lin, 2024. https://arxiv.org/abs/2407.01320, https://github.com/LINs-lab/CapaBoost"""
+
+    def begin(self, r: int, lora_alpha: float, num_layer: int, density: float) -> None:
+        self.own("lora_A", kaiming(r, self.in_dim))
+        self.own("lora_B", torch.zeros(self.out_dim, r))
+        self.fixed("lora_A_masks", masks(num_layer, self.lora_A.shape, density))
+        self.fixed("lora_B_masks", masks(num_layer, self.lora_B.shape, density))
+        self.scale = lora_alpha / r
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        pairs = zip(self.lora_A_masks, self.lora_B_masks, strict=True)
+        return sum(x @ (self.lora_A * a).T @ (self.lora_B * b).T for a, b in pairs) * self.scale
+
+
+class LoraSp(Changed):
+    """Wu, Xiang, Huo, Gong & Liang, 2024. https://arxiv.org/abs/2403.08822"""
+
+    def begin(self, r: int, lora_alpha: float, share: float) -> None:
+        self.own("lora_A", kaiming(r, self.in_dim))
+        self.own("lora_B", torch.zeros(self.out_dim, r))
+        self.fixed("lora_A_mask", masks(1, self.lora_A.shape, share))
+        self.fixed("lora_B_mask", masks(1, self.lora_B.shape, share))
+        self.scale = lora_alpha / r
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        self.before = [self.lora_A.detach().clone(), self.lora_B.detach().clone()]
+        return x @ self.lora_A.T @ self.lora_B.T * self.scale
+
+    @torch.no_grad()
+    def after_step(self, step: int, rate: float) -> None:
+        for now, before, mask in zip(
+            (self.lora_A, self.lora_B), self.before, (self.lora_A_mask, self.lora_B_mask), strict=True
+        ):
+            now.copy_(torch.where(mask[0].bool(), now, before))
+
+
 METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "moslora": ("PEFTJS_MOSLORA", MosLora, dict(r=4, lora_alpha=6)),
     "hydralora": ("PEFTJS_HYDRALORA", HydraLora, dict(r=3, lora_alpha=5, lora_nums=4)),
@@ -164,6 +212,8 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
         SoRa,
         dict(r=4, lora_alpha=6, sparse_lambda=5.0, max_lambda=20.0, lambda_num=2, total_step=4),
     ),
+    "capaboost": ("PEFTJS_CAPABOOST", CapaBoost, dict(r=3, lora_alpha=5, num_layer=3, density=0.4)),
+    "lora-sp": ("PEFTJS_LORA_SP", LoraSp, dict(r=4, lora_alpha=6, share=0.5)),
     "krona": ("PEFTJS_KRONA", KronA, dict(rows=4, columns=2, scale=3.0)),
     "krona-b": ("PEFTJS_KRONA_B", KronABeside, dict(rows=4, columns=2, scale=0.5, residual=True)),
 }
@@ -188,13 +238,14 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
     for parameter in params.values():
         shake(parameter, 0.2)
     folder: Path = OUT / f"{base}-{method}"
-    save_tensors(folder / "adapter" / "adapter_model.safetensors", params)
+    changed = [(path, module) for path, module in model.named_modules() if isinstance(module, Changed)]
+    held = {f"base_model.model.{path}.{n}": b for path, module in changed for n, b in module.named_buffers()}
+    save_tensors(folder / "adapter" / "adapter_model.safetensors", params | held)
     config = {"peft_type": peft_type, "task_type": "CAUSAL_LM", "target_modules": places[base]} | options
     write_json(folder / "adapter" / "adapter_config.json", config, indent=2)
-    changed = [module for module in model.modules() if isinstance(module, Changed)]
 
     def after_step(step: int) -> None:
-        for module in changed:
+        for _, module in changed:
             module.after_step(step, LEARNING_RATE)
 
     try:

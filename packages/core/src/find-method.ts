@@ -81,6 +81,8 @@ const known: readonly Known[] = [
   ['HydraLoRA', 'hydralora', 'lora', byType('PEFTJS_HYDRALORA')],
   ['DyLoRA', 'dylora', 'lora', byType('PEFTJS_DYLORA')],
   ['SoRA', 'sora', 'lora', byType('PEFTJS_SORA')],
+  ['CapaBoost', 'capaboost', 'lora', byType('PEFTJS_CAPABOOST')],
+  ['LoRA-SP', 'loraSp', 'lora', byType('PEFTJS_LORA_SP')],
   ['KronA', 'krona', 'lora', byType('PEFTJS_KRONA')],
   ['KronA_B', 'kronaB', 'lora', byType('PEFTJS_KRONA_B')],
   ['MoSLoRA', 'moslora', 'lora', byType('PEFTJS_MOSLORA')],

@@ -11,9 +11,10 @@ import {
   targets,
   zeros,
 } from '@peftjs/core';
-import { add, constant, mul, PeftError, type Random, reshape, slice, type Tensor, type Variable } from '@peftjs/tensor';
+import { add, constant, mul, PeftError, reshape, slice, type Tensor, type Variable } from '@peftjs/tensor';
 import type { Path } from '@peftjs/transformer';
 import { fanInFanOut } from './peft-config.ts';
+import { samplePlaces } from './sample-places.ts';
 import { torchPermutation } from './torch-random.ts';
 
 /** Options of `shira`. */
@@ -34,23 +35,13 @@ const seedOption: Option<number> = {
   toJson: (seed) => (seed < 0 ? null : seed),
 };
 
-/** `count` of the places below `size`, each at most once. Floyd's way, as told by Bentley, 1987. https://doi.org/10.1145/30401.315746 */
-const sample = (size: number, count: number, random: Random): Float64Array => {
-  const chosen = new Set<number>();
-  for (let i = size - count; i < size; i++) {
-    const at = Math.floor(random() * (i + 1));
-    chosen.add(chosen.has(at) ? i : at);
-  }
-  return Float64Array.from(chosen);
-};
-
 /** Rows and then columns of as many entries, in the order of the matrix. */
 const randomPlaces =
   (outDim: number, inDim: number, seed: number): HostInit =>
   (shape, random) => {
     const [, entries] = shape as readonly [number, number];
     const size = outDim * inDim;
-    const drawn = seed < 0 ? sample(size, entries, random) : torchPermutation(size, seed, entries);
+    const drawn = seed < 0 ? samplePlaces(size, entries, random) : torchPermutation(size, seed, entries);
     const places = drawn.sort();
     return Int32Array.from({ length: 2 * entries }, (_, i) =>
       i < entries ? Math.floor(places[i]! / inDim) : places[i - entries]! % inDim,

@@ -74,6 +74,14 @@ describeMethods(family, {
     options: { rank: 3, alpha: 4, sparsity: 1, maxSparsity: 5, steps: 8, stages: 4 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 3 * (inDim + outDim + 1)),
   },
+  capaboost: {
+    options: { rank: 2, alpha: 4, masks: 3 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+  },
+  loraSp: {
+    options: { rank: 2, alpha: 4 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+  },
   krona: {
     options: { scale: 2 },
     parameters: (model) => sumOver(model, attention, kronecker),
