@@ -62,6 +62,7 @@ def train(
     epsilon: float = 1e-8,
     after_step: Callable[[int], None] = lambda step: None,
     optimizer: torch.optim.Optimizer | None = None,
+    penalty: Callable[[], torch.Tensor | float] = lambda: 0.0,
 ) -> dict[str, torch.Tensor]:
     """Three steps of AdamW, or of another optimizer, on one batch: losses, gradients in the first step, and parameters after the last."""
     golden = {}
@@ -71,7 +72,7 @@ def train(
     )
     for step in range(3):
         optimizer.zero_grad()
-        loss = model(input_ids=ids, labels=targets).loss
+        loss = model(input_ids=ids, labels=targets).loss + penalty()
         loss.backward()
         if step == 0:
             golden |= {f"gradient {n}": p.grad.clone() for n, p in params.items()}
@@ -90,11 +91,14 @@ def record(
     epsilon: float = 1e-8,
     after_step: Callable[[int], None] = lambda step: None,
     optimizer: torch.optim.Optimizer | None = None,
+    penalty: Callable[[], torch.Tensor | float] = lambda: 0.0,
+    training: bool = False,
 ) -> dict[str, torch.Tensor]:
     """A golden; with the parameters before the training too if no file of the adapter holds them.
 
     Where a bias shifts all scores of a softmax alike, its gradient is rounding alone, which AdamW would follow in whole
-    steps. A larger epsilon keeps such biases where they are.
+    steps. A larger epsilon keeps such biases where they are. `training`: whether modules are told that they train, of methods that then do otherwise;
+    nothing is dropped.
     """
     ids, targets = draw_batch(model.config.vocab_size)
     golden = {
@@ -107,4 +111,5 @@ def record(
         golden["greedy"] = continue_greedily(model, ids)
     if initial:
         golden |= {f"param {n}": p.detach().clone() for n, p in params.items()}
-    return golden | train(model, params, ids, targets, epsilon=epsilon, after_step=after_step, optimizer=optimizer)
+    model.train(training)
+    return golden | train(model, params, ids, targets, epsilon=epsilon, after_step=after_step, penalty=penalty, optimizer=optimizer)

@@ -1,21 +1,28 @@
-"""Goldens of the methods of Hugging Face PEFT."""
+"""Goldens of the methods of Hugging Face PEFT.
+
+Usage: python peft_methods.py [NAME...], as plain-dora
+"""
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import peft.tuners.boft.layer as boft
 import peft.tuners.c3a.layer as c3a
+import peft.tuners.lora.layer as lora_layer
 import torch
 from peft import (
     AdaLoraConfig, BeftConfig, BOFTConfig, C3AConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
     OFTConfig, PeanutConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
 )
 from peft.tuners.c3a.utils import get_circulant_fast
+from peft.tuners.lora.config import BdLoraConfig, KasaConfig, VeloraConfig
+from peft.tuners.lora.variants import QALoraLinearVariant
 from safetensors.torch import load_file
 
-from common import OUT, record, save_tensors, shake
-from models import load_model, use_linears
+from common import OUT, draw_batch, record, save_tensors, shake
+from models import VOCABULARY, load_model, use_linears
 
 class CircularConvolution:
     """PEFT 0.21.2 has a wrong gradient of C3A's input; autograd's, of the same product, takes its place."""
@@ -38,6 +45,12 @@ class BlockDiagonal:
 boft.get_fbd_cuda = lambda: True
 boft.FastBlockDiag = BlockDiagonal
 
+# PEFT has QA-LoRA over GPTQ's layers alone; its variant is the same over plain ones.
+resolve_variant = lora_layer.Linear.resolve_lora_variant
+lora_layer.Linear.resolve_lora_variant = lambda self, *, config, **kwargs: (
+    QALoraLinearVariant() if config.use_qalora else resolve_variant(self, config=config, **kwargs)
+)
+
 LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "OFT", "ROAD", "C3A", "SHIRA", "PEANUT", "GLORA", "BOFT")
 LINEARS = {
     "plain": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
@@ -53,12 +66,15 @@ WHOLE = {"plain": ["lm_head", "norm"], "gpt2": ["lm_head", "h.0.mlp.c_fc", "ln_f
 EXCLUDED = {"plain": ["down_proj"], "gpt2": ["mlp.c_proj"]}
 STACKS = {"plain": "layers", "gpt2": "h"}
 
+# In the first row of the batch at two places, the first of them in the prompt that is continued; not in the second row.
+INVOCATION = draw_batch(VOCABULARY)[0][0, 29:31].tolist()
+
 # Two allocations within three steps: of half of the way at step 1, and the last at step 2.
 SCHEDULE = dict(tinit=0, tfinal=1, deltaT=1, total_step=3)
 
 # These train the biases of keys, which shift all scores of a token alike, or what a norm takes out again.
 EPSILONS = {
-    ("gpt2", "beft"): 1e-4, ("gpt2", "lora-bias-all"): 1e-4, ("gpt2", "glora"): 1e-4, ("gpt2", "glora-vectors"): 1e-4,
+    ("gpt2", "beft"): 1e-4, ("gpt2", "lora-bias-all"): 1e-4, ("gpt2", "lora-bias-out"): 1e-4, ("gpt2", "glora"): 1e-4, ("gpt2", "glora-vectors"): 1e-4,
     ("gpt2", "glora-none"): 1e-4, ("gpt2", "boft"): 1e-4,
 }
 
@@ -133,6 +149,21 @@ def configs(model: str) -> dict[str, object]:
         "lora-head": LoraConfig(target_modules=HEADS[model], **lora),
         "lora-tokens": LoraConfig(trainable_token_indices=[3, 7, 1], **lora, **some),
     }
+    cases |= {
+        "lora-bias-out": LoraConfig(lora_bias=True, **lora, **some),
+        "alora": LoraConfig(alora_invocation_tokens=INVOCATION, **lora, **some),
+        "velora": LoraConfig(velora_config=VeloraConfig(num_groups=5, scale=0.7), **lora, **some),
+    }
+    if model == "plain":
+        cases |= {
+            "velora-random": LoraConfig(velora_config=VeloraConfig(num_groups=4, init_type="random"), **lora, **some),
+            "bdlora": LoraConfig(
+                use_bdlora=BdLoraConfig(target_modules_bd_a=["down_proj"], target_modules_bd_b=["q_proj", "1.self_attn.v_proj"], nblocks=2, match_strict=False),
+                **lora, **some,
+            ),
+            "kasa": LoraConfig(kasa_config=KasaConfig(beta=0.01, gamma=0.05), **lora, **some),
+            "qalora": LoraConfig(use_qalora=True, qalora_group_size=4, **lora, **some),
+        }
     if model == "gpt2":
         cases["glora-none"] = GloraConfig(r=2, config_A_B="none", config_D_E="none", **some)
         cases["lora"] = LoraConfig(r=4, lora_alpha=6, **linears)
@@ -203,7 +234,11 @@ def make_method(base: str, method: str, config: object) -> None:
     else:
         # COFT puts values back within their bound at the next forward pass.
         after_step = (lambda step: model(torch.tensor([[0]]))) if getattr(config, "coft", False) else (lambda step: None)
-        golden = record(model, params, initial=config.is_prompt_learning, epsilon=epsilon, after_step=after_step)
+        penalty = model.base_model._get_kasa_loss if getattr(config, "kasa_config", None) else lambda: 0.0
+        golden = record(
+            model, params, initial=config.is_prompt_learning, epsilon=epsilon, after_step=after_step, penalty=penalty,
+            training=getattr(config, "velora_config", None) is not None,
+        )
     save_tensors(out / "golden.safetensors", golden)
 
 
@@ -254,8 +289,14 @@ def make_bias_tuning(base: str) -> None:
     save_tensors(OUT / f"{base}-bitfit" / "golden.safetensors", record(model, params, initial=True, epsilon=1e-4))
 
 
-def make_peft_methods() -> None:
+def make_peft_methods(only: set[str] = set()) -> None:
     for base in ("plain", "gpt2"):
         for method, config in configs(base).items():
-            make_method(base, method, config)
-    make_bias_tuning("gpt2")
+            if not only or f"{base}-{method}" in only:
+                make_method(base, method, config)
+    if not only:
+        make_bias_tuning("gpt2")
+
+
+if __name__ == "__main__":
+    make_peft_methods(set(sys.argv[1:]))

@@ -1,4 +1,4 @@
-import type { AdapterLayout, JsonObject, JsonValue } from '@peftjs/io';
+import { type AdapterLayout, isObject, type JsonObject, type JsonValue } from '@peftjs/io';
 import type { OnExecutor } from '@peftjs/tensor';
 import { PeftError, shown } from '@peftjs/tensor';
 import type { Model, TaskModel } from '@peftjs/transformer';
@@ -168,6 +168,24 @@ const resolved = <O>(def: MethodDef<O>, chosen: Chosen<O>, layers: LayersInView)
     entriesOf(tableOf(def)).map(([key, { resolve }]) => [key, resolve ? resolve(chosen[key], layers) : chosen[key]]),
   ) as Chosen<O>;
 
+/** The value of a field; `velora_config.scale` is one of an object's. */
+const fieldOf = (config: JsonObject, key: string): JsonValue | undefined => {
+  const [outer, inner] = key.split('.') as [string, string?];
+  const value = config[outer];
+  if (inner === undefined) return value;
+  return isObject(value) ? (value as JsonObject)[inner] : undefined;
+};
+
+/** An object with such fields. */
+const nested = (fields: readonly (readonly [key: string, value: JsonValue])[]): JsonObject => {
+  const all: Record<string, JsonValue> = {};
+  for (const [key, value] of fields) {
+    const [outer, inner] = key.split('.') as [string, string?];
+    all[outer] = inner === undefined ? value : { ...(all[outer] as JsonObject), [inner]: value };
+  }
+  return all;
+};
+
 const optionsFrom = <O>(def: MethodDef<O>, config: AdapterConfig): O => {
   const { name, files } = def;
   const { computes = {}, refuses } = files;
@@ -179,7 +197,7 @@ const optionsFrom = <O>(def: MethodDef<O>, config: AdapterConfig): O => {
   if (refused) problems.push(refused);
   const given: Record<string, unknown> = {};
   for (const [key, { key: field, fromJson, accepts, expected }] of entriesOf(tableOf(def))) {
-    const value = field === null ? undefined : config[field];
+    const value = field === null ? undefined : fieldOf(config, field);
     if (value == null) continue;
     try {
       const read = fromJson ? fromJson(value!, config) : value;
@@ -239,7 +257,7 @@ const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
       });
       return {
         peft_type: peftType,
-        ...Object.fromEntries(fields),
+        ...nested(fields),
         ...config?.(model, chosen),
       };
     },

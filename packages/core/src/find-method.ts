@@ -36,7 +36,7 @@ const byType =
 const byField =
   (field: string): Known[3] =>
   (config) =>
-    config.peft_type === 'LORA' && config[field] != null;
+    config.peft_type === 'LORA' && config[field] != null && config[field] !== false;
 
 const byArchitecture =
   (architecture: string | undefined): Known[3] =>
@@ -45,7 +45,12 @@ const byArchitecture =
 
 /** The first that fits counts. Only for messages. */
 const known: readonly Known[] = [
-  ['DoRA (LORA with use_dora)', 'dora', 'lora', (c) => c.peft_type === 'LORA' && c['use_dora'] === true],
+  ['DoRA (LORA with use_dora)', 'dora', 'lora', byField('use_dora')],
+  ['aLoRA (LORA with alora_invocation_tokens)', 'alora', 'lora', byField('alora_invocation_tokens')],
+  ['QA-LoRA (LORA with use_qalora)', 'qalora', 'lora', byField('use_qalora')],
+  ['BD-LoRA (LORA with use_bdlora)', 'bdlora', 'lora', byField('use_bdlora')],
+  ['KaSA (LORA with kasa_config)', 'kasa', 'lora', byField('kasa_config')],
+  ['VeLoRA (LORA with velora_config)', 'velora', 'lora', byField('velora_config')],
   ['LoRA+ (LORA with loraplus_lr_ratio)', 'loraPlus', 'lora', byField('loraplus_lr_ratio')],
   ['LoRA-FA (LORA with lora_fa)', 'loraFa', 'lora', byField('lora_fa')],
   ['Riemannian LoRA (LORA with riemannian_reg)', 'riemannianLora', 'lora', byField('riemannian_reg')],

@@ -35,7 +35,16 @@ export {
   unscaled,
 } from './gradient-transform.ts';
 export { hotSwap } from './hot-swap.ts';
-export { filled, type HostInit, type Init, kaimingUniform, normal, ones, uniform, zeros } from './init.ts';
+export {
+  filled,
+  type HostInit,
+  type Init,
+  kaimingUniform,
+  normal,
+  ones,
+  uniform,
+  zeros,
+} from './init.ts';
 export { type LayerTarget, layersOf, type PatternTarget, type RoleTarget } from './layer-target.ts';
 export type { LayersInView } from './layers-in-view.ts';
 export { type Merged, type MergeOptions, merge } from './merge.ts';

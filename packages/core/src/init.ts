@@ -1,4 +1,5 @@
 import {
+  type Compute,
   normalValues,
   type Random,
   type Shape,
@@ -12,10 +13,16 @@ import {
 export type HostInit = (shape: Shape, random: Random) => TypedArray;
 
 /**
- * First values of a parameter: made on the host from its shape and its own random stream, or a graph evaluated once, which may be made
- * with that stream too.
+ * First values made on the host of others, as a decomposition of the base's weights is: `compute` gives the values of tensors, on the executor that asks for
+ * the first values.
  */
-export type Init = HostInit | Tensor | { readonly graph: (random: Random) => Tensor };
+type ComputedInit = (shape: Shape, random: Random, compute: Compute) => TypedArray | Promise<TypedArray>;
+
+/**
+ * First values of a parameter: made on the host from its shape and its own random stream, or of other tensors' values too; or a graph evaluated once, which
+ * may be made with that stream too.
+ */
+export type Init = ComputedInit | Tensor | { readonly graph: (random: Random) => Tensor };
 
 /** All zeros. */
 export const zeros: Init = (shape) => new Float32Array(sizeOf(shape));

@@ -8,7 +8,7 @@ import { savedByPath, valuesByPath } from './pattern-value.ts';
 
 /** One option of a method: its default, what it may be, and how `adapter_config.json` holds it. */
 export interface Option<T> {
-  /** Its name in `adapter_config.json`; null when it is not saved. */
+  /** Its name in `adapter_config.json`, `outer.inner` for one inside an object; null when it is not saved. */
   readonly key: string | null;
   /** The value when none is given. */
   fallback(model: Model): T;

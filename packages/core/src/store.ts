@@ -55,7 +55,7 @@ export const makeStore = (seed: number, given: State | undefined): Store => {
   const initOf = (name: string, shape: Shape, init: Init, role: Role, dtype: DType): VariableInit => {
     const found = given && role !== 'running' ? takeGiven(name, shape, dtype) : undefined;
     if (found) return found;
-    if (typeof init === 'function') return () => init(shape, randomSource(seed, name));
+    if (typeof init === 'function') return (compute) => init(shape, randomSource(seed, name), compute);
     return 'graph' in init ? init.graph(randomSource(seed, name)) : init;
   };
   return {

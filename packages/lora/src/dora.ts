@@ -16,6 +16,7 @@ import {
 import type { Call, Linear } from '@peftjs/transformer';
 import { type LoraOptions, type LowRank, loraOptions, lowRank } from './low-rank.ts';
 import { fanInFanOut, notComputedInLora, refusedInLora } from './peft-config.ts';
+import { variantOf } from './variant-of.ts';
 
 const sumRows = (t: Tensor): Tensor => sum(t, { axes: [1] });
 const squaredNorms = (weight: Tensor): Tensor => sumRows(mul(weight, weight));
@@ -75,8 +76,8 @@ export const dora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
   files: {
     peftType: 'LORA',
     mixes: 'apart',
-    reads: (config) => config['use_dora'] === true,
-    computes: notComputedInLora,
+    reads: (config) => variantOf(config) === 'dora',
+    computes: { ...notComputedInLora, use_dora: [true] },
     refuses: refusedInLora,
     config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true, use_dora: true }),
   },

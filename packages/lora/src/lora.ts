@@ -2,32 +2,34 @@ import { defineMethod, eachLayer, type MethodFactory } from '@peftjs/core';
 import { adapterHubLora } from './adapter-hub-lora/adapter-hub-lora.ts';
 import { addDelta } from './add-delta.ts';
 import { embeddingDelta } from './embedding-delta.ts';
-import { type LoraOptions, loraOptions, lowRank } from './low-rank.ts';
+import { type BiasedLoraOptions, loraBias, outputBias, requireNoBias } from './lora-bias.ts';
+import { loraOptions, lowRank } from './low-rank.ts';
 import { fanInFanOut, notComputedInLora, refusedInLora } from './peft-config.ts';
 import { isSteppedOtherwise } from './steps/files.ts';
+import { variantOf } from './variant-of.ts';
 
 /**
  * LoRA: y = Wx + (alpha/r)·B·A·dropout(x), A of shape [rank, in] from U(−1/√in, 1/√in), B of shape [out, rank] zero at the start; W is frozen.
  * The product BA is never formed in a training step. Merges. Throws `bad-option`, and when attached `no-match`.
  * Hu et al., 2021. https://arxiv.org/abs/2106.09685
  */
-export const lora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
+export const lora: MethodFactory<BiasedLoraOptions> = defineMethod<BiasedLoraOptions>({
   name: 'lora',
   formula: {
     merges: true,
-    options: loraOptions,
+    options: { ...loraOptions, loraBias },
     attach: (model, scope, options) =>
       eachLayer(model, scope, options.target, 'lora', {
-        linear: (base, own, path) => addDelta(base, lowRank(base, own, path, options)),
-        embedding: (base, own, path) => embeddingDelta(base, own, path, options),
+        linear: (base, own, path) => outputBias(addDelta(base, lowRank(base, own, path, options)), own, path, options),
+        embedding: (base, own, path) => embeddingDelta(base, own, path, requireNoBias(path, options)),
       }),
   },
   files: {
     peftType: 'LORA',
     mixes: 'anywhere',
-    reads: (config) => config['use_dora'] !== true && !isSteppedOtherwise(config),
+    reads: (config) => variantOf(config) === 'lora' && !isSteppedOtherwise(config),
     also: adapterHubLora,
-    computes: { ...notComputedInLora, use_dora: [false] },
+    computes: { ...notComputedInLora, lora_bias: [true, false] },
     refuses: refusedInLora,
     config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true }),
   },

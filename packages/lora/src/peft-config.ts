@@ -10,11 +10,10 @@ export const fanInFanOut = ({ linears, layout }: Model): JsonObject => ({
 export const spectralTarget = (model: Model): Target =>
   model.layout.defaultTarget('spectral') ?? familyTarget('lora')(model);
 
-/** Fields of a configuration of LoRA's kind that change the function, with the only values that are computed here. */
+/** Fields of a configuration of LoRA's kind that change the function, with the only values that `lora` and its variants compute without them. */
 export const notComputedInLora: Readonly<Record<string, readonly JsonValue[]>> = {
+  use_dora: [false],
   lora_bias: [false],
-  layer_replication: [],
-  target_parameters: [],
   alora_invocation_tokens: [],
   use_qalora: [false],
   arrow_config: [],
@@ -47,9 +46,20 @@ const tiedAdapters = (config: JsonObject): string | null => {
 /** Ways to begin that leave the base as it is, so that a file says nothing else by them. */
 const safeStarts: readonly JsonValue[] = [true, false, 'gaussian', 'orthogonal', 'eva', 'mica'];
 
-/** The reason that a file is not read whose first values were taken out of the base's weights, or whose adapters are tied; null where it is. */
+/** The reason that a file is not read that changes parts that no model here has; null where there are no such. */
+const foreignParts = ({ layer_replication: repeated, target_parameters: fused }: JsonObject): string | null => {
+  if (Array.isArray(repeated) && repeated.length > 0)
+    return 'layer_replication repeats layers of the base, and a model here has the layers that its files have; save the repeated model from transformers with a config of as many layers, load that, and leave layer_replication out';
+  if (Array.isArray(fused) && fused.length > 0)
+    return `target_parameters names ${fused.slice(0, 3).join(', ')}, parameters of fused experts, which no model here has`;
+  return null;
+};
+
+/** The reason that a file is not read whose first values were taken out of the base's weights, whose adapters are tied, or which adapts what no model has; null where it is. */
 export const refusedInLora = (config: JsonObject): string | null => {
   const { init_lora_weights: start = true } = config;
+  const foreign = foreignParts(config);
+  if (foreign) return foreign;
   const name = typeof start === 'string' ? start.toLowerCase() : start;
   if (start === null || safeStarts.includes(name)) return tiedAdapters(config);
   return `init_lora_weights is ${JSON.stringify(start)}, which took its first values out of the base's weights, so the adapter fits another base than this one; save it from Hugging Face PEFT with path_initial_model_for_weight_conversion, which makes an ordinary LoRA of it`;

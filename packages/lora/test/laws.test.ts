@@ -30,6 +30,20 @@ const hub = (model: TaskModel, gate: (inDim: number) => number): number =>
   sumOver(model, /\.(q_proj|v_proj|query|value|q|v)$/, (inDim, outDim) => 2 * (inDim + outDim) + gate(inDim)) +
   sumOver(model, /\.c_attn$/, (inDim, outDim) => 2 * (2 * (inDim + outDim / 3) + gate(inDim)));
 
+/** Every third of the layers that are adapted. */
+const thirds = (model: TaskModel, start: number): string[] =>
+  [...model.linears.keys()].filter((path) => attention.test(path)).filter((_, i) => i % 3 === start);
+
+/** Of LoRA at rank 2 with two blocks in A of some layers, and in B of others. */
+const blockDiagonal = (model: TaskModel): number =>
+  [0, 1, 2]
+    .flatMap((start) => thirds(model, start).map((path) => [start, model.linears.get(path)!] as const))
+    .reduce((n, [start, { inDim, outDim }]) => n + (start === 0 ? 1 : 2) * inDim + (start === 1 ? 1 : 2) * outDim, 0);
+
+/** The error of methods for models of one tower, for those of several. */
+const severalTowers = ({ towers }: TaskModel): RegExp | null =>
+  towers.length > 1 ? /is for models of one tower/ : null;
+
 describeMethods(family, {
   hydralora: {
     options: { rank: 2, alpha: 4, heads: 3 },
@@ -54,6 +68,37 @@ describeMethods(family, {
   riemannianLora: {
     options: { rank: 2, alpha: 4, damping: 0.1 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+  },
+  // Acts on the last two tokens of one of the texts.
+  alora: {
+    options: { rank: 2, alpha: 4, invocation: [4] },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+    refuses: severalTowers,
+  },
+  bdlora: {
+    options: (model) => ({
+      rank: 2,
+      alpha: 4,
+      blocks: 2,
+      blockedA: thirds(model, 0),
+      blockedB: thirds(model, 1),
+      strict: false,
+    }),
+    parameters: blockDiagonal,
+  },
+  kasa: {
+    options: { rank: 2, alpha: 4 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim + 1)),
+    identity: false,
+  },
+  qalora: {
+    options: { rank: 2, alpha: 4, groupSize: 2 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim / 2 + outDim)),
+  },
+  velora: {
+    options: { rank: 2, alpha: 4, groups: 4 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+    detaches: 'part',
   },
   dora: {
     options: { rank: 2, alpha: 4 },
@@ -205,6 +250,13 @@ describeMethods(family, {
   adapterHubLora: { options: { rank: 2, alpha: 4 }, parameters: (model) => hub(model, () => 0) },
   // Its gates are a mean over whole sequences.
   adapterHubGatedLora: { options: { rank: 2 }, parameters: (model) => hub(model, (inDim) => inDim + 1), causal: false },
+});
+
+describe('with a bias beside B', () => {
+  describeMethod(family.lora, {
+    options: { rank: 2, alpha: 4, loraBias: true },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim) + outDim),
+  });
 });
 
 describe('with every bias of the base', () => {

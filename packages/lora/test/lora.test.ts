@@ -6,7 +6,7 @@ import { evaluate, reference, sizeOf } from '@peftjs/tensor';
 import { distance, shake, tinyLlama, tokens } from '@peftjs/testkit';
 import type { CausalLM } from '@peftjs/transformer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { lora } from '../src/index.ts';
+import { dora, lora } from '../src/index.ts';
 
 const ids = tokens([1, 5, 2, 9], [3, 3, 12, 0]);
 const logits = async (model: CausalLM, executor = reference()): Promise<Float32Array> =>
@@ -101,8 +101,15 @@ describe('lora', () => {
     expect(() => lora.fromConfig({ peft_type: 'LORA', target_modules: '(' })).toThrow(
       'target_modules: is no regular expression, got "("',
     );
-    expect(() => lora.fromConfig({ peft_type: 'LORA', use_dora: true, lora_bias: true })).toThrow(
-      'lora_bias = true, use_dora = true',
+    const config = { peft_type: 'LORA', lora_bias: true, use_dora: true, kasa_config: { beta: 1 } };
+    expect(() => lora.fromConfig(config)).toThrow('use_dora = true, kasa_config = ');
+    expect(() => dora.fromConfig({ ...config, kasa_config: null })).toThrow('lora_bias = true');
+    expect(() => lora.fromConfig({ peft_type: 'LORA', layer_replication: [[0, 2]] })).toThrow(
+      /repeats layers of the base/,
+    );
+    expect(() => lora.fromConfig({ peft_type: 'LORA', target_parameters: ['experts.w'] })).toThrow(/fused experts/);
+    expect(() => attach(base, [lora({ target: 'embed_tokens', loraBias: true })])).toThrow(
+      /is an embedding, which takes no loraBias/,
     );
     await save(attach(base, [lora({ rank: 2 })]), join(dir, 'other'), { executor: reference() });
     await expect(load(base, join(dir, 'other'), [])).rejects.toThrow(

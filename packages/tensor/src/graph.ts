@@ -33,8 +33,14 @@ export interface ConstantNode extends NodeBase {
   readonly data: TypedArray;
 }
 
-/** Where a variable's first value comes from: data, a function that reads it when needed, or a graph evaluated once. */
-export type VariableInit = TypedArray | (() => TypedArray | Promise<TypedArray>) | Tensor;
+/** Gives the host a tensor's values, on the executor that asks for a first value. */
+export type Compute = (t: Tensor) => Promise<TypedArray>;
+
+/**
+ * Where a variable's first value comes from: data; a function that reads it when needed, or makes it on the host of values that it lets the executor
+ * compute; a graph evaluated once.
+ */
+export type VariableInit = TypedArray | ((compute: Compute) => TypedArray | Promise<TypedArray>) | Tensor;
 
 /** A leaf whose storage lives on a device and may be updated by programs. */
 export interface VariableNode extends NodeBase {
@@ -133,11 +139,15 @@ export const wasWritten = ({ node }: Variable): boolean => {
 /** Whether a tensor is a variable. */
 export const isVariable = (t: Tensor): t is Variable => t.node.kind === 'variable';
 
+const noCompute: Compute = () => {
+  throw new PeftError('bad-program', 'a first value that is made of other tensors is known to executors alone');
+};
+
 /** The host data of a variable's initialiser, checked against its spec; null when it is a graph. */
-export const initialData = async ({ node }: Variable): Promise<TypedArray | null> => {
+export const initialData = async ({ node }: Variable, compute: Compute = noCompute): Promise<TypedArray | null> => {
   checkCopy(`variable ${node.name}`, node);
   if (typeof node.init !== 'function' && !ArrayBuffer.isView(node.init)) return null;
-  const data = typeof node.init === 'function' ? await node.init() : node.init;
+  const data = typeof node.init === 'function' ? await node.init(compute) : node.init;
   checkData(`variable ${node.name}`, node.outs[0]!, data);
   return data;
 };

@@ -22,6 +22,7 @@ export { isPeftError, PeftError, type PeftErrorCode } from './error.ts';
 export { type ChooseOptions, type ExecutorCandidates, firstAvailable } from './first-available.ts';
 export {
   byteSize,
+  type Compute,
   constant,
   input,
   isVariable,

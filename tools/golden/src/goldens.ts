@@ -3,6 +3,8 @@ import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
 import { mam, unipelt } from '@peftjs/hybrid';
 import {
   adalora,
+  alora,
+  bdlora,
   boft,
   c3a,
   capaboost,
@@ -16,6 +18,7 @@ import {
   hira,
   hra,
   hydralora,
+  kasa,
   krona,
   kronaB,
   loha,
@@ -29,6 +32,7 @@ import {
   oft,
   peanut,
   pvera,
+  qalora,
   randlora,
   riemannianLora,
   road,
@@ -36,6 +40,7 @@ import {
   sora,
   unilora,
   vblora,
+  velora,
   vera,
 } from '@peftjs/lora';
 import { adapterFusion } from '@peftjs/multitask';
@@ -119,6 +124,13 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'lora-plus', loraPlus),
   ...golden('plain gpt2', 'lora-fa', loraFa),
   ...golden('plain gpt2', 'riemannian-lora', riemannianLora),
+  ...golden('plain gpt2', 'lora-bias-out', lora),
+  ...golden('plain gpt2', 'alora', alora),
+  ...golden('plain', 'bdlora', bdlora),
+  ...golden('plain', 'kasa', kasa),
+  ...golden('plain', 'qalora', qalora),
+  ...golden('plain gpt2', 'velora', velora),
+  ...golden('plain', 'velora-random', velora),
   ...golden('plain gpt2', 'dora', dora),
   ...golden('plain gpt2', 'vera', vera),
   ...golden('plain gpt2', 'vera-drawn', vera),

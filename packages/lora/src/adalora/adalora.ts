@@ -87,7 +87,7 @@ export const adalora: MethodFactory<AdaloraOptions> = defineMethod<AdaloraOption
   files: {
     peftType: 'ADALORA',
     mixes: 'anywhere',
-    computes: { ...notComputedInLora, use_dora: [false] },
+    computes: notComputedInLora,
     refuses: refusedInLora,
     config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true }),
   },

@@ -2,7 +2,7 @@ import { add, constant, matmul, mul, sqrt, sub, sum, type Tensor } from '@peftjs
 import type { Triplets } from './triplets.ts';
 
 /** ‖M − I‖ of a square M, Frobenius. */
-const fromIdentity = (m: Tensor): Tensor => {
+export const fromIdentity = (m: Tensor): Tensor => {
   const n = m.shape[0]!;
   const identity = Float32Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? 1 : 0));
   const d = sub(m, constant(identity, [n, n]));

@@ -1,5 +1,6 @@
 import type { AdapterConfig, JsonObject, MethodFiles } from '@peftjs/core';
 import { fanInFanOut, notComputedInLora, refusedInLora } from '../peft-config.ts';
+import { variantOf } from '../variant-of.ts';
 
 /** The fields by which files say that LoRA was stepped in a way of its own, which Hugging Face PEFT passes over. */
 const fields = ['loraplus_lr_ratio', 'lora_fa', 'riemannian_reg'] as const;
@@ -11,8 +12,8 @@ export const isSteppedOtherwise = (config: AdapterConfig): boolean => fields.som
 export const filesOfLora = <O>(field: (typeof fields)[number], more: JsonObject = {}): MethodFiles<O> => ({
   peftType: 'LORA',
   mixes: 'anywhere',
-  reads: (config) => config['use_dora'] !== true && config[field] != null,
-  computes: { ...notComputedInLora, use_dora: [false] },
+  reads: (config) => variantOf(config) === 'lora' && config[field] != null,
+  computes: notComputedInLora,
   refuses: refusedInLora,
   config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true, ...more }),
 });

@@ -53,7 +53,7 @@ export class Variables {
     const graphs: Variable[] = [];
     for (const v of variables) {
       if (this.has(v)) continue;
-      const data = await initialData(v);
+      const data = await initialData(v, async (t) => (await evaluate([t]))[0]!);
       if (data) await this.#put(v, data, false);
       else graphs.push(v);
     }

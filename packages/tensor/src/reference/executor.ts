@@ -35,7 +35,7 @@ export const reference = (): Executor => {
 
   const storage = async (v: Variable): Promise<void> => {
     if (stored.has(v.node)) return;
-    const data = await initialData(v);
+    const data = await initialData(v, async (t) => fromValues(t, await made(t)));
     stored.set(v.node, data ? toValues(v, data) : await made(v.node.init as Tensor));
     peak = Math.max(peak, held());
   };

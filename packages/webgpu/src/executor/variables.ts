@@ -6,12 +6,13 @@ import {
   type Tensor,
   type TypedArray,
   type Variable,
+  variable,
 } from '@peftjs/tensor';
 import { initialData, mebibytes, type Node } from '@peftjs/tensor/executor';
 import type { Gpu } from '../device/dawn.ts';
 import { captureErrors } from '../device/faults.ts';
 import { type Buffers, type Place, tensorUsage } from './buffers.ts';
-import { upload } from './transfer.ts';
+import { download, upload } from './transfer.ts';
 import { packOffsets, storageBytes } from './values.ts';
 
 /** The variables that have storage on a device. */
@@ -109,14 +110,25 @@ export const deviceVariables = (
     }
   };
 
+  /** Values of a tensor, for initialisers that make theirs of others. */
+  const compute = async (t: Tensor): Promise<TypedArray> => {
+    const held = variable('computed', t.shape, t, t.dtype);
+    await ensure([held]);
+    try {
+      return await download(device, buffers, placeOf(held.node), t);
+    } finally {
+      release([held]);
+    }
+  };
+
   const ensure = async (variables: readonly Variable[]): Promise<void> => {
     const graphs: (readonly [Variable, Tensor])[] = [];
     try {
-      for (const variable of variables) {
-        if (stored.has(variable.node)) continue;
-        const data = await initialData(variable);
-        await fill(variable, data);
-        if (!data) graphs.push([variable, variable.node.init as Tensor]);
+      for (const one of variables) {
+        if (stored.has(one.node)) continue;
+        const data = await initialData(one, compute);
+        await fill(one, data);
+        if (!data) graphs.push([one, one.node.init as Tensor]);
       }
       // One program for all of them: what they share is computed once.
       if (graphs.length > 0) await evaluate(buildProgram({ updates: graphs }));

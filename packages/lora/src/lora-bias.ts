@@ -1,0 +1,34 @@
+import { type Chosen, flag, type Option, type Scope, zeros } from '@peftjs/core';
+import { add, mul, PeftError } from '@peftjs/tensor';
+import type { Linear, Path } from '@peftjs/transformer';
+import { type LoraOptions, rankAndScaleOf } from './low-rank.ts';
+
+/** Options of `lora`. */
+export interface BiasedLoraOptions extends LoraOptions {
+  /** Whether B has a bias b of shape [out]: + (alpha/r)·b, for a LoRA taken out of weights that were trained whole. Default false. */
+  readonly loraBias?: boolean;
+}
+
+/** How `adapter_config.json` holds it. */
+export const loraBias: Option<boolean> = flag('lora_bias', false);
+
+/** The layer with b beside B, zero at the start, where that is asked for. */
+export const outputBias = (layer: Linear, own: Scope, path: Path, options: Chosen<BiasedLoraOptions>): Linear => {
+  if (!options.loraBias) return layer;
+  const b = mul(own.param('lora_B.bias', [layer.outDim], zeros), rankAndScaleOf(path, options).scale);
+  return {
+    ...layer,
+    apply: (x, call) => add(layer.apply(x, call), b),
+    dense: () => {
+      const { weight, bias } = layer.dense();
+      return { weight, bias: bias ? add(bias, b) : b };
+    },
+  };
+};
+
+/** Options of an embedding, whose B has no bias. Throws `bad-option` where one is asked for. */
+export const requireNoBias = (path: Path, options: Chosen<BiasedLoraOptions>): Chosen<LoraOptions> => {
+  if (options.loraBias)
+    throw new PeftError('bad-option', `lora: ${path} is an embedding, which takes no loraBias; leave it out of target`);
+  return options;
+};

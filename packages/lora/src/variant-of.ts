@@ -1,0 +1,17 @@
+import { isObject, type JsonObject, type JsonValue } from '@peftjs/core';
+
+const isGiven = (value: JsonValue | undefined): boolean => isObject(value) && Object.keys(value).length > 0;
+
+/** The functions that a configuration of LoRA's type may ask for, by the name of their method: the first that fits counts. */
+const variants: Readonly<Record<string, (config: JsonObject) => boolean>> = {
+  dora: (c) => c['use_dora'] === true,
+  alora: (c) => Array.isArray(c['alora_invocation_tokens']),
+  qalora: (c) => c['use_qalora'] === true,
+  bdlora: (c) => isGiven(c['use_bdlora']),
+  kasa: (c) => isGiven(c['kasa_config']),
+  velora: (c) => isGiven(c['velora_config']),
+};
+
+/** The method of a configuration whose type is LoRA's. */
+export const variantOf = (config: JsonObject): string =>
+  Object.entries(variants).find(([, fits]) => fits(config))?.[0] ?? 'lora';
