@@ -9,8 +9,8 @@ export interface BiasedLoraOptions extends LoraOptions {
   readonly loraBias?: boolean;
 }
 
-/** How `adapter_config.json` holds it. */
-export const loraBias: Option<boolean> = flag('lora_bias', false);
+/** How `adapter_config.json` holds it: where there is one. */
+export const loraBias: Option<boolean> = { ...flag('lora_bias', false), toJson: (given) => given || undefined };
 
 /** The layer with b beside B, zero at the start, where that is asked for. */
 export const outputBias = (layer: Linear, own: Scope, path: Path, options: Chosen<BiasedLoraOptions>): Linear => {
