@@ -53,6 +53,12 @@ class Changed(nn.Module):
     def after_step(self, step: int, rate: float) -> None:
         """What the method does to its tensors after a step of the optimiser, counted from 0."""
 
+    @classmethod
+    def after_all(cls, layers: list["Changed"], step: int, rate: float) -> None:
+        """The same, for all layers together."""
+        for layer in layers:
+            layer.after_step(step, rate)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return nn.functional.linear(x, self.weight, self.bias) + self.delta(x)
 
@@ -203,6 +209,44 @@ class LoraSp(Changed):
             now.copy_(torch.where(mask[0].bool(), now, before))
 
 
+class AfLora(Changed):
+    """Liu, Kundu, Li, Wan, Jiang & Beerel, 2024. https://arxiv.org/abs/2403.13269"""
+
+    def begin(self, r: int, total_step: int, tinit: int, tfinal: int, deltaT: int) -> None:
+        self.own("aflora_A", kaiming(r, self.in_dim))
+        self.own("aflora_B", kaiming(self.out_dim, r))
+        self.own("aflora_lambda_d", torch.full((r,), 0.1))
+        self.own("aflora_lambda_b", torch.zeros(self.out_dim))
+        self.schedule = (total_step, tinit, tfinal, deltaT)
+        self.magnitude, self.uncertainty, self.frozen = [0.0, 0.0], [0.0, 0.0], [False, False]
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        self.before = [self.aflora_A.detach().clone(), self.aflora_B.detach().clone()]
+        return (x @ self.aflora_A.T * self.aflora_lambda_d) @ self.aflora_B.T * self.aflora_lambda_b
+
+    @classmethod
+    @torch.no_grad()
+    def after_all(cls, layers: list["AfLora"], step: int, rate: float) -> None:
+        scores = {}
+        for layer in layers:
+            for i, matrix in enumerate((layer.aflora_A, layer.aflora_B)):
+                if layer.frozen[i]:
+                    matrix.copy_(layer.before[i])
+                now = matrix.grad.abs()
+                layer.magnitude[i] = 0.85 * layer.magnitude[i] + 0.15 * now
+                layer.uncertainty[i] = 0.85 * layer.uncertainty[i] + 0.15 * (now - layer.magnitude[i]).abs()
+                scores[layer, i] = (layer.magnitude[i] * layer.uncertainty[i]).mean().item()
+        total, first, last, every = layers[0].schedule
+        done = step + 1
+        if done <= first or done % every:
+            return
+        left = 1 - min(1.0, (done - first) / (total - first - last))
+        wanted = int(len(scores) * (1 - left**3))
+        trained = [(layer, i) for layer, i in sorted(scores, key=scores.get) if not layer.frozen[i]]
+        for layer, i in trained[: max(0, wanted - (len(scores) - len(trained)))]:
+            layer.frozen[i] = True
+
+
 METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "moslora": ("PEFTJS_MOSLORA", MosLora, dict(r=4, lora_alpha=6)),
     "hydralora": ("PEFTJS_HYDRALORA", HydraLora, dict(r=3, lora_alpha=5, lora_nums=4)),
@@ -214,6 +258,7 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     ),
     "capaboost": ("PEFTJS_CAPABOOST", CapaBoost, dict(r=3, lora_alpha=5, num_layer=3, density=0.4)),
     "lora-sp": ("PEFTJS_LORA_SP", LoraSp, dict(r=4, lora_alpha=6, share=0.5)),
+    "aflora": ("PEFTJS_AFLORA", AfLora, dict(r=3, total_step=5, tinit=0, tfinal=1, deltaT=1)),
     "krona": ("PEFTJS_KRONA", KronA, dict(rows=4, columns=2, scale=3.0)),
     "krona-b": ("PEFTJS_KRONA_B", KronABeside, dict(rows=4, columns=2, scale=0.5, residual=True)),
 }
@@ -245,8 +290,8 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
     write_json(folder / "adapter" / "adapter_config.json", config, indent=2)
 
     def after_step(step: int) -> None:
-        for _, module in changed:
-            module.after_step(step, LEARNING_RATE)
+        if changed:
+            make.after_all([module for _, module in changed], step, LEARNING_RATE)
 
     try:
         golden = record(model, params, after_step=after_step)

@@ -88,6 +88,7 @@ const known: readonly Known[] = [
   ['SoRA', 'sora', 'lora', byType('PEFTJS_SORA')],
   ['CapaBoost', 'capaboost', 'lora', byType('PEFTJS_CAPABOOST')],
   ['LoRA-SP', 'loraSp', 'lora', byType('PEFTJS_LORA_SP')],
+  ['AFLoRA', 'afLora', 'lora', byType('PEFTJS_AFLORA')],
   ['KronA', 'krona', 'lora', byType('PEFTJS_KRONA')],
   ['KronA_B', 'kronaB', 'lora', byType('PEFTJS_KRONA_B')],
   ['MoSLoRA', 'moslora', 'lora', byType('PEFTJS_MOSLORA')],

@@ -2,6 +2,7 @@ export { adalora } from './adalora/adalora.ts';
 export type { AdaloraOptions, KeptTriplets } from './adalora/options.ts';
 export { adapterHubGatedLora, adapterHubLora } from './adapter-hub-lora/adapter-hub-lora.ts';
 export type { AdapterHubLoraOptions } from './adapter-hub-lora/projections.ts';
+export { type AfLoraOptions, afLora } from './aflora/aflora.ts';
 export type { ComputedLora } from './algebra/lora-of.ts';
 export { type CombinationType, type MergeAdaptersOptions, mergeAdapters } from './algebra/merge-adapters.ts';
 export {

@@ -127,6 +127,11 @@ describeMethods(family, {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
   },
+  afLora: {
+    options: { rank: 2, steps: 8, warmup: 1, interval: 2 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim + 1) + outDim),
+    learningRate: 0.1,
+  },
   krona: {
     options: { scale: 2 },
     parameters: (model) => sumOver(model, attention, kronecker),

@@ -3,6 +3,7 @@ import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
 import { mam, unipelt } from '@peftjs/hybrid';
 import {
   adalora,
+  afLora,
   alora,
   bdlora,
   boft,
@@ -168,6 +169,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'sora', sora, ours),
   ...golden('plain gpt2', 'capaboost', capaboost, ours),
   ...golden('plain gpt2', 'lora-sp', loraSp, ours),
+  ...golden('plain gpt2', 'aflora', afLora, ours),
   ...golden('plain gpt2', 'krona', krona, ours),
   ...golden('plain gpt2', 'krona-b', kronaB, ours),
   ...golden('plain gpt2', 'fourierft', fourierft),
