@@ -14,7 +14,7 @@ import peft.tuners.lora.layer as lora_layer
 import torch
 from peft import (
     AdaLoraConfig, BeftConfig, BOFTConfig, C3AConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
-    OFTConfig, PeanutConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
+    OFTConfig, PeanutConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, SupertuningConfig, TinyLoraConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
 )
 from peft.tuners.c3a.utils import get_circulant_fast
 from peft.tuners.lora.config import BdLoraConfig, KasaConfig, VeloraConfig
@@ -51,7 +51,7 @@ lora_layer.Linear.resolve_lora_variant = lambda self, *, config, **kwargs: (
     QALoraLinearVariant() if config.use_qalora else resolve_variant(self, config=config, **kwargs)
 )
 
-LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "OFT", "ROAD", "C3A", "SHIRA", "PEANUT", "GLORA", "BOFT")
+LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "OFT", "ROAD", "C3A", "SHIRA", "PEANUT", "GLORA", "BOFT", "SUPERTUNING")
 LINEARS = {
     "plain": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     "gpt2": ["c_attn", "c_proj", "c_fc"],
@@ -126,6 +126,10 @@ def configs(model: str) -> dict[str, object]:
         "pvera": PveraConfig(r=3, projection_prng_key=7, **some),
         "pvera-drawn": PveraConfig(r=3, save_projection=False, projection_prng_key=7, **some),
         "unilora": UniLoraConfig(r=3, theta_d_length=90, proj_seed=7, init_theta_d_bound=0.5, **some),
+        "tinylora": TinyLoraConfig(r=3, u=7, weight_tying=0.4, **some),
+        "tinylora-drawn": TinyLoraConfig(r=2, u=3, save_projection=False, projection_seed=7, **some),
+        "supertuning": SupertuningConfig(sparsity=0.9, **some),
+        "supertuning-supra": SupertuningConfig(sparsity=0.95, select_top=False, r=3, lora_alpha=4, **some),
         "boft": BOFTConfig(boft_block_size=4, bias="boft_only", **some),
         "boft-factors": BOFTConfig(boft_block_size=0, boft_block_num=4, boft_n_butterfly_factor=3, **some),
         "adalora": AdaLoraConfig(init_r=4, target_r=2, lora_alpha=6, **SCHEDULE, **some),
@@ -207,7 +211,7 @@ def trainable(model: PeftModel) -> dict[str, torch.nn.Parameter]:
     found = {n.replace(".default", ""): p for n, p in model.named_parameters() if p.requires_grad}
     found = {n.replace(".modules_to_save", ""): p for n, p in found.items()}
     found = {n.replace("magnitude_vector.weight", "magnitude_vector"): p for n, p in found.items()}
-    return {re.sub(r".*(vblora_vector_bank|unilora_theta_d)", r"base_model.\1", n): p for n, p in found.items()}
+    return {re.sub(r".*(vblora_vector_bank|unilora_theta_d|tinylora_v\.)", r"base_model.\1", n): p for n, p in found.items()}
 
 
 def shake_all(params: dict[str, torch.nn.Parameter]) -> None:

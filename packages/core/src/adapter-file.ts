@@ -97,7 +97,9 @@ export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOpt
   const folders = foldersOf(config);
   if (folders) return writeAdapters(dir, foldersWith(folders, base, stored, complete));
   const prefix = prefixOf(layout, config);
-  const tensors = new Map([...stored].map(([key, tensor]) => [keys[key] ?? prefix + key, tensor]));
+  const tensors = new Map(
+    [...stored].map(([key, tensor]) => [renamed(Object.entries(keys), key) ?? prefix + key, tensor]),
+  );
   if (layout === 'peft') return writeAdapter(dir, complete(config, base.trainedHeads), tensors);
   requireHubNames(base, method.name);
   const { modelType, modelClass } = base.layout;
@@ -113,6 +115,12 @@ const asStored = (base: Model, name: string, tensor: AdapterTensorData): Adapter
   const data = new Float32Array(tensor.data.length);
   for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) data[j * rows + i] = tensor.data[i * columns + j]!;
   return { ...tensor, shape: [columns, rows], data };
+};
+
+/** The other name of a tensor: by an entry of its own, or by one of the beginning of its name, which ends with a dot. */
+const renamed = (names: readonly (readonly [from: string, to: string])[], name: string): string | undefined => {
+  const [from, to] = names.find(([own]) => own === name || (own.endsWith('.') && name.startsWith(own))) ?? [];
+  return from === undefined ? undefined : to! + name.slice(from.length);
 };
 
 interface Values {
@@ -137,9 +145,10 @@ const asHeld = ({ shape, data }: Values, dtype: DType | undefined): Values => {
 
 /** Full names of the tensors in a file. */
 const named = ({ layout, tensors, config }: Adapter, method: Method): State => {
-  const nameOf = new Map(Object.entries(method.keys ?? {}).map(([name, key]) => [key, name]));
+  const names = Object.entries(method.keys ?? {}).map(([name, key]) => [key, name] as const);
   const prefix = prefixOf(layout, config.raw);
-  const wrong = [...tensors.keys()].filter((key) => !nameOf.has(key) && !key.startsWith(prefix));
+  const nameOf = new Map([...tensors.keys()].map((key) => [key, renamed(names, key)]));
+  const wrong = [...tensors.keys()].filter((key) => nameOf.get(key) === undefined && !key.startsWith(prefix));
   if (wrong.length > 0)
     throw new PeftError('bad-adapter', `the names of ${wrong.join(', ')} should start with ${prefix}`);
   return new Map([...tensors].map(([key, t]) => [nameOf.get(key) ?? key.slice(prefix.length), t]));

@@ -75,7 +75,7 @@ export interface MethodFiles<O> {
   readonly mixes?: Mixes;
   /** Further fields of `adapter_config.json`. */
   config?(model: Model, options: Chosen<O>): JsonObject;
-  /** Names of tensors whose key in the file is another one than the layout's. */
+  /** Names of tensors whose key in the file is another one than the layout's; a name that ends with a dot is the beginning of several. */
   readonly keys?: Readonly<Record<string, string>>;
   /** Names of tensors that files may hold again for each layer. See `Method.repeated`. */
   readonly repeated?: readonly string[];

@@ -76,6 +76,8 @@ const known: readonly Known[] = [
   ['RandLoRA (RANDLORA)', 'randlora', 'lora', byType('RANDLORA')],
   ['PVeRA (PVERA)', 'pvera', 'lora', byType('PVERA')],
   ['Uni-LoRA (UNILORA)', 'unilora', 'lora', byType('UNILORA')],
+  ['TinyLoRA (TINYLORA)', 'tinylora', 'lora', byType('TINYLORA')],
+  ['Super-Tuning (SUPERTUNING)', 'supertuning', 'lora', byType('SUPERTUNING')],
   ['BOFT (BOFT)', 'boft', 'lora', byType('BOFT')],
   ['(IA)³ (IA3)', 'ia3', 'scaling', byType('IA3')],
   ['prompt tuning (PROMPT_TUNING)', 'promptTuning', 'prompts', byType('PROMPT_TUNING')],

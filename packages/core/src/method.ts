@@ -125,7 +125,7 @@ export interface Method {
   readonly layout?: AdapterLayout;
   /** Its `adapter_config.json` for this model: the fields of the layout's library where that has the method, and `peft_type`. */
   config(model: Model): AdapterConfig;
-  /** Names of tensors whose key in the file is another one than the layout's. */
+  /** Names of tensors whose key in the file is another one than the layout's; a name that ends with a dot is the beginning of several. */
   readonly keys?: Readonly<Record<string, string>>;
   /** Names of tensors of which a file may hold a copy for each layer, `<path>.<name>`: it must be the same, and is not read. */
   readonly repeated?: readonly string[];

@@ -53,6 +53,8 @@ export { type SoraOptions, sora } from './sora/sora.ts';
 export { loraFa } from './steps/lora-fa.ts';
 export { type LoraPlusOptions, loraPlus } from './steps/lora-plus.ts';
 export { type RiemannianLoraOptions, riemannianLora } from './steps/riemannian-lora.ts';
+export { type SupertuningOptions, supertuning } from './supertuning.ts';
+export { type TinyloraInit, type TinyloraOptions, tinylora } from './tinylora.ts';
 export { type UniloraOptions, unilora } from './unilora.ts';
 export { type VbloraOptions, vblora } from './vblora.ts';
 export { type VeloraDirection, type VeloraOptions, velora } from './velora.ts';

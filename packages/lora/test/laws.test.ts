@@ -243,6 +243,20 @@ describeMethods(family, {
     parameters: () => 50,
     identity: false,
   },
+  tinylora: {
+    options: { rank: 2, length: 5, tying: 0.5 },
+    parameters: (model) => {
+      const layers = sumOver(model, attention, () => 1);
+      // Half of them, in neighbours, to the even number where that is none.
+      return 5 * Math.max(1, layers % 4 === 1 ? (layers - 1) / 2 : Math.round(layers / 2));
+    },
+    learningRate: 0.3,
+  },
+  supertuning: {
+    options: { sparsity: 0.8 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => Math.trunc(inDim * outDim * (1 - 0.8))),
+    learningRate: 0.1,
+  },
   boft: {
     options: { blockSize: 2, factors: 2 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 4 * inDim + outDim),
@@ -363,6 +377,14 @@ describe('of rotations near to none', () => {
     parameters: (model) => sumOver(model, attention, (inDim) => (inDim / 4) * 6),
     // Values go through their projection with the gradient of none.
     detaches: 'part',
+  });
+});
+
+describe('of the smallest weights, and LoRA beside them', () => {
+  describeMethod(family.supertuning, {
+    options: { sparsity: 0.9, largest: false, rank: 2, alpha: 3 },
+    parameters: (model) =>
+      sumOver(model, attention, (inDim, outDim) => Math.trunc(inDim * outDim * (1 - 0.9)) + 2 * (inDim + outDim)),
   });
 });
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { torchPermutation, torchRandom, torchUniform } from '../src/torch-random.ts';
+import { torchNormal, torchPermutation, torchRandom, torchUniform } from '../src/torch-random.ts';
 
 // torch 2.15, CPU: torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:count]
 test.each([
@@ -39,4 +39,31 @@ test('uniform values are those of torch', () => {
   );
   expect(torchUniform(16, -0.5, 0.5, 1).slice(12)).toEqual(expected);
   expect(torchUniform(4, -0.5, 0.5, 1, 12)).toEqual(expected);
+});
+
+// torch 2.15, CPU: torch.normal(0.0, std, size=(n,), generator=torch.Generator().manual_seed(seed))[-6:]
+test.each([
+  [5, 1, 42, [0.33669036626815796, 0.12880940735340118, 0.23446236550807953, 0.23033303022384644, -1.1228563785552979]],
+  [1, 2, 3, [1.6065521240234375]],
+  [
+    16,
+    1,
+    42,
+    [
+      -0.3924786448478699, -1.4036071300506592, -0.7278813123703003, -0.5594301819801331, -0.7688388824462891,
+      0.7624453902244568,
+    ],
+  ],
+  [
+    37,
+    0.5,
+    7,
+    [
+      0.13001810014247894, -0.8185106515884399, 0.0788559541106224, 0.19787046313285828, -0.6838698387145996,
+      -0.05036715790627389,
+    ],
+  ],
+])('the last of %i normal values of spread %f by seed %i are those of torch.normal', (n, std, seed, expected) => {
+  const values = torchNormal(n, std, seed).slice(-6);
+  for (const [i, value] of expected.entries()) expect(Math.abs(values[i]! - value)).toBeLessThan(1e-6);
 });

@@ -21,7 +21,7 @@ export const namesThere = (
 ): Map<string, string> =>
   new Map(
     [...params.keys()].map((name) => {
-      const candidates = [method.keys?.[name], `base_model.model.${name}`, name];
+      const candidates = [method.keys?.[name], `base_model.model.${name}`, `base_model.${name}`, name];
       return [nameThere?.(name) ?? candidates.find((n) => n && known.gradients.has(n)) ?? name, name];
     }),
   );
