@@ -156,6 +156,8 @@ def configs(model: str) -> dict[str, object]:
     cases |= {
         "lora-bias-out": LoraConfig(lora_bias=True, **lora, **some),
         "alora": LoraConfig(alora_invocation_tokens=INVOCATION, **lora, **some),
+        "mica": LoraConfig(init_lora_weights="mica", **lora, **some),
+        "pissa": LoraConfig(init_lora_weights="pissa", fan_in_fan_out=model == "gpt2", **lora, **some),
         "velora": LoraConfig(velora_config=VeloraConfig(num_groups=5, scale=0.7), **lora, **some),
     }
     if model == "plain":
@@ -165,6 +167,7 @@ def configs(model: str) -> dict[str, object]:
                 use_bdlora=BdLoraConfig(target_modules_bd_a=["down_proj"], target_modules_bd_b=["q_proj", "1.self_attn.v_proj"], nblocks=2, match_strict=False),
                 **lora, **some,
             ),
+            "olora": LoraConfig(init_lora_weights="olora", use_rslora=True, rank_pattern={"v_proj": 3}, **lora, **some),
             "kasa": LoraConfig(kasa_config=KasaConfig(beta=0.01, gamma=0.05), **lora, **some),
             "qalora": LoraConfig(use_qalora=True, qalora_group_size=4, **lora, **some),
         }

@@ -38,6 +38,11 @@ const byField =
   (config) =>
     config.peft_type === 'LORA' && config[field] != null && config[field] !== false;
 
+const byStart =
+  (start: string): Known[3] =>
+  (config) =>
+    config.peft_type === 'LORA' && config['init_lora_weights'] === start;
+
 const byArchitecture =
   (architecture: string | undefined): Known[3] =>
   (config) =>
@@ -54,6 +59,9 @@ const known: readonly Known[] = [
   ['LoRA+ (LORA with loraplus_lr_ratio)', 'loraPlus', 'lora', byField('loraplus_lr_ratio')],
   ['LoRA-FA (LORA with lora_fa)', 'loraFa', 'lora', byField('lora_fa')],
   ['Riemannian LoRA (LORA with riemannian_reg)', 'riemannianLora', 'lora', byField('riemannian_reg')],
+  ['PiSSA (LORA)', 'pissa', 'lora', byStart('pissa')],
+  ['OLoRA (LORA)', 'olora', 'lora', byStart('olora')],
+  ['MiCA (LORA)', 'mica', 'lora', byStart('mica')],
   ['LoRA (LORA)', 'lora', 'lora', byType('LORA')],
   ['AdaLoRA (ADALORA)', 'adalora', 'lora', byType('ADALORA')],
   ['VeRA (VERA)', 'vera', 'lora', byType('VERA')],

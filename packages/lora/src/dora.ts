@@ -78,7 +78,7 @@ export const dora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
     mixes: 'apart',
     reads: (config) => variantOf(config) === 'dora',
     computes: { ...notComputedInLora, use_dora: [true] },
-    refuses: refusedInLora,
+    refuses: (config) => refusedInLora(config),
     config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true, use_dora: true }),
   },
   card: {

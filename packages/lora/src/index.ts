@@ -5,12 +5,6 @@ export type { AdapterHubLoraOptions } from './adapter-hub-lora/projections.ts';
 export { type AfLoraOptions, afLora } from './aflora/aflora.ts';
 export type { ComputedLora } from './algebra/lora-of.ts';
 export { type CombinationType, type MergeAdaptersOptions, mergeAdapters } from './algebra/merge-adapters.ts';
-export {
-  type PrincipalLora,
-  type PrincipalLoraOptions,
-  type PrincipalStart,
-  principalLora,
-} from './algebra/principal-lora.ts';
 export type { MajoritySign } from './algebra/task-vectors.ts';
 export { type ToLoraOptions, toLora } from './algebra/to-lora.ts';
 export { type AloraOptions, alora } from './alora.ts';
@@ -50,6 +44,10 @@ export { type ShiraOptions, shira } from './shira.ts';
 export type { KeptRanks } from './sora/prune.ts';
 export type { SparsitySchedule } from './sora/schedule.ts';
 export { type SoraOptions, sora } from './sora/sora.ts';
+export type { LoraInit } from './starts/first-values.ts';
+export { mica } from './starts/mica.ts';
+export { olora } from './starts/olora.ts';
+export { pissa } from './starts/pissa.ts';
 export { loraFa } from './steps/lora-fa.ts';
 export { type LoraPlusOptions, loraPlus } from './steps/lora-plus.ts';
 export { type RiemannianLoraOptions, riemannianLora } from './steps/riemannian-lora.ts';

@@ -13,7 +13,8 @@ import {
 import { add, matmul, mul, PeftError, sum, type Tensor } from '@peftjs/tensor';
 import { fromIdentity } from './adalora/orthogonality.ts';
 import { type LoraOptions, loraOptions, rankAndScaleOf } from './low-rank.ts';
-import { takenAway } from './taken-away.ts';
+import { halves } from './starts/halves.ts';
+import { takenAway } from './starts/taken-away.ts';
 import { variantConfig, variantFiles } from './variant-files.ts';
 
 /** Options of `kasa`. */
@@ -66,11 +67,14 @@ export const kasa: MethodFactory<KasaOptions> = defineMethod<KasaOptions>({
           fromIdentity(matmul(a, a, { transposeB: true })),
         );
         terms.set(path, add(mul(sum(mul(d, d)), options.valuePenalty), mul(far, options.orthogonality)));
+        const first = halves(async (compute) => {
+          const { minorOf } = await import('./algebra/minor.ts'); // with ml-matrix, which few need
+          return minorOf(base, rank, compute);
+        });
         return takenAway(
           base,
           own,
-          rank,
-          async (compute) => (await import('./algebra/minor.ts')).minorOf(base, rank, compute), // with ml-matrix, which few need
+          { rank, scale: 1, first },
           {
             apply: (x) => {
               const low = matmul(own.dropout(x, options.dropout), a, { transposeB: true });

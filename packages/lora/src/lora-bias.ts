@@ -2,11 +2,14 @@ import { type Chosen, flag, type Option, type Scope, zeros } from '@peftjs/core'
 import { add, mul, PeftError } from '@peftjs/tensor';
 import type { Linear, Path } from '@peftjs/transformer';
 import { type LoraOptions, rankAndScaleOf } from './low-rank.ts';
+import type { LoraInit } from './starts/first-values.ts';
 
 /** Options of `lora`. */
 export interface BiasedLoraOptions extends LoraOptions {
   /** Whether B has a bias b of shape [out]: + (alpha/r)·b, for a LoRA taken out of weights that were trained whole. Default false. */
   readonly loraBias?: boolean;
+  /** First values of A and B. Default `uniform`. */
+  readonly init?: LoraInit;
 }
 
 /** How `adapter_config.json` holds it: where there is one. */

@@ -3,8 +3,9 @@ import { adapterHubLora } from './adapter-hub-lora/adapter-hub-lora.ts';
 import { addDelta } from './add-delta.ts';
 import { embeddingDelta } from './embedding-delta.ts';
 import { type BiasedLoraOptions, loraBias, outputBias, requireNoBias } from './lora-bias.ts';
-import { loraOptions, lowRank } from './low-rank.ts';
+import { loraOptions, lowRank, rankAndScaleOf } from './low-rank.ts';
 import { fanInFanOut, notComputedInLora, refusedInLora } from './peft-config.ts';
+import { firstValues, loraInit } from './starts/first-values.ts';
 import { isSteppedOtherwise } from './steps/files.ts';
 import { variantOf } from './variant-of.ts';
 
@@ -17,10 +18,13 @@ export const lora: MethodFactory<BiasedLoraOptions> = defineMethod<BiasedLoraOpt
   name: 'lora',
   formula: {
     merges: true,
-    options: { ...loraOptions, loraBias },
+    options: { ...loraOptions, loraBias, init: loraInit },
     attach: (model, scope, options) =>
       eachLayer(model, scope, options.target, 'lora', {
-        linear: (base, own, path) => outputBias(addDelta(base, lowRank(base, own, path, options)), own, path, options),
+        linear: (base, own, path) => {
+          const first = firstValues(options.init, path, rankAndScaleOf(path, options).rank);
+          return outputBias(addDelta(base, lowRank(base, own, path, options, first)), own, path, options);
+        },
         embedding: (base, own, path) => embeddingDelta(base, own, path, requireNoBias(path, options)),
       }),
   },
@@ -30,7 +34,7 @@ export const lora: MethodFactory<BiasedLoraOptions> = defineMethod<BiasedLoraOpt
     reads: (config) => variantOf(config) === 'lora' && !isSteppedOtherwise(config),
     also: adapterHubLora,
     computes: { ...notComputedInLora, lora_bias: [true, false] },
-    refuses: refusedInLora,
+    refuses: (config) => refusedInLora(config),
     config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true }),
   },
   card: {

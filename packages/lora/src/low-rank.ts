@@ -6,6 +6,7 @@ import {
   count,
   familyTarget,
   flag,
+  type Init,
   kaimingUniform,
   number,
   type OptionTable,
@@ -77,11 +78,17 @@ export const rankAndScaleOf = (
 };
 
 /** LoRA's update of one layer, with its parameters. */
-export const lowRank = (base: Linear, own: Scope, path: Path, options: Chosen<LoraOptions>): LowRank => {
+export const lowRank = (
+  base: Linear,
+  own: Scope,
+  path: Path,
+  options: Chosen<LoraOptions>,
+  first: { readonly a: Init; readonly b: Init } = { a: kaimingUniform, b: zeros },
+): LowRank => {
   const { dropout } = options;
   const { rank: r, scale } = rankAndScaleOf(path, options);
-  const a = own.param('lora_A.weight', [r, base.inDim], kaimingUniform);
-  const b = own.param('lora_B.weight', [base.outDim, r], zeros);
+  const a = own.param('lora_A.weight', [r, base.inDim], first.a);
+  const b = own.param('lora_B.weight', [base.outDim, r], first.b);
   const apply = (x: Tensor): Tensor => {
     const low = matmul(own.dropout(x, dropout), a, { transposeB: true }); // [..., rank]
     // Scaled where it is narrowest: neither gradient then needs a pass over all of dy.

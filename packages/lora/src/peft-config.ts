@@ -1,5 +1,6 @@
 import { familyTarget, type JsonObject, type JsonValue, pythonPattern } from '@peftjs/core';
 import type { Model, Target } from '@peftjs/transformer';
+import { startOf } from './variant-of.ts';
 
 /** Whether transformers holds the weights of this model's layers as [in, out]. */
 export const fanInFanOut = ({ linears, layout }: Model): JsonObject => ({
@@ -44,7 +45,18 @@ const tiedAdapters = (config: JsonObject): string | null => {
 };
 
 /** Ways to begin that leave the base as it is, so that a file says nothing else by them. */
-const safeStarts: readonly JsonValue[] = [true, false, 'gaussian', 'orthogonal', 'eva', 'mica'];
+const safeStarts: readonly JsonValue[] = [null, true, false, 'gaussian', 'orthogonal', 'eva'];
+
+/** The reason that a file is not read that began in a way which changed the base, or which trains another part. */
+const refusedStart = (start: JsonValue): string => {
+  const convert =
+    'save it from Hugging Face PEFT with path_initial_model_for_weight_conversion, which makes an ordinary LoRA of it';
+  const given = `init_lora_weights is ${JSON.stringify(start)}`;
+  if (start === 'pissa' || start === 'olora')
+    return `${given}, which ${start} alone computes, over LoRA's own function; ${convert}`;
+  if (start === 'mica') return `${given}, which mica alone computes, over LoRA's own function`;
+  return `${given}, which took its first values out of the base's weights by data or by chance that are not in the file, so the adapter fits another base than this one; ${convert}`;
+};
 
 /** The reason that a file is not read that changes parts that no model here has; null where there are no such. */
 const foreignParts = ({ layer_replication: repeated, target_parameters: fused }: JsonObject): string | null => {
@@ -55,12 +67,13 @@ const foreignParts = ({ layer_replication: repeated, target_parameters: fused }:
   return null;
 };
 
-/** The reason that a file is not read whose first values were taken out of the base's weights, whose adapters are tied, or which adapts what no model has; null where it is. */
-export const refusedInLora = (config: JsonObject): string | null => {
-  const { init_lora_weights: start = true } = config;
+/**
+ * The reason that a file is not read whose first values were taken out of the base's weights, but for the ways of `starts`, whose adapters are tied, or which adapts what no model has; null where it
+ * is.
+ */
+export const refusedInLora = (config: JsonObject, starts: readonly JsonValue[] = []): string | null => {
   const foreign = foreignParts(config);
   if (foreign) return foreign;
-  const name = typeof start === 'string' ? start.toLowerCase() : start;
-  if (start === null || safeStarts.includes(name)) return tiedAdapters(config);
-  return `init_lora_weights is ${JSON.stringify(start)}, which took its first values out of the base's weights, so the adapter fits another base than this one; save it from Hugging Face PEFT with path_initial_model_for_weight_conversion, which makes an ordinary LoRA of it`;
+  const start = startOf(config);
+  return safeStarts.includes(start) || starts.includes(start) ? tiedAdapters(config) : refusedStart(start);
 };

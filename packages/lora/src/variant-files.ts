@@ -7,7 +7,7 @@ export const variantFiles = (name: string, field: string): Omit<MethodFiles<neve
   peftType: 'LORA',
   reads: (config) => variantOf(config) === name,
   computes: Object.fromEntries(Object.entries(notComputedInLora).filter(([key]) => key !== field)),
-  refuses: refusedInLora,
+  refuses: (config) => refusedInLora(config, field === 'init_lora_weights' ? [name] : []),
 });
 
 /** The fields that every configuration of LoRA's type has beside the options. */

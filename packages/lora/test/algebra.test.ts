@@ -1,8 +1,7 @@
 import { type Adapted, attach, hotSwap, type Method } from '@peftjs/core';
-import { nf4, quantize } from '@peftjs/quant';
 import { compile, evaluate, normalValues, randomSource, reference, type Tensor } from '@peftjs/tensor';
 import { distance, shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/testkit';
-import { Matrix, QrDecomposition, SingularValueDecomposition } from 'ml-matrix';
+import { Matrix, QrDecomposition } from 'ml-matrix';
 import { describe, expect, test } from 'vitest';
 import { combineTensors } from '../src/algebra/task-vectors.ts';
 import { type Product, productSvd, truncatedSvd } from '../src/algebra/truncated-svd.ts';
@@ -18,7 +17,6 @@ import {
   mergeAdapters,
   miss,
   oft,
-  principalLora,
   toLora,
   vera,
 } from '../src/index.ts';
@@ -233,45 +231,5 @@ describe('toLora', () => {
     );
     await of(lora(), {}).toThrow('give rank, or share above 0, and not both');
     await of(lora(), { rank: 2, share: 0.5 }).toThrow('give rank, or share above 0, and not both');
-  });
-});
-
-describe('principalLora', () => {
-  test.each(['pissa', 'olora'] as const)('by %s begins as the base, which stays as it is', async (how) => {
-    const before = await logitsOf({ model: base });
-    const options = { executor, how, target: ['q_proj', 'down_proj'], rank: 3, alpha: 6 };
-    const { adapted, ordinary } = await principalLora(base, options);
-    expect(distance(await logitsOf(adapted), before)).toBeLessThan(1e-4);
-    expect(distance(await logitsOf({ model: adapted.base }), before)).toBeGreaterThan(1e-2);
-    expect(await logitsOf({ model: base })).toEqual(before);
-    expect(distance(await logitsOf(await ordinary({ executor })), before)).toBeLessThan(1e-5);
-    await shake(adapted.params, { executor });
-    const learnt = await ordinary({ executor });
-    expect(learnt.base).toBe(base);
-    expect(learnt.params.get(`${path}.lora_A.weight`)!.shape).toEqual([6, 8]);
-    expect(distance(await logitsOf(learnt), await logitsOf(adapted))).toBeLessThan(1e-4);
-    expect(distance(await logitsOf(learnt), before)).toBeGreaterThan(1e-2);
-  });
-
-  test('takes the largest singular values', async () => {
-    const { adapted } = await principalLora(base, { executor, target: [path], rank: 2, alpha: 2 });
-    const { w, left } = await evaluate(
-      { w: base.linears.get(path)!.dense().weight, left: adapted.base.linears.get(path)!.dense().weight },
-      { executor },
-    );
-    const { outDim, inDim } = base.linears.get(path)!;
-    const { diagonal } = new SingularValueDecomposition(Matrix.from1DArray(outDim, inDim, w!), { autoTranspose: true });
-    expect(Math.hypot(...left!)).toBeCloseTo(Math.hypot(...diagonal.slice(2)), 4);
-  });
-
-  test('refuses what has no such part', async () => {
-    const of = (model: typeof base, options: object) => expect(principalLora(model, { executor, ...options })).rejects;
-    await of(quantize(base, nf4()), {}).toThrow(
-      'is not held as plain floats; start from the model before it is quantised',
-    );
-    await of(base, { rank: 9 }).toThrow(/rank 9 is above what .* has/);
-    await of(base, { rank: 2, target: ['embed_tokens'] }).toThrow('is an embedding');
-    await of(base, { how: 'svd' }).toThrow('how must be one of pissa, olora');
-    await of(base, { target: ['nothing'] }).toThrow('nothing');
   });
 });

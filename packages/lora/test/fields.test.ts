@@ -75,7 +75,7 @@ test.each(['pissa', 'pissa_niter_4', 'olora', 'corda', 'loftq', 'lora_ga'])(
   },
 );
 
-test.each([true, false, null, 'gaussian', 'orthogonal', 'eva', 'mica'])('one that began with %s is read', (init) => {
+test.each([true, false, null, 'gaussian', 'orthogonal', 'eva'])('one that began with %s is read', (init) => {
   expect(lora.fromConfig({ ...config, init_lora_weights: init }).name).toBe('lora');
 });
 

@@ -86,6 +86,23 @@ describeMethods(family, {
     }),
     parameters: blockDiagonal,
   },
+  mica: {
+    options: { rank: 2, alpha: 4 },
+    parameters: (model) => sumOver(model, attention, (inDim) => 2 * inDim),
+    learningRate: 0.1,
+  },
+  pissa: {
+    options: { rank: 2, alpha: 4 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+    identity: 'near',
+    formats: [family.lora],
+  },
+  olora: {
+    options: { rank: 2, alpha: 4 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+    identity: 'near',
+    formats: [family.lora],
+  },
   kasa: {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim + 1)),

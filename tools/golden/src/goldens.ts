@@ -28,10 +28,13 @@ import {
   loraFa,
   loraPlus,
   loraSp,
+  mica,
   miss,
   moslora,
   oft,
+  olora,
   peanut,
+  pissa,
   pvera,
   qalora,
   randlora,
@@ -82,8 +85,13 @@ export interface Golden extends Exceptions {
   readonly formats: readonly MethodFormat[];
 }
 
-const golden = (models: string, method: string, format: MethodFormat, exceptions: Exceptions = {}): Golden[] =>
-  models.split(' ').map((model) => ({ name: `${model}-${method}`, model, formats: [format], ...exceptions }));
+const golden = (
+  models: string,
+  method: string,
+  formats: MethodFormat | readonly MethodFormat[],
+  exceptions: Exceptions = {},
+): Golden[] =>
+  models.split(' ').map((model) => ({ name: `${model}-${method}`, model, formats: [formats].flat(), ...exceptions }));
 
 /** PEFT's name for rows that no encoder computes while they are trained. */
 const rowsThere = {
@@ -131,6 +139,9 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'alora', alora),
   ...golden('plain', 'bdlora', bdlora),
   ...golden('plain', 'kasa', kasa),
+  ...golden('plain gpt2', 'mica', mica),
+  ...golden('plain gpt2', 'pissa', [pissa, lora]),
+  ...golden('plain', 'olora', [olora, lora]),
   ...golden('plain', 'qalora', qalora),
   ...golden('plain gpt2', 'velora', velora),
   ...golden('plain', 'velora-random', velora),

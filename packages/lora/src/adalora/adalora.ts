@@ -88,7 +88,7 @@ export const adalora: MethodFactory<AdaloraOptions> = defineMethod<AdaloraOption
     peftType: 'ADALORA',
     mixes: 'anywhere',
     computes: notComputedInLora,
-    refuses: refusedInLora,
+    refuses: (config) => refusedInLora(config),
     config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true }),
   },
   card: {

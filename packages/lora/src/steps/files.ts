@@ -14,6 +14,6 @@ export const filesOfLora = <O>(field: (typeof fields)[number], more: JsonObject 
   mixes: 'anywhere',
   reads: (config) => variantOf(config) === 'lora' && config[field] != null,
   computes: notComputedInLora,
-  refuses: refusedInLora,
+  refuses: (config) => refusedInLora(config),
   config: (model) => ({ ...fanInFanOut(model), init_lora_weights: true, ...more }),
 });

@@ -1,0 +1,120 @@
+import { attach, load, type MethodFactory, save } from '@peftjs/core';
+import { memoryFiles } from '@peftjs/io';
+import { evaluate, reference, type Tensor } from '@peftjs/tensor';
+import { distance, shake, tinyLlama, tokens } from '@peftjs/testkit';
+import { Matrix, SingularValueDecomposition } from 'ml-matrix';
+import { describe, expect, test } from 'vitest';
+import { type LoraOptions, lora, mica, olora, pissa } from '../src/index.ts';
+
+const executor = reference();
+const base = tinyLlama();
+const ids = tokens([1, 5, 2, 9], [3, 3, 0, 7]);
+const path = 'model.layers.0.self_attn.q_proj';
+const { inDim, outDim } = base.linears.get(path)!;
+
+const logitsOf = async ({ model }: { readonly model: typeof base }) =>
+  (await evaluate({ y: model.logits(ids) }, { executor }))['y']!;
+const svdOf = async (weight: Tensor): Promise<SingularValueDecomposition> =>
+  new SingularValueDecomposition(
+    Matrix.from1DArray(outDim, inDim, (await evaluate({ weight }, { executor }))['weight']!),
+    { autoTranspose: true },
+  );
+/** What is left of the layer's weight once the scaled product is taken out of it. */
+const restOf = async (method: MethodFactory<LoraOptions>): Promise<number[]> => {
+  const { params } = attach(base, [method({ target: [path], rank: 2, alpha: 5 })]);
+  const [a, b] = [params.get(`${path}.lora_A.weight`)!, params.get(`${path}.lora_B.weight`)!];
+  const w = Matrix.from1DArray(outDim, inDim, await executor.read(base.linears.get(path)!.dense().weight as typeof a));
+  const product = Matrix.from1DArray(outDim, 2, await executor.read(b)).mmul(
+    Matrix.from1DArray(2, inDim, await executor.read(a)),
+  );
+  return Matrix.sub(w, product.mul(5 / 2)).to1DArray();
+};
+
+describe.each([
+  ['pissa', pissa],
+  ['olora', olora],
+])('%s', (name, method) => {
+  test('begins as the base, and is saved as an ordinary LoRA of twice the rank', async () => {
+    const before = await logitsOf({ model: base });
+    for (const more of [{}, { rsLora: true, rankPattern: { q_proj: 2 }, alphaPattern: { '.*1.*down_proj': 3 } }]) {
+      const adapted = attach(base, [
+        method({ target: ['q_proj', 'down_proj'], rank: 3, alpha: 6, bias: 'none', ...more }),
+      ]);
+      expect(distance(await logitsOf(adapted), before)).toBeLessThan(1e-5);
+      await shake(adapted.params, { executor });
+      expect(distance(await logitsOf(adapted), before)).toBeGreaterThan(1e-2);
+      const files = memoryFiles(new Map());
+      await save(adapted, files, { executor });
+      const again = await load(base, files, [lora]);
+      expect(again.method.name).toBe('lora');
+      expect(again.params.get('model.layers.1.mlp.down_proj.lora_A.weight')!.shape[0]).toBe(6);
+      expect(distance(await logitsOf(again), await logitsOf(adapted))).toBeLessThan(1e-4);
+    }
+  });
+
+  test('refuses ranks that a weight has not, and files where its name is missing', () => {
+    expect(() => attach(base, [method({ rank: 9 })])).toThrow(`${name}: rank 9 is above what ${path} of`);
+    expect(() => lora.fromConfig({ peft_type: 'LORA', init_lora_weights: name })).toThrow(
+      `which ${name} alone computes`,
+    );
+    expect(method.reads({ peft_type: 'LORA', init_lora_weights: `${name}_niter_4` })).toBe(false);
+  });
+});
+
+test('pissa takes the largest singular values', async () => {
+  const { diagonal } = await svdOf(base.linears.get(path)!.dense().weight);
+  expect(Math.hypot(...(await restOf(pissa)))).toBeCloseTo(Math.hypot(...diagonal.slice(2)), 4);
+});
+
+test('olora takes the first columns of Q and the first rows of R, unscaled', async () => {
+  const { params } = attach(base, [olora({ target: [path], rank: 2, alpha: 2 })]);
+  const b = Matrix.from1DArray(outDim, 2, await executor.read(params.get(`${path}.lora_B.weight`)!));
+  expect(distance(b.transpose().mmul(b).to1DArray(), [1, 0, 0, 1])).toBeLessThan(1e-6);
+});
+
+test('mica has the least left singular vectors, which are not trained', async () => {
+  const { params, state } = attach(base, [mica({ target: [path], rank: 2 })]);
+  expect([...params.keys()]).toEqual([`${path}.lora_A.weight`]);
+  const b = Matrix.from1DArray(outDim, 2, await executor.read(state.get(`${path}.lora_B.weight`)!));
+  const { weight } = base.linears.get(path)!.dense();
+  const w = Matrix.from1DArray(outDim, inDim, (await evaluate({ weight }, { executor }))['weight']!);
+  const { diagonal } = await svdOf(weight);
+  expect(b.transpose().mmul(w).norm('frobenius')).toBeCloseTo(Math.hypot(...diagonal.slice(-2)), 4);
+});
+
+describe('first values', () => {
+  const valuesOf = async (init: 'gaussian' | 'orthogonal', seed: number, rank: number) => {
+    const { params } = attach(tinyLlama({ hiddenSize: 64 }), [lora({ target: [path], rank, init })], { seed });
+    const [a, b] = [params.get(`${path}.lora_A.weight`)!, params.get(`${path}.lora_B.weight`)!];
+    return {
+      a: Matrix.from1DArray(rank, a.shape[1]!, await executor.read(a)),
+      b: Matrix.from1DArray(b.shape[0]!, rank, await executor.read(b)),
+    };
+  };
+  /** Of many values: the mean, and the mean of squares. */
+  const moments = (values: readonly number[]): readonly [number, number] => [
+    values.reduce((x, y) => x + y, 0) / values.length,
+    values.reduce((x, y) => x + y * y, 0) / values.length,
+  ];
+
+  test('gaussian ones are from N(0, 1/r²), and the others zero', async () => {
+    const { a, b } = await valuesOf('gaussian', 1, 8);
+    const [mean, square] = moments(a.to1DArray());
+    const n = a.rows * a.columns;
+    expect(Math.abs(mean)).toBeLessThan(5 / 8 / Math.sqrt(n));
+    expect(Math.abs(square * 64 - 1)).toBeLessThan(5 * Math.sqrt(2 / n));
+    expect(b.max()).toBe(0);
+  });
+
+  test('orthogonal ones are not zero but their product, with the variance of r/2 in r directions of 1/100', async () => {
+    const { a, b } = await valuesOf('orthogonal', 2, 8);
+    expect(b.mmul(a).norm('frobenius')).toBeLessThan(1e-6 * a.norm('frobenius'));
+    for (const m of [a, b]) {
+      const n = m.rows * m.columns;
+      const [, square] = moments(m.to1DArray());
+      expect(Math.abs(square * 200 - 1)).toBeLessThan(5 * Math.sqrt(4 / n));
+    }
+    expect((await valuesOf('orthogonal', 3, 8)).a.to1DArray()).not.toEqual(a.to1DArray());
+    expect(() => attach(base, [lora({ rank: 3, init: 'orthogonal' })])).toThrow(/need an even rank, got 3/);
+  });
+});
