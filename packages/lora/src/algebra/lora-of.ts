@@ -27,7 +27,7 @@ const most = (numbers: readonly number[]): number => {
 const rounded = (m: Matrix): Float32Array => Float32Array.from(m.to1DArray());
 
 /** A and B of each layer, rounded to f32, by their names. */
-export const stateOf = (base: Model, products: ReadonlyMap<Path, Product>): State =>
+const stateOf = (base: Model, products: ReadonlyMap<Path, Product>): State =>
   new Map(
     [...products].flatMap(([path, { a, b }]) => {
       const [nameOfA, nameOfB] = namesOf(base, path);

@@ -5,7 +5,7 @@ import { type Product, truncatedSvd } from './truncated-svd.ts';
 import { weightOnHost } from './weight-on-host.ts';
 
 /** U·diag(√(σ/s)) and diag(√(σ/s))·Vᵀ of a product U·diag(σ)·Vᵀ whose first half is U·diag(σ). */
-export const balanced = ({ b, a }: Product, scale: number): Product => {
+const balanced = ({ b, a }: Product, scale: number): Product => {
   const lengths = b
     .transpose()
     .to2DArray()
