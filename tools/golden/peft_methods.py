@@ -14,7 +14,7 @@ import peft.tuners.lora.layer as lora_layer
 import torch
 from peft import (
     AdaLoraConfig, BeftConfig, BOFTConfig, C3AConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
-    OFTConfig, PeanutConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, SupertuningConfig, TinyLoraConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, get_peft_model, get_peft_model_state_dict,
+    OFTConfig, PeanutConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, SupertuningConfig, TinyLoraConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, WaveFTConfig, get_peft_model, get_peft_model_state_dict,
 )
 from peft.tuners.c3a.utils import get_circulant_fast
 from peft.tuners.lora.config import BdLoraConfig, KasaConfig, VeloraConfig
@@ -130,6 +130,11 @@ def configs(model: str) -> dict[str, object]:
         "tinylora-drawn": TinyLoraConfig(r=2, u=3, save_projection=False, projection_seed=7, **some),
         "supertuning": SupertuningConfig(sparsity=0.9, **some),
         "supertuning-supra": SupertuningConfig(sparsity=0.95, select_top=False, r=3, lora_alpha=4, **some),
+        "waveft": WaveFTConfig(
+            n_frequency=40, scaling=5.0, random_loc_seed=11, n_frequency_pattern={"v_proj": 25, "c_attn": 30}, **some
+        ),
+        "waveft-long": WaveFTConfig(n_frequency=40, scaling=5.0, wavelet_family="coif1", **some),
+        "waveft-plain": WaveFTConfig(n_frequency=40, use_idwt=False, scaling=5.0, **some),
         "boft": BOFTConfig(boft_block_size=4, bias="boft_only", **some),
         "boft-factors": BOFTConfig(boft_block_size=0, boft_block_num=4, boft_n_butterfly_factor=3, **some),
         "adalora": AdaLoraConfig(init_r=4, target_r=2, lora_alpha=6, **SCHEDULE, **some),

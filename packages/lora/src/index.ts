@@ -57,3 +57,5 @@ export { type UniloraOptions, unilora } from './unilora.ts';
 export { type VbloraOptions, vblora } from './vblora.ts';
 export { type VeloraDirection, type VeloraOptions, velora } from './velora.ts';
 export { type VeraOptions, vera } from './vera.ts';
+export type { Wavelet } from './waveft/filters.ts';
+export { type WaveftInit, type WaveftOptions, waveft } from './waveft/waveft.ts';

@@ -274,6 +274,11 @@ describeMethods(family, {
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => Math.trunc(inDim * outDim * (1 - 0.8))),
     learningRate: 0.1,
   },
+  waveft: {
+    options: { frequencies: 9, scale: 5, wavelet: 'db2' },
+    parameters: (model) => sumOver(model, spectral, () => 9),
+    learningRate: 0.1,
+  },
   boft: {
     options: { blockSize: 2, factors: 2 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 4 * inDim + outDim),

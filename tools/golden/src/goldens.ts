@@ -48,6 +48,7 @@ import {
   vblora,
   velora,
   vera,
+  waveft,
 } from '@peftjs/lora';
 import { adapterFusion } from '@peftjs/multitask';
 import { prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
@@ -199,6 +200,9 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'tinylora-drawn', tinylora),
   ...golden('plain gpt2', 'supertuning', supertuning),
   ...golden('plain gpt2', 'supertuning-supra', supertuning),
+  ...golden('plain gpt2', 'waveft', waveft),
+  ...golden('plain gpt2', 'waveft-long', waveft),
+  ...golden('plain gpt2', 'waveft-plain', waveft),
   ...golden('plain gpt2', 'boft', boft),
   ...golden('plain gpt2', 'boft-factors', boft),
   ...golden('plain gpt2', 'adalora', adalora),
