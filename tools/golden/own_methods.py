@@ -42,6 +42,9 @@ class Changed(nn.Module):
         """A tensor of the file that is not trained."""
         self.register_buffer(name, tensor)
 
+    def ready(self) -> None:
+        """Makes further tensors, once those of `begin` were moved off their first values."""
+
     def begin(self, **options: object) -> None:
         """Makes the method's tensors, with their first values."""
         raise NotImplementedError
@@ -247,6 +250,29 @@ class AfLora(Changed):
             layer.frozen[i] = True
 
 
+class DeltaLora(Changed):
+    """Zi et al., 2023. https://arxiv.org/abs/2309.02411. W itself is changed, as the paper has it."""
+
+    def begin(self, r: int, lora_alpha: float, delta_ratio: float, start_steps: int) -> None:
+        self.own("lora_A", kaiming(r, self.in_dim))
+        self.own("lora_B", torch.zeros(self.out_dim, r))
+        self.scale, self.ratio, self.start = lora_alpha / r, delta_ratio, start_steps
+
+    def ready(self) -> None:
+        self.fixed("first_A", self.lora_A.detach().clone())
+        self.fixed("first_B", self.lora_B.detach().clone())
+        self.fixed("steps", torch.zeros(1))
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        self.before = (self.lora_B @ self.lora_A).detach()
+        return x @ self.lora_A.T @ self.lora_B.T * self.scale
+
+    @torch.no_grad()
+    def after_step(self, step: int, rate: float) -> None:
+        if step >= self.start:
+            self.weight += self.ratio * self.scale * (self.lora_B @ self.lora_A - self.before)
+
+
 METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "moslora": ("PEFTJS_MOSLORA", MosLora, dict(r=4, lora_alpha=6)),
     "hydralora": ("PEFTJS_HYDRALORA", HydraLora, dict(r=3, lora_alpha=5, lora_nums=4)),
@@ -259,6 +285,7 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "capaboost": ("PEFTJS_CAPABOOST", CapaBoost, dict(r=3, lora_alpha=5, num_layer=3, density=0.4)),
     "lora-sp": ("PEFTJS_LORA_SP", LoraSp, dict(r=4, lora_alpha=6, share=0.5)),
     "aflora": ("PEFTJS_AFLORA", AfLora, dict(r=3, total_step=5, tinit=0, tfinal=1, deltaT=1)),
+    "delta-lora": ("PEFTJS_DELTA_LORA", DeltaLora, dict(r=4, lora_alpha=6, delta_ratio=2.0, start_steps=1)),
     "krona": ("PEFTJS_KRONA", KronA, dict(rows=4, columns=2, scale=3.0)),
     "krona-b": ("PEFTJS_KRONA_B", KronABeside, dict(rows=4, columns=2, scale=0.5, residual=True)),
 }
@@ -284,6 +311,8 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
         shake(parameter, 0.2)
     folder: Path = OUT / f"{base}-{method}"
     changed = [(path, module) for path, module in model.named_modules() if isinstance(module, Changed)]
+    for _, module in changed:
+        module.ready()
     held = {f"base_model.model.{path}.{n}": b for path, module in changed for n, b in module.named_buffers()}
     save_tensors(folder / "adapter" / "adapter_model.safetensors", params | held)
     config = {"peft_type": peft_type, "task_type": "CAUSAL_LM", "target_modules": places[base]} | options

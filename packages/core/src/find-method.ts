@@ -100,6 +100,7 @@ const known: readonly Known[] = [
   ['CapaBoost', 'capaboost', 'lora', byType('PEFTJS_CAPABOOST')],
   ['LoRA-SP', 'loraSp', 'lora', byType('PEFTJS_LORA_SP')],
   ['AFLoRA', 'afLora', 'lora', byType('PEFTJS_AFLORA')],
+  ['Delta-LoRA', 'deltaLora', 'lora', byType('PEFTJS_DELTA_LORA')],
   ['KronA', 'krona', 'lora', byType('PEFTJS_KRONA')],
   ['KronA_B', 'kronaB', 'lora', byType('PEFTJS_KRONA_B')],
   ['MoSLoRA', 'moslora', 'lora', byType('PEFTJS_MOSLORA')],

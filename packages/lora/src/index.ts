@@ -14,6 +14,7 @@ export { type C3aInit, type C3aOptions, c3a } from './c3a.ts';
 export { type CapaboostOptions, capaboost } from './capaboost.ts';
 export { type DeftDecomposition, type DeftOptions, deft } from './deft.ts';
 export { type DeloraOptions, delora } from './delora.ts';
+export { type DeltaLoraOptions, deltaLora } from './delta-lora.ts';
 export { dora } from './dora.ts';
 export { type DyloraOptions, dylora } from './dylora.ts';
 export { type FourierFTInit, type FourierFTOptions, fourierft } from './fourierft.ts';

@@ -149,6 +149,11 @@ describeMethods(family, {
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim + 1) + outDim),
     learningRate: 0.1,
   },
+  deltaLora: {
+    options: { rank: 2, alpha: 4, start: 3 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+    detaches: 'part',
+  },
   krona: {
     options: { scale: 2 },
     parameters: (model) => sumOver(model, attention, kronecker),
