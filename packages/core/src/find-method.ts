@@ -87,6 +87,7 @@ const known: readonly Known[] = [
   ['TinyLoRA (TINYLORA)', 'tinylora', 'lora', byType('TINYLORA')],
   ['Super-Tuning (SUPERTUNING)', 'supertuning', 'lora', byType('SUPERTUNING')],
   ['WaveFT (WAVEFT)', 'waveft', 'lora', byType('WAVEFT')],
+  ['OSF (OSF)', 'osf', 'lora', byType('OSF')],
   ['BOFT (BOFT)', 'boft', 'lora', byType('BOFT')],
   ['(IA)³ (IA3)', 'ia3', 'scaling', byType('IA3')],
   ['prompt tuning (PROMPT_TUNING)', 'promptTuning', 'prompts', byType('PROMPT_TUNING')],

@@ -36,6 +36,7 @@ export type { LycorisOptions } from './lycoris.ts';
 export { type MissOptions, type MissVariant, miss } from './miss.ts';
 export { type MosloraOptions, moslora } from './moslora.ts';
 export { type OftOptions, oft } from './oft.ts';
+export { type OsfOptions, osf } from './osf.ts';
 export { type PeanutActivation, type PeanutOptions, peanut } from './peanut.ts';
 export { type PveraOptions, pvera } from './pvera.ts';
 export { type QaloraOptions, qalora } from './qalora.ts';

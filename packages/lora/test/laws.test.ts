@@ -284,6 +284,16 @@ describeMethods(family, {
     parameters: (model) => sumOver(model, spectral, () => 9),
     learningRate: 0.1,
   },
+  osf: {
+    options: { kept: 0.6 },
+    parameters: (model) =>
+      sumOver(model, /^(?!lm_head|classifier)/, (inDim, outDim) => {
+        const small = Math.min(inDim, outDim);
+        return (small - Math.trunc(small * 0.6)) * (inDim + outDim + 1);
+      }),
+    // Gradients are projected.
+    detaches: 'part',
+  },
   boft: {
     options: { blockSize: 2, factors: 2 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 4 * inDim + outDim),
