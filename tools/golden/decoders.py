@@ -10,7 +10,12 @@ BASE = {**SIZES, "pad_token_id": 0, "rope_parameters": ROPE}
 DECODERS = {
     "qwen2-causal": ("Qwen2", {}, None),
     "qwen3-causal": ("Qwen3", dict(tie_word_embeddings=True), None),
+    "mistral-causal": ("Mistral", dict(sliding_window=5), None),
+    "qwen2-window-causal": ("Qwen2", dict(num_hidden_layers=3, use_sliding_window=True, sliding_window=6, max_window_layers=1), "all-linear"),
     "gemma-causal": ("Gemma", {}, None),
+    "gemma2-causal": ("Gemma2", dict(
+        num_hidden_layers=3, sliding_window=7, query_pre_attn_scalar=3, attn_logit_softcapping=2.0, final_logit_softcapping=3.0,
+    ), None),
     "smollm3-causal": ("SmolLM3", dict(num_hidden_layers=3, no_rope_layer_interval=2, mlp_bias=True), ["q_proj", "down_proj"]),
     "olmo2-causal": ("Olmo2", {}, "all-linear"),
     "granite-causal": ("Granite", dict(

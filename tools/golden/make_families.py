@@ -108,7 +108,7 @@ def record_adapter(name: str, method: str, config: object) -> None:
 
 
 def task_type(name: str) -> str:
-    return "SEQ_2_SEQ_LM" if name.startswith("t5") else TASKS.get(name.split("-")[1])
+    return "SEQ_2_SEQ_LM" if name.startswith("t5") else TASKS.get(name.split("-")[-1])
 
 
 def main(names: list[str]) -> None:

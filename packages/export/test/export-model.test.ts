@@ -8,8 +8,26 @@ import { cpu } from '@peftjs/onnx';
 import { prefixTuning, promptTuning } from '@peftjs/prompts';
 import { nf4, quantize } from '@peftjs/quant';
 import { type Executor, evaluate } from '@peftjs/tensor';
-import { type CausalLM, generate, loadModel, saveModel, type TaskModel } from '@peftjs/transformer';
-import { distance, shake, tinyBert, tinyGpt2, tinyLlama, tinyT5, tokens } from '@peftjs/transformer/testing';
+import {
+  buildModel,
+  type CausalLM,
+  type DecoderConfig,
+  generate,
+  loadModel,
+  saveModel,
+  type TaskModel,
+} from '@peftjs/transformer';
+import {
+  distance,
+  shake,
+  tinyBert,
+  tinyConfig,
+  tinyGpt2,
+  tinyLlama,
+  tinyT5,
+  tinyWeights,
+  tokens,
+} from '@peftjs/transformer/testing';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type ExportModelOptions, exportModel } from '../src/index.ts';
 import { open, type Session } from './session.ts';
@@ -47,8 +65,16 @@ const shaken = async (adapted: Adapted<CausalLM>): Promise<CausalLM> => {
   return adapted.model;
 };
 
+const gemma2: DecoderConfig = {
+  ...tinyConfig,
+  modelType: 'gemma2',
+  fields: { slidingWindow: 10, queryPreAttnScalar: 3, attnLogitSoftcapping: 2, finalLogitSoftcapping: 3 },
+};
+
 const decoders: readonly (readonly [string, () => Promise<CausalLM>])[] = [
   ['a Llama with grouped heads', async () => tinyLlama()],
+  // What hides padding on the right counts in a window, so one that is wider than a text and its padding.
+  ['a Gemma 2 with windows and caps', async () => buildModel(gemma2, tinyWeights(0))],
   ['a GPT-2', async () => tinyGpt2({ tieWordEmbeddings: false }, 2)],
   ['LoRA on a Llama', () => shaken(attach(tinyLlama(), [lora({ rank: 2, target: 'all-linear' })]))],
   [

@@ -1,5 +1,17 @@
 import { grad } from '@peftjs/autograd';
-import { addSquares, buildProgram, constant, input, matmul, sigmoid, sum, type Tensor, variable } from '@peftjs/tensor';
+import {
+  addSquares,
+  attention,
+  buildProgram,
+  constant,
+  input,
+  matmul,
+  sigmoid,
+  sizeOf,
+  sum,
+  type Tensor,
+  variable,
+} from '@peftjs/tensor';
 import { expect, it } from 'vitest';
 import { buffersOf } from '../src/cpu/buffers.ts';
 import { executionOrder, fileOrder } from '../src/cpu/execution-order.ts';
@@ -73,4 +85,17 @@ it('does not keep what gradients are made from until their norm is taken', () =>
     return peakOf(lower(program)).bytes;
   };
   expect(peak(true)).toBeLessThan(peak(false) * 1.01);
+});
+
+it('computes no scores of blocks outside of a window', () => {
+  const [q, k, v] = [input('q', [1, 1, 512, 8]), input('k', [1, 1, 512, 8]), input('v', [1, 1, 512, 8])];
+  const scoresOf = (window?: number): number => {
+    const y = attention(q, k, v, { causal: true, ...(window !== undefined && { window }) });
+    const { model, values } = lower(buildProgram({ outputs: { y } }));
+    const made = model.nodes.filter(({ type }) => type === 'Softmax').map(({ outputs }) => values.get(outputs[0]!)!);
+    return made.reduce((count, { shape }) => count + sizeOf(shape), 0);
+  };
+  // Eight blocks of 64 queries, each over the keys up to its last query.
+  expect(scoresOf()).toBe((64 * 64 * 8 * 9) / 2);
+  expect(scoresOf(33)).toBe(64 * 64 + 7 * 64 * (64 + 32));
 });

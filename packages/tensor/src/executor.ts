@@ -18,7 +18,7 @@ export { hostValues, type NotOnHost } from './host-values.ts';
 export { checkNames, keepOnHost, namesToRead, type Results } from './kept.ts';
 export { mebibytes } from './mebibytes.ts';
 export { type MemoryShortage, memoryError } from './memory-error.ts';
-export { attentionSizes } from './ops/attention-spec.ts';
+export { type AttentionAttrs, attentionSizes } from './ops/attention-spec.ts';
 export { blocksOf } from './ops/blocks.ts';
 export { middlesOf, nearestCode, unsignedDynamicMap } from './ops/dynamic-map.ts';
 export { matmulSizes } from './ops/matmul.ts';

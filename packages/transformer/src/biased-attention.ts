@@ -1,4 +1,16 @@
-import { add, constant, greater, matmul, mul, PeftError, reshape, select, softmax, type Tensor } from '@peftjs/tensor';
+import {
+  add,
+  constant,
+  greater,
+  matmul,
+  mul,
+  PeftError,
+  reshape,
+  select,
+  softmax,
+  type Tensor,
+  tanh,
+} from '@peftjs/tensor';
 
 /** Scores that stand for −∞: their weights are 0 in f32. */
 const hidden = -1e30;
@@ -9,6 +21,10 @@ export interface BiasedAttentionOptions {
   readonly causal: boolean;
   /** Default 1/√headDim. */
   readonly scale?: number;
+  /** With `causal`: query t sees key s only when also s > t + keys − queries − window. */
+  readonly window?: number;
+  /** Scaled scores become softCap · tanh(score / softCap), before the bias. */
+  readonly softCap?: number;
   /** f32 [batch, keys]: above ½ keeps a key. */
   readonly keyMask: Tensor | null;
   /** Added to the scaled scores: [1, heads, queries, keys]. */
@@ -16,23 +32,34 @@ export interface BiasedAttentionOptions {
 }
 
 /** f32 [queries, keys], 1 where a query may look. */
-const pastOnly = (queries: number, keys: number): Tensor =>
+const pastOnly = (queries: number, keys: number, window: number): Tensor =>
   constant(
-    Float32Array.from({ length: queries * keys }, (_, i) =>
-      i % keys <= Math.floor(i / keys) + keys - queries ? 1 : 0,
-    ),
+    Float32Array.from({ length: queries * keys }, (_, i) => {
+      const distance = Math.floor(i / keys) + keys - queries - (i % keys);
+      return distance >= 0 && distance < window ? 1 : 0;
+    }),
     [1, 1, queries, keys],
   );
 
+const capped = (scores: Tensor, softCap: number | undefined): Tensor =>
+  softCap === undefined ? scores : mul(tanh(mul(scores, 1 / softCap)), softCap);
+
 /**
- * softmax(scale · q·kᵀ + bias + mask) · v, with stored scores, where the bias has a gradient. q [batch, heads, queries, headDim]; k and v
+ * softmax(cap(scale · q·kᵀ) + bias + mask) · v, with stored scores, where the bias has a gradient. q [batch, heads, queries, headDim]; k and v
  * [batch, heads, keys, headDim]. A query that sees nothing yields zeros, as in `attention`. Throws `bad-shape` for shared keys.
  */
 export const biasedAttention = (
   q: Tensor,
   k: Tensor,
   v: Tensor,
-  { causal, scale = 1 / Math.sqrt(q.shape.at(-1)!), keyMask, bias }: BiasedAttentionOptions,
+  {
+    causal,
+    scale = 1 / Math.sqrt(q.shape.at(-1)!),
+    window = Number.POSITIVE_INFINITY,
+    softCap,
+    keyMask,
+    bias,
+  }: BiasedAttentionOptions,
 ): Tensor => {
   const [batch, heads, queries] = q.shape as readonly [number, number, number, number];
   const keys = k.shape[2]!;
@@ -42,8 +69,8 @@ export const biasedAttention = (
       `attention: ${heads} heads of queries with a bias need as many of keys, not ${k.shape[1]}`,
     );
   const products = matmul(q, k, { transposeB: true });
-  const scores = add(scale === 1 ? products : mul(products, scale), bias);
-  const past = causal && queries > 1 ? pastOnly(queries, keys) : null;
+  const scores = add(capped(scale === 1 ? products : mul(products, scale), softCap), bias);
+  const past = causal && (queries > 1 || keys > window) ? pastOnly(queries, keys, window) : null;
   const kept = keyMask && reshape(greater(keyMask, 0.5), [batch, 1, 1, keys]);
   const seen = past && kept ? mul(past, kept) : (past ?? kept);
   if (!seen) return matmul(softmax(scores), v);

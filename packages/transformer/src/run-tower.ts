@@ -36,6 +36,10 @@ export interface Ran {
 export interface AttendOptions {
   /** Factor of the scores. Default 1/√headDim. */
   readonly scale?: number;
+  /** How many rows a row sees at most, itself and those right before it, in a tower that attends to what came before. Default all. */
+  readonly window?: number;
+  /** Scaled scores become softCap · tanh(score / softCap). Default: they stay as they are. */
+  readonly softCap?: number;
   /** Added to the scores of so many queries and keys, the last of which are theirs: [1, H, queries, keys]. */
   readonly bias?: (queries: number, keys: number) => Tensor;
 }

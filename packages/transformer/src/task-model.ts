@@ -1,4 +1,5 @@
 import { slice, type Tensor } from '@peftjs/tensor';
+import { cappedHead } from './capped-head.ts';
 import type { ModelConfig } from './config/model-config.ts';
 import type { HeadSpec } from './families/family.ts';
 import type { Loss } from './loss.ts';
@@ -49,7 +50,7 @@ const lastRow = (x: Tensor): Tensor => slice(x, { axis: 1, start: x.shape[1]! - 
 
 /** The head of a task after a pass. */
 const headOf = (model: Model, spec: HeadSpec, config: ModelConfig, inputs: Inputs, states: States): Head => ({
-  layer: model.linears.get(spec.layer)!,
+  layer: cappedHead(model.linears.get(spec.layer)!, spec.cap?.(config) ?? null),
   features: spec.features(model, states, inputs, config),
   call: states.call(spec.layer),
 });

@@ -151,7 +151,7 @@ test('a GPT-2 config in our names', async () => {
   });
 });
 
-test.each(['mistral', 'Llama', '', 'constructor', '__proto__', 7, null, undefined])(
+test.each(['mamba', 'Llama', '', 'constructor', '__proto__', 7, null, undefined])(
   'model_type %j lists the supported ones',
   async (model_type) => {
     const message = await messageOf('unknown-architecture', () => parseConfig({ ...small, model_type }));
@@ -224,6 +224,20 @@ test.each<[string, Record<string, unknown>]>([
   expect(message).toContain(`${Object.keys(change)[0]}: `);
   expect(message).toContain('choose a model without this');
   expect(message).not.toContain('download');
+});
+
+test.each<[string, object, string]>([
+  ['a kind of layer', { layer_types: ['full_attention', 'chunked_attention'] }, '"chunked_attention" is not supported'],
+  ['kinds of fewer layers', { layer_types: ['full_attention'] }, 'layer_types has 1 entries for 2 layers'],
+  [
+    'layers with a window that is not in use',
+    { layer_types: ['full_attention', 'sliding_attention'] },
+    'layer_types has layers with sliding_attention, but there is no sliding_window in use',
+  ],
+  ['a window of no tokens', { use_sliding_window: true, sliding_window: 0 }, 'sliding_window: '],
+])('%s is refused by name', async (_, change, want) => {
+  const message = await messageOf('bad-config', () => parseConfig({ ...small, model_type: 'qwen2', ...change }));
+  expect(message).toContain(want);
 });
 
 test('settings that change nothing are taken', async () => {

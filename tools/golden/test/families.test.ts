@@ -18,6 +18,7 @@ import {
   sequenceClassifier,
   type TaskModel,
 } from '@peftjs/transformer';
+import { webgpu } from '@peftjs/webgpu';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import {
   familyAdapter,
@@ -72,12 +73,19 @@ const mustHaveGradients = async (
   }
 };
 
-describe.each(executors)('on %s', (_, open) => {
+/** The models that are tried on a software GPU too: one for each way in which attention differs. */
+const onWebgpu = ['gemma2-causal'];
+
+const places = [...executors, ['webgpu', () => webgpu({ adapter: 'software' })] as const];
+
+describe.each(places)('on %s', (where, open) => {
+  const isTried = ({ name }: { readonly name: string }): boolean => where !== 'webgpu' || onWebgpu.includes(name);
+  const [goldens, adapters] = [familyGoldens.filter(isTried), familyAdapters.filter(isTried)];
   let executor: Executor;
   beforeAll(async () => void (executor = await open()));
   afterAll(() => executor.close());
 
-  describe.each(familyGoldens)('$name of transformers', (golden) => {
+  describe.each(goldens)('$name of transformers', (golden) => {
     let recorded: Awaited<ReturnType<typeof recordedOf>>;
     let model: TaskModel;
     beforeAll(async () => {
@@ -120,7 +128,7 @@ describe.each(executors)('on %s', (_, open) => {
     });
   });
 
-  describe.each(familyGoldens.filter(({ name }) => name.endsWith('causal')))('$name of transformers', (golden) => {
+  describe.each(goldens.filter(({ name }) => name.endsWith('causal')))('$name of transformers', (golden) => {
     test('continues a prompt with the same twenty tokens, alone and beside a shorter one', async () => {
       const recorded = await recordedOf(golden.name, null);
       const model = await loadModel(familyModel(golden.name));
@@ -134,7 +142,7 @@ describe.each(executors)('on %s', (_, open) => {
     });
   });
 
-  const problems = familyGoldens.filter(({ name }) => name.endsWith('sequence'));
+  const problems = goldens.filter(({ name }) => name.endsWith('sequence'));
   describe.each(problems)('$name of transformers', (golden) => {
     test.each([
       ['multi-label', 'multi_label_classification'],
@@ -149,7 +157,7 @@ describe.each(executors)('on %s', (_, open) => {
     });
   });
 
-  describe.each(familyAdapters)('$adapter of PEFT on $name', ({ adapter, format, ...golden }) => {
+  describe.each(adapters)('$adapter of PEFT on $name', ({ adapter, format, ...golden }) => {
     let recorded: Awaited<ReturnType<typeof recordedOf>>;
     let inputs: ReturnType<typeof inputsOf>;
     let adapted: Adapted<TaskModel>;
@@ -184,7 +192,7 @@ describe.each(executors)('on %s', (_, open) => {
     });
   });
 
-  describe.each(familyAdapters)('$adapter of ours on $name', ({ adapter, format, ...golden }) => {
+  describe.each(adapters)('$adapter of ours on $name', ({ adapter, format, ...golden }) => {
     const dir = familyWritten(golden.name, adapter);
 
     test('gave the same logits in PEFT, which took every tensor', async () => {

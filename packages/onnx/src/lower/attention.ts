@@ -1,8 +1,9 @@
+import type { AttentionAttrs } from '@peftjs/tensor/executor';
 import {
-  type AttentionAttrs,
   type Block,
   blocksOf,
   grouped,
+  keysIn,
   part,
   type ScoreInputs,
   type Scores,
@@ -24,12 +25,13 @@ interface Weights extends Scores {
 
 const weigh = (t: ScoreInputs, attrs: AttentionAttrs, block: Block): Weights => {
   const { g, q, k } = t;
-  const { scores, sighted } = scoresOf(t, attrs, block);
+  const { scores, bent, sighted } = scoresOf(t, attrs, block);
   const spread = g.node('Softmax', [scores], scores.shape, { axis: -1 });
-  if (!sighted) return { scores, sighted, spread, weights: spread };
-  const full = [q.shape[0]!, k.shape[1]!, q.shape[1]! / k.shape[1]!, block.to - block.from, block.keys];
+  if (!sighted) return { scores, bent, sighted, spread, weights: spread };
+  const full = [q.shape[0]!, k.shape[1]!, q.shape[1]! / k.shape[1]!, block.to - block.from, keysIn(block)];
   return {
     scores,
+    bent,
     sighted,
     spread,
     weights: g.reshape(g.node('Mul', [g.reshape(spread, full), sighted], full), scores.shape),
@@ -51,10 +53,15 @@ const logSumExpOf = ({ g, q, k }: ScoreInputs, { scores, spread, sighted }: Weig
 export const attention: Rule<'q' | 'k' | 'v', AttentionAttrs, 'keyMask' | 'offset'> = (t, attrs) => {
   const { g, q, k, v, outs } = t;
   if (k.shape[2] === 0) return outs.map((out) => g.zeros(out));
-  const blocks = blocksOf(t, attrs.causal).map((block) => ({ block, made: weigh(t, attrs, block) }));
+  const blocks = blocksOf(t, attrs).map((block) => ({ block, made: weigh(t, attrs, block) }));
   const [batch, heads, , headDim] = q.shape as [number, number, number, number];
   const rows = blocks.map(({ block, made }) =>
-    g.reshape(product(g, made.weights, part(g, v, 0, block.keys)), [batch, heads, block.to - block.from, headDim]),
+    g.reshape(product(g, made.weights, part(g, v, block.first, block.last)), [
+      batch,
+      heads,
+      block.to - block.from,
+      headDim,
+    ]),
   );
   const logSumExp = join(
     g,
@@ -63,25 +70,40 @@ export const attention: Rule<'q' | 'k' | 'v', AttentionAttrs, 'keyMask' | 'offse
   );
   g.weightsOf.set(
     logSumExp.name,
-    blocks.map(({ made }) => made.weights),
+    blocks.map(({ made: { weights, bent } }) => ({ weights, bent })),
   );
   return [join(g, rows, q.shape), logSumExp];
 };
 
-/** exp(scores − logSumExp), 0 where a query does not see. */
-const weighAgain = (t: ScoreInputs & { readonly logSumExp: Value }, attrs: AttentionAttrs, block: Block): Value => {
+/** exp(scores − logSumExp), 0 where a query does not see, and what the cap left. */
+const weighAgain = (
+  t: ScoreInputs & { readonly logSumExp: Value },
+  attrs: AttentionAttrs,
+  block: Block,
+): Pick<Weights, 'weights' | 'bent'> => {
   const { g, logSumExp } = t;
-  const { scores } = scoresOf(t, attrs, block);
+  const { scores, bent } = scoresOf(t, attrs, block);
   const perRow = g.reshape(part(g, logSumExp, block.from, block.to), [...scores.shape.slice(0, -1), 1]);
-  return g.node('Exp', [g.node('Sub', [scores, perRow], scores.shape)], scores.shape);
+  return { weights: g.node('Exp', [g.node('Sub', [scores, perRow], scores.shape)], scores.shape), bent };
 };
 
-/** Σ of gradients of the keys [0, n) of each block, longer ones later. */
-const sumOverKeys = (g: Emitter, parts: readonly Value[]): Value =>
-  parts.reduce((sum, x) => {
-    const missing = x.shape[2]! - sum.shape[2]!;
-    return g.node('Add', [x, g.node('Pad', [sum, g.ints([0, 0, 0, 0, 0, 0, missing, 0])], x.shape)], x.shape);
-  });
+/** Σ over blocks of the gradients of their keys, at their places among `keys`. Sums of blocks that begin at the first key grow with them. */
+const sumOverKeys = (g: Emitter, parts: readonly Value[], blocks: readonly Block[], keys: number): Value => {
+  const wide = blocks.every(({ first }) => first === 0);
+  const padded = (x: Value, before: number, after: number): Value => {
+    const shape = x.shape.map((d, i) => (i === 2 ? before + d + after : d));
+    return before + after === 0 ? x : g.node('Pad', [x, g.ints([0, 0, before, 0, 0, 0, after, 0])], shape);
+  };
+  const placed = wide ? parts : parts.map((x, i) => padded(x, blocks[i]!.first, keys - blocks[i]!.last));
+  return placed.reduce((sum, x) => g.node('Add', [x, padded(sum, 0, x.shape[2]! - sum.shape[2]!)], x.shape));
+};
+
+/** The gradient of scores before the cap: times 1 − tanh². */
+const unbend = (g: Emitter, dScores: Value, bent: Value | null): Value => {
+  if (!bent) return dScores;
+  const square = g.node('Mul', [bent, bent], bent.shape);
+  return g.node('Mul', [dScores, g.node('Sub', [g.scalar(1), square], bent.shape)], bent.shape);
+};
 
 /**
  * The weights are those of the forward pass where it is in the same graph, else made again from logSumExp. Heads that share keys sum
@@ -98,13 +120,15 @@ export const attention_grad: Rule<'q' | 'k' | 'v' | 'y' | 'logSumExp' | 'dy', At
   const pull = g.node('ReduceSum', [g.node('Mul', [dy, y], dy.shape), g.ints([-1])], [...dy.shape.slice(0, -1), 1], {
     keepdims: 1,
   });
-  const grads = blocksOf(t, attrs.causal).map((block, i) => {
+  const blocks = blocksOf(t, attrs);
+  const grads = blocks.map((block, i) => {
     const rowsOf = (x: Value): Value => grouped(g, part(g, x, block.from, block.to), groups);
-    const keysOf = (x: Value): Value => part(g, x, 0, block.keys);
-    const weights = known?.[i] ?? weighAgain(t, attrs, block);
+    const keysOf = (x: Value): Value => part(g, x, block.first, block.last);
+    const { weights, bent } = known?.[i] ?? weighAgain(t, attrs, block);
     const push = rowsOf(dy);
     const dWeights = product(g, push, keysOf(v), { transposeB: true });
-    const dScores = g.node('Mul', [weights, g.node('Sub', [dWeights, rowsOf(pull)], weights.shape)], weights.shape);
+    const pushed = g.node('Mul', [weights, g.node('Sub', [dWeights, rowsOf(pull)], weights.shape)], weights.shape);
+    const dScores = unbend(g, pushed, bent);
     return {
       dq: g.reshape(product(g, dScores, keysOf(k), { scale: attrs.scale }), part(g, q, block.from, block.to).shape),
       dk: product(g, dScores, rowsOf(q), { transposeA: true, scale: attrs.scale }),
@@ -120,10 +144,14 @@ export const attention_grad: Rule<'q' | 'k' | 'v' | 'y' | 'logSumExp' | 'dy', At
     sumOverKeys(
       g,
       grads.map((b) => b.dk),
+      blocks,
+      k.shape[2]!,
     ),
     sumOverKeys(
       g,
       grads.map((b) => b.dv),
+      blocks,
+      k.shape[2]!,
     ),
   ];
 };

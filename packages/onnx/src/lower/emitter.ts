@@ -48,8 +48,8 @@ export const bytesOf = (data: ArrayBufferView): Uint8Array =>
 export class Emitter {
   readonly nodes: NodeProto[] = [];
   readonly initializers: TensorProto[] = [];
-  /** The weights of an attention, block by block, by the name of its logSumExp, for its gradient. */
-  readonly weightsOf: Map<string, readonly Value[]> = new Map();
+  /** The weights of an attention and what a cap left of its scores, block by block, by the name of its logSumExp, for its gradient. */
+  readonly weightsOf: Map<string, readonly { readonly weights: Value; readonly bent: Value | null }[]> = new Map();
   /** Prefix of the names that follow: the op being lowered. */
   label = 'graph';
   /** Every value by name. */

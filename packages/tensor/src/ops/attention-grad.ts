@@ -1,7 +1,14 @@
 import { defineOp, type Op } from '../define-op.ts';
 import { type Spec, sameShape, shapeError } from '../shape.ts';
 import { attentionGradSamples } from './attention-samples.ts';
-import { type AttentionAttrs, attentionSizes, checkAttention, pairsOf, visibility } from './attention-spec.ts';
+import {
+  type AttentionAttrs,
+  attentionSizes,
+  cappedScore,
+  checkAttention,
+  pairsOf,
+  visibility,
+} from './attention-spec.ts';
 import { expectF32 } from './expect.ts';
 
 type Inputs = readonly ['q', 'k', 'v', 'y', 'logSumExp', 'dy'];
@@ -9,6 +16,7 @@ type Inputs = readonly ['q', 'k', 'v', 'y', 'logSumExp', 'dy'];
 /**
  * Gradients of attention: [dq, dk, dv], from its inputs, its outputs `y` and `logSumExp`, and `dy`. The weights are computed again:
  * w = exp(scale·q·kᵀ − logSumExp), dv = wᵀ·dy, ds = w ∘ (dy·vᵀ − Σ(dy ∘ y)), dq = scale·ds·k, dk = scale·dsᵀ·q, summed over heads that share a key head.
+ * Under a cap c the capped scores stand in w, and ds is multiplied by 1 − (score / c)².
  */
 export const attentionGradOp: Op<
   'attention_grad',
@@ -37,10 +45,11 @@ export const attentionGradOp: Op<
     return [q, k, v];
   },
   vjp: 'none',
-  reference: ({ q, k, v, y, logSumExp, dy, keyMask, offset }, specs, { causal, scale }) => {
+  reference: ({ q, k, v, y, logSumExp, dy, keyMask, offset }, specs, attrs) => {
     const sizes = attentionSizes(specs);
     const { heads, groups, queries, keys, headDim } = sizes;
-    const sees = visibility(sizes, causal, keyMask, offset);
+    const { scale, softCap = Number.POSITIVE_INFINITY } = attrs;
+    const sees = visibility(sizes, attrs, keyMask, offset);
     const [dq, dk, dv] = [new Float64Array(q.length), new Float64Array(k.length), new Float64Array(v.length)];
     for (let row = 0; row < logSumExp.length; row++) {
       const [t, h, b] = [row % queries, Math.floor(row / queries) % heads, Math.floor(row / queries / heads)];
@@ -56,8 +65,9 @@ export const attentionGradOp: Op<
           score += scale * q[i + d]! * k[j + d]!;
           dWeight += dy[i + d]! * v[j + d]!;
         }
-        const weight = Math.exp(score - logSumExp[row]!);
-        const dScore = weight * (dWeight - pull) * scale;
+        const capped = cappedScore(score, attrs);
+        const weight = Math.exp(capped - logSumExp[row]!);
+        const dScore = weight * (dWeight - pull) * (1 - (capped / softCap) ** 2) * scale;
         for (let d = 0; d < headDim; d++) {
           dq[i + d]! += dScore * k[j + d]!;
           dk[j + d]! += dScore * q[i + d]!;

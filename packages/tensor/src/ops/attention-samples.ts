@@ -11,6 +11,8 @@ interface Case {
   /** Whether batch b keeps key s. */
   readonly keep?: (b: number, s: number) => boolean;
   readonly offset?: number;
+  readonly window?: number;
+  readonly softCap?: number;
 }
 
 const cases: readonly Case[] = [
@@ -25,13 +27,27 @@ const cases: readonly Case[] = [
   { q: [1, 2, 1, 32], kv: [1, 1, 45, 32], causal: true, offset: 20, keep: (_, s) => s !== 7 },
   { q: [1, 1, 12, 130], kv: [1, 1, 12, 130], causal: true },
   { q: [1, 1, 9, 256], kv: [1, 1, 35, 256] },
+  { q: [1, 2, 37, 16], kv: [1, 2, 37, 16], causal: true, window: 5 },
+  { q: [1, 2, 140, 8], kv: [1, 1, 153, 8], causal: true, window: 20 },
+  { q: [2, 6, 70, 20], kv: [2, 1, 70, 20], causal: true, window: 33, softCap: 0.7, keep: (b, s) => s >= 3 + 40 * b },
+  { q: [1, 2, 9, 8], kv: [1, 1, 9, 8], causal: true, window: 1 },
+  { q: [1, 1, 9, 6], kv: [1, 1, 4, 6], causal: true, window: 3, softCap: 1.5 },
+  { q: [1, 4, 3, 36], kv: [1, 2, 50, 36], causal: true, offset: 40, window: 6 },
+  { q: [1, 2, 1, 32], kv: [1, 1, 45, 32], causal: true, offset: 20, window: 64, keep: (_, s) => s !== 7 },
+  { q: [1, 2, 40, 64], kv: [1, 1, 33, 64], softCap: 0.4 },
+  { q: [1, 1, 12, 130], kv: [1, 1, 12, 130], causal: true, softCap: 50 },
   { q: [1, 2, 3, 4], kv: [1, 2, 0, 4] },
   { q: [0, 2, 3, 4], kv: [0, 2, 3, 4], causal: true },
 ];
 
-const sampleOf = ({ q, kv, causal = false, keep, offset }: Case): Sample<Inputs, AttentionAttrs> => ({
+const sampleOf = ({ q, kv, causal = false, keep, offset, window, softCap }: Case): Sample<Inputs, AttentionAttrs> => ({
   shapes: { q, k: kv, v: kv, ...(keep && { keyMask: [q[0]!, kv[2]!] }), ...(offset !== undefined && { offset: [] }) },
-  attrs: { causal, scale: 1.5 / Math.sqrt(q[3]!) },
+  attrs: {
+    causal,
+    scale: 1.5 / Math.sqrt(q[3]!),
+    ...(window !== undefined && { window }),
+    ...(softCap !== undefined && { softCap }),
+  },
   ...(offset !== undefined && { dtypes: { offset: 'i32' as const } }),
   values: {
     ...(keep && { keyMask: (i: number) => (keep(Math.floor(i / kv[2]!), i % kv[2]!) ? 1 : 0) }),
@@ -39,7 +55,7 @@ const sampleOf = ({ q, kv, causal = false, keep, offset }: Case): Sample<Inputs,
   },
 });
 
-/** Samples of attention: odd sizes, grouped heads, more keys than queries and fewer, padding, a batch that sees nothing, offsets, empty ones. */
+/** Samples of attention: odd sizes, grouped heads, more keys than queries and fewer, padding, a batch that sees nothing, offsets, windows, caps, empty ones. */
 export const attentionSamples: readonly Sample<Inputs, AttentionAttrs>[] = cases.map(sampleOf);
 
 /** The same with an output and its gradient. Scores are about −1 to 1, so these logSumExp make weights that matter. */

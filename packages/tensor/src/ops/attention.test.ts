@@ -4,6 +4,7 @@ import { constant } from '../graph.ts';
 import { apart, drawn, known, valuesOf } from '../testing/known.ts';
 import { add } from './add.ts';
 import { attention, attentionOp } from './attention.ts';
+import { pairsOf } from './attention-spec.ts';
 import { concatAll } from './concat.ts';
 import { exp } from './exp.ts';
 import { log } from './log.ts';
@@ -12,6 +13,7 @@ import { mul } from './mul.ts';
 import { slice } from './slice.ts';
 import { softmax } from './softmax.ts';
 import { sum } from './sum.ts';
+import { tanh } from './tanh.ts';
 
 const [q, k, v] = [drawn('q', [2, 4, 5, 6]), drawn('k', [2, 2, 7, 6]), drawn('v', [2, 2, 7, 6])];
 const scale = 1 / Math.sqrt(6);
@@ -88,6 +90,42 @@ describe('attention', () => {
     }
   });
 
+  it('sees no key before a window, which ends at the query', async () => {
+    expect(
+      await distance(
+        attention(q, k, v, { causal: true, window: 3 }),
+        naive((_, t, s) => s <= t + 2 && s > t - 1),
+      ),
+    ).toBeLessThan(1e-6);
+    const far = attention(q, k, v, { causal: true, window: 7 });
+    expect(await distance(far, attention(q, k, v, { causal: true }))).toBe(0);
+  });
+
+  it('counts the pairs that meet within a window', () => {
+    const met = (queries: number, keys: number, window: number): number =>
+      Array.from({ length: queries }, (_, t) => Math.min(window, t + keys - queries + 1)).reduce((a, b) => a + b, 0);
+    for (const [queries, keys] of [
+      [5, 7],
+      [9, 9],
+      [1, 4],
+    ] as const)
+      for (const window of [1, 3, 4, 20]) {
+        const [x, y] = [drawn('x', [2, 3, queries, 4]), drawn('y', [2, 1, keys, 4])];
+        expect(pairsOf({ q: x, k: y }, { causal: true, scale: 1, window })).toBe(6 * met(queries, keys, window));
+      }
+  });
+
+  it('caps scores before the mask', async () => {
+    const capped = mul(tanh(mul(scores, 1 / 0.3)), 0.3);
+    const sees = (_: number, t: number, s: number): boolean => s <= t + 2;
+    expect(
+      await distance(
+        attention(q, k, v, { causal: true, softCap: 0.3 }),
+        matmul(softmax(add(capped, bias(sees))), repeated(v)),
+      ),
+    ).toBeLessThan(1e-6);
+  });
+
   it('keeps log Σ exp of the scores for the backward pass', async () => {
     const [, logSumExp] = attentionOp(q, k, v, null, null, { causal: false, scale });
     expect(await distance(logSumExp, log(sum(exp(scores), { axes: [-1] })))).toBeLessThan(1e-6);
@@ -105,5 +143,12 @@ describe('attention', () => {
     expect(() =>
       attention(drawn('w', [1, 1, 1, 300]), drawn('w', [1, 1, 1, 300]), drawn('w', [1, 1, 1, 300]), { causal: true }),
     ).toThrow('headDim must be at most 256');
+    expect(() => attention(q, k, v, { causal: false, window: 4 })).toThrow(
+      "attention: got window 4 with causal false; a window is a whole number of keys above 0, and its last key is the query's own, so causal must be true",
+    );
+    expect(() => attention(q, k, v, { causal: true, window: 0 })).toThrow('got window 0');
+    expect(() => attention(q, k, v, { causal: true, softCap: -1 })).toThrow(
+      'got softCap -1; it must be a finite number above 0',
+    );
   });
 });

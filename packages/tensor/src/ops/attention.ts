@@ -4,7 +4,14 @@ import type { Tensor } from '../graph.ts';
 import type { Spec } from '../shape.ts';
 import { attentionGradOp } from './attention-grad.ts';
 import { attentionSamples } from './attention-samples.ts';
-import { type AttentionAttrs, attentionSizes, checkAttention, pairsOf, visibility } from './attention-spec.ts';
+import {
+  type AttentionAttrs,
+  attentionSizes,
+  cappedScore,
+  checkAttention,
+  pairsOf,
+  visibility,
+} from './attention-spec.ts';
 
 /** The record behind `attention`: outputs [out like q, logSumExp [batch, heads, queries]] (0 where a query sees nothing). */
 export const attentionOp: Op<
@@ -33,10 +40,10 @@ export const attentionOp: Op<
     const [dq, dk, dv] = attentionGradOp(q, k, v, outs[0]!, outs[1]!, dys[0]!, keyMask, offset, attrs);
     return { q: dq, k: dk, v: dv };
   },
-  reference: ({ q, k, v, keyMask, offset }, specs, { causal, scale }) => {
+  reference: ({ q, k, v, keyMask, offset }, specs, attrs) => {
     const sizes = attentionSizes(specs);
     const { batch, heads, groups, queries, keys, headDim } = sizes;
-    const sees = visibility(sizes, causal, keyMask, offset);
+    const sees = visibility(sizes, attrs, keyMask, offset);
     const out = new Float64Array(q.length);
     const logSumExp = new Float64Array(batch * heads * queries);
     for (let row = 0; row < logSumExp.length; row++) {
@@ -47,7 +54,7 @@ export const attentionOp: Op<
       const scores = seen.map((s) => {
         let dot = 0;
         for (let d = 0; d < headDim; d++) dot += q[row * headDim + d]! * k[keyRow(s) + d]!;
-        return dot * scale;
+        return cappedScore(dot * attrs.scale, attrs);
       });
       const top = scores.reduce((a, c) => Math.max(a, c));
       logSumExp[row] = top + Math.log(scores.reduce((a, c) => a + Math.exp(c - top), 0));
@@ -68,6 +75,10 @@ export interface AttentionOptions {
   readonly causal: boolean;
   /** Factor of the scores. Default 1/√headDim. */
   readonly scale?: number;
+  /** With `causal`: query t sees key s only when also s > t + offset − window, so `window` keys at most. Default all. */
+  readonly window?: number;
+  /** Scaled scores become softCap · tanh(score / softCap). Default: they stay as they are. */
+  readonly softCap?: number;
   /** f32 [batch, keys]: above ½ keeps a key, else no query sees it. No gradient flows here. */
   readonly keyMask?: Tensor | null;
   /** i32 scalar. Default keys − queries: what comes first in the keys (a prefix, a cache) is the past. */
@@ -75,14 +86,21 @@ export interface AttentionOptions {
 }
 
 /**
- * softmax(scale · q·kᵀ + mask) · v, without storing the scores. q [batch, heads, queries, headDim]; k and v [batch, groups, keys, headDim],
+ * softmax(cap(scale · q·kᵀ) + mask) · v, without storing the scores. q [batch, heads, queries, headDim]; k and v [batch, groups, keys, headDim],
  * heads a multiple of groups, each shared by heads/groups neighbours. A query that sees nothing yields zeros.
- * Vaswani et al., 2017, https://arxiv.org/abs/1706.03762; streaming softmax: Dao et al., 2022, https://arxiv.org/abs/2205.14135.
+ * Vaswani et al., 2017, https://arxiv.org/abs/1706.03762; streaming softmax: Dao et al., 2022, https://arxiv.org/abs/2205.14135; windows: Beltagy
+ * et al., 2020, https://arxiv.org/abs/2004.05150; caps: Gemma Team, 2024, https://arxiv.org/abs/2408.00118.
  * Throws `bad-shape`, `bad-dtype`, `bad-option`.
  */
 export const attention = (
   q: Tensor,
   k: Tensor,
   v: Tensor,
-  { causal, scale, keyMask = null, offset = null }: AttentionOptions,
-): Tensor => attentionOp(q, k, v, keyMask, offset, { causal, scale: scale ?? 1 / Math.sqrt(q.shape.at(-1)!) })[0];
+  { causal, scale, window, softCap, keyMask = null, offset = null }: AttentionOptions,
+): Tensor =>
+  attentionOp(q, k, v, keyMask, offset, {
+    causal,
+    scale: scale ?? 1 / Math.sqrt(q.shape.at(-1)!),
+    ...(window !== undefined && { window }),
+    ...(softCap !== undefined && { softCap }),
+  })[0];

@@ -22,6 +22,8 @@ export interface HeadSpec<C extends ModelConfig = ModelConfig> {
   needs(config: C, outputs: number): TensorNeeds;
   /** The rows that the last layer reads: [batch, tokens, d], or [batch, d] where the whole sequence gives one. */
   features(model: Model, states: States, inputs: Inputs, config: C): Tensor;
+  /** The logits l become cap · tanh(l / cap); null: they stay as they are. Default null. */
+  cap?(config: C): number | null;
 }
 
 /** Layers whose init is not the usual, and a model's tensors by name. */

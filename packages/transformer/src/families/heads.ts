@@ -11,12 +11,12 @@ export const layerNeeds = (path: string, outDim: number, inDim: number, bias: bo
 ];
 
 /**
- * The head of a language model: a layer over the vocabulary, or the token table itself where they are tied. `scaleOf`: the factor of the logits,
- * given to the rows that the head, which has no bias, reads. Default 1.
+ * The head of a language model: a layer over the vocabulary, or the token table itself where they are tied. `shapeOf`: the factor of the logits,
+ * given to the rows that the head, which has no bias, reads, and the cap that they are then bent to. Default 1 and none.
  */
 export const languageHead = <C extends ModelConfig>(
   modelClass: string,
-  scaleOf: (config: C) => number = () => 1,
+  shapeOf: (config: C) => { readonly scale: number; readonly cap: number | null } = () => ({ scale: 1, cap: null }),
 ): HeadSpec<C> => ({
   modelClass,
   layer: 'lm_head',
@@ -24,9 +24,10 @@ export const languageHead = <C extends ModelConfig>(
   needs: ({ tieWordEmbeddings, hiddenSize }, vocabSize): TensorNeeds =>
     new Map(tieWordEmbeddings ? [] : layerNeeds('lm_head', vocabSize, hiddenSize, false)),
   features: (_, { main }, _inputs, config) => {
-    const scale = scaleOf(config);
+    const { scale } = shapeOf(config);
     return scale === 1 ? main : mul(main, scale);
   },
+  cap: (config) => shapeOf(config).cap,
 });
 
 /** A row of each sequence of x [batch, tokens, d], by its position: at [batch] -> [batch, d]. */

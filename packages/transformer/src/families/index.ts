@@ -3,9 +3,11 @@ import type { ModelConfig } from '../config/model-config.ts';
 import { bert } from './bert/bert.ts';
 import type { Family } from './family.ts';
 import { gemma } from './gemma.ts';
+import { gemma2 } from './gemma2.ts';
 import { gpt2 } from './gpt2/gpt2.ts';
 import { granite } from './granite.ts';
 import { llama } from './llama.ts';
+import { mistral } from './mistral.ts';
 import { olmo2 } from './olmo2.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
@@ -14,9 +16,22 @@ import { t5 } from './t5/t5.ts';
 
 /** All families, by `model_type`: the one place that names them. */
 export const families: Readonly<Record<string, Family>> = Object.fromEntries(
-  ([llama, qwen2, qwen3, gemma, smollm3, olmo2, granite, gpt2, bert, t5] as unknown as readonly Family[]).map(
-    (family) => [family.modelType, family],
-  ),
+  (
+    [
+      llama,
+      qwen2,
+      qwen3,
+      mistral,
+      gemma,
+      gemma2,
+      smollm3,
+      olmo2,
+      granite,
+      gpt2,
+      bert,
+      t5,
+    ] as unknown as readonly Family[]
+  ).map((family) => [family.modelType, family]),
 );
 
 /** The family of a `model_type`. Throws `unknown-architecture` with those there are. */

@@ -25,6 +25,9 @@ import type { Call } from '../pass.ts';
 
 const chunkRows = 1024;
 
+/** Logits of a chunk, at most. */
+const chunkLogits = 2 ** 25;
+
 /** Chunks, at most: each makes nodes of the graph, which executors take time for. */
 const mostChunks = 64;
 
@@ -74,7 +77,7 @@ export const headLoss = (head: Linear, features: Tensor, labels: Tensor, ignoreI
   const [batch, tokens] = labels.shape as readonly [number, number];
   const perChunk = head.acrossRows
     ? tokens
-    : Math.max(1, Math.floor(chunkRows / batch), Math.ceil(tokens / mostChunks));
+    : Math.max(1, Math.floor(Math.min(chunkRows, chunkLogits / head.outDim) / batch), Math.ceil(tokens / mostChunks));
   const safe = mul(labels, cast(counted, { dtype: 'i32' }));
   const losses = Array.from({ length: Math.ceil(tokens / perChunk) }, (_, i) => {
     const part = (t: Tensor): Tensor =>

@@ -81,6 +81,12 @@ const asWholes: readonly Maker[] = [
     const y = attention(heads(), heads(), heads(), { causal: true });
     return [tanh(reshape(transpose(y, [0, 2, 1, 3]), [6, 10]))];
   },
+  (random, any) => {
+    const heads = (): Tensor => transpose(reshape(any(), [1, 6, 5, 2]), [0, 2, 1, 3]);
+    const [window, softCap] = [1 + Math.floor(7 * random()), 0.1 + 2 * random()];
+    const y = attention(heads(), heads(), heads(), { causal: true, window, softCap });
+    return [tanh(reshape(transpose(y, [0, 2, 1, 3]), [6, 10]))];
+  },
   (_, any) => [softmax(any())],
   (_, any) => [matmul(softmax(matmul(any(), any(), { transposeB: true })), any())],
   (_, any) => [transpose(reshape(any(), [10, 6]), [1, 0])],

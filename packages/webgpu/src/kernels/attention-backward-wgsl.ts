@@ -1,11 +1,5 @@
-import { keyEnd, keysOfLane, seenBy } from './attention-forward.ts';
+import { keyEnd, keyStart, keysOfLane, type ScoreVariant, scoreOf, seenBy } from './attention-forward.ts';
 import { type AttentionTiles, keyRows, queryRows } from './attention-tiles.ts';
-
-/** The parameters of a backward kernel's text. */
-export interface BackwardVariant {
-  readonly causal: boolean;
-  readonly masked: boolean;
-}
 
 /** Lanes of the pass of row sums. */
 export const statsLanes = 64;
@@ -40,14 +34,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let row0 = (unit % p.blocks) * ${rows}u;
   let shift = i32(stats[2u * p.rows]);${place}`;
 
+/** WGSL of the factor that the cap of a score gives its gradient. */
+const slopeOf = (score: string): string => `(1.0 - ${score} / p.cap * (${score} / p.cap))`;
+
 /** dq of a block of queries, as the keys stream by. */
-export const queryGradWgsl = (tiles: AttentionTiles, { causal, masked }: BackwardVariant): string => {
+export const queryGradWgsl = (tiles: AttentionTiles, variant: ScoreVariant): string => {
   const { own, rows, tileSize, eachRow } = tiles;
   return `${head(tiles)}
   let head = unit / p.blocks;
   let b = head / p.heads;
   let keyGroup = (head % p.heads) / p.share;
-  let end = ${keyEnd(rows, causal)};
+  let end = ${keyEnd(rows, variant)};
   let t0 = row0 + ty * ${own}u;
   var logSum = array<f32, ${own}>();
   var pull = array<f32, ${own}>();${eachRow(
@@ -56,42 +53,47 @@ export const queryGradWgsl = (tiles: AttentionTiles, { causal, masked }: Backwar
     logSum[${r}] = stats[at];
     pull[${r}] = stats[at + 1u];`,
   )}${tiles.declareSums('sum')}
-  for (var s0 = 0u; s0 < end; s0 += ${tileSize}u) {${tiles.product('w', queryRows('q', 'row0'), keyRows('k', 's0'))}${tiles.product('g', queryRows('dy', 'row0'), keyRows('v', 's0'))}${keysOfLane(masked)}${eachRow(
+  for (var s0 = ${keyStart(variant)}; s0 < end; s0 += ${tileSize}u) {${tiles.product('w', queryRows('q', 'row0'), keyRows('k', 's0'))}${tiles.product('g', queryRows('dy', 'row0'), keyRows('v', 's0'))}${keysOfLane(variant.masked)}${eachRow(
     (r) =>
-      `g[${r}] = select(vec4<f32>(), exp(w[${r}] * p.scale - logSum[${r}]) * (g[${r}] - pull[${r}]) * p.scale, ${seenBy(`t0 + ${r}`, causal)});`,
+      `let score = ${scoreOf(`w[${r}]`, variant)};
+      g[${r}] = select(vec4<f32>(), exp(score - logSum[${r}]) * (g[${r}] - pull[${r}])${variant.capped ? ` * ${slopeOf('score')}` : ''} * p.scale, ${seenBy(`t0 + ${r}`, variant)});`,
   )}${tiles.apply('sum', 'g', keyRows('k', 's0'))}
   }${tiles.storeSums('sum', queryRows('out0', 'row0'))}
 }`;
 };
 
 /** dk and dv of a block of keys, as the queries of all heads that share it stream by. */
-export const keyGradWgsl = (
-  tiles: AttentionTiles,
-  { causal, masked }: BackwardVariant,
-  dk: boolean,
-  dv: boolean,
-): string => {
-  const { own, tileSize, eachRow } = tiles;
+export const keyGradWgsl = (tiles: AttentionTiles, variant: ScoreVariant, dk: boolean, dv: boolean): string => {
+  const { causal, masked, windowed, capped } = variant;
+  const { own, rows, tileSize, eachRow } = tiles;
   const statsAt = (index: number): string =>
     `vec4<f32>(${['x', 'y', 'z', 'w'].map((c) => `stats[at.${c}${index > 0 ? ` + ${index}u` : ''}]`).join(', ')})`;
   const seen = (r: string): string =>
-    `(t4 < vec4<u32>(p.queries))${causal ? ` & (vec4<i32>(t4) + shift >= vec4<i32>(i32(s0 + ${r})))` : ''}${masked ? ` & vec4<bool>(keyMask[b * p.keys + min(s0 + ${r}, p.keys - 1u)] > 0.5)` : ''}`;
+    `(t4 < vec4<u32>(p.queries))${causal ? ` & (vec4<i32>(t4) + shift >= vec4<i32>(i32(s0 + ${r})))` : ''}${windowed ? ` & (vec4<i32>(t4) + shift < vec4<i32>(i32(s0 + ${r} + p.window)))` : ''}${masked ? ` & vec4<bool>(keyMask[b * p.keys + min(s0 + ${r}, p.keys - 1u)] > 0.5)` : ''}`;
   return `${head(tiles)}
   let keyHead = unit / p.blocks;
   let b = keyHead / (p.heads / p.share);
   let keyGroup = keyHead % (p.heads / p.share);
   let start = ${causal ? 'u32(clamp(i32(row0) - shift, 0, i32(p.queries)))' : '0u'};
+  let end = ${windowed ? `u32(clamp(i32(row0 + ${rows}u + p.window) - 1 - shift, 0, i32(p.queries)))` : 'p.queries'};
   let s0 = row0 + ty * ${own}u;${dk ? tiles.declareSums('dk') : ''}${dv ? tiles.declareSums('dv') : ''}
   for (var head = keyHead * p.share; head < (keyHead + 1u) * p.share; head++) {
-  for (var t0 = start; t0 < p.queries; t0 += ${tileSize}u) {
+  for (var t0 = start; t0 < end; t0 += ${tileSize}u) {
   let t4 = vec4<u32>(t0 + tx * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
   let at = 2u * (head * p.queries + min(t4, vec4<u32>(p.queries - 1u)));
-  let logSum = ${statsAt(0)};${tiles.product('w', keyRows('k', 'row0'), queryRows('q', 't0'))}${eachRow((r) => `w[${r}] = select(vec4<f32>(), exp(w[${r}] * p.scale - logSum), ${seen(r)});`)}${
-    dv ? tiles.apply('dv', 'w', queryRows('dy', 't0')) : ''
-  }${
+  let logSum = ${statsAt(0)};${tiles.product('w', keyRows('k', 'row0'), queryRows('q', 't0'))}${
+    capped && dk
+      ? `
+  var slope = array<vec4<f32>, ${own}>();`
+      : ''
+  }${eachRow(
+    (r) =>
+      `let score = ${scoreOf(`w[${r}]`, variant)};${capped && dk ? ` slope[${r}] = ${slopeOf('score')};` : ''}
+      w[${r}] = select(vec4<f32>(), exp(score - logSum), ${seen(r)});`,
+  )}${dv ? tiles.apply('dv', 'w', queryRows('dy', 't0')) : ''}${
     dk
       ? `
-  let pull = ${statsAt(1)};${tiles.product('g', keyRows('v', 'row0'), queryRows('dy', 't0'))}${eachRow((r) => `g[${r}] = w[${r}] * (g[${r}] - pull) * p.scale;`)}${tiles.apply('dk', 'g', queryRows('q', 't0'))}`
+  let pull = ${statsAt(1)};${tiles.product('g', keyRows('v', 'row0'), queryRows('dy', 't0'))}${eachRow((r) => `g[${r}] = w[${r}] * (g[${r}] - pull)${capped ? ` * slope[${r}]` : ''} * p.scale;`)}${tiles.apply('dk', 'g', queryRows('q', 't0'))}`
       : ''
   }
   }

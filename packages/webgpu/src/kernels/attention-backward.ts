@@ -2,6 +2,7 @@ import { attentionSizes } from '@peftjs/tensor/executor';
 import type { Binding, Dispatch } from '../kernel.ts';
 import { keyGradWgsl, queryGradWgsl, rowStatsWgsl, statsLanes } from './attention-backward-wgsl.ts';
 import { attentionTiles } from './attention-choice.ts';
+import { scoreParams, scoreVariant } from './attention-forward.ts';
 import { rowParams, rowsBinding } from './attention-tiles.ts';
 import type { KernelFor } from './kernel-for.ts';
 
@@ -15,7 +16,7 @@ const write = (buffer: string): Binding => ({ buffer, access: 'read_write', elem
 export const attentionGradKernel: KernelFor<'attention_grad'> = {
   kind: 'dispatch',
   strided: ['q', 'k', 'v', 'y', 'dy', 'out0', 'out1', 'out2'],
-  plan: (io, { causal, scale }, device) => {
+  plan: (io, attrs, device) => {
     const {
       inputs,
       outs: [dq, dk, dv],
@@ -24,7 +25,8 @@ export const attentionGradKernel: KernelFor<'attention_grad'> = {
     const { batch, heads, groups, queries, keys, headDim } = attentionSizes(inputs);
     const rows = batch * heads * queries;
     const masked = inputs.keyMask !== undefined;
-    const offset = causal && inputs.offset !== undefined;
+    const offset = attrs.causal && inputs.offset !== undefined;
+    const variant = scoreVariant(attrs, masked);
     const shared = [
       ...['q', 'k', 'v', 'dy'].map((buffer) => rowsBinding(buffer, 'read', headDim)),
       read('stats'),
@@ -36,7 +38,7 @@ export const attentionGradKernel: KernelFor<'attention_grad'> = {
       queries,
       keys,
       rows,
-      scale: { f32: scale },
+      ...scoreParams(attrs),
       ...at('q', 'q'),
       ...at('k', 'k'),
       ...at('v', 'k'),
@@ -61,7 +63,7 @@ export const attentionGradKernel: KernelFor<'attention_grad'> = {
       const units = batch * heads * blocks;
       return {
         label: 'attention gradient: queries',
-        wgsl: queryGradWgsl(tiles, { causal, masked }),
+        wgsl: queryGradWgsl(tiles, variant),
         bindings: [...shared, rowsBinding('out0', 'read_write', headDim)],
         params: { ...params, ...at('out0', 'q'), units, blocks },
         workgroups: units,
@@ -73,7 +75,7 @@ export const attentionGradKernel: KernelFor<'attention_grad'> = {
       const units = batch * groups * blocks;
       return {
         label: 'attention gradient: keys and values',
-        wgsl: keyGradWgsl(tiles, { causal, masked }, !!dk, !!dv),
+        wgsl: keyGradWgsl(tiles, variant, !!dk, !!dv),
         bindings: [
           ...shared,
           ...(dk ? [rowsBinding('out1', 'read_write', headDim)] : []),

@@ -1,12 +1,18 @@
-import { attentionSizes } from '@peftjs/tensor/executor';
+import { type AttentionAttrs, attentionSizes } from '@peftjs/tensor/executor';
 import { attentionTiles } from './attention-choice.ts';
 import { type AttentionTiles, keyRows, queryRows, rowParams, rowsBinding } from './attention-tiles.ts';
 import type { KernelFor } from './kernel-for.ts';
 import { lowest } from './rows.ts';
 
-interface Variant {
+/** The parts of the scores that a text depends on. */
+export interface ScoreVariant {
   readonly causal: boolean;
+  readonly windowed: boolean;
+  readonly capped: boolean;
   readonly masked: boolean;
+}
+
+interface Variant extends ScoreVariant {
   readonly offset: boolean;
   readonly out: boolean;
   readonly logSumExp: boolean;
@@ -21,15 +27,43 @@ export const keysOfLane = (masked: boolean): string => `
       : ''
   };`;
 
+/** The variant of attributes and inputs. */
+export const scoreVariant = ({ causal, window, softCap }: AttentionAttrs, masked: boolean): ScoreVariant => ({
+  causal,
+  windowed: window !== undefined,
+  capped: softCap !== undefined,
+  masked,
+});
+
+/** The parameters of the scores. */
+export const scoreParams = ({ scale, window, softCap }: AttentionAttrs): Record<string, number | { f32: number }> => ({
+  scale: { f32: scale },
+  ...(window !== undefined && { window: Math.min(window, 0x3fffffff) }),
+  ...(softCap !== undefined && { cap: { f32: softCap } }),
+});
+
+/** WGSL of the scores of four products: scaled, and within the cap. Beyond 15 tanh is ±1 in f32, and some drivers make NaN of it. */
+export const scoreOf = (product: string, { capped }: ScoreVariant): string =>
+  capped
+    ? `(p.cap * tanh(clamp(${product} * (p.scale / p.cap), vec4<f32>(-15.0), vec4<f32>(15.0))))`
+    : `${product} * p.scale`;
+
 /** WGSL of which of the lane's four keys query `t` sees. */
-export const seenBy = (t: string, causal: boolean): string =>
-  causal ? `kept & (vec4<i32>(s4) <= vec4<i32>(i32(${t}) + shift))` : 'kept';
+export const seenBy = (t: string, { causal, windowed }: ScoreVariant): string =>
+  causal
+    ? `kept & (vec4<i32>(s4) <= vec4<i32>(i32(${t}) + shift))${windowed ? ` & (vec4<i32>(s4) > vec4<i32>(i32(${t}) + shift - i32(p.window)))` : ''}`
+    : 'kept';
+
+/** WGSL of the first key that any query from `row0` on sees. */
+export const keyStart = ({ windowed }: ScoreVariant): string =>
+  windowed ? 'u32(clamp(i32(row0) + shift + 1 - i32(p.window), 0, i32(p.keys)))' : '0u';
 
 /** WGSL of the end of the keys that a block of `rows` queries sees. */
-export const keyEnd = (rows: number, causal: boolean): string =>
+export const keyEnd = (rows: number, { causal }: ScoreVariant): string =>
   causal ? `u32(clamp(i32(min(row0 + ${rows}u, p.queries)) + shift, 0, i32(p.keys)))` : 'p.keys';
 
-const wgslOf = (tiles: AttentionTiles, { causal, masked, offset, out, logSumExp }: Variant): string => {
+const wgslOf = (tiles: AttentionTiles, variant: Variant): string => {
+  const { masked, offset, out, logSumExp } = variant;
   const { own, lanes, rows, tileSize, declarations, builtins, place, eachRow } = tiles;
   const largest = (r: string): string => `max(max(w[${r}].x, w[${r}].y), max(w[${r}].z, w[${r}].w))`;
   const mass = (r: string): string => `total[${r}]`;
@@ -43,12 +77,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let b = head / p.heads;
   let keyGroup = (head % p.heads) / p.share;
   let shift = ${offset ? 'offset[0]' : 'i32(p.keys) - i32(p.queries)'};
-  let end = ${keyEnd(rows, causal)};${place}
+  let end = ${keyEnd(rows, variant)};${place}
   let t0 = row0 + ty * ${own}u;
   // Of each own row: the running maximum, and this lane's part of the running sum of exponentials.
   var top = array<f32, ${own}>();
   var total = array<f32, ${own}>();${eachRow((r) => `top[${r}] = ${lowest};`)}${tiles.declareSums('sum')}
-  for (var s0 = 0u; s0 < end; s0 += ${tileSize}u) {${tiles.product('w', queryRows('q', 'row0'), keyRows('k', 's0'))}${keysOfLane(masked)}${eachRow((r) => `w[${r}] = select(vec4<f32>(${lowest}), w[${r}] * p.scale, ${seenBy(`t0 + ${r}`, causal)});`)}${tiles.shareRows(largest)}${eachRow(
+  for (var s0 = ${keyStart(variant)}; s0 < end; s0 += ${tileSize}u) {${tiles.product('w', queryRows('q', 'row0'), keyRows('k', 's0'))}${keysOfLane(masked)}${eachRow((r) => `w[${r}] = select(vec4<f32>(${lowest}), ${scoreOf(`w[${r}]`, variant)}, ${seenBy(`t0 + ${r}`, variant)});`)}${tiles.shareRows(largest)}${eachRow(
     (r) => `
     var next = top[${r}];
     ${tiles.joinRow('next', 'max', r, largest)}
@@ -72,7 +106,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 export const attentionKernel: KernelFor<'attention'> = {
   kind: 'dispatch',
   strided: ['q', 'k', 'v', 'out0'],
-  plan: (io, { causal, scale }, device) => {
+  plan: (io, attrs, device) => {
     const { inputs, outs } = io;
     const { batch, heads, groups, queries, keys, headDim } = attentionSizes(inputs);
     const tiles = attentionTiles(queries, headDim, 1, device);
@@ -80,7 +114,7 @@ export const attentionKernel: KernelFor<'attention'> = {
     const units = batch * heads * blocks;
     const [masked, offset, out, logSumExp] = [
       inputs.keyMask !== undefined,
-      causal && inputs.offset !== undefined,
+      attrs.causal && inputs.offset !== undefined,
       !!outs[0],
       !!outs[1],
     ];
@@ -88,7 +122,7 @@ export const attentionKernel: KernelFor<'attention'> = {
       dispatches: [
         {
           label: 'attention',
-          wgsl: wgslOf(tiles, { causal, masked, offset, out, logSumExp }),
+          wgsl: wgslOf(tiles, { ...scoreVariant(attrs, masked), offset, out, logSumExp }),
           bindings: [
             ...['q', 'k', 'v'].map((buffer) => rowsBinding(buffer, 'read', headDim)),
             ...(masked ? [{ buffer: 'keyMask', access: 'read', element: 'f32' } as const] : []),
@@ -103,7 +137,7 @@ export const attentionKernel: KernelFor<'attention'> = {
             share: groups === 0 ? 1 : heads / groups,
             queries,
             keys,
-            scale: { f32: scale },
+            ...scoreParams(attrs),
             ...rowParams('q', inputs.q!, io),
             ...rowParams('k', inputs.k!, io),
             ...rowParams('v', inputs.v!, io),

@@ -2,8 +2,8 @@ import { activationNames } from '../../activation.ts';
 import type { DecoderConfig } from './config.ts';
 import { jsonName } from './field-names.ts';
 
-/** The `config.json` of a gated decoder, as Hugging Face's transformers reads it. */
-export const decoderConfigJson = (c: DecoderConfig): Readonly<Record<string, unknown>> => ({
+/** The `config.json` of a gated decoder, as Hugging Face's transformers reads it. `activationField`: the name of that field. */
+export const decoderConfigJson = (c: DecoderConfig, activationField: string): Readonly<Record<string, unknown>> => ({
   model_type: c.modelType,
   vocab_size: c.vocabSize,
   hidden_size: c.hiddenSize,
@@ -18,7 +18,7 @@ export const decoderConfigJson = (c: DecoderConfig): Readonly<Record<string, unk
   attention_bias: c.attentionBias,
   mlp_bias: c.mlpBias,
   // Gemma's class warns of any other name for the approximation by tanh.
-  hidden_act: c.activation === 'gelu-tanh' ? 'gelu_pytorch_tanh' : activationNames[c.activation],
+  [activationField]: c.activation === 'gelu-tanh' ? 'gelu_pytorch_tanh' : activationNames[c.activation],
   rope_theta: c.ropeTheta,
   rope_scaling: c.ropeScaling && {
     rope_type: c.ropeScaling.kind,

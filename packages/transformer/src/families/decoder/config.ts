@@ -1,3 +1,4 @@
+import { shown } from '@peftjs/tensor';
 import * as z from 'zod';
 import type { Activation } from '../../activation.ts';
 import { activationOf, activationSchema } from '../../config/activation.ts';
@@ -8,6 +9,9 @@ import { parseShared } from '../../config/shared.ts';
 import { checkTokenIds } from '../../config/token-ids.ts';
 import { jsonName } from './field-names.ts';
 import type { DecoderRecord } from './record.ts';
+
+/** The sight of a layer: all tokens, or those of a window. */
+export type LayerType = 'full_attention' | 'sliding_attention';
 
 /** Fields that some decoders have, named as in `config.json`, in camel case. */
 export interface DecoderFields {
@@ -23,6 +27,22 @@ export interface DecoderFields {
   readonly noRopeLayers: readonly number[] | null;
   /** Every so many layers one does not rotate. */
   readonly noRopeLayerInterval: number;
+  /** How many tokens a layer with a window sees; null where none has one. */
+  readonly slidingWindow: number | null;
+  /** False: no layer has a window, whatever else is said. */
+  readonly useSlidingWindow: boolean;
+  /** Layers from this one on have a window, where `layerTypes` does not say which. */
+  readonly maxWindowLayers: number;
+  /** Whether each layer sees all tokens or has a window; null: by the family's rule. */
+  readonly layerTypes: readonly LayerType[] | null;
+  /** Every so many layers one has no window, where `layerTypes` does not say which. */
+  readonly slidingWindowPattern: number;
+  /** The scores of attention are divided by its root. */
+  readonly queryPreAttnScalar: number;
+  /** Cap of the scores of attention; null for none. */
+  readonly attnLogitSoftcapping: number | null;
+  /** Cap of the logits; null for none. */
+  readonly finalLogitSoftcapping: number | null;
 }
 
 /**
@@ -59,6 +79,10 @@ export interface LlamaConfig extends DecoderConfig {
 const count = z.int().min(1);
 const factor = z.number().positive();
 
+const layerType = z.enum(['full_attention', 'sliding_attention'], {
+  error: ({ input }) => `${shown(input)} is not supported; "full_attention" and "sliding_attention" are`,
+});
+
 const schema = z.object({
   vocab_size: count,
   hidden_size: count,
@@ -81,6 +105,14 @@ const fieldSchemas: { readonly [F in keyof DecoderFields]: z.ZodType<DecoderFiel
   logitsScaling: factor,
   noRopeLayers: z.array(z.literal([0, 1])).nullable(),
   noRopeLayerInterval: count,
+  slidingWindow: count.nullable(),
+  useSlidingWindow: z.boolean(),
+  maxWindowLayers: z.int().min(0),
+  layerTypes: z.array(layerType).nullable(),
+  slidingWindowPattern: count,
+  queryPreAttnScalar: factor,
+  attnLogitSoftcapping: factor.nullable(),
+  finalLogitSoftcapping: factor.nullable(),
 };
 
 /** The further fields of a record, by our names. */
@@ -97,6 +129,18 @@ const parseFields = (
   return raw && Object.fromEntries(names.map((name) => [name, raw[jsonName(name)]]));
 };
 
+/** Tells where the kinds of layers and their window do not go together. */
+const checkLayerTypes = (
+  layers: number,
+  { layerTypes, slidingWindow, useSlidingWindow = true }: Partial<DecoderFields> = {},
+  problems: string[],
+): void => {
+  if (!layerTypes) return;
+  if (layerTypes.length !== layers) problems.push(`layer_types has ${layerTypes.length} entries for ${layers} layers`);
+  if (layerTypes.includes('sliding_attention') && !(slidingWindow && useSlidingWindow))
+    problems.push('layer_types has layers with sliding_attention, but there is no sliding_window in use');
+};
+
 /** The config of a record's `model_type` by our names with the defaults of its class of configs; or undefined; problems are collected. */
 export const parseDecoder = (record: DecoderRecord, given: unknown, problems: string[]): DecoderConfig | undefined => {
   const stated: Readonly<Record<string, unknown>> = { ...record.defaults, ...(given as object) };
@@ -107,7 +151,8 @@ export const parseDecoder = (record: DecoderRecord, given: unknown, problems: st
   const json: Readonly<Record<string, unknown>> = { ...stated, ...Object.fromEntries(taken) };
   const raw = collect(schema, json, problems);
   const acts = record.activations ? z.literal(record.activations) : activationSchema;
-  const act = collect(z.object({ hidden_act: acts.default('silu') }), json, problems);
+  const { activationField = 'hidden_act' } = record;
+  const act = collect(z.object({ [activationField]: acts.default('silu') }), json, problems)?.[activationField];
   const fields = record.fields && parseFields(record.fields, json, problems);
   const rope = parseRope(given, Number(record.defaults?.['rope_theta'] ?? 10_000), problems);
   const shared = parseShared(json, problems);
@@ -123,6 +168,7 @@ export const parseDecoder = (record: DecoderRecord, given: unknown, problems: st
   const uses = fields?.noRopeLayers;
   if (uses && uses.length < raw.num_hidden_layers)
     problems.push(`no_rope_layers has ${uses.length} entries for ${raw.num_hidden_layers} layers`);
+  checkLayerTypes(raw.num_hidden_layers, fields, problems);
   checkTokenIds(shared, raw.vocab_size, problems);
   return {
     modelType: record.modelType,
@@ -138,7 +184,7 @@ export const parseDecoder = (record: DecoderRecord, given: unknown, problems: st
     tieWordEmbeddings: raw.tie_word_embeddings,
     attentionBias: raw.attention_bias,
     mlpBias: raw.mlp_bias,
-    activation: activationOf[act.hidden_act],
+    activation: activationOf[act],
     ...rope,
     ...shared,
     ...(fields && { fields }),

@@ -20,7 +20,7 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => ({
     return (json, problems) => parseDecoder(record, json, problems);
   },
   reads: Object.keys(record.fields ?? {}).map(jsonName),
-  configJson: decoderConfigJson,
+  configJson: (config) => decoderConfigJson(config, record.activationField ?? 'hidden_act'),
   needs: (config) => decoderNeeds(config, traitsOf(record, config)),
   towers: (config) => [decoderTower(config, traitsOf(record, config))],
   parts: (config, tensors) => {
@@ -45,7 +45,10 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => ({
   ],
   defaultTargets: record.targets,
   heads: {
-    causalLM: languageHead(`${record.stem}ForCausalLM`, (config) => traitsOf(record, config).logitScale),
+    causalLM: languageHead(`${record.stem}ForCausalLM`, (config) => {
+      const { logitScale, logitCap } = traitsOf(record, config);
+      return { scale: logitScale, cap: logitCap };
+    }),
     sequenceClassifier: lastTokenHead(`${record.stem}ForSequenceClassification`),
   },
   narrow: (config, reduction, layers) => {

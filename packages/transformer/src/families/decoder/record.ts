@@ -18,8 +18,12 @@ export interface Traits {
   readonly queryKeyNorms: 'by-head' | 'all-heads' | null;
   /** Whether a layer rotates queries and keys by position. */
   rotates(layer: number): boolean;
+  /** How many rows a row of a layer sees at most, itself and those right before it; null where it sees all. */
+  window(layer: number): number | null;
   /** Factor of the scores of attention; null for 1/√headDim. */
   readonly scoreScale: number | null;
+  /** The scores s of attention become scoreCap · tanh(s / scoreCap); null: they stay as they are. */
+  readonly scoreCap: number | null;
   /** Factor of what the table of tokens gives, before methods put rows in front. */
   readonly tokenScale: number;
   /** Factor of all rows that the first block reads. */
@@ -28,6 +32,8 @@ export interface Traits {
   readonly residualScale: number;
   /** Factor of the logits. */
   readonly logitScale: number;
+  /** The logits l become logitCap · tanh(l / logitCap); null: they stay as they are. */
+  readonly logitCap: number | null;
 }
 
 /** All that tells one `model_type` of decoders from others: a new one is such a record and a row of goldens. */
@@ -39,6 +45,8 @@ export interface DecoderRecord {
   readonly defaults?: Readonly<Record<string, unknown>>;
   /** Names of the activations that it has. Default all that there are. */
   readonly activations?: readonly (keyof typeof activationOf)[];
+  /** The field that names its activation. Default `hidden_act`. */
+  readonly activationField?: string;
   /** Values of fields that it takes for others: `{ hidden_act: { gelu: 'gelu_pytorch_tanh' } }`. */
   readonly readAs?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Fields of `config.json` that it reads and a Llama does not, with their defaults. */
@@ -59,10 +67,13 @@ export const traitsOf = ({ traits }: DecoderRecord, config: DecoderConfig): Trai
   },
   queryKeyNorms: null,
   rotates: () => true,
+  window: () => null,
   scoreScale: null,
+  scoreCap: null,
   tokenScale: 1,
   rowScale: 1,
   residualScale: 1,
   logitScale: 1,
+  logitCap: null,
   ...traits?.(config),
 });

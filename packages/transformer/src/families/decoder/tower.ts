@@ -1,7 +1,7 @@
 import { add, mul, ropePair, type Tensor } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
-import type { Forward } from '../../run-tower.ts';
+import type { AttendOptions, Forward } from '../../run-tower.ts';
 import type { KeyValue, Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import { ropeTable } from '../rope-table.ts';
@@ -17,8 +17,18 @@ const scaled = (x: Tensor, factor: number): Tensor => (factor === 1 ? x : mul(x,
 /** Cosines and sines of the positions of a pass. */
 type Angles = readonly [cos: Tensor, sin: Tensor];
 
+/** How a layer makes weights of scores. */
+const attendOptions = ({ scoreScale, scoreCap, window }: Traits, layer: number): AttendOptions => {
+  const width = window(layer);
+  return {
+    ...(scoreScale !== null && { scale: scoreScale }),
+    ...(scoreCap !== null && { softCap: scoreCap }),
+    ...(width !== null && { window: width }),
+  };
+};
+
 const selfAttention =
-  (path: Path, { headDim }: DecoderConfig, traits: Traits, angles: Angles | null, forward: Forward) =>
+  (path: Path, layer: number, { headDim }: DecoderConfig, traits: Traits, angles: Angles | null, forward: Forward) =>
   (x: Tensor): Tensor => {
     const { linear, norm, attend } = forward;
     const heads = (name: string): Tensor => splitHeads(linear(`${path}.${name}_proj`, x), headDim);
@@ -30,8 +40,7 @@ const selfAttention =
     const [plainQ, plainK] = [normed('q'), normed('k')];
     const [q, k] = angles ? ropePair(plainQ, plainK, ...angles) : [plainQ, plainK];
     const own: KeyValue = { k, v: heads('v') };
-    const scale = traits.scoreScale;
-    return linear(`${path}.o_proj`, joinHeads(attend(path, q, own, scale === null ? {} : { scale })));
+    return linear(`${path}.o_proj`, joinHeads(attend(path, q, own, attendOptions(traits, layer))));
   };
 
 /** down(act(gate(x)) · up(x)). Shazeer, 2020. https://arxiv.org/abs/2002.05202 */
@@ -89,7 +98,7 @@ export const decoderTower = (config: DecoderConfig, traits: Traits): TowerSpec =
           const added = after === null ? made : forward.norm(`${block}.${after}`, made);
           return add(h, scaled(added, traits.residualScale));
         };
-        const attention = selfAttention(attn, config, traits, traits.rotates(layer) ? angles : null, forward);
+        const attention = selfAttention(attn, layer, config, traits, traits.rotates(layer) ? angles : null, forward);
         const h = half('attn', x, attention, traits.norms.attn);
         return half('mlp', h, gatedMlp(mlp, config, forward), traits.norms.mlp);
       };
