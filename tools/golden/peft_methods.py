@@ -10,11 +10,12 @@ from pathlib import Path
 
 import peft.tuners.boft.layer as boft
 import peft.tuners.c3a.layer as c3a
+import peft.tuners.poly.layer as poly
 import peft.tuners.lora.layer as lora_layer
 import torch
 from peft import (
     AdaLoraConfig, BeftConfig, BOFTConfig, C3AConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
-    OFTConfig, OSFConfig, PeanutConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, SupertuningConfig, TinyLoraConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, WaveFTConfig, get_peft_model, get_peft_model_state_dict,
+    OFTConfig, OSFConfig, PeanutConfig, PolyConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, SupertuningConfig, TinyLoraConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, WaveFTConfig, get_peft_model, get_peft_model_state_dict,
 )
 from peft.tuners.c3a.utils import get_circulant_fast
 from peft.tuners.lora.config import BdLoraConfig, KasaConfig, VeloraConfig
@@ -51,7 +52,7 @@ lora_layer.Linear.resolve_lora_variant = lambda self, *, config, **kwargs: (
     QALoraLinearVariant() if config.use_qalora else resolve_variant(self, config=config, **kwargs)
 )
 
-LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "OFT", "ROAD", "C3A", "SHIRA", "PEANUT", "GLORA", "BOFT", "SUPERTUNING", "OSF")
+LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "OFT", "ROAD", "C3A", "SHIRA", "PEANUT", "GLORA", "BOFT", "SUPERTUNING", "OSF", "POLY")
 LINEARS = {
     "plain": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     "gpt2": ["c_attn", "c_proj", "c_fc"],
@@ -136,6 +137,8 @@ def configs(model: str) -> dict[str, object]:
         "waveft-long": WaveFTConfig(n_frequency=40, scaling=5.0, wavelet_family="coif1", **some),
         "waveft-plain": WaveFTConfig(n_frequency=40, use_idwt=False, scaling=5.0, **some),
         "osf": OSFConfig(effective_rank=5, **some),
+        "poly": PolyConfig(r=3, n_skills=3, **some),
+        "poly-parts": PolyConfig(r=2, n_tasks=3, n_skills=2, n_splits=2, **some),
         "boft": BOFTConfig(boft_block_size=4, bias="boft_only", **some),
         "boft-factors": BOFTConfig(boft_block_size=0, boft_block_num=4, boft_n_butterfly_factor=3, **some),
         "adalora": AdaLoraConfig(init_r=4, target_r=2, lora_alpha=6, **SCHEDULE, **some),
@@ -201,8 +204,20 @@ def load_adapter(base: str, folder: Path) -> PeftModel:
     kind = json.loads((folder / "adapter_config.json").read_text())["peft_type"]
     llm = load_model(base)
     model = PeftModel.from_pretrained(use_linears(llm) if kind in LINEAR_ONLY else llm, folder).eval()
+    choose_task(model)
     require_same_tensors(model, load_file(folder / "adapter_model.safetensors"))
     return model
+
+
+def choose_task(model: PeftModel) -> None:
+    """All examples are of the last task of Poly."""
+
+    def give(layer: torch.nn.Module, args: tuple, kwargs: dict) -> tuple:
+        return args, {**kwargs, "task_ids": torch.full((len(args[0]),), layer.n_tasks["default"] - 1)}
+
+    for layer in model.modules():
+        if isinstance(layer, poly.Linear):
+            layer.register_forward_pre_hook(give, with_kwargs=True)
 
 
 def require_same_tensors(model: PeftModel, adapter: dict[str, torch.Tensor]) -> None:
@@ -235,6 +250,7 @@ def make_method(base: str, method: str, config: object) -> None:
         llm = use_linears(llm)
     config.task_type = "CAUSAL_LM"
     model = get_peft_model(llm, config).eval()
+    choose_task(model)
     params = trainable(model)
     shake_all(params)
     out = OUT / f"{base}-{method}"

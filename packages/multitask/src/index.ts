@@ -1,2 +1,3 @@
 export { type AdapterFusionOptions, adapterFusion } from './adapter-fusion/adapter-fusion.ts';
 export type { FusedAdapter, FusedAdapters } from './adapter-fusion/fused-adapters.ts';
+export { type PolyOptions, poly, polyFor } from './poly.ts';

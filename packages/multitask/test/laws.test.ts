@@ -1,10 +1,14 @@
 import { type houlsby, pfeiffer } from '@peftjs/adapters';
 import { attach } from '@peftjs/core';
 import { normalValues, randomSource, sizeOf } from '@peftjs/tensor';
-import { describeMethods } from '@peftjs/testkit';
+import { describeMethod, describeMethods, sumOver } from '@peftjs/testkit';
 import type { TaskModel } from '@peftjs/transformer';
+import { describe } from 'vitest';
 import type { FusedAdapter } from '../src/index.ts';
 import * as family from '../src/index.ts';
+import { polyFor } from '../src/index.ts';
+
+const attention = /\.(q_proj|v_proj|c_attn|query|value|q|v)$/;
 
 /** An adapter of a model with random values. */
 const trained = (model: TaskModel, factory: typeof houlsby, name: string): FusedAdapter => {
@@ -26,4 +30,17 @@ describeMethods(family, {
     identity: false,
     parameters: ({ paths, main: { hiddenSize: d } }) => paths('block').length * (3 * d * d + 2 * d),
   },
+  poly: {
+    options: { rank: 2, skills: 3 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 3 * 2 * (inDim + outDim) + 3),
+    learningRate: 0.1,
+  },
+});
+
+describe('of parts, for one of several tasks', () => {
+  describeMethod(polyFor(1), {
+    options: { rank: 2, skills: 2, splits: 2, tasks: 3 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * 2 * (inDim + outDim) + 3 * 4),
+    learningRate: 0.1,
+  });
 });

@@ -114,6 +114,13 @@ describe('a batch', () => {
     expect(await messageOf('bad-data', () => check(batchOf(2, { ids, labels }), model, { task }))).toContain(
       'reads task too',
     );
+    const of = (...values: number[]): Batch =>
+      batchOf(2, { ids, labels, task: Int32Array.from(values) }, { task: [2] });
+    const bounded = { task: { ...task, below: 3 } };
+    await check(of(2, 0), model, bounded);
+    expect(await messageOf('bad-data', () => check(of(0, 3), model, bounded))).toContain(
+      'row 1 of batch 3: task[0] is the number 3; it holds whole numbers from 0 to 2',
+    );
   });
 
   test('of a stream is told by the place of its row in the file', async () => {

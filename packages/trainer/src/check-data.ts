@@ -98,10 +98,11 @@ const wantedOf = ({ model, columns = {}, free = false }: DataNeeds): Readonly<Re
       ]),
     ];
   });
-  const others = Object.entries({ ...task.columns, ...columns }).map(([name, column]): [string, Wanted] => [
-    name,
-    { ...column, required: !free, ...(name === 'labels' && { rule: labelRule(model, column) }) },
-  ]);
+  const others = Object.entries({ ...task.columns, ...columns }).map(([name, column]): [string, Wanted] => {
+    const { dtype, below } = column;
+    const rule = name === 'labels' ? labelRule(model, column) : below === undefined ? undefined : { dtype, below };
+    return [name, { ...column, required: !free, ...(rule && { rule }) }];
+  });
   return Object.fromEntries([...ofTowers, ...others]);
 };
 

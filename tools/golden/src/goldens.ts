@@ -52,7 +52,7 @@ import {
   vera,
   waveft,
 } from '@peftjs/lora';
-import { adapterFusion } from '@peftjs/multitask';
+import { adapterFusion, poly, polyFor } from '@peftjs/multitask';
 import { prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
 import { ia3 } from '@peftjs/scaling';
 import { beft, bitfit, layerNormTuning } from '@peftjs/selective';
@@ -110,8 +110,8 @@ const withoutPenalty: typeof load = async (...args) => {
   return { ...adapted, loss: (inputs, seed) => (adapted.training(seed) as unknown as CausalLM).loss(inputs) };
 };
 
-/** PVeRA was trained by its mean. */
-const withoutNoise: Exceptions = {
+/** PVeRA and Poly were trained without chance. */
+const withoutChance: Exceptions = {
   load: async (...args) => {
     const adapted = await load(...args);
     return {
@@ -196,8 +196,8 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'hydralora', hydralora, ours),
   ...golden('plain gpt2', 'oft-exact', oft),
   ...golden('plain gpt2', 'oft-constrained', oft),
-  ...golden('plain gpt2', 'pvera', pvera, withoutNoise),
-  ...golden('plain gpt2', 'pvera-drawn', pvera, withoutNoise),
+  ...golden('plain gpt2', 'pvera', pvera, withoutChance),
+  ...golden('plain gpt2', 'pvera-drawn', pvera, withoutChance),
   ...golden('plain gpt2', 'unilora', unilora),
   ...golden('plain gpt2', 'tinylora', tinylora),
   ...golden('plain gpt2', 'tinylora-drawn', tinylora),
@@ -207,6 +207,8 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'waveft-long', waveft),
   ...golden('plain gpt2', 'waveft-plain', waveft),
   ...golden('plain gpt2', 'osf', osf),
+  ...golden('plain gpt2', 'poly', poly, withoutChance),
+  ...golden('plain gpt2', 'poly-parts', polyFor(2), withoutChance),
   ...golden('plain gpt2', 'boft', boft),
   ...golden('plain gpt2', 'boft-factors', boft),
   ...golden('plain gpt2', 'adalora', adalora),

@@ -14,6 +14,8 @@ export type HeadName = 'causalLM' | 'seq2seqLM' | 'maskedLM' | 'sequenceClassifi
 export interface Column {
   readonly shape: readonly (number | string)[];
   readonly dtype: DType;
+  /** Whole values are below this, and at least 0: ids of tasks. Default: any. */
+  readonly below?: number;
 }
 
 /** A model's head in a pass. */
