@@ -3,6 +3,7 @@ export * from '@peftjs/autograd';
 export * from '@peftjs/core';
 export * from '@peftjs/data';
 export type { ExportModelOptions } from '@peftjs/export';
+export * from '@peftjs/gguf';
 export * from '@peftjs/hybrid';
 export * from '@peftjs/io';
 export * from '@peftjs/lora';

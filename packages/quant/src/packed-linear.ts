@@ -109,6 +109,17 @@ export const packedLinear = (
   data: PackedData,
 ): Linear => linearOf(format, name, shape, bias, (part) => data[part]!);
 
+/**
+ * A layer whose packed values are read when first needed, as a file has them: `name` is its weight's, `shape` [outDim, inDim].
+ */
+export const storedLinear = (
+  format: QuantFormat,
+  name: string,
+  shape: readonly [outDim: number, inDim: number],
+  bias: Tensor | null,
+  read: () => Promise<PackedData>,
+): Linear => linearOf(format, name, shape, bias, initOnce(2 + format.parts.length, read));
+
 /** A layer in a format that holds given values, packed on the host when first needed. Throws `bad-option` for a computed weight. */
 export const encodeLinear = (format: QuantFormat, name: string, { weight, bias }: Dense): Linear => {
   const shape = weight.shape as MatrixShape;

@@ -14,6 +14,7 @@ export type PeftErrorCode =
   | 'read-failed'
   | 'bad-safetensors'
   | 'bad-torch'
+  | 'bad-gguf'
   | 'bad-config'
   | 'unknown-architecture'
   | 'bad-tokenizer'

@@ -139,6 +139,8 @@ export async function loadModel<Out>(
 export async function loadModel(dir: Place, options: LoadModelOptions<unknown> = {}): Promise<TaskModel<unknown>> {
   checkOptions('loadModel', rules as Rules<LoadModelOptions<unknown>>, options);
   const { task, seed = 0, dtype = 'f32' } = options;
+  if (/\.gguf$/i.test(String(dir)))
+    throw new PeftError('bad-option', `loadModel: ${String(dir)} is a GGUF file; loadGguf of @peftjs/gguf reads it`);
   const files = await filesAt(dir);
   // It is read as long as the model lives, so it must not hold files open. Config and weights are those of one save.
   const [said, checkpoint] = await steady(files, ['config.json'], async () => {

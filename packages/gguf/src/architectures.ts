@@ -1,0 +1,180 @@
+import type { GgufValue } from './header.ts';
+
+/** Numbers and flags of a file's metadata, by what follows the architecture's name: `block_count` of `llama.block_count`. */
+export interface Fields {
+  number(name: string): number | undefined;
+  text(name: string): string | undefined;
+  /** Whether the file has a tensor. */
+  hasTensor(name: string): boolean;
+}
+
+/** How queries and keys are turned by position. */
+export interface Rotary {
+  readonly theta: number;
+  /** Values of a head. */
+  readonly headDim: number;
+  /** `rope_scaling`; null where there is none. */
+  readonly scaling: Readonly<Record<string, unknown>> | null;
+}
+
+/** How one of llama.cpp's architectures is a model of Hugging Face's. https://github.com/ggml-org/llama.cpp (convert_hf_to_gguf.py) */
+export interface Architecture {
+  readonly modelType: string;
+  /** Names of layers within a block: Hugging Face's, and llama.cpp's. */
+  readonly layers: Readonly<Record<string, string>>;
+  /** The same outside of blocks. */
+  readonly outside: Readonly<Record<string, string>>;
+  /** Where blocks lie in Hugging Face's names: `model.layers`. */
+  readonly blocks: string;
+  /** Whether rows of queries and keys are ordered by pairs of neighbours, as llama.cpp rotates them, not by halves. */
+  readonly pairedRows?: boolean;
+  /** Number that the file's norms are above ours. */
+  readonly normOffset?: number;
+  /** Fields of `config.json`: sizes, and what else the metadata say. */
+  config(fields: Fields, rope: Rotary): Readonly<Record<string, unknown>>;
+}
+
+const decoderOutside = { 'model.embed_tokens': 'token_embd', 'model.norm': 'output_norm', lm_head: 'output' };
+
+const decoderLayers = {
+  input_layernorm: 'attn_norm',
+  'self_attn.q_proj': 'attn_q',
+  'self_attn.k_proj': 'attn_k',
+  'self_attn.v_proj': 'attn_v',
+  'self_attn.o_proj': 'attn_output',
+  post_attention_layernorm: 'ffn_norm',
+  'mlp.gate_proj': 'ffn_gate',
+  'mlp.up_proj': 'ffn_up',
+  'mlp.down_proj': 'ffn_down',
+};
+
+const queryKeyNorms = { 'self_attn.q_norm': 'attn_q_norm', 'self_attn.k_norm': 'attn_k_norm' };
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** The fields that all gated decoders have. */
+const decoderConfig = ({ number }: Fields, { theta, headDim, scaling }: Rotary): Json => {
+  const heads = number('attention.head_count');
+  const rotated = number('rope.dimension_count') ?? headDim;
+  return {
+    hidden_size: number('embedding_length'),
+    intermediate_size: number('feed_forward_length'),
+    num_hidden_layers: number('block_count'),
+    num_attention_heads: heads,
+    num_key_value_heads: number('attention.head_count_kv') ?? heads,
+    head_dim: headDim,
+    max_position_embeddings: number('context_length'),
+    rms_norm_eps: number('attention.layer_norm_rms_epsilon'),
+    rope_theta: theta,
+    ...(scaling && { rope_scaling: scaling }),
+    ...(rotated !== headDim && { partial_rotary_factor: rotated / headDim }),
+  };
+};
+
+const decoder = { layers: decoderLayers, outside: decoderOutside, blocks: 'model.layers', config: decoderConfig };
+
+/** The architectures by llama.cpp's names. */
+export const architectures: Readonly<Record<string, Architecture>> = {
+  llama: {
+    ...decoder,
+    modelType: 'llama',
+    pairedRows: true,
+    config: (fields, rope) => ({
+      ...decoderConfig(fields, rope),
+      attention_bias: fields.hasTensor('blk.0.attn_q.bias'),
+      mlp_bias: fields.hasTensor('blk.0.ffn_gate.bias'),
+    }),
+  },
+  qwen2: { ...decoder, modelType: 'qwen2' },
+  qwen3: { ...decoder, layers: { ...decoderLayers, ...queryKeyNorms }, modelType: 'qwen3' },
+  gemma: {
+    ...decoder,
+    modelType: 'gemma',
+    normOffset: 1,
+    config: (fields, rope) => ({
+      ...decoderConfig(fields, rope),
+      hidden_act: 'gelu_pytorch_tanh',
+      hidden_activation: 'gelu_pytorch_tanh',
+    }),
+  },
+  smollm3: { ...decoder, modelType: 'smollm3', pairedRows: true },
+  olmo2: {
+    ...decoder,
+    layers: {
+      ...decoderLayers,
+      ...queryKeyNorms,
+      post_attention_layernorm: 'post_attention_norm',
+      post_feedforward_layernorm: 'post_ffw_norm',
+    },
+    modelType: 'olmo2',
+  },
+  granite: {
+    ...decoder,
+    modelType: 'granite',
+    pairedRows: true,
+    config: (fields, rope) => ({
+      ...decoderConfig(fields, rope),
+      embedding_multiplier: fields.number('embedding_scale') ?? 1,
+      residual_multiplier: fields.number('residual_scale') ?? 1,
+      attention_multiplier: fields.number('attention.scale') ?? 1,
+      logits_scaling: fields.number('logit_scale') ?? 1,
+    }),
+  },
+  gpt2: {
+    modelType: 'gpt2',
+    blocks: 'transformer.h',
+    outside: {
+      'transformer.wte': 'token_embd',
+      'transformer.wpe': 'position_embd',
+      'transformer.ln_f': 'output_norm',
+      lm_head: 'output',
+    },
+    layers: {
+      ln_1: 'attn_norm',
+      'attn.c_attn': 'attn_qkv',
+      'attn.c_proj': 'attn_output',
+      ln_2: 'ffn_norm',
+      'mlp.c_fc': 'ffn_up',
+      'mlp.c_proj': 'ffn_down',
+    },
+    config: ({ number }) => ({
+      n_embd: number('embedding_length'),
+      n_layer: number('block_count'),
+      n_head: number('attention.head_count'),
+      n_inner: number('feed_forward_length'),
+      n_positions: number('context_length'),
+      layer_norm_epsilon: number('attention.layer_norm_epsilon'),
+    }),
+  },
+};
+
+/** The name that a file has for a tensor of ours: `blk.0.attn_q.weight` for `model.layers.0.self_attn.q_proj.weight`; undefined where it has none. */
+export const nameInFile = ({ layers, outside, blocks }: Architecture, name: string): string | undefined => {
+  const dot = name.lastIndexOf('.');
+  const [path, kind] = [name.slice(0, dot), name.slice(dot)];
+  if (Object.hasOwn(outside, path)) return `${outside[path]}${kind}`;
+  const [, layer, inBlock] = path.startsWith(`${blocks}.`)
+    ? (/^(\d+)\.(.+)$/.exec(path.slice(blocks.length + 1)) ?? [])
+    : [];
+  return inBlock !== undefined && Object.hasOwn(layers, inBlock) ? `blk.${layer}.${layers[inBlock]}${kind}` : undefined;
+};
+
+/** Reads a file's metadata under an architecture's name. */
+export const fieldsOf = (
+  architecture: string,
+  metadata: ReadonlyMap<string, GgufValue>,
+  tensors: ReadonlyMap<string, unknown>,
+): Fields => {
+  const of = (name: string): GgufValue | undefined => metadata.get(`${architecture}.${name}`);
+  return {
+    number: (name) => {
+      const value = of(name);
+      return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : undefined;
+    },
+    text: (name) => {
+      const value = of(name);
+      return typeof value === 'string' ? value : undefined;
+    },
+    hasTensor: (name) => tensors.has(name),
+  };
+};

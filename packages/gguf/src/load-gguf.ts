@@ -1,0 +1,112 @@
+import type { FilePlace } from '@peftjs/io';
+import { type GgmlType, ggml, ggmlTypes, storedLinear } from '@peftjs/quant';
+import { checkOptions, mustBe, PeftError, type Rules, type Shape, sameShape } from '@peftjs/tensor';
+import { buildModel, type CausalLM, type Linear, type Path, parseConfig, type WeightDType } from '@peftjs/transformer';
+import { type Architecture, nameInFile } from './architectures.ts';
+import { configJsonOf } from './config-json.ts';
+import { type GgufFile, type GgufTensor, openGguf, readValues } from './open-gguf.ts';
+
+/** Options of `loadGguf`. */
+export interface LoadGgufOptions {
+  /**
+   * How matrices that are no quantised layers are kept: those that the file has as floats, and the table of tokens. Norms and biases are f32.
+   * Default `f32`.
+   */
+  readonly dtype?: WeightDType;
+}
+
+const rules: Rules<LoadGgufOptions> = { dtype: mustBe.oneOf(['f32', 'f16']) };
+
+/** How many heads the rows of a tensor are of, where they are ordered by pairs; null where they are not. */
+type HeadsOf = (name: string) => number | null;
+
+/** Rows by halves of each head, of rows by pairs: row (head, half, i) of ours is (head, i, half) of the file. */
+const byHalves = <T extends Uint8Array | Float32Array>(values: T, rows: number, heads: number): T => {
+  const [width, half] = [values.length / rows, rows / heads / 2];
+  const out = values.slice() as T;
+  for (let row = 0; row < rows; row++) {
+    const [head, inHead] = [Math.floor(row / (2 * half)), row % (2 * half)];
+    const from = head * 2 * half + (inHead % half) * 2 + Math.floor(inHead / half);
+    out.set(values.subarray(from * width, (from + 1) * width) as T & Uint8Array & Float32Array, row * width);
+  }
+  return out;
+};
+
+const isNorm = (name: string): boolean => /norm\.weight$/.test(name);
+
+/** The tensors of a file by our names, checked against what the model wants of each. */
+const finder = (file: GgufFile, architecture: Architecture) => {
+  const used = new Set<string>();
+  const problems: string[] = [];
+  return {
+    problems,
+    find: (name: string, shape: Shape): GgufTensor | null => {
+      const inFile = nameInFile(architecture, name);
+      const tensor = inFile === undefined ? undefined : file.tensors.get(inFile);
+      if (!tensor) problems.push(`${inFile ?? name} is missing`);
+      else if (!sameShape(tensor.shape, shape))
+        problems.push(`${tensor.name} is [${tensor.shape}], the metadata make it [${shape}]`);
+      if (tensor) used.add(tensor.name);
+      return tensor ?? null;
+    },
+    left: (): string[] => [...file.tensors.keys()].filter((name) => !used.has(name) && name !== 'rope_freqs.weight'),
+  };
+};
+
+const isBlocks = (storage: string): storage is GgmlType => (ggmlTypes as readonly string[]).includes(storage);
+
+/**
+ * Loads a decoder from a GGUF file of llama.cpp: a path on disk, a URL, or a path in `Files`. Layers that the file has quantised stay so, block by
+ * block, with the same values to the bit: what LoRA and its kin train on, as after `quantize`. The table of tokens, norms, biases and layers of floats
+ * are widened. Only the header is read and checked now; each tensor is read when an executor first needs it, so the file must stay as it is.
+ * Its tokenizer is `loadTokenizer(await ggufFolder(file))`.
+ * Throws `bad-option`, `file-missing`, `read-failed`, `bad-gguf`, `unknown-architecture`, `bad-config`; `state-mismatch` with all tensors that are
+ * missing, left over or of another shape.
+ */
+export const loadGguf = async (place: FilePlace, options: LoadGgufOptions = {}): Promise<CausalLM> => {
+  checkOptions('loadGguf', rules, options);
+  const file = await openGguf(place);
+  const { architecture, json } = await configJsonOf(file);
+  const config = await parseConfig(json, file.name);
+  const tensors = finder(file, architecture);
+  const heads: HeadsOf = (name) => {
+    if (!architecture.pairedRows) return null;
+    if (/\.q_proj\.(weight|bias)$/.test(name)) return Number(json['num_attention_heads']);
+    return /\.k_proj\.(weight|bias)$/.test(name) ? Number(json['num_key_value_heads']) : null;
+  };
+  const packed = new Map<string, GgufTensor>();
+  const model = buildModel(config, {
+    dtype: options.dtype ?? 'f32',
+    has: (name) => nameInFile(architecture, name) !== undefined,
+    load: (name, shape) => {
+      const tensor = tensors.find(name, shape);
+      if (tensor && isBlocks(tensor.storage)) packed.set(name, tensor);
+      return async () => {
+        const values = await readValues(tensor!);
+        const offset = isNorm(name) ? (architecture.normOffset ?? 0) : 0;
+        const ordered = heads(name) === null ? values : byHalves(values, shape[0]!, heads(name)!);
+        return offset === 0 ? ordered : ordered.map((v) => v - offset);
+      };
+    },
+  });
+  const problems = [...tensors.problems, ...tensors.left().map((name) => `${name} belongs to nothing in the model`)];
+  if (problems.length > 0)
+    throw new PeftError(
+      'state-mismatch',
+      `${file.name}: its tensors do not fit its metadata: ${problems.slice(0, 8).join('; ')}${problems.length > 8 ? `; and ${problems.length - 8} more` : ''}. Download it again.`,
+    );
+  const linears = new Map<Path, Linear>();
+  for (const [path, linear] of model.linears) {
+    const name = `${path}.weight`;
+    const tensor = packed.get(name);
+    if (!tensor) continue;
+    const format = ggml(tensor.storage as GgmlType);
+    const [rows, inDim] = tensor.shape as [number, number];
+    const read = async () => {
+      const bytes = await tensor.bytes();
+      return format.read(name, heads(name) === null ? bytes : byHalves(bytes, rows, heads(name)!), rows, inDim);
+    };
+    linears.set(path, storedLinear(format, name, [rows, inDim], linear.dense().bias, read));
+  }
+  return model.with({ linears });
+};
