@@ -91,6 +91,23 @@ describeMethods(family, {
     parameters: (model) => sumOver(model, attention, (inDim) => 2 * inDim),
     learningRate: 0.1,
   },
+  eva: {
+    options: { rank: 2, alpha: 4, rho: 1 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+    formats: [family.lora],
+  },
+  corda: {
+    options: { rank: 2, alpha: 4, mode: 'kpm' },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+    identity: 'near',
+    formats: [family.lora],
+  },
+  loraGa: {
+    options: { rank: 2, alpha: 4 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+    identity: 'near',
+    formats: [family.lora],
+  },
   pissa: {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),

@@ -4,6 +4,12 @@ import type { Linear, Path } from '@peftjs/transformer';
 import { type LoraOptions, rankAndScaleOf } from '../low-rank.ts';
 import { takenAway } from './taken-away.ts';
 
+/** Refuses a rank that a layer's weight has not. Throws `bad-option`. */
+export const requireRank = (name: string, path: Path, { inDim, outDim }: Linear, rank: number): void => {
+  if (rank > Math.min(inDim, outDim))
+    throw new PeftError('bad-option', `${name}: rank ${rank} is above what ${path} of ${outDim} × ${inDim} has`);
+};
+
 /** A LoRA that begins with B₀A₀ = `first`, over a base that lacks s·B₀A₀. Throws `bad-option` for a rank that the weight has not. */
 export const begunWith = (
   name: string,
@@ -15,8 +21,7 @@ export const begunWith = (
 ): Linear => {
   const { inDim, outDim } = base;
   const { rank, scale } = rankAndScaleOf(path, options);
-  if (rank > Math.min(inDim, outDim))
-    throw new PeftError('bad-option', `${name}: rank ${rank} is above what ${path} of ${outDim} × ${inDim} has`);
+  requireRank(name, path, base, rank);
   const first = firstOf(rank, scale);
   const a = own.param('lora_A.weight', [rank, inDim], first('a'));
   const b = own.param('lora_B.weight', [outDim, rank], first('b'));

@@ -1,8 +1,9 @@
 import { defineMethod, eachLinear, familyTarget, type MethodFactory, targets, zeros } from '@peftjs/core';
-import { matmul, mul, PeftError } from '@peftjs/tensor';
+import { matmul, mul } from '@peftjs/tensor';
 import { addDelta } from '../add-delta.ts';
 import { type LoraOptions, loraOptions, rankAndScaleOf } from '../low-rank.ts';
 import { variantConfig, variantFiles } from '../variant-files.ts';
+import { requireRank } from './begun-with.ts';
 import { halves } from './halves.ts';
 
 /**
@@ -19,8 +20,7 @@ export const mica: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
       eachLinear(model, scope, options.target, 'mica', (base, own, path) => {
         const { inDim, outDim } = base;
         const { rank, scale } = rankAndScaleOf(path, options);
-        if (rank > Math.min(inDim, outDim))
-          throw new PeftError('bad-option', `mica: rank ${rank} is above what ${path} of ${outDim} × ${inDim} has`);
+        requireRank('mica', path, base, rank);
         const first = halves(async (compute) => {
           const { minorOf } = await import('../algebra/minor.ts'); // with ml-matrix, which few need
           return minorOf(base, rank, compute, 'directions');
