@@ -273,6 +273,50 @@ class DeltaLora(Changed):
             self.weight += self.ratio * self.scale * (self.lora_B @ self.lora_A - self.before)
 
 
+class Restarted(Changed):
+    """ReLoRA: Lialin et al., 2023. https://arxiv.org/abs/2307.05695, https://github.com/Guitaricet/relora.
+    With a momentum PeriodicLoRA: Meng et al., 2024. https://arxiv.org/abs/2402.16141"""
+
+    def begin(self, r: int, lora_alpha: float, period: int, momentum: float = 0.0) -> None:
+        self.own("lora_A", kaiming(r, self.in_dim))
+        self.own("lora_B", torch.zeros(self.out_dim, r))
+        self.fixed("lora_sum", 0.1 * torch.randn(self.out_dim, self.in_dim))
+        self.scale, self.period, self.momentum = lora_alpha / r, period, momentum
+        self.last = torch.zeros(())
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.lora_sum.T + x @ self.lora_A.T @ self.lora_B.T * self.scale
+
+    @classmethod
+    @torch.no_grad()
+    def after_all(cls, layers: list["Restarted"], step: int, rate: float) -> None:
+        if (step + 1) % layers[0].period:
+            return
+        for i, layer in enumerate(layers):
+            layer.last = layer.momentum * layer.last + (1 - layer.momentum) * layer.scale * layer.lora_B @ layer.lora_A
+            layer.lora_sum += layer.last
+            torch.manual_seed((step + 1) * len(layers) + i)
+            nn.init.kaiming_uniform_(layer.lora_A, a=math.sqrt(5))
+            nn.init.zeros_(layer.lora_B)
+            for parameter in (layer.lora_A, layer.lora_B):
+                for moment in ("exp_avg", "exp_avg_sq"):
+                    cls.optimizer.state[parameter][moment].zero_()
+
+
+class ReLora(Restarted):
+    """With the names of its fields."""
+
+    def begin(self, r: int, lora_alpha: float, relora: int, restart_warmup_steps: int) -> None:
+        super().begin(r, lora_alpha, relora)
+
+
+class PeriodicLora(Restarted):
+    """With the names of its fields."""
+
+    def begin(self, r: int, lora_alpha: float, period: int, momentum: float, warmup_steps: int) -> None:
+        super().begin(r, lora_alpha, period, momentum=momentum)
+
+
 METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "moslora": ("PEFTJS_MOSLORA", MosLora, dict(r=4, lora_alpha=6)),
     "hydralora": ("PEFTJS_HYDRALORA", HydraLora, dict(r=3, lora_alpha=5, lora_nums=4)),
@@ -286,6 +330,17 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "lora-sp": ("PEFTJS_LORA_SP", LoraSp, dict(r=4, lora_alpha=6, share=0.5)),
     "aflora": ("PEFTJS_AFLORA", AfLora, dict(r=3, total_step=5, tinit=0, tfinal=1, deltaT=1)),
     "delta-lora": ("PEFTJS_DELTA_LORA", DeltaLora, dict(r=4, lora_alpha=6, delta_ratio=2.0, start_steps=1)),
+    # The golden's own rate stays as it is, so no warm-up.
+    "relora": (
+        "PEFTJS_RELORA",
+        ReLora,
+        dict(r=4, lora_alpha=6, relora=2, restart_warmup_steps=0),
+    ),
+    "periodic-lora": (
+        "PEFTJS_PERIODIC_LORA",
+        PeriodicLora,
+        dict(r=4, lora_alpha=6, period=1, momentum=0.25, warmup_steps=0),
+    ),
     "krona": ("PEFTJS_KRONA", KronA, dict(rows=4, columns=2, scale=3.0)),
     "krona-b": ("PEFTJS_KRONA_B", KronABeside, dict(rows=4, columns=2, scale=0.5, residual=True)),
 }
@@ -323,7 +378,8 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
             make.after_all([module for _, module in changed], step, LEARNING_RATE)
 
     try:
-        golden = record(model, params, after_step=after_step)
+        make.optimizer = torch.optim.AdamW(params.values(), lr=LEARNING_RATE, weight_decay=0.0)
+        golden = record(model, params, after_step=after_step, optimizer=make.optimizer)
         golden["logits after"] = model(input_ids=golden["ids"]).logits.detach()
         save_tensors(folder / "golden.safetensors", golden)
     except SystemExit:  # two tokens are almost equally likely

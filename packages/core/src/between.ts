@@ -23,32 +23,34 @@ const largest = (values: Float32Array, keep: number): Float32Array => {
 };
 
 /** The hand that a decision is given between two steps of a run. */
-export const makeBetween = ({ executor, params, state, rewarm }: BetweenOptions): Between => ({
-  read: (v) => executor.read(v),
-  write: (v, data) => executor.write(v, data),
-  compute: (outputs) => evaluate(outputs, { executor }),
-  resetOptimizer: async (chosen, keep = 0) => {
-    checkOptions('resetOptimizer', { keep: mustBe.rate }, { keep });
-    const trained = new Set(params);
-    const all = [...chosen];
-    const others = all.filter((p) => !trained.has(p));
-    if (others.length > 0)
-      throw new PeftError('bad-option', `resetOptimizer: not trained: ${others.map((p) => p.node.name).join(', ')}`);
-    const kept = all.flatMap((p) => state.get(p) ?? []);
-    const packed = kept.filter((v) => v.dtype !== 'f32');
-    if (keep > 0 && packed.length > 0)
-      throw new PeftError(
-        'bad-option',
-        `resetOptimizer: keep is for states in f32, ${packed[0]!.node.name} holds ${packed[0]!.dtype} codes; use 0`,
-      );
-    for (const v of kept)
-      await executor.write(
-        v,
-        keep > 0 ? largest((await executor.read(v)) as Float32Array, keep) : hostArray(v.dtype, sizeOf(v.shape)),
-      );
-  },
-  rewarm: (steps) => {
-    checkOptions('rewarm', { steps: mustBe.given(mustBe.count) }, { steps });
-    rewarm(steps);
-  },
-});
+export const makeBetween = ({ executor, params, state, rewarm }: BetweenOptions): Between => {
+  const trained = new Set(params);
+  return {
+    read: (v) => executor.read(v),
+    write: (v, data) => executor.write(v, data),
+    compute: (outputs) => evaluate(outputs, { executor }),
+    resetOptimizer: async (chosen, keep = 0) => {
+      checkOptions('resetOptimizer', { keep: mustBe.rate }, { keep });
+      const all = [...chosen];
+      const others = all.filter((p) => !trained.has(p));
+      if (others.length > 0)
+        throw new PeftError('bad-option', `resetOptimizer: not trained: ${others.map((p) => p.node.name).join(', ')}`);
+      const kept = all.flatMap((p) => state.get(p) ?? []);
+      const packed = kept.filter((v) => v.dtype !== 'f32');
+      if (keep > 0 && packed.length > 0)
+        throw new PeftError(
+          'bad-option',
+          `resetOptimizer: keep is for states in f32, ${packed[0]!.node.name} holds ${packed[0]!.dtype} codes; use 0`,
+        );
+      for (const v of kept)
+        await executor.write(
+          v,
+          keep > 0 ? largest((await executor.read(v)) as Float32Array, keep) : hostArray(v.dtype, sizeOf(v.shape)),
+        );
+    },
+    rewarm: (steps) => {
+      checkOptions('rewarm', { steps: mustBe.given(mustBe.count) }, { steps });
+      rewarm(steps);
+    },
+  };
+};

@@ -103,6 +103,8 @@ const known: readonly Known[] = [
   ['LoRA-SP', 'loraSp', 'lora', byType('PEFTJS_LORA_SP')],
   ['AFLoRA', 'afLora', 'lora', byType('PEFTJS_AFLORA')],
   ['Delta-LoRA', 'deltaLora', 'lora', byType('PEFTJS_DELTA_LORA')],
+  ['ReLoRA', 'reLora', 'lora', byType('PEFTJS_RELORA')],
+  ['PeriodicLoRA', 'periodicLora', 'lora', byType('PEFTJS_PERIODIC_LORA')],
   ['KronA', 'krona', 'lora', byType('PEFTJS_KRONA')],
   ['KronA_B', 'kronaB', 'lora', byType('PEFTJS_KRONA_B')],
   ['MoSLoRA', 'moslora', 'lora', byType('PEFTJS_MOSLORA')],

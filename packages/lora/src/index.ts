@@ -41,6 +41,8 @@ export { type PeanutActivation, type PeanutOptions, peanut } from './peanut.ts';
 export { type PveraOptions, pvera } from './pvera.ts';
 export { type QaloraOptions, qalora } from './qalora.ts';
 export { type RandloraOptions, randlora } from './randlora.ts';
+export { type PeriodicLoraOptions, periodicLora } from './restarts/periodic-lora.ts';
+export { type ReLoraOptions, reLora } from './restarts/re-lora.ts';
 export { type RoadOptions, type RoadVariant, road } from './road.ts';
 export { type ShiraOptions, shira } from './shira.ts';
 export type { KeptRanks } from './sora/prune.ts';

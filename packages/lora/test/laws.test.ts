@@ -171,6 +171,14 @@ describeMethods(family, {
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
     detaches: 'part',
   },
+  reLora: {
+    options: { rank: 2, alpha: 4, period: 3, warmup: 2 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+  },
+  periodicLora: {
+    options: { rank: 2, alpha: 4, period: 3, momentum: 0.25 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+  },
   krona: {
     options: { scale: 2 },
     parameters: (model) => sumOver(model, attention, kronecker),
