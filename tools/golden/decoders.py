@@ -4,10 +4,21 @@ import transformers
 
 from models import ROPE, SIZES
 
+# Classes of configs whose name begins otherwise than that of their models.
+CONFIGS = {"Gemma3": "Gemma3Text"}
+
 BASE = {**SIZES, "pad_token_id": 0, "rope_parameters": ROPE}
 
 # Name: class of transformers, fields of its config, targets.
 DECODERS = {
+    "llama-linear-causal": ("Llama", dict(rope_parameters=dict(rope_type="linear", rope_theta=100.0, factor=2.5)), None),
+    "qwen2-yarn-causal": ("Qwen2", dict(head_dim=16, hidden_size=64, num_hidden_layers=1, rope_parameters=dict(
+        rope_type="yarn", rope_theta=100.0, factor=4.0, original_max_position_embeddings=16, beta_fast=1.5, beta_slow=0.25,
+    )), None),
+    "gemma3-causal": ("Gemma3", dict(num_hidden_layers=3, sliding_window=6, sliding_window_pattern=2, query_pre_attn_scalar=3, rope_parameters=dict(
+        full_attention=dict(rope_type="linear", rope_theta=100.0, factor=2.0),
+        sliding_attention=dict(rope_type="default", rope_theta=20.0),
+    )), None),
     "qwen2-causal": ("Qwen2", {}, None),
     "qwen3-causal": ("Qwen3", dict(tie_word_embeddings=True), None),
     "mistral-causal": ("Mistral", dict(sliding_window=5), None),
@@ -25,5 +36,5 @@ DECODERS = {
 
 
 def decoder(stem: str, fields: dict) -> tuple[type, object]:
-    config = getattr(transformers, f"{stem}Config")(**BASE | fields)
+    config = getattr(transformers, f"{CONFIGS.get(stem, stem)}Config")(**BASE | fields)
     return getattr(transformers, f"{stem}ForCausalLM"), config

@@ -1,7 +1,14 @@
 import { type FileContent, filesAt, type Place, writable } from '@peftjs/io';
 import { type OnnxFilesOptions, type OnnxInput, onnxFiles } from '@peftjs/onnx';
 import { checkOptions, mustBe, type OnExecutor, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
-import { companionFiles, hfConfig, loadGenerationConfig, requireModel, type TaskModel } from '@peftjs/transformer';
+import {
+  companionFiles,
+  configText,
+  hfConfig,
+  loadGenerationConfig,
+  requireModel,
+  type TaskModel,
+} from '@peftjs/transformer';
 import { decoderWithPast } from './decoder.ts';
 import { genaiConfig } from './genai-config.ts';
 import { kindsOf, wholePass } from './whole-pass.ts';
@@ -127,7 +134,7 @@ export const exportModel = async (model: TaskModel, dir: Place, options: ExportM
       ...(await companionFiles(model)),
       ...onnx,
       ...(genai ? [['genai_config.json', jsonText(genai)] as const] : []),
-      ['config.json', jsonText(config)],
+      ['config.json', configText(config)],
     ]),
   );
 };

@@ -1,3 +1,4 @@
+export { configText } from './config/config-text.ts';
 export type { GenerationConfig } from './config/generation.ts';
 export { loadConfig, loadGenerationConfig, parseConfig } from './config/load.ts';
 export type { ModelConfig } from './config/model-config.ts';

@@ -21,6 +21,7 @@ import {
   type Tensor,
 } from '@peftjs/tensor';
 import { companionsIn } from './companions.ts';
+import { configText } from './config/config-text.ts';
 import type { ModelConfig } from './config/model-config.ts';
 import { headOf, needsOf } from './families/build.ts';
 import { storedTensor } from './families/checkpoint-layout.ts';
@@ -136,7 +137,7 @@ export const saveModel = async (model: TaskModel<unknown>, dir: Place, options: 
     new Map<string, FileContent>([
       ...(await companionFiles(model)),
       ['model.safetensors', encodeSafetensors(`${files.name}/model.safetensors`, new Map(entries))],
-      ['config.json', `${JSON.stringify(hfConfig(model, dtype), null, 2)}\n`],
+      ['config.json', configText(hfConfig(model, dtype))],
     ]),
   );
 };

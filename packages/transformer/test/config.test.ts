@@ -6,6 +6,8 @@ import { messageOf } from '@peftjs/tensor/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { loadConfig, loadGenerationConfig, parseConfig } from '../src/config/load.ts';
+import type { DecoderConfig } from '../src/families/decoder/config.ts';
+import { ropeTable } from '../src/families/rope-table.ts';
 import { scratch } from './scratch.ts';
 
 /** As `meta-llama/Llama-3.2-1B` has it. */
@@ -179,8 +181,8 @@ const bad: [string, object, string][] = [
   ['an activation', { ...small, hidden_act: 'gelu' }, 'hidden_act: '],
   [
     'a rope kind',
-    { ...small, rope_scaling: { type: 'yarn', factor: 2 } },
-    '"yarn" is not supported; "default" and "llama3" are',
+    { ...small, rope_scaling: { type: 'longrope', factor: 2 } },
+    '"longrope" is not supported; "default", "linear", "dynamic", "yarn" and "llama3" are',
   ],
   ['rope without its numbers', { ...small, rope_scaling: { rope_type: 'llama3' } }, 'rope_scaling.factor must be'],
   ['two ropes', { ...llama32, rope_parameters: { rope_type: 'default' } }, 'rope_scaling and rope_parameters differ'],
@@ -424,4 +426,81 @@ test('is read from files of any kind', async () => {
 test('labels that are not numbered from 0 are told', async () => {
   const message = await messageOf('bad-config', () => parseConfig({ ...small, id2label: { 0: 'no', 2: 'yes' } }));
   expect(message).toContain('id2label: its 2 keys must be 0 to 1');
+});
+
+test('YaRN is scaled as its paper says unless the file says how', async () => {
+  const yarn = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 16 };
+  const scalingOf = async (more: object): Promise<unknown> =>
+    ((await parseConfig({ ...small, rope_scaling: { ...yarn, ...more } })) as DecoderConfig).ropeScaling;
+  const usual = { kind: 'yarn', factor: 4, originalMaxPositions: 16, betaFast: 32, betaSlow: 1, truncate: true };
+  expect(await scalingOf({})).toEqual({ ...usual, attentionFactor: 0.1 * Math.log(4) + 1 });
+  expect(await scalingOf({ attention_factor: 0.7, truncate: false, beta_fast: 8 })).toEqual({
+    ...usual,
+    attentionFactor: 0.7,
+    truncate: false,
+    betaFast: 8,
+  });
+  expect(await scalingOf({ mscale: 1, mscale_all_dim: 1 })).toEqual({ ...usual, attentionFactor: 1 });
+});
+
+test.each<[string, object, string]>([
+  [
+    'a kind of rope by kind of layer',
+    { rope_parameters: { full_attention: {} } },
+    'by kind of layer (full_attention) is not',
+  ],
+  ['YaRN without its factor', { rope_scaling: { type: 'yarn' } }, 'rope_scaling.factor must be'],
+  [
+    'a ramp the wrong way',
+    { rope_scaling: { type: 'yarn', factor: 2, beta_fast: 1, beta_slow: 2 } },
+    'beta_slow must be',
+  ],
+  [
+    'two lengths of pretraining',
+    {
+      original_max_position_embeddings: 8,
+      rope_scaling: { type: 'yarn', factor: 2, original_max_position_embeddings: 9 },
+    },
+    'original_max_position_embeddings 8 and rope_scaling.original_max_position_embeddings 9 differ',
+  ],
+])('%s is told by name', async (_, change, want) => {
+  expect(await messageOf('bad-config', () => parseConfig({ ...small, ...change }))).toContain(want);
+});
+
+test('two rotary embeddings come by kind of layer, or as older files have them', async () => {
+  const gemma3 = { ...small, model_type: 'gemma3_text', hidden_act: undefined };
+  const ropes = async (more: object): Promise<unknown> => {
+    const { ropeTheta, ropeScaling, localRope } = (await parseConfig({ ...gemma3, ...more })) as DecoderConfig;
+    return { ropeTheta, ropeScaling, localRope };
+  };
+  const wanted = {
+    ropeTheta: 500,
+    ropeScaling: { kind: 'linear', factor: 8 },
+    localRope: { ropeTheta: 50, ropeScaling: null },
+  };
+  const linear = { rope_type: 'linear', factor: 8 };
+  expect(await ropes({ rope_theta: 500, rope_scaling: linear, rope_local_base_freq: 50 })).toEqual(wanted);
+  const rope_parameters = {
+    full_attention: { ...linear, rope_theta: 500 },
+    sliding_attention: { rope_type: 'default', rope_theta: 50 },
+  };
+  expect(await ropes({ rope_parameters })).toEqual(wanted);
+  expect(await ropes({})).toEqual({
+    ropeTheta: 1e6,
+    ropeScaling: null,
+    localRope: { ropeTheta: 1e4, ropeScaling: null },
+  });
+  expect(await messageOf('bad-config', () => parseConfig({ ...gemma3, rope_parameters: { rope_theta: 5 } }))).toContain(
+    'rope_parameters must hold those of full_attention and of sliding_attention',
+  );
+});
+
+test('positions at which a dynamic rope would change are refused', async () => {
+  const config = (await parseConfig({
+    ...small,
+    max_position_embeddings: 8,
+    rope_scaling: { type: 'dynamic', factor: 2 },
+  })) as DecoderConfig;
+  expect(ropeTable(config, 4, 0, 8).cos.shape).toEqual([8, 2]);
+  expect(() => ropeTable(config, 4, 1, 8)).toThrow('got 9 positions; its rope of type dynamic is another');
 });

@@ -9,7 +9,7 @@ const normed = (x: Row, gain: ArrayLike<number>, eps: number, shift?: ArrayLike<
 
 const frequency = (c: LlamaConfig, pair: number): number => {
   const f = 1 / c.ropeTheta ** ((2 * pair) / c.headDim);
-  const s = c.ropeScaling;
+  const s = c.ropeScaling?.kind === 'llama3' ? c.ropeScaling : null;
   if (!s) return f;
   const wavelength = (2 * Math.PI) / f;
   if (wavelength > s.originalMaxPositions / s.lowFrequencyFactor) return f / s.factor;

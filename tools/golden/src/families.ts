@@ -32,7 +32,20 @@ export interface FamilyGolden {
 const classes = 3;
 
 /** The decoders: what `decoders.py` makes. */
-const decoders = ['mistral', 'qwen2', 'qwen2-window', 'qwen3', 'gemma', 'gemma2', 'smollm3', 'olmo2', 'granite'];
+const decoders = [
+  'llama-linear',
+  'qwen2-yarn',
+  'gemma3',
+  'mistral',
+  'qwen2',
+  'qwen2-window',
+  'qwen3',
+  'gemma',
+  'gemma2',
+  'smollm3',
+  'olmo2',
+  'granite',
+];
 
 /** All of them. */
 export const familyGoldens: readonly FamilyGolden[] = [

@@ -1,44 +1,34 @@
 import * as z from 'zod';
 import { collect } from './collect.ts';
-
-/**
- * How Llama 3.1 and later stretch the wavelengths of the rotary embedding beyond the context of pretraining.
- * Source: Llama Team, 2024, https://arxiv.org/abs/2407.21783; transformers, `modeling_rope_utils.py`.
- */
-export interface Llama3RopeScaling {
-  readonly kind: 'llama3';
-  readonly factor: number;
-  readonly lowFrequencyFactor: number;
-  readonly highFrequencyFactor: number;
-  readonly originalMaxPositions: number;
-}
+import { parseScaling, type RopeScaling, scalingRule } from './rope-scaling.ts';
 
 /** The rotary embedding of a model: its base, and how it is stretched, if it is. */
 export interface Rope {
   readonly ropeTheta: number;
-  readonly ropeScaling: Llama3RopeScaling | null;
+  readonly ropeScaling: RopeScaling | null;
 }
 
 const positive = z.number().positive();
 
-const rule = z.object({
-  rope_type: z.string().optional(),
-  type: z.string().optional(),
-  rope_theta: positive.optional(),
-  partial_rotary_factor: z.number().optional(),
-  factor: z.number().optional(),
-  low_freq_factor: z.number().optional(),
-  high_freq_factor: z.number().optional(),
-  original_max_position_embeddings: z.number().optional(),
-});
-
-type Rule = z.infer<typeof rule>;
-
 const schema = z.object({
+  max_position_embeddings: z.number().optional(),
+  original_max_position_embeddings: z.number().nullish(),
   rope_theta: positive.optional(),
-  rope_scaling: rule.nullish(),
-  rope_parameters: rule.nullish(),
+  rope_scaling: scalingRule.nullish(),
+  rope_parameters: scalingRule.nullish(),
 });
+
+/** Tells where several values that should be one differ. */
+const one = <T>(
+  values: readonly (readonly [field: string, value: T | null | undefined])[],
+  problems: string[],
+): T | undefined => {
+  const given = values.filter((entry): entry is readonly [string, T & {}] => entry[1] != null);
+  const [first, ...others] = given;
+  const other = others.find(([, value]) => value !== first![1]);
+  if (first && other) problems.push(`${first[0]} ${first[1]} and ${other[0]} ${other[1]} differ`);
+  return first?.[1];
+};
 
 /**
  * The rotary embedding from `rope_theta` and `rope_scaling`, or from `rope_parameters`, the form of transformers 5 that
@@ -47,39 +37,55 @@ const schema = z.object({
 export const parseRope = (json: unknown, defaultTheta: number, problems: string[]): Rope | undefined => {
   const raw = collect(schema, json, problems);
   if (!raw) return undefined;
-  const scalings = [
-    raw.rope_scaling && toScaling('rope_scaling', raw.rope_scaling, problems),
-    raw.rope_parameters && toScaling('rope_parameters', raw.rope_parameters, problems),
-  ].filter((scaling) => scaling !== undefined);
-  const thetas = [raw.rope_theta, raw.rope_parameters?.rope_theta].filter((theta) => theta !== undefined);
-  if (new Set(thetas).size > 1)
-    problems.push(`rope_theta ${thetas[0]} and rope_parameters.rope_theta ${thetas[1]} differ`);
-  const given = scalings.filter((scaling) => scaling !== null);
-  if (raw.rope_scaling && raw.rope_parameters && new Set(scalings.map((scaling) => JSON.stringify(scaling))).size > 1)
+  const forms = (['rope_scaling', 'rope_parameters'] as const).flatMap((field) => {
+    const rule = raw[field];
+    return rule ? [{ field, rule }] : [];
+  });
+  const scalings = forms.map(({ field, rule }) => {
+    const original = one(
+      [
+        ['original_max_position_embeddings', raw.original_max_position_embeddings],
+        [`${field}.original_max_position_embeddings`, rule.original_max_position_embeddings],
+      ],
+      problems,
+    );
+    return parseScaling(field, rule, { original, most: raw.max_position_embeddings }, problems);
+  });
+  if (new Set(scalings.map((scaling) => JSON.stringify(scaling))).size > 1)
     problems.push('rope_scaling and rope_parameters differ; keep one of them');
-  return { ropeTheta: thetas[0] ?? defaultTheta, ropeScaling: given[0] ?? null };
+  const theta = one(
+    [
+      ['rope_theta', raw.rope_theta],
+      ...forms.map(({ field, rule }) => [`${field}.rope_theta`, rule.rope_theta] as const),
+    ],
+    problems,
+  );
+  return { ropeTheta: theta ?? defaultTheta, ropeScaling: scalings.find((scaling) => scaling !== null) ?? null };
 };
 
-const toScaling = (field: string, raw: Rule, problems: string[]): Llama3RopeScaling | null => {
-  const kind = raw.rope_type ?? raw.type ?? 'default';
-  if ((raw.partial_rotary_factor ?? 1) !== 1)
-    problems.push(`${field}.partial_rotary_factor ${raw.partial_rotary_factor} is not supported; only 1 is`);
-  if (kind === 'default') return null;
-  if (kind !== 'llama3') {
-    problems.push(`${field} of type ${JSON.stringify(kind)} is not supported; "default" and "llama3" are`);
-    return null;
-  }
-  const scaling: Llama3RopeScaling = {
-    kind,
-    factor: raw.factor ?? Number.NaN,
-    lowFrequencyFactor: raw.low_freq_factor ?? Number.NaN,
-    highFrequencyFactor: raw.high_freq_factor ?? Number.NaN,
-    originalMaxPositions: raw.original_max_position_embeddings ?? Number.NaN,
-  };
-  if (!(scaling.factor >= 1)) problems.push(`${field}.factor must be a number >= 1`);
-  if (!(scaling.lowFrequencyFactor > 0 && scaling.highFrequencyFactor > scaling.lowFrequencyFactor))
-    problems.push(`${field}: low_freq_factor must be above 0 and high_freq_factor above low_freq_factor`);
-  if (!(Number.isSafeInteger(scaling.originalMaxPositions) && scaling.originalMaxPositions > 0))
-    problems.push(`${field}.original_max_position_embeddings must be a whole number above 0`);
-  return scaling;
+const isTable = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/**
+ * The two rotary embeddings of a model whose layers with a window have one of their own: from `rope_theta`, `rope_scaling` and `rope_local_base_freq`,
+ * or from `rope_parameters` by kind of layer. What is wrong goes to `problems`.
+ */
+export const parseTwoRopes = (
+  json: unknown,
+  [theta, localTheta]: readonly [number, number],
+  problems: string[],
+): (Rope & { readonly localRope: Rope }) | undefined => {
+  const all = json as Readonly<Record<string, unknown>>;
+  const { rope_parameters: both, rope_local_base_freq: own, ...rest } = all;
+  const byKind = isTable(both) ? both : {};
+  if (isTable(both) && !('full_attention' in both || 'sliding_attention' in both))
+    problems.push('rope_parameters must hold those of full_attention and of sliding_attention');
+  const local = { rope_theta: own, rope_parameters: byKind['sliding_attention'] };
+  const full = parseRope({ ...rest, rope_parameters: byKind['full_attention'] }, theta, problems);
+  const near = parseRope({ ...local, max_position_embeddings: all['max_position_embeddings'] }, localTheta, problems);
+  if (near?.ropeScaling)
+    problems.push(
+      `rope_parameters.sliding_attention of type "${near.ropeScaling.kind}" is not supported; "default" is`,
+    );
+  return full && near && { ...full, localRope: near };
 };

@@ -4,6 +4,7 @@ import { bert } from './bert/bert.ts';
 import type { Family } from './family.ts';
 import { gemma } from './gemma.ts';
 import { gemma2 } from './gemma2.ts';
+import { gemma3 } from './gemma3.ts';
 import { gpt2 } from './gpt2/gpt2.ts';
 import { granite } from './granite.ts';
 import { llama } from './llama.ts';
@@ -24,6 +25,7 @@ export const families: Readonly<Record<string, Family>> = Object.fromEntries(
       mistral,
       gemma,
       gemma2,
+      gemma3,
       smollm3,
       olmo2,
       granite,

@@ -1,4 +1,5 @@
 import { activationNames } from '../../activation.ts';
+import { scalingJson } from '../../config/rope-scaling.ts';
 import type { DecoderConfig } from './config.ts';
 import { jsonName } from './field-names.ts';
 
@@ -20,13 +21,8 @@ export const decoderConfigJson = (c: DecoderConfig, activationField: string): Re
   // Gemma's class warns of any other name for the approximation by tanh.
   [activationField]: c.activation === 'gelu-tanh' ? 'gelu_pytorch_tanh' : activationNames[c.activation],
   rope_theta: c.ropeTheta,
-  rope_scaling: c.ropeScaling && {
-    rope_type: c.ropeScaling.kind,
-    factor: c.ropeScaling.factor,
-    low_freq_factor: c.ropeScaling.lowFrequencyFactor,
-    high_freq_factor: c.ropeScaling.highFrequencyFactor,
-    original_max_position_embeddings: c.ropeScaling.originalMaxPositions,
-  },
+  rope_scaling: c.ropeScaling && scalingJson(c.ropeScaling),
+  ...(c.localRope && { rope_local_base_freq: c.localRope.ropeTheta }),
   bos_token_id: c.bosId,
   eos_token_id: c.eosIds.length === 1 ? c.eosIds[0] : c.eosIds.length > 0 ? c.eosIds : null,
   pad_token_id: c.padId,

@@ -4,7 +4,7 @@ import type { Activation } from '../../activation.ts';
 import { activationOf, activationSchema } from '../../config/activation.ts';
 import { collect } from '../../config/collect.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
-import { parseRope, type Rope } from '../../config/rope.ts';
+import { parseRope, parseTwoRopes, type Rope } from '../../config/rope.ts';
 import { parseShared } from '../../config/shared.ts';
 import { checkTokenIds } from '../../config/token-ids.ts';
 import { jsonName } from './field-names.ts';
@@ -63,6 +63,8 @@ export interface DecoderConfig extends ModelConfig, Rope {
   /** `mlp_bias`: whether the three projections of the MLP have a bias, where a family leaves that open. */
   readonly mlpBias: boolean;
   readonly activation: Activation;
+  /** The rotary embedding of the layers with a window, where they have one of their own. */
+  readonly localRope?: Rope;
   /** Further fields, of those families that read them. */
   readonly fields?: Partial<DecoderFields>;
 }
@@ -154,7 +156,13 @@ export const parseDecoder = (record: DecoderRecord, given: unknown, problems: st
   const { activationField = 'hidden_act' } = record;
   const act = collect(z.object({ [activationField]: acts.default('silu') }), json, problems)?.[activationField];
   const fields = record.fields && parseFields(record.fields, json, problems);
-  const rope = parseRope(given, Number(record.defaults?.['rope_theta'] ?? 10_000), problems);
+  const theta = Number(record.defaults?.['rope_theta'] ?? 10_000);
+  // Where the file does not say how long texts are, its class of configs does.
+  const ofRope = { max_position_embeddings: json['max_position_embeddings'], ...(given as object) };
+  const rope =
+    record.localTheta === undefined
+      ? parseRope(ofRope, theta, problems)
+      : parseTwoRopes(ofRope, [theta, record.localTheta], problems);
   const shared = parseShared(json, problems);
   if (!raw || !act || !rope || !shared || (record.fields && !fields)) return undefined;
   const heads = raw.num_attention_heads;

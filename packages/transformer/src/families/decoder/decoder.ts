@@ -49,7 +49,7 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => ({
       const { logitScale, logitCap } = traitsOf(record, config);
       return { scale: logitScale, cap: logitCap };
     }),
-    sequenceClassifier: lastTokenHead(`${record.stem}ForSequenceClassification`),
+    sequenceClassifier: lastTokenHead(`${record.classifierStem ?? record.stem}ForSequenceClassification`),
   },
   narrow: (config, reduction, layers) => {
     const part = (size: number): number => Math.max(1, Math.round(size / reduction));

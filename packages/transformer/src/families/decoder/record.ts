@@ -41,6 +41,10 @@ export interface DecoderRecord {
   readonly modelType: string;
   /** The word that its classes in transformers begin with: `Qwen3` of `Qwen3ForCausalLM`. */
   readonly stem: string;
+  /** The same of its class of classifiers, where it is another. */
+  readonly classifierStem?: string;
+  /** The base of the rotary embedding that layers with a window have, where it is one of their own. */
+  readonly localTheta?: number;
   /** Defaults of its class of configs in transformers, by the names in `config.json`, where they are not Llama's. */
   readonly defaults?: Readonly<Record<string, unknown>>;
   /** Names of the activations that it has. Default all that there are. */

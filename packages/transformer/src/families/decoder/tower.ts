@@ -1,5 +1,6 @@
 import { add, mul, ropePair, type Tensor } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
+import type { Rope } from '../../config/rope.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
 import type { AttendOptions, Forward } from '../../run-tower.ts';
 import type { KeyValue, Path } from '../../sites.ts';
@@ -81,9 +82,13 @@ export const decoderTower = (config: DecoderConfig, traits: Traits): TowerSpec =
     positionTable: null,
     start: (_, x) => scaled(x, traits.rowScale),
     layers: (forward) => {
-      const part = (name: 'cos' | 'sin'): Tensor =>
-        forward.positionRows((start, count) => ropeTable(config, headDim, start, count)[name]);
-      const angles: Angles = [part('cos'), part('sin')];
+      const anglesOf = (rope: Rope): Angles => {
+        const part = (name: 'cos' | 'sin'): Tensor =>
+          forward.positionRows((start, count) => ropeTable({ ...rope, maxPositions }, headDim, start, count)[name]);
+        return [part('cos'), part('sin')];
+      };
+      const angles = anglesOf(config);
+      const local = config.localRope ? anglesOf(config.localRope) : angles;
       return (x, layer) => {
         const block = blocks[layer]!;
         const [attn, mlp] = [attns[layer]!, mlps[layer]!];
@@ -98,7 +103,8 @@ export const decoderTower = (config: DecoderConfig, traits: Traits): TowerSpec =
           const added = after === null ? made : forward.norm(`${block}.${after}`, made);
           return add(h, scaled(added, traits.residualScale));
         };
-        const attention = selfAttention(attn, layer, config, traits, traits.rotates(layer) ? angles : null, forward);
+        const turn = traits.window(layer) === null ? angles : local;
+        const attention = selfAttention(attn, layer, config, traits, traits.rotates(layer) ? turn : null, forward);
         const h = half('attn', x, attention, traits.norms.attn);
         return half('mlp', h, gatedMlp(mlp, config, forward), traits.norms.mlp);
       };
