@@ -1,3 +1,4 @@
+import { PeftError } from '@peftjs/tensor';
 import type { GgufValue } from './header.ts';
 
 /** Numbers and flags of a file's metadata, by what follows the architecture's name: `block_count` of `llama.block_count`. */
@@ -148,6 +149,55 @@ export const architectures: Readonly<Record<string, Architecture>> = {
   },
 };
 
+/** A number of the metadata, after the architecture's name. */
+export type NumberRow = readonly [name: string, kind: 'u32' | 'f32', value: number];
+
+const numberRows = (
+  json: Json,
+  rows: readonly (readonly [name: string, kind: 'u32' | 'f32', field: string])[],
+): NumberRow[] =>
+  rows.flatMap(([name, kind, field]): NumberRow[] =>
+    typeof json[field] === 'number' ? [[name, kind, json[field]]] : [],
+  );
+
+const written: { readonly [modelType: string]: readonly (readonly [string, 'u32' | 'f32', string])[] } = {
+  gpt2: [
+    ['block_count', 'u32', 'n_layer'],
+    ['context_length', 'u32', 'n_positions'],
+    ['embedding_length', 'u32', 'n_embd'],
+    ['feed_forward_length', 'u32', 'n_inner'],
+    ['attention.head_count', 'u32', 'n_head'],
+    ['attention.layer_norm_epsilon', 'f32', 'layer_norm_epsilon'],
+  ],
+  granite: [
+    ['embedding_scale', 'f32', 'embedding_multiplier'],
+    ['residual_scale', 'f32', 'residual_multiplier'],
+    ['attention.scale', 'f32', 'attention_multiplier'],
+    ['logit_scale', 'f32', 'logits_scaling'],
+  ],
+};
+
+const decoderRows = [
+  ['block_count', 'u32', 'num_hidden_layers'],
+  ['context_length', 'u32', 'max_position_embeddings'],
+  ['embedding_length', 'u32', 'hidden_size'],
+  ['feed_forward_length', 'u32', 'intermediate_size'],
+  ['attention.head_count', 'u32', 'num_attention_heads'],
+  ['attention.head_count_kv', 'u32', 'num_key_value_heads'],
+  ['attention.key_length', 'u32', 'head_dim'],
+  ['attention.value_length', 'u32', 'head_dim'],
+  ['attention.layer_norm_rms_epsilon', 'f32', 'rms_norm_eps'],
+  ['rope.freq_base', 'f32', 'rope_theta'],
+  ['rope.dimension_count', 'u32', 'head_dim'],
+  ['vocab_size', 'u32', 'vocab_size'],
+] as const;
+
+/** The numbers of a config, as the metadata of a file have them. */
+export const numbersOf = ({ modelType }: Architecture, json: Json): readonly NumberRow[] => {
+  const own = Object.hasOwn(written, modelType) ? written[modelType]! : [];
+  return numberRows(json, json['n_layer'] === undefined ? [...decoderRows, ...own] : own);
+};
+
 /** The name that a file has for a tensor of ours: `blk.0.attn_q.weight` for `model.layers.0.self_attn.q_proj.weight`; undefined where it has none. */
 export const nameInFile = ({ layers, outside, blocks }: Architecture, name: string): string | undefined => {
   const dot = name.lastIndexOf('.');
@@ -177,4 +227,25 @@ export const fieldsOf = (
     },
     hasTensor: (name) => tensors.has(name),
   };
+};
+
+/** Rotary factors of Llama 3: [headDim / 2], as llama.cpp's converter computes them. Llama Team, 2024. https://arxiv.org/abs/2407.21783 */
+export const llama3Factors = (theta: number, headDim: number, factor: number): readonly number[] =>
+  Array.from({ length: headDim / 2 }, (_, i) => {
+    const wavelength = 2 * Math.PI * theta ** ((2 * i) / headDim);
+    if (wavelength < 8192 / 4) return 1;
+    if (wavelength > 8192) return factor;
+    const smooth = (8192 / wavelength - 1) / 3;
+    return 1 / ((1 - smooth) / factor + smooth);
+  });
+
+/** llama.cpp's name and record for a `model_type`. Throws `unknown-architecture` with those that there are. */
+export const architectureOf = (who: string, modelType: string): readonly [string, Architecture] => {
+  const found = Object.entries(architectures).find(([, architecture]) => architecture.modelType === modelType);
+  if (found) return found;
+  const types = Object.values(architectures).map((architecture) => architecture.modelType);
+  throw new PeftError(
+    'unknown-architecture',
+    `${who}: models of type ${modelType} are not written as GGUF; those of type ${types.join(', ')} are`,
+  );
 };

@@ -1,5 +1,5 @@
 import { PeftError } from '@peftjs/tensor';
-import { type Architecture, architectures, type Fields, fieldsOf } from './architectures.ts';
+import { type Architecture, architectures, type Fields, fieldsOf, llama3Factors } from './architectures.ts';
 import type { GgufValue } from './header.ts';
 import { type GgufFile, readValues } from './open-gguf.ts';
 
@@ -45,16 +45,6 @@ const checkFields = (file: GgufFile, name: string): void => {
       `${file.name}: asks for ${odd.join(', ')}, which no ${name} does here. Take a file of another model.`,
     );
 };
-
-/** Rotary factors of Llama 3: [headDim / 2], as llama.cpp's converter computes them. Llama Team, 2024. https://arxiv.org/abs/2407.21783 */
-const llama3Factors = (theta: number, headDim: number, factor: number): readonly number[] =>
-  Array.from({ length: headDim / 2 }, (_, i) => {
-    const wavelength = 2 * Math.PI * theta ** ((2 * i) / headDim);
-    if (wavelength < 8192 / 4) return 1;
-    if (wavelength > 8192) return factor;
-    const smooth = (8192 / wavelength - 1) / 3;
-    return 1 / ((1 - smooth) / factor + smooth);
-  });
 
 /** The rule of a file's table of rotary factors, of which Llama 3's alone is known; null where it has none. Throws `bad-config` for another. */
 const ropeRule = async (

@@ -1,6 +1,6 @@
 import { type FilePlace, type Files, memoryFiles } from '@peftjs/io';
 import { configJsonOf } from './config-json.ts';
-import { openGguf } from './open-gguf.ts';
+import { type GgufFile, openGguf } from './open-gguf.ts';
 import { tokenizerFiles } from './tokenizer-json.ts';
 
 /**
@@ -8,8 +8,10 @@ import { tokenizerFiles } from './tokenizer-json.ts';
  * with its chat template. `loadTokenizer(await ggufFolder('model.gguf'))`. Throws as `openGguf` and `loadGguf`; `bad-tokenizer` for kinds of tokenizers
  * that are not read.
  */
-export const ggufFolder = async (place: FilePlace): Promise<Files> => {
-  const file = await openGguf(place);
+export const ggufFolder = async (place: FilePlace): Promise<Files> => folderOf(await openGguf(place));
+
+/** The same of a file that is open. */
+export const folderOf = async (file: GgufFile): Promise<Files> => {
   const { json, config } = tokenizerFiles(file);
   const model = await configJsonOf(file);
   return memoryFiles(

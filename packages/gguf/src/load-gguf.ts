@@ -1,10 +1,12 @@
-import type { FilePlace } from '@peftjs/io';
+import type { FilePlace, Files } from '@peftjs/io';
 import { type GgmlType, ggml, ggmlTypes, storedLinear } from '@peftjs/quant';
-import { checkOptions, mustBe, PeftError, type Rules, type Shape, sameShape } from '@peftjs/tensor';
+import { checkOptions, isPeftError, mustBe, PeftError, type Rules, type Shape, sameShape } from '@peftjs/tensor';
 import { buildModel, type CausalLM, type Linear, type Path, parseConfig, type WeightDType } from '@peftjs/transformer';
 import { type Architecture, nameInFile } from './architectures.ts';
 import { configJsonOf } from './config-json.ts';
+import { folderOf } from './gguf-folder.ts';
 import { type GgufFile, type GgufTensor, openGguf, readValues } from './open-gguf.ts';
+import { byHalves, headsOf } from './row-order.ts';
 
 /** Options of `loadGguf`. */
 export interface LoadGgufOptions {
@@ -16,21 +18,6 @@ export interface LoadGgufOptions {
 }
 
 const rules: Rules<LoadGgufOptions> = { dtype: mustBe.oneOf(['f32', 'f16']) };
-
-/** How many heads the rows of a tensor are of, where they are ordered by pairs; null where they are not. */
-type HeadsOf = (name: string) => number | null;
-
-/** Rows by halves of each head, of rows by pairs: row (head, half, i) of ours is (head, i, half) of the file. */
-const byHalves = <T extends Uint8Array | Float32Array>(values: T, rows: number, heads: number): T => {
-  const [width, half] = [values.length / rows, rows / heads / 2];
-  const out = values.slice() as T;
-  for (let row = 0; row < rows; row++) {
-    const [head, inHead] = [Math.floor(row / (2 * half)), row % (2 * half)];
-    const from = head * 2 * half + (inHead % half) * 2 + Math.floor(inHead / half);
-    out.set(values.subarray(from * width, (from + 1) * width) as T & Uint8Array & Float32Array, row * width);
-  }
-  return out;
-};
 
 const isNorm = (name: string): boolean => /norm\.weight$/.test(name);
 
@@ -55,6 +42,16 @@ const finder = (file: GgufFile, architecture: Architecture) => {
 
 const isBlocks = (storage: string): storage is GgmlType => (ggmlTypes as readonly string[]).includes(storage);
 
+/** The files beside the model's weights; none where its tokenizer is of a kind that is not read, as `ggufFolder` tells. */
+const companions = async (file: GgufFile): Promise<Files | null> => {
+  try {
+    return await folderOf(file);
+  } catch (error) {
+    if (isPeftError(error) && error.code === 'bad-tokenizer') return null;
+    throw error;
+  }
+};
+
 /**
  * Loads a decoder from a GGUF file of llama.cpp: a path on disk, a URL, or a path in `Files`. Layers that the file has quantised stay so, block by
  * block, with the same values to the bit: what LoRA and its kin train on, as after `quantize`. The table of tokens, norms, biases and layers of floats
@@ -69,13 +66,11 @@ export const loadGguf = async (place: FilePlace, options: LoadGgufOptions = {}):
   const { architecture, json } = await configJsonOf(file);
   const config = await parseConfig(json, file.name);
   const tensors = finder(file, architecture);
-  const heads: HeadsOf = (name) => {
-    if (!architecture.pairedRows) return null;
-    if (/\.q_proj\.(weight|bias)$/.test(name)) return Number(json['num_attention_heads']);
-    return /\.k_proj\.(weight|bias)$/.test(name) ? Number(json['num_key_value_heads']) : null;
-  };
+  const heads = (name: string): number | null => headsOf(architecture, json, name);
   const packed = new Map<string, GgufTensor>();
+  const source = await companions(file);
   const model = buildModel(config, {
+    ...(source && { source }),
     dtype: options.dtype ?? 'f32',
     has: (name) => nameInFile(architecture, name) !== undefined,
     load: (name, shape) => {

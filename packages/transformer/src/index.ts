@@ -29,7 +29,14 @@ export { parameters } from './parameters.ts';
 export { type Call, type Pass, type Sequence, type Slot, slot } from './pass.ts';
 export { requireModel } from './require-model.ts';
 export type { Part, Role } from './roles.ts';
-export { companionFiles, hfConfig, type SaveModelOptions, saveModel } from './save-model.ts';
+export {
+  companionFiles,
+  hfConfig,
+  type ModelTensor,
+  modelTensors,
+  type SaveModelOptions,
+  saveModel,
+} from './save-model.ts';
 export { sequenceLogProb } from './sequence-log-prob.ts';
 export {
   type Around,

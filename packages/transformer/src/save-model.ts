@@ -51,19 +51,24 @@ const valueOf = async (t: Tensor, executor: Executor): Promise<Float32Array> => 
   ) as Float32Array;
 };
 
-const checkPlain = (model: TaskModel<unknown>, config: ModelConfig, tensors: ReadonlyMap<string, Tensor>): void => {
+const checkPlain = (
+  who: string,
+  model: TaskModel<unknown>,
+  config: ModelConfig,
+  tensors: ReadonlyMap<string, Tensor>,
+): void => {
   const wrapped = Object.entries(model.around).filter(([, table]) => table.size > 0);
   if (wrapped.length > 0)
     throw new PeftError(
       'not-mergeable',
-      `saveModel: weights cannot say what is wrapped around ${wrapped.map(([site]) => site).join(', ')}; save the adapter instead`,
+      `${who}: weights cannot say what is wrapped around ${wrapped.map(([site]) => site).join(', ')}; save the adapter instead`,
     );
   const needs = needsOf(config, model.task);
   const odd = [...tensors.keys()].filter((name) => !needs.has(name));
   if (odd.length > 0)
     throw new PeftError(
       'not-mergeable',
-      `saveModel: the layout of ${config.modelType} has no ${odd.join(', ')}; save the adapter instead`,
+      `${who}: the layout of ${config.modelType} has no ${odd.join(', ')}; save the adapter instead`,
     );
 };
 
@@ -87,6 +92,28 @@ const isTied = ({ config, task, linears, embeddings }: TaskModel<unknown>): bool
     if (isPeftError(error)) return false;
     throw error;
   }
+};
+
+/** A tensor of a model: its shape, and its values when they are asked for. */
+export interface ModelTensor {
+  /** Matrices as [out, in], whatever a family's files have. */
+  readonly shape: readonly number[];
+  /** Its values in f32; those of adapted and quantised layers are the effective ones. */
+  values(): Promise<Float32Array>;
+}
+
+/**
+ * The tensors of a model by Hugging Face name, as an executor has them, for writers of files; a tied head's weight is left out. `who` is named in errors. Throws
+ * `not-mergeable` where weights cannot say what the model does.
+ */
+export const modelTensors = (
+  who: string,
+  model: TaskModel<unknown>,
+  executor: Executor,
+): ReadonlyMap<string, ModelTensor> => {
+  const tensors = weightTensors(model);
+  checkPlain(who, model, { ...model.config, tieWordEmbeddings: isTied(model) }, tensors);
+  return new Map([...tensors].map(([name, t]) => [name, { shape: t.shape, values: () => valueOf(t, executor) }]));
 };
 
 /**
@@ -124,12 +151,10 @@ export const saveModel = async (model: TaskModel<unknown>, dir: Place, options: 
   requireModel('saveModel', model);
   checkOptions('saveModel', rules, options);
   const { executor, dtype = 'f32' } = options;
-  const tensors = weightTensors(model);
-  checkPlain(model, { ...model.config, tieWordEmbeddings: isTied(model) }, tensors);
   const { layout } = familyOfConfig(model.config);
-  const entries = [...tensors].map(([name, t]): [string, WriteTensor] => {
+  const entries = [...modelTensors('saveModel', model, executor)].map(([name, t]): [string, WriteTensor] => {
     const { shape, toFile } = storedTensor(layout, name, t.shape);
-    return [name, { dtype: fileDTypes[dtype], shape, data: async () => toFile(await valueOf(t, executor)) }];
+    return [name, { dtype: fileDTypes[dtype], shape, data: async () => toFile(await t.values()) }];
   });
   const files = writable(await filesAt(dir));
   // The config comes last: a folder without it is no model, so one that was cut short does not look whole.

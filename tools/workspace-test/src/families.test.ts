@@ -16,7 +16,7 @@ const exceptions: readonly (readonly [where: RegExp, reason: string])[] = [
   [/(^|\/)test\/|\.test\.ts$|^packages\/transformer\/src\/testing\//, 'tests choose the models that they test'],
   [/^packages\/testkit\/src\/bases\.ts$/, 'the models on which the laws of all methods are checked'],
   [/^tools\/(golden|fuzz)\//, 'what Python computed is of models of certain types'],
-  [/^packages\/gguf\/src\/(architectures|tokenizer-json)\.ts$/, 'names that llama.cpp has'],
+  [/^packages\/gguf\/src\/(architectures|tokenizer-(json|cuts|metadata))\.ts$/, 'names that llama.cpp has'],
   [/^packages\/base-model\/tools\/pretrain\.ts$/, 'it makes the shipped model'],
   [/^packages\/bench\/src\/(roofline\/models|data\/random-model)\.ts$/, 'the models that are measured'],
   [/^packages\/adapters\/src\/(pfeiffer|houlsby)\.ts$/, 'the adapters library calls a way to draw first values "bert"'],
