@@ -7,7 +7,7 @@ import { loadModel } from '@peftjs/transformer';
 const root = join(import.meta.dirname, '../../..');
 
 /** The shipped base model. */
-export const baseFolder: string = join(root, 'packages/base-model/model');
+const baseFolder: string = join(root, 'packages/base-model/model');
 
 /** An adapter on it that the demo has trained, on its head too, which is tied: a file of llama.cpp's has none. */
 const adapterFolder: string = join(root, 'tools/golden/data/peftjs/base/adapter');
