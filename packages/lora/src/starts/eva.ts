@@ -55,7 +55,7 @@ const starts: Option<Readonly<Record<Path, EvaStart>>> = {
   accepts: (v) => typeof v === 'object' && v !== null,
 };
 
-const { bias: _, ...withoutBias } = loraOptions;
+const withoutBias = (({ bias: _, ...rest }) => rest)(loraOptions);
 
 /** Half to even, as Python rounds. */
 const rounded = (n: number): number => {
