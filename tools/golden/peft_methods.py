@@ -15,7 +15,7 @@ import peft.tuners.lora.layer as lora_layer
 import torch
 from peft import (
     AdaLoraConfig, BeftConfig, BOFTConfig, C3AConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
-    OFTConfig, OSFConfig, PeanutConfig, PolyConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, SupertuningConfig, TinyLoraConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, WaveFTConfig, get_peft_model, get_peft_model_state_dict,
+    OFTConfig, OSFConfig, PeanutConfig, PolyConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, SupertuningConfig, TinyLoraConfig, TrainableTokensConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, WaveFTConfig, get_peft_model, get_peft_model_state_dict,
 )
 from peft.tuners.c3a.utils import get_circulant_fast
 from peft.tuners.lora.config import BdLoraConfig, KasaConfig, VeloraConfig
@@ -139,6 +139,7 @@ def configs(model: str) -> dict[str, object]:
         "osf": OSFConfig(effective_rank=5, **some),
         "poly": PolyConfig(r=3, n_skills=3, **some),
         "poly-parts": PolyConfig(r=2, n_tasks=3, n_skills=2, n_splits=2, **some),
+        "token-tuning": TrainableTokensConfig(token_indices=[3, 7, 1]),
         "boft": BOFTConfig(boft_block_size=4, bias="boft_only", **some),
         "boft-factors": BOFTConfig(boft_block_size=0, boft_block_num=4, boft_n_butterfly_factor=3, **some),
         "adalora": AdaLoraConfig(init_r=4, target_r=2, lora_alpha=6, **SCHEDULE, **some),
@@ -221,9 +222,10 @@ def choose_task(model: PeftModel) -> None:
 
 
 def require_same_tensors(model: PeftModel, adapter: dict[str, torch.Tensor]) -> None:
-    """PEFT only warns of tensors that are missing or left over. Each layer of RandLoRA has a copy of the shared bases there."""
+    """PEFT only warns of tensors that are missing or left over. Each layer of RandLoRA has a copy of the shared bases there, and a tied head of the trained rows."""
     loaded = get_peft_model_state_dict(model, save_embedding_layers=False)
     loaded = {n: t for n, t in loaded.items() if not re.fullmatch(r"base_model\.model\..*\.randlora_[AB]", n)}
+    loaded = {n: t for n, t in loaded.items() if n != "base_model.model.lm_head.trainable_tokens_delta"}
     if odd := loaded.keys() ^ adapter.keys():
         raise SystemExit(f"missing or unexpected in the adapter: {', '.join(sorted(odd))}")
     if other := [name for name, tensor in adapter.items() if not torch.equal(loaded[name], tensor)]:

@@ -154,13 +154,16 @@ const named = ({ layout, tensors, config }: Adapter, method: Method): State => {
   return new Map([...tensors].map(([key, t]) => [nameOf.get(key) ?? key.slice(prefix.length), t]));
 };
 
-/** A file's tensors without those that repeat another for each layer. Throws `state-mismatch` where one is not the same. */
-const withoutRepeated = (state: State, { name: method, repeated = [] }: Method): State => {
+/** A file's tensors without those that the method does not have, as they repeat one that it has. Throws `state-mismatch` where one is not the same. */
+const withoutRepeated = (state: State, { name: method, repeated = [] }: Method, wanted: Adapted['state']): State => {
   const kept = new Map(state);
+  const isSame = (one: TypedArray, other: TypedArray): boolean =>
+    one.length === other.length && one.every((v, i) => v === other[i]);
   for (const [name, { data }] of state) {
-    const shared = state.get(repeated.find((end) => name.endsWith(`.${end}`)) ?? '');
-    if (!shared) continue;
-    if (data.length !== shared.data.length || data.some((v, i) => v !== shared.data[i]))
+    const end = repeated.find((of) => name.endsWith(`.${of}`));
+    if (end === undefined || wanted.has(name)) continue;
+    const shared = [...state].filter(([own]) => wanted.has(own) && (own === end || own.endsWith(`.${end}`)));
+    if (!shared.some(([, own]) => isSame(data, own.data)))
       throw new PeftError('state-mismatch', `${method}: ${name} must be the same in all layers of a file, but is not`);
     kept.delete(name);
   }
@@ -186,13 +189,13 @@ export const load = async <M extends Model>(base: M, dir: Place, methods: Method
       throw new PeftError('bad-adapter', `${method.name} has files in the layout of ${layout}, not ${adapter.layout}`);
     if (layout === 'adapter-hub') requireHubNames(base, method.name);
     checkFinite(adapter.tensors);
+    const wanted = attach(base, [method]).state;
     const stored = new Map(
-      [...withoutRepeated(named(adapter, method), method)].map(([name, t]) => [
+      [...withoutRepeated(named(adapter, method), method, wanted)].map(([name, t]) => [
         name,
         asStored(base, name, t as AdapterTensorData),
       ]),
     );
-    const wanted = attach(base, [method]).state;
     const own = await withoutCopies(base, stored, wanted);
     const state = new Map([...own].map(([name, t]) => [name, asHeld(t, wanted.get(name)?.dtype)]));
     return attach(base, [method], { state });

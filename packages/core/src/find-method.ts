@@ -95,6 +95,7 @@ const known: readonly Known[] = [
   ['prefix tuning (PREFIX_TUNING)', 'prefixTuning', 'prompts', byType('PREFIX_TUNING')],
   ['P-tuning (P_TUNING)', 'pTuning', 'prompts', byType('P_TUNING')],
   ['norm tuning (LN_TUNING)', 'layerNormTuning', 'selective', byType('LN_TUNING')],
+  ['token tuning (TRAINABLE_TOKENS)', 'tokenTuning', 'selective', byType('TRAINABLE_TOKENS')],
   ['BEFT (BEFT)', 'beft', 'selective', byType('BEFT')],
   ['HydraLoRA', 'hydralora', 'lora', byType('PEFTJS_HYDRALORA')],
   ['DyLoRA', 'dylora', 'lora', byType('PEFTJS_DYLORA')],

@@ -96,5 +96,5 @@ export type { Mixes, Settled } from './settled.ts';
 export type { Where } from './sight.ts';
 export { type Snapshot, snapshot } from './snapshot.ts';
 export { type Summary, type SummaryRow, summary } from './summary.ts';
-export { type TokenChoice, trainableTokens } from './trainable-tokens.ts';
+export { isRows, type TokenChoice, tokenRows, trainableTokens } from './trainable-tokens.ts';
 export { makeTransformRun, type TransformRun } from './transform-run.ts';

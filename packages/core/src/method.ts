@@ -127,7 +127,7 @@ export interface Method {
   config(model: Model): AdapterConfig;
   /** Names of tensors whose key in the file is another one than the layout's; a name that ends with a dot is the beginning of several. */
   readonly keys?: Readonly<Record<string, string>>;
-  /** Names of tensors of which a file may hold a copy for each layer, `<path>.<name>`: it must be the same, and is not read. */
+  /** Names of tensors of which a file may hold a copy for layers that have none of their own, `<path>.<name>`: it must be the same, and is not read. */
   readonly repeated?: readonly string[];
   /** Looks at the base, its loss and data before it can be attached: masks from gradients, first values from activations. */
   prepare?(model: TaskModel, options: PrepareOptions): Promise<Method>;

@@ -16,7 +16,8 @@ import { isWithin } from './whole-layers.ts';
 /** Rows of embeddings: of the tokens' own one, or by the name of the embedding. */
 export type TokenChoice = readonly number[] | Readonly<Record<string, readonly number[]>>;
 
-const isRows = (value: unknown): value is readonly number[] =>
+/** Whether a value is a list of different rows. */
+export const isRows = (value: unknown): value is readonly number[] =>
   Array.isArray(value) &&
   value.every((id) => Number.isSafeInteger(id) && id >= 0) &&
   new Set(value).size === value.length;
@@ -40,6 +41,13 @@ const misfit = (method: string, problem: string): PeftError =>
 const tokenTable = ({ towers, paths }: Model): Path | undefined =>
   towers.find((tower) => tower.paths('embed').some((path) => paths('embed').includes(path)))?.tokenTable;
 
+/** The fault of rows that a table does not have; null where there is none. */
+const beyondTable = (model: Model, path: Path, ids: readonly number[]): string | null => {
+  const { rows } = model.embeddings.get(path)!;
+  const beyond = ids.filter((id) => id >= rows);
+  return beyond.length > 0 ? `${path} has ${rows} rows, so not ${beyond.join(', ')}` : null;
+};
+
 /** The rows by path of their embedding. */
 const rowsByPath = (model: Model, rows: TokenChoice, method: string): ReadonlyMap<Path, readonly number[]> => {
   const all = [...model.embeddings.keys()];
@@ -53,10 +61,9 @@ const rowsByPath = (model: Model, rows: TokenChoice, method: string): ReadonlyMa
         return [found[0]!, ids];
       });
   for (const [path, ids] of named) {
-    const table = model.embeddings.get(path);
-    if (!table) throw misfit(method, `there is no embedding ${path} in this part of the model`);
-    const beyond = ids.filter((id) => id >= table.rows);
-    if (beyond.length > 0) throw misfit(method, `${path} has ${table.rows} rows, so not ${beyond.join(', ')}`);
+    if (!model.embeddings.has(path)) throw misfit(method, `there is no embedding ${path} in this part of the model`);
+    const beyond = beyondTable(model, path, ids);
+    if (beyond) throw misfit(method, beyond);
   }
   return new Map(named.filter(([, ids]) => ids.length > 0));
 };
@@ -92,17 +99,15 @@ const tiedHead = (base: Linear, trained: Tensor, ids: readonly number[]): Linear
 };
 
 /**
- * A patch that trains single rows of embeddings, from the base's values; in a head that shares the table too. Names and meaning are those of
- * Hugging Face PEFT: `<embedding>.token_adapter.trainable_tokens_delta` [rows, dim] holds the new rows. A head keeps its bias (BERT's), as it
- * does there once merged; before, PEFT 0.21 leaves it out. Throws `no-match`.
+ * A patch that trains single rows of embeddings, by path, from the base's values; in a head that shares the table too. The tensor of that name holds the new rows, [rows, dim]. A head keeps its
+ * bias (BERT's), as it does in Hugging Face PEFT once merged; before, PEFT 0.21 leaves it out.
  */
-export const trainTokens = (model: Model, scope: Scope, rows: TokenChoice, method: string): Patch => {
-  const byPath = rowsByPath(model, rows, method);
+const trainRows = (model: Model, scope: Scope, byPath: ReadonlyMap<Path, readonly number[]>, name: string): Patch => {
   const deltas = new Map(
     [...byPath].map(([path, ids]) => {
       const { weight, dim } = model.embeddings.get(path)!;
       const first = gather(weight, constant(Int32Array.from(ids), [ids.length]));
-      return [path, scope.at(path).param('token_adapter.trainable_tokens_delta', [ids.length, dim], first)] as const;
+      return [path, scope.at(path).param(name, [ids.length, dim], first)] as const;
     }),
   );
   const tied = [...model.linears].flatMap(([head, layer]) =>
@@ -118,4 +123,27 @@ export const trainTokens = (model: Model, scope: Scope, rows: TokenChoice, metho
     embedding: new Map([...byPath].map(([path, ids]) => [path, (base) => withRows(base, deltas.get(path)!, ids)])),
     linear: new Map(tied.map(([head, path]) => [head, (base) => tiedHead(base, deltas.get(path)!, byPath.get(path)!)])),
   };
+};
+
+/**
+ * `trainRows` beside another method, with the names and the meaning of Hugging Face PEFT's `trainable_token_indices`: `<embedding>.token_adapter.trainable_tokens_delta`.
+ * Throws `no-match`.
+ */
+export const trainTokens = (model: Model, scope: Scope, rows: TokenChoice, method: string): Patch =>
+  trainRows(model, scope, rowsByPath(model, rows, method), 'token_adapter.trainable_tokens_delta');
+
+/** The patch of a method that trains the same rows of some embeddings, `<embedding>.trainable_tokens_delta`, and nothing else. Throws `bad-option` where one has fewer. */
+export const tokenRows = (
+  model: Model,
+  scope: Scope,
+  paths: Iterable<Path>,
+  ids: readonly number[],
+  method: string,
+): Patch => {
+  const byPath = new Map([...paths].map((path) => [path, ids] as const));
+  for (const path of byPath.keys()) {
+    const beyond = beyondTable(model, path, ids);
+    if (beyond) throw new PeftError('bad-option', `${method}: ${beyond}`);
+  }
+  return trainRows(model, scope, byPath, 'trainable_tokens_delta');
 };

@@ -32,4 +32,10 @@ describeMethods(family, {
     options: {},
     parameters: (model) => (model.norms.size + biases(model)) * model.config.hiddenSize,
   },
+  tokenTuning: {
+    options: { tokens: [3, 1, 9] },
+    parameters: ({ config }) => 3 * config.hiddenSize,
+    learningRate: 0.1,
+    refuses: ({ towers }) => (towers.length > 1 ? /one table for encoder and decoder/ : null),
+  },
 });

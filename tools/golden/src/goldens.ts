@@ -57,7 +57,7 @@ import {
 import { adapterFusion, poly, polyFor } from '@peftjs/multitask';
 import { prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
 import { ia3 } from '@peftjs/scaling';
-import { beft, bitfit, layerNormTuning } from '@peftjs/selective';
+import { beft, bitfit, layerNormTuning, tokenTuning } from '@peftjs/selective';
 import type { CausalLM } from '@peftjs/transformer';
 
 /** What is not as usual with a golden. */
@@ -213,6 +213,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'osf', osf),
   ...golden('plain gpt2', 'poly', poly, withoutChance),
   ...golden('plain gpt2', 'poly-parts', polyFor(2), withoutChance),
+  ...golden('plain gpt2', 'token-tuning', tokenTuning),
   ...golden('plain gpt2', 'boft', boft),
   ...golden('plain gpt2', 'boft-factors', boft),
   ...golden('plain gpt2', 'adalora', adalora),
