@@ -35,7 +35,7 @@ const factor = (key: string, fallback: number): Option<number> => ({
 /**
  * KaSA: y = (W − Wᵣ)x + (alpha/r)·B·diag(d)·A·dropout(x), where Wᵣ is the part of W that belongs to its r smallest singular values, taken to be noise. A is [rank, in] from U(−1/√in, 1/√in),
  * d [rank] from N(0, 1), B [out, rank] zero at the start. The loss gets β·‖d‖² + γ·(‖BᵀB − I‖ + ‖AAᵀ − I‖), summed over layers. Wᵣ is found anew from the base when the
- * adapter is made or loaded, by a decomposition of the whole weight in f64 on the host, and held beside it as 2 matrices of rank r; files hold A, B and d. Merges. Throws as `lora`, and `bad-option` for
+ * adapter is made or loaded, by a decomposition of the whole weight in f64 on the host (up to a minute at a side of 768, eight times that at twice the side), and held beside it as 2 matrices of rank r; files hold A, B and d. Merges. Throws as `lora`, and `bad-option` for
  * ranks that leave nothing of W.
  * Wang et al., 2024. https://arxiv.org/abs/2412.06071
  */

@@ -21,7 +21,7 @@ export interface CordaOptions extends LoraOptions {
 
 /**
  * CorDA: y = (W − s·B₀A₀)x + s·B·A·dropout(x), s = alpha/r, where B and A begin as B₀ = U·diag(√(σ/s)) and A₀ = diag(√(σ/s))·Vᵀ·C⁻¹ with r singular values σ of W·C, C the mean over examples of XᵀX of the layer's
- * inputs, each example divided by its largest value: the model begins as it was. `prepare` looks at the examples: C is summed on the executor, layers are decomposed whole on the host in f64. Saved as an ordinary LoRA of
+ * inputs, each example divided by its largest value: the model begins as it was. `prepare` looks at the examples: C is summed on the executor, layers are decomposed whole on the host in f64 (up to a minute at a side of 768, eight times that at twice the side). Saved as an ordinary LoRA of
  * rank 2r, s·(BA − B₀A₀), which any loader takes. Merges. Throws as `lora`, and when attached `bad-option` before `prepare` and for ranks above a weight's.
  * Yang et al., 2024. https://arxiv.org/abs/2406.05223. As Hugging Face PEFT's `preprocess_corda` has it.
  */

@@ -8,7 +8,7 @@ import { halves } from './halves.ts';
 
 /**
  * MiCA: y = Wx + (alpha/r)·B·A·dropout(x), where B is frozen, the left singular vectors of W's r smallest singular values, and A is trained from zero, so that W's principal directions stay. B is
- * found by a decomposition of the whole weight in f64 on the host, and saved. The files are LoRA's. Merges. Throws as `lora`, and `bad-option` for ranks above a weight's.
+ * found by a decomposition of the whole weight in f64 on the host (up to a minute at a side of 768, eight times that at twice the side), and saved. The files are LoRA's. Merges. Throws as `lora`, and `bad-option` for ranks above a weight's.
  * Rüdiger & Raschka, 2026. https://arxiv.org/abs/2604.01694
  */
 export const mica: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
