@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { collect } from './collect.ts';
-import { parseScaling, type RopeScaling, scalingRule } from './rope-scaling.ts';
+import { parseScaling, scalingRule } from './parse-scaling.ts';
+import type { RopeScaling } from './rope-scaling.ts';
 
 /** The rotary embedding of a model: its base, and how it is stretched, if it is. */
 export interface Rope {
