@@ -61,7 +61,7 @@ const bindingsOf = (group: Group, { inputsOf, isOut }: Readers): number => {
         if (!group.nodes.has(from as OpNode)) loaded.add(`${from.id}.${index}`);
     if (isOut(node, group.nodes)) stored++;
   }
-  return loaded.size + stored + (group.kernel ? group.kernel.inputs.length + 1 : 0);
+  return loaded.size + stored + (group.kernel ? group.kernel.inputs.filter((input) => input !== null).length + 1 : 0);
 };
 
 /** Whether something outside would have to run both after and before the groups, if they were one. */
