@@ -9,7 +9,6 @@ import {
   type MethodFactory,
   normal,
   number,
-  type Option,
   patternValue,
   type Target,
   targets,
@@ -33,11 +32,12 @@ import {
   type Tensor,
 } from '@peftjs/tensor';
 import { addDelta } from './add-delta.ts';
+import { type CoefficientsInit, coefficientsInit } from './coefficients-init.ts';
 import { fanInFanOut, spectralTarget } from './peft-config.ts';
 import { torchPermutation } from './torch-random.ts';
 
 /** First values of the spectrum: N(0, 1), or none, so that the model begins as it was. */
-export type FourierFTInit = 'normal' | 'zeros';
+export type FourierFTInit = CoefficientsInit;
 
 /** Options of `fourierft`. */
 export interface FourierFTOptions {
@@ -56,16 +56,6 @@ export interface FourierFTOptions {
   /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
   readonly bias?: BiasChoice;
 }
-
-/** In files it says whether the spectrum begins at zero. */
-const initOption: Option<FourierFTInit> = {
-  key: 'init_weights',
-  fallback: () => 'normal',
-  expected: 'one of normal, zeros',
-  accepts: (v) => v === 'normal' || v === 'zeros',
-  toJson: (init) => init === 'zeros',
-  fromJson: (value) => (typeof value === 'boolean' ? (value ? 'zeros' : 'normal') : value),
-};
 
 /** Rows and then columns of frequencies, drawn as torch draws them. */
 const drawn =
@@ -102,7 +92,7 @@ export const fourierft: MethodFactory<FourierFTOptions> = defineMethod<FourierFT
       frequencies: count('n_frequency', 1000),
       scale: number('scaling', 150),
       seed: wholeNumber('random_loc_seed', 777),
-      init: initOption,
+      init: coefficientsInit('normal'),
       frequencyPattern: byPattern('n_frequency_pattern', count, 'numbers of at least 1', 'frequencies'),
       bias: biases('fourier'),
     },

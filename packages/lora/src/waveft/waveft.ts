@@ -10,7 +10,6 @@ import {
   type MethodFactory,
   normal,
   number,
-  type Option,
   oneOf,
   patternValue,
   type Target,
@@ -32,13 +31,14 @@ import {
   transpose,
 } from '@peftjs/tensor';
 import { addDelta } from '../add-delta.ts';
+import { type CoefficientsInit, coefficientsInit } from '../coefficients-init.ts';
 import { fanInFanOut, spectralTarget } from '../peft-config.ts';
 import { torchPermutation } from '../torch-random.ts';
 import { type Wavelet, wavelets } from './filters.ts';
 import { type Transform, transformOf } from './transform.ts';
 
 /** First values of the coefficients: none, so that the model begins as it was, or N(0, 0.01²). */
-export type WaveftInit = 'zeros' | 'normal';
+export type WaveftInit = CoefficientsInit;
 
 /** Options of `waveft`. */
 export interface WaveftOptions {
@@ -61,16 +61,6 @@ export interface WaveftOptions {
   /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
   readonly bias?: BiasChoice;
 }
-
-/** In files it says whether they begin at zero. */
-const initOption: Option<WaveftInit> = {
-  key: 'init_weights',
-  fallback: () => 'zeros',
-  expected: 'one of zeros, normal',
-  accepts: (v) => v === 'zeros' || v === 'normal',
-  toJson: (init) => init === 'zeros',
-  fromJson: (value) => (typeof value === 'boolean' ? (value ? 'zeros' : 'normal') : value),
-};
 
 /**
  * The number of a coefficient's place in the matrix that is transformed, of its place in [out, in]. That stands in the middle of the larger matrix; and of its quarters the upper right one,
@@ -110,7 +100,7 @@ export const waveft: MethodFactory<WaveftOptions> = defineMethod<WaveftOptions>(
       wavelet: oneOf('wavelet_family', wavelets, 'db1'),
       transform: flag('use_idwt', true),
       seed: wholeNumber('random_loc_seed', 777),
-      init: initOption,
+      init: coefficientsInit('zeros'),
       frequencyPattern: byPattern('n_frequency_pattern', count, 'numbers of at least 1', 'frequencies'),
       bias: biases('waveft'),
     },
