@@ -31,7 +31,9 @@ export interface Architecture {
   readonly pairedRows?: boolean;
   /** Number that the file's norms are above ours. */
   readonly normOffset?: number;
-  /** Fields of `config.json`: sizes, and what else the metadata say. */
+  /** The numbers of its metadata. */
+  readonly numbers: readonly NumberField[];
+  /** Fields of `config.json`: these numbers, and what else the metadata say. */
   config(fields: Fields, rope: Rotary): Readonly<Record<string, unknown>>;
 }
 
@@ -53,26 +55,71 @@ const queryKeyNorms = { 'self_attn.q_norm': 'attn_q_norm', 'self_attn.k_norm': '
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** A number of the metadata, after the architecture's name, its kind there, and the field of `config.json` that it is. */
+type NumberField = readonly [name: string, kind: 'u32' | 'f32', field: string];
+
+/** Those of all gated decoders. */
+const decoderNumbers: readonly NumberField[] = [
+  ['block_count', 'u32', 'num_hidden_layers'],
+  ['context_length', 'u32', 'max_position_embeddings'],
+  ['embedding_length', 'u32', 'hidden_size'],
+  ['feed_forward_length', 'u32', 'intermediate_size'],
+  ['attention.head_count', 'u32', 'num_attention_heads'],
+  ['attention.head_count_kv', 'u32', 'num_key_value_heads'],
+  ['attention.key_length', 'u32', 'head_dim'],
+  ['attention.value_length', 'u32', 'head_dim'],
+  ['attention.layer_norm_rms_epsilon', 'f32', 'rms_norm_eps'],
+  ['rope.freq_base', 'f32', 'rope_theta'],
+  ['rope.dimension_count', 'u32', 'head_dim'],
+  ['vocab_size', 'u32', 'vocab_size'],
+];
+
+const graniteNumbers: readonly NumberField[] = [
+  ['embedding_scale', 'f32', 'embedding_multiplier'],
+  ['residual_scale', 'f32', 'residual_multiplier'],
+  ['attention.scale', 'f32', 'attention_multiplier'],
+  ['logit_scale', 'f32', 'logits_scaling'],
+];
+
+const gpt2Numbers: readonly NumberField[] = [
+  ['block_count', 'u32', 'n_layer'],
+  ['context_length', 'u32', 'n_positions'],
+  ['embedding_length', 'u32', 'n_embd'],
+  ['feed_forward_length', 'u32', 'n_inner'],
+  ['attention.head_count', 'u32', 'n_head'],
+  ['attention.layer_norm_epsilon', 'f32', 'layer_norm_epsilon'],
+];
+
+/** The fields of numbers that a file has. */
+const readNumbers = (rows: readonly NumberField[], { number }: Fields): Json =>
+  Object.fromEntries(
+    rows.flatMap(([name, , field]) => {
+      const value = number(name);
+      return value === undefined ? [] : [[field, value]];
+    }),
+  );
+
 /** The fields that all gated decoders have. */
-const decoderConfig = ({ number }: Fields, { theta, headDim, scaling }: Rotary): Json => {
-  const heads = number('attention.head_count');
-  const rotated = number('rope.dimension_count') ?? headDim;
+const decoderConfig = (fields: Fields, { theta, headDim, scaling }: Rotary): Json => {
+  const read = readNumbers(decoderNumbers, fields);
+  const rotated = fields.number('rope.dimension_count') ?? headDim;
   return {
-    hidden_size: number('embedding_length'),
-    intermediate_size: number('feed_forward_length'),
-    num_hidden_layers: number('block_count'),
-    num_attention_heads: heads,
-    num_key_value_heads: number('attention.head_count_kv') ?? heads,
+    num_key_value_heads: read['num_attention_heads'],
+    ...read,
     head_dim: headDim,
-    max_position_embeddings: number('context_length'),
-    rms_norm_eps: number('attention.layer_norm_rms_epsilon'),
     rope_theta: theta,
     ...(scaling && { rope_scaling: scaling }),
     ...(rotated !== headDim && { partial_rotary_factor: rotated / headDim }),
   };
 };
 
-const decoder = { layers: decoderLayers, outside: decoderOutside, blocks: 'model.layers', config: decoderConfig };
+const decoder = {
+  layers: decoderLayers,
+  outside: decoderOutside,
+  blocks: 'model.layers',
+  numbers: decoderNumbers,
+  config: decoderConfig,
+};
 
 /** The architectures by llama.cpp's names. */
 export const architectures: Readonly<Record<string, Architecture>> = {
@@ -113,13 +160,8 @@ export const architectures: Readonly<Record<string, Architecture>> = {
     ...decoder,
     modelType: 'granite',
     pairedRows: true,
-    config: (fields, rope) => ({
-      ...decoderConfig(fields, rope),
-      embedding_multiplier: fields.number('embedding_scale') ?? 1,
-      residual_multiplier: fields.number('residual_scale') ?? 1,
-      attention_multiplier: fields.number('attention.scale') ?? 1,
-      logits_scaling: fields.number('logit_scale') ?? 1,
-    }),
+    numbers: [...decoderNumbers, ...graniteNumbers],
+    config: (fields, rope) => ({ ...decoderConfig(fields, rope), ...readNumbers(graniteNumbers, fields) }),
   },
   gpt2: {
     modelType: 'gpt2',
@@ -138,65 +180,19 @@ export const architectures: Readonly<Record<string, Architecture>> = {
       'mlp.c_fc': 'ffn_up',
       'mlp.c_proj': 'ffn_down',
     },
-    config: ({ number }) => ({
-      n_embd: number('embedding_length'),
-      n_layer: number('block_count'),
-      n_head: number('attention.head_count'),
-      n_inner: number('feed_forward_length'),
-      n_positions: number('context_length'),
-      layer_norm_epsilon: number('attention.layer_norm_epsilon'),
-    }),
+    numbers: gpt2Numbers,
+    config: (fields) => readNumbers(gpt2Numbers, fields),
   },
 };
 
-/** A number of the metadata, after the architecture's name. */
+/** A number to write: its name in the metadata, after the architecture's. */
 export type NumberRow = readonly [name: string, kind: 'u32' | 'f32', value: number];
 
-const numberRows = (
-  json: Json,
-  rows: readonly (readonly [name: string, kind: 'u32' | 'f32', field: string])[],
-): NumberRow[] =>
-  rows.flatMap(([name, kind, field]): NumberRow[] =>
+/** The numbers of a config, as the metadata of a file have them. */
+export const numbersOf = ({ numbers }: Architecture, json: Json): readonly NumberRow[] =>
+  numbers.flatMap(([name, kind, field]): NumberRow[] =>
     typeof json[field] === 'number' ? [[name, kind, json[field]]] : [],
   );
-
-const written: { readonly [modelType: string]: readonly (readonly [string, 'u32' | 'f32', string])[] } = {
-  gpt2: [
-    ['block_count', 'u32', 'n_layer'],
-    ['context_length', 'u32', 'n_positions'],
-    ['embedding_length', 'u32', 'n_embd'],
-    ['feed_forward_length', 'u32', 'n_inner'],
-    ['attention.head_count', 'u32', 'n_head'],
-    ['attention.layer_norm_epsilon', 'f32', 'layer_norm_epsilon'],
-  ],
-  granite: [
-    ['embedding_scale', 'f32', 'embedding_multiplier'],
-    ['residual_scale', 'f32', 'residual_multiplier'],
-    ['attention.scale', 'f32', 'attention_multiplier'],
-    ['logit_scale', 'f32', 'logits_scaling'],
-  ],
-};
-
-const decoderRows = [
-  ['block_count', 'u32', 'num_hidden_layers'],
-  ['context_length', 'u32', 'max_position_embeddings'],
-  ['embedding_length', 'u32', 'hidden_size'],
-  ['feed_forward_length', 'u32', 'intermediate_size'],
-  ['attention.head_count', 'u32', 'num_attention_heads'],
-  ['attention.head_count_kv', 'u32', 'num_key_value_heads'],
-  ['attention.key_length', 'u32', 'head_dim'],
-  ['attention.value_length', 'u32', 'head_dim'],
-  ['attention.layer_norm_rms_epsilon', 'f32', 'rms_norm_eps'],
-  ['rope.freq_base', 'f32', 'rope_theta'],
-  ['rope.dimension_count', 'u32', 'head_dim'],
-  ['vocab_size', 'u32', 'vocab_size'],
-] as const;
-
-/** The numbers of a config, as the metadata of a file have them. */
-export const numbersOf = ({ modelType }: Architecture, json: Json): readonly NumberRow[] => {
-  const own = Object.hasOwn(written, modelType) ? written[modelType]! : [];
-  return numberRows(json, json['n_layer'] === undefined ? [...decoderRows, ...own] : own);
-};
 
 /** The name that a file has for a tensor of ours: `blk.0.attn_q.weight` for `model.layers.0.self_attn.q_proj.weight`; undefined where it has none. */
 export const nameInFile = ({ layers, outside, blocks }: Architecture, name: string): string | undefined => {

@@ -1,11 +1,11 @@
 import type { FilePlace, Files } from '@peftjs/io';
-import { type GgmlType, ggml, ggmlTypes, storedLinear } from '@peftjs/quant';
+import { type GgmlType, ggml, storedLinear } from '@peftjs/quant';
 import { checkOptions, isPeftError, mustBe, PeftError, type Rules, type Shape, sameShape } from '@peftjs/tensor';
 import { buildModel, type CausalLM, type Linear, type Path, parseConfig, type WeightDType } from '@peftjs/transformer';
 import { type Architecture, nameInFile } from './architectures.ts';
 import { configJsonOf } from './config-json.ts';
 import { folderOf } from './gguf-folder.ts';
-import { type GgufFile, type GgufTensor, openGguf, readValues } from './open-gguf.ts';
+import { type GgufFile, type GgufTensor, isBlocks, openGguf, readValues } from './open-gguf.ts';
 import { byHalves, headsOf } from './row-order.ts';
 
 /** Options of `loadGguf`. */
@@ -39,8 +39,6 @@ const finder = (file: GgufFile, architecture: Architecture) => {
     left: (): string[] => [...file.tensors.keys()].filter((name) => !used.has(name) && name !== 'rope_freqs.weight'),
   };
 };
-
-const isBlocks = (storage: string): storage is GgmlType => (ggmlTypes as readonly string[]).includes(storage);
 
 /** The files beside the model's weights; none where its tokenizer is of a kind that is not read, as `ggufFolder` tells. */
 const companions = async (file: GgufFile): Promise<Files | null> => {

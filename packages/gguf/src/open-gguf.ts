@@ -1,10 +1,14 @@
 import { bfloat16ToFloat32, detached, type FilePlace, fileAt, halfToFloat32, nameOf } from '@peftjs/io';
 import { type GgmlType, ggml, ggmlTypes } from '@peftjs/quant';
 import { PeftError, sizeOf } from '@peftjs/tensor';
+import { type FloatStorage, floatTypes } from './float-bytes.ts';
 import { type GgufTensorRow, type GgufValue, readGgufHeader } from './header.ts';
 
 /** How a tensor is stored: as floats, or in one of GGML's blocks. */
-export type GgufStorage = 'F32' | 'F16' | 'BF16' | GgmlType;
+export type GgufStorage = FloatStorage | GgmlType;
+
+/** Whether a storage is one of GGML's blocks. */
+export const isBlocks = (storage: GgufStorage): storage is GgmlType => !Object.hasOwn(floatTypes, storage);
 
 /** A tensor of a GGUF file. */
 export interface GgufTensor {
@@ -26,12 +30,10 @@ export interface GgufFile {
   readonly tensors: ReadonlyMap<string, GgufTensor>;
 }
 
-/** Of GGML's numbers of types those of floats, and the bytes of a value. */
-const floats: { readonly [type: number]: readonly [GgufStorage, bytes: number] } = {
-  0: ['F32', 4],
-  1: ['F16', 2],
-  30: ['BF16', 2],
-};
+/** Floats by GGML's number of their type. */
+const floats = new Map(
+  Object.entries(floatTypes).map(([name, { type, width }]) => [type, { storage: name as FloatStorage, width }]),
+);
 
 const blocks = new Map(ggmlTypes.map((type) => [ggml(type).id, ggml(type)]));
 
@@ -61,8 +63,8 @@ interface Stored {
 
 /** How a tensor is stored and in how many bytes, or what is wrong with it. */
 const storedAs = ({ name, shape, type }: GgufTensorRow): Stored | string => {
-  const float = floats[type];
-  if (float) return { storage: float[0], bytes: float[1] * sizeOf(shape) };
+  const float = floats.get(type);
+  if (float) return { storage: float.storage, bytes: float.width * sizeOf(shape) };
   const block = blocks.get(type);
   if (!block)
     return `tensor ${name} is ${others[type] ?? `of type ${type}`}, which is not read; read are F32, F16, BF16, ${ggmlTypes.join(', ')}`;

@@ -2,7 +2,6 @@ import {
   type AdapterTensor,
   type FilePlace,
   fileAt,
-  float32ToHalf,
   type Place,
   pythonPattern,
   readAdapter,
@@ -12,6 +11,7 @@ import { checkOptions, mustBe, PeftError, type Rules } from '@peftjs/tensor';
 import { type CausalLM, hfConfig, requireModel } from '@peftjs/transformer';
 import { architectureOf, nameInFile } from './architectures.ts';
 import { encodeGguf, type WrittenTensor, type WrittenValue } from './encode.ts';
+import { floatBytes, floatTypes } from './float-bytes.ts';
 import { headsOf, inPairs } from './row-order.ts';
 
 /** The model that an adapter belongs to, and how its values are stored. */
@@ -115,9 +115,8 @@ export const saveGgufAdapter = async (
   const alpha = Number(raw['lora_alpha'] ?? 8);
   const rows: WrittenTensor[] = [];
   const put = (tensor: string, shape: readonly number[], values: Float32Array): void => {
-    const bytes = storage === 'F32' ? values : float32ToHalf(values);
-    const view = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    rows.push({ name: tensor, shape, type: storage === 'F32' ? 0 : 1, size: view.length, bytes: async () => view });
+    const bytes = floatBytes(who, tensor, storage, values);
+    rows.push({ name: tensor, shape, type: floatTypes[storage].type, size: bytes.length, bytes: async () => bytes });
   };
   for (const [path, pair] of pairsOf(who, tensors)) {
     checkSizes(who, base, path, pair);

@@ -1,4 +1,4 @@
-import { type FilePlace, fileAt, float32ToBfloat16, float32ToHalf, nameOf, writable } from '@peftjs/io';
+import { type FilePlace, fileAt, nameOf, writable } from '@peftjs/io';
 import { type GgmlType, ggml, ggmlTypes } from '@peftjs/quant';
 import { checkOptions, mustBe, type OnExecutor, onExecutor, PeftError, type Rules, sizeOf } from '@peftjs/tensor';
 import {
@@ -11,6 +11,8 @@ import {
 } from '@peftjs/transformer';
 import { architectureOf, llama3Factors, nameInFile, numbersOf } from './architectures.ts';
 import { encodeGguf, type WrittenTensor, type WrittenValue } from './encode.ts';
+import { floatBytes, floatTypes } from './float-bytes.ts';
+import { isBlocks } from './open-gguf.ts';
 import { headsOf, inPairs } from './row-order.ts';
 import { tokenizerMetadata } from './tokenizer-metadata.ts';
 
@@ -45,8 +47,6 @@ const instead: { readonly [T in GgmlType]?: GgmlType } = {
   TQ2_0: 'Q4_0',
 };
 
-const isBlocks = (storage: Plain): storage is GgmlType => (ggmlTypes as readonly string[]).includes(storage);
-
 /** The storage in which a row of values fits. */
 const fitting = (storage: Plain, row: number): Plain => {
   if (!isBlocks(storage) || row % ggml(storage).blockSize === 0) return storage;
@@ -68,23 +68,6 @@ const inMixture = (mixture: GgufMixture, name: string, layers: number, tied: boo
   return layer !== undefined && getsMore(Number(layer), layers) ? 'Q6_K' : 'Q4_K';
 };
 
-const floatTypes = { F32: [0, 4], F16: [1, 2], BF16: [30, 2] } as const;
-
-const bytesOf = (array: Float32Array | Uint16Array): Uint8Array =>
-  new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-
-const inFloats = (name: string, storage: 'F32' | 'F16' | 'BF16', values: Float32Array): Uint8Array => {
-  if (storage === 'F32') return bytesOf(values);
-  if (storage === 'BF16') return bytesOf(float32ToBfloat16(values));
-  const bits = float32ToHalf(values);
-  const beyond = bits.findIndex((half, i) => (half & 0x7fff) === 0x7c00 && Number.isFinite(values[i]));
-  if (beyond < 0) return bytesOf(bits);
-  throw new PeftError(
-    'bad-option',
-    `saveGguf: ${name} holds ${values[beyond]}, too large for F16, whose largest value is 65,504; take BF16, F32 or Q8_0`,
-  );
-};
-
 /** A tensor in a storage. */
 const written = (
   name: string,
@@ -95,8 +78,9 @@ const written = (
   const row = shape.at(-1)!;
   const rows = sizeOf(shape) / row;
   if (!isBlocks(storage)) {
-    const [type, width] = floatTypes[storage];
-    return { name, shape, type, size: width * rows * row, bytes: async () => inFloats(name, storage, await values()) };
+    const { type, width } = floatTypes[storage];
+    const bytes = async (): Promise<Uint8Array> => floatBytes('saveGguf', name, storage, await values());
+    return { name, shape, type, size: width * rows * row, bytes };
   }
   const format = ggml(storage);
   const size = ((rows * row) / format.blockSize) * format.blockBytes;
@@ -155,6 +139,7 @@ export const saveGguf = async (model: CausalLM, place: FilePlace, options: SaveG
     const kind = isMatrix ? fitting(inMixture(storage, inFile, layers, tied), made.shape[1]!) : 'F32';
     return written(inFile, made.shape, kind, valuesOf(tensor, made));
   });
+  const file = await fileAt(place);
   const companions = await companionFiles(model);
   const metadata = new Map<string, WrittenValue>([
     ['general.architecture', { kind: 'string', value: name }],
@@ -164,8 +149,7 @@ export const saveGguf = async (model: CausalLM, place: FilePlace, options: SaveG
       `${name}.${field}`,
       { kind, value },
     ]),
-    ...tokenizerMetadata(nameOf(await fileAt(place)), companions, model.config),
+    ...tokenizerMetadata(nameOf(file), companions, model.config),
   ]);
-  const file = await fileAt(place);
   await writable(file.files).write(new Map([[file.path, encodeGguf(metadata, [...ropeTable(json), ...rows])]]));
 };

@@ -145,6 +145,16 @@ describe('an adapter', () => {
     );
   });
 
+  test('with values beyond F16 is refused by name, never written as infinite', async () => {
+    const files = memoryFiles();
+    const tensors = tensorsOf(layers);
+    (tensors.get(`base_model.model.${layers[0]}.lora_A.weight`)!.data as Float32Array)[3] = 1e5;
+    await writeAdapter(files, { ...config } as never, tensors);
+    await expect(saveGgufAdapter(files, fresh(), { base, storage: 'F16' })).rejects.toThrow(
+      /saveGgufAdapter: blk.0.attn_q.weight.lora_a holds 100000, too large for F16/,
+    );
+  });
+
   test('of another base is refused with its sizes', async () => {
     const other = await loadGguf(join(data, 'llama-plain.gguf'));
     await expect(saveGgufAdapter(await folder(), fresh(), { base: other })).rejects.toThrow(

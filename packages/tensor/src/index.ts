@@ -89,7 +89,6 @@ export {
   packedShapes,
   type ScaleMap,
   scaleGroup,
-  unpack,
   wholeBytes,
 } from './ops/packed-matrix.ts';
 export { pad } from './ops/pad.ts';
