@@ -1,11 +1,14 @@
 """Records what PEFT computes with adapters that are made of several LoRA adapters, in data/python/sums: the adapters, and the logits of each
-way to combine them on the models plain and gpt2.
+way to combine them on the models plain and gpt2. Also, on plain, the first with less of its intruder dimensions, and the condition number of
+each layer (PEFT has both for `Linear` alone).
 
 Usage: python make_sums.py
 """
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.helpers import KappaTuneSelector, find_kappa_target_modules
+from peft.tuners.lora.intruders import reduce_intruder_dimension
 
 from common import OUT, draw_batch, save_tensors
 from models import VOCABULARY, load_model
@@ -67,6 +70,23 @@ def main() -> None:
             with torch.no_grad():
                 logits[name] = model.eval()(ids).logits
         save_tensors(FOLDER / f"{base}.safetensors", {"ids": ids.int()} | logits)
+    record_reduced(ids)
+
+
+def record_reduced(ids: torch.Tensor) -> None:
+    found = []
+    model = PeftModel.from_pretrained(load_model("plain"), FOLDER / "plain-0")
+    reduce_intruder_dimension(model, top_k=4, threshold_epsilon=0.6, mitigation_lambda=0.25, logging_sink=found.append)
+    assert any("Intruders:" in line for line in found) and any("No intruders" in line for line in found), found
+    with torch.no_grad():
+        tensors = {"ids": ids.int(), "logits": model.eval()(ids).logits}
+    base = load_model("plain")
+    selector = KappaTuneSelector(base, show_progress=False)
+    chosen = find_kappa_target_modules(base, top_p=0.3, show_progress=False)["target_modules"]
+    selector.get_best_targets()
+    kappas = {f"kappa {name}": torch.tensor([kappa]) for name, kappa in selector._condition_numbers.items()}
+    chosen = {f"chosen {i} {name}": torch.ones(1) for i, name in enumerate(chosen)}
+    save_tensors(FOLDER / "plain-reduced.safetensors", tensors | kappas | chosen)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,11 @@ export type { AdapterHubLoraOptions } from './adapter-hub-lora/projections.ts';
 export { type AfLoraOptions, afLora } from './aflora/aflora.ts';
 export type { ComputedLora } from './algebra/lora-of.ts';
 export { type CombinationType, type MergeAdaptersOptions, mergeAdapters } from './algebra/merge-adapters.ts';
+export {
+  type ReducedLora,
+  type ReduceIntruderOptions,
+  reduceIntruderDimension,
+} from './algebra/reduce-intruder-dimension.ts';
 export type { MajoritySign } from './algebra/task-vectors.ts';
 export { type ToLoraOptions, toLora } from './algebra/to-lora.ts';
 export { type AloraOptions, alora } from './alora.ts';
@@ -23,6 +28,7 @@ export { type GraloraOptions, gralora } from './gralora.ts';
 export { type HiraOptions, hira } from './hira.ts';
 export { type HraOptions, hra } from './hra.ts';
 export { type HydraloraOptions, hydralora } from './hydralora.ts';
+export { type KappaOptions, type KappaTargets, kappaTargets } from './kappa-targets.ts';
 export { type KasaOptions, kasa } from './kasa.ts';
 export { type KronaOptions, krona } from './krona/krona.ts';
 export { type KronaBOptions, kronaB } from './krona/krona-b.ts';

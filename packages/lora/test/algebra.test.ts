@@ -11,12 +11,14 @@ import {
   gralora,
   hira,
   hra,
+  kappaTargets,
   loha,
   lokr,
   lora,
   mergeAdapters,
   miss,
   oft,
+  reduceIntruderDimension,
   toLora,
   vera,
 } from '../src/index.ts';
@@ -231,5 +233,49 @@ describe('toLora', () => {
     );
     await of(lora(), {}).toThrow('give rank, or share above 0, and not both');
     await of(lora(), { rank: 2, share: 0.5 }).toThrow('give rank, or share above 0, and not both');
+  });
+});
+
+describe('reduceIntruderDimension', () => {
+  const options = { executor, topK: 6, threshold: 1 }; // each vector that ΔW turned at all is an intruder
+
+  test('with λ = 1 changes nothing, and with less moves W + ΔW towards what is left of it', async () => {
+    const adapted = await trained(lora({ target: ['q_proj', 'embed_tokens'], rank: 3 }));
+    const before = await logitsOf(adapted);
+    const same = await reduceIntruderDimension(adapted, { ...options, lambda: 1 });
+    expect(distance(await logitsOf(same.adapted), before)).toBeLessThan(1e-5);
+    const { adapted: less, intruders, errors } = await reduceIntruderDimension(adapted, { ...options, lambda: 0.2 });
+    expect([...intruders.keys()]).toEqual([...errors.keys()]);
+    expect(Math.min(...intruders.values())).toBeGreaterThan(0);
+    expect(distance(await logitsOf(less), before)).toBeGreaterThan(1e-3);
+  });
+
+  test('where no vector is unlike the base keeps ΔW', async () => {
+    const adapted = await trained(lora({ target: 'q_proj', rank: 2, alpha: 5 }));
+    const { adapted: kept, intruders } = await reduceIntruderDimension(adapted, { executor, threshold: 0 });
+    expect([...intruders.values()].every((n) => n === 0)).toBe(true);
+    expect(distance(await deltaOf(kept), await deltaOf(adapted))).toBeLessThan(1e-6);
+  });
+
+  test('refuses what is no LoRA', async () => {
+    const adapted = await trained(dora({ target: 'q_proj' }));
+    await expect(reduceIntruderDimension(adapted, { executor })).rejects.toThrow(
+      'reduceIntruderDimension: the adapter is dora',
+    );
+  });
+});
+
+describe('kappaTargets', () => {
+  test('chooses by number, by share and by threshold, the lowest first', async () => {
+    const { target: all, kappas } = await kappaTargets(base, { executor, share: 1 });
+    const of = all.map((at) => kappas.get(at)!);
+    expect(of).toEqual([...of].sort((one, other) => one - other));
+    expect((await kappaTargets(base, { executor, count: 2 })).target).toEqual(all.slice(0, 2));
+    expect((await kappaTargets(base, { executor, threshold: of[2]! })).target).toEqual(all.slice(0, 3));
+    const among = await kappaTargets(base, { executor, among: 'q_proj' });
+    expect(among.target).toEqual([all.find((at) => at.endsWith('q_proj'))]);
+    await expect(kappaTargets(base, { executor, threshold: 1e-3 })).rejects.toThrow('give a greater one');
+    await expect(kappaTargets(base, { executor, maxSide: 1 })).rejects.toThrow('give a greater maxSide');
+    await expect(kappaTargets(base, { executor, count: 1, share: 1 })).rejects.toThrow('give one of');
   });
 });

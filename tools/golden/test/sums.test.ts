@@ -2,7 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { load, save } from '@peftjs/core';
-import { type CombinationType, lora, type MergeAdaptersOptions, mergeAdapters } from '@peftjs/lora';
+import {
+  type CombinationType,
+  kappaTargets,
+  lora,
+  type MergeAdaptersOptions,
+  mergeAdapters,
+  reduceIntruderDimension,
+} from '@peftjs/lora';
 import { constant, evaluate, reference } from '@peftjs/tensor';
 import { distance } from '@peftjs/testkit';
 import { loadModel } from '@peftjs/transformer';
@@ -48,5 +55,35 @@ describe.each(['plain', 'gpt2'])('adapters on %s', (model) => {
       expect(distance(logits!, recorded.get(name)!.data)).toBeLessThan(1e-4);
       expect(distance(before!, recorded.get(name)!.data)).toBeGreaterThan(1e-2);
     }
+  });
+});
+
+describe('on plain, as PEFT has it,', async () => {
+  const base = await loadModel(modelDir('plain'));
+  const recorded = await recordedIn(join(folder, 'plain-reduced.safetensors'));
+
+  test('an adapter has less of its intruder dimensions', async () => {
+    const { data, shape } = recorded.get('ids')!;
+    const ids = constant(Int32Array.from(data), shape);
+    const trained = await load(base, join(folder, 'plain-0'), [lora]);
+    const options = { executor, topK: 4, threshold: 0.6, lambda: 0.25 };
+    const { adapted, intruders } = await reduceIntruderDimension(trained, options);
+    expect(new Set([...intruders.values()].map((n) => n > 0))).toEqual(new Set([true, false]));
+    const logits = async (model: typeof base) =>
+      (await evaluate({ y: model.logits(ids) }, { executor }))['y'] as Float32Array;
+    expect(distance(await logits(adapted.model), recorded.get('logits')!.data)).toBeLessThan(1e-4);
+    expect(distance(await logits(trained.model), recorded.get('logits')!.data)).toBeGreaterThan(1e-2);
+  });
+
+  test('layers are chosen by the condition numbers of their weights', async () => {
+    const { target, kappas } = await kappaTargets(base, { executor, share: 0.3 });
+    const named = (prefix: string): string[] =>
+      [...recorded.keys()].flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []));
+    const paths = named('kappa ');
+    expect([...kappas.keys()].sort()).toEqual(paths.sort());
+    for (const path of paths)
+      expect(kappas.get(path)! / recorded.get(`kappa ${path}`)!.data[0]!, path).toBeCloseTo(1, 3);
+    const chosen = named('chosen ').map((name) => name.split(' ') as [string, string]);
+    expect(target).toEqual(chosen.sort(([one], [other]) => Number(one) - Number(other)).map(([, path]) => path));
   });
 });

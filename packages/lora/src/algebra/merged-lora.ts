@@ -2,6 +2,7 @@ import type { Adapted } from '@peftjs/core';
 import { PeftError, randomSource } from '@peftjs/tensor';
 import type { Model, Path } from '@peftjs/transformer';
 import { Matrix } from 'ml-matrix';
+import { errorOf } from './error-of.ts';
 import { type Factors, factorsOf } from './factors.ts';
 import { type ComputedLora, loraOf } from './lora-of.ts';
 import type { MergeAdaptersOptions } from './merge-adapters.ts';
@@ -30,16 +31,6 @@ const padded = ({ b, a }: Product, rank: number, path: Path): Product => {
       `mergeAdapters: rank ${rank} is below the sum of the ranks at ${path}, ${b.columns}, which cat keeps all; give at least that, or use svd`,
     );
   return sideBySide({ b, a }, { b: Matrix.zeros(b.rows, missing), a: Matrix.zeros(missing, a.columns) });
-};
-
-/** ‖B·A‖² without forming it: the sum of BᵀB ∘ AAᵀ. */
-const squaredNorm = ({ b, a }: Product): number =>
-  Math.max(0, Matrix.mul(b.transpose().mmul(b), a.mmul(a.transpose())).sum());
-
-/** ‖got − wanted‖ / ‖wanted‖ */
-const errorOf = (got: Product, wanted: Product): number => {
-  const apart = squaredNorm(sideBySide(got, { b: wanted.b, a: Matrix.mul(wanted.a, -1) }));
-  return apart === 0 ? 0 : Math.sqrt(apart / squaredNorm(wanted));
 };
 
 /** A rule applied to all A's and to all B's, each with √|wᵢ·scaleᵢ|, A with the sign. */
