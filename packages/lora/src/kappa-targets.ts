@@ -1,7 +1,7 @@
 import { checkOptions, evaluate, mustBe, type OnExecutor, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
 import { type Model, type Path, type Target, targeted } from '@peftjs/transformer';
 
-/** Which layers are looked at, and how many of them are chosen: at most one of `share`, `count`, `threshold`. */
+/** Layers that are looked at, and how many of them are chosen: at most one of `share`, `count`, `threshold`. */
 export interface KappaOptions extends OnExecutor {
   /** The layers that are looked at. Default: every linear layer, the head too. */
   readonly among?: Target;

@@ -3,7 +3,7 @@ import { checkOptions, mustBe, type OnExecutor, onExecutor, type Rules } from '@
 import type { Model, Path } from '@peftjs/transformer';
 import type { ComputedLora } from './lora-of.ts';
 
-/** What counts as an intruder, and what becomes of it. */
+/** Intruder dimensions: which they are, and what becomes of them. */
 export interface ReduceIntruderOptions extends OnExecutor {
   /** How many of the leading singular vectors of W + ΔW are looked at. Default 10. */
   readonly topK?: number;
