@@ -14,12 +14,13 @@ import peft.tuners.poly.layer as poly
 import peft.tuners.lora.layer as lora_layer
 import torch
 from peft import (
-    AdaLoraConfig, BeftConfig, BOFTConfig, C3AConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, PeftModel,
+    AdaLoraConfig, BeftConfig, BOFTConfig, C3AConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, MultitaskPromptTuningConfig, PeftModel,
     OFTConfig, OSFConfig, PeanutConfig, PolyConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, SupertuningConfig, TinyLoraConfig, TrainableTokensConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, WaveFTConfig, get_peft_model, get_peft_model_state_dict,
 )
 from peft.tuners.c3a.utils import get_circulant_fast
 from peft.tuners.lora.config import BdLoraConfig, KasaConfig, VeloraConfig
 from peft.tuners.lora.variants import QALoraLinearVariant
+from peft.tuners.multitask_prompt_tuning import MultitaskPromptEmbedding
 from safetensors.torch import load_file
 
 from common import OUT, draw_batch, record, save_tensors, shake
@@ -145,6 +146,7 @@ def configs(model: str) -> dict[str, object]:
         "adalora": AdaLoraConfig(init_r=4, target_r=2, lora_alpha=6, **SCHEDULE, **some),
         "ia3": IA3Config(),
         "prompt-tuning": PromptTuningConfig(num_virtual_tokens=5),
+        "multitask-prompt-tuning": MultitaskPromptTuningConfig(num_virtual_tokens=5, num_ranks=2, num_tasks=3),
         "prefix-tuning": PrefixTuningConfig(num_virtual_tokens=5),
         "prefix-tuning-projection": PrefixTuningConfig(
             num_virtual_tokens=5, prefix_projection=True, encoder_hidden_size=7
@@ -211,7 +213,7 @@ def load_adapter(base: str, folder: Path) -> PeftModel:
 
 
 def choose_task(model: PeftModel) -> None:
-    """All examples are of the last task of Poly."""
+    """All examples are of the last task of Poly, or of multitask prompt tuning."""
 
     def give(layer: torch.nn.Module, args: tuple, kwargs: dict) -> tuple:
         return args, {**kwargs, "task_ids": torch.full((len(args[0]),), layer.n_tasks["default"] - 1)}
@@ -219,6 +221,8 @@ def choose_task(model: PeftModel) -> None:
     for layer in model.modules():
         if isinstance(layer, poly.Linear):
             layer.register_forward_pre_hook(give, with_kwargs=True)
+        if isinstance(layer, MultitaskPromptEmbedding):
+            layer.register_forward_pre_hook(lambda own, args: (args[0], torch.full((len(args[0]),), own.num_tasks - 1)))
 
 
 def require_same_tensors(model: PeftModel, adapter: dict[str, torch.Tensor]) -> None:

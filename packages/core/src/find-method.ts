@@ -89,6 +89,7 @@ const known: readonly Known[] = [
   ['WaveFT (WAVEFT)', 'waveft', 'lora', byType('WAVEFT')],
   ['OSF (OSF)', 'osf', 'lora', byType('OSF')],
   ['BOFT (BOFT)', 'boft', 'lora', byType('BOFT')],
+  ['MPT (MULTITASK_PROMPT_TUNING)', 'multitaskPromptTuning', 'multitask', byType('MULTITASK_PROMPT_TUNING')],
   ['Poly (POLY)', 'poly', 'multitask', byType('POLY')],
   ['(IA)³ (IA3)', 'ia3', 'scaling', byType('IA3')],
   ['prompt tuning (PROMPT_TUNING)', 'promptTuning', 'prompts', byType('PROMPT_TUNING')],

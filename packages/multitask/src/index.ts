@@ -1,3 +1,9 @@
 export { type AdapterFusionOptions, adapterFusion } from './adapter-fusion/adapter-fusion.ts';
 export type { FusedAdapter, FusedAdapters } from './adapter-fusion/fused-adapters.ts';
+export {
+  type MultitaskPromptTuningOptions,
+  multitaskPromptTuning,
+  multitaskPromptTuningFor,
+  type SourcePrompt,
+} from './multitask-prompt-tuning.ts';
 export { type PolyOptions, poly, polyFor } from './poly.ts';

@@ -12,7 +12,6 @@ import {
 } from '@peftjs/core';
 import {
   add,
-  constant,
   div,
   gather,
   log,
@@ -25,7 +24,7 @@ import {
   type Tensor,
   transpose,
 } from '@peftjs/tensor';
-import type { Call } from '@peftjs/transformer';
+import { onlyTask, taskColumns, taskFault, tasksOf } from './task-column.ts';
 
 /** Options of `poly`. */
 export interface PolyOptions {
@@ -43,23 +42,6 @@ export interface PolyOptions {
 
 /** Below it a sum of shares is taken for none. */
 const least = 1e-12;
-
-const isSound = (task: number, tasks: number): boolean => Number.isSafeInteger(task) && task >= 0 && task < tasks;
-
-/** Tasks of a batch's rows, [rows], or of all of them, [1]. */
-const tasksOf = ({ pass, path }: Call, tasks: number, only: number | null): Tensor => {
-  if (only !== null) return constant(Int32Array.of(only), [1]);
-  const task = pass.inputs['task'];
-  if (!task)
-    throw new PeftError(
-      'bad-option',
-      `poly: ${path}: the inputs have no column task, and there are ${tasks} tasks; give each example its own, 0 to ${tasks - 1}, or load the adapter by polyFor(task)`,
-    );
-  const known = task.node.kind === 'constant' ? [...(task.node.data as Int32Array)] : [];
-  const odd = known.filter((n) => !isSound(n, tasks));
-  if (odd.length > 0) throw new PeftError('bad-data', `poly: there are tasks 0 to ${tasks - 1}, got ${odd.join(', ')}`);
-  return task;
-};
 
 /** Shares of the skills, which sum to 1, [splits, rows, skills], of their logits [tasks, splits · skills]: while training each is drawn, near to 0 or 1. */
 const sharesOf = (logits: Tensor, tasks: Tensor, splits: number, { draw }: Scope): Tensor => {
@@ -81,10 +63,9 @@ const define = (only: number | null): MethodFactory<PolyOptions> =>
         skills: count('n_skills', 4),
         splits: count('n_splits', 1),
       },
-      check: ({ tasks = 1 }) =>
-        only !== null && !isSound(only, tasks) ? `there are tasks 0 to ${tasks - 1}, polyFor got ${only}` : null,
+      check: ({ tasks = 1 }) => taskFault({ method: 'poly', tasks, only }),
       attach: (model, scope, { target, rank, tasks, skills, splits }) => {
-        const one = only ?? (tasks === 1 ? 0 : null);
+        const tasked = { method: 'poly', tasks, only: onlyTask(only, tasks) };
         const patch = eachLinear(model, scope, target, 'poly', (base, own, path) => {
           const { inDim, outDim } = base;
           if (inDim % splits !== 0 || outDim % splits !== 0)
@@ -102,7 +83,7 @@ const define = (only: number | null): MethodFactory<PolyOptions> =>
           return {
             ...base,
             apply: (x, call) => {
-              const shares = sharesOf(logits, tasksOf(call, tasks, one), splits, own);
+              const shares = sharesOf(logits, tasksOf(call, tasked), splits, own);
               const rows = shares.shape[1]!;
               const down = reshape(mixed(shares, a), [rows, inDim, rank]);
               const parts = reshape(mixed(shares, b), [rows, splits, rank, out]);
@@ -120,7 +101,7 @@ const define = (only: number | null): MethodFactory<PolyOptions> =>
             },
           };
         });
-        return one === null ? { ...patch, columns: { task: { shape: [], dtype: 'i32', below: tasks } } } : patch;
+        return { ...patch, ...taskColumns(tasked) };
       },
     },
     files: {

@@ -2,4 +2,12 @@ export { type AdapterHubPrefixTuningOptions, adapterHubPrefixTuning } from './ad
 export { type PTuningOptions, pTuning } from './p-tuning.ts';
 export { type PrefixTuningOptions, prefixTuning } from './prefix-tuning.ts';
 export { type PromptTuningOptions, promptTuning } from './prompt-tuning.ts';
-export type { RowInit, TextInit } from './vocabulary.ts';
+export {
+  promptComputes,
+  promptConfig,
+  type RowCount,
+  type RowsOfPass,
+  rowsInFront,
+  submodulesOption,
+} from './soft-prompt.ts';
+export { initOf, isTextInit, type RowInit, type TextInit } from './vocabulary.ts';

@@ -54,7 +54,7 @@ import {
   vera,
   waveft,
 } from '@peftjs/lora';
-import { adapterFusion, poly, polyFor } from '@peftjs/multitask';
+import { adapterFusion, multitaskPromptTuningFor, poly, polyFor } from '@peftjs/multitask';
 import { prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
 import { ia3 } from '@peftjs/scaling';
 import { beft, bitfit, layerNormTuning, tokenTuning } from '@peftjs/selective';
@@ -219,6 +219,9 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'adalora', adalora),
   ...golden('square gpt2', 'lora-adapters', lora),
   ...golden('plain gpt2', 'prompt-tuning', promptTuning, rowsThere),
+  ...golden('plain gpt2', 'multitask-prompt-tuning', multitaskPromptTuningFor(2), {
+    nameThere: (name) => `prompt_encoder.${name === 'prompt_embeddings' ? 'embedding.weight' : name}`,
+  }),
   ...golden('plain gpt2', 'prefix-tuning', prefixTuning, rowsThere),
   ...golden('plain gpt2', 'prefix-tuning-projection', prefixTuning, {
     trained: prefixTuning({ length: 5, bottleneck: 7 }),
