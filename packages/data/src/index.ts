@@ -1,4 +1,5 @@
 export { type Batch, type BatchOptions, batch } from './batch.ts';
+export { type ChatRow, type ChatStageOptions, chat } from './chat.ts';
 export { type ColumnRule, type ColumnRules, columnProblem, columns, tokenColumns } from './columns.ts';
 export { flatMap } from './flat-map.ts';
 export { fromArray } from './from-array.ts';

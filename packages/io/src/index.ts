@@ -4,6 +4,14 @@ export type { AdapterPart, NamedAdapter } from './adapter/parts.ts';
 export { type Adapter, readAdapter, readAdapters } from './adapter/read.ts';
 export type { AdapterTensor, AdapterTensorData } from './adapter/tensors.ts';
 export { writeAdapter, writeAdapterHub, writeAdapters } from './adapter/write.ts';
+export {
+  type Chat,
+  type ChatMessage,
+  type ChatOptions,
+  type ChatTokens,
+  type LoadChatOptions,
+  loadChat,
+} from './chat/chat.ts';
 export { openModelWeights } from './checkpoint.ts';
 export { blobFiles, type NamedBlob } from './files/blob-files.ts';
 export { detached } from './files/detached.ts';
@@ -36,5 +44,5 @@ export type { Header, TensorInfo } from './safetensors/header.ts';
 export { openSafetensors } from './safetensors/open.ts';
 export { sameTensor, type TensorReader } from './safetensors/reader.ts';
 export { encodeSafetensors, type WriteData, type WriteTensor, writeSafetensors } from './safetensors/write.ts';
-export { loadTokenizer, type Tokenizer } from './tokenizer.ts';
+export { type EncodeOptions, loadTokenizer, type PlaceInIds, type Tokenizer } from './tokenizer.ts';
 export { openTorch } from './torch/open.ts';

@@ -3,6 +3,24 @@ import type { Place } from './files/files.ts';
 import { filesAt } from './files/place.ts';
 import { readJsonObject } from './read-json.ts';
 
+/** How a text is encoded. */
+export interface EncodeOptions {
+  /** Whether the ids that the model expects around a text are put there. Default true. */
+  readonly special?: boolean;
+  /** Whether a special token that is spelt out in the text becomes that token. Without it, it is text as any other: for what users write. Default true. */
+  readonly readSpecial?: boolean;
+  /** Places (UTF-16 units) that no special token reaches over: what is spelt out there stays text. */
+  readonly apart?: readonly number[];
+}
+
+/** A place in a text among its ids. */
+export interface PlaceInIds {
+  /** How many tokens end before it or there. */
+  readonly before: number;
+  /** How many tokens begin before it. */
+  readonly reached: number;
+}
+
 /** Text to token ids and back. */
 export interface Tokenizer {
   /** Ids are below this, added tokens included. */
@@ -10,6 +28,8 @@ export interface Tokenizer {
   readonly bosId: number | undefined;
   readonly eosId: number | undefined;
   readonly padId: number | undefined;
+  /** The special tokens, as the vocabulary spells them. */
+  readonly specials: readonly string[];
   /**
    * The ids of a text. With `special` (the default) also those that the model expects around it, such as one for the
    * beginning; pieces of a longer text are encoded without. A special token that is spelt out in the text becomes that
@@ -18,7 +38,13 @@ export interface Tokenizer {
    * Throws `PeftError`: `bad-data` where the text holds something that the vocabulary has no token for;
    * `bad-tokenizer` where the file shows a fault only now; `bad-option` for what is no text.
    */
-  encode(text: string, options?: { readonly special?: boolean }): Int32Array;
+  encode(text: string, options?: EncodeOptions): Int32Array;
+  /** The ids of a text without any around it, and where places (UTF-16 units) in it lie among them. Throws as `encode`. */
+  locate(
+    text: string,
+    places: readonly number[],
+    options?: Omit<EncodeOptions, 'special'>,
+  ): { readonly ids: Int32Array; readonly places: readonly PlaceInIds[] };
   /**
    * The text of ids, to the byte: spaces are never tidied up. `skipSpecial` leaves out special tokens. An id that the vocabulary lacks,
    * such as one of a padded vocabulary, gives nothing, as in Python.

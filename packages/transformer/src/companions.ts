@@ -17,9 +17,15 @@ const names = [
   'generation_config.json',
 ];
 
+/** The folder of further chat templates. */
+const moreTemplates = 'additional_chat_templates';
+
 /** Those that a folder has, whole. Throws `read-failed`. */
 export const companionsIn = async (files: Files): Promise<ReadonlyMap<string, Uint8Array<ArrayBuffer>>> => {
   const found = new Map<string, Uint8Array<ArrayBuffer>>();
-  for (const name of names) if ((await files.size(name)) !== null) found.set(name, await files.read(name));
+  const more = (await files.list())?.includes(`${moreTemplates}/`) ? await files.list(moreTemplates) : null;
+  const templates = (more ?? []).filter((name) => name.endsWith('.jinja')).map((name) => `${moreTemplates}/${name}`);
+  for (const name of [...names, ...templates])
+    if ((await files.size(name)) !== null) found.set(name, await files.read(name));
   return found;
 };

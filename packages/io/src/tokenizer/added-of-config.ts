@@ -14,6 +14,13 @@ const contentOf = (value: unknown): string | undefined => {
 
 const roles = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token'] as const;
 
+/** The special tokens by role that a config names, also those of a model's own (`extra_special_tokens`, where they have names). */
+export const roleTokens = (config: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> => {
+  const own = isObject(config['extra_special_tokens']) ? config['extra_special_tokens'] : {};
+  const all = [...Object.entries(own), ...roles.map((role) => [role, config[role]] as const)];
+  return Object.fromEntries(all.flatMap(([role, token]) => (contentOf(token) ? [[role, contentOf(token)!]] : [])));
+};
+
 /** The tokens that begin a text, end it, and fill it up. */
 export const specialTokens = (config: Readonly<Record<string, unknown>>): readonly (string | undefined)[] =>
   (['bos_token', 'eos_token', 'pad_token'] as const).map((role) => contentOf(config[role]));

@@ -18,9 +18,13 @@ export interface AddedToken {
 }
 
 /** A part of a text: a token that was added, or what lies between; whether the text begins with it. */
-export type Section =
+export type Section = { readonly start: number; readonly end: number } & (
   | { readonly token: AddedToken }
-  | { readonly token?: undefined; readonly text: string; readonly isFirst: boolean };
+  | { readonly token?: undefined; readonly text: string; readonly isFirst: boolean }
+);
+
+/** Whether a token found from `start` to `end` is taken as plain text. */
+export type IsText = (token: AddedToken, start: number, end: number) => boolean;
 
 /** Characters that lead on, and the token that ends here. */
 interface TrieNode {
@@ -68,11 +72,11 @@ const isWithinWord = (text: string, start: number, end: number): boolean =>
  *
  * Source: huggingface/tokenizers, `AddedVocabulary::find_matches`.
  */
-const sections = (root: TrieNode, text: string, isFirst: boolean): readonly Section[] => {
+const sections = (root: TrieNode, text: string, isFirst: boolean, isText: IsText): readonly Section[] => {
   const out: Section[] = [];
   let done = 0;
   const plain = (end: number): void => {
-    if (done < end) out.push({ text: text.slice(done, end), isFirst: isFirst && done === 0 });
+    if (done < end) out.push({ text: text.slice(done, end), isFirst: isFirst && done === 0, start: done, end });
   };
   for (let at = 0; at < text.length; ) {
     const found = longest(root, text, at);
@@ -83,28 +87,34 @@ const sections = (root: TrieNode, text: string, isFirst: boolean): readonly Sect
     const [token, end] = found;
     let [start, stop] = [at, end];
     at = end;
+    if (isText(token, start, stop)) continue;
     if (token.singleWord && isWithinWord(text, start, stop)) continue;
     // Spaces that the token before has taken are not there any more.
     if (token.lstrip) start = Math.max(done, trimmed(text.slice(0, start), false, true).length);
     if (token.rstrip) while (stop < text.length && whitespace.test(text[stop]!)) stop++;
     plain(start);
     // The next is looked for behind the token itself, so that one may begin with a space that this one has taken.
-    out.push({ token });
+    out.push({ token, start, end: stop });
     done = stop;
   }
   plain(text.length);
   return out;
 };
 
-/** Splits texts at added tokens; what lies between is normalised. */
-export const sectionizer = (
-  tokens: readonly AddedToken[],
-  normalize: Normalize,
-): ((text: string) => readonly Section[]) => {
+/** Splits texts at added tokens, and normalises what lies between. */
+export interface Sectionizer {
+  /** The parts of a text as it is. */
+  readonly raw: (text: string, isText: IsText) => readonly Section[];
+  /** Those of one of these parts, normalised. */
+  readonly within: (section: Section & { readonly token?: undefined }, isText: IsText) => readonly Section[];
+}
+
+/** The sectionizer of a tokenizer's added tokens. */
+export const sectionizer = (tokens: readonly AddedToken[], normalize: Normalize): Sectionizer => {
   const raw = trieOf(tokens.filter((t) => !t.normalized).map((t) => [t.content, t]));
   const changed = trieOf(tokens.filter((t) => t.normalized).map((t) => [normalize(t.content), t]));
-  return (text) =>
-    sections(raw, text, true).flatMap((section) =>
-      section.token ? [section] : sections(changed, normalize(section.text), section.isFirst),
-    );
+  return {
+    raw: (text, isText) => sections(raw, text, true, isText),
+    within: ({ text, isFirst }, isText) => sections(changed, normalize(text), isFirst, isText),
+  };
 };

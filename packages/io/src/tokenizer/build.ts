@@ -1,9 +1,10 @@
 import { PeftError } from '@peftjs/tensor';
-import type { Tokenizer } from '../tokenizer.ts';
+import type { EncodeOptions, Tokenizer } from '../tokenizer.ts';
 import { addedTokens, specialTokens } from './added-of-config.ts';
-import { type AddedToken, sectionizer } from './added-tokens.ts';
+import { type AddedToken, type IsText, type Section, sectionizer } from './added-tokens.ts';
 import { checkTokenizer } from './check.ts';
 import { decoder } from './decoders.ts';
+import { placeIn } from './locate.ts';
 import { makeModel } from './model.ts';
 import { type Normalize, normalizer } from './normalizers.ts';
 import { type Part, partOf } from './part.ts';
@@ -32,7 +33,8 @@ export const buildTokenizer = (
   const byId = new Map(added.map((token) => [token.id, token]));
   const vocabSize = added.reduce((size, { id }) => Math.max(size, id + 1), checked.size);
   const spelling = ({ content, normalized }: AddedToken): string => (normalized ? normalize(content) : content);
-  const toSections = sectionizer(added, normalize);
+  const sectioned = sectionizer(added, normalize);
+  const specials = added.filter(({ special }) => special).map(({ content }) => content);
   const idOf = (token: string): number | undefined => byContent.get(token)?.id ?? checked.ids.get(token);
   const beyond = [...(around?.before ?? []), ...(around?.behind ?? [])].find((id) => id >= vocabSize);
   if (beyond !== undefined)
@@ -41,15 +43,55 @@ export const buildTokenizer = (
       `${who}: post_processor puts id ${beyond} around a text, which the vocabulary of ${vocabSize} has not. Correct it.`,
     );
 
-  const encode: Tokenizer['encode'] = (text, { special = true } = {}) => {
+  /** Whether a special token that is spelt out in a text stays text: nowhere read, or not over one of the places. */
+  const textAt = ({ readSpecial = true, apart = [] }: EncodeOptions): IsText => {
+    if (readSpecial && apart.length === 0) return () => false;
+    return ({ special }, start, end) => special && (!readSpecial || apart.some((at) => start < at && at < end));
+  };
+  const ofSection = (section: Section, options: EncodeOptions): number[] => {
+    if (section.token) return [section.token.id];
+    const { start, end } = section;
+    // Places in a normalised text are not known: one within it counts for all of it.
+    const { readSpecial = true, apart = [] } = options;
+    const reads = readSpecial && !apart.some((at) => start < at && at < end);
+    const ids: number[] = [];
+    for (const part of sectioned.within(section, textAt({ readSpecial: reads })))
+      if (part.token) ids.push(part.token.id);
+      else for (const piece of preTokenize(part)) for (const id of model.ids(piece.text)) ids.push(id);
+    return ids;
+  };
+  const sectionsOf = (who: string, text: string, options: EncodeOptions): readonly Section[] => {
     if (typeof text !== 'string')
-      throw new PeftError('bad-option', `encode: the text is ${kindOf(text)}; give a string.`);
+      throw new PeftError('bad-option', `${who}: the text is ${kindOf(text)}; give a string.`);
+    return sectioned.raw(text, textAt(options));
+  };
+
+  const encode: Tokenizer['encode'] = (text, options = {}) => {
+    const { special = true } = options;
     const ids: number[] = special && around ? [...around.before] : [];
-    for (const section of toSections(text))
-      if (section.token) ids.push(section.token.id);
-      else for (const piece of preTokenize(section)) for (const id of model.ids(piece.text)) ids.push(id);
+    for (const section of sectionsOf('encode', text, options))
+      for (const id of ofSection(section, options)) ids.push(id);
     if (special && around) ids.push(...around.behind);
     return Int32Array.from(ids);
+  };
+
+  const locate: Tokenizer['locate'] = (text, places, options = {}) => {
+    const ids: number[] = [];
+    const found = places.map(() => ({ before: 0, reached: 0 }));
+    for (const section of sectionsOf('locate', text, options)) {
+      const own = ofSection(section, options);
+      const { start, end } = section;
+      for (const [i, place] of places.entries()) {
+        if (place <= start) continue;
+        const { before, reached } =
+          place >= end
+            ? { before: own.length, reached: own.length }
+            : placeIn(section, own, place - start, (part) => ofSection(part, options), decode);
+        found[i] = { before: ids.length + before, reached: ids.length + reached };
+      }
+      for (const id of own) ids.push(id);
+    }
+    return { ids: Int32Array.from(ids), places: found };
   };
 
   const decode: Tokenizer['decode'] = (ids, { skipSpecial = false } = {}) => {
@@ -65,7 +107,7 @@ export const buildTokenizer = (
   };
 
   const [bosId, eosId, padId] = specialTokens(config).map((token) => (token === undefined ? undefined : idOf(token)));
-  return { vocabSize, bosId, eosId, padId, encode, decode, idOf };
+  return { vocabSize, bosId, eosId, padId, specials, encode, locate, decode, idOf };
 };
 
 const kindOf = (value: unknown): string => (value === null ? 'null' : `of type ${typeof value}`);
