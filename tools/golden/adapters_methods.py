@@ -6,7 +6,7 @@ from pathlib import Path
 import adapters
 import torch
 from adapters import (
-    DoubleSeqBnConfig, IA3Config, LoRAConfig, MAMConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, UniPELTConfig,
+    AdapterPlusConfig, BnConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, MAMConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, UniPELTConfig,
 )
 from adapters.composition import Fuse
 from safetensors.torch import load_file
@@ -20,6 +20,18 @@ METHODS = {
     "pfeiffer": SeqBnConfig(reduction_factor=4),
     "parallel-adapter": ParBnConfig(),
     "parallel-adapter-learned": ParBnConfig(scaling="learned"),
+    # The library wants torchvision for a depth that only training has.
+    "adapter-plus": AdapterPlusConfig(reduction_factor=4, stochastic_depth=0.0),
+    # Both norms of its own, sums that hold each of them, a width by layer and a trained nonlinearity.
+    "bottleneck-adapter": BnConfig(
+        mh_adapter=True, output_adapter=True, reduction_factor={"0": 8, "default": 4}, non_linearity="prelu",
+        original_ln_before=True, residual_before_ln=False, ln_before=True, ln_after=True,
+        adapter_residual_before_ln=True, scaling="channel", init_weights="houlsby",
+    ),
+    "bottleneck-adapter-beside": BnConfig(
+        mh_adapter=True, output_adapter=False, reduction_factor=4, non_linearity="mish", is_parallel=True, ln_after=True,
+        original_ln_after=False,
+    ),
     "prefix-tuning-adapters": PrefixTuningConfig(**PREFIX),
     "prefix-tuning-adapters-flat": PrefixTuningConfig(flat=True, prefix_length=5),
     "mam": MAMConfig(PrefixTuningConfig(**PREFIX)),
@@ -50,8 +62,12 @@ def aliases(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 
 
 def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
-    """Each once: every layer has the pool of prefixes as its own too."""
-    return {n: p for n, p in aliases(model).items() if p.requires_grad and ".pool." not in n}
+    """Each once, by its first name: every layer has the pool of prefixes as its own too."""
+    own = {n: p for n, p in aliases(model).items() if p.requires_grad and ".pool." not in n}
+    first = {}
+    for name, parameter in own.items():
+        first.setdefault(id(parameter), name)
+    return {name: own[name] for name in first.values()}
 
 
 def save_adapter(model: torch.nn.Module, folder: Path) -> None:
@@ -133,9 +149,11 @@ def require_same_base(base: str) -> None:
         raise SystemExit(f"{base} computes something else with this version of transformers: {distance} away")
 
 
-def make_adapters_methods() -> None:
+def make_adapters_methods(names: list[str]) -> None:
     for base in BASES:
         require_same_base(base)
         for method, config in METHODS.items():
-            make_method(base, method, config)
-        make_fusion(base)
+            if not names or f"{base}-{method}" in names:
+                make_method(base, method, config)
+        if not names or f"{base}-adapter-fusion" in names:
+            make_fusion(base)

@@ -1,17 +1,19 @@
 """Makes adapters by the adapters library on the models that make.py made, and what it computes with them, in data/python.
 
-Usage: python make_adapters.py
+Usage: python make_adapters.py [NAME ...], where a name is gpt2-houlsby; all without one.
 """
+
+import sys
 
 from adapters_methods import make_adapters_methods
 from common import OUT, write_json
 from versions import versions
 
 
-def main() -> None:
-    make_adapters_methods()
+def main(names: list[str]) -> None:
+    make_adapters_methods(names)
     write_json(OUT / "versions-adapters.json", versions("adapters"))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

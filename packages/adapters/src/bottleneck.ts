@@ -1,23 +1,8 @@
-import { type Init, kaimingUniform, meanGate, normal, ones, type Scope, zeros } from '@peftjs/core';
-import { gelu, mul, relu, sigmoid, silu, type Tensor, tanh } from '@peftjs/tensor';
+import { type Init, meanGate, ones, type Scope, zeros } from '@peftjs/core';
+import { greaterEqual, layerNorm, mul, type Tensor } from '@peftjs/tensor';
 import { affine, type Call } from '@peftjs/transformer';
-
-/** The nonlinearity of an adapter's inner values; `silu` is also called swish. */
-export type Activation = 'relu' | 'silu' | 'gelu' | 'gelu-tanh' | 'tanh' | 'sigmoid';
-
-type Layer = (x: Tensor) => Tensor;
-
-const activations: { readonly [A in Activation]: Layer } = {
-  relu,
-  silu,
-  gelu: (x) => gelu(x),
-  'gelu-tanh': (x) => gelu(x, { approximate: 'tanh' }),
-  tanh,
-  sigmoid,
-};
-
-/** All of them. */
-export const activationNames: readonly Activation[] = Object.keys(activations) as Activation[];
+import { type Activation, activationIn, type Layer } from './activation.ts';
+import { type InitName, inits } from './init.ts';
 
 /** A factor of what an adapter adds: a constant; one trained number (`learned`), or one per channel, beginning at 1. */
 export type Scale = number | 'learned' | 'channel';
@@ -31,50 +16,74 @@ export interface BottleneckShape {
   readonly scale: Scale;
   /** Of what it adds. */
   readonly dropout: number;
+  /** Of all that it adds to a sequence. */
+  readonly stochasticDepth: number;
   readonly gating: boolean;
+  readonly lnBefore: boolean;
+  readonly lnAfter: boolean;
+  readonly init: InitName;
 }
 
-/** How its matrices begin. */
-export interface BottleneckInit {
-  readonly down: Init;
-  readonly up: Init;
-}
+/** Makes a projection: its tensors are `<name>.…` in the scope. */
+export type Project = (scope: Scope, name: string, outDim: number, inDim: number, init: Init) => Layer;
 
-/** Both matrices from N(0, 0.02²), as BERT's: nearly the identity. */
-export const bertInit: BottleneckInit = { down: normal(0.02), up: normal(0.02) };
-
-/** Exactly the identity: He et al., 2021. https://arxiv.org/abs/2110.04366 */
-export const mamInit: BottleneckInit = { down: kaimingUniform, up: zeros };
-
-const linear = (scope: Scope, name: string, outDim: number, inDim: number, init: Init): Layer => {
+const linear: Project = (scope, name, outDim, inDim, init) => {
   const weight = scope.param(`${name}.weight`, [outDim, inDim], init);
   const bias = scope.param(`${name}.bias`, [outDim], zeros);
   return (x) => affine(x, { weight, bias });
 };
 
+const same: Layer = (x) => x;
+
+const norm = (scope: Scope, name: string, dim: number): Layer => {
+  const weight = scope.param(`${name}.weight`, [dim], ones);
+  const bias = scope.param(`${name}.bias`, [dim], zeros);
+  return (x) => layerNorm(x, weight, bias, { eps: 1e-5 });
+};
+
 const scaled = (scope: Scope, scale: Scale, hiddenSize: number): Layer => {
-  if (scale === 1) return (x) => x;
+  if (scale === 1) return same;
   const factor =
     typeof scale === 'number' ? scale : scope.param('scaling', [scale === 'learned' ? 1 : hiddenSize], ones);
   return (x) => mul(x, factor);
 };
 
-/** A bottleneck: `up` is s·(W_up f(W_down x + b_down) + b_up), `apply` that with dropout and gate; x of shape [batch, tokens, d]. */
-export const bottleneck = (
-  scope: Scope,
-  { hiddenSize, width, activation, scale, dropout, gating }: BottleneckShape,
-  init: BottleneckInit,
-): { readonly up: Layer; readonly apply: (x: Tensor, call: Call) => Tensor } => {
-  const down = linear(scope, 'adapter_down.0', width, hiddenSize, init.down);
-  const out = linear(scope, 'adapter_up', hiddenSize, width, init.up);
+/** Drops x of a whole sequence with probability `rate` while training, and divides the others by 1 − rate. */
+const dropSequences = ({ draw }: Scope, x: Tensor, rate: number): Tensor => {
+  if (!draw || rate === 0) return x;
+  const kept = greaterEqual(draw([x.shape[0]!, 1, 1]), rate);
+  return mul(x, mul(kept, 1 / (1 - rate)));
+};
+
+/** An adapter's parts; x of shape [batch, tokens, d]. */
+export interface Bottleneck {
+  /** s·(W_up f(W_down norm(x) + b_down) + b_up). */
+  readonly up: Layer;
+  /** That with dropout and gate. */
+  readonly added: (x: Tensor, call: Call) => Tensor;
+  /** The norm after it; the identity where it has none. */
+  readonly after: Layer;
+}
+
+/** A bottleneck in `scope`. */
+export const bottleneck = (scope: Scope, shape: BottleneckShape, project: Project = linear): Bottleneck => {
+  const { hiddenSize, width, scale, dropout, stochasticDepth, gating, lnBefore, lnAfter } = shape;
+  const { down: downInit, up: upInit } = inits[shape.init];
+  const before = lnBefore ? norm(scope, 'adapter_norm_before', hiddenSize) : same;
+  // In the library's sequence of modules the norm is the first.
+  const down = project(scope, `adapter_down.${lnBefore ? 1 : 0}`, width, hiddenSize, downInit);
+  const activation = activationIn(scope, shape.activation);
+  const out = project(scope, 'adapter_up', hiddenSize, width, upInit);
   const factor = scaled(scope, scale, hiddenSize);
+  const after = lnAfter ? norm(scope, 'adapter_norm_after', hiddenSize) : same;
   const open = gating ? meanGate(scope, 'gate', hiddenSize) : null;
-  const up: Layer = (x) => factor(out(activations[activation](down(x))));
+  const up: Layer = (x) => factor(out(activation(down(before(x)))));
   return {
     up,
-    apply: (x, call) => {
-      const added = scope.dropout(up(x), dropout);
-      return open ? mul(added, open(x, call)) : added;
+    added: (x, call) => {
+      const dropped = scope.dropout(dropSequences(scope, up(x), stochasticDepth), dropout);
+      return open ? mul(dropped, open(x, call)) : dropped;
     },
+    after,
   };
 };

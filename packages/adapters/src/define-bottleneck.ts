@@ -1,4 +1,5 @@
 import {
+  type AdapterConfig,
   type Chosen,
   defineMethod,
   type JsonObject,
@@ -8,74 +9,77 @@ import {
   type OptionTable,
   type Scope,
 } from '@peftjs/core';
-import { add, PeftError, type Tensor } from '@peftjs/tensor';
+import { PeftError, type Tensor } from '@peftjs/tensor';
 import type { Around, Call, Model, Path } from '@peftjs/transformer';
-import { type BottleneckInit, type BottleneckShape, bottleneck } from './bottleneck.ts';
+import { type BottleneckShape, bottleneck } from './bottleneck.ts';
 import { type BottleneckOptions, reductionOf, widthOf } from './options.ts';
+import { adapted, type Placement, placementFields, placementIn, type Sublayer, samePlace } from './placement.ts';
 
-/** The sublayers that an adapter may follow, with the adapters library's name of it there. */
-const modules = { attn: 'attention_adapters', mlp: 'output_adapters' } as const;
-
-/** The input of an adapter, made of a sublayer's output and the residual stream that this is added to; all [batch, tokens, d]. */
-export type Reads = (output: Tensor, stream: Tensor) => Tensor;
+/** The adapters library's names of an adapter's module. */
+const modules: { readonly [S in Sublayer]: string } = { attn: 'attention_adapters', mlp: 'output_adapters' };
 
 /** The marks that tell one kind of bottleneck adapter from another. */
-export interface BottleneckKind {
+export interface BottleneckKind<O extends BottleneckOptions = BottleneckOptions> {
   readonly name: string;
   readonly peftType: string;
   readonly card: MethodCard;
-  readonly options: OptionTable<BottleneckOptions>;
-  readonly sites: readonly (keyof typeof modules)[];
-  readonly reads: Reads;
-  readonly init: BottleneckInit;
-  /** Fields of the adapters library's configuration that are this kind; false where absent. */
-  readonly fields: Readonly<Record<string, boolean>>;
-  /** Name there of the first values. */
-  readonly initName: string;
+  readonly options: OptionTable<O>;
+  placement(chosen: Chosen<O>): Placement;
+  /** Whether it is that of a configuration, once that is a bottleneck's. */
+  reads(config: AdapterConfig): boolean;
 }
+
+/** Whether a configuration's adapters are placed so. */
+export const isAt =
+  (at: Placement) =>
+  (config: AdapterConfig): boolean =>
+    samePlace(placementIn(config), at);
 
 /** Fields that change the function, with the only values that are computed here. */
 const computes = {
-  original_ln_after: [true],
-  residual_before_ln: [true],
-  ln_before: [false],
-  ln_after: [false],
-  adapter_residual_before_ln: [false],
   cross_adapter: [false],
   phm_layer: [false],
   inv_adapter: [],
-  stochastic_depth: [0],
 };
 
-/** The shape of an adapter with these options in a model. */
-export const shapeOf = ({ main: { hiddenSize } }: Model, options: Chosen<BottleneckOptions>): BottleneckShape => ({
+/** The shape of an adapter with these options in a layer of a model. */
+export const shapeOf = (
+  { main: { hiddenSize } }: Model,
+  options: Chosen<BottleneckOptions>,
+  layer: number,
+): BottleneckShape => ({
   ...options,
   hiddenSize,
-  width: widthOf(hiddenSize, options),
+  width: widthOf(hiddenSize, options, layer),
 });
 
 /** The module of the adapters library that an adapter after a sublayer is in. */
-const moduleOf = (site: keyof typeof modules, path: Path): Path =>
-  `${path.slice(0, path.lastIndexOf('.'))}.${modules[site]}`;
+const moduleOf = (site: Sublayer, path: Path): Path => `${path.slice(0, path.lastIndexOf('.'))}.${modules[site]}`;
 
 /** The number of the layer that a path lies in: a decoder's go on where its encoder's end. */
 const layerOf = ({ towers }: Model, path: Path): number =>
   towers.flatMap((tower) => tower.paths('block')).findIndex((block) => path.startsWith(`${block}.`));
 
+/** The place of one adapter. */
+export interface AdapterPlace {
+  /** The library's module that it is in. */
+  readonly module: Path;
+  readonly layer: number;
+}
+
 /** Middleware after each of some sublayers, but for the layers that are left out. Throws `no-match` where none is left. */
 export const afterSublayers = (
   model: Model,
   scope: Scope,
-  { name, sites }: Pick<BottleneckKind, 'name' | 'sites'>,
-  leaveOut: readonly number[],
-  make: (own: Scope, module: Path) => (output: Tensor, stream: Tensor, call: Call) => Tensor,
+  { name, sublayers, leaveOut }: Pick<Placement, 'sublayers'> & { name: string; leaveOut: readonly number[] },
+  make: (own: Scope, place: AdapterPlace) => (output: Tensor, stream: Tensor, call: Call) => Tensor,
 ): MiddlewareTable => {
-  const table = sites.map((site) => {
+  const table = sublayers.map((site) => {
     const kept = model.paths(site).filter((path) => !leaveOut.includes(layerOf(model, path)));
     if (kept.length === 0) throw new PeftError('no-match', `${name}: no layer is left that could have an adapter`);
-    const arounds = kept.map((path): [Path, Around<'attn' | 'mlp'>] => {
+    const arounds = kept.map((path): [Path, Around<Sublayer>] => {
       const module = moduleOf(site, path);
-      const after = make(scope.at(module), module);
+      const after = make(scope.at(module), { module, layer: layerOf(model, path) });
       return [path, (x, next, call) => after(next(x), call.stream!, call)];
     });
     return [site, new Map(arounds)] as const;
@@ -83,38 +87,64 @@ export const afterSublayers = (
   return Object.fromEntries(table);
 };
 
+/** The fault of options that are sound one by one. */
+const faultOf = (
+  {
+    reduction,
+    bottleneck: width,
+    stochasticDepth,
+    lnAfter,
+    adapterResidualBeforeLn,
+  }: Partial<Chosen<BottleneckOptions>>,
+  parallel: boolean,
+): string | null => {
+  if (reduction !== undefined && width !== undefined) return 'give either reduction or bottleneck, not both';
+  if (parallel && stochasticDepth) return 'stochasticDepth is not for adapters beside a sublayer; use dropout';
+  if (adapterResidualBeforeLn && (parallel || !lnAfter))
+    return 'adapterResidualBeforeLn is about lnAfter of adapters that follow a sublayer; give lnAfter: true, or leave it out';
+  return null;
+};
+
 /** A bottleneck adapter as a method, with the files of the adapters library. */
-export const defineBottleneck = (kind: BottleneckKind): MethodFactory<BottleneckOptions> => {
-  const { name, peftType, card, options, reads, init, fields, initName } = kind;
-  return defineMethod<BottleneckOptions>({
+export const defineBottleneck = <O extends BottleneckOptions>(kind: BottleneckKind<O>): MethodFactory<O> => {
+  const { name, peftType, card, options, placement, reads } = kind;
+  return defineMethod<O>({
     name,
     formula: {
       merges: false,
       options,
-      check: ({ reduction, bottleneck: width }) =>
-        reduction !== undefined && width !== undefined ? 'give either reduction or bottleneck, not both' : null,
-      attach: (model, scope, chosen) => ({
-        around: afterSublayers(model, scope, kind, chosen.leaveOut, (own) => {
-          const { apply } = bottleneck(own.at('adapters.default'), shapeOf(model, chosen), init);
-          return (output, stream, call) => add(output, apply(reads(output, stream), call));
-        }),
-      }),
+      check: (given) => faultOf(given, placement(given as Chosen<O>).parallel),
+      attach: (model, scope, all) => {
+        const chosen: Chosen<O> & Chosen<BottleneckOptions> = all as Chosen<O> & Chosen<BottleneckOptions>;
+        const at = placement(all);
+        return {
+          around: afterSublayers(model, scope, { name, ...at, leaveOut: chosen.leaveOut }, (own, { layer }) => {
+            const adapter = bottleneck(own.at('adapters.default'), shapeOf(model, chosen, layer));
+            return (y, h, call) => adapted(at, adapter, chosen, [y, h], call);
+          }),
+        };
+      },
     },
     files: {
       peftType,
       layout: 'adapter-hub',
       // Their defaults are not ours, so what says nothing of its scale is none of these.
-      reads: (config) =>
-        'scaling' in config && Object.entries(fields).every(([field, value]) => (config[field] ?? false) === value),
+      reads: (config) => 'scaling' in config && reads(config),
       computes,
+      aliases,
       config: (model, chosen): JsonObject => ({
-        ...fields,
-        original_ln_after: true,
-        residual_before_ln: true,
-        init_weights: initName,
+        ...placementFields(placement(chosen)),
         ...(chosen.bottleneck && { reduction_factor: reductionOf(model.main.hiddenSize, chosen.bottleneck) }),
       }),
     },
     card,
   });
+};
+
+/** The library's module has its norm and its nonlinearity twice. */
+const aliases: Readonly<Record<string, string>> = {
+  'adapter_down.0.weight': 'adapter_norm_before.weight',
+  'adapter_down.0.bias': 'adapter_norm_before.bias',
+  'adapter_down.1.f.weight': 'non_linearity.f.weight',
+  'adapter_down.2.f.weight': 'non_linearity.f.weight',
 };

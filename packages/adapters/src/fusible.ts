@@ -2,24 +2,25 @@ import type { AdapterConfig, MethodFactory, MiddlewareTable, Scope } from '@peft
 import type { Tensor } from '@peftjs/tensor';
 import type { Model } from '@peftjs/transformer';
 import { bottleneck } from './bottleneck.ts';
-import { afterSublayers, type BottleneckKind, type Reads, shapeOf } from './define-bottleneck.ts';
+import { type AdapterPlace, afterSublayers, type BottleneckKind, shapeOf } from './define-bottleneck.ts';
 import { houlsby, houlsbyKind } from './houlsby.ts';
 import type { BottleneckOptions } from './options.ts';
 import { pfeiffer, pfeifferKind } from './pfeiffer.ts';
+import { readAt } from './placement.ts';
 
 /** A saved adapter after sublayers, taken apart: for methods that combine several. */
 export interface Fusible {
   /** `houlsby` or `pfeiffer`. */
   readonly name: string;
   readonly leaveOut: readonly number[];
-  /** Its input. */
-  readonly reads: Reads;
-  /** The term that it adds to a sublayer's output, without dropout and gate. Its tensors are made in `scope`. */
-  up(scope: Scope): (x: Tensor) => Tensor;
+  /** Its input, made of a sublayer's output and the residual stream that this is added to; all [batch, tokens, d]. */
+  reads(output: Tensor, stream: Tensor): Tensor;
+  /** The term that it adds to a sublayer's output in a layer, without dropout, gate and a norm after it. Its tensors are made in `scope`. */
+  up(scope: Scope, layer: number): (x: Tensor) => Tensor;
   /** Middleware at its places. */
   around: (
     scope: Scope,
-    make: (own: Scope, module: string) => (output: Tensor, stream: Tensor) => Tensor,
+    make: (own: Scope, place: AdapterPlace) => (output: Tensor, stream: Tensor) => Tensor,
   ) => MiddlewareTable;
 }
 
@@ -34,11 +35,12 @@ export const fusible = (config: AdapterConfig, model: Model): Fusible | null => 
   if (!found) return null;
   const [factory, kind] = found;
   const options = factory.optionsOf(config, model);
+  const at = kind.placement(options);
   return {
     name: kind.name,
     leaveOut: options.leaveOut,
-    reads: kind.reads,
-    up: (scope) => bottleneck(scope, { ...shapeOf(model, options), gating: false }, kind.init).up,
-    around: (scope, make) => afterSublayers(model, scope, kind, options.leaveOut, make),
+    reads: (output, stream) => readAt(at, output, stream),
+    up: (scope, layer) => bottleneck(scope, { ...shapeOf(model, options, layer), gating: false, lnAfter: false }).up,
+    around: (scope, make) => afterSublayers(model, scope, { name: kind.name, ...at, leaveOut: options.leaveOut }, make),
   };
 };

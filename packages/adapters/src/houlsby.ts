@@ -1,7 +1,15 @@
 import type { MethodFactory } from '@peftjs/core';
-import { bertInit } from './bottleneck.ts';
-import { type BottleneckKind, defineBottleneck } from './define-bottleneck.ts';
+import { type BottleneckKind, defineBottleneck, isAt } from './define-bottleneck.ts';
 import { type BottleneckOptions, bottleneckOptions } from './options.ts';
+import type { Placement } from './placement.ts';
+
+const place: Placement = {
+  sublayers: ['attn', 'mlp'],
+  parallel: false,
+  originalLnBefore: false,
+  originalLnAfter: true,
+  residualBeforeLn: true,
+};
 
 /** The kind of adapter that `houlsby` is, for methods made of such adapters. */
 export const houlsbyKind: BottleneckKind = {
@@ -17,12 +25,9 @@ export const houlsbyKind: BottleneckKind = {
     },
     learningRate: 1e-3,
   },
-  options: bottleneckOptions(16, 'silu', 1),
-  sites: ['attn', 'mlp'],
-  reads: (output) => output,
-  init: bertInit,
-  fields: { mh_adapter: true, output_adapter: true, is_parallel: false, original_ln_before: false },
-  initName: 'bert',
+  options: bottleneckOptions({ reduction: 16, activation: 'silu', scale: 1, init: 'normal' }),
+  placement: () => place,
+  reads: isAt(place),
 };
 
 /**

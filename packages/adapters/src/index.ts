@@ -1,7 +1,13 @@
-export type { Activation, Scale } from './bottleneck.ts';
+export type { Activation } from './activation.ts';
+export { adapterPlus } from './adapter-plus.ts';
+export type { Scale } from './bottleneck.ts';
+export { type BottleneckAdapterOptions, bottleneckAdapter } from './bottleneck-adapter.ts';
+export type { AdapterPlace } from './define-bottleneck.ts';
 export { type Fusible, fusible } from './fusible.ts';
 export { houlsby } from './houlsby.ts';
+export type { InitName } from './init.ts';
 export { type LadderSideOptions, ladderSide } from './ladder-side/ladder-side.ts';
-export type { BottleneckOptions } from './options.ts';
+export type { BottleneckOptions, ReductionByLayer } from './options.ts';
 export { parallelAdapter } from './parallel-adapter.ts';
 export { pfeiffer } from './pfeiffer.ts';
+export type { Sublayer } from './placement.ts';

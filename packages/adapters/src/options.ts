@@ -1,10 +1,16 @@
-import { type Chosen, count, flag, type Option, type OptionTable, oneOf, rate } from '@peftjs/core';
-import { type Activation, activationNames, type Scale } from './bottleneck.ts';
+import { type Chosen, count, flag, isObject, type Option, type OptionTable, rate } from '@peftjs/core';
+import { PeftError } from '@peftjs/tensor';
+import { type Activation, activationOption } from './activation.ts';
+import type { Scale } from './bottleneck.ts';
+import { type InitName, initOption } from './init.ts';
+
+/** Reductions by the layer's number, `default` for all others: `{ 0: 8, default: 16 }`. */
+export type ReductionByLayer = Readonly<Record<string, number>>;
 
 /** Options of the bottleneck adapters. */
 export interface BottleneckOptions {
   /** The width of the middle is d / reduction. */
-  readonly reduction?: number;
+  readonly reduction?: number | ReductionByLayer;
   /** The width itself, instead of a reduction. */
   readonly bottleneck?: number;
   readonly activation?: Activation;
@@ -12,42 +18,66 @@ export interface BottleneckOptions {
   readonly scale?: Scale;
   /** Probability that a value that is added is dropped while training. Default 0. */
   readonly dropout?: number;
-  /** Numbers of layers that get none. Default: all get one. */
+  /**
+   * Probability that nothing is added to a sequence while training: Huang et al., 2016, https://arxiv.org/abs/1603.09382. Not for adapters
+   * beside a sublayer.
+   */
+  readonly stochasticDepth?: number;
+  /** Numbers of layers that get none, as AdapterDrop has it: Rücklé et al., 2020, https://arxiv.org/abs/2010.11918. Default: all get one. */
   readonly leaveOut?: readonly number[];
   /**
    * A trained gate on what is added, a mean over the tokens: UniPELT, Mao et al., 2021, https://arxiv.org/abs/2110.07577. Then what comes
    * later has an influence on what came before. Default false.
    */
   readonly gating?: boolean;
+  /** A trained layer norm before the bottleneck. Default false. */
+  readonly lnBefore?: boolean;
+  /** A trained layer norm of what is added. Default false. */
+  readonly lnAfter?: boolean;
+  /** Whether `lnAfter` is of the sum instead: then training does not begin at the base. Not beside a sublayer. Default false. */
+  readonly adapterResidualBeforeLn?: boolean;
+  /**
+   * First values: `normal`, matrices from N(0, 0.02²); `mam`, W_down from U(−1/√d, 1/√d) and W_up 0; `houlsby`, N(0, 0.01²) cut at ±0.02.
+   */
+  readonly init?: InitName;
 }
 
-/** The adapters library's names, where they are others. */
-const activationsThere: Readonly<Record<string, Activation>> = { swish: 'silu', gelu_new: 'gelu-tanh' };
-
-const activation = (fallback: Activation): Option<Activation> => ({
-  ...oneOf('non_linearity', activationNames, fallback),
-  toJson: (name) => Object.entries(activationsThere).find(([, ours]) => ours === name)?.[0] ?? name,
-  fromJson: (name) => activationsThere[String(name)] ?? name,
-});
+/** Those defaults that differ from method to method. */
+export interface BottleneckDefaults {
+  readonly reduction: number;
+  readonly activation: Activation;
+  readonly scale: Scale;
+  readonly init: InitName;
+  readonly stochasticDepth?: number;
+}
 
 const isPositive = (v: unknown): boolean => Number.isFinite(v) && (v as number) > 0;
 
-/** The options' table; the defaults differ from method to method. */
-export const bottleneckOptions = (
-  reduction: number,
-  nonLinearity: Activation,
-  scale: number,
-): OptionTable<BottleneckOptions> => ({
-  reduction: { key: 'reduction_factor', fallback: () => reduction, expected: 'a number above 0', accepts: isPositive },
+const isByLayer = (v: unknown): boolean =>
+  isObject(v) &&
+  Object.entries(v).length > 0 &&
+  Object.entries(v).every(([layer, n]) => /^(default|0|[1-9]\d*)$/.test(layer) && isPositive(n));
+
+const reductions = (fallback: number): Option<number | ReductionByLayer> => ({
+  key: 'reduction_factor',
+  fallback: () => fallback,
+  expected: 'a number above 0, or such numbers by layer and default',
+  accepts: (v) => isPositive(v) || isByLayer(v),
+});
+
+/** The options' table. */
+export const bottleneckOptions = (defaults: BottleneckDefaults): OptionTable<BottleneckOptions> => ({
+  reduction: reductions(defaults.reduction),
   bottleneck: { ...count(null, 1), fallback: () => 0 },
-  activation: activation(nonLinearity),
+  activation: activationOption(defaults.activation),
   scale: {
     key: 'scaling',
-    fallback: () => scale,
+    fallback: () => defaults.scale,
     expected: 'a finite number, learned or channel',
     accepts: (v) => Number.isFinite(v) || v === 'learned' || v === 'channel',
   },
   dropout: rate('dropout', 0),
+  stochasticDepth: rate('stochastic_depth', defaults.stochasticDepth ?? 0),
   leaveOut: {
     key: 'leave_out',
     fallback: () => [],
@@ -56,11 +86,36 @@ export const bottleneckOptions = (
     toJson: (layers) => [...layers],
   },
   gating: flag('use_gating', false),
+  lnBefore: flag('ln_before', false),
+  lnAfter: flag('ln_after', false),
+  adapterResidualBeforeLn: flag('adapter_residual_before_ln', false),
+  init: initOption(defaults.init),
 });
 
-/** Width of the middle, at least 1: ⌊d / reduction⌋ as Python takes it, of the numbers as they are and not of a rounded quotient. */
-export const widthOf = (hiddenSize: number, { reduction, bottleneck }: Chosen<BottleneckOptions>): number =>
-  bottleneck || Math.max(1, Math.round((hiddenSize - (hiddenSize % reduction)) / reduction));
+/** The reduction in a layer. Throws `bad-option` where none is given for it. */
+const reductionIn = (reduction: number | ReductionByLayer, layer: number): number => {
+  if (typeof reduction === 'number') return reduction;
+  const found = reduction[layer] ?? reduction['default'];
+  if (found !== undefined) return found;
+  throw new PeftError(
+    'bad-option',
+    `reduction: layer ${layer} has none; there are ${Object.keys(reduction).join(', ')}; give it one, or a default`,
+  );
+};
+
+/**
+ * Width of the middle in a layer, at least 1: ⌊d / reduction⌋ as Python takes it, of the numbers as they are and not of a rounded quotient.
+ * Throws `bad-option`.
+ */
+export const widthOf = (
+  hiddenSize: number,
+  { reduction, bottleneck }: Chosen<Pick<BottleneckOptions, 'reduction' | 'bottleneck'>>,
+  layer: number,
+): number => {
+  if (bottleneck) return bottleneck;
+  const by = reductionIn(reduction, layer);
+  return Math.max(1, Math.round((hiddenSize - (hiddenSize % by)) / by));
+};
 
 /** The reduction that gives this width. */
 export const reductionOf = (hiddenSize: number, width: number): number =>

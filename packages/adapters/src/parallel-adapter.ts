@@ -1,7 +1,16 @@
 import type { MethodFactory } from '@peftjs/core';
-import { mamInit } from './bottleneck.ts';
-import { defineBottleneck } from './define-bottleneck.ts';
+import { defineBottleneck, isAt } from './define-bottleneck.ts';
 import { type BottleneckOptions, bottleneckOptions } from './options.ts';
+import type { Placement } from './placement.ts';
+
+/** The place of `parallelAdapter`. */
+export const besideMlp: Placement = {
+  sublayers: ['mlp'],
+  parallel: true,
+  originalLnBefore: false,
+  originalLnAfter: true,
+  residualBeforeLn: true,
+};
 
 /**
  * An adapter beside the MLP of every layer: y ← y + s·(W_up f(W_down h + b_down) + b_up) with h the residual stream before the MLP's norm,
@@ -22,10 +31,7 @@ export const parallelAdapter: MethodFactory<BottleneckOptions> = defineBottlenec
     },
     learningRate: 1e-3,
   },
-  options: bottleneckOptions(2, 'relu', 4),
-  sites: ['mlp'],
-  reads: (_output, stream) => stream,
-  init: mamInit,
-  fields: { mh_adapter: false, output_adapter: true, is_parallel: true },
-  initName: 'mam_adapter',
+  options: bottleneckOptions({ reduction: 2, activation: 'relu', scale: 4, init: 'mam' }),
+  placement: () => besideMlp,
+  reads: isAt(besideMlp),
 });

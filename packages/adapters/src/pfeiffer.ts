@@ -1,8 +1,15 @@
 import type { MethodFactory } from '@peftjs/core';
-import { add } from '@peftjs/tensor';
-import { bertInit } from './bottleneck.ts';
-import { type BottleneckKind, defineBottleneck } from './define-bottleneck.ts';
+import { type BottleneckKind, defineBottleneck, isAt } from './define-bottleneck.ts';
 import { type BottleneckOptions, bottleneckOptions } from './options.ts';
+import type { Placement } from './placement.ts';
+
+const place: Placement = {
+  sublayers: ['mlp'],
+  parallel: false,
+  originalLnBefore: true,
+  originalLnAfter: true,
+  residualBeforeLn: true,
+};
 
 /** The kind of adapter that `pfeiffer` is, for methods made of such adapters. */
 export const pfeifferKind: BottleneckKind = {
@@ -18,12 +25,9 @@ export const pfeifferKind: BottleneckKind = {
     },
     learningRate: 1e-3,
   },
-  options: bottleneckOptions(16, 'relu', 1),
-  sites: ['mlp'],
-  reads: add,
-  init: bertInit,
-  fields: { mh_adapter: false, output_adapter: true, is_parallel: false, original_ln_before: true },
-  initName: 'bert',
+  options: bottleneckOptions({ reduction: 16, activation: 'relu', scale: 1, init: 'normal' }),
+  placement: () => place,
+  reads: isAt(place),
 };
 
 /**

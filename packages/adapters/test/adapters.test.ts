@@ -3,7 +3,16 @@ import { constant, evaluate, mul, reference, type Tensor } from '@peftjs/tensor'
 import { meanOf } from '@peftjs/transformer';
 import { distance, shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
-import { type BottleneckOptions, houlsby, ladderSide, parallelAdapter, pfeiffer } from '../src/index.ts';
+import { activationIn } from '../src/activation.ts';
+import {
+  adapterPlus,
+  type BottleneckOptions,
+  bottleneckAdapter,
+  houlsby,
+  ladderSide,
+  parallelAdapter,
+  pfeiffer,
+} from '../src/index.ts';
 
 const ids = tokens([1, 5, 2, 9], [3, 3, 12, 0]);
 const values = async (t: Tensor, r = reference()): Promise<Float32Array> =>
@@ -52,23 +61,72 @@ describe('bottleneck adapters', () => {
 
   test('names of activations are those of the adapters library', () => {
     const base = tinyLlama();
-    for (const [ours, there] of [
-      ['silu', 'swish'],
-      ['gelu-tanh', 'gelu_new'],
+    for (const [ours, there, ...also] of [
+      ['silu', 'swish', 'SiLU'],
+      ['gelu-tanh', 'gelu_new', 'gelu_pytorch_tanh', 'gelu_fast'],
       ['relu', 'relu'],
+      ['leaky-relu', 'leakyrelu', 'leaky_relu'],
+      ['gelu-10', 'gelu_10'],
     ] as const) {
       const config = pfeiffer({ activation: ours }).config(base);
       expect(config['non_linearity']).toBe(there);
-      expect(pfeiffer.optionsOf(config, base).activation).toBe(ours);
+      for (const name of [there, ...also])
+        expect(pfeiffer.optionsOf({ ...config, non_linearity: name }, base).activation).toBe(ours);
     }
+    expect(() => pfeiffer.fromConfig({ ...pfeiffer().config(base), non_linearity: 'xielu' })).toThrow('got "xielu"');
+  });
+
+  // As torch and transformers compute them.
+  test.each([
+    ['leaky-relu', [-0.02, -0.003, 0.7, 11]],
+    ['relu2', [0, 0, 0.49, 121]],
+    ['relu6', [0, 0, 0.7, 6]],
+    ['quick-gelu', [-0.0643414, -0.1125159, 0.536894, 11]],
+    ['gelu-10', [-0.0455, -0.1146266, 0.5306254, 10]],
+    ['mish', [-0.252501, -0.151133, 0.561148, 11]],
+    ['laplace', [0, 0.000178, 0.48995, 1]],
+    ['linear', [-2, -0.3, 0.7, 11]],
+    ['prelu', [-0.5, -0.075, 0.7, 11]],
+  ] as const)('%s', async (name, expected) => {
+    const scope = { param: (_: string, shape: number[]) => constant(Float32Array.of(0.25), shape) };
+    const layer = activationIn(scope as never, name);
+    expect(distance(await values(layer(constant(Float32Array.of(-2, -0.3, 0.7, 11), [4]))), expected)).toBeLessThan(
+      1e-5,
+    );
+  });
+
+  test('a reduction may differ from layer to layer', () => {
+    const widths = (reduction: Record<string, number>): string[] =>
+      [...attach(tinyLlama(), [pfeiffer({ reduction })]).params]
+        .filter(([name]) => name.endsWith('adapter_up.weight'))
+        .map(([, { shape }]) => String(shape));
+    expect(widths({ 1: 2, default: 8 })).toEqual(['8,1', '8,4']);
+    expect(() => widths({ 1: 2 })).toThrow('layer 0 has none; there are 1');
+  });
+
+  test('stochastic depth drops whole sequences, and makes up for it', async () => {
+    const r = reference();
+    const base = tinyLlama();
+    const adapted = attach(base, [adapterPlus({ bottleneck: 3, stochasticDepth: 0.5, leaveOut: [0] })]);
+    await shake(adapted.params, { executor: r });
+    const rows = tokens(...Array.from({ length: 16 }, () => [1, 5, 2, 9]));
+    const states = async (model: typeof base): Promise<Float32Array> => values(model.states({ ids: rows }).main, r);
+    const [plain, evaluated] = [await states(base), await states(adapted.model)];
+    const drawn = await states(adapted.training(constant(Uint32Array.of(3), [])) as typeof base);
+    const size = plain.length / 16;
+    const rowOf = (all: Float32Array, i: number): Float32Array => all.subarray(i * size, (i + 1) * size);
+    expect(distance(plain, evaluated)).toBeGreaterThan(1e-3);
+    const kinds = Array.from({ length: 16 }, (_, i) => distance(rowOf(drawn, i), rowOf(plain, i)) < 1e-6);
+    expect(new Set(kinds).size).toBe(2);
   });
 
   test('each reads its own file and not the others', () => {
     const base = tinyLlama();
-    const factories = [houlsby, pfeiffer, parallelAdapter];
+    const factories = [houlsby, pfeiffer, parallelAdapter, adapterPlus, bottleneckAdapter];
     for (const one of factories)
       for (const other of factories) {
-        const { peft_type: _, ...config } = one().config(base);
+        const made = one === bottleneckAdapter ? bottleneckAdapter({ originalLnBefore: true }) : one();
+        const { peft_type: _, ...config } = made.config(base);
         expect(other.reads(config)).toBe(one === other);
       }
     expect(pfeiffer.reads({ architecture: 'lora' })).toBe(false);
@@ -110,12 +168,17 @@ describe('bottleneck adapters', () => {
     );
     expect(() => attach(base, [pfeiffer({ leaveOut: [0, 1] })])).toThrow('no layer is left');
     const config = pfeiffer().config(base);
-    expect(() => pfeiffer.fromConfig({ ...config, phm_layer: true, ln_before: true, inv_adapter: 'nice' })).toThrow(
-      'ln_before = true, phm_layer = true, inv_adapter = "nice"',
+    expect(() => pfeiffer.fromConfig({ ...config, phm_layer: true, cross_adapter: true, inv_adapter: 'nice' })).toThrow(
+      'cross_adapter = true, phm_layer = true, inv_adapter = "nice"',
     );
-    expect(() => pfeiffer.fromConfig({ ...config, reduction_factor: { default: 2 } })).toThrow(
+    expect(() => pfeiffer.fromConfig({ ...config, reduction_factor: { first: 2 } })).toThrow(
       'reduction_factor must be',
     );
+    expect(() => parallelAdapter({ stochasticDepth: 0.1 })).toThrow('stochasticDepth is not for adapters beside');
+    expect(() => pfeiffer({ adapterResidualBeforeLn: true })).toThrow('give lnAfter: true');
+    expect(() =>
+      bottleneckAdapter.fromConfig({ ...config, original_ln_before: false, residual_before_ln: 'post_add' }),
+    ).toThrow('residual_before_ln must be true or false, got "post_add"');
     await expect(merge(attach(base, [houlsby()]), { executor: reference() })).rejects.toMatchObject({
       code: 'not-mergeable',
     });

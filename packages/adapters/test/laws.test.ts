@@ -26,6 +26,25 @@ const side = ({ main, linears, layout }: TaskModel): number => {
 };
 
 describeMethods(family, {
+  // Norms begin at 1 and 0; the last norm is of the sum, so that training does not begin at the base.
+  bottleneckAdapter: {
+    options: {
+      bottleneck: 3,
+      activation: 'prelu',
+      originalLnBefore: true,
+      residualBeforeLn: false,
+      lnBefore: true,
+      lnAfter: true,
+      adapterResidualBeforeLn: true,
+    },
+    identity: false,
+    parameters: (model) => bottlenecks(2, 4 * model.main.hiddenSize + 1)(model),
+  },
+  adapterPlus: {
+    options: { bottleneck: 3 },
+    identity: false,
+    parameters: (model) => bottlenecks(1, model.main.hiddenSize)(model),
+  },
   houlsby: { options: { bottleneck: 3 }, identity: false, parameters: bottlenecks(2) },
   pfeiffer: { options: { bottleneck: 3, activation: 'tanh' }, identity: false, parameters: bottlenecks(1) },
   // Heads do not get narrower than two, so in tiny models the side network is wider than its share.

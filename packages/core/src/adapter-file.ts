@@ -154,11 +154,27 @@ const named = ({ layout, tensors, config }: Adapter, method: Method): State => {
   return new Map([...tensors].map(([key, t]) => [nameOf.get(key) ?? key.slice(prefix.length), t]));
 };
 
+const isSame = (one: TypedArray, other: TypedArray): boolean =>
+  one.length === other.length && one.every((v, i) => v === other[i]);
+
+/** A file's tensors by the names that the method has for them. Throws `state-mismatch` where two names of one hold different values. */
+const withoutAliases = (state: State, { name: method, aliases = {} }: Method, wanted: Adapted['state']): State => {
+  const kept = new Map(state);
+  for (const [name, tensor] of state) {
+    const [alias, end] = Object.entries(aliases).find(([of]) => name.endsWith(`.${of}`)) ?? [];
+    const own = alias === undefined ? name : name.slice(0, -alias.length) + end;
+    if (wanted.has(name) || !wanted.has(own)) continue;
+    if (!isSame(tensor.data, (state.get(own) ?? tensor).data))
+      throw new PeftError('state-mismatch', `${method}: ${name} and ${own} are one tensor, but have other values`);
+    kept.delete(name);
+    kept.set(own, tensor);
+  }
+  return kept;
+};
+
 /** A file's tensors without those that the method does not have, as they repeat one that it has. Throws `state-mismatch` where one is not the same. */
 const withoutRepeated = (state: State, { name: method, repeated = [] }: Method, wanted: Adapted['state']): State => {
   const kept = new Map(state);
-  const isSame = (one: TypedArray, other: TypedArray): boolean =>
-    one.length === other.length && one.every((v, i) => v === other[i]);
   for (const [name, { data }] of state) {
     const end = repeated.find((of) => name.endsWith(`.${of}`));
     if (end === undefined || wanted.has(name)) continue;
@@ -190,14 +206,15 @@ export const load = async <M extends Model>(base: M, dir: Place, methods: Method
     if (layout === 'adapter-hub') requireHubNames(base, method.name);
     checkFinite(adapter.tensors);
     const wanted = attach(base, [method]).state;
+    const own = withoutAliases(named(adapter, method), method, wanted);
     const stored = new Map(
-      [...withoutRepeated(named(adapter, method), method, wanted)].map(([name, t]) => [
+      [...withoutRepeated(own, method, wanted)].map(([name, t]) => [
         name,
         asStored(base, name, t as AdapterTensorData),
       ]),
     );
-    const own = await withoutCopies(base, stored, wanted);
-    const state = new Map([...own].map(([name, t]) => [name, asHeld(t, wanted.get(name)?.dtype)]));
+    const kept = await withoutCopies(base, stored, wanted);
+    const state = new Map([...kept].map(([name, t]) => [name, asHeld(t, wanted.get(name)?.dtype)]));
     return attach(base, [method], { state });
   } catch (cause) {
     if (cause instanceof PeftError) throw new PeftError(cause.code, `${files.name}: ${cause.message}`, { cause });

@@ -134,6 +134,7 @@ const make = (made: Made): Method => {
     ...(isHub && { layout: 'adapter-hub' }),
     ...(rates.length > 0 && { learningRate: Math.min(...rates) }),
     ...((isHub || methods.length === 1) && { keys: Object.assign({}, ...methods.map((m) => m.keys)) }),
+    ...(isHub && { aliases: Object.assign({}, ...methods.map((m) => m.aliases)) }),
     merges: methods.every((m) => m.merges),
     ...(!isHub && { parts: (model: Model) => placed(made, model) }),
     settled: (part) => {

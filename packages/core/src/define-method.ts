@@ -79,6 +79,8 @@ export interface MethodFiles<O> {
   readonly keys?: Readonly<Record<string, string>>;
   /** Names of tensors that files may hold again for each layer. See `Method.repeated`. */
   readonly repeated?: readonly string[];
+  /** Other names that files may have for tensors. See `Method.aliases`. */
+  readonly aliases?: Readonly<Record<string, string>>;
 }
 
 /** A method as one record: its formula, its place in the files, its card. One file each. */
@@ -233,7 +235,7 @@ const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
   checkOptions(def, given);
   const { name, formula, files } = def;
   const { merges, prepare, compact } = formula;
-  const { peftType, layout, keys, repeated, config } = files;
+  const { peftType, layout, keys, repeated, aliases, config } = files;
   const forModel = (model: Model): readonly [chosen: Chosen<O>, layers: LayersInView] => {
     const chosen = choose(def, given, model);
     return [chosen, layersInView(def, chosen, model, strict)];
@@ -264,6 +266,7 @@ const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
     ...(adapts(def as MethodDef<never>) && { settled: (part: Model) => settledIn(def, given, part, strict) }),
     ...(keys && { keys }),
     ...(repeated && { repeated }),
+    ...(aliases && { aliases }),
     ...(prepare && {
       prepare: async (model, look) => {
         const [chosen, layers] = forModel(model);

@@ -117,7 +117,7 @@ const known: readonly Known[] = [
   ['prefix tuning of the adapters library', 'adapterHubPrefixTuning', 'prompts', byArchitecture('prefix_tuning')],
   ['union of methods of the adapters library', 'mam', 'hybrid', byArchitecture('union')],
   ['fusion of the adapters library', 'adapterFusion', 'multitask', byArchitecture('fuse')],
-  ['bottleneck of the adapters library', 'pfeiffer', 'adapters', byArchitecture(undefined)],
+  ['bottleneck of the adapters library', 'bottleneckAdapter', 'adapters', byArchitecture(undefined)],
 ];
 
 const unknown = (config: AdapterConfig, formats: readonly MethodFormat[]): PeftError => {

@@ -129,6 +129,8 @@ export interface Method {
   readonly keys?: Readonly<Record<string, string>>;
   /** Names of tensors of which a file may hold a copy for layers that have none of their own, `<path>.<name>`: it must be the same, and is not read. */
   readonly repeated?: readonly string[];
+  /** Ends of other names that a file may have for a tensor as well, or alone: `{ 'adapter_down.0.weight': 'adapter_norm_before.weight' }`. */
+  readonly aliases?: Readonly<Record<string, string>>;
   /** Looks at the base, its loss and data before it can be attached: masks from gradients, first values from activations. */
   prepare?(model: TaskModel, options: PrepareOptions): Promise<Method>;
   /** The same function in fewer tensors, once training is over: an encoder's output, ranks that were pruned. What is saved. */

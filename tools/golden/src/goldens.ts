@@ -1,4 +1,4 @@
-import { houlsby, parallelAdapter, pfeiffer } from '@peftjs/adapters';
+import { adapterPlus, bottleneckAdapter, houlsby, parallelAdapter, pfeiffer } from '@peftjs/adapters';
 import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
 import { mam, unipelt } from '@peftjs/hybrid';
 import {
@@ -241,6 +241,9 @@ export const goldens: readonly Golden[] = [
   ...golden('square gpt2', 'pfeiffer', pfeiffer),
   ...golden('square gpt2', 'parallel-adapter', parallelAdapter),
   ...golden('square gpt2', 'parallel-adapter-learned', parallelAdapter),
+  ...golden('square gpt2', 'adapter-plus', adapterPlus),
+  ...golden('square gpt2', 'bottleneck-adapter', bottleneckAdapter),
+  ...golden('square gpt2', 'bottleneck-adapter-beside', bottleneckAdapter),
   ...golden('square gpt2', 'adapter-fusion', adapterFusion, {
     load: withoutPenalty,
     noGradient: /\.key\.bias$/,

@@ -104,8 +104,8 @@ export const adapterFusion: MethodFactory<AdapterFusionOptions> = defineMethod<A
       const { around, reads } = parts[0];
       const values: Variable[] = [];
       const fusionName = `adapter_fusion_layer.${parts.map((p) => p.as).join(',')}`;
-      const table = around(scope, (own, module) => {
-        const ups = parts.map((p) => p.up(p.frozen(own, module)));
+      const table = around(scope, (own, { module, layer }) => {
+        const ups = parts.map((p) => p.up(p.frozen(own, module), layer));
         const { mix, value } = attend(own.at(fusionName), hiddenSize);
         values.push(value);
         return (output, stream) => {
