@@ -149,6 +149,7 @@ const make = (made: Made): Method => {
       );
     },
     config: (model) => configOf(made, model),
+    ...(methods.every((m) => !m.prepare || m.needsData === false) && { needsData: false }),
     ...(methods.some((m) => m.prepare) && {
       prepare: async (model, look) => {
         const ready: Named[] = [];

@@ -47,6 +47,8 @@ export interface MethodFormula<O> {
   check?(options: Partial<Chosen<O>>): string | null;
   /** Further options, chosen by a look at data before training: masks, first values. See `Method.prepare`. */
   prepare?(model: TaskModel, options: Chosen<O>, look: PrepareOptions): Promise<O>;
+  /** False where that look is at the base's weights alone. See `Method.needsData`. */
+  readonly needsData?: false;
   /** The same function in fewer tensors, once training is over. See `Method.compact`. */
   compact?(model: Model, options: Chosen<O>, state: State, on: OnExecutor): Promise<Compacted>;
   attach(model: Model, scope: Scope, options: Chosen<O>): Patch;
@@ -234,7 +236,7 @@ const settledIn = <O>(def: MethodDef<O>, given: O, part: Model, strict: boolean)
 const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
   checkOptions(def, given);
   const { name, formula, files } = def;
-  const { merges, prepare, compact } = formula;
+  const { merges, prepare, needsData, compact } = formula;
   const { peftType, layout, keys, repeated, aliases, config } = files;
   const forModel = (model: Model): readonly [chosen: Chosen<O>, layers: LayersInView] => {
     const chosen = choose(def, given, model);
@@ -267,6 +269,7 @@ const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
     ...(keys && { keys }),
     ...(repeated && { repeated }),
     ...(aliases && { aliases }),
+    ...(needsData === false && { needsData }),
     ...(prepare && {
       prepare: async (model, look) => {
         const [chosen, layers] = forModel(model);

@@ -133,6 +133,8 @@ export interface Method {
   readonly aliases?: Readonly<Record<string, string>>;
   /** Looks at the base, its loss and data before it can be attached: masks from gradients, first values from activations. */
   prepare?(model: TaskModel, options: PrepareOptions): Promise<Method>;
+  /** False where `prepare` looks at the base's weights alone, so that it may be given no data. */
+  readonly needsData?: false;
   /** The same function in fewer tensors, once training is over: an encoder's output, ranks that were pruned. What is saved. */
   compact?(model: Model, state: State, options: OnExecutor): Promise<Compacted>;
 }

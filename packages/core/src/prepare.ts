@@ -9,7 +9,7 @@ const rules: Rules<PrepareOptions> = {
 
 /**
  * Lets the methods that look at the base and at data before training do so; the others come back as they are. Throws `bad-option` where
- * one needs data and there are none.
+ * one needs data and there are none: `data: []` does for those that look at the weights alone.
  */
 export const prepare = async (
   model: TaskModel,
@@ -17,7 +17,7 @@ export const prepare = async (
   options: PrepareOptions,
 ): Promise<Method[]> => {
   checkOptions('prepare', rules, options);
-  const waiting = methods.filter((m) => m.prepare);
+  const waiting = methods.filter((m) => m.prepare && m.needsData !== false);
   if (waiting.length > 0 && options.data.length === 0)
     throw new PeftError(
       'bad-option',

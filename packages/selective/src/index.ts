@@ -1,5 +1,12 @@
 export { type BeftOptions, beft } from './beft.ts';
 export { type BitfitOptions, bitfit } from './bitfit.ts';
-export { type FishMaskOptions, fishMask, type Mask } from './fish-mask/fish-mask.ts';
+export { type ChildTuningDOptions, childTuningD } from './child-tuning-d.ts';
+export { type ChildTuningFOptions, childTuningF } from './child-tuning-f.ts';
+export { type FishMaskOptions, fishMask } from './fish-mask.ts';
 export { type LayerNormTuningOptions, layerNormTuning } from './layer-norm-tuning.ts';
+export { type LtSftOptions, ltSft } from './lt-sft.ts';
+export type { MaskedOptions } from './masked/define-masked.ts';
+export type { Mask } from './masked/mask.ts';
+export { paFi } from './pa-fi.ts';
+export { sam } from './sam.ts';
 export { type TokenTuningOptions, tokenTuning } from './token-tuning.ts';

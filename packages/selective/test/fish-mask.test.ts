@@ -8,8 +8,8 @@ import { type Executor, evaluate, reference, type Tensor } from '@peftjs/tensor'
 import { type CausalLM, meanOf } from '@peftjs/transformer';
 import { shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { keepLargest } from '../src/fish-mask/keep-largest.ts';
 import { fishMask } from '../src/index.ts';
+import { keepLargest } from '../src/masked/keep-largest.ts';
 
 const rows = [
   { ids: [1, 5, 2, 9, 4, 11], labels: [5, 2, 9, 4, 11, -100] },

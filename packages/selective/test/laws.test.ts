@@ -8,6 +8,11 @@ const outputs = (model: TaskModel, target: RegExp): number => sumOver(model, tar
 /** Norms that have a bias beside their weight. */
 const biases = ({ norms }: TaskModel): number => [...norms.values()].filter(({ bias }) => bias).length;
 
+/** A tenth of the weights that may be chosen. */
+const chosenFrom = /^(?!lm_head$|classifier$)/;
+const tenth = (model: TaskModel): number =>
+  Math.floor(sumOver(model, chosenFrom, (inDim, outDim) => inDim * outDim) / 10);
+
 describeMethods(family, {
   bitfit: {
     options: {},
@@ -18,20 +23,19 @@ describeMethods(family, {
     options: { target: /.*\.(v_proj|c_attn|value|v)/ },
     parameters: (model) => outputs(model, /\.(v_proj|c_attn|value|v)$/),
   },
-  fishMask: {
-    options: { keep: 0.1 },
-    parameters: (model) =>
-      Math.floor(
-        [...model.linears].reduce(
-          (n, [path, { inDim, outDim }]) => n + (/^(lm_head|classifier)$/.test(path) ? 0 : inDim * outDim),
-          0,
-        ) / 10,
-      ),
-  },
+  fishMask: { options: { keep: 0.1 }, parameters: tenth },
   layerNormTuning: {
     options: {},
     parameters: (model) => (model.norms.size + biases(model)) * model.config.hiddenSize,
   },
+  childTuningD: { options: { keep: 0.1 }, parameters: tenth },
+  childTuningF: { options: {}, parameters: (model) => sumOver(model, chosenFrom, (inDim, outDim) => inDim * outDim) },
+  sam: {
+    options: { keep: 0.1 },
+    parameters: (model) => sumOver(model, chosenFrom, (inDim, outDim) => Math.floor((inDim * outDim) / 10)),
+  },
+  ltSft: { options: { keep: 0.1, steps: 2, l1: 0.1 }, parameters: tenth },
+  paFi: { options: { keep: 0.1 }, parameters: tenth },
   tokenTuning: {
     options: { tokens: [3, 1, 9] },
     parameters: ({ config }) => 3 * config.hiddenSize,

@@ -46,13 +46,13 @@ export const loraGa: MethodFactory<LoraGaOptions> = defineMethod<LoraGaOptions>(
     },
     prepare: async (model, options, look) => {
       const [{ eachGradient }, { gradientFactors }, { Matrix }] = await Promise.all([
-        import('./collected.ts'),
+        import('@peftjs/core/collect'),
         import('../algebra/gradient-factors.ts'),
         import('ml-matrix'),
       ]);
       const first: Record<string, FirstFactors> = {};
       const paths = options.target as readonly string[];
-      await eachGradient('loraGa', model, paths, look, async (path, gradient, batches) => {
+      await eachGradient('loraGa', model, paths, look, async (path, gradient) => {
         const layer = model.linears.get(path)!;
         const { inDim, outDim } = layer;
         const { rank, scale } = rankAndScaleOf(path, options);
@@ -61,7 +61,7 @@ export const loraGa: MethodFactory<LoraGaOptions> = defineMethod<LoraGaOptions>(
           const { w } = await evaluate({ w: layer.dense().weight }, { executor: look.executor });
           return Matrix.from1DArray(outDim, inDim, w!);
         };
-        const mean = Matrix.from1DArray(outDim, inDim, gradient).div(batches);
+        const mean = Matrix.from1DArray(outDim, inDim, gradient).div(look.data.length);
         first[path] = factorsIn(await gradientFactors(mean, weight, { ...options, rank, scale }));
       });
       return { first };

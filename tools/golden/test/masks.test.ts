@@ -1,0 +1,40 @@
+import { join } from 'node:path';
+import { attach, type Method, prepare } from '@peftjs/core';
+import { rowsOf } from '@peftjs/core/collect';
+import { childTuningD, fishMask, ltSft, paFi, sam } from '@peftjs/selective';
+import { reference } from '@peftjs/tensor';
+import { loadModel } from '@peftjs/transformer';
+import { expect, test } from 'vitest';
+import { recordedIn } from '../src/families.ts';
+import { modelDir } from '../src/python-golden.ts';
+
+/** With the share of weights that Python kept. */
+const methods: Readonly<Record<string, (keep: number) => Method>> = {
+  fishMask: (keep) => fishMask({ keep }),
+  ltSft: (keep) => ltSft({ keep, steps: 12, learningRate: 1e-3 }),
+  paFi: (keep) => paFi({ keep }),
+  childTuningD: (keep) => childTuningD({ keep, maxNorm: 0.3 }),
+  sam: (keep) => sam({ keep }),
+};
+
+test.each(Object.entries(methods))('%s chooses the weights that Python chooses', async (name, make) => {
+  const recorded = await recordedIn(join(import.meta.dirname, '../data/python/masks.safetensors'));
+  const integers = (column: string): Int32Array => Int32Array.from(recorded.get(column)!.data);
+  const { shape } = recorded.get('ids')!;
+  const data = rowsOf({
+    rows: shape[0]!,
+    columns: { ids: integers('ids'), labels: integers('labels') },
+    shapes: { ids: shape, labels: shape },
+  });
+  const [base, executor] = [await loadModel(modelDir('plain')), reference()];
+  const method = make(recorded.get(`${name} keep`)!.data[0]!);
+  const { state } = attach(base, await prepare(base, [method], { executor, data }));
+  const chosen = new Map<string, number[]>();
+  for (const [tensor, v] of state)
+    if (tensor.endsWith('_index')) chosen.set(tensor.replace(/\.\w+_index$/, ''), [...(await executor.read(v))]);
+  const theirs = [...recorded].flatMap(([key, { data: places }]) =>
+    key.startsWith(`${name} model.`) ? [[key.slice(name.length + 1), [...places]] as const] : [],
+  );
+  expect(theirs.length).toBeGreaterThan(0);
+  expect(Object.fromEntries(chosen)).toEqual(Object.fromEntries(theirs));
+});
