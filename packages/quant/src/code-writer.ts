@@ -52,3 +52,22 @@ export const packPlane = (
     bytes[at + i / perByte] = byte;
   }
 };
+
+/** The planes of a matrix's codes, and a function that packs those of a whole row into them. */
+export interface RowWriter extends Pick<CodeWriter, 'planes'> {
+  put(row: number, codes: Uint8Array): void;
+}
+
+/** Planes of zeroed codes for a matrix of so many rows; `codes` of a row are those of its blocks. */
+export const rowWriter = (attrs: PackedAttrs, rows: number): RowWriter => {
+  const { lowBits, highBits } = packedFormats[attrs.format];
+  const { bytes, highBytes } = packedRow(attrs);
+  const { planes } = codeWriter(attrs, rows);
+  return {
+    planes,
+    put: (row, codes) => {
+      packPlane(codes, 0, lowBits, planes.codes, row * bytes);
+      if (planes.high) packPlane(codes, lowBits, highBits as 1 | 2, planes.high, row * highBytes);
+    },
+  };
+};

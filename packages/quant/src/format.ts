@@ -17,6 +17,9 @@ export interface QuantFormat {
   pack(name: string, values: Float32Array, rows: number, inDim: number): PackedData;
 }
 
+/** How a matrix lies in memory: a format, but for how values are packed. */
+export type Storage = Omit<QuantFormat, 'pack'>;
+
 /** Throws `bad-data` where values are not finite: how many, and the first. */
 export const checkFinite = (format: string, name: string, values: Float32Array, inDim: number): void => {
   const first = values.findIndex((v) => !Number.isFinite(v));

@@ -1,3 +1,6 @@
+export { awq } from './checkpoints/awq.ts';
+export { bitsandbytes } from './checkpoints/bitsandbytes.ts';
+export { gptq } from './checkpoints/gptq.ts';
 export type { PackedData, QuantFormat } from './format.ts';
 export { type Fp8Options, fp8 } from './fp8.ts';
 export type { GgmlType } from './ggml/codec.ts';

@@ -12,7 +12,7 @@ import {
   variable,
 } from '@peftjs/tensor';
 import type { Dense, Linear } from '@peftjs/transformer';
-import type { PackedData, QuantFormat } from './format.ts';
+import type { PackedData, QuantFormat, Storage } from './format.ts';
 import { hostFloats } from './host-floats.ts';
 
 /** First values of the parts of one matrix. */
@@ -53,17 +53,12 @@ const suffixes: { readonly [P in PackedOption | 'codes' | 'scale']: string } = {
   minCodes: 'min_codes',
 };
 
-const dtypeOf = (part: keyof PackedData, { halfScales = false }: QuantFormat): DType => {
+const dtypeOf = (part: keyof PackedData, { halfScales = false }: Storage): DType => {
   if (part === 'scale' || part === 'min') return halfScales ? 'f16' : 'f32';
   return part === 'scaleOffset' ? 'f32' : 'u8';
 };
 
-const packedVariables = (
-  format: QuantFormat,
-  name: string,
-  [outDim, inDim]: MatrixShape,
-  init: Init,
-): Packed<Tensor> => {
+const packedVariables = (format: Storage, name: string, [outDim, inDim]: MatrixShape, init: Init): Packed<Tensor> => {
   const shapes = packedShapes(format.layout(inDim), outDim, format.parts);
   return Object.fromEntries(
     Object.entries(shapes).map(([part, shape]) => {
@@ -79,10 +74,11 @@ const linearOf = (
   [outDim, inDim]: MatrixShape,
   bias: Tensor | null,
   init: Init,
+  storage: Storage = format,
 ): Linear => {
-  const packed = packedVariables(format, name, [outDim, inDim], init);
+  const packed = packedVariables(storage, name, [outDim, inDim], init);
   const { codes, scale, scaleCodes = null, scaleOffset = null, high = null, min = null, minCodes = null } = packed;
-  const attrs = format.layout(inDim);
+  const attrs = storage.layout(inDim);
   return {
     inDim,
     outDim,
@@ -110,7 +106,8 @@ export const packedLinear = (
 ): Linear => linearOf(format, name, shape, bias, (part) => data[part]!);
 
 /**
- * A layer whose packed values are read when first needed, as a file has them: `name` is its weight's, `shape` [outDim, inDim].
+ * A layer whose packed values are read when first needed, as a file has them: `name` is its weight's, `shape` [outDim, inDim]. Where the file's lie otherwise than `format` packs,
+ * `storage` says how; other values are encoded in `format`.
  */
 export const storedLinear = (
   format: QuantFormat,
@@ -118,7 +115,8 @@ export const storedLinear = (
   shape: readonly [outDim: number, inDim: number],
   bias: Tensor | null,
   read: () => Promise<PackedData>,
-): Linear => linearOf(format, name, shape, bias, initOnce(2 + format.parts.length, read));
+  storage: Storage = format,
+): Linear => linearOf(format, name, shape, bias, initOnce(2 + storage.parts.length, read), storage);
 
 /** A layer in a format that holds given values, packed on the host when first needed. Throws `bad-option` for a computed weight. */
 export const encodeLinear = (format: QuantFormat, name: string, { weight, bias }: Dense): Linear => {

@@ -1,3 +1,4 @@
+export type { CheckpointReader, FindLayer, StoredLayer } from './checkpoint-reader.ts';
 export { configText } from './config/config-text.ts';
 export type { GenerationConfig } from './config/generation.ts';
 export { loadConfig, loadGenerationConfig, parseConfig } from './config/load.ts';

@@ -1,11 +1,14 @@
 import { detached, filesAt, openModelWeights, type Place, sameTensor, steady, type TensorReader } from '@peftjs/io';
 import { checkOptions, mustBe, PeftError, type Rules, type Shape, sameShape } from '@peftjs/tensor';
-import { loadConfig } from './config/load.ts';
+import type { CheckpointReader, FindLayer, StoredLayer } from './checkpoint-reader.ts';
+import { loadQuantizedConfig } from './config/load.ts';
 import type { ModelConfig } from './config/model-config.ts';
 import { buildModel, headOf, needsOf } from './families/build.ts';
 import { fileNames, type StoredTensor, storedTensor, strayPrefix } from './families/checkpoint-layout.ts';
 import type { Family, HeadSpec } from './families/family.ts';
 import { familyOfConfig } from './families/index.ts';
+import type { Linear } from './linear.ts';
+import type { Path } from './sites.ts';
 import type { CausalLM, TaskModel } from './task-model.ts';
 import { causalLM } from './tasks/causal-lm.ts';
 import type { Task } from './tasks/task.ts';
@@ -27,12 +30,57 @@ export interface LoadModelOptions<Out> {
    * Default `f32`.
    */
   readonly dtype?: WeightDType;
+  /**
+   * Readers of quantised checkpoints, of which the one is taken that `config.json` names: `[bitsandbytes, gptq, awq]` of `@peftjs/quant`. Layers that the folder
+   * holds packed stay so, with the same values: what LoRA and its kin train on, as after `quantize`. Default none: such folders are refused.
+   */
+  readonly readers?: readonly CheckpointReader[];
 }
 
 const rules: Rules<LoadModelOptions<never>> = {
   task: mustBe.object,
   seed: mustBe.whole,
   dtype: mustBe.oneOf(['f32', 'f16']),
+  readers: mustBe.such('a list of readers', (v) => Array.isArray(v)),
+};
+
+/** The layers that a checkpoint holds packed, by path. */
+const storedLayers = async (
+  find: FindLayer | null,
+  needs: TensorNeeds,
+  checkpoint: TensorReader,
+  nameInFile: (name: string) => string,
+): Promise<ReadonlyMap<Path, StoredLayer>> => {
+  const found = new Map<Path, StoredLayer>();
+  if (!find) return found;
+  for (const [name, { shape }] of needs) {
+    const path = name.replace(/\.weight$/, '');
+    if (shape.length !== 2 || path === name) continue;
+    const layer = await find(checkpoint, nameInFile(name).replace(/\.weight$/, ''), shape as [number, number]);
+    if (layer) found.set(path, layer);
+  }
+  return found;
+};
+
+/** Biases of zeros that some quantisers give layers which have none. */
+const zeroBiases = async (
+  paths: Iterable<Path>,
+  needs: TensorNeeds,
+  checkpoint: TensorReader,
+  nameInFile: (name: string) => string,
+): Promise<string[]> => {
+  const zeros: string[] = [];
+  for (const path of paths) {
+    const name = nameInFile(`${path}.weight`).replace(/weight$/, 'bias');
+    if (needs.has(`${path}.bias`) || !checkpoint.tensors.has(name)) continue;
+    if ((await checkpoint.readFloat32(name)).every((v) => v === 0)) zeros.push(name);
+  }
+  return zeros;
+};
+
+/** Values of a layer that is not made of floats: nothing asks for them. */
+const noFloats = (who: string, name: string) => (): never => {
+  throw new PeftError('bad-option', `${who}: ${name} is stored packed, its floats are those of its layer: dense()`);
 };
 
 /** The mismatches between the tensors that a model wants stored and those of a checkpoint. */
@@ -138,15 +186,15 @@ export async function loadModel<Out>(
 ): Promise<TaskModel<Out>>;
 export async function loadModel(dir: Place, options: LoadModelOptions<unknown> = {}): Promise<TaskModel<unknown>> {
   checkOptions('loadModel', rules as Rules<LoadModelOptions<unknown>>, options);
-  const { task, seed = 0, dtype = 'f32' } = options;
+  const { task, seed = 0, dtype = 'f32', readers = [] } = options;
   if (/\.gguf$/i.test(String(dir)))
     throw new PeftError('bad-option', `loadModel: ${String(dir)} is a GGUF file; loadGguf of @peftjs/gguf reads it`);
   const files = await filesAt(dir);
   // It is read as long as the model lives, so it must not hold files open. Config and weights are those of one save.
-  const [said, checkpoint] = await steady(files, ['config.json'], async () => {
-    const own = await loadConfig(files);
-    familyOfConfig(own);
-    return [own, await openModelWeights(detached(files))] as const;
+  const [said, find, checkpoint] = await steady(files, ['config.json'], async () => {
+    const own = await loadQuantizedConfig(files, readers);
+    familyOfConfig(own.config);
+    return [own.config, own.find, await openModelWeights(detached(files))] as const;
   });
   const family = familyOfConfig(said);
   const { layout } = family;
@@ -159,16 +207,20 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
   const config = await withOwnHead(family, head, settled, checkpoint, nameInFile);
   const needs: TensorNeeds = needsOf(config, wanted);
   checkPrefix(files.name, checkpoint, new Set([...needs.keys()].flatMap((name) => [name, nameInFile(name)])));
+  const packed = await storedLayers(find, needs, checkpoint, nameInFile);
+  const packedTensors = new Set([...packed.values()].flatMap(({ tensors }) => tensors));
+  for (const name of await zeroBiases(packed.keys(), needs, checkpoint, nameInFile)) packedTensors.add(name);
+  const isPacked = (name: string): boolean => packed.has(name.replace(/\.weight$/, '')) && name.endsWith('.weight');
   const stored = new Map<string, StoredTensor>();
   for (const [name, { shape }] of needs)
-    stored.set(name, { ...storedTensor(layout, name, shape), name: nameInFile(name) });
+    if (!isPacked(name)) stored.set(name, { ...storedTensor(layout, name, shape), name: nameInFile(name) });
   const heads = headTensors(family, config);
   // What is not trained is never made anew: without it nothing was learnt.
   const isNew = (name: string): boolean => head.trained.some((path) => name.startsWith(`${path}.`));
   const problems = misfits(
     [...stored.values()],
     checkpoint,
-    (name) => layout.ignored.test(name) || heads.has(name),
+    (name) => layout.ignored.test(name) || heads.has(name) || packedTensors.has(name),
     isNew,
   );
   if (problems.length > 0)
@@ -182,11 +234,18 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
   const weights: WeightSource = {
     source: files,
     dtype,
-    has: (name) => stored.has(name),
+    has: (name) => needs.has(name),
     load: (name, shape) => {
-      const tensor = stored.get(name)!;
+      const tensor = stored.get(name);
+      if (!tensor) return noFloats(files.name, name);
       return checkpoint.tensors.has(tensor.name) ? () => read(tensor) : fresh.load(name, shape);
     },
   };
-  return buildModel(config, weights, wanted);
+  const model = buildModel(config, weights, wanted);
+  if (packed.size === 0) return model;
+  const linears = [...packed].map(([path, layer]): [Path, Linear] => [
+    path,
+    layer.linear(`${path}.weight`, model.linears.get(path)!.dense().bias),
+  ]);
+  return model.with({ linears: new Map(linears) });
 }

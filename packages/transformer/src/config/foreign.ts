@@ -41,11 +41,26 @@ const fields: Readonly<Record<string, (value: unknown, config: Json) => boolean>
 /** `Llama` of `LlamaForCausalLM`: the beginning that all classes of a family share. */
 const stemOf = (name: string): string => name.replace(/(For[A-Z]|LMHead|Model$|EncoderModel$).*$/, '').toLowerCase();
 
+/** A problem where weights are quantised by a method that is none of those that are read. */
+const unreadWeights = (config: unknown, quantizers: readonly string[]): string[] => {
+  const method = isObject(config) ? config['quant_method'] : config;
+  if (isOff(config) || quantizers.some((name) => name === method)) return [];
+  const known =
+    quantizers.length > 0
+      ? `${quantizers.join(', ')} are, as loadModel was told`
+      : 'loadModel takes the readers of such: { readers: [bitsandbytes, gptq, awq] } of @peftjs/quant';
+  return [`quantization_config: reading weights of quant_method ${shown(method)} is not supported by itself; ${known}`];
+};
+
 /**
  * Signs that a config is not of the family that its `model_type` names, or asks for what nothing here computes; read as it stands the model would
  * compute something else, without an error.
  */
-export const foreignParts = (json: unknown, { modelType, heads, reads = [] }: Family): string[] => {
+export const foreignParts = (
+  json: unknown,
+  { modelType, heads, reads = [] }: Family,
+  quantizers: readonly string[],
+): string[] => {
   if (!isObject(json)) return [];
   const stems = new Set(Object.values(heads).map(({ modelClass }) => stemOf(modelClass)));
   const classes = Array.isArray(json['architectures']) ? json['architectures'] : [];
@@ -56,6 +71,6 @@ export const foreignParts = (json: unknown, { modelType, heads, reads = [] }: Fa
   return [
     ...odd.map((name) => `architectures: ${shown(name)} is not supported as a ${modelType}`),
     ...asked.map(([name]) => `${name}: ${shown(json[name])} is not supported`),
-    ...(isOff(json['quantization_config']) ? [] : ['quantization_config: reading quantised weights is not supported']),
+    ...unreadWeights(json['quantization_config'], quantizers),
   ];
 };

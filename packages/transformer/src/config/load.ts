@@ -1,5 +1,6 @@
-import { filesAt, isObject, joinPath, listed, type Place, readJsonObject } from '@peftjs/io';
+import { filesAt, isObject, type JsonObject, joinPath, listed, type Place, readJsonObject } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
+import type { CheckpointReader, FindLayer } from '../checkpoint-reader.ts';
 import { families } from '../families/index.ts';
 import { foreignParts } from './foreign.ts';
 import type { GenerationConfig } from './generation.ts';
@@ -11,14 +12,32 @@ import type { ModelConfig } from './model-config.ts';
  * Throws `PeftError`: `file-missing`; `unknown-architecture` with the supported ones; `bad-config` with all that is
  * wrong or contradictory, or that the model would need and that is not computed here.
  */
-export const loadConfig = async (dir: Place): Promise<ModelConfig> => {
+export const loadConfig = async (dir: Place): Promise<ModelConfig> => (await loadQuantizedConfig(dir, [])).config;
+
+/** The same of a folder whose weights may be quantised by one of the readers' methods; and how its layers are found, null where they are floats. */
+export const loadQuantizedConfig = async (
+  dir: Place,
+  readers: readonly CheckpointReader[],
+): Promise<{ readonly config: ModelConfig; readonly find: FindLayer | null }> => {
   const files = await filesAt(dir);
   const path = 'config.json';
-  return parseConfig(await readJsonObject(files, path, 'bad-config'), joinPath(files.name, path));
+  const json = await readJsonObject(files, path, 'bad-config');
+  const problems: string[] = [];
+  const quantization = json['quantization_config'];
+  const reader = isObject(quantization) && readers.find(({ method }) => method === quantization['quant_method']);
+  const find = reader ? reader.open(quantization as JsonObject, problems) : null;
+  return { config: await parse(json, joinPath(files.name, path), readers, problems), find };
 };
 
 /** Checks a parsed `config.json`; `who` is named in errors. Throws as `loadConfig` does. */
-export const parseConfig = async (json: unknown, who = 'config.json'): Promise<ModelConfig> => {
+export const parseConfig = (json: unknown, who = 'config.json'): Promise<ModelConfig> => parse(json, who, [], []);
+
+const parse = async (
+  json: unknown,
+  who: string,
+  readers: readonly CheckpointReader[],
+  problems: string[],
+): Promise<ModelConfig> => {
   const modelType = isObject(json) ? json['model_type'] : undefined;
   if (typeof modelType !== 'string' || !Object.hasOwn(families, modelType)) {
     const got = modelType === undefined ? 'has no model_type' : `has model_type ${JSON.stringify(modelType)}`;
@@ -29,10 +48,10 @@ export const parseConfig = async (json: unknown, who = 'config.json'): Promise<M
     );
   }
   const family = families[modelType]!;
-  const parse = await family.parser();
-  const problems: string[] = [];
-  const config = parse(json, problems);
-  problems.push(...foreignParts(json, family));
+  const parseFields = await family.parser();
+  const config = parseFields(json, problems);
+  const quantizers = readers.map(({ method }) => method);
+  problems.push(...foreignParts(json, family, quantizers));
   if (config === undefined || problems.length > 0) {
     const isSound = problems.every((problem) => problem.includes('is not supported'));
     const [what, help] = isSound

@@ -1,0 +1,119 @@
+import { encodeSafetensors, memoryFiles, openSafetensors, type TensorReader, type WriteTensor } from '@peftjs/io';
+import { variable } from '@peftjs/tensor';
+import { describeLinear } from '@peftjs/transformer/testing';
+import { describe, expect, test } from 'vitest';
+import { orderedLinear, orderOf } from '../src/checkpoints/ordered-linear.ts';
+import { awq, bitsandbytes, gptq, int4, storedLinear } from '../src/index.ts';
+
+const values = Float32Array.from({ length: 9 * 24 }, (_, i) => Math.sin(i));
+
+describe('inputs in an order', () => {
+  const order = orderOf(Int32Array.from({ length: 24 }, (_, i) => (7 * i) % 3))!;
+  const format = int4({ blockSize: 8 });
+  const bias = variable(
+    'b',
+    [9],
+    Float32Array.from({ length: 9 }, (_, i) => i / 9),
+  );
+  describeLinear('a layer that takes its inputs in an order', {
+    linear: () => {
+      const read = async () => format.pack('w', values, 9, 24);
+      return orderedLinear(storedLinear(format, 'w', [9, 24], bias, read), order, format, 'w');
+    },
+    encodes: 1e-6,
+  });
+
+  test('is that of the groups, stable; none where they are in order', () => {
+    expect(Array.from(orderOf(Int32Array.of(1, 0, 1, 0))!)).toEqual([1, 3, 0, 2]);
+    expect(orderOf(Int32Array.of(0, 0, 1, 1))).toBeNull();
+  });
+});
+
+const fileOf = async (tensors: Readonly<Record<string, WriteTensor>>): Promise<TensorReader> => {
+  const files = memoryFiles();
+  await files.write(new Map([['m.safetensors', encodeSafetensors('m', new Map(Object.entries(tensors)))]]));
+  return openSafetensors({ files, path: 'm.safetensors' });
+};
+
+const words = (rows: number, columns: number, at: (i: number) => number = () => 0): WriteTensor => ({
+  dtype: 'I32',
+  shape: [rows, columns],
+  data: Int32Array.from({ length: rows * columns }, (_, i) => at(i)),
+});
+
+const floats = (...shape: number[]): WriteTensor => ({
+  dtype: 'F32',
+  shape,
+  data: new Float32Array(shape.reduce((a, b) => a * b)).fill(1),
+});
+
+/** A layer [32, 64] of 4 bits in groups of 32. */
+const layer = { 'l.qweight': words(8, 32), 'l.qzeros': words(2, 4), 'l.scales': floats(2, 32) };
+const settings = { bits: 4, group_size: 32, desc_act: true };
+const find = (config: object) => gptq.open({ ...settings, ...config }, []);
+
+describe('refused, by name', () => {
+  test.each([
+    [gptq, { ...settings, bits: 5 }, /bits: 5 is not supported; 2, 3, 4 and 8 are/],
+    [gptq, { ...settings, group_size: 0 }, /group_size: 0 is not/],
+    [gptq, { ...settings, checkpoint_format: 'marlin' }, /checkpoint_format: "marlin" is not/],
+    [awq, { bits: 4, group_size: 32, version: 'gemv' }, /version: "gemv" is not supported; "gemm" is/],
+    [awq, { bits: 3, group_size: 32 }, /bits: 3 is not/],
+  ] as const)('settings of %o: %o', (reader, config, message) => {
+    const problems: string[] = [];
+    reader.open(config, problems);
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(message);
+  });
+
+  test('tensors of other shapes, groups that do not fill the inputs, groups of other sizes', async () => {
+    const open = await fileOf(layer);
+    await expect(find({})(open, 'l', [32, 96])).rejects.toThrow(
+      /l\.qweight is I32 \[8, 32\], .* make it I32 \[12, 32\]/,
+    );
+    await expect(find({ group_size: 48 })(open, 'l', [32, 64])).rejects.toThrow(
+      /64 inputs, which groups of 48 at 4 bits/,
+    );
+    const odd = { ...layer, 'l.g_idx': { ...words(1, 64, (i) => Number(i < 3)), shape: [64] } };
+    await expect(find({})(await fileOf(odd), 'l', [32, 64])).rejects.toThrow(
+      /does not put 32 inputs into each of 2 groups/,
+    );
+    const { 'l.scales': _, ...without } = layer;
+    await expect(find({})(await fileOf(without), 'l', [32, 64])).rejects.toThrow(/l\.scales is missing/);
+    expect(await find({})(await fileOf(layer), 'other', [32, 64])).toBeNull();
+  });
+
+  test('inputs out of order that the config does not tell of, when they are read', async () => {
+    const turned = { ...layer, 'l.g_idx': { ...words(1, 64, (i) => i % 2), shape: [64] } };
+    const found = await find({ desc_act: false })(await fileOf(turned), 'l', [32, 64]);
+    const { weight } = found!.linear('w', null).dense();
+    const { evaluate, reference } = await import('@peftjs/tensor');
+    await expect(evaluate({ weight }, { executor: reference() })).rejects.toThrow(/out of order, though desc_act/);
+  });
+
+  test('states of bitsandbytes that say something else', async () => {
+    const of = (state: object): Promise<TensorReader> => {
+      const bytes = new TextEncoder().encode(JSON.stringify(state));
+      return fileOf({
+        'l.weight': { dtype: 'U8', shape: [64, 1], data: new Uint8Array(64) },
+        'l.weight.absmax': floats(2),
+        'l.weight.quant_map': floats(16),
+        'l.weight.quant_state.bitsandbytes__nf4': { dtype: 'U8', shape: [bytes.length], data: bytes },
+      });
+    };
+    const layers = bitsandbytes.open({}, []);
+    const state = { quant_type: 'nf4', blocksize: 64, shape: [2, 64] };
+    expect((await layers(await of(state), 'l', [2, 64]))!.tensors).toHaveLength(4);
+    const cases: [object, RegExp][] = [
+      [{ quant_type: 'nf3' }, /quant_type is "nf3"/],
+      [{ shape: [4, 32] }, /shape is \[4,32\], the model's is \[2,64\]/],
+      [{ blocksize: 32 }, /absmax is F32 \[2\], .* make it F32 \[4\]/],
+      [{ nested_blocksize: 64, nested_offset: 0.1 }, /groups of 64 with offset 0\.1/],
+    ];
+    for (const [change, message] of cases)
+      await expect(layers(await of({ ...state, ...change }), 'l', [2, 64])).rejects.toThrow(message);
+    await expect(layers(await of({ ...state, shape: [128, 1] }), 'l', [128, 1])).rejects.toThrow(
+      /rows of 1 values, an odd number/,
+    );
+  });
+});

@@ -1,0 +1,26 @@
+import type { JsonObject, TensorReader } from '@peftjs/io';
+import type { Tensor } from '@peftjs/tensor';
+import type { Linear } from './linear.ts';
+
+/** A linear layer that a checkpoint holds packed. */
+export interface StoredLayer {
+  /** The tensors of the file that it is made of, all of them; their values are read when an executor first needs them. */
+  readonly tensors: readonly string[];
+  /** The layer; `name` is its weight's. */
+  linear(name: string, bias: Tensor | null): Linear;
+}
+
+/** Finds a layer in a checkpoint by the beginning of its tensors' names (`model.layers.0.mlp.up_proj`); null where the file holds it as floats. */
+export type FindLayer = (
+  checkpoint: TensorReader,
+  path: string,
+  shape: readonly [outDim: number, inDim: number],
+) => Promise<StoredLayer | null>;
+
+/** Reads checkpoints of one quantiser, as `loadModel` takes it. */
+export interface CheckpointReader {
+  /** The `quant_method` in `config.json`'s `quantization_config`. */
+  readonly method: string;
+  /** Checks that object; settings that are not read go to `problems`. */
+  open(config: JsonObject, problems: string[]): FindLayer;
+}

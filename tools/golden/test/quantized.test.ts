@@ -1,0 +1,95 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { attach, merge } from '@peftjs/core';
+import { openSafetensors } from '@peftjs/io';
+import { lora } from '@peftjs/lora';
+import { cpu } from '@peftjs/onnx';
+import { awq, bitsandbytes, fp4, gptq, int8, storedBytes } from '@peftjs/quant';
+import { constant, evaluate, packedFormats, reference } from '@peftjs/tensor';
+import { loadModel } from '@peftjs/transformer';
+import { describe, expect, test } from 'vitest';
+
+const data = join(import.meta.dirname, '../data');
+const folder = join(data, 'quantized');
+const readers = [bitsandbytes, gptq, awq];
+
+const apart = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
+  Array.from(a).reduce((most, v, i) => Math.max(most, Math.abs(v - b[i]!)), 0);
+
+describe.each(readdirSync(folder))('%s', (name) => {
+  const dir = join(folder, name);
+
+  test.each([
+    ['reference', async () => reference()],
+    ['cpu', () => cpu({ threads: 1 })],
+  ] as const)("gives transformers' logits of the dequantised weights on %s", async (_, make) => {
+    const golden = await openSafetensors(join(dir, 'golden.safetensors'));
+    const [rows, columns] = golden.tensors.get('ids')!.shape as [number, number];
+    const ids = constant(Int32Array.from(await golden.readFloat32('ids')), [rows, columns], 'i32');
+    const model = await loadModel(dir, { readers });
+    const executor = await make();
+    const { logits } = await evaluate({ logits: model.logits(ids) }, { executor });
+    expect(apart(logits!, await golden.readFloat32('logits'))).toBeLessThan(1e-4);
+    await executor.close();
+  });
+
+  test('stays as it is stored, takes adapters, and encodes what they merge to', async () => {
+    const model = await loadModel(dir, { readers });
+    const values = [...model.linears]
+      .filter(([path]) => path !== 'lm_head')
+      .reduce((n, [, l]) => n + l.inDim * l.outDim, 0);
+    expect((8 * storedBytes(model)) / values).toBeLessThan(10);
+    const executor = reference();
+    const adapted = attach(model, [lora({ rank: 2, target: ['q_proj', 'down_proj'] })]);
+    const merged = await merge(adapted, { executor });
+    for (const path of merged.errors.keys()) {
+      const [before, after] = [model, merged.model].map((m) => m.linears.get(path)!.dense().weight);
+      const got = await evaluate({ before: before!, after: after! }, { executor });
+      // Nothing was learnt, so it is its own values quantised anew.
+      const size = Math.hypot(...got['before']!);
+      expect(Math.hypot(...got['before']!.map((v, i) => v - got['after']![i]!)) / size).toBeLessThan(0.15);
+    }
+    expect(merged.errors.size).toBe(2);
+  });
+});
+
+test('what bitsandbytes makes of a matrix in FP4 and int8 is what ours is', async () => {
+  const [plain, golden] = [
+    await openSafetensors(join(data, 'bitsandbytes/nf4.safetensors')),
+    await openSafetensors(join(data, 'bitsandbytes/fp4-int8.safetensors')),
+  ];
+  const [rows, inDim] = plain.tensors.get('weight')!.shape as [number, number];
+  const weight = await plain.readFloat32('weight');
+
+  const { levels } = packedFormats.fp4;
+  expect(await golden.readFloat32('levels')).toEqual(Float32Array.from(levels));
+  const floats = fp4({ doubleQuant: false }).pack('weight', weight, rows, inDim);
+  expect(floats.scale).toEqual(await golden.readFloat32('absmax'));
+  const codes = await golden.readFloat32('fp4');
+  const level = (code: number): number => levels[code]!;
+  // It has two codes for 0.
+  for (const [i, byte] of floats.codes.entries()) {
+    expect(level(byte >> 4)).toBe(level(codes[i]! >> 4));
+    expect(level(byte & 15)).toBe(level(codes[i]! & 15));
+  }
+
+  const whole = int8().pack('weight', weight, rows, inDim);
+  const [theirs, maxima] = [await golden.readFloat32('int8'), await golden.readFloat32('SCB')];
+  for (const [row, most] of maxima.entries()) expect(whole.scale[row]).toBeCloseTo(most / 127, 8);
+  // In the middle of two steps either is taken.
+  for (const [i, code] of whole.codes.entries()) {
+    const most = maxima[Math.floor(i / inDim)]!;
+    const steps = most === 0 ? 0 : (weight[i]! / most) * 127;
+    expect(Math.abs(code - 128 - steps)).toBeLessThan(0.5 + 1e-4);
+    expect(Math.abs(theirs[i]! - steps)).toBeLessThan(0.5 + 1e-4);
+  }
+});
+
+test('a folder whose weights are quantised is refused without a reader of it, which is told', async () => {
+  await expect(loadModel(join(folder, 'awq'))).rejects.toThrow(
+    /quant_method "awq" is not supported by itself; loadModel takes the readers/,
+  );
+  await expect(loadModel(join(folder, 'awq'), { readers: [gptq] })).rejects.toThrow(
+    /quant_method "awq".*; gptq are, as loadModel was told/,
+  );
+});
