@@ -6,7 +6,7 @@ from pathlib import Path
 import adapters
 import torch
 from adapters import (
-    AdapterPlusConfig, BnConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, MAMConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, UniPELTConfig,
+    AdapterPlusConfig, BnConfig, CompacterConfig, CompacterPlusPlusConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, MAMConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, UniPELTConfig,
 )
 from adapters.composition import Fuse
 from safetensors.torch import load_file
@@ -31,6 +31,11 @@ METHODS = {
     "bottleneck-adapter-beside": BnConfig(
         mh_adapter=True, output_adapter=False, reduction_factor=4, non_linearity="mish", is_parallel=True, ln_after=True,
         original_ln_after=False,
+    ),
+    "compacter": CompacterConfig(reduction_factor=4, phm_dim=2, phm_rank=2),
+    "compacter-plus-plus": CompacterPlusPlusConfig(reduction_factor=2, phm_init_range=0.01),
+    "compacter-own-rules": CompacterPlusPlusConfig(
+        reduction_factor=4, phm_dim=2, factorized_phm_W=False, shared_phm_rule=False, learn_phm=True
     ),
     "prefix-tuning-adapters": PrefixTuningConfig(**PREFIX),
     "prefix-tuning-adapters-flat": PrefixTuningConfig(flat=True, prefix_length=5),

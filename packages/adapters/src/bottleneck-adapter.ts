@@ -1,10 +1,11 @@
 import { type AdapterConfig, flag, type MethodFactory, type Option, type OptionTable } from '@peftjs/core';
 import { plusPlace } from './adapter-plus.ts';
+import { isPhmAt } from './compacter/compacter.ts';
 import { defineBottleneck, isAt } from './define-bottleneck.ts';
-import { houlsbyKind } from './houlsby.ts';
+import { houlsbyKind, houlsbyPlace } from './houlsby.ts';
 import { type BottleneckOptions, bottleneckOptions } from './options.ts';
 import { besideMlp } from './parallel-adapter.ts';
-import { pfeifferKind } from './pfeiffer.ts';
+import { pfeifferKind, pfeifferPlace } from './pfeiffer.ts';
 import type { Sublayer } from './placement.ts';
 
 /** Options of `bottleneckAdapter`, beside those of all bottleneck adapters. */
@@ -39,7 +40,14 @@ const options: OptionTable<BottleneckAdapterOptions> = {
   residualBeforeLn: flag('residual_before_ln', true),
 };
 
-const named = [houlsbyKind.reads, pfeifferKind.reads, isAt(besideMlp), isAt(plusPlace)];
+const named = [
+  houlsbyKind.reads,
+  pfeifferKind.reads,
+  isAt(besideMlp),
+  isAt(plusPlace),
+  isPhmAt(houlsbyPlace),
+  isPhmAt(pfeifferPlace),
+];
 
 /**
  * The bottleneck adapter in every place that `BnConfig` of the adapters library has, whose files it has where no method here is a name for

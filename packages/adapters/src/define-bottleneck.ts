@@ -3,6 +3,7 @@ import {
   type Chosen,
   defineMethod,
   type JsonObject,
+  type JsonValue,
   type MethodCard,
   type MethodFactory,
   type MiddlewareTable,
@@ -11,15 +12,18 @@ import {
 } from '@peftjs/core';
 import { PeftError, type Tensor } from '@peftjs/tensor';
 import type { Around, Call, Model, Path } from '@peftjs/transformer';
-import { type BottleneckShape, bottleneck } from './bottleneck.ts';
+import { type BottleneckShape, bottleneck, type Project } from './bottleneck.ts';
 import { type BottleneckOptions, reductionOf, widthOf } from './options.ts';
 import { adapted, type Placement, placementFields, placementIn, type Sublayer, samePlace } from './placement.ts';
 
 /** The adapters library's names of an adapter's module. */
 const modules: { readonly [S in Sublayer]: string } = { attn: 'attention_adapters', mlp: 'output_adapters' };
 
+/** Options that all kinds have. */
+export type SharedOptions = Omit<BottleneckOptions, 'init'>;
+
 /** The marks that tell one kind of bottleneck adapter from another. */
-export interface BottleneckKind<O extends BottleneckOptions = BottleneckOptions> {
+export interface BottleneckKind<O extends SharedOptions = BottleneckOptions> {
   readonly name: string;
   readonly peftType: string;
   readonly card: MethodCard;
@@ -27,13 +31,19 @@ export interface BottleneckKind<O extends BottleneckOptions = BottleneckOptions>
   placement(chosen: Chosen<O>): Placement;
   /** Whether it is that of a configuration, once that is a bottleneck's. */
   reads(config: AdapterConfig): boolean;
+  /** Its projections in a model. Default: matrices. */
+  project?(model: Model, scope: Scope, chosen: Chosen<O>): Project;
+  /** Further fields that change the function, with the only values that are computed here. */
+  readonly computes?: Readonly<Record<string, readonly JsonValue[]>>;
+  /** Further fields of its files. */
+  readonly fields?: JsonObject;
 }
 
 /** Whether a configuration's adapters are placed so. */
 export const isAt =
   (at: Placement) =>
   (config: AdapterConfig): boolean =>
-    samePlace(placementIn(config), at);
+    config['phm_layer'] !== true && samePlace(placementIn(config), at);
 
 /** Fields that change the function, with the only values that are computed here. */
 const computes = {
@@ -106,8 +116,8 @@ const faultOf = (
 };
 
 /** A bottleneck adapter as a method, with the files of the adapters library. */
-export const defineBottleneck = <O extends BottleneckOptions>(kind: BottleneckKind<O>): MethodFactory<O> => {
-  const { name, peftType, card, options, placement, reads } = kind;
+export const defineBottleneck = <O extends SharedOptions>(kind: BottleneckKind<O>): MethodFactory<O> => {
+  const { name, peftType, card, options, placement, reads, project } = kind;
   return defineMethod<O>({
     name,
     formula: {
@@ -115,11 +125,12 @@ export const defineBottleneck = <O extends BottleneckOptions>(kind: BottleneckKi
       options,
       check: (given) => faultOf(given, placement(given as Chosen<O>).parallel),
       attach: (model, scope, all) => {
-        const chosen: Chosen<O> & Chosen<BottleneckOptions> = all as Chosen<O> & Chosen<BottleneckOptions>;
+        const chosen: Chosen<BottleneckOptions> = { init: 'normal', ...(all as Chosen<SharedOptions>) };
         const at = placement(all);
+        const made = project?.(model, scope, all);
         return {
           around: afterSublayers(model, scope, { name, ...at, leaveOut: chosen.leaveOut }, (own, { layer }) => {
-            const adapter = bottleneck(own.at('adapters.default'), shapeOf(model, chosen, layer));
+            const adapter = bottleneck(own.at('adapters.default'), shapeOf(model, chosen, layer), made);
             return (y, h, call) => adapted(at, adapter, chosen, [y, h], call);
           }),
         };
@@ -130,10 +141,11 @@ export const defineBottleneck = <O extends BottleneckOptions>(kind: BottleneckKi
       layout: 'adapter-hub',
       // Their defaults are not ours, so what says nothing of its scale is none of these.
       reads: (config) => 'scaling' in config && reads(config),
-      computes,
+      computes: { ...computes, ...kind.computes },
       aliases,
       config: (model, chosen): JsonObject => ({
         ...placementFields(placement(chosen)),
+        ...kind.fields,
         ...(chosen.bottleneck && { reduction_factor: reductionOf(model.main.hiddenSize, chosen.bottleneck) }),
       }),
     },

@@ -3,7 +3,8 @@ import { type BottleneckKind, defineBottleneck, isAt } from './define-bottleneck
 import { type BottleneckOptions, bottleneckOptions } from './options.ts';
 import type { Placement } from './placement.ts';
 
-const place: Placement = {
+/** The place of `houlsby`. */
+export const houlsbyPlace: Placement = {
   sublayers: ['attn', 'mlp'],
   parallel: false,
   originalLnBefore: false,
@@ -26,8 +27,8 @@ export const houlsbyKind: BottleneckKind = {
     learningRate: 1e-3,
   },
   options: bottleneckOptions({ reduction: 16, activation: 'silu', scale: 1, init: 'normal' }),
-  placement: () => place,
-  reads: isAt(place),
+  placement: () => houlsbyPlace,
+  reads: isAt(houlsbyPlace),
 };
 
 /**

@@ -3,7 +3,8 @@ import { type BottleneckKind, defineBottleneck, isAt } from './define-bottleneck
 import { type BottleneckOptions, bottleneckOptions } from './options.ts';
 import type { Placement } from './placement.ts';
 
-const place: Placement = {
+/** The place of `pfeiffer`. */
+export const pfeifferPlace: Placement = {
   sublayers: ['mlp'],
   parallel: false,
   originalLnBefore: true,
@@ -26,8 +27,8 @@ export const pfeifferKind: BottleneckKind = {
     learningRate: 1e-3,
   },
   options: bottleneckOptions({ reduction: 16, activation: 'relu', scale: 1, init: 'normal' }),
-  placement: () => place,
-  reads: isAt(place),
+  placement: () => pfeifferPlace,
+  reads: isAt(pfeifferPlace),
 };
 
 /**

@@ -8,6 +8,8 @@ import {
   adapterPlus,
   type BottleneckOptions,
   bottleneckAdapter,
+  compacter,
+  compacterPlusPlus,
   houlsby,
   ladderSide,
   parallelAdapter,
@@ -122,7 +124,15 @@ describe('bottleneck adapters', () => {
 
   test('each reads its own file and not the others', () => {
     const base = tinyLlama();
-    const factories = [houlsby, pfeiffer, parallelAdapter, adapterPlus, bottleneckAdapter];
+    const factories = [
+      houlsby,
+      pfeiffer,
+      parallelAdapter,
+      adapterPlus,
+      bottleneckAdapter,
+      compacter,
+      compacterPlusPlus,
+    ];
     for (const one of factories)
       for (const other of factories) {
         const made = one === bottleneckAdapter ? bottleneckAdapter({ originalLnBefore: true }) : one();
@@ -173,6 +183,9 @@ describe('bottleneck adapters', () => {
     );
     expect(() => pfeiffer.fromConfig({ ...config, reduction_factor: { first: 2 } })).toThrow(
       'reduction_factor must be',
+    );
+    expect(() => attach(base, [compacter({ bottleneck: 3, dimension: 2 })])).toThrow(
+      'dimension 2 must divide the hidden size and the width, which are 8 and 3',
     );
     expect(() => parallelAdapter({ stochasticDepth: 0.1 })).toThrow('stochasticDepth is not for adapters beside');
     expect(() => pfeiffer({ adapterResidualBeforeLn: true })).toThrow('give lnAfter: true');

@@ -25,7 +25,25 @@ const side = ({ main, linears, layout }: TaskModel): number => {
   return downs + up + layers * (2 * w * q + 2 * w * kv + 3 * w * ff + 2 * w) + w;
 };
 
+/** Values of Kronecker bottlenecks of width 4, of products of rank 1. */
+const compact =
+  (each: number, n: number) =>
+  (model: TaskModel): number => {
+    const { hiddenSize: d } = model.main;
+    return model.paths('block').length * each * (2 * (d + 4) + 4 + d) + n ** 3;
+  };
+
 describeMethods(family, {
+  compacter: {
+    options: { bottleneck: 4, dimension: 2, ruleStd: 0.5 },
+    identity: false,
+    parameters: compact(2, 2),
+  },
+  compacterPlusPlus: {
+    options: { bottleneck: 4, dimension: 2, activation: 'relu', scale: 2, dropout: 0.1, ruleStd: 0.5 },
+    identity: false,
+    parameters: compact(1, 2),
+  },
   // Norms begin at 1 and 0; the last norm is of the sum, so that training does not begin at the base.
   bottleneckAdapter: {
     options: {

@@ -1,4 +1,12 @@
-import { adapterPlus, bottleneckAdapter, houlsby, parallelAdapter, pfeiffer } from '@peftjs/adapters';
+import {
+  adapterPlus,
+  bottleneckAdapter,
+  compacter,
+  compacterPlusPlus,
+  houlsby,
+  parallelAdapter,
+  pfeiffer,
+} from '@peftjs/adapters';
 import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
 import { mam, unipelt } from '@peftjs/hybrid';
 import {
@@ -244,6 +252,9 @@ export const goldens: readonly Golden[] = [
   ...golden('square gpt2', 'adapter-plus', adapterPlus),
   ...golden('square gpt2', 'bottleneck-adapter', bottleneckAdapter),
   ...golden('square gpt2', 'bottleneck-adapter-beside', bottleneckAdapter),
+  ...golden('square gpt2', 'compacter', compacter),
+  ...golden('square gpt2', 'compacter-plus-plus', compacterPlusPlus),
+  ...golden('square gpt2', 'compacter-own-rules', compacterPlusPlus),
   ...golden('square gpt2', 'adapter-fusion', adapterFusion, {
     load: withoutPenalty,
     noGradient: /\.key\.bias$/,
