@@ -173,7 +173,7 @@ const isMethod = (part: Method | CombinedPart): part is Method => 'attach' in pa
 const named = (parts: readonly (Method | CombinedPart)[]): Named[] =>
   parts.map((part, i) => {
     const own = isMethod(part) ? { method: part } : part;
-    return { name: `${own.method.name.replace(/[^A-Za-z0-9]+/g, '_')}${i + 1}`, ...own };
+    return { name: `${own.method.name.replace(/[^A-Za-z0-9]+/g, '_').slice(0, 60)}${i + 1}`, ...own };
   });
 
 /** All that is wrong with parts. */

@@ -1,2 +1,11 @@
+export { type AutoPeftPoint, autoPeft, autoPeftSpace } from './auto-peft.ts';
 export { type GatedOptions, gated } from './gated/gated.ts';
 export { type MamOptions, mam, type UnipeltOptions, unipelt } from './recipes.ts';
+export { type S4Options, s4 } from './s4.ts';
+export { type BayesianOptions, bayesian } from './search/bayesian.ts';
+export { type EvolvingOptions, evolving } from './search/evolving.ts';
+export { randomly } from './search/randomly.ts';
+export { trialsFigure, trialsTable } from './search/report.ts';
+export { type SearchOptions, type SearchResult, search } from './search/search.ts';
+export type { Choice, SearchPlace, SearchPoint, SearchSpace } from './search/space.ts';
+export type { SoFar, Strategy, Trial, Tried } from './search/trial.ts';
