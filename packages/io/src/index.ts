@@ -44,5 +44,6 @@ export type { Header, TensorInfo } from './safetensors/header.ts';
 export { openSafetensors } from './safetensors/open.ts';
 export { sameTensor, type TensorReader } from './safetensors/reader.ts';
 export { encodeSafetensors, type WriteData, type WriteTensor, writeSafetensors } from './safetensors/write.ts';
+export { type DecodeStream, decodeStream } from './tokenizer/decode-stream.ts';
 export { type EncodeOptions, loadTokenizer, type PlaceInIds, type Tokenizer } from './tokenizer.ts';
 export { openTorch } from './torch/open.ts';

@@ -18,8 +18,10 @@ export {
   type StreamOptions,
   type TextGenerator,
 } from './generation/generator.ts';
+export type { LogitsProcessor, ProcessOptions, SoFar } from './generation/processors.ts';
 export type { Prompt } from './generation/prompts.ts';
 export { type SampleOptions, sampleToken } from './generation/sample.ts';
+export { type StreamTextOptions, streamText } from './generation/stream-text.ts';
 export type { KvCache } from './kv-cache.ts';
 export { affine, type Dense, denseLinear, isDenseLinear, type Linear, storedValues, viaDense } from './linear.ts';
 export { type LoadModelOptions, loadModel } from './load-model.ts';

@@ -399,11 +399,24 @@ test('generation settings are optional and checked', async () => {
     temperature: 0.6,
     topK: undefined,
     topP: 0.9,
-    repetitionPenalty: undefined,
-    maxNewTokens: undefined,
+    unsupported: [],
     bosId: 1,
     eosIds: [2],
     padId: null,
+  });
+  const odd = {
+    num_beams: 4,
+    suppress_tokens: [3],
+    bad_words_ids: [[1, 2]],
+    stop_strings: 'x',
+    guidance_scale: 1,
+    length_penalty: 2,
+  };
+  await writeFile(path, JSON.stringify(odd));
+  expect(await loadGenerationConfig(dir)).toMatchObject({
+    badWords: [[1, 2], [3]],
+    stopTexts: ['x'],
+    unsupported: ['num_beams 4'],
   });
   await writeFile(path, JSON.stringify({ top_p: 2, temperature: -1 }));
   expect((await messageOf('bad-config', () => loadGenerationConfig(dir))).match(/\n {2}- /g)).toHaveLength(2);
