@@ -18,7 +18,7 @@ export {
   type StreamOptions,
   type TextGenerator,
 } from './generation/generator.ts';
-export type { LogitsProcessor, ProcessOptions, SoFar } from './generation/processors.ts';
+export type { ContinuationSoFar, LogitsProcessor, ProcessOptions } from './generation/processors.ts';
 export type { Prompt } from './generation/prompts.ts';
 export { type SampleOptions, sampleToken } from './generation/sample.ts';
 export { type StreamTextOptions, streamText } from './generation/stream-text.ts';

@@ -1,7 +1,7 @@
 import { mustBe, type Rules } from '@peftjs/tensor';
 
 /** A continuation so far. */
-export interface SoFar {
+export interface ContinuationSoFar {
   /** Of which prompt. */
   readonly row: number;
   readonly prompt: ArrayLike<number>;
@@ -10,7 +10,7 @@ export interface SoFar {
 }
 
 /** Changes the logits of the next token [vocabSize] in place; −Infinity forbids a token. */
-export type LogitsProcessor = (logits: Float32Array, soFar: SoFar) => void;
+export type LogitsProcessor = (logits: Float32Array, soFar: ContinuationSoFar) => void;
 
 /** How logits are changed before a token is chosen, greedily or by chance. */
 export interface ProcessOptions {
