@@ -79,6 +79,18 @@ def sam(model: nn.Module, ids: torch.Tensor, targets: torch.Tensor) -> Scores:
     return {n: s.abs() for n, s in over_rows(model, ids, targets, lambda g: g).items()}
 
 
+def gps(scores: Scores, _keep: float) -> dict[str, torch.Tensor]:
+    """Two weights of each row. Zhang et al., 2023. https://github.com/FightingFighting/GPS"""
+    chosen = {}
+    for name, s in scores.items():
+        mask = torch.zeros_like(s)
+        for i in range(2):
+            best = s.argsort(1)[:, -(i + 1)]
+            mask[torch.arange(len(s)), best] = 1
+        chosen[name] = mask.flatten().nonzero()[:, 0]
+    return chosen
+
+
 def largest(scores: torch.Tensor, count: int) -> torch.Tensor | None:
     """Places of the `count` largest; none where the last of them is a close decision."""
     best = scores.flatten().topk(count + 1).values
@@ -110,6 +122,7 @@ METHODS = {
     "paFi": (pa_fi, over_all),
     "childTuningD": (child_tuning_d, over_all),
     "sam": (sam, in_each),
+    "gps": (sam, gps),
 }
 
 

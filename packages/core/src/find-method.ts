@@ -116,6 +116,8 @@ const known: readonly Known[] = [
   ['LT-SFT', 'ltSft', 'selective', byType('PEFTJS_LT_SFT')],
   ['Child-tuning-D', 'childTuningD', 'selective', byType('PEFTJS_CHILD_TUNING_D')],
   ['Child-tuning-F', 'childTuningF', 'selective', byType('PEFTJS_CHILD_TUNING_F')],
+  ['GPS', 'gps', 'selective', byType('PEFTJS_GPS')],
+  ['cross-attention tuning', 'xattn', 'selective', byType('PEFTJS_XATTN')],
   ['SAM', 'sam', 'selective', byType('PEFTJS_SAM')],
   ['PaFi', 'paFi', 'selective', byType('PEFTJS_PAFI')],
   ['LoRA of the adapters library', 'lora', 'lora', byArchitecture('lora')],

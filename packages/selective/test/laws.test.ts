@@ -30,6 +30,12 @@ describeMethods(family, {
   },
   childTuningD: { options: { keep: 0.1 }, parameters: tenth },
   childTuningF: { options: {}, parameters: (model) => sumOver(model, chosenFrom, (inDim, outDim) => inDim * outDim) },
+  gps: { options: { connections: 2 }, parameters: (model) => 2 * sumOver(model, chosenFrom, (_, outDim) => outDim) },
+  xattn: {
+    options: {},
+    parameters: (model) => sumOver(model, /EncDecAttention/, (inDim, outDim) => inDim * outDim),
+    refuses: (model) => (model.paths('cross').length === 0 ? /xattn: \w+ has no cross-attention/ : null),
+  },
   sam: {
     options: { keep: 0.1 },
     parameters: (model) => sumOver(model, chosenFrom, (inDim, outDim) => Math.floor((inDim * outDim) / 10)),

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { attach, type Method, prepare } from '@peftjs/core';
 import { rowsOf } from '@peftjs/core/collect';
-import { childTuningD, fishMask, ltSft, paFi, sam } from '@peftjs/selective';
+import { childTuningD, fishMask, gps, ltSft, paFi, sam } from '@peftjs/selective';
 import { reference } from '@peftjs/tensor';
 import { loadModel } from '@peftjs/transformer';
 import { expect, test } from 'vitest';
@@ -15,6 +15,7 @@ const methods: Readonly<Record<string, (keep: number) => Method>> = {
   paFi: (keep) => paFi({ keep }),
   childTuningD: (keep) => childTuningD({ keep, maxNorm: 0.3 }),
   sam: (keep) => sam({ keep }),
+  gps: () => gps({ connections: 2 }),
 };
 
 test.each(Object.entries(methods))('%s chooses the weights that Python chooses', async (name, make) => {

@@ -27,10 +27,10 @@ export interface MaskedOptions {
 }
 
 /** A method that trains some entries of weights: what is its own. */
-export interface MaskedDef<O extends MaskedOptions> {
+export interface MaskedDef<O extends Omit<MaskedOptions, 'keep'>> {
   readonly name: string;
-  /** The share that is trained, unless said otherwise. */
-  readonly keep: number;
+  /** The share that is trained, unless said otherwise; none where it is not said by a share. */
+  readonly keep?: number;
   /** Options beside those of all. */
   readonly options: OptionTable<Omit<O, keyof MaskedOptions>>;
   /** The weights that are trained, chosen among the linear layers of some paths. */
@@ -57,11 +57,11 @@ export const share = (key: string, fallback: number): Option<number> => ({
  * A method that is W' = W + S, S zero but for entries that `choose` finds before training, which are trained, from 0. Saved are k values and k places. It works over a base of any storage format, and
  * no gradient of W is formed in a training step (`sparseMatmul`). It merges.
  */
-export const defineMasked = <O extends MaskedOptions>(def: MaskedDef<O>): MethodFactory<O> => {
+export const defineMasked = <O extends Omit<MaskedOptions, 'keep'>>(def: MaskedDef<O>): MethodFactory<O> => {
   const { name, keep, choose, needsData, beside, peftType, names, card } = def;
-  const own: OptionTable<MaskedOptions> = {
+  const own = {
     target: targets('target_modules', 'all-linear'),
-    keep: share('keep_ratio', keep),
+    ...(keep !== undefined && { keep: share('keep_ratio', keep) }),
     mask: masks,
   };
   return defineMethod<O>({
