@@ -91,6 +91,15 @@ def gps(scores: Scores, _keep: float) -> dict[str, torch.Tensor]:
     return chosen
 
 
+def spt(scores: Scores, keep: float) -> dict[str, torch.Tensor] | None:
+    """Layers that get an update of rank 1 have -1. He et al., 2023. https://github.com/ziplab/SPT"""
+    chosen = over_all(scores, keep)
+    if chosen is None:
+        return None
+    few = {n: len(places) < sum(scores[n].shape) / 4 for n, places in chosen.items()}
+    return {n: places if few[n] else torch.tensor([-1]) for n, places in chosen.items()}
+
+
 def largest(scores: torch.Tensor, count: int) -> torch.Tensor | None:
     """Places of the `count` largest; none where the last of them is a close decision."""
     best = scores.flatten().topk(count + 1).values
@@ -123,6 +132,7 @@ METHODS = {
     "childTuningD": (child_tuning_d, over_all),
     "sam": (sam, in_each),
     "gps": (sam, gps),
+    "sensitivitySpt": (fish_mask, spt),
 }
 
 

@@ -118,6 +118,8 @@ const known: readonly Known[] = [
   ['Child-tuning-F', 'childTuningF', 'selective', byType('PEFTJS_CHILD_TUNING_F')],
   ['GPS', 'gps', 'selective', byType('PEFTJS_GPS')],
   ['cross-attention tuning', 'xattn', 'selective', byType('PEFTJS_XATTN')],
+  ['diff pruning', 'diffPruning', 'selective', byType('PEFTJS_DIFF_PRUNING')],
+  ['SPT', 'sensitivitySpt', 'selective', byType('PEFTJS_SENSITIVITY_SPT')],
   ['SAM', 'sam', 'selective', byType('PEFTJS_SAM')],
   ['PaFi', 'paFi', 'selective', byType('PEFTJS_PAFI')],
   ['LoRA of the adapters library', 'lora', 'lora', byArchitecture('lora')],

@@ -1,5 +1,5 @@
 import { describeMethods, sumOver } from '@peftjs/testkit';
-import type { TaskModel } from '@peftjs/transformer';
+import type { Linear, TaskModel } from '@peftjs/transformer';
 import * as family from '../src/index.ts';
 
 /** Outputs of the layers whose path is such, summed. */
@@ -35,6 +35,20 @@ describeMethods(family, {
     options: {},
     parameters: (model) => sumOver(model, /EncDecAttention/, (inDim, outDim) => inDim * outDim),
     refuses: (model) => (model.paths('cross').length === 0 ? /xattn: \w+ has no cross-attention/ : null),
+  },
+  diffPruning: {
+    options: { gate: 3, sparsity: 0.1 },
+    parameters: (model) => sumOver(model, chosenFrom, (inDim, outDim) => 2 * inDim * outDim + 1),
+  },
+  sensitivitySpt: {
+    options: (model) => {
+      const [first, second] = [...model.linears.keys()];
+      return { rank: 2, lowRank: [first!], mask: { [second!]: [1, 4, 9] } };
+    },
+    parameters: ({ linears }) => {
+      const [{ inDim, outDim }] = [...linears.values()] as [Linear];
+      return 2 * (inDim + outDim) + 3;
+    },
   },
   sam: {
     options: { keep: 0.1 },

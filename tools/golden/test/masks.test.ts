@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { attach, type Method, prepare } from '@peftjs/core';
 import { rowsOf } from '@peftjs/core/collect';
-import { childTuningD, fishMask, gps, ltSft, paFi, sam } from '@peftjs/selective';
+import { childTuningD, fishMask, gps, ltSft, paFi, sam, sensitivitySpt } from '@peftjs/selective';
 import { reference } from '@peftjs/tensor';
 import { loadModel } from '@peftjs/transformer';
 import { expect, test } from 'vitest';
@@ -15,6 +15,7 @@ const methods: Readonly<Record<string, (keep: number) => Method>> = {
   paFi: (keep) => paFi({ keep }),
   childTuningD: (keep) => childTuningD({ keep, maxNorm: 0.3 }),
   sam: (keep) => sam({ keep }),
+  sensitivitySpt: (keep) => sensitivitySpt({ keep, rank: 1, ratio: 4 }),
   gps: () => gps({ connections: 2 }),
 };
 
@@ -31,8 +32,10 @@ test.each(Object.entries(methods))('%s chooses the weights that Python chooses',
   const method = make(recorded.get(`${name} keep`)!.data[0]!);
   const { state } = attach(base, await prepare(base, [method], { executor, data }));
   const chosen = new Map<string, number[]>();
-  for (const [tensor, v] of state)
+  for (const [tensor, v] of state) {
+    if (tensor.endsWith('.lora_A')) chosen.set(tensor.replace('.lora_A', ''), [-1]);
     if (tensor.endsWith('_index')) chosen.set(tensor.replace(/\.\w+_index$/, ''), [...(await executor.read(v))]);
+  }
   const theirs = [...recorded].flatMap(([key, { data: places }]) =>
     key.startsWith(`${name} model.`) ? [[key.slice(name.length + 1), [...places]] as const] : [],
   );
