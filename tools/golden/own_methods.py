@@ -20,6 +20,7 @@ from common import LEARNING_RATE, OUT, record, save_tensors, shake, write_json
 from models import load_model
 
 QUERY_AND_VALUE = {"plain": r".*\.(q_proj|v_proj)", "gpt2": r".*\.c_attn"}
+MLP_LAYERS = {"plain": r".*\.(gate_proj|up_proj|down_proj)", "gpt2": r".*\.mlp\.(c_fc|c_proj)"}
 MLP = {"plain": r".*\.mlp", "gpt2": r".*\.mlp"}
 
 
@@ -127,6 +128,33 @@ class KronABeside(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         product = x @ torch.kron(self.krona_A, self.krona_B).T
         return self.base(x) + self.scale * product + self.krona_residual * x
+
+
+class LlmAdapter(nn.Module):
+    """Hu et al., 2023. https://arxiv.org/abs/2304.01933, https://github.com/AGI-Edgerunners/LLM-Adapters"""
+
+    def __init__(self, base: nn.Module, options: dict) -> None:
+        super().__init__()
+        out_dim, in_dim = base.weight.shape if isinstance(base, nn.Linear) else base.weight.T.shape
+        # In the tiny models the last layer of an MLP alone has fewer outputs than inputs.
+        self.behind = not options["use_parallel_adapter"] and out_dim < in_dim
+        self.before = not options["use_parallel_adapter"] and not self.behind
+        self.base = base
+        r = options["bottleneck_size"]
+        self.adapter_down = nn.Linear(out_dim if self.behind else in_dim, r, bias=False)
+        self.adapter_up = nn.Linear(r, in_dim if self.before else out_dim, bias=False)
+        learned = options["scaling"] == "learned"
+        self.adapter_scaling = nn.Parameter(torch.ones(1)) if learned else options["scaling"]
+        self.act = {"tanh": torch.tanh, "relu": torch.relu}[options["non_linearity"]]
+
+    def adapted(self, x: torch.Tensor) -> torch.Tensor:
+        return self.adapter_up(self.act(self.adapter_down(x))) * self.adapter_scaling
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.before:
+            return self.base(x + self.adapted(x))
+        y = self.base(x)
+        return y + self.adapted(y if self.behind else x)
 
 
 class DyLora(Changed):
@@ -341,11 +369,21 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
         PeriodicLora,
         dict(r=4, lora_alpha=6, period=1, momentum=0.25, warmup_steps=0),
     ),
+    "llm-adapter": (
+        "BOTTLENECK",
+        LlmAdapter,
+        dict(bottleneck_size=3, use_parallel_adapter=False, scaling="learned", non_linearity="tanh"),
+    ),
+    "llm-adapter-parallel": (
+        "BOTTLENECK",
+        LlmAdapter,
+        dict(bottleneck_size=3, use_parallel_adapter=True, scaling=1.5, non_linearity="relu"),
+    ),
     "krona": ("PEFTJS_KRONA", KronA, dict(rows=4, columns=2, scale=3.0)),
     "krona-b": ("PEFTJS_KRONA_B", KronABeside, dict(rows=4, columns=2, scale=0.5, residual=True)),
 }
 # Those that change something else than the linear layers of queries and values.
-PLACES = {"krona-b": (MLP, nn.Module)}
+PLACES = {"krona-b": (MLP, nn.Module), "llm-adapter": (MLP_LAYERS, (nn.Linear, Conv1D))}
 
 
 def change_layers(model: nn.Module, pattern: str, kind: type | tuple, make: Callable[..., nn.Module], options: dict) -> None:

@@ -65,6 +65,14 @@ describeMethods(family, {
   },
   houlsby: { options: { bottleneck: 3 }, identity: false, parameters: bottlenecks(2) },
   pfeiffer: { options: { bottleneck: 3, activation: 'tanh' }, identity: false, parameters: bottlenecks(1) },
+  llmAdapter: {
+    options: { bottleneck: 3, scale: 'learned', dropout: 0.1 },
+    identity: false,
+    parameters: (model) => {
+      const paths = new Set(model.parts(['gate', 'up', 'down']).map(({ path }) => path));
+      return [...paths].reduce((n) => n + 2 * 3 * model.main.hiddenSize + 1, 0);
+    },
+  },
   // Heads do not get narrower than two, so in tiny models the side network is wider than its share.
   ladderSide: {
     options: ({ config }) => ({ reduction: config.hiddenSize > 8 ? 12 : 4 }),

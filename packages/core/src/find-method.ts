@@ -98,6 +98,7 @@ const known: readonly Known[] = [
   ['norm tuning (LN_TUNING)', 'layerNormTuning', 'selective', byType('LN_TUNING')],
   ['token tuning (TRAINABLE_TOKENS)', 'tokenTuning', 'selective', byType('TRAINABLE_TOKENS')],
   ['BEFT (BEFT)', 'beft', 'selective', byType('BEFT')],
+  ['LLM-Adapters (BOTTLENECK)', 'llmAdapter', 'adapters', byType('BOTTLENECK')],
   ['HydraLoRA', 'hydralora', 'lora', byType('PEFTJS_HYDRALORA')],
   ['DyLoRA', 'dylora', 'lora', byType('PEFTJS_DYLORA')],
   ['SoRA', 'sora', 'lora', byType('PEFTJS_SORA')],

@@ -4,6 +4,7 @@ import {
   compacter,
   compacterPlusPlus,
   houlsby,
+  llmAdapter,
   parallelAdapter,
   pfeiffer,
 } from '@peftjs/adapters';
@@ -199,6 +200,8 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'delta-lora', deltaLora, ours),
   ...golden('plain gpt2', 'relora', reLora, ours),
   ...golden('plain gpt2', 'periodic-lora', periodicLora, ours),
+  ...golden('plain gpt2', 'llm-adapter', llmAdapter, ours),
+  ...golden('plain gpt2', 'llm-adapter-parallel', llmAdapter, ours),
   ...golden('plain gpt2', 'krona', krona, ours),
   ...golden('plain gpt2', 'krona-b', kronaB, ours),
   ...golden('plain gpt2', 'fourierft', fourierft),
