@@ -58,6 +58,8 @@ export { type CordaMode, type CordaOptions, corda } from './starts/corda.ts';
 export { type EvaOptions, type EvaStart, eva } from './starts/eva.ts';
 export type { LoraInit } from './starts/first-values.ts';
 export type { FirstByPath, FirstFactors } from './starts/given.ts';
+export { type LoftqOptions, loftq } from './starts/loftq.ts';
+export { type LoftqBase, type LoftqBaseOptions, loftqBase } from './starts/loftq-base.ts';
 export { type LoraGaDirection, type LoraGaOptions, type LoraGaScale, loraGa } from './starts/lora-ga.ts';
 export { mica } from './starts/mica.ts';
 export { olora } from './starts/olora.ts';

@@ -1,5 +1,6 @@
+import { mul } from '@peftjs/tensor';
 import { describeMethod, describeMethods, sumOver } from '@peftjs/testkit';
-import type { TaskModel } from '@peftjs/transformer';
+import { type Dense, type TaskModel, viaDense } from '@peftjs/transformer';
 import { describe } from 'vitest';
 import * as family from '../src/index.ts';
 
@@ -39,6 +40,12 @@ const blockDiagonal = (model: TaskModel): number =>
   [0, 1, 2]
     .flatMap((start) => thirds(model, start).map((path) => [start, model.linears.get(path)!] as const))
     .reduce((n, [start, { inDim, outDim }]) => n + (start === 0 ? 1 : 2) * inDim + (start === 1 ? 1 : 2) * outDim, 0);
+
+/** The model with weights a fifth larger, as a base that was quantised badly lacks them. */
+const longer = (model: TaskModel): TaskModel => {
+  const grown = ({ weight, bias }: Dense): Dense => ({ weight: mul(weight, 1.2), bias });
+  return model.with({ linears: new Map([...model.linears].map(([path, layer]) => [path, viaDense(layer, grown)])) });
+};
 
 /** The error of methods for models of one tower, for those of several. */
 const severalTowers = ({ towers }: TaskModel): RegExp | null =>
@@ -106,6 +113,12 @@ describeMethods(family, {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
     identity: 'near',
+    formats: [family.lora],
+  },
+  loftq: {
+    options: (model) => ({ rank: 2, alpha: 4, before: longer(model) }),
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+    identity: false,
     formats: [family.lora],
   },
   pissa: {

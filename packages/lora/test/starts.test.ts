@@ -1,10 +1,11 @@
 import { attach, load, type MethodFactory, save } from '@peftjs/core';
 import { memoryFiles } from '@peftjs/io';
+import { int2, nf2, nf4, quantize } from '@peftjs/quant';
 import { evaluate, reference, type Tensor } from '@peftjs/tensor';
 import { distance, shake, tinyLlama, tokens } from '@peftjs/testkit';
 import { Matrix, SingularValueDecomposition } from 'ml-matrix';
 import { describe, expect, test } from 'vitest';
-import { type LoraOptions, lora, mica, olora, pissa } from '../src/index.ts';
+import { type LoraOptions, loftq, loftqBase, lora, mica, olora, pissa } from '../src/index.ts';
 
 const executor = reference();
 const base = tinyLlama();
@@ -116,5 +117,56 @@ describe('first values', () => {
     }
     expect((await valuesOf('orthogonal', 3, 8)).a.to1DArray()).not.toEqual(a.to1DArray());
     expect(() => attach(base, [lora({ rank: 3, init: 'orthogonal' })])).toThrow(/need an even rank, got 3/);
+  });
+});
+
+describe('loftq', () => {
+  const target = [path];
+  const errorOf = async (model: typeof base): Promise<number> => {
+    const adapted = attach(model, [loftq({ before: base, target, rank: 2, alpha: 6 })]);
+    const weights = [base.linears.get(path)!, adapted.model.linears.get(path)!].map((layer) => layer.dense().weight);
+    const { w, q } = await evaluate({ w: weights[0]!, q: weights[1]! }, { executor });
+    return Math.hypot(...w!.map((v, i) => v - q![i]!)) / Math.hypot(...w!);
+  };
+
+  test.each([
+    ['int2', int2({ blockSize: 4 })],
+    ['nf2', nf2({ blockSize: 8, doubleQuant: false })],
+    ['nf4', nf4({ blockSize: 8 })],
+  ])(
+    'comes closer to the model before than %s alone, with every round; saved as an ordinary LoRA',
+    async (_, format) => {
+      const quantized = quantize(base, format, target);
+      const alone = await evaluate(
+        { w: base.linears.get(path)!.dense().weight, q: quantized.linears.get(path)!.dense().weight },
+        { executor },
+      );
+      const lost = Math.hypot(...alone['w']!.map((v, i) => v - alone['q']![i]!)) / Math.hypot(...alone['w']!);
+      const once = await errorOf(quantized);
+      expect(once).toBeLessThan(0.9 * lost);
+      const { model, errors } = await loftqBase(base, quantized, {
+        executor,
+        target,
+        rank: 2,
+        rounds: 20,
+        untilWorse: true,
+      });
+      expect(await errorOf(model)).toBeCloseTo(errors.get(path)!, 5);
+      expect(errors.get(path)!).toBeLessThanOrEqual(once + 1e-6);
+      const adapted = attach(model, [loftq({ before: base, target, rank: 2, alpha: 6 })]);
+      const files = memoryFiles(new Map());
+      await save(adapted, files, { executor });
+      const again = await load(model, files, [lora]);
+      expect(distance(await logitsOf(again), await logitsOf(adapted))).toBeLessThan(1e-5);
+    },
+  );
+
+  test('refuses to begin without the model before, or with another', () => {
+    expect(() => attach(base, [loftq({ target } as never)])).toThrow(
+      /q_proj of .* is not there in `before`; give the model/,
+    );
+    expect(() => attach(base, [loftq({ target, before: tinyLlama({ hiddenSize: 32 }) })])).toThrow(
+      /q_proj of .* is .* in `before`/,
+    );
   });
 });

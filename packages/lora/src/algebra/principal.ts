@@ -1,6 +1,6 @@
 import type { Compute } from '@peftjs/tensor';
 import type { Linear } from '@peftjs/transformer';
-import { type Matrix, QrDecomposition } from 'ml-matrix';
+import { Matrix, QrDecomposition } from 'ml-matrix';
 import { type Product, truncatedSvd } from './truncated-svd.ts';
 import { weightOnHost } from './weight-on-host.ts';
 
@@ -41,4 +41,16 @@ export const principalOf = async (
   compute: Compute,
 ): Promise<Product> => {
   return ways[way](await weightOnHost(layer, compute), rank, scale);
+};
+
+/** The largest part of what a layer of the same sizes lacks of a weight, divided by the scale, as B·A of like halves. */
+export const lostOf = async (
+  whole: Linear,
+  layer: Linear,
+  rank: number,
+  scale: number,
+  compute: Compute,
+): Promise<Product> => {
+  const lost = Matrix.sub(await weightOnHost(whole, compute), await weightOnHost(layer, compute));
+  return bySingularValues(lost, rank, scale);
 };
