@@ -21,7 +21,7 @@ export interface QaloraOptions extends LoraOptions {
 
 /**
  * QA-LoRA: y = Wx + (alpha/r)·B·A·p(dropout(x)), p(x) the means of groups of g inputs, times their number in/g, so that all columns of a group of W move
- * alike: a base that is quantised by such groups holds the merged weight in its zero points. A is [rank, in/g], B [out, rank] is zero at the start.
+ * alike: a base that is quantised by such groups, or by parts of them, with real zero points (`int4({ zeroPoints: 'real' })`, GPTQ's and AWQ's files) holds the merged weight in these, with the same codes. A is [rank, in/g], B [out, rank] is zero at the start.
  * Hugging Face PEFT has it over GPTQ's layers alone, here it is over any. Merges. Throws as `lora`, and `bad-option` for layers whose inputs g does not divide.
  * Xu et al., 2023. https://arxiv.org/abs/2309.14717. The pooled scale is that of Hugging Face PEFT.
  */

@@ -15,6 +15,11 @@ export interface QuantFormat {
   layout(inDim: number): PackedAttrs;
   /** Packs values [rows, inDim]; `name` is for the message where some are not finite. Throws `bad-data`. */
   pack(name: string, values: Float32Array, rows: number, inDim: number): PackedData;
+  /**
+   * Packs values that are to take the place of packed ones: where these can stand for them with little changed, as merged weights can, their codes stay. `attrs` and the parts
+   * of `old` say how it lies. Default: as `pack`.
+   */
+  repack?(name: string, values: Float32Array, rows: number, old: PackedData, attrs: PackedAttrs): PackedData;
 }
 
 /** How a matrix lies in memory: a format, but for how values are packed. */

@@ -2,13 +2,17 @@ import { type PackedFormat, packedFormats, type WholeBits, wholeBytes } from '@p
 import { absMax, eachBlock } from './blocks.ts';
 import { codeWriter } from './code-writer.ts';
 import { checkBlockSize, checkFinite, type PackedData, type QuantFormat } from './format.ts';
+import { realZeroPoints } from './real-zero-points.ts';
 
 /** Options of the formats of whole numbers. */
 export interface IntOptions {
   /** Values that share a scale, along the input dimension; whole bytes of codes. Default: 64; in `int8` all of an output's row. */
   readonly blockSize?: number;
-  /** Whether a block has a zero point too, so that its codes reach from its least value to its largest. Default true; in `int8` false. */
-  readonly zeroPoints?: boolean;
+  /**
+   * Whether a block has a zero point too, so that its codes reach from its least value to its largest. `'real'`: it is any number, so that a change which moves all values of a block alike loses
+   * nothing, as QA-LoRA's does when it is merged. Default true; in `int8` false.
+   */
+  readonly zeroPoints?: boolean | 'real';
 }
 
 /** Codes and scale of a block; a zero point where it has one. */
@@ -42,6 +46,7 @@ const asymmetric =
 
 const integers = (bits: WholeBits, { blockSize: given, zeroPoints: asked }: IntOptions): QuantFormat => {
   const zeroPoints = asked ?? bits < 8;
+  if (zeroPoints === 'real') return realZeroPoints(bits, given);
   const format: PackedFormat = `${zeroPoints ? 'uint' : 'int'}${bits}`;
   const blockSize = given ?? (bits === 8 ? null : 64);
   const whole = wholeBytes(format);

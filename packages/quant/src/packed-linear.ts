@@ -73,9 +73,10 @@ const linearOf = (
   name: string,
   [outDim, inDim]: MatrixShape,
   bias: Tensor | null,
-  init: Init,
+  read: () => Promise<PackedData>,
   storage: Storage = format,
 ): Linear => {
+  const init = initOnce(2 + storage.parts.length, read);
   const packed = packedVariables(storage, name, [outDim, inDim], init);
   const { codes, scale, scaleCodes = null, scaleOffset = null, high = null, min = null, minCodes = null } = packed;
   const attrs = storage.layout(inDim);
@@ -92,7 +93,14 @@ const linearOf = (
       weight: dequantize(codes, scale, scaleCodes, scaleOffset, high, min, minCodes, attrs),
       bias,
     }),
-    encode: (values) => encodeLinear(format, name, values),
+    encode: (values) => {
+      const load = hostFloats(format.name, name, values.weight);
+      const pack = async (): Promise<PackedData> =>
+        format.repack
+          ? format.repack(name, await load(), outDim, await read(), attrs)
+          : format.pack(name, await load(), outDim, inDim);
+      return linearOf(format, name, [outDim, inDim], values.bias, pack);
+    },
   };
 };
 
@@ -103,7 +111,7 @@ export const packedLinear = (
   shape: MatrixShape,
   bias: Tensor | null,
   data: PackedData,
-): Linear => linearOf(format, name, shape, bias, (part) => data[part]!);
+): Linear => linearOf(format, name, shape, bias, async () => data);
 
 /**
  * A layer whose packed values are read when first needed, as a file has them: `name` is its weight's, `shape` [outDim, inDim]. Where the file's lie otherwise than `format` packs,
@@ -116,12 +124,12 @@ export const storedLinear = (
   bias: Tensor | null,
   read: () => Promise<PackedData>,
   storage: Storage = format,
-): Linear => linearOf(format, name, shape, bias, initOnce(2 + storage.parts.length, read), storage);
+): Linear => linearOf(format, name, shape, bias, read, storage);
 
 /** A layer in a format that holds given values, packed on the host when first needed. Throws `bad-option` for a computed weight. */
 export const encodeLinear = (format: QuantFormat, name: string, { weight, bias }: Dense): Linear => {
   const shape = weight.shape as MatrixShape;
   const load = hostFloats(format.name, name, weight);
   const pack = async (): Promise<PackedData> => format.pack(name, await load(), ...shape);
-  return linearOf(format, name, shape, bias, initOnce(2 + format.parts.length, pack));
+  return linearOf(format, name, shape, bias, pack);
 };

@@ -18,7 +18,7 @@ describe('inputs in an order', () => {
   describeLinear('a layer that takes its inputs in an order', {
     linear: () => {
       const read = async () => format.pack('w', values, 9, 24);
-      return orderedLinear(storedLinear(format, 'w', [9, 24], bias, read), order, format, 'w');
+      return orderedLinear(storedLinear(format, 'w', [9, 24], bias, read), order, 'w');
     },
     encodes: 1e-6,
   });

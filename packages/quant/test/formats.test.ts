@@ -139,7 +139,26 @@ test.each([
   }
 });
 
+test.each([
+  ['int2', 3, int2({ blockSize: 16, zeroPoints: 'real' })],
+  ['int3', 7, int3({ blockSize: 16, zeroPoints: 'real' })],
+  ['int4', 15, int4({ blockSize: 16, zeroPoints: 'real' })],
+  ['int8', 255, int8({ blockSize: 16, zeroPoints: 'real' })],
+] as const)('%s with real zero points is off by half a step of range/%i', async (_, most, format) => {
+  for (const [rows, inDim] of sizes) {
+    const values = drawn(rows * inDim).map((v, i) => (i % 2 === 0 ? v + 0.05 : v));
+    const got = await unpacked(format, values, rows);
+    for (const [i, v] of got.entries()) {
+      const [row, start] = [Math.floor(i / inDim), Math.floor((i % inDim) / 16) * 16];
+      const block = values.subarray(row * inDim + start, row * inDim + Math.min(start + 16, inDim));
+      const step = (Math.max(...block) - Math.min(...block)) / most;
+      expect(Math.abs(v - values[i]!)).toBeLessThanOrEqual((step / 2) * (1 + 1e-4) + 1e-8);
+    }
+  }
+});
+
 describe.each([
+  ['int4 with real zero points', int4({ zeroPoints: 'real' })],
   ['int8', int8()],
   ['int8 in blocks', int8({ blockSize: 16 })],
   ['int8 with zero points', int8({ zeroPoints: true })],

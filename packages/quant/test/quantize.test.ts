@@ -4,7 +4,7 @@ import { initialData } from '@peftjs/tensor/executor';
 import { denseLinear, meanOf, parameters } from '@peftjs/transformer';
 import { describeLinear, distance, noModel, tinyGpt2, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
-import { fp8, int3, int8, nf2, nf4, quantize, quantizeOn, storedBytes } from '../src/index.ts';
+import { fp8, int3, int4, int8, nf2, nf4, quantize, quantizeOn, storedBytes } from '../src/index.ts';
 import { encodeLinear } from '../src/packed-linear.ts';
 import { executors } from './executors.ts';
 
@@ -14,6 +14,7 @@ const formats = {
   nf4: nf4(),
   'nf4 in blocks of 8': nf4({ blockSize: 8 }),
   'int3 with zero points': int3({ blockSize: 8 }),
+  'int4 with real zero points': int4({ blockSize: 8, zeroPoints: 'real' }),
   'nf2 in blocks of 8': nf2({ blockSize: 8, doubleQuant: false }),
   'fp8 a row': fp8(),
 };

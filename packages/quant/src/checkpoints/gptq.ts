@@ -68,7 +68,7 @@ const layersWith =
       tensors,
       linear: (name, bias) => {
         const linear = storedLinear(format, name, shape, bias, read, storage);
-        return order ? orderedLinear(linear, order, format, name) : linear;
+        return order ? orderedLinear(linear, order, name) : linear;
       },
     };
   };

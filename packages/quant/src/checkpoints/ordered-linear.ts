@@ -1,8 +1,6 @@
 import { gather, type Tensor, transpose, variable } from '@peftjs/tensor';
 import type { Dense, Linear } from '@peftjs/transformer';
-import type { QuantFormat } from '../format.ts';
 import { hostFloats } from '../host-floats.ts';
-import { storedLinear } from '../packed-linear.ts';
 
 /** The order of inputs that sorts them by group, stably; null where they are in order. */
 export const orderOf = (groups: Int32Array): Int32Array | null => {
@@ -24,8 +22,8 @@ const taken = (x: Tensor, index: Tensor): Tensor => {
   return transpose(gather(transpose(x, front), index), back);
 };
 
-/** A layer of which `base` holds the columns in an order: it takes its inputs in that order. `format` is how other values are encoded. */
-export const orderedLinear = (base: Linear, order: Int32Array, format: QuantFormat, name: string): Linear => {
+/** A layer of which `base` holds the columns in an order: it takes its inputs in that order. */
+export const orderedLinear = (base: Linear, order: Int32Array, name: string): Linear => {
   const places = new Int32Array(order.length);
   for (const [to, from] of order.entries()) places[from] = to;
   const [sorted, unsorted] = [order, places].map((values, i) =>
@@ -41,10 +39,9 @@ export const orderedLinear = (base: Linear, order: Int32Array, format: QuantForm
       return { weight: taken(weight, unsorted), bias };
     },
     encode: ({ weight, bias }: Dense) => {
-      const load = hostFloats(format.name, name, weight);
-      const shape = [base.outDim, base.inDim] as const;
-      const read = async () => format.pack(name, columnsIn(order, await load()), ...shape);
-      return orderedLinear(storedLinear(format, name, shape, bias, read), order, format, name);
+      const load = hostFloats('encode', name, weight);
+      const inOrder = variable(`${name}.ordered`, weight.shape, async () => columnsIn(order, await load()));
+      return orderedLinear(base.encode({ weight: inOrder, bias }), order, name);
     },
   };
 };

@@ -17,6 +17,10 @@ export interface ZeroPoints {
   readonly groups: number;
 }
 
+/** The parts of a file's matrices: zero points are whole numbers there, where those of merged ones are real. */
+const withZeros = ({ parts }: QuantFormat): QuantFormat['parts'] =>
+  parts.map((part) => (part === 'min' ? 'minCodes' : part));
+
 /** Throws `bad-shape` for inputs that are not whole groups of whole bytes. */
 export const zeroPoints = (
   { path, tensors }: TensorReader,
@@ -31,9 +35,9 @@ export const zeroPoints = (
       'bad-shape',
       `${path}: ${name} has ${inDim} inputs, which groups of ${group} at ${bits} bits do not fill; such are not read.`,
     );
-  const format = formats[bits]({ blockSize: group, zeroPoints: true });
+  const format = formats[bits]({ blockSize: group, zeroPoints: 'real' });
   const halfScales = tensors.get(`${name}.scales`)?.dtype === 'F16';
-  return { format, storage: { ...format, halfScales }, groups: inDim / group };
+  return { format, storage: { ...format, parts: withZeros(format), halfScales }, groups: inDim / group };
 };
 
 /** Throws `state-mismatch` unless scales are [groups, outDim]. */
