@@ -1,17 +1,18 @@
 """Goldens of the methods of the adapters library."""
 
+import json
 import shutil
 from pathlib import Path
 
 import adapters
 import torch
 from adapters import (
-    AdapterPlusConfig, BnConfig, CompacterConfig, CompacterPlusPlusConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, MAMConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, UniPELTConfig,
+    AdapterPlusConfig, BnConfig, CompacterConfig, CompacterPlusPlusConfig, DiReftConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, LoReftConfig, MAMConfig, NoReftConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, UniPELTConfig,
 )
 from adapters.composition import Fuse
 from safetensors.torch import load_file
 
-from common import OUT, record, save_tensors, shake
+from common import OUT, record, save_tensors, shake, write_json
 from models import load_model
 
 PREFIX = dict(prefix_length=5, bottleneck_size=6)
@@ -37,6 +38,9 @@ METHODS = {
     "compacter-own-rules": CompacterPlusPlusConfig(
         reduction_factor=4, phm_dim=2, factorized_phm_W=False, shared_phm_rule=False, learn_phm=True
     ),
+    "loreft": LoReftConfig(r=3, tied_weights=True),
+    "noreft": NoReftConfig(r=2, prefix_positions=2, suffix_positions=4, non_linearity="gelu"),
+    "direft": DiReftConfig(r=2, layers=[1], tied_weights=True, suffix_positions=2),
     "prefix-tuning-adapters": PrefixTuningConfig(**PREFIX),
     "prefix-tuning-adapters-flat": PrefixTuningConfig(flat=True, prefix_length=5),
     "mam": MAMConfig(PrefixTuningConfig(**PREFIX)),
@@ -118,12 +122,20 @@ def make_method(base: str, method: str, config: object) -> None:
     model.train_adapter("default")
     model.eval()
     params = trainable(model)
-    for parameter in params.values():
+    for name, parameter in params.items():
         shake(parameter, 0.2)
+        if name.endswith(".parametrizations.weight.original"):  # its diagonal holds frozen signs
+            parameter.data.fill_diagonal_(-1.0)
     out = make_folder(base, method)
     save_adapter(model, out / "adapter")
-    # A gate is a mean over the tokens that are given at once, so another one with a cache.
-    save_tensors(out / "golden.safetensors", record(model, params, greedy=method != "unipelt"))
+    if method == "direft":
+        # The library's file does not say it.
+        path = out / "adapter" / "adapter_config.json"
+        saved = json.loads(path.read_text())
+        saved["config"]["subtract_projection"] = False
+        write_json(path, saved, indent=2)
+    # What sees all tokens that are given at once is another function with a cache.
+    save_tensors(out / "golden.safetensors", record(model, params, greedy=method not in ("unipelt", "noreft", "direft")))
 
 
 def make_fusion(base: str) -> None:

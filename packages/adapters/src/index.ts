@@ -13,3 +13,4 @@ export type { BottleneckOptions, ReductionByLayer } from './options.ts';
 export { parallelAdapter } from './parallel-adapter.ts';
 export { pfeiffer } from './pfeiffer.ts';
 export type { Sublayer } from './placement.ts';
+export { diReft, loReft, noReft, type ReftOptions } from './reft/reft.ts';

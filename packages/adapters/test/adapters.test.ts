@@ -1,5 +1,19 @@
 import { attach, merge } from '@peftjs/core';
-import { constant, evaluate, mul, reference, type Tensor } from '@peftjs/tensor';
+import {
+  abs,
+  constant,
+  evaluate,
+  matmul,
+  mul,
+  type Random,
+  randomSource,
+  reference,
+  sub,
+  sum,
+  type Tensor,
+  type Variable,
+  variable,
+} from '@peftjs/tensor';
 import { meanOf } from '@peftjs/transformer';
 import { distance, shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
@@ -10,11 +24,15 @@ import {
   bottleneckAdapter,
   compacter,
   compacterPlusPlus,
+  diReft,
   houlsby,
   ladderSide,
+  loReft,
+  noReft,
   parallelAdapter,
   pfeiffer,
 } from '../src/index.ts';
+import { orthogonalRows } from '../src/reft/orthogonal.ts';
 
 const ids = tokens([1, 5, 2, 9], [3, 3, 12, 0]);
 const values = async (t: Tensor, r = reference()): Promise<Float32Array> =>
@@ -195,6 +213,55 @@ describe('bottleneck adapters', () => {
     await expect(merge(attach(base, [houlsby()]), { executor: reference() })).rejects.toMatchObject({
       code: 'not-mergeable',
     });
+  });
+});
+
+describe('ReFT', () => {
+  test('changes the first and the last tokens that are not hidden', async () => {
+    const base = tinyLlama();
+    const { model } = attach(base, [noReft({ prefixPositions: 1, suffixPositions: 2, layers: [1] })]);
+    const mask = constant(Float32Array.of(0, 0, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1), [2, 8]);
+    const rows = tokens([0, 0, 5, 2, 9, 4, 11, 0], [10, 6, 3, 3, 1, 2, 7, 8]);
+    const [plain, changed] = [base, model].map((m) => m.states({ ids: rows, mask }).main) as [Tensor, Tensor];
+    const differs = Array.from(await values(sum(abs(sub(plain, changed)), { axes: [2] })), (v) => (v > 1e-4 ? 1 : 0));
+    expect(differs).toEqual([0, 0, 1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0, 0, 1, 1]);
+  });
+
+  test('rows of loReft stay orthonormal', async () => {
+    const r = reference();
+    const store = new Map<string, Variable>();
+    const make = (
+      name: string,
+      shape: readonly number[],
+      init: (shape: readonly number[], random: Random) => never,
+    ) => {
+      const made = variable(name, shape, init(shape, randomSource(3, name)));
+      store.set(name, made);
+      return made;
+    };
+    const rows = orthogonalRows({ param: make, buffer: make } as never, 5, 8, true);
+    const gram = matmul(rows, rows, { transposeB: true });
+    const eye = Array.from({ length: 25 }, (_, i) => (i % 6 === 0 ? 1 : 0));
+    expect(distance(await values(gram, r), eye)).toBeLessThan(1e-5);
+    const before = await values(rows, r);
+    const original = store.get('original')!;
+    const moved = (await r.read(original)).map((v, i) => (v === -1 ? v : v + Math.sin(i)));
+    await r.write(original, Float32Array.from(moved));
+    expect(distance(await values(gram, r), eye)).toBeLessThan(1e-5);
+    expect(distance(await values(rows, r), before)).toBeGreaterThan(0.1);
+  });
+
+  test('say what is wrong', () => {
+    const base = tinyLlama();
+    expect(() => noReft({ prefixPositions: 0 })).toThrow('are both 0');
+    expect(() => attach(base, [loReft({ rank: 8 })])).toThrow('rank 8 must be below the hidden size 8');
+    expect(() => attach(base, [diReft({ layers: [7] })])).toThrow('the model has none of the layers 7');
+    expect(() => noReft({ layers: [] })).toThrow('layers must be all, or a list');
+    for (const one of [loReft, noReft, diReft])
+      for (const other of [loReft, noReft, diReft]) {
+        const { peft_type: _, ...config } = one().config(base);
+        expect(other.reads(config)).toBe(one === other);
+      }
   });
 });
 

@@ -33,7 +33,22 @@ const compact =
     return model.paths('block').length * each * (2 * (d + 4) + 4 + d) + n ** 3;
   };
 
+/** Values of interventions after every layer: W, b and P of each. */
+const edits =
+  (each: number, rank: number) =>
+  (model: TaskModel): number =>
+    model.paths('block').length * each * rank * (2 * model.main.hiddenSize + 1);
+
 describeMethods(family, {
+  loReft: { options: { rank: 3, dropout: 0 }, identity: false, parameters: edits(1, 3) },
+  // The last tokens are others once more follow.
+  noReft: {
+    options: { rank: 2, prefixPositions: 1, suffixPositions: 2, activation: 'tanh' },
+    identity: false,
+    causal: false,
+    parameters: edits(2, 2),
+  },
+  diReft: { options: { rank: 2, prefixPositions: 4, tied: true }, identity: false, parameters: edits(1, 2) },
   compacter: {
     options: { bottleneck: 4, dimension: 2, ruleStd: 0.5 },
     identity: false,

@@ -127,6 +127,7 @@ const known: readonly Known[] = [
   ['prefix tuning of the adapters library', 'adapterHubPrefixTuning', 'prompts', byArchitecture('prefix_tuning')],
   ['union of methods of the adapters library', 'mam', 'hybrid', byArchitecture('union')],
   ['fusion of the adapters library', 'adapterFusion', 'multitask', byArchitecture('fuse')],
+  ['ReFT of the adapters library', 'loReft, noReft and diReft', 'adapters', byArchitecture('reft')],
   ['Compacter of the adapters library (phm_layer)', 'compacter', 'adapters', ({ phm_layer }) => phm_layer === true],
   ['bottleneck of the adapters library', 'bottleneckAdapter', 'adapters', byArchitecture(undefined)],
 ];

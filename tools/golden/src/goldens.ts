@@ -3,8 +3,11 @@ import {
   bottleneckAdapter,
   compacter,
   compacterPlusPlus,
+  diReft,
   houlsby,
   llmAdapter,
+  loReft,
+  noReft,
   parallelAdapter,
   pfeiffer,
 } from '@peftjs/adapters';
@@ -121,7 +124,7 @@ const withoutPenalty: typeof load = async (...args) => {
   return { ...adapted, loss: (inputs, seed) => (adapted.training(seed) as unknown as CausalLM).loss(inputs) };
 };
 
-/** PVeRA and Poly were trained without chance. */
+/** PVeRA, Poly and ReFT were trained without chance. */
 const withoutChance: Exceptions = {
   load: async (...args) => {
     const adapted = await load(...args);
@@ -258,6 +261,9 @@ export const goldens: readonly Golden[] = [
   ...golden('square gpt2', 'compacter', compacter),
   ...golden('square gpt2', 'compacter-plus-plus', compacterPlusPlus),
   ...golden('square gpt2', 'compacter-own-rules', compacterPlusPlus),
+  ...golden('square gpt2', 'loreft', loReft, withoutChance),
+  ...golden('square gpt2', 'noreft', noReft, withoutChance),
+  ...golden('square gpt2', 'direft', diReft, { ...withoutChance, readsOurs: false }), // the library reads each as NoReFT
   ...golden('square gpt2', 'adapter-fusion', adapterFusion, {
     load: withoutPenalty,
     noGradient: /\.key\.bias$/,
