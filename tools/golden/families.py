@@ -8,6 +8,7 @@ from transformers import (
 
 from common import IGNORED, OUT, shake, shift
 from decoders import DECODERS, decoder
+from encoders import ENCODERS, encoder
 from models import GPT2, ROPE, SIZES, VOCABULARY
 
 FAMILIES = OUT / "families"
@@ -33,6 +34,7 @@ MODELS = {
     "t5-gated": (T5ForConditionalGeneration, T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
     "llama-sequence": (LlamaForSequenceClassification, LlamaConfig(**SIZES, **CLASSIFIER, rope_parameters=ROPE)),
     "gpt2-sequence": (GPT2ForSequenceClassification, GPT2Config(**GPT2 | CLASSIFIER)),
+    **{name: encoder(name) for name in ENCODERS},
     **{name: decoder(stem, fields) for name, (stem, fields, _) in DECODERS.items()},
 }
 
@@ -67,9 +69,10 @@ def draw_inputs(name: str) -> dict[str, torch.Tensor]:
     ids = torch.randint(1, VOCABULARY, (rows, length), generator=draw)
     mask = torch.ones(rows, length)
     mask[1, 14:] = mask[2, :5] = 0
-    ids[mask == 0] = 0
+    config = MODELS[name][1]
+    ids[mask == 0] = config.pad_token_id
     inputs = {"input_ids": ids, "attention_mask": mask.long()}
-    if name.startswith("bert"):
+    if getattr(config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = (torch.arange(length) > 8).long().repeat(rows, 1)
     if name.startswith("t5"):
         inputs["decoder_input_ids"] = torch.randint(1, VOCABULARY, (rows, 17), generator=draw)

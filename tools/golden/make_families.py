@@ -11,6 +11,7 @@ from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig, 
 
 from common import continue_greedily, save_tensors
 from decoders import DECODERS
+from encoders import ENCODER_ADAPTERS
 from families import (
     FAMILIES, MODELS, draw_inputs, draw_labels, draw_numbers, load_model, make_model, stored_labels, stored_logits,
 )
@@ -41,6 +42,7 @@ ADAPTERS = {
     "t5-gated": {"lora": lambda **o: LoraConfig(r=4, target_modules="all-linear", **o)},
     "llama-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
     "gpt2-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, fan_in_fan_out=True, **o)},
+    **ENCODER_ADAPTERS,
     **{
         name: {"lora": lambda targets=targets, **o: LoraConfig(r=4, lora_alpha=6, target_modules=targets, **o)}
         for name, (_, _, targets) in DECODERS.items()

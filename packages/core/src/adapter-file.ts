@@ -100,7 +100,7 @@ export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOpt
   const tensors = new Map(
     [...stored].map(([key, tensor]) => [renamed(Object.entries(keys), key) ?? prefix + key, tensor]),
   );
-  if (layout === 'peft') return writeAdapter(dir, complete(config, base.trainedHeads), tensors);
+  if (layout === 'peft') return writeAdapter(dir, complete(config, base.layout.trainedModules), tensors);
   requireHubNames(base, method.name);
   const { modelType, modelClass } = base.layout;
   const model = { modelType, hiddenSize: base.main.hiddenSize, modelClass, name: baseModel };

@@ -28,7 +28,7 @@ export const foldersWith = (
       if (isHeads(base, key)) return i === 0 ? [[keyPrefix.peft + key, tensor]] : [];
       return key.startsWith(`${name}.`) ? [[keyPrefix.peft + key.slice(name.length + 1), tensor]] : [];
     });
-    return { name, config: complete(method, i === 0 ? base.trainedHeads : []), tensors: new Map(own) };
+    return { name, config: complete(method, i === 0 ? base.layout.trainedModules : []), tensors: new Map(own) };
   });
 
 /** Adapters of Hugging Face PEFT that act together as one, as `save` made them of a combination. */

@@ -11,10 +11,11 @@ export const withHeads = ({ modules_to_save: saved }: AdapterConfig, heads: read
 ];
 
 /** The configuration without what every adapter of the model has: its task's own head. */
-export const withoutHeads = (config: AdapterConfig, { trainedHeads }: Model): AdapterConfig => {
+export const withoutHeads = (config: AdapterConfig, { layout, trainedHeads }: Model): AdapterConfig => {
   const { modules_to_save: saved, ...rest } = config;
   if (!Array.isArray(saved) || trainedHeads.length === 0) return config;
-  const others = saved.filter((name) => !taskHeads.includes(name) && !trainedHeads.includes(name as string));
+  const own = [...taskHeads, ...layout.trainedModules, ...trainedHeads];
+  const others = saved.filter((name) => !own.includes(name));
   return others.length > 0 ? { ...rest, modules_to_save: others } : rest;
 };
 

@@ -5,9 +5,9 @@ export { loadConfig, loadGenerationConfig, parseConfig } from './config/load.ts'
 export type { ModelConfig } from './config/model-config.ts';
 export type { TokenIds } from './config/token-ids.ts';
 export { denseEmbedding, type Embedding } from './embedding.ts';
-export type { BertConfig } from './families/bert/config.ts';
 export { buildModel, randomWeights } from './families/build.ts';
 export type { DecoderConfig, DecoderFields, LlamaConfig } from './families/decoder/config.ts';
+export type { BertConfig, EncoderConfig } from './families/encoder/config.ts';
 export type { Gpt2Config } from './families/gpt2/config.ts';
 export type { T5Config } from './families/t5/config.ts';
 export { type GenerateOptions, generate } from './generation/generate.ts';

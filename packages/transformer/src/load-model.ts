@@ -156,9 +156,8 @@ const withOwnHead = async (
   const own = [...head.needs(loose, config.vocabSize).keys()].find(
     (name) => name.endsWith('.weight') && !tied.has(name) && checkpoint.tensors.has(nameInFile(name)),
   );
-  const [table] =
-    [...family.needs(config)].find(([, { shape }]) => sameShape(shape, [config.vocabSize, config.hiddenSize])) ?? [];
-  if (own === undefined || table === undefined || !checkpoint.tensors.has(nameInFile(table))) return config;
+  const table = `${family.towers(config)[0].tokenTable}.weight`;
+  if (own === undefined || !checkpoint.tensors.has(nameInFile(table))) return config;
   return (await sameTensor(checkpoint, nameInFile(own), nameInFile(table))) ? config : loose;
 };
 
@@ -214,7 +213,7 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
   const stored = new Map<string, StoredTensor>();
   for (const [name, { shape }] of needs)
     if (!isPacked(name)) stored.set(name, { ...storedTensor(layout, name, shape), name: nameInFile(name) });
-  const heads = headTensors(family, config);
+  const heads = new Set([...headTensors(family, config)].flatMap((name) => [name, nameInFile(name)]));
   // What is not trained is never made anew: without it nothing was learnt.
   const isNew = (name: string): boolean => head.trained.some((path) => name.startsWith(`${path}.`));
   const problems = misfits(

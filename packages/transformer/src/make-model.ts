@@ -1,6 +1,7 @@
 import type { Model, ModelLayout } from './model.ts';
 import { type Parts, patchParts } from './parts.ts';
 import { type Call, makePass } from './pass.ts';
+import { firstRow } from './position-rows.ts';
 import { partsOf, type RoleRow } from './roles.ts';
 import { batchOf, type Ran, runTower, sequenceOf } from './run-tower.ts';
 import { runAround, type SiteName } from './sites.ts';
@@ -34,8 +35,10 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
   const main = towerOf(last);
   const paths = (site: SiteName): readonly string[] =>
     site === 'model' ? [wholePass] : towers.flatMap((tower) => tower.paths[site] ?? []);
-  const learned = towers.flatMap(({ positionTable }) =>
-    positionTable === null ? [] : [parts.embeddings.get(positionTable)!.rows - parts.positionShift],
+  const learned = towers.flatMap(({ positionTable, unplacedToken }) =>
+    positionTable === null
+      ? []
+      : [parts.embeddings.get(positionTable)!.rows - firstRow(unplacedToken) - parts.positionShift],
   );
   return {
     linears: parts.linears,

@@ -63,6 +63,8 @@ export interface ModelLayout {
   readonly source: Files | null;
   /** The name of the folder that has these weights; null for a model that was built, or whose weights were changed since. */
   readonly name: string | null;
+  /** The modules that hold the model's `trainedHeads` (`modules_to_save` in PEFT's files). */
+  readonly trainedModules: readonly Path[];
   /** Whether checkpoints hold this layer's weight as [in, out] (`fan_in_fan_out` in PEFT's files). */
   storedTransposed(path: Path): boolean;
   /**
@@ -87,7 +89,7 @@ export interface Model {
   /** The middleware in place. */
   readonly around: AroundTable;
   readonly layout: ModelLayout;
-  /** Layers of the task's own that are trained beside every method and saved with its adapter (`modules_to_save` in PEFT's files). */
+  /** Layers of the task's own that are trained beside every method and saved with its adapter. */
   readonly trainedHeads: readonly Path[];
   /** Positions that tokens, and rows in front of them, can take: those of a learned table after the shift; Infinity where they are computed. */
   readonly positionsLeft: number;

@@ -1,14 +1,19 @@
 import {
   add,
   broadcastTo,
+  cast,
   concat,
   constant,
   describe,
+  equal,
   gather,
+  matmul,
   mul,
   PeftError,
   reshape,
   sameShape,
+  slice,
+  sub,
   type Tensor,
 } from '@peftjs/tensor';
 
@@ -34,6 +39,15 @@ export interface Places {
   readonly continues: boolean;
 }
 
+/** Throws `bad-option` where a table has not as many positions as are asked for. */
+const requirePositions = (start: number, count: number, available: number): void => {
+  if (start + count <= available) return;
+  throw new PeftError(
+    'bad-option',
+    `model: ${count} positions of tokens after ${start} that come before them are asked for, it has learned ${available} in all; give fewer tokens or a smaller positionLimit`,
+  );
+};
+
 /**
  * A row of a table for each row of a pass, by its position: rows in front at 0 … prepended − 1, the tokens after them, all moved by `shift`.
  * [rows, D], or [batch, rows, D] where positions are given per sequence. Throws `bad-shape`; `bad-option` where the table has fewer than
@@ -55,11 +69,7 @@ export const positionRows = (
         )
       : null);
   const count = given ? (limit ?? Math.max(1, Math.min(maxPositions, available - start))) : tokens;
-  if (start + count > available)
-    throw new PeftError(
-      'bad-option',
-      `model: ${count} positions of tokens after ${start} that come before them are asked for, it has learned ${available} in all; give fewer tokens or a smaller positionLimit`,
-    );
+  requirePositions(start, count, available);
   if (!positions) return rowsOf(shift, prepended + count);
   const shared = sameShape(positions.shape, [tokens]);
   if (positions.dtype !== 'i32' || !(shared || sameShape(positions.shape, [batch, tokens])))
@@ -78,4 +88,41 @@ export const positionRows = (
   const front = rowsOf(shift, prepended);
   const together = shared && !apart;
   return concat(together ? front : broadcastTo(front, [batch, ...front.shape]), own, { axis: together ? 0 : 1 });
+};
+
+/** The row of a learned table that the first position has: the one after that of the token which takes none. */
+export const firstRow = (unplacedToken: number | null | undefined): number => (unplacedToken ?? -1) + 1;
+
+const ones = (rows: number, columns: number): Tensor =>
+  constant(
+    Float32Array.from({ length: rows * columns }, (_, i) => Number(Math.floor(i / columns) <= i % columns)),
+    [rows, columns],
+  );
+
+/**
+ * The same of a learned table [rows, D]. A token `unplaced`, where there is one, takes no position as long as no rows stand in front of its
+ * sequence; transformers, `create_position_ids_from_input_ids` and `create_position_ids_from_inputs_embeds` of RoBERTa.
+ */
+export const tableRows = (table: Tensor, ids: Tensor, unplaced: number | null, places: Places): Tensor => {
+  const first = firstRow(unplaced);
+  const available = table.shape[0]! - first;
+  const rowsOf: RowsOf = (start, count) => slice(table, { axis: 0, start: first + start, end: first + start + count });
+  const { batch, tokens, prepended, shift, present, positions } = places;
+  if (unplaced === null || positions || (prepended > 0 && !present)) return positionRows(rowsOf, available, places);
+  requirePositions(shift + prepended, tokens, available);
+  const whole = (value: number): Tensor => constant(Int32Array.of(value), []);
+  const has = present && reshape(present, [batch, 1]);
+  const taken = sub(1, equal(ids, whole(unplaced))); // f32 [batch, tokens]
+  const counted = cast(matmul(taken, ones(tokens, tokens)), { dtype: 'i32' });
+  const moved = add(counted, has ? mul(has, whole(shift)) : whole(shift));
+  const own = add(mul(moved, cast(taken, { dtype: 'i32' })), whole(unplaced));
+  if (!has || prepended === 0) return gather(table, own);
+  const plain = constant(
+    Int32Array.from({ length: tokens }, (_, t) => first + shift + prepended + t),
+    [tokens],
+  );
+  const front = rowsOf(shift, prepended);
+  return concat(broadcastTo(front, [batch, ...front.shape]), gather(table, add(own, mul(has, sub(plain, own)))), {
+    axis: 1,
+  });
 };

@@ -18,7 +18,7 @@ import {
 import { biasedAttention } from './biased-attention.ts';
 import type { Parts } from './parts.ts';
 import type { Call, Pass, Sequence } from './pass.ts';
-import { positionRows, type RowsOf } from './position-rows.ts';
+import { positionRows, type RowsOf, tableRows } from './position-rows.ts';
 import { type KeyValue, type Path, runAround, type SiteCore, type SiteName } from './sites.ts';
 import type { Inputs } from './states.ts';
 import { layerOf, type TowerSpec, towerOf } from './tower-spec.ts';
@@ -128,11 +128,6 @@ const widenMask = (
   return concat(front, own, { axis: 1 });
 };
 
-const addPositions = (x: Tensor, table: Tensor, forward: Forward): Tensor => {
-  const rowsOf = (start: number, count: number): Tensor => slice(table, { axis: 0, start, end: start + count });
-  return add(x, forward.positionRows(rowsOf, table.shape[0]!));
-};
-
 /** Runs one tower over its inputs: its states, without the rows that were put in front. */
 export const runTower = (
   spec: TowerSpec,
@@ -174,9 +169,10 @@ export const runTower = (
     return tokenScale === 1 ? rows : mul(rows, tokenScale);
   };
   const embedded = at('embed', embedPath, embed)(inputs[spec.reads.ids]!);
+  const width = parts.embeddings.get(spec.tokenTable)!.dim;
   const prepended = embedded.shape.length === 3 ? embedded.shape[1]! - sequence.tokens : -1;
-  if (prepended < 0 || embedded.shape[0] !== batch || embedded.shape[2] !== spec.hiddenSize)
-    throw shapeError('embed', [embedded], `must give [${batch}, ${sequence.tokens} or more, ${spec.hiddenSize}]`);
+  if (prepended < 0 || embedded.shape[0] !== batch || embedded.shape[2] !== width)
+    throw shapeError('embed', [embedded], `must give [${batch}, ${sequence.tokens} or more, ${width}]`);
   const inCache = sequence.continues ? prepended : 0;
 
   const attend: Forward['attend'] = (path, q, own, { bias, ...how } = {}) => {
@@ -238,11 +234,14 @@ export const runTower = (
 
   const rows = inCache > 0 ? slice(embedded, { axis: 1, start: inCache, end: embedded.shape[1]! }) : embedded;
   const table = spec.positionTable === null ? null : parts.embeddings.get(spec.positionTable)!.weight;
-  const placed = table ? addPositions(rows, table, forward) : rows;
+  const placed = table
+    ? add(rows, tableRows(table, inputs[spec.reads.ids]!, spec.unplacedToken ?? null, places))
+    : rows;
   const first = spec.start ? spec.start(forward, placed) : placed;
   const layer = spec.layers(forward);
-  const last = (spec.paths.block ?? []).reduce((h, path, i) => {
-    const run = at('block', path, (y) => layer(y, i));
+  const blocks = spec.paths.block ?? [];
+  const last = (spec.order ?? blocks.map((_, i) => i)).reduce((h, i) => {
+    const run = at('block', blocks[i]!, (y) => layer(y, i));
     return options.recompute ? recomputed(run)(h) : run(h);
   }, first);
   const y = at('head', spec.paths.head![0]!, (h) => spec.finish(forward, h))(last);

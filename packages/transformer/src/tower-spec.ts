@@ -12,10 +12,17 @@ export interface TowerSpec extends Omit<Tower, 'paths'> {
   readonly maxPositions: number;
   /** The embedding whose rows are added to the embedded tokens by position; null where positions are told to the layers alone. */
   readonly positionTable: Path | null;
+  /**
+   * The id of a token that takes no position: it has the row of that number in the table, and the others those after it, in their order. Where
+   * rows stand in front, all tokens take positions. Default null: all take one, and the first has row 0.
+   */
+  readonly unplacedToken?: number | null;
+  /** The number of the block that each layer runs. Default each block once. */
+  readonly order?: readonly number[];
   /** Further steps between the embedded rows, positions added, and the first block. */
   start?(forward: Forward, x: Tensor): Tensor;
-  /** Called once per pass: a layer's change of the residual stream. */
-  layers(forward: Forward): (x: Tensor, layer: number) => Tensor;
+  /** Called once per pass: a block's change of the residual stream. */
+  layers(forward: Forward): (x: Tensor, block: number) => Tensor;
   /** The core of the site `head`: the last norm, or nothing. */
   finish(forward: Forward, x: Tensor): Tensor;
 }

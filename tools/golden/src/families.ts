@@ -47,6 +47,9 @@ const decoders = [
   'granite',
 ];
 
+/** Encoders that `encoders.py` makes, each with two heads. */
+const encoders = ['distilbert', 'electra', 'albert', 'mpnet'];
+
 /** All of them. */
 export const familyGoldens: readonly FamilyGolden[] = [
   {
@@ -71,6 +74,17 @@ export const familyGoldens: readonly FamilyGolden[] = [
   { name: 't5-gated', task: seq2seqLM(), adapters: { lora } },
   { name: 'llama-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
   { name: 'gpt2-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
+  {
+    name: 'roberta-sequence',
+    task: sequenceClassifier({ labels: classes }),
+    adapters: { lora, ia3, 'prompt-tuning': promptTuning, 'prefix-tuning': prefixTuning },
+  },
+  { name: 'roberta-masked', task: maskedLM(), adapters: { lora } },
+  { name: 'xlm-roberta-token', task: tokenClassifier({ labels: classes }), adapters: { lora } },
+  ...encoders.flatMap((name) => [
+    { name: `${name}-sequence`, task: sequenceClassifier({ labels: classes }), adapters: { lora } },
+    { name: `${name}-masked`, task: maskedLM(), adapters: {} },
+  ]),
   ...decoders.map((name) => ({ name: `${name}-causal`, task: causalLM(), adapters: { lora } })),
 ];
 

@@ -42,12 +42,12 @@ import { writeFamilyAdapter } from '../src/write-family-adapter.ts';
 import { executors } from './executors.ts';
 
 /** The library's name of one of our tensors, where it is another. */
-const nameThere = (name: string): string => (name === 'cls.predictions.decoder.bias' ? 'cls.predictions.bias' : name);
+const nameThere = (name: string): string => name.replace(/(predictions|lm_head)\.decoder\.bias$/, '$1.bias');
 
 const largestOf = (values: Float32Array): number => distance(values, new Float32Array(values.length));
 
 /** A bias of keys that no position rotates shifts all scores alike: its gradient is rounding alone. */
-const hasNoGradient = (name: string): boolean => /\.key\.bias$/.test(name);
+const hasNoGradient = (name: string): boolean => /\.(key|k_lin|k)\.bias$/.test(name);
 
 const mustHaveGradients = async (
   loss: Tensor,

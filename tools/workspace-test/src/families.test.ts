@@ -51,7 +51,7 @@ describe('model types', () => {
     expect(exceptions.filter(([where]) => !naming.some((path) => where.test(path)))).toEqual([]));
 
   test('are seen in strings of every kind, and nowhere else', () =>
-    expect(namedIn('const a = "bert", b = `t5`; // llama\nif (type === \'gpt2\') "albert"')).toEqual([
+    expect(namedIn('const a = "bert", b = `t5`; // llama\nif (type === \'gpt2\') "camembert"')).toEqual([
       'bert',
       't5',
       'gpt2',

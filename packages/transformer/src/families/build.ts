@@ -4,6 +4,7 @@ import { asHalf } from '../half.ts';
 import { makeModel } from '../make-model.ts';
 import type { Model } from '../model.ts';
 import { untouched } from '../parts.ts';
+import type { Path } from '../sites.ts';
 import { asCausalLM, type CausalLM, type TaskModel, withTask } from '../task-model.ts';
 import { causalLM } from '../tasks/causal-lm.ts';
 import type { Task } from '../tasks/task.ts';
@@ -36,21 +37,24 @@ const modelOf = (config: ModelConfig, needs: TensorNeeds, weights: WeightSource,
   const { layout, defaultTargets } = family;
   const tensors = new Map<string, Variable>();
   const isTrained = (name: string): boolean => head?.trained.some((path) => name.startsWith(`${path}.`)) ?? false;
+  const isWithin = (path: Path): boolean => isTrained(`${path}.`);
   for (const [name, { shape }] of needs) {
     const isHalf = weights.dtype === 'f16' && shape.length === 2 && !isTrained(name);
     const whole = variable(name, shape, weights.load(name, shape));
     tensors.set(name, isHalf ? asHalf(name, whole) : whole);
   }
+  const parts = family.parts(config, tensors);
   return makeModel(
     {
       towers: family.towers(config),
       roles: family.roles,
-      trainedHeads: head?.trained ?? [],
+      trainedHeads: [...parts.linears.keys()].filter(isWithin),
       layout: {
         modelType: family.modelType,
         modelClass: head?.modelClass ?? '',
         source: weights.source ?? null,
         name: weights.source?.name ?? null,
+        trainedModules: head?.trained ?? [],
         storedTransposed: (path) => layout.transposed?.test(`${path}.weight`) ?? false,
         defaultTarget: (table) => (Object.hasOwn(defaultTargets, table) ? defaultTargets[table] : undefined),
       },
@@ -59,7 +63,7 @@ const modelOf = (config: ModelConfig, needs: TensorNeeds, weights: WeightSource,
         return modelOf(narrow, family.needs(narrow), zeroWeights, null);
       },
     },
-    { ...family.parts(config, tensors), ...untouched },
+    { ...parts, ...untouched },
   );
 };
 

@@ -16,7 +16,7 @@ export interface HeadSpec<C extends ModelConfig = ModelConfig> {
   readonly modelClass: string;
   /** The last layer, whose outputs are the logits. */
   readonly layer: Path;
-  /** Layers that are trained beside every method and saved with its adapter; none of a language model's head. */
+  /** Modules whose layers are trained beside every method and saved with its adapter; none of a language model's head. */
   readonly trained: readonly Path[];
   /** Tensors of its own. `outputs`: classes, or the vocabulary. */
   needs(config: C, outputs: number): TensorNeeds;

@@ -1,6 +1,9 @@
 import { PeftError } from '@peftjs/tensor';
 import type { ModelConfig } from '../config/model-config.ts';
-import { bert } from './bert/bert.ts';
+import { albert } from './albert.ts';
+import { bert } from './bert.ts';
+import { distilbert } from './distilbert.ts';
+import { electra } from './electra.ts';
 import type { Family } from './family.ts';
 import { gemma } from './gemma.ts';
 import { gemma2 } from './gemma2.ts';
@@ -9,9 +12,11 @@ import { gpt2 } from './gpt2/gpt2.ts';
 import { granite } from './granite.ts';
 import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
+import { mpnet } from './mpnet.ts';
 import { olmo2 } from './olmo2.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
+import { roberta, xlmRoberta } from './roberta.ts';
 import { smollm3 } from './smollm3.ts';
 import { t5 } from './t5/t5.ts';
 
@@ -31,6 +36,12 @@ export const families: Readonly<Record<string, Family>> = Object.fromEntries(
       granite,
       gpt2,
       bert,
+      roberta,
+      xlmRoberta,
+      distilbert,
+      electra,
+      albert,
+      mpnet,
       t5,
     ] as unknown as readonly Family[]
   ).map((family) => [family.modelType, family]),

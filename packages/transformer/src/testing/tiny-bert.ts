@@ -1,6 +1,6 @@
 import type { Tensor } from '@peftjs/tensor';
-import type { BertConfig } from '../families/bert/config.ts';
 import { buildModel } from '../families/build.ts';
+import type { BertConfig } from '../families/encoder/config.ts';
 import type { TaskModel } from '../task-model.ts';
 import { sequenceClassifier } from '../tasks/sequence-classifier.ts';
 import type { Task } from '../tasks/task.ts';

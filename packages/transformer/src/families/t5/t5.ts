@@ -8,11 +8,11 @@ import type { TowerSpec } from '../../tower-spec.ts';
 import type { Family, HeadSpec } from '../family.ts';
 import { languageHead } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
+import { relativeBias } from '../relative-bias.ts';
 import type { T5Config } from './config.ts';
 import { t5ConfigJson } from './config-json.ts';
 import { t5Needs } from './needs.ts';
 import { blocksOf, type Stack } from './paths.ts';
-import { relativeBias } from './relative-bias.ts';
 
 const tokenTable: Path = 'shared';
 const biasTables: readonly Path[] = ['encoder', 'decoder'].map(

@@ -1,0 +1,120 @@
+import * as z from 'zod';
+import type { Activation } from '../../activation.ts';
+import { activationOf, activationSchema } from '../../config/activation.ts';
+import { collect } from '../../config/collect.ts';
+import type { ModelConfig } from '../../config/model-config.ts';
+import { parseShared } from '../../config/shared.ts';
+import { checkTokenIds } from '../../config/token-ids.ts';
+import type { EncoderRecord } from './record.ts';
+
+/**
+ * An encoder of BERT's kind: every token sees all; learned positions and token types; LayerNorm after each residual sum.
+ * Source: Devlin and others, 2018; transformers, `BertConfig` and those like it.
+ */
+export interface EncoderConfig extends ModelConfig {
+  /** Width of the MLP. */
+  readonly intermediateSize: number;
+  readonly heads: number;
+  readonly headDim: number;
+  /** How many kinds of tokens there are: those of a first text, of a second, …; 0 where they are not told apart. */
+  readonly tokenTypes: number;
+  readonly normEps: number;
+  readonly activation: Activation;
+  /** Width of the tables of the embedding. Default `hiddenSize`. */
+  readonly embeddingSize?: number;
+  /** Blocks that have weights of their own; each is used for as many layers, one after the other. Default `layers`. */
+  readonly groups?: number;
+}
+
+/** A BERT encoder. */
+export interface BertConfig extends EncoderConfig {
+  readonly modelType: 'bert';
+}
+
+const count = z.int().min(1);
+
+const schema = z.object({
+  vocab_size: count,
+  hidden_size: count,
+  num_hidden_layers: count,
+  num_attention_heads: count,
+  intermediate_size: count,
+  hidden_act: activationSchema,
+  max_position_embeddings: count,
+  type_vocab_size: z.int().min(0),
+  layer_norm_eps: z.number().positive(),
+  tie_word_embeddings: z.boolean().default(true),
+  pad_token_id: z.int().nullable(),
+  position_embedding_type: z.literal('absolute').default('absolute'),
+  is_decoder: z.literal(false).default(false),
+  add_cross_attention: z.literal(false).default(false),
+  embedding_size: count.optional(),
+  num_hidden_groups: count.optional(),
+  inner_group_num: z.literal(1).optional(),
+});
+
+const optional = ['embedding_size', 'num_hidden_groups', 'inner_group_num'];
+
+/** A file's fields by BERT's names, where it says anything of them. */
+const renamed = (
+  { fieldNames = {}, defaults, fixed = {} }: EncoderRecord,
+  json: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> => {
+  const left = new Set([...optional.filter((name) => !Object.hasOwn(defaults, name)), ...Object.values(fieldNames)]);
+  const own = Object.entries(json).filter(([name]) => !left.has(name));
+  const named = Object.entries(fieldNames).flatMap(([name, theirs]) =>
+    Object.hasOwn(json, theirs) ? [[name, json[theirs]] as const] : [],
+  );
+  return { ...defaults, ...Object.fromEntries([...own, ...named]), ...fixed };
+};
+
+/** The position after that of a token which takes none: where those of the others begin in the table. */
+export const firstPosition = ({ unplacedToken }: EncoderRecord, config: EncoderConfig): number =>
+  unplacedToken ? (unplacedToken(config) ?? -1) + 1 : 0;
+
+/** The config of a record's `model_type` by our names with the defaults of its class of configs; or undefined; problems are collected. */
+export const parseEncoder = (record: EncoderRecord, given: unknown, problems: string[]): EncoderConfig | undefined => {
+  const json = renamed(record, given as Readonly<Record<string, unknown>>);
+  const found: string[] = [];
+  const raw = collect(schema, json, found);
+  const shared = parseShared(json, found);
+  const { fieldNames = {}, only = {} } = record;
+  problems.push(...found.map((problem) => problem.replace(/^\w+/, (name) => fieldNames[name] ?? name)));
+  for (const [name, value] of Object.entries(only))
+    if ((json[name] ?? value) !== value) problems.push(`${name}: ${JSON.stringify(json[name])} is not supported`);
+  if (!raw || !shared) return undefined;
+  const headDim = raw.hidden_size / raw.num_attention_heads;
+  if (!Number.isInteger(headDim))
+    problems.push(`hidden_size ${raw.hidden_size} is not a multiple of num_attention_heads ${raw.num_attention_heads}`);
+  const hasTypes = { type_vocab_size: 2, ...record.defaults, ...record.fixed }.type_vocab_size !== 0;
+  if (hasTypes && raw.type_vocab_size === 0) problems.push('type_vocab_size: must be at least 1, got 0');
+  const groups = raw.num_hidden_groups;
+  if (groups !== undefined && raw.num_hidden_layers % groups !== 0)
+    problems.push(`num_hidden_layers ${raw.num_hidden_layers} is not a multiple of num_hidden_groups ${groups}`);
+  checkTokenIds(shared, raw.vocab_size, problems);
+  const config: EncoderConfig = {
+    modelType: record.modelType,
+    vocabSize: raw.vocab_size,
+    hiddenSize: raw.hidden_size,
+    intermediateSize: raw.intermediate_size,
+    layers: raw.num_hidden_layers,
+    heads: raw.num_attention_heads,
+    headDim,
+    maxPositions: raw.max_position_embeddings,
+    tokenTypes: raw.type_vocab_size,
+    normEps: raw.layer_norm_eps,
+    tieWordEmbeddings: raw.tie_word_embeddings,
+    activation: activationOf[raw.hidden_act],
+    ...(raw.embedding_size !== undefined && { embeddingSize: raw.embedding_size }),
+    ...(groups !== undefined && { groups }),
+    ...shared,
+  };
+  const first = firstPosition(record, config);
+  if (record.unplacedToken && first === 0)
+    problems.push('pad_token_id: must be a token, as positions are counted from it');
+  if (config.maxPositions <= first)
+    problems.push(
+      `max_position_embeddings ${config.maxPositions} leaves no position after ${first} that no token takes`,
+    );
+  return { ...config, maxPositions: config.maxPositions - first };
+};

@@ -1,0 +1,75 @@
+import { layerNormLayer } from '../../norm.ts';
+import type { Family } from '../family.ts';
+import { tokenHead } from '../heads.ts';
+import { partsOfTensors } from '../parts-of.ts';
+import type { EncoderConfig } from './config.ts';
+import { encoderConfigJson } from './config-json.ts';
+import { maskedHead, pooledHead } from './heads.ts';
+import { encoderNeeds } from './needs.ts';
+import { type EncoderRecord, embeddingPaths } from './record.ts';
+import { encoderTower } from './tower.ts';
+
+const neverRead = /(^|\.)position_ids$/;
+
+/**
+ * The family of a record: encoders that attend to all, with learned positions and a LayerNorm after each residual sum. Input `tokenTypes` i32
+ * [batch, tokens], default all 0, where a family has types. Paths are Hugging Face's module paths. Dropout of the base is off, as in every
+ * family. Building throws `bad-config` where the heads do not make the width.
+ */
+export const encoder = <C extends EncoderConfig = EncoderConfig>(record: EncoderRecord): Family<C> => {
+  const { token, position, type } = embeddingPaths(record);
+  const { relativeBias, masked, ignored } = record;
+  return {
+    modelType: record.modelType,
+    parser: async () => {
+      const { parseEncoder } = await import('./config.ts');
+      return (json, problems) => parseEncoder(record, json, problems) as C | undefined;
+    },
+    configJson: (config) => encoderConfigJson(record, config),
+    needs: (config) => encoderNeeds(record, config),
+    towers: (config) => [encoderTower(record, config)],
+    parts: ({ normEps, tieWordEmbeddings }, tensors) =>
+      partsOfTensors(tensors, {
+        embeddings: [token, position, type, ...(relativeBias ? [relativeBias.table] : [])],
+        isNorm: (path) => /(LayerNorm|layer_norm)$/.test(path),
+        norm: (values) => layerNormLayer(values, normEps),
+        tied: tieWordEmbeddings && tensors.has(`${masked.decoder}.bias`) ? [masked.decoder, token] : null,
+      }),
+    layout: {
+      ignored: ignored ? new RegExp(`${neverRead.source}|${ignored.source}`) : neverRead,
+      prefix: `${record.prefix}.`,
+      aliases: [
+        [/LayerNorm\.weight$/, 'LayerNorm.gamma'],
+        [/LayerNorm\.bias$/, 'LayerNorm.beta'],
+        [/decoder\.bias$/, 'bias'],
+      ],
+    },
+    roles: [
+      ...record.roles,
+      { role: 'head', name: record.pooled.classifier },
+      { role: 'head', name: 'classifier' },
+      { role: 'head', name: masked.decoder },
+    ],
+    defaultTargets: record.targets,
+    heads: {
+      maskedLM: maskedHead(record),
+      sequenceClassifier: pooledHead(record),
+      tokenClassifier: tokenHead(`${record.stem}ForTokenClassification`, 'classifier'),
+    },
+    narrow: (whole, reduction, layers) => {
+      const { embeddingSize: _, groups: __, ...config }: EncoderConfig = whole;
+      const part = (size: number): number => Math.max(1, Math.round(size / reduction));
+      const headDim = part(config.hiddenSize / config.heads);
+      const narrow: EncoderConfig = {
+        ...config,
+        layers,
+        intermediateSize: part(config.intermediateSize),
+        vocabSize: 1,
+        tieWordEmbeddings: true,
+        hiddenSize: config.heads * headDim,
+        headDim,
+      };
+      return narrow as C;
+    },
+  };
+};

@@ -1,0 +1,36 @@
+import type { TensorNeed, TensorNeeds } from '../../weights.ts';
+import { layerNeeds } from '../heads.ts';
+import { type EncoderConfig, firstPosition } from './config.ts';
+import { blocksOf, type EncoderRecord, embeddingPaths } from './record.ts';
+
+/** The tensors of an encoder's tower by Hugging Face name, in the order of the forward pass. */
+export const encoderNeeds = (record: EncoderRecord, config: EncoderConfig): TensorNeeds => {
+  const { hiddenSize: d, intermediateSize, vocabSize, maxPositions, tokenTypes, heads } = config;
+  const width = config.embeddingSize ?? d;
+  const { token, position, type, norm: embeddingNorm } = embeddingPaths(record);
+  const table = (path: string, rows: number, dim: number): [string, TensorNeed] => [
+    `${path}.weight`,
+    { shape: [rows, dim], init: 'normal' },
+  ];
+  const norm = (path: string, dim: number): [string, TensorNeed][] => [
+    [`${path}.weight`, { shape: [dim], init: 'ones' }],
+    [`${path}.bias`, { shape: [dim], init: 'zeros' }],
+  ];
+  const projection = record.projection?.(config);
+  const { relativeBias } = record;
+  return new Map([
+    table(token, vocabSize, width),
+    table(position, maxPositions + firstPosition(record, config), width),
+    ...(tokenTypes > 0 ? [table(type, tokenTypes, width)] : []),
+    ...norm(embeddingNorm, width),
+    ...(projection ? layerNeeds(projection, d, width, true) : []),
+    ...(relativeBias ? [table(relativeBias.table, relativeBias.buckets, heads)] : []),
+    ...blocksOf(record, config).flatMap(({ query, key, value, out, attnNorm, up, down, mlpNorm }) => [
+      ...[query, key, value, out].flatMap((path) => layerNeeds(path, d, d, true)),
+      ...layerNeeds(up, intermediateSize, d, true),
+      ...layerNeeds(down, d, intermediateSize, true),
+      ...norm(attnNorm, d),
+      ...norm(mlpNorm, d),
+    ]),
+  ]);
+};

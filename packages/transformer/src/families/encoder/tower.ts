@@ -1,0 +1,108 @@
+import { add, broadcastTo, concat, PeftError, reshape, slice, type Tensor } from '@peftjs/tensor';
+import { activations } from '../../activation.ts';
+import { joinHeads, splitHeads } from '../../heads.ts';
+import type { AttendOptions, Forward } from '../../run-tower.ts';
+import type { Path } from '../../sites.ts';
+import type { TowerSpec } from '../../tower-spec.ts';
+import { relativeBias } from '../relative-bias.ts';
+import type { EncoderConfig } from './config.ts';
+import { type BlockPaths, blocksOf, type EncoderRecord, embeddingPaths } from './record.ts';
+
+type Bias = AttendOptions['bias'] & {};
+
+const selfAttention =
+  ({ attn, query, key, value, out }: BlockPaths, { headDim }: EncoderConfig, bias: Bias | null, forward: Forward) =>
+  (x: Tensor): Tensor => {
+    const { linear, attend } = forward;
+    const heads = (path: Path): Tensor => splitHeads(linear(path, x), headDim);
+    const mixed = attend(attn, heads(query), { k: heads(key), v: heads(value) }, bias ? { bias } : {});
+    return linear(out, joinHeads(mixed));
+  };
+
+const feedForward =
+  ({ up, down }: BlockPaths, { activation }: EncoderConfig, { linear }: Forward) =>
+  (x: Tensor): Tensor =>
+    linear(down, activations[activation](linear(up, x)));
+
+/** x with the rows of the tokens' types; rows in front, and all rows where no types are given, are of the first type. */
+const addTypes = (x: Tensor, table: Path, { inputs, sequence, embedding, weights }: Forward): Tensor => {
+  const { tokenTypes: types } = inputs;
+  const [batch, rows, width] = x.shape as readonly [number, number, number];
+  const first = reshape(slice(weights(table), { axis: 0, start: 0, end: 1 }), [width]);
+  if (!types) return add(x, first);
+  if (types.dtype !== 'i32' || types.shape.join() !== `${batch},${sequence.tokens}`)
+    throw new PeftError(
+      'bad-shape',
+      `tokenTypes: must be i32 [${batch}, ${sequence.tokens}], one for each token, got ${types.dtype} [${types.shape}]`,
+    );
+  const own = embedding(table, types);
+  const front = rows - sequence.tokens;
+  return add(x, front > 0 ? concat(broadcastTo(first, [batch, front, width]), own, { axis: 1 }) : own);
+};
+
+/** The bias of relative positions, made once for all blocks; null where there is none. */
+const biasOf = ({ relativeBias: of }: EncoderRecord, { heads }: EncoderConfig, { weights }: Forward): Bias | null => {
+  if (!of) return null;
+  const made = new Map<string, Tensor>();
+  return (queries, keys) => {
+    const sizes = `${queries} ${keys}`;
+    const make = (): Tensor => relativeBias(weights(of.table), { ...of, heads }, true, queries, keys);
+    return made.get(sizes) ?? made.set(sizes, make()).get(sizes)!;
+  };
+};
+
+const checkConfig = ({ modelType, hiddenSize, heads, headDim }: EncoderConfig): void => {
+  if (heads * headDim !== hiddenSize)
+    throw new PeftError(
+      'bad-config',
+      `${modelType}: ${heads} heads of headDim ${headDim} do not make the hiddenSize ${hiddenSize}; heads · headDim must equal it`,
+    );
+};
+
+/** The tower of a record's encoders. Throws `bad-config`. */
+export const encoderTower = (record: EncoderRecord, config: EncoderConfig): TowerSpec => {
+  checkConfig(config);
+  const { hiddenSize, heads, headDim, layers, maxPositions, tokenTypes } = config;
+  const { token, position, type, norm } = embeddingPaths(record);
+  const blocks = blocksOf(record, config);
+  const projection = record.projection?.(config);
+  const attns = blocks.map(({ attn }) => attn);
+  return {
+    name: 'encoder',
+    attends: 'all',
+    tokenTable: token,
+    hiddenSize,
+    heads,
+    keyHeads: heads,
+    headDim,
+    maxPositions,
+    reads: { ids: 'ids', mask: 'mask', ...(tokenTypes > 0 && { kinds: { tokenTypes } }) },
+    paths: {
+      embed: [token],
+      block: blocks.map(({ block }) => block),
+      attn: attns,
+      mlp: blocks.map(({ mlp }) => mlp),
+      norm: [norm, ...blocks.flatMap(({ attnNorm, mlpNorm }) => [attnNorm, mlpNorm])],
+      kv: attns,
+      head: [`${record.prefix}.encoder`],
+    },
+    positionTable: position,
+    unplacedToken: record.unplacedToken?.(config) ?? null,
+    order: Array.from({ length: layers }, (_, i) => Math.floor((i * blocks.length) / layers)),
+    start: (forward, x) => {
+      const embedded = forward.norm(norm, tokenTypes > 0 ? addTypes(x, type, forward) : x);
+      return projection ? forward.linear(projection, embedded) : embedded;
+    },
+    layers: (forward) => {
+      const bias = biasOf(record, config, forward);
+      return (x, index) => {
+        const paths = blocks[index]!;
+        const attn = forward.at('attn', paths.attn, selfAttention(paths, config, bias, forward), x);
+        const h = forward.norm(paths.attnNorm, add(attn(x), x));
+        const mlp = forward.at('mlp', paths.mlp, feedForward(paths, config, forward), h);
+        return forward.norm(paths.mlpNorm, add(mlp(h), h));
+      };
+    },
+    finish: (_, x) => x,
+  };
+};

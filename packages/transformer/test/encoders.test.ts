@@ -1,0 +1,156 @@
+import { encodeSafetensors, type FileContent, type Files, memoryFiles, type WriteTensor, writable } from '@peftjs/io';
+import { constant, reference } from '@peftjs/tensor';
+import { messageOf } from '@peftjs/tensor/testing';
+import { describe, expect, test } from 'vitest';
+import {
+  buildModel,
+  configText,
+  loadModel,
+  maskedLM,
+  modelTensors,
+  parseConfig,
+  sequenceClassifier,
+  tokenClassifier,
+} from '../src/index.ts';
+import { type Places, tableRows } from '../src/position-rows.ts';
+import { distance, tokens, valuesOf } from './run.ts';
+import { tinyWeights } from './tiny.ts';
+
+const sizes = {
+  vocab_size: 13,
+  hidden_size: 8,
+  num_hidden_layers: 2,
+  num_attention_heads: 2,
+  intermediate_size: 10,
+  max_position_embeddings: 16,
+  bos_token_id: 0,
+  eos_token_id: 2,
+};
+const distil = { dim: 8, n_layers: 2, n_heads: 2, hidden_dim: 10, vocab_size: 13, max_position_embeddings: 16 };
+
+/** The module of a kind's classes that holds its towers, the pooler of its plain class, and a config. */
+interface Kind {
+  readonly prefix: string;
+  readonly pooler: string | null;
+  readonly fields: object;
+}
+
+const kinds: Readonly<Record<string, Kind>> = {
+  bert: { prefix: 'bert.', pooler: 'pooler.dense', fields: sizes },
+  roberta: { prefix: 'roberta.', pooler: 'pooler.dense', fields: { ...sizes, type_vocab_size: 1 } },
+  'xlm-roberta': { prefix: 'roberta.', pooler: 'pooler.dense', fields: { ...sizes, type_vocab_size: 1 } },
+  distilbert: { prefix: 'distilbert.', pooler: null, fields: distil },
+  electra: { prefix: 'electra.', pooler: null, fields: { ...sizes, embedding_size: 6 } },
+  albert: { prefix: 'albert.', pooler: 'pooler', fields: { ...sizes, embedding_size: 6 } },
+  mpnet: { prefix: 'mpnet.', pooler: 'pooler.dense', fields: sizes },
+};
+
+/** A checkpoint of the towers alone, whose names have no prefix, as those of `AutoModel` are. */
+const baseFiles = async (json: object, { prefix, pooler }: Kind): Promise<Files> => {
+  const model = buildModel(await parseConfig(json), tinyWeights(), maskedLM());
+  const own = [...modelTensors('test', model, reference())].filter(([name]) => name.startsWith(prefix));
+  const entry = (name: string, shape: readonly number[], data: () => Promise<Float32Array>): [string, WriteTensor] => [
+    name,
+    { dtype: 'F32', shape, data },
+  ];
+  const entries = own.map(([name, { shape, values }]) => entry(name.slice(prefix.length), shape, values));
+  if (pooler) {
+    entries.push(entry(`${pooler}.weight`, [8, 8], async () => new Float32Array(64).fill(0.1)));
+    entries.push(entry(`${pooler}.bias`, [8], async () => new Float32Array(8)));
+  }
+  const files = memoryFiles();
+  await writable(files).write(
+    new Map<string, FileContent>([
+      ['model.safetensors', encodeSafetensors('base', new Map(entries))],
+      ['config.json', configText({ ...json })],
+    ]),
+  );
+  return files;
+};
+
+const ids = tokens([3, 4, 5, 6], [7, 8, 9, 1]);
+
+describe.each(Object.entries(kinds))('%s without a head and a prefix', (model_type, kind) => {
+  const json = { model_type, ...kind.fields };
+  const built = async (): Promise<number[]> => {
+    const model = buildModel(await parseConfig(json), tinyWeights(), maskedLM());
+    return valuesOf(model.states({ ids }).main);
+  };
+
+  test('gets a new head for tokens, over the same states', async () => {
+    const model = await loadModel(await baseFiles(json, kind), { task: tokenClassifier({ labels: 2 }) });
+    expect(model.trainedHeads).toEqual(['classifier']);
+    expect(distance(await valuesOf(model.states({ ids }).main), await built())).toBe(0);
+    expect((await valuesOf(model.outputs({ ids }))).length).toBe(2 * 4 * 2);
+  });
+
+  test('gets all that a head for texts needs and the file has not', async () => {
+    const files = await baseFiles(json, kind);
+    const model = await loadModel(files, { task: sequenceClassifier({ labels: 3 }) });
+    const logits = await valuesOf(model.outputs({ ids }));
+    expect(logits.length).toBe(6);
+    expect(distance(logits.slice(0, 3), logits.slice(3))).toBeGreaterThan(0);
+    const again = await loadModel(files, { task: sequenceClassifier({ labels: 3 }) });
+    expect(distance(await valuesOf(again.outputs({ ids })), logits)).toBe(0);
+  });
+
+  test('is refused for what was never learnt', async () => {
+    const files = await baseFiles(json, kind);
+    expect(await messageOf('state-mismatch', () => loadModel(files, { task: maskedLM() }))).toMatch(/is missing/);
+  });
+});
+
+test.each([
+  ['mpnet', { ...sizes, relative_attention_num_buckets: 16 }, /relative_attention_num_buckets: 16 is not supported/],
+  ['roberta', { ...sizes, pad_token_id: null }, /pad_token_id: must be a token/],
+  ['roberta', { ...sizes, max_position_embeddings: 2 }, /leaves no position after 2/],
+  ['albert', { ...sizes, num_hidden_groups: 3 }, /not a multiple of num_hidden_groups 3/],
+  ['albert', { ...sizes, inner_group_num: 2 }, /inner_group_num/],
+  ['distilbert', { ...distil, dim: 0 }, /- dim: /],
+  ['electra', { ...sizes, type_vocab_size: 0 }, /type_vocab_size/],
+])('a config of %s that none of its kind has is refused by name', async (model_type, fields, message) => {
+  expect(await messageOf('bad-config', () => parseConfig({ model_type, ...fields }))).toMatch(message);
+});
+
+test('the positions of RoBERTa are those that texts can take, and its layers are its own', async () => {
+  const config = await parseConfig({ model_type: 'roberta', ...sizes, max_position_embeddings: 514 });
+  expect(config).toMatchObject({ maxPositions: 512, padId: 1, tokenTypes: 2 });
+});
+
+describe('positions where one token takes none', () => {
+  const table = constant(
+    Float32Array.from({ length: 12 }, (_, i) => i),
+    [12, 1],
+  );
+  const places: Places = {
+    batch: 2,
+    tokens: 5,
+    prepended: 0,
+    shift: 0,
+    present: null,
+    positions: null,
+    limit: null,
+    maxPositions: 10,
+    continues: false,
+  };
+  const padded = tokens([1, 1, 5, 6, 7], [5, 1, 6, 1, 1]);
+  const rows = (more: Partial<Places>): Promise<number[]> =>
+    valuesOf(tableRows(table, padded, 1, { ...places, ...more }));
+
+  test('count the other tokens, from the row after its own', async () =>
+    expect(await rows({})).toEqual([1, 1, 2, 3, 4, 2, 1, 3, 1, 1]));
+
+  test('are moved by keys in front, its own is not', async () =>
+    expect(await rows({ shift: 3 })).toEqual([1, 1, 5, 6, 7, 5, 1, 6, 1, 1]));
+
+  test('are taken by all rows where some stand in front, as padding is not known there', async () =>
+    expect(await rows({ prepended: 2 })).toEqual([2, 3, 4, 5, 6, 7, 8]));
+
+  test('are those of each sequence where rows stand in front of some', async () => {
+    const present = constant(Int32Array.of(1, 0), [2]);
+    expect(await rows({ prepended: 2, present })).toEqual([2, 3, 4, 5, 6, 7, 8, 2, 3, 2, 1, 3, 1, 1]);
+  });
+
+  test('are refused where the table ends', async () =>
+    expect(await messageOf('bad-option', () => rows({ shift: 6 }))).toMatch(/it has learned 10 in all/));
+});
