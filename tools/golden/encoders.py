@@ -14,6 +14,19 @@ DISTILBERT = dict(dim=16, n_layers=2, n_heads=4, hidden_dim=24) | {
 }
 ALBERT = SIZES | dict(embedding_size=12, num_hidden_layers=4, num_hidden_groups=2)
 
+MODERNBERT = {name: v for name, v in SIZES.items() if name != "layer_norm_eps"} | dict(
+    num_hidden_layers=3, norm_eps=1e-3, pad_token_id=0, bos_token_id=1, eos_token_id=2, local_attention=12, layer_types=["full_attention", "sliding_attention", "sliding_attention"],
+    rope_parameters=dict(
+        full_attention=dict(rope_type="default", rope_theta=100.0), sliding_attention=dict(rope_type="default", rope_theta=20.0),
+    ),
+)
+
+# As v3 has it: fewer buckets than the texts are long, positions that share the layers of the contents.
+DEBERTA = SIZES | dict(
+    relative_attention=True, position_buckets=8, max_relative_positions=-1, pos_att_type=["p2c", "c2p"], share_att_key=True,
+    norm_rel_ebd="layer_norm", position_biased_input=False, type_vocab_size=0,
+)
+
 HEADS = {"sequence": "SequenceClassification", "masked": "MaskedLM", "token": "TokenClassification"}
 
 # Name, whose last part is the head: word that the classes begin with, fields of the config.
@@ -28,6 +41,14 @@ ENCODERS = {
     "albert-sequence": ("Albert", ALBERT),
     "albert-masked": ("Albert", ALBERT | dict(num_hidden_groups=1)),
     "mpnet-sequence": ("MPNet", SIZES),
+    "modernbert-sequence": ("ModernBert", MODERNBERT | dict(norm_bias=True, attention_bias=True, classifier_pooling="mean")),
+    "modernbert-masked": ("ModernBert", MODERNBERT | dict(mlp_bias=True, classifier_bias=True, classifier_activation="relu")),
+    "modernbert-token": ("ModernBert", MODERNBERT),
+    "deberta-v2-sequence": ("DebertaV2", DEBERTA | dict(pooler_hidden_act="tanh")),
+    "deberta-v2-masked": ("DebertaV2", DEBERTA | dict(
+        position_buckets=-1, max_relative_positions=6, share_att_key=False, norm_rel_ebd="none", position_biased_input=True, type_vocab_size=2,
+    )),
+    "deberta-v2-token": ("DebertaV2", DEBERTA | dict(pos_att_type=["p2c"], share_att_key=False)),
     "mpnet-masked": ("MPNet", SIZES | dict(hidden_act="relu")),
 }
 
@@ -47,6 +68,13 @@ ENCODER_ADAPTERS = {
     "distilbert-sequence": {"lora": lora(["q_lin", "v_lin", "lin1"])},
     "electra-sequence": {"lora": lora()},
     "albert-sequence": {"lora": lora(["query", "value", "ffn"])},
+    "modernbert-sequence": {"lora": lora(["Wqkv"])},
+    "modernbert-masked": {"lora": lora(["Wqkv", "attn.Wo", "Wi", "mlp.Wo"])},
+    "modernbert-token": {},
+    "deberta-v2-sequence": {
+        "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, modules_to_save=["pooler", "classifier"], **o),
+    },
+    "deberta-v2-masked": {"lora": lora(["query_proj", "pos_key_proj", "dense"])},
     "mpnet-sequence": {"lora": lora(["q", "v", "o"])},
 }
 

@@ -46,7 +46,7 @@ def make_model(name: str) -> None:
     # The scores of T5 are not divided by sqrt(d), so large weights make the softmax steep and rounding counts. Moved by 0.3, LoRA on t5-gated
     # has in torch's f32 gradients 1.4e-4 (of the largest) and weights after three steps 3.0e-4 away from those of torch's f64; ours on
     # reference 8.1e-5 and 1.2e-4, on cpu 2.4e-4 and 7.6e-4. Moved by 0.1, all of them are within 2.4e-5 and 2.0e-6.
-    std = 0.1 if name.startswith("t5") else 0.3
+    std = 0.1 if name.startswith(("t5", "deberta")) else 0.3
     for parameter in model.parameters():
         shake(parameter, std)
     if name == "t5-gated":  # transformers ties even what the checkpoints of 1.1 have apart
@@ -69,6 +69,8 @@ def draw_inputs(name: str) -> dict[str, torch.Tensor]:
     ids = torch.randint(1, VOCABULARY, (rows, length), generator=draw)
     mask = torch.ones(rows, length)
     mask[1, 14:] = mask[2, :5] = 0
+    if name == "deberta-v2-sequence":  # its rows of padding, of which the first is read, look at all others
+        mask[2] = 1
     config = MODELS[name][1]
     ids[mask == 0] = config.pad_token_id
     inputs = {"input_ids": ids, "attention_mask": mask.long()}
@@ -88,6 +90,8 @@ def draw_labels(name: str, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     shape = inputs["decoder_input_ids" if name.startswith("t5") else "input_ids"].shape
     labels = torch.randint(LABELS if name.endswith("token") else VOCABULARY, shape, generator=draw)
     labels[0, 3:6] = labels[1, 10:] = IGNORED
+    if name.startswith("deberta-v2"):
+        labels[inputs["attention_mask"] == 0] = IGNORED
     if name.endswith("causal"):  # nor is the first token after padding on the left predicted, which a padded one would do
         labels[2, :6] = IGNORED
     return labels
@@ -99,8 +103,9 @@ def stored_labels(name: str, labels: torch.Tensor) -> torch.Tensor:
 
 
 def stored_logits(name: str, logits: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Logits as they are stored. A decoder's of padded tokens say nothing: zeros."""
-    return logits * inputs["attention_mask"][..., None] if name.endswith("causal") else logits
+    """Logits as they are stored. A decoder's and DeBERTa's of padded tokens say nothing: zeros."""
+    says_nothing = name.endswith("causal") or name in ("deberta-v2-masked", "deberta-v2-token")
+    return logits * inputs["attention_mask"][..., None] if says_nothing else logits
 
 
 def draw_numbers(rows: int) -> torch.Tensor:

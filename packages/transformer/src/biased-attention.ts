@@ -27,17 +27,18 @@ export interface BiasedAttentionOptions {
   readonly softCap?: number;
   /** f32 [batch, keys]: above ½ keeps a key. */
   readonly keyMask: Tensor | null;
-  /** Added to the scaled scores: [1, heads, queries, keys]. */
-  readonly bias: Tensor;
+  /** Without `causal`: query t sees key s only when |s − t − keys + queries| ≤ reach. */
+  readonly reach?: number;
+  /** Added to the scaled scores: [1 or batch, heads, queries, keys]; null for none. */
+  readonly bias: Tensor | null;
 }
 
-/** f32 [queries, keys], 1 where a query may look. */
-const pastOnly = (queries: number, keys: number, window: number): Tensor =>
+/** f32 [1, 1, queries, keys], 1 where a query may look: `distance` is how many rows the key is before it. */
+const pairsSeen = (queries: number, keys: number, sees: (distance: number) => boolean): Tensor =>
   constant(
-    Float32Array.from({ length: queries * keys }, (_, i) => {
-      const distance = Math.floor(i / keys) + keys - queries - (i % keys);
-      return distance >= 0 && distance < window ? 1 : 0;
-    }),
+    Float32Array.from({ length: queries * keys }, (_, i) =>
+      Number(sees(Math.floor(i / keys) + keys - queries - (i % keys))),
+    ),
     [1, 1, queries, keys],
   );
 
@@ -56,6 +57,7 @@ export const biasedAttention = (
     causal,
     scale = 1 / Math.sqrt(q.shape.at(-1)!),
     window = Number.POSITIVE_INFINITY,
+    reach = Number.POSITIVE_INFINITY,
     softCap,
     keyMask,
     bias,
@@ -69,10 +71,14 @@ export const biasedAttention = (
       `attention: ${heads} heads of queries with a bias need as many of keys, not ${k.shape[1]}`,
     );
   const products = matmul(q, k, { transposeB: true });
-  const scores = add(capped(scale === 1 ? products : mul(products, scale), softCap), bias);
-  const past = causal && (queries > 1 || keys > window) ? pastOnly(queries, keys, window) : null;
+  const own = capped(scale === 1 ? products : mul(products, scale), softCap);
+  const scores = bias ? add(own, bias) : own;
+  const isCut = causal ? queries > 1 || keys > window : keys > reach + 1;
+  const sees = (distance: number): boolean =>
+    causal ? distance >= 0 && distance < window : Math.abs(distance) <= reach;
+  const near = isCut ? pairsSeen(queries, keys, sees) : null;
   const kept = keyMask && reshape(greater(keyMask, 0.5), [batch, 1, 1, keys]);
-  const seen = past && kept ? mul(past, kept) : (past ?? kept);
+  const seen = near && kept ? mul(near, kept) : (near ?? kept);
   if (!seen) return matmul(softmax(scores), v);
   return matmul(mul(softmax(select(seen, scores, hidden)), seen), v);
 };

@@ -9,6 +9,7 @@ export { buildModel, randomWeights } from './families/build.ts';
 export type { DecoderConfig, DecoderFields, LlamaConfig } from './families/decoder/config.ts';
 export type { BertConfig, EncoderConfig } from './families/encoder/config.ts';
 export type { Gpt2Config } from './families/gpt2/config.ts';
+export type { ModernBertConfig } from './families/modernbert/config.ts';
 export type { T5Config } from './families/t5/config.ts';
 export { type GenerateOptions, generate } from './generation/generate.ts';
 export {

@@ -38,10 +38,12 @@ export interface AttendOptions {
   readonly scale?: number;
   /** How many rows a row sees at most, itself and those right before it, in a tower that attends to what came before. Default all. */
   readonly window?: number;
+  /** How many rows a row sees at most to either side, in a tower that attends to all. Default all. */
+  readonly reach?: number;
   /** Scaled scores become softCap · tanh(score / softCap). Default: they stay as they are. */
   readonly softCap?: number;
-  /** Added to the scores of so many queries and keys, the last of which are theirs: [1, H, queries, keys]. */
-  readonly bias?: (queries: number, keys: number) => Tensor;
+  /** Added to the scores of so many queries and keys k, the last of which are theirs: [1 or B, H, queries, keys]. */
+  readonly bias?: (queries: number, keys: number, k: Tensor) => Tensor;
 }
 
 /** The parts of one forward pass that an architecture's layers use. */
@@ -175,7 +177,7 @@ export const runTower = (
     throw shapeError('embed', [embedded], `must give [${batch}, ${sequence.tokens} or more, ${width}]`);
   const inCache = sequence.continues ? prepended : 0;
 
-  const attend: Forward['attend'] = (path, q, own, { bias, ...how } = {}) => {
+  const attend: Forward['attend'] = (path, q, own, { bias, reach, ...how } = {}) => {
     let known = own.k.shape[2]!;
     const through = (kv: KeyValue): KeyValue => {
       const all = options.cache ? options.cache.append(path, kv) : kv;
@@ -186,7 +188,16 @@ export const runTower = (
     const keys = k.shape[2]!;
     const mask = widenMask(sequence.mask, batch, parts.present, { keys, added: keys - known + prepended }, path);
     const causal = spec.attends === 'before';
-    if (bias) return biasedAttention(q, k, v, { ...how, causal, keyMask: mask, bias: bias(q.shape[2]!, keys) });
+    if (bias || reach !== undefined) {
+      const added = bias ? bias(q.shape[2]!, keys, k) : null;
+      return biasedAttention(q, k, v, {
+        ...how,
+        causal,
+        keyMask: mask,
+        bias: added,
+        ...(reach !== undefined && { reach }),
+      });
+    }
     const start = options.cache?.offset;
     const offset = start && (keys > known ? add(start, constant(Int32Array.of(keys - known), [])) : start);
     return attention(q, k, v, { ...how, causal, ...(mask && { keyMask: mask }), ...(offset && { offset }) });
@@ -199,7 +210,7 @@ export const runTower = (
     const added = keys - other.sequence.tokens;
     const keyMask = widenMask(other.sequence.mask, batch, parts.present, { keys, added }, path);
     return bias
-      ? biasedAttention(q, k, v, { ...how, causal: false, keyMask, bias: bias(q.shape[2]!, keys) })
+      ? biasedAttention(q, k, v, { ...how, causal: false, keyMask, bias: bias(q.shape[2]!, keys, k) })
       : attention(q, k, v, { ...how, causal: false, ...(keyMask && { keyMask }) });
   };
 

@@ -43,6 +43,11 @@ const kinds: Readonly<Record<string, Kind>> = {
   electra: { prefix: 'electra.', pooler: null, fields: { ...sizes, embedding_size: 6 } },
   albert: { prefix: 'albert.', pooler: 'pooler', fields: { ...sizes, embedding_size: 6 } },
   mpnet: { prefix: 'mpnet.', pooler: 'pooler.dense', fields: sizes },
+  'deberta-v2': {
+    prefix: 'deberta.',
+    pooler: null,
+    fields: { ...sizes, relative_attention: true, position_buckets: 4 },
+  },
 };
 
 /** A checkpoint of the towers alone, whose names have no prefix, as those of `AutoModel` are. */
@@ -107,6 +112,13 @@ test.each([
   ['albert', { ...sizes, num_hidden_groups: 3 }, /not a multiple of num_hidden_groups 3/],
   ['albert', { ...sizes, inner_group_num: 2 }, /inner_group_num/],
   ['distilbert', { ...distil, dim: 0 }, /- dim: /],
+  ['deberta-v2', { ...sizes, conv_kernel_size: 3 }, /conv_kernel_size: 3 is not supported/],
+  ['deberta-v2', { ...sizes, embedding_size: 4 }, /embedding_size: 4 is not supported/],
+  ['deberta-v2', { ...sizes, pos_att_type: 'c2p|p2p' }, /pos_att_type: "p2p" is not supported/],
+  ['deberta-v2', { ...sizes, position_buckets: 30 }, /max_relative_positions 16 is too small/],
+  ['modernbert', { ...sizes, num_attention_heads: 8 }, /head_dim 1 is odd/],
+  ['modernbert', { ...sizes, layer_types: ['full_attention'] }, /layer_types has 1 entries for 2 layers/],
+  ['modernbert', { ...sizes, layer_types: ['full_attention', 'x'] }, /layer_types/],
   ['electra', { ...sizes, type_vocab_size: 0 }, /type_vocab_size/],
 ])('a config of %s that none of its kind has is refused by name', async (model_type, fields, message) => {
   expect(await messageOf('bad-config', () => parseConfig({ model_type, ...fields }))).toMatch(message);

@@ -81,6 +81,12 @@ export const familyGoldens: readonly FamilyGolden[] = [
   },
   { name: 'roberta-masked', task: maskedLM(), adapters: { lora } },
   { name: 'xlm-roberta-token', task: tokenClassifier({ labels: classes }), adapters: { lora } },
+  { name: 'deberta-v2-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
+  { name: 'deberta-v2-masked', task: maskedLM(), adapters: { lora } },
+  { name: 'deberta-v2-token', task: tokenClassifier({ labels: classes }), adapters: {} },
+  { name: 'modernbert-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
+  { name: 'modernbert-masked', task: maskedLM(), adapters: { lora } },
+  { name: 'modernbert-token', task: tokenClassifier({ labels: classes }), adapters: {} },
   ...encoders.flatMap((name) => [
     { name: `${name}-sequence`, task: sequenceClassifier({ labels: classes }), adapters: { lora } },
     { name: `${name}-masked`, task: maskedLM(), adapters: {} },
@@ -147,9 +153,11 @@ const columnsOf = (
 export const inputsOf = (recorded: ReadonlyMap<string, Recorded>): Inputs =>
   Object.fromEntries(columnsOf(recorded).map(([name, data, shape]) => [name, constant(data, shape)]));
 
-/** A model's logits as Python stored them: of a decoder's padded tokens zeros. */
+/** A model's logits as Python stored them: of a decoder's and DeBERTa's padded tokens zeros. */
 export const storedLogits = ({ name }: Pick<FamilyGolden, 'name'>, logits: Tensor, { mask }: Inputs): Tensor =>
-  name.endsWith('causal') ? mul(logits, reshape(mask!, [...mask!.shape, 1])) : logits;
+  name.endsWith('causal') || /^deberta-v2-(masked|token)$/.test(name)
+    ? mul(logits, reshape(mask!, [...mask!.shape, 1]))
+    : logits;
 
 /** The same as a stream that gives them as one batch, again and again. */
 const streamOf = (recorded: ReadonlyMap<string, Recorded>): Stream<Batch> => {

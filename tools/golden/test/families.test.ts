@@ -47,7 +47,7 @@ const nameThere = (name: string): string => name.replace(/(predictions|lm_head)\
 const largestOf = (values: Float32Array): number => distance(values, new Float32Array(values.length));
 
 /** A bias of keys that no position rotates shifts all scores alike: its gradient is rounding alone. */
-const hasNoGradient = (name: string): boolean => /\.(key|k_lin|k)\.bias$/.test(name);
+const hasNoGradient = (name: string): boolean => /\.(key|k_lin|k|pos_key_proj)\.bias$/.test(name);
 
 const mustHaveGradients = async (
   loss: Tensor,

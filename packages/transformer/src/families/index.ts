@@ -2,6 +2,7 @@ import { PeftError } from '@peftjs/tensor';
 import type { ModelConfig } from '../config/model-config.ts';
 import { albert } from './albert.ts';
 import { bert } from './bert.ts';
+import { debertaV2 } from './deberta-v2.ts';
 import { distilbert } from './distilbert.ts';
 import { electra } from './electra.ts';
 import type { Family } from './family.ts';
@@ -12,6 +13,7 @@ import { gpt2 } from './gpt2/gpt2.ts';
 import { granite } from './granite.ts';
 import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
+import { modernbert } from './modernbert/modernbert.ts';
 import { mpnet } from './mpnet.ts';
 import { olmo2 } from './olmo2.ts';
 import { qwen2 } from './qwen2.ts';
@@ -42,6 +44,8 @@ export const families: Readonly<Record<string, Family>> = Object.fromEntries(
       electra,
       albert,
       mpnet,
+      debertaV2,
+      modernbert,
       t5,
     ] as unknown as readonly Family[]
   ).map((family) => [family.modelType, family]),

@@ -2,6 +2,24 @@ import { activationNames } from '../../activation.ts';
 import { type EncoderConfig, firstPosition } from './config.ts';
 import type { EncoderRecord } from './record.ts';
 
+const disentangledJson = ({
+  disentangled: of,
+  poolerActivation,
+  maxPositions: most,
+}: EncoderConfig): Readonly<Record<string, unknown>> =>
+  of
+    ? {
+        relative_attention: of.relative,
+        position_buckets: of.buckets,
+        max_relative_positions: of.maxDistance === most ? -1 : of.maxDistance,
+        pos_att_type: [...(of.positionToContent ? ['p2c'] : []), ...(of.contentToPosition ? ['c2p'] : [])],
+        share_att_key: of.sharedKeys,
+        norm_rel_ebd: of.normed ? 'layer_norm' : 'none',
+        position_biased_input: of.absolute,
+        pooler_hidden_act: activationNames[poolerActivation ?? 'gelu'],
+      }
+    : {};
+
 /** The `config.json` of an encoder, as Hugging Face's transformers reads it. */
 export const encoderConfigJson = (record: EncoderRecord, c: EncoderConfig): Readonly<Record<string, unknown>> => {
   const fields = {
@@ -21,6 +39,7 @@ export const encoderConfigJson = (record: EncoderRecord, c: EncoderConfig): Read
     pad_token_id: c.padId,
     ...('embedding_size' in record.defaults && { embedding_size: c.embeddingSize ?? c.hiddenSize }),
     ...('num_hidden_groups' in record.defaults && { num_hidden_groups: c.groups ?? c.layers, inner_group_num: 1 }),
+    ...disentangledJson(c),
   };
   const { fieldNames = {}, fixed = {} } = record;
   return Object.fromEntries(

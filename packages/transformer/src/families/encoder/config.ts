@@ -24,6 +24,26 @@ export interface EncoderConfig extends ModelConfig {
   readonly embeddingSize?: number;
   /** Blocks that have weights of their own; each is used for as many layers, one after the other. Default `layers`. */
   readonly groups?: number;
+  readonly disentangled?: Disentangled;
+  /** Of the layer before a classifier of texts. Default that of the record. */
+  readonly poolerActivation?: Activation;
+}
+
+/** How contents and relative positions attend to each other, where they do so apart: DeBERTa. */
+export interface Disentangled {
+  /** Whether relative positions attend at all. */
+  readonly relative: boolean;
+  /** Relative positions that are told apart to either side; 0 or less: all up to `maxDistance`. */
+  readonly buckets: number;
+  readonly maxDistance: number;
+  readonly contentToPosition: boolean;
+  readonly positionToContent: boolean;
+  /** Whether contents and positions go through the same layers. */
+  readonly sharedKeys: boolean;
+  /** Whether the rows of relative positions are normed. */
+  readonly normed: boolean;
+  /** Whether absolute positions are added to the embedded tokens too. */
+  readonly absolute: boolean;
 }
 
 /** A BERT encoder. */
@@ -52,6 +72,48 @@ const schema = z.object({
   num_hidden_groups: count.optional(),
   inner_group_num: z.literal(1).optional(),
 });
+
+const disentangledSchema = z.object({
+  relative_attention: z.boolean().default(false),
+  position_buckets: z.int().default(-1),
+  max_relative_positions: z.int().default(-1),
+  pos_att_type: z.union([z.string(), z.array(z.string())]).nullish(),
+  share_att_key: z.boolean().default(false),
+  norm_rel_ebd: z.string().default('none'),
+  position_biased_input: z.boolean().default(true),
+  pooler_hidden_act: activationSchema,
+});
+
+/** The fields of DeBERTa by our names; or undefined; problems are collected. */
+const parseDisentangled = (
+  json: Readonly<Record<string, unknown>>,
+  most: number,
+  problems: string[],
+): Pick<EncoderConfig, 'disentangled' | 'poolerActivation'> | undefined => {
+  const raw = collect(disentangledSchema, json, problems);
+  if (!raw) return undefined;
+  const listed = (value: string | readonly string[]): readonly string[] =>
+    typeof value === 'string' ? value.toLowerCase().split('|') : value;
+  const kinds = listed(raw.pos_att_type ?? []).map((kind) => kind.trim());
+  for (const kind of kinds)
+    if (!['c2p', 'p2c', ''].includes(kind)) problems.push(`pos_att_type: ${JSON.stringify(kind)} is not supported`);
+  const maxDistance = raw.max_relative_positions < 1 ? most : raw.max_relative_positions;
+  if (raw.position_buckets > 0 && maxDistance - 1 <= Math.max(1, raw.position_buckets / 2))
+    problems.push(`max_relative_positions ${maxDistance} is too small for position_buckets ${raw.position_buckets}`);
+  return {
+    poolerActivation: activationOf[raw.pooler_hidden_act],
+    disentangled: {
+      relative: raw.relative_attention,
+      buckets: raw.position_buckets,
+      maxDistance,
+      contentToPosition: kinds.includes('c2p'),
+      positionToContent: kinds.includes('p2c'),
+      sharedKeys: raw.share_att_key,
+      normed: listed(raw.norm_rel_ebd).some((kind) => kind.trim() === 'layer_norm'),
+      absolute: raw.position_biased_input,
+    },
+  };
+};
 
 const optional = ['embedding_size', 'num_hidden_groups', 'inner_group_num'];
 
@@ -83,6 +145,10 @@ export const parseEncoder = (record: EncoderRecord, given: unknown, problems: st
   for (const [name, value] of Object.entries(only))
     if ((json[name] ?? value) !== value) problems.push(`${name}: ${JSON.stringify(json[name])} is not supported`);
   if (!raw || !shared) return undefined;
+  for (const name of record.sameAsHidden ?? [])
+    if ((json[name] ?? raw.hidden_size) !== raw.hidden_size)
+      problems.push(`${name}: ${JSON.stringify(json[name])} is not supported; hidden_size ${raw.hidden_size} is`);
+  const apart = record.disentangled && parseDisentangled(json, raw.max_position_embeddings, problems);
   const headDim = raw.hidden_size / raw.num_attention_heads;
   if (!Number.isInteger(headDim))
     problems.push(`hidden_size ${raw.hidden_size} is not a multiple of num_attention_heads ${raw.num_attention_heads}`);
@@ -107,6 +173,7 @@ export const parseEncoder = (record: EncoderRecord, given: unknown, problems: st
     activation: activationOf[raw.hidden_act],
     ...(raw.embedding_size !== undefined && { embeddingSize: raw.embedding_size }),
     ...(groups !== undefined && { groups }),
+    ...apart,
     ...shared,
   };
   const first = firstPosition(record, config);

@@ -18,19 +18,26 @@ const neverRead = /(^|\.)position_ids$/;
  */
 export const encoder = <C extends EncoderConfig = EncoderConfig>(record: EncoderRecord): Family<C> => {
   const { token, position, type } = embeddingPaths(record);
-  const { relativeBias, masked, ignored } = record;
+  const { relativeBias, masked, ignored, disentangled: apart } = record;
   return {
     modelType: record.modelType,
     parser: async () => {
       const { parseEncoder } = await import('./config.ts');
       return (json, problems) => parseEncoder(record, json, problems) as C | undefined;
     },
+    ...(apart && { reads: ['relative_attention'] }),
     configJson: (config) => encoderConfigJson(record, config),
     needs: (config) => encoderNeeds(record, config),
     towers: (config) => [encoderTower(record, config)],
     parts: ({ normEps, tieWordEmbeddings }, tensors) =>
       partsOfTensors(tensors, {
-        embeddings: [token, position, type, ...(relativeBias ? [relativeBias.table] : [])],
+        embeddings: [
+          token,
+          position,
+          type,
+          ...(relativeBias ? [relativeBias.table] : []),
+          ...(apart ? [apart.table] : []),
+        ],
         isNorm: (path) => /(LayerNorm|layer_norm)$/.test(path),
         norm: (values) => layerNormLayer(values, normEps),
         tied: tieWordEmbeddings && tensors.has(`${masked.decoder}.bias`) ? [masked.decoder, token] : null,

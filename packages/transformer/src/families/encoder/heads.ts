@@ -1,15 +1,9 @@
-import { reshape, slice, type Tensor } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
 import type { HeadSpec } from '../family.ts';
 import { layerNeeds } from '../heads.ts';
+import { firstRow } from '../pooled-rows.ts';
 import type { EncoderConfig } from './config.ts';
 import type { EncoderRecord } from './record.ts';
-
-/** The first row of each sequence: of a prompt in front, where there is one, as in transformers. */
-const firstRow = (rows: Tensor): Tensor => {
-  const [batch, , width] = rows.shape as readonly [number, number, number];
-  return reshape(slice(rows, { axis: 1, start: 0, end: 1 }), [batch, width]);
-};
 
 /** classifier(act(dense(first row))): `BertForSequenceClassification` and those like it. */
 export const pooledHead = ({ stem, pooled }: EncoderRecord): HeadSpec<EncoderConfig> => ({
@@ -21,8 +15,8 @@ export const pooledHead = ({ stem, pooled }: EncoderRecord): HeadSpec<EncoderCon
       ...layerNeeds(pooled.dense, hiddenSize, hiddenSize, true),
       ...layerNeeds(pooled.classifier, labels, hiddenSize, true),
     ]),
-  features: ({ linears }, { rows, call }) =>
-    activations[pooled.activation](linears.get(pooled.dense)!.apply(firstRow(rows), call(pooled.dense))),
+  features: ({ linears }, { rows, call }, _, { poolerActivation = pooled.activation }) =>
+    activations[poolerActivation](linears.get(pooled.dense)!.apply(firstRow(rows), call(pooled.dense))),
 });
 
 /** decoder(LayerNorm(act(dense(rows)))), whose decoder is the token table with a bias, where they are tied: `BertForMaskedLM` and those like it. */

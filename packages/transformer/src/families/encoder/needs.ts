@@ -1,7 +1,8 @@
 import type { TensorNeed, TensorNeeds } from '../../weights.ts';
 import { layerNeeds } from '../heads.ts';
 import { type EncoderConfig, firstPosition } from './config.ts';
-import { blocksOf, type EncoderRecord, embeddingPaths } from './record.ts';
+import { positionLayers, spanOf } from './disentangled.ts';
+import { blocksOf, type EncoderRecord, embeddingPaths, hasPositions, relativeParts } from './record.ts';
 
 /** The tensors of an encoder's tower by Hugging Face name, in the order of the forward pass. */
 export const encoderNeeds = (record: EncoderRecord, config: EncoderConfig): TensorNeeds => {
@@ -18,19 +19,27 @@ export const encoderNeeds = (record: EncoderRecord, config: EncoderConfig): Tens
   ];
   const projection = record.projection?.(config);
   const { relativeBias } = record;
+  const apart = relativeParts(record, config);
   return new Map([
     table(token, vocabSize, width),
-    table(position, maxPositions + firstPosition(record, config), width),
+    ...(hasPositions(config) ? [table(position, maxPositions + firstPosition(record, config), width)] : []),
     ...(tokenTypes > 0 ? [table(type, tokenTypes, width)] : []),
     ...norm(embeddingNorm, width),
     ...(projection ? layerNeeds(projection, d, width, true) : []),
     ...(relativeBias ? [table(relativeBias.table, relativeBias.buckets, heads)] : []),
-    ...blocksOf(record, config).flatMap(({ query, key, value, out, attnNorm, up, down, mlpNorm }) => [
-      ...[query, key, value, out].flatMap((path) => layerNeeds(path, d, d, true)),
-      ...layerNeeds(up, intermediateSize, d, true),
-      ...layerNeeds(down, d, intermediateSize, true),
-      ...norm(attnNorm, d),
-      ...norm(mlpNorm, d),
-    ]),
+    ...(apart
+      ? [table(apart.paths.table, 2 * spanOf(apart.of), d), ...(apart.of.normed ? norm(apart.paths.norm, d) : [])]
+      : []),
+    ...blocksOf(record, config).flatMap((block) => {
+      const { query, key, value, out, attnNorm, up, down, mlpNorm } = block;
+      const further = apart ? positionLayers(apart.of, block) : [];
+      return [
+        ...[query, key, value, ...further, out].flatMap((path) => layerNeeds(path, d, d, true)),
+        ...layerNeeds(up, intermediateSize, d, true),
+        ...layerNeeds(down, d, intermediateSize, true),
+        ...norm(attnNorm, d),
+        ...norm(mlpNorm, d),
+      ];
+    }),
   ]);
 };

@@ -1,7 +1,8 @@
 import type { Activation } from '../../activation.ts';
 import type { RoleRow } from '../../roles.ts';
 import type { Path } from '../../sites.ts';
-import type { EncoderConfig } from './config.ts';
+import type { Disentangled, EncoderConfig } from './config.ts';
+import type { DisentangledPaths } from './disentangled.ts';
 
 /** The paths of one block. */
 export interface BlockPaths {
@@ -55,12 +56,16 @@ export interface EncoderRecord {
   readonly fixed?: Readonly<Record<string, unknown>>;
   /** The one value that its class of models takes of a field, whatever the config says. */
   readonly only?: Readonly<Record<string, unknown>>;
+  /** Fields whose only value here is the width of the blocks. */
+  readonly sameAsHidden?: readonly string[];
   /** Id of the token that takes no position; see `TowerSpec.unplacedToken`. Default null: all take one. */
   unplacedToken?(config: EncoderConfig): number | null;
   /** The layer that brings embedded rows to the width of the blocks; null for none. Default none. */
   projection?(config: EncoderConfig): Path | null;
   /** The table of biases of relative positions, which all blocks share: [buckets, heads]. Default none. */
   readonly relativeBias?: { readonly table: Path; readonly buckets: number; readonly maxDistance: number };
+  /** Modules of relative positions that attend apart from contents. Default none: they do not. */
+  readonly disentangled?: DisentangledPaths;
   /** The paths of a block, by its number among those that have weights of their own. */
   block(index: number): BlockPaths;
   readonly pooled: PooledHead;
@@ -81,6 +86,16 @@ export const embeddingPaths = ({
   type: `${prefix}.embeddings.token_type_embeddings`,
   norm: `${prefix}.embeddings.LayerNorm`,
 });
+
+/** Whether absolute positions are added to the embedded tokens. */
+export const hasPositions = ({ disentangled }: EncoderConfig): boolean => disentangled?.absolute ?? true;
+
+/** Relative positions that attend apart, with their modules; null where there are none. */
+export const relativeParts = (
+  { disentangled: paths }: EncoderRecord,
+  { disentangled: of }: EncoderConfig,
+): { readonly of: Disentangled; readonly paths: DisentangledPaths } | null =>
+  paths && of?.relative ? { of, paths } : null;
 
 /** The blocks with weights of their own. */
 export const blocksOf = ({ block }: EncoderRecord, { groups, layers }: EncoderConfig): readonly BlockPaths[] =>

@@ -6,16 +6,19 @@ import type { Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import { relativeBias } from '../relative-bias.ts';
 import type { EncoderConfig } from './config.ts';
-import { type BlockPaths, blocksOf, type EncoderRecord, embeddingPaths } from './record.ts';
+import { disentangled } from './disentangled.ts';
+import { type BlockPaths, blocksOf, type EncoderRecord, embeddingPaths, hasPositions } from './record.ts';
 
-type Bias = AttendOptions['bias'] & {};
+/** How a block's scores become weights, made once a pass. */
+type How = (block: BlockPaths, q: Tensor) => AttendOptions;
 
 const selfAttention =
-  ({ attn, query, key, value, out }: BlockPaths, { headDim }: EncoderConfig, bias: Bias | null, forward: Forward) =>
+  (block: BlockPaths, { headDim }: EncoderConfig, how: How, { linear, attend }: Forward) =>
   (x: Tensor): Tensor => {
-    const { linear, attend } = forward;
+    const { attn, query, key, value, out } = block;
     const heads = (path: Path): Tensor => splitHeads(linear(path, x), headDim);
-    const mixed = attend(attn, heads(query), { k: heads(key), v: heads(value) }, bias ? { bias } : {});
+    const q = heads(query);
+    const mixed = attend(attn, q, { k: heads(key), v: heads(value) }, how(block, q));
     return linear(out, joinHeads(mixed));
   };
 
@@ -40,15 +43,18 @@ const addTypes = (x: Tensor, table: Path, { inputs, sequence, embedding, weights
   return add(x, front > 0 ? concat(broadcastTo(first, [batch, front, width]), own, { axis: 1 }) : own);
 };
 
-/** The bias of relative positions, made once for all blocks; null where there is none. */
-const biasOf = ({ relativeBias: of }: EncoderRecord, { heads }: EncoderConfig, { weights }: Forward): Bias | null => {
-  if (!of) return null;
+const howOf = (record: EncoderRecord, config: EncoderConfig, forward: Forward): How => {
+  const { relativeBias: of, disentangled: apart } = record;
+  if (apart && config.disentangled) return disentangled(config.disentangled, config, apart, forward);
+  if (!of) return () => ({});
+  const { heads } = config;
   const made = new Map<string, Tensor>();
-  return (queries, keys) => {
+  const bias = (queries: number, keys: number): Tensor => {
     const sizes = `${queries} ${keys}`;
-    const make = (): Tensor => relativeBias(weights(of.table), { ...of, heads }, true, queries, keys);
+    const make = (): Tensor => relativeBias(forward.weights(of.table), { ...of, heads }, true, queries, keys);
     return made.get(sizes) ?? made.set(sizes, make()).get(sizes)!;
   };
+  return () => ({ bias });
 };
 
 const checkConfig = ({ modelType, hiddenSize, heads, headDim }: EncoderConfig): void => {
@@ -86,7 +92,7 @@ export const encoderTower = (record: EncoderRecord, config: EncoderConfig): Towe
       kv: attns,
       head: [`${record.prefix}.encoder`],
     },
-    positionTable: position,
+    positionTable: hasPositions(config) ? position : null,
     unplacedToken: record.unplacedToken?.(config) ?? null,
     order: Array.from({ length: layers }, (_, i) => Math.floor((i * blocks.length) / layers)),
     start: (forward, x) => {
@@ -94,10 +100,10 @@ export const encoderTower = (record: EncoderRecord, config: EncoderConfig): Towe
       return projection ? forward.linear(projection, embedded) : embedded;
     },
     layers: (forward) => {
-      const bias = biasOf(record, config, forward);
+      const how = howOf(record, config, forward);
       return (x, index) => {
         const paths = blocks[index]!;
-        const attn = forward.at('attn', paths.attn, selfAttention(paths, config, bias, forward), x);
+        const attn = forward.at('attn', paths.attn, selfAttention(paths, config, how, forward), x);
         const h = forward.norm(paths.attnNorm, add(attn(x), x));
         const mlp = forward.at('mlp', paths.mlp, feedForward(paths, config, forward), h);
         return forward.norm(paths.mlpNorm, add(mlp(h), h));

@@ -1,0 +1,74 @@
+import type { EncoderConfig } from './encoder/config.ts';
+import { encoder } from './encoder/encoder.ts';
+import type { Family } from './family.ts';
+
+/**
+ * DeBERTa-v2 and v3: contents and relative positions attend to each other apart. `maskedLM` is the head that transformers calls legacy; checkpoints of
+ * v3 have none. Rows of padding see all others there and nothing here: their states differ, which nothing reads but a classifier of
+ * texts with padding in front. He, Gao & Chen, 2021. https://arxiv.org/abs/2111.09543
+ */
+export const debertaV2: Family<EncoderConfig> = encoder({
+  modelType: 'deberta-v2',
+  stem: 'DebertaV2',
+  prefix: 'deberta',
+  defaults: {
+    vocab_size: 128100,
+    hidden_size: 1536,
+    num_hidden_layers: 24,
+    num_attention_heads: 24,
+    intermediate_size: 6144,
+    hidden_act: 'gelu',
+    max_position_embeddings: 512,
+    type_vocab_size: 0,
+    layer_norm_eps: 1e-7,
+    pad_token_id: 0,
+    pooler_hidden_act: 'gelu',
+  },
+  only: { conv_kernel_size: 0 },
+  sameAsHidden: ['embedding_size', 'pooler_hidden_size'],
+  disentangled: { table: 'deberta.encoder.rel_embeddings', norm: 'deberta.encoder.LayerNorm' },
+  block: (index) => {
+    const block = `deberta.encoder.layer.${index}`;
+    return {
+      block,
+      attn: `${block}.attention`,
+      query: `${block}.attention.self.query_proj`,
+      key: `${block}.attention.self.key_proj`,
+      value: `${block}.attention.self.value_proj`,
+      out: `${block}.attention.output.dense`,
+      attnNorm: `${block}.attention.output.LayerNorm`,
+      mlp: `${block}.output`,
+      up: `${block}.intermediate.dense`,
+      down: `${block}.output.dense`,
+      mlpNorm: `${block}.output.LayerNorm`,
+    };
+  },
+  pooled: {
+    dense: 'pooler.dense',
+    activation: 'gelu',
+    classifier: 'classifier',
+    trained: ['pooler', 'classifier'],
+  },
+  masked: {
+    dense: 'cls.predictions.transform.dense',
+    activation: null,
+    norm: 'cls.predictions.transform.LayerNorm',
+    decoder: 'cls.predictions.decoder',
+  },
+  ignored: /^cls\.predictions\.bias$|^(lm|mask)_predictions\.|(^|\.)embeddings\.position_embeddings\./,
+  roles: [
+    { role: 'query', name: 'query_proj' },
+    { role: 'key', name: 'key_proj' },
+    { role: 'value', name: 'value_proj' },
+    { role: 'attn-out', name: 'attention.output.dense' },
+    { role: 'up', name: 'intermediate.dense' },
+    { role: 'down', name: 'output.dense' },
+  ],
+  targets: {
+    lora: ['query_proj', 'value_proj'],
+    vblora: ['query_proj', 'key_proj', 'value_proj', 'dense'],
+    ia3: ['key_proj', 'value_proj', 'output.dense'],
+    ia3Feedforward: ['output.dense'],
+    beft: ['value_proj'],
+  },
+});

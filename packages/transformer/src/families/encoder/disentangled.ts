@@ -1,0 +1,106 @@
+import {
+  add,
+  broadcastTo,
+  constant,
+  matmul,
+  mul,
+  reshape,
+  type Tensor,
+  takeAlongAxis,
+  transpose,
+} from '@peftjs/tensor';
+import { splitHeads } from '../../heads.ts';
+import type { AttendOptions, Forward } from '../../run-tower.ts';
+import type { Path } from '../../sites.ts';
+import type { Disentangled, EncoderConfig } from './config.ts';
+import type { BlockPaths } from './record.ts';
+
+/** The modules of the encoder that hold what all blocks share. */
+export interface DisentangledPaths {
+  /** The table of relative positions: [2 · span, hidden]. */
+  readonly table: Path;
+  /** The norm of its rows. */
+  readonly norm: Path;
+}
+
+/** Relative positions that have rows of their own, to either side. */
+export const spanOf = ({ buckets, maxDistance }: Disentangled): number => (buckets > 0 ? buckets : maxDistance);
+
+/**
+ * The bucket of a key `distance` rows before a query: exact near by, growing with the distance's logarithm up to `maxDistance`; without buckets the
+ * distance. In f32, as the reference rounds there. transformers, `make_log_bucket_position`.
+ */
+const bucketOf = (distance: number, { buckets, maxDistance }: Disentangled): number => {
+  const middle = Math.floor(buckets / 2);
+  const far = Math.abs(distance);
+  if (buckets <= 0 || maxDistance <= 0 || far <= middle) return distance;
+  const { fround, log } = Math;
+  const share = fround(fround(log(fround(far / middle))) / fround(log(fround((maxDistance - 1) / middle))));
+  return Math.sign(distance) * (Math.ceil(fround(share * (middle - 1))) + middle);
+};
+
+/** The rows of the table for each pair of a query and a key, the last of which are the queries': [queries, keys]. */
+const rowsOf = (of: Disentangled, queries: number, keys: number): Int32Array => {
+  const span = spanOf(of);
+  return Int32Array.from({ length: queries * keys }, (_, i) => {
+    const distance = Math.floor(i / keys) + keys - queries - (i % keys);
+    return Math.min(2 * span - 1, Math.max(0, bucketOf(distance, of) + span));
+  });
+};
+
+/** The layers that make keys and queries of relative positions: those of the content, where they are shared. */
+const projections = ({ sharedKeys }: Disentangled, { query, key }: BlockPaths): readonly [key: Path, query: Path] => {
+  if (sharedKeys) return [key, query];
+  const own = (path: Path, name: string): Path => path.replace(/\w+$/, name);
+  return [own(key, 'pos_key_proj'), own(query, 'pos_query_proj')];
+};
+
+/** The paths of a block's layers of its own for positions. */
+export const positionLayers = (of: Disentangled, block: BlockPaths): readonly Path[] => {
+  const [key, query] = projections(of, block);
+  return of.sharedKeys ? [] : [...(of.contentToPosition ? [key] : []), ...(of.positionToContent ? [query] : [])];
+};
+
+/** The rows of the table as all blocks read them: [1, 2 · span, hidden]. */
+const tableOf = (of: Disentangled, { table, norm }: DisentangledPaths, forward: Forward): Tensor => {
+  const weights = forward.weights(table);
+  const rows = reshape(weights, [1, ...weights.shape]);
+  return of.normed ? forward.norm(norm, rows) : rows;
+};
+
+/**
+ * How scores are made where positions and contents attend apart: (q·k + q·posKey[q − k] + k·posQuery[q − k]) / √(headDim · terms), both position
+ * terms optional. He et al., 2020, https://arxiv.org/abs/2006.03654; He, Gao & Chen, 2021, https://arxiv.org/abs/2111.09543; transformers,
+ * `DisentangledSelfAttention`.
+ */
+export const disentangled = (
+  of: Disentangled,
+  { heads, headDim }: EncoderConfig,
+  paths: DisentangledPaths,
+  forward: Forward,
+): ((block: BlockPaths, q: Tensor) => AttendOptions) => {
+  const { contentToPosition, positionToContent } = of;
+  const scale = 1 / Math.sqrt(headDim * (1 + Number(contentToPosition) + Number(positionToContent)));
+  if (!of.relative) return () => ({ scale });
+  const table = tableOf(of, paths, forward);
+  return (block, q) => {
+    const [keyPath, queryPath] = projections(of, block);
+    const position = (path: Path): Tensor => splitHeads(forward.linear(path, table), headDim); // [1, heads, 2·span, headDim]
+    const [batch] = q.shape as readonly [number, ...number[]];
+    const taken = (scores: Tensor, at: Tensor): Tensor =>
+      takeAlongAxis(scores, broadcastTo(at, [batch, heads, ...at.shape]), { axis: 3 });
+    const bias = (queries: number, keys: number, k: Tensor): Tensor => {
+      const rows = constant(rowsOf(of, queries, keys), [queries, keys]);
+      const own = (x: Tensor, path: Path): Tensor => matmul(x, position(path), { transposeB: true });
+      const terms = [
+        ...(contentToPosition ? [taken(own(q, keyPath), rows)] : []),
+        ...(positionToContent ? [transpose(taken(own(k, queryPath), transpose(rows, [1, 0])), [0, 1, 3, 2])] : []),
+      ];
+      return mul(
+        terms.reduce((a, b) => add(a, b)),
+        scale,
+      );
+    };
+    return { scale, ...(contentToPosition || positionToContent ? { bias } : {}) };
+  };
+};
