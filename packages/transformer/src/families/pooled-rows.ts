@@ -8,7 +8,7 @@ export const firstRow = (rows: Tensor): Tensor => {
 };
 
 /** 1 for each row that counts: those in front, and tokens that the mask keeps. f32 [batch, rows], or null where all do. */
-export const countedRows = (rows: Tensor, { mask }: Inputs, tokens: number): Tensor | null => {
+const countedRows = (rows: Tensor, { mask }: Inputs, tokens: number): Tensor | null => {
   if (!mask) return null;
   const [batch, count] = rows.shape as readonly [number, number, number];
   if (count === tokens) return mask;

@@ -136,7 +136,8 @@ export const firstPosition = ({ unplacedToken }: EncoderRecord, config: EncoderC
 
 /** The config of a record's `model_type` by our names with the defaults of its class of configs; or undefined; problems are collected. */
 export const parseEncoder = (record: EncoderRecord, given: unknown, problems: string[]): EncoderConfig | undefined => {
-  const json = renamed(record, given as Readonly<Record<string, unknown>>);
+  const stated = given as Readonly<Record<string, unknown>>;
+  const json = renamed(record, stated);
   const found: string[] = [];
   const raw = collect(schema, json, found);
   const shared = parseShared(json, found);
@@ -146,8 +147,8 @@ export const parseEncoder = (record: EncoderRecord, given: unknown, problems: st
     if ((json[name] ?? value) !== value) problems.push(`${name}: ${JSON.stringify(json[name])} is not supported`);
   if (!raw || !shared) return undefined;
   for (const name of record.sameAsHidden ?? [])
-    if ((json[name] ?? raw.hidden_size) !== raw.hidden_size)
-      problems.push(`${name}: ${JSON.stringify(json[name])} is not supported; hidden_size ${raw.hidden_size} is`);
+    if ((stated[name] ?? raw.hidden_size) !== raw.hidden_size)
+      problems.push(`${name}: ${JSON.stringify(stated[name])} is not supported; hidden_size ${raw.hidden_size} is`);
   const apart = record.disentangled && parseDisentangled(json, raw.max_position_embeddings, problems);
   const headDim = raw.hidden_size / raw.num_attention_heads;
   if (!Number.isInteger(headDim))

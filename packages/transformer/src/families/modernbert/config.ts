@@ -29,7 +29,7 @@ export interface ModernBertConfig extends ModelConfig, Rope {
   /** Whether the layer before every head has a bias. */
   readonly classifierBias: boolean;
   readonly classifierActivation: Activation;
-  /** What of the states a classifier of texts reads: the first row, or the mean of those that are not padding. */
+  /** The state that a classifier of texts reads: the first, or the mean of those that are not padding. */
   readonly classifierPooling: 'cls' | 'mean';
   readonly activation: Activation;
   readonly layerTypes: readonly LayerReach[];
