@@ -111,6 +111,7 @@ const known: readonly Known[] = [
   ['KronA', 'krona', 'lora', byType('PEFTJS_KRONA')],
   ['KronA_B', 'kronaB', 'lora', byType('PEFTJS_KRONA_B')],
   ['MoSLoRA', 'moslora', 'lora', byType('PEFTJS_MOSLORA')],
+  ['PEQA', 'peqa', 'scaling', byType('PEFTJS_PEQA')],
   ['SSF', 'ssf', 'scaling', byType('PEFTJS_SSF')],
   ['BitFit', 'bitfit', 'selective', byType('PEFTJS_BITFIT')],
   ['FISH mask', 'fishMask', 'selective', byType('PEFTJS_FISH_MASK')],

@@ -16,6 +16,11 @@ describeMethods(family, {
       sumOver(model, /\.(k_proj|v_proj|down_proj|c_fc|key|value|k|v)$/, outputs) +
       (2 * sumOver(model, /\.c_attn$/, outputs)) / 3,
   },
+  peqa: {
+    options: { groupSize: 6 },
+    parameters: (model) =>
+      sumOver(model, /\.(layers|h|layer|block)\.|pooler/, (inDim, outDim) => outDim * Math.ceil(inDim / 6)),
+  },
   ssf: {
     options: {},
     parameters: (model) =>
