@@ -12,14 +12,14 @@ import { codeWriter } from './code-writer.ts';
 import { checkBlockSize, checkFinite, type PackedData, type QuantFormat } from './format.ts';
 
 /** Codes of a block's values, their scale and what is taken away from them. */
-interface Block {
+export interface Block {
   readonly codes: ArrayLike<number>;
   readonly scale: number;
   readonly min: number;
 }
 
 /** From the least to the largest value. */
-const fitted = (values: Float32Array, most: number): Block => {
+export const fitted = (values: Float32Array, most: number): Block => {
   let [least, largest] = [values[0]!, values[0]!];
   for (const v of values) {
     least = Math.min(least, v);
@@ -56,46 +56,65 @@ const blocksOf =
     return { codes: all, scale: s, min: minCodes ? (minCodes[block] as number) * s : floatAt(min, block) };
   };
 
+/** Packs the blocks of a matrix [rows, inDim] as they are chosen: by their values, number and place of their first code. */
+const packBlocks = (
+  attrs: PackedAttrs,
+  values: Float32Array,
+  rows: number,
+  choose: (values: Float32Array, block: number, at: number) => Block,
+): PackedData => {
+  const blocks = rows * Math.ceil(attrs.inDim / attrs.block);
+  const writer = codeWriter(attrs, rows);
+  const [scale, min] = [new Float32Array(blocks), new Float32Array(blocks)];
+  eachBlock(rows, attrs, (block, from, to, at) => {
+    const chosen = choose(values.subarray(from, to), block, at);
+    [scale[block], min[block]] = [chosen.scale, chosen.min];
+    for (let i = 0; i < to - from; i++) writer.put(at + i, chosen.codes[i]!);
+  });
+  return { ...writer.planes, scale, min };
+};
+
 /**
- * Whole numbers with a scale and a real zero point for each block of inputs: w ≈ q·s − m, from the least value to the largest. Where values take the place of packed ones, a block keeps its codes if that is
+ * A format of whole numbers with a scale and a real zero point for each block of inputs, w ≈ q·s − m, by the blocks that `blocksFor` makes of all values, in order. Where values take the place of packed ones, a block keeps its codes if that is
  * nearer: then only m moves, and a change that is the same for all of a block costs no more than rounding in f32. Throws `bad-option`.
- * Xu et al., 2023 (QA-LoRA, section 3.3). https://arxiv.org/abs/2309.14717
  */
-export const realZeroPoints = (bits: WholeBits, blockSize: number = 64): QuantFormat => {
+export const wholeWithMinima = (
+  name: string,
+  bits: WholeBits,
+  blockSize: number,
+  blocksFor: (blocks: readonly Float32Array[]) => readonly Block[],
+): QuantFormat => {
   const format: PackedFormat = `uint${bits}`;
-  checkBlockSize(`int${bits}`, blockSize, wholeBytes(format));
-  const most = 2 ** bits - 1;
+  checkBlockSize(name, blockSize, wholeBytes(format));
   const layout: QuantFormat['layout'] = (inDim) => ({ format, inDim, block: blockSize });
-  const packBy = (
-    name: string,
-    values: Float32Array,
-    rows: number,
-    inDim: number,
-    choose: (values: Float32Array, block: number, at: number) => Block,
-  ): PackedData => {
-    checkFinite(`int${bits}`, name, values, inDim);
-    const attrs = layout(inDim);
-    const blocks = rows * Math.ceil(inDim / attrs.block);
-    const writer = codeWriter(attrs, rows);
-    const [scale, min] = [new Float32Array(blocks), new Float32Array(blocks)];
-    eachBlock(rows, attrs, (block, from, to, at) => {
-      const chosen = choose(values.subarray(from, to), block, at);
-      [scale[block], min[block]] = [chosen.scale, chosen.min];
-      for (let i = 0; i < to - from; i++) writer.put(at + i, chosen.codes[i]!);
-    });
-    return { ...writer.planes, scale, min };
+  const fitAll = (of: string, values: Float32Array, rows: number, inDim: number): readonly Block[] => {
+    checkFinite(name, of, values, inDim);
+    const blocks: Float32Array[] = [];
+    eachBlock(rows, layout(inDim), (_, from, to) => blocks.push(values.subarray(from, to)));
+    return blocksFor(blocks);
   };
   return {
-    name: `int${bits}`,
+    name,
     parts: [...(packedFormats[format].highBits > 0 ? (['high'] as const) : []), 'min'],
     layout,
-    pack: (name, values, rows, inDim) => packBy(name, values, rows, inDim, (own) => fitted(own, most)),
-    repack: (name, values, rows, old, attrs) => {
+    pack: (of, values, rows, inDim) => {
+      const found = fitAll(of, values, rows, inDim);
+      return packBlocks(layout(inDim), values, rows, (_, block) => found[block]!);
+    },
+    repack: (of, values, rows, old, attrs) => {
+      const found = fitAll(of, values, rows, attrs.inDim);
       const blockAt = blocksOf(old, attrs);
-      return packBy(name, values, rows, attrs.inDim, (own, block, at) => {
-        const [kept, anew] = [moved(own, blockAt(block, at, own.length)), fitted(own, most)];
+      return packBlocks(layout(attrs.inDim), values, rows, (own, block, at) => {
+        const [kept, anew] = [moved(own, blockAt(block, at, own.length)), found[block]!];
         return errorOf(own, kept) <= errorOf(own, anew) ? kept : anew;
       });
     },
   };
 };
+
+/**
+ * Whole numbers with a scale and a real zero point for each block, from its least value to its largest. Throws `bad-option`.
+ * Xu et al., 2023 (QA-LoRA, section 3.3). https://arxiv.org/abs/2309.14717
+ */
+export const realZeroPoints = (bits: WholeBits, blockSize: number = 64): QuantFormat =>
+  wholeWithMinima(`int${bits}`, bits, blockSize, (blocks) => blocks.map((values) => fitted(values, 2 ** bits - 1)));

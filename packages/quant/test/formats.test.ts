@@ -9,7 +9,7 @@ import {
   reference,
 } from '@peftjs/tensor';
 import { describe, expect, test } from 'vitest';
-import { fp4, fp8, int2, int3, int4, int8, nf2, nf3, nf4, type QuantFormat } from '../src/index.ts';
+import { fp4, fp8, hqq, int2, int3, int4, int8, nf2, nf3, nf4, type QuantFormat } from '../src/index.ts';
 import { packedLinear } from '../src/packed-linear.ts';
 
 const drawn = (size: number, std = 0.02): Float32Array => normalValues(size, std, randomSource(3, 'weight'));
@@ -159,6 +159,8 @@ test.each([
 
 describe.each([
   ['int4 with real zero points', int4({ zeroPoints: 'real' })],
+  ['hqq', hqq()],
+  ['hqq at 3 bits', hqq({ bits: 3 })],
   ['int8', int8()],
   ['int8 in blocks', int8({ blockSize: 16 })],
   ['int8 with zero points', int8({ zeroPoints: true })],
