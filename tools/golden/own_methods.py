@@ -345,9 +345,65 @@ class PeriodicLora(Restarted):
         super().begin(r, lora_alpha, period, momentum=momentum)
 
 
+def chosen(weights: torch.Tensor, top_k: int) -> torch.Tensor:
+    mask = torch.zeros_like(weights).scatter(-1, weights.topk(top_k).indices, 1.0)
+    return weights * mask
+
+
+class MoLora(Changed):
+    """Zadouri et al., 2023. https://arxiv.org/abs/2309.05444, https://github.com/for-ai/parameter-efficient-moe"""
+
+    def begin(self, r: int, lora_alpha: float, num_experts: int, top_k: int) -> None:
+        self.own("lora_A", 0.02 * torch.randn(num_experts * r, self.in_dim))
+        self.own("lora_B", torch.zeros(self.out_dim, num_experts * r))
+        self.own("lora_router", 0.02 * torch.randn(num_experts, self.in_dim))
+        self.scale, self.experts, self.top_k = lora_alpha / r, num_experts, top_k
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        weights = chosen((x @ self.lora_router.T).softmax(-1), self.top_k)
+        pairs = zip(self.lora_A.chunk(self.experts), self.lora_B.chunk(self.experts, dim=1), strict=True)
+        return sum(weights[..., i, None] * (x @ a.T @ b.T) for i, (a, b) in enumerate(pairs)) * self.scale
+
+
+class Mov(Changed):
+    """The outputs of keys and values. Zadouri et al., 2023. https://arxiv.org/abs/2309.05444"""
+
+    def begin(self, num_experts: int, feedforward_modules: list[str]) -> None:
+        self.own("mov_scaling", torch.ones(num_experts, self.out_dim))
+        self.own("mov_router", 0.02 * torch.randn(num_experts, self.out_dim))
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        y = nn.functional.linear(x, self.weight, self.bias)
+        weights = (y @ self.mov_router.T).softmax(-1)
+        return torch.einsum("...e,ed->...d", weights, self.mov_scaling) * y - y
+
+
+class MoeLora(Changed):
+    """Of one task. Liu et al., 2023. https://arxiv.org/abs/2310.18339, https://github.com/liuqidong07/MOELoRA-peft"""
+
+    def begin(self, r: int, lora_alpha: float, expert_num: int, task_num: int, task_embedding_dim: int, lora_dropout: float) -> None:
+        self.own("lora_A", 0.01 * torch.randn(r, self.in_dim))
+        self.own("lora_B", torch.zeros(self.out_dim, r))
+        self.own("lora_task_embedding", torch.randn(task_num, task_embedding_dim))
+        self.own("lora_gate", kaiming(expert_num, task_embedding_dim))
+        self.scale, self.experts = lora_alpha / r, expert_num
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        weights = (self.lora_task_embedding[0] @ self.lora_gate.T).softmax(-1)
+        pairs = zip(self.lora_A.chunk(self.experts), self.lora_B.chunk(self.experts, dim=1), strict=True)
+        return sum(weights[i] * (x @ a.T @ b.T) for i, (a, b) in enumerate(pairs)) * self.scale
+
+
 METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "moslora": ("PEFTJS_MOSLORA", MosLora, dict(r=4, lora_alpha=6)),
     "hydralora": ("PEFTJS_HYDRALORA", HydraLora, dict(r=3, lora_alpha=5, lora_nums=4)),
+    "molora": ("PEFTJS_MOLORA", MoLora, dict(r=2, lora_alpha=5, num_experts=4, top_k=2)),
+    "mov": ("PEFTJS_MOV", Mov, dict(num_experts=3, feedforward_modules=[])),
+    "moelora": (
+        "PEFTJS_MOELORA",
+        MoeLora,
+        dict(r=6, lora_alpha=5, expert_num=3, task_num=1, task_embedding_dim=4, lora_dropout=0.0),
+    ),
     "dylora": ("PEFTJS_DYLORA", DyLora, dict(r=3, min_rank=3, lora_alpha=5, frozen=True)),
     "sora": (
         "PEFTJS_SORA",

@@ -92,6 +92,14 @@ export { mergePatches } from './patch.ts';
 export { prepare } from './prepare.ts';
 export { type Projection, type ProjectionStep, projected } from './projection.ts';
 export { requireAdapted } from './require-adapted.ts';
+export {
+  makeRouters,
+  type Router,
+  type RouterOptions,
+  type Routers,
+  routerFault,
+  routerOptions,
+} from './router.ts';
 export type { Mixes, Settled } from './settled.ts';
 export type { Where } from './sight.ts';
 export { type Snapshot, snapshot } from './snapshot.ts';

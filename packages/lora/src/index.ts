@@ -40,6 +40,7 @@ export { type LoraSpOptions, loraSp } from './lora-sp.ts';
 export type { LoraOptions } from './low-rank.ts';
 export type { LycorisOptions } from './lycoris.ts';
 export { type MissOptions, type MissVariant, miss } from './miss.ts';
+export { type MoLoraOptions, moLora } from './mo-lora.ts';
 export { type MosloraOptions, moslora } from './moslora.ts';
 export { type OftOptions, oft } from './oft.ts';
 export { type OsfOptions, osf } from './osf.ts';

@@ -56,6 +56,11 @@ describeMethods(family, {
     options: { rank: 2, alpha: 4, heads: 3 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 5 * inDim + 6 * outDim),
   },
+  moLora: {
+    options: { rank: 2, experts: 3, topK: 2, balance: 0.1 },
+    parameters: (model) =>
+      sumOver(model, /^(?!lm_head$|classifier$)/, (inDim, outDim) => 3 * 2 * (inDim + outDim) + 3 * inDim),
+  },
   moslora: {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim + 2)),

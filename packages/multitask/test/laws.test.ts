@@ -6,7 +6,7 @@ import type { TaskModel } from '@peftjs/transformer';
 import { describe } from 'vitest';
 import type { FusedAdapter } from '../src/index.ts';
 import * as family from '../src/index.ts';
-import { multitaskPromptTuningFor, polyFor } from '../src/index.ts';
+import { moeLoraFor, multitaskPromptTuningFor, polyFor } from '../src/index.ts';
 
 const attention = /\.(q_proj|v_proj|c_attn|query|value|q|v)$/;
 
@@ -30,6 +30,11 @@ describeMethods(family, {
     identity: false,
     parameters: ({ paths, main: { hiddenSize: d } }) => paths('block').length * (3 * d * d + 2 * d),
   },
+  moeLora: {
+    options: { rank: 4, experts: 2, taskDim: 3, dropout: 0 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 4 * (inDim + outDim) + 3 + 2 * 3),
+    learningRate: 0.1,
+  },
   multitaskPromptTuning: {
     options: { length: 3, rank: 2 },
     parameters: ({ config: { hiddenSize: d } }) => 3 * d + 2 * (3 + d),
@@ -47,6 +52,11 @@ describe('of parts, for one of several tasks', () => {
   describeMethod(polyFor(1), {
     options: { rank: 2, skills: 2, splits: 2, tasks: 3 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * 2 * (inDim + outDim) + 3 * 4),
+    learningRate: 0.1,
+  });
+  describeMethod(moeLoraFor(1), {
+    options: { rank: 4, experts: 2, taskDim: 3, tasks: 3, dropout: 0 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 4 * (inDim + outDim) + 3 * 3 + 2 * 3),
     learningRate: 0.1,
   });
   describeMethod(multitaskPromptTuningFor(1), {

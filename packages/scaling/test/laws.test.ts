@@ -21,6 +21,14 @@ describeMethods(family, {
     parameters: (model) =>
       sumOver(model, /\.(layers|h|layer|block)\.|pooler/, (inDim, outDim) => outDim * Math.ceil(inDim / 6)),
   },
+  mov: {
+    options: { experts: 3, topK: 2, balance: 0.1 },
+    parameters: (model) =>
+      6 *
+      (sumOver(model, /\.(k_proj|v_proj|c_attn|key|value|k|v)$/, outputs) +
+        sumOver(model, /\.(down_proj|mlp\.c_proj|output\.dense|wo)$/, (inDim) => inDim)),
+    identity: false, // the chosen experts' weights sum to less than 1
+  },
   ssf: {
     options: {},
     parameters: (model) =>

@@ -43,6 +43,7 @@ import {
   loraSp,
   mica,
   miss,
+  moLora,
   moslora,
   oft,
   olora,
@@ -66,9 +67,9 @@ import {
   vera,
   waveft,
 } from '@peftjs/lora';
-import { adapterFusion, multitaskPromptTuningFor, poly, polyFor } from '@peftjs/multitask';
+import { adapterFusion, moeLora, multitaskPromptTuningFor, poly, polyFor } from '@peftjs/multitask';
 import { prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
-import { ia3 } from '@peftjs/scaling';
+import { ia3, mov } from '@peftjs/scaling';
 import { beft, bitfit, layerNormTuning, tokenTuning } from '@peftjs/selective';
 import type { CausalLM } from '@peftjs/transformer';
 
@@ -212,6 +213,9 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'randlora', randlora),
   ...golden('plain gpt2', 'randlora-sparse', randlora),
   ...golden('plain gpt2', 'hydralora', hydralora, ours),
+  ...golden('plain gpt2', 'molora', moLora, ours),
+  ...golden('plain gpt2', 'mov', mov, ours),
+  ...golden('plain gpt2', 'moelora', moeLora, ours),
   ...golden('plain gpt2', 'oft-exact', oft),
   ...golden('plain gpt2', 'oft-constrained', oft),
   ...golden('plain gpt2', 'pvera', pvera, withoutChance),
