@@ -157,6 +157,79 @@ class LlmAdapter(nn.Module):
         return y + self.adapted(y if self.behind else x)
 
 
+class TopShare(torch.autograd.Function):
+    """1 where scores are among the largest, 0 elsewhere; the gradient passes as it is."""
+
+    @staticmethod
+    def forward(ctx: object, scores: torch.Tensor, keep: float) -> torch.Tensor:
+        order = scores.flatten().sort().indices
+        mask = torch.ones(scores.numel())
+        mask[order[: int((1 - keep) * scores.numel())]] = 0
+        return mask.view_as(scores)
+
+    @staticmethod
+    def backward(ctx: object, g: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return g, None
+
+
+class ProPetlLora(Changed):
+    """Zeng, Zhang & Lu, 2023. https://arxiv.org/abs/2305.17682, https://github.com/ChaosCodes/ProPETL"""
+
+    def begin(self, r: int, lora_alpha: float, sparsity: float, mask_rate: float) -> None:
+        assert mask_rate == 1
+        self.own("lora_A_mask", kaiming(r, self.in_dim))
+        self.own("lora_B_mask", kaiming(self.out_dim, r))
+        self.scale, self.keep, self.rank = lora_alpha / r, sparsity, r
+
+    @classmethod
+    def share(cls, model: nn.Module) -> None:
+        """Makes the prototypes, one for all layers of a name and a shape."""
+        prototypes = nn.ModuleDict()
+        for path, layer in model.named_modules():
+            if isinstance(layer, cls):
+                name = f"{path.rpartition('.')[2]}_{layer.out_dim}x{layer.in_dim}"
+                if name not in prototypes:
+                    prototypes[name] = nn.Module()
+                    prototypes[name].lora_A = nn.Parameter(kaiming(layer.rank, layer.in_dim))
+                    prototypes[name].lora_B = nn.Parameter(torch.zeros(layer.out_dim, layer.rank))
+                layer.prototype = [prototypes[name]]
+        model.prototype = prototypes
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        [shared] = self.prototype
+        a = shared.lora_A * TopShare.apply(self.lora_A_mask.abs(), self.keep)
+        b = shared.lora_B * TopShare.apply(self.lora_B_mask.abs(), self.keep)
+        return x @ a.T @ b.T * self.scale
+
+
+class ProPetlAdapter(nn.Module):
+    """Zeng, Zhang & Lu, 2023. https://arxiv.org/abs/2305.17682, https://github.com/ChaosCodes/ProPETL"""
+
+    def __init__(self, base: nn.Module, options: dict) -> None:
+        super().__init__()
+        self.base = base
+        self.d = next(p.shape[0] for n, p in base.named_parameters() if n in ("down_proj.weight", "c_fc.weight"))
+        self.keep, r = options["sparsity"], options["bottleneck"]
+        self.adapter_down_mask = nn.Parameter(kaiming(r, self.d))
+        self.adapter_up_mask = nn.Parameter(kaiming(self.d, r))
+
+    @classmethod
+    def share(cls, model: nn.Module) -> None:
+        layers = [module for module in model.modules() if isinstance(module, cls)]
+        r, d = layers[0].adapter_down_mask.shape
+        model.prototype = nn.ModuleDict({"adapter_down": nn.Linear(d, r), "adapter_up": nn.Linear(r, d)})
+        for layer in layers:
+            layer.shared = [model.prototype]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.base(x)
+        [shared] = self.shared
+        down = shared["adapter_down"].weight * TopShare.apply(self.adapter_down_mask.abs(), self.keep)
+        up = shared["adapter_up"].weight * TopShare.apply(self.adapter_up_mask.abs(), self.keep)
+        inner = nn.functional.linear(y, down, shared["adapter_down"].bias).relu()
+        return y + nn.functional.linear(inner, up, shared["adapter_up"].bias)
+
+
 class DyLora(Changed):
     """Of the rank that every pass draws where the smallest is the largest. Valipour et al., 2022. https://arxiv.org/abs/2210.07558,
     https://github.com/huawei-noah/Efficient-NLP/tree/main/DyLoRA"""
@@ -435,11 +508,13 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
         LlmAdapter,
         dict(bottleneck_size=3, use_parallel_adapter=True, scaling=1.5, non_linearity="relu"),
     ),
+    "propetl-lora": ("PEFTJS_PROPETL_LORA", ProPetlLora, dict(r=4, lora_alpha=6, sparsity=0.4, mask_rate=1.0)),
+    "propetl-adapter": ("PEFTJS_PROPETL_ADAPTER", ProPetlAdapter, dict(bottleneck=5, sparsity=0.6, mask_rate=1.0)),
     "krona": ("PEFTJS_KRONA", KronA, dict(rows=4, columns=2, scale=3.0)),
     "krona-b": ("PEFTJS_KRONA_B", KronABeside, dict(rows=4, columns=2, scale=0.5, residual=True)),
 }
 # Those that change something else than the linear layers of queries and values.
-PLACES = {"krona-b": (MLP, nn.Module), "llm-adapter": (MLP_LAYERS, (nn.Linear, Conv1D))}
+PLACES = {"krona-b": (MLP, nn.Module), "propetl-adapter": (MLP, nn.Module), "llm-adapter": (MLP_LAYERS, (nn.Linear, Conv1D))}
 
 
 def change_layers(model: nn.Module, pattern: str, kind: type | tuple, make: Callable[..., nn.Module], options: dict) -> None:
@@ -455,6 +530,8 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
     model = load_model(base).eval().requires_grad_(False)
     places, kind = PLACES.get(method, (QUERY_AND_VALUE, (nn.Linear, Conv1D)))
     change_layers(model, places[base], kind, make, options)
+    if hasattr(make, "share"):
+        make.share(model)
     params = {f"base_model.model.{n}": p for n, p in model.named_parameters() if p.requires_grad}
     for parameter in params.values():
         shake(parameter, 0.2)

@@ -99,6 +99,8 @@ const known: readonly Known[] = [
   ['token tuning (TRAINABLE_TOKENS)', 'tokenTuning', 'selective', byType('TRAINABLE_TOKENS')],
   ['BEFT (BEFT)', 'beft', 'selective', byType('BEFT')],
   ['LLM-Adapters (BOTTLENECK)', 'llmAdapter', 'adapters', byType('BOTTLENECK')],
+  ['ProPETL of LoRA', 'proPetlLora', 'hybrid', byType('PEFTJS_PROPETL_LORA')],
+  ['ProPETL of adapters', 'proPetlAdapter', 'hybrid', byType('PEFTJS_PROPETL_ADAPTER')],
   ['HydraLoRA', 'hydralora', 'lora', byType('PEFTJS_HYDRALORA')],
   ['DyLoRA', 'dylora', 'lora', byType('PEFTJS_DYLORA')],
   ['SoRA', 'sora', 'lora', byType('PEFTJS_SORA')],

@@ -1,5 +1,7 @@
 export { type AutoPeftPoint, autoPeft, autoPeftSpace } from './auto-peft.ts';
 export { type GatedOptions, gated } from './gated/gated.ts';
+export { type ProPetlAdapterOptions, proPetlAdapter } from './pro-petl/pro-petl-adapter.ts';
+export { type ProPetlLoraOptions, proPetlLora } from './pro-petl/pro-petl-lora.ts';
 export { type MamOptions, mam, type UnipeltOptions, unipelt } from './recipes.ts';
 export { type S4Options, s4 } from './s4.ts';
 export { type BayesianOptions, bayesian } from './search/bayesian.ts';

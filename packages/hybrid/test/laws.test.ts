@@ -42,6 +42,25 @@ describeMethods(family, {
       }, 0),
     causal: false,
   },
+  proPetlLora: {
+    options: { rank: 2 },
+    detaches: 'part', // straight through the masks
+    parameters: ({ linears }) => {
+      const adapted = [...linears].filter(([path]) => /\.(q_proj|v_proj|c_attn|query|value|q|v)$/.test(path));
+      const size = ([, { inDim, outDim }]: (typeof adapted)[number]): number => 2 * (inDim + outDim);
+      const kinds = new Map(adapted.map((entry) => [`${entry[0].split('.').at(-1)} ${size(entry)}`, size(entry)]));
+      return [...adapted.map(size), ...kinds.values()].reduce((a, b) => a + b, 0);
+    },
+  },
+  proPetlAdapter: {
+    options: { bottleneck: 3 },
+    detaches: 'part',
+    identity: false,
+    parameters: (model) => {
+      const { hiddenSize: d } = model.main;
+      return 2 * 3 * d * (1 + model.paths('mlp').length) + 3 + d;
+    },
+  },
   mam: {
     options: { prefix, adapter },
     parameters: (model) => prefixSize(model) + adapterSize(model),

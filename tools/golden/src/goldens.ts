@@ -12,7 +12,7 @@ import {
   pfeiffer,
 } from '@peftjs/adapters';
 import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
-import { mam, unipelt } from '@peftjs/hybrid';
+import { mam, proPetlAdapter, proPetlLora, unipelt } from '@peftjs/hybrid';
 import {
   adalora,
   afLora,
@@ -206,6 +206,8 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'periodic-lora', periodicLora, ours),
   ...golden('plain gpt2', 'llm-adapter', llmAdapter, ours),
   ...golden('plain gpt2', 'llm-adapter-parallel', llmAdapter, ours),
+  ...golden('plain gpt2', 'propetl-lora', proPetlLora, ours),
+  ...golden('plain gpt2', 'propetl-adapter', proPetlAdapter, ours),
   ...golden('plain gpt2', 'krona', krona, ours),
   ...golden('plain gpt2', 'krona-b', kronaB, ours),
   ...golden('plain gpt2', 'fourierft', fourierft),
