@@ -30,15 +30,21 @@ import { requireAdapted } from './require-adapted.ts';
 
 /** The executor that `merge` computes on, and how it stores the result. */
 export interface MergeOptions extends OnExecutor {
-  /** `base` (default): each layer in its own format, a quantised one quantised anew. `dense`: changed layers as plain floats, without that error. */
-  readonly format?: 'base' | 'dense';
+  /**
+   * `base` (default): each layer in its own format, a quantised one quantised anew. `dense`: changed layers as plain floats, without that error. A function: changed layers as it makes them of their
+   * values, `inFormat(nf4())` of `@peftjs/quant` in that format.
+   */
+  readonly format?: 'base' | 'dense' | ((path: Path, values: Dense) => Linear);
   /** The precision that plain layers will be saved in (`saveModel`'s `dtype`): their error is measured too. Default `f32`: none. */
   readonly storedAs?: 'f32' | 'f16' | 'bf16';
 }
 
 const mergeRules: Rules<MergeOptions> = {
   ...onExecutor,
-  format: mustBe.oneOf(['base', 'dense']),
+  format: mustBe.such(
+    'base, dense or a function, as inFormat(nf4()) is',
+    (v) => v === 'base' || v === 'dense' || typeof v === 'function',
+  ),
   storedAs: mustBe.oneOf(['f32', 'f16', 'bf16']),
 };
 
@@ -79,6 +85,11 @@ const rounded: { readonly [D in 'f16' | 'bf16']: (values: Float32Array) => Float
   bf16: (values) => bfloat16ToFloat32(float32ToBfloat16(values)),
 };
 
+const storedIn = (format: MergeOptions['format'], path: Path, exact: Dense, base: Model): Linear => {
+  if (format === 'dense') return denseLinear(exact);
+  return typeof format === 'function' ? format(path, exact) : base.linears.get(path)!.encode(exact);
+};
+
 /** ‖stored − exact‖ / ‖exact − base‖ */
 const errorOf = (stored: ArrayLike<number>, exact: ArrayLike<number>, base: ArrayLike<number>): number => {
   let [error, change] = [0, 0];
@@ -116,7 +127,7 @@ export const merge = async <M extends Model>(adapted: Adapted<M>, options: Merge
   for (const [path, layer] of changed(model.linears, base.linears)) {
     const { weight, bias = null } = await frozen(path, { ...layer.dense() }, executor);
     const exact: Dense = { weight: weight!, bias };
-    const stored = format === 'dense' ? denseLinear(exact) : base.linears.get(path)!.encode(exact);
+    const stored = storedIn(format, path, exact, base);
     const isPlain = isDenseLinear(stored);
     if (!isPlain || storedAs !== 'f32') {
       const values = await valuesOf(exact.weight, executor);

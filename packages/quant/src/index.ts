@@ -8,6 +8,6 @@ export { type GgmlFormat, ggml, ggmlTypes } from './ggml/ggml.ts';
 export { type HqqOptions, hqq } from './hqq.ts';
 export { type IntOptions, int2, int3, int4, int8 } from './integers.ts';
 export { fp4, type Nf4Options, nf2, nf3, nf4 } from './normal-float.ts';
-export { storedLinear } from './packed-linear.ts';
+export { inFormat, storedLinear } from './packed-linear.ts';
 export { type QuantizeOnOptions, quantize, quantizeOn } from './quantize.ts';
 export { storedBytes } from './stored-bytes.ts';

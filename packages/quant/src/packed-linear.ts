@@ -11,7 +11,7 @@ import {
   type VariableInit,
   variable,
 } from '@peftjs/tensor';
-import type { Dense, Linear } from '@peftjs/transformer';
+import type { Dense, Linear, Path } from '@peftjs/transformer';
 import type { PackedData, QuantFormat, Storage } from './format.ts';
 import { hostFloats } from './host-floats.ts';
 
@@ -125,6 +125,12 @@ export const storedLinear = (
   read: () => Promise<PackedData>,
   storage: Storage = format,
 ): Linear => linearOf(format, name, shape, bias, read, storage);
+
+/** A function that stores the values of layers in a format, as `merge` takes it: `merge(adapted, { executor, format: inFormat(nf4()) })`. */
+export const inFormat =
+  (format: QuantFormat): ((path: Path, values: Dense) => Linear) =>
+  (path, values) =>
+    encodeLinear(format, `${path}.weight`, values);
 
 /** A layer in a format that holds given values, packed on the host when first needed. Throws `bad-option` for a computed weight. */
 export const encodeLinear = (format: QuantFormat, name: string, { weight, bias }: Dense): Linear => {
