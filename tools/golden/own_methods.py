@@ -130,6 +130,42 @@ class KronABeside(nn.Module):
         return self.base(x) + self.scale * product + self.krona_residual * x
 
 
+class ResidualAdapter(nn.Module):
+    """After a layer. Lin, Madotto & Fung, 2020. https://arxiv.org/abs/2004.03829, https://github.com/zlinao/VGLM"""
+
+    def __init__(self, base: nn.Module, options: dict) -> None:
+        super().__init__()
+        self.base = base
+        d = next(m.out_features if isinstance(m, nn.Linear) else m.nf for n, m in base.named_modules() if n.endswith(("o_proj", "attn.c_proj")))
+        r = options["bottleneck"]
+        self.adapter_block = nn.ModuleDict(
+            {"ln": nn.LayerNorm(d), "project_down": nn.Linear(d, r), "project_up": nn.Linear(r, d)}
+        )
+
+    def forward(self, *inputs: object, **named: object) -> object:
+        out = self.base(*inputs, **named)
+        x, own = out[0] if isinstance(out, tuple) else out, self.adapter_block
+        x = x + own.project_up(torch.relu(own.project_down(own.ln(x))))
+        return (x, *out[1:]) if isinstance(out, tuple) else x
+
+    def __getattr__(self, name: str) -> object:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:  # what the model asks its layers for
+            return getattr(super().__getattr__("base"), name)
+
+
+class HadamardAdapter(Changed):
+    """At the attention's last layer. Chen et al., 2023. https://arxiv.org/abs/2407.11033"""
+
+    def begin(self, norms: bool) -> None:
+        self.own("hadamard_weight", torch.ones(self.out_dim))
+        self.own("hadamard_bias", torch.zeros(self.out_dim))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.hadamard_weight * nn.functional.linear(x, self.weight, self.bias) + self.hadamard_bias
+
+
 class LlmAdapter(nn.Module):
     """Hu et al., 2023. https://arxiv.org/abs/2304.01933, https://github.com/AGI-Edgerunners/LLM-Adapters"""
 
@@ -498,6 +534,8 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
         PeriodicLora,
         dict(r=4, lora_alpha=6, period=1, momentum=0.25, warmup_steps=0),
     ),
+    "residual-adapter": ("PEFTJS_RESIDUAL_ADAPTER", ResidualAdapter, dict(bottleneck=3)),
+    "hadamard-adapter": ("PEFTJS_HADAMARD_ADAPTER", HadamardAdapter, dict(norms=False)),
     "llm-adapter": (
         "BOTTLENECK",
         LlmAdapter,
@@ -514,7 +552,13 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "krona-b": ("PEFTJS_KRONA_B", KronABeside, dict(rows=4, columns=2, scale=0.5, residual=True)),
 }
 # Those that change something else than the linear layers of queries and values.
-PLACES = {"krona-b": (MLP, nn.Module), "propetl-adapter": (MLP, nn.Module), "llm-adapter": (MLP_LAYERS, (nn.Linear, Conv1D))}
+PLACES = {
+    "residual-adapter": ({"plain": r"model\.layers\.\d+", "gpt2": r"transformer\.h\.\d+"}, nn.Module),
+    "hadamard-adapter": ({"plain": r".*\.o_proj", "gpt2": r".*\.attn\.c_proj"}, (nn.Linear, Conv1D)),
+    "krona-b": (MLP, nn.Module),
+    "propetl-adapter": (MLP, nn.Module),
+    "llm-adapter": (MLP_LAYERS, (nn.Linear, Conv1D)),
+}
 
 
 def change_layers(model: nn.Module, pattern: str, kind: type | tuple, make: Callable[..., nn.Module], options: dict) -> None:

@@ -27,7 +27,8 @@ export interface BottleneckShape {
 /** Makes a projection: its tensors are `<name>.…` in the scope. */
 export type Project = (scope: Scope, name: string, outDim: number, inDim: number, init: Init) => Layer;
 
-const linear: Project = (scope, name, outDim, inDim, init) => {
+/** A matrix and a bias, which begins at 0. */
+export const linear: Project = (scope, name, outDim, inDim, init) => {
   const weight = scope.param(`${name}.weight`, [outDim, inDim], init);
   const bias = scope.param(`${name}.bias`, [outDim], zeros);
   return (x) => affine(x, { weight, bias });
@@ -35,7 +36,8 @@ const linear: Project = (scope, name, outDim, inDim, init) => {
 
 const same: Layer = (x) => x;
 
-const norm = (scope: Scope, name: string, dim: number): Layer => {
+/** A layer norm. */
+export const norm = (scope: Scope, name: string, dim: number): Layer => {
   const weight = scope.param(`${name}.weight`, [dim], ones);
   const bias = scope.param(`${name}.bias`, [dim], zeros);
   return (x) => layerNorm(x, weight, bias, { eps: 1e-5 });

@@ -13,6 +13,7 @@ import {
 import { PeftError, type Tensor } from '@peftjs/tensor';
 import type { Around, Call, Model, Path } from '@peftjs/transformer';
 import { type BottleneckShape, bottleneck, type Project } from './bottleneck.ts';
+import { layerOf, layersKept } from './layers.ts';
 import { type BottleneckOptions, reductionOf, widthOf } from './options.ts';
 import { adapted, type Placement, placementFields, placementIn, type Sublayer, samePlace } from './placement.ts';
 
@@ -66,10 +67,6 @@ export const shapeOf = (
 /** The module of the adapters library that an adapter after a sublayer is in. */
 const moduleOf = (site: Sublayer, path: Path): Path => `${path.slice(0, path.lastIndexOf('.'))}.${modules[site]}`;
 
-/** The number of the layer that a path lies in: a decoder's go on where its encoder's end. */
-const layerOf = ({ towers }: Model, path: Path): number =>
-  towers.flatMap((tower) => tower.paths('block')).findIndex((block) => path.startsWith(`${block}.`));
-
 /** The place of one adapter. */
 export interface AdapterPlace {
   /** The library's module that it is in. */
@@ -85,7 +82,7 @@ export const afterSublayers = (
   make: (own: Scope, place: AdapterPlace) => (output: Tensor, stream: Tensor, call: Call) => Tensor,
 ): MiddlewareTable => {
   const table = sublayers.map((site) => {
-    const kept = model.paths(site).filter((path) => !leaveOut.includes(layerOf(model, path)));
+    const kept = layersKept(model, model.paths(site), leaveOut);
     if (kept.length === 0) throw new PeftError('no-match', `${name}: no layer is left that could have an adapter`);
     const arounds = kept.map((path): [Path, Around<Sublayer>] => {
       const module = moduleOf(site, path);

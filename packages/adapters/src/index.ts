@@ -5,6 +5,7 @@ export { type BottleneckAdapterOptions, bottleneckAdapter } from './bottleneck-a
 export { type CompacterOptions, compacter, compacterPlusPlus } from './compacter/compacter.ts';
 export type { AdapterPlace } from './define-bottleneck.ts';
 export { type Fusible, fusible } from './fusible.ts';
+export { type HadamardAdapterOptions, hadamardAdapter } from './hadamard-adapter.ts';
 export { houlsby } from './houlsby.ts';
 export type { InitName } from './init.ts';
 export { type LadderSideOptions, ladderSide } from './ladder-side/ladder-side.ts';
@@ -14,3 +15,4 @@ export { parallelAdapter } from './parallel-adapter.ts';
 export { pfeiffer } from './pfeiffer.ts';
 export type { Sublayer } from './placement.ts';
 export { diReft, loReft, noReft, type ReftOptions } from './reft/reft.ts';
+export { type ResidualAdapterOptions, residualAdapter } from './residual-adapter.ts';

@@ -3,6 +3,7 @@ import { PeftError } from '@peftjs/tensor';
 import { type Activation, activationOption } from './activation.ts';
 import type { Scale } from './bottleneck.ts';
 import { type InitName, initOption } from './init.ts';
+import { layerNumbers } from './layers.ts';
 
 /** Reductions by the layer's number, `default` for all others: `{ 0: 8, default: 16 }`. */
 export type ReductionByLayer = Readonly<Record<string, number>>;
@@ -78,13 +79,7 @@ export const bottleneckOptions = (defaults: BottleneckDefaults): OptionTable<Bot
   },
   dropout: rate('dropout', 0),
   stochasticDepth: rate('stochastic_depth', defaults.stochasticDepth ?? 0),
-  leaveOut: {
-    key: 'leave_out',
-    fallback: () => [],
-    expected: 'a list of numbers of layers',
-    accepts: (v) => Array.isArray(v) && v.every((i) => Number.isSafeInteger(i) && i >= 0),
-    toJson: (layers) => [...layers],
-  },
+  leaveOut: layerNumbers('leave_out'),
   gating: flag('use_gating', false),
   lnBefore: flag('ln_before', false),
   lnAfter: flag('ln_after', false),

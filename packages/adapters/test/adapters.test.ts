@@ -14,8 +14,8 @@ import {
   type Variable,
   variable,
 } from '@peftjs/tensor';
-import { meanOf } from '@peftjs/transformer';
-import { distance, shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/transformer/testing';
+import { type Model, meanOf } from '@peftjs/transformer';
+import { distance, shake, tinyBert, tinyGpt2, tinyLlama, tinyT5, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
 import { activationIn } from '../src/activation.ts';
 import {
@@ -25,6 +25,7 @@ import {
   compacter,
   compacterPlusPlus,
   diReft,
+  hadamardAdapter,
   houlsby,
   ladderSide,
   loReft,
@@ -213,6 +214,35 @@ describe('bottleneck adapters', () => {
     await expect(merge(attach(base, [houlsby()]), { executor: reference() })).rejects.toMatchObject({
       code: 'not-mergeable',
     });
+  });
+});
+
+describe('hadamardAdapter', () => {
+  test('is at self-attention, with the norm that follows it', () => {
+    const names = (model: Model, leaveOut: number[] = []): string[] => [
+      ...attach(model, [hadamardAdapter({ leaveOut })]).params.keys(),
+    ];
+    expect(names(tinyLlama(), [0])).toEqual([
+      'model.layers.1.self_attn.o_proj.hadamard_weight',
+      'model.layers.1.self_attn.o_proj.hadamard_bias',
+      'model.layers.1.post_attention_layernorm.hadamard_norm.weight',
+    ]);
+    expect(names(tinyT5(), [1, 2, 3]).filter((name) => name.includes('hadamard_weight'))).toEqual([
+      'encoder.block.0.layer.0.SelfAttention.o.hadamard_weight',
+    ]);
+    expect(() => attach(tinyLlama(), [hadamardAdapter({ leaveOut: [0, 1] })])).toThrow('no layer is left');
+  });
+
+  test('a second stage adapts the head of a first', async () => {
+    const r = reference();
+    const model = tinyBert();
+    const first = attach(model, []);
+    expect([...first.params.keys()].length).toBeGreaterThan(0);
+    await shake(first.params, { executor: r });
+    const { model: merged } = await merge(first, { executor: r });
+    const second = attach(merged, [hadamardAdapter()]);
+    const [a, b] = [first.model.outputs({ ids }), second.model.outputs({ ids })];
+    expect(distance(await values(a, r), await values(b, r))).toBeLessThan(1e-5);
   });
 });
 

@@ -40,6 +40,18 @@ const edits =
     model.paths('block').length * each * rank * (2 * model.main.hiddenSize + 1);
 
 describeMethods(family, {
+  residualAdapter: {
+    options: { bottleneck: 3 },
+    identity: false,
+    parameters: (model) => bottlenecks(1, 2 * model.main.hiddenSize)(model),
+  },
+  hadamardAdapter: {
+    options: {},
+    parameters: ({ main, norms, paths }) => {
+      const biased = [...norms.values()].at(-1)!.bias ? 2 : 1;
+      return paths('block').length * main.hiddenSize * (2 + biased);
+    },
+  },
   loReft: { options: { rank: 3, dropout: 0 }, identity: false, parameters: edits(1, 3) },
   // The last tokens are others once more follow.
   noReft: {

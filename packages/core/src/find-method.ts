@@ -117,6 +117,8 @@ const known: readonly Known[] = [
   ['MoV', 'mov', 'scaling', byType('PEFTJS_MOV')],
   ['MoLoRA', 'moLora', 'lora', byType('PEFTJS_MOLORA')],
   ['MOELoRA', 'moeLora', 'multitask', byType('PEFTJS_MOELORA')],
+  ['Residual adapter', 'residualAdapter', 'adapters', byType('PEFTJS_RESIDUAL_ADAPTER')],
+  ['Hadamard adapter', 'hadamardAdapter', 'adapters', byType('PEFTJS_HADAMARD_ADAPTER')],
   ['SSF', 'ssf', 'scaling', byType('PEFTJS_SSF')],
   ['BitFit', 'bitfit', 'selective', byType('PEFTJS_BITFIT')],
   ['FISH mask', 'fishMask', 'selective', byType('PEFTJS_FISH_MASK')],

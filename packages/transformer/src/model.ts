@@ -69,7 +69,7 @@ export interface ModelLayout {
   storedTransposed(path: Path): boolean;
   /**
    * The layers that Hugging Face PEFT adapts in such a model when no target is given, by the name of its table: `lora`, `ia3`,
-   * `ia3Feedforward`; undefined where it has none. `adapterHubIntermediate` is of adapter-hub/adapters, whose files are known where it is there.
+   * `ia3Feedforward`; undefined where it has none. `normAfterAttention` is no table of it: the norms that read what self-attention gives. `adapterHubIntermediate` is of adapter-hub/adapters, whose files are known where it is there.
    */
   defaultTarget(table: string): readonly string[] | undefined;
 }

@@ -4,12 +4,14 @@ import {
   compacter,
   compacterPlusPlus,
   diReft,
+  hadamardAdapter,
   houlsby,
   llmAdapter,
   loReft,
   noReft,
   parallelAdapter,
   pfeiffer,
+  residualAdapter,
 } from '@peftjs/adapters';
 import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
 import { mam, proPetlAdapter, proPetlLora, unipelt } from '@peftjs/hybrid';
@@ -208,6 +210,8 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'llm-adapter-parallel', llmAdapter, ours),
   ...golden('plain gpt2', 'propetl-lora', proPetlLora, ours),
   ...golden('plain gpt2', 'propetl-adapter', proPetlAdapter, ours),
+  ...golden('plain gpt2', 'residual-adapter', residualAdapter, ours),
+  ...golden('plain gpt2', 'hadamard-adapter', hadamardAdapter, ours),
   ...golden('plain gpt2', 'krona', krona, ours),
   ...golden('plain gpt2', 'krona-b', kronaB, ours),
   ...golden('plain gpt2', 'fourierft', fourierft),

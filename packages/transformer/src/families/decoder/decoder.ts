@@ -43,7 +43,8 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => ({
     { role: 'down', name: 'down_proj' },
     { role: 'head', name: 'lm_head' },
   ],
-  defaultTargets: record.targets,
+  // So is it called in all of them, before the MLP or after the attention.
+  defaultTargets: { normAfterAttention: ['post_attention_layernorm'], ...record.targets },
   heads: {
     causalLM: languageHead(`${record.stem}ForCausalLM`, (config) => {
       const { logitScale, logitCap } = traitsOf(record, config);

@@ -19,6 +19,7 @@ const neverRead = /(^|\.)position_ids$/;
 export const encoder = <C extends EncoderConfig = EncoderConfig>(record: EncoderRecord): Family<C> => {
   const { token, position, type } = embeddingPaths(record);
   const { relativeBias, masked, ignored, disentangled: apart } = record;
+  const { block, attnNorm } = record.block(0);
   return {
     modelType: record.modelType,
     parser: async () => {
@@ -57,7 +58,7 @@ export const encoder = <C extends EncoderConfig = EncoderConfig>(record: Encoder
       { role: 'head', name: 'classifier' },
       { role: 'head', name: masked.decoder },
     ],
-    defaultTargets: record.targets,
+    defaultTargets: { normAfterAttention: [attnNorm.slice(block.length + 1)], ...record.targets },
     heads: {
       maskedLM: maskedHead(record),
       sequenceClassifier: pooledHead(record),

@@ -114,6 +114,7 @@ export const gpt2: Family<Gpt2Config> = {
     ia3: ['c_attn', 'mlp.c_proj'],
     ia3Feedforward: ['mlp.c_proj'],
     adapterHubIntermediate: ['c_fc'],
+    normAfterAttention: ['ln_2'],
   },
   heads: {
     causalLM: languageHead('GPT2LMHeadModel'),

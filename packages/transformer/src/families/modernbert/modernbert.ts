@@ -40,7 +40,12 @@ export const modernbert: Family<ModernBertConfig> = {
     { role: 'head', name: 'classifier' },
     { role: 'head', name: 'decoder' },
   ],
-  defaultTargets: { lora: ['Wqkv'], ia3: ['Wqkv', 'mlp.Wo'], ia3Feedforward: ['mlp.Wo'] },
+  defaultTargets: {
+    lora: ['Wqkv'],
+    ia3: ['Wqkv', 'mlp.Wo'],
+    ia3Feedforward: ['mlp.Wo'],
+    normAfterAttention: ['mlp_norm'],
+  },
   heads: { maskedLM: vocabularyHead, sequenceClassifier: textHead, tokenClassifier: wordHead },
   narrow: (config, reduction, layers) => {
     const part = (size: number): number => Math.max(1, Math.round(size / reduction));

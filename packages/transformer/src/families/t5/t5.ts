@@ -147,6 +147,7 @@ export const t5: Family<T5Config> = {
     vblora: ['q', 'k', 'v', 'o', 'wi', 'wo'],
     ia3: ['k', 'v', 'wo'],
     ia3Feedforward: ['wo'],
+    normAfterAttention: ['layer.1.layer_norm'],
     beft: ['v'],
   },
   heads: { seq2seqLM: head },
