@@ -193,6 +193,45 @@ class LlmAdapter(nn.Module):
         return y + self.adapted(y if self.behind else x)
 
 
+def hadamard(x: torch.Tensor) -> torch.Tensor:
+    """H x for a vector of 2^k values, by butterflies, unnormalised."""
+    y, half = x, x.numel() // 2
+    while half >= 1:
+        a, b = y.view(-1, 2, half).unbind(1)
+        y = torch.stack([a + b, a - b], 1).reshape(-1)
+        half //= 2
+    return y
+
+
+class Said(Changed):
+    """Aghajanyan, Zettlemoyer & Gupta, 2020. https://arxiv.org/abs/2012.13255, seq2seq/projections/intrinsic.py of
+    https://github.com/rabeehk/compacter"""
+
+    def begin(self, intrinsic_dim: int, intrinsic_said: bool, save_projection: bool) -> None:
+        self.size = self.out_dim * self.in_dim
+        self.length = 2 ** math.ceil(math.log2(self.size))
+        order = torch.randperm(self.length)
+        self.order, self.dimension = order, intrinsic_dim
+        self.fixed("said_B", torch.randint(0, 2, (self.length,)) * 2.0 - 1)
+        self.fixed("said_P", torch.stack([order // 4096, order % 4096]).float())
+        self.fixed("said_G", torch.randn(self.length))
+        self.own("said_lambda", torch.ones(1))
+
+    @classmethod
+    def share(cls, model: nn.Module) -> None:
+        layers = [module for module in model.modules() if isinstance(module, cls)]
+        model.said_theta = nn.Parameter(torch.zeros(layers[0].dimension))
+        for layer in layers:
+            layer.theta = [model.said_theta]
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        [theta] = self.theta
+        padded = nn.functional.pad(theta, (0, self.length - theta.numel()))
+        mixed = hadamard(hadamard(padded * self.said_B)[self.order] * self.said_G)
+        divisor = torch.sqrt(self.length * self.said_G.square().sum()) * math.sqrt(self.size / self.length)
+        return x @ (self.said_lambda * mixed[: self.size] / divisor).view(self.out_dim, self.in_dim).T
+
+
 class TopShare(torch.autograd.Function):
     """1 where scores are among the largest, 0 elsewhere; the gradient passes as it is."""
 
@@ -548,6 +587,7 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     ),
     "propetl-lora": ("PEFTJS_PROPETL_LORA", ProPetlLora, dict(r=4, lora_alpha=6, sparsity=0.4, mask_rate=1.0)),
     "propetl-adapter": ("PEFTJS_PROPETL_ADAPTER", ProPetlAdapter, dict(bottleneck=5, sparsity=0.6, mask_rate=1.0)),
+    "said": ("PEFTJS_SAID", Said, dict(intrinsic_dim=50, intrinsic_said=True, save_projection=True)),
     "krona": ("PEFTJS_KRONA", KronA, dict(rows=4, columns=2, scale=3.0)),
     "krona-b": ("PEFTJS_KRONA_B", KronABeside, dict(rows=4, columns=2, scale=0.5, residual=True)),
 }

@@ -101,6 +101,7 @@ const known: readonly Known[] = [
   ['LLM-Adapters (BOTTLENECK)', 'llmAdapter', 'adapters', byType('BOTTLENECK')],
   ['ProPETL of LoRA', 'proPetlLora', 'hybrid', byType('PEFTJS_PROPETL_LORA')],
   ['ProPETL of adapters', 'proPetlAdapter', 'hybrid', byType('PEFTJS_PROPETL_ADAPTER')],
+  ['Intrinsic SAID', 'said', 'lora', byType('PEFTJS_SAID')],
   ['HydraLoRA', 'hydralora', 'lora', byType('PEFTJS_HYDRALORA')],
   ['DyLoRA', 'dylora', 'lora', byType('PEFTJS_DYLORA')],
   ['SoRA', 'sora', 'lora', byType('PEFTJS_SORA')],

@@ -61,6 +61,10 @@ describeMethods(family, {
     parameters: (model) =>
       sumOver(model, /^(?!lm_head$|classifier$)/, (inDim, outDim) => 3 * 2 * (inDim + outDim) + 3 * inDim),
   },
+  said: {
+    options: { dimension: 40, target: (path: string) => attention.test(path) },
+    parameters: (model) => 40 + sumOver(model, attention, () => 1),
+  },
   moslora: {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim + 2)),
