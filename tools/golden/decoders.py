@@ -1,5 +1,7 @@
 """The tiny decoders: a row for each family, with the fields in which it differs from the others, and targets of LoRA on it where they are not PEFT's own."""
 
+import copy
+
 import transformers
 
 from models import ROPE, SIZES
@@ -29,6 +31,18 @@ DECODERS = {
     ), None),
     "smollm3-causal": ("SmolLM3", dict(num_hidden_layers=3, no_rope_layer_interval=2, mlp_bias=True), ["q_proj", "down_proj"]),
     "olmo2-causal": ("Olmo2", {}, "all-linear"),
+    "phi3-causal": ("Phi3", dict(sliding_window=7), "all-linear"),
+    "phi4-causal": ("Phi3", dict(head_dim=None, num_attention_heads=2, max_position_embeddings=160, original_max_position_embeddings=40, rope_parameters=dict(
+        rope_type="longrope", rope_theta=100.0, partial_rotary_factor=0.75, short_factor=[1.1, 1.3, 1.7], long_factor=[2.0, 3.0, 5.0], original_max_position_embeddings=40,
+    )), ["qkv_proj", "down_proj"]),
+    "stablelm-causal": ("StableLm", dict(head_dim=None, num_attention_heads=2, use_qkv_bias=True, layer_norm_eps=1e-3), None),
+    "stablelm-parallel-causal": ("StableLm", dict(head_dim=None, num_attention_heads=2, use_parallel_residual=True, layer_norm_eps=1e-3), "all-linear"),
+    "cohere-causal": ("Cohere", dict(attention_bias=True, logit_scale=0.4, layer_norm_eps=1e-3), ["q_proj", "o_proj", "gate_proj"]),
+    "phi-causal": ("Phi", dict(head_dim=None, num_attention_heads=2, layer_norm_eps=1e-3), None),
+    "gpt-neox-causal": ("GPTNeoX", dict(head_dim=None, num_attention_heads=2, num_key_value_heads=2, layer_norm_eps=1e-3), None),
+    "gpt-neox-serial-causal": ("GPTNeoX", dict(
+        head_dim=None, num_attention_heads=2, num_key_value_heads=2, layer_norm_eps=1e-3, use_parallel_residual=False, rope_parameters=ROPE | {"partial_rotary_factor": 0.5},
+    ), "all-linear"),
     "granite-causal": ("Granite", dict(
         embedding_multiplier=1.5, residual_multiplier=0.7, attention_multiplier=0.3, logits_scaling=2.0, mlp_bias=True,
     ), ["q_proj", "o_proj", "lm_head"]),
@@ -36,5 +50,7 @@ DECODERS = {
 
 
 def decoder(stem: str, fields: dict) -> tuple[type, object]:
-    config = getattr(transformers, f"{CONFIGS.get(stem, stem)}Config")(**BASE | fields)
+    # A config may write into what it is given. A head size of None is the class's own.
+    given = copy.deepcopy(BASE | fields)
+    config = getattr(transformers, f"{CONFIGS.get(stem, stem)}Config")(**{k: v for k, v in given.items() if (k, v) != ("head_dim", None)})
     return getattr(transformers, f"{stem}ForCausalLM"), config

@@ -40,6 +40,7 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
       ? []
       : [parts.embeddings.get(positionTable)!.rows - firstRow(unplacedToken) - parts.positionShift],
   );
+  const computed = towers.map(({ positionLimit = Number.POSITIVE_INFINITY }) => positionLimit - parts.positionShift);
   return {
     linears: parts.linears,
     norms: parts.norms,
@@ -51,7 +52,7 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
     trainedHeads,
     narrow,
     batchSize: parts.batchSize,
-    positionsLeft: Math.min(Number.POSITIVE_INFINITY, ...learned),
+    positionsLeft: Math.min(...computed, ...learned),
     paths,
     parts: (wanted) => partsOf(parts.linears, roles, wanted),
     with: (patch) => makeModel(architecture, patchParts(parts, patch, paths)),

@@ -13,11 +13,14 @@ export interface Part {
   readonly size: number;
 }
 
-/** A family's layers by role: the end of the path (the longest one counts), and the share of its outputs where it is fused: the i-th of so many equal ones. */
+/**
+ * A family's layers by role: the end of the path (the longest one counts), and the share of its outputs where it is fused: from the i-th of so many
+ * equal parts on, `count` of them, by default one.
+ */
 export interface RoleRow {
   readonly role: Role;
   readonly name: string;
-  readonly share?: readonly [index: number, of: number];
+  readonly share?: readonly [index: number, of: number, count?: number];
 }
 
 /** The rows of a layer: those whose name says most of its path. */
@@ -34,7 +37,7 @@ export const partsOf = (
   roles: readonly Role[],
 ): readonly Part[] =>
   [...layers].flatMap(([path, { outDim }]) =>
-    rowsAt(path, rows).flatMap(({ role, share: [index, of] = [0, 1] }): Part[] =>
-      roles.includes(role) ? [{ path, role, start: (outDim / of) * index, size: outDim / of }] : [],
+    rowsAt(path, rows).flatMap(({ role, share: [index, of, count = 1] = [0, 1] }): Part[] =>
+      roles.includes(role) ? [{ path, role, start: (outDim / of) * index, size: (outDim / of) * count }] : [],
     ),
   );

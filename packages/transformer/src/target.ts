@@ -26,8 +26,11 @@ const globMatches = (pattern: string, text: string): boolean => {
 export const nameMatches = (name: string, path: Path): boolean =>
   globMatches(name, path) || globMatches(`*.${name}`, path);
 
+/** Paths of language models' heads. */
+const heads: readonly Path[] = ['lm_head', 'embed_out'];
+
 const isMatch = (entry: string, path: Path): boolean =>
-  entry === 'all-linear' ? path !== 'lm_head' : nameMatches(entry, path);
+  entry === 'all-linear' ? !heads.includes(path) : nameMatches(entry, path);
 
 const entriesOf = (target: Target): readonly ((path: Path) => boolean)[] => {
   if (typeof target === 'function') return [target];

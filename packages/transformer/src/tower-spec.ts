@@ -10,6 +10,8 @@ export interface TowerSpec extends Omit<Tower, 'paths'> {
   readonly tokenScale?: number;
   /** The longest text in tokens; Infinity where there is no limit. */
   readonly maxPositions: number;
+  /** How many positions are computed, where these are fewer than `maxPositions` of the config. */
+  readonly positionLimit?: number;
   /** The embedding whose rows are added to the embedded tokens by position; null where positions are told to the layers alone. */
   readonly positionTable: Path | null;
   /**

@@ -181,8 +181,21 @@ const bad: [string, object, string][] = [
   ['an activation', { ...small, hidden_act: 'gelu' }, 'hidden_act: '],
   [
     'a rope kind',
-    { ...small, rope_scaling: { type: 'longrope', factor: 2 } },
-    '"longrope" is not supported; "default", "linear", "dynamic", "yarn" and "llama3" are',
+    { ...small, rope_scaling: { type: 'proportional', factor: 2 } },
+    '"proportional" is not supported; "default", "linear", "dynamic", "yarn", "longrope" and "llama3" are',
+  ],
+  [
+    'longrope without its numbers',
+    { ...small, rope_scaling: { type: 'su', original_max_position_embeddings: 16 } },
+    'rope_scaling must have short_factor and long_factor',
+  ],
+  [
+    'longrope for other pairs',
+    {
+      ...small,
+      rope_scaling: { type: 'longrope', original_max_position_embeddings: 16, short_factor: [1], long_factor: [1] },
+    },
+    'short_factor has 1 entries for',
   ],
   ['rope without its numbers', { ...small, rope_scaling: { rope_type: 'llama3' } }, 'rope_scaling.factor must be'],
   ['two ropes', { ...llama32, rope_parameters: { rope_type: 'default' } }, 'rope_scaling and rope_parameters differ'],

@@ -45,6 +45,14 @@ const decoders = [
   'smollm3',
   'olmo2',
   'granite',
+  'phi3',
+  'phi4',
+  'stablelm',
+  'stablelm-parallel',
+  'cohere',
+  'phi',
+  'gpt-neox',
+  'gpt-neox-serial',
 ];
 
 /** Encoders that `encoders.py` makes, each with two heads. */

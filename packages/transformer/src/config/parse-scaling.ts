@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type { RopeScaling, YarnRopeScaling } from './rope-scaling.ts';
+import type { LongRopeScaling, RopeScaling, YarnRopeScaling } from './rope-scaling.ts';
 
 const optional = z.number().nullish();
 
@@ -21,6 +21,8 @@ interface Rule {
   readonly mscale?: Field;
   readonly mscale_all_dim?: Field;
   readonly truncate?: boolean | null | undefined;
+  readonly short_factor?: readonly number[] | null | undefined;
+  readonly long_factor?: readonly number[] | null | undefined;
 }
 
 /** The check of one. */
@@ -39,6 +41,8 @@ export const scalingRule: z.ZodType<Rule> = z.looseObject({
   mscale: optional,
   mscale_all_dim: optional,
   truncate: z.boolean().nullish(),
+  short_factor: z.array(z.number().positive()).nullish(),
+  long_factor: z.array(z.number().positive()).nullish(),
 });
 
 /** Longest texts: of pretraining, where the file says it, and of the model. */
@@ -64,6 +68,30 @@ const yarn = (raw: Rule, factor: number, originalMaxPositions: number): YarnRope
   };
 };
 
+/** Source of the attention factor: transformers, `modeling_rope_utils.py`. */
+const longRope = (
+  field: string,
+  raw: Rule,
+  original: number,
+  most: number | undefined,
+  problems: string[],
+): LongRopeScaling => {
+  const { short_factor: shortFactors, long_factor: longFactors } = raw;
+  if (!shortFactors || !longFactors)
+    problems.push(`${field} must have short_factor and long_factor, a number for each pair`);
+  const factor = raw.factor ?? null;
+  const stretch = factor ?? (most ?? original) / original;
+  const implied = stretch <= 1 ? 1 : Math.sqrt(1 + Math.log(stretch) / Math.log(original));
+  return {
+    kind: 'longrope',
+    factor,
+    originalMaxPositions: original,
+    attentionFactor: raw.attention_factor ?? implied,
+    shortFactors: shortFactors ?? [],
+    longFactors: longFactors ?? [],
+  };
+};
+
 /** The scaling that a rule tells of; null for none; what is wrong goes to `problems`. */
 export const parseScaling = (
   field: string,
@@ -71,14 +99,16 @@ export const parseScaling = (
   { original, most }: Lengths,
   problems: string[],
 ): RopeScaling | null => {
-  const kind = raw.rope_type ?? raw.type ?? 'default';
+  const named = raw.rope_type ?? raw.type ?? 'default';
+  // Its first name.
+  const kind = named === 'su' ? 'longrope' : named;
   const byLayer = ['full_attention', 'sliding_attention'].filter((name) => name in raw);
   if (byLayer.length > 0) problems.push(`${field} by kind of layer (${byLayer.join(', ')}) is not supported`);
   if ((raw.partial_rotary_factor ?? 1) !== 1)
     problems.push(`${field}.partial_rotary_factor ${raw.partial_rotary_factor} is not supported; only 1 is`);
   if (kind === 'default') return null;
   const factor = raw.factor ?? Number.NaN;
-  const needsOriginal = kind === 'llama3' || kind === 'yarn';
+  const needsOriginal = kind === 'llama3' || kind === 'yarn' || kind === 'longrope';
   const originalMaxPositions = original ?? (kind === 'yarn' ? most : undefined) ?? Number.NaN;
   if (['llama3', 'linear', 'dynamic', 'yarn'].includes(kind) && !(factor >= 1))
     problems.push(`${field}.factor must be a number >= 1`);
@@ -95,6 +125,8 @@ export const parseScaling = (
         problems.push(`${field}: beta_slow must be above 0 and beta_fast not below it`);
       return scaling;
     }
+    case 'longrope':
+      return longRope(field, raw, originalMaxPositions, most, problems);
     case 'llama3': {
       const [low, high] = [raw.low_freq_factor ?? Number.NaN, raw.high_freq_factor ?? Number.NaN];
       if (!(low > 0 && high > low))
@@ -103,7 +135,7 @@ export const parseScaling = (
     }
     default:
       problems.push(
-        `${field} of type ${JSON.stringify(kind)} is not supported; "default", "linear", "dynamic", "yarn" and "llama3" are`,
+        `${field} of type ${JSON.stringify(kind)} is not supported; "default", "linear", "dynamic", "yarn", "longrope" and "llama3" are`,
       );
       return null;
   }

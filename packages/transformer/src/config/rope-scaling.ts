@@ -38,13 +38,37 @@ export interface YarnRopeScaling {
   readonly truncate: boolean;
 }
 
+/**
+ * LongRoPE: a divisor for each pair, found by search, for texts up to the context of pretraining, and others for longer texts, which are refused here;
+ * cosines and sines are scaled. Ding et al., 2024. https://arxiv.org/abs/2402.13753
+ */
+export interface LongRopeScaling {
+  readonly kind: 'longrope';
+  /** The number that attention's factor was made of; null where the file does not say. */
+  readonly factor: number | null;
+  readonly originalMaxPositions: number;
+  readonly attentionFactor: number;
+  readonly shortFactors: readonly number[];
+  readonly longFactors: readonly number[];
+}
+
 /** How a rotary embedding is stretched beyond the context of pretraining. */
-export type RopeScaling = Llama3RopeScaling | LinearRopeScaling | DynamicRopeScaling | YarnRopeScaling;
+export type RopeScaling =
+  | Llama3RopeScaling
+  | LinearRopeScaling
+  | DynamicRopeScaling
+  | YarnRopeScaling
+  | LongRopeScaling;
 
 /** A scaling as `rope_scaling` of `config.json`. */
 export const scalingJson = (s: RopeScaling): Readonly<Record<string, unknown>> => ({
   rope_type: s.kind,
-  factor: s.factor,
+  ...(s.factor !== null && { factor: s.factor }),
+  ...(s.kind === 'longrope' && {
+    attention_factor: s.attentionFactor,
+    short_factor: s.shortFactors,
+    long_factor: s.longFactors,
+  }),
   ...(s.kind === 'llama3' && { low_freq_factor: s.lowFrequencyFactor, high_freq_factor: s.highFrequencyFactor }),
   ...('originalMaxPositions' in s && { original_max_position_embeddings: s.originalMaxPositions }),
   ...(s.kind === 'yarn' && {

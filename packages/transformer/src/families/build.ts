@@ -47,7 +47,7 @@ const modelOf = (config: ModelConfig, needs: TensorNeeds, weights: WeightSource,
   return makeModel(
     {
       towers: family.towers(config),
-      roles: family.roles,
+      roles: typeof family.roles === 'function' ? family.roles(config) : family.roles,
       trainedHeads: [...parts.linears.keys()].filter(isWithin),
       layout: {
         modelType: family.modelType,

@@ -47,7 +47,8 @@ export interface Family<C extends ModelConfig = ModelConfig> {
   /** Linear layers, norms and embeddings of the towers and of a head, over their variables. */
   parts(config: C, tensors: Tensors): Pick<Parts, 'linears' | 'norms' | 'embeddings'>;
   readonly layout: CheckpointLayout;
-  readonly roles: readonly RoleRow[];
+  /** Its layers by role; of some the shares depend on the config. */
+  readonly roles: readonly RoleRow[] | ((config: C) => readonly RoleRow[]);
   /** Hugging Face PEFT's tables of default targets; see `ModelLayout.defaultTarget`. */
   readonly defaultTargets: Readonly<Record<string, readonly string[]>>;
   /** The heads that its classes of transformers have; the first is what a folder without a known class is taken for. */

@@ -1,5 +1,6 @@
 import { add, argmax, constant, equal, gather, mul, reshape, sub, type Tensor } from '@peftjs/tensor';
 import type { ModelConfig } from '../config/model-config.ts';
+import type { Path } from '../sites.ts';
 import type { Inputs } from '../states.ts';
 import type { TensorNeed, TensorNeeds } from '../weights.ts';
 import type { HeadSpec } from './family.ts';
@@ -12,17 +13,24 @@ export const layerNeeds = (path: string, outDim: number, inDim: number, bias: bo
 
 /**
  * The head of a language model: a layer over the vocabulary, or the token table itself where they are tied. `shapeOf`: the factor of the logits,
- * given to the rows that the head, which has no bias, reads, and the cap that they are then bent to. Default 1 and none.
+ * given to the rows that the head reads (one with a bias has none), the cap that they are then bent to, and whether there is a bias. Default 1, none
+ * and no.
  */
 export const languageHead = <C extends ModelConfig>(
   modelClass: string,
-  shapeOf: (config: C) => { readonly scale: number; readonly cap: number | null } = () => ({ scale: 1, cap: null }),
+  shapeOf: (config: C) => { readonly scale: number; readonly cap: number | null; readonly bias?: boolean } = () => ({
+    scale: 1,
+    cap: null,
+  }),
+  layer: Path = 'lm_head',
 ): HeadSpec<C> => ({
   modelClass,
-  layer: 'lm_head',
+  layer,
   trained: [],
-  needs: ({ tieWordEmbeddings, hiddenSize }, vocabSize): TensorNeeds =>
-    new Map(tieWordEmbeddings ? [] : layerNeeds('lm_head', vocabSize, hiddenSize, false)),
+  needs: (config, vocabSize): TensorNeeds => {
+    const all = layerNeeds(layer, vocabSize, config.hiddenSize, shapeOf(config).bias ?? false);
+    return new Map(config.tieWordEmbeddings ? all.slice(1) : all);
+  },
   features: (_, { main }, _inputs, config) => {
     const { scale } = shapeOf(config);
     return scale === 1 ? main : mul(main, scale);

@@ -2,6 +2,7 @@ import { PeftError } from '@peftjs/tensor';
 import type { ModelConfig } from '../config/model-config.ts';
 import { albert } from './albert.ts';
 import { bert } from './bert.ts';
+import { cohere } from './cohere.ts';
 import { debertaV2 } from './deberta-v2.ts';
 import { distilbert } from './distilbert.ts';
 import { electra } from './electra.ts';
@@ -9,6 +10,7 @@ import type { Family } from './family.ts';
 import { gemma } from './gemma.ts';
 import { gemma2 } from './gemma2.ts';
 import { gemma3 } from './gemma3.ts';
+import { gptNeox } from './gpt-neox.ts';
 import { gpt2 } from './gpt2/gpt2.ts';
 import { granite } from './granite.ts';
 import { llama } from './llama.ts';
@@ -16,10 +18,13 @@ import { mistral } from './mistral.ts';
 import { modernbert } from './modernbert/modernbert.ts';
 import { mpnet } from './mpnet.ts';
 import { olmo2 } from './olmo2.ts';
+import { phi } from './phi.ts';
+import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
 import { roberta, xlmRoberta } from './roberta.ts';
 import { smollm3 } from './smollm3.ts';
+import { stablelm } from './stablelm.ts';
 import { t5 } from './t5/t5.ts';
 
 /** All families, by `model_type`: the one place that names them. */
@@ -36,6 +41,11 @@ export const families: Readonly<Record<string, Family>> = Object.fromEntries(
       smollm3,
       olmo2,
       granite,
+      phi3,
+      stablelm,
+      cohere,
+      phi,
+      gptNeox,
       gpt2,
       bert,
       roberta,

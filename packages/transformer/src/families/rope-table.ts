@@ -29,6 +29,8 @@ const factors = (
       return () => 1 / s.factor;
     case 'llama3':
       return (_, frequency) => llama3Factor(s, frequency);
+    case 'longrope':
+      return (pair) => 1 / s.shortFactors[pair]!;
     case 'yarn': {
       const [low, high] = yarnRange(s, ropeTheta, headDim);
       const width = low === high ? 0.001 : high - low;
@@ -56,6 +58,10 @@ export interface RopeOfModel extends Rope {
   readonly maxPositions: number;
 }
 
+/** The longest text in tokens that is computed: that of the model, or the context of pretraining where longer texts are rotated otherwise. */
+export const reachOf = ({ ropeScaling, maxPositions }: RopeOfModel): number =>
+  ropeScaling?.kind === 'longrope' ? Math.min(maxPositions, ropeScaling.originalMaxPositions) : maxPositions;
+
 /**
  * Cosines and sines of the rotary embedding's angles p·θᵢ, θᵢ = ropeTheta^(−2i/headDim) before they are stretched, for `count` positions from
  * `start` on: [count, headDim/2] each. Su et al., 2021. https://arxiv.org/abs/2104.09864; further sources: `RopeScaling`.
@@ -73,9 +79,14 @@ export const ropeTable = (
       'bad-option',
       `model: got ${start + count} positions; its rope of type dynamic is another for texts beyond max_position_embeddings ${maxPositions}, which is not computed. Give shorter texts.`,
     );
+  if (scaling?.kind === 'longrope' && start + count > scaling.originalMaxPositions)
+    throw new PeftError(
+      'bad-option',
+      `model: got ${start + count} positions; its rope of type longrope is another for texts beyond original_max_position_embeddings ${scaling.originalMaxPositions}, which is not computed. Give shorter texts, or a generator a smaller context.`,
+    );
   const theta = frequencies(rope, headDim);
   const half = theta.length;
-  const scale = scaling?.kind === 'yarn' ? scaling.attentionFactor : 1;
+  const scale = scaling && 'attentionFactor' in scaling ? scaling.attentionFactor : 1;
   const table = (f: (angle: number) => number): Tensor =>
     constant(
       Float32Array.from(

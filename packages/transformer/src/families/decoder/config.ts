@@ -8,7 +8,7 @@ import { parseRope, parseTwoRopes, type Rope } from '../../config/rope.ts';
 import { parseShared } from '../../config/shared.ts';
 import { checkTokenIds } from '../../config/token-ids.ts';
 import { jsonName } from './field-names.ts';
-import type { DecoderRecord } from './record.ts';
+import { type DecoderRecord, rotaryShareField } from './record.ts';
 
 /** The sight of a layer: all tokens, or those of a window. */
 export type LayerType = 'full_attention' | 'sliding_attention';
@@ -43,6 +43,16 @@ export interface DecoderFields {
   readonly attnLogitSoftcapping: number | null;
   /** Cap of the logits; null for none. */
   readonly finalLogitSoftcapping: number | null;
+  /** Factor of the logits; null for 1. */
+  readonly logitScale: number | null;
+  /** Whether queries and keys are normed. */
+  readonly useQkNorm: boolean;
+  /** Whether the projections of queries, keys and values have a bias. */
+  readonly useQkvBias: boolean;
+  /** Whether both halves of a block read the same rows. */
+  readonly useParallelResidual: boolean;
+  /** The context of pretraining of a model that was made longer. */
+  readonly originalMaxPositionEmbeddings: number;
 }
 
 /**
@@ -63,6 +73,8 @@ export interface DecoderConfig extends ModelConfig, Rope {
   /** `mlp_bias`: whether the three projections of the MLP have a bias, where a family leaves that open. */
   readonly mlpBias: boolean;
   readonly activation: Activation;
+  /** The share of a head's values that is rotated, where it is not all. */
+  readonly rotaryShare?: number;
   /** The rotary embedding of the layers with a window, where they have one of their own. */
   readonly localRope?: Rope;
   /** Further fields, of those families that read them. */
@@ -115,6 +127,11 @@ const fieldSchemas: { readonly [F in keyof DecoderFields]: z.ZodType<DecoderFiel
   queryPreAttnScalar: factor,
   attnLogitSoftcapping: factor.nullable(),
   finalLogitSoftcapping: factor.nullable(),
+  logitScale: factor.nullable(),
+  useQkNorm: z.literal(false, { error: () => 'true is not supported; false is' }),
+  useQkvBias: z.boolean(),
+  useParallelResidual: z.boolean(),
+  originalMaxPositionEmbeddings: count,
 };
 
 /** The further fields of a record, by our names. */
@@ -129,6 +146,33 @@ const parseFields = (
   );
   const raw = collect(z.object(shape), json, problems);
   return raw && Object.fromEntries(names.map((name) => [name, raw[jsonName(name)]]));
+};
+
+const isTable = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/**
+ * The share of a head that is rotated, of a record that has one, and the config without it: stated by a field of its own, or within
+ * `rope_parameters`, as transformers 5 has it.
+ */
+const rotaryShareOf = (
+  record: DecoderRecord,
+  json: Readonly<Record<string, unknown>>,
+  given: object,
+  problems: string[],
+): { readonly share: number | undefined; readonly rest: object } => {
+  const rotaryField = rotaryShareField(record);
+  if (rotaryField === null) return { share: undefined, rest: given };
+  const forms = (['rope_parameters', 'rope_scaling'] as const).flatMap((field) => {
+    const table = (given as Readonly<Record<string, unknown>>)[field];
+    return isTable(table) ? [[field, table] as const] : [];
+  });
+  const nested = forms.map(([, { partial_rotary_factor: share }]) => share).find((share) => share != null);
+  const share = nested ?? json[rotaryField];
+  if (!(typeof share === 'number' && share > 0 && share <= 1))
+    problems.push(`${rotaryField} must be above 0 and at most 1, got ${shown(share)}`);
+  const without = forms.map(([field, { partial_rotary_factor: _, ...others }]) => [field, others]);
+  return { share: Number(share), rest: { ...given, ...Object.fromEntries(without) } };
 };
 
 /** Tells where the kinds of layers and their window do not go together. */
@@ -151,14 +195,21 @@ export const parseDecoder = (record: DecoderRecord, given: unknown, problems: st
     other[String(stated[name])] ?? stated[name],
   ]);
   const json: Readonly<Record<string, unknown>> = { ...stated, ...Object.fromEntries(taken) };
-  const raw = collect(schema, json, problems);
+  const { epsField = 'rms_norm_eps' } = record;
+  const raw = collect(schema, { ...json, rms_norm_eps: json[epsField] }, problems);
   const acts = record.activations ? z.literal(record.activations) : activationSchema;
   const { activationField = 'hidden_act' } = record;
   const act = collect(z.object({ [activationField]: acts.default('silu') }), json, problems)?.[activationField];
   const fields = record.fields && parseFields(record.fields, json, problems);
-  const theta = Number(record.defaults?.['rope_theta'] ?? 10_000);
+  const { thetaField = 'rope_theta' } = record;
+  const theta = Number(record.defaults?.[thetaField] ?? 10_000);
   // Where the file does not say how long texts are, its class of configs does.
-  const ofRope = { max_position_embeddings: json['max_position_embeddings'], ...(given as object) };
+  const { share, rest } = rotaryShareOf(record, json, given as object, problems);
+  const ofRope = {
+    max_position_embeddings: json['max_position_embeddings'],
+    ...rest,
+    rope_theta: (given as Readonly<Record<string, unknown>>)[thetaField] ?? undefined,
+  };
   const rope =
     record.localTheta === undefined
       ? parseRope(ofRope, theta, problems)
@@ -170,9 +221,22 @@ export const parseDecoder = (record: DecoderRecord, given: unknown, problems: st
   const headDim = raw.head_dim ?? raw.hidden_size / heads;
   if (!Number.isInteger(headDim))
     problems.push(`hidden_size ${raw.hidden_size} is not a multiple of num_attention_heads ${heads}`);
-  else if (headDim % 2 !== 0) problems.push(`head_dim ${headDim} is odd; rotary positions turn pairs`);
+  else if (Math.trunc(headDim * (share ?? 1)) % 2 !== 0 || Math.trunc(headDim * (share ?? 1)) < 2)
+    problems.push(
+      share === undefined
+        ? `head_dim ${headDim} is odd; rotary positions turn pairs`
+        : `head_dim ${headDim} and a share of ${share} make no pairs for rotary positions to turn`,
+    );
   if (heads % keyValueHeads !== 0)
     problems.push(`num_attention_heads ${heads} is not a multiple of num_key_value_heads ${keyValueHeads}`);
+  const { ropeScaling } = rope;
+  const pairs = Math.trunc(headDim * (share ?? 1)) / 2;
+  if (ropeScaling?.kind === 'longrope')
+    for (const [name, list] of [
+      ['short_factor', ropeScaling.shortFactors],
+      ['long_factor', ropeScaling.longFactors],
+    ] as const)
+      if (list.length !== pairs) problems.push(`${name} has ${list.length} entries for ${pairs} pairs`);
   const uses = fields?.noRopeLayers;
   if (uses && uses.length < raw.num_hidden_layers)
     problems.push(`no_rope_layers has ${uses.length} entries for ${raw.num_hidden_layers} layers`);
@@ -195,6 +259,7 @@ export const parseDecoder = (record: DecoderRecord, given: unknown, problems: st
     activation: activationOf[act],
     ...rope,
     ...shared,
+    ...(share !== undefined && { rotaryShare: share }),
     ...(fields && { fields }),
   };
 };

@@ -1,4 +1,5 @@
-import { rmsNormLayer, rmsNormPlusOneLayer } from '../../norm.ts';
+import { layerNormLayer, type Norm, type NormValues, rmsNormLayer, rmsNormPlusOneLayer } from '../../norm.ts';
+import type { RoleRow } from '../../roles.ts';
 import type { Family } from '../family.ts';
 import { languageHead, lastTokenHead } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
@@ -6,63 +7,95 @@ import type { DecoderConfig } from './config.ts';
 import { decoderConfigJson } from './config-json.ts';
 import { jsonName } from './field-names.ts';
 import { decoderNeeds } from './needs.ts';
-import { type DecoderRecord, traitsOf } from './record.ts';
-import { decoderTower, tokenTable } from './tower.ts';
+import { type DecoderNames, type DecoderRecord, namesOf, rotaryShareField, type Traits, traitsOf } from './record.ts';
+import { decoderTower, tokenTableOf } from './tower.ts';
+
+const norms: { readonly [N in Traits['norm']]: (values: NormValues, eps: number) => Norm } = {
+  rms: rmsNormLayer,
+  'rms-plus-one': rmsNormPlusOneLayer,
+  layer: layerNormLayer,
+};
+
+/** Layers by role. Of outputs that go by heads no slice is all queries. */
+const rolesOf = (names: DecoderNames, { heads, keyValueHeads }: DecoderConfig): readonly RoleRow[] => {
+  const { queryKeyValue, gateUp, attn, mlp } = names;
+  const of = heads + 2 * keyValueHeads;
+  const fused = (role: RoleRow['role'], index: number, count: number): readonly RoleRow[] =>
+    queryKeyValue === null || names.byHead ? [] : [{ role, name: queryKeyValue, share: [index, of, count] }];
+  return [
+    ...(queryKeyValue === null
+      ? (['query', 'key', 'value'] as const).map((role) => ({ role, name: names[role] }))
+      : [
+          ...fused('query', 0, heads),
+          ...fused('key', heads, keyValueHeads),
+          ...fused('value', heads + keyValueHeads, keyValueHeads),
+        ]),
+    { role: 'attn-out', name: `${attn}.${names.attnOut}` },
+    ...(gateUp === null
+      ? (['gate', 'up'] as const).map((role) => ({ role, name: names[role] }))
+      : (['gate', 'up'] as const).map((role, i) => ({ role, name: gateUp, share: [i, 2] as const }))),
+    { role: 'down', name: `${mlp}.${names.down}` },
+    { role: 'head', name: names.head },
+  ];
+};
 
 /**
  * The family of a record: decoders with rotary positions, grouped key/value heads and a gated MLP. Paths are Hugging Face's module paths; the
  * weights become variables named as its tensors, read when first used. With tied embeddings `lm_head` is a layer over the embedding's variable.
  */
-export const decoder = (record: DecoderRecord): Family<DecoderConfig> => ({
-  modelType: record.modelType,
-  parser: async () => {
-    const { parseDecoder } = await import('./config.ts');
-    return (json, problems) => parseDecoder(record, json, problems);
-  },
-  reads: Object.keys(record.fields ?? {}).map(jsonName),
-  configJson: (config) => decoderConfigJson(config, record.activationField ?? 'hidden_act'),
-  needs: (config) => decoderNeeds(config, traitsOf(record, config)),
-  towers: (config) => [decoderTower(config, traitsOf(record, config))],
-  parts: (config, tensors) => {
-    const norm = traitsOf(record, config).norm === 'rms' ? rmsNormLayer : rmsNormPlusOneLayer;
-    return partsOfTensors(tensors, {
-      embeddings: [tokenTable],
-      isNorm: (path) => path.endsWith('norm'),
-      norm: (values) => norm(values, config.normEps),
-      tied: config.tieWordEmbeddings ? ['lm_head', tokenTable] : null,
-    });
-  },
-  layout: { ignored: /\.rotary_emb\.inv_freq$/, prefix: 'model.' },
-  roles: [
-    { role: 'query', name: 'q_proj' },
-    { role: 'key', name: 'k_proj' },
-    { role: 'value', name: 'v_proj' },
-    { role: 'attn-out', name: 'o_proj' },
-    { role: 'gate', name: 'gate_proj' },
-    { role: 'up', name: 'up_proj' },
-    { role: 'down', name: 'down_proj' },
-    { role: 'head', name: 'lm_head' },
-  ],
-  // So is it called in all of them, before the MLP or after the attention.
-  defaultTargets: { normAfterAttention: ['post_attention_layernorm'], ...record.targets },
-  heads: {
-    causalLM: languageHead(`${record.stem}ForCausalLM`, (config) => {
-      const { logitScale, logitCap } = traitsOf(record, config);
-      return { scale: logitScale, cap: logitCap };
-    }),
-    sequenceClassifier: lastTokenHead(`${record.classifierStem ?? record.stem}ForSequenceClassification`),
-  },
-  narrow: (config, reduction, layers) => {
-    const part = (size: number): number => Math.max(1, Math.round(size / reduction));
-    return {
-      ...config,
-      layers,
-      intermediateSize: part(config.intermediateSize),
-      vocabSize: 1,
-      tieWordEmbeddings: true,
-      hiddenSize: part(config.hiddenSize),
-      // Rotary positions turn pairs.
-      headDim: 2 * part(config.headDim / 2),
-    };
-  },
-});
+export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
+  const names = namesOf(record);
+  const tokenTable = tokenTableOf(names);
+  return {
+    modelType: record.modelType,
+    parser: async () => {
+      const { parseDecoder } = await import('./config.ts');
+      return (json, problems) => parseDecoder(record, json, problems);
+    },
+    reads: [
+      ...Object.keys(record.fields ?? {}).map(jsonName),
+      ...(rotaryShareField(record) ? [rotaryShareField(record)!] : []),
+    ],
+    configJson: (config) => decoderConfigJson(config, record),
+    needs: (config) => decoderNeeds(config, traitsOf(record, config), names),
+    towers: (config) => [decoderTower(config, traitsOf(record, config), names)],
+    parts: (config, tensors) => {
+      const norm = norms[traitsOf(record, config).norm];
+      return partsOfTensors(tensors, {
+        embeddings: [tokenTable],
+        isNorm: (path) => /norm$/.test(path),
+        norm: (values) => norm(values, config.normEps),
+        tied: config.tieWordEmbeddings ? [names.head, tokenTable] : null,
+      });
+    },
+    layout: { ignored: record.ignored ?? /\.rotary_emb\.inv_freq$/, prefix: `${names.root}.` },
+    roles: (config) => rolesOf(names, config),
+    // So is it called in all of them that have one, before the MLP or after the attention.
+    defaultTargets: { normAfterAttention: ['post_attention_layernorm'], ...record.targets },
+    heads: {
+      causalLM: languageHead(
+        `${record.stem}ForCausalLM`,
+        (config) => {
+          const { logitScale, logitCap, headBias } = traitsOf(record, config);
+          return { scale: logitScale, cap: logitCap, bias: headBias };
+        },
+        names.head,
+      ),
+      sequenceClassifier: lastTokenHead(`${record.classifierStem ?? record.stem}ForSequenceClassification`),
+    },
+    narrow: (config, reduction, layers) => {
+      const part = (size: number): number => Math.max(1, Math.round(size / reduction));
+      return {
+        ...config,
+        layers,
+        intermediateSize: part(config.intermediateSize),
+        vocabSize: 1,
+        tieWordEmbeddings: true,
+        hiddenSize: part(config.hiddenSize),
+        // Rotary positions turn pairs.
+        headDim: 2 * part(config.headDim / 2),
+        ...(config.rotaryShare !== undefined && { rotaryShare: 1 }),
+      };
+    },
+  };
+};

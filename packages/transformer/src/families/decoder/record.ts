@@ -11,8 +11,20 @@ export interface HalfNorms {
 export interface Traits {
   /** Which projections have a bias: those of queries, keys and values; that of attention's output; those of the MLP. */
   readonly biases: { readonly qkv: boolean; readonly out: boolean; readonly mlp: boolean };
-  /** `rms` scales by the weight, `rms-plus-one` by 1 + the weight. */
-  readonly norm: 'rms' | 'rms-plus-one';
+  /** `rms` scales by the weight, `rms-plus-one` by 1 + the weight, `layer` also takes the mean away. */
+  readonly norm: 'rms' | 'rms-plus-one' | 'layer';
+  /** Whether norms have a bias. */
+  readonly normBias: boolean;
+  /** Whether both halves of a block read the same rows of the stream, and what both make is added to it at once. */
+  readonly parallel: boolean;
+  /** Whether the MLP has a gate, or is down(act(up(x))). */
+  readonly gated: boolean;
+  /** How many values of a head are rotated, the first ones; even. */
+  readonly rotaryDim: number;
+  /** The two values that are rotated together: those half a head apart, or neighbours. */
+  readonly rotaryPairs: 'halves' | 'neighbours';
+  /** Whether the language model's head has a bias. */
+  readonly headBias: boolean;
   readonly norms: { readonly attn: HalfNorms; readonly mlp: HalfNorms };
   /** Norms of queries and keys before they are rotated, `q_norm` and `k_norm`: of each head's values, of those of all heads together, or none. */
   readonly queryKeyNorms: 'by-head' | 'all-heads' | null;
@@ -36,6 +48,53 @@ export interface Traits {
   readonly logitCap: number | null;
 }
 
+/** Names of a decoder's layers. */
+export interface DecoderNames {
+  /** The module that holds the table, the blocks and the last norm. */
+  readonly root: string;
+  readonly tokens: string;
+  /** The norm behind the last block. */
+  readonly last: string;
+  readonly attn: string;
+  readonly mlp: string;
+  readonly query: string;
+  readonly key: string;
+  readonly value: string;
+  /** One layer whose outputs are all queries, then all keys, then all values; null where these are three. */
+  readonly queryKeyValue: string | null;
+  /** Whether the outputs of that one go by heads instead, each with its query, key and value. */
+  readonly byHead: boolean;
+  readonly attnOut: string;
+  readonly gate: string;
+  readonly up: string;
+  /** One layer whose outputs are those of the gate, then what it gates; null where these are two. */
+  readonly gateUp: string | null;
+  readonly down: string;
+  readonly head: string;
+}
+
+const llamaNames: DecoderNames = {
+  root: 'model',
+  tokens: 'embed_tokens',
+  last: 'norm',
+  attn: 'self_attn',
+  mlp: 'mlp',
+  query: 'q_proj',
+  key: 'k_proj',
+  value: 'v_proj',
+  queryKeyValue: null,
+  byHead: false,
+  attnOut: 'o_proj',
+  gate: 'gate_proj',
+  up: 'up_proj',
+  gateUp: null,
+  down: 'down_proj',
+  head: 'lm_head',
+};
+
+/** The names of a record: its own, else those of a Llama. */
+export const namesOf = ({ names }: DecoderRecord): DecoderNames => ({ ...llamaNames, ...names });
+
 /** All that tells one `model_type` of decoders from others: a new one is such a record and a row of goldens. */
 export interface DecoderRecord {
   readonly modelType: string;
@@ -49,6 +108,16 @@ export interface DecoderRecord {
   readonly defaults?: Readonly<Record<string, unknown>>;
   /** Names of the activations that it has. Default all that there are. */
   readonly activations?: readonly (keyof typeof activationOf)[];
+  /** Names of its layers, where they are not a Llama's. */
+  readonly names?: Partial<DecoderNames>;
+  /** Tensors that old checkpoints carry and nothing reads. Default those of rope. */
+  readonly ignored?: RegExp;
+  /** The field that holds the ε of its norms. Default `rms_norm_eps`. */
+  readonly epsField?: string;
+  /** The field that holds the base of the rotary embedding. Default `rope_theta`. */
+  readonly thetaField?: string;
+  /** The field that holds the share of a head that is rotated. Default `partial_rotary_factor`. */
+  readonly rotaryField?: string;
   /** The field that names its activation. Default `hidden_act`. */
   readonly activationField?: string;
   /** Values of fields that it takes for others: `{ hidden_act: { gelu: 'gelu_pytorch_tanh' } }`. */
@@ -61,10 +130,21 @@ export interface DecoderRecord {
   readonly targets: Readonly<Record<string, readonly string[]>>;
 }
 
+/** The field of the share of a head that is rotated, of a record that has a default for it. */
+export const rotaryShareField = ({ defaults, rotaryField = 'partial_rotary_factor' }: DecoderRecord): string | null =>
+  defaults?.[rotaryField] === undefined ? null : rotaryField;
+
 /** The traits of a config: those of its record, else those of a Llama. */
 export const traitsOf = ({ traits }: DecoderRecord, config: DecoderConfig): Traits => ({
   biases: { qkv: config.attentionBias, out: config.attentionBias, mlp: config.mlpBias },
   norm: 'rms',
+  normBias: false,
+  parallel: false,
+  gated: true,
+  // As transformers rounds.
+  rotaryDim: Math.trunc(config.headDim * (config.rotaryShare ?? 1)),
+  rotaryPairs: 'halves',
+  headBias: false,
   norms: {
     attn: { before: 'input_layernorm', after: null },
     mlp: { before: 'post_attention_layernorm', after: null },

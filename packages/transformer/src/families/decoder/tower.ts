@@ -1,17 +1,17 @@
-import { add, mul, ropePair, type Tensor } from '@peftjs/tensor';
+import { add, concat, mul, reshape, ropePair, slice, type Tensor, transpose } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
 import type { Rope } from '../../config/rope.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
 import type { AttendOptions, Forward } from '../../run-tower.ts';
 import type { KeyValue, Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
-import { ropeTable } from '../rope-table.ts';
+import { reachOf, ropeTable } from '../rope-table.ts';
 import type { DecoderConfig } from './config.ts';
 import { blockNorms } from './needs.ts';
-import type { HalfNorms, Traits } from './record.ts';
+import type { DecoderNames, HalfNorms, Traits } from './record.ts';
 
 /** The path of the table of tokens. */
-export const tokenTable: Path = 'model.embed_tokens';
+export const tokenTableOf = ({ root, tokens }: DecoderNames): Path => `${root}.${tokens}`;
 
 const scaled = (x: Tensor, factor: number): Tensor => (factor === 1 ? x : mul(x, factor));
 
@@ -28,37 +28,118 @@ const attendOptions = ({ scoreScale, scoreCap, window }: Traits, layer: number):
   };
 };
 
+const part = (x: Tensor, axis: number, start: number, end: number): Tensor => slice(x, { axis, start, end });
+
+/** Values of heads [B, H, T, D] whose neighbours are half a head apart, or back. */
+const reordered = (x: Tensor, back: boolean): Tensor => {
+  const [batch, heads, tokens, width] = x.shape as readonly [number, number, number, number];
+  const [rows, columns] = back ? [2, width / 2] : [width / 2, 2];
+  const pairs = reshape(x, [batch, heads, tokens, rows, columns]);
+  return reshape(transpose(pairs, [0, 1, 2, 4, 3]), [batch, heads, tokens, width]);
+};
+
+/** Queries and keys turned by position: the first values of each head. */
+const rotated = (
+  q: Tensor,
+  k: Tensor,
+  { rotaryDim, rotaryPairs }: Traits,
+  angles: Angles,
+): readonly [Tensor, Tensor] => {
+  const width = q.shape[3]!;
+  const first = (x: Tensor): Tensor => (rotaryDim === width ? x : part(x, 3, 0, rotaryDim));
+  const whole = (turned: Tensor, x: Tensor): Tensor =>
+    rotaryDim === width ? turned : concat(turned, part(x, 3, rotaryDim, width), { axis: 3 });
+  if (rotaryPairs === 'halves') {
+    const [turnedQ, turnedK] = ropePair(first(q), first(k), ...angles);
+    return [whole(turnedQ, q), whole(turnedK, k)];
+  }
+  const [turnedQ, turnedK] = ropePair(reordered(first(q), false), reordered(first(k), false), ...angles);
+  return [whole(reordered(turnedQ, true), q), whole(reordered(turnedK, true), k)];
+};
+
+/** Queries, keys and values of an attention before their heads are split: [batch, tokens, heads · headDim] each. */
+type Projected = Readonly<Record<'query' | 'key' | 'value', Tensor>>;
+
+/** A layer's outputs by heads, each with its query, key and value, apart: [B, T, H · 3 · D] -> three [B, T, H · D]. */
+const headsApart = (x: Tensor, heads: number, headDim: number): Projected => {
+  const [batch, tokens, width] = x.shape as readonly [number, number, number];
+  const byHead = reshape(x, [batch, tokens, heads, 3, headDim]);
+  const third = (i: number): Tensor => reshape(part(byHead, 3, i, i + 1), [batch, tokens, width / 3]);
+  return { query: third(0), key: third(1), value: third(2) };
+};
+
+const projected = (
+  path: Path,
+  x: Tensor,
+  { heads, keyValueHeads, headDim }: DecoderConfig,
+  { linear }: Forward,
+  names: DecoderNames,
+): Projected => {
+  const of = (name: string): Tensor => linear(`${path}.${name}`, x);
+  if (names.queryKeyValue === null) return { query: of(names.query), key: of(names.key), value: of(names.value) };
+  const all = of(names.queryKeyValue);
+  if (names.byHead) return headsApart(all, heads, headDim);
+  const [queries, keys] = [heads * headDim, keyValueHeads * headDim];
+  return {
+    query: part(all, 2, 0, queries),
+    key: part(all, 2, queries, queries + keys),
+    value: part(all, 2, queries + keys, queries + 2 * keys),
+  };
+};
+
 const selfAttention =
-  (path: Path, layer: number, { headDim }: DecoderConfig, traits: Traits, angles: Angles | null, forward: Forward) =>
+  (
+    path: Path,
+    layer: number,
+    config: DecoderConfig,
+    traits: Traits,
+    names: DecoderNames,
+    angles: Angles | null,
+    forward: Forward,
+  ) =>
   (x: Tensor): Tensor => {
     const { linear, norm, attend } = forward;
-    const heads = (name: string): Tensor => splitHeads(linear(`${path}.${name}_proj`, x), headDim);
-    const normed = (name: 'q' | 'k'): Tensor => {
-      if (traits.queryKeyNorms === 'by-head') return norm(`${path}.${name}_norm`, heads(name));
-      if (traits.queryKeyNorms === null) return heads(name);
-      return splitHeads(norm(`${path}.${name}_norm`, linear(`${path}.${name}_proj`, x)), headDim);
+    const { query, key, value } = projected(path, x, config, forward, names);
+    const split = (rows: Tensor): Tensor => splitHeads(rows, config.headDim);
+    const normed = (name: 'q' | 'k', rows: Tensor): Tensor => {
+      if (traits.queryKeyNorms === 'by-head') return norm(`${path}.${name}_norm`, split(rows));
+      return split(traits.queryKeyNorms === null ? rows : norm(`${path}.${name}_norm`, rows));
     };
-    const [plainQ, plainK] = [normed('q'), normed('k')];
-    const [q, k] = angles ? ropePair(plainQ, plainK, ...angles) : [plainQ, plainK];
-    const own: KeyValue = { k, v: heads('v') };
-    return linear(`${path}.o_proj`, joinHeads(attend(path, q, own, attendOptions(traits, layer))));
+    const [plainQ, plainK] = [normed('q', query), normed('k', key)];
+    const [q, k] = angles ? rotated(plainQ, plainK, traits, angles) : [plainQ, plainK];
+    const own: KeyValue = { k, v: split(value) };
+    return linear(`${path}.${names.attnOut}`, joinHeads(attend(path, q, own, attendOptions(traits, layer))));
   };
 
-/** down(act(gate(x)) · up(x)). Shazeer, 2020. https://arxiv.org/abs/2002.05202 */
-const gatedMlp =
-  (path: Path, { activation }: DecoderConfig, { linear }: Forward) =>
-  (x: Tensor): Tensor =>
-    linear(
-      `${path}.down_proj`,
-      mul(activations[activation](linear(`${path}.gate_proj`, x)), linear(`${path}.up_proj`, x)),
-    );
+/** down(act(gate(x)) · up(x)), or down(act(up(x))) without a gate. Shazeer, 2020. https://arxiv.org/abs/2002.05202 */
+const feedForward =
+  (
+    path: Path,
+    { activation, intermediateSize }: DecoderConfig,
+    { gated }: Traits,
+    names: DecoderNames,
+    { linear }: Forward,
+  ) =>
+  (x: Tensor): Tensor => {
+    const act = activations[activation];
+    const down = (h: Tensor): Tensor => linear(`${path}.${names.down}`, h);
+    if (!gated) return down(act(linear(`${path}.${names.up}`, x)));
+    if (names.gateUp === null)
+      return down(mul(act(linear(`${path}.${names.gate}`, x)), linear(`${path}.${names.up}`, x)));
+    const both = linear(`${path}.${names.gateUp}`, x);
+    const [gate, up] = [part(both, 2, 0, intermediateSize), part(both, 2, intermediateSize, 2 * intermediateSize)];
+    return down(mul(act(gate), up));
+  };
 
 /** The tower of a gated decoder: attention and an MLP by turns, each with its norms, added to the stream. */
-export const decoderTower = (config: DecoderConfig, traits: Traits): TowerSpec => {
-  const { hiddenSize, heads, keyValueHeads, headDim, maxPositions } = config;
-  const blocks = Array.from({ length: config.layers }, (_, i) => `model.layers.${i}`);
-  const attns = blocks.map((path) => `${path}.self_attn`);
-  const mlps = blocks.map((path) => `${path}.mlp`);
+export const decoderTower = (config: DecoderConfig, traits: Traits, names: DecoderNames): TowerSpec => {
+  const { hiddenSize, heads, keyValueHeads, headDim } = config;
+  const maxPositions = reachOf(config);
+  const tokenTable = tokenTableOf(names);
+  const last = `${names.root}.${names.last}`;
+  const blocks = Array.from({ length: config.layers }, (_, i) => `${names.root}.layers.${i}`);
+  const attns = blocks.map((path) => `${path}.${names.attn}`);
+  const mlps = blocks.map((path) => `${path}.${names.mlp}`);
   return {
     name: 'decoder',
     attends: 'before',
@@ -75,23 +156,28 @@ export const decoderTower = (config: DecoderConfig, traits: Traits): TowerSpec =
       block: blocks,
       attn: attns,
       mlp: mlps,
-      norm: [...blocks.flatMap((path) => blockNorms(traits).map((name) => `${path}.${name}`)), 'model.norm'],
+      norm: [...blocks.flatMap((path) => blockNorms(traits).map((name) => `${path}.${name}`)), last],
       kv: attns,
-      head: ['lm_head'],
+      head: [names.head],
     },
     positionTable: null,
+    ...(maxPositions < config.maxPositions && { positionLimit: maxPositions }),
     start: (_, x) => scaled(x, traits.rowScale),
     layers: (forward) => {
       const anglesOf = (rope: Rope): Angles => {
-        const part = (name: 'cos' | 'sin'): Tensor =>
-          forward.positionRows((start, count) => ropeTable({ ...rope, maxPositions }, headDim, start, count)[name]);
-        return [part('cos'), part('sin')];
+        const table = (name: 'cos' | 'sin'): Tensor =>
+          forward.positionRows(
+            (start, count) => ropeTable({ ...rope, maxPositions }, traits.rotaryDim, start, count)[name],
+          );
+        return [table('cos'), table('sin')];
       };
       const angles = anglesOf(config);
       const local = config.localRope ? anglesOf(config.localRope) : angles;
       return (x, layer) => {
         const block = blocks[layer]!;
         const [attn, mlp] = [attns[layer]!, mlps[layer]!];
+        const normed = new Map<string, Tensor>();
+        /** The rows that a half adds to the stream, made of rows `h`, which a norm that both halves share reads once. */
         const half = (
           site: 'attn' | 'mlp',
           h: Tensor,
@@ -99,16 +185,21 @@ export const decoderTower = (config: DecoderConfig, traits: Traits): TowerSpec =
           { before, after }: HalfNorms,
         ): Tensor => {
           const run = forward.at(site, site === 'attn' ? attn : mlp, core, h);
-          const made = run(before === null ? h : forward.norm(`${block}.${before}`, h));
-          const added = after === null ? made : forward.norm(`${block}.${after}`, made);
-          return add(h, scaled(added, traits.residualScale));
+          const read = before === null ? h : (normed.get(before) ?? forward.norm(`${block}.${before}`, h));
+          if (before !== null) normed.set(before, read);
+          const made = run(read);
+          return scaled(after === null ? made : forward.norm(`${block}.${after}`, made), traits.residualScale);
         };
         const turn = traits.window(layer) === null ? angles : local;
-        const attention = selfAttention(attn, layer, config, traits, traits.rotates(layer) ? turn : null, forward);
-        const h = half('attn', x, attention, traits.norms.attn);
-        return half('mlp', h, gatedMlp(mlp, config, forward), traits.norms.mlp);
+        const used = traits.rotates(layer) ? turn : null;
+        const attention = selfAttention(attn, layer, config, traits, names, used, forward);
+        const thought = feedForward(mlp, config, traits, names, forward);
+        const added = half('attn', x, attention, traits.norms.attn);
+        if (traits.parallel) return add(x, add(added, half('mlp', x, thought, traits.norms.mlp)));
+        const h = add(x, added);
+        return add(h, half('mlp', h, thought, traits.norms.mlp));
       };
     },
-    finish: (forward, x) => forward.norm('model.norm', x),
+    finish: (forward, x) => forward.norm(last, x),
   };
 };

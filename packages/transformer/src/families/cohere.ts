@@ -1,0 +1,35 @@
+import type { DecoderConfig } from './decoder/config.ts';
+import { decoder } from './decoder/decoder.ts';
+import type { Family } from './family.ts';
+
+const norm = { before: 'input_layernorm', after: null };
+
+/**
+ * Cohere's Command R: a Llama whose halves of a block read the same rows, by one LayerNorm without a bias, which rotates neighbours, and whose logits
+ * have a factor. Norms of queries and keys (Command R+) are refused. PEFT has no default targets for it. Cohere, 2024; transformers,
+ * `modeling_cohere.py`.
+ */
+export const cohere: Family<DecoderConfig> = decoder({
+  modelType: 'cohere',
+  stem: 'Cohere',
+  defaults: {
+    max_position_embeddings: 8192,
+    layer_norm_eps: 1e-5,
+    rope_theta: 500_000,
+    tie_word_embeddings: true,
+    pad_token_id: 0,
+    bos_token_id: 5,
+    eos_token_id: 255_001,
+  },
+  fields: { logitScale: 0.0625, useQkNorm: false },
+  epsField: 'layer_norm_eps',
+  traits: ({ attentionBias, fields }) => ({
+    biases: { qkv: attentionBias, out: attentionBias, mlp: false },
+    norm: 'layer',
+    parallel: true,
+    norms: { attn: norm, mlp: norm },
+    rotaryPairs: 'neighbours',
+    logitScale: fields?.logitScale ?? 1,
+  }),
+  targets: {},
+});

@@ -1,0 +1,34 @@
+import type { DecoderConfig } from './decoder/config.ts';
+import { decoder } from './decoder/decoder.ts';
+import type { Family } from './family.ts';
+
+/**
+ * StableLM: a Llama with LayerNorm that rotates a part of each head; where asked for, both halves of a block read the same rows.
+ * Bellagente et al., 2024. https://arxiv.org/abs/2402.17834
+ */
+export const stablelm: Family<DecoderConfig> = decoder({
+  modelType: 'stablelm',
+  stem: 'StableLm',
+  defaults: {
+    num_key_value_heads: 32,
+    max_position_embeddings: 4096,
+    layer_norm_eps: 1e-5,
+    bos_token_id: 0,
+    eos_token_id: 0,
+    partial_rotary_factor: 0.25,
+  },
+  fields: { useQkvBias: false, useParallelResidual: false },
+  epsField: 'layer_norm_eps',
+  traits: ({ fields }) => {
+    const parallel = fields?.useParallelResidual ?? false;
+    const first = { before: 'input_layernorm', after: null };
+    return {
+      biases: { qkv: fields?.useQkvBias ?? false, out: false, mlp: false },
+      norm: 'layer',
+      normBias: true,
+      parallel,
+      norms: { attn: first, mlp: parallel ? first : { before: 'post_attention_layernorm', after: null } },
+    };
+  },
+  targets: { lora: ['q_proj', 'v_proj'] },
+});
