@@ -1,5 +1,5 @@
 import { parallelAdapter, pfeiffer } from '@peftjs/adapters';
-import { type Adapted, attach, load, type Method, type MethodFormat, save } from '@peftjs/core';
+import { type Adapted, attach, combine, load, type Method, type MethodFormat, save } from '@peftjs/core';
 import { memoryFiles } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { adapterHubPrefixTuning } from '@peftjs/prompts';
@@ -8,7 +8,7 @@ import { evaluate, reference, sizeOf } from '@peftjs/tensor';
 import { distance, shake, tinyLlama, tokens } from '@peftjs/testkit';
 import type { CausalLM } from '@peftjs/transformer';
 import { expect, test } from 'vitest';
-import { type AutoPeftPoint, autoPeft, autoPeftSpace, randomly, s4, search } from '../src/index.ts';
+import { type AutoPeftPoint, autoPeft, autoPeftSpace, randomly, s4, search, unipelt } from '../src/index.ts';
 import { spindle } from '../src/s4.ts';
 
 const executor = reference();
@@ -84,4 +84,13 @@ test('a search over it counts what each point trains', async () => {
     expect(parameters).toBeLessThanOrEqual(900);
     expect(parameters).toBe(sizeOfAll(attach(base, [autoPeft(point)])));
   }
+});
+
+test('UniPELT is combined with BitFit, ungated, as its authors have it', async () => {
+  const base = tinyLlama();
+  const options = { prefix: { length: 2, bottleneck: 3 }, adapter: { bottleneck: 3 }, lora: { rank: 2 } };
+  const adapted = await returns(base, combine([bitfit(), unipelt(options)]), [unipelt, bitfit]);
+  const names = [...adapted.params.keys()];
+  expect(names.some((name) => name.includes('gate'))).toBe(true);
+  expect(names.some((name) => name.endsWith('q_proj.bias'))).toBe(true);
 });
