@@ -1,4 +1,4 @@
-"""A matrix by the authors' code of HQQ (hqq 0.2.8.post1, in f32), in data/bitsandbytes/hqq.safetensors.
+"""A matrix by the authors' code of HQQ (hqq 0.2.8.post1, in f32), in data/rounding/hqq.safetensors.
 
 Usage: python make_hqq.py
 """
@@ -24,4 +24,4 @@ for bits in (2, 3, 4, 8):
     )
     values = (codes - meta["zero"]) * meta["scale"]
     tensors[f"{bits}"] = values.reshape(weight.shape).contiguous()
-save_file(tensors, path / "hqq.safetensors", metadata={"hqq": version("hqq"), "torch": torch.__version__})
+save_file(tensors, DATA / "rounding" / "hqq.safetensors", metadata={"hqq": version("hqq"), "torch": torch.__version__})

@@ -4,7 +4,7 @@ import { hqq, int2, int3, int4, int8, type QuantFormat, storedLinear } from '@pe
 import { evaluate, reference } from '@peftjs/tensor';
 import { expect, test } from 'vitest';
 
-const golden = await openSafetensors(join(import.meta.dirname, '../data/bitsandbytes/hqq.safetensors'));
+const golden = await openSafetensors(join(import.meta.dirname, '../data/rounding/hqq.safetensors'));
 const [rows, inDim] = golden.tensors.get('weight')!.shape as [number, number];
 const weight = await golden.readFloat32('weight');
 

@@ -18,7 +18,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   data: ['tensor', 'io'],
   'base-model': [],
   transformer: ['tensor', 'autograd', 'io'],
-  quant: ['tensor', 'autograd', 'io', 'transformer'],
+  quant: ['tensor', 'autograd', 'io', 'transformer', 'core'],
   gguf: ['tensor', 'io', 'transformer', 'quant'],
   export: ['tensor', 'onnx', 'io', 'transformer'],
   core: ['tensor', 'autograd', 'transformer', 'io'],

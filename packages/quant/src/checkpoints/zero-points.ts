@@ -2,13 +2,19 @@ import type { TensorReader } from '@peftjs/io';
 import { PeftError, wholeBytes } from '@peftjs/tensor';
 import { rowWriter } from '../code-writer.ts';
 import type { PackedData, QuantFormat, Storage } from '../format.ts';
-import { int2, int3, int4, int8 } from '../integers.ts';
+import { type IntOptions, int2, int3, int4, int8 } from '../integers.ts';
 import { checkScales, expectTensor, turned } from './tensors.ts';
 
 /** Widths of the codes of such checkpoints. */
 export type CodeBits = 2 | 3 | 4 | 8;
 
-const formats = { 2: int2, 3: int3, 4: int4, 8: int8 } as const;
+/** The formats of whole numbers by their width. */
+export const formats: { readonly [B in CodeBits]: (options: IntOptions) => QuantFormat } = {
+  2: int2,
+  3: int3,
+  4: int4,
+  8: int8,
+};
 
 /** Whole numbers by groups of inputs, (q − z)·s, as GPTQ and AWQ have them: the format, and how the file's are laid out. */
 export interface ZeroPoints {
@@ -18,7 +24,7 @@ export interface ZeroPoints {
 }
 
 /** The parts of a file's matrices: zero points are whole numbers there, where those of merged ones are real. */
-const withZeros = ({ parts }: QuantFormat): QuantFormat['parts'] =>
+export const withZeros = ({ parts }: QuantFormat): QuantFormat['parts'] =>
   parts.map((part) => (part === 'min' ? 'minCodes' : part));
 
 /** Throws `bad-shape` for inputs that are not whole groups of whole bytes. */
