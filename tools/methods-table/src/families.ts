@@ -19,6 +19,17 @@ const families: Readonly<Record<string, object>> = {
   multitask,
 };
 
+/** What the families are called. */
+export const titles: Readonly<Record<keyof typeof families, string>> = {
+  lora: 'reparameterized: LoRA and its kin',
+  adapters: 'additive: adapters',
+  prompts: 'additive: soft prompts',
+  scaling: 'additive: scale and shift',
+  selective: 'selective',
+  hybrid: 'hybrid',
+  multitask: 'multi-task',
+};
+
 const isMethod = (value: unknown): value is MethodFormat =>
   typeof value === 'function' && 'paper' in value && 'peftType' in value;
 

@@ -4,8 +4,8 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { goldenLibraries } from '@peftjs/golden';
 import type { MatrixCell } from '../../method-matrix.mjs';
-import { records } from './families.ts';
-import { detailsTable, methodsTable, withTable } from './table.ts';
+import { records, titles } from './families.ts';
+import { detailsTable, familyLists, methodsTable, withTable } from './table.ts';
 
 const [matrixFile, check] = process.argv.slice(2);
 if (matrixFile === undefined) throw new Error('usage: main.ts MATRIX.json [--check]');
@@ -13,7 +13,7 @@ if (matrixFile === undefined) throw new Error('usage: main.ts MATRIX.json [--che
 const matrix = JSON.parse(readFileSync(matrixFile, 'utf8')) as MatrixCell[];
 const table = methodsTable(records, matrix, goldenLibraries());
 const pages = {
-  'README.md': table,
+  'README.md': familyLists(records, titles),
   'docs/methods.md': `${table.replaceAll('](packages/', '](../packages/')}\n\n${detailsTable(records)}`,
 };
 

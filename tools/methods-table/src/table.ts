@@ -53,6 +53,16 @@ export const methodsTable = (
   return [row(head), row(head.map(() => '---')), ...rows].join('\n');
 };
 
+/** The methods by family, each with its paper, for who looks at the project for the first time. */
+export const familyLists = (entries: readonly Entry[], titles: Readonly<Record<string, string>>): string => {
+  const rows = Object.entries(titles).map(([family, title]) => {
+    const own = entries.filter((entry) => entry.family === family);
+    const names = own.map(({ name, paper: { url } }) => `[\`${name}\`](${url})`);
+    return row([`[${title}](packages/${family})`, String(own.length), names.join(', ')]);
+  });
+  return [row(['family', 'number', 'methods']), row(['---', '--:', '---']), ...rows].join('\n');
+};
+
 /** What else is known of the methods, for the page about them. */
 export const detailsTable = (entries: readonly Entry[]): string => {
   const head = ['method', 'trains', 'title', 'type in the file', 'learning rate', 'options'];

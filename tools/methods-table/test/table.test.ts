@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { detailsTable, type Entry, methodsTable, withTable } from '../src/table.ts';
+import { detailsTable, type Entry, familyLists, methodsTable, withTable } from '../src/table.ts';
 
 const entry = (name: string, merges: boolean): Entry => ({
   name,
@@ -32,6 +32,17 @@ test('a row says what a method is and what it passed', () => {
   expect(table.split('\n').slice(2)).toEqual([
     '| [`a`](packages/lora) | [Doe, 2020](https://example.org) | yes | – | – | reference | PEFT |',
     '| [`b`](packages/lora) | [Doe, 2020](https://example.org) | – | llama | – | cpu | – |',
+  ]);
+});
+
+test('the README lists them by family, each with its paper', () => {
+  const lists = familyLists([entry('a', true), entry('b', false)], {
+    lora: 'LoRA and its kin',
+    prompts: 'soft prompts',
+  });
+  expect(lists.split('\n').slice(2)).toEqual([
+    '| [LoRA and its kin](packages/lora) | 2 | [`a`](https://example.org), [`b`](https://example.org) |',
+    '| [soft prompts](packages/prompts) | 0 |  |',
   ]);
 });
 
