@@ -1,4 +1,13 @@
-import { checkOptions, type Executor, evaluate, mustBe, PeftError, sizeOf, type Variable } from '@peftjs/tensor';
+import {
+  checkOptions,
+  compile,
+  type Executor,
+  evaluate,
+  mustBe,
+  PeftError,
+  sizeOf,
+  type Variable,
+} from '@peftjs/tensor';
 import { hostArray } from '@peftjs/tensor/executor';
 import type { Between } from './method.ts';
 
@@ -29,6 +38,7 @@ export const makeBetween = ({ executor, params, state, rewarm }: BetweenOptions)
     read: (v) => executor.read(v),
     write: (v, data) => executor.write(v, data),
     compute: (outputs) => evaluate(outputs, { executor }),
+    compile: (spec) => compile(spec, { executor }),
     resetOptimizer: async (chosen, keep = 0) => {
       checkOptions('resetOptimizer', { keep: mustBe.rate }, { keep });
       const all = [...chosen];

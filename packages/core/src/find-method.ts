@@ -130,6 +130,7 @@ const known: readonly Known[] = [
   ['cross-attention tuning', 'xattn', 'selective', byType('PEFTJS_XATTN')],
   ['diff pruning', 'diffPruning', 'selective', byType('PEFTJS_DIFF_PRUNING')],
   ['SPT', 'sensitivitySpt', 'selective', byType('PEFTJS_SENSITIVITY_SPT')],
+  ['Fish-DIP', 'fishDip', 'selective', byType('PEFTJS_FISH_DIP')],
   ['SAM', 'sam', 'selective', byType('PEFTJS_SAM')],
   ['PaFi', 'paFi', 'selective', byType('PEFTJS_PAFI')],
   ['LoRA of the adapters library', 'lora', 'lora', byArchitecture('lora')],

@@ -1,5 +1,15 @@
 import type { AdapterLayout, JsonObject } from '@peftjs/io';
-import type { DType, Executor, OnExecutor, Shape, Tensor, TypedArray, Variable } from '@peftjs/tensor';
+import type {
+  DType,
+  Executable,
+  Executor,
+  OnExecutor,
+  ProgramSpec,
+  Shape,
+  Tensor,
+  TypedArray,
+  Variable,
+} from '@peftjs/tensor';
 import type { Around, Column, Embedding, Linear, Model, Norm, Path, SiteName, TaskModel } from '@peftjs/transformer';
 import type { GradientTransform, ParamHint } from './gradient-transform.ts';
 import type { Init } from './init.ts';
@@ -61,6 +71,8 @@ export interface Decision {
 export interface Between extends Pick<Executor, 'read' | 'write'> {
   /** Values of tensors made of variables as they are now: BA, to be added to a stored sum. */
   compute(outputs: Readonly<Record<string, Tensor>>): Promise<Record<string, TypedArray>>;
+  /** A program over those variables, to be run several times; the decision closes it. */
+  compile(spec: ProgramSpec): Promise<Executable>;
   /**
    * Forgets what the optimiser keeps for some parameters, but for the share `keep` (default 0) of each tensor with the largest magnitudes.
    * Lialin et al., 2023 (ReLoRA). https://arxiv.org/abs/2307.05695

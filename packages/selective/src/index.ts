@@ -3,6 +3,7 @@ export { type BitfitOptions, bitfit } from './bitfit.ts';
 export { type ChildTuningDOptions, childTuningD } from './child-tuning-d.ts';
 export { type ChildTuningFOptions, childTuningF } from './child-tuning-f.ts';
 export { type DiffPruningOptions, diffPruning } from './diff-pruning/diff-pruning.ts';
+export { type FishDipOptions, type FishDipSource, fishDip } from './fish-dip/fish-dip.ts';
 export { type FishMaskOptions, fishMask } from './fish-mask.ts';
 export { type GpsOptions, gps } from './gps.ts';
 export { type LayerNormTuningOptions, layerNormTuning } from './layer-norm-tuning.ts';

@@ -50,6 +50,10 @@ describeMethods(family, {
       return 2 * (inDim + outDim) + 3;
     },
   },
+  fishDip: {
+    options: { keep: 0.2, period: 3 },
+    parameters: (model) => sumOver(model, chosenFrom, (inDim, outDim) => inDim * outDim),
+  },
   sam: {
     options: { keep: 0.1 },
     parameters: (model) => sumOver(model, chosenFrom, (inDim, outDim) => Math.floor((inDim * outDim) / 10)),
