@@ -68,6 +68,7 @@ export type {
 } from './method.ts';
 export { type MixedBatch, mixBatch } from './mix-batch.ts';
 export { type LossOptions, lossRules, type Objective, penalty, supervised, type Views } from './objective.ts';
+export { consistency } from './objectives/consistency.ts';
 export { type DistillationOptions, distillation } from './objectives/distillation.ts';
 export { rDrop } from './objectives/r-drop.ts';
 export { requireOneTower } from './one-tower.ts';

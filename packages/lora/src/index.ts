@@ -1,5 +1,6 @@
 export { adalora } from './adalora/adalora.ts';
 export type { AdaloraOptions, KeptTriplets } from './adalora/options.ts';
+export { type AdaMixOptions, adaMix } from './adamix.ts';
 export { adapterHubGatedLora, adapterHubLora } from './adapter-hub-lora/adapter-hub-lora.ts';
 export type { AdapterHubLoraOptions } from './adapter-hub-lora/projections.ts';
 export { type AfLoraOptions, afLora } from './aflora/aflora.ts';
@@ -27,6 +28,7 @@ export { type GloraForm, type GloraOptions, glora } from './glora.ts';
 export { type GraloraOptions, gralora } from './gralora.ts';
 export { type HiraOptions, hira } from './hira.ts';
 export { type HraOptions, hra } from './hra.ts';
+export { type ComposedLora, type LoraHubOptions, loraHub } from './hub/lora-hub.ts';
 export { type HydraloraOptions, hydralora } from './hydralora.ts';
 export { type KappaOptions, type KappaTargets, kappaTargets } from './kappa-targets.ts';
 export { type KasaOptions, kasa } from './kasa.ts';

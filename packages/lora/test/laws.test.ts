@@ -56,6 +56,12 @@ describeMethods(family, {
     options: { rank: 2, alpha: 4, heads: 3 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 5 * inDim + 6 * outDim),
   },
+  adaMix: {
+    options: { rank: 2, experts: 3, consistency: 0.5 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 3 * 2 * (inDim + outDim)),
+    formats: [family.lora],
+    detaches: 'part', // the passes that are compared
+  },
   moLora: {
     options: { rank: 2, experts: 3, topK: 2, balance: 0.1 },
     parameters: (model) =>
