@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from check_all import hashes
 from common import DATA, save_tensors, write_json
-from families import FAMILIES, draw_inputs, load_model, stored_logits
+from families import FAMILIES, draw_inputs, load_model, logits_of, plain_call, stored_logits
 from peft_methods import require_same_tensors
 from versions import versions
 
@@ -22,7 +22,7 @@ from versions import versions
 def record_adapter(adapter: Path, name: str, model: torch.nn.Module) -> None:
     """Writes beside an adapter what a model with it computes, and what versions and files that was with."""
     inputs = draw_inputs(name)
-    logits = stored_logits(name, model(**inputs).logits, inputs)
+    logits = stored_logits(name, logits_of(plain_call(name, model)(**inputs)), inputs)
     save_tensors(adapter.parent / "record.safetensors", {"logits": logits})
     record = {
         "versions": versions("peft"),

@@ -27,7 +27,7 @@ DEBERTA = SIZES | dict(
     norm_rel_ebd="layer_norm", position_biased_input=False, type_vocab_size=0,
 )
 
-HEADS = {"sequence": "SequenceClassification", "masked": "MaskedLM", "token": "TokenClassification"}
+HEADS = {"sequence": "SequenceClassification", "masked": "MaskedLM", "token": "TokenClassification", "answers": "QuestionAnswering", "choice": "MultipleChoice"}
 
 # Name, whose last part is the head: word that the classes begin with, fields of the config.
 ENCODERS = {
@@ -35,6 +35,8 @@ ENCODERS = {
     "roberta-masked": ("Roberta", SIZES | dict(type_vocab_size=1)),
     "xlm-roberta-token": ("XLMRoberta", SIZES | dict(type_vocab_size=1, pad_token_id=3)),
     "distilbert-sequence": ("DistilBert", DISTILBERT),
+    "distilbert-choice": ("DistilBert", DISTILBERT | dict(num_labels=1)),
+    "distilbert-answers": ("DistilBert", DISTILBERT | dict(num_labels=2)),
     "distilbert-masked": ("DistilBert", DISTILBERT | dict(activation="relu")),
     "electra-sequence": ("Electra", SIZES | dict(embedding_size=12)),
     "electra-masked": ("Electra", SIZES | dict(embedding_size=16, hidden_act="relu")),
@@ -49,6 +51,8 @@ ENCODERS = {
         position_buckets=-1, max_relative_positions=6, share_att_key=False, norm_rel_ebd="none", position_biased_input=True, type_vocab_size=2,
     )),
     "deberta-v2-token": ("DebertaV2", DEBERTA | dict(pos_att_type=["p2c"], share_att_key=False)),
+    "mpnet-choice": ("MPNet", SIZES | dict(num_labels=1)),
+    "modernbert-answers": ("ModernBert", MODERNBERT | dict(num_labels=2)),
     "mpnet-masked": ("MPNet", SIZES | dict(hidden_act="relu")),
 }
 

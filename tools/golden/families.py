@@ -2,7 +2,7 @@
 
 import torch
 from transformers import (
-    BertConfig, BertForMaskedLM, BertForSequenceClassification, BertForTokenClassification, GPT2Config,
+    BertConfig, BertForMaskedLM, BertForMultipleChoice, BertForQuestionAnswering, BertForSequenceClassification, BertForTokenClassification, GPT2Config,
     GPT2ForSequenceClassification, LlamaConfig, LlamaForSequenceClassification, T5Config, T5ForConditionalGeneration,
 )
 
@@ -30,6 +30,8 @@ MODELS = {
     "bert-sequence": (BertForSequenceClassification, BertConfig(**BERT)),
     "bert-masked": (BertForMaskedLM, BertConfig(**BERT)),
     "bert-token": (BertForTokenClassification, BertConfig(**BERT | dict(hidden_act="relu"))),
+    "bert-answers": (BertForQuestionAnswering, BertConfig(**BERT | dict(num_labels=2))),
+    "bert-choice": (BertForMultipleChoice, BertConfig(**BERT | dict(num_labels=1))),
     "t5": (T5ForConditionalGeneration, T5Config(**T5)),
     "t5-gated": (T5ForConditionalGeneration, T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
     "llama-sequence": (LlamaForSequenceClassification, LlamaConfig(**SIZES, **CLASSIFIER, rope_parameters=ROPE)),
@@ -80,6 +82,8 @@ def draw_inputs(name: str) -> dict[str, torch.Tensor]:
         inputs["decoder_input_ids"] = torch.randint(1, VOCABULARY, (rows, 17), generator=draw)
         inputs["decoder_attention_mask"] = torch.ones(rows, 17).long()
         inputs["decoder_attention_mask"][1, 12:] = 0
+    if name.endswith("choice"):  # the rows are the choices of one question
+        inputs = {key: t[None] for key, t in inputs.items()}
     return inputs
 
 
@@ -87,6 +91,8 @@ def draw_labels(name: str, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     draw = torch.Generator().manual_seed(4)
     if name.endswith("sequence"):
         return torch.tensor([2, 0, 1])
+    if name.endswith("choice"):
+        return torch.tensor([1])
     shape = inputs["decoder_input_ids" if name.startswith("t5") else "input_ids"].shape
     labels = torch.randint(LABELS if name.endswith("token") else VOCABULARY, shape, generator=draw)
     labels[0, 3:6] = labels[1, 10:] = IGNORED
@@ -97,9 +103,28 @@ def draw_labels(name: str, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     return labels
 
 
+def label_inputs(name: str, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Labels by the names of the class's arguments."""
+    if name.endswith("answers"):  # the last one is beyond the text, and does not count
+        return {"start_positions": torch.tensor([2, 0, 25]), "end_positions": torch.tensor([7, 3, 25])}
+    return {"labels": draw_labels(name, inputs)}
+
+
 def stored_labels(name: str, labels: torch.Tensor) -> torch.Tensor:
-    """Labels as they are stored: each at the token that predicts it."""
+    """Labels as they are stored: each at the token that predicts it; of choices 1 at the right one."""
+    if name.endswith("choice"):
+        return (torch.arange(3) == labels).int()
     return shift(labels) if name.endswith("causal") else labels.int()
+
+
+def plain_call(name: str, model: torch.nn.Module) -> torch.nn.Module:
+    """The module to call: PEFT 0.21.2's class for answers drops the tokens' types."""
+    return getattr(model, "base_model", model) if name.endswith("answers") else model
+
+
+def logits_of(out: object) -> torch.Tensor:
+    """Logits of any class: those of an answer's first and last token beside each other."""
+    return out.logits if "logits" in out else torch.stack([out.start_logits, out.end_logits], dim=-1)
 
 
 def stored_logits(name: str, logits: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:

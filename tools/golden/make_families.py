@@ -13,11 +13,11 @@ from common import continue_greedily, save_tensors
 from decoders import DECODERS
 from encoders import ENCODER_ADAPTERS
 from families import (
-    FAMILIES, MODELS, draw_inputs, draw_labels, draw_numbers, load_model, make_model, stored_labels, stored_logits,
+    FAMILIES, MODELS, draw_inputs, draw_numbers, label_inputs, load_model, logits_of, make_model, plain_call, stored_labels, stored_logits,
 )
 from peft_methods import save_adapter, shake_all, trainable
 
-TASKS = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS", "causal": "CAUSAL_LM"}
+TASKS = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS", "causal": "CAUSAL_LM", "answers": "QUESTION_ANS"}
 
 # The targets are PEFT's own, for each family.
 ADAPTERS = {
@@ -26,6 +26,8 @@ ADAPTERS = {
         "prompt-tuning": lambda **o: PromptTuningConfig(num_virtual_tokens=4, **o),
         "prefix-tuning": lambda **o: PrefixTuningConfig(num_virtual_tokens=4, **o),
     },
+    "bert-answers": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
+    "bert-choice": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, modules_to_save=["classifier"], **o)},
     "bert-token": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
     "t5": {
         "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config,
@@ -67,17 +69,19 @@ def load_plain(name: str) -> torch.nn.Module:
 def record_base(name: str) -> None:
     model = load_plain(name)
     inputs = draw_inputs(name)
-    labels = draw_labels(name, inputs)
-    out = model(**inputs, labels=labels)
+    labels = label_inputs(name, inputs)
+    out = model(**inputs, **labels)
     out.loss.backward()
-    golden = integers(inputs) | {
-        "labels": stored_labels(name, labels), "logits": stored_logits(name, out.logits, inputs), "losses": out.loss[None]
+    golden = integers(inputs) | {key: stored_labels(name, t) for key, t in labels.items()} | {
+        "logits": stored_logits(name, logits_of(out), inputs), "losses": out.loss[None]
     }
+    if name.endswith("choice"):
+        golden |= {key: golden[key][0] for key in inputs}
     if name.endswith("causal"):
         golden["greedy"] = continue_greedily(model, inputs["input_ids"])
     golden |= {f"gradient {n}": p.grad for n, p in model.named_parameters()}
     if name.endswith("sequence"):
-        numbers = draw_numbers(len(labels))
+        numbers = draw_numbers(len(labels["labels"]))
         for problem, targets in (("multi_label_classification", (numbers > 0).float()), ("regression", numbers)):
             model.config.problem_type = problem
             golden |= {f"labels {problem}": targets, f"loss {problem}": model(**inputs, labels=targets).loss[None]}
@@ -93,13 +97,14 @@ def record_adapter(name: str, method: str, config: object) -> None:
     out = FAMILIES / name / method
     save_adapter(model, name, out / "adapter")
     inputs = draw_inputs(name)
-    labels = draw_labels(name, inputs)
-    golden = {"logits": stored_logits(name, model(**inputs).logits, inputs)}
+    labels = label_inputs(name, inputs)
+    run = plain_call(name, model)
+    golden = {"logits": stored_logits(name, logits_of(run(**inputs)), inputs)}
     losses = []
     optimizer = torch.optim.AdamW(params.values(), lr=1e-2, weight_decay=0.0)
     for step in range(3):
         optimizer.zero_grad()
-        loss = model(**inputs, labels=labels).loss
+        loss = run(**inputs, **labels).loss
         loss.backward()
         if step == 0:
             golden |= {f"gradient {n}": p.grad.clone() for n, p in params.items()}

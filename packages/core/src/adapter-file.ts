@@ -95,10 +95,15 @@ export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOpt
     base_model_name_or_path: baseModel,
   });
   const folders = foldersOf(config);
+  if (folders && base.layout.outerModule !== '')
+    throw new PeftError(
+      'bad-adapter',
+      `${method.name}: adapters of several methods are written for models with a head; save each alone, or give the model a task with one`,
+    );
   if (folders) return writeAdapters(dir, foldersWith(folders, base, stored, complete));
   const prefix = prefixOf(layout, config);
   const tensors = new Map(
-    [...stored].map(([key, tensor]) => [renamed(Object.entries(keys), key) ?? prefix + key, tensor]),
+    [...stored].map(([key, tensor]) => [renamed(Object.entries(keys), key) ?? prefix + within(base, key), tensor]),
   );
   if (layout === 'peft') return writeAdapter(dir, complete(config, base.layout.trainedModules), tensors);
   requireHubNames(base, method.name);
@@ -106,6 +111,10 @@ export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOpt
   const model = { modelType, hiddenSize: base.main.hiddenSize, modelClass, name: baseModel };
   return writeAdapterHub(dir, withoutType(config) as JsonObject, model, tensors);
 };
+
+/** A name as the class in transformers has it. */
+const within = ({ layout: { outerModule } }: Model, name: string): string =>
+  name.startsWith(outerModule) ? name.slice(outerModule.length) : name;
 
 /** A layer's own weight as files hold it, where they hold it transposed: of layers that are trained whole. */
 const asStored = (base: Model, name: string, tensor: AdapterTensorData): AdapterTensorData => {
@@ -144,14 +153,16 @@ const asHeld = ({ shape, data }: Values, dtype: DType | undefined): Values => {
 };
 
 /** Full names of the tensors in a file. */
-const named = ({ layout, tensors, config }: Adapter, method: Method): State => {
+const named = ({ layout, tensors, config }: Adapter, method: Method, base: Model, wanted: Adapted['state']): State => {
   const names = Object.entries(method.keys ?? {}).map(([name, key]) => [key, name] as const);
   const prefix = prefixOf(layout, config.raw);
   const nameOf = new Map([...tensors.keys()].map((key) => [key, renamed(names, key)]));
   const wrong = [...tensors.keys()].filter((key) => nameOf.get(key) === undefined && !key.startsWith(prefix));
   if (wrong.length > 0)
     throw new PeftError('bad-adapter', `the names of ${wrong.join(', ')} should start with ${prefix}`);
-  return new Map([...tensors].map(([key, t]) => [nameOf.get(key) ?? key.slice(prefix.length), t]));
+  const { outerModule } = base.layout;
+  const whole = (name: string): string => (wanted.has(outerModule + name) ? outerModule + name : name);
+  return new Map([...tensors].map(([key, t]) => [nameOf.get(key) ?? whole(key.slice(prefix.length)), t]));
 };
 
 const isSame = (one: TypedArray, other: TypedArray): boolean =>
@@ -206,7 +217,7 @@ export const load = async <M extends Model>(base: M, dir: Place, methods: Method
     if (layout === 'adapter-hub') requireHubNames(base, method.name);
     checkFinite(adapter.tensors);
     const wanted = attach(base, [method]).state;
-    const own = withoutAliases(named(adapter, method), method, wanted);
+    const own = withoutAliases(named(adapter, method, base, wanted), method, wanted);
     const stored = new Map(
       [...withoutRepeated(own, method, wanted)].map(([name, t]) => [
         name,

@@ -30,7 +30,7 @@ export { writeDirAtomic, writeFileAtomic } from './files/write-disk.ts';
 export { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from './half.ts';
 export { isObject, type JsonObject, type JsonValue } from './json.ts';
 export { type Pattern, type PatternMatch, pythonPattern } from './pattern.ts';
-export { readJsonObject } from './read-json.ts';
+export { readJson, readJsonObject } from './read-json.ts';
 export { listed } from './report.ts';
 export {
   bytesOfArray,

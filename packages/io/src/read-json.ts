@@ -8,15 +8,11 @@ import { listed, quote, reasonOf } from './report.ts';
 const maxBytes = 128 * 2 ** 20;
 
 /**
- * The object that a JSON file holds. A key that occurs twice within one object is refused.
+ * The value that a JSON file holds. A key that occurs twice within one object is refused.
  *
- * Throws `PeftError`: `file-missing` where the file cannot be opened, `code` where it is no JSON object.
+ * Throws `PeftError`: `file-missing` where the file cannot be opened, `code` where it is no JSON.
  */
-export const readJsonObject = async (
-  files: Files,
-  path: string,
-  code: PeftErrorCode,
-): Promise<Record<string, unknown>> => {
+export const readJson = async (files: Files, path: string, code: PeftErrorCode): Promise<unknown> => {
   const who = joinPath(files.name, path);
   const bytes = await readSmallFile(files, path, who, code);
   let text: string;
@@ -35,10 +31,20 @@ export const readJsonObject = async (
       code,
       `${who}: has lists or objects nested more than ${deepest} deep. Download or write it again.`,
     );
-  if (!isObject(json)) throw new PeftError(code, `${who}: holds ${kindOf(json)} where a JSON object was expected.`);
   if (duplicates.length > 0)
     throw new PeftError(code, `${who}: has keys that occur twice; keep one of each:${listed(duplicates.map(quote))}`);
   return json;
+};
+
+/** The object that a JSON file holds. Throws as `readJson` does, and `code` where it holds something else. */
+export const readJsonObject = async (
+  files: Files,
+  path: string,
+  code: PeftErrorCode,
+): Promise<Record<string, unknown>> => {
+  const json = await readJson(files, path, code);
+  if (isObject(json)) return json;
+  throw new PeftError(code, `${joinPath(files.name, path)}: holds ${kindOf(json)} where a JSON object was expected.`);
 };
 
 const readSmallFile = async (files: Files, path: string, who: string, code: PeftErrorCode): Promise<Uint8Array> => {

@@ -42,8 +42,9 @@ const kindOf = (row: unknown): string => {
 };
 
 /** The rule for a task's labels: classes, or tokens of the vocabulary, or any number. */
-const labelRule = ({ task, config }: TaskModel<unknown>, { dtype }: Column): ColumnRule => {
+const labelRule = ({ task, config }: TaskModel<unknown>, { dtype, below }: Column): ColumnRule => {
   if (dtype !== 'i32') return { dtype };
+  if (below !== undefined) return { dtype, below };
   return { dtype, below: task.labels?.length ?? config.vocabSize, none: task.ignoreIndex ?? ignored };
 };
 

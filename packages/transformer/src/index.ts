@@ -31,6 +31,7 @@ export type { Model, ModelLayout, ModelPatch, PassOptions } from './model.ts';
 export { layerNormLayer, type Norm, type NormValues, rmsNormLayer } from './norm.ts';
 export { parameters } from './parameters.ts';
 export { type Call, type Pass, type Sequence, type Slot, slot } from './pass.ts';
+export type { Pooling } from './pooling.ts';
 export { requireModel } from './require-model.ts';
 export type { Part, Role } from './roles.ts';
 export {
@@ -41,6 +42,7 @@ export {
   type SaveModelOptions,
   saveModel,
 } from './save-model.ts';
+export { sentenceTask } from './sentence-task.ts';
 export { sequenceLogProb } from './sequence-log-prob.ts';
 export {
   type Around,
@@ -60,6 +62,17 @@ export type { Inputs, States } from './states.ts';
 export { covers, nameMatches, type Target, targeted } from './target.ts';
 export type { CausalLM, LogitsOptions, TaskModel, TaskRun } from './task-model.ts';
 export { causalLM, type LanguageModelOptions, maskedLM, seq2seqLM } from './tasks/causal-lm.ts';
+export {
+  contrastivePairs,
+  cosineSimilarity,
+  type EmbeddingDistance,
+  type EmbeddingLoss,
+  multipleNegatives,
+  triplets,
+} from './tasks/embedding-losses.ts';
+export { type FeatureOptions, featureExtraction } from './tasks/feature-extraction.ts';
+export { type MultipleChoiceOptions, multipleChoice } from './tasks/multiple-choice.ts';
+export { questionAnswering } from './tasks/question-answering.ts';
 export { type ClassifierOptions, type Problem, sequenceClassifier } from './tasks/sequence-classifier.ts';
 export type { Column, Head, HeadName, Task, TaskType } from './tasks/task.ts';
 export { type TokenClassifierOptions, tokenClassifier } from './tasks/token-classifier.ts';

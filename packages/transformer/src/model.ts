@@ -65,6 +65,8 @@ export interface ModelLayout {
   readonly name: string | null;
   /** The modules that hold the model's `trainedHeads` (`modules_to_save` in PEFT's files). */
   readonly trainedModules: readonly Path[];
+  /** The beginning of the paths that the class in transformers has not: `bert.` of a `BertModel`, which has no head; else ''. */
+  readonly outerModule: string;
   /** Whether checkpoints hold this layer's weight as [in, out] (`fan_in_fan_out` in PEFT's files). */
   storedTransposed(path: Path): boolean;
   /**

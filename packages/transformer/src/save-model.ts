@@ -84,7 +84,8 @@ const labelsJson = (labels: readonly string[] | null): Readonly<Record<string, u
 /** Whether the head is the token table, and not a layer of its own; one without weights that could be told is not. */
 const isTied = ({ config, task, linears, embeddings }: TaskModel<unknown>): boolean => {
   if (task.labels !== null) return config.tieWordEmbeddings;
-  const head = linears.get(headOf(familyOfConfig(config), task).layer)!;
+  const head = linears.get(headOf(familyOfConfig(config), task).layer);
+  if (!head) return config.tieWordEmbeddings;
   const tables = new Set([...embeddings.values()].map(({ weight }) => weight.node));
   try {
     return tables.has(head.dense().weight.node);

@@ -1,7 +1,8 @@
-import { slice, type Tensor } from '@peftjs/tensor';
+import { PeftError, slice, type Tensor } from '@peftjs/tensor';
 import { cappedHead } from './capped-head.ts';
 import type { ModelConfig } from './config/model-config.ts';
 import type { HeadSpec } from './families/family.ts';
+import type { Linear } from './linear.ts';
 import type { Loss } from './loss.ts';
 import type { Model, PassOptions } from './model.ts';
 import type { Inputs, States } from './states.ts';
@@ -48,10 +49,22 @@ export interface CausalLM extends TaskModel<Tensor> {
 
 const lastRow = (x: Tensor): Tensor => slice(x, { axis: 1, start: x.shape[1]! - 1, end: x.shape[1]! });
 
+/** The last layer of a model without a head: it gives what it gets. */
+const noLayer = (dim: number): Linear => {
+  const refuse = (): never => {
+    throw new PeftError('bad-program', 'head: a task without a head has no layer');
+  };
+  return { inDim: dim, outDim: dim, apply: (x) => x, dense: refuse, encode: refuse };
+};
+
 /** The head of a task after a pass. */
 const headOf = (model: Model, spec: HeadSpec, config: ModelConfig, inputs: Inputs, states: States): Head => ({
-  layer: cappedHead(model.linears.get(spec.layer)!, spec.cap?.(config) ?? null),
+  layer:
+    spec.layer === ''
+      ? noLayer(model.main.hiddenSize)
+      : cappedHead(model.linears.get(spec.layer)!, spec.cap?.(config) ?? null),
   features: spec.features(model, states, inputs, config),
+  mask: inputs[model.main.reads.mask] ?? null,
   call: states.call(spec.layer),
 });
 

@@ -12,6 +12,8 @@ import {
   type Inputs,
   loadModel,
   maskedLM,
+  multipleChoice,
+  questionAnswering,
   seq2seqLM,
   sequenceClassifier,
   type Task,
@@ -65,6 +67,18 @@ export const familyGoldens: readonly FamilyGolden[] = [
     task: sequenceClassifier({ labels: classes }),
     adapters: { lora, ia3, 'prompt-tuning': promptTuning, 'prefix-tuning': prefixTuning },
   },
+  { name: 'bert-answers', task: questionAnswering(), adapters: { lora } },
+  { name: 'bert-choice', task: multipleChoice({ choices: 3 }), adapters: { lora } },
+  ...['distilbert', 'modernbert'].map((name) => ({
+    name: `${name}-answers`,
+    task: questionAnswering(),
+    adapters: {},
+  })),
+  ...['distilbert', 'mpnet'].map((name) => ({
+    name: `${name}-choice`,
+    task: multipleChoice({ choices: 3 }),
+    adapters: {},
+  })),
   { name: 'bert-masked', task: maskedLM(), adapters: { 'lora-head': lora, 'lora-embedding': lora } },
   { name: 'bert-token', task: tokenClassifier({ labels: classes }), adapters: { lora } },
   {
@@ -121,7 +135,9 @@ interface Recorded {
 }
 
 /** All tensors of a file. */
-export const recordedIn = async (path: string): Promise<ReadonlyMap<string, Recorded>> => {
+export const recordedIn = async (
+  path: Parameters<typeof openSafetensors>[0],
+): Promise<ReadonlyMap<string, Recorded>> => {
   await using file = await openSafetensors(path);
   const all = new Map<string, Recorded>();
   for (const [name, { shape }] of file.tensors) all.set(name, { shape, data: await file.readFloat32(name) });
@@ -146,6 +162,8 @@ const inputNames = {
   decoder_input_ids: 'decoderIds',
   decoder_attention_mask: 'decoderMask',
   labels: 'labels',
+  start_positions: 'startPositions',
+  end_positions: 'endPositions',
 } as const;
 
 /** The inputs that Python recorded, by our names: masks are numbers, all else are ids. */

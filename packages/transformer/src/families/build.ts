@@ -12,8 +12,18 @@ import { randomValues, type TensorNeeds, type WeightSource } from '../weights.ts
 import type { Family, HeadSpec } from './family.ts';
 import { familyOfConfig } from './index.ts';
 
+/** `BertModel`: the class without a head. Its names in files lack the beginning that those of the others have. */
+const noHead = ({ heads }: Family): HeadSpec => ({
+  modelClass: `${Object.values(heads)[0]!.modelClass.replace(/(For[A-Z]|LMHead).*$/, '')}Model`,
+  layer: '',
+  trained: [],
+  needs: () => new Map(),
+  features: (_, { main }) => main,
+});
+
 /** A family's head for a task. Throws `bad-option` with the tasks that the family has. */
 export const headOf = (family: Family, task: Task<unknown>): HeadSpec => {
+  if (task.head === 'features') return noHead(family);
   const found = family.heads[task.head];
   if (found) return found;
   throw new PeftError(
@@ -55,6 +65,7 @@ const modelOf = (config: ModelConfig, needs: TensorNeeds, weights: WeightSource,
         source: weights.source ?? null,
         name: weights.source?.name ?? null,
         trainedModules: head?.trained ?? [],
+        outerModule: head?.layer === '' ? (layout.prefix ?? '') : '',
         storedTransposed: (path) => layout.transposed?.test(`${path}.weight`) ?? false,
         defaultTarget: (table) => (Object.hasOwn(defaultTargets, table) ? defaultTargets[table] : undefined),
       },

@@ -33,6 +33,8 @@ export const electra: Family<EncoderConfig> = encoder({
     classifier: 'classifier.out_proj',
     trained: ['classifier'],
   },
+  // A summary, whose kind the config says.
+  choice: null,
   masked: {
     dense: 'generator_predictions.dense',
     activation: 'gelu',

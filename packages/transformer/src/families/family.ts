@@ -14,7 +14,7 @@ import type { CheckpointLayout } from './checkpoint-layout.ts';
 export interface HeadSpec<C extends ModelConfig = ModelConfig> {
   /** The class in transformers: `BertForSequenceClassification`. */
   readonly modelClass: string;
-  /** The last layer, whose outputs are the logits. */
+  /** The last layer, whose outputs are the logits; '' for none. */
   readonly layer: Path;
   /** Modules whose layers are trained beside every method and saved with its adapter; none of a language model's head. */
   readonly trained: readonly Path[];

@@ -1,5 +1,6 @@
-import { add, argmax, constant, equal, gather, mul, reshape, sub, type Tensor } from '@peftjs/tensor';
+import { constant, equal, mul, sub, type Tensor } from '@peftjs/tensor';
 import type { ModelConfig } from '../config/model-config.ts';
+import { lastKept, rowsAt } from '../pooling.ts';
 import type { Path } from '../sites.ts';
 import type { Inputs } from '../states.ts';
 import type { TensorNeed, TensorNeeds } from '../weights.ts';
@@ -38,26 +39,12 @@ export const languageHead = <C extends ModelConfig>(
   cap: (config) => shapeOf(config).cap,
 });
 
-/** A row of each sequence of x [batch, tokens, d], by its position: at [batch] -> [batch, d]. */
-const rowsAt = (x: Tensor, at: Tensor): Tensor => {
-  const [batch, tokens, width] = x.shape as readonly [number, number, number];
-  const starts = constant(
-    Int32Array.from({ length: batch }, (_, i) => i * tokens),
-    [batch],
-  );
-  return gather(reshape(x, [batch * tokens, width]), add(starts, at));
-};
-
 /** i32 [batch]: the last token of each text that is neither hidden by the mask nor, where there is none, padding. */
 const lastTokens = ({ ids, mask }: Inputs, padId: number | null): Tensor => {
   const [batch, tokens] = ids!.shape as readonly [number, number];
   const kept = mask ?? (padId === null ? null : sub(1, equal(ids!, constant(Int32Array.of(padId), []))));
   if (!kept) return constant(new Int32Array(batch).fill(tokens - 1), [batch]);
-  const places = constant(
-    Float32Array.from({ length: tokens }, (_, t) => t),
-    [tokens],
-  );
-  return argmax(mul(kept, places), { axis: 1 });
+  return lastKept(kept);
 };
 
 /** The head over every token, with a bias. */

@@ -52,6 +52,7 @@ export const mpnet: Family<EncoderConfig> = encoder({
     classifier: 'classifier.out_proj',
     trained: ['classifier'],
   },
+  choice: { dense: 'mpnet.pooler.dense', activation: 'tanh', classifier: 'classifier', trained: ['classifier'] },
   masked: { dense: 'lm_head.dense', activation: 'gelu', norm: 'lm_head.layer_norm', decoder: 'lm_head.decoder' },
   ignored: /(^|\.)pooler\.dense\.|^lm_head\.bias$/,
   roles: [

@@ -28,6 +28,7 @@ const record: Omit<EncoderRecord, 'modelType' | 'stem' | 'targets'> = {
     classifier: 'classifier.out_proj',
     trained: ['classifier'],
   },
+  choice: { dense: 'roberta.pooler.dense', activation: 'tanh', classifier: 'classifier', trained: ['classifier'] },
   masked: { dense: 'lm_head.dense', activation: 'gelu', norm: 'lm_head.layer_norm', decoder: 'lm_head.decoder' },
   ignored: /(^|\.)pooler\.dense\.|^lm_head\.bias$/,
   roles: bertRoles,

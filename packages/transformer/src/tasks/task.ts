@@ -7,8 +7,16 @@ import type { Inputs } from '../states.ts';
 /** `task_type` in Hugging Face PEFT's files; null where it has none. */
 export type TaskType = 'CAUSAL_LM' | 'SEQ_2_SEQ_LM' | 'SEQ_CLS' | 'TOKEN_CLS' | 'QUESTION_ANS' | 'FEATURE_EXTRACTION';
 
-/** The heads that classes of transformers have. */
-export type HeadName = 'causalLM' | 'seq2seqLM' | 'maskedLM' | 'sequenceClassifier' | 'tokenClassifier';
+/** The heads that classes of transformers have; `features` is that of a class without one. */
+export type HeadName =
+  | 'causalLM'
+  | 'seq2seqLM'
+  | 'maskedLM'
+  | 'sequenceClassifier'
+  | 'tokenClassifier'
+  | 'questionAnswering'
+  | 'multipleChoice'
+  | 'features';
 
 /** One column of a batch: the shape of a row of it, where a word names a length that all rows share, and its dtype. */
 export interface Column {
@@ -24,6 +32,8 @@ export interface Head {
   readonly layer: Linear;
   /** The rows that it reads: [batch, tokens, d] or [batch, d]. */
   readonly features: Tensor;
+  /** f32 [batch, tokens], 1 for tokens of the tower that the task reads; null where all are. */
+  readonly mask: Tensor | null;
   readonly call: Call;
 }
 

@@ -18,7 +18,7 @@ const neverRead = /(^|\.)position_ids$/;
  */
 export const encoder = <C extends EncoderConfig = EncoderConfig>(record: EncoderRecord): Family<C> => {
   const { token, position, type } = embeddingPaths(record);
-  const { relativeBias, masked, ignored, disentangled: apart } = record;
+  const { relativeBias, pooled, choice = pooled, masked, ignored, disentangled: apart } = record;
   const { block, attnNorm } = record.block(0);
   return {
     modelType: record.modelType,
@@ -56,13 +56,16 @@ export const encoder = <C extends EncoderConfig = EncoderConfig>(record: Encoder
       ...record.roles,
       { role: 'head', name: record.pooled.classifier },
       { role: 'head', name: 'classifier' },
+      { role: 'head', name: 'qa_outputs' },
       { role: 'head', name: masked.decoder },
     ],
     defaultTargets: { normAfterAttention: [attnNorm.slice(block.length + 1)], ...record.targets },
     heads: {
       maskedLM: maskedHead(record),
-      sequenceClassifier: pooledHead(record),
+      sequenceClassifier: pooledHead(`${record.stem}ForSequenceClassification`, pooled),
       tokenClassifier: tokenHead(`${record.stem}ForTokenClassification`, 'classifier'),
+      questionAnswering: tokenHead(`${record.stem}ForQuestionAnswering`, 'qa_outputs'),
+      ...(choice && { multipleChoice: pooledHead(`${record.stem}ForMultipleChoice`, choice) }),
     },
     narrow: (whole, reduction, layers) => {
       const { embeddingSize: _, groups: __, ...config }: EncoderConfig = whole;

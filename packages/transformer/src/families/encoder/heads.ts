@@ -1,13 +1,13 @@
 import { activations } from '../../activation.ts';
+import { firstRow } from '../../pooling.ts';
 import type { HeadSpec } from '../family.ts';
 import { layerNeeds } from '../heads.ts';
-import { firstRow } from '../pooled-rows.ts';
 import type { EncoderConfig } from './config.ts';
-import type { EncoderRecord } from './record.ts';
+import type { EncoderRecord, PooledHead } from './record.ts';
 
-/** classifier(act(dense(first row))): `BertForSequenceClassification` and those like it. */
-export const pooledHead = ({ stem, pooled }: EncoderRecord): HeadSpec<EncoderConfig> => ({
-  modelClass: `${stem}ForSequenceClassification`,
+/** classifier(act(dense(first row))): `BertForSequenceClassification`, `BertForMultipleChoice` and those like them. */
+export const pooledHead = (modelClass: string, pooled: PooledHead): HeadSpec<EncoderConfig> => ({
+  modelClass,
   layer: pooled.classifier,
   trained: pooled.trained,
   needs: ({ hiddenSize }, labels) =>

@@ -69,6 +69,8 @@ export interface EncoderRecord {
   /** The paths of a block, by its number among those that have weights of their own. */
   block(index: number): BlockPaths;
   readonly pooled: PooledHead;
+  /** The same of its class for multiple choice; null where that is made in another way. Default `pooled`. */
+  readonly choice?: PooledHead | null;
   readonly masked: MaskedHead;
   /** Tensors that checkpoints carry and nothing reads, beside those that no encoder reads. */
   readonly ignored?: RegExp;

@@ -1,11 +1,11 @@
 import type { Tensor } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
 import type { Model } from '../../model.ts';
+import { firstRow, meanRow } from '../../pooling.ts';
 import type { Inputs, States } from '../../states.ts';
 import type { TensorNeed } from '../../weights.ts';
 import type { HeadSpec } from '../family.ts';
 import { layerNeeds } from '../heads.ts';
-import { firstRow, meanRow } from '../pooled-rows.ts';
 import type { ModernBertConfig } from './config.ts';
 import { normNeeds } from './needs.ts';
 
@@ -43,6 +43,9 @@ export const textHead: HeadSpec<ModernBertConfig> = head(
 
 /** The same of every token: `ModernBertForTokenClassification`. */
 export const wordHead: HeadSpec<ModernBertConfig> = head('TokenClassification', 'classifier', ({ main }) => main);
+
+/** The same of every token, with two outputs: `ModernBertForQuestionAnswering`. */
+export const answerHead: HeadSpec<ModernBertConfig> = head('QuestionAnswering', 'classifier', ({ main }) => main);
 
 /** The same over the vocabulary, whose last layer is the token table where they are tied: `ModernBertForMaskedLM`. */
 export const vocabularyHead: HeadSpec<ModernBertConfig> = {

@@ -3,7 +3,7 @@ import type { Family } from '../family.ts';
 import { partsOfTensors } from '../parts-of.ts';
 import type { ModernBertConfig } from './config.ts';
 import { modernBertConfigJson } from './config-json.ts';
-import { textHead, vocabularyHead, wordHead } from './heads.ts';
+import { answerHead, textHead, vocabularyHead, wordHead } from './heads.ts';
 import { modernBertNeeds } from './needs.ts';
 import { modernBertTower, tokenTable } from './tower.ts';
 
@@ -46,7 +46,12 @@ export const modernbert: Family<ModernBertConfig> = {
     ia3Feedforward: ['mlp.Wo'],
     normAfterAttention: ['mlp_norm'],
   },
-  heads: { maskedLM: vocabularyHead, sequenceClassifier: textHead, tokenClassifier: wordHead },
+  heads: {
+    maskedLM: vocabularyHead,
+    sequenceClassifier: textHead,
+    tokenClassifier: wordHead,
+    questionAnswering: answerHead,
+  },
   narrow: (config, reduction, layers) => {
     const part = (size: number): number => Math.max(1, Math.round(size / reduction));
     // Rotary positions turn pairs.
