@@ -13,4 +13,5 @@ rm -rf data/python
 "$python" make_masks.py
 "$python" make_steps.py
 "$python" own_methods.py
+"$python" own_prompts.py
 "$python_adapters" make_adapters.py

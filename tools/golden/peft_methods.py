@@ -14,7 +14,7 @@ import peft.tuners.poly.layer as poly
 import peft.tuners.lora.layer as lora_layer
 import torch
 from peft import (
-    AdaLoraConfig, BeftConfig, BOFTConfig, C3AConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, MultitaskPromptTuningConfig, PeftModel,
+    AdaLoraConfig, AdaptionPromptConfig, BeftConfig, BOFTConfig, C3AConfig, CartridgeConfig, CPTConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, MultitaskPromptTuningConfig, PeftModel,
     OFTConfig, OSFConfig, PeanutConfig, PolyConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, SupertuningConfig, TinyLoraConfig, TrainableTokensConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, WaveFTConfig, get_peft_model, get_peft_model_state_dict,
 )
 from peft.tuners.c3a.utils import get_circulant_fast
@@ -85,6 +85,10 @@ SEEDS = {("plain", "lokr-factor"): 2, ("plain", "gralora"): 3, ("plain", "road-4
 
 
 def configs(model: str) -> dict[str, object]:
+    # PEFT takes the heads of keys to be as wide as hidden / heads.
+    adaption = {"adaption-prompt": AdaptionPromptConfig(adapter_len=4, adapter_layers=1)}
+    if model == "square":
+        return adaption
     some, linears = dict(target_modules=SOME[model]), dict(target_modules=LINEARS[model])
     cases = {
         "dora": LoraConfig(r=4, lora_alpha=6, use_dora=True, **some),
@@ -152,9 +156,19 @@ def configs(model: str) -> dict[str, object]:
             num_virtual_tokens=5, prefix_projection=True, encoder_hidden_size=7
         ),
         "p-tuning": PromptEncoderConfig(num_virtual_tokens=5, encoder_hidden_size=7),
+        "cpt": CPTConfig(
+            task_type="CAUSAL_LM", cpt_token_ids=[4, 7, 2, 9, 1, 22, 5, 3], cpt_tokens_type_mask=[1, 2, 3, 4, 5, 6, 7, 8],
+            opt_weighted_loss_type="decay", opt_loss_decay_factor=0.5, opt_projection_epsilon=2.0, opt_projection_format_epsilon=4.0,
+        ),
+        "cartridge": CartridgeConfig(num_virtual_tokens=5, num_frozen_tokens=2),
+        "p-tuning-lstm": PromptEncoderConfig(
+            num_virtual_tokens=5, encoder_hidden_size=4, encoder_reparameterization_type="LSTM"
+        ),
         "layer-norm-tuning": LNTuningConfig(),
         "beft": BeftConfig(**linears),
     }
+    if model == "gpt2":
+        cases |= adaption
     lora = dict(r=4, lora_alpha=6)
     cases |= {
         "lora-modules-to-save": LoraConfig(modules_to_save=WHOLE[model], **lora, **some),
@@ -197,7 +211,7 @@ def save_adapter(model: PeftModel, base: str, folder: Path) -> None:
         if isinstance(getattr(config, field, None), set):
             setattr(config, field, sorted(getattr(config, field)))  # a set has another order in every process
     # With copies of the embeddings that are targeted, as it does by itself.
-    copies = TABLES.get(base) in (config.target_modules or ()) if hasattr(config, "target_modules") else False
+    copies = TABLES.get(base) in list(config.target_modules or ()) if hasattr(config, "target_modules") else False
     model.save_pretrained(folder, save_embedding_layers=copies)
     (folder / "README.md").unlink()
 
@@ -267,13 +281,21 @@ def make_method(base: str, method: str, config: object) -> None:
         golden = record_allocations(model, params)
         save_adapter(model, base, out / "adapter-allocated")
     else:
-        # COFT puts values back within their bound at the next forward pass.
-        after_step = (lambda step: model(torch.tensor([[0]]))) if getattr(config, "coft", False) else (lambda step: None)
+        # COFT and CPT put values back within their bound at the next forward pass.
+        bounded = getattr(config, "coft", False) or config.peft_type == "CPT"
+        after_step = (lambda step: model(torch.tensor([[0]]))) if bounded else (lambda step: None)
         penalty = model.base_model._get_kasa_loss if getattr(config, "kasa_config", None) else lambda: 0.0
         golden = record(
-            model, params, initial=config.is_prompt_learning, epsilon=epsilon, after_step=after_step, penalty=penalty,
+            model, params, initial=config.is_prompt_learning and config.peft_type not in ("CPT", "CARTRIDGE"), epsilon=epsilon, after_step=after_step, penalty=penalty,
             training=getattr(config, "velora_config", None) is not None,
         )
+    if config.peft_type == "CPT":  # what is trained there is the way from the tokens, in the file are the rows
+        moved = golden["trained prompt_encoder.delta_embedding.weight"]
+        golden["trained prompt_encoder.delta_embedding.weight"] = moved + model.prompt_encoder["default"].embedding.weight
+    if config.peft_type == "CARTRIDGE":  # in the file they are one tensor with those that are frozen
+        name, frozen = "prompt_encoder.trainable_embedding", model.prompt_encoder["default"].frozen_embedding
+        golden[f"gradient {name}"] = torch.cat([torch.zeros_like(frozen), golden[f"gradient {name}"]])
+        golden[f"trained {name}"] = torch.cat([frozen, golden[f"trained {name}"]])
     save_tensors(out / "golden.safetensors", golden)
 
 
@@ -325,7 +347,7 @@ def make_bias_tuning(base: str) -> None:
 
 
 def make_peft_methods(only: set[str] = set()) -> None:
-    for base in ("plain", "gpt2"):
+    for base in ("plain", "square", "gpt2"):
         for method, config in configs(base).items():
             if not only or f"{base}-{method}" in only:
                 make_method(base, method, config)

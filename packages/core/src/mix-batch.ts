@@ -80,7 +80,12 @@ const once = <S extends RowSite>(site: S, path: Path, next: Parameters<Around<S>
     if (found) return found;
     if (
       known.size > 0 &&
-      (site === 'block' || site === 'attn' || site === 'cross' || site === 'kv' || site === 'crossKv')
+      (site === 'block' ||
+        site === 'attn' ||
+        site === 'cross' ||
+        site === 'heads' ||
+        site === 'kv' ||
+        site === 'crossKv')
     )
       throw new PeftError(
         'bad-option',
@@ -92,7 +97,7 @@ const once = <S extends RowSite>(site: S, path: Path, next: Parameters<Around<S>
   };
 };
 
-const rowSites: readonly RowSite[] = ['embed', ...streamSites, 'kv', 'crossKv'];
+const rowSites: readonly RowSite[] = ['embed', ...streamSites, 'heads', 'kv', 'crossKv'];
 
 const mixedAround = (adapters: readonly Adapted<Model>[], row: Tensor): AroundTable => {
   const at = <S extends RowSite>(site: S): ReadonlyMap<Path, readonly Around<S>[]> => {

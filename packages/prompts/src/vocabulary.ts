@@ -19,16 +19,22 @@ const isIds = (ids: unknown): boolean =>
 export const isTextInit = (v: unknown): v is TextInit =>
   typeof v === 'object' && v !== null && isIds((v as TextInit).text);
 
+/** Refuses ids that the model does not have. Throws `bad-option`. */
+export const checkIds = (what: string, ids: ArrayLike<number>, model: Model): void => {
+  const vocabSize = model.embeddings.get(model.towers[0].tokenTable)!.rows;
+  const foreign = Array.from(ids).filter((id) => id >= vocabSize);
+  if (foreign.length > 0)
+    throw new PeftError(
+      'bad-option',
+      `${what} has tokens ${foreign.join(', ')}, the vocabulary is 0 to ${vocabSize - 1}`,
+    );
+};
+
 const idsOf = (init: 'vocabulary' | TextInit, model: Model, tokens: number, random: Random): Int32Array => {
   const vocabSize = model.embeddings.get(model.main.tokenTable)!.rows;
   if (init === 'vocabulary') return Int32Array.from({ length: tokens }, () => Math.floor(random() * vocabSize));
   const { text } = init;
-  const foreign = Array.from(text).filter((id) => id >= vocabSize);
-  if (foreign.length > 0)
-    throw new PeftError(
-      'bad-option',
-      `init: text has tokens ${foreign.join(', ')}, the vocabulary is 0 to ${vocabSize - 1}`,
-    );
+  checkIds('init: text', text, model);
   return Int32Array.from({ length: tokens }, (_, i) => text[i % text.length]!);
 };
 

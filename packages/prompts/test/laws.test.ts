@@ -7,8 +7,7 @@ const prefixSize = ({ config, main }: TaskModel, m: number): number =>
   m * 2 * config.layers * main.keyHeads * main.headDim;
 
 /** Prefixes are of one tower. */
-const refuses = ({ towers }: TaskModel): RegExp | null =>
-  towers.length > 1 ? /prefixTuning: is for models of one tower/ : null;
+const refuses = ({ towers }: TaskModel): RegExp | null => (towers.length > 1 ? /: is for models of one tower/ : null);
 
 describeMethods(family, {
   promptTuning: {
@@ -28,6 +27,38 @@ describeMethods(family, {
     identity: false,
     refuses,
   },
+  adaptionPrompt: {
+    options: { length: 3, layers: 1 },
+    parameters: ({ config }) => 3 * config.hiddenSize + 1,
+    learningRate: 0.3,
+    refuses,
+  },
+  llamaAdapter: {
+    options: { length: 3 },
+    parameters: ({ config: { layers, hiddenSize }, main }) => layers * (3 * hiddenSize + main.heads),
+    learningRate: 0.3,
+    refuses,
+  },
+  cpt: {
+    options: {
+      tokens: [4, 7, 2, 9, 1],
+      parts: [1, 2, 3, 4, 5],
+      decay: 0.5,
+      inputRadius: 30,
+      formatRadius: 30,
+    },
+    parameters: ({ config }) => 5 * config.hiddenSize,
+    identity: false,
+    detaches: 'part',
+    refuses: ({ towers, main }) => (towers.length > 1 || main.attends !== 'before' ? /cpt: is for decoders/ : null),
+  },
+  cartridge: {
+    options: { length: 3 },
+    parameters: (model) => prefixSize(model, 3),
+    identity: false,
+    detaches: 'part',
+    refuses,
+  },
   pTuning: {
     options: { length: 3, hidden: 6 },
     parameters: ({ config: { hiddenSize: d } }) => 3 * d + 6 * (d + 1) + 6 * (6 + 1) + d * (6 + 1),
@@ -44,6 +75,16 @@ describeMethod(family.prefixTuning, {
   },
   identity: false,
   refuses,
+});
+
+// An LSTM makes the prompt.
+describeMethod(family.pTuning, {
+  options: { length: 3, hidden: 2, encoder: 'lstm' },
+  parameters: ({ config: { hiddenSize: d } }) => {
+    const layer = (inDim: number): number => 2 * (8 * inDim + 8 * 2 + 2 * 8);
+    return 3 * d + layer(d) + layer(4) + 4 * (4 + 1) + d * (4 + 1);
+  },
+  identity: false,
 });
 
 // Its gates are a mean over whole sequences.

@@ -23,6 +23,7 @@ export type { ContinuationSoFar, LogitsProcessor, ProcessOptions } from './gener
 export type { Prompt } from './generation/prompts.ts';
 export { type SampleOptions, sampleToken } from './generation/sample.ts';
 export { type StreamTextOptions, streamText } from './generation/stream-text.ts';
+export { joinHeads, splitHeads } from './heads.ts';
 export type { KvCache } from './kv-cache.ts';
 export { affine, type Dense, denseLinear, isDenseLinear, type Linear, storedValues, viaDense } from './linear.ts';
 export { type LoadModelOptions, loadModel } from './load-model.ts';

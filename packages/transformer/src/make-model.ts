@@ -1,5 +1,5 @@
 import type { Model, ModelLayout } from './model.ts';
-import { type Parts, patchParts } from './parts.ts';
+import { linearOf, type Parts, patchParts } from './parts.ts';
 import { type Call, makePass } from './pass.ts';
 import { firstRow } from './position-rows.ts';
 import { partsOf, type RoleRow } from './roles.ts';
@@ -68,6 +68,7 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
         layer: null,
         stream: null,
         attended: null,
+        linear: (of, x) => linearOf(parts, of).apply(x, callAt(of)),
       });
       parts.watch(pass);
       const whole = (read: Inputs): States => {

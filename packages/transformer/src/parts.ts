@@ -24,6 +24,13 @@ export interface Parts {
   readonly watch: (pass: Pass) => void;
 }
 
+/** A linear layer by its path. Throws `no-match`. */
+export const linearOf = ({ linears }: Parts, path: Path): Linear => {
+  const layer = linears.get(path);
+  if (!layer) throw new PeftError('no-match', `model: there is no linear layer ${path}`);
+  return layer;
+};
+
 /** Of a model that nothing was done to. */
 export const untouched: Omit<Parts, 'linears' | 'norms' | 'embeddings'> = {
   around: {},

@@ -57,8 +57,10 @@ export interface Call {
   readonly layer: number | null;
   /** The residual stream that the output of `attn`, `cross` and `mlp` is added to: [B,T,d]; null at other sites. */
   readonly stream: Tensor | null;
-  /** At the sites `kv` and `crossKv`: the rows that the attention reads, [B,T,d]; null at other sites. */
+  /** At the sites `heads`, `kv` and `crossKv`: the rows that the attention reads, [B,T,d]; null at other sites. */
   readonly attended: Tensor | null;
+  /** The output of a linear layer of this view, for rows of the method's own: keys of a prompt by the layer that makes those of the tokens. Throws `no-match`. */
+  linear(path: Path, x: Tensor): Tensor;
 }
 
 /** A pass over inputs. */

@@ -16,7 +16,7 @@ import {
   type Tensor,
 } from '@peftjs/tensor';
 import { biasedAttention } from './biased-attention.ts';
-import type { Parts } from './parts.ts';
+import { linearOf, type Parts } from './parts.ts';
 import type { Call, Pass, Sequence } from './pass.ts';
 import { positionRows, type RowsOf, tableRows } from './position-rows.ts';
 import { type KeyValue, type Path, runAround, type SiteCore, type SiteName } from './sites.ts';
@@ -149,6 +149,7 @@ export const runTower = (
     layer: layerOf(spec, path),
     stream,
     attended,
+    linear: (of, x) => linearOf(parts, of).apply(x, callAt(of, null)),
   });
   const attended = new Map<Path, Tensor>();
   const at: Forward['at'] = (site, path, core, stream) => {
@@ -157,7 +158,7 @@ export const runTower = (
       if (isAttention) attended.set(path, x as Tensor);
       return core(x);
     };
-    const rows = site === 'kv' || site === 'crossKv' ? attended.get(path) : undefined;
+    const rows = site === 'heads' || site === 'kv' || site === 'crossKv' ? attended.get(path) : undefined;
     return runAround(parts.around[site]?.get(path) ?? [], noting, callAt(path, stream ?? null, rows));
   };
   const linear: Forward['linear'] = (path, h) => parts.linears.get(path)!.apply(h, callAt(path, null));
@@ -177,31 +178,32 @@ export const runTower = (
     throw shapeError('embed', [embedded], `must give [${batch}, ${sequence.tokens} or more, ${width}]`);
   const inCache = sequence.continues ? prepended : 0;
 
-  const attend: Forward['attend'] = (path, q, own, { bias, reach, ...how } = {}) => {
-    let known = own.k.shape[2]!;
-    const through = (kv: KeyValue): KeyValue => {
-      const all = options.cache ? options.cache.append(path, kv) : kv;
-      known = all.k.shape[2]!;
-      return all;
-    };
-    const { k, v } = at('kv', path, through)(own);
-    const keys = k.shape[2]!;
-    const mask = widenMask(sequence.mask, batch, parts.present, { keys, added: keys - known + prepended }, path);
-    const causal = spec.attends === 'before';
-    if (bias || reach !== undefined) {
-      const added = bias ? bias(q.shape[2]!, keys, k) : null;
-      return biasedAttention(q, k, v, {
-        ...how,
-        causal,
-        keyMask: mask,
-        bias: added,
-        ...(reach !== undefined && { reach }),
-      });
-    }
-    const start = options.cache?.offset;
-    const offset = start && (keys > known ? add(start, constant(Int32Array.of(keys - known), [])) : start);
-    return attention(q, k, v, { ...how, causal, ...(mask && { keyMask: mask }), ...(offset && { offset }) });
-  };
+  const attend: Forward['attend'] = (path, queries, own, { bias, reach, ...how } = {}) =>
+    at('heads', path, (q) => {
+      let known = own.k.shape[2]!;
+      const through = (kv: KeyValue): KeyValue => {
+        const all = options.cache ? options.cache.append(path, kv) : kv;
+        known = all.k.shape[2]!;
+        return all;
+      };
+      const { k, v } = at('kv', path, through)(own);
+      const keys = k.shape[2]!;
+      const mask = widenMask(sequence.mask, batch, parts.present, { keys, added: keys - known + prepended }, path);
+      const causal = spec.attends === 'before';
+      if (bias || reach !== undefined) {
+        const added = bias ? bias(q.shape[2]!, keys, k) : null;
+        return biasedAttention(q, k, v, {
+          ...how,
+          causal,
+          keyMask: mask,
+          bias: added,
+          ...(reach !== undefined && { reach }),
+        });
+      }
+      const start = options.cache?.offset;
+      const offset = start && (keys > known ? add(start, constant(Int32Array.of(keys - known), [])) : start);
+      return attention(q, k, v, { ...how, causal, ...(mask && { keyMask: mask }), ...(offset && { offset }) });
+    })(queries);
 
   const attendTo: Forward['attendTo'] = (name, path, q, theirs, { bias, ...how } = {}) => {
     const other = before.get(name)!;

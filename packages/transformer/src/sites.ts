@@ -19,6 +19,8 @@ export interface KeyValue {
  * - `block` (`model.layers.3`): the residual stream [B,T,d] before a layer -> after it.
  * - `attn`, `cross`, `mlp` (`model.layers.3.self_attn`, `.mlp`): the input of a sublayer -> its output, before the residual sum. `cross` is
  *   the attention of a decoder over an encoder's states; it has no paths where there is no encoder.
+ * - `heads` (the attention's path): the queries [B,H,T,D] of an attention over its tower's own rows, already rotated -> what its heads give,
+ *   [B,H,T,D], before the output projection. `next` attends, through `kv`.
  * - `norm` (the norm's own path): [B,T,d] -> normalised.
  * - `kv`, `crossKv` (the attention's path): keys and values on their way to attention. `next` takes them through the cache: what is done
  *   before it is stored with the token; what is done after it (a prefix in front) happens at every pass, over all keys so far.
@@ -31,6 +33,7 @@ export interface Sites {
   attn: { in: Tensor; out: Tensor };
   cross: { in: Tensor; out: Tensor };
   mlp: { in: Tensor; out: Tensor };
+  heads: { in: Tensor; out: Tensor };
   norm: { in: Tensor; out: Tensor };
   kv: { in: KeyValue; out: KeyValue };
   crossKv: { in: KeyValue; out: KeyValue };
@@ -39,8 +42,19 @@ export interface Sites {
 export type SiteName = keyof Sites;
 
 /** All sites, in the order of a forward pass. */
-export const siteNames: readonly ['model', 'embed', 'block', 'norm', 'attn', 'kv', 'cross', 'crossKv', 'mlp', 'head'] =
-  ['model', 'embed', 'block', 'norm', 'attn', 'kv', 'cross', 'crossKv', 'mlp', 'head'];
+export const siteNames: readonly [
+  'model',
+  'embed',
+  'block',
+  'norm',
+  'attn',
+  'heads',
+  'kv',
+  'cross',
+  'crossKv',
+  'mlp',
+  'head',
+] = ['model', 'embed', 'block', 'norm', 'attn', 'heads', 'kv', 'cross', 'crossKv', 'mlp', 'head'];
 
 /** Sites that take a stream [B,T,d] and give one. */
 export type StreamSite = 'block' | 'attn' | 'cross' | 'mlp' | 'norm' | 'head';

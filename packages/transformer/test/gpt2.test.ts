@@ -49,6 +49,7 @@ test('a gpt2 has the paths of Hugging Face modules', () => {
     attn: ['transformer.h.0.attn', 'transformer.h.1.attn'],
     mlp: ['transformer.h.0.mlp', 'transformer.h.1.mlp'],
     norm: [...[0, 1].flatMap((i) => [`transformer.h.${i}.ln_1`, `transformer.h.${i}.ln_2`]), 'transformer.ln_f'],
+    heads: ['transformer.h.0.attn', 'transformer.h.1.attn'],
     kv: ['transformer.h.0.attn', 'transformer.h.1.attn'],
     head: ['lm_head'],
   });

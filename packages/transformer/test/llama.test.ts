@@ -64,6 +64,7 @@ test('a llama has the paths of Hugging Face modules', () => {
       ...[0, 1].flatMap((i) => [`model.layers.${i}.input_layernorm`, `model.layers.${i}.post_attention_layernorm`]),
       'model.norm',
     ],
+    heads: ['model.layers.0.self_attn', 'model.layers.1.self_attn'],
     kv: ['model.layers.0.self_attn', 'model.layers.1.self_attn'],
     head: ['lm_head'],
   });

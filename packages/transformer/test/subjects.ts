@@ -49,4 +49,13 @@ export const subjects: readonly (readonly [name: string, make: MakeSubject])[] =
 ];
 
 /** Those that a decoder has, in the order of a forward pass. */
-export const siteNames: readonly Exclude<SiteName, 'model'>[] = ['embed', 'block', 'attn', 'mlp', 'norm', 'kv', 'head'];
+export const siteNames: readonly Exclude<SiteName, 'model'>[] = [
+  'embed',
+  'block',
+  'attn',
+  'heads',
+  'mlp',
+  'norm',
+  'kv',
+  'head',
+];

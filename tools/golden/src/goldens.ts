@@ -71,7 +71,7 @@ import {
   waveft,
 } from '@peftjs/lora';
 import { adapterFusion, moeLora, multitaskPromptTuningFor, poly, polyFor } from '@peftjs/multitask';
-import { prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
+import { adaptionPrompt, cartridge, cpt, llamaAdapter, prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
 import { ia3, mov } from '@peftjs/scaling';
 import { beft, bitfit, layerNormTuning, tokenTuning } from '@peftjs/selective';
 import type { CausalLM } from '@peftjs/transformer';
@@ -257,6 +257,11 @@ export const goldens: readonly Golden[] = [
   ...golden('square gpt2', 'mam', mam),
   ...golden('square gpt2', 'unipelt', unipelt),
   ...golden('plain gpt2', 'p-tuning', pTuning, { trained: pTuning({ length: 5, hidden: 7 }) }),
+  ...golden('plain gpt2', 'cpt', cpt, { nameThere: () => 'prompt_encoder.delta_embedding.weight' }),
+  ...golden('plain gpt2', 'cartridge', cartridge, { nameThere: () => 'prompt_encoder.trainable_embedding' }),
+  ...golden('plain gpt2', 'p-tuning-lstm', pTuning, { trained: pTuning({ length: 5, hidden: 4, encoder: 'lstm' }) }),
+  ...golden('square gpt2', 'adaption-prompt', adaptionPrompt),
+  ...golden('plain gpt2', 'llama-adapter', llamaAdapter, ours),
   ...golden('plain gpt2', 'ia3', ia3),
   ...golden('square gpt2', 'ia3-adapters', ia3),
   ...golden('plain', 'beft', beft),

@@ -113,6 +113,10 @@ export const gatedPatch = (model: Model, patch: Patch, scope: Scope): Patch => {
     around: {
       ...Object.fromEntries(streams),
       embed: each(around.embed, (of, path) => gatedEmbedding(of, meanGate(scope.at(path), 'embed', hiddenSize))),
+      heads: each(around.heads as unknown as MiddlewareTable['block'], (of, path) => {
+        const gate = meanGate(scope.at(path), 'heads', hiddenSize);
+        return gatedStream(of, (_, call) => gate(call.attended!, call));
+      }),
       kv: each(around.kv, (of, path) => {
         const gate = meanGate(scope.at(path), 'kv', hiddenSize);
         return gatedKeys(of, (call) => gate(call.attended!, call));

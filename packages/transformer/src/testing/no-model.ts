@@ -1,3 +1,4 @@
+import { PeftError } from '@peftjs/tensor';
 import { type Call, makePass } from '../pass.ts';
 
 /** A call of a layer by itself: in no model, of a pass over nothing. */
@@ -19,4 +20,7 @@ export const noModel: Call = {
   layer: null,
   stream: null,
   attended: null,
+  linear: (path) => {
+    throw new PeftError('no-match', `noModel: there is no layer ${path}`);
+  },
 };

@@ -157,6 +157,7 @@ export const decoderTower = (config: DecoderConfig, traits: Traits, names: Decod
       attn: attns,
       mlp: mlps,
       norm: [...blocks.flatMap((path) => blockNorms(traits).map((name) => `${path}.${name}`)), last],
+      heads: attns,
       kv: attns,
       head: [names.head],
     },

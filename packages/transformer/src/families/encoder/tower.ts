@@ -89,6 +89,7 @@ export const encoderTower = (record: EncoderRecord, config: EncoderConfig): Towe
       attn: attns,
       mlp: blocks.map(({ mlp }) => mlp),
       norm: [norm, ...blocks.flatMap(({ attnNorm, mlpNorm }) => [attnNorm, mlpNorm])],
+      heads: attns,
       kv: attns,
       head: [`${record.prefix}.encoder`],
     },

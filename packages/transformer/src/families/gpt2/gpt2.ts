@@ -59,6 +59,7 @@ const tower = (config: Gpt2Config): TowerSpec => {
       attn: attns,
       mlp: mlps,
       norm: [...blocks.flatMap((path) => [`${path}.ln_1`, `${path}.ln_2`]), 'transformer.ln_f'],
+      heads: attns,
       kv: attns,
       head: ['lm_head'],
     },

@@ -70,6 +70,7 @@ export const modernBertTower = (config: ModernBertConfig): TowerSpec => {
         ...blocks.flatMap((path, i) => [...attnNorm(i), `${path}.mlp_norm`]),
         'model.final_norm',
       ],
+      heads: attns,
       kv: attns,
       head: ['model'],
     },

@@ -73,6 +73,7 @@ const tower = (config: T5Config, stack: Stack): TowerSpec => {
       cross: crosses,
       mlp: blocks.map(({ mlp }) => mlp),
       norm: [...blocks.flatMap(({ norms }) => norms), `${stack}.final_layer_norm`],
+      heads: attns,
       kv: attns,
       crossKv: crosses,
       head: [both ? 'encoder' : 'lm_head'],
