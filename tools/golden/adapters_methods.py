@@ -7,7 +7,7 @@ from pathlib import Path
 import adapters
 import torch
 from adapters import (
-    AdapterPlusConfig, BnConfig, CompacterConfig, CompacterPlusPlusConfig, DiReftConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, LoReftConfig, MAMConfig, NoReftConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, UniPELTConfig,
+    AdapterPlusConfig, BnConfig, CompacterConfig, CompacterPlusPlusConfig, DiReftConfig, DoubleSeqBnConfig, DoubleSeqBnInvConfig, IA3Config, LoRAConfig, LoReftConfig, MAMConfig, NoReftConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, SeqBnInvConfig, UniPELTConfig,
 )
 from adapters.composition import Fuse
 from safetensors.torch import load_file
@@ -41,6 +41,8 @@ METHODS = {
     "loreft": LoReftConfig(r=3, tied_weights=True),
     "noreft": NoReftConfig(r=2, prefix_positions=2, suffix_positions=4, non_linearity="gelu"),
     "direft": DiReftConfig(r=2, layers=[1], tied_weights=True, suffix_positions=2),
+    "mad-x": SeqBnInvConfig(reduction_factor=4),
+    "mad-x-houlsby": DoubleSeqBnInvConfig(reduction_factor=4, inv_adapter_reduction_factor=3),
     "prefix-tuning-adapters": PrefixTuningConfig(**PREFIX),
     "prefix-tuning-adapters-flat": PrefixTuningConfig(flat=True, prefix_length=5),
     "mam": MAMConfig(PrefixTuningConfig(**PREFIX)),
@@ -54,7 +56,7 @@ FUSED = ("a", "b")
 BASES = ("square", "gpt2")
 
 # The first seed that leaves no close decision among tokens.
-SEEDS = {}
+SEEDS = {("square", "mad-x-houlsby"): 2}
 
 
 def load_with_adapters(base: str) -> torch.nn.Module:
@@ -63,6 +65,12 @@ def load_with_adapters(base: str) -> torch.nn.Module:
     # Its attention of Llama knows the cache by a name that transformers no longer uses, and so would see the last token alone.
     model.generation_config.use_cache = False
     adapters.init(model)
+
+    def inverted(head: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        return (model.base_model.invertible_adapters_forward(inputs[0], rev=True),)
+
+    # As the heads of the library do it, which are not those of transformers' models.
+    model.get_output_embeddings().register_forward_pre_hook(inverted)
     return model
 
 

@@ -3,6 +3,7 @@ import { plusPlace } from './adapter-plus.ts';
 import { isPhmAt } from './compacter/compacter.ts';
 import { defineBottleneck, isAt } from './define-bottleneck.ts';
 import { houlsbyKind, houlsbyPlace } from './houlsby.ts';
+import { isInvertibleAt } from './mad-x/mad-x.ts';
 import { type BottleneckOptions, bottleneckOptions } from './options.ts';
 import { besideMlp } from './parallel-adapter.ts';
 import { pfeifferKind, pfeifferPlace } from './pfeiffer.ts';
@@ -47,6 +48,8 @@ const named = [
   isAt(plusPlace),
   isPhmAt(houlsbyPlace),
   isPhmAt(pfeifferPlace),
+  isInvertibleAt(houlsbyPlace),
+  isInvertibleAt(pfeifferPlace),
 ];
 
 /**

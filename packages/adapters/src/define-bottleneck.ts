@@ -34,17 +34,21 @@ export interface BottleneckKind<O extends SharedOptions = BottleneckOptions> {
   reads(config: AdapterConfig): boolean;
   /** Its projections in a model. Default: matrices. */
   project?(model: Model, scope: Scope, chosen: Chosen<O>): Project;
+  /** Middleware elsewhere. */
+  around?(model: Model, scope: Scope, chosen: Chosen<O>): MiddlewareTable;
+  /** The fault of options that are sound one by one; null when there is none. */
+  fault?(given: Partial<Chosen<O>>): string | null;
   /** Further fields that change the function, with the only values that are computed here. */
   readonly computes?: Readonly<Record<string, readonly JsonValue[]>>;
   /** Further fields of its files. */
   readonly fields?: JsonObject;
 }
 
-/** Whether a configuration's adapters are placed so. */
+/** Whether a configuration's adapters are placed so, of matrices and without an invertible one. */
 export const isAt =
   (at: Placement) =>
   (config: AdapterConfig): boolean =>
-    config['phm_layer'] !== true && samePlace(placementIn(config), at);
+    config['phm_layer'] !== true && !config['inv_adapter'] && samePlace(placementIn(config), at);
 
 /** Fields that change the function, with the only values that are computed here. */
 const computes = {
@@ -120,16 +124,19 @@ export const defineBottleneck = <O extends SharedOptions>(kind: BottleneckKind<O
     formula: {
       merges: false,
       options,
-      check: (given) => faultOf(given, placement(given as Chosen<O>).parallel),
+      check: (given) => faultOf(given, placement(given as Chosen<O>).parallel) ?? kind.fault?.(given) ?? null,
       attach: (model, scope, all) => {
         const chosen: Chosen<BottleneckOptions> = { init: 'normal', ...(all as Chosen<SharedOptions>) };
         const at = placement(all);
         const made = project?.(model, scope, all);
         return {
-          around: afterSublayers(model, scope, { name, ...at, leaveOut: chosen.leaveOut }, (own, { layer }) => {
-            const adapter = bottleneck(own.at('adapters.default'), shapeOf(model, chosen, layer), made);
-            return (y, h, call) => adapted(at, adapter, chosen, [y, h], call);
-          }),
+          around: {
+            ...kind.around?.(model, scope, all),
+            ...afterSublayers(model, scope, { name, ...at, leaveOut: chosen.leaveOut }, (own, { layer }) => {
+              const adapter = bottleneck(own.at('adapters.default'), shapeOf(model, chosen, layer), made);
+              return (y, h, call) => adapted(at, adapter, chosen, [y, h], call);
+            }),
+          },
         };
       },
     },

@@ -10,6 +10,7 @@ export { houlsby } from './houlsby.ts';
 export type { InitName } from './init.ts';
 export { type LadderSideOptions, ladderSide } from './ladder-side/ladder-side.ts';
 export { type LlmAdapterOptions, llmAdapter } from './llm-adapter.ts';
+export { type MadXOptions, madX, madXHoulsby } from './mad-x/mad-x.ts';
 export type { BottleneckOptions, ReductionByLayer } from './options.ts';
 export { parallelAdapter } from './parallel-adapter.ts';
 export { pfeiffer } from './pfeiffer.ts';

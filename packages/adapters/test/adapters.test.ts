@@ -1,13 +1,15 @@
-import { attach, merge } from '@peftjs/core';
+import { attach, merge, type Scope } from '@peftjs/core';
 import {
   abs,
   constant,
   evaluate,
   matmul,
   mul,
+  normalValues,
   type Random,
   randomSource,
   reference,
+  sizeOf,
   sub,
   sum,
   type Tensor,
@@ -29,10 +31,13 @@ import {
   houlsby,
   ladderSide,
   loReft,
+  madX,
+  madXHoulsby,
   noReft,
   parallelAdapter,
   pfeiffer,
 } from '../src/index.ts';
+import { nice } from '../src/mad-x/invertible.ts';
 import { orthogonalRows } from '../src/reft/orthogonal.ts';
 
 const ids = tokens([1, 5, 2, 9], [3, 3, 12, 0]);
@@ -243,6 +248,35 @@ describe('hadamardAdapter', () => {
     const second = attach(merged, [hadamardAdapter()]);
     const [a, b] = [first.model.outputs({ ids }), second.model.outputs({ ids })];
     expect(distance(await values(a, r), await values(b, r))).toBeLessThan(1e-5);
+  });
+});
+
+describe('madX', () => {
+  test('its invertible adapter is inverted', async () => {
+    const scope = (path: string): Scope =>
+      ({
+        at: (name: string) => scope(`${path}.${name}`),
+        param: (name: string, shape: readonly number[]) =>
+          variable(`${path}.${name}`, shape, normalValues(sizeOf(shape), 0.5, randomSource(1, `${path}.${name}`))),
+      }) as never;
+    const { forward, inverse } = nice(scope(''), 9, 2, 'tanh');
+    const x = constant(normalValues(2 * 3 * 9, 1, randomSource(2, 'x')), [2, 3, 9]);
+    const [there, back] = [await values(forward(x)), await values(inverse(forward(x)))];
+    expect(distance(there, await values(x))).toBeGreaterThan(0.1);
+    expect(distance(back, await values(x))).toBeLessThan(1e-5);
+  });
+
+  test('say what is wrong, and read their own files', () => {
+    const base = tinyLlama();
+    expect(() => madX({ activation: 'prelu' })).toThrow('prelu has a slope of its own');
+    const { peft_type: _, ...config } = madX().config(base);
+    expect([madX, madXHoulsby, pfeiffer, bottleneckAdapter].map(({ reads }) => reads(config))).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ]);
+    expect(() => bottleneckAdapter.fromConfig({ ...config, inv_adapter: 'glow' })).toThrow('inv_adapter = "glow"');
   });
 });
 

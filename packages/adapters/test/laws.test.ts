@@ -39,7 +39,20 @@ const edits =
   (model: TaskModel): number =>
     model.paths('block').length * each * rank * (2 * model.main.hiddenSize + 1);
 
+/** Values of an invertible adapter that narrows to a fourth of the channels. */
+const invertible = ({ main: { hiddenSize: d } }: TaskModel): number => 2 * ((d / 4) * (d / 2) * 2 + d / 4 + d / 2);
+
 describeMethods(family, {
+  madX: {
+    options: { bottleneck: 3 },
+    identity: false,
+    parameters: (model) => bottlenecks(1)(model) + invertible(model),
+  },
+  madXHoulsby: {
+    options: { bottleneck: 3, invertHead: false, dropout: 0.1 },
+    identity: false,
+    parameters: (model) => bottlenecks(2)(model) + invertible(model),
+  },
   residualAdapter: {
     options: { bottleneck: 3 },
     identity: false,

@@ -142,6 +142,7 @@ const known: readonly Known[] = [
   ['union of methods of the adapters library', 'mam', 'hybrid', byArchitecture('union')],
   ['fusion of the adapters library', 'adapterFusion', 'multitask', byArchitecture('fuse')],
   ['ReFT of the adapters library', 'loReft, noReft and diReft', 'adapters', byArchitecture('reft')],
+  ['MAD-X of the adapters library (inv_adapter)', 'madX', 'adapters', ({ inv_adapter }) => inv_adapter === 'nice'],
   ['Compacter of the adapters library (phm_layer)', 'compacter', 'adapters', ({ phm_layer }) => phm_layer === true],
   ['bottleneck of the adapters library', 'bottleneckAdapter', 'adapters', byArchitecture(undefined)],
 ];

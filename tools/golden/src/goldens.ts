@@ -8,6 +8,8 @@ import {
   houlsby,
   llmAdapter,
   loReft,
+  madX,
+  madXHoulsby,
   noReft,
   parallelAdapter,
   pfeiffer,
@@ -281,6 +283,8 @@ export const goldens: readonly Golden[] = [
   ...golden('square gpt2', 'loreft', loReft, withoutChance),
   ...golden('square gpt2', 'noreft', noReft, withoutChance),
   ...golden('square gpt2', 'direft', diReft, { ...withoutChance, readsOurs: false }), // the library reads each as NoReFT
+  ...golden('square gpt2', 'mad-x', madX),
+  ...golden('square gpt2', 'mad-x-houlsby', madXHoulsby),
   ...golden('square gpt2', 'adapter-fusion', adapterFusion, {
     load: withoutPenalty,
     noGradient: /\.key\.bias$/,

@@ -9,6 +9,7 @@ import {
   positive,
 } from '@peftjs/core';
 import { type BottleneckKind, defineBottleneck, type SharedOptions } from '../define-bottleneck.ts';
+import { homeOf } from '../home.ts';
 import { houlsbyPlace } from '../houlsby.ts';
 import { bottleneckOptions } from '../options.ts';
 import { pfeifferPlace } from '../pfeiffer.ts';
@@ -25,7 +26,7 @@ export interface CompacterOptions extends SharedOptions, Partial<PhmOptions> {
 export const isPhmAt =
   (at: Placement) =>
   (config: AdapterConfig): boolean =>
-    config['phm_layer'] === true && samePlace(placementIn(config), at);
+    config['phm_layer'] === true && !config['inv_adapter'] && samePlace(placementIn(config), at);
 
 const { init: _, ...shared } = bottleneckOptions({ reduction: 32, activation: 'gelu', scale: 1, init: 'normal' });
 
@@ -59,9 +60,7 @@ const kind = (name: string, peftType: string, about: string, place: Placement): 
   computes: { phm_layer: [true], factorized_phm_rule: [false], shared_W_phm: [false], phm_bias: [true] },
   fields: { phm_layer: true, factorized_phm_rule: false, shared_W_phm: false, phm_bias: true },
   project: (model, scope, chosen: Chosen<CompacterOptions>) => {
-    // The library keeps what layers share in the model that has them: `transformer`, where a layer is `transformer.h.0`.
-    const home = model.paths('block')[0]!.split('.').slice(0, -2);
-    const rule = chosen.sharedRule ? phmRule(scope.at([...home, 'shared_parameters.default'].join('.')), chosen) : null;
+    const rule = chosen.sharedRule ? phmRule(scope.at(homeOf(model)).at('shared_parameters.default'), chosen) : null;
     return phm(name, chosen, rule);
   },
 });
