@@ -23,6 +23,7 @@ DECODERS = {
     )), None),
     "qwen2-causal": ("Qwen2", {}, None),
     "qwen3-causal": ("Qwen3", dict(tie_word_embeddings=True), None),
+    "qwen3-window-causal": ("Qwen3", dict(num_hidden_layers=3, use_sliding_window=True, sliding_window=6, max_window_layers=1), "all-linear"),
     "mistral-causal": ("Mistral", dict(sliding_window=5), None),
     "qwen2-window-causal": ("Qwen2", dict(num_hidden_layers=3, use_sliding_window=True, sliding_window=6, max_window_layers=1), "all-linear"),
     "gemma-causal": ("Gemma", {}, None),

@@ -42,6 +42,7 @@ const decoders = [
   'qwen2',
   'qwen2-window',
   'qwen3',
+  'qwen3-window',
   'gemma',
   'gemma2',
   'smollm3',
@@ -115,6 +116,9 @@ export const familyGoldens: readonly FamilyGolden[] = [
   ]),
   ...decoders.map((name) => ({ name: `${name}-causal`, task: causalLM(), adapters: { lora } })),
 ];
+
+/** The models that are tried on a software GPU too: one for each way in which attention differs. */
+export const onWebgpu: readonly string[] = ['gemma2-causal', 'gemma3-causal'];
 
 /** Every adapter. */
 export const familyAdapters: readonly (FamilyGolden & { readonly adapter: string; readonly format: MethodFormat })[] =

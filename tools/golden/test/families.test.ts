@@ -28,6 +28,7 @@ import {
   familyWritten,
   groupOf,
   inputsOf,
+  onWebgpu,
   openAdapter,
   openModel,
   parameterThere,
@@ -83,9 +84,6 @@ const mustHaveGradients = async (
     expect(distance(values[name]!, expected) / largest, name).toBeLessThan(1e-4);
   }
 };
-
-/** The models that are tried on a software GPU too: one for each way in which attention differs. */
-const onWebgpu = ['gemma2-causal', 'gemma3-causal'];
 
 const places = [...executors, ['webgpu', () => webgpu({ adapter: 'software' })] as const];
 
