@@ -71,6 +71,32 @@ describe('truncatedSvd', () => {
     expect(b.columns).toBe(8);
   });
 
+  test('of a matrix of low rank leaves out nothing, however much more is asked for', () => {
+    const random = randomSource(5);
+    const draw = (rows: number, columns: number): Matrix =>
+      Matrix.from1DArray(rows, columns, normalValues(rows * columns, 1, random));
+    const m = draw(300, 5).mmul(draw(5, 270));
+    for (const kept of [{ rank: 12 }, { rank: 3 }, { share: 1 - 1e-12 }]) {
+      const { b, a } = truncatedSvd(m, kept);
+      const left = Math.sqrt(restOf(m, { b, a })) / m.norm('frobenius');
+      if ('rank' in kept && kept.rank < 5) expect(left).toBeGreaterThan(0.1);
+      else expect(left).toBeLessThan(1e-6);
+      const [u] = [
+        b.divRowVector(
+          b
+            .transpose()
+            .to2DArray()
+            .map((column) => Math.hypot(...column) || 1),
+        ),
+      ];
+      const gram = u
+        .subMatrix(0, 299, 0, 2)
+        .transpose()
+        .mmul(u.subMatrix(0, 299, 0, 2));
+      expect(Matrix.sub(gram, Matrix.eye(3)).norm('frobenius')).toBeLessThan(1e-8);
+    }
+  });
+
   test('of a product is that of the matrix', () => {
     const random = randomSource(3);
     const draw = (rows: number, columns: number): Matrix =>

@@ -1,5 +1,5 @@
 import { normalValues, randomSource } from '@peftjs/tensor';
-import { Matrix, QrDecomposition, SingularValueDecomposition } from 'ml-matrix';
+import { EigenvalueDecomposition, Matrix, QrDecomposition, SingularValueDecomposition } from 'ml-matrix';
 
 /** A product B·A: B of shape [rows, rank], A of shape [rank, columns]. */
 export interface Product {
@@ -13,10 +13,8 @@ export type Kept = { readonly rank: number } | { readonly share: number };
 /** Both sides at most so long: decomposed whole, in a second at most. */
 const exactUpTo = 256;
 
-/** Vectors beyond those asked for, which make the iteration converge where singular values lie close together. */
+/** Columns of a block beyond the vectors asked for, which make the iteration converge where singular values lie close together. */
 const extra = 8;
-
-const energyOf = (values: readonly number[]): number => values.reduce((sum, v) => sum + v * v, 0);
 
 const orthonormal = (m: Matrix): Matrix => new QrDecomposition(m).orthogonalMatrix;
 
@@ -37,41 +35,62 @@ const leading = (m: Matrix, total: number, kept: Kept): Product => {
   return { b: u.mulRowVector(svd.diagonal.slice(0, rank)), a: v.transpose() };
 };
 
+/** A part of a matrix's columns: an orthonormal basis Q of it, [rows, n], and Qᵀ·M, [n, columns]. */
+interface Range {
+  readonly basis: Matrix;
+  readonly inner: Matrix;
+}
+
+const below = (upper: Matrix, lower: Matrix): Matrix => new Matrix([...upper.to2DArray(), ...lower.to2DArray()]);
+const beside = (left: Matrix, right: Matrix): Matrix => below(left.transpose(), right.transpose()).transpose();
+
+/** What of some columns is orthogonal to those of a basis. */
+const without = (basis: Matrix, m: Matrix): Matrix => Matrix.sub(m, basis.mmul(basis.transpose().mmul(m)));
+
+/** The energies of the singular values of M in a range, the largest first. */
+const energiesIn = ({ inner }: Range): number[] =>
+  new EigenvalueDecomposition(inner.mmul(inner.transpose()), { assumeSymmetric: true }).realEigenvalues
+    .map((v) => Math.max(0, v))
+    .sort((a, b) => b - a);
+
 /**
- * An orthonormal basis of the columns that hold nearly all that `width` columns can hold of M: a random start, multiplied by M·Mᵀ until the
- * share that it holds grows no more. Halko et al., 2011, algorithm 4.4. https://arxiv.org/abs/0909.4061
+ * A range with nearly all of the leading part: blocks Q, M·MᵀQ, (M·Mᵀ)²Q, … of a random start, each orthonormal to those before, until what
+ * the range holds of it grows no more; null where that would be nearly all of the matrix. Musco & Musco, 2015 (randomised block Krylov iteration). https://arxiv.org/abs/1504.05477
  */
-const rangeOf = (m: Matrix, width: number, total: number): Matrix => {
+const rangeOf = (m: Matrix, width: number, total: number, kept: Kept): Range | null => {
   const random = randomSource(0, 'truncated-svd');
   const back = m.transpose();
-  let basis = orthonormal(m.mmul(Matrix.from1DArray(m.columns, width, normalValues(m.columns * width, 1, random))));
+  let block = orthonormal(m.mmul(Matrix.from1DArray(m.columns, width, normalValues(m.columns * width, 1, random))));
+  let across = back.mmul(block); // [columns, width]
+  let range: Range = { basis: block, inner: across.transpose() };
   let held = 0;
-  for (let round = 0; round < 100; round++) {
-    const across = back.mmul(basis); // [columns, width]
-    const now = energyOf(across.to1DArray());
-    if (now - held <= 1e-10 * total) break;
+  for (let round = 1; (round + 1) * width < Math.min(m.rows, m.columns); round++) {
+    block = orthonormal(without(range.basis, m.mmul(across)));
+    block = orthonormal(without(range.basis, block)); // once more: where M holds no more, the first are of rounding alone
+    across = back.mmul(block);
+    range = { basis: beside(range.basis, block), inner: below(range.inner, across.transpose()) };
+    if (round % 2 === 1) continue; // a look costs as much as a round
+    const energies = energiesIn(range);
+    const now = energies.slice(0, countOf(energies.map(Math.sqrt), total, kept)).reduce((a, b) => a + b, 0);
+    const isEnough = 'rank' in kept || now >= kept.share * total;
+    if (isEnough && now - held <= 1e-10 * total) return range;
     held = now;
-    basis = orthonormal(m.mmul(orthonormal(across)));
   }
-  return basis;
+  return null;
 };
 
 /**
  * The leading part of a matrix's singular value decomposition, M ≈ (U·diag(s))·Vᵀ: no product of that rank lies closer to it. Matrices with
- * a side of at most 256 are decomposed whole; of larger ones the part that a randomised iteration finds, to 1e-10 of ‖M‖².
+ * a side of at most 256 are decomposed whole; of larger ones the part that a randomised block Krylov iteration finds, to 1e-10 of ‖M‖².
  */
 export const truncatedSvd = (m: Matrix, kept: Kept): Product => {
   const total = m.norm('frobenius') ** 2;
   const least = Math.min(m.rows, m.columns);
-  const direct = 'rank' in kept ? kept.rank + extra : 16;
-  for (let width = direct; least > exactUpTo && width < least; width *= 2) {
-    const basis = rangeOf(m, width, total);
-    const inner = basis.transpose().mmul(m); // [width, columns]
-    if ('share' in kept && inner.norm('frobenius') ** 2 < kept.share * total) continue;
-    const { b, a } = productSvd({ b: Matrix.eye(width, width), a: inner }, kept, total);
-    return { b: basis.mmul(b), a };
-  }
-  return leading(m, total, kept);
+  const width = 'rank' in kept ? kept.rank + extra : 32;
+  const range = least > exactUpTo ? rangeOf(m, width, total, kept) : null;
+  if (!range) return leading(m, total, kept);
+  const { b, a } = productSvd({ b: Matrix.eye(range.basis.columns, range.basis.columns), a: range.inner }, kept, total);
+  return { b: range.basis.mmul(b), a };
 };
 
 /** The same of a product B·A, which is never formed where its rank is below both of its sides. `total`: ‖B·A‖², if that is less than is to be held. */
