@@ -44,7 +44,7 @@ interface Range {
 const below = (upper: Matrix, lower: Matrix): Matrix => new Matrix([...upper.to2DArray(), ...lower.to2DArray()]);
 const beside = (left: Matrix, right: Matrix): Matrix => below(left.transpose(), right.transpose()).transpose();
 
-/** What of some columns is orthogonal to those of a basis. */
+/** The part of some columns that is orthogonal to those of a basis. */
 const without = (basis: Matrix, m: Matrix): Matrix => Matrix.sub(m, basis.mmul(basis.transpose().mmul(m)));
 
 /** The energies of the singular values of M in a range, the largest first. */
