@@ -542,6 +542,22 @@ class MoeLora(Changed):
         return sum(weights[i] * (x @ a.T @ b.T) for i, (a, b) in enumerate(pairs)) * self.scale
 
 
+class MtlLora(Changed):
+    """Of one task. Yang et al., 2024. https://arxiv.org/abs/2410.09437, as the adapters library has it"""
+
+    def begin(self, r: int, alpha: float, n_up_projection: int, weights_sharpness: float, task_num: int) -> None:
+        self.own("lora_A", kaiming(r, self.in_dim))
+        self.own("lora_B", torch.zeros(self.out_dim, n_up_projection * r))
+        self.own("task_specific", torch.ones(task_num, r))
+        self.own("weights", torch.ones(task_num, n_up_projection))
+        self.scale, self.ups, self.sharpness = alpha / r, n_up_projection, weights_sharpness
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        w = (self.weights[0] / self.sharpness).exp()
+        low = x @ self.lora_A.T @ torch.diag(self.task_specific[0])
+        return sum(w[i] * (low @ b.T) for i, b in enumerate(self.lora_B.chunk(self.ups, dim=1))) / w.sum() * self.scale
+
+
 METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "moslora": ("PEFTJS_MOSLORA", MosLora, dict(r=4, lora_alpha=6)),
     "hydralora": ("PEFTJS_HYDRALORA", HydraLora, dict(r=3, lora_alpha=5, lora_nums=4)),
@@ -551,6 +567,11 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
         "PEFTJS_MOELORA",
         MoeLora,
         dict(r=6, lora_alpha=5, expert_num=3, task_num=1, task_embedding_dim=4, lora_dropout=0.0),
+    ),
+    "mtl-lora": (
+        "PEFTJS_MTL_LORA",
+        MtlLora,
+        dict(r=3, alpha=5, n_up_projection=3, weights_sharpness=0.5, task_num=1),
     ),
     "dylora": ("PEFTJS_DYLORA", DyLora, dict(r=3, min_rank=3, lora_alpha=5, frozen=True)),
     "sora": (

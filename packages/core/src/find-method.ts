@@ -119,6 +119,8 @@ const known: readonly Known[] = [
   ['KronA_B', 'kronaB', 'lora', byType('PEFTJS_KRONA_B')],
   ['MoSLoRA', 'moslora', 'lora', byType('PEFTJS_MOSLORA')],
   ['PEQA', 'peqa', 'scaling', byType('PEFTJS_PEQA')],
+  ['MTL-LoRA', 'mtlLora', 'multitask', byType('PEFTJS_MTL_LORA')],
+  ['PASTA', 'pasta', 'scaling', byType('PEFTJS_PASTA')],
   ['MoV', 'mov', 'scaling', byType('PEFTJS_MOV')],
   ['MoLoRA', 'moLora', 'lora', byType('PEFTJS_MOLORA')],
   ['MOELoRA', 'moeLora', 'multitask', byType('PEFTJS_MOELORA')],

@@ -1,6 +1,7 @@
 export { type AdapterFusionOptions, adapterFusion } from './adapter-fusion/adapter-fusion.ts';
 export type { FusedAdapter, FusedAdapters } from './adapter-fusion/fused-adapters.ts';
 export { type MoeLoraOptions, moeLora, moeLoraFor } from './moe-lora.ts';
+export { type MtlLoraOptions, mtlLora, mtlLoraFor } from './mtl-lora.ts';
 export {
   type MultitaskPromptTuningOptions,
   multitaskPromptTuning,

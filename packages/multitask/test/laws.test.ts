@@ -6,7 +6,7 @@ import type { TaskModel } from '@peftjs/transformer';
 import { describe } from 'vitest';
 import type { FusedAdapter } from '../src/index.ts';
 import * as family from '../src/index.ts';
-import { moeLoraFor, multitaskPromptTuningFor, polyFor } from '../src/index.ts';
+import { moeLoraFor, mtlLoraFor, multitaskPromptTuningFor, polyFor } from '../src/index.ts';
 
 const attention = /\.(q_proj|v_proj|c_attn|query|value|q|v)$/;
 
@@ -35,6 +35,10 @@ describeMethods(family, {
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 4 * (inDim + outDim) + 3 + 2 * 3),
     learningRate: 0.1,
   },
+  mtlLora: {
+    options: { rank: 2, ups: 3, sharpness: 0.5 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + 3 * outDim) + 2 + 3),
+  },
   multitaskPromptTuning: {
     options: { length: 3, rank: 2 },
     parameters: ({ config: { hiddenSize: d } }) => 3 * d + 2 * (3 + d),
@@ -58,6 +62,10 @@ describe('of parts, for one of several tasks', () => {
     options: { rank: 4, experts: 2, taskDim: 3, tasks: 3, dropout: 0 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 4 * (inDim + outDim) + 3 * 3 + 2 * 3),
     learningRate: 0.1,
+  });
+  describeMethod(mtlLoraFor(1), {
+    options: { rank: 2, ups: 3, sharpness: 0.5, tasks: 3 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + 3 * outDim) + 3 * (2 + 3)),
   });
   describeMethod(multitaskPromptTuningFor(1), {
     options: { length: 3, tasks: 3 },

@@ -21,6 +21,11 @@ describeMethods(family, {
     parameters: (model) =>
       sumOver(model, /\.(layers|h|layer|block)\.|pooler/, (inDim, outDim) => outDim * Math.ceil(inDim / 6)),
   },
+  pasta: {
+    options: { tokens: [1, 4], count: 2, dropout: 0 },
+    parameters: (model) => 2 * model.paths('block').length * model.config.hiddenSize,
+    identity: false,
+  },
   mov: {
     options: { experts: 3, topK: 2, balance: 0.1 },
     parameters: (model) =>

@@ -72,7 +72,7 @@ import {
   vera,
   waveft,
 } from '@peftjs/lora';
-import { adapterFusion, moeLora, multitaskPromptTuningFor, poly, polyFor } from '@peftjs/multitask';
+import { adapterFusion, moeLora, mtlLora, multitaskPromptTuningFor, poly, polyFor } from '@peftjs/multitask';
 import { adaptionPrompt, cartridge, cpt, llamaAdapter, prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
 import { ia3, mov } from '@peftjs/scaling';
 import { beft, bitfit, layerNormTuning, tokenTuning } from '@peftjs/selective';
@@ -226,6 +226,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'molora', moLora, ours),
   ...golden('plain gpt2', 'mov', mov, ours),
   ...golden('plain gpt2', 'moelora', moeLora, ours),
+  ...golden('plain gpt2', 'mtl-lora', mtlLora, ours),
   ...golden('plain gpt2', 'oft-exact', oft),
   ...golden('plain gpt2', 'oft-constrained', oft),
   ...golden('plain gpt2', 'pvera', pvera, withoutChance),
