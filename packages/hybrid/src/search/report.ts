@@ -58,8 +58,7 @@ export const trialsFigure = <S extends SearchSpace>({ trials, front }: SearchRes
     width - right,
   );
   const y = scaleOf(losses, height - bottom, top);
-  const short = (n: number): string =>
-    n >= 1e6 ? `${(n / 1e6).toPrecision(2)}M` : n >= 1e3 ? `${(n / 1e3).toPrecision(2)}k` : String(Math.round(n));
+  const short = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 2 });
   const text = (at: number, down: number, anchor: string, content: string): string =>
     `<text x="${at.toFixed(1)}" y="${down.toFixed(1)}" text-anchor="${anchor}">${content}</text>`;
   const grid = ticks(losses).map(
@@ -67,7 +66,7 @@ export const trialsFigure = <S extends SearchSpace>({ trials, front }: SearchRes
       `<path d="M${left} ${y(loss).toFixed(1)}H${width - right}" stroke="#ddd"/>${text(left - 6, y(loss) + 4, 'end', loss.toFixed(3))}`,
   );
   const below = ticks(sound.map(({ at }) => at)).map((at) =>
-    text(x(at), height - bottom + 18, 'middle', short(counted ? 10 ** at : at)),
+    text(x(at), height - bottom + 18, 'middle', short.format(counted ? 10 ** at : at)),
   );
   const place = ({ loss, parameters }: Trial<S>): string =>
     `${x(Math.log10(parameters)).toFixed(1)} ${y(loss!).toFixed(1)}`;
