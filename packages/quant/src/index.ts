@@ -1,3 +1,4 @@
+export { type AwqOptions, quantizeByAwq } from './awq/quantize-by-awq.ts';
 export { awq } from './checkpoints/awq.ts';
 export { bitsandbytes } from './checkpoints/bitsandbytes.ts';
 export { gptq } from './checkpoints/gptq.ts';
