@@ -10,7 +10,7 @@ import {
   type OptionTable,
   type Scope,
 } from '@peftjs/core';
-import { PeftError, type Tensor } from '@peftjs/tensor';
+import { floor, lessEqual, mul, PeftError, select, type Tensor } from '@peftjs/tensor';
 import type { Around, Call, Model, Path } from '@peftjs/transformer';
 import { type BottleneckShape, bottleneck, type Project } from './bottleneck.ts';
 import { layerOf, layersKept } from './layers.ts';
@@ -98,6 +98,10 @@ export const afterSublayers = (
   return Object.fromEntries(table);
 };
 
+/** The number of first layers that have no adapter in a training step, the same for all; null where none is dropped. */
+const firstDropped = ({ draw }: Scope, most: number): Tensor | null =>
+  draw && most > 0 ? floor(mul(draw([1]), most + 1)) : null;
+
 /** The fault of options that are sound one by one. */
 const faultOf = (
   {
@@ -129,12 +133,16 @@ export const defineBottleneck = <O extends SharedOptions>(kind: BottleneckKind<O
         const chosen: Chosen<BottleneckOptions> = { init: 'normal', ...(all as Chosen<SharedOptions>) };
         const at = placement(all);
         const made = project?.(model, scope, all);
+        const dropped = firstDropped(scope, chosen.dropLayers);
         return {
           around: {
             ...kind.around?.(model, scope, all),
             ...afterSublayers(model, scope, { name, ...at, leaveOut: chosen.leaveOut }, (own, { layer }) => {
               const adapter = bottleneck(own.at('adapters.default'), shapeOf(model, chosen, layer), made);
-              return (y, h, call) => adapted(at, adapter, chosen, [y, h], call);
+              return (y, h, call) => {
+                const changed = adapted(at, adapter, chosen, [y, h], call);
+                return dropped ? select(lessEqual(dropped, layer), changed, y) : changed;
+              };
             }),
           },
         };

@@ -1,4 +1,4 @@
-import { type Chosen, count, flag, isObject, type Option, type OptionTable, rate } from '@peftjs/core';
+import { type Chosen, count, flag, isObject, type Option, type OptionTable, rate, wholeNumber } from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
 import { type Activation, activationOption } from './activation.ts';
 import type { Scale } from './bottleneck.ts';
@@ -26,6 +26,11 @@ export interface BottleneckOptions {
   readonly stochasticDepth?: number;
   /** Numbers of layers that get none, as AdapterDrop has it: Rücklé et al., 2020, https://arxiv.org/abs/2010.11918. Default: all get one. */
   readonly leaveOut?: readonly number[];
+  /**
+   * Robust AdapterDrop: in every training step the first n layers have none, n drawn from 0 to this. Then one may leave out as many when it is
+   * used: `leaveOut`. No file holds it. Rücklé et al., 2020, https://arxiv.org/abs/2010.11918. Default 0.
+   */
+  readonly dropLayers?: number;
   /**
    * A trained gate on what is added, a mean over the tokens: UniPELT, Mao et al., 2021, https://arxiv.org/abs/2110.07577. Then what comes
    * later has an influence on what came before. Default false.
@@ -80,6 +85,7 @@ export const bottleneckOptions = (defaults: BottleneckDefaults): OptionTable<Bot
   dropout: rate('dropout', 0),
   stochasticDepth: rate('stochastic_depth', defaults.stochasticDepth ?? 0),
   leaveOut: layerNumbers('leave_out'),
+  dropLayers: wholeNumber(null, 0),
   gating: flag('use_gating', false),
   lnBefore: flag('ln_before', false),
   lnAfter: flag('ln_after', false),

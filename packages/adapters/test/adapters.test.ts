@@ -1,4 +1,4 @@
-import { attach, merge, type Scope } from '@peftjs/core';
+import { type Adapted, attach, merge, type Scope } from '@peftjs/core';
 import {
   abs,
   constant,
@@ -22,6 +22,7 @@ import { describe, expect, test } from 'vitest';
 import { activationIn } from '../src/activation.ts';
 import {
   adapterPlus,
+  adapterSoup,
   type BottleneckOptions,
   bottleneckAdapter,
   compacter,
@@ -248,6 +249,56 @@ describe('hadamardAdapter', () => {
     const second = attach(merged, [hadamardAdapter()]);
     const [a, b] = [first.model.outputs({ ids }), second.model.outputs({ ids })];
     expect(distance(await values(a, r), await values(b, r))).toBeLessThan(1e-5);
+  });
+});
+
+test('dropLayers leaves out the first layers of a training step', async () => {
+  const r = reference();
+  const base = tinyLlama({ layers: 3 });
+  const adapted = attach(base, [pfeiffer({ bottleneck: 3, dropLayers: 2 })]);
+  await shake(adapted.params, { executor: r });
+  const state = new Map<string, { shape: readonly number[]; data: Float32Array }>();
+  for (const [name, v] of adapted.state) state.set(name, { shape: v.shape, data: (await r.read(v)) as Float32Array });
+  const statesOf = async (model: Model): Promise<Float32Array> => values(model.states({ ids }).main, r);
+  const without = async (n: number): Promise<Float32Array> => {
+    const kept = new Map([...state].filter(([name]) => Number(name.split('.')[2]) >= n));
+    const leaveOut = Array.from({ length: n }, (_, i) => i);
+    return statesOf(attach(base, [pfeiffer({ bottleneck: 3, leaveOut })], { state: kept }).model);
+  };
+  const wanted = [await without(0), await without(1), await without(2)];
+  expect(distance(await statesOf(adapted.model), wanted[0]!)).toBe(0);
+  const found = new Set<number>();
+  for (let seed = 0; seed < 12; seed++) {
+    const got = await statesOf(adapted.training(constant(Uint32Array.of(seed), [])));
+    found.add(wanted.findIndex((one) => distance(one, got) < 1e-6));
+  }
+  expect([...found].sort()).toEqual([0, 1, 2]);
+});
+
+describe('adapterSoup', () => {
+  test('is the weighted mean of its adapters', async () => {
+    const r = reference();
+    const base = tinyLlama();
+    const some: Adapted<ReturnType<typeof tinyLlama>>[] = [];
+    for (const seed of [1, 2]) some.push(attach(base, [pfeiffer({ dropout: seed / 10 })], { seed }));
+    const soup = await adapterSoup(some, { executor: r, weights: [1, 3] });
+    expect([...soup.params.keys()]).toEqual([...some[0]!.params.keys()]);
+    for (const [name, v] of soup.params) {
+      const [a, b] = [await r.read(some[0]!.params.get(name)!), await r.read(some[1]!.params.get(name)!)];
+      const mean = Float32Array.from(a, (x, i) => x / 4 + (3 * b[i]!) / 4);
+      expect(distance((await r.read(v)) as Float32Array, mean), name).toBeLessThan(1e-7);
+    }
+  });
+
+  test('says what does not go together', async () => {
+    const on = { executor: reference() };
+    const base = tinyLlama();
+    const one = attach(base, [pfeiffer()]);
+    await expect(adapterSoup([one], { ...on, weights: [1, 2] })).rejects.toThrow('give a weight for each');
+    await expect(adapterSoup([], on)).rejects.toThrow('got 0 adapters');
+    await expect(
+      adapterSoup([one, attach(base, [houlsby()]), attach(tinyLlama(), [pfeiffer()]), attach(base, [noReft()])], on),
+    ).rejects.toThrow('adapter 1 has other options than the first; adapter 2 is on another base; adapter 3 is noReft');
   });
 });
 
