@@ -7,6 +7,7 @@ from transformers import (
 )
 
 from common import IGNORED, OUT, shake, shift
+from bart import BARTS
 from decoders import DECODERS, decoder
 from encoders import ENCODERS, encoder
 from models import GPT2, ROPE, SIZES, VOCABULARY
@@ -36,6 +37,7 @@ MODELS = {
     "t5-gated": (T5ForConditionalGeneration, T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
     "llama-sequence": (LlamaForSequenceClassification, LlamaConfig(**SIZES, **CLASSIFIER, rope_parameters=ROPE)),
     "gpt2-sequence": (GPT2ForSequenceClassification, GPT2Config(**GPT2 | CLASSIFIER)),
+    **BARTS,
     **{name: encoder(name) for name in ENCODERS},
     **{name: decoder(stem, fields) for name, (stem, fields, _) in DECODERS.items()},
 }
@@ -48,7 +50,7 @@ def make_model(name: str) -> None:
     # The scores of T5 are not divided by sqrt(d), so large weights make the softmax steep and rounding counts. Moved by 0.3, LoRA on t5-gated
     # has in torch's f32 gradients 1.4e-4 (of the largest) and weights after three steps 3.0e-4 away from those of torch's f64; ours on
     # reference 8.1e-5 and 1.2e-4, on cpu 2.4e-4 and 7.6e-4. Moved by 0.1, all of them are within 2.4e-5 and 2.0e-6.
-    std = 0.1 if name.startswith(("t5", "deberta")) else 0.3
+    std = 0.1 if name.startswith(("t5", "deberta", "bart", "mbart")) else 0.3
     for parameter in model.parameters():
         shake(parameter, std)
     if name == "t5-gated":  # transformers ties even what the checkpoints of 1.1 have apart
@@ -78,7 +80,7 @@ def draw_inputs(name: str) -> dict[str, torch.Tensor]:
     inputs = {"input_ids": ids, "attention_mask": mask.long()}
     if getattr(config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = (torch.arange(length) > 8).long().repeat(rows, 1)
-    if name.startswith("t5"):
+    if config.is_encoder_decoder:
         inputs["decoder_input_ids"] = torch.randint(1, VOCABULARY, (rows, 17), generator=draw)
         inputs["decoder_attention_mask"] = torch.ones(rows, 17).long()
         inputs["decoder_attention_mask"][1, 12:] = 0
@@ -93,7 +95,7 @@ def draw_labels(name: str, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         return torch.tensor([2, 0, 1])
     if name.endswith("choice"):
         return torch.tensor([1])
-    shape = inputs["decoder_input_ids" if name.startswith("t5") else "input_ids"].shape
+    shape = inputs.get("decoder_input_ids", inputs["input_ids"]).shape
     labels = torch.randint(LABELS if name.endswith("token") else VOCABULARY, shape, generator=draw)
     labels[0, 3:6] = labels[1, 10:] = IGNORED
     if name.startswith("deberta-v2"):

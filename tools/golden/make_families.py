@@ -44,6 +44,8 @@ ADAPTERS = {
     "t5-gated": {"lora": lambda **o: LoraConfig(r=4, target_modules="all-linear", **o)},
     "llama-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
     "gpt2-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, fan_in_fan_out=True, **o)},
+    "bart": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config},
+    "mbart": {"lora": lambda **o: LoraConfig(r=4, target_modules=["k_proj", "out_proj", "fc1"], **o)},
     **ENCODER_ADAPTERS,
     **{
         name: {"lora": lambda targets=targets, **o: LoraConfig(r=4, lora_alpha=6, target_modules=targets, **o)}
@@ -115,7 +117,7 @@ def record_adapter(name: str, method: str, config: object) -> None:
 
 
 def task_type(name: str) -> str:
-    return "SEQ_2_SEQ_LM" if name.startswith("t5") else TASKS.get(name.split("-")[-1])
+    return "SEQ_2_SEQ_LM" if MODELS[name][1].is_encoder_decoder else TASKS.get(name.split("-")[-1])
 
 
 def main(names: list[str]) -> None:

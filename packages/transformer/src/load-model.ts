@@ -125,6 +125,17 @@ const checkLayers = (dir: string, config: ModelConfig, tensors: number): void =>
       );
 };
 
+/** Throws `bad-config` where a tensor that is read by nothing here is not all zeros. */
+const checkZeros = async (dir: string, zeros: RegExp | undefined, checkpoint: TensorReader): Promise<void> => {
+  for (const name of checkpoint.tensors.keys()) {
+    if (!zeros?.test(name) || (await checkpoint.readFloat32(name)).every((value) => value === 0)) continue;
+    throw new PeftError(
+      'bad-config',
+      `${dir}: ${name} is not all zeros, and nothing adds it here; choose a model without it`,
+    );
+  }
+};
+
 /** Hints of where a prefix comes from. */
 const wrappers: Readonly<Record<string, string>> = {
   '_orig_mod.': ', as those of a model that torch.compile had wrapped: save `model._orig_mod`',
@@ -219,7 +230,7 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
   const problems = misfits(
     [...stored.values()],
     checkpoint,
-    (name) => layout.ignored.test(name) || heads.has(name) || packedTensors.has(name),
+    (name) => layout.ignored.test(name) || layout.zeros?.test(name) || heads.has(name) || packedTensors.has(name),
     isNew,
   );
   if (problems.length > 0)
@@ -227,6 +238,7 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
       'state-mismatch',
       `${files.name}: the checkpoint does not fit its config.json: ${told(problems)}. Download the folder again, or correct the config.`,
     );
+  await checkZeros(files.name, layout.zeros, checkpoint);
   const read = async ({ name, fromFile }: StoredTensor): Promise<Float32Array> =>
     fromFile(await checkpoint.readFloat32(name));
   const fresh = randomValues(needs, config.layers, seed);

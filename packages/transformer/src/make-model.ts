@@ -35,10 +35,10 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
   const main = towerOf(last);
   const paths = (site: SiteName): readonly string[] =>
     site === 'model' ? [wholePass] : towers.flatMap((tower) => tower.paths[site] ?? []);
-  const learned = towers.flatMap(({ positionTable, unplacedToken }) =>
-    positionTable === null
+  const learned = towers.flatMap((tower) =>
+    tower.positionTable === null
       ? []
-      : [parts.embeddings.get(positionTable)!.rows - firstRow(unplacedToken) - parts.positionShift],
+      : [parts.embeddings.get(tower.positionTable)!.rows - firstRow(tower) - parts.positionShift],
   );
   const computed = towers.map(({ positionLimit = Number.POSITIVE_INFINITY }) => positionLimit - parts.positionShift);
   return {

@@ -90,8 +90,15 @@ export const positionRows = (
   return concat(together ? front : broadcastTo(front, [batch, ...front.shape]), own, { axis: together ? 0 : 1 });
 };
 
-/** The row of a learned table that the first position has: the one after that of the token which takes none. */
-export const firstRow = (unplacedToken: number | null | undefined): number => (unplacedToken ?? -1) + 1;
+/** How a tower's learned positions are laid out in their table; see `TowerSpec`. */
+export interface PositionLayout {
+  readonly unplacedToken?: number | null;
+  readonly firstPosition?: number;
+}
+
+/** The row of a learned table that the first position has: the one after that of the token which takes none, where there is one. */
+export const firstRow = ({ unplacedToken = null, firstPosition = 0 }: PositionLayout): number =>
+  unplacedToken === null ? firstPosition : unplacedToken + 1;
 
 const ones = (rows: number, columns: number): Tensor =>
   constant(
@@ -103,8 +110,9 @@ const ones = (rows: number, columns: number): Tensor =>
  * The same of a learned table [rows, D]. A token `unplaced`, where there is one, takes no position as long as no rows stand in front of its
  * sequence; transformers, `create_position_ids_from_input_ids` and `create_position_ids_from_inputs_embeds` of RoBERTa.
  */
-export const tableRows = (table: Tensor, ids: Tensor, unplaced: number | null, places: Places): Tensor => {
-  const first = firstRow(unplaced);
+export const tableRows = (table: Tensor, ids: Tensor, layout: PositionLayout, places: Places): Tensor => {
+  const { unplacedToken: unplaced = null } = layout;
+  const first = firstRow(layout);
   const available = table.shape[0]! - first;
   const rowsOf: RowsOf = (start, count) => slice(table, { axis: 0, start: first + start, end: first + start + count });
   const { batch, tokens, prepended, shift, present, positions } = places;

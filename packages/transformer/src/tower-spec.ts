@@ -19,6 +19,8 @@ export interface TowerSpec extends Omit<Tower, 'paths'> {
    * rows stand in front, all tokens take positions. Default null: all take one, and the first has row 0.
    */
   readonly unplacedToken?: number | null;
+  /** The row of the table that the first position has, where all tokens take one. Default 0. */
+  readonly firstPosition?: number;
   /** The number of the block that each layer runs. Default each block once. */
   readonly order?: readonly number[];
   /** Further steps between the embedded rows, positions added, and the first block. */

@@ -9,6 +9,7 @@ import {
   maskedLM,
   modelTensors,
   parseConfig,
+  seq2seqLM,
   sequenceClassifier,
   tokenClassifier,
 } from '../src/index.ts';
@@ -27,6 +28,18 @@ const sizes = {
   eos_token_id: 2,
 };
 const distil = { dim: 8, n_layers: 2, n_heads: 2, hidden_dim: 10, vocab_size: 13, max_position_embeddings: 16 };
+
+const barts = {
+  d_model: 8,
+  encoder_layers: 1,
+  decoder_layers: 2,
+  encoder_attention_heads: 2,
+  decoder_attention_heads: 4,
+  encoder_ffn_dim: 10,
+  decoder_ffn_dim: 6,
+  vocab_size: 13,
+  max_position_embeddings: 16,
+};
 
 /** The module of a kind's classes that holds its towers, the pooler of its plain class, and a config. */
 interface Kind {
@@ -119,6 +132,10 @@ test.each([
   ['modernbert', { ...sizes, num_attention_heads: 8 }, /head_dim 1 is odd/],
   ['modernbert', { ...sizes, layer_types: ['full_attention'] }, /layer_types has 1 entries for 2 layers/],
   ['modernbert', { ...sizes, layer_types: ['full_attention', 'x'] }, /layer_types/],
+  ['bart', { ...barts, tie_word_embeddings: false }, /tie_word_embeddings/],
+  ['bart', { ...barts, normalize_before: true }, /normalize_before: true is not supported; false is/],
+  ['mbart', { ...barts, decoder_attention_heads: 3 }, /not a multiple of decoder_attention_heads 3/],
+  ['mbart', { ...barts, decoder_start_token_id: 13 }, /decoder_start_token_id 13 is not within/],
   ['electra', { ...sizes, type_vocab_size: 0 }, /type_vocab_size/],
 ])('a config of %s that none of its kind has is refused by name', async (model_type, fields, message) => {
   expect(await messageOf('bad-config', () => parseConfig({ model_type, ...fields }))).toMatch(message);
@@ -147,7 +164,7 @@ describe('positions where one token takes none', () => {
   };
   const padded = tokens([1, 1, 5, 6, 7], [5, 1, 6, 1, 1]);
   const rows = (more: Partial<Places>): Promise<number[]> =>
-    valuesOf(tableRows(table, padded, 1, { ...places, ...more }));
+    valuesOf(tableRows(table, padded, { unplacedToken: 1 }, { ...places, ...more }));
 
   test('count the other tokens, from the row after its own', async () =>
     expect(await rows({})).toEqual([1, 1, 2, 3, 4, 2, 1, 3, 1, 1]));
@@ -165,4 +182,47 @@ describe('positions where one token takes none', () => {
 
   test('are refused where the table ends', async () =>
     expect(await messageOf('bad-option', () => rows({ shift: 6 }))).toMatch(/it has learned 10 in all/));
+});
+
+describe('an encoder-decoder of BART with a bias of its logits', () => {
+  const json = { model_type: 'bart', ...barts };
+  const filesWith = async (bias: number): Promise<Files> => {
+    const model = buildModel(await parseConfig(json), tinyWeights(), seq2seqLM());
+    const entries = [...modelTensors('test', model, reference())].map(
+      ([name, { shape, values }]): [string, WriteTensor] => [
+        // As `AutoModel` names them.
+        name.replace(/^model\./, ''),
+        { dtype: 'F32', shape, data: values },
+      ],
+    );
+    const values = new Float32Array(13).fill(bias);
+    const files = memoryFiles();
+    await writable(files).write(
+      new Map<string, FileContent>([
+        [
+          'model.safetensors',
+          encodeSafetensors(
+            'base',
+            new Map([...entries, ['final_logits_bias', { dtype: 'F32', shape: [1, 13], data: async () => values }]]),
+          ),
+        ],
+        ['config.json', configText(json)],
+      ]),
+    );
+    return files;
+  };
+
+  test('is read without a prefix where that is zero', async () => {
+    const model = await loadModel(await filesWith(0), { task: seq2seqLM() });
+    const built = buildModel(await parseConfig(json), tinyWeights(), seq2seqLM());
+    const inputs = { ids, decoderIds: tokens([2, 3, 4], [2, 7, 1]) };
+    expect(distance(await valuesOf(model.outputs(inputs)), await valuesOf(built.outputs(inputs)))).toBe(0);
+  });
+
+  test('is refused where it is not', async () => {
+    const files = await filesWith(0.5);
+    expect(await messageOf('bad-config', () => loadModel(files, { task: seq2seqLM() }))).toMatch(
+      /final_logits_bias is not all zeros/,
+    );
+  });
 });

@@ -94,6 +94,8 @@ export const familyGoldens: readonly FamilyGolden[] = [
       'lora-head-whole': lora,
     },
   },
+  { name: 'bart', task: seq2seqLM(), adapters: { lora, ia3 } },
+  { name: 'mbart', task: seq2seqLM(), adapters: { lora } },
   { name: 't5-gated', task: seq2seqLM(), adapters: { lora } },
   { name: 'llama-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
   { name: 'gpt2-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },

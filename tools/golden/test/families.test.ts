@@ -124,7 +124,9 @@ describe.each(places)('on %s', (where, open) => {
       await saveModel(model, dir, { executor });
       await using theirs = await openModelWeights(familyModel(golden.name));
       await using ours = await openModelWeights(dir);
-      expect([...ours.tensors.keys()].map(nameThere).sort()).toEqual([...theirs.tensors.keys()].sort());
+      // A bias of zeros that transformers makes again by itself.
+      const saved = [...theirs.tensors.keys()].filter((name) => name !== 'final_logits_bias');
+      expect([...ours.tensors.keys()].map(nameThere).sort()).toEqual(saved.sort());
       for (const [name, { shape }] of ours.tensors) {
         expect(theirs.tensors.get(nameThere(name))!.shape, name).toEqual(shape);
         expect(await ours.readFloat32(name), name).toEqual(await theirs.readFloat32(nameThere(name)));

@@ -4,6 +4,8 @@ import type { Shape } from '@peftjs/tensor';
 export interface CheckpointLayout {
   /** Tensors that old checkpoints carry and nothing reads. */
   readonly ignored: RegExp;
+  /** Tensors that must be all zeros where a file has them, as nothing here reads them. */
+  readonly zeros?: RegExp;
   /** Matrices that files hold as [in, out]. */
   readonly transposed?: RegExp;
   /** The prefix of names that some checkpoints leave out: those of the model without its head. */

@@ -1,6 +1,7 @@
 import { PeftError } from '@peftjs/tensor';
 import type { ModelConfig } from '../config/model-config.ts';
 import { albert } from './albert.ts';
+import { bart, mbart } from './bart/bart.ts';
 import { bert } from './bert.ts';
 import { cohere } from './cohere.ts';
 import { debertaV2 } from './deberta-v2.ts';
@@ -57,6 +58,8 @@ export const families: Readonly<Record<string, Family>> = Object.fromEntries(
       debertaV2,
       modernbert,
       t5,
+      bart,
+      mbart,
     ] as unknown as readonly Family[]
   ).map((family) => [family.modelType, family]),
 );
