@@ -1,6 +1,6 @@
 import { activationNames } from '../../activation.ts';
-import { type EncoderConfig, firstPosition } from './config.ts';
-import type { EncoderRecord } from './record.ts';
+import type { EncoderConfig } from './config.ts';
+import { type EncoderRecord, firstPosition } from './record.ts';
 
 const disentangledJson = ({
   disentangled: of,

@@ -5,7 +5,7 @@ import { collect } from '../../config/collect.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import { parseShared } from '../../config/shared.ts';
 import { checkTokenIds } from '../../config/token-ids.ts';
-import type { EncoderRecord } from './record.ts';
+import { type EncoderRecord, firstPosition } from './record.ts';
 
 /**
  * An encoder of BERT's kind: every token sees all; learned positions and token types; LayerNorm after each residual sum.
@@ -129,10 +129,6 @@ const renamed = (
   );
   return { ...defaults, ...Object.fromEntries([...own, ...named]), ...fixed };
 };
-
-/** The position after that of a token which takes none: where those of the others begin in the table. */
-export const firstPosition = ({ unplacedToken }: EncoderRecord, config: EncoderConfig): number =>
-  unplacedToken ? (unplacedToken(config) ?? -1) + 1 : 0;
 
 /** The config of a record's `model_type` by our names with the defaults of its class of configs; or undefined; problems are collected. */
 export const parseEncoder = (record: EncoderRecord, given: unknown, problems: string[]): EncoderConfig | undefined => {

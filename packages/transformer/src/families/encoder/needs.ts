@@ -1,8 +1,8 @@
 import type { TensorNeed, TensorNeeds } from '../../weights.ts';
 import { layerNeeds } from '../heads.ts';
-import { type EncoderConfig, firstPosition } from './config.ts';
+import type { EncoderConfig } from './config.ts';
 import { positionLayers, spanOf } from './disentangled.ts';
-import { blocksOf, type EncoderRecord, embeddingPaths, hasPositions, relativeParts } from './record.ts';
+import { blocksOf, type EncoderRecord, embeddingPaths, firstPosition, hasPositions, relativeParts } from './record.ts';
 
 /** The tensors of an encoder's tower by Hugging Face name, in the order of the forward pass. */
 export const encoderNeeds = (record: EncoderRecord, config: EncoderConfig): TensorNeeds => {

@@ -89,6 +89,10 @@ export const embeddingPaths = ({
   norm: `${prefix}.embeddings.LayerNorm`,
 });
 
+/** The position after that of a token which takes none: where those of the others begin in the table. */
+export const firstPosition = ({ unplacedToken }: EncoderRecord, config: EncoderConfig): number =>
+  unplacedToken ? (unplacedToken(config) ?? -1) + 1 : 0;
+
 /** Whether absolute positions are added to the embedded tokens. */
 export const hasPositions = ({ disentangled }: EncoderConfig): boolean => disentangled?.absolute ?? true;
 
