@@ -1,21 +1,7 @@
-import { checkOptions, type OnExecutor, onExecutor, PeftError, sameShape } from '@peftjs/tensor';
+import { checkOptions, type OnExecutor, onExecutor, PeftError } from '@peftjs/tensor';
 import type { Model } from '@peftjs/transformer';
 import type { Adapted } from './attach.ts';
-import type { AdapterConfig } from './method.ts';
-
-const differences = (here: AdapterConfig, there: AdapterConfig): string[] =>
-  [...new Set([...Object.keys(here), ...Object.keys(there)])]
-    .filter((field) => JSON.stringify(here[field]) !== JSON.stringify(there[field]))
-    .map((field) => `${field} is ${JSON.stringify(there[field])} there, ${JSON.stringify(here[field])} here`);
-
-const misfits = ({ state }: Adapted<Model>, source: Adapted<Model>): string[] => [
-  ...[...state].flatMap(([name, { shape }]) => {
-    const found = source.state.get(name);
-    if (!found) return [`${name} is missing there`];
-    return sameShape(found.shape, shape) ? [] : [`${name} is [${found.shape}] there, [${shape}] here`];
-  }),
-  ...[...source.state.keys()].filter((name) => !state.has(name)).map((name) => `${name} belongs to nothing here`),
-];
+import { unlikeness } from './unlikeness.ts';
 
 /**
  * Puts the values of one adapter in the place of another's on an executor: every program compiled over `adapted` uses them from its next
@@ -26,10 +12,7 @@ const misfits = ({ state }: Adapted<Model>, source: Adapted<Model>): string[] =>
 export const hotSwap = async (adapted: Adapted<Model>, source: Adapted<Model>, options: OnExecutor): Promise<void> => {
   checkOptions('hotSwap', onExecutor, options);
   const { executor } = options;
-  const problems = [
-    ...differences(adapted.method.config(adapted.base), source.method.config(source.base)),
-    ...misfits(adapted, source),
-  ];
+  const problems = unlikeness(adapted, source);
   if (problems.length > 0)
     throw new PeftError(
       'state-mismatch',

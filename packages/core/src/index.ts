@@ -4,6 +4,7 @@ export { load, type SaveOptions, save } from './adapter-file.ts';
 export type { AdaptingOptions } from './adapting.ts';
 export { addSparse } from './add-sparse.ts';
 export { type Adapted, type AttachOptions, attach } from './attach.ts';
+export { type AverageOptions, averageAdapters } from './average-adapters.ts';
 export { type BetweenOptions, makeBetween } from './between.ts';
 export { type BiasChoice, biases } from './biases.ts';
 export { type CombinedPart, type CombineOptions, combine, stateUnder } from './combine.ts';
