@@ -54,6 +54,7 @@ const decoders = [
   'stablelm-parallel',
   'cohere',
   'phi',
+  'gptj',
   'gpt-neox',
   'gpt-neox-serial',
 ];

@@ -12,6 +12,7 @@ const norm = { before: 'input_layernorm', after: null };
 export const cohere: Family<DecoderConfig> = decoder({
   modelType: 'cohere',
   stem: 'Cohere',
+  classifies: false,
   defaults: {
     max_position_embeddings: 8192,
     layer_norm_eps: 1e-5,

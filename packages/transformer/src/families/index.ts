@@ -13,6 +13,7 @@ import { gemma2 } from './gemma2.ts';
 import { gemma3 } from './gemma3.ts';
 import { gptNeox } from './gpt-neox.ts';
 import { gpt2 } from './gpt2/gpt2.ts';
+import { gptj } from './gptj.ts';
 import { granite } from './granite.ts';
 import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
@@ -47,6 +48,7 @@ export const families: Readonly<Record<string, Family>> = Object.fromEntries(
       cohere,
       phi,
       gptNeox,
+      gptj,
       gpt2,
       bert,
       roberta,

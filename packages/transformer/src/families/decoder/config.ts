@@ -8,7 +8,7 @@ import { parseRope, parseTwoRopes, type Rope } from '../../config/rope.ts';
 import { parseShared } from '../../config/shared.ts';
 import { checkTokenIds } from '../../config/token-ids.ts';
 import { jsonName } from './field-names.ts';
-import { type DecoderRecord, rotaryShareField } from './record.ts';
+import { type DecoderRecord, rotaryDimOf, rotaryShareField } from './record.ts';
 
 /** The sight of a layer: all tokens, or those of a window. */
 export type LayerType = 'full_attention' | 'sliding_attention';
@@ -188,7 +188,8 @@ const checkLayerTypes = (
 };
 
 /** The config of a record's `model_type` by our names with the defaults of its class of configs; or undefined; problems are collected. */
-export const parseDecoder = (record: DecoderRecord, given: unknown, problems: string[]): DecoderConfig | undefined => {
+export const parseDecoder = (record: DecoderRecord, file: unknown, problems: string[]): DecoderConfig | undefined => {
+  const given = record.words?.read(file as Readonly<Record<string, unknown>>) ?? file;
   const stated: Readonly<Record<string, unknown>> = { ...record.defaults, ...(given as object) };
   const taken = Object.entries(record.readAs ?? {}).map(([name, other]) => [
     name,
@@ -219,9 +220,10 @@ export const parseDecoder = (record: DecoderRecord, given: unknown, problems: st
   const heads = raw.num_attention_heads;
   const keyValueHeads = raw.num_key_value_heads ?? heads;
   const headDim = raw.head_dim ?? raw.hidden_size / heads;
+  const rotated = rotaryDimOf({ headDim, ...(share !== undefined && { rotaryShare: share }) });
   if (!Number.isInteger(headDim))
     problems.push(`hidden_size ${raw.hidden_size} is not a multiple of num_attention_heads ${heads}`);
-  else if (Math.trunc(headDim * (share ?? 1)) % 2 !== 0 || Math.trunc(headDim * (share ?? 1)) < 2)
+  else if (rotated % 2 !== 0 || rotated < 2)
     problems.push(
       share === undefined
         ? `head_dim ${headDim} is odd; rotary positions turn pairs`
@@ -230,7 +232,7 @@ export const parseDecoder = (record: DecoderRecord, given: unknown, problems: st
   if (heads % keyValueHeads !== 0)
     problems.push(`num_attention_heads ${heads} is not a multiple of num_key_value_heads ${keyValueHeads}`);
   const { ropeScaling } = rope;
-  const pairs = Math.trunc(headDim * (share ?? 1)) / 2;
+  const pairs = rotated / 2;
   if (ropeScaling?.kind === 'longrope')
     for (const [name, list] of [
       ['short_factor', ropeScaling.shortFactors],

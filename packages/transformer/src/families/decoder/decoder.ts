@@ -56,14 +56,17 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
       ...Object.keys(record.fields ?? {}).map(jsonName),
       ...(rotaryShareField(record) ? [rotaryShareField(record)!] : []),
     ],
-    configJson: (config) => decoderConfigJson(config, record),
+    configJson: (config) => {
+      const json = decoderConfigJson(config, record);
+      return record.words?.write(json, config) ?? json;
+    },
     needs: (config) => decoderNeeds(config, traitsOf(record, config), names),
     towers: (config) => [decoderTower(config, traitsOf(record, config), names)],
     parts: (config, tensors) => {
       const norm = norms[traitsOf(record, config).norm];
       return partsOfTensors(tensors, {
         embeddings: [tokenTable],
-        isNorm: (path) => /norm$/.test(path),
+        isNorm: (path) => /(norm|\.ln_\w+)$/.test(path),
         norm: (values) => norm(values, config.normEps),
         tied: config.tieWordEmbeddings ? [names.head, tokenTable] : null,
       });
@@ -81,7 +84,9 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
         },
         names.head,
       ),
-      sequenceClassifier: lastTokenHead(`${record.classifierStem ?? record.stem}ForSequenceClassification`),
+      ...(record.classifies !== false && {
+        sequenceClassifier: lastTokenHead(`${record.classifierStem ?? record.stem}ForSequenceClassification`),
+      }),
     },
     narrow: (config, reduction, layers) => {
       const part = (size: number): number => Math.max(1, Math.round(size / reduction));

@@ -55,7 +55,7 @@ export const decoderNeeds = (config: DecoderConfig, traits: Traits, names: Decod
     if (traits.normBias) needs.set(`${path}.bias`, { shape: [hiddenSize], init: 'zeros' });
   };
   for (let layer = 0; layer < layers; layer++) {
-    const block = `${names.root}.layers.${layer}`;
+    const block = `${names.root}.${names.blocks}.${layer}`;
     for (const [path, outDim, inDim, bias, kind] of blockLinears(config, traits, names)) {
       needs.set(`${block}.${path}.weight`, { shape: [outDim, inDim], init: kind });
       if (bias) needs.set(`${block}.${path}.bias`, { shape: [outDim], init: 'zeros' });

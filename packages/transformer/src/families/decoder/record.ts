@@ -48,10 +48,15 @@ export interface Traits {
   readonly logitCap: number | null;
 }
 
+/** A parsed `config.json`. */
+type Json = Readonly<Record<string, unknown>>;
+
 /** Names of a decoder's layers. */
 export interface DecoderNames {
   /** The module that holds the table, the blocks and the last norm. */
   readonly root: string;
+  /** The list of blocks in it. */
+  readonly blocks: string;
   readonly tokens: string;
   /** The norm behind the last block. */
   readonly last: string;
@@ -75,6 +80,7 @@ export interface DecoderNames {
 
 const llamaNames: DecoderNames = {
   root: 'model',
+  blocks: 'layers',
   tokens: 'embed_tokens',
   last: 'norm',
   attn: 'self_attn',
@@ -102,6 +108,8 @@ export interface DecoderRecord {
   readonly stem: string;
   /** The same of its class of classifiers, where it is another. */
   readonly classifierStem?: string;
+  /** Whether transformers has a class of classifiers for it. Default true. */
+  readonly classifies?: boolean;
   /** The base of the rotary embedding that layers with a window have, where it is one of their own. */
   readonly localTheta?: number;
   /** Defaults of its class of configs in transformers, by the names in `config.json`, where they are not Llama's. */
@@ -124,6 +132,11 @@ export interface DecoderRecord {
   readonly readAs?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Fields of `config.json` that it reads and a Llama does not, with their defaults. */
   readonly fields?: Partial<DecoderFields>;
+  /** Its `config.json` in the words of a Llama's, and back, where these are others. */
+  readonly words?: {
+    read(json: Json): Json;
+    write(json: Json, config: DecoderConfig): Json;
+  };
   /** Where it is made in another way than a Llama. Default nowhere. */
   traits?(config: DecoderConfig): Partial<Traits>;
   /** Hugging Face PEFT's tables of default targets; see `ModelLayout.defaultTarget`. */
@@ -134,6 +147,11 @@ export interface DecoderRecord {
 export const rotaryShareField = ({ defaults, rotaryField = 'partial_rotary_factor' }: DecoderRecord): string | null =>
   defaults?.[rotaryField] === undefined ? null : rotaryField;
 
+/** How many values of a head are rotated; as transformers rounds. */
+export const rotaryDimOf = ({ headDim, rotaryShare = 1 }: Pick<DecoderConfig, 'headDim' | 'rotaryShare'>): number =>
+  // A share that was made of a whole number gives that number again.
+  Math.trunc(headDim * rotaryShare + 1e-9);
+
 /** The traits of a config: those of its record, else those of a Llama. */
 export const traitsOf = ({ traits }: DecoderRecord, config: DecoderConfig): Traits => ({
   biases: { qkv: config.attentionBias, out: config.attentionBias, mlp: config.mlpBias },
@@ -141,8 +159,7 @@ export const traitsOf = ({ traits }: DecoderRecord, config: DecoderConfig): Trai
   normBias: false,
   parallel: false,
   gated: true,
-  // As transformers rounds.
-  rotaryDim: Math.trunc(config.headDim * (config.rotaryShare ?? 1)),
+  rotaryDim: rotaryDimOf(config),
   rotaryPairs: 'halves',
   headBias: false,
   norms: {

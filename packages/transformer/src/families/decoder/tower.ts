@@ -137,7 +137,7 @@ export const decoderTower = (config: DecoderConfig, traits: Traits, names: Decod
   const maxPositions = reachOf(config);
   const tokenTable = tokenTableOf(names);
   const last = `${names.root}.${names.last}`;
-  const blocks = Array.from({ length: config.layers }, (_, i) => `${names.root}.layers.${i}`);
+  const blocks = Array.from({ length: config.layers }, (_, i) => `${names.root}.${names.blocks}.${i}`);
   const attns = blocks.map((path) => `${path}.${names.attn}`);
   const mlps = blocks.map((path) => `${path}.${names.mlp}`);
   return {

@@ -1,0 +1,97 @@
+import type { DecoderConfig } from './decoder/config.ts';
+import { decoder } from './decoder/decoder.ts';
+import { rotaryDimOf } from './decoder/record.ts';
+import type { Family } from './family.ts';
+
+const norm = { before: 'ln_1', after: null };
+
+/** Fields of its `config.json`, and those of a Llama's that they are. */
+const fields: Readonly<Record<string, string>> = {
+  n_embd: 'hidden_size',
+  n_head: 'num_attention_heads',
+  n_layer: 'num_hidden_layers',
+  n_positions: 'max_position_embeddings',
+  n_inner: 'intermediate_size',
+};
+
+/** Fields of a Llama's that its class does not read. */
+const foreign: readonly string[] = [
+  'partial_rotary_factor',
+  'rope_theta',
+  'rope_scaling',
+  'rope_parameters',
+  'num_key_value_heads',
+  'head_dim',
+  'attention_bias',
+  'mlp_bias',
+];
+
+const defaults = { n_embd: 4096, n_head: 16, n_layer: 28, n_positions: 2048, rotary_dim: 64 };
+
+/**
+ * GPT-J: one LayerNorm for both halves of a block, which read the same rows, an MLP without a gate, a part of each head rotated, neighbours together,
+ * and a head with a bias. Wang & Komatsuzaki, 2021. https://github.com/kingoflolz/mesh-transformer-jax; transformers, `modeling_gptj.py`.
+ */
+export const gptj: Family<DecoderConfig> = decoder({
+  modelType: 'gptj',
+  stem: 'GPTJ',
+  defaults: {
+    vocab_size: 50_400,
+    layer_norm_epsilon: 1e-5,
+    activation_function: 'gelu_new',
+    bos_token_id: 50_256,
+    eos_token_id: 50_256,
+    partial_rotary_factor: 1,
+  },
+  names: {
+    root: 'transformer',
+    blocks: 'h',
+    tokens: 'wte',
+    last: 'ln_f',
+    attn: 'attn',
+    attnOut: 'out_proj',
+    up: 'fc_in',
+    down: 'fc_out',
+  },
+  activationField: 'activation_function',
+  epsField: 'layer_norm_epsilon',
+  ignored: /\.attn\.(bias|masked_bias|embed_positions)$/,
+  words: {
+    read: (json) => {
+      // transformers takes either name of a field, and of both its own.
+      const stated: Readonly<Record<string, unknown>> = { ...defaults, ...json };
+      const renamed = Object.entries(fields).map(([own, name]) => [name, json[own] ?? json[name] ?? stated[own]]);
+      // Fields that it knows nothing of would be read as a Llama's.
+      const rest = Object.entries(json).filter(([name]) => !foreign.includes(name));
+      const all: Readonly<Record<string, unknown>> = Object.fromEntries([...rest, ...renamed]);
+      const [width, heads] = [Number(all['hidden_size']), Number(all['num_attention_heads'])];
+      return {
+        ...all,
+        intermediate_size: all['intermediate_size'] ?? 4 * width,
+        partial_rotary_factor: Number(stated['rotary_dim'] ?? width / heads) / (width / heads),
+      };
+    },
+    write: (json, config) => {
+      const names = new Map(Object.entries(fields).map(([own, name]) => [name, own]));
+      const kept = Object.entries(json).filter(([name]) => !foreign.includes(name));
+      const renamed = kept.map(([name, value]) => [names.get(name) ?? name, value]);
+      return { ...Object.fromEntries(renamed), rotary_dim: rotaryDimOf(config) };
+    },
+  },
+  traits: () => ({
+    biases: { qkv: false, out: false, mlp: true },
+    norm: 'layer',
+    normBias: true,
+    parallel: true,
+    gated: false,
+    headBias: true,
+    rotaryPairs: 'neighbours',
+    norms: { attn: norm, mlp: norm },
+  }),
+  targets: {
+    lora: ['q_proj', 'v_proj'],
+    ia3: ['q_proj', 'v_proj', 'fc_out'],
+    ia3Feedforward: ['fc_out'],
+    beft: ['v_proj'],
+  },
+});
