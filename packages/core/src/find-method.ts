@@ -120,6 +120,7 @@ const known: readonly Known[] = [
   ['MoSLoRA', 'moslora', 'lora', byType('PEFTJS_MOSLORA')],
   ['PEQA', 'peqa', 'scaling', byType('PEFTJS_PEQA')],
   ['MTL-LoRA', 'mtlLora', 'multitask', byType('PEFTJS_MTL_LORA')],
+  ['DiffFit', 'diffFit', 'scaling', byType('PEFTJS_DIFFFIT')],
   ['PASTA', 'pasta', 'scaling', byType('PEFTJS_PASTA')],
   ['MoV', 'mov', 'scaling', byType('PEFTJS_MOV')],
   ['MoLoRA', 'moLora', 'lora', byType('PEFTJS_MOLORA')],

@@ -21,6 +21,16 @@ describeMethods(family, {
     parameters: (model) =>
       sumOver(model, /\.(layers|h|layer|block)\.|pooler/, (inDim, outDim) => outDim * Math.ceil(inDim / 6)),
   },
+  diffFit: {
+    options: {},
+    parameters: (model) =>
+      sumOver(model, /\.(o_proj|down_proj|c_proj|attention\.output\.dense|output\.dense|o|wo)$/, outputs) +
+      [...model.linears].reduce(
+        (n, [path, layer]) => n + (path === 'classifier' ? 0 : (layer.dense().bias?.shape[0] ?? 0)),
+        0,
+      ) +
+      [...model.norms.values()].reduce((n, { dim, bias }) => n + dim * (bias ? 2 : 1), 0),
+  },
   pasta: {
     options: { tokens: [1, 4], count: 2, dropout: 0 },
     parameters: (model) => 2 * model.paths('block').length * model.config.hiddenSize,
