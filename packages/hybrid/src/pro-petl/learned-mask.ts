@@ -60,7 +60,7 @@ export const learnedMask = (own: Scope, name: string, shape: Shape, { keep, mask
 };
 
 /** A state whose scores have become bits. */
-export const withBits = (state: State, keep: number): State =>
+const withBits = (state: State, keep: number): State =>
   new Map(
     [...state].map(([name, tensor]): [string, typeof tensor] => {
       if (!name.endsWith('_mask')) return [name, tensor];
