@@ -1,6 +1,5 @@
 export type { Activation } from './activation.ts';
 export { adapterPlus } from './adapter-plus.ts';
-export { type AdapterSoupOptions, adapterSoup } from './adapter-soup.ts';
 export type { Scale } from './bottleneck.ts';
 export { type BottleneckAdapterOptions, bottleneckAdapter } from './bottleneck-adapter.ts';
 export { type CompacterOptions, compacter, compacterPlusPlus } from './compacter/compacter.ts';

@@ -1,4 +1,4 @@
-import { type Adapted, attach, merge, type Scope } from '@peftjs/core';
+import { attach, merge, type Scope } from '@peftjs/core';
 import {
   abs,
   constant,
@@ -22,7 +22,6 @@ import { describe, expect, test } from 'vitest';
 import { activationIn } from '../src/activation.ts';
 import {
   adapterPlus,
-  adapterSoup,
   type BottleneckOptions,
   bottleneckAdapter,
   compacter,
@@ -273,33 +272,6 @@ test('dropLayers leaves out the first layers of a training step', async () => {
     found.add(wanted.findIndex((one) => distance(one, got) < 1e-6));
   }
   expect([...found].sort()).toEqual([0, 1, 2]);
-});
-
-describe('adapterSoup', () => {
-  test('is the weighted mean of its adapters', async () => {
-    const r = reference();
-    const base = tinyLlama();
-    const some: Adapted<ReturnType<typeof tinyLlama>>[] = [];
-    for (const seed of [1, 2]) some.push(attach(base, [pfeiffer({ dropout: seed / 10 })], { seed }));
-    const soup = await adapterSoup(some, { executor: r, weights: [1, 3] });
-    expect([...soup.params.keys()]).toEqual([...some[0]!.params.keys()]);
-    for (const [name, v] of soup.params) {
-      const [a, b] = [await r.read(some[0]!.params.get(name)!), await r.read(some[1]!.params.get(name)!)];
-      const mean = Float32Array.from(a, (x, i) => x / 4 + (3 * b[i]!) / 4);
-      expect(distance((await r.read(v)) as Float32Array, mean), name).toBeLessThan(1e-7);
-    }
-  });
-
-  test('says what does not go together', async () => {
-    const on = { executor: reference() };
-    const base = tinyLlama();
-    const one = attach(base, [pfeiffer()]);
-    await expect(adapterSoup([one], { ...on, weights: [1, 2] })).rejects.toThrow('give a weight for each');
-    await expect(adapterSoup([], on)).rejects.toThrow('got 0 adapters');
-    await expect(
-      adapterSoup([one, attach(base, [houlsby()]), attach(tinyLlama(), [pfeiffer()]), attach(base, [noReft()])], on),
-    ).rejects.toThrow('adapter 1 has other options than the first; adapter 2 is on another base; adapter 3 is noReft');
-  });
 });
 
 describe('madX', () => {
