@@ -8,11 +8,13 @@ Usage: python own_prompts.py [NAME ...], where a name is plain-llama-adapter; al
 
 import math
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import DynamicCache
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from common import IGNORED, LEARNING_RATE, OUT, record, save_tensors, shake, write_json
@@ -23,7 +25,7 @@ class Prompted:
     """A frozen decoder whose sequences have rows [batch, m, d] in front of their embedded tokens."""
 
     def __init__(self, base: nn.Module, options: dict) -> None:
-        self.base, self.config, self.tensors, self.held = base, base.config, {}, {}
+        self.base, self.config, self.tensors, self.held, self.rates = base, base.config, {}, {}, {}
         self.embedding = base.get_input_embeddings()
         self.width = self.embedding.weight.shape[1]
         self.begin(**options)
@@ -62,11 +64,15 @@ class Prompted:
     def train(self, training: bool) -> None:
         """Nothing is drawn."""
 
-    def __call__(self, input_ids: torch.Tensor, labels: torch.Tensor | None = None) -> SimpleNamespace:
+    def run(self, input_ids: torch.Tensor, read: int) -> torch.Tensor:
+        """Logits of the tokens. A prompt that depends on its text is that of the first `read` tokens: of those that were given before the others were generated."""
         x = self.embedding(input_ids)
-        rows = self.front(x)
+        rows = self.front(x[:, :read])
         every = torch.cat([rows, self.inside(x)], dim=1)
-        logits = self.base(inputs_embeds=every, use_cache=False).logits[:, rows.shape[1] :]
+        return self.base(inputs_embeds=every, use_cache=False).logits[:, rows.shape[1] :]
+
+    def __call__(self, input_ids: torch.Tensor, labels: torch.Tensor | None = None) -> SimpleNamespace:
+        logits = self.run(input_ids, input_ids.shape[1])
         loss = None
         if labels is not None:
             loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED)
@@ -74,11 +80,10 @@ class Prompted:
 
     @torch.no_grad()
     def generate(self, input_ids: torch.Tensor, max_new_tokens: int, **how: object) -> SimpleNamespace:
-        """The likeliest tokens. A prompt that depends on its text is that of the text that is continued."""
-        rows, steps = self.front(self.embedding(input_ids)), []
+        """The likeliest tokens."""
+        read, steps = input_ids.shape[1], []
         for _ in range(max_new_tokens):
-            every = torch.cat([rows, self.inside(self.embedding(input_ids))], dim=1)
-            steps.append(self.base(inputs_embeds=every, use_cache=False).logits[:, -1])
+            steps.append(self.run(input_ids, read)[:, -1])
             input_ids = torch.cat([input_ids, steps[-1].argmax(-1, keepdim=True)], dim=1)
         return SimpleNamespace(logits=steps, sequences=input_ids)
 
@@ -117,9 +122,155 @@ class LlamaAdapter(Prompted):
         out.register_forward_pre_hook(lambda module, args: (args[0] + self.added,))
 
 
+class DePt(Prompted):
+    """Shi & Lipani, 2023. https://arxiv.org/abs/2309.05173, https://github.com/ZhengxiangShi/DePT"""
+
+    def begin(self, num_virtual_tokens: int, r: int, lora_alpha: float, max_length: int, pair_rate: float) -> None:
+        self.rows = self.own("prompt_embeddings", torch.randn(num_virtual_tokens, self.width))
+        self.a = self.own("prompt_encoder.lora_embedding_A", torch.randn(max_length, r))
+        self.b = self.own("prompt_encoder.lora_embedding_B", torch.zeros(r, self.width))
+        self.scale = lora_alpha / math.sqrt(r)
+        self.rates = dict.fromkeys(("prompt_encoder.lora_embedding_A", "prompt_encoder.lora_embedding_B"), pair_rate)
+
+    def front(self, x: torch.Tensor) -> torch.Tensor:
+        return self.rows.expand(len(x), -1, -1)
+
+    def inside(self, x: torch.Tensor) -> torch.Tensor:
+        update = self.scale * self.a @ self.b
+        return x + F.pad(update, (0, 0, 0, max(0, x.shape[1] - len(update))))[: x.shape[1]]
+
+
+class Attempt(Prompted):
+    """Asai, Salehi, Peters & Hajishirzi, 2022. https://arxiv.org/abs/2205.11961, https://github.com/AkariAsai/ATTEMPT"""
+
+    def begin(self, num_virtual_tokens: int, num_sources: int, num_tasks: int, bottleneck_dim: int, temperature: float) -> None:
+        m, d = num_virtual_tokens, self.width
+        self.sources = self.fixed("source_embeddings", torch.randn(num_sources, m, d))
+        self.targets = self.own("prompt_embeddings", torch.randn(num_tasks, m, d))
+        self.down = self.own("attn_W_down.weight", torch.randn(bottleneck_dim, d) / 4)
+        self.up = self.own("attn_W_up.weight", torch.randn(d, bottleneck_dim) / 4)
+        self.norm = [self.own("layer_norm.weight", torch.ones(d)), self.own("layer_norm.bias", torch.zeros(d))]
+        self.temperature = temperature
+
+    def front(self, x: torch.Tensor) -> torch.Tensor:
+        target = self.targets[-1]
+        every = torch.cat([self.sources, target[None]])
+        h = F.silu(x.amax(1) @ self.down.T) @ self.up.T
+        h = F.layer_norm(h, (self.width,), *self.norm)
+        weights = (h @ every.amax(1).T / self.temperature).softmax(-1)
+        return torch.einsum("bp,pmd->bmd", weights, every) + target
+
+
+class Gated(DynamicCache):
+    """Keys and values in front of those of each layer, made anew in each pass by `rows`: a layer's number -> keys, values [batch, heads, m, headDim]."""
+
+    def __init__(self, rows: Callable, like: torch.Tensor, layers: int) -> None:
+        super().__init__()
+        self.rows, self.length = rows, like.shape[2]
+        for i in range(layers):
+            super().update(torch.zeros_like(like), torch.zeros_like(like), i)
+
+    def update(self, key: torch.Tensor, value: torch.Tensor, layer: int, *how: object, **more: object) -> tuple:
+        every = super().update(key, value, layer)
+        return tuple(torch.cat([own, t[:, :, self.length :]], 2) for own, t in zip(self.rows(layer), every, strict=True))
+
+
+class Apt(Prompted):
+    """Of decoders, whose gates read the mean of the text. Zhang, Tan, Xu, Wang, Huang & Huang, 2023. https://arxiv.org/abs/2305.15212"""
+
+    def begin(self, num_virtual_tokens: int) -> None:
+        config, m = self.config, num_virtual_tokens
+        self.heads = getattr(config, "num_key_value_heads", config.num_attention_heads)
+        self.head_dim = getattr(config, "head_dim", None) or self.width // config.num_attention_heads
+        layers = config.num_hidden_layers
+        self.rows = self.own("prompt_embeddings", torch.randn(m, layers * 2 * self.heads * self.head_dim))
+        self.open = {}
+        for i, (path, attention) in enumerate(self.attentions()):
+            weight = self.own(f"{path}.apt_gate.weight", 0.2 * torch.randn(m, self.width))
+            scale = self.own(f"{path}.apt_scale", torch.ones(1))
+            attention.register_forward_pre_hook(self.gate_of(i, weight, scale), with_kwargs=True)
+
+    def gate_of(self, i: int, weight: torch.Tensor, scale: torch.Tensor) -> Callable:
+        def note(module: nn.Module, args: tuple, given: dict) -> None:
+            x = given["hidden_states"] if "hidden_states" in given else args[0]
+            self.open[i] = scale * (x[:, : self.read].mean(1) @ weight.T).sigmoid()
+
+        return note
+
+    def keys_and_values(self, layer: int) -> list[torch.Tensor]:
+        m = len(self.rows)
+        both = self.rows.view(m, -1, 2, self.heads, self.head_dim)[:, layer].permute(1, 2, 0, 3)
+        return [self.open[layer][:, None, :, None] * part[None] for part in both]
+
+    def run(self, input_ids: torch.Tensor, read: int) -> torch.Tensor:
+        self.read = read
+        like = torch.zeros(len(input_ids), self.heads, len(self.rows), self.head_dim)
+        cache = Gated(self.keys_and_values, like, self.config.num_hidden_layers)
+        return self.base(input_ids=input_ids, past_key_values=cache).logits
+
+
+class Idpg(Prompted):
+    """Wu et al., 2022. https://arxiv.org/abs/2204.04497, https://github.com/CSerxy/IDPG"""
+
+    def begin(self, num_virtual_tokens: int, bottleneck_dim: int, phm_dim: int | None, generation_dropout: float) -> None:
+        self.length = num_virtual_tokens
+        self.first = self.projection("generation_dense", self.width, bottleneck_dim, phm_dim)
+        self.last = self.projection("generation_out_proj", bottleneck_dim, self.length * self.width, phm_dim)
+
+    def projection(self, name: str, in_dim: int, out_dim: int, n: int | None) -> Callable:
+        bias = self.own(f"{name}.bias", torch.zeros(out_dim))
+        if n is None:
+            weight = self.own(f"{name}.weight", 0.3 * torch.randn(out_dim, in_dim))
+            return lambda x: x @ weight.T + bias
+        rule = self.own(f"{name}.phm_rule", torch.randn(n, n, n))
+        factors = self.own(f"{name}.phm_weight", 0.3 * torch.randn(n, in_dim // n, out_dim // n))
+        return lambda x: x @ sum(torch.kron(a, w) for a, w in zip(rule, factors, strict=True)) + bias
+
+    def front(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(F.gelu(self.first(x.mean(1)))).view(len(x), self.length, self.width)
+
+
+class Smop(Prompted):
+    """Choi, Kim, Kim & Lee, 2023. https://aclanthology.org/2023.emnlp-main.884, https://github.com/jyjohnchoi/SMoP"""
+
+    def begin(self, num_virtual_tokens: int, num_prompts: int, router_noise: float) -> None:
+        self.length = num_virtual_tokens
+        self.rows = self.own("prompt_embeddings", torch.randn(num_prompts * num_virtual_tokens, self.width))
+        self.router = self.own("router.weight", nn.init.orthogonal_(torch.empty(num_prompts, self.width)))
+
+    def front(self, x: torch.Tensor) -> torch.Tensor:
+        best, chosen = (x.mean(1) @ self.router.T).softmax(-1).max(-1)
+        return best[:, None, None] * self.rows.view(-1, self.length, self.width)[chosen]
+
+
 METHODS: dict[str, tuple[str, type[Prompted], dict]] = {
+    "dept": ("PROMPT_TUNING_LORA", DePt, dict(num_virtual_tokens=5, r=3, lora_alpha=4, max_length=24, pair_rate=0.5)),
+    "attempt": (
+        "PEFTJS_ATTEMPT",
+        Attempt,
+        dict(num_virtual_tokens=5, num_sources=3, num_tasks=2, bottleneck_dim=6, temperature=4.0),
+    ),
+    "apt": ("PEFTJS_APT", Apt, dict(num_virtual_tokens=5)),
+    "idpg": ("PEFTJS_IDPG", Idpg, dict(num_virtual_tokens=3, bottleneck_dim=6, phm_dim=None, generation_dropout=0.0)),
+    "idpg-phm": ("PEFTJS_IDPG", Idpg, dict(num_virtual_tokens=3, bottleneck_dim=6, phm_dim=2, generation_dropout=0.0)),
+    "smop": ("PEFTJS_SMOP", Smop, dict(num_virtual_tokens=3, num_prompts=3, router_noise=0.0)),
     "llama-adapter": ("PEFTJS_LLAMA_ADAPTER", LlamaAdapter, dict(adapter_len=4, adapter_layers=2)),
 }
+
+
+# Files of others, whose keys are the names.
+AS_THEY_ARE = ("PROMPT_TUNING_LORA",)
+
+
+# Its gradients in GPT-2 hold values so small that AdamW follows their rounding in whole steps.
+LEFT_OUT = ("gpt2-idpg",)
+
+
+def key_of(peft_type: str, options: dict, name: str) -> str:
+    """The key of a tensor in a file: those of prompts have no name of the model before them."""
+    if peft_type in AS_THEY_ARE:
+        return name
+    return f"base_model.{name}" if "num_virtual_tokens" in options else f"base_model.model.{name}"
 
 
 def make_golden(base: str, method: str, seed: int = 1) -> None:
@@ -130,12 +281,13 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
         shake(parameter, 0.2)
     model.ready()
     folder = OUT / f"{base}-{method}"
-    params = {f"base_model.model.{n}": p for n, p in model.tensors.items()}
-    held = {f"base_model.model.{n}": t for n, t in model.held.items()}
+    params = {key_of(peft_type, options, n): p for n, p in model.tensors.items()}
+    held = {key_of(peft_type, options, n): t for n, t in model.held.items()}
     save_tensors(folder / "adapter" / "adapter_model.safetensors", params | held)
     write_json(folder / "adapter" / "adapter_config.json", {"peft_type": peft_type, "task_type": "CAUSAL_LM"} | options, indent=2)
     try:
-        optimizer = torch.optim.AdamW(params.values(), lr=LEARNING_RATE, weight_decay=0.0)
+        groups = [dict(params=[p], lr=LEARNING_RATE * model.rates.get(n, 1.0)) for n, p in model.tensors.items()]
+        optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
         golden = record(model, params, after_step=model.after_step, optimizer=optimizer, penalty=model.penalty)
         save_tensors(folder / "golden.safetensors", golden)
     except SystemExit:  # two tokens are almost equally likely
@@ -145,7 +297,7 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
 def main(names: list[str]) -> None:
     for base in ("plain", "gpt2"):
         for method in METHODS:
-            if not names or f"{base}-{method}" in names:
+            if f"{base}-{method}" not in LEFT_OUT and (not names or f"{base}-{method}" in names):
                 make_golden(base, method)
 
 

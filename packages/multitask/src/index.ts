@@ -1,5 +1,6 @@
 export { type AdapterFusionOptions, adapterFusion } from './adapter-fusion/adapter-fusion.ts';
 export type { FusedAdapter, FusedAdapters } from './adapter-fusion/fused-adapters.ts';
+export { type AttemptOptions, attempt, attemptFor } from './attempt.ts';
 export { type MoeLoraOptions, moeLora, moeLoraFor } from './moe-lora.ts';
 export { type MtlLoraOptions, mtlLora, mtlLoraFor } from './mtl-lora.ts';
 export {
@@ -9,3 +10,4 @@ export {
   type SourcePrompt,
 } from './multitask-prompt-tuning.ts';
 export { type PolyOptions, poly, polyFor } from './poly.ts';
+export { type PromptComparison, promptSimilarity, type RankedPrompt, rankPrompts } from './spot.ts';

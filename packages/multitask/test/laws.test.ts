@@ -1,5 +1,6 @@
 import { type houlsby, pfeiffer } from '@peftjs/adapters';
 import { attach } from '@peftjs/core';
+import type { PromptSnapshot } from '@peftjs/prompts';
 import { normalValues, randomSource, sizeOf } from '@peftjs/tensor';
 import { describeMethod, describeMethods, sumOver } from '@peftjs/testkit';
 import type { TaskModel } from '@peftjs/transformer';
@@ -9,6 +10,11 @@ import * as family from '../src/index.ts';
 import { moeLoraFor, mtlLoraFor, multitaskPromptTuningFor, polyFor } from '../src/index.ts';
 
 const attention = /\.(q_proj|v_proj|c_attn|query|value|q|v)$/;
+
+/** A prompt of three rows with random values. */
+const prompt = (d: number, name: string): PromptSnapshot => ({
+  state: new Map([['prompt_embeddings', { shape: [3, d], data: normalValues(3 * d, 1, randomSource(7, name)) }]]),
+});
 
 /** An adapter of a model with random values. */
 const trained = (model: TaskModel, factory: typeof houlsby, name: string): FusedAdapter => {
@@ -38,6 +44,18 @@ describeMethods(family, {
   mtlLora: {
     options: { rank: 2, ups: 3, sharpness: 0.5 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + 3 * outDim) + 2 + 3),
+  },
+  attempt: {
+    options: ({ main: { hiddenSize } }) => ({
+      sources: [prompt(hiddenSize, 'one'), prompt(hiddenSize, 'two')],
+      length: 3,
+      bottleneck: 4,
+      temperature: 2,
+    }),
+    parameters: ({ main: { hiddenSize: d } }) => 3 * d + 2 * 4 * d + 2 * d,
+    identity: false,
+    causal: false,
+    learningRate: 0.1,
   },
   multitaskPromptTuning: {
     options: { length: 3, rank: 2 },

@@ -11,7 +11,7 @@ import { concat, slice, stopGradient, type Tensor, type Variable } from '@peftjs
 import { rowsName } from './encoder.ts';
 import { activations, keyWidth, prefixInFront, prefixLayers } from './prefix.ts';
 import { promptComputes, promptConfig } from './soft-prompt.ts';
-import { initOf, isTextInit, type RowInit } from './vocabulary.ts';
+import { initOf, isTextInit, type RowInit, rowInit } from './vocabulary.ts';
 
 /** Options of `cartridge`. */
 export interface CartridgeOptions {
@@ -26,12 +26,7 @@ export interface CartridgeOptions {
   readonly init?: RowInit;
 }
 
-const initOption: Option<RowInit> = {
-  key: null, // a file holds the values
-  fallback: () => 'vocabulary',
-  expected: "'random', 'vocabulary' or { text: token ids }",
-  accepts: (v) => v === 'random' || v === 'vocabulary' || isTextInit(v),
-};
+const initOption: Option<RowInit> = { ...rowInit, key: null }; // a file holds the values
 
 const part = (rows: Tensor, start: number, end: number): Tensor => slice(rows, { axis: 0, start, end });
 

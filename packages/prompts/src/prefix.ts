@@ -27,7 +27,7 @@ export const prefixLayers = (model: Model): number => {
 /**
  * A patch that puts m keys and m values before those of the tokens in every layer. rows [m, layers · 2 · keyWidth]: of each layer its
  * keys, then its values, as Hugging Face PEFT and the adapters library have them. No mask hides them. `gateOf`, of an attention's path,
- * says how far they count: [batch, 1, 1] of each sequence, by which keys and values are multiplied.
+ * says how far they count: [batch, 1, 1] of each sequence, or [batch, 1, m] of each of its keys, by which keys and values are multiplied.
  */
 export const prefixInFront = (
   model: Model,
@@ -43,7 +43,7 @@ export const prefixInFront = (
     const gate = gateAt?.(attention);
     return (own, next, call) => {
       const { pass } = call;
-      const open = gate && reshape(gate(call.attended!, call), [pass.batch, 1, 1, 1]);
+      const open = gate && reshape(gate(call.attended!, call), [pass.batch, 1, -1, 1]);
       const part = (of: number): Tensor => {
         const one = slice(split, { axis: 0, start: 2 * layer + of, end: 2 * layer + of + 1 });
         return open ? mul(one, open) : broadcastTo(one, [pass.batch, ...one.shape.slice(1)]);

@@ -2,7 +2,8 @@ import { count, defineMethod, type MethodFactory, type Option } from '@peftjs/co
 import { constant, gather } from '@peftjs/tensor';
 import { rowsName } from './encoder.ts';
 import { promptComputes, promptConfig, rowsInFront, submodulesOption } from './soft-prompt.ts';
-import { initOf, isTextInit, type RowInit } from './vocabulary.ts';
+import { isTrainedPrompt, type TrainedPrompt, trainedRows } from './trained-prompt.ts';
+import { initOf, type RowInit, rowInit } from './vocabulary.ts';
 
 /** Options of `promptTuning`. */
 export interface PromptTuningOptions {
@@ -10,21 +11,18 @@ export interface PromptTuningOptions {
   readonly length?: number;
   /**
    * First values: `vocabulary` (default), the embeddings of tokens drawn at random; `{ text: ids }`, those of a text, repeated or cut to m
-   * tokens; `random`, N(0, 1), which lies far from any embedding. The paper finds words and class labels clearly ahead of noise.
+   * tokens; `{ prompt: await snapshot(adapted, { executor }) }`, a prompt that was trained on another task (SPoT); `random`, N(0, 1), which lies far from any embedding. The paper finds words and class labels clearly ahead of noise.
    */
-  readonly init?: RowInit;
+  readonly init?: RowInit | TrainedPrompt;
   /** Towers that there are rows for, of which the first alone reads its: 2 in files of Hugging Face PEFT for encoder-decoders. Default 1. */
   readonly submodules?: number;
 }
 
-const rowInit: Option<RowInit> = {
-  key: 'prompt_tuning_init',
-  fallback: () => 'vocabulary',
-  expected: "'random', 'vocabulary' or { text: token ids }",
-  accepts: (v) => v === 'random' || v === 'vocabulary' || isTextInit(v),
-  // For TEXT Hugging Face PEFT asks for a tokenizer again, even to load values that are there.
-  toJson: (init) => (init === 'vocabulary' ? 'SAMPLE_VOCAB' : 'RANDOM'),
-  fromJson: (init) => (init === 'SAMPLE_VOCAB' ? 'vocabulary' : 'random'),
+/** The option of first rows: those of a vocabulary, or of a trained prompt. */
+const initOption: Option<RowInit | TrainedPrompt> = {
+  ...rowInit,
+  expected: "'random', 'vocabulary', { text: token ids } or { prompt: a snapshot }",
+  accepts: (v) => rowInit.accepts(v) || isTrainedPrompt(v),
 };
 
 /**
@@ -37,11 +35,13 @@ export const promptTuning: MethodFactory<PromptTuningOptions> = defineMethod<Pro
   name: 'promptTuning',
   formula: {
     merges: false,
-    options: { length: count('num_virtual_tokens', 20), init: rowInit, submodules: submodulesOption },
+    options: { length: count('num_virtual_tokens', 20), init: initOption, submodules: submodulesOption },
     attach: (model, scope, { length, init, submodules }) =>
       rowsInFront(model, { length, submodules }, (embedding) => {
         const all = length * submodules;
-        const first = initOf(init, model, all, (ids) => gather(embedding.weight, constant(ids, [all])));
+        const first = isTrainedPrompt(init)
+          ? constant(trainedRows('promptTuning: init', init.prompt, [all, embedding.dim]), [all, embedding.dim])
+          : initOf(init, model, all, (ids) => gather(embedding.weight, constant(ids, [all])));
         return scope.param(rowsName, [all, embedding.dim], first);
       }),
   },

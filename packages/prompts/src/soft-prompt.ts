@@ -37,17 +37,18 @@ export const rowsInFront = (
       'bad-option',
       `submodules: there are rows for ${submodules} towers, and the model has ${model.towers.length}`,
     );
-  const [{ tokenTable, paths, hiddenSize }] = model.towers;
+  const [{ tokenTable, paths }] = model.towers;
   const [site] = paths('embed').filter((path) => model.paths('embed').includes(path));
   if (site === undefined) throw new PeftError('no-match', 'this part of the model has no site embed');
-  const made = rowsOf(model.embeddings.get(tokenTable)!);
+  const embedding = model.embeddings.get(tokenTable)!;
+  const made = rowsOf(embedding);
   const first = (rows: Tensor, axis: number): Tensor => slice(rows, { axis, start: 0, end: length });
   const rowsIn: RowsOfPass = typeof made === 'function' ? (x, call) => first(made(x, call), 1) : () => first(made, 0);
   const around: Around<'embed'> = (ids, next, call) => {
     const embedded = next(ids);
     // A pass that continues has the rows in its cache, and leaves these out again.
     const rows = call.sequence.continues ? constant(Float32Array.of(0), []) : rowsIn(embedded, call);
-    return concat(broadcastTo(rows, [call.pass.batch, length, hiddenSize]), embedded, { axis: 1 });
+    return concat(broadcastTo(rows, [call.pass.batch, length, embedding.dim]), embedded, { axis: 1 });
   };
   return { around: { embed: new Map([[site, around]]) } };
 };

@@ -1,4 +1,4 @@
-import { type Init, normal } from '@peftjs/core';
+import { type Init, normal, type Option } from '@peftjs/core';
 import { PeftError, type Random, type Tensor } from '@peftjs/tensor';
 import type { Model } from '@peftjs/transformer';
 
@@ -41,3 +41,14 @@ const idsOf = (init: 'vocabulary' | TextInit, model: Model, tokens: number, rand
 /** First values of rows: N(0, 1), or what `fromIds` makes of as many token ids. Throws `bad-option` for ids that the model does not have. */
 export const initOf = (init: RowInit, model: Model, tokens: number, fromIds: (ids: Int32Array) => Tensor): Init =>
   init === 'random' ? normal(1) : { graph: (random) => fromIds(idsOf(init, model, tokens, random)) };
+
+/** The option of first rows, as Hugging Face PEFT's prompts have it. */
+export const rowInit: Option<RowInit> = {
+  key: 'prompt_tuning_init',
+  fallback: () => 'vocabulary',
+  expected: "'random', 'vocabulary' or { text: token ids }",
+  accepts: (v) => v === 'random' || v === 'vocabulary' || isTextInit(v),
+  // For TEXT Hugging Face PEFT asks for a tokenizer again, even to load values that are there.
+  toJson: (init) => (init === 'vocabulary' ? 'SAMPLE_VOCAB' : 'RANDOM'),
+  fromJson: (init) => (init === 'SAMPLE_VOCAB' ? 'vocabulary' : 'random'),
+};

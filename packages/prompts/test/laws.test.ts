@@ -52,6 +52,31 @@ describeMethods(family, {
     detaches: 'part',
     refuses: ({ towers, main }) => (towers.length > 1 || main.attends !== 'before' ? /cpt: is for decoders/ : null),
   },
+  dePt: {
+    options: { length: 3, rank: 2, context: 8 },
+    parameters: ({ config: { hiddenSize: d } }) => 3 * d + 8 * 2 + 2 * d,
+    identity: false,
+  },
+  apt: {
+    options: { length: 3 },
+    parameters: (model) => prefixSize(model, 3) + model.config.layers * (3 * model.config.hiddenSize + 1),
+    identity: false,
+    causal: false,
+    refuses,
+  },
+  idpg: {
+    options: { length: 3, bottleneck: 4, dimension: 2 },
+    parameters: ({ config: { hiddenSize: d } }) => 8 + (d * 4) / 2 + 4 + 8 + (4 * 3 * d) / 2 + 3 * d,
+    identity: false,
+    causal: false,
+  },
+  smop: {
+    options: { length: 2, prompts: 3 },
+    parameters: ({ config: { hiddenSize: d } }) => 2 * 3 * d + 3 * d,
+    identity: false,
+    causal: false,
+    detaches: 'part',
+  },
   cartridge: {
     options: { length: 3 },
     parameters: (model) => prefixSize(model, 3),
@@ -85,6 +110,14 @@ describeMethod(family.pTuning, {
     return 3 * d + layer(d) + layer(4) + 4 * (4 + 1) + d * (4 + 1);
   },
   identity: false,
+});
+
+// With plain matrices.
+describeMethod(family.idpg, {
+  options: { length: 2, bottleneck: 3 },
+  parameters: ({ config: { hiddenSize: d } }) => 3 * (d + 1) + 2 * d * (3 + 1),
+  identity: false,
+  causal: false,
 });
 
 // Its gates are a mean over whole sequences.

@@ -103,7 +103,7 @@ test('an encoder is gone when it is loaded: what trains on are the rows it compu
 test('says what is wrong', () => {
   const base = tinyLlama();
   expect(() => promptTuning({ init: { text: [] } })).toThrow(
-    "promptTuning: init must be 'random', 'vocabulary' or { text: token ids }, got {\"text\":[]}",
+    "promptTuning: init must be 'random', 'vocabulary', { text: token ids } or { prompt: a snapshot }, got {\"text\":[]}",
   );
   expect(() => attach(base, [promptTuning({ init: { text: [3, 13, 99] } })])).toThrow(
     'init: text has tokens 13, 99, the vocabulary is 0 to 12',

@@ -72,8 +72,28 @@ import {
   vera,
   waveft,
 } from '@peftjs/lora';
-import { adapterFusion, moeLora, mtlLora, multitaskPromptTuningFor, poly, polyFor } from '@peftjs/multitask';
-import { adaptionPrompt, cartridge, cpt, llamaAdapter, prefixTuning, promptTuning, pTuning } from '@peftjs/prompts';
+import {
+  adapterFusion,
+  attemptFor,
+  moeLora,
+  mtlLora,
+  multitaskPromptTuningFor,
+  poly,
+  polyFor,
+} from '@peftjs/multitask';
+import {
+  adaptionPrompt,
+  apt,
+  cartridge,
+  cpt,
+  dePt,
+  idpg,
+  llamaAdapter,
+  prefixTuning,
+  promptTuning,
+  pTuning,
+  smop,
+} from '@peftjs/prompts';
 import { ia3, mov } from '@peftjs/scaling';
 import { beft, bitfit, layerNormTuning, tokenTuning } from '@peftjs/selective';
 import type { CausalLM } from '@peftjs/transformer';
@@ -265,6 +285,12 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'p-tuning-lstm', pTuning, { trained: pTuning({ length: 5, hidden: 4, encoder: 'lstm' }) }),
   ...golden('square gpt2', 'adaption-prompt', adaptionPrompt),
   ...golden('plain gpt2', 'llama-adapter', llamaAdapter, ours),
+  ...golden('plain gpt2', 'dept', dePt, ours),
+  ...golden('plain gpt2', 'apt', apt, ours),
+  ...golden('plain', 'idpg', idpg, ours),
+  ...golden('plain gpt2', 'idpg-phm', idpg, ours),
+  ...golden('plain gpt2', 'smop', smop, ours),
+  ...golden('plain gpt2', 'attempt', attemptFor(1), ours),
   ...golden('plain gpt2', 'ia3', ia3),
   ...golden('square gpt2', 'ia3-adapters', ia3),
   ...golden('plain', 'beft', beft),

@@ -120,6 +120,26 @@ const generation = (of: MethodCase): Law => ({
   },
 });
 
+/** Where a text's later tokens change what came before, full passes give something else than the cache; but a batch still gives what each gives alone. */
+const inBatches = (of: MethodCase): Law => ({
+  name: 'generation of a batch of unlike lengths gives what each gives alone',
+  check: async () => {
+    const { adapted, executor } = await subjectOf(of);
+    const model = adapted.model as CausalLM;
+    const prompts = [text.slice(0, 2), text.slice(1, 6)];
+    const generated = (prompt: number[][]): Promise<readonly (readonly number[])[]> =>
+      generate(model, { executor, prompt, maxTokens: 4 });
+    const together = await generated(prompts);
+    for (const [i, prompt] of prompts.entries()) {
+      const [alone] = await generated([prompt]);
+      if (together[i]!.join() !== alone!.join())
+        throw new Error(
+          `after ${prompt.join(' ')} it generates ${together[i]!.join(' ')} in a batch, ${alone!.join(' ')} alone`,
+        );
+    }
+  },
+});
+
 /** The laws along a sequence: those of what comes before where a tower sees no further, those of generation where it can go on by itself. */
 export const sequenceLaws = (of: MethodCase): readonly Law[] => {
   const { towers, main } = of.base();
@@ -129,5 +149,6 @@ export const sequenceLaws = (of: MethodCase): readonly Law[] => {
     ...(before ? [causal(of)] : []),
     alone ? padding(of) : filledUp(of),
     ...(before && alone ? [generation(of)] : []),
+    ...(!before && alone ? [inBatches(of)] : []),
   ];
 };

@@ -1,0 +1,42 @@
+import {
+  broadcastTo,
+  constant,
+  div,
+  max,
+  maximum,
+  mean,
+  mul,
+  reshape,
+  select,
+  slice,
+  sum,
+  type Tensor,
+} from '@peftjs/tensor';
+import type { Call } from '@peftjs/transformer';
+
+/** Of rows [batch, rows, d] those of the pass's tokens, without what methods put in front: [batch, tokens, d]. */
+export const tokenRows = (x: Tensor, { sequence: { tokens } }: Call): Tensor => {
+  const rows = x.shape[1]!;
+  return rows === tokens ? x : slice(x, { axis: 1, start: rows - tokens, end: rows });
+};
+
+/** f32 [batch, tokens, 1], 1 where a token counts and 0 where padding hides it; null where all count. */
+const shownTokens = ({ pass, sequence: { mask, tokens, continues } }: Call): Tensor | null =>
+  mask && !continues
+    ? reshape(slice(mask, { axis: 1, start: mask.shape[1]! - tokens, end: mask.shape[1]! }), [pass.batch, tokens, 1])
+    : null;
+
+/** The mean of a sequence's tokens: [batch, 1, d] of rows [batch, rows, d]. What padding hides does not count, nor do rows in front. */
+export const meanOfTokens = (x: Tensor, call: Call): Tensor => {
+  const [own, shown] = [tokenRows(x, call), shownTokens(call)];
+  if (!shown) return mean(own, { axes: [1], keepDims: true });
+  const total = sum(mul(own, shown), { axes: [1], keepDims: true });
+  return div(total, maximum(sum(shown, { axes: [1], keepDims: true }), 1));
+};
+
+/** The largest value of each feature among a sequence's tokens: [batch, 1, d]. */
+export const maxOfTokens = (x: Tensor, call: Call): Tensor => {
+  const [own, shown] = [tokenRows(x, call), shownTokens(call)];
+  const lowest = constant(Float32Array.of(-1e30), []);
+  return max(shown ? select(broadcastTo(shown, own.shape), own, lowest) : own, { axes: [1], keepDims: true });
+};
