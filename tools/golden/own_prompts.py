@@ -243,6 +243,45 @@ class Smop(Prompted):
         return best[:, None, None] * self.rows.view(-1, self.length, self.width)[chosen]
 
 
+class XPrompt(Prompted):
+    """Ma et al., 2022. https://arxiv.org/abs/2210.04457"""
+
+    def begin(
+        self, num_virtual_tokens: int, num_pieces: int, tokens_at: int, pieces_at: int, token_share: float, piece_share: float
+    ) -> None:
+        m = num_virtual_tokens
+        self.rows = self.own("prompt_embeddings", torch.randn(m, self.width))
+        self.tokens, self.pieces = self.fixed("token_mask", torch.ones(m, 1)), self.fixed("piece_mask", torch.ones(m, num_pieces))
+        self.at, self.shares = (tokens_at, pieces_at), (token_share, piece_share)
+        self.of_tokens, self.of_pieces = torch.zeros_like(self.tokens), torch.zeros_like(self.pieces)
+
+    def front(self, x: torch.Tensor) -> torch.Tensor:
+        self.before = self.rows.detach().clone()
+        mask = (self.tokens * self.pieces).repeat_interleave(self.width // self.pieces.shape[1], dim=1)
+        return (mask * self.rows).expand(len(x), -1, -1)
+
+    @torch.no_grad()
+    def after_step(self, step: int) -> None:
+        each = (self.before * self.rows.grad).unflatten(1, (self.pieces.shape[1], -1)).sum(-1)
+        self.of_tokens += each.sum(1, keepdim=True).abs()
+        self.of_pieces += each.abs()
+        if step + 1 == self.at[0]:
+            self.prune(self.tokens, self.tokens, self.of_tokens, self.shares[0])
+            self.stored = self.rows.clone()
+            self.of_pieces.zero_()
+        if step + 1 == self.at[1]:
+            self.prune(self.pieces, self.tokens * self.pieces, self.of_pieces, self.shares[1])
+            self.rows.copy_(self.stored)
+            for moment in ("exp_avg", "exp_avg_sq"):
+                self.optimizer.state[self.rows][moment].zero_()
+
+    def prune(self, mask: torch.Tensor, live: torch.Tensor, importance: torch.Tensor, share: float) -> None:
+        left = live.flatten().nonzero().flatten()
+        gone = left[importance.flatten()[left].argsort()[: int(len(left) * share)]]
+        mask *= live
+        mask.view(-1)[gone] = 0
+
+
 METHODS: dict[str, tuple[str, type[Prompted], dict]] = {
     "dept": ("PROMPT_TUNING_LORA", DePt, dict(num_virtual_tokens=5, r=3, lora_alpha=4, max_length=24, pair_rate=0.5)),
     "attempt": (
@@ -254,6 +293,11 @@ METHODS: dict[str, tuple[str, type[Prompted], dict]] = {
     "idpg": ("PEFTJS_IDPG", Idpg, dict(num_virtual_tokens=3, bottleneck_dim=6, phm_dim=None, generation_dropout=0.0)),
     "idpg-phm": ("PEFTJS_IDPG", Idpg, dict(num_virtual_tokens=3, bottleneck_dim=6, phm_dim=2, generation_dropout=0.0)),
     "smop": ("PEFTJS_SMOP", Smop, dict(num_virtual_tokens=3, num_prompts=3, router_noise=0.0)),
+    "xprompt": (
+        "PEFTJS_XPROMPT",
+        XPrompt,
+        dict(num_virtual_tokens=5, num_pieces=4, tokens_at=1, pieces_at=2, token_share=0.4, piece_share=0.5),
+    ),
     "llama-adapter": ("PEFTJS_LLAMA_ADAPTER", LlamaAdapter, dict(adapter_len=4, adapter_layers=2)),
 }
 
@@ -288,6 +332,7 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
     try:
         groups = [dict(params=[p], lr=LEARNING_RATE * model.rates.get(n, 1.0)) for n, p in model.tensors.items()]
         optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
+        model.optimizer = optimizer
         golden = record(model, params, after_step=model.after_step, optimizer=optimizer, penalty=model.penalty)
         save_tensors(folder / "golden.safetensors", golden)
     except SystemExit:  # two tokens are almost equally likely

@@ -101,6 +101,7 @@ const known: readonly Known[] = [
   ['DePT (PROMPT_TUNING_LORA)', 'dePt', 'prompts', byType('PROMPT_TUNING_LORA')],
   ['APT', 'apt', 'prompts', byType('PEFTJS_APT')],
   ['IDPG', 'idpg', 'prompts', byType('PEFTJS_IDPG')],
+  ['XPrompt', 'xPrompt', 'prompts', byType('PEFTJS_XPROMPT')],
   ['SMoP', 'smop', 'prompts', byType('PEFTJS_SMOP')],
   ['ATTEMPT', 'attempt', 'multitask', byType('PEFTJS_ATTEMPT')],
   ['LLaMA-Adapter', 'llamaAdapter', 'prompts', byType('PEFTJS_LLAMA_ADAPTER')],

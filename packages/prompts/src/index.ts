@@ -27,3 +27,4 @@ export {
   trainedRows,
 } from './trained-prompt.ts';
 export { initOf, isTextInit, type RowInit, rowInit, type TextInit } from './vocabulary.ts';
+export { type XPromptOptions, xPrompt } from './x-prompt.ts';

@@ -77,6 +77,11 @@ describeMethods(family, {
     causal: false,
     detaches: 'part',
   },
+  xPrompt: {
+    options: { length: 4, pieces: 2, tokensAt: 2, piecesAt: 3 },
+    parameters: ({ config }) => 4 * config.hiddenSize,
+    identity: false,
+  },
   cartridge: {
     options: { length: 3 },
     parameters: (model) => prefixSize(model, 3),

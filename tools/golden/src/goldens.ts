@@ -93,6 +93,7 @@ import {
   promptTuning,
   pTuning,
   smop,
+  xPrompt,
 } from '@peftjs/prompts';
 import { ia3, mov } from '@peftjs/scaling';
 import { beft, bitfit, layerNormTuning, tokenTuning } from '@peftjs/selective';
@@ -290,6 +291,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain', 'idpg', idpg, ours),
   ...golden('plain gpt2', 'idpg-phm', idpg, ours),
   ...golden('plain gpt2', 'smop', smop, ours),
+  ...golden('plain gpt2', 'xprompt', xPrompt, ours),
   ...golden('plain gpt2', 'attempt', attemptFor(1), ours),
   ...golden('plain gpt2', 'ia3', ia3),
   ...golden('square gpt2', 'ia3-adapters', ia3),
