@@ -78,9 +78,10 @@ describeMethods(family, {
     detaches: 'part',
   },
   xPrompt: {
-    options: { length: 4, pieces: 2, tokensAt: 2, piecesAt: 3 },
+    options: { length: 4, pieces: 2, tokensAt: 1, piecesAt: 2, tokenShare: 0.25, pieceShare: 0.25 },
     parameters: ({ config }) => 4 * config.hiddenSize,
     identity: false,
+    learningRate: 0.1,
   },
   cartridge: {
     options: { length: 3 },
