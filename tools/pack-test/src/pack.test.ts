@@ -52,7 +52,7 @@ describe.each(names)('%s, packed', (name) => {
       [umbrella]: ['webgpu', 'onnxruntime-node'],
     };
     expect(native).toEqual(wanted[name] ?? []);
-    if (native.length === 0) expect(bytes).toBeLessThanOrEqual(10e6);
+    if (native.length === 0) expect(bytes).toBeLessThanOrEqual(11e6);
   });
 });
 
@@ -66,8 +66,10 @@ describe.each(names.filter((name) => name !== testkit))('%s, packed', (name) => 
     const { files, bytes } = await importSize(consumer.folder, name);
     const { milliseconds } = await importEffects(consumer.folder, name);
     console.log(`import of ${name}: ${files} files, ${(bytes / 1000).toFixed(0)} kB, ${milliseconds.toFixed(0)} ms`);
+    // Recipes are made of the families, which they bring whole.
+    const most = name === umbrella ? 1_800_000 : name === '@peftjs/hybrid' ? 1_200_000 : 1_000_000;
     expect(files).toBeLessThanOrEqual(name === umbrella ? 60 : 40);
-    expect(bytes).toBeLessThanOrEqual(name === umbrella ? 1_500_000 : 900_000);
+    expect(bytes).toBeLessThanOrEqual(most);
   });
 });
 

@@ -49,7 +49,7 @@ const rules: Rules<AwqOptions> = {
 const grid = 20;
 
 /** The scales of an exponent: mean |x| to its power, divided by the root of the largest times the least of them. Inputs that are always 0 count as 10⁻⁴. */
-export const scalesOf = (means: Float32Array, exponent: number): Float32Array => {
+const scalesOf = (means: Float32Array, exponent: number): Float32Array => {
   const powers = means.map((m) => Math.max(1e-4, m ** exponent));
   const [least, largest] = [Math.min(...powers), Math.max(...powers)];
   const middle = Math.sqrt(least * largest);
