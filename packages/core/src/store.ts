@@ -34,6 +34,11 @@ export interface Store {
   check(): void;
 }
 
+/** Values of a tensor that does not fit: `check` throws before anything asks for them. A file may say any size, so none are made. */
+const refused = (): never => {
+  throw new PeftError('state-mismatch', 'attach: the adapter does not fit this model and method');
+};
+
 /** Where the first values come from: a given state, else the seed and the tensor's name. */
 export const makeStore = (seed: number, given: State | undefined): Store => {
   const byRole = {
@@ -53,8 +58,7 @@ export const makeStore = (seed: number, given: State | undefined): Store => {
     return undefined;
   };
   const initOf = (name: string, shape: Shape, init: Init, role: Role, dtype: DType): VariableInit => {
-    const found = given && role !== 'running' ? takeGiven(name, shape, dtype) : undefined;
-    if (found) return found;
+    if (given && role !== 'running') return takeGiven(name, shape, dtype) ?? refused;
     if (typeof init === 'function') return (compute) => init(shape, randomSource(seed, name), compute);
     return 'graph' in init ? init.graph(randomSource(seed, name)) : init;
   };

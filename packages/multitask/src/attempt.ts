@@ -101,16 +101,19 @@ const define = (only: number | null): MethodFactory<AttemptOptions> =>
         const patch = rowsInFront(model, { length }, ({ dim, weight }) => {
           const shape = [length, dim];
           const known = isFromFile(sources)
-            ? new Float32Array(n * length * dim)
-            : Float32Array.from(sources.flatMap((s, i) => [...trainedRows(`attempt: sources ${i}`, s, shape)]));
-          const others = scope.buffer('source_embeddings', [n, length, dim], constant(known, [n, length, dim]));
+            ? zeros // a file has them
+            : constant(
+                Float32Array.from(sources.flatMap((s, i) => [...trainedRows(`attempt: sources ${i}`, s, shape)])),
+                [n, length, dim],
+              );
+          const others = scope.buffer('source_embeddings', [n, length, dim], known);
           const all = tasks * length;
           const own = scope.param(
             'prompt_embeddings',
             [tasks, length, dim],
             typeof init === 'number'
               ? broadcastTo(slice(others, { axis: 0, start: init, end: init + 1 }), [tasks, length, dim])
-              : init === 'random'
+              : init === 'random' || isFromFile(sources)
                 ? normal(1)
                 : {
                     graph: (random) => {

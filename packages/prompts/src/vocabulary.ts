@@ -30,7 +30,15 @@ export const checkIds = (what: string, ids: ArrayLike<number>, model: Model): vo
     );
 };
 
+/** More rows than any text has tokens: a file may say any number, and nothing of that size is made. */
+const most = 2 ** 24;
+
 const idsOf = (init: 'vocabulary' | TextInit, model: Model, tokens: number, random: Random): Int32Array => {
+  if (tokens > most)
+    throw new PeftError(
+      'bad-option',
+      `prompt: ${tokens} rows are more than any text has tokens; give a smaller number`,
+    );
   const vocabSize = model.embeddings.get(model.main.tokenTable)!.rows;
   if (init === 'vocabulary') return Int32Array.from({ length: tokens }, () => Math.floor(random() * vocabSize));
   const { text } = init;
