@@ -13,7 +13,11 @@ const kinds: readonly (readonly [RegExp, string, string])[] = [
 ];
 const colourOf = (name: string): string => kinds.find(([pattern]) => pattern.test(name))![1];
 
-/** What predictions lose against bits a weight, as SVG; losses on a logarithmic axis. */
+/** 10⁻⁵, 1, 10²: short enough for the margin. */
+const powerOfTen = (log: number): string =>
+  log === 0 ? '1' : `10${[...String(log)].map((c) => (c === '-' ? '⁻' : '⁰¹²³⁴⁵⁶⁷⁸⁹'[Number(c)])).join('')}`;
+
+/** Predictions' loss against bits a weight, as SVG; losses on a logarithmic axis. */
 export const figure = (rows: readonly Measured[]): string => {
   const logs = rows.map(({ moved }) => Math.log10(moved));
   const [low, high] = [Math.floor(Math.min(...logs)), Math.ceil(Math.max(...logs))];
@@ -22,7 +26,7 @@ export const figure = (rows: readonly Measured[]): string => {
   const grid = Array.from({ length: high - low + 1 }, (_, i) => low + i).map(
     (log) =>
       `<line x1="${left}" x2="${width - right}" y1="${y(log)}" y2="${y(log)}" stroke="#ddd"/>` +
-      `<text x="${left - 8}" y="${y(log) + 4}" text-anchor="end">${10 ** log < 1 ? (10 ** log).toFixed(-log) : 10 ** log}</text>`,
+      `<text x="${left - 8}" y="${y(log) + 4}" text-anchor="end">${powerOfTen(log)}</text>`,
   );
   const ticks = [2, 3, 4, 5, 6, 7, 8, 9].map(
     (bits) => `<text x="${x(bits)}" y="${height - bottom + 18}" text-anchor="middle">${bits}</text>`,
