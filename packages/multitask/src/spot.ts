@@ -30,7 +30,7 @@ const cosine = (a: Float32Array, b: Float32Array): number => {
 /**
  * SPoT's similarity of two tasks, that of prompts trained on them from the same first values: the cosine of the means of their rows, or with `tokens` the mean of the cosines of all pairs of rows. Prompts are snapshots of
  * `promptTuning`: `await snapshot(adapted, { executor })`. Throws `bad-option` for prompts of unlike widths.
- * Vu, Lester, Constant, Al-Rfou & Cer, 2022. https://arxiv.org/abs/2110.07904
+ * Vu, Lester, Constant, Al-Rfou & Cer, 2022. https://arxiv.org/abs/2110.07904. Its text was not at hand; the similarities are as others tell them.
  */
 export const promptSimilarity = (a: PromptSnapshot, b: PromptSnapshot, by: PromptComparison = 'mean'): number => {
   const [mine, theirs] = [rowsOf(a), rowsOf(b)];

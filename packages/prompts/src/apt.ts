@@ -39,7 +39,7 @@ const gateOf =
  * APT, adaptive prefix tuning: in every layer l Attn(q, [λα ⊙ P_k; k], [λα ⊙ P_v; v]) with m trained keys and values in front, each weighed by a gate of the sequence, α = σ(W_l·h) [m], and all by a
  * trained number λ_l, 1 at the start. h is what the layer's attention reads at the first token of an encoder ([CLS] in the paper), and in a decoder, which the paper has not, the mean over the text that it is first given. W [m, d] is from N(0, 0.02²).
  * Files have a layout of our own. Does not merge. Throws `bad-option`, also when attached.
- * Zhang, Tan, Xu, Wang, Huang & Huang, 2023. https://arxiv.org/abs/2305.15212
+ * Zhang, Tan, Xu, Wang, Huang & Huang, 2023. https://arxiv.org/abs/2305.15212. Read were its abstract and introduction; the first values are ours.
  */
 export const apt: MethodFactory<AptOptions> = defineMethod<AptOptions>({
   name: 'apt',

@@ -40,7 +40,7 @@ const sensitivity = (rows: Variable, step: TrainedStep, pieces: number): Tensor 
  * XPrompt: prompt tuning whose rows are pruned twice, as winning tickets: [γ ⊙ ζ ⊙ P; E(x)] with masks γ [m, 1] of tokens and ζ [m, k] of k equal pieces of each. After `tokensAt` steps the share of tokens with the least importance is gone,
  * after `piecesAt` the share of the pieces that are left; then those are as they were after `tokensAt` (rewinding), the optimiser begins anew, and training goes on. The importance of a token or piece is |∂loss/∂mask|, here of each batch, summed over the steps before.
  * Pruned rows are zeros in the input. Files have a layout of our own, which holds the masks. Does not merge. Throws `bad-option`, also when attached.
- * Ma et al., 2022. https://arxiv.org/abs/2210.04457
+ * Ma et al., 2022. https://arxiv.org/abs/2210.04457. Read were its abstract and introduction; how scores are summed and what is rewound to are not told there.
  */
 export const xPrompt: MethodFactory<XPromptOptions> = defineMethod<XPromptOptions>({
   name: 'xPrompt',
