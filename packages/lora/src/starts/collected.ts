@@ -1,7 +1,7 @@
 import type { PrepareOptions } from '@peftjs/core';
-import { collect, rowsOf } from '@peftjs/core/collect';
+import { collect, rowsOf, seenBy } from '@peftjs/core/collect';
 import { abs, constant, div, equal, matmul, max, mul, reshape, sub, sum, type Tensor } from '@peftjs/tensor';
-import type { Call, Inputs, Linear, Path, TaskModel } from '@peftjs/transformer';
+import type { Call, Inputs, Path, TaskModel } from '@peftjs/transformer';
 
 /** Weights of the rows of a layer's input, [rows, 1]: what padding hides does not count, nor, of the tower that is to be learnt of, what has no label. */
 const weightsOf = (
@@ -31,18 +31,11 @@ const inputsSeen = (
   inputs: Inputs,
   labelled: boolean,
 ): ReadonlyMap<Path, { readonly x: Tensor; readonly weights: Tensor }> => {
-  const seen = new Map<Path, { readonly x: Tensor; readonly weights: Tensor }>();
   const labels = labelled ? (inputs['labels'] ?? null) : null;
-  const watched = paths.map((path): [Path, Linear] => {
-    const layer = model.linears.get(path)!;
-    const apply: Linear['apply'] = (x, call) => {
-      seen.set(path, { x: reshape(x, [-1, layer.inDim]), weights: weightsOf(x, call, labels, model.main.name) });
-      return layer.apply(x, call);
-    };
-    return [path, { ...layer, apply }];
-  });
-  model.with({ linears: new Map(watched) }).outputs(inputs);
-  return seen;
+  return seenBy(model, paths, inputs, (x, { inDim }, call) => ({
+    x: reshape(x, [-1, inDim]),
+    weights: weightsOf(x, call, labels, model.main.name),
+  }));
 };
 
 /** How inputs are summed. */

@@ -1,4 +1,5 @@
 import type { Examples } from '@peftjs/core';
+import type { Collecting } from '@peftjs/core/collect';
 import {
   abs,
   checkOptions,
@@ -18,15 +19,7 @@ import {
   type Tensor,
   variable,
 } from '@peftjs/tensor';
-import {
-  type Inputs,
-  type Linear,
-  type Path,
-  requireModel,
-  type Target,
-  type TaskModel,
-  targeted,
-} from '@peftjs/transformer';
+import { type Linear, type Path, requireModel, type Target, type TaskModel, targeted } from '@peftjs/transformer';
 import type { QuantFormat } from '../format.ts';
 import { encodeLinear } from '../packed-linear.ts';
 import { scaledLinear, timesColumns } from './scaled-linear.ts';
@@ -95,25 +88,14 @@ export const bestScales = async (
   return best!.scales;
 };
 
-/** Σ xxᵀ, Σ |x| and the number of rows of what layers see in a pass, by path. */
-const sumsSeen = (model: TaskModel, paths: readonly Path[], inputs: Inputs) => {
-  const seen = new Map<Path, Readonly<Record<'products' | 'values' | 'count', Tensor>>>();
-  const watched = paths.map((path): [Path, Linear] => {
-    const layer = model.linears.get(path)!;
-    const apply: Linear['apply'] = (x, call) => {
-      const rows = reshape(x, [-1, layer.inDim]);
-      const values = abs(rows);
-      seen.set(path, {
-        products: matmul(rows, rows, { transposeA: true }),
-        values: sum(values, { axes: [0] }),
-        count: constant(Float32Array.of(rows.shape[0]!), [1]),
-      });
-      return layer.apply(x, call);
-    };
-    return [path, { ...layer, apply }];
-  });
-  model.with({ linears: new Map(watched) }).outputs(inputs);
-  return seen;
+/** Σ xxᵀ, Σ |x| and the number of rows of what a layer sees in a pass. */
+const sumsOf = (x: Tensor, { inDim }: Linear): Readonly<Record<'products' | 'values' | 'count', Tensor>> => {
+  const rows = reshape(x, [-1, inDim]);
+  return {
+    products: matmul(rows, rows, { transposeA: true }),
+    values: sum(abs(rows), { axes: [0] }),
+    count: constant(Float32Array.of(rows.shape[0]!), [1]),
+  };
 };
 
 /**
@@ -129,12 +111,12 @@ export const quantizeByAwq = async <M extends TaskModel>(
   requireModel('quantizeByAwq', model);
   checkOptions('quantizeByAwq', rules, options);
   const { executor, data, target = 'all-linear' } = options;
-  const { collect } = await import('@peftjs/core/collect');
+  const { collect, seenBy } = await import('@peftjs/core/collect');
   const paths = targeted(model.linears.keys(), target, 'quantizeByAwq');
   const linears = new Map<Path, Linear>();
-  const collecting = {
-    shapes: ({ inDim }: Linear) => ({ products: [inDim, inDim], values: [inDim], count: [1] }),
-    terms: sumsSeen,
+  const collecting: Collecting = {
+    shapes: ({ inDim }) => ({ products: [inDim, inDim], values: [inDim], count: [1] }),
+    terms: (view, some, inputs) => seenBy(view, some, inputs, sumsOf),
   };
   await collect(
     'quantizeByAwq',

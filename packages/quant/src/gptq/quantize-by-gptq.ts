@@ -1,4 +1,5 @@
 import type { Examples } from '@peftjs/core';
+import type { Collecting } from '@peftjs/core/collect';
 import {
   checkOptions,
   evaluate,
@@ -9,17 +10,10 @@ import {
   PeftError,
   type Rules,
   reshape,
+  type Tensor,
   wholeBytes,
 } from '@peftjs/tensor';
-import {
-  type Inputs,
-  type Linear,
-  type Path,
-  requireModel,
-  type Target,
-  type TaskModel,
-  targeted,
-} from '@peftjs/transformer';
+import { type Linear, type Path, requireModel, type Target, type TaskModel, targeted } from '@peftjs/transformer';
 import { orderedLinear } from '../checkpoints/ordered-linear.ts';
 import { formats, withZeros } from '../checkpoints/zero-points.ts';
 import { rowWriter } from '../code-writer.ts';
@@ -64,20 +58,10 @@ const byBlock = (model: TaskModel, paths: readonly Path[]): Path[][] => {
   return [...groups, [...left]].filter((group) => group.length > 0);
 };
 
-/** Σ xxᵀ of what layers see in a pass, by path. */
-const productsSeen = (model: TaskModel, paths: readonly Path[], inputs: Inputs) => {
-  const seen = new Map<Path, { readonly products: ReturnType<typeof matmul> }>();
-  const watched = paths.map((path): [Path, Linear] => {
-    const layer = model.linears.get(path)!;
-    const apply: Linear['apply'] = (x, call) => {
-      const rows = reshape(x, [-1, layer.inDim]);
-      seen.set(path, { products: matmul(rows, rows, { transposeA: true }) });
-      return layer.apply(x, call);
-    };
-    return [path, { ...layer, apply }];
-  });
-  model.with({ linears: new Map(watched) }).outputs(inputs);
-  return seen;
+/** Σ xxᵀ of what a layer sees in a pass. */
+const productsOf = (x: Tensor, { inDim }: Linear): { readonly products: Tensor } => {
+  const rows = reshape(x, [-1, inDim]);
+  return { products: matmul(rows, rows, { transposeA: true }) };
 };
 
 const linearOf = (
@@ -114,10 +98,10 @@ export const quantizeByGptq = async <M extends TaskModel>(model: M, options: Gpt
       'bad-option',
       `quantizeByGptq: groups of ${groupSize} do not fill the inputs of ${odd.join(', ')}; give a size that divides them`,
     );
-  const { collect } = await import('@peftjs/core/collect');
-  const collecting = {
-    shapes: ({ inDim }: Linear) => ({ products: [inDim, inDim] }),
-    terms: productsSeen,
+  const { collect, seenBy } = await import('@peftjs/core/collect');
+  const collecting: Collecting = {
+    shapes: ({ inDim }) => ({ products: [inDim, inDim] }),
+    terms: (view, some, inputs) => seenBy(view, some, inputs, productsOf),
   };
   const rounding: Rounding = { bits, groupSize, actOrder, damping };
   let view = model;

@@ -18,10 +18,10 @@ import {
 import { add, mul, sum, type Tensor, type Variable } from '@peftjs/tensor';
 import { affine, type Linear, type Path } from '@peftjs/transformer';
 import { share } from '../masked/define-masked.ts';
+import { eachMasked } from '../masked/each-masked.ts';
 import { keepLargest } from '../masked/keep-largest.ts';
-import { type Mask, maskedPaths, masks } from '../masked/mask.ts';
+import { type Mask, masks } from '../masked/mask.ts';
 import { entriesOf } from '../masked/nonzero.ts';
-import { sparseLayer } from '../masked/sparse-layer.ts';
 import { gates, openChance, settled } from './gates.ts';
 
 /** Options of `diffPruning`. */
@@ -147,17 +147,7 @@ export const diffPruning: MethodFactory<DiffPruningOptions> = defineMethod<DiffP
     },
     attach: (model, scope, options): Patch => {
       const { target, keep, pruneAfter, sparsity, mask } = options;
-      if (Object.keys(mask).length > 0) {
-        const chosen = maskedPaths('diffPruning', mask, model);
-        const isChosen = (path: Path): boolean => chosen.has(path);
-        return eachLinear(
-          model,
-          scope,
-          isChosen,
-          'diffPruning',
-          (base, own, path) => sparseLayer('diffPruning', base, own, mask[path]!).layer,
-        );
-      }
+      if (Object.keys(mask).length > 0) return eachMasked('diffPruning', model, scope, mask);
       const layers = new Map<Path, Gated>();
       const patch = eachLinear(model, scope, target, 'diffPruning', (base, own, path) => {
         const made = gated(base, own, options);

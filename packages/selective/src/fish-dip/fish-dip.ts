@@ -19,10 +19,10 @@ import { withWeights } from '@peftjs/core/collect';
 import { add, compile, mul, select, stopGradient, type Tensor, type Variable } from '@peftjs/tensor';
 import type { Linear, Path, TaskModel } from '@peftjs/transformer';
 import { share } from '../masked/define-masked.ts';
+import { eachMasked } from '../masked/each-masked.ts';
 import { labelledRows } from '../masked/labelled-rows.ts';
-import { type Mask, maskedPaths, masks } from '../masked/mask.ts';
+import { type Mask, masks } from '../masked/mask.ts';
 import { entriesOf } from '../masked/nonzero.ts';
-import { sparseLayer } from '../masked/sparse-layer.ts';
 import { wholeLayer } from '../masked/whole-layer.ts';
 import { chooseByHardest } from './hardest.ts';
 
@@ -156,17 +156,7 @@ export const fishDip: MethodFactory<FishDipOptions> = defineMethod<FishDipOption
         : { method: fishDip(options), state };
     },
     attach: (model, scope, { target, source, mask, ...how }) => {
-      if (Object.keys(mask).length > 0) {
-        const chosen = maskedPaths('fishDip', mask, model);
-        const isChosen = (path: Path): boolean => chosen.has(path);
-        return eachLinear(
-          model,
-          scope,
-          isChosen,
-          'fishDip',
-          (base, own, path) => sparseLayer('fishDip', base, own, mask[path]!).layer,
-        );
-      }
+      if (Object.keys(mask).length > 0) return eachMasked('fishDip', model, scope, mask);
       const layers = new Map<Path, Open>();
       const patch = eachLinear(model, scope, target, 'fishDip', (base, own, path) => {
         const { layer, ...open } = openLayer(base, own, source?.first[path], source !== null);

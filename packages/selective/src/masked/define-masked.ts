@@ -1,7 +1,6 @@
 import {
   type Chosen,
   defineMethod,
-  eachLinear,
   type MethodCard,
   type MethodFactory,
   type Option,
@@ -13,8 +12,9 @@ import {
 } from '@peftjs/core';
 import type { Variable } from '@peftjs/tensor';
 import type { Path, TaskModel } from '@peftjs/transformer';
-import { type Mask, maskedPaths, masks } from './mask.ts';
-import { type SparseNames, sparseLayer } from './sparse-layer.ts';
+import { eachMasked } from './each-masked.ts';
+import { type Mask, masks } from './mask.ts';
+import type { SparseNames } from './sparse-layer.ts';
 
 /** Options that all methods have which train some entries of weights. */
 export interface MaskedOptions {
@@ -77,19 +77,11 @@ export const defineMasked = <O extends Omit<MaskedOptions, 'keep'>>(def: MaskedD
       },
       attach: (model, scope, options) => {
         const { mask } = options as unknown as Chosen<MaskedOptions>;
-        const chosen = maskedPaths(name, mask, model);
         const values = new Map<Path, Variable>();
-        const patch = eachLinear(
-          model,
-          scope,
-          (path) => chosen.has(path),
-          name,
-          (base, scopeOf, path) => {
-            const sparse = sparseLayer(name, base, scopeOf, mask[path]!, names);
-            values.set(path, sparse.values);
-            return sparse.layer;
-          },
-        );
+        const patch = eachMasked(name, model, scope, mask, {
+          ...(names && { names }),
+          take: (path, of) => values.set(path, of),
+        });
         return { ...patch, ...beside?.(values, options) };
       },
     },

@@ -1,5 +1,6 @@
 import type { EncoderConfig } from './encoder/config.ts';
 import { encoder } from './encoder/encoder.ts';
+import { bertBlock } from './encoder/record.ts';
 import type { Family } from './family.ts';
 
 /**
@@ -28,20 +29,8 @@ export const debertaV2: Family<EncoderConfig> = encoder({
   sameAsHidden: ['embedding_size', 'pooler_hidden_size'],
   disentangled: { table: 'deberta.encoder.rel_embeddings', norm: 'deberta.encoder.LayerNorm' },
   block: (index) => {
-    const block = `deberta.encoder.layer.${index}`;
-    return {
-      block,
-      attn: `${block}.attention`,
-      query: `${block}.attention.self.query_proj`,
-      key: `${block}.attention.self.key_proj`,
-      value: `${block}.attention.self.value_proj`,
-      out: `${block}.attention.output.dense`,
-      attnNorm: `${block}.attention.output.LayerNorm`,
-      mlp: `${block}.output`,
-      up: `${block}.intermediate.dense`,
-      down: `${block}.output.dense`,
-      mlpNorm: `${block}.output.LayerNorm`,
-    };
+    const of = bertBlock('deberta')(index);
+    return { ...of, query: `${of.query}_proj`, key: `${of.key}_proj`, value: `${of.value}_proj` };
   },
   pooled: {
     dense: 'pooler.dense',
