@@ -6,12 +6,13 @@ import {
   eachLinear,
   flag,
   type MethodFactory,
+  noWeight,
   ones,
   rate,
   type Target,
   targets,
 } from '@peftjs/core';
-import { add, matmul, mul, PeftError, type Tensor } from '@peftjs/tensor';
+import { add, matmul, mul, type Tensor } from '@peftjs/tensor';
 import type { Linear, Model } from '@peftjs/transformer';
 import { type Activation, activationIn, activationOption } from './activation.ts';
 import { type InitName, initOption, inits } from './init.ts';
@@ -96,9 +97,7 @@ export const llmAdapter: MethodFactory<LlmAdapterOptions> = defineMethod<LlmAdap
         return {
           ...base,
           apply: placed(base, where, adapter),
-          dense: () => {
-            throw new PeftError('not-mergeable', `llmAdapter: ${path} is not linear, so it has no weight of its own`);
-          },
+          dense: noWeight('llmAdapter', path, 'is not linear'),
         };
       });
     },

@@ -68,6 +68,7 @@ export type {
   Wraps,
 } from './method.ts';
 export { type MixedBatch, mixBatch } from './mix-batch.ts';
+export { noWeight } from './no-weight.ts';
 export { type LossOptions, lossRules, type Objective, penalty, supervised, type Views } from './objective.ts';
 export { consistency } from './objectives/consistency.ts';
 export { type DistillationOptions, distillation } from './objectives/distillation.ts';

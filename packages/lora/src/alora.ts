@@ -3,6 +3,7 @@ import {
   eachLinear,
   familyTarget,
   type MethodFactory,
+  noWeight,
   type Option,
   requireOneTower,
   targets,
@@ -114,9 +115,7 @@ export const alora: MethodFactory<AloraOptions> = defineMethod<AloraOptions>({
             const at = atRows(call, x.shape[1]!, options.invocation);
             return add(base.apply(x, call), mul(delta.apply(x, call), at));
           },
-          dense: () => {
-            throw new PeftError('not-mergeable', `alora: ${path} depends on the text, so it has no weight of its own`);
-          },
+          dense: noWeight('alora', path, 'depends on the text'),
         };
       });
     },

@@ -7,13 +7,14 @@ import {
   familyTarget,
   kaimingUniform,
   type MethodFactory,
+  noWeight,
   number,
   rate,
   type Target,
   targets,
   zeros,
 } from '@peftjs/core';
-import { add, matmul, mul, PeftError, reshape, softmax } from '@peftjs/tensor';
+import { add, matmul, mul, reshape, softmax } from '@peftjs/tensor';
 
 /** Options of `hydralora`. */
 export interface HydraloraOptions {
@@ -64,12 +65,7 @@ export const hydralora: MethodFactory<HydraloraOptions> = defineMethod<Hydralora
             const delta = matmul(reshape(each, [...around, heads * rank]), b, { transposeB: true });
             return add(base.apply(x, call), delta);
           },
-          dense: () => {
-            throw new PeftError(
-              'not-mergeable',
-              `hydralora: ${path} depends on its input, so it has no weight of its own`,
-            );
-          },
+          dense: noWeight('hydralora', path, 'depends on its input'),
         };
       }),
   },

@@ -7,6 +7,7 @@ import {
   type MethodFactory,
   makeRouters,
   normal,
+  noWeight,
   number,
   type RouterOptions,
   rate,
@@ -16,7 +17,7 @@ import {
   targets,
   zeros,
 } from '@peftjs/core';
-import { add, matmul, mul, PeftError, reshape } from '@peftjs/tensor';
+import { add, matmul, mul, reshape } from '@peftjs/tensor';
 
 /** Options of `moLora`. */
 export interface MoLoraOptions extends RouterOptions {
@@ -70,12 +71,7 @@ export const moLora: MethodFactory<MoLoraOptions> = defineMethod<MoLoraOptions>(
             const delta = matmul(reshape(each, [...around, experts * rank]), b, { transposeB: true });
             return add(base.apply(x, call), delta);
           },
-          dense: () => {
-            throw new PeftError(
-              'not-mergeable',
-              `moLora: ${path} depends on its input, so it has no weight of its own`,
-            );
-          },
+          dense: noWeight('moLora', path, 'depends on its input'),
         };
       });
       return { ...patch, ...routers.patch };

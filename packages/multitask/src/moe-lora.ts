@@ -6,13 +6,14 @@ import {
   kaimingUniform,
   type MethodFactory,
   normal,
+  noWeight,
   number,
   rate,
   type Target,
   targets,
   zeros,
 } from '@peftjs/core';
-import { add, gather, matmul, mul, PeftError, reshape, softmax } from '@peftjs/tensor';
+import { add, gather, matmul, mul, reshape, softmax } from '@peftjs/tensor';
 import { onlyTask, taskColumns, taskFault, tasksOf } from './task-column.ts';
 
 /** Options of `moeLora`. */
@@ -69,12 +70,7 @@ const define = (only: number | null): MethodFactory<MoeLoraOptions> =>
               const weighed = mul(each, mul(reshape(weights, [rows, 1, experts, 1]), alpha / rank));
               return add(base.apply(x, call), matmul(reshape(weighed, low.shape), b, { transposeB: true }));
             },
-            dense: () => {
-              throw new PeftError(
-                'not-mergeable',
-                `moeLora: ${path} depends on the task of each example, so it has no weight of its own`,
-              );
-            },
+            dense: noWeight('moeLora', path, 'depends on the task of each example'),
           };
         });
         return { ...patch, ...taskColumns(tasked) };

@@ -5,6 +5,7 @@ import {
   familyTarget,
   kaimingUniform,
   type MethodFactory,
+  noWeight,
   number,
   ones,
   positive,
@@ -13,7 +14,7 @@ import {
   targets,
   zeros,
 } from '@peftjs/core';
-import { add, gather, matmul, mul, PeftError, reshape, softmax, type Tensor } from '@peftjs/tensor';
+import { add, gather, matmul, mul, reshape, softmax, type Tensor } from '@peftjs/tensor';
 import { onlyTask, taskColumns, taskFault, tasksOf } from './task-column.ts';
 
 /** Options of `mtlLora`. */
@@ -71,12 +72,7 @@ const define = (only: number | null): MethodFactory<MtlLoraOptions> =>
               const delta = matmul(reshape(each, [...around, ups * rank]), b, { transposeB: true });
               return add(base.apply(x, call), delta);
             },
-            dense: () => {
-              throw new PeftError(
-                'not-mergeable',
-                `mtlLora: ${path} depends on the task of each example, so it has no weight of its own`,
-              );
-            },
+            dense: noWeight('mtlLora', path, 'depends on the task of each example'),
           };
         });
         return { ...patch, ...taskColumns(tasked) };

@@ -4,6 +4,7 @@ import {
   eachLinear,
   familyTarget,
   type MethodFactory,
+  noWeight,
   type Scope,
   type Target,
   targets,
@@ -93,12 +94,7 @@ const define = (only: number | null): MethodFactory<PolyOptions> =>
               const y = div(matmul(matmul(wide, down), up), rank);
               return add(base.apply(x, call), reshape(y, [...x.shape.slice(0, -1), outDim]));
             },
-            dense: () => {
-              throw new PeftError(
-                'not-mergeable',
-                `poly: ${path} depends on the task of each example, so it has no weight of its own`,
-              );
-            },
+            dense: noWeight('poly', path, 'depends on the task of each example'),
           };
         });
         return { ...patch, ...taskColumns(tasked) };

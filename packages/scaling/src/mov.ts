@@ -6,6 +6,7 @@ import {
   familyTarget,
   type MethodFactory,
   makeRouters,
+  noWeight,
   ones,
   type Router,
   type RouterOptions,
@@ -15,7 +16,7 @@ import {
   type Target,
   targets,
 } from '@peftjs/core';
-import { matmul, mul, PeftError, type Tensor } from '@peftjs/tensor';
+import { matmul, mul, type Tensor } from '@peftjs/tensor';
 import type { Call } from '@peftjs/transformer';
 
 /** Options of `mov`. */
@@ -60,9 +61,7 @@ export const mov: MethodFactory<MovOptions> = defineMethod<MovOptions>({
         return {
           ...base,
           apply: (x, call) => (before ? base.apply(scaled(x, call), call) : scaled(base.apply(x, call), call)),
-          dense: () => {
-            throw new PeftError('not-mergeable', `mov: ${path} depends on its input, so it has no weight of its own`);
-          },
+          dense: noWeight('mov', path, 'depends on its input'),
         };
       });
       return { ...patch, ...routers.patch };
