@@ -1,4 +1,4 @@
-import { type FileIn, type FilePlace, fileAt, type OpenFile } from '@peftjs/io';
+import { type FileIn, type FilePlace, fileAt, nameOf, type OpenFile } from '@peftjs/io';
 import { checkOptions, mustBe, type Rules } from '@peftjs/tensor';
 import { checkCursor, countIn, cursorOf } from './cursor.ts';
 import { located } from './map.ts';
@@ -45,7 +45,7 @@ export const text = (place: FilePlace, options: TextOptions = {}): Stream<string
     async () => {
       const { at, file } = await openFile();
       try {
-        return `${at.files.name === '' ? '' : `${at.files.name.replace(/\/$/, '')}/`}${at.path} line ${await lineOf(file, start)}`;
+        return `${nameOf(at)} line ${await lineOf(file, start)}`;
       } finally {
         await file.close();
       }
@@ -97,10 +97,11 @@ export const text = (place: FilePlace, options: TextOptions = {}): Stream<string
       parts: async () => {
         const { file } = await openFile();
         await file.close();
+        const size = file.isSequential ? file.size : block;
         return {
-          count: Math.ceil(file.size / block),
+          count: Math.ceil(file.size / size),
           single: false,
-          open: (part, at) => between({ from: part * block, until: (part + 1) * block, aligned: part === 0 }, at),
+          open: (part, at) => between({ from: part * size, until: (part + 1) * size, aligned: part === 0 }, at),
         };
       },
     }),

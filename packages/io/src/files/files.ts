@@ -13,6 +13,8 @@ export interface OpenFile {
   readonly version?: string;
   /** Whether it holds something of the system until it is closed, as a file on disk does. */
   readonly holds?: boolean;
+  /** Whether reading what lies behind costs reading all before it again, as in a compressed file. */
+  readonly isSequential?: boolean;
   /**
    * Fills the array with the bytes from `at` on, fewer where the file ends before; how many it were. Reads may run side by side. Throws
    * `read-failed`, also where the file is another one by now and the old one is gone.
