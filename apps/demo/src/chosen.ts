@@ -1,11 +1,11 @@
 import { pfeiffer } from '@peftjs/adapters';
+import { type Factory, methods } from '@peftjs/cli/shared';
 import { attach, type Examples, type Method, prepare, type Snapshot, snapshot } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import type { AdapterFusionOptions } from '@peftjs/multitask';
 import { type Executor, PeftError } from '@peftjs/tensor';
 import { cosine, makeBatch, progressLine, train } from '@peftjs/trainer';
 import type { Loaded } from './loaded.ts';
-import { type Factory, methods } from './methods.ts';
 import type { DemoOptions } from './options.ts';
 
 /** The trained method, and how it is trained. */

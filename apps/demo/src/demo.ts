@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { inNewFolder, methods, openDevice, say, wholeWords } from '@peftjs/cli/shared';
 import { type Adapted, attach, load, save } from '@peftjs/core';
 import { writeFileAtomic } from '@peftjs/io';
 import { storedBytes } from '@peftjs/quant';
@@ -15,14 +16,10 @@ import {
 } from '@peftjs/trainer';
 import { type CausalLM, generate, loadModel, parameters } from '@peftjs/transformer';
 import { type Chosen, choose } from './chosen.ts';
-import { openDevice } from './device.ts';
 import { type Loaded, loadAll } from './loaded.ts';
-import { methods } from './methods.ts';
 import type { DemoOptions } from './options.ts';
 import { count, type DemoResult, linesOf, percent, reportOf } from './outcome.ts';
-import { inNewFolder } from './output.ts';
 import { renderReport } from './report/report.ts';
-import { say, wholeWords } from './terminal.ts';
 import { checkFinished, finish, unfinishedFile } from './unfinished.ts';
 
 /** Rows of a batch. */

@@ -1,8 +1,8 @@
+import { say } from '@peftjs/cli/shared';
 import { isPeftError } from '@peftjs/tensor';
 import { compare } from './compare.ts';
 import { runDemo } from './demo.ts';
 import { parseOptions } from './options.ts';
-import { say } from './terminal.ts';
 
 // A run of a comparison ends with the one that compares, however that ended.
 process.once('disconnect', () => process.exit(1));

@@ -1,5 +1,5 @@
+import { methods } from '@peftjs/cli/shared';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { methods } from './methods.ts';
 
 /** The options of the demo. */
 export interface DemoOptions {

@@ -1,13 +1,12 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { aligned, inNewFolder, say, wholeWords } from '@peftjs/cli/shared';
 import { isPeftError } from '@peftjs/tensor';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadJsonlFile } from '../src/data/jsonl-file.ts';
 import { loadMobyDick } from '../src/data/moby-dick.ts';
 import { loadTextFile } from '../src/data/text-file.ts';
-import { inNewFolder } from '../src/output.ts';
-import { aligned, say, wholeWords } from '../src/terminal.ts';
 
 describe('loadMobyDick', () => {
   const { train, heldOut } = loadMobyDick();

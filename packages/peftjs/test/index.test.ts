@@ -16,8 +16,12 @@ const ids = readdirSync(join(import.meta.dirname, '../..')).filter((id) => !apar
 const exportsOf = async (id: string): Promise<readonly (readonly [string, unknown])[]> =>
   Object.entries((await import(`@peftjs/${id}`)) as object);
 
-test('all packages are in it', () => {
-  expect(Object.keys(dependencies).sort()).toEqual(ids.map((id) => `@peftjs/${id}`).sort());
+test('all packages are in it, and the command, which its import does not load', async () => {
+  expect(Object.keys(dependencies).sort()).toEqual([...ids, 'cli'].map((id) => `@peftjs/${id}`).sort());
+  const sources = readdirSync(join(import.meta.dirname, '../src'));
+  const all = sources.map((name) => readFileSync(join(import.meta.dirname, '../src', name), 'utf8')).join('');
+  expect(all).not.toContain('@peftjs/cli');
+  expect(readFileSync(join(import.meta.dirname, '../bin/peftjs.mjs'), 'utf8')).toContain("from '@peftjs/cli'");
 });
 
 test('a name means one thing in all packages', async () => {

@@ -49,6 +49,7 @@ describe.each(names)('%s, packed', (name) => {
       '@peftjs/webgpu': ['webgpu'],
       '@peftjs/onnx': ['onnxruntime-node'],
       '@peftjs/export': ['onnxruntime-node'],
+      '@peftjs/cli': ['webgpu', 'onnxruntime-node'],
       [umbrella]: ['webgpu', 'onnxruntime-node'],
     };
     expect(native).toEqual(wanted[name] ?? []);

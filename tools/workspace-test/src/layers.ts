@@ -41,6 +41,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     'quant',
     'gguf',
     'export',
+    'cli',
     'core',
     ...families,
     'hybrid',
@@ -59,5 +60,5 @@ export const umbrella = 'peftjs';
  */
 export const forNode: readonly string[] = ['onnx', 'export', 'testkit', 'bench', 'cli'];
 
-/** Packages that may import any other: programs, which nothing imports. */
+/** Packages that may import any other: programs. No other imports them; the umbrella brings the command, and its `bin` alone calls it. */
 export const programs: readonly string[] = ['cli', 'bench'];

@@ -1,5 +1,5 @@
 import * as adapters from '@peftjs/adapters';
-import type { Method, MethodFormat } from '@peftjs/core';
+import type { Method, MethodFormat, Option } from '@peftjs/core';
 import * as hybrid from '@peftjs/hybrid';
 import * as lora from '@peftjs/lora';
 import * as multitask from '@peftjs/multitask';
@@ -9,7 +9,7 @@ import * as selective from '@peftjs/selective';
 
 /** A method's factory, as every family exports them. */
 export type Factory = ((options?: object) => Method) &
-  MethodFormat & { readonly options?: Readonly<Record<string, unknown>> };
+  MethodFormat & { readonly options?: Readonly<Record<string, Option<unknown>>> };
 
 const families = [lora, adapters, prompts, scaling, selective, hybrid, multitask] as const;
 

@@ -1,0 +1,183 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { jsonl, text } from '@peftjs/data';
+import { openGguf } from '@peftjs/gguf';
+import { openSafetensors, readAdapter } from '@peftjs/io';
+import { isPeftError, PeftError, sizeOf } from '@peftjs/tensor';
+import { loadModel, parameters } from '@peftjs/transformer';
+import type { Call } from '../commands.ts';
+import { bytes, count, result } from '../context.ts';
+import { type PlaceKind, placeKind } from '../place-kind.ts';
+
+/** Facts by name, in the order in which they are told. */
+type Facts = Readonly<Record<string, unknown>>;
+
+const fileBytes = async (dir: string): Promise<number> => {
+  const names = (await readdir(dir)).filter((name) => /\.(safetensors|bin)$/.test(name));
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(dir, name))).size));
+  return sizes.reduce((a, b) => a + b, 0);
+};
+
+const valuesOf = (tensors: Iterable<{ readonly shape: readonly number[] }>): number =>
+  [...tensors].reduce((n, { shape }) => n + sizeOf(shape), 0);
+
+const model = async (dir: string): Promise<Facts> => {
+  const loaded = await loadModel(dir);
+  const { config, linears, layout } = loaded;
+  const { modelType, layers, hiddenSize, vocabSize, maxPositions } = config;
+  const values = valuesOf(parameters(loaded).values());
+  return {
+    kind: 'model',
+    type: modelType,
+    class: layout.modelClass,
+    parameters: values,
+    layers,
+    hiddenSize,
+    vocabSize,
+    positions: maxPositions,
+    linearLayers: linears.size,
+    fileBytes: await fileBytes(dir),
+    bytesInF32: values * 4,
+    bytesInF16: values * 2,
+  };
+};
+
+const adapter = async (dir: string): Promise<Facts> => {
+  const { layout, config, tensors } = await readAdapter(dir);
+  const patterns = new Map<string, { tensors: number; values: number }>();
+  for (const [name, { shape }] of tensors) {
+    const pattern = name.replace(/\.\d+(?=\.)/g, '.*');
+    const before = patterns.get(pattern) ?? { tensors: 0, values: 0 };
+    patterns.set(pattern, { tensors: before.tensors + 1, values: before.values + sizeOf(shape) });
+  }
+  return {
+    kind: 'adapter',
+    method: config.method,
+    layout,
+    task: config.taskType,
+    base: config.baseModel,
+    values: valuesOf(tensors.values()),
+    fileBytes: await fileBytes(dir),
+    tensors: Object.fromEntries(patterns),
+    config: config.raw,
+  };
+};
+
+const gguf = async (file: string): Promise<Facts> => {
+  const { metadata, tensors } = await openGguf(file);
+  const storages: Record<string, number> = {};
+  for (const { storage, size } of tensors.values()) {
+    const name = typeof storage === 'string' ? storage : JSON.stringify(storage);
+    storages[name] = (storages[name] ?? 0) + size;
+  }
+  return {
+    kind: 'GGUF model',
+    architecture: metadata.get('general.architecture'),
+    name: metadata.get('general.name'),
+    parameters: valuesOf(tensors.values()),
+    tensors: tensors.size,
+    bytesByType: storages,
+    metadata: [...metadata.keys()].length,
+  };
+};
+
+/** The state that `train` keeps in a checkpoint, as far as it is told here. */
+interface KeptRun {
+  readonly step?: number;
+  readonly run?: Readonly<Record<string, string>>;
+  readonly log?: { readonly losses?: readonly { readonly loss: number }[] };
+}
+
+const tensors = async (file: string): Promise<Facts> => {
+  await using reader = await openSafetensors(file);
+  const kept = reader.metadata.get('peftjs.run');
+  const found = {
+    tensors: reader.tensors.size,
+    values: valuesOf(reader.tensors.values()),
+    fileBytes: (await stat(file)).size,
+  };
+  if (kept === undefined) {
+    const names = [...reader.tensors].slice(0, 12).map(([name, { dtype, shape }]) => `${name} ${dtype} [${shape}]`);
+    return { kind: 'tensors', ...found, names, ...(reader.tensors.size > 12 && { more: reader.tensors.size - 12 }) };
+  }
+  const { step, run, log } = JSON.parse(kept) as KeptRun;
+  return { kind: 'checkpoint', step, lastLoss: log?.losses?.at(-1)?.loss, ...run, ...found };
+};
+
+const data = async (file: string): Promise<Facts> => {
+  const stream = /\.(jsonl|ndjson)$/i.test(file) ? jsonl(file) : text(file);
+  const fields = new Map<string, number>();
+  let [rows, first] = [0, undefined as unknown];
+  for await (const row of stream.open()) {
+    if (rows++ === 0) first = row;
+    const names = typeof row === 'object' && row !== null ? Object.keys(row) : [`(${typeof row})`];
+    for (const name of names) fields.set(name, (fields.get(name) ?? 0) + 1);
+  }
+  if (rows === 0) throw new PeftError('bad-data', `${file}: has no examples`);
+  const shown = JSON.stringify(first);
+  return {
+    kind: 'data',
+    examples: rows,
+    fileBytes: (await stat(file)).size,
+    fields: Object.fromEntries(fields),
+    first: shown.length > 300 ? `${shown.slice(0, 300)} …` : shown,
+  };
+};
+
+const run = async (dir: string): Promise<Facts> => {
+  const { readRunConfig } = await import('../config/read.ts');
+  const config = await readRunConfig(join(dir, 'run.yaml'), []);
+  const checkpoint = join(dir, 'checkpoint.safetensors');
+  const at = await tensors(checkpoint).catch((error: unknown) => {
+    if (isPeftError(error) && error.code === 'file-missing') return {};
+    throw error;
+  });
+  const trained = await readdir(join(dir, 'adapter')).catch(() => []);
+  return {
+    kind: 'run',
+    model: config.model,
+    method: config.method,
+    data: config.data.train,
+    ...('step' in at && { step: at['step'], lastLoss: at['lastLoss'] }),
+    adapter: trained.length > 0 ? join(dir, 'adapter') : null,
+  };
+};
+
+const looks: Readonly<Record<PlaceKind, (path: string) => Promise<Facts>>> = {
+  model,
+  adapter,
+  gguf,
+  tensors,
+  data,
+  run,
+};
+
+const worded = (name: string, value: unknown): string => {
+  if (value === null || value === undefined) return 'none';
+  if (typeof value === 'number')
+    return /bytes/i.test(name) ? bytes(value) : Number.isInteger(value) ? count(value) : value.toPrecision(5);
+  if (typeof value === 'string') return value;
+  if (Array.isArray(value)) return value.map((one) => `\n  ${worded('', one)}`).join('');
+  return Object.entries(value)
+    .map(([key, one]) => `\n  ${key}: ${typeof one === 'object' ? JSON.stringify(one) : worded(name, one)}`)
+    .join('');
+};
+
+/** `fileBytes` as `file`, `hiddenSize` as `hidden size`. */
+const title = (name: string): string =>
+  name
+    .replace(/Bytes$/, '')
+    .replace(/^bytes(In|By)/, 'bytes $1 ')
+    .replace(/([a-z])([A-Z])/g, '$1 $2')
+    .toLowerCase();
+
+/** `peftjs inspect`: the contents of a path, told by its files. Throws as the readers of each kind do. */
+const inspect = async ({ args: [path], context }: Call): Promise<void> => {
+  const facts = await looks[await placeKind(path!)](path!);
+  const lines = Object.entries(facts).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${title(name)}: ${worded(name, value)}`],
+  );
+  result(context, { path, ...facts }, lines.join('\n'));
+};
+
+export { inspect as run };

@@ -1,0 +1,171 @@
+import * as z from 'zod';
+import { type Factory, methods } from '../methods.ts';
+
+const count = z.int().min(1);
+const positive = z.number().positive();
+const share = z.number().min(0).max(1);
+
+/** The option of a method as one of the schema: what it accepts is what the method itself does. */
+const optionSchema = ({ accepts, expected }: { accepts(value: unknown): boolean; readonly expected: string }) =>
+  z.custom((value) => accepts(value), { error: `must be ${expected}` }).describe(expected);
+
+/** The options that every optimiser has, and those of one. */
+const optimizerSchema = <N extends string, S extends z.core.$ZodLooseShape>(name: N, about: string, own: S) =>
+  z
+    .strictObject({
+      name: z.literal(name),
+      rate: positive.optional().describe("highest learning rate; default: the method's own"),
+      clip: z.number().min(0).default(1).describe('largest norm of the gradient; 0: it is not clipped'),
+      ...own,
+    })
+    .describe(about);
+
+const moments = {
+  beta1: share.optional().describe('decay of the mean of gradients'),
+  beta2: share.optional().describe('decay of the mean of their squares'),
+  eps: positive.optional().describe('added to the denominator'),
+};
+const weightDecay = z.number().min(0).optional().describe('decoupled weight decay');
+
+/** The optimisers by name. */
+const optimizer = z.discriminatedUnion('name', [
+  optimizerSchema('adamw', 'AdamW', { ...moments, weightDecay }),
+  optimizerSchema('adamw8bit', 'AdamW with its state in 8 bits', { ...moments, weightDecay }),
+  optimizerSchema('lion', 'Lion', { beta1: moments.beta1, beta2: moments.beta2, weightDecay }),
+  optimizerSchema('sgd', 'stochastic gradient descent', {
+    momentum: share.optional(),
+    nesterov: z.boolean().optional(),
+    weightDecay,
+  }),
+  optimizerSchema('muon', 'Muon for matrices, AdamW for the rest', { momentum: share.optional(), weightDecay }),
+  optimizerSchema('adafactor', 'Adafactor with a rate that is given', { weightDecay }),
+]);
+
+const schedule = z.strictObject({
+  name: z.enum(['cosine', 'linear', 'constant']).default('cosine'),
+  warmup: share.default(0.06).describe('share of the steps over which the rate grows from 0'),
+  floor: share.default(0).describe('rate at the last step, as a share of the highest'),
+});
+
+const data = z.strictObject({
+  train: z.array(z.string()).min(1).describe('files of JSON lines or text'),
+  heldOut: z
+    .union([share, z.string()])
+    .default(0.05)
+    .describe('share of the examples that is held out to measure the loss on, or a file of such; 0 for none'),
+  learn: z.enum(['assistant', 'all']).default('assistant').describe('what the assistant says, or all'),
+  template: z.string().optional().describe("file of a chat template (Jinja) in place of the model's"),
+  context: count.optional().describe('tokens of an example, at most; default: what the model takes, up to 1024'),
+  tooLong: z.enum(['cut', 'skip', 'error']).default('cut').describe('examples that are longer'),
+});
+
+/** A method with its options, for each method that there is. */
+const ofMethod = ({ name, about, options = {} }: Factory): z.ZodObject =>
+  z
+    .strictObject({
+      name: z.literal(name),
+      ...Object.fromEntries(Object.entries(options).map(([key, option]) => [key, optionSchema(option).optional()])),
+    })
+    .describe(about);
+
+const [first, ...others] = [...methods.values()].sort((a, b) => (a.name < b.name ? -1 : 1)).map(ofMethod);
+const methodSchema = z.discriminatedUnion('name', [first!, ...others]) as unknown as z.ZodType<Named, Named>;
+
+/** A thing by its name, with its options. */
+export interface Named {
+  readonly name: string;
+  readonly [option: string]: unknown;
+}
+
+/** A run with its defaults filled in; the schema below says what each field means. */
+export interface RunConfig {
+  readonly model?: string | undefined;
+  readonly dtype: 'f32' | 'f16';
+  readonly quantize?: 'int8' | 'int4' | 'nf4' | 'fp4' | 'fp8' | 'hqq' | undefined;
+  readonly device?: 'cpu' | 'webgpu' | undefined;
+  readonly threads?: number | undefined;
+  readonly data: {
+    readonly train: readonly string[];
+    readonly heldOut: number | string;
+    readonly learn: 'assistant' | 'all';
+    readonly template?: string | undefined;
+    readonly context?: number | undefined;
+    readonly tooLong: 'cut' | 'skip' | 'error';
+  };
+  readonly method: Named;
+  readonly optimizer: Named & { readonly rate?: number | undefined; readonly clip: number };
+  readonly schedule: {
+    readonly name: 'cosine' | 'linear' | 'constant';
+    readonly warmup: number;
+    readonly floor: number;
+  };
+  readonly steps?: number | undefined;
+  readonly epochs?: number | undefined;
+  readonly batchSize: number;
+  readonly accumulate: number;
+  readonly recompute: boolean;
+  readonly evaluateEvery?: number | undefined;
+  readonly checkpointEvery?: number | undefined;
+  readonly seed: number;
+  readonly out: string;
+}
+
+/**
+ * A run, as `run.yaml` says it: the one description of what there is, from which flags, types and the published JSON Schema come. `data: chat.jsonl`,
+ * `method: lora`, `optimizer: lion` and `schedule: linear` are short for objects with `train` or `name`, see `expanded`.
+ */
+export const runSchema: z.ZodType<RunConfig> = z
+  .strictObject({
+    model: z
+      .string()
+      .optional()
+      .describe('folder of a model in Hugging Face layout, or a GGUF file; default: the small one that is shipped'),
+    dtype: z.enum(['f32', 'f16']).default('f32').describe('precision in which floats of the base are kept'),
+    quantize: z
+      .enum(['int8', 'int4', 'nf4', 'fp4', 'fp8', 'hqq'])
+      .optional()
+      .describe('packs the base first, as QLoRA does'),
+    device: z.enum(['cpu', 'webgpu']).optional().describe('default: a hardware GPU if there is one, else the CPU'),
+    threads: count.optional().describe('threads of the CPU; default: as many as there are cores'),
+    data,
+    method: methodSchema.default({ name: 'lora' }).describe('the method and its options'),
+    optimizer: optimizer.default({ name: 'adamw', clip: 1 }),
+    schedule: schedule.prefault({}),
+    steps: count.optional().describe('optimiser steps; default: as many as the epochs take'),
+    epochs: positive.optional().describe('how often each example is seen; default 3'),
+    batchSize: count.default(8).describe('examples of a micro-batch'),
+    accumulate: count.default(1).describe('micro-batches of a step'),
+    recompute: z.boolean().default(false).describe('gradient checkpointing: less memory, more time'),
+    evaluateEvery: count
+      .optional()
+      .describe('steps between two measurements of the held-out loss; default: an eighth of the run'),
+    checkpointEvery: count.optional().describe('steps between two checkpoints; default: a twentieth of the run'),
+    seed: z.int().min(0).default(0),
+    out: z.string().default('runs').describe('folder in which each run makes one of its own'),
+  })
+  .refine(({ steps, epochs }) => steps === undefined || epochs === undefined, {
+    error: 'steps and epochs both say how long the run is; leave one of them out',
+    path: ['epochs'],
+  });
+
+const isText = (value: unknown): value is string => typeof value === 'string';
+
+/** A run as it was written, with what is short written out. Anything else is left as it is, for the schema to judge. */
+export const expanded = (raw: unknown): unknown => {
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) return raw;
+  const all: Record<string, unknown> = { ...raw };
+  if (isText(all['data']) || Array.isArray(all['data'])) all['data'] = { train: all['data'] };
+  const files = all['data'] as Readonly<Record<string, unknown>> | undefined;
+  if (isText(files?.['train'])) all['data'] = { ...files, train: [files['train']] };
+  for (const [name, fallback] of [
+    ['method', 'lora'],
+    ['optimizer', 'adamw'],
+    ['schedule', 'cosine'],
+  ] as const) {
+    const value = all[name];
+    if (isText(value)) all[name] = { name: value };
+    else if (typeof value === 'object' && value !== null && !('name' in value))
+      all[name] = { name: fallback, ...value };
+  }
+  return all;
+};

@@ -1,0 +1,42 @@
+import { access, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PeftError } from '@peftjs/tensor';
+
+/** The kinds of things that commands are given. */
+export type PlaceKind = 'run' | 'adapter' | 'model' | 'gguf' | 'tensors' | 'data';
+
+const has = (dir: string, name: string): Promise<boolean> =>
+  access(join(dir, name)).then(
+    () => true,
+    () => false,
+  );
+
+/** Files by which a folder is told, the first that is there. */
+const folders: readonly (readonly [file: string, kind: PlaceKind])[] = [
+  ['run.yaml', 'run'],
+  ['adapter_config.json', 'adapter'],
+  ['adapter_setup.json', 'adapter'],
+  ['config.json', 'model'],
+];
+
+const files: readonly (readonly [name: RegExp, kind: PlaceKind])[] = [
+  [/\.gguf$/i, 'gguf'],
+  [/\.safetensors(\.\d+)?$/i, 'tensors'],
+  [/\.(jsonl|ndjson|json|txt|md)$/i, 'data'],
+];
+
+/** The kind of a path on disk. Throws `file-missing` where there is nothing, `bad-option` where it is none of these. */
+export const placeKind = async (path: string): Promise<PlaceKind> => {
+  const found = await stat(path).catch(() => null);
+  if (!found) throw new PeftError('file-missing', `${path}: there is no such file or folder`);
+  if (found.isDirectory()) {
+    for (const [file, kind] of folders) if (await has(path, file)) return kind;
+    throw new PeftError(
+      'bad-option',
+      `${path}: has none of ${folders.map(([file]) => file).join(', ')}, so it is no run, no adapter and no model`,
+    );
+  }
+  const kind = files.find(([name]) => name.test(path))?.[1];
+  if (kind) return kind;
+  throw new PeftError('bad-option', `${path}: is no file of a kind that is known: .gguf, .safetensors, .jsonl, .txt`);
+};

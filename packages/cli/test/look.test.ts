@@ -1,0 +1,125 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { baseModelDir } from '@peftjs/base-model';
+import { attach, save } from '@peftjs/core';
+import { lora } from '@peftjs/lora';
+import { reference } from '@peftjs/tensor';
+import { loadModel } from '@peftjs/transformer';
+import { afterAll, describe, expect, test } from 'vitest';
+import { methods } from '../src/methods.ts';
+import { peftjs } from './cli.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'peftjs-cli-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const json = async (...args: string[]): Promise<Record<string, unknown>> => {
+  const { code, out, err } = await peftjs([...args, '--json']);
+  expect(err).toBe('');
+  expect(code).toBe(0);
+  return JSON.parse(out);
+};
+
+describe('the command', () => {
+  test('lists what it can do, and says how to go on where nothing is asked for', async () => {
+    const help = await peftjs(['--help']);
+    expect(help.code).toBe(0);
+    expect(help.out).toMatch(/methods.*inspect.*doctor.*Exit codes: 0 done/s);
+    expect((await peftjs([])).code).toBe(2);
+  });
+
+  test('wraps its help at the width of the terminal', async () => {
+    const { out } = await peftjs(['--help'], { columns: 60 });
+    expect(Math.max(...out.split('\n').map((line) => line.length))).toBeLessThanOrEqual(90);
+  });
+
+  test('ends with 2 and a hint for what there is not', async () => {
+    expect(await peftjs(['tran'])).toMatchObject({
+      code: 2,
+      out: '',
+      err: expect.stringContaining("unknown command 'tran'"),
+    });
+    expect(await peftjs(['methods', 'lroa'])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('did you mean lora?'),
+    });
+    const { code, out } = await peftjs(['methods', 'lroa', '--json']);
+    expect([code, JSON.parse(out)]).toEqual([
+      2,
+      { error: { code: 'bad-option', message: expect.stringContaining('lroa') } },
+    ]);
+  });
+});
+
+describe('methods', () => {
+  test('are all that the families export', async () => {
+    const { out } = await peftjs(['methods']);
+    expect(out.trimEnd().split('\n')).toHaveLength(methods.size);
+    expect(out).toMatch(/^ia3 +.*\(2022\)$/m);
+  });
+
+  test('tell their options and their paper', async () => {
+    expect(await json('methods', 'dora')).toMatchObject({
+      name: 'dora',
+      merges: true,
+      paper: { url: 'https://arxiv.org/abs/2402.09353' },
+      options: { rank: 'a whole number of at least 1' },
+    });
+  });
+});
+
+describe('inspect', () => {
+  test('tells the sizes of a model', async () => {
+    expect(await json('inspect', baseModelDir())).toMatchObject({
+      kind: 'model',
+      type: 'llama',
+      layers: 4,
+      vocabSize: 4096,
+      parameters: 4096 * 256 + 4 * (2 * 256 * 256 + 2 * 128 * 256 + 3 * 576 * 256 + 2 * 256) + 256,
+    });
+  });
+
+  test('tells the method, the base and the tensors of an adapter', async () => {
+    const dir = join(folder, 'adapter');
+    await save(attach(await loadModel(baseModelDir()), [lora({ rank: 2 })]), dir, {
+      executor: reference(),
+      baseModel: 'somewhere',
+    });
+    const facts = await json('inspect', dir);
+    expect(facts).toMatchObject({ kind: 'adapter', method: 'LORA', base: 'somewhere', config: { r: 2 } });
+    expect(Object.keys(facts['tensors'] as object)).toContain(
+      'base_model.model.model.layers.*.self_attn.q_proj.lora_A.weight',
+    );
+  });
+
+  test('counts the examples of a data file and their fields', async () => {
+    const file = join(folder, 'pairs.jsonl');
+    writeFileSync(file, '{"prompt":"a","completion":"b"}\n{"prompt":"c","completion":"d","id":3}\n');
+    expect(await json('inspect', file)).toMatchObject({
+      kind: 'data',
+      examples: 2,
+      fields: { prompt: 2, completion: 2, id: 1 },
+    });
+    const { out } = await peftjs(['inspect', file]);
+    expect(out).toContain('examples: 2\n');
+  });
+
+  test('says what it does not know', async () => {
+    expect(await peftjs(['inspect', join(folder, 'none')])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('no such file'),
+    });
+    expect(await peftjs(['inspect', folder])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('no run, no adapter and no model'),
+    });
+  });
+});
+
+test('doctor finds the CPU and tells what is not there', async () => {
+  const findings = (await json('doctor')) as unknown as { name: string; state: string; found: string }[];
+  const state = (name: string) => findings.find((one) => one.name === name)?.state;
+  expect(state('CPU')).toBe('good');
+  expect(state('Node')).toBe('good');
+  expect(['good', 'missing']).toContain(state('GPU'));
+});
