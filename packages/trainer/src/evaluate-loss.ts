@@ -4,6 +4,7 @@ import { requireModel, type TaskModel } from '@peftjs/transformer';
 import { evaluationBatches, isTokenRows } from './batches.ts';
 import { checkBatch, checkRows } from './check-data.ts';
 import { alone, type Group } from './group.ts';
+import { hasRepeated } from './has-repeated.ts';
 import { makePrograms, specOf } from './programs.ts';
 
 /** Mean loss over all that counts (tokens, rows), in nats, and how many that are. */
@@ -32,13 +33,6 @@ export interface EvaluatorOptions extends EvaluateLossOptions {
 }
 
 const lossRules: Rules<EvaluateLossOptions> = { ...onExecutor, batchSize: mustBe.count };
-
-/** Whether a stream has begun anew: a stage `repeat` of its cursor counts epochs. */
-const hasRepeated = (cursor: unknown): boolean => {
-  if (typeof cursor !== 'object' || cursor === null) return false;
-  const { stage, epoch, ...inner } = cursor as Record<string, unknown>;
-  return (stage === 'repeat' && (epoch as number) > 0) || Object.values(inner).some(hasRepeated);
-};
 
 async function* batchesOf(
   model: TaskModel<unknown>,

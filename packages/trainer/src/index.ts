@@ -11,6 +11,7 @@ export {
   makeEvaluator,
 } from './evaluate-loss.ts';
 export { alone, type Group, type ReduceStepOptions, reduceStep } from './group.ts';
+export { type NamedOptimizer, type OptimizersByName, optimizerNames, optimizerOf } from './optimizer-of.ts';
 export { type OptimizerStep, optimizerStep, steppedParams } from './optimizer-step.ts';
 export { type AdafactorOptions, adafactor } from './optimizers/adafactor.ts';
 export type { AdamWOptions } from './optimizers/adam-hyper.ts';
@@ -26,7 +27,17 @@ export type { BatchSpec } from './programs.ts';
 export { formatSeconds, type Progress, type ProgressOptions, type ProgressStream, progressLine } from './progress.ts';
 export type { Resumed } from './run-checkpoint.ts';
 export type { RunState } from './run-state.ts';
-export { cosine, linear, type Schedule, type ScheduleOptions } from './schedule.ts';
+export type { Measured, Schedule, ScheduleOptions, WarmupOptions } from './schedule.ts';
+export { type NamedSchedule, type SchedulesByName, scheduleNames, scheduleOf } from './schedule-of.ts';
+export { constantRate } from './schedules/constant-rate.ts';
+export { cosine } from './schedules/cosine.ts';
+export { type CosineRestartsOptions, cosineRestarts } from './schedules/cosine-restarts.ts';
+export { type InverseSqrtOptions, inverseSqrt } from './schedules/inverse-sqrt.ts';
+export { linear } from './schedules/linear.ts';
+export { type PolynomialOptions, polynomial } from './schedules/polynomial.ts';
+export { type ReduceOnPlateauOptions, reduceOnPlateau } from './schedules/reduce-on-plateau.ts';
+export { type WsdOptions, wsd } from './schedules/wsd.ts';
+export { type StepsOfOptions, stepsOf } from './steps-of.ts';
 export type { StopSignal } from './stop-on.ts';
 export { type TrainResult, train } from './train.ts';
 export type { HeldOutOptions, TrainOptions } from './train-options.ts';

@@ -1,48 +1,64 @@
-import { checkOptions, mustBe } from '@peftjs/tensor';
+import { checkOptions, mustBe, type Rule, type Rules } from '@peftjs/tensor';
 
-/** Learning rate by step, counted from 0. */
-export type Schedule = (step: number) => number;
+/** A held-out loss, and the steps after which it was measured. */
+export interface Measured {
+  readonly step: number;
+  readonly loss: number;
+}
 
-/** How the learning rate moves. */
-export interface ScheduleOptions {
+/** Learning rate by step, counted from 0. `heldOut` are the losses measured so far, oldest first; undefined where none are measured. */
+export type Schedule = (step: number, heldOut?: readonly Measured[]) => number;
+
+/** A schedule that warms up. */
+export interface WarmupOptions {
   /** The highest rate, reached at the end of the warm-up. */
   readonly learningRate: number;
+  /** Steps of linear growth, a whole number: step i of them, from 0, has the rate · i / warmup, so the first has 0. Default 0: the first has the highest rate. */
+  readonly warmup?: number;
+}
+
+/** A schedule that falls until the end of the run. */
+export interface ScheduleOptions extends WarmupOptions {
   /** Steps of the whole run. */
   readonly steps: number;
-  /** Steps of linear growth from 0 at the start, a whole number. Default 0. */
-  readonly warmup?: number;
-  /** Rate at the last step, as a share of the highest. A run of one step takes the highest. Default 0. */
+  /** The rate that it falls to, as a share of the highest: that of the step after the last. Default 0. */
   readonly floor?: number;
 }
 
-const decay = (who: string, options: ScheduleOptions, shape: (done: number) => number): Schedule => {
-  checkOptions(
-    who,
-    {
-      learningRate: mustBe.given(mustBe.positive),
-      steps: mustBe.given(mustBe.count),
-      warmup: mustBe.such(
-        'a whole number of steps (no share: 3 % of 1,000 steps are 30)',
-        (v) => Number.isSafeInteger(v) && (v as number) >= 0,
-      ),
-      floor: mustBe.share,
-    },
-    options,
-    ({ steps, warmup = 0 }) => (warmup > steps ? [`warmup must be at most steps, ${steps}, got ${warmup}`] : []),
-  );
-  const { learningRate, steps, warmup = 0, floor = 0 } = options;
-  const last = steps - 1;
-  return (step) => {
-    if (step < warmup) return (learningRate * (step + 1)) / warmup;
-    if (last === 0) return learningRate;
-    const done = step >= last ? 1 : (step - warmup) / (last - warmup);
-    return learningRate * (floor + (1 - floor) * shape(done));
-  };
+const wholeSteps: Rule = mustBe.such(
+  'a whole number of steps (no share: 3 % of 1,000 steps are 30)',
+  (v) => Number.isSafeInteger(v) && (v as number) >= 0,
+);
+
+/** Rules for a schedule that warms up. */
+export const warmupRules: Rules<WarmupOptions> = { learningRate: mustBe.given(mustBe.positive), warmup: wholeSteps };
+
+/** Rules for one that falls. */
+export const fallingRules: Rules<ScheduleOptions> = {
+  ...warmupRules,
+  steps: mustBe.given(mustBe.count),
+  floor: mustBe.share,
 };
 
-/** Linear warm-up, then half a cosine down to the floor. Loshchilov & Hutter, 2016. https://arxiv.org/abs/1608.03983. Throws `bad-option`. */
-export const cosine = (options: ScheduleOptions): Schedule =>
-  decay('cosine', options, (done) => (1 + Math.cos(Math.PI * done)) / 2);
+const fits = ({ steps, warmup = 0 }: ScheduleOptions): string[] =>
+  warmup > steps ? [`warmup must be at most steps, ${steps}, got ${warmup}`] : [];
 
-/** Linear warm-up, then a straight line down to the floor. Throws `bad-option`. */
-export const linear = (options: ScheduleOptions): Schedule => decay('linear', options, (done) => 1 - done);
+/** Linear growth from 0, as Hugging Face's `get_scheduler` counts it, then `after` of the step. */
+export const warmed = ({ learningRate, warmup = 0 }: WarmupOptions, after: (step: number) => number): Schedule => {
+  return (step) => learningRate * (step < warmup ? step / warmup : after(step));
+};
+
+/** A warm-up, then the shape of what is done of the rest, from 0 to 1, brought between 1 and the floor. */
+export const falling = <O extends ScheduleOptions>(
+  who: string,
+  rules: Rules<O>,
+  options: O,
+  shape: (done: number) => number,
+): Schedule => {
+  checkOptions(who, rules, options, fits);
+  const { steps, warmup = 0, floor = 0 } = options;
+  return warmed(options, (step) => {
+    const done = step < steps ? (step - warmup) / (steps - warmup) : 1;
+    return floor + (1 - floor) * shape(done);
+  });
+};

@@ -6,7 +6,9 @@ import type { CheckpointOptions } from './checkpoint.ts';
 import type { Group } from './group.ts';
 import { optimizerRule } from './optimizer-step.ts';
 import type { Progress } from './progress.ts';
-import { cosine, type Schedule } from './schedule.ts';
+import type { Schedule } from './schedule.ts';
+import { type NamedSchedule, scheduleOf } from './schedule-of.ts';
+import { cosine } from './schedules/cosine.ts';
 import { isStopList, type StopSignal } from './stop-on.ts';
 import type { Trainable } from './trainable.ts';
 
@@ -24,15 +26,20 @@ export interface HeldOutOptions {
 export interface TrainOptions extends OnExecutor {
   /** Rows of tokens, visited in an order of the seed again and again; or a stream of batches, `shard`ed where there is a group. */
   readonly data: TokenRows | Stream<Batch>;
-  /** Optimiser steps. */
-  readonly steps: number;
+  /** Optimiser steps. Either these or `epochs`. */
+  readonly steps?: number;
+  /**
+   * How often all data is visited, instead of `steps`: 3, or 0.5. A stream without `repeat` is read once before, to count its batches, and repeated then, in another
+   * order each time where it has a `shuffle`.
+   */
+  readonly epochs?: number;
   /** Rows per micro-batch, of data that is rows. Default 8. */
   readonly batchSize?: number;
   /**
    * Default: the method's own learning rate, which is AdamW's, after a warm-up over 6 % of the steps (Liu et al., 2019; https://arxiv.org/abs/1907.11692), then
-   * half a cosine down to 0.
+   * half a cosine down to 0. By name, `{ name: 'wsd', decay: 20 }`, the run's steps and the method's learning rate are filled in.
    */
-  readonly schedule?: Schedule;
+  readonly schedule?: Schedule | NamedSchedule;
   /** Default `chain(clip(1), adamw())`. */
   readonly optimizer?: GradientTransform;
   /** The loss: `rDrop()`, `distillation()`, an own one. Default: the task's. */
@@ -86,9 +93,13 @@ const atLeastOne: Rule = mustBe.such('a number of at least 1', (v) => typeof v =
 const rules: Rules<TrainOptions> = {
   ...onExecutor,
   data: mustBe.given(mustBe.object),
-  steps: mustBe.given(mustBe.count),
+  steps: mustBe.count,
+  epochs: mustBe.positive,
   batchSize: mustBe.count,
-  schedule: mustBe.fn,
+  schedule: mustBe.such(
+    "a schedule, such as cosine({ … }) or { name: 'cosine' }",
+    (v) => typeof v === 'function' || mustBe.object.accepts(v),
+  ),
   optimizer: optimizerRule,
   objective: mustBe.fn,
   recompute: mustBe.flag,
@@ -129,7 +140,7 @@ const within = <O extends object>(name: string, rulesOf: Rules<O>, given: O | un
 
 /** Throws `bad-option` with all that is wrong. */
 export const checkTrainOptions = (options: TrainOptions): void => {
-  const { data, batchSize, heldOut, checkpoint, group } = options ?? {};
+  const { data, steps, epochs, batchSize, heldOut, checkpoint, group } = options ?? {};
   const problems = [
     ...optionProblems(rules, options),
     ...within('heldOut', heldOutRules, heldOut),
@@ -141,6 +152,9 @@ export const checkTrainOptions = (options: TrainOptions): void => {
       group && { rank: group.rank, size: group.size, allReduce: group.allReduce, broadcast: group.broadcast },
     ),
   ];
+  if (steps === undefined && epochs === undefined)
+    problems.push('steps is missing: it must be a whole number of at least 1; or give epochs');
+  if (steps !== undefined && epochs !== undefined) problems.push('there are steps and epochs; leave one of them out');
   if (group && group.rank >= group.size)
     problems.push(`group: rank must be below size, ${group.size}, got ${group.rank}`);
   if (batchSize !== undefined && typeof data === 'object' && data !== null && !isTokenRows(data))
@@ -148,8 +162,10 @@ export const checkTrainOptions = (options: TrainOptions): void => {
   if (problems.length > 0) throw new PeftError('bad-option', `train: ${problems.join('; ')}`);
 };
 
-/** The schedule when none is given. Throws `bad-option` where the method tells no learning rate. */
-export const defaultSchedule = ({ learningRate }: Trainable, steps: number): Schedule => {
+/** The schedule of a run; where none is given, by the method's learning rate. Throws `bad-option` where it tells none. */
+export const scheduleFor = ({ learningRate }: Trainable, steps: number, given: TrainOptions['schedule']): Schedule => {
+  if (typeof given === 'function') return given;
+  if (given) return scheduleOf(given, { steps, learningRate });
   if (learningRate != null) return cosine({ learningRate, steps, warmup: Math.round(0.06 * steps) });
   throw new PeftError(
     'bad-option',

@@ -1,4 +1,5 @@
 import { type Between, chain, makeBetween, requireAdapted } from '@peftjs/core';
+import { pipe, repeat } from '@peftjs/data';
 import { PeftError } from '@peftjs/tensor';
 import { type BatchSource, isTokenRows, openBatches } from './batches.ts';
 import { checkRows } from './check-data.ts';
@@ -15,8 +16,9 @@ import { runIdentity } from './run-identity.ts';
 import type { Log } from './run-state.ts';
 import { makeSafe } from './safe.ts';
 import { shareJson, shareVariables } from './share.ts';
+import { stepsOf } from './steps-of.ts';
 import { type StopSignal, watchSignals } from './stop-on.ts';
-import { checkTrainOptions, defaultSchedule, type TrainOptions } from './train-options.ts';
+import { checkTrainOptions, scheduleFor, type TrainOptions } from './train-options.ts';
 import { makeTrainStep } from './train-step.ts';
 import type { Trainable } from './trainable.ts';
 
@@ -66,19 +68,15 @@ interface Waiting {
 export const train = async (target: Trainable, options: TrainOptions): Promise<TrainResult> => {
   requireAdapted('train', target);
   checkTrainOptions(options);
-  const {
-    executor,
-    data,
-    steps,
-    batchSize = 8,
-    optimizer = chain(clip(1), adamw()),
-    accumulate = 1,
-    seed = 0,
-  } = options;
+  const { executor, batchSize = 8, optimizer = chain(clip(1), adamw()), accumulate = 1, seed = 0 } = options;
   const { heldOut, onStep, maxSkipped = 4, readEvery = executor.name === 'webgpu' ? 10 : 1, signal } = options;
-  const { objective, recompute = false, schedule = defaultSchedule(target, steps), group = alone } = options;
+  const { objective, recompute = false, group = alone } = options;
   const [isGroup, isFirst] = [options.group !== undefined, group.rank === 0];
   const checkpoint = isFirst ? options.checkpoint : undefined;
+  const { epochs } = options;
+  const steps = options.steps ?? (await stepsOf(options.data, { epochs: epochs!, batchSize, accumulate, group }));
+  const data = epochs === undefined || isTokenRows(options.data) ? options.data : pipe(options.data, repeat());
+  const schedule = scheduleFor(target, steps, options.schedule);
   const needs = { model: target.model, columns: target.columns, free: objective !== undefined };
   if (isTokenRows(data)) checkRows('train', needs, data);
   const started = performance.now();
@@ -111,7 +109,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   /** The schedule's rate, less as long as a decision lets it grow anew. */
   const rateAt = (i: number): number => {
     const { after, steps: over } = rewarmed.findLast((r) => r.after <= i) ?? { after: 0, steps: 0 };
-    const rate = schedule(i) * Math.min(1, i < after + over ? (i - after + 1) / over : 1);
+    const rate = schedule(i, heldOut && evaluated) * Math.min(1, i < after + over ? (i - after + 1) / over : 1);
     if (Number.isFinite(rate) && rate >= 0) return rate;
     throw new PeftError(
       'bad-option',

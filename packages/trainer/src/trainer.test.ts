@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { attach } from '@peftjs/core';
+import { attach, type GradientTransform } from '@peftjs/core';
+import { fromArray, pipe, repeat } from '@peftjs/data';
 import { lora } from '@peftjs/lora';
 import { compile, constant, evaluate, reference, variable } from '@peftjs/tensor';
 import { tinyLlama } from '@peftjs/testkit';
@@ -19,11 +20,20 @@ import {
   linear,
   makeBatch,
   makeTrainStep,
+  type NamedOptimizer,
+  optimizerNames,
+  optimizerOf,
   type Progress,
   packTokens,
   progressLine,
+  reduceOnPlateau,
+  scheduleOf,
+  sgd,
+  stepsOf,
+  type TrainOptions,
   train,
   trainingBatches,
+  wsd,
 } from './index.ts';
 import { optimizerStep } from './optimizer-step.ts';
 
@@ -34,27 +44,35 @@ const rows = packTokens([Array.from({ length: 60 }, (_, i) => 1 + (2 ** (i % 10)
 });
 
 describe('schedules', () => {
-  test('warm up linearly, then fall to the floor', () => {
+  test('warm up linearly from 0, then fall to the floor, which is that of the step after the last', () => {
     const options = { learningRate: 1, steps: 12, warmup: 2, floor: 0.1 };
-    expect([0, 1, 2, 11, 12].map(linear(options))).toEqual([0.5, 1, 1, 0.1, 0.1].map((v) => expect.closeTo(v, 9)));
-    expect(cosine({ learningRate: 2, steps: 11 })(5)).toBeCloseTo(1, 9);
+    expect([0, 1, 2, 7, 12, 13].map((i) => linear(options)(i))).toEqual(
+      [0, 0.5, 1, 0.55, 0.1, 0.1].map((v) => expect.closeTo(v, 9)),
+    );
+    expect(cosine({ learningRate: 2, steps: 10 })(5)).toBeCloseTo(1, 9);
+    expect(linear({ learningRate: 3, steps: 1 })(0)).toBe(3);
+    expect([0, 1, 2].map((i) => linear({ learningRate: 3, steps: 3, warmup: 3 })(i))).toEqual([0, 1, 2]);
   });
 
-  test('reach the floor at the last step, whatever the warm-up, and the highest rate before', () => {
-    for (const make of [cosine, linear])
-      for (const [steps, warmup] of [
-        [2, 0],
-        [2, 1],
-        [10, 0],
-        [10, 3],
-        [10, 9],
-      ] as const) {
-        const rates = Array.from({ length: steps }, (_, i) => make({ learningRate: 3, steps, warmup, floor: 0.2 })(i));
-        expect(Math.max(...rates), `${steps} ${warmup}`).toBeCloseTo(3, 9);
-        expect(rates.at(-1), `${steps} ${warmup}`).toBeCloseTo(0.6, 9);
-      }
-    expect(linear({ learningRate: 3, steps: 1 })(0)).toBe(3);
-    expect([0, 1, 2].map(linear({ learningRate: 3, steps: 3, warmup: 3 }))).toEqual([1, 2, 3]);
+  test('have names, with what the run knows filled in', () => {
+    const run = { steps: 40, learningRate: 2 };
+    const plain = wsd({ learningRate: 2, steps: 40, warmup: 3, decay: 10 });
+    const named = scheduleOf({ name: 'wsd', decay: 10, warmupShare: 0.06 }, run);
+    const all = Array.from({ length: 40 }, (_, i) => i);
+    expect(all.map((i) => named(i))).toEqual(all.map((i) => plain(i)));
+    expect(scheduleOf({ name: 'constant', learningRate: 3 }, run)(7)).toBe(3);
+    expect(() => scheduleOf({ name: 'exponential' } as never)).toThrow(
+      /scheduleOf: name must be one of constant, linear, .*, got "exponential"/,
+    );
+    expect(() => scheduleOf({ name: 'linear', learningRate: 1 })).toThrow('linear: steps is missing');
+    expect(() => scheduleOf({ name: 'linear', warmupShare: 0.1 })).toThrow('a share of steps, which is missing');
+    expect(() => scheduleOf({ name: 'linear', warmup: 1, warmupShare: 0.1 }, run)).toThrow('leave one of them out');
+    expect(() => scheduleOf({ name: 'linear', warmupShare: 3 }, run)).toThrow('warmupShare must be in [0, 1], got 3');
+    expect(() => scheduleOf({ name: 'constant', decay: 3 } as never, run)).toThrow('there is no option decay');
+  });
+
+  test('that go by the held-out loss refuse to go without', () => {
+    expect(() => reduceOnPlateau({ learningRate: 1 })(0)).toThrow('give `train` heldOut');
   });
 
   test('say all that is wrong with their options, a warm-up that is a share too', () => {
@@ -68,6 +86,26 @@ describe('schedules', () => {
     expect(() => cosine({ learningRate: 1, ...{ step: 3 } } as never)).toThrow(
       /steps is missing.*there is no option step;/,
     );
+  });
+});
+
+describe('optimizerOf', () => {
+  test('is the optimiser of that name, behind a clip', async () => {
+    const after = async (optimizer: GradientTransform): Promise<number[]> => {
+      const [w, executor] = [variable('w', [2], Float32Array.of(1, -1)), reference()];
+      const gradients = { values: new Map([[w, constant(Float32Array.of(3, -4), [2])]]) };
+      const { updates, feeds } = optimizerStep(optimizer, gradients, constant(Float32Array.of(1), []));
+      await (await compile({ updates }, { executor })).run(feeds(0, 0.1));
+      return [...(await executor.read(w))];
+    };
+    const step = await after(chain(clip(1), sgd({ momentum: 0.5 })));
+    expect(step[0]).toBeCloseTo(1 - 0.1 * 0.6, 5);
+    expect(await after(optimizerOf({ name: 'sgd', momentum: 0.5 }))).toEqual(step);
+    expect((await after(optimizerOf({ name: 'sgd', clip: null })))[0]).toBeCloseTo(1 - 0.1 * 3, 5);
+    for (const name of optimizerNames)
+      expect((await after(optimizerOf({ name } as NamedOptimizer)))[0], name).toBeLessThan(1);
+    expect(() => optimizerOf({ name: 'adam' } as never)).toThrow('optimizerOf: name must be one of adamw, adamw8bit');
+    expect(() => optimizerOf({ name: 'lion', momentum: 1 } as never)).toThrow('lion: there is no option momentum');
   });
 });
 
@@ -193,6 +231,48 @@ describe('train', () => {
     expect(result.heldOut[2]!.loss).toBeLessThan(0.7 * result.heldOut[0]!.loss);
     expect(seen.map((p) => p.step)).toEqual(Array.from({ length: 12 }, (_, i) => i + 1));
     expect(seen.at(-1)).toMatchObject({ eta: 0, heldOutLoss: result.heldOut[2]!.loss });
+  });
+
+  test('counts epochs of rows, and of a stream, which it repeats', async () => {
+    const run = async (more: Partial<TrainOptions>): Promise<number[]> => {
+      const adapted = attach(tinyLlama(), [lora({ rank: 2 })]);
+      const schedule = { name: 'linear', learningRate: 0.05 } as const;
+      const result = await train(adapted, { data: rows, schedule, executor: reference(), ...more });
+      return result.losses.map((l) => l.loss);
+    };
+    const count = rows.rows.length;
+    expect(await stepsOf(rows, { epochs: 2, batchSize: 3 })).toBe(Math.ceil((2 * count) / 3));
+    expect(await run({ epochs: 2, batchSize: 3 })).toEqual(
+      await run({ steps: Math.ceil((2 * count) / 3), batchSize: 3 }),
+    );
+    const stream = fromArray([...evaluationBatches(rows, 3)]);
+    const batches = Math.ceil(count / 3);
+    expect(await stepsOf(stream, { epochs: 1.5, accumulate: 2 })).toBe(Math.ceil((1.5 * batches) / 2));
+    const twice = await run({ data: stream, epochs: 2 });
+    expect(twice.length).toBe(2 * batches);
+    expect(twice).toEqual(await run({ data: pipe(stream, repeat()), steps: 2 * batches }));
+    await expect(run({ data: pipe(stream, repeat()), epochs: 1 })).rejects.toThrow('leave `repeat` out, or give steps');
+    await expect(run({ data: fromArray<Batch>([]), epochs: 1 })).rejects.toThrow(
+      'epochs: there is nothing to train on',
+    );
+    await expect(run({ epochs: 1, steps: 3 })).rejects.toThrow(
+      'train: there are steps and epochs; leave one of them out',
+    );
+    await expect(run({})).rejects.toThrow(
+      'train: steps is missing: it must be a whole number of at least 1; or give epochs',
+    );
+  });
+
+  test('a rate that waits for the held-out loss falls when that no longer does', async () => {
+    const adapted = attach(tinyLlama(), [lora({ rank: 2 })]);
+    const schedule = reduceOnPlateau({ learningRate: 1e-6, factor: 0.5, patience: 1, threshold: 0.5 });
+    const heldOut = { data: rows, every: 2 };
+    const { losses } = await train(adapted, { ...options, steps: 8, schedule, heldOut, executor: reference() });
+    // The loss before the first step is the best; those after steps 2 and 4 are none.
+    expect(losses.map((l) => l.learningRate * 1e6)).toEqual([1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5]);
+    await expect(train(adapted, { ...options, schedule, executor: reference() })).rejects.toThrow(
+      'give `train` heldOut',
+    );
   });
 
   test('losses that are read some steps at a time are the same, and none is lost', async () => {
