@@ -3,6 +3,25 @@ export { type ChatRow, type ChatStageOptions, chat } from './chat.ts';
 export { type ColumnRule, type ColumnRules, columnProblem, columns, tokenColumns } from './columns.ts';
 export { type CsvOptions, type CsvRow, csv } from './csv.ts';
 export { flatMap } from './flat-map.ts';
+export { classNames } from './formats/class-names.ts';
+export { type ConvertOptions, convert } from './formats/convert.ts';
+export type { FieldNames } from './formats/fields.ts';
+export { type ImageFolder, type ImageItem, imageFolder } from './formats/image-folder.ts';
+export type {
+  CompletionItem,
+  DataFormat,
+  ItemOf,
+  JudgedItem,
+  LabelItem,
+  MessagesItem,
+  PreferenceItem,
+  QuestionItem,
+  Said,
+  TagItem,
+  TargetItem,
+  TextItem,
+} from './formats/items.ts';
+export { type Recognised, recognise } from './formats/recognise.ts';
 export { fromArray } from './from-array.ts';
 export { gunzip } from './gunzip.ts';
 export { ignored } from './ignored.ts';
