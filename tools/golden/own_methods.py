@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from peft.tuners.psoft.layer import OrthLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -98,6 +99,40 @@ class HydraLora(Changed):
         weights = (x @ self.lora_route.T).softmax(-1)
         heads = self.lora_B.chunk(self.heads, dim=1)
         return sum(weights[..., i, None] * (x @ self.lora_A.T @ b.T) for i, b in enumerate(heads)) * self.scale
+
+
+class Bone(Changed):
+    """Kang & Yin, 2024. https://arxiv.org/abs/2409.15371, as Hugging Face PEFT 0.15 has it under this name; later versions don't read its files."""
+
+    def begin(self, r: int, init_weights: bool | str, bias: str) -> None:
+        self.bat = init_weights == "bat"
+        self.own("bone_block", torch.zeros(self.out_dim // r, r, r) if self.bat else torch.zeros(r, self.out_dim))
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        r = self.bone_block.shape[-1 if self.bat else 0]
+        if self.bat:
+            blocks = self.weight.reshape(self.out_dim // r, r, self.in_dim // r, r).permute(2, 0, 1, 3)
+            update = blocks @ self.bone_block + self.bone_block
+            return x @ update.permute(1, 2, 0, 3).reshape(self.weight.shape).T
+        padded = nn.functional.pad(x, (0, -self.in_dim % r))
+        return padded.unflatten(-1, (-1, r)).sum(-2) @ self.bone_block
+
+
+class Psoft(Changed):
+    """Wu, Hu, Min & Wang, 2026. https://arxiv.org/abs/2505.11235: the layer in the middle is Hugging Face PEFT's."""
+
+    def begin(self, r: int, factors: str, psoft_orth: bool, num_cayley_neumann_terms: int, cayley_neumann_eps: float) -> None:
+        terms, eps = num_cayley_neumann_terms, cayley_neumann_eps or None
+        self.psoft_R = OrthLayer(r, orth=psoft_orth, use_cayley_neumann=terms > 0, num_cayley_neumann_terms=terms, cayley_neumann_eps=eps)
+        self.psoft_R.reset_parameters()
+        u, s, v = (t[..., :r] for t in torch.svd(self.weight.detach()))
+        left, right = (s, torch.ones_like(s)) if factors == "principal" else (s.sqrt(), s.sqrt())
+        self.fixed("psoft_B", u * left)
+        self.fixed("psoft_A", (v * right).T)
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        low = x @ self.psoft_A.T
+        return (self.psoft_R(low) - low) @ self.psoft_B.T
 
 
 class KronA(Changed):
@@ -609,6 +644,11 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "propetl-lora": ("PEFTJS_PROPETL_LORA", ProPetlLora, dict(r=4, lora_alpha=6, sparsity=0.4, mask_rate=1.0)),
     "propetl-adapter": ("PEFTJS_PROPETL_ADAPTER", ProPetlAdapter, dict(bottleneck=5, sparsity=0.6, mask_rate=1.0)),
     "said": ("PEFTJS_SAID", Said, dict(intrinsic_dim=50, intrinsic_said=True, save_projection=True)),
+    "bone": ("BONE", Bone, dict(r=5, init_weights=True, bias="none")),
+    "bone-bat": ("BONE", Bone, dict(r=2, init_weights="bat", bias="none")),
+    "psoft": ("PEFTJS_PSOFT", Psoft, dict(r=4, factors="principal", psoft_orth=True, num_cayley_neumann_terms=0, cayley_neumann_eps=0)),
+    "psoft-series": ("PEFTJS_PSOFT", Psoft, dict(r=3, factors="balanced", psoft_orth=True, num_cayley_neumann_terms=4, cayley_neumann_eps=0.3)),
+    "psoft-free": ("PEFTJS_PSOFT", Psoft, dict(r=3, factors="principal", psoft_orth=False, num_cayley_neumann_terms=0, cayley_neumann_eps=0)),
     "krona": ("PEFTJS_KRONA", KronA, dict(rows=4, columns=2, scale=3.0)),
     "krona-b": ("PEFTJS_KRONA_B", KronABeside, dict(rows=4, columns=2, scale=0.5, residual=True)),
 }
@@ -644,7 +684,7 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
     changed = [(path, module) for path, module in model.named_modules() if isinstance(module, Changed)]
     for _, module in changed:
         module.ready()
-    held = {f"base_model.model.{path}.{n}": b for path, module in changed for n, b in module.named_buffers()}
+    held = {f"base_model.model.{path}.{n}": b for path, module in changed for n, b in module.named_buffers() if n in module.state_dict()}
     save_tensors(folder / "adapter" / "adapter_model.safetensors", params | held)
     config = {"peft_type": peft_type, "task_type": "CAUSAL_LM", "target_modules": places[base]} | options
     write_json(folder / "adapter" / "adapter_config.json", config, indent=2)

@@ -14,7 +14,7 @@ import peft.tuners.poly.layer as poly
 import peft.tuners.lora.layer as lora_layer
 import torch
 from peft import (
-    AdaLoraConfig, AdaptionPromptConfig, BeftConfig, BOFTConfig, C3AConfig, CartridgeConfig, CPTConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, MultitaskPromptTuningConfig, PeftModel,
+    AdaLoraConfig, AdaptionPromptConfig, BeftConfig, BOFTConfig, C3AConfig, CartridgeConfig, CPTConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LilyConfig, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, MultitaskPromptTuningConfig, PeftModel,
     OFTConfig, OSFConfig, PeanutConfig, PolyConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, SupertuningConfig, TinyLoraConfig, TrainableTokensConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, WaveFTConfig, get_peft_model, get_peft_model_state_dict,
 )
 from peft.tuners.c3a.utils import get_circulant_fast
@@ -53,7 +53,7 @@ lora_layer.Linear.resolve_lora_variant = lambda self, *, config, **kwargs: (
     QALoraLinearVariant() if config.use_qalora else resolve_variant(self, config=config, **kwargs)
 )
 
-LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "OFT", "ROAD", "C3A", "SHIRA", "PEANUT", "GLORA", "BOFT", "SUPERTUNING", "OSF", "POLY")
+LINEAR_ONLY = ("LOHA", "LOKR", "BEFT", "HRA", "DELORA", "MISS", "OFT", "ROAD", "C3A", "SHIRA", "PEANUT", "GLORA", "BOFT", "SUPERTUNING", "OSF", "POLY", "LILY")
 LINEARS = {
     "plain": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     "gpt2": ["c_attn", "c_proj", "c_fc"],
@@ -142,6 +142,7 @@ def configs(model: str) -> dict[str, object]:
         "waveft-long": WaveFTConfig(n_frequency=40, scaling=5.0, wavelet_family="coif1", **some),
         "waveft-plain": WaveFTConfig(n_frequency=40, use_idwt=False, scaling=5.0, **some),
         "osf": OSFConfig(effective_rank=5, **some),
+        "lily": LilyConfig(r=3, stride_A=2, num_B=3, scaling=0.7, **some),
         "poly": PolyConfig(r=3, n_skills=3, **some),
         "poly-parts": PolyConfig(r=2, n_tasks=3, n_skills=2, n_splits=2, **some),
         "token-tuning": TrainableTokensConfig(token_indices=[3, 7, 1]),

@@ -83,9 +83,11 @@ export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOpt
   requireAdapted('save', adapted);
   checkOptions('save', saveRules, options);
   const { executor, baseModel = adapted.base.layout.name } = options;
-  const { method, config, state } = await snapshot(adapted, { executor });
+  const { method, config, state: own } = await snapshot(adapted, { executor });
   const { keys = {}, layout = 'peft' } = method;
   const { base } = adapted;
+  const copies = method.copies?.(base, [...own.keys()]) ?? new Map<string, string>();
+  const state = new Map([...own, ...[...copies].map(([name, of]) => [name, own.get(of)!] as const)]);
   const stored = new Map([...state].map(([key, tensor]) => [key, asStored(base, key, inFile(tensor))]));
   const complete = (own: AdapterConfig, heads: readonly string[]): JsonObject => ({
     ...own,

@@ -81,6 +81,8 @@ export interface MethodFiles<O> {
   readonly keys?: Readonly<Record<string, string>>;
   /** Names of tensors that files may hold again for each layer. See `Method.repeated`. */
   readonly repeated?: readonly string[];
+  /** Tensors that files hold again under other names. See `Method.copies`. */
+  copies?(model: Model, options: Chosen<O>, names: readonly string[]): ReadonlyMap<string, string>;
   /** Other names that files may have for tensors. See `Method.aliases`. */
   readonly aliases?: Readonly<Record<string, string>>;
 }
@@ -237,7 +239,7 @@ const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
   checkOptions(def, given);
   const { name, formula, files } = def;
   const { merges, prepare, needsData, compact } = formula;
-  const { peftType, layout, keys, repeated, aliases, config } = files;
+  const { peftType, layout, keys, repeated, copies, aliases, config } = files;
   const forModel = (model: Model): readonly [chosen: Chosen<O>, layers: LayersInView] => {
     const chosen = choose(def, given, model);
     return [chosen, layersInView(def, chosen, model, strict)];
@@ -268,6 +270,9 @@ const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
     ...(adapts(def as MethodDef<never>) && { settled: (part: Model) => settledIn(def, given, part, strict) }),
     ...(keys && { keys }),
     ...(repeated && { repeated }),
+    ...(copies && {
+      copies: (model: Model, names: readonly string[]) => copies(model, choose(def, given, model), names),
+    }),
     ...(aliases && { aliases }),
     ...(needsData === false && { needsData }),
     ...(prepare && {

@@ -19,14 +19,23 @@ import type { Scope } from './method.ts';
 /** How far a contribution counts in each sequence: [batch, 1, outputs] of x [batch, rows, inDim]. */
 export type Gate = (x: Tensor, call: Call) => Tensor;
 
-/** Over the rows of x: what padding hides does not count. */
-const meanOverRows = (x: Tensor, { sequence: { mask, continues } }: Call): Tensor => {
-  if (!mask || continues) return mean(x, { axes: [-2], keepDims: true });
+/**
+ * 1 for each row of x [batch, rows, …] that counts, 0 for what padding hides: [batch, rows, 1]; null where all do. Rows that methods put in front count, as does all that
+ * continues a cache.
+ */
+export const countedRows = (x: Tensor, { sequence: { mask, continues } }: Call): Tensor | null => {
+  if (!mask || continues) return null;
   const [batch, rows] = x.shape as readonly [number, number];
   const known = Math.min(rows, mask.shape[1]!);
   const own = slice(mask, { axis: 1, start: 0, end: known });
   const ones = broadcastTo(constant(Float32Array.of(1), []), [batch, rows - known]);
-  const weights = reshape(known === rows ? own : concat(ones, own, { axis: 1 }), [batch, rows, 1]);
+  return reshape(known === rows ? own : concat(ones, own, { axis: 1 }), [batch, rows, 1]);
+};
+
+/** Over the rows of x: what padding hides does not count. */
+const meanOverRows = (x: Tensor, call: Call): Tensor => {
+  const weights = countedRows(x, call);
+  if (!weights) return mean(x, { axes: [-2], keepDims: true });
   const total = sum(mul(x, weights), { axes: [-2], keepDims: true });
   return div(total, maximum(sum(weights, { axes: [-2], keepDims: true }), 1));
 };

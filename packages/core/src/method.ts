@@ -141,6 +141,8 @@ export interface Method {
   readonly keys?: Readonly<Record<string, string>>;
   /** Names of tensors of which a file may hold a copy for layers that have none of their own, `<path>.<name>`: it must be the same, and is not read. */
   readonly repeated?: readonly string[];
+  /** Tensors that its file holds again under other names: the name of each copy, with that of its own among `names`, the state's. */
+  copies?(model: Model, names: readonly string[]): ReadonlyMap<string, string>;
   /** Ends of other names that a file may have for a tensor as well, or alone: `{ 'adapter_down.0.weight': 'adapter_norm_before.weight' }`. */
   readonly aliases?: Readonly<Record<string, string>>;
   /** Looks at the base, its loss and data before it can be attached: masks from gradients, first values from activations. */

@@ -34,6 +34,8 @@ export { type KappaOptions, type KappaTargets, kappaTargets } from './kappa-targ
 export { type KasaOptions, kasa } from './kasa.ts';
 export { type KronaOptions, krona } from './krona/krona.ts';
 export { type KronaBOptions, kronaB } from './krona/krona-b.ts';
+export { type LilyOptions, lily } from './lily/lily.ts';
+export type { Sharing } from './lily/sharing.ts';
 export { loha } from './loha.ts';
 export { type LokrOptions, lokr } from './lokr.ts';
 export { lora } from './lora.ts';
@@ -47,6 +49,7 @@ export { type MosloraOptions, moslora } from './moslora.ts';
 export { type OftOptions, oft } from './oft.ts';
 export { type OsfOptions, osf } from './osf.ts';
 export { type PeanutActivation, type PeanutOptions, peanut } from './peanut.ts';
+export { type PsoftFactors, type PsoftOptions, psoft } from './psoft.ts';
 export { type PveraOptions, pvera } from './pvera.ts';
 export { type QaloraOptions, qalora } from './qalora.ts';
 export { type RandloraOptions, randlora } from './randlora.ts';

@@ -5,6 +5,7 @@ import {
   defineMethod,
   eachLinear,
   familyTarget,
+  type MethodCard,
   type MethodFactory,
   type Option,
   rate,
@@ -16,6 +17,7 @@ import {
 import { add, broadcastTo, matmul, PeftError, pad, reshape, slice, sum, type Tensor, transpose } from '@peftjs/tensor';
 import { type Linear, type Path, viaDense } from '@peftjs/transformer';
 import { addDelta } from './add-delta.ts';
+import { otherFiles } from './other-files.ts';
 
 /** How the shards of W share their update: `balance` has a row for each output, `mini` a few rows in turns, `bat` depends on W. */
 export type MissVariant = 'balance' | 'mini' | 'bat';
@@ -91,10 +93,26 @@ const dependent = (base: Linear, own: Scope, path: Path, rank: number): Linear =
   });
 };
 
+const card: MethodCard = {
+  about: 'one matrix that all shards of a weight share',
+  paper: {
+    authors: 'Kang & Yin',
+    year: 2024,
+    title: 'MiSS: Revisiting the Trade-off in LoRA with an Efficient Shard-Sharing Structure',
+    url: 'https://arxiv.org/abs/2409.15371',
+  },
+  learningRate: 1e-3,
+};
+
+/** Bone, the name that MiSS had before: files of Hugging Face PEFT up to 0.17, which its later versions don't read. They have no `mini` and no dropout. */
+const bone = otherFiles(card, 'bone', 'BONE', (config) =>
+  miss.fromConfig({ ...config, peft_type: 'MISS', ...(config['bias'] === 'Bone_only' && { bias: 'MiSS_only' }) }),
+);
+
 /**
  * MiSS: y = Wx + Mᵀ·Σₛ dropout(x)ₛ, the sum over shards of `rank` inputs, the last one filled up with zeros; M [rank, out] is zero at the start, one low-rank matrix that all shards share.
  * `mini` has M [rank, miniRank], repeated over the outputs. `bat`, once Bone: W + W·B + B in blocks of [rank, rank], B [out/rank, rank, rank]; there W′ is formed in
- * each step. Merges. Throws `bad-option`, also when attached to a layer whose sizes don't fit, and then `no-match`.
+ * each step. Merges. Files of Bone are read too, and written as those of MiSS. Throws `bad-option`, also when attached to a layer whose sizes don't fit, and then `no-match`.
  * Kang & Yin, 2024. https://arxiv.org/abs/2409.15371
  */
 export const miss: MethodFactory<MissOptions> = defineMethod<MissOptions>({
@@ -117,15 +135,10 @@ export const miss: MethodFactory<MissOptions> = defineMethod<MissOptions>({
         return shared(base, own, path, rank, variant === 'mini' ? miniRank : base.outDim, dropout);
       }),
   },
-  files: { peftType: 'MISS' },
-  card: {
-    about: 'one matrix that all shards of a weight share',
-    paper: {
-      authors: 'Kang & Yin',
-      year: 2024,
-      title: 'MiSS: Revisiting the Trade-off in LoRA with an Efficient Shard-Sharing Structure',
-      url: 'https://arxiv.org/abs/2409.15371',
-    },
-    learningRate: 1e-3,
+  files: {
+    peftType: 'MISS',
+    also: bone,
+    aliases: { bone_block: 'miss_block' },
   },
+  card,
 });

@@ -31,6 +31,21 @@ const hub = (model: TaskModel, gate: (inDim: number) => number): number =>
   sumOver(model, /\.(q_proj|v_proj|query|value|q|v)$/, (inDim, outDim) => 2 * (inDim + outDim) + gate(inDim)) +
   sumOver(model, /\.c_attn$/, (inDim, outDim) => 2 * (2 * (inDim + outDim / 3) + gate(inDim)));
 
+/** Of A [rank, in] for each pair of layers with one name and size, experts B for all of them, and a router for each. */
+const sharedByName = (model: TaskModel, rank: number, experts: number, stride: number): number => {
+  const groups = new Map<string, number[]>();
+  for (const [path, { inDim, outDim }] of model.linears)
+    if (attention.test(path)) {
+      const key = `${path.split('.').at(-1)} ${inDim} ${outDim}`;
+      groups.set(key, [inDim, outDim, (groups.get(key)?.[2] ?? 0) + 1]);
+    }
+  return [...groups.values()].reduce(
+    (n, [inDim, outDim, layers]) =>
+      n + rank * (Math.ceil(layers! / stride) * inDim! + experts * outDim! + layers! * experts),
+    0,
+  );
+};
+
 /** Every third of the layers that are adapted. */
 const thirds = (model: TaskModel, start: number): string[] =>
   [...model.linears.keys()].filter((path) => attention.test(path)).filter((_, i) => i % 3 === start);
@@ -346,6 +361,17 @@ describeMethods(family, {
       }),
     // Gradients are projected.
     detaches: 'part',
+  },
+  psoft: {
+    options: { rank: 3 },
+    parameters: (model) => sumOver(model, attention, () => 3 + 2 * 3),
+    learningRate: 0.3,
+  },
+  lily: {
+    options: { rank: 2, stride: 2, experts: 3 },
+    parameters: (model) => sharedByName(model, 2, 3, 2),
+    causal: false, // the weights of the experts are a mean over all tokens
+    together: true,
   },
   boft: {
     options: { blockSize: 2, factors: 2 },

@@ -39,6 +39,7 @@ import {
   kasa,
   krona,
   kronaB,
+  lily,
   loha,
   lokr,
   lora,
@@ -55,6 +56,7 @@ import {
   peanut,
   periodicLora,
   pissa,
+  psoft,
   pvera,
   qalora,
   randlora,
@@ -145,6 +147,12 @@ const rowsThere = {
 /** Methods of `own_methods.py`, which no library has. */
 const ours: Exceptions = { readsOurs: false };
 
+/** MiSS's matrix in files of Bone. */
+const bone: Exceptions = {
+  ...ours,
+  nameThere: (name) => `base_model.model.${name.replace(/miss_block$/, 'bone_block')}`,
+};
+
 /** The losses of AdapterFusion were taken without the penalty on its values. */
 const withoutPenalty: typeof load = async (...args) => {
   const adapted = await load(...args);
@@ -203,6 +211,12 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'miss', miss),
   ...golden('plain gpt2', 'miss-mini', miss),
   ...golden('plain gpt2', 'miss-bat', miss),
+  ...golden('plain gpt2', 'bone', miss, bone), // later versions of PEFT don't read them
+  ...golden('plain', 'bone-bat', miss, bone),
+  ...golden('plain gpt2', 'psoft', psoft, ours),
+  ...golden('plain', 'psoft-series', psoft, ours),
+  ...golden('plain', 'psoft-free', psoft, ours),
+  ...golden('plain gpt2', 'lily', lily),
   ...golden('plain gpt2', 'gralora', gralora),
   ...golden('plain gpt2', 'gralora-hybrid', gralora),
   ...golden('plain gpt2', 'oft', oft),

@@ -22,6 +22,8 @@ export interface MethodRow<O = never> {
   readonly identity?: false | 'near';
   /** `false`: it sees whole sequences, so what comes later changes what came before. Default: it must not. */
   readonly causal?: false;
+  /** `true`: texts of a batch change each other. Default: they must not. */
+  readonly together?: true;
   /**
    * Where it treats part of the function as constant in the gradient: `'backbone'`, so that none of the base's activations are kept for a
    * backward pass through it; `'part'`, some term. Default: the gradient is that of the whole function.

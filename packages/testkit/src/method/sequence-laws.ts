@@ -140,10 +140,28 @@ const inBatches = (of: MethodCase): Law => ({
   },
 });
 
+const together = (of: MethodCase): Law => ({
+  name: 'other texts of a batch change what one gives, as its row says',
+  check: async () => {
+    const { adapted, executor } = await subjectOf(of);
+    const { model, base } = adapted;
+    const two = (second: readonly number[]): Inputs =>
+      Object.fromEntries(base.towers.map(({ reads }) => [reads.ids, tokens(text, second)]));
+    const first = async (second: readonly number[]): Promise<number[]> => {
+      const both = Array.from(await valuesOf(model.outputs(two(second)), executor));
+      return both.slice(0, both.length / 2);
+    };
+    const options = { tolerance: tolerances.rounding };
+    if (differenceOf(await first(text), await first(text.toReversed()), options) === null)
+      throw new Error('another text beside it changes nothing; leave together out of the row');
+  },
+});
+
 /** The laws along a sequence: those of what comes before where a tower sees no further, those of generation where it can go on by itself. */
 export const sequenceLaws = (of: MethodCase): readonly Law[] => {
   const { towers, main } = of.base();
   const before = main.attends === 'before' && of.row.causal !== false;
+  if (of.row.together) return [...(before ? [causal(of)] : []), together(of)];
   const alone = main.attends === 'before' && towers.length === 1;
   return [
     ...(before ? [causal(of)] : []),
