@@ -71,7 +71,10 @@ export { type MixedBatch, mixBatch } from './mix-batch.ts';
 export { noWeight } from './no-weight.ts';
 export { type LossOptions, lossRules, type Objective, penalty, supervised, type Views } from './objective.ts';
 export { consistency } from './objectives/consistency.ts';
+export { type CpoOptions, cpo, type SimpoOptions, simpo } from './objectives/cpo.ts';
 export { type DistillationOptions, distillation } from './objectives/distillation.ts';
+export { type DpoLoss, type DpoOptions, dpo } from './objectives/dpo.ts';
+export { type OrpoOptions, orpo } from './objectives/orpo.ts';
 export { rDrop } from './objectives/r-drop.ts';
 export { requireOneTower } from './one-tower.ts';
 export {

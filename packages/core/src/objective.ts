@@ -14,7 +14,13 @@ export interface Views<Out = Tensor> {
 }
 
 /** The loss of a training step, made of views and the named inputs of a batch. */
-export type Objective<Out = Tensor> = (views: Views<Out>, inputs: Inputs) => Loss;
+export interface Objective<Out = Tensor> {
+  (views: Views<Out>, inputs: Inputs): Loss;
+  /** Names of the numbers that its losses report (`Loss.metrics`), those that are missed most first. Default: none. */
+  readonly metrics?: readonly string[];
+  /** Whether held-out data is measured by it too, of views without chance. Default: by the task's own loss. */
+  readonly measures?: boolean;
+}
 
 /** The way that a training step's loss is made. */
 export interface LossOptions {

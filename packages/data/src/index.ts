@@ -36,6 +36,7 @@ export { packTokens, type TokenRows } from './pack-tokens.ts';
 export type { PackOptions } from './packer.ts';
 export { type ParquetOptions, type ParquetRow, parquet } from './parquet.ts';
 export { pipe } from './pipe.ts';
+export { type PreferenceRow, type PreferencesOptions, preferences } from './preferences.ts';
 export { repeat } from './repeat.ts';
 export { type ShardOptions, shard } from './shard.ts';
 export { type DecoderStart, shiftRight } from './shift-right.ts';

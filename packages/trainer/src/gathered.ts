@@ -15,15 +15,20 @@ import {
   variable,
 } from '@peftjs/tensor';
 import { type Loss, meanOf, shareOf } from '@peftjs/transformer';
+import { metricsOf } from './metrics-of.ts';
 
-/** The sum of what batches give: gradients of all parameters, of the loss's sum, that sum and the loss's weight. */
+/** The sum of what batches give: gradients of all parameters, of the loss's sum, that sum, the loss's weight, and its metrics. */
 export interface Gathered {
   /** Gradients of small parameters lie end to end in one, with loss and weight at its end; those of a large one have their own. */
   readonly variables: readonly Variable[];
   /** Adds a batch's. */
   add(loss: Loss): ProgramSpec;
-  /** The mean of all, and its gradients. */
-  readonly mean: { readonly loss: Tensor; readonly gradients: Gradients };
+  /** The mean of all, its gradients, and the means of metrics. */
+  readonly mean: {
+    readonly loss: Tensor;
+    readonly gradients: Gradients;
+    readonly metrics: Readonly<Record<string, Tensor>>;
+  };
   /** Empties them. */
   readonly cleared: Updates;
 }
@@ -65,12 +70,12 @@ const flatOf = (
   return { flat, parts };
 };
 
-/** Makes the variables and what is done with them. */
-export const makeGathered = (params: readonly Variable[]): Gathered => {
+/** Makes the variables and what is done with them; `metrics` are names of what losses report. */
+export const makeGathered = (params: readonly Variable[], metrics: readonly string[] = []): Gathered => {
   const large = params.filter((p) => sizeOf(p.shape) >= largeSize);
   const small = params.filter((p) => sizeOf(p.shape) < largeSize);
-  // What a batch gives, small ones first, then loss and weight.
-  const shapes: readonly Shape[] = [...small.map((p) => p.shape), [], []];
+  // What a batch gives, small ones first, then sum and weight of the loss and of each metric.
+  const shapes: readonly Shape[] = [...small.map((p) => p.shape), ...[null, ...metrics].flatMap(() => [[], []])];
   const joined = cut(shapes).map((indices, i) => ({
     indices,
     ...flatOf(
@@ -80,7 +85,8 @@ export const makeGathered = (params: readonly Variable[]): Gathered => {
   }));
   const own = large.map((p) => ({ param: p, ...flatOf(`${p.node.name}.gathered`, [p.shape]) }));
   const found = joined.flatMap(({ parts }) => parts);
-  const [sum, weight] = found.slice(-2) as [Tensor, Tensor];
+  const numbers = found.slice(small.length);
+  const [sum, weight] = numbers as [Tensor, Tensor, ...Tensor[]];
   const values = new Map([
     ...small.map((p, i) => [p, found[i]!] as const),
     ...own.map(({ param, parts }) => [param, parts[0]!] as const),
@@ -91,7 +97,8 @@ export const makeGathered = (params: readonly Variable[]): Gathered => {
     variables,
     add: (loss) => {
       const gradients = new Map(grad(loss.sum, [...params]).map((g, i) => [params[i]!, g]));
-      const given = [...small.map((p) => gradients.get(p)!), loss.sum, loss.weight];
+      const reported = [loss, ...Object.values(metricsOf(loss, metrics))];
+      const given = [...small.map((p) => gradients.get(p)!), ...reported.flatMap((m) => [m.sum, m.weight])];
       const flat = (t: Tensor): Tensor => reshape(t, [-1]);
       return {
         updates: [
@@ -107,6 +114,9 @@ export const makeGathered = (params: readonly Variable[]): Gathered => {
       loss: meanOf({ sum, weight }),
       // In the parameters' order.
       gradients: { values: new Map(params.map((p) => [p, values.get(p)!])), scale: shareOf({ weight }) },
+      metrics: Object.fromEntries(
+        metrics.map((name, i) => [name, meanOf({ sum: numbers[2 * i + 2]!, weight: numbers[2 * i + 3]! })]),
+      ),
     },
     cleared: variables.map((v) => [v, broadcastTo(zero, v.shape)]),
   };

@@ -7,6 +7,8 @@ export interface Progress {
   readonly loss: number;
   readonly gradNorm: number;
   readonly learningRate: number;
+  /** Means of what the objective reports beside the loss, by name: margins, accuracies. */
+  readonly metrics: Readonly<Record<string, number>>;
   /** Steps so far that were skipped, see `maxSkipped`. */
   readonly skipped: number;
   /** Over the last steps, evaluation apart. */
@@ -54,6 +56,9 @@ const restOf = ({ step, steps, eta, isLast }: Progress): string => {
 const partsOf = (label: string, p: Progress, peakBytes: number): string[] => [
   `${label}step ${String(p.step).padStart(String(p.steps).length)}/${p.steps}`,
   `loss ${p.loss.toFixed(3)}`,
+  ...Object.entries(p.metrics)
+    .slice(0, 2)
+    .map(([name, value]) => `${name} ${value.toFixed(3)}`),
   ...(p.skipped > 0 ? [`${p.skipped} skipped`] : []),
   ...(p.heldOutLoss === null ? [] : [`held out ${p.heldOutLoss.toFixed(3)}`]),
   restOf(p),

@@ -40,6 +40,12 @@ const hasNumbers =
   (item: unknown): boolean =>
     isObject(item) && fields.every((field) => Number.isFinite(item[field])) && !((item['step'] as number) > last);
 
+/** Whether numbers by name, where there are any. */
+const hasMetrics = (item: unknown): boolean => {
+  const metrics = isObject(item) ? item['metrics'] : undefined;
+  return metrics === undefined || (isObject(metrics) && Object.values(metrics).every(Number.isFinite));
+};
+
 /** A metadata's text as an object; a text is what is wrong with it. */
 const objectIn = (text: string | undefined): Readonly<Record<string, unknown>> | string => {
   if (text === undefined) return 'it says nothing of a run';
@@ -71,6 +77,7 @@ export const parseRun = (text: string | undefined): StoredRun | string => {
   const isSound =
     isObject(log) &&
     isListOf(log['losses'], hasNumbers(step, 'step', 'loss', 'learningRate', 'gradNorm')) &&
+    isListOf(log['losses'], hasMetrics) &&
     isListOf(log['evaluated'], hasNumbers(step, 'step', 'loss')) &&
     isListOf(log['skipped'], (s) => isStep(s) && s <= step) &&
     isListOf(log['rewarmed'], hasNumbers(step, 'after', 'steps'));

@@ -4,8 +4,16 @@ import { PeftError, type ProgramSpec, select, type Tensor, type Variable } from 
 import type { OptimizerStep } from './optimizer-step.ts';
 import type { Trainable } from './trainable.ts';
 
+/** The name of a metric among a step's outputs. */
+export const metricOutput = (name: string): string => `metric ${name}`;
+
 /** The results of a step that are brought back. */
-export const stepOutputs = ['loss', 'gradNorm', 'finite'] as const;
+export const stepOutputs = (metrics: readonly string[]): readonly string[] => [
+  'loss',
+  'gradNorm',
+  'finite',
+  ...metrics.map(metricOutput),
+];
 
 /** Gradients and new values, for the statistics of a step. */
 const trainedStep = (gradients: ByParam, updated: ByParam): TrainedStep => {
@@ -24,10 +32,18 @@ const combined = (updates: Updates, statistics: Updates, finite: Tensor): Update
 /** The end of a step's program: what it tells, and new values of parameters, of the optimiser's state and of the methods' statistics. */
 export const stepProgram = (
   target: Trainable,
-  loss: Tensor,
-  gradients: Gradients,
+  {
+    loss,
+    metrics,
+    gradients,
+  }: { readonly loss: Tensor; readonly metrics: Readonly<Record<string, Tensor>>; readonly gradients: Gradients },
   { next, updates, gradNorm, finite }: OptimizerStep,
 ): Required<ProgramSpec> => ({
-  outputs: { loss, gradNorm, finite },
+  outputs: {
+    loss,
+    gradNorm,
+    finite,
+    ...Object.fromEntries(Object.entries(metrics).map(([name, value]) => [metricOutput(name), value])),
+  },
   updates: combined(updates, target.statistics(trainedStep(unscaled(gradients), next)), finite),
 });

@@ -19,9 +19,10 @@ import {
 import { meanOf } from '@peftjs/transformer';
 import { checkBatch } from './check-data.ts';
 import { makeGathered } from './gathered.ts';
+import { metricsOf } from './metrics-of.ts';
 import { optimizerRule, optimizerStep, steppedParams } from './optimizer-step.ts';
 import { type BatchSpec, compileNamed, makePrograms, specOf } from './programs.ts';
-import { stepOutputs, stepProgram } from './step-program.ts';
+import { metricOutput, stepOutputs, stepProgram } from './step-program.ts';
 import type { Trainable } from './trainable.ts';
 
 /** The report of one optimiser step. */
@@ -32,6 +33,8 @@ export interface StepResult {
   readonly gradNorm: number;
   /** Whether both are finite. If not, the step has changed nothing. */
   readonly finite: boolean;
+  /** Means of what the objective reports beside the loss, by name. */
+  readonly metrics: Readonly<Record<string, number>>;
 }
 
 /** A training step, compiled for the shapes of the batches that come. */
@@ -91,10 +94,8 @@ interface Way extends Pick<TrainStep, 'collect' | 'gathered' | 'apply' | 'reads'
   close(): void;
 }
 
-const keep = { keep: stepOutputs };
-
 /** Reports of steps by several programs, in the order of the steps. */
-const readResults = async (told: Executable[]): Promise<StepResult[]> => {
+const readResults = async (told: Executable[], metrics: readonly string[]): Promise<StepResult[]> => {
   const runs = [...told];
   const kept = new Map<Executable, Record<string, TypedArray>[]>();
   for (const executable of new Set(runs)) kept.set(executable, await executable.kept());
@@ -102,7 +103,16 @@ const readResults = async (told: Executable[]): Promise<StepResult[]> => {
   told.splice(0, runs.length);
   return runs.flatMap((executable) => {
     const one = kept.get(executable)!.shift();
-    return one ? [{ loss: one['loss']![0]!, gradNorm: one['gradNorm']![0]!, finite: one['finite']![0] === 1 }] : [];
+    if (!one) return [];
+    const at = (name: string): number => one[name]![0]!;
+    return [
+      {
+        loss: at('loss'),
+        gradNorm: at('gradNorm'),
+        finite: at('finite') === 1,
+        metrics: Object.fromEntries(metrics.map((name) => [name, at(metricOutput(name))])),
+      },
+    ];
   });
 };
 
@@ -115,6 +125,8 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
   checkOptions('makeTrainStep', rules, options);
   const { executor, optimizer, objective, recompute = false, gathers = false, seed = 0, inputs } = options;
   const lossOptions: LossOptions = { recompute, ...(objective && { objective }) };
+  const names = objective?.metrics ?? [];
+  const keep = { keep: stepOutputs(names) };
   const params = steppedParams(target);
   const transforms = makeTransformRun(target.hints);
   const drawn = input('seed', [], 'u32');
@@ -125,10 +137,13 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
 
   const single = async (): Promise<Way> => {
     const programs = makePrograms(executor, (columns) => {
-      const loss = meanOf(target.loss(columns, drawn, lossOptions));
+      const given = target.loss(columns, drawn, lossOptions);
+      const loss = meanOf(given);
+      const metrics = Object.fromEntries(Object.entries(metricsOf(given, names)).map(([name, m]) => [name, meanOf(m)]));
       const found = grad(loss, params);
       const gradients: Gradients = { values: new Map(params.map((p, i) => [p, found[i]!])) };
-      return stepProgram(target, loss, gradients, optimizerStep(optimizer, gradients, loss, target, transforms));
+      const stepped = optimizerStep(optimizer, gradients, loss, target, transforms);
+      return stepProgram(target, { loss, metrics, gradients }, stepped);
     });
     // The optimiser's variables, before there is a program.
     const none = { values: new Map(params.map((p) => [p, p])) };
@@ -158,10 +173,10 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
   };
 
   const gathering = async (): Promise<Way> => {
-    const { variables: gathered, add, mean, cleared } = makeGathered(params);
+    const { variables: gathered, add, mean, cleared } = makeGathered(params, names);
     const programs = makePrograms(executor, (columns) => add(target.loss(columns, drawn, lossOptions)));
     const stepped = optimizerStep(optimizer, mean.gradients, mean.loss, target, transforms);
-    const { outputs, updates } = stepProgram(target, mean.loss, mean.gradients, stepped);
+    const { outputs, updates } = stepProgram(target, mean, stepped);
     const apply = await compileNamed(buildProgram({ outputs, updates: [...updates, ...cleared] }), executor);
     const told: Executable[] = [];
     return {
@@ -203,7 +218,7 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
       await way.apply(step, rate);
     },
     results: async () => {
-      const results = await readResults(way.told);
+      const results = await readResults(way.told, names);
       way.trim();
       return results;
     },

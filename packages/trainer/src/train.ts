@@ -1,6 +1,7 @@
 import { type Between, chain, makeBetween, requireAdapted } from '@peftjs/core';
 import { pipe, repeat } from '@peftjs/data';
 import { PeftError } from '@peftjs/tensor';
+import type { TaskModel } from '@peftjs/transformer';
 import { type BatchSource, isTokenRows, openBatches } from './batches.ts';
 import { checkRows } from './check-data.ts';
 import { type Evaluator, makeEvaluator } from './evaluate-loss.ts';
@@ -29,6 +30,8 @@ export interface TrainResult {
     readonly loss: number;
     readonly learningRate: number;
     readonly gradNorm: number;
+    /** What the objective reports beside the loss, where it does: finite ones. */
+    readonly metrics?: Readonly<Record<string, number>>;
   }[];
   readonly heldOut: readonly { readonly step: number; readonly loss: number }[];
   /** The steps that were skipped, because their loss or gradient was not finite. */
@@ -158,9 +161,11 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     const results = await step.results();
     const done = waiting.splice(0);
     pace.read(done);
-    const settled = results.map(({ loss, gradNorm, finite }, i) => {
+    const settled = results.map(({ loss, gradNorm, finite, metrics }, i) => {
       const { step: at, learningRate } = done[i]!;
-      return { finite, told: { step: at + 1, loss, learningRate, gradNorm } };
+      const sound = Object.entries(metrics).filter(([, value]) => Number.isFinite(value));
+      const reported = sound.length > 0 ? { metrics: Object.fromEntries(sound) } : {};
+      return { finite, told: { step: at + 1, loss, learningRate, gradNorm, ...reported } };
     });
     for (const { finite, told } of settled) {
       safe.reach(1);
@@ -177,6 +182,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   const report = async (settled: readonly Told[], ends: boolean): Promise<void> => {
     for (const done of settled)
       await onStep?.({
+        metrics: {},
         ...done,
         steps,
         skipped: skipped.length,
@@ -205,7 +211,12 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   try {
     evaluator =
       heldOut &&
-      (await makeEvaluator(target.model, heldOut.data, { executor, batchSize: heldOut.batchSize ?? batchSize, group }));
+      (await makeEvaluator(target.model, heldOut.data, {
+        executor,
+        batchSize: heldOut.batchSize ?? batchSize,
+        group,
+        ...(objective?.measures && { objective, ...(target.base && { base: target.base as TaskModel<unknown> }) }),
+      }));
     const first = await open();
     isDone = first === steps;
     // Who has asked for an end before the start gets no step.

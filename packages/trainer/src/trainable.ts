@@ -10,7 +10,7 @@ import {
   supervised,
   type TrainedStep,
 } from '@peftjs/core';
-import { checkOptions, type Tensor, type Variable } from '@peftjs/tensor';
+import { checkOptions, PeftError, type Tensor, type Variable } from '@peftjs/tensor';
 import {
   type Column,
   type Inputs,
@@ -64,7 +64,18 @@ export const allWeights = (model: TaskModel<unknown>): Trainable => {
       checkOptions('loss', lossRules, options);
       const { objective = supervised, recompute = false } = options;
       const view = recompute ? model.with({ recompute }) : model;
-      return (objective as Objective<unknown>)({ train: () => view, evaluate: view, base: view, passes: [] }, inputs);
+      const views = {
+        train: () => view,
+        evaluate: view,
+        get base(): TaskModel<unknown> {
+          throw new PeftError(
+            'bad-option',
+            'allWeights: the objective compares with the base, of which nothing is left as it was; train an adapter, or give the objective another model to compare with',
+          );
+        },
+        passes: [],
+      };
+      return (objective as Objective<unknown>)(views, inputs);
     },
     params,
     hints: new Map(),

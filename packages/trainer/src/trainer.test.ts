@@ -402,6 +402,7 @@ describe('progressLine', () => {
     step,
     steps: 20,
     loss: 3.1412,
+    metrics: {},
     gradNorm: 1,
     learningRate: 1e-3,
     tokensPerSecond: 1234.5,

@@ -28,7 +28,7 @@ export { joinHeads, splitHeads } from './heads.ts';
 export type { KvCache } from './kv-cache.ts';
 export { affine, type Dense, denseLinear, isDenseLinear, type Linear, storedValues, viaDense } from './linear.ts';
 export { type LoadModelOptions, loadModel } from './load-model.ts';
-export { addLosses, addTerm, joinLosses, type Loss, meanOf, shareOf } from './loss.ts';
+export { addLosses, addTerm, joinLosses, type Loss, type Metric, meanOf, shareOf } from './loss.ts';
 export type { Model, ModelLayout, ModelPatch, PassOptions } from './model.ts';
 export { layerNormLayer, type Norm, type NormValues, rmsNormLayer } from './norm.ts';
 export { parameters } from './parameters.ts';
@@ -76,7 +76,7 @@ export { type FeatureOptions, featureExtraction } from './tasks/feature-extracti
 export { type MultipleChoiceOptions, multipleChoice } from './tasks/multiple-choice.ts';
 export { questionAnswering } from './tasks/question-answering.ts';
 export { type ClassifierOptions, type Problem, sequenceClassifier } from './tasks/sequence-classifier.ts';
-export type { Column, Head, HeadName, Task, TaskType } from './tasks/task.ts';
+export type { Column, Head, HeadName, LabelLosses, Task, TaskType } from './tasks/task.ts';
 export { type TokenClassifierOptions, tokenClassifier } from './tasks/token-classifier.ts';
 export type { Tower, TowerInputs } from './tower.ts';
 export type { WeightDType, WeightSource } from './weights.ts';

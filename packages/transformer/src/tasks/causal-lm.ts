@@ -1,5 +1,5 @@
 import type { Tensor } from '@peftjs/tensor';
-import { headLoss } from './head-loss.ts';
+import { headLoss, lossesByLabel } from './head-loss.ts';
 import { labelsOf } from './labels-of.ts';
 import type { Task, TaskType } from './task.ts';
 
@@ -23,6 +23,8 @@ const languageModel = (
   outputs: ({ layer, features, call }) => layer.apply(features, call),
   loss: ({ layer, features, call }, inputs) =>
     headLoss(layer, features, labelsOf(name, inputs, features.shape.slice(0, 2)), ignoreIndex, call),
+  labelLosses: ({ layer, features, call }, inputs) =>
+    lossesByLabel(layer, features, labelsOf(name, inputs, features.shape.slice(0, 2)), ignoreIndex, call),
 });
 
 /**

@@ -4,6 +4,7 @@ import {
   broadcastTo,
   cast,
   concat,
+  concatAll,
   constant,
   equal,
   gather,
@@ -22,6 +23,7 @@ import {
 import { type Dense, type Linear, storedValues } from '../linear.ts';
 import type { Loss } from '../loss.ts';
 import type { Call } from '../pass.ts';
+import type { LabelLosses } from './task.ts';
 
 const chunkRows = 1024;
 
@@ -59,6 +61,33 @@ export const countedLabels = (labels: Tensor, classes: number, ignoreIndex: numb
   return mul(named, mul(greaterEqual(values, 0), sub(1, greaterEqual(values, classes))));
 };
 
+/** A head, the rows that it reads and their labels. */
+interface Labelled {
+  readonly head: Linear;
+  readonly features: Tensor;
+  readonly labels: Tensor;
+  readonly counted: Tensor;
+  readonly call: Call;
+}
+
+/** A function of −log p(label), chunk by chunk of the tokens; logits are made again in the backward pass, or all at once where they depend on other rows. */
+const byChunk = ({ head, features, labels, counted, call }: Labelled, of: (losses: Tensor) => Tensor): Tensor[] => {
+  const [batch, tokens] = labels.shape as readonly [number, number];
+  const perChunk = head.acrossRows
+    ? tokens
+    : Math.max(1, Math.floor(Math.min(chunkRows, chunkLogits / head.outDim) / batch), Math.ceil(tokens / mostChunks));
+  const safe = mul(labels, cast(counted, { dtype: 'i32' }));
+  return Array.from({ length: Math.ceil(tokens / perChunk) }, (_, i) => {
+    const part = (t: Tensor): Tensor =>
+      slice(t, { axis: 1, start: i * perChunk, end: Math.min(tokens, (i + 1) * perChunk) });
+    return recomputed((x: Tensor) => {
+      const logits = reshape(head.apply(x, call), [-1, head.outDim]);
+      const losses = crossEntropies(logits, reshape(part(safe), [-1]));
+      return of(select(reshape(part(counted), [-1]), losses, number(0)));
+    })(part(features));
+  });
+};
+
 /**
  * Cross-entropy of a head's softmax over the labelled positions; features [batch, tokens, d], labels i32 [batch, tokens].
  * A plain head goes the fused way, where logits and their gradient exist chunk by chunk alone. An adapted or quantised head says its
@@ -74,18 +103,19 @@ export const headLoss = (head: Linear, features: Tensor, labels: Tensor, ignoreI
     const mean = headCrossEntropy(folded.rows, folded.weight, reshape(labels, [-1]), { ignoreIndex });
     return { sum: mul(mean, weight), weight, mean };
   }
-  const [batch, tokens] = labels.shape as readonly [number, number];
-  const perChunk = head.acrossRows
-    ? tokens
-    : Math.max(1, Math.floor(Math.min(chunkRows, chunkLogits / head.outDim) / batch), Math.ceil(tokens / mostChunks));
-  const safe = mul(labels, cast(counted, { dtype: 'i32' }));
-  const losses = Array.from({ length: Math.ceil(tokens / perChunk) }, (_, i) => {
-    const part = (t: Tensor): Tensor =>
-      slice(t, { axis: 1, start: i * perChunk, end: Math.min(tokens, (i + 1) * perChunk) });
-    return recomputed((x: Tensor) => {
-      const logits = reshape(head.apply(x, call), [-1, head.outDim]);
-      return sum(select(reshape(part(counted), [-1]), crossEntropies(logits, reshape(part(safe), [-1])), number(0)));
-    })(part(features));
-  });
+  const losses = byChunk({ head, features, labels, counted, call }, (part) => sum(part));
   return { sum: losses.reduce((a, b) => add(a, b)), weight };
+};
+
+/** The loss of each label by itself, of the same shapes. The logits of all positions never exist: they are made chunk by chunk, and again in the backward pass. */
+export const lossesByLabel = (
+  head: Linear,
+  features: Tensor,
+  labels: Tensor,
+  ignoreIndex: number,
+  call: Call,
+): LabelLosses => {
+  const counted = countedLabels(labels, head.outDim, ignoreIndex);
+  const parts = byChunk({ head, features, labels, counted, call }, (part) => reshape(part, [labels.shape[0]!, -1]));
+  return { losses: concatAll(parts, 1), counted };
 };

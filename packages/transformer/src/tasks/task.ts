@@ -37,6 +37,14 @@ export interface Head {
   readonly call: Call;
 }
 
+/** The loss of each position's label. */
+export interface LabelLosses {
+  /** −log p(label) in nats, [batch, tokens]; 0 where no label counts. */
+  readonly losses: Tensor;
+  /** f32 [batch, tokens], 1 where a label counts. */
+  readonly counted: Tensor;
+}
+
 /** A use of a model: what is read of its states, and the loss. */
 export interface Task<Out = Tensor> {
   readonly name: string;
@@ -52,4 +60,6 @@ export interface Task<Out = Tensor> {
   outputs(head: Head): Out;
   /** Throws `bad-shape`, `bad-dtype`, `bad-option` where a column is missing or of another shape. */
   loss(head: Head, inputs: Inputs): Loss;
+  /** Of tasks that give tokens a probability: the loss of each label by itself. Throws as `loss`. */
+  labelLosses?(head: Head, inputs: Inputs): LabelLosses;
 }
