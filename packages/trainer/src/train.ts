@@ -30,7 +30,7 @@ export interface TrainResult {
     readonly loss: number;
     readonly learningRate: number;
     readonly gradNorm: number;
-    /** What the objective reports beside the loss, where it does: finite ones. */
+    /** Numbers that the objective reports beside the loss, where it does: finite ones. */
     readonly metrics?: Readonly<Record<string, number>>;
   }[];
   readonly heldOut: readonly { readonly step: number; readonly loss: number }[];

@@ -3,13 +3,13 @@ import { addTerm, type Inputs, type Loss, type Metric } from '@peftjs/transforme
 import type { Objective, Views } from '../objective.ts';
 import { inPairs, meanMetric } from './row-log-probs.ts';
 
-/** What an objective of pairs makes of a batch. Of all but `term` each value is of a row, [2 · pairs]. */
+/** The parts of an objective of pairs. Of all but `term` each value is of a row, [2 · pairs]. */
 export interface OfPairs {
   /** The loss of each pair, [pairs]. */
   readonly losses: Tensor;
-  /** What the model says of completions: log-probabilities, or their means over tokens. */
+  /** Completions by the model: log-probabilities, or their means over tokens. */
   readonly logProbs: Tensor;
-  /** What the objective takes for the value of completions, before `beta`. */
+  /** Values of completions as the objective has them, before `beta`. */
   readonly scores: Tensor;
   /** A term of the mean loss, of shape []. */
   readonly term?: Tensor | null;

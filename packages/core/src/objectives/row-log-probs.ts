@@ -1,7 +1,7 @@
 import { constant, maximum, neg, PeftError, reshape, slice, sum, type Tensor } from '@peftjs/tensor';
 import type { LabelLosses, Metric } from '@peftjs/transformer';
 
-/** What a model says of the completions of a batch: [rows] each. */
+/** The completions of a batch by a model: [rows] each. */
 export interface RowLogProbs {
   /** log p(completion | prompt): the sum over the tokens that have a label. */
   readonly sums: Tensor;
