@@ -14,7 +14,7 @@ import peft.tuners.poly.layer as poly
 import peft.tuners.lora.layer as lora_layer
 import torch
 from peft import (
-    AdaLoraConfig, AdaptionPromptConfig, BeftConfig, BOFTConfig, C3AConfig, CartridgeConfig, CPTConfig, DeftConfig, DeloraConfig, FourierFTConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LilyConfig, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, MultitaskPromptTuningConfig, PeftModel,
+    AdaLoraConfig, AdaptionPromptConfig, BeftConfig, BOFTConfig, C3AConfig, CartridgeConfig, CPTConfig, DeftConfig, DeloraConfig, FourierFTConfig, FrodConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LilyConfig, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, MultitaskPromptTuningConfig, PeftModel,
     OFTConfig, OSFConfig, PeanutConfig, PolyConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, SupertuningConfig, TinyLoraConfig, TrainableTokensConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, WaveFTConfig, get_peft_model, get_peft_model_state_dict,
 )
 from peft.tuners.c3a.utils import get_circulant_fast
@@ -142,6 +142,7 @@ def configs(model: str) -> dict[str, object]:
         "waveft-long": WaveFTConfig(n_frequency=40, scaling=5.0, wavelet_family="coif1", **some),
         "waveft-plain": WaveFTConfig(n_frequency=40, use_idwt=False, scaling=5.0, **some),
         "osf": OSFConfig(effective_rank=5, **some),
+        "frod": FrodConfig(sparse_rate=0.05, projection_prng_key=3, regularization_alpha=0.01, progressbar=False, **some),
         "lily": LilyConfig(r=3, stride_A=2, num_B=3, scaling=0.7, **some),
         "poly": PolyConfig(r=3, n_skills=3, **some),
         "poly-parts": PolyConfig(r=2, n_tasks=3, n_skills=2, n_splits=2, **some),

@@ -90,6 +90,7 @@ const known: readonly Known[] = [
   ['WaveFT (WAVEFT)', 'waveft', 'lora', byType('WAVEFT')],
   ['PSOFT', 'psoft', 'lora', (c) => c.peft_type === 'PSOFT' || c.peft_type === 'PEFTJS_PSOFT'],
   ['Lily (LILY)', 'lily', 'lora', byType('LILY')],
+  ['FRoD (FROD)', 'frod', 'lora', byType('FROD')],
   ['OSF (OSF)', 'osf', 'lora', byType('OSF')],
   ['BOFT (BOFT)', 'boft', 'lora', byType('BOFT')],
   ['MPT (MULTITASK_PROMPT_TUNING)', 'multitaskPromptTuning', 'multitask', byType('MULTITASK_PROMPT_TUNING')],

@@ -87,10 +87,11 @@ export const torchNormal = (size: number, std: number, seed: number): Float32Arr
 
 /**
  * The first `count` numbers of `torch.randperm(n)` on the CPU, of a generator with that seed: each place in turn is exchanged with one that is not before it,
- * drawn by a remainder. Only the places that were exchanged are held. `n` is below 2³².
+ * drawn by a remainder. Only the places that were exchanged are held. `n` is below 2³². The generator has drawn `before` values, of which a permutation draws n − 1.
  */
-export const torchPermutation = (n: number, seed: number, count: number): Float64Array => {
+export const torchPermutation = (n: number, seed: number, count: number, before = 0): Float64Array => {
   const random = torchRandom(seed);
+  for (let i = 0; i < before; i++) random();
   const moved = new Map<number, number>();
   return Float64Array.from({ length: count }, (_, i) => {
     const at = i < n - 1 ? i + (random() % (n - i)) : i;

@@ -373,6 +373,11 @@ describeMethods(family, {
     causal: false, // the weights of the experts are a mean over all tokens
     together: true,
   },
+  frod: {
+    options: { share: 0.1 },
+    parameters: (model) => sumOver(model, attention, (inDim) => inDim + Math.trunc(inDim * inDim * 0.1)),
+    learningRate: 0.1,
+  },
   boft: {
     options: { blockSize: 2, factors: 2 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 4 * inDim + outDim),
