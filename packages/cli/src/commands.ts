@@ -28,6 +28,24 @@ export interface CommandLine {
 /** All commands, in the order of the help. */
 export const commands: readonly CommandLine[] = [
   {
+    name: 'train',
+    about: 'trains by a YAML file, by flags, or both; writes a folder with the adapter',
+    flags: [['--dry-run', 'tells of the run (share trained, memory, examples) and ends before its first step']],
+    free: true,
+    examples: [
+      'peftjs train run.yaml',
+      'peftjs train --data chat.jsonl',
+      'peftjs train --model my-model --data chat.jsonl --method dora --method.rank 8 --optimizer.rate 1e-4 --epochs 2',
+    ],
+    load: () => import('./commands/train.ts'),
+  },
+  {
+    name: 'resume',
+    args: '<dir>',
+    about: 'goes on with a run that was stopped',
+    load: () => import('./commands/resume.ts'),
+  },
+  {
     name: 'methods',
     args: '[name]',
     about: 'the methods that there are, or one with its options and its paper',

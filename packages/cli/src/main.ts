@@ -46,6 +46,11 @@ export const main = async (args: readonly string[], options: MainOptions = {}): 
     for (const [flag, text] of flags) command.option(flag, text);
     if (examples.length > 0) command.addHelpText('after', `\nExamples:\n${examples.map((e) => `  ${e}`).join('\n')}`);
     // What the schema says is not known here: it is loaded with the command.
+    if (free)
+      command.addHelpText(
+        'after',
+        '\nEach field of run.yaml is a flag: --optimizer.rate 1e-4, --data.context 512, --batch-size 4.',
+      );
     if (free) command.allowUnknownOption().allowExcessArguments().argument('[arguments...]');
     command.action(async () => {
       const { run } = await load();

@@ -75,7 +75,7 @@ describe('a configuration', () => {
       data: { train: ['chat.jsonl'], heldOut: 0.05, learn: 'assistant', tooLong: 'cut' },
       method: { name: 'lora' },
       optimizer: { name: 'adamw', clip: 1 },
-      schedule: { name: 'cosine', warmup: 0.06, floor: 0 },
+      schedule: { name: 'cosine', warmup: 0.06 },
       batchSize: 8,
       seed: 0,
       out: 'runs',

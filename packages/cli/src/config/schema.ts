@@ -1,5 +1,9 @@
+import type { DataFormat } from '@peftjs/data';
 import * as z from 'zod';
 import { type Factory, methods } from '../methods.ts';
+
+/** Formats of data that language models learn from. */
+const formats = ['messages', 'completions', 'alpaca', 'text', 'targets'] as const satisfies readonly DataFormat[];
 
 const count = z.int().min(1);
 const positive = z.number().positive();
@@ -41,11 +45,34 @@ const optimizer = z.discriminatedUnion('name', [
   optimizerSchema('adafactor', 'Adafactor with a rate that is given', { weightDecay }),
 ]);
 
-const schedule = z.strictObject({
-  name: z.enum(['cosine', 'linear', 'constant']).default('cosine'),
-  warmup: share.default(0.06).describe('share of the steps over which the rate grows from 0'),
-  floor: share.default(0).describe('rate at the last step, as a share of the highest'),
-});
+const warmup = share.default(0.06).describe('share of the steps over which the rate grows from 0');
+const floor = share.optional().describe('rate at the end, as a share of the highest');
+
+const scheduleSchema = <N extends string, S extends z.core.$ZodLooseShape>(name: N, about: string, own: S) =>
+  z.strictObject({ name: z.literal(name), ...own }).describe(about);
+
+/** The schedules by name. */
+const schedule = z.discriminatedUnion('name', [
+  scheduleSchema('cosine', 'half a cosine down to the floor', { warmup, floor }),
+  scheduleSchema('linear', 'a straight line down to the floor', { warmup, floor }),
+  scheduleSchema('constant', 'always the highest rate', { warmup }),
+  scheduleSchema('cosineRestarts', 'several half cosines', { warmup, floor, cycles: count.optional() }),
+  scheduleSchema('polynomial', 'a power of what is left', { warmup, floor, power: positive.optional() }),
+  scheduleSchema('inverseSqrt', 'one over the root of the step', { warmup, timescale: positive.optional() }),
+  scheduleSchema('wsd', 'constant, then a fall over the last share of the steps', {
+    warmup,
+    floor,
+    decay: share.default(0.2),
+    shape: z.enum(['cosine', 'linear', 'sqrt']).optional(),
+  }),
+  scheduleSchema('reduceOnPlateau', 'lower where the held-out loss stands still', {
+    factor: share.optional(),
+    patience: z.int().min(0).optional(),
+    threshold: z.number().min(0).optional(),
+    cooldown: z.int().min(0).optional(),
+    floor,
+  }),
+]);
 
 const data = z.strictObject({
   train: z.array(z.string()).min(1).describe('files of JSON lines or text'),
@@ -53,6 +80,15 @@ const data = z.strictObject({
     .union([share, z.string()])
     .default(0.05)
     .describe('share of the examples that is held out to measure the loss on, or a file of such; 0 for none'),
+  format: z.enum(formats).optional().describe('the format of the examples; default: by their fields'),
+  fields: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe('fields that are called otherwise, by the name that the format has: { text: review }'),
+  as: z
+    .enum(['messages', 'text'])
+    .default('messages')
+    .describe('whether prompts and completions are written as messages, by the chat template, or as they are'),
   learn: z.enum(['assistant', 'all']).default('assistant').describe('what the assistant says, or all'),
   template: z.string().optional().describe("file of a chat template (Jinja) in place of the model's"),
   context: count.optional().describe('tokens of an example, at most; default: what the model takes, up to 1024'),
@@ -87,6 +123,9 @@ export interface RunConfig {
   readonly data: {
     readonly train: readonly string[];
     readonly heldOut: number | string;
+    readonly format?: DataFormat | undefined;
+    readonly fields?: Readonly<Record<string, string>> | undefined;
+    readonly as: 'messages' | 'text';
     readonly learn: 'assistant' | 'all';
     readonly template?: string | undefined;
     readonly context?: number | undefined;
@@ -94,11 +133,7 @@ export interface RunConfig {
   };
   readonly method: Named;
   readonly optimizer: Named & { readonly rate?: number | undefined; readonly clip: number };
-  readonly schedule: {
-    readonly name: 'cosine' | 'linear' | 'constant';
-    readonly warmup: number;
-    readonly floor: number;
-  };
+  readonly schedule: Named & { readonly warmup?: number | undefined };
   readonly steps?: number | undefined;
   readonly epochs?: number | undefined;
   readonly batchSize: number;
@@ -130,7 +165,7 @@ export const runSchema: z.ZodType<RunConfig> = z
     data,
     method: methodSchema.default({ name: 'lora' }).describe('the method and its options'),
     optimizer: optimizer.default({ name: 'adamw', clip: 1 }),
-    schedule: schedule.prefault({}),
+    schedule: schedule.default({ name: 'cosine', warmup: 0.06 }),
     steps: count.optional().describe('optimiser steps; default: as many as the epochs take'),
     epochs: positive.optional().describe('how often each example is seen; default 3'),
     batchSize: count.default(8).describe('examples of a micro-batch'),

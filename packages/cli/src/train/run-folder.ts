@@ -1,0 +1,96 @@
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { availableParallelism, totalmem } from 'node:os';
+import { join, resolve } from 'node:path';
+import { writeFileAtomic } from '@peftjs/io';
+import { type Executor, PeftError } from '@peftjs/tensor';
+import type { Progress } from '@peftjs/trainer';
+import { stringify } from 'yaml';
+import { shipped } from '../base.ts';
+import type { RunConfig } from '../config/schema.ts';
+
+/** Names of the files of a run. */
+const names = {
+  config: 'run.yaml',
+  environment: 'environment.json',
+  log: 'log.jsonl',
+  checkpoint: 'checkpoint.safetensors',
+  adapter: 'adapter',
+  result: 'result.json',
+} as const;
+
+/** The files of a run. */
+export const runFiles = (dir: string): Readonly<Record<keyof typeof names, string>> => ({
+  config: join(dir, names.config),
+  environment: join(dir, names.environment),
+  log: join(dir, names.log),
+  checkpoint: join(dir, names.checkpoint),
+  adapter: join(dir, names.adapter),
+  result: join(dir, names.result),
+});
+
+/** A configuration as it is kept: paths from the root, so that it can be gone on with from anywhere. */
+export const settled = (config: RunConfig, steps: number): RunConfig => {
+  const { model, data, epochs: _, ...others } = config;
+  const { train, heldOut, template } = data;
+  return {
+    model: model === undefined || model === shipped ? shipped : resolve(model),
+    ...others,
+    steps,
+    data: {
+      ...data,
+      train: train.map((file) => (/^https?:/i.test(file) ? file : resolve(file))),
+      heldOut: typeof heldOut === 'string' ? resolve(heldOut) : heldOut,
+      ...(template !== undefined && { template: resolve(template) }),
+    },
+    out: resolve(config.out),
+  };
+};
+
+/** Makes a folder for a run, named by its start, with a number where another run has that name, and writes what it begins with. */
+export const beginRun = async (config: RunConfig, executor: Executor, now: Date = new Date()): Promise<string> => {
+  await mkdir(config.out, { recursive: true });
+  const name = resolve(join(config.out, now.toISOString().slice(0, 19).replaceAll(':', '-')));
+  const dir = await made(name);
+  const files = runFiles(dir);
+  const environment = {
+    node: process.version,
+    platform: `${process.platform} ${process.arch}`,
+    threads: availableParallelism(),
+    memory: totalmem(),
+    device: executor.description,
+    started: now.toISOString(),
+  };
+  await writeFile(files.environment, `${JSON.stringify(environment, null, 2)}\n`);
+  // Written last: a folder with it is a run.
+  await writeFileAtomic(files.config, stringify(config, { lineWidth: 120 }));
+  return dir;
+};
+
+const made = async (name: string): Promise<string> => {
+  for (let i = 1; ; i++) {
+    const dir = i === 1 ? name : `${name}-${i}`;
+    try {
+      await mkdir(dir);
+      return dir;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
+};
+
+/** Adds a step to the log of a run. */
+export const logStep = (dir: string, progress: Progress): Promise<void> => {
+  const { step, loss, gradNorm, learningRate, tokensPerSecond, heldOutLoss } = progress;
+  const line = { step, loss, gradNorm, learningRate, tokensPerSecond, heldOutLoss, time: Date.now() };
+  return appendFile(runFiles(dir).log, `${JSON.stringify(line)}\n`);
+};
+
+/** The result of a run that is at its end; null of one that is not. */
+export const resultOf = async (dir: string): Promise<Readonly<Record<string, unknown>> | null> => {
+  try {
+    return JSON.parse(await readFile(runFiles(dir).result, 'utf8'));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw new PeftError('bad-data', `${runFiles(dir).result}: can't be read: ${(cause as Error).message}`, { cause });
+  }
+};

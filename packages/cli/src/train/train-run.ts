@@ -1,0 +1,143 @@
+import { rm, stat, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { save } from '@peftjs/core';
+import { writeFileAtomic } from '@peftjs/io';
+import { type Executor, sizeOf } from '@peftjs/tensor';
+import { progressLine, type TrainResult, train } from '@peftjs/trainer';
+import type { RunConfig } from '../config/schema.ts';
+import { type Context, count, result } from '../context.ts';
+import { templateFile } from '../conversation.ts';
+import { openDevice } from '../device.ts';
+import { Stopped } from '../exit-codes.ts';
+import { status } from '../status.ts';
+import { dryRun } from './dry-run.ts';
+import { optimizer, schedule } from './optimizer.ts';
+import { type Prepared, prepared } from './prepared.ts';
+import { beginRun, logStep, runFiles, settled } from './run-folder.ts';
+import { suited } from './suited.ts';
+
+/** The outcome of a run, as its `result.json` holds it. */
+export interface RunResult {
+  readonly dir: string;
+  readonly adapter: string;
+  readonly method: string;
+  readonly steps: number;
+  readonly loss: number | null;
+  /** Before the first step, and after the last. */
+  readonly heldOut: readonly [before: number, after: number] | null;
+  readonly trained: number;
+  readonly tokensPerSecond: number;
+  readonly seconds: number;
+  readonly device: string;
+}
+
+/** A path as it is shorter. */
+const shorter = (path: string): string => {
+  const own = relative(process.cwd(), path);
+  return own !== '' && !own.startsWith('..') && own.length < path.length ? own : path;
+};
+
+const exitCodes = { SIGINT: 130, SIGTERM: 143, signal: 130 } as const;
+
+const checkEnd = ({ stopped, losses, resumed }: TrainResult, steps: number, dir: string): void => {
+  if (stopped === null) return;
+  const done = losses.at(-1)?.step ?? resumed?.step ?? 0;
+  throw new Stopped(
+    `Stopped after step ${done} of ${steps}, which are kept. To go on:\n  npx peftjs resume ${shorter(dir)}`,
+    exitCodes[stopped],
+  );
+};
+
+const trained = async (
+  config: RunConfig,
+  { base, conversation, examples, adapted, steps, rate }: Prepared,
+  dir: string,
+  executor: Executor,
+  context: Context,
+): Promise<RunResult> => {
+  const files = runFiles(dir);
+  const line = progressLine({ stream: context.err, label: adapted.method.name });
+  const found = await train(adapted, {
+    executor,
+    data: examples.train,
+    steps,
+    accumulate: config.accumulate,
+    seed: config.seed,
+    recompute: config.recompute,
+    optimizer: optimizer(config),
+    schedule: schedule(config, rate, steps),
+    ...(examples.heldOut && {
+      heldOut: { data: examples.heldOut, every: config.evaluateEvery ?? Math.max(1, Math.ceil(steps / 8)) },
+    }),
+    checkpoint: { file: files.checkpoint, every: config.checkpointEvery ?? Math.max(1, Math.round(steps / 20)) },
+    stopOn: ['SIGINT', 'SIGTERM'],
+    ...(context.signal && { signal: context.signal }),
+    onStep: async (progress) => {
+      line(progress);
+      await logStep(dir, progress);
+    },
+  });
+  checkEnd(found, steps, dir);
+  await save(adapted, files.adapter, { executor, baseModel: base.name });
+  if (conversation.template !== null) await writeFile(join(files.adapter, templateFile), conversation.template);
+  const outcome: RunResult = {
+    dir,
+    adapter: files.adapter,
+    method: adapted.method.name,
+    steps,
+    loss: found.losses.at(-1)?.loss ?? null,
+    heldOut: found.heldOut.length > 0 ? [found.heldOut[0]!.loss, found.heldOut.at(-1)!.loss] : null,
+    trained: [...adapted.params.values()].reduce((n, { shape }) => n + sizeOf(shape), 0),
+    tokensPerSecond: found.tokensPerSecond,
+    seconds: found.seconds,
+    device: executor.description,
+  };
+  const curves = { losses: found.losses, heldOut: found.heldOut };
+  await writeFileAtomic(files.result, `${JSON.stringify({ ...outcome, ...curves })}\n`);
+  return outcome;
+};
+
+const told = ({ dir, adapter, loss, heldOut, trained: values }: RunResult): string =>
+  [
+    heldOut
+      ? `Held-out loss: ${heldOut[0].toFixed(4)} -> ${heldOut[1].toFixed(4)} nats per token`
+      : `Loss of the last step: ${loss?.toFixed(4) ?? 'unknown'} nats per token`,
+    `Adapter: ${shorter(adapter)}, ${count(values)} values`,
+    `Try it: npx peftjs chat ${shorter(dir)}`,
+  ].join('\n');
+
+/** How a run is begun. */
+export interface TrainRunOptions {
+  /** Tells of it and ends before the first step. */
+  readonly dry?: boolean;
+  /** The folder of a run that goes on. Default: a new one. */
+  readonly dir?: string;
+}
+
+/** A run from its configuration to its adapter. Throws what its parts throw; `Stopped`, with what is kept, where it was ended. */
+export const trainRun = async (
+  asked: RunConfig,
+  context: Context,
+  { dry = false, dir: given }: TrainRunOptions = {},
+): Promise<void> => {
+  const config = suited(asked);
+  status(context, `Model: ${config.model ?? 'the small one that is shipped'}`);
+  const executor = await openDevice(config.device, { threads: config.threads });
+  try {
+    const ready = await prepared(config, executor, context);
+    if (dry) return await dryRun(config, ready, executor, context);
+    const dir = given ?? (await beginRun(settled(config, ready.steps), executor));
+    status(context, `Run: ${shorter(dir)}, ${count(ready.steps)} steps on ${executor.description}`);
+    try {
+      const outcome = await trained(config, ready, dir, executor, context);
+      result(context, outcome, told(outcome));
+    } catch (error) {
+      // A run that kept nothing leaves nothing.
+      const kept = await stat(runFiles(dir).checkpoint).catch(() => null);
+      if (!kept && given === undefined) await rm(dir, { recursive: true, force: true });
+      throw error;
+    }
+  } finally {
+    await executor.close();
+  }
+};

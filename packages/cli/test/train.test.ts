@@ -1,0 +1,186 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readAdapter } from '@peftjs/io';
+import { afterAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { peftjs } from './cli.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'peftjs-cli-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const file = (name: string, content: string): string => {
+  writeFileSync(join(folder, name), content);
+  return join(folder, name);
+};
+const lines = (rows: readonly unknown[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+
+const pairs = [
+  ['Who tells the story?', 'Ishmael tells it.'],
+  ['Who hunts the whale?', 'Ahab hunts it.'],
+  ['What is the ship called?', 'The Pequod.'],
+] as const;
+const chats = Array.from({ length: 12 }, (_, i) => {
+  const [question, answer] = pairs[i % 3]!;
+  return {
+    messages: [
+      { role: 'user', content: `${question} (${i})` },
+      { role: 'assistant', content: answer },
+    ],
+  };
+});
+const data = file('chat.jsonl', lines(chats));
+
+let runs = 0;
+const flags = (): string[] => [
+  '--data',
+  data,
+  '--steps',
+  '6',
+  '--batch-size',
+  '2',
+  '--device',
+  'cpu',
+  '--checkpoint-every',
+  '2',
+  '--out',
+  join(folder, `runs${runs++}`),
+];
+
+const run = async (...args: string[]) => {
+  const { code, out, err } = await peftjs(['train', ...args, '--json']);
+  if (code !== 0) throw new Error(err);
+  return JSON.parse(out) as {
+    readonly dir: string;
+    readonly adapter: string;
+    readonly heldOut: readonly [number, number];
+  };
+};
+
+const valuesIn = async (dir: string) =>
+  new Map([...(await readAdapter(dir)).tensors].map(([name, { data: values }]) => [name, Array.from(values)]));
+
+describe('train', () => {
+  test('writes a folder: the configuration, the log, a checkpoint, the environment, the adapter and its chat template', async () => {
+    const found = await run(...flags());
+    expect(readdirSync(found.dir).sort()).toEqual([
+      'adapter',
+      'checkpoint.safetensors',
+      'checkpoint.safetensors.1',
+      'environment.json',
+      'log.jsonl',
+      'result.json',
+      'run.yaml',
+    ]);
+    expect(readdirSync(found.adapter)).toEqual(
+      expect.arrayContaining(['adapter_config.json', 'adapter_model.safetensors', 'chat_template.jinja']),
+    );
+    expect(found.heldOut[1]).toBeLessThan(found.heldOut[0] - 0.5);
+    expect(parse(readFileSync(join(found.dir, 'run.yaml'), 'utf8'))).toMatchObject({
+      model: '@peftjs/base-model',
+      steps: 6,
+      data: { train: [data] },
+      method: { name: 'lora', rank: 16 },
+    });
+    const log = readFileSync(join(found.dir, 'log.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(log.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  test('that was stopped says how to go on, and ends with the weights of one that was not', async () => {
+    const stop = new AbortController();
+    const { code, out, err } = await peftjs(
+      ['train', ...flags(), '--method', 'dora', '--method.rank', '2', '--method.dropout', '0.1'],
+      {
+        signal: stop.signal,
+        onErr: (text) => /step 3\/6/.test(text) && stop.abort(),
+        columns: 80,
+      },
+    );
+    expect([code, out]).toEqual([130, '']);
+    const [, dir] = /Stopped after step [34] of 6, which are kept\. To go on:\n +npx peftjs resume ([^]+)\n$/.exec(
+      err,
+    )!;
+    const where = dir!.replaceAll('\n', '');
+    const resumed = await peftjs(['resume', where, '--json']);
+    expect(resumed.code, resumed.err).toBe(0);
+    const whole = await run(...flags(), '--method', 'dora', '--method.rank', '2', '--method.dropout', '0.1');
+    expect(await valuesIn(JSON.parse(resumed.out).adapter)).toEqual(await valuesIn(whole.adapter));
+    expect(await peftjs(['resume', where])).toMatchObject({ code: 2, err: expect.stringContaining('is at its end') });
+  });
+
+  test('reads a YAML file, which flags override, and other optimisers, methods and packed bases', async () => {
+    const yaml = file(
+      'run.yaml',
+      `data:\n  train: ${data}\n  heldOut: 0\nmethod: ia3\noptimizer: lion\nschedule: linear\nsteps: 2\nquantize: int8\ndevice: cpu\n`,
+    );
+    const found = await run(yaml, '--out', join(folder, 'yaml'), '--accumulate', '2', '--batch-size', '1');
+    expect(found).toMatchObject({ method: 'ia3', steps: 2, heldOut: null });
+  });
+
+  test('reads questions and answers as messages, or as they are', async () => {
+    const path = file('pairs.jsonl', lines(pairs.map(([question, answer]) => ({ question, answer }))));
+    const shown = async (...more: string[]) =>
+      (await peftjs(['train', '--data', path, '--dry-run', '--device', 'cpu', ...more])).out;
+    expect(await shown()).toContain('User: Who tells the story?\nAssistant:⟦ Ishmael tells it.<|endoftext|>⟧');
+    expect(await shown('--data.as', 'text')).toContain('\nWho tells the story?⟦Ishmael tells it.<|endoftext|>⟧');
+    expect(await shown('--data.learn', 'all')).toContain('⟦ser: Who tells the story?\nAssistant: Ishmael');
+  });
+
+  test('tells of a run before its first step, and leaves nothing', async () => {
+    const out = join(folder, 'dry');
+    const { code, out: text } = await peftjs(['train', ...flags(), '--out', out, '--dry-run']);
+    expect(code).toBe(0);
+    expect(text).toContain('lora trains 344,064 of 3,606,784 values, 9.54 %');
+    expect(text).toMatch(/planned peak of a step with the longest examples, 32 tokens: \d+\.\d MB/);
+    expect(text).toContain('User: Who tells the story? (0)\nAssistant:⟦ Ishmael tells it.<|endoftext|>⟧');
+    expect(readdirSync(folder)).not.toContain('dry');
+  });
+
+  test('leaves nothing where its options are refused', async () => {
+    const out = join(folder, 'refused');
+    const { code, err } = await peftjs(['train', ...flags(), '--out', out, '--method.target', 'nothing']);
+    expect([code, err]).toEqual([1, expect.stringContaining('nothing')]);
+    expect(readdirSync(folder)).not.toContain('refused');
+  });
+});
+
+/** Data that can't be learnt from: its name, its text, and flags. */
+const spoilt: readonly (readonly [name: string, text: string, ...flags: string[]])[] = [
+  ['empty.jsonl', ''],
+  ['not-json.jsonl', 'Call me Ishmael.\n'],
+  ['cut-off.jsonl', `${JSON.stringify(chats[0])}\n{"messages": [{"role"`],
+  ['fields.jsonl', lines([{ review: 'a', stars: 3 }])],
+  ['labels.jsonl', lines([{ text: 'a', label: 'good' }])],
+  ['number.jsonl', '3\n'],
+  ['no-role.jsonl', lines([{ messages: [{ content: 'a' }] }])],
+  ['user-alone.jsonl', lines([{ messages: [{ role: 'user', content: 'a' }] }])],
+  ['prompt-alone.jsonl', lines([{ prompt: 'a', completion: 3 }])],
+  ['late.jsonl', lines([...chats.slice(0, 3), { messages: [] }])],
+  ['long.jsonl', lines([chats[0]]), '--data.too-long', 'error', '--data.context', '8'],
+  ['skipped.jsonl', lines([chats[0]]), '--data.too-long', 'skip', '--data.context', '8'],
+  ['all-held-out.jsonl', lines(chats), '--data.held-out', '1'],
+  ['context.jsonl', lines(chats), '--data.context', '100000'],
+  ['kind.bin', 'x'],
+];
+
+test('what is wrong with data is told with its place', async () => {
+  const told: string[] = [];
+  for (const [name, text, ...given] of spoilt) {
+    const path = file(name, text);
+    const { code, err } = await peftjs(['train', '--data', path, '--device', 'cpu', ...given]);
+    expect(code).toBe(2);
+    // Each version of Node has other words for what is no JSON; what all formats need is told after the first line.
+    const message = err
+      .replaceAll(`${folder}/`, '')
+      .replace(/^Model:.*\n/, '')
+      .replace(/(is not JSON: ).*/, '$1…')
+      .replace(/\n[^]*/, '\n');
+    told.push(`${[name, ...given].join(' ')}\n${message}`);
+  }
+  const { err } = await peftjs(['train', '--data', join(folder, 'none.jsonl'), '--device', 'cpu']);
+  told.push(`none.jsonl\n${err.replaceAll(`${folder}/`, '').replace(/^Model:.*\n/, '')}`);
+  await expect(told.join('\n')).toMatchFileSnapshot('golden/spoilt-data.txt');
+});
