@@ -9,13 +9,13 @@ import { kindOf } from './words.ts';
 export interface ChatStageOptions extends Omit<ChatOptions, 'generationPrompt' | 'tools' | 'documents'> {
   /** The field with the messages. Default `messages`. An item that is a list is the messages itself. */
   readonly field?: string;
-  /** Which tokens are learnt: what the assistant says, the end of its turn included, or all. Default `assistant`. */
-  readonly learn?: 'assistant' | 'all';
+  /** Which tokens are learnt: what the assistant says, the end of its turn included; what it says last; or all. Default `assistant`. */
+  readonly learn?: 'assistant' | 'last' | 'all';
 }
 
 const rules: Rules<ChatStageOptions> = {
   field: mustBe.text,
-  learn: mustBe.oneOf(['assistant', 'all']),
+  learn: mustBe.oneOf(['assistant', 'last', 'all']),
   template: mustBe.text,
   variables: mustBe.object,
   readSpecial: mustBe.flag,
@@ -23,6 +23,9 @@ const rules: Rules<ChatStageOptions> = {
 
 /** A row of tokens and of those that they are to predict; −100 where nothing is learnt. */
 export type ChatRow = { readonly ids: Int32Array; readonly labels: Int32Array };
+
+/** The beginning of the last run of ones. */
+const lastRun = (flags: Uint8Array): number => flags.lastIndexOf(0, flags.lastIndexOf(1)) + 1;
 
 /**
  * Conversations, `{ messages, tools?, documents? }`, as rows of `ids` and `labels`, written by a model's chat template: `labels[t]` is the token
@@ -45,9 +48,9 @@ export const chat = (
     const { tools, documents } = item as Pick<ChatOptions, 'tools' | 'documents'>;
     const all = { ...how, ...(tools && { tools }), ...(documents && { documents }) };
     const said = messages as readonly ChatMessage[];
-    const { ids, assistant } =
-      learn === 'assistant' ? encodeTurns(said, all) : { ids: encode(said, all), assistant: null };
-    const labels = ids.slice(1).map((id, t) => (!assistant || assistant[t + 1] ? id : ignored));
+    const { ids, assistant } = learn === 'all' ? { ids: encode(said, all), assistant: null } : encodeTurns(said, all);
+    const from = assistant && learn === 'last' ? lastRun(assistant) : 0;
+    const labels = ids.slice(1).map((id, t) => (!assistant || (t + 1 >= from && assistant[t + 1]) ? id : ignored));
     if (labels.every((label) => label === ignored))
       throw new PeftError(
         'bad-data',

@@ -38,6 +38,19 @@ export { type ParquetOptions, type ParquetRow, parquet } from './parquet.ts';
 export { pipe } from './pipe.ts';
 export { type PreferenceRow, type PreferencesOptions, preferences } from './preferences.ts';
 export { repeat } from './repeat.ts';
+export { type AtMostOptions, atMost, type Misfit } from './rows/at-most.ts';
+export { type LabelRowOptions, labelRows, type TagRowOptions, tagRows } from './rows/class-rows.ts';
+export { type QuestionRowOptions, questionRows } from './rows/question-rows.ts';
+export {
+  type ChatCodec,
+  type CompletionRowOptions,
+  completionRows,
+  type TextCodec,
+  type TextRowOptions,
+  textRows,
+} from './rows/said-rows.ts';
+export { type TargetRow, targetRows } from './rows/target-rows.ts';
+export { type WholeTurnsOptions, wholeTurns } from './rows/whole-turns.ts';
 export { type ShardOptions, shard } from './shard.ts';
 export { type DecoderStart, shiftRight } from './shift-right.ts';
 export { type ShuffleOptions, shuffle } from './shuffle.ts';

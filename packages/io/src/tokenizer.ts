@@ -21,6 +21,15 @@ export interface PlaceInIds {
   readonly reached: number;
 }
 
+/** Two texts as one. */
+export interface TokenPair {
+  readonly ids: Int32Array;
+  /** The kind of each token: 0 for the first text and 1 for the second, where the tokenizer tells them apart (`token_type_ids`). */
+  readonly types: Int32Array;
+  /** Where the ids of each text begin. */
+  readonly starts: readonly [first: number, second: number];
+}
+
 /** Text to token ids and back. */
 export interface Tokenizer {
   /** Ids are below this, added tokens included. */
@@ -45,6 +54,11 @@ export interface Tokenizer {
     places: readonly number[],
     options?: Omit<EncodeOptions, 'special'>,
   ): { readonly ids: Int32Array; readonly places: readonly PlaceInIds[] };
+  /**
+   * The ids of two texts as one, with those that the model expects around and between them, as BERT's `[CLS] a [SEP] b [SEP]`. Both are given as
+   * ids, encoded without `special`. Throws `bad-tokenizer` where the tokenizer does not say how two texts are joined.
+   */
+  pair(first: ArrayLike<number>, second: ArrayLike<number>): TokenPair;
   /**
    * The text of ids, to the byte: spaces are never tidied up. `skipSpecial` leaves out special tokens. An id that the vocabulary lacks,
    * such as one of a padded vocabulary, gives nothing, as in Python.

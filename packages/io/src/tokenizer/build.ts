@@ -36,7 +36,8 @@ export const buildTokenizer = (
   const sectioned = sectionizer(added, normalize);
   const specials = added.filter(({ special }) => special).map(({ content }) => content);
   const idOf = (token: string): number | undefined => byContent.get(token)?.id ?? checked.ids.get(token);
-  const beyond = [...(around?.before ?? []), ...(around?.behind ?? [])].find((id) => id >= vocabSize);
+  const inPair = (around?.pair ?? []).flatMap((item) => ('id' in item ? [item.id] : []));
+  const beyond = [...(around?.before ?? []), ...(around?.behind ?? []), ...inPair].find((id) => id >= vocabSize);
   if (beyond !== undefined)
     throw new PeftError(
       'bad-tokenizer',
@@ -94,6 +95,26 @@ export const buildTokenizer = (
     return { ids: Int32Array.from(ids), places: found };
   };
 
+  const pair: Tokenizer['pair'] = (first, second) => {
+    const items = around ? around.pair : null;
+    if (!items)
+      throw new PeftError(
+        'bad-tokenizer',
+        `${who}: post_processor does not say how two texts are joined. Join them to one text, or use another tokenizer.`,
+      );
+    const texts = [first, second];
+    const size = first.length + second.length + items.filter((item) => 'id' in item).length;
+    const [ids, types, starts] = [new Int32Array(size), new Int32Array(size), [0, 0] as [number, number]];
+    let at = 0;
+    for (const item of items) {
+      const own = 'id' in item ? [item.id] : texts[item.text]!;
+      if ('text' in item) starts[item.text] = at;
+      ids.set(own, at);
+      types.fill(item.type, at, (at += own.length));
+    }
+    return { ids, types, starts };
+  };
+
   const decode: Tokenizer['decode'] = (ids, { skipSpecial = false } = {}) => {
     const tokens: string[] = [];
     for (const id of iterable(ids)) {
@@ -107,7 +128,7 @@ export const buildTokenizer = (
   };
 
   const [bosId, eosId, padId] = specialTokens(config).map((token) => (token === undefined ? undefined : idOf(token)));
-  return { vocabSize, bosId, eosId, padId, specials, encode, locate, decode, idOf };
+  return { vocabSize, bosId, eosId, padId, specials, encode, locate, pair, decode, idOf };
 };
 
 const kindOf = (value: unknown): string => (value === null ? 'null' : `of type ${typeof value}`);

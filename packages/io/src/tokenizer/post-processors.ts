@@ -5,7 +5,12 @@ import { type Part, unknownType } from './part.ts';
 export interface Around {
   readonly before: readonly number[];
   readonly behind: readonly number[];
+  /** The order of two texts and of the ids around them; null where nothing is said of two. */
+  readonly pair: readonly PairItem[] | null;
 }
+
+/** One of two texts, or an id beside them, and the kind of its tokens (`token_type_ids`). */
+export type PairItem = { readonly type: number } & ({ readonly text: 0 | 1 } | { readonly id: number });
 
 const isId = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
@@ -16,7 +21,24 @@ const idIn = (part: Part, field: string): number => {
   return isId(id) ? id : part.fail(`${field} is not a token and its id`);
 };
 
-const bert = (part: Part): Around => ({ before: [idIn(part, 'cls')], behind: [idIn(part, 'sep')] });
+const bert = (part: Part): Around => {
+  const [cls, sep] = [idIn(part, 'cls'), idIn(part, 'sep')];
+  const second = [
+    { text: 1, type: 1 },
+    { id: sep, type: 1 },
+  ] as const;
+  return {
+    before: [cls],
+    behind: [sep],
+    pair: [{ id: cls, type: 0 }, { text: 0, type: 0 }, { id: sep, type: 0 }, ...second],
+  };
+};
+
+const roberta = (part: Part): Around => {
+  const [cls, sep] = [idIn(part, 'cls'), idIn(part, 'sep')];
+  const items = [{ id: cls }, { text: 0 }, { id: sep }, { id: sep }, { text: 1 }, { id: sep }] as const;
+  return { before: [cls], behind: [sep], pair: items.map((item) => ({ ...item, type: 0 })) };
+};
 
 const template = (part: Part): Around => {
   const [single, specials] = [part.raw('single'), part.raw('special_tokens')];
@@ -35,14 +57,30 @@ const template = (part: Part): Around => {
       const special = isObject(item) ? item['SpecialToken'] : undefined;
       return isObject(special) ? idsOf(special['id']) : part.fail('single has something else than special tokens');
     });
-  return { before: ids(single.slice(0, own)), behind: ids(single.slice(own + 1)) };
+  const pair = part.raw('pair');
+  const items = (Array.isArray(pair) ? pair : []).flatMap((item: unknown): readonly PairItem[] => {
+    const [special, sequence] = isObject(item) ? [item['SpecialToken'], item['Sequence']] : [];
+    const own = isObject(special) ? special : isObject(sequence) ? sequence : {};
+    const type = isId(own['type_id']) ? own['type_id'] : 0;
+    if (isObject(special)) return idsOf(special['id']).map((id) => ({ id, type }));
+    return own['id'] === 'A' || own['id'] === 'B'
+      ? [{ text: own['id'] === 'A' ? 0 : 1, type }]
+      : part.fail('pair has something else than two texts and special tokens');
+  });
+  const isWhole = [0, 1].every((text) => items.filter((item) => 'text' in item && item.text === text).length === 1);
+  return { before: ids(single.slice(0, own)), behind: ids(single.slice(own + 1)), pair: isWhole ? items : null };
 };
+
+const neither: readonly PairItem[] = [
+  { text: 0, type: 0 },
+  { text: 1, type: 1 },
+];
 
 const makers: Readonly<Record<string, (part: Part) => Around>> = {
   BertProcessing: bert,
   // It changes offsets only.
-  ByteLevel: () => ({ before: [], behind: [] }),
-  RobertaProcessing: bert,
+  ByteLevel: () => ({ before: [], behind: [], pair: neither }),
+  RobertaProcessing: roberta,
   Sequence: (part) =>
     part
       .parts('processors')
@@ -51,8 +89,10 @@ const makers: Readonly<Record<string, (part: Part) => Around>> = {
         (inner, outer) => ({
           before: [...outer.before, ...inner.before],
           behind: [...inner.behind, ...outer.behind],
+          // Of two that both put something between texts nothing is known.
+          pair: inner.pair === neither ? outer.pair : outer.pair === neither ? inner.pair : null,
         }),
-        { before: [], behind: [] },
+        { before: [], behind: [], pair: neither },
       ),
   TemplateProcessing: template,
 };
