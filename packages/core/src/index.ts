@@ -74,6 +74,7 @@ export { consistency } from './objectives/consistency.ts';
 export { type CpoOptions, cpo, type SimpoOptions, simpo } from './objectives/cpo.ts';
 export { type DistillationOptions, distillation } from './objectives/distillation.ts';
 export { type DpoLoss, type DpoOptions, dpo } from './objectives/dpo.ts';
+export { type KtoOptions, kto } from './objectives/kto.ts';
 export { type OrpoOptions, orpo } from './objectives/orpo.ts';
 export { rDrop } from './objectives/r-drop.ts';
 export { requireOneTower } from './one-tower.ts';

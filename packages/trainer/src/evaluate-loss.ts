@@ -6,7 +6,7 @@ import { evaluationBatches, isTokenRows } from './batches.ts';
 import { checkBatch, checkRows, type DataNeeds } from './check-data.ts';
 import { alone, type Group } from './group.ts';
 import { hasRepeated } from './has-repeated.ts';
-import { metricsOf } from './metrics-of.ts';
+import { metricNames, metricsOf } from './metrics-of.ts';
 import { makePrograms, specOf } from './programs.ts';
 
 /** Mean loss over all that counts (tokens, rows, pairs), in nats, and how many that are. */
@@ -86,7 +86,7 @@ export const makeEvaluator = async (
   const { executor, batchSize = 8, group = alone, objective, base } = options;
   const needs: DataNeeds = { model, free: objective !== undefined };
   if (isTokenRows(data)) checkRows('evaluation', needs, data);
-  const names = objective?.metrics ?? [];
+  const names = metricNames(model, objective);
   const programs = makePrograms(executor, (inputs) => {
     const loss = objective ? (objective as Objective<unknown>)(stillViews(model, base), inputs) : model.loss(inputs);
     const parts = [loss, ...Object.values(metricsOf(loss, names))];

@@ -1,5 +1,10 @@
+import type { Objective } from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
-import type { Loss, Metric } from '@peftjs/transformer';
+import type { Loss, Metric, TaskModel } from '@peftjs/transformer';
+
+/** Names of what an objective reports, or without one the task. */
+export const metricNames = (model: TaskModel<unknown>, objective: Objective<never> | undefined): readonly string[] =>
+  (objective ?? model.task).metrics ?? [];
 
 /** The metrics of a loss that its objective names, in that order. Throws `bad-program` where one of them is not there. */
 export const metricsOf = ({ metrics = {} }: Loss, names: readonly string[]): Readonly<Record<string, Metric>> => {

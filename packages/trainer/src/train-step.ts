@@ -19,7 +19,7 @@ import {
 import { meanOf } from '@peftjs/transformer';
 import { checkBatch } from './check-data.ts';
 import { makeGathered } from './gathered.ts';
-import { metricsOf } from './metrics-of.ts';
+import { metricNames, metricsOf } from './metrics-of.ts';
 import { optimizerRule, optimizerStep, steppedParams } from './optimizer-step.ts';
 import { type BatchSpec, compileNamed, makePrograms, specOf } from './programs.ts';
 import { metricOutput, stepOutputs, stepProgram } from './step-program.ts';
@@ -125,7 +125,7 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
   checkOptions('makeTrainStep', rules, options);
   const { executor, optimizer, objective, recompute = false, gathers = false, seed = 0, inputs } = options;
   const lossOptions: LossOptions = { recompute, ...(objective && { objective }) };
-  const names = objective?.metrics ?? [];
+  const names = metricNames(target.model, objective);
   const keep = { keep: stepOutputs(names) };
   const params = steppedParams(target);
   const transforms = makeTransformRun(target.hints);

@@ -75,6 +75,7 @@ export {
 export { type FeatureOptions, featureExtraction } from './tasks/feature-extraction.ts';
 export { type MultipleChoiceOptions, multipleChoice } from './tasks/multiple-choice.ts';
 export { questionAnswering } from './tasks/question-answering.ts';
+export { type RewardOptions, reward } from './tasks/reward.ts';
 export { type ClassifierOptions, type Problem, sequenceClassifier } from './tasks/sequence-classifier.ts';
 export type { Column, Head, HeadName, LabelLosses, Task, TaskType } from './tasks/task.ts';
 export { type TokenClassifierOptions, tokenClassifier } from './tasks/token-classifier.ts';

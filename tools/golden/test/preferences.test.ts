@@ -1,11 +1,11 @@
 import { join } from 'node:path';
-import { cpo, dpo, load, type Objective, orpo, simpo } from '@peftjs/core';
+import { cpo, dpo, kto, load, type Objective, orpo, simpo } from '@peftjs/core';
 import { type Batch, fromArray } from '@peftjs/data';
 import { lora } from '@peftjs/lora';
 import type { Executor } from '@peftjs/tensor';
 import { distance } from '@peftjs/testkit';
 import { adamw, chain, clip, train } from '@peftjs/trainer';
-import { loadModel } from '@peftjs/transformer';
+import { causalLM, loadModel, reward } from '@peftjs/transformer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { recordedIn } from '../src/families.ts';
 import { modelDir } from '../src/python-golden.ts';
@@ -16,7 +16,7 @@ const steps = 20;
 const context = 16;
 
 /** Those of `make_preferences.py`. */
-const cases: Readonly<Record<string, Objective>> = {
+const cases: Readonly<Record<string, Objective | null>> = {
   'dpo-sigmoid': dpo({ beta: 0.3 }),
   'dpo-hinge': dpo({ beta: 0.3, loss: 'hinge' }),
   'dpo-ipo': dpo({ beta: 0.3, loss: 'ipo' }),
@@ -33,6 +33,9 @@ const cases: Readonly<Record<string, Objective>> = {
   'cpo-ipo': cpo({ beta: 0.2, loss: 'ipo' }),
   simpo: simpo({ beta: 2, margin: 0.6 }),
   orpo: orpo({ beta: 0.3 }),
+  kto: kto({ beta: 0.3, desirable: 1.5, undesirable: 0.8 }),
+  // The task's own loss.
+  reward: null,
 };
 
 /** TRL's names of what is reported. */
@@ -47,22 +50,33 @@ const names: Readonly<Record<string, string>> = {
 
 type Recorded = Awaited<ReturnType<typeof recordedIn>>;
 
-/** The batch of a step, filled up to one length; ids of −1 and labels of −100 fill rows up, labels are those of the same place. */
+/** The batch of a step, filled up to one length; ids of −1 and labels of −100 fill rows up, labels are those of the same place, none where a reward is read. */
 const batchOf = (recorded: Recorded, step: number): Batch => {
   const [ids, labels] = [recorded.get(`ids ${step}`)!, recorded.get(`labels ${step}`)!];
   const [rows, tokens] = ids.shape as [number, number];
-  const columns = { ids: new Int32Array(rows * context), labels: new Int32Array(rows * context).fill(-100) };
+  const columns = {
+    ids: new Int32Array(rows * context),
+    labels: new Int32Array(rows * context).fill(-100),
+    mask: new Float32Array(rows * context),
+  };
   for (let r = 0; r < rows; r++)
-    for (let t = 0; t + 1 < tokens; t++) {
-      columns.ids[r * context + t] = Math.max(0, ids.data[r * tokens + t]!);
-      columns.labels[r * context + t] = labels.data[r * tokens + t + 1]!;
+    for (let t = 0; t < tokens; t++) {
+      const id = ids.data[r * tokens + t]!;
+      columns.ids[r * context + t] = Math.max(0, id);
+      columns.mask[r * context + t] = id < 0 ? 0 : 1;
+      if (t > 0) columns.labels[r * context + t - 1] = labels.data[r * tokens + t]!;
     }
-  return { rows, columns, shapes: { ids: [rows, context], labels: [rows, context] } };
+  const shapes = { ids: [rows, context], labels: [rows, context], mask: [rows, context] };
+  const verdicts = recorded.get(`desirable ${step}`)?.data;
+  if (!verdicts) return { rows, columns, shapes };
+  // Each row has the verdict of its pair.
+  const desirable = Float32Array.from({ length: rows }, (_, r) => verdicts[r >> 1]!);
+  return { rows, columns: { ...columns, desirable }, shapes: { ...shapes, desirable: [rows, 1] } };
 };
 
-/** All on the cpu executor; two of them on the definition too. */
-const casesOn = (executor: string): readonly (readonly [string, Objective])[] =>
-  Object.entries(cases).filter(([name]) => executor === 'cpu' || ['dpo-sigmoid', 'orpo'].includes(name));
+/** All on the cpu executor; three of them on the definition too. */
+const casesOn = (executor: string): readonly (readonly [string, Objective | null])[] =>
+  Object.entries(cases).filter(([name]) => executor === 'cpu' || ['dpo-sigmoid', 'orpo', 'reward'].includes(name));
 
 describe.each(executors)('on %s', (on, open) => {
   let executor: Executor;
@@ -73,7 +87,7 @@ describe.each(executors)('on %s', (on, open) => {
 
   test.each(casesOn(on))('twenty steps of %s are those of TRL', async (name, objective) => {
     const recorded = await recordedIn(join(folder, name, 'steps.safetensors'));
-    const base = await loadModel(modelDir('plain'));
+    const base = await loadModel(modelDir('plain'), { task: objective ? causalLM() : reward({ centre: 0.05 }) });
     const [adapted, wanted] = await Promise.all(
       ['before', 'after'].map((p) => load(base, join(folder, name, p), [lora])),
     );
@@ -84,7 +98,7 @@ describe.each(executors)('on %s', (on, open) => {
       steps,
       schedule: () => 1e-2,
       optimizer: chain(clip(1), adamw()),
-      objective,
+      ...(objective && { objective }),
     });
     expect(losses).toHaveLength(steps);
     const apart = (of: (i: number) => number, column: string): number =>
@@ -93,7 +107,8 @@ describe.each(executors)('on %s', (on, open) => {
         recorded.get(column)!.data,
       );
     expect(apart((i) => losses[i]!.loss, 'losses')).toBeLessThan(5e-5);
-    for (const [metric, column] of Object.entries(names))
+    const reported = Object.keys(losses[0]!.metrics!).map((name) => [name, recorded.has(name) ? name : names[name]!]);
+    for (const [metric, column] of reported as [string, string][])
       expect(
         apart((i) => losses[i]!.metrics![metric]!, column),
         metric,

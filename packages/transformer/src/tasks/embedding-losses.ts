@@ -171,7 +171,7 @@ export const contrastivePairs = ({
 };
 
 /** The vectors of the first texts of all examples, of the second ones, …: rows [examples · group, d]. Throws `bad-shape`. */
-export const examplesOf = (rows: Tensor, { name, group }: EmbeddingLoss): Tensor[] => {
+export const examplesOf = (rows: Tensor, { name, group }: Pick<EmbeddingLoss, 'name' | 'group'>): Tensor[] => {
   const [count, width] = rows.shape as readonly [number, number];
   if (count % group !== 0)
     throw new PeftError(

@@ -57,6 +57,8 @@ export interface Task<Out = Tensor> {
   readonly ignoreIndex?: number;
   /** Columns that its loss reads, beside those of the towers. */
   readonly columns: Readonly<Record<string, Column>>;
+  /** Names of the numbers that its losses report (`Loss.metrics`), those that are missed most first. Default: none. */
+  readonly metrics?: readonly string[];
   outputs(head: Head): Out;
   /** Throws `bad-shape`, `bad-dtype`, `bad-option` where a column is missing or of another shape. */
   loss(head: Head, inputs: Inputs): Loss;
