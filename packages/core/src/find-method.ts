@@ -167,12 +167,25 @@ const known: readonly Known[] = [
   ['bottleneck of the adapters library', 'bottleneckAdapter', 'adapters', byArchitecture(undefined)],
 ];
 
+/** Types of Hugging Face PEFT that no method reads, and why. */
+const unread: Readonly<Record<string, string>> = {
+  ADAMSS:
+    'the clusters of outputs that its matrices belong to are not in its file; merge it into the base there, with merge_and_unload of PEFT, and load that model',
+  SHADOW:
+    'it trains a second model beside the base, which no method here has, and nothing merges it; use a lora, or an adapter',
+  XLORA:
+    'it weighs several adapters, which are folders of their own, by a look at what the base makes of the input; load these one by one with lora',
+};
+
 const unknown = (config: AdapterConfig, formats: readonly MethodFormat[]): PeftError => {
   const given = formats.map((f) => `${f.name} (${f.peftType})`).join(', ') || 'none';
+  const why = unread[config.peft_type ?? ''];
   const [kind, name, from] = known.find(([, , , reads]) => reads(config)) ?? [];
   const wanted = kind
     ? `the folder holds a ${kind}; pass ${name} from '@peftjs/${from}'`
-    : `the folder holds an adapter of type ${config.peft_type ?? config['architecture']}, which no method of these packages reads; pass the one that does`;
+    : why
+      ? `the folder holds an adapter of type ${config.peft_type}, which no method of these packages reads: ${why}`
+      : `the folder holds an adapter of type ${config.peft_type ?? config['architecture']}, which no method of these packages reads; pass the one that does`;
   return new PeftError('bad-adapter', `${wanted}. load was given: ${given}.`);
 };
 
