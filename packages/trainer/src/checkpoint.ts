@@ -23,6 +23,8 @@ export interface CheckpointOptions {
    * and says so. Default 2.
    */
   readonly keep?: number;
+  /** Another checkpoint of this run to go on from than the newest, such as `run.safetensors.1`. Where it isn't sound, the run is refused. */
+  readonly from?: string;
   /**
    * Steps between copies of the same state in the host's memory: a device that is lost can't be read any more, and then the newest copy is
    * written. Default: on WebGPU as often as losses are read, where the state takes at most 64 MiB, as an adapter's does; else none, so that what is

@@ -6,9 +6,21 @@ import { batch, fromArray, pipe, repeat, shard, shuffle } from '@peftjs/data';
 import { lora } from '@peftjs/lora';
 import { cpu } from '@peftjs/onnx';
 import { type Executor, reference } from '@peftjs/tensor';
-import { tinyLlama } from '@peftjs/testkit';
+import { tinyBert, tinyLlama } from '@peftjs/testkit';
+import { sequenceClassifier } from '@peftjs/transformer';
 import { describe, expect, test } from 'vitest';
-import { alone, type Group, linear, packTokens, type TrainOptions, type TrainResult, train } from './index.ts';
+import {
+  alone,
+  evaluateModel,
+  type Group,
+  linear,
+  type Outcomes,
+  packTokens,
+  type TrainOptions,
+  type TrainResult,
+  train,
+} from './index.ts';
+import { gatherJson } from './share.ts';
 
 const rows = packTokens([Array.from({ length: 90 }, (_, i) => 1 + (2 ** (i % 10) % 11))], {
   context: 6,
@@ -78,6 +90,36 @@ describe.each<[string, () => Promise<Executor>]>([
       expect(result.heldOut.map((l) => l.loss)).toEqual(one.result.heldOut.map((l) => expect.closeTo(l.loss, 5)));
     }
     expect(both[0]!.weights).toEqual(both[1]!.weights);
+  });
+
+  test('measure one evaluation, in the order of its data', async () => {
+    const model = tinyBert({}, 0, sequenceClassifier({ labels: 3 }));
+    const data = fromArray(
+      Array.from({ length: 5 }, (_, b) => ({
+        rows: 2,
+        columns: {
+          ids: Int32Array.from({ length: 8 }, (__, i) => 1 + ((b * 8 + i * 3) % 11)),
+          labels: Int32Array.of(b % 3, 1),
+        },
+        shapes: { ids: [2, 4], labels: [2] },
+      })),
+    );
+    const orders: unknown[] = [];
+    const order = ({ wanted }: Outcomes): Record<string, number> => {
+      orders.push(wanted);
+      return {};
+    };
+    const of = (group: Group) =>
+      evaluateModel(model, data, { executor: reference(), group, metrics: ['accuracy', 'mcc', order] });
+    const whole = await of(alone);
+    const shared = await Promise.all(groupOf(3).map(of));
+    for (const found of shared) expect(found).toEqual({ ...whole, loss: expect.closeTo(whole.loss, 9) });
+    expect(new Set(orders.map((wanted) => JSON.stringify(wanted))).size).toBe(1);
+    const odd = await Promise.all(groupOf(2).map((group) => gatherJson(group.rank === 0 ? Number.NaN : 1, group)));
+    expect(odd).toEqual([
+      [Number.NaN, 1],
+      [Number.NaN, 1],
+    ]);
   });
 
   test('a group of one is a run', async () => {

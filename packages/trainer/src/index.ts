@@ -2,15 +2,21 @@ export { chain } from '@peftjs/core';
 export { type Batch, ignored, type PackOptions, packTokens, type TokenRows } from '@peftjs/data';
 export { evaluationBatches, trainingBatches } from './batches.ts';
 export { type CheckpointOptions, readCheckpoint, type WriteCheckpointOptions, writeCheckpoint } from './checkpoint.ts';
-export {
-  type EvaluatedLoss,
-  type EvaluateLossOptions,
-  type Evaluator,
-  type EvaluatorOptions,
-  evaluateLoss,
-  makeEvaluator,
-} from './evaluate-loss.ts';
+export { type EvaluatedLoss, type EvaluateLossOptions, evaluateLoss } from './evaluate-loss.ts';
+export { evaluateModel } from './evaluate-model.ts';
+export { type Evaluation, type EvaluationOptions, type Evaluator, makeEvaluator } from './evaluator.ts';
 export { alone, type Group, type ReduceStepOptions, reduceStep } from './group.ts';
+export { accuracy } from './measures/accuracy.ts';
+export { bleu } from './measures/bleu.ts';
+export { pearson, spearman } from './measures/correlation.ts';
+export { type Entity, type EntityScores, entitiesOf, entityScores } from './measures/entities.ts';
+export { type Average, f1, f1OfSets } from './measures/f1.ts';
+export { mcc } from './measures/mcc.ts';
+export type { Measure, Outcomes } from './measures/measure.ts';
+export { type MeasureName, measureNames } from './measures/measure-of.ts';
+export { type RougeScores, rouge } from './measures/rouge.ts';
+export { spanScores } from './measures/spans.ts';
+export { type AnswerScores, answerScores } from './measures/squad.ts';
 export { type NamedOptimizer, type OptimizersByName, optimizerNames, optimizerOf } from './optimizer-of.ts';
 export { type OptimizerStep, optimizerStep, steppedParams } from './optimizer-step.ts';
 export { type AdafactorOptions, adafactor } from './optimizers/adafactor.ts';
@@ -26,7 +32,8 @@ export { makeBatch } from './pack.ts';
 export type { BatchSpec } from './programs.ts';
 export { formatSeconds, type Progress, type ProgressOptions, type ProgressStream, progressLine } from './progress.ts';
 export type { Resumed } from './run-checkpoint.ts';
-export type { RunState } from './run-state.ts';
+export type { Evaluated, RunState } from './run-state.ts';
+export type { KeptCheckpoint } from './safe.ts';
 export type { Measured, Schedule, ScheduleOptions, WarmupOptions } from './schedule.ts';
 export { type NamedSchedule, type SchedulesByName, scheduleNames, scheduleOf } from './schedule-of.ts';
 export { constantRate } from './schedules/constant-rate.ts';
@@ -37,9 +44,10 @@ export { linear } from './schedules/linear.ts';
 export { type PolynomialOptions, polynomial } from './schedules/polynomial.ts';
 export { type ReduceOnPlateauOptions, reduceOnPlateau } from './schedules/reduce-on-plateau.ts';
 export { type WsdOptions, wsd } from './schedules/wsd.ts';
+export type { Comparison } from './standing.ts';
 export { type StepsOfOptions, stepsOf } from './steps-of.ts';
 export type { StopSignal } from './stop-on.ts';
 export { type TrainResult, train } from './train.ts';
-export type { HeldOutOptions, TrainOptions } from './train-options.ts';
+export type { HeldOutOptions, Measurement, TrainOptions } from './train-options.ts';
 export { makeTrainStep, type StepResult, type TrainStep, type TrainStepOptions } from './train-step.ts';
 export { allWeights, type Trainable } from './trainable.ts';

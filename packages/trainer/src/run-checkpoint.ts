@@ -1,5 +1,5 @@
 import { fileAt, writable } from '@peftjs/io';
-import { type Executor, isPeftError, type Variable } from '@peftjs/tensor';
+import { type Executor, isPeftError, PeftError, type Variable } from '@peftjs/tensor';
 import { type CheckpointOptions, exists, restoreFrom } from './checkpoint.ts';
 import { differences } from './run-identity.ts';
 import { type Log, parseRun, type RunIdentity, type RunState } from './run-state.ts';
@@ -30,20 +30,26 @@ export const tryCheckpoint = async ({ file }: CheckpointOptions): Promise<void> 
   await writable(files).attempt?.(path);
 };
 
+/** The files of the checkpoints that are kept, the newest first. */
+const kept = (newest: string, keep: number): string[] =>
+  Array.from({ length: keep }, (_, age) => (age === 0 ? newest : `${newest}.${age}`));
+
 /**
  * Restores variables from the newest checkpoint that is sound; null when there is none. Throws `state-mismatch`, with what differs, where it belongs
  * to another run or has more steps than asked for, and `bad-data` where none that is kept is sound.
  */
 export const openRun = async (
-  { file: newest, keep = keptByDefault }: CheckpointOptions,
+  { file: newest, keep = keptByDefault, from }: CheckpointOptions,
   variables: readonly Variable[],
   executor: Executor,
   { steps, run }: RunAsked,
 ): Promise<(RunState<Log> & { readonly from: Resumed }) | null> => {
   const unsound: string[] = [];
   let fault: unknown = null;
-  for (let age = 0; age < keep; age++) {
-    const file = age === 0 ? newest : `${newest}.${age}`;
+  if (from !== undefined && !(await exists(from)))
+    throw new PeftError('bad-option', `train: the checkpoint to go on from, ${from}, is not there`);
+  const files = from === undefined ? kept(newest, keep) : [from];
+  for (const file of files) {
     if (!(await exists(file))) break;
     try {
       const { run: _, ...state } = await restoreFrom(file, variables, executor, (text) => {

@@ -1,11 +1,17 @@
 import type { Cursor } from '@peftjs/data';
 import { isObject } from '@peftjs/io';
+import type { Measured } from './schedule.ts';
 import type { TrainResult } from './train.ts';
+
+/** A held-out loss and measures, after so many steps. */
+export interface Evaluated extends Measured {
+  readonly metrics: Readonly<Record<string, number>>;
+}
 
 /** The progress of a run so far. */
 export interface Log {
   readonly losses: TrainResult['losses'][number][];
-  readonly evaluated: TrainResult['heldOut'][number][];
+  readonly evaluated: Evaluated[];
   readonly skipped: number[];
   /** Where the schedule was warmed up anew: after so many steps, over so many. */
   readonly rewarmed: { readonly after: number; readonly steps: number }[];
@@ -79,6 +85,7 @@ export const parseRun = (text: string | undefined): StoredRun | string => {
     isListOf(log['losses'], hasNumbers(step, 'step', 'loss', 'learningRate', 'gradNorm')) &&
     isListOf(log['losses'], hasMetrics) &&
     isListOf(log['evaluated'], hasNumbers(step, 'step', 'loss')) &&
+    isListOf(log['evaluated'], (item) => isObject(item) && isObject(item['metrics']) && hasMetrics(item)) &&
     isListOf(log['skipped'], (s) => isStep(s) && s <= step) &&
     isListOf(log['rewarmed'], hasNumbers(step, 'after', 'steps'));
   return isSound ? (state as StoredRun) : 'its log is not one of losses by step';

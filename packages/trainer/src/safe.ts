@@ -9,9 +9,10 @@ import {
   type TypedArray,
   type Variable,
 } from '@peftjs/tensor';
-import { type CheckpointOptions, writeCheckpoint } from './checkpoint.ts';
+import { type CheckpointOptions, exists, restoreFrom, writeCheckpoint } from './checkpoint.ts';
 import { keptByDefault, openRun, type Resumed, tryCheckpoint } from './run-checkpoint.ts';
-import type { Log, RunIdentity, RunState } from './run-state.ts';
+import { differences } from './run-identity.ts';
+import { type Log, parseRun, type RunIdentity, type RunState } from './run-state.ts';
 
 /** The last good state of a run: in its file, and newer on the device and the host. */
 export interface Safe {
@@ -29,11 +30,24 @@ export interface Safe {
   isDue(step: number): boolean;
   /** Writes or copies the state, where that is due, or writes it `now`. All steps begun must have been reached. */
   keep(now: boolean): Promise<void>;
+  /** Whether there is a file. */
+  readonly hasFile: boolean;
+  /** Writes the state to a file of its own, `<file>.best`. All steps begun must have been reached. */
+  keepBest(): Promise<void>;
+  /** Restores the variables from that file; whether it is there. */
+  restoreBest(): Promise<boolean>;
   /** Does what changes the state by several steps of the host: in its midst the state is not good. */
   whole(work: () => Promise<void>): Promise<void>;
   /** Writes the newest good state that there is, and gives the error to end with. `settle` waits for the steps that the device still does. */
   rescue(error: unknown, settle: () => Promise<unknown>): Promise<unknown>;
   close(): void;
+}
+
+/** A checkpoint that was written. */
+export interface KeptCheckpoint {
+  readonly file: string;
+  /** Steps done. */
+  readonly step: number;
 }
 
 /** The parts of a run that is kept. */
@@ -42,6 +56,7 @@ export interface SafeOptions {
   readonly steps: number;
   readonly readEvery: number;
   readonly checkpoint?: CheckpointOptions;
+  readonly onCheckpoint?: (kept: KeptCheckpoint) => unknown;
   /** The run, for its checkpoint: asked for where there is one. */
   identity(): Promise<RunIdentity>;
 }
@@ -62,7 +77,7 @@ const copyEveryOf = (variables: readonly Variable[], { executor, readEvery, chec
 
 /** Keeps the state of a run, `variables` and `log`. */
 export const makeSafe = (variables: readonly Variable[], log: Log, options: SafeOptions): Safe => {
-  const { executor, steps, checkpoint } = options;
+  const { executor, steps, checkpoint, onCheckpoint } = options;
   let run: RunIdentity = {};
   let copyEvery = copyEveryOf(variables, options);
   let [begun, reached, written] = [0, 0, 0];
@@ -86,10 +101,12 @@ export const makeSafe = (variables: readonly Variable[], log: Log, options: Safe
   const isCopied = (step: number): boolean => checkpoint !== undefined && step % copyEvery === 0;
   const isWritten = (step: number): boolean => checkpoint !== undefined && step % checkpoint.every === 0;
 
-  const writeState = (state: RunState<Log>, read: Executor['read']): Promise<void> => {
+  const writeState = async (state: RunState<Log>, read: Executor['read']): Promise<void> => {
     const { file, keep = keptByDefault } = checkpoint!;
-    return writeCheckpoint(file, variables, { ...state, run } as RunState<Log>, { executor: { read }, keep });
+    await writeCheckpoint(file, variables, { ...state, run } as RunState<Log>, { executor: { read }, keep });
+    await onCheckpoint?.({ file, step: state.step });
   };
+  const bestFile = checkpoint && `${checkpoint.file}.best`;
   const write = async (): Promise<void> => {
     await writeState(stateNow(), (v) => executor.read(v));
     written = reached;
@@ -173,6 +190,19 @@ export const makeSafe = (variables: readonly Variable[], log: Log, options: Safe
       if (!checkpoint) return;
       if (now ? reached > written : isWritten(reached)) await write();
       else if (isCopied(reached)) await take();
+    },
+    hasFile: checkpoint !== undefined,
+    keepBest: async () => {
+      if (!bestFile) return;
+      await writeCheckpoint(bestFile, variables, { ...stateNow(), run } as RunState<Log>, { executor });
+    },
+    restoreBest: async () => {
+      if (!bestFile || !(await exists(bestFile))) return false;
+      await restoreFrom(bestFile, variables, executor, (text) => {
+        const stored = parseRun(text);
+        return typeof stored === 'string' ? stored : { state: stored, problems: differences(stored.run, run) };
+      });
+      return true;
     },
     whole: async (work) => {
       torn = true;

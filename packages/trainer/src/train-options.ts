@@ -3,23 +3,42 @@ import type { Batch, Stream, TokenRows } from '@peftjs/data';
 import { mustBe, type OnExecutor, onExecutor, optionProblems, PeftError, type Rule, type Rules } from '@peftjs/tensor';
 import { isTokenRows } from './batches.ts';
 import type { CheckpointOptions } from './checkpoint.ts';
+import { type EvaluationOptions, metricsRule } from './evaluator.ts';
 import type { Group } from './group.ts';
 import { optimizerRule } from './optimizer-step.ts';
 import type { Progress } from './progress.ts';
+import type { Evaluated } from './run-state.ts';
+import type { KeptCheckpoint } from './safe.ts';
 import type { Schedule } from './schedule.ts';
 import { type NamedSchedule, scheduleOf } from './schedule-of.ts';
 import { cosine } from './schedules/cosine.ts';
+import type { Comparison } from './standing.ts';
 import { isStopList, type StopSignal } from './stop-on.ts';
 import type { Trainable } from './trainable.ts';
 
 /** Data to measure the loss on. */
-export interface HeldOutOptions {
+export interface HeldOutOptions extends Comparison {
   /** Rows of tokens, or a stream of batches that ends. */
   readonly data: TokenRows | Stream<Batch>;
   /** Steps between two measurements; there is one before the first step and one after the last. */
   readonly every: number;
   /** Rows at a time. Default: the run's. */
   readonly batchSize?: number;
+  /** Measures of predictions, as in `evaluateModel`. Default: those that are usual for the task. */
+  readonly metrics?: EvaluationOptions['metrics'];
+  /** Ends the run after so many measurements in a row that are no better than the best one. Default: it goes on. */
+  readonly patience?: number;
+  /**
+   * Whether a run that comes to its end has the weights of its best measurement, not those of its last step. They are kept in `<file>.best` beside the checkpoint, which is
+   * a checkpoint too; without one in memory. Default false.
+   */
+  readonly keepBest?: boolean;
+}
+
+/** A measurement of a run, told when it is made. */
+export interface Measurement extends Evaluated {
+  /** Whether it is the best so far. */
+  readonly isBest: boolean;
 }
 
 /** How to train. */
@@ -64,6 +83,10 @@ export interface TrainOptions extends OnExecutor {
   readonly checkpoint?: CheckpointOptions;
   /** Called for every step, once its loss is known; waited for. */
   readonly onStep?: (progress: Progress) => unknown;
+  /** Called for every measurement of `heldOut`; waited for. */
+  readonly onEvaluate?: (measured: Measurement) => unknown;
+  /** Called when a checkpoint has been written; waited for. */
+  readonly onCheckpoint?: (kept: KeptCheckpoint) => unknown;
   /**
    * Steps whose losses are brought back at once. The device is never waited for in between, so what goes wrong shows up to so many steps
    * late. Default: 1 on the CPU, where they are there anyway, 10 on WebGPU.
@@ -108,6 +131,8 @@ const rules: Rules<TrainOptions> = {
   heldOut: mustBe.object,
   checkpoint: mustBe.object,
   onStep: mustBe.fn,
+  onEvaluate: mustBe.fn,
+  onCheckpoint: mustBe.fn,
   readEvery: mustBe.count,
   maxSkipped: mustBe.whole,
   group: mustBe.object,
@@ -119,6 +144,11 @@ const heldOutRules: Rules<HeldOutOptions> = {
   data: mustBe.given(mustBe.object),
   every: mustBe.given(mustBe.count),
   batchSize: mustBe.count,
+  metrics: metricsRule,
+  patience: mustBe.count,
+  keepBest: mustBe.flag,
+  by: mustBe.text,
+  better: mustBe.oneOf(['lower', 'higher']),
 };
 
 const checkpointRules: Rules<CheckpointOptions> = {
@@ -126,6 +156,7 @@ const checkpointRules: Rules<CheckpointOptions> = {
   every: mustBe.given(atLeastOne),
   keep: mustBe.count,
   copyEvery: atLeastOne,
+  from: mustBe.text,
 };
 
 const groupRules: Rules<Group> = {

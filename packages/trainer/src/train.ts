@@ -3,8 +3,9 @@ import { pipe, repeat } from '@peftjs/data';
 import { PeftError } from '@peftjs/tensor';
 import type { TaskModel } from '@peftjs/transformer';
 import { type BatchSource, isTokenRows, openBatches } from './batches.ts';
+import { makeBest } from './best.ts';
 import { checkRows } from './check-data.ts';
-import { type Evaluator, makeEvaluator } from './evaluate-loss.ts';
+import { type Evaluator, makeEvaluator } from './evaluator.ts';
 import { checkFinite, listed, notFinite } from './finite.ts';
 import { alone, anyOf, reduceStep } from './group.ts';
 import { adamw } from './optimizers/adamw.ts';
@@ -14,9 +15,10 @@ import { countOf } from './pack.ts';
 import type { Progress } from './progress.ts';
 import type { Resumed } from './run-checkpoint.ts';
 import { runIdentity } from './run-identity.ts';
-import type { Log } from './run-state.ts';
+import type { Evaluated, Log } from './run-state.ts';
 import { makeSafe } from './safe.ts';
 import { shareJson, shareVariables } from './share.ts';
+import { standing } from './standing.ts';
 import { stepsOf } from './steps-of.ts';
 import { type StopSignal, watchSignals } from './stop-on.ts';
 import { checkTrainOptions, scheduleFor, type TrainOptions } from './train-options.ts';
@@ -33,14 +35,15 @@ export interface TrainResult {
     /** Numbers that the objective reports beside the loss, where it does: finite ones. */
     readonly metrics?: Readonly<Record<string, number>>;
   }[];
-  readonly heldOut: readonly { readonly step: number; readonly loss: number }[];
+  /** The measurements of held-out data. */
+  readonly heldOut: readonly Evaluated[];
   /** The steps that were skipped, because their loss or gradient was not finite. */
   readonly skipped: readonly number[];
   /** Labelled tokens per second of training (rows, where rows have labels), evaluation and the first step (warm-up of the device) apart. */
   readonly tokensPerSecond: number;
   readonly seconds: number;
-  /** Its end before the last step: a signal of the system, or the caller's; null where all steps are done. */
-  readonly stopped: StopSignal | 'signal' | null;
+  /** Its end before the last step: a signal of the system, or the caller's, or `heldOut`'s patience; null where all steps are done. */
+  readonly stopped: StopSignal | 'signal' | 'patience' | null;
   /** The checkpoint that it went on from; null where it began at the front. */
   readonly resumed: Resumed | null;
 }
@@ -98,7 +101,16 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   const { losses, evaluated, skipped, rewarmed } = log;
   const kept = [...target.state.values(), ...target.running.values(), ...[...step.state.values()].flat()];
   const identity = () => runIdentity(target, options);
-  const safe = makeSafe(kept, log, { executor, steps, readEvery, identity, ...(checkpoint && { checkpoint }) });
+  const { onEvaluate, onCheckpoint } = options;
+  const safe = makeSafe(kept, log, {
+    executor,
+    steps,
+    readEvery,
+    identity,
+    ...(checkpoint && { checkpoint }),
+    ...(onCheckpoint && { onCheckpoint }),
+  });
+  const best = makeBest(kept, { executor, group, safe });
   const pace = makePace();
   const waiting: Waiting[] = [];
   let batches: BatchSource | undefined;
@@ -107,6 +119,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   let inRow = 0;
   let resumed: Resumed | null = null;
   let isDone = false;
+  let lastStep = 0;
   const watch = watchSignals(options.stopOn ?? [], checkpoint !== undefined);
   const isAsked = (): boolean => (signal?.aborted ?? false) || watch.caught() !== null;
   /** The schedule's rate, less as long as a decision lets it grow anew. */
@@ -144,11 +157,18 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   };
   const measure = async (at: number): Promise<void> => {
     if (!evaluator) return;
-    const { loss } = await evaluator.run();
+    const { loss, metrics } = await evaluator.run();
     if (!Number.isFinite(loss))
       throw new PeftError('diverged', `train: the held-out loss is ${loss} after step ${at}; ${await reason()}`);
-    evaluated.push({ step: at, loss });
+    const measured = { step: at, loss, metrics };
+    evaluated.push(measured);
+    const isBest = standing(evaluated, heldOut!).best === measured;
+    if (isBest && heldOut!.keepBest) await best.keep();
+    await onEvaluate?.({ ...measured, isBest });
   };
+  /** Whether the measurements have not become better for long enough. */
+  const isPatienceOver = (): boolean =>
+    heldOut?.patience !== undefined && standing(evaluated, heldOut).since >= heldOut.patience;
   const oddNow = (): Promise<string[]> => notFinite([...kept, ...step.reads], executor);
   const reason = async (): Promise<string> => {
     const odd = await oddNow();
@@ -208,6 +228,10 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     batches = openBatches(data, { size: batchSize, seed, at: state.data, needs });
     return state.step;
   };
+  const stoppedBy = (): TrainResult['stopped'] => {
+    if (!isDone) return watch.caught() ?? 'signal';
+    return lastStep < steps ? 'patience' : null;
+  };
   try {
     evaluator =
       heldOut &&
@@ -216,13 +240,16 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
         batchSize: heldOut.batchSize ?? batchSize,
         group,
         ...(objective?.measures && { objective, ...(target.base && { base: target.base as TaskModel<unknown> }) }),
+        ...(heldOut.metrics && { metrics: heldOut.metrics }),
       }));
     const first = await open();
-    isDone = first === steps;
+    let isEnough = isPatienceOver();
+    isDone = first === steps || isEnough;
+    lastStep = first;
     // Who has asked for an end before the start gets no step.
     const isOver = isGroup ? await anyOf(isAsked(), group) : isAsked();
     if (first === 0 && !isOver) await measure(0);
-    for (let i = first; i < steps && !isOver; i++) {
+    for (let i = first; i < steps && !isOver && !isEnough; i++) {
       const learningRate = rateAt(i);
       const tokens = await collect(i);
       const stops = isGroup && (await reduceStep(step, { executor, group, own: isAsked() ? 1 : 0 })) > 0;
@@ -235,14 +262,17 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
       if (!(isLast || measures || safe.isDue(i + 1) || isAborted() || waiting.length >= readEvery)) continue;
       const settled = await settle();
       if (measures) await measure(i + 1);
-      await report(settled, isLast || isAborted());
-      const ends = isAborted();
+      isEnough = isPatienceOver();
+      await report(settled, isLast || isEnough || isAborted());
+      const ends = isEnough || isAborted();
       if (isLast || ends) await checkFinite(params, executor, i + 1);
       // What is about to diverge must not take the place of what was good.
       if (inRow === 0 || ends || isLast) await safe.keep(ends || isLast);
-      isDone = isLast;
+      isDone = isLast || isEnough;
+      lastStep = i + 1;
       if (ends) break;
     }
+    if (isDone && heldOut?.keepBest) await best.restore();
   } catch (error) {
     throw await safe.rescue(error, settle);
   } finally {
@@ -258,7 +288,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     skipped,
     tokensPerSecond: pace.overall(),
     seconds: (performance.now() - started) / 1000,
-    stopped: isDone ? null : (watch.caught() ?? 'signal'),
+    stopped: stoppedBy(),
     resumed,
   };
 };

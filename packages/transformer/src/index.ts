@@ -77,7 +77,7 @@ export { type MultipleChoiceOptions, multipleChoice } from './tasks/multiple-cho
 export { questionAnswering } from './tasks/question-answering.ts';
 export { type RewardOptions, reward } from './tasks/reward.ts';
 export { type ClassifierOptions, type Problem, sequenceClassifier } from './tasks/sequence-classifier.ts';
-export type { Column, Head, HeadName, LabelLosses, Task, TaskType } from './tasks/task.ts';
+export type { Column, Head, HeadName, LabelLosses, Predicts, Task, TaskType } from './tasks/task.ts';
 export { type TokenClassifierOptions, tokenClassifier } from './tasks/token-classifier.ts';
 export type { Tower, TowerInputs } from './tower.ts';
 export type { WeightDType, WeightSource } from './weights.ts';

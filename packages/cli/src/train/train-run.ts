@@ -40,7 +40,8 @@ const shorter = (path: string): string => {
 const exitCodes = { SIGINT: 130, SIGTERM: 143, signal: 130 } as const;
 
 const checkEnd = ({ stopped, losses, resumed }: TrainResult, steps: number, dir: string): void => {
-  if (stopped === null) return;
+  // A run whose patience is over has come to its end.
+  if (stopped === null || stopped === 'patience') return;
   const done = losses.at(-1)?.step ?? resumed?.step ?? 0;
   throw new Stopped(
     `Stopped after step ${done} of ${steps}, which are kept. To go on:\n  npx peftjs resume ${shorter(dir)}`,

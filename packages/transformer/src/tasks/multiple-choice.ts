@@ -34,6 +34,7 @@ export const multipleChoice = ({ choices }: MultipleChoiceOptions): Task<Tensor>
     head: name,
     labels: ['LABEL_0'],
     columns: { labels: { shape: [], dtype: 'i32', below: 2 } },
+    predicts: 'choices',
     outputs: logitsOf,
     loss: (head, inputs) => {
       const logits = logitsOf(head);

@@ -39,6 +39,7 @@ export const questionAnswering = (): Task<Tensor> => ({
   head: name,
   labels: ['LABEL_0', 'LABEL_1'],
   columns: { startPositions: { shape: [], dtype: 'i32' }, endPositions: { shape: [], dtype: 'i32' } },
+  predicts: 'spans',
   outputs: ({ layer, features, call }) => layer.apply(features, call),
   loss: lossOf,
 });

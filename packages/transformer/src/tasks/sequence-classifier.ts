@@ -18,7 +18,7 @@ import type { Loss } from '../loss.ts';
 import { countedLabels, crossEntropies } from './head-loss.ts';
 import { labelNames } from './label-names.ts';
 import { labelsOf } from './labels-of.ts';
-import type { Task } from './task.ts';
+import type { Predicts, Task } from './task.ts';
 
 /** How a text's classes are meant. */
 export type Problem = 'single-label' | 'multi-label' | 'regression';
@@ -38,6 +38,12 @@ const ofRows = (losses: Tensor): Loss => ({
   sum: sum(mean(losses, { axes: [1] })),
   weight: constant(Float32Array.of(losses.shape[0]!), []),
 });
+
+const predictions: Readonly<Record<Problem, Predicts>> = {
+  'single-label': 'classes',
+  'multi-label': 'label sets',
+  regression: 'numbers',
+};
 
 const losses: { readonly [P in Problem]: (logits: Tensor, labels: Tensor) => Loss } = {
   'single-label': (logits, labels) => {
@@ -75,6 +81,7 @@ export const sequenceClassifier = ({ labels: given, problem = 'single-label' }: 
     head: name,
     labels,
     columns: { labels: { shape, dtype } },
+    predicts: predictions[problem],
     outputs: ({ layer, features, call }) => layer.apply(features, call),
     loss: ({ layer, features, call }, inputs) => {
       const logits = layer.apply(features, call);

@@ -45,6 +45,12 @@ export interface LabelLosses {
   readonly counted: Tensor;
 }
 
+/**
+ * The kind of values that a task's outputs and labels stand for, so that they can be compared: one class of a row; 0 or 1 for each of its labels; numbers; the one right row
+ * of several; a class of each token; the first and the last token of an answer.
+ */
+export type Predicts = 'classes' | 'label sets' | 'numbers' | 'choices' | 'tags' | 'spans';
+
 /** A use of a model: what is read of its states, and the loss. */
 export interface Task<Out = Tensor> {
   readonly name: string;
@@ -53,6 +59,8 @@ export interface Task<Out = Tensor> {
   readonly head: HeadName;
   /** Names of the classes of its head, in the order of its outputs; null for the vocabulary. */
   readonly labels: readonly string[] | null;
+  /** The kind of its predictions, by which they are measured. Default: none, there is the loss alone. */
+  readonly predicts?: Predicts;
   /** The label that does not count. Default −100. */
   readonly ignoreIndex?: number;
   /** Columns that its loss reads, beside those of the towers. */

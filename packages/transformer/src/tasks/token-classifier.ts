@@ -25,6 +25,8 @@ export const tokenClassifier = ({ labels: given, ignoreIndex = -100 }: TokenClas
     head: name,
     labels: labelNames(name, given),
     columns: { labels: { shape: ['tokens'], dtype: 'i32' } },
+    ignoreIndex,
+    predicts: 'tags',
     outputs: ({ layer, features, call }) => layer.apply(features, call),
     loss: ({ layer, features, call }, inputs) =>
       headLoss(layer, features, labelsOf(name, inputs, features.shape.slice(0, 2)), ignoreIndex, call),
