@@ -1,4 +1,5 @@
 import type { Context } from './context.ts';
+import { modelFlags, samplingFlags } from './sampling.ts';
 
 /** The call of a command. */
 export interface Call {
@@ -44,6 +45,83 @@ export const commands: readonly CommandLine[] = [
     args: '<dir>',
     about: 'goes on with a run that was stopped',
     load: () => import('./commands/resume.ts'),
+  },
+  {
+    name: 'chat',
+    args: '[paths...]',
+    about: 'a conversation with a run, adapters or a model; of none named, the newest run',
+    flags: [['--system <text>', 'how the model is to behave'], ...samplingFlags, ...modelFlags],
+    examples: ['peftjs chat', 'peftjs chat runs/2026-11-30T00-10-31 other-adapter --temperature 0.7'],
+    load: () => import('./commands/chat.ts'),
+  },
+  {
+    name: 'generate',
+    args: '[path]',
+    about: 'continues a text, or answers a message',
+    flags: [
+      ['--prompt <text>', 'a text to continue'],
+      ['--message <text>', 'a message to answer, by the chat template'],
+      ['--system <text>', 'how the model is to behave'],
+      ...samplingFlags,
+      ...modelFlags,
+    ],
+    load: () => import('./commands/generate.ts'),
+  },
+  {
+    name: 'evaluate',
+    args: '[path]',
+    about: 'the loss of examples, with the adapter and without',
+    flags: [
+      ['--data <file...>', 'the examples'],
+      ['--batch-size <n>', 'examples at a time; default 8'],
+      ['--context <n>', 'tokens of an example, at most'],
+      ...modelFlags,
+    ],
+    load: () => import('./commands/evaluate.ts'),
+  },
+  {
+    name: 'merge',
+    args: '<path> <out>',
+    about: 'writes the model with the adapter folded in, in Hugging Face layout',
+    flags: [['--dtype <name>', 'f32 (default), f16 or bf16'], ...modelFlags],
+    load: () => import('./commands/merge.ts'),
+  },
+  {
+    name: 'export',
+    args: '<path> <out>',
+    about: 'writes a model for other runtimes',
+    flags: [
+      ['--to <kind>', 'onnx (a folder), gguf (a file for llama.cpp), gguf-adapter (the LoRA alone)'],
+      ['--storage <type>', 'of GGUF: F16 (default), F32, Q8_0, Q4_K_M, …'],
+      ['--context <n>', 'of ONNX: the longest text; default: all that the model takes'],
+      ...modelFlags,
+    ],
+    load: () => import('./commands/export.ts'),
+  },
+  {
+    name: 'convert',
+    args: '<adapter> <out>',
+    about: 'writes an adapter anew in safetensors, with the names of today',
+    flags: modelFlags,
+    load: () => import('./commands/convert.ts'),
+  },
+  {
+    name: 'combine',
+    args: '<adapters...>',
+    about: 'makes one adapter of several over the same base',
+    flags: [
+      ['--out <dir>', 'where the adapter goes'],
+      ['--weights <list>', 'numbers between commas, one for each; default: all alike'],
+      [
+        '--how <name>',
+        'svd (default), cat, linear, ties, dare_ties, magnitude_prune, …; average for methods other than LoRA',
+      ],
+      ['--rank <n>', 'rank of the result'],
+      ['--density <x>', 'share of values that pruning keeps'],
+      ...modelFlags,
+    ],
+    examples: ['peftjs combine runs/a runs/b --weights 0.7,0.3 --out both'],
+    load: () => import('./commands/combine.ts'),
   },
   {
     name: 'methods',

@@ -9,6 +9,8 @@ export interface Context {
   readonly err: ProgressStream;
   /** Whether the result is one line of JSON. */
   readonly json: boolean;
+  /** Lines that a person says. Default: stdin. */
+  readonly input?: NodeJS.ReadableStream;
   /** Ends a long command after its step. */
   readonly signal?: AbortSignal;
 }

@@ -10,6 +10,7 @@ import { say } from './terminal.ts';
 export interface MainOptions {
   readonly out?: ProgressStream;
   readonly err?: ProgressStream;
+  readonly input?: NodeJS.ReadableStream;
   /** Ends a long command after its step, as Ctrl-C does. */
   readonly signal?: AbortSignal;
 }
@@ -26,8 +27,14 @@ const told = (error: unknown, { out, err, json }: Context): number => {
 
 /** Runs the command line of `peftjs` and gives the code that the process is to end with. Never throws. */
 export const main = async (args: readonly string[], options: MainOptions = {}): Promise<number> => {
-  const { out = process.stdout, err = process.stderr, signal } = options;
-  const context: Context = { out, err, json: args.includes('--json'), ...(signal && { signal }) };
+  const { out = process.stdout, err = process.stderr, signal, input } = options;
+  const context: Context = {
+    out,
+    err,
+    json: args.includes('--json'),
+    ...(signal && { signal }),
+    ...(input && { input }),
+  };
   const program = new Command('peftjs')
     .description('Parameter-efficient fine-tuning: train, chat, serve.')
     .configureOutput({ writeOut: (text) => out.write(text), writeErr: (text) => err.write(text) })
