@@ -127,7 +127,8 @@ export const attach = <M extends Model>(
         return trainingView(own, { recompute, watch: (pass) => passes.push(pass) });
       };
       // Only a model with a task has a loss.
-      const views = { train, evaluate: seen(model), base: seen(base), passes } as unknown as Views;
+      const { draw } = makeScope(store, '', chanceOf(seed, 0)).at('objective');
+      const views = { train, evaluate: seen(model), base: seen(base), draw, passes } as unknown as Views;
       const wrap = patches[0]!.objective ?? ((inner: Objective) => inner);
       return wrap(objective as unknown as Objective)(views, inputs);
     },

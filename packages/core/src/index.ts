@@ -75,8 +75,11 @@ export { type CpoOptions, cpo, type SimpoOptions, simpo } from './objectives/cpo
 export { type DistillationOptions, distillation } from './objectives/distillation.ts';
 export { type DpoLoss, type DpoOptions, dpo } from './objectives/dpo.ts';
 export { type KtoOptions, kto } from './objectives/kto.ts';
+export { labelSmoothing } from './objectives/label-smoothing.ts';
+export { type NeftuneOptions, neftune } from './objectives/neftune.ts';
 export { type OrpoOptions, orpo } from './objectives/orpo.ts';
 export { rDrop } from './objectives/r-drop.ts';
+export { type TFewOptions, tFew } from './objectives/t-few.ts';
 export { requireOneTower } from './one-tower.ts';
 export {
   byPattern,

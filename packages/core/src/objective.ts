@@ -1,5 +1,6 @@
 import { mustBe, type Rules, type Tensor } from '@peftjs/tensor';
 import { addTerm, type Inputs, type Loss, type Pass, type TaskModel } from '@peftjs/transformer';
+import type { Scope } from './method.ts';
 
 /** The views of an adapted model in one training step. */
 export interface Views<Out = Tensor> {
@@ -9,6 +10,8 @@ export interface Views<Out = Tensor> {
   readonly evaluate: TaskModel<Out>;
   /** The base without the adapter, over the same weights. */
   readonly base: TaskModel<Out>;
+  /** Uniform values in [0, 1), drawn anew in every step, for chance of the objective's own; null where there is none. */
+  readonly draw: Scope['draw'];
   /** The passes that training views have made so far; slots hold what methods left in them. */
   readonly passes: readonly Pass[];
 }

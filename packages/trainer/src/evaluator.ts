@@ -84,6 +84,7 @@ const stillViews = (model: TaskModel<unknown>, base: TaskModel<unknown> | undefi
       'evaluateLoss: the objective compares with the base; give it: { base: adapted.base }',
     );
   },
+  draw: null,
   passes: [],
 });
 

@@ -10,7 +10,7 @@ import {
   supervised,
   type TrainedStep,
 } from '@peftjs/core';
-import { checkOptions, PeftError, type Tensor, type Variable } from '@peftjs/tensor';
+import { checkOptions, PeftError, randomUniform, type Shape, type Tensor, type Variable } from '@peftjs/tensor';
 import {
   type Column,
   type Inputs,
@@ -60,7 +60,8 @@ export const allWeights = (model: TaskModel<unknown>): Trainable => {
   const params = parameters(model);
   return {
     model,
-    loss: (inputs, _seed, options = {}) => {
+    loss: (inputs, seed, options = {}) => {
+      let draws = 0;
       checkOptions('loss', lossRules, options);
       const { objective = supervised, recompute = false } = options;
       const view = recompute ? model.with({ recompute }) : model;
@@ -73,6 +74,7 @@ export const allWeights = (model: TaskModel<unknown>): Trainable => {
             'allWeights: the objective compares with the base, of which nothing is left as it was; train an adapter, or give the objective another model to compare with',
           );
         },
+        draw: (shape: Shape) => randomUniform(seed, shape, draws++),
         passes: [],
       };
       return (objective as Objective<unknown>)(views, inputs);

@@ -64,6 +64,7 @@ export type { Inputs, States } from './states.ts';
 export { covers, nameMatches, type Target, targeted } from './target.ts';
 export type { CausalLM, LogitsOptions, TaskModel, TaskRun } from './task-model.ts';
 export { causalLM, type LanguageModelOptions, maskedLM, seq2seqLM } from './tasks/causal-lm.ts';
+export type { ClassLossOptions } from './tasks/class-losses.ts';
 export {
   contrastivePairs,
   cosineSimilarity,
@@ -77,7 +78,7 @@ export { type MultipleChoiceOptions, multipleChoice } from './tasks/multiple-cho
 export { questionAnswering } from './tasks/question-answering.ts';
 export { type RewardOptions, reward } from './tasks/reward.ts';
 export { type ClassifierOptions, type Problem, sequenceClassifier } from './tasks/sequence-classifier.ts';
-export type { Column, Head, HeadName, LabelLosses, Predicts, Task, TaskType } from './tasks/task.ts';
+export type { Column, Head, HeadName, LabelLosses, LabelLossOptions, Predicts, Task, TaskType } from './tasks/task.ts';
 export { type TokenClassifierOptions, tokenClassifier } from './tasks/token-classifier.ts';
 export type { Tower, TowerInputs } from './tower.ts';
 export type { WeightDType, WeightSource } from './weights.ts';

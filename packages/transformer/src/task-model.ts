@@ -6,7 +6,7 @@ import type { Linear } from './linear.ts';
 import type { Loss } from './loss.ts';
 import type { Model, PassOptions } from './model.ts';
 import type { Inputs, States } from './states.ts';
-import type { Head, LabelLosses, Task } from './tasks/task.ts';
+import type { Head, LabelLosses, LabelLossOptions, Task } from './tasks/task.ts';
 
 /** One pass of a model with its task: outputs and loss of the same draw. */
 export interface TaskRun<Out> {
@@ -16,10 +16,10 @@ export interface TaskRun<Out> {
   /** Throws where a column of the task is missing. */
   loss(): Loss;
   /**
-   * The loss of each label by itself; `labels` i32 [batch, tokens] in place of the input's. Throws as `loss`, and `bad-option` where the task gives no token a
+   * The loss of each label by itself; `labels` i32 [batch, tokens] stand in place of the input's. Throws as `loss`, and `bad-option` where the task gives no token a
    * probability.
    */
-  labelLosses(labels?: Tensor): LabelLosses;
+  labelLosses(options?: LabelLossOptions & { readonly labels?: Tensor }): LabelLosses;
 }
 
 /** A model with its task: an immutable value, like the model. */
@@ -78,8 +78,8 @@ export const withTask = <Out>(model: Model, config: ModelConfig, spec: HeadSpec,
   const run: TaskModel<Out>['run'] = (inputs, options) => {
     const states = model.states(inputs, options);
     const head = headOf(model, spec, config, inputs, states);
-    const labelLosses: TaskRun<Out>['labelLosses'] = (labels) => {
-      if (task.labelLosses) return task.labelLosses(head, labels ? { ...inputs, labels } : inputs);
+    const labelLosses: TaskRun<Out>['labelLosses'] = ({ labels, ...options } = {}) => {
+      if (task.labelLosses) return task.labelLosses(head, labels ? { ...inputs, labels } : inputs, options);
       throw new PeftError(
         'bad-option',
         `${task.name}: gives no token a probability, which the objective reads; load the model for a language task, such as causalLM()`,

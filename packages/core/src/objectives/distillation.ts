@@ -1,17 +1,54 @@
-import { mul, PeftError, stopGradient, type Tensor } from '@peftjs/tensor';
+import {
+  describe,
+  exp,
+  logSoftmax,
+  mul,
+  PeftError,
+  sameShape,
+  stopGradient,
+  sub,
+  sum,
+  type Tensor,
+  takeAlongAxis,
+} from '@peftjs/tensor';
 import { addLosses, type Inputs, type Loss } from '@peftjs/transformer';
 import type { Objective } from '../objective.ts';
-import { divergence } from './divergence.ts';
+import { counted, divergence } from './divergence.ts';
 
 /** Options of `distillation`. */
 export interface DistillationOptions {
-  /** The teacher's outputs for a batch. Default: those of the base without the adapter, so that it is not left too far. */
-  readonly teacher?: (inputs: Inputs) => Tensor;
+  /**
+   * The teacher's outputs for a batch: `(inputs) => larger.outputs(inputs)`, of a model over the same vocabulary; or `columns`, what batches hold of a teacher that ran before: `teacherIds` i32
+   * [rows, tokens, k], the k likeliest classes, and `teacherLogits` f32 of the same shape, of which softmax is taken over these k. Default: those of the base without the
+   * adapter, so that it is not left too far.
+   */
+  readonly teacher?: ((inputs: Inputs) => Tensor) | 'columns';
   /** Outputs are divided by it. Default 2. */
   readonly temperature?: number;
   /** λ, the share of the teacher, in [0, 1]. Default 0.5. */
   readonly weight?: number;
 }
+
+/** KL of a teacher's k likeliest classes from the student's softmax over all. */
+const storedDivergence = (student: Tensor, soft: (logits: Tensor) => Tensor, inputs: Inputs): Loss => {
+  const { teacherIds: ids, teacherLogits: logits } = inputs;
+  const shape = [...student.shape.slice(0, -1), ids?.shape.at(-1) ?? 0];
+  if (
+    ids?.dtype !== 'i32' ||
+    logits?.dtype !== 'f32' ||
+    !sameShape(ids.shape, shape) ||
+    !sameShape(logits.shape, shape)
+  )
+    throw new PeftError(
+      'bad-shape',
+      `distillation: batches must have teacherIds i32 and teacherLogits f32, both [${student.shape.slice(0, -1)}, k]; got ${[ids, logits].map((t) => (t ? describe(t) : 'none')).join(' and ')}`,
+    );
+  const p = logSoftmax(soft(logits));
+  const q = takeAlongAxis(logSoftmax(student), ids, { axis: -1 });
+  const rows = sum(mul(exp(p), sub(p, q)), { axes: [shape.length - 1] });
+  const counts = counted('distillation', inputs, student);
+  return { sum: sum(mul(counts, rows)), weight: sum(counts) };
+};
 
 const scaled = ({ sum, weight }: Loss, factor: number): Loss => ({ sum: mul(sum, factor), weight });
 
@@ -28,8 +65,16 @@ export const distillation = ({ teacher, temperature = 2, weight = 0.5 }: Distill
   return (views, inputs) => {
     const student = views.train().run(inputs);
     const soft = (logits: Tensor): Tensor => mul(logits, 1 / temperature);
-    const wanted = stopGradient(teacher ? teacher(inputs) : views.base.outputs(inputs));
-    const apart = divergence('distillation', soft(wanted), soft(student.outputs()), inputs);
-    return addLosses(scaled(student.loss(), 1 - weight), apart, weight * temperature ** 2);
+    const apart = (): Loss => {
+      const own = soft(student.outputs());
+      if (teacher === 'columns') return storedDivergence(own, soft, inputs);
+      return divergence(
+        'distillation',
+        soft(stopGradient(teacher ? teacher(inputs) : views.base.outputs(inputs))),
+        own,
+        inputs,
+      );
+    };
+    return addLosses(scaled(student.loss(), 1 - weight), apart(), weight * temperature ** 2);
   };
 };

@@ -14,7 +14,7 @@ import {
 import type { Inputs, Loss } from '@peftjs/transformer';
 
 /** f32, 1 for the rows of logits [..., classes] that have a label, or all of them where the batch has none. */
-const counted = (who: string, { labels }: Inputs, logits: Tensor): Tensor => {
+export const counted = (who: string, { labels }: Inputs, logits: Tensor): Tensor => {
   const rows = logits.shape.slice(0, -1);
   if (labels?.dtype !== 'i32') return constant(new Float32Array(rows.reduce((n, d) => n * d, 1)).fill(1), rows);
   if (!sameShape(labels.shape, rows))

@@ -68,7 +68,10 @@ export const orpo = (options: OrpoOptions = {}): Objective => {
   checkOptions('orpo', rules, options);
   const { beta = 0.1, learn = 'all' } = options;
   return pairObjective('orpo', beta, (views, inputs) => {
-    const given = views.train().run(inputs).labelLosses(wholeLabels(inputs));
+    const given = views
+      .train()
+      .run(inputs)
+      .labelLosses({ labels: wholeLabels(inputs) });
     const counted = mul(given.counted, labelled(inputs['labels']!));
     const completion = { losses: mul(given.losses, counted), counted };
     const { sums, counts } = rowLogProbs(completion);

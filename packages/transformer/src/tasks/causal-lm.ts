@@ -23,8 +23,8 @@ const languageModel = (
   outputs: ({ layer, features, call }) => layer.apply(features, call),
   loss: ({ layer, features, call }, inputs) =>
     headLoss(layer, features, labelsOf(name, inputs, features.shape.slice(0, 2)), ignoreIndex, call),
-  labelLosses: ({ layer, features, call }, inputs) =>
-    lossesByLabel(layer, features, labelsOf(name, inputs, features.shape.slice(0, 2)), ignoreIndex, call),
+  labelLosses: ({ layer, features, call }, inputs, options) =>
+    lossesByLabel(layer, features, labelsOf(name, inputs, features.shape.slice(0, 2)), ignoreIndex, call, options),
 });
 
 /**

@@ -11,6 +11,7 @@ import {
   greaterEqual,
   headCrossEntropy,
   logSoftmax,
+  mean,
   mul,
   neg,
   reshape,
@@ -23,7 +24,7 @@ import {
 import { type Dense, type Linear, storedValues } from '../linear.ts';
 import type { Loss } from '../loss.ts';
 import type { Call } from '../pass.ts';
-import type { LabelLosses } from './task.ts';
+import type { LabelLosses, LabelLossOptions } from './task.ts';
 
 const chunkRows = 1024;
 
@@ -54,6 +55,13 @@ export const crossEntropies = (logits: Tensor, labels: Tensor): Tensor => {
   return neg(gather(reshape(logSoftmax(logits), [-1]), add(starts, labels)));
 };
 
+/** (1 − ε)·(−log p(label)) + ε·mean over classes of −log p, of each row: transformers' `LabelSmoother`. */
+export const smoothedCrossEntropies = (logits: Tensor, labels: Tensor, smoothing: number): Tensor => {
+  const losses = crossEntropies(logits, labels);
+  if (smoothing === 0) return losses;
+  return sub(mul(losses, 1 - smoothing), mul(mean(logSoftmax(logits), { axes: [1] }), smoothing));
+};
+
 /** f32, 1 where a label counts: neither `ignoreIndex` nor outside [0, classes). */
 export const countedLabels = (labels: Tensor, classes: number, ignoreIndex: number): Tensor => {
   const named = sub(number(1), equal(labels, constant(Int32Array.of(ignoreIndex), [])));
@@ -70,8 +78,12 @@ interface Labelled {
   readonly call: Call;
 }
 
-/** A function of −log p(label), chunk by chunk of the tokens; logits are made again in the backward pass, or all at once where they depend on other rows. */
-const byChunk = ({ head, features, labels, counted, call }: Labelled, of: (losses: Tensor) => Tensor): Tensor[] => {
+/** Losses of rows of logits, 0 where no label counts, chunk by chunk of the tokens; logits are made again in the backward pass, or all at once where they depend on other rows. */
+const byChunk = (
+  { head, features, labels, counted, call }: Labelled,
+  lossesOf: (logits: Tensor, labels: Tensor) => Tensor,
+  of: (losses: Tensor) => Tensor,
+): Tensor[] => {
   const [batch, tokens] = labels.shape as readonly [number, number];
   const perChunk = head.acrossRows
     ? tokens
@@ -82,7 +94,7 @@ const byChunk = ({ head, features, labels, counted, call }: Labelled, of: (losse
       slice(t, { axis: 1, start: i * perChunk, end: Math.min(tokens, (i + 1) * perChunk) });
     return recomputed((x: Tensor) => {
       const logits = reshape(head.apply(x, call), [-1, head.outDim]);
-      const losses = crossEntropies(logits, reshape(part(safe), [-1]));
+      const losses = lossesOf(logits, reshape(part(safe), [-1]));
       return of(select(reshape(part(counted), [-1]), losses, number(0)));
     })(part(features));
   });
@@ -100,10 +112,10 @@ export const headLoss = (head: Linear, features: Tensor, labels: Tensor, ignoreI
   const stored = storedValues(head);
   if (stored) {
     const folded = foldBias(reshape(features, [-1, features.shape.at(-1)!]), stored.bias ? head.dense() : stored);
-    const mean = headCrossEntropy(folded.rows, folded.weight, reshape(labels, [-1]), { ignoreIndex });
-    return { sum: mul(mean, weight), weight, mean };
+    const average = headCrossEntropy(folded.rows, folded.weight, reshape(labels, [-1]), { ignoreIndex });
+    return { sum: mul(average, weight), weight, mean: average };
   }
-  const losses = byChunk({ head, features, labels, counted, call }, (part) => sum(part));
+  const losses = byChunk({ head, features, labels, counted, call }, crossEntropies, (part) => sum(part));
   return { sum: losses.reduce((a, b) => add(a, b)), weight };
 };
 
@@ -114,8 +126,13 @@ export const lossesByLabel = (
   labels: Tensor,
   ignoreIndex: number,
   call: Call,
+  { smoothing = 0, temperature = 1 }: LabelLossOptions = {},
 ): LabelLosses => {
   const counted = countedLabels(labels, head.outDim, ignoreIndex);
-  const parts = byChunk({ head, features, labels, counted, call }, (part) => reshape(part, [labels.shape[0]!, -1]));
+  const lossesOf = (logits: Tensor, own: Tensor): Tensor =>
+    smoothedCrossEntropies(temperature === 1 ? logits : mul(logits, 1 / temperature), own, smoothing);
+  const parts = byChunk({ head, features, labels, counted, call }, lossesOf, (part) =>
+    reshape(part, [labels.shape[0]!, -1]),
+  );
   return { losses: concatAll(parts, 1), counted };
 };

@@ -9,13 +9,12 @@ import {
   mul,
   neg,
   PeftError,
-  select,
   sub,
   sum,
   type Tensor,
 } from '@peftjs/tensor';
 import type { Loss } from '../loss.ts';
-import { countedLabels, crossEntropies } from './head-loss.ts';
+import { type ClassLossOptions, classLoss, weighsClasses } from './class-losses.ts';
 import { labelNames } from './label-names.ts';
 import { labelsOf } from './labels-of.ts';
 import type { Predicts, Task } from './task.ts';
@@ -24,14 +23,12 @@ import type { Predicts, Task } from './task.ts';
 export type Problem = 'single-label' | 'multi-label' | 'regression';
 
 /** Options of `sequenceClassifier`. */
-export interface ClassifierOptions {
+export interface ClassifierOptions extends ClassLossOptions {
   /** How many outputs, or their names. */
   readonly labels: number | readonly string[];
   /** One class of several, any number of them, or numbers. Default `single-label`. */
   readonly problem?: Problem;
 }
-
-const zero = (): Tensor => constant(Float32Array.of(0), []);
 
 /** Over the rows: the loss of each is a mean over its outputs, as torch's BCEWithLogitsLoss and MSELoss have it. */
 const ofRows = (losses: Tensor): Loss => ({
@@ -45,12 +42,8 @@ const predictions: Readonly<Record<Problem, Predicts>> = {
   regression: 'numbers',
 };
 
-const losses: { readonly [P in Problem]: (logits: Tensor, labels: Tensor) => Loss } = {
-  'single-label': (logits, labels) => {
-    const counted = countedLabels(labels, logits.shape[1]!, -100);
-    const safe = select(counted, labels, constant(Int32Array.of(0), []));
-    return { sum: sum(select(counted, crossEntropies(logits, safe), zero())), weight: sum(counted) };
-  },
+const losses: { readonly [P in Problem]: (logits: Tensor, labels: Tensor, options: ClassLossOptions) => Loss } = {
+  'single-label': (logits, labels, options) => classLoss(logits, labels, -100, options),
   // max(z, 0) − z·y + log(1 + e^(−|z|)), which never overflows.
   'multi-label': (z, y) => ofRows(add(sub(maximum(z, 0), mul(z, y)), log(add(exp(neg(abs(z))), 1)))),
   regression: (y, wanted) => {
@@ -61,17 +54,26 @@ const losses: { readonly [P in Problem]: (logits: Tensor, labels: Tensor) => Los
 
 /**
  * Classifying whole texts. Outputs: logits [batch, labels]. The loss is a sum over texts, by `problem`:
- * `single-label` cross-entropy in nats, `labels` i32 [batch], −100 for none; `multi-label` binary cross-entropy, a mean over the labels,
+ * `single-label` cross-entropy in nats, or one that weighs classes, `labels` i32 [batch], −100 for none; `multi-label` binary cross-entropy, a mean over the labels,
  * `labels` f32 [batch, labels] of 0 and 1; `regression` squared error, a mean over the outputs, `labels` f32 [batch, labels].
  * The head is trained beside every method, and saved with its adapter. Throws `bad-option`.
  */
-export const sequenceClassifier = ({ labels: given, problem = 'single-label' }: ClassifierOptions): Task<Tensor> => {
+export const sequenceClassifier = ({
+  labels: given,
+  problem = 'single-label',
+  ...options
+}: ClassifierOptions): Task<Tensor> => {
   const name = 'sequenceClassifier';
   const labels = labelNames(name, given);
   if (!Object.hasOwn(losses, problem))
     throw new PeftError(
       'bad-option',
       `${name}: problem must be one of ${Object.keys(losses).join(', ')}, got ${problem}`,
+    );
+  if (weighsClasses(name, labels.length, options) && problem !== 'single-label')
+    throw new PeftError(
+      'bad-option',
+      `${name}: classWeights, focus and labelSmoothing are for the problem single-label, not for ${problem}; leave them out`,
     );
   const shape = problem === 'single-label' ? [] : [labels.length];
   const dtype = problem === 'single-label' ? 'i32' : 'f32';
@@ -85,7 +87,7 @@ export const sequenceClassifier = ({ labels: given, problem = 'single-label' }: 
     outputs: ({ layer, features, call }) => layer.apply(features, call),
     loss: ({ layer, features, call }, inputs) => {
       const logits = layer.apply(features, call);
-      return losses[problem](logits, labelsOf(name, inputs, [logits.shape[0]!, ...shape], dtype));
+      return losses[problem](logits, labelsOf(name, inputs, [logits.shape[0]!, ...shape], dtype), options);
     },
   };
 };

@@ -51,6 +51,14 @@ export interface LabelLosses {
  */
 export type Predicts = 'classes' | 'label sets' | 'numbers' | 'choices' | 'tags' | 'spans';
 
+/** How labels are scored one by one. */
+export interface LabelLossOptions {
+  /** ε of label smoothing: the loss is (1 − ε)·(−log p(label)) + ε·mean over the vocabulary of −log p. Default 0. */
+  readonly smoothing?: number;
+  /** Logits are divided by it. Default 1. */
+  readonly temperature?: number;
+}
+
 /** A use of a model: what is read of its states, and the loss. */
 export interface Task<Out = Tensor> {
   readonly name: string;
@@ -71,5 +79,5 @@ export interface Task<Out = Tensor> {
   /** Throws `bad-shape`, `bad-dtype`, `bad-option` where a column is missing or of another shape. */
   loss(head: Head, inputs: Inputs): Loss;
   /** Of tasks that give tokens a probability: the loss of each label by itself. Throws as `loss`. */
-  labelLosses?(head: Head, inputs: Inputs): LabelLosses;
+  labelLosses?(head: Head, inputs: Inputs, options?: LabelLossOptions): LabelLosses;
 }
