@@ -11,6 +11,8 @@ export interface QuantFormat {
   readonly parts: readonly PackedOption[];
   /** Whether scales and minima are kept in f16. Default false. */
   readonly halfScales?: boolean;
+  /** Whether products round their inputs too and multiply whole numbers. Default: they take inputs as they are. */
+  readonly compute?: 'int8';
   /** How a row of `inDim` values is packed. Throws `bad-shape` for rows that the format can't hold. */
   layout(inDim: number): PackedAttrs;
   /** Packs values [rows, inDim]; `name` is for the message where some are not finite. Throws `bad-data`. */

@@ -80,13 +80,17 @@ const linearOf = (
   const packed = packedVariables(storage, name, [outDim, inDim], init);
   const { codes, scale, scaleCodes = null, scaleOffset = null, high = null, min = null, minCodes = null } = packed;
   const attrs = storage.layout(inDim);
+  const { compute } = storage;
   return {
     inDim,
     outDim,
     apply: (x) => {
       // Leading axes are rows of one product.
       const rows = reshape(x, [-1, x.shape.at(-1)!]);
-      const y = matmulQuantized(rows, codes, scale, scaleCodes, scaleOffset, high, min, minCodes, attrs);
+      const y = matmulQuantized(rows, codes, scale, scaleCodes, scaleOffset, high, min, minCodes, {
+        ...attrs,
+        ...(compute && { compute }),
+      });
       return reshape(bias ? add(y, bias) : y, [...x.shape.slice(0, -1), outDim]);
     },
     dense: () => ({

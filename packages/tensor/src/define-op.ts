@@ -43,6 +43,8 @@ export interface Sample<Input extends string, A> {
   readonly ranges?: { readonly [K in Input]?: readonly [low: number, high: number] };
   /** Values by position, where a range can't say it (masks, permutations). */
   readonly values?: { readonly [K in Input]?: (index: number) => number };
+  /** Whether the function is a staircase here, so that differences say nothing of its gradient, which goes straight through. Default false. */
+  readonly rounds?: boolean;
 }
 
 /** One op: how shapes combine, how values are computed, how gradients flow back. One file each. */

@@ -4,6 +4,7 @@ import type { Recipe, Source } from './recipe.ts';
 import { loadRuntime, type Runtime } from './runtime.ts';
 import { openSession, type Session } from './session.ts';
 import { type HostArray, type Key, narrow, Storage, wideArray } from './storage.ts';
+import { mustMultiplyWhole } from './whole-products.ts';
 
 /** Arrays by the name of an input or output of a program. */
 export type Arrays = Readonly<Record<string, HostArray>>;
@@ -47,6 +48,7 @@ class LocalEngine implements Engine {
   }
 
   async open(recipe: Recipe): Promise<number> {
+    if (recipe.multipliesWhole) await mustMultiplyWhole(this.#runtime);
     const session = await openSession(this.#runtime, recipe, this.#threads);
     // The model's bytes are the session's now.
     const opened = { recipe: { ...recipe, model: null }, session, made: recipe.made.map(({ spec }) => arrayFor(spec)) };

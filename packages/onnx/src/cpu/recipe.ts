@@ -2,6 +2,7 @@ import { type Plan, type Program, type Spec, sizeOf, type Tensor, type Variable 
 import type { Node, OpNode, VariableNode } from '@peftjs/tensor/executor';
 import { widen } from '../lower/emitter.ts';
 import { type Lowered, lower } from '../lower/lower.ts';
+import { wholeProductType } from '../lower/whole-products.ts';
 import { encodeModel } from '../proto/model.ts';
 import { fileOrder } from './execution-order.ts';
 import type { HostStepName } from './host-steps.ts';
@@ -29,6 +30,8 @@ interface Result {
 export interface Recipe {
   /** The encoded model; null where there is nothing to compute. */
   readonly model: Uint8Array | null;
+  /** Whether it multiplies whole numbers, which some processors do wrongly. */
+  readonly multipliesWhole: boolean;
   readonly constants: readonly HostArray[];
   /** The graph's inputs. */
   readonly inputs: readonly { readonly graph: string; readonly spec: Spec; readonly from: Source }[];
@@ -121,5 +124,10 @@ const layOut = (
     })),
   };
   const file = () => encodeModel({ ...model, nodes: fileOrder(model) });
-  return { ...laidOut, constants, model: model.outputs.length > 0 ? file() : null };
+  return {
+    ...laidOut,
+    constants,
+    model: model.outputs.length > 0 ? file() : null,
+    multipliesWhole: model.nodes.some(({ type }) => type === wholeProductType),
+  };
 };

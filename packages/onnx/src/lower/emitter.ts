@@ -12,6 +12,7 @@ export interface Value {
 export const elementBytes: Readonly<Record<ElementType, number>> = {
   float: 4,
   uint8: 1,
+  int8: 1,
   int32: 4,
   int64: 8,
   bool: 1,

@@ -14,6 +14,7 @@ import type { Emitter, Value } from './emitter.ts';
 import { product, rows as rowsOf } from './matmul.ts';
 import type { Rule } from './rule.ts';
 import { availableAfter } from './shape.ts';
+import { wholeProduct } from './whole-products.ts';
 
 /** A packed matrix, or some rows of it, with its scales and minima unpacked. */
 interface Matrix {
@@ -207,11 +208,15 @@ export const dequantize: Rule<'codes' | 'scale', PackedAttrs, PackedOption> = ({
  */
 export const matmul_quantized: Rule<
   'x' | 'codes' | 'scale',
-  PackedAttrs & { readonly transposed?: boolean },
+  PackedAttrs & { readonly transposed?: boolean; readonly compute?: 'int8' },
   PackedOption
 > = ({ g, x, out, ...parts }, attrs) => {
   const { inDim, block, transposed = false } = attrs;
   const { codes, high = null } = parts;
+  if (attrs.compute)
+    return sizeOf(out.shape) === 0
+      ? g.zeros(out)
+      : g.reshape(wholeProduct(g, x, { codes, scale: floats(g, parts.scale) }, transposed), out.shape);
   const width = packedRow(attrs).blocks * block;
   const rows = rowsOf(g, x);
   const parted = pieces(g, { codes, high, ...blocksOf(g, parts, attrs, x) }, width);

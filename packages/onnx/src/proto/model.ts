@@ -4,6 +4,7 @@ import { Wire } from './wire.ts';
 export const elementTypes = {
   float: 1,
   uint8: 2,
+  int8: 3,
   int32: 6,
   int64: 7,
   bool: 9,

@@ -1,4 +1,5 @@
 import { defineOp, type Op, type Sample } from '../define-op.ts';
+import { PeftError } from '../error.ts';
 import { shapeError, sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
 import { checkPacked, type PackedAttrs, type PackedInputs, type PackedOptional, unpack } from './packed-matrix.ts';
@@ -8,7 +9,37 @@ import { packedSamples } from './packed-samples.ts';
 export interface MatmulQuantizedAttrs extends PackedAttrs {
   /** x·W instead of x·Wᵀ. Default false. */
   readonly transposed?: boolean;
+  /**
+   * `int8`: rows of x are rounded to 8 bits too, and multiplied as whole numbers; of `sint8` with one scale a row and nothing else. Default: the
+   * values of W times x as it is.
+   */
+  readonly compute?: 'int8';
 }
+
+/** Throws `bad-option` for a matrix that is not stored as products of whole numbers take it. */
+const checkCompute = ({ format, inDim, block, compute }: MatmulQuantizedAttrs, parts: readonly string[]): void => {
+  if (compute === undefined) return;
+  const others = parts.filter((part) => part !== 'codes' && part !== 'scale');
+  if (compute !== 'int8' || format !== 'sint8' || block !== inDim || others.length > 0)
+    throw new PeftError(
+      'bad-option',
+      `matmulQuantized: compute is ${compute} of a matrix in ${format}, ${block} of ${inDim} values a scale${others.length > 0 ? `, with ${others.join(', ')}` : ''}; it is int8 of sint8 with one scale a row`,
+    );
+};
+
+/** The largest whole number that a value is rounded to. */
+const mostCode = 127;
+
+/**
+ * A row of `width` values as whole numbers and the step between them: q = round(x / r), half to even, r = max|x| / 127 in f32. Where a value is not finite, neither is r.
+ */
+const roundRow = (x: Float64Array): { readonly q: Float64Array; readonly r: number } => {
+  const most = x.reduce((m, v) => Math.max(m, Math.abs(v)), 1e-30);
+  const r = Math.fround(Math.fround(most) * Math.fround(1 / mostCode));
+  const inverse = Math.fround(1 / r);
+  const even = (v: number): number => (Math.abs(v % 1) === 0.5 ? 2 * Math.round(v / 2) : Math.round(v));
+  return { q: x.map((v) => even(Math.fround(v * inverse))), r };
+};
 
 type Inputs = readonly ['x', ...PackedInputs];
 
@@ -22,10 +53,44 @@ const withX = (
     attrs: transposed ? { ...attrs!, transposed } : attrs!,
   }));
 
+/** Values that no executor's last bit rounds the other way: 127 steps in front of a row, then fractions that are far from a half. */
+const farFromHalf =
+  (width: number) =>
+  (i: number): number =>
+    (i % width === 0 ? 127 : ((i * 37) % 251) - 125 + (i % 2 === 0 ? 0.25 : -0.3)) / 100;
+
+const whole = (
+  x: readonly number[],
+  rows: number,
+  inDim: number,
+  more: { readonly transposed?: boolean } = {},
+): Sample<Inputs[number], MatmulQuantizedAttrs> => ({
+  shapes: { x, codes: [rows, inDim], scale: [rows, 1] },
+  dtypes: { codes: 'u8' },
+  ranges: { codes: [0, 256] },
+  values: { x: farFromHalf(x.at(-1)!), scale: (i) => 2 ** -(7 + (i % 3)) },
+  attrs: { format: 'sint8', inDim, block: inDim, compute: 'int8', ...more },
+  rounds: true,
+});
+
+/** Products of whole numbers, both ways: rows of few values and of many, a single row. */
+const wholeSamples = [
+  whole([2, 9, 37], 11, 37),
+  whole([70, 96], 130, 96),
+  whole([1, 64], 33, 64),
+  whole([2, 9, 11], 11, 37, { transposed: true }),
+  whole([70, 130], 130, 96, { transposed: true }),
+];
+
 /**
  * x·Wᵀ over the last axis, or x·W where `transposed`, of a packed W [outDim, inDim] (see `dequantize`), read as it is stored: it never
  * exists in f32 as a whole beyond this product. x f32 [..., inDim] -> [..., outDim], transposed the other way. The gradient of x is the
- * transposed product; W gets none. Throws `bad-shape`, `bad-dtype`, `bad-option`.
+ * transposed product; W gets none.
+ *
+ * With `compute: 'int8'` y = r·s·Σ q·c, where q = round(x / r) in [−127, 127], r = max|x| / 127 of the row, c and s being code and scale of an output; transposed, x·s takes the place of x and s is left out. The gradient is
+ * straight through: of x as if it were not rounded, with dy rounded in turn. Wortsman et al., 2023 (SwitchBack). https://arxiv.org/abs/2304.13013; Dettmers et al., 2022. https://arxiv.org/abs/2208.07339
+ *
+ * Throws `bad-shape`, `bad-dtype`, `bad-option`.
  */
 export const matmulQuantized: Op<'matmul_quantized', Inputs, PackedOptional, MatmulQuantizedAttrs> = defineOp({
   name: 'matmul_quantized',
@@ -34,6 +99,7 @@ export const matmulQuantized: Op<'matmul_quantized', Inputs, PackedOptional, Mat
   infer: ({ x, ...packed }, attrs) => {
     accepts('matmulQuantized', 'x', x, ['f32']);
     const rows = checkPacked('matmulQuantized', packed, attrs);
+    checkCompute(attrs, Object.keys(packed));
     const [depth, width] = attrs.transposed ? [rows, attrs.inDim] : [attrs.inDim, rows];
     if (x.shape.at(-1) !== depth)
       throw shapeError(
@@ -48,11 +114,24 @@ export const matmulQuantized: Op<'matmul_quantized', Inputs, PackedOptional, Mat
     const back = { ...attrs, transposed: !attrs.transposed };
     return { x: matmulQuantized(dy, codes, scale, scaleCodes, scaleOffset, high, min, minCodes, back) };
   },
-  reference: ({ x, ...packed }, specs, attrs) => {
+  reference: ({ x: given, ...packed }, specs, attrs) => {
+    const x = attrs.compute ? given.slice() : given;
     const rows = specs.codes.shape[0]!;
     const weight = unpack(packed, rows, attrs);
     const [depth, width] = [specs.x.shape.at(-1)!, specs.out.shape.at(-1)!];
     const [perColumn, perDepth] = attrs.transposed ? [1, attrs.inDim] : [attrs.inDim, 1];
+    if (attrs.compute) {
+      // As values they are the same: a code times its scale, taken from the side that holds it.
+      const { scale } = packed;
+      for (let from = 0; from < x.length; from += depth) {
+        const row = x.slice(from, from + depth);
+        const { q, r } = roundRow(attrs.transposed ? row.map((v, n) => Math.fround(v * scale[n]!)) : row);
+        x.set(
+          q.map((code, n) => (attrs.transposed ? (scale[n] === 0 ? 0 : (code * r) / scale[n]!) : code * r)),
+          from,
+        );
+      }
+    }
     return Float64Array.from({ length: sizeOf(specs.out.shape) }, (_, i) => {
       const [row, column] = [Math.floor(i / width), i % width];
       let dot = 0;
@@ -66,5 +145,6 @@ export const matmulQuantized: Op<'matmul_quantized', Inputs, PackedOptional, Mat
     ...withX([2, 9], true),
     ...withX([1], false).slice(4, 6),
     ...withX([0], false).slice(5, 6),
+    ...wholeSamples,
   ],
 });

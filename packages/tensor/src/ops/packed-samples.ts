@@ -58,5 +58,6 @@ export const packedSamples: readonly PackedSample[] = [
   sampleOf(5, { format: 'int1', inDim: 24, block: 24 }),
   sampleOf(9, { format: 'uint8', inDim: 10, block: 5 }, ['min']),
   sampleOf(6, { format: 'fp4', inDim: 32, block: 16 }),
+  sampleOf(7, { format: 'sint8', inDim: 20, block: 8 }),
   sampleOf(6, { format: 'fp8e4m3', inDim: 12, block: 12 }),
 ];

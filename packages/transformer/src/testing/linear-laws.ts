@@ -29,6 +29,11 @@ export interface LinearRow {
   readonly executor?: Executor;
   /** How far values that were stored once may move when they are stored again, as |a − b| / max(1, |b|). Default 0. */
   readonly encodes?: number;
+  /**
+   * How far its products may lie from those of `dense()`, and its gradient from theirs, as |a − b| / max(1, |b|), where it rounds what it multiplies. Default 0: both to rounding of
+   * f32, the gradient by differences.
+   */
+  readonly rounds?: number;
 }
 
 /** Values in [−1, 1), all different. */
@@ -40,13 +45,16 @@ export const mustApplyDense = async (
   name: string,
   layer: Linear,
   dense: Dense,
-  { executor }: OnExecutor,
+  { executor, rounds = 0 }: OnExecutor & Pick<LinearRow, 'rounds'>,
 ): Promise<void> => {
   for (const rows of [[4], [2, 3]]) {
     const x = drawn(name, [...rows, layer.inDim]);
     const { y, z } = await evaluate({ y: layer.apply(x, noModel), z: affine(x, dense) }, { executor });
     const shape = [...rows, layer.outDim];
-    mustBeNear(`${name}: apply(x) against x·Wᵀ + b of dense()`, y!, z!, { tolerance: tolerances.rounding, shape });
+    mustBeNear(`${name}: apply(x) against x·Wᵀ + b of dense()`, y!, z!, {
+      tolerance: rounds || tolerances.rounding,
+      shape,
+    });
   }
 };
 
@@ -60,6 +68,17 @@ const mustSlope = async (name: string, layer: Linear, executor: Executor): Promi
     tolerance: tolerances.difference,
     shape: [1],
   });
+};
+
+/** Throws unless the gradient of x is near that of the layer's values. */
+const mustSlopeAsDense = async (name: string, layer: Linear, executor: Executor, tolerance: number): Promise<void> => {
+  const x = drawn(name, [3, layer.inDim]);
+  const slope = (y: Tensor): Tensor => grad(sum(mul(y, drawn(`${name} weights`, y.shape))), [x])[0]!;
+  const { got, wanted } = await evaluate(
+    { got: slope(layer.apply(x, noModel)), wanted: slope(affine(x, layer.dense())) },
+    { executor },
+  );
+  mustBeNear(`${name}: the gradient of x against that of its values`, got!, wanted!, { tolerance, shape: x.shape });
 };
 
 /** The values of a layer, computed now. */
@@ -101,14 +120,18 @@ const mustHaveSizes = (name: string, { inDim, outDim, ...layer }: Linear): void 
 /** The laws of a Linear. */
 export const linearLaws = (
   name: string,
-  { linear, executor = reference(), encodes = 0 }: LinearRow,
+  { linear, executor = reference(), encodes = 0, rounds = 0 }: LinearRow,
 ): readonly Law[] => [
   { name: 'has the sizes that it says', check: async () => mustHaveSizes(name, linear()) },
   {
     name: 'applies what dense() says',
-    check: () => mustApplyDense(name, linear(), linear().dense(), { executor }),
+    check: () => mustApplyDense(name, linear(), linear().dense(), { executor, rounds }),
   },
-  { name: 'hands back the gradient of x', check: () => mustSlope(name, linear(), executor) },
+  {
+    name: 'hands back the gradient of x',
+    check: () =>
+      rounds > 0 ? mustSlopeAsDense(name, linear(), executor, rounds) : mustSlope(name, linear(), executor),
+  },
   {
     name: 'stores again what it stored, and keeps its bias or none',
     check: () => mustEncode(name, linear(), executor, encodes),

@@ -15,7 +15,7 @@ export interface Readable {
 const byte = (array: string): string => `extractBits(${array}[i >> 2u], (i & 3u) * 8u, 8u)`;
 
 /** An element of an array of f32, or of f16, two to a word. */
-const element = (array: string, { dtype }: Spec, at: string): string =>
+export const packedElement = (array: string, { dtype }: Spec, at: string): string =>
   dtype === 'f16' ? `unpack2x16float(${array}[(${at}) >> 1u])[(${at}) & 1u]` : `${array}[${at}]`;
 
 const mapped: { readonly [M in ScaleMap]: string } = {
@@ -25,15 +25,15 @@ const mapped: { readonly [M in ScaleMap]: string } = {
 };
 
 const scaleWgsl = ({ scale, scaleCodes, scaleOffset }: Packed<Spec>, map: ScaleMap): string => {
-  if (!scaleCodes) return `let s = ${element('scale', scale, 'i')};`;
+  if (!scaleCodes) return `let s = ${packedElement('scale', scale, 'i')};`;
   const offset = scaleOffset ? ' + scaleOffset[0]' : '';
   return `let code = ${byte('scaleCodes')};
-  let s = ${mapped[map]} * ${element('scale', scale, 'i / p.group')}${offset};`;
+  let s = ${mapped[map]} * ${packedElement('scale', scale, 'i / p.group')}${offset};`;
 };
 
 const minWgsl = ({ min, minCodes }: Packed<Spec>): string => {
-  if (!minCodes) return element('min', min!, 'i');
-  return `f32(${byte('minCodes')}) * ${min ? element('min', min, 'i / p.group') : 's'}`;
+  if (!minCodes) return packedElement('min', min!, 'i');
+  return `f32(${byte('minCodes')}) * ${min ? packedElement('min', min, 'i / p.group') : 's'}`;
 };
 
 /** Scales of blocks, and their minima beside them, as kernels read them: from what is packed, or f16. */

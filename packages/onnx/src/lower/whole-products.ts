@@ -1,0 +1,62 @@
+import type { Emitter, Value } from './emitter.ts';
+import { rows as rowsOf } from './matmul.ts';
+import { availableAfter } from './shape.ts';
+
+/** Rows as whole numbers, and the step of each row. */
+interface Rounded {
+  /** uint8 [rows, width]: the whole number + 128. */
+  readonly codes: Value;
+  /** float [rows, 1] */
+  readonly step: Value;
+}
+
+/** The operator of ONNX Runtime that multiplies uint8 by int8 and scales the sums. */
+export const wholeProductType = 'MatMulIntegerToFloat';
+
+/** The whole number that stands for 0 in `Rounded`. */
+const zero = 128;
+
+/** q = round(x / r), r = max|x| / 127 of the row; r is no number where one of the row is not finite. */
+const roundRows = (g: Emitter, x: Value): Rounded => {
+  const column = [x.shape[0]!, 1];
+  const reduced = (type: string): Value => g.node(type, [x, g.ints([1])], column, { keepdims: 1 });
+  const ends = [reduced('ReduceMax'), g.node('Neg', [reduced('ReduceMin')], column)];
+  const most = g.node('Max', [...ends, g.scalar(1e-30)], column);
+  const plain = g.node('Mul', [most, g.scalar(Math.fround(1 / 127))], column);
+  // Largest and least pass over what is no number; a sum does not.
+  const step = g.node('Add', [plain, g.node('Mul', [reduced('ReduceSum'), g.scalar(0)], column)], column);
+  const scaled = g.node('Mul', [x, g.node('Reciprocal', [plain], column)], x.shape);
+  const codes = g.node('QuantizeLinear', [scaled, g.scalar(1), g.constant([zero], 'uint8', [])], x.shape, {}, 'uint8');
+  return { codes, step };
+};
+
+/** A packed matrix of whole numbers. */
+interface WholeMatrix {
+  /** uint8 [outDim, inDim]: two's complement. */
+  readonly codes: Value;
+  /** float [outDim, 1] */
+  readonly scale: Value;
+}
+
+/**
+ * x·Wᵀ, or x·W where `transposed`, with rows of x rounded to whole numbers: see `matmulQuantized`. The one copy of the codes is turned for the first, when x is there, so that no copy
+ * waits for its use.
+ */
+export const wholeProduct = (g: Emitter, x: Value, { codes, scale }: WholeMatrix, transposed: boolean): Value => {
+  const rows = rowsOf(g, x);
+  const [outDim, inDim] = codes.shape as readonly [number, number];
+  const factors = g.reshape(scale, [outDim]);
+  const late = availableAfter(g, codes, x);
+  const signed = g.cast(transposed ? late : g.transpose(late, [1, 0]), 'int8');
+  const folded = transposed ? g.node('Mul', [rows, g.reshape(scale, [1, outDim])], rows.shape) : rows;
+  const { codes: q, step } = roundRows(g, folded);
+  const shape = [rows.shape[0]!, transposed ? inDim : outDim];
+  const product = g.node(
+    `com.microsoft.${wholeProductType}`,
+    [q, signed, g.scalar(1), transposed ? g.scalar(1) : factors, g.constant([zero], 'uint8', [])],
+    shape,
+    {},
+    'float',
+  );
+  return g.node('Mul', [product, step], shape);
+};

@@ -1,0 +1,74 @@
+import type { Examples } from '@peftjs/core';
+import type { Collecting } from '@peftjs/core/collect';
+import { checkOptions, mul, mustBe, type OnExecutor, onExecutor, type Rules, reshape, sum } from '@peftjs/tensor';
+import {
+  type Dense,
+  type Linear,
+  type Path,
+  requireModel,
+  type Target,
+  type TaskModel,
+  targeted,
+} from '@peftjs/transformer';
+import { int8 } from '../integers.ts';
+import { encodeLinear } from '../packed-linear.ts';
+import { type Apart, apartLinear, apartOf } from './apart-linear.ts';
+
+/** Options of `quantizeByLlmInt8`. */
+export interface LlmInt8Options extends OnExecutor {
+  /** Batches of texts whose activations say which inputs stand out: a few, of the kind that the model will see, without padding. */
+  readonly data: readonly Examples[];
+  /** Default: all but the output head. */
+  readonly target?: Target;
+  /** An input stands out where its root mean square is more than this many times the median of the layer's inputs. Default 6. */
+  readonly threshold?: number;
+}
+
+const rules: Rules<LlmInt8Options> = {
+  ...onExecutor,
+  data: mustBe.given(mustBe.such('a list of batches, not empty', (v) => Array.isArray(v) && v.length > 0)),
+  target: mustBe.such('a target', (v) => typeof v === 'string' || Array.isArray(v) || v instanceof RegExp),
+  threshold: mustBe.positive,
+};
+
+/** The inputs whose sum of squares is more than threshold² times the median of all. */
+export const outliers = (squares: Float32Array, threshold: number): readonly number[] => {
+  const median = squares.toSorted()[Math.floor(squares.length / 2)]!;
+  return [...squares.keys()].filter((i) => squares[i]! > threshold ** 2 * median);
+};
+
+/**
+ * A view of a model whose targeted layers multiply in 8 bits, inputs too (`int8({ compute: 'int8' })`), but for inputs that stand out in the data: those, and their columns of the weight, stay floats, so that the step of a row is that of its others.
+ * Dettmers, Lewis, Belkada & Zettlemoyer, 2022 (LLM.int8()). https://arxiv.org/abs/2208.07339 The paper looks for them in every product, in the largest magnitude; here they are found once, so that programs are compiled once, and a row depends on no other.
+ * Throws `no-match`, `bad-option`, `diverged`.
+ */
+export const quantizeByLlmInt8 = async <M extends TaskModel>(model: M, options: LlmInt8Options): Promise<M> => {
+  requireModel('quantizeByLlmInt8', model);
+  checkOptions('quantizeByLlmInt8', rules, options);
+  const { executor, data, target = 'all-linear', threshold = 6 } = options;
+  const { collect, seenBy } = await import('@peftjs/core/collect');
+  const collecting: Collecting = {
+    shapes: ({ inDim }) => ({ squares: [inDim] }),
+    terms: (view, paths, inputs) =>
+      seenBy(view, paths, inputs, (x, { inDim }) => {
+        const rows = reshape(x, [-1, inDim]);
+        return { squares: sum(mul(rows, rows), { axes: [0] }) };
+      }),
+  };
+  const paths = targeted(model.linears.keys(), target, 'quantizeByLlmInt8');
+  const format = int8({ compute: 'int8' });
+  const linears = new Map<Path, Linear>();
+  const takings = new Map<string, Apart>();
+  await collect('quantizeByLlmInt8', model, paths, { executor, data }, collecting, (path, { squares }) => {
+    const columns = outliers(squares!, threshold);
+    const layer = model.linears.get(path)!;
+    const make = (name: string, values: Dense): Linear => encodeLinear(format, name, values);
+    const name = `${path}.weight`;
+    if (columns.length === 0) return void linears.set(path, make(name, layer.dense()));
+    const key = `${layer.inDim}: ${columns}`;
+    const taking = takings.get(key) ?? apartOf(name, layer.inDim, columns);
+    takings.set(key, taking);
+    linears.set(path, apartLinear(name, layer.dense(), taking, make));
+  });
+  return model.with({ linears }) as M;
+};

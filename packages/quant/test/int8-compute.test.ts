@@ -1,0 +1,108 @@
+import { grad } from '@peftjs/autograd';
+import { evaluate, mul, reference, sum, type TypedArray, variable } from '@peftjs/tensor';
+import { meanOf } from '@peftjs/transformer';
+import { describeLinear, noModel, tinyLlama, tokens } from '@peftjs/transformer/testing';
+import { describe, expect, test } from 'vitest';
+import { int8, quantize, quantizeByLlmInt8 } from '../src/index.ts';
+import { apartLinear, apartOf } from '../src/llm-int8/apart-linear.ts';
+import { outliers } from '../src/llm-int8/quantize-by-llm-int8.ts';
+import { encodeLinear } from '../src/packed-linear.ts';
+import { executors } from './executors.ts';
+
+const format = int8({ compute: 'int8' });
+const drawn = (name: string, shape: readonly number[], of: (i: number) => number) =>
+  variable(name, shape, () => Float32Array.from({ length: shape.reduce((n, d) => n * d, 1) }, (_, i) => of(i)));
+const weight = drawn('w', [9, 21], Math.sin);
+const bias = drawn('b', [9], (i) => i / 9);
+
+describeLinear('a layer that computes in int8', {
+  linear: () => encodeLinear(format, 'w', { weight, bias }),
+  encodes: 1e-6,
+  rounds: 0.03,
+});
+describeLinear('a layer that computes in int8 but for two columns', {
+  linear: () =>
+    apartLinear('w', { weight, bias }, apartOf('w', 21, [3, 20]), (name, values) => encodeLinear(format, name, values)),
+  encodes: 1e-6,
+  rounds: 0.03,
+});
+
+const cosine = (a: TypedArray, b: TypedArray): number => {
+  const dot = Array.from(a).reduce((n, v, i) => n + v * b[i]!, 0);
+  return dot / Math.hypot(...a) / Math.hypot(...b);
+};
+
+describe.each(executors)('on %s', (_, open) => {
+  test('products of whole numbers and their gradients are the same as in the reference', async () => {
+    const layer = encodeLinear(format, 'w', { weight, bias });
+    const x = drawn('x', [5, 21], (i) => Math.cos(3 * i) + 0.01 * (i % 7));
+    const y = layer.apply(x, noModel);
+    const outputs = { y, dx: grad(sum(mul(y, y)), [x])[0]! };
+    const [got, wanted] = [
+      await evaluate(outputs, { executor: await open() }),
+      await evaluate(outputs, { executor: reference() }),
+    ];
+    for (const name of ['y', 'dx'])
+      expect(Math.max(...got[name]!.map((v, i) => Math.abs(v - wanted[name]![i]!)))).toBeLessThan(1e-4);
+  });
+});
+
+const ids = tokens([1, 5, 2, 9, 4], [3, 3, 12, 0, 7]);
+const labels = tokens([5, 2, 9, 4, -100], [3, 12, 0, 7, 1]);
+
+test('a model that computes in int8 has nearly the loss and the gradient of the norms that it had', async () => {
+  const base = tinyLlama();
+  const norm = base.norms.get('model.layers.0.input_layernorm')!.weight;
+  const of = (model: typeof base) => {
+    const loss = meanOf(model.loss({ ids, labels }));
+    return { loss, slope: grad(loss, [norm])[0]! };
+  };
+  const executor = reference();
+  const [plain, rounded] = [
+    await evaluate(of(base), { executor }),
+    await evaluate(of(quantize(base, format)), { executor }),
+  ];
+  expect(Math.abs(plain['loss']![0]! - rounded['loss']![0]!)).toBeLessThan(0.01);
+  expect(cosine(plain['slope']!, rounded['slope']!)).toBeGreaterThan(0.99);
+});
+
+test('an input is an outlier where its size is over so many times the median', () => {
+  expect(outliers(Float32Array.of(1, 37, 1, 35, 0.5), 6)).toEqual([1]);
+  expect(outliers(Float32Array.of(1, 37, 1, 35, 0.5), 5)).toEqual([1, 3]);
+  expect(outliers(new Float32Array(4), 6)).toEqual([]);
+});
+
+test('inputs that stand out stay floats, and the others lose less', async () => {
+  const [executor, model] = [reference(), tinyLlama()];
+  // The layer before makes one of the inputs large.
+  const up = model.linears.get('model.layers.0.mlp.up_proj')!;
+  const { values } = await evaluate({ values: up.dense().weight }, { executor });
+  const large = values!.map((v, i) => (Math.floor(i / up.inDim) === 2 ? 300 * v : v)) as Float32Array;
+  const linears = new Map([
+    ['model.layers.0.mlp.up_proj', up.encode({ weight: variable('up', [up.outDim, up.inDim], large), bias: null })],
+  ]);
+  const outlying = model.with({ linears });
+  const row = Int32Array.from([1, 5, 2, 9, 4, 3, 3, 0, 7, 12]);
+  const data = [{ rows: 1, columns: { ids: row }, shapes: { ids: [1, row.length] } }];
+  const target = ['down_proj'];
+  const [plain, apart] = [
+    quantize(outlying, format, target),
+    await quantizeByLlmInt8(outlying, { executor, data, target, threshold: 4 }),
+  ];
+  const logits = { whole: outlying, plain, apart };
+  const got = await evaluate(
+    Object.fromEntries(Object.entries(logits).map(([name, m]) => [name, m.logits(tokens([...row]))])),
+    { executor },
+  );
+  const off = (name: string): number => Math.hypot(...got[name]!.map((v, i) => v - got['whole']![i]!));
+  expect(off('apart')).toBeGreaterThan(0);
+  expect(off('apart')).toBeLessThan(off('plain') / 3);
+});
+
+test.each([
+  ['blocks', { compute: 'int8', blockSize: 8 }],
+  ['zero points', { compute: 'int8', zeroPoints: true }],
+  ['another way', { compute: 'int4' as 'int8' }],
+] as const)('%s are refused', (_, options) => {
+  expect(() => int8(options)).toThrow(/int8: compute/);
+});
