@@ -52,7 +52,11 @@ const runTask = async (task: Task, group: Group, chosen: readonly Stack[], optio
   const prepared = await prepare(task);
   const contenders: Contender[] = [];
   for (const stack of able)
-    contenders.push({ name: stack.name, command: await stack.command(prepared, stackOptionsOf(options)) });
+    contenders.push({
+      name: stack.name,
+      command: await stack.command(prepared, stackOptionsOf(options)),
+      rounds: stack.rounds ?? false,
+    });
   // A product takes milliseconds.
   const part = task.kind === 'matmul' ? 1 / 4 : 1;
   return measure(prepared, contenders, {

@@ -51,6 +51,8 @@ export interface MeasureOptions {
 export interface Contender {
   readonly name: string;
   readonly command: Command;
+  /** Whether it multiplies in fewer bits than the reference. Default false. */
+  readonly rounds?: boolean;
 }
 
 interface Running extends Contender {
@@ -123,7 +125,7 @@ const rowOf = (running: Running, { task }: Prepared, reference: Values): Row => 
     peakBytes: last?.peakBytes ?? null,
     startMs: session?.startMs ?? null,
     values,
-    agrees: agrees(task, values, reference),
+    agrees: agrees(task, values, reference, running.rounds),
     device: session?.ready.device ?? '',
     versions: session?.ready.versions ?? {},
     ...(last?.memory && { memory: last.memory }),

@@ -13,6 +13,8 @@ export interface Stack {
   readonly about: string;
   /** Whether it takes part only when it is named. */
   readonly optional?: boolean;
+  /** Whether it multiplies in fewer bits than f32. Default false. */
+  readonly rounds?: boolean;
   /** Whether it can do a task at all. */
   does(task: Task): boolean;
   /** Null where it is installed, else why not and what to do. */
@@ -46,16 +48,26 @@ const inNode = (module: string, name: string, about: string, needs: readonly str
 /** The Python of the peers' virtual environment. */
 const pythonIn = (peers: string): string => join(peers, 'python/bin/python');
 
-const torch: Stack = {
-  name: 'torch',
-  about: 'PyTorch with transformers and peft, CPU',
+const torch = (name: string, about: string): Stack => ({
+  name,
+  about,
   does: (task) => task.kind !== 'step' || !task.variant,
   missing: (peers) => (existsSync(pythonIn(peers)) ? null : setUp),
   command: async (prepared, options) => ({
     file: pythonIn(options.peers),
-    args: [join(paths.source, 'stacks/pytorch.py'), JSON.stringify(prepared), JSON.stringify(options)],
+    args: [join(paths.source, 'stacks/pytorch.py'), JSON.stringify(prepared), JSON.stringify(options), name],
     env: { OMP_NUM_THREADS: String(options.threads), HF_HUB_OFFLINE: '1' },
   }),
+});
+
+/** A stack that does training steps alone. */
+const ofSteps = (stack: Stack): Stack => ({ ...stack, does: (task) => task.kind === 'step' && stack.does(task) });
+
+/** LoRA over int8 takes the place of LoRA over floats. */
+const int8: Stack = {
+  ...inNode('ours', 'ours-cpu-int8', 'the same over a base in int8 that is multiplied so, the head in f32'),
+  does: (task) => task.kind === 'step' && task.method === 'lora' && !task.variant,
+  rounds: true,
 };
 
 const tfjs = ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-wasm', '@tensorflow/tfjs-backend-webgpu'];
@@ -65,7 +77,11 @@ export const stacks: readonly Stack[] = [
   inNode('ours', 'ours-cpu', 'peftjs on ONNX Runtime'),
   { ...inNode('ours', 'ours-cpu-worker', 'the same in a process beside the one that asks'), optional: true },
   inNode('ours', 'ours-webgpu', 'peftjs on WebGPU'),
-  torch,
+  int8,
+  torch('torch', 'PyTorch with transformers and peft, CPU, f32'),
+  ofSteps({ ...torch('torch-bf16', 'the same in bfloat16; NF4 computes in it'), rounds: true }),
+  ofSteps({ ...torch('torch-compile', 'torch in f32 under torch.compile'), optional: true }),
+  ofSteps({ ...torch('torch-compile-bf16', 'torch in bfloat16 under torch.compile'), optional: true, rounds: true }),
   inNode('jax', 'jax-wasm', '@jax-js/jax, WebAssembly, on threads as in a browser', ['@jax-js/jax']),
   inNode('jax', 'jax-wasm-1', '@jax-js/jax, WebAssembly, the one thread that it has in plain Node', ['@jax-js/jax']),
   inNode('jax', 'jax-webgpu', '@jax-js/jax, WebGPU', ['@jax-js/jax']),

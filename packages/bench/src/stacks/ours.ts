@@ -4,7 +4,7 @@ import { load } from '@peftjs/core';
 import { openSafetensors } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { cpu } from '@peftjs/onnx';
-import { nf4, quantize } from '@peftjs/quant';
+import { int8, nf4, quantize } from '@peftjs/quant';
 import {
   compile,
   type Executable,
@@ -71,13 +71,17 @@ const openMatmul = async (dir: string, task: MatmulTask, executor: Executor): Pr
   return { run: async () => [(await executable.run())['square']![0]!] };
 };
 
-const trainable = async (dir: string, model: CausalLM, { method, variant }: StepTask): Promise<Trainable> => {
-  const base = method === 'qlora' ? quantize(model, nf4()) : model;
+const baseOf = (stack: string, model: CausalLM, { method }: StepTask): CausalLM => {
+  if (stack === 'ours-cpu-int8') return quantize(model, int8({ compute: 'int8' }));
+  return method === 'qlora' ? quantize(model, nf4()) : model;
+};
+
+const trainable = async (dir: string, base: CausalLM, { method, variant }: StepTask): Promise<Trainable> => {
   const target = method === 'full' ? allWeights(base) : await load(base, join(dir, 'adapter'), [lora]);
   return variant ? variantOf(target, variant) : target;
 };
 
-const openStep = async (dir: string, task: StepTask, executor: Executor): Promise<Runs> => {
+const openStep = async (stack: string, dir: string, task: StepTask, executor: Executor): Promise<Runs> => {
   const { batch, tokens, learningRate } = task;
   const { ids, labels } = JSON.parse(await readFile(join(dir, 'batch.json'), 'utf8')) as BatchFile;
   const shape = [batch, tokens];
@@ -86,7 +90,7 @@ const openStep = async (dir: string, task: StepTask, executor: Executor): Promis
     columns: { ids: Int32Array.from(ids), labels: Int32Array.from(labels) },
     shapes: { ids: shape, labels: shape },
   };
-  const target = await trainable(dir, await loadModel(join(dir, 'model')), task);
+  const target = await trainable(dir, baseOf(stack, await loadModel(join(dir, 'model')), task), task);
   const step = await makeTrainStep(target, {
     executor,
     optimizer: adamw(),
@@ -106,7 +110,7 @@ const openGenerate = async (dir: string, task: GenerateTask, executor: Executor)
   return { run: async () => (await made.generate([prompt], { maxTokens: task.tokens, stop: [] }))[0]! };
 };
 
-/** peftjs, as its users write it. Stacks: `ours-cpu`, `ours-cpu-worker`, `ours-webgpu`. */
+/** peftjs, as its users write it. Stacks: `ours-cpu`, `ours-cpu-worker`, `ours-cpu-int8`, `ours-webgpu`. */
 export const open: OpenWorker = async (stack, { task, dir }, options) => {
   const watched = watch(await openExecutor(stack, options));
   const { executor, plans } = watched;
@@ -115,7 +119,7 @@ export const open: OpenWorker = async (stack, { task, dir }, options) => {
     task.kind === 'matmul'
       ? await openMatmul(dir, task, executor)
       : task.kind === 'step'
-        ? await openStep(dir, task, executor)
+        ? await openStep(stack, dir, task, executor)
         : await openGenerate(dir, task, executor);
   return {
     device: executor.description,

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 
 prepared, options = (json.loads(text) for text in sys.argv[1:3])
+name = sys.argv[3]
+dtype = torch.bfloat16 if name.endswith("bf16") else torch.float32
 task, folder = prepared["task"], Path(prepared["dir"])
 torch.set_num_threads(options["threads"])
 
@@ -28,7 +30,7 @@ def peak_bytes():
 def load_model(quantization=None):
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32, quantization_config=quantization)
+    return AutoModelForCausalLM.from_pretrained(folder / "model", dtype=dtype, quantization_config=quantization)
 
 
 def nf4():
@@ -38,7 +40,7 @@ def nf4():
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.float32,
+        bnb_4bit_compute_dtype=dtype,
     )
 
 
@@ -65,6 +67,8 @@ def open_step():
 
         model = PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True)
     model.train()
+    if name.startswith("torch-compile"):
+        model = torch.compile(model)
     params = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(params, lr=task["learningRate"], weight_decay=0.0)
     batch = json.loads((folder / "batch.json").read_text())
@@ -75,7 +79,7 @@ def open_step():
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        return [loss.item()]
+        return [loss.float().item()]
 
     return run
 
