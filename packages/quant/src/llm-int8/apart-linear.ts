@@ -3,7 +3,7 @@ import { affine, type Dense, type Linear } from '@peftjs/transformer';
 import { hostFloats } from '../host-floats.ts';
 
 /** The columns of a matrix [rows, inDim] that are named, and the matrix with zeros in their place. */
-export const splitColumns = (
+const splitColumns = (
   values: Float32Array,
   inDim: number,
   columns: readonly number[],
