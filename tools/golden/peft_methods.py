@@ -18,7 +18,7 @@ from peft import (
     OFTConfig, OSFConfig, PeanutConfig, PolyConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, SupertuningConfig, TinyLoraConfig, TrainableTokensConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, WaveFTConfig, get_peft_model, get_peft_model_state_dict,
 )
 from peft.tuners.c3a.utils import get_circulant_fast
-from peft.tuners.lora.config import BdLoraConfig, KasaConfig, VeloraConfig
+from peft.tuners.lora.config import BdLoraConfig, KasaConfig, MontecloraConfig, VeloraConfig
 from peft.tuners.lora.variants import QALoraLinearVariant
 from peft.tuners.multitask_prompt_tuning import MultitaskPromptEmbedding
 from safetensors.torch import load_file
@@ -197,6 +197,7 @@ def configs(model: str) -> dict[str, object]:
             ),
             "olora": LoraConfig(init_lora_weights="olora", use_rslora=True, rank_pattern={"v_proj": 3}, **lora, **some),
             "kasa": LoraConfig(kasa_config=KasaConfig(beta=0.01, gamma=0.05), **lora, **some),
+            "monteclora": LoraConfig(monteclora_config=MontecloraConfig(num_samples=3, buffer_size=2), **lora, **some),
             "qalora": LoraConfig(use_qalora=True, qalora_group_size=4, **lora, **some),
         }
     if model == "gpt2":
@@ -274,6 +275,7 @@ def make_method(base: str, method: str, config: object) -> None:
     model = get_peft_model(llm, config).eval()
     choose_task(model)
     params = trainable(model)
+    sampling = {n: params.pop(n) for n in list(params) if "monteclora_sampler" in n}  # without chance it has no gradient
     shake_all(params)
     out = OUT / f"{base}-{method}"
     save_adapter(model, base, out / "adapter")
@@ -291,6 +293,7 @@ def make_method(base: str, method: str, config: object) -> None:
             model, params, initial=config.is_prompt_learning and config.peft_type not in ("CPT", "CARTRIDGE"), epsilon=epsilon, after_step=after_step, penalty=penalty,
             training=getattr(config, "velora_config", None) is not None,
         )
+    golden |= {f"gradient {n}": torch.zeros_like(p) for n, p in sampling.items()} | {f"trained {n}": p for n, p in sampling.items()}
     if config.peft_type == "CPT":  # what is trained there is the way from the tokens, in the file are the rows
         moved = golden["trained prompt_encoder.delta_embedding.weight"]
         golden["trained prompt_encoder.delta_embedding.weight"] = moved + model.prompt_encoder["default"].embedding.weight

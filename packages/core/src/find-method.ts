@@ -55,6 +55,7 @@ const known: readonly Known[] = [
   ['QA-LoRA (LORA with use_qalora)', 'qalora', 'lora', byField('use_qalora')],
   ['BD-LoRA (LORA with use_bdlora)', 'bdlora', 'lora', byField('use_bdlora')],
   ['KaSA (LORA with kasa_config)', 'kasa', 'lora', byField('kasa_config')],
+  ['MonteCLoRA (LORA with monteclora_config)', 'monteclora', 'lora', byField('monteclora_config')],
   ['VeLoRA (LORA with velora_config)', 'velora', 'lora', byField('velora_config')],
   ['LoRA+ (LORA with loraplus_lr_ratio)', 'loraPlus', 'lora', byField('loraplus_lr_ratio')],
   ['LoRA-FA (LORA with lora_fa)', 'loraFa', 'lora', byField('lora_fa')],

@@ -46,6 +46,7 @@ export type { LoraOptions } from './low-rank.ts';
 export type { LycorisOptions } from './lycoris.ts';
 export { type MissOptions, type MissVariant, miss } from './miss.ts';
 export { type MoLoraOptions, moLora } from './mo-lora.ts';
+export { type MontecloraOptions, monteclora } from './monteclora/monteclora.ts';
 export { type MosloraOptions, moslora } from './moslora.ts';
 export { type OftOptions, oft } from './oft.ts';
 export { type OsfOptions, osf } from './osf.ts';

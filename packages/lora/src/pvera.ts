@@ -10,14 +10,14 @@ import {
   type MethodFactory,
   number,
   rate,
-  type Scope,
   type Target,
   targets,
   wholeNumber,
   zeros,
 } from '@peftjs/core';
-import { add, cos, exp, log, matmul, mul, reshape, slice, sqrt, sub, type Tensor } from '@peftjs/tensor';
+import { add, exp, matmul, mul, reshape, slice, type Tensor } from '@peftjs/tensor';
 import { addDelta } from './add-delta.ts';
+import { noise } from './noise.ts';
 import { fanInFanOut } from './peft-config.ts';
 import { first, sharedProjections } from './shared-projections.ts';
 
@@ -38,13 +38,6 @@ export interface PveraOptions {
   /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
   readonly bias?: BiasChoice;
 }
-
-/** Values of N(0, 1) in a training pass, of uniform ones; null in evaluation. Box & Muller, 1958. https://doi.org/10.1214/aoms/1177706645 */
-const noise = ({ draw }: Scope, shape: readonly number[]): Tensor | null => {
-  if (!draw) return null;
-  const [u, v] = [draw(shape), draw(shape)];
-  return mul(sqrt(mul(log(sub(1, u)), -2)), cos(mul(v, 2 * Math.PI)));
-};
 
 /**
  * PVeRA: y = Wx + λ_b∘B·z with z drawn from N(μ, diag(σ²)) while training and μ itself in evaluation, where [μ, log σ²] = λ_d∘(A·dropout(x)). A [2·rank, in] and B [out, rank] are random,

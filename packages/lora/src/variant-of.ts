@@ -14,6 +14,7 @@ const variants: Readonly<Record<string, (config: JsonObject) => boolean>> = {
   bdlora: (c) => isGiven(c['use_bdlora']),
   kasa: (c) => isGiven(c['kasa_config']),
   velora: (c) => isGiven(c['velora_config']),
+  monteclora: (c) => isGiven(c['monteclora_config']),
   pissa: (c) => c['init_lora_weights'] === 'pissa',
   olora: (c) => startOf(c) === 'olora',
   mica: (c) => startOf(c) === 'mica',

@@ -168,6 +168,10 @@ describeMethods(family, {
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim + 1)),
     identity: false,
   },
+  monteclora: {
+    options: { rank: 2, alpha: 4, samples: 3, sampleScale: 0.3, divergence: 0.01, entropy: true },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim) + 2 + 3),
+  },
   qalora: {
     options: { rank: 2, alpha: 4, groupSize: 2 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim / 2 + outDim)),

@@ -139,7 +139,7 @@ describe('LORA', () => {
     velora_config: [{ num_groups: 2 }, 'velora'],
     kasa_config: [{ beta: 0.1 }, 'kasa'],
     use_bdlora: [{ target_modules_bd_a: ['q_proj'], nblocks: 2, match_strict: false }, 'bdlora'],
-    monteclora_config: [{ num_samples: 2 }, null],
+    monteclora_config: [{ num_samples: 2 }, 'monteclora'],
     arrow_config: [{ top_k: 2 }, null],
     layer_replication: [[[0, 1]], null],
     target_parameters: [['experts.down_proj'], null],
