@@ -29,6 +29,12 @@ const checkCacheable = (model: TaskModel): void => {
       rows = own.k.shape[2]!;
       return own;
     },
+    cross: () => {
+      throw cannot(
+        'the model has an encoder, which a file with a cache would run again at every step',
+        'give cache: false',
+      );
+    },
     offset: null,
     continues: false,
     recall: (name) => {
@@ -77,6 +83,9 @@ export const decoderWithPast = (
         ...(positionLimit !== undefined && { positionLimit }),
         cache: {
           append: (path, { k, v }) => ({ k: joined(path, 'key', k), v: joined(path, 'value', v) }),
+          cross: () => {
+            throw cannot('the model has an encoder', 'give cache: false');
+          },
           offset: null,
           continues: true,
           recall: (name) => {

@@ -1,7 +1,9 @@
 import {
   add,
+  cast,
   constant,
   greater,
+  less,
   matmul,
   mul,
   PeftError,
@@ -17,17 +19,19 @@ const hidden = -1e30;
 
 /** How `biasedAttention` masks, scales and shifts. */
 export interface BiasedAttentionOptions {
-  /** Query t sees key s only when s ≤ t + keys − queries. */
+  /** Query t sees key s only when s ≤ t + first. */
   readonly causal: boolean;
+  /** i32 []: the first query's row among the keys. Default keys − queries: theirs are the last. */
+  readonly first?: Tensor | null;
   /** Default 1/√headDim. */
   readonly scale?: number;
-  /** With `causal`: query t sees key s only when also s > t + keys − queries − window. */
+  /** With `causal`: query t sees key s only when also s > t + first − window. */
   readonly window?: number;
   /** Scaled scores become softCap · tanh(score / softCap), before the bias. */
   readonly softCap?: number;
   /** f32 [batch, keys]: above ½ keeps a key. */
   readonly keyMask: Tensor | null;
-  /** Without `causal`: query t sees key s only when |s − t − keys + queries| ≤ reach. */
+  /** Without `causal`: query t sees key s only when |s − t − first| ≤ reach. */
   readonly reach?: number;
   /** Added to the scaled scores: [1 or batch, heads, queries, keys]; null for none. */
   readonly bias: Tensor | null;
@@ -42,6 +46,17 @@ const pairsSeen = (queries: number, keys: number, sees: (distance: number) => bo
     [1, 1, queries, keys],
   );
 
+/** The same where the first query's row is known in the pass alone. */
+const pairsFrom = (first: Tensor, queries: number, keys: number, nearest: number, farthest: number): Tensor => {
+  const apart = constant(
+    Float32Array.from({ length: queries * keys }, (_, i) => Math.floor(i / keys) - (i % keys)),
+    [1, 1, queries, keys],
+  );
+  const distance = add(apart, cast(first, { dtype: 'f32' }));
+  const after = greater(distance, nearest - 0.5);
+  return Number.isFinite(farthest) ? mul(after, less(distance, farthest + 0.5)) : after;
+};
+
 const capped = (scores: Tensor, softCap: number | undefined): Tensor =>
   softCap === undefined ? scores : mul(tanh(mul(scores, 1 / softCap)), softCap);
 
@@ -55,6 +70,7 @@ export const biasedAttention = (
   v: Tensor,
   {
     causal,
+    first = null,
     scale = 1 / Math.sqrt(q.shape.at(-1)!),
     window = Number.POSITIVE_INFINITY,
     reach = Number.POSITIVE_INFINITY,
@@ -76,7 +92,11 @@ export const biasedAttention = (
   const isCut = causal ? queries > 1 || keys > window : keys > reach + 1;
   const sees = (distance: number): boolean =>
     causal ? distance >= 0 && distance < window : Math.abs(distance) <= reach;
-  const near = isCut ? pairsSeen(queries, keys, sees) : null;
+  const near = first
+    ? pairsFrom(first, queries, keys, causal ? 0 : -reach, causal ? window - 1 : reach)
+    : isCut
+      ? pairsSeen(queries, keys, sees)
+      : null;
   const kept = keyMask && reshape(greater(keyMask, 0.5), [batch, 1, 1, keys]);
   const seen = near && kept ? mul(near, kept) : (near ?? kept);
   if (!seen) return matmul(softmax(scores), v);

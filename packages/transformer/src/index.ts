@@ -12,17 +12,14 @@ export type { BertConfig, EncoderConfig } from './families/encoder/config.ts';
 export type { Gpt2Config } from './families/gpt2/config.ts';
 export type { ModernBertConfig } from './families/modernbert/config.ts';
 export type { T5Config } from './families/t5/config.ts';
+export type { BeamOptions } from './generation/beam-search.ts';
+export type { GeneratedToken } from './generation/choice.ts';
 export { type GenerateOptions, generate } from './generation/generate.ts';
-export {
-  type GeneratedToken,
-  type GeneratorOptions,
-  generator,
-  type StreamOptions,
-  type TextGenerator,
-} from './generation/generator.ts';
+export { type GeneratorOptions, generator, type TextGenerator } from './generation/generator.ts';
 export type { ContinuationSoFar, LogitsProcessor, ProcessOptions } from './generation/processors.ts';
 export type { Prompt } from './generation/prompts.ts';
 export { type SampleOptions, sampleToken } from './generation/sample.ts';
+export type { StreamOptions } from './generation/stream-options.ts';
 export { type StreamTextOptions, streamText } from './generation/stream-text.ts';
 export { joinHeads, splitHeads } from './heads.ts';
 export type { KvCache } from './kv-cache.ts';

@@ -5,6 +5,11 @@ import type { KeyValue, Path } from './sites.ts';
 export interface KvCache {
   /** Stores one layer's keys and values of this pass; returns all that the pass attends over. Keyed by the attention's path. */
   append(path: Path, own: KeyValue): KeyValue;
+  /**
+   * Stores the keys and values that a decoder's layer makes of an encoder's rows, and gives them back in passes that continue, for which `theirs` is
+   * null: the encoder does not run in those.
+   */
+  cross(path: Path, theirs: KeyValue | null): KeyValue;
   /** i32 []: the slot of this pass's first row among the returned keys; null when its rows are the last of them. */
   readonly offset: Tensor | null;
   /** Whether the tokens continue what the cache holds; rows put in front at `embed` are then in it already. */

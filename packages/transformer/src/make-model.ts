@@ -3,7 +3,7 @@ import { linearOf, type Parts, patchParts } from './parts.ts';
 import { type Call, makePass } from './pass.ts';
 import { firstRow } from './position-rows.ts';
 import { partsOf, type RoleRow } from './roles.ts';
-import { batchOf, type Ran, runTower, sequenceOf } from './run-tower.ts';
+import { type Before, batchOf, type Ran, runTower, sequenceOf, skippedTower } from './run-tower.ts';
 import { runAround, type SiteName } from './sites.ts';
 import type { Inputs, States } from './states.ts';
 import { type TowerSpec, towerOf } from './tower-spec.ts';
@@ -21,6 +21,7 @@ export interface Architecture {
 /** The path of the site `model`. */
 const wholePass = '';
 
+/** The states of the towers that ran; the last is the main one. */
 const stateOf = (ran: ReadonlyMap<string, Ran>, callAt: (path: string) => Call): States => ({
   main: [...ran.values()].at(-1)!.states,
   rows: [...ran.values()].at(-1)!.rows,
@@ -59,7 +60,7 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
     states: (inputs, given = {}) => {
       const options = { ...given, recompute: given.recompute ?? parts.recompute };
       const pass = makePass(inputs, batchOf(inputs, parts), parts.training, options);
-      const sequence = sequenceOf(last, inputs, pass);
+      const sequence = sequenceOf(last, inputs, pass, options);
       const callAt = (path: string): Call => ({
         pass,
         path,
@@ -72,8 +73,18 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
       });
       parts.watch(pass);
       const whole = (read: Inputs): States => {
+        const { positions: _, positionLimit: __, cache, ...others } = options;
         const ran = new Map<string, Ran>();
-        for (const tower of towers) ran.set(tower.name, runTower(tower, parts, pass, read, ran));
+        const before = new Map<string, Before>();
+        for (const tower of towers) {
+          if (tower !== last && cache?.continues) {
+            before.set(tower.name, skippedTower(tower, read));
+            continue;
+          }
+          const own = runTower(tower, parts, pass, read, before, tower === last ? options : others);
+          ran.set(tower.name, own);
+          before.set(tower.name, own);
+        }
         return stateOf(ran, callAt);
       };
       return runAround(parts.around.model?.get(wholePass) ?? [], whole, callAt(wholePass))(inputs);

@@ -12,13 +12,14 @@ import type { Tower } from './tower.ts';
 
 /** How a forward pass is made. */
 export interface PassOptions {
-  /** i32 [tokens] or [batch, tokens]: the tokens' positions. Default 0, 1, 2, … Required where a cache is continued. */
+  /** i32 [tokens] or [batch, tokens]: the positions of the main tower's tokens. Default 0, 1, 2, … Required where a cache is continued. */
   readonly positions?: Tensor;
   /**
    * All `positions` are below it. Default: the config's `maxPositions`, or fewer where positions are learned and rows in front take some.
    * Smaller means a smaller table in the program.
    */
   readonly positionLimit?: number;
+  /** The main tower's. Where it is continued, an encoder does not run, and its `ids` are not read. */
   readonly cache?: KvCache;
   /** Recompute each block's inner values in the backward pass instead of storing them (gradient checkpointing). Default: the view's way. */
   readonly recompute?: boolean;

@@ -16,6 +16,7 @@ import {
   type Tensor,
 } from '@peftjs/tensor';
 import { biasedAttention } from './biased-attention.ts';
+import type { PassOptions } from './model.ts';
 import { linearOf, type Parts } from './parts.ts';
 import type { Call, Pass, Sequence } from './pass.ts';
 import { positionRows, type RowsOf, tableRows } from './position-rows.ts';
@@ -23,13 +24,21 @@ import { type KeyValue, type Path, runAround, type SiteCore, type SiteName } fro
 import type { Inputs } from './states.ts';
 import { layerOf, type TowerSpec, towerOf } from './tower-spec.ts';
 
-/** A tower that ran before in the same pass. */
-export interface Ran {
+/** A tower that later ones read. */
+export interface Before {
+  /** [batch, rows, d]: its states, with the rows that methods put in front; null in a pass that continues, which finds in its cache what was made of them. */
+  readonly rows: Tensor | null;
+  /** f32 [batch, tokens]: 1 for tokens, 0 for what is hidden; null where nothing is. */
+  readonly mask: Tensor | null;
+  /** Tokens, without the rows in front. */
+  readonly tokens: number;
+}
+
+/** A tower that ran in this pass. */
+export interface Ran extends Before {
   /** [batch, tokens, d] */
   readonly states: Tensor;
-  /** [batch, rows, d]: the same with the rows that methods put in front. */
   readonly rows: Tensor;
-  readonly sequence: Sequence;
 }
 
 /** How scores of attention become weights. */
@@ -42,8 +51,11 @@ export interface AttendOptions {
   readonly reach?: number;
   /** Scaled scores become softCap · tanh(score / softCap). Default: they stay as they are. */
   readonly softCap?: number;
-  /** Added to the scores of so many queries and keys k, the last of which are theirs: [1 or B, H, queries, keys]. */
-  readonly bias?: (queries: number, keys: number, k: Tensor) => Tensor;
+  /**
+   * Added to the scores of so many queries and keys k: [1 or B, H, queries, keys]. `first` i32 []: the first query's row among the keys; null where
+   * theirs are the last.
+   */
+  readonly bias?: (queries: number, keys: number, k: Tensor, first: Tensor | null) => Tensor;
 }
 
 /** The parts of one forward pass that an architecture's layers use. */
@@ -52,8 +64,6 @@ export interface Forward {
   readonly sequence: Sequence;
   /** The named inputs of the pass. */
   readonly inputs: Inputs;
-  /** The towers that ran before this one. */
-  readonly before: ReadonlyMap<string, Ran>;
   /** `core` with the middlewares of a site and path around it; `stream` is what its output is added to. */
   at<S extends SiteName>(site: S, path: Path, core: SiteCore<S>, stream?: Tensor): SiteCore<S>;
   linear(path: Path, x: Tensor): Tensor;
@@ -64,8 +74,8 @@ export interface Forward {
   weights(path: Path): Tensor;
   /** Attention of q [B,H,T,D] over this pass's keys and values, the cache's, and those that methods add: [B,H,T,D]. */
   attend(path: Path, q: Tensor, own: KeyValue, options?: AttendOptions): Tensor;
-  /** The same over keys and values made of the rows of a tower that ran before. */
-  attendTo(tower: string, path: Path, q: Tensor, theirs: KeyValue, options?: AttendOptions): Tensor;
+  /** The same over keys and values made of the rows of an earlier tower, once for all passes that a cache joins. */
+  attendTo(tower: string, path: Path, q: Tensor, make: (rows: Tensor) => KeyValue, options?: AttendOptions): Tensor;
   /**
    * A row of a table for each row of the pass, by its position: [rows, D] or [batch, rows, D]. `available`: the rows that the table has,
    * by default as many as are wanted. Throws `bad-option` where more are needed.
@@ -86,8 +96,8 @@ const checkConstantIds = (name: string, ids: Tensor, rows: number): void => {
   );
 };
 
-/** The sequences that a tower goes over. Throws `bad-shape`, `bad-dtype`, `bad-option`. */
-export const sequenceOf = ({ reads }: TowerSpec, inputs: Inputs, pass: Pass): Sequence => {
+/** The sequences that a tower goes over; `options` are the pass's own for its main tower alone. Throws `bad-shape`, `bad-dtype`, `bad-option`. */
+export const sequenceOf = ({ reads }: TowerSpec, inputs: Inputs, pass: Pass, options: PassOptions): Sequence => {
   const ids = inputs[reads.ids];
   if (!ids)
     throw new PeftError(
@@ -103,7 +113,7 @@ export const sequenceOf = ({ reads }: TowerSpec, inputs: Inputs, pass: Pass): Se
     throw shapeError('model', [ids], `${reads.ids} must have as many sequences as the other inputs, ${pass.batch}`);
   if (mask && (mask.shape.length !== 2 || mask.shape[0] !== pass.batch))
     throw shapeError(reads.mask, [mask], `must be f32 [batch, keys] with batch ${pass.batch}`);
-  const { positions, cache } = pass.options;
+  const { positions, cache } = options;
   return { tokens: ids.shape[1]!, mask, positions: positions ?? null, continues: cache?.continues ?? false };
 };
 
@@ -130,16 +140,33 @@ const widenMask = (
   return concat(front, own, { axis: 1 });
 };
 
-/** Runs one tower over its inputs: its states, without the rows that were put in front. */
+/**
+ * The encoder beside a decoder that continues a cache: all that is known of it is its mask. Throws `bad-option` where that is missing.
+ */
+export const skippedTower = ({ name, reads }: TowerSpec, inputs: Inputs): Before => {
+  const mask = inputs[reads.mask];
+  if (!mask)
+    throw new PeftError(
+      'bad-option',
+      `model: a pass that continues a cache does not run the ${name}, but needs its ${reads.mask}; give that of the first pass`,
+    );
+  return { rows: null, mask, tokens: mask.shape[1]! };
+};
+
+/**
+ * Runs one tower over its inputs: its states, without the rows that were put in front. `options`: the pass's own; positions and the cache for its
+ * main tower alone.
+ */
 export const runTower = (
   spec: TowerSpec,
   parts: Parts,
   pass: Pass,
   inputs: Inputs,
-  before: ReadonlyMap<string, Ran>,
+  before: ReadonlyMap<string, Before>,
+  options: PassOptions,
 ): Ran => {
-  const sequence = sequenceOf(spec, inputs, pass);
-  const { batch, options } = pass;
+  const sequence = sequenceOf(spec, inputs, pass, options);
+  const { batch } = pass;
   const tower = towerOf(spec);
   const callAt = (path: Path, stream: Tensor | null, attended: Tensor | null = null): Call => ({
     pass,
@@ -190,29 +217,37 @@ export const runTower = (
       const keys = k.shape[2]!;
       const mask = widenMask(sequence.mask, batch, parts.present, { keys, added: keys - known + prepended }, path);
       const causal = spec.attends === 'before';
+      const start = options.cache?.offset ?? null;
+      const offset = start && (keys > known ? add(start, constant(Int32Array.of(keys - known), [])) : start);
       if (bias || reach !== undefined) {
-        const added = bias ? bias(q.shape[2]!, keys, k) : null;
+        const added = bias ? bias(q.shape[2]!, keys, k, offset) : null;
         return biasedAttention(q, k, v, {
           ...how,
           causal,
+          first: offset,
           keyMask: mask,
           bias: added,
           ...(reach !== undefined && { reach }),
         });
       }
-      const start = options.cache?.offset;
-      const offset = start && (keys > known ? add(start, constant(Int32Array.of(keys - known), [])) : start);
       return attention(q, k, v, { ...how, causal, ...(mask && { keyMask: mask }), ...(offset && { offset }) });
     })(queries);
 
-  const attendTo: Forward['attendTo'] = (name, path, q, theirs, { bias, ...how } = {}) => {
-    const other = before.get(name)!;
-    const { k, v } = at('crossKv', path, (kv) => kv)(theirs);
+  const attendTo: Forward['attendTo'] = (name, path, q, make, { bias, ...how } = {}) => {
+    const { rows: theirs, mask, tokens } = before.get(name)!;
+    const { cache } = options;
+    const stored = theirs ? null : cache!.cross(path, null);
+    const through = (kv: KeyValue): KeyValue => stored ?? (cache ? cache.cross(path, kv) : kv);
+    const { k, v } = at('crossKv', path, through)(stored ?? make(theirs!));
     const keys = k.shape[2]!;
-    const added = keys - other.sequence.tokens;
-    const keyMask = widenMask(other.sequence.mask, batch, parts.present, { keys, added }, path);
+    const keyMask = widenMask(mask, batch, parts.present, { keys, added: keys - tokens }, path);
     return bias
-      ? biasedAttention(q, k, v, { ...how, causal: false, keyMask, bias: bias(q.shape[2]!, keys, k) })
+      ? biasedAttention(q, k, v, {
+          ...how,
+          causal: false,
+          keyMask,
+          bias: bias(q.shape[2]!, keys, k, null),
+        })
       : attention(q, k, v, { ...how, causal: false, ...(keyMask && { keyMask }) });
   };
 
@@ -234,7 +269,6 @@ export const runTower = (
     pass,
     sequence,
     inputs,
-    before,
     at,
     linear,
     norm: (path, h) => at('norm', path, (y) => parts.norms.get(path)!.apply(y, callAt(path, null)))(h),
@@ -257,7 +291,8 @@ export const runTower = (
   }, first);
   const y = at('head', spec.paths.head![0]!, (h) => spec.finish(forward, h))(last);
   const front = prepended - inCache;
-  return { states: front > 0 ? slice(y, { axis: 1, start: front, end: y.shape[1]! }) : y, rows: y, sequence };
+  const states = front > 0 ? slice(y, { axis: 1, start: front, end: y.shape[1]! }) : y;
+  return { states, rows: y, mask: sequence.mask, tokens: sequence.tokens };
 };
 
 /** How many sequences a pass has. Throws `bad-shape` where a view takes another number, or `present` does not fit. */

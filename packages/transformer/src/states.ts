@@ -13,6 +13,7 @@ export type Inputs = Readonly<Record<string, Tensor>>;
 export interface States {
   /** Of the tower that the task reads: the decoder, where there is one. */
   readonly main: Tensor;
+  /** Without an encoder's where the pass continues a cache: it ran in the first. */
   readonly byTower: ReadonlyMap<string, Tensor>;
   /** As `main`, with the rows that methods put in front: [batch, rows, d]. */
   readonly rows: Tensor;

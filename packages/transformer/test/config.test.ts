@@ -424,13 +424,28 @@ test('generation settings are optional and checked', async () => {
     stop_strings: 'x',
     guidance_scale: 1,
     length_penalty: 2,
+    min_length: 5,
+    forced_bos_token_id: 0,
+    forced_eos_token_id: 2,
+    early_stopping: 'never',
+    decoder_start_token_id: 7,
+    num_beam_groups: 2,
   };
   await writeFile(path, JSON.stringify(odd));
   expect(await loadGenerationConfig(dir)).toMatchObject({
     badWords: [[1, 2], [3]],
     stopTexts: ['x'],
-    unsupported: ['num_beams 4'],
+    beams: 4,
+    lengthPenalty: 2,
+    minLength: 5,
+    firstToken: 0,
+    lastTokens: [2],
+    earlyStopping: 'never',
+    decoderStartId: 7,
+    unsupported: ['num_beam_groups 2'],
   });
+  await writeFile(path, JSON.stringify({ do_sample: true, num_beams: 2 }));
+  expect(await loadGenerationConfig(dir)).toMatchObject({ unsupported: ['do_sample with num_beams 2'] });
   await writeFile(path, JSON.stringify({ top_p: 2, temperature: -1 }));
   expect((await messageOf('bad-config', () => loadGenerationConfig(dir))).match(/\n {2}- /g)).toHaveLength(2);
   await mkdir(join(dir, 'sub', 'generation_config.json'), { recursive: true });

@@ -41,9 +41,9 @@ test.each(golden.generated)('by $config the tokens are those of transformers', a
 });
 
 test('a call has the last word, and null leaves the file out', async () => {
-  const model = await loadModel(withConfig({ ...first!.config, num_beams: 2 }));
+  const model = await loadModel(withConfig({ ...first!.config, guidance_scale: 2 }));
   const { prompt } = first!;
-  expect(await messageOf('bad-config', () => generate(model, { executor, prompt }))).toContain('num_beams 2');
+  expect(await messageOf('bad-config', () => generate(model, { executor, prompt }))).toContain('guidance_scale 2');
   const bare = await generate(model, { executor, prompt, config: null, maxTokens: 12 });
   expect(bare).not.toEqual(first!.tokens);
   const penalty = { executor, prompt, config: null, maxTokens: 12, repetitionPenalty: 1.4, stop: [28] };

@@ -111,7 +111,13 @@ export const ladderSide: MethodFactory<LadderSideOptions> = defineMethod<LadderS
           })
           .states(pass.inputs, {
             ...pass.options,
-            ...(cache && { cache: { ...cache, append: (path, kv) => cache.append(`ladder_side.${path}`, kv) } }),
+            ...(cache && {
+              cache: {
+                ...cache,
+                append: (path, kv) => cache.append(`ladder_side.${path}`, kv),
+                cross: (path, kv) => cache.cross(`ladder_side.${path}`, kv),
+              },
+            }),
           });
         return up(top.main);
       };

@@ -22,6 +22,19 @@ export interface GenerationConfig extends TokenIds {
   readonly maxNewTokens: number | undefined;
   /** Tokens of prompt and continuation together, at most. */
   readonly maxLength: number | undefined;
+  /** The same, at least. */
+  readonly minLength: number | undefined;
+  /** The token that a decoder beside an encoder begins with. */
+  readonly decoderStartId: number | undefined;
+  /** The token after it. */
+  readonly firstToken: number | undefined;
+  /** The last token of a text that is as long as it may be is one of these. */
+  readonly lastTokens: readonly number[] | undefined;
+  /** Continuations that are followed at once. */
+  readonly beams: number | undefined;
+  /** Exponent of the length that their scores are divided by. */
+  readonly lengthPenalty: number | undefined;
+  readonly earlyStopping: boolean | 'never' | undefined;
   /** Texts that end a continuation. */
   readonly stopTexts: readonly string[] | undefined;
   /** Settings that would change the result and are not computed here, in the file's words. */
@@ -45,6 +58,13 @@ const schema = z.looseObject({
   min_new_tokens: z.int().min(0).nullish(),
   max_new_tokens: z.int().min(1).nullish(),
   max_length: z.int().min(1).nullish(),
+  min_length: z.int().min(0).nullish(),
+  decoder_start_token_id: id.nullish(),
+  forced_bos_token_id: id.nullish(),
+  forced_eos_token_id: z.union([id, z.array(id).min(1)]).nullish(),
+  num_beams: z.int().min(1).nullish(),
+  length_penalty: z.number().nullish(),
+  early_stopping: z.union([z.boolean(), z.literal('never')]).nullish(),
   stop_strings: z.union([z.string(), z.array(z.string())]).nullish(),
 });
 
@@ -60,11 +80,7 @@ const inert: Readonly<Record<string, readonly unknown[]>> = {
   eta_cutoff: [0],
   exponential_decay_length_penalty: [],
   force_words_ids: [],
-  forced_bos_token_id: [],
-  forced_eos_token_id: [],
   guidance_scale: [1],
-  min_length: [0],
-  num_beams: [1],
   num_beam_groups: [1],
   num_return_sequences: [1],
   penalty_alpha: [0],
@@ -84,6 +100,7 @@ export const parseGeneration = (json: unknown, problems: string[]): GenerationCo
     const isInert = value == null || values.includes(value) || (Array.isArray(value) && value.length === 0);
     return isInert ? [] : [`${field} ${JSON.stringify(value).slice(0, 100)}`];
   });
+  if (raw.do_sample && (raw.num_beams ?? 1) > 1) unsupported.push(`do_sample with num_beams ${raw.num_beams}`);
   const bad = [...(raw.bad_words_ids ?? []), ...(raw.suppress_tokens ?? []).map((one) => [one])];
   return {
     sample: raw.do_sample ?? false,
@@ -98,6 +115,13 @@ export const parseGeneration = (json: unknown, problems: string[]): GenerationCo
     minNewTokens: raw.min_new_tokens ?? undefined,
     maxNewTokens: raw.max_new_tokens ?? undefined,
     maxLength: raw.max_length ?? undefined,
+    minLength: raw.min_length ?? undefined,
+    decoderStartId: raw.decoder_start_token_id ?? undefined,
+    firstToken: raw.forced_bos_token_id ?? undefined,
+    lastTokens: raw.forced_eos_token_id == null ? undefined : [raw.forced_eos_token_id].flat(),
+    beams: raw.num_beams ?? undefined,
+    lengthPenalty: raw.length_penalty ?? undefined,
+    earlyStopping: raw.early_stopping ?? undefined,
     stopTexts: raw.stop_strings ? [raw.stop_strings].flat() : undefined,
     unsupported,
     ...ids,

@@ -1,4 +1,4 @@
-import { constant, gather, reshape, type Tensor, transpose } from '@peftjs/tensor';
+import { constant, gather, reshape, sub, type Tensor, transpose } from '@peftjs/tensor';
 
 /** The sizes of a bias by relative position. */
 export interface RelativeBias {
@@ -29,9 +29,28 @@ const bucketOf = (
   return first + Math.min(size - 1, exact + Math.trunc(fround(share * (size - exact))));
 };
 
+/** By distance: a row of the table for each that keys may be from a query, of which the pass takes those that it has. */
+const movedBias = (
+  table: Tensor,
+  config: RelativeBias,
+  both: boolean,
+  queries: number,
+  keys: number,
+  first: Tensor,
+): Tensor => {
+  const buckets = Int32Array.from({ length: 2 * keys - 1 }, (_, i) => bucketOf(i - (keys - 1), config, both));
+  const byDistance = gather(table, constant(buckets, [2 * keys - 1])); // [2·keys − 1, heads]
+  const apart = constant(
+    Int32Array.from({ length: queries * keys }, (_, i) => (i % keys) - Math.floor(i / keys) + keys - 1),
+    [queries * keys],
+  );
+  const rows = gather(byDistance, sub(apart, first)); // [queries·keys, heads]
+  return reshape(transpose(rows, [1, 0]), [1, config.heads, queries, keys]);
+};
+
 /**
- * Additions to scores by relative position: a number for each head and bucket, of a table [buckets, heads], for the last `queries` of so many
- * keys: [1, heads, queries, keys].
+ * Additions to scores by relative position: a number for each head and bucket, of a table [buckets, heads], for `queries` of so many keys:
+ * [1, heads, queries, keys]. `first` i32 []: the first query's row among the keys; null where theirs are the last.
  */
 export const relativeBias = (
   table: Tensor,
@@ -39,7 +58,9 @@ export const relativeBias = (
   both: boolean,
   queries: number,
   keys: number,
+  first: Tensor | null,
 ): Tensor => {
+  if (first) return movedBias(table, config, both, queries, keys, first);
   const ids = Int32Array.from({ length: queries * keys }, (_, i) =>
     bucketOf((i % keys) - (Math.floor(i / keys) + keys - queries), config, both),
   );

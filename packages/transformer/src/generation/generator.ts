@@ -4,55 +4,22 @@ import {
   type OnExecutor,
   onExecutor,
   PeftError,
-  type Random,
   type Rules,
   randomSource,
-  type TypedArray,
+  type Tensor,
 } from '@peftjs/tensor';
 import type { GenerationConfig } from '../config/generation.ts';
-import { requireModel } from '../require-model.ts';
-import type { CausalLM } from '../task-model.ts';
-import { type LogitsProcessor, type ProcessOptions, processorsOf, processRules } from './processors.ts';
+import type { ModelConfig } from '../config/model-config.ts';
+import type { TaskModel } from '../task-model.ts';
+import { beamSearch } from './beam-search.ts';
+import type { Choice, GeneratedToken, Passes } from './choice.ts';
+import { oneByOne } from './one-by-one.ts';
+import { processorsOf } from './processors.ts';
 import { makePrograms, type Programs } from './programs.ts';
-import { bucket, checkPrompts, type Prompt, padPrompts, slotMask } from './prompts.ts';
-import { roomOf } from './room.ts';
-import { checkFinite, checkLogits, drawToken, type SampleOptions, sampleRules } from './sample.ts';
+import { bucket, type Prompt } from './prompts.ts';
+import { readingOf } from './reading.ts';
 import { configBeside, type Settings, settingsOf } from './settings.ts';
-
-/** How a continuation is made. What is left out is as the model's `generation_config.json` says, and else the default. */
-export interface StreamOptions extends SampleOptions, ProcessOptions {
-  /** New tokens per prompt, at most. Default: as many as the context has room for after the longest prompt. */
-  readonly maxTokens?: number;
-  /** Any of these ends a row; it is not given out. Default: the config's end-of-text tokens. */
-  readonly stop?: readonly number[];
-  /** Any of these texts ends a row, after the token that completes it. They need `tokenizer`. */
-  readonly stopTexts?: readonly string[];
-  /** Makes texts of tokens, for `stopTexts`. */
-  readonly tokenizer?: { decode(ids: readonly number[]): string };
-  /** Row i draws from a stream of seed + i, so it gives what its prompt alone gives with that seed. Default 0. */
-  readonly seed?: number;
-}
-
-/** The rules of its options. */
-export const streamRules: Rules<StreamOptions> = {
-  maxTokens: mustBe.count,
-  stop: mustBe.such('a list of token ids', (v) => Array.isArray(v) || ArrayBuffer.isView(v)),
-  stopTexts: mustBe.such(
-    'a list of texts, none of them empty',
-    (v) => Array.isArray(v) && v.every((one) => typeof one === 'string' && one !== ''),
-  ),
-  tokenizer: mustBe.object,
-  seed: mustBe.whole,
-  ...sampleRules,
-  ...processRules,
-};
-
-/** One new token. */
-export interface GeneratedToken {
-  /** Of which prompt. */
-  readonly row: number;
-  readonly token: number;
-}
+import { endedBy, type StreamOptions, streamRules } from './stream-options.ts';
 
 /** A model made ready to generate: programs compiled once, and a cache on the device. */
 export interface TextGenerator {
@@ -67,8 +34,8 @@ export interface TextGenerator {
 /** The executor that a generator runs on, and how it is made. */
 export interface GeneratorOptions extends OnExecutor {
   /**
-   * Tokens per sequence, prompt and continuation together; the cache is as long. Default: the config's `maxPositions`, less the rows that
-   * methods put in front where positions are learned.
+   * Tokens per sequence, prompt and continuation together, or what a decoder beside an encoder writes with its first token; the cache is as long.
+   * Default: the config's `maxPositions`, less the rows that methods put in front where positions are learned; 512 where these have no limit.
    */
   readonly context?: number;
   /**
@@ -84,66 +51,8 @@ const rules: Rules<GeneratorOptions> = {
   config: mustBe.such('what loadGenerationConfig gives, or null', (v) => typeof v === 'object'),
 };
 
-/** The rows of a stream. */
-interface Rows {
-  readonly prompts: readonly Prompt[];
-  readonly random: readonly Random[];
-  readonly next: Int32Array;
-  readonly done: boolean[];
-  /** The new tokens of each. */
-  readonly tokens: readonly number[][];
-}
-
-/** How a stream chooses and ends. */
-interface Choice {
-  readonly vocabSize: number;
-  readonly stop: ReadonlySet<number>;
-  readonly sampling: SampleOptions;
-  readonly processors: readonly LogitsProcessor[];
-  /** Whether a row's new tokens end it. */
-  readonly isEnded: (tokens: readonly number[]) => boolean;
-}
-
-/** Whether a text that ends a row is complete: it stands where the last token has brought something new. */
-const endedBy = ({ stopTexts = [], tokenizer }: StreamOptions): Choice['isEnded'] => {
-  if (stopTexts.length === 0) return () => false;
-  if (typeof tokenizer?.decode !== 'function')
-    throw new PeftError(
-      'bad-option',
-      `generate: stopTexts ${JSON.stringify(stopTexts).slice(0, 100)} need a tokenizer; give { tokenizer }`,
-    );
-  return (tokens) => {
-    const text = tokenizer.decode(tokens);
-    return stopTexts.some((stop) => text.includes(stop));
-  };
-};
-
-/** Chooses each open row's next token; closes rows that chose a stop token or completed a stop text. */
-function* choose(
-  rows: Rows,
-  result: Readonly<Record<string, TypedArray>>,
-  { vocabSize, stop, sampling, processors, isEnded }: Choice,
-): Generator<GeneratedToken> {
-  const { likeliest, logits, total } = result;
-  if (total) checkFinite(total[0]!);
-  const chosen = (row: number): number => {
-    if (!logits) return likeliest![row]!;
-    const own = (logits as Float32Array).slice(row * vocabSize, (row + 1) * vocabSize);
-    checkLogits(own);
-    for (const process of processors) process(own, { row, prompt: rows.prompts[row]!, tokens: rows.tokens[row]! });
-    return drawToken(own, sampling, rows.random[row]!);
-  };
-  for (const row of rows.done.keys()) {
-    if (rows.done[row]) continue;
-    const token = chosen(row);
-    rows.next[row] = token;
-    rows.done[row] = stop.has(token);
-    if (rows.done[row]) continue;
-    rows.tokens[row]!.push(token);
-    rows.done[row] = isEnded(rows.tokens[row]!);
-    yield { row, token };
-  }
-}
+/** The default context of models whose positions have no limit: as many tokens as T5 was pretrained with. */
+const unlimited = 512;
 
 const checkContext = (context: number, room: number): void => {
   if (!Number.isInteger(context) || context < 2 || context > room)
@@ -158,39 +67,71 @@ const roomAfter = (longest: number, context: number, maxLength = Number.POSITIVE
   if (longest >= maxLength)
     throw new PeftError(
       'bad-data',
-      `generate: a prompt has ${longest} tokens, and max_length ${maxLength} of generation_config.json leaves none to add; say maxTokens`,
+      `generate: a text begins with ${longest} tokens, and max_length ${maxLength} of generation_config.json leaves none to add; say maxTokens`,
     );
   return Math.max(1, Math.min(context, maxLength) - longest);
 };
 
+/** Beams follow the likeliest. Throws `bad-option` where tokens are to be drawn. */
+const checkBeams = ({ beams = 1, temperature = 0 }: StreamOptions): void => {
+  if (beams > 1 && temperature > 0)
+    throw new PeftError(
+      'bad-option',
+      `generate: beams ${beams} follow the likeliest continuations, and temperature ${temperature} draws tokens; say beams: 1 or temperature: 0`,
+    );
+};
+
+/** The token that a text begins with before the new ones; null where that is the prompt's own. Throws `bad-option` for one that is not there. */
+const startOf = (
+  starts: boolean,
+  { startToken }: StreamOptions,
+  { startId }: Settings,
+  { vocabSize, modelType }: ModelConfig,
+): number | null => {
+  if (!starts && startToken !== undefined)
+    throw new PeftError(
+      'bad-option',
+      `generate: ${modelType} has no encoder, so its texts begin as the prompts do; leave out startToken`,
+    );
+  const start = starts ? (startToken ?? startId) : null;
+  if (start !== null && start >= vocabSize)
+    throw new PeftError(
+      'bad-option',
+      `generate: startToken ${start} is not within the vocabulary, 0 to ${vocabSize - 1}`,
+    );
+  return start;
+};
+
 /**
- * Makes a generator. Prompts of a batch may differ in length; each row's tokens are those that its prompt alone gives, up to rounding.
- * Programs are compiled when first needed: one per batch size, and one per batch size and 32 tokens of prompt length.
+ * Makes a generator of a decoder, or of an encoder-decoder (with the task `seq2seqLM`), whose encoder reads each prompt once. Prompts of a batch may
+ * differ in length; each row's tokens are those that its prompt alone gives, up to rounding. With beams tokens come when the search is over.
+ * Programs are compiled when first needed: one per batch size and beams, and one per batch size and 32 tokens of prompt length.
  * Throws `bad-option` for a context that the model does not have; its streams throw `bad-config` for a generation config that asks for what is not
  * computed here.
  */
-export const generator = (model: CausalLM, options: GeneratorOptions): TextGenerator => {
-  requireModel('generator', model, 'logits');
+export const generator = (model: TaskModel<Tensor>, options: GeneratorOptions): TextGenerator => {
+  const reading = readingOf('generator', model);
   checkOptions('generator', rules, options);
-  const { vocabSize, eosIds } = model.config;
+  const { vocabSize } = model.config;
   let known: Promise<Settings> | undefined;
   /** Read once, when a stream first needs them. */
   const settings = (): Promise<Settings> => {
     known ??= (async () =>
-      settingsOf(options.config === undefined ? await configBeside(model) : options.config, eosIds))();
+      settingsOf(options.config === undefined ? await configBeside(model) : options.config, model.config))();
     // What failed is tried again next time.
     known.catch(() => (known = undefined));
     return known;
   };
-  const { prepended, context: room } = roomOf(model);
-  const { executor, context = room } = options;
+  const room = reading.context;
+  const { executor, context = Number.isFinite(room) ? room : unlimited } = options;
   checkContext(context, room);
   const slots = context + bucket - 1;
-  const programs = new Map<number, Programs>();
-  const programsFor = (batch: number): Programs => {
+  const programs = new Map<string, Programs>();
+  const programsFor = (batch: number, each: number): Programs => {
+    const sizes = `${batch} ${each}`;
     const known =
-      programs.get(batch) ?? makePrograms(model, { executor, batch, prepended, slots, positionLimit: context });
-    programs.set(batch, known);
+      programs.get(sizes) ?? makePrograms(reading, { executor, batch, each, slots, positionLimit: context });
+    programs.set(sizes, known);
     return known;
   };
   let busy = false;
@@ -199,39 +140,45 @@ export const generator = (model: CausalLM, options: GeneratorOptions): TextGener
     if (closed) throw new PeftError('bad-program', 'generator: it is closed; make a new one');
   };
 
+  const passesOf = (prompts: readonly Prompt[], texts: readonly Prompt[], each: number): Passes => {
+    const { prefill, decode } = programsFor(prompts.length, each);
+    const { columns, feeds, next } = reading.begin(prompts, texts, { context, slots, each });
+    return {
+      first: async (read) => (await prefill(columns)).run(feeds, { read }),
+      // Whoever closes it in between takes the cache away.
+      next: async (step, ids, read, source) => {
+        checkOpen();
+        const program = await decode(columns);
+        checkOpen();
+        return program.run({ ...next(step), [reading.ids]: ids, ...(source && { source }) }, { read });
+      },
+    };
+  };
+
   async function* tokens(prompts: readonly Prompt[], options: StreamOptions): AsyncGenerator<GeneratedToken, void> {
     checkOptions('generate', streamRules, options);
-    const { defaults, maxLength } = await settings();
+    const said = await settings();
+    const { defaults, maxLength, minLength } = said;
     const all = { ...defaults, ...options };
-    const { stop: stopIds, seed = 0 } = all;
-    const longest = Math.max(0, ...prompts.map((p) => p.length));
+    checkBeams(all);
+    const { stop: stopIds, seed = 0, beams = 1, lengthPenalty = 1, earlyStopping = false } = all;
+    const texts = reading.textsOf(prompts, startOf(reading.starts, options, said, model.config));
+    const longest = Math.max(0, ...texts.map((p) => p.length));
     const limit = all.maxTokens ?? roomAfter(longest, context, maxLength);
-    checkPrompts(prompts, limit, context, model.config);
-    const batch = prompts.length;
-    const { prefill, decode } = programsFor(batch);
+    reading.check(prompts, limit, context);
     const stop = new Set(stopIds);
-    const processors = processorsOf(all, stop);
-    const choice: Choice = { vocabSize, stop, sampling: all, processors, isEnded: endedBy(all) };
-    const read = all.temperature || processors.length > 0 ? ['logits'] : ['likeliest', 'total'];
-    const rows: Rows = {
-      prompts,
-      random: prompts.map((_, row) => randomSource(seed + row, 'generate')),
-      next: new Int32Array(batch),
-      done: prompts.map(() => false),
-      tokens: prompts.map(() => []),
-    };
-    const { tokens: columns, ...feeds } = padPrompts(prompts, context);
-    const mask = slotMask({ tokens: columns, ...feeds }, batch, slots);
-    let result = await (await prefill(columns)).run({ ...feeds }, { read });
-    for (let step = 0; ; step++) {
-      // Whoever closes it in between takes the cache away.
+    const processors = processorsOf({ ...all, minLength }, stop, limit);
+    const choice: Choice = { vocabSize, texts, limit, stop, processors, isEnded: endedBy(all) };
+    const passes = passesOf(prompts, texts, beams);
+    if (beams > 1) {
+      const found = await beamSearch(passes, choice, { beams, lengthPenalty, earlyStopping });
+      for (const [row, own] of found.entries()) for (const token of own) yield { row, token };
+      return;
+    }
+    const random = prompts.map((_, row) => randomSource(seed + row, 'generate'));
+    for await (const token of oneByOne(passes, choice, all, random)) {
       checkOpen();
-      yield* choose(rows, result, choice);
-      if (step + 1 >= limit || rows.done.every((done) => done)) return;
-      const positions = Int32Array.from(prompts, (p) => p.length + step);
-      const slot = Int32Array.of(prepended + columns + step);
-      checkOpen();
-      result = await (await decode()).run({ ids: rows.next, positions, slot, mask }, { read });
+      yield token;
     }
   }
 

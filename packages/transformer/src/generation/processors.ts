@@ -1,4 +1,4 @@
-import { mustBe, type Rules } from '@peftjs/tensor';
+import { mustBe, PeftError, type Rules } from '@peftjs/tensor';
 
 /** A continuation so far. */
 export interface ContinuationSoFar {
@@ -26,6 +26,10 @@ export interface ProcessOptions {
   readonly badWords?: readonly (readonly number[])[];
   /** New tokens that come before one that ends the text may. Default 0. */
   readonly minTokens?: number;
+  /** The first token of a text that a decoder beside an encoder writes, such as that of a language (`forced_bos_token_id`). */
+  readonly firstToken?: number;
+  /** Where a text reaches `maxTokens`, its last token is one of these (`forced_eos_token_id`). Default none: it may be any. */
+  readonly lastTokens?: readonly number[];
   /** Further changes, in their order, after those above. */
   readonly processors?: readonly LogitsProcessor[];
 }
@@ -41,6 +45,8 @@ export const processRules: Rules<ProcessOptions> = {
   noRepeatNgram: mustBe.whole,
   badWords: mustBe.such('lists of token ids, none of them empty', (v) => Array.isArray(v) && v.every(isRun)),
   minTokens: mustBe.whole,
+  firstToken: mustBe.whole,
+  lastTokens: mustBe.such('a list of token ids, not empty', isRun),
   processors: mustBe.such(
     'a list of functions',
     (v) => Array.isArray(v) && v.every((one) => typeof one === 'function'),
@@ -96,19 +102,61 @@ const notYet =
     if (tokens.length < least) for (const id of stop) forbid(logits, id);
   };
 
+const tooShort =
+  (least: number, stop: ReadonlySet<number>): LogitsProcessor =>
+  (logits, { prompt, tokens }) => {
+    if (prompt.length + tokens.length < least) for (const id of stop) forbid(logits, id);
+  };
+
+/** One of some tokens, all equally likely, where the text is so far. */
+const forced =
+  (ids: readonly number[], isThere: (prompt: number, tokens: number) => boolean): LogitsProcessor =>
+  (logits, { prompt, tokens }) => {
+    if (!isThere(prompt.length, tokens.length)) return;
+    const foreign = ids.find((id) => id >= logits.length);
+    if (foreign !== undefined)
+      throw new PeftError(
+        'bad-option',
+        `generate: token ${foreign} is to come, the vocabulary is 0 to ${logits.length - 1}`,
+      );
+    logits.fill(Number.NEGATIVE_INFINITY);
+    for (const id of ids) logits[id] = 0;
+  };
+
+/** What a generation config asks for beside options. */
+export interface Processing extends ProcessOptions {
+  /** Tokens of a text, its beginning and the new ones, before one that ends it may come. */
+  readonly minLength?: number;
+}
+
 /**
  * The changes that options ask for, in the order of transformers (`generation/utils.py`, `_get_logits_processor`); `stop` are the tokens that end
- * a text.
+ * a text, `limit` the new tokens that it may have.
  */
-export const processorsOf = (options: ProcessOptions, stop: ReadonlySet<number>): readonly LogitsProcessor[] => {
+export const processorsOf = (
+  options: Processing,
+  stop: ReadonlySet<number>,
+  limit: number = Number.POSITIVE_INFINITY,
+): readonly LogitsProcessor[] => {
   const { repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0 } = options;
-  const { noRepeatNgram = 0, badWords = [], minTokens = 0, processors = [] } = options;
+  const {
+    noRepeatNgram = 0,
+    badWords = [],
+    minTokens = 0,
+    minLength = 0,
+    firstToken,
+    lastTokens,
+    processors = [],
+  } = options;
   return [
     ...(repetitionPenalty !== 1 ? [repetition(repetitionPenalty)] : []),
     ...(presencePenalty !== 0 || frequencyPenalty !== 0 ? [counted(presencePenalty, frequencyPenalty)] : []),
     ...(noRepeatNgram > 0 ? [noRepeat(noRepeatNgram)] : []),
     ...(badWords.length > 0 ? [noBadWords(badWords)] : []),
+    ...(minLength > 0 ? [tooShort(minLength, stop)] : []),
     ...(minTokens > 0 ? [notYet(minTokens, stop)] : []),
+    ...(firstToken !== undefined ? [forced([firstToken], (prompt, tokens) => prompt + tokens === 1)] : []),
+    ...(lastTokens ? [forced(lastTokens, (_, tokens) => tokens === limit - 1)] : []),
     ...processors,
   ];
 };

@@ -1,9 +1,11 @@
 import {
   argmax,
   compile,
+  constant,
   type DType,
   type Executable,
   type Executor,
+  gather,
   input,
   PeftError,
   type ProgramSpec,
@@ -20,24 +22,29 @@ import {
   variable,
 } from '@peftjs/tensor';
 import type { KvCache } from '../kv-cache.ts';
+import type { PassOptions } from '../model.ts';
 import type { KeyValue, Path } from '../sites.ts';
-import type { CausalLM } from '../task-model.ts';
+import type { Reading } from './reading.ts';
 
-/** The programs of one batch size, and the cache they share. */
+/** The programs of one number of prompts, and the cache they share. */
 export interface Programs {
-  /** Reads `tokens` prompt tokens per row: feeds `ids`, `positions` [batch, tokens] and `mask` [batch, tokens]. Compiled once per length. */
-  prefill(tokens: number): Promise<Executable>;
-  /** Reads one token per row: feeds `ids`, `positions` [batch, 1], `slot` [] and `mask` [batch, slots]. */
-  decode(): Promise<Executable>;
+  /** Reads prompts in so many columns, by the feeds of a `Reading`. Compiled once per number of columns. */
+  prefill(columns: number): Promise<Executable>;
+  /**
+   * Reads one token per row. With several rows for each prompt it also reads `source` i32 [rows]: the row of the cache that each goes on from. Compiled
+   * once, or once per number of columns where these are an encoder's.
+   */
+  decode(columns: number): Promise<Executable>;
   close(): Promise<void>;
 }
 
-/** The model and the sizes that the programs are made for. */
+/** The sizes that programs are made for. */
 export interface ProgramOptions {
   readonly executor: Executor;
+  /** Prompts. */
   readonly batch: number;
-  /** Rows that the model puts in front of the tokens, which take the cache's first slots. */
-  readonly prepended: number;
+  /** Rows that go on from one prompt: beams. */
+  readonly each: number;
   /** Tokens that the cache holds per row. */
   readonly slots: number;
   /** All positions are below it. */
@@ -73,16 +80,17 @@ const checkRows = (path: Path, { k }: KeyValue, rows: number): void => {
     );
 };
 
-/** Builds and compiles on demand the programs that read a prompt into a cache and continue it token by token. */
+/** Builds and compiles on demand the programs that read prompts into a cache and continue them token by token. */
 export const makePrograms = (
-  model: CausalLM,
-  { executor, batch, prepended, slots, positionLimit }: ProgramOptions,
+  reading: Reading,
+  { executor, batch, each, slots, positionLimit }: ProgramOptions,
 ): Programs => {
+  const { prepended } = reading;
   const rows = prepended + slots;
   const variables = new Map<Path, Cached>();
-  const cached = (path: Path, own: KeyValue): Cached => {
-    const known = variables.get(path) ?? makeCached(path, own, rows);
-    variables.set(path, known);
+  const cached = (name: string, own: KeyValue, length: number): Cached => {
+    const known = variables.get(name) ?? makeCached(name, own, length);
+    variables.set(name, known);
     return known;
   };
   const kept = new Map<string, Variable>();
@@ -94,58 +102,107 @@ export const makePrograms = (
     kept.set(name, known);
     return known;
   };
-  const memory = (updates: [Variable, Tensor][]): Pick<KvCache, 'recall' | 'keep'> => ({
-    recall: keptUnder,
-    keep: (name, value) => {
-      updates.push([keptUnder(name, value.shape, value.dtype), value]);
-    },
-  });
-  const compiled = new Map<number, Promise<Executable>>();
+  /** The rows that go on from a prompt begin as it does. */
+  const spread = (t: Tensor): Tensor =>
+    each === 1
+      ? t
+      : gather(
+          t,
+          constant(
+            Int32Array.from({ length: batch * each }, (_, row) => Math.floor(row / each)),
+            [batch * each],
+          ),
+        );
+  const spreadKept = (name: string, value: Tensor): Tensor => {
+    if (each > 1 && value.shape[0] !== batch)
+      throw shapeError(
+        `generate: ${name}`,
+        [value],
+        `is kept from pass to pass, and with beams needs an entry for each of ${batch} sequences; generate with beams: 1`,
+      );
+    return spread(value);
+  };
+  const compiled = new Map<string, Promise<Executable>>();
 
-  const step = (tokens: number, keys: number, cacheOf: (updates: [Variable, Tensor][]) => KvCache): ProgramSpec => {
+  const step = (
+    cacheOf: (updates: [Variable, Tensor][]) => KvCache,
+    logitsOf: (options: PassOptions) => Tensor,
+  ): ProgramSpec => {
     const updates: [Variable, Tensor][] = [];
-    const logits = model.logits(input('ids', [batch, tokens], 'i32'), {
-      positions: input('positions', [batch, tokens], 'i32'),
-      mask: input('mask', [batch, keys]),
-      positionLimit,
-      cache: cacheOf(updates),
-      lastOnly: true,
-    });
+    const logits = logitsOf({ positionLimit, cache: cacheOf(updates) });
     // A sum that is no number tells of logits that are none, where only the likeliest token is read.
     return { outputs: { logits, likeliest: argmax(logits, { axis: 2 }), total: sum(logits) }, updates };
   };
+  const crossName = (path: Path, columns: number): string => `${path}.cross_${columns}`;
 
-  const prefill = (tokens: number): ProgramSpec =>
-    step(tokens, tokens, (updates) => ({
-      append: (path, own) => {
-        checkRows(path, own, prepended + tokens);
-        const whole = (t: Tensor): Tensor => pad(t, { axis: 2, before: 0, after: slots - tokens });
-        const { k, v } = cached(path, own);
-        updates.push([k, whole(own.k)], [v, whole(own.v)]);
-        return own;
-      },
-      offset: null,
-      continues: false,
-      ...memory(updates),
-    }));
-
-  const decode = (): ProgramSpec => {
-    const slot = input('slot', [], 'i32');
-    return step(1, slots, (updates) => ({
-      append: (path, own) => {
-        checkRows(path, own, 1);
-        const { k, v } = cached(path, own);
-        const all = { k: sliceUpdate(k, own.k, slot, { axis: 2 }), v: sliceUpdate(v, own.v, slot, { axis: 2 }) };
-        updates.push([k, all.k], [v, all.v]);
-        return all;
-      },
-      offset: slot,
-      continues: true,
-      ...memory(updates),
-    }));
+  const prefill = (columns: number): ProgramSpec => {
+    const tokens = reading.firstTokens(columns);
+    return step(
+      (updates) => ({
+        append: (path, own) => {
+          checkRows(path, own, prepended + tokens);
+          const whole = (t: Tensor): Tensor => pad(spread(t), { axis: 2, before: 0, after: slots - tokens });
+          const all = { k: whole(own.k), v: whole(own.v) };
+          const { k, v } = cached(path, all, rows);
+          updates.push([k, all.k], [v, all.v]);
+          return own;
+        },
+        cross: (path, theirs) => {
+          const all = { k: spread(theirs!.k), v: spread(theirs!.v) };
+          const { k, v } = cached(crossName(path, columns), all, all.k.shape[2]!);
+          updates.push([k, all.k], [v, all.v]);
+          return theirs!;
+        },
+        offset: null,
+        continues: false,
+        recall: keptUnder,
+        keep: (name, value) => {
+          const all = spreadKept(name, value);
+          updates.push([keptUnder(name, all.shape, all.dtype), all]);
+        },
+      }),
+      (options) => reading.first(batch, columns, options),
+    );
   };
 
-  const once = (key: number, spec: () => ProgramSpec): Promise<Executable> => {
+  const decode = (columns: number): ProgramSpec => {
+    const slot = input('slot', [], 'i32');
+    const source = each > 1 ? input('source', [batch * each], 'i32') : null;
+    const earlier = (t: Tensor): Tensor => (source ? gather(t, source) : t);
+    return step(
+      (updates) => ({
+        append: (path, own) => {
+          checkRows(path, own, 1);
+          const { k, v } = cached(path, own, rows);
+          const all = {
+            k: sliceUpdate(earlier(k), own.k, slot, { axis: 2 }),
+            v: sliceUpdate(earlier(v), own.v, slot, { axis: 2 }),
+          };
+          updates.push([k, all.k], [v, all.v]);
+          return all;
+        },
+        // All rows of a prompt have the same.
+        cross: (path) => {
+          const known = variables.get(crossName(path, columns));
+          if (!known)
+            throw new PeftError(
+              'bad-program',
+              `generate: middleware of crossKv at ${path} never called next, so there are no keys to go on with; call it`,
+            );
+          return known;
+        },
+        offset: slot,
+        continues: true,
+        recall: (name, shape, dtype) => earlier(keptUnder(name, shape, dtype)),
+        keep: (name, value) => {
+          updates.push([keptUnder(name, value.shape, value.dtype), value]);
+        },
+      }),
+      (options) => reading.next(batch * each, columns, slots, slot, options),
+    );
+  };
+
+  const once = (key: string, spec: () => ProgramSpec): Promise<Executable> => {
     const known = compiled.get(key) ?? compile(spec(), { executor });
     compiled.set(key, known);
     // What failed is tried again next time.
@@ -153,8 +210,11 @@ export const makePrograms = (
     return known;
   };
   return {
-    prefill: (tokens) => once(tokens, () => prefill(tokens)),
-    decode: () => once(0, decode),
+    prefill: (columns) => once(`first ${columns}`, () => prefill(columns)),
+    decode: (columns) => {
+      const own = reading.nextColumns(columns);
+      return once(`next ${own}`, () => decode(own));
+    },
     close: async () => {
       for (const result of await Promise.allSettled(compiled.values()))
         if (result.status === 'fulfilled') result.value.close();

@@ -17,25 +17,51 @@ export interface PaddedPrompts {
 /** Prompt lengths are rounded up to a multiple of it, so that few programs serve all prompts. */
 export const bucket = 32;
 
+/** Throws `bad-data` with every prompt that is empty, has foreign tokens, or of whose length `problem` tells something. */
+const check = (
+  prompts: readonly Prompt[],
+  { vocabSize }: ModelConfig,
+  begin: string,
+  problem: (length: number) => string | null,
+): void => {
+  const problems = prompts.flatMap((prompt, row) => {
+    const foreign = Array.from(prompt).find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+    if (foreign !== undefined) return [`prompt ${row} has token ${foreign}, the vocabulary is 0 to ${vocabSize - 1}`];
+    if (prompt.length === 0) return [`prompt ${row} is empty; ${begin}`];
+    const found = problem(prompt.length);
+    return found === null ? [] : [`prompt ${row} has ${prompt.length} tokens, ${found}`];
+  });
+  if (prompts.length === 0) problems.push('there is no prompt');
+  if (problems.length > 0) throw new PeftError('bad-data', `generate: ${problems.join('; ')}`);
+};
+
 /** Throws `bad-data` with every prompt that cannot be read or continued by `maxTokens` within `context`. */
 export const checkPrompts = (
   prompts: readonly Prompt[],
   maxTokens: number,
   context: number,
-  { vocabSize }: ModelConfig,
+  config: ModelConfig,
+): void =>
+  check(prompts, config, "begin with the model's begin-of-text token", (length) =>
+    length + maxTokens > context
+      ? `with ${maxTokens} more it exceeds the context of ${context}; shorten it or ask for fewer`
+      : null,
+  );
+
+/** Throws `bad-data` with every prompt that an encoder cannot read, and where the decoder has no room for so many tokens after its first. */
+export const checkSources = (
+  prompts: readonly Prompt[],
+  { maxTokens, room, source }: { readonly maxTokens: number; readonly room: number; readonly source: number },
+  config: ModelConfig,
 ): void => {
-  const problems = prompts.flatMap((prompt, row) => {
-    const foreign = Array.from(prompt).find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-    if (foreign !== undefined) return [`prompt ${row} has token ${foreign}, the vocabulary is 0 to ${vocabSize - 1}`];
-    if (prompt.length === 0) return [`prompt ${row} is empty; begin with the model's begin-of-text token`];
-    if (prompt.length + maxTokens > context)
-      return [
-        `prompt ${row} has ${prompt.length} tokens, with ${maxTokens} more it exceeds the context of ${context}; shorten it or ask for fewer`,
-      ];
-    return [];
-  });
-  if (prompts.length === 0) problems.push('there is no prompt');
-  if (problems.length > 0) throw new PeftError('bad-data', `generate: ${problems.join('; ')}`);
+  check(prompts, config, 'give at least the end-of-text token', (length) =>
+    length > source ? `the encoder has room for ${source}; shorten it` : null,
+  );
+  if (1 + maxTokens > room)
+    throw new PeftError(
+      'bad-data',
+      `generate: ${maxTokens} tokens after the first exceed the context of ${room}; ask for fewer`,
+    );
 };
 
 /** Right-aligns prompts in a common number of columns. */
@@ -52,6 +78,19 @@ export const padPrompts = (prompts: readonly Prompt[], context: number): PaddedP
       start,
     );
     padded.mask.fill(1, start, start + prompt.length);
+  }
+  return padded;
+};
+
+/** Prompts as an encoder reads them: they begin in the first column, and the rest is hidden. */
+export const alignLeft = (prompts: readonly Prompt[], room: number): Pick<PaddedPrompts, 'tokens' | 'ids' | 'mask'> => {
+  const longest = Math.max(...prompts.map((p) => p.length));
+  const tokens = Math.min(room, Math.ceil(longest / bucket) * bucket);
+  const size = prompts.length * tokens;
+  const padded = { tokens, ids: new Int32Array(size), mask: new Float32Array(size) };
+  for (const [row, prompt] of prompts.entries()) {
+    padded.ids.set(prompt, row * tokens);
+    padded.mask.fill(1, row * tokens, row * tokens + prompt.length);
   }
   return padded;
 };

@@ -1,6 +1,7 @@
-import { input, PeftError } from '@peftjs/tensor';
+import { input, PeftError, type Tensor } from '@peftjs/tensor';
 import type { KvCache } from '../kv-cache.ts';
-import type { CausalLM } from '../task-model.ts';
+import type { Inputs } from '../states.ts';
+import type { TaskModel } from '../task-model.ts';
 
 /** The room of a sequence that a model leaves to tokens. */
 export interface Room {
@@ -10,13 +11,21 @@ export interface Room {
   readonly context: number;
 }
 
-/** Finds the rows in front by building the graph of one token. Throws `bad-option` where not even one token has a position left. */
-export const roomOf = (model: CausalLM): Room => {
+/**
+ * The room of the tower that reads an input of tokens, which is the main one or that which it attends to. Finds the rows in front by building the
+ * graph of one token. Throws `bad-option` where not even one token has a position left.
+ */
+export const roomOf = (model: TaskModel<Tensor>, ids: string): Room => {
+  const isMain = model.main.reads.ids === ids;
   let prepended = 0;
   const probe: KvCache = {
     append: (_, own) => {
-      prepended = own.k.shape[2]! - 1;
+      if (isMain) prepended = own.k.shape[2]! - 1;
       return own;
+    },
+    cross: (_, theirs) => {
+      if (!isMain) prepended = theirs!.k.shape[2]! - 1;
+      return theirs!;
     },
     offset: null,
     continues: false,
@@ -25,6 +34,8 @@ export const roomOf = (model: CausalLM): Room => {
     },
     keep: () => {},
   };
-  model.hidden(input('probe', [model.batchSize ?? 1, 1], 'i32'), { cache: probe, positionLimit: 1 });
+  const one = input('probe', [model.batchSize ?? 1, 1], 'i32');
+  const inputs: Inputs = Object.fromEntries(model.towers.map(({ reads }) => [reads.ids, one]));
+  model.states(inputs, { cache: probe, positionLimit: 1 });
   return { prepended, context: Math.min(model.config.maxPositions, model.positionsLeft - prepended) };
 };

@@ -1,6 +1,7 @@
 import { decodeStream, type Tokenizer } from '@peftjs/io';
-import type { StreamOptions, TextGenerator } from './generator.ts';
+import type { TextGenerator } from './generator.ts';
 import type { Prompt } from './prompts.ts';
+import type { StreamOptions } from './stream-options.ts';
 
 /** How a text is continued. */
 export interface StreamTextOptions extends Omit<StreamOptions, 'tokenizer'> {

@@ -2,6 +2,7 @@ import { add, PeftError, type Tensor } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
 import type { Forward } from '../../run-tower.ts';
+import type { KeyValue } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import type { BartConfig } from './config.ts';
 import {
@@ -15,15 +16,14 @@ import {
 } from './record.ts';
 
 const attention =
-  ({ site, path }: BlockPart, headDim: number, { linear, attend, attendTo, before }: Forward) =>
+  ({ site, path }: BlockPart, headDim: number, { linear, attend, attendTo }: Forward) =>
   (x: Tensor): Tensor => {
     const heads = (name: string, of: Tensor): Tensor => splitHeads(linear(`${path}.${name}`, of), headDim);
-    const read = site === 'cross' ? before.get('encoder')!.rows : x;
-    const kv = { k: heads('k_proj', read), v: heads('v_proj', read) };
+    const made = (rows: Tensor): KeyValue => ({ k: heads('k_proj', rows), v: heads('v_proj', rows) });
     const q = heads('q_proj', x);
     return linear(
       `${path}.out_proj`,
-      joinHeads(site === 'cross' ? attendTo('encoder', path, q, kv) : attend(path, q, kv)),
+      joinHeads(site === 'cross' ? attendTo('encoder', path, q, made) : attend(path, q, made(x))),
     );
   };
 
@@ -31,14 +31,6 @@ const feedForward =
   (block: string, { activation }: BartConfig, { linear }: Forward) =>
   (x: Tensor): Tensor =>
     linear(`${block}.fc2`, activations[activation](linear(`${block}.fc1`, x)));
-
-const refuseCache = ({ pass }: Forward, modelType: string): void => {
-  if (pass.options.cache)
-    throw new PeftError(
-      'bad-option',
-      `${modelType}: passes that continue a cache are not there; give all decoderIds at once`,
-    );
-};
 
 /** One tower of a BART. Throws `bad-config` where the heads do not divide the width. */
 export const bartTower = (record: BartRecord, config: BartConfig, stack: Stack): TowerSpec => {
@@ -82,7 +74,6 @@ export const bartTower = (record: BartRecord, config: BartConfig, stack: Stack):
     firstPosition: unusedPositions,
     start: (forward, x) => forward.norm(embeddingNorm, x),
     layers: (forward) => {
-      refuseCache(forward, modelType);
       return (x, layer) => {
         const { block, parts } = blocks[layer]!;
         return parts.reduce((h, part) => {

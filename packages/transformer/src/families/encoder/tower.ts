@@ -51,7 +51,7 @@ const howOf = (record: EncoderRecord, config: EncoderConfig, forward: Forward): 
   const made = new Map<string, Tensor>();
   const bias = (queries: number, keys: number): Tensor => {
     const sizes = `${queries} ${keys}`;
-    const make = (): Tensor => relativeBias(forward.weights(of.table), { ...of, heads }, true, queries, keys);
+    const make = (): Tensor => relativeBias(forward.weights(of.table), { ...of, heads }, true, queries, keys, null);
     return made.get(sizes) ?? made.set(sizes, make()).get(sizes)!;
   };
   return () => ({ bias });

@@ -1,9 +1,9 @@
-import { add, mul, PeftError, type Tensor } from '@peftjs/tensor';
+import { add, mul, type Tensor } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
 import { rmsNormLayer } from '../../norm.ts';
 import type { AttendOptions, Forward } from '../../run-tower.ts';
-import type { Path } from '../../sites.ts';
+import type { KeyValue, Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import type { Family, HeadSpec } from '../family.ts';
 import { languageHead } from '../heads.ts';
@@ -30,12 +30,11 @@ const selfAttention =
 
 /** Attention of the decoder over all rows of the encoder. */
 const crossAttention =
-  (path: Path, { headDim }: T5Config, { linear, attendTo, before }: Forward) =>
+  (path: Path, { headDim }: T5Config, { linear, attendTo }: Forward) =>
   (x: Tensor): Tensor => {
     const heads = (name: string, of: Tensor): Tensor => splitHeads(linear(`${path}.${name}`, of), headDim);
-    const { rows } = before.get('encoder')!;
-    const theirs = { k: heads('k', rows), v: heads('v', rows) };
-    return linear(`${path}.o`, joinHeads(attendTo('encoder', path, heads('q', x), theirs, { scale: unscaled })));
+    const made = (rows: Tensor): KeyValue => ({ k: heads('k', rows), v: heads('v', rows) });
+    return linear(`${path}.o`, joinHeads(attendTo('encoder', path, heads('q', x), made, { scale: unscaled })));
   };
 
 const feedForward =
@@ -44,11 +43,6 @@ const feedForward =
     const act = (name: string): Tensor => activations[activation](linear(`${path}.${name}`, x));
     return linear(`${path}.wo`, gated ? mul(act('wi_0'), linear(`${path}.wi_1`, x)) : act('wi'));
   };
-
-const refuseCache = ({ pass }: Forward): void => {
-  if (pass.options.cache)
-    throw new PeftError('bad-option', 't5: passes that continue a cache are not there; give all decoderIds at once');
-};
 
 const tower = (config: T5Config, stack: Stack): TowerSpec => {
   const { hiddenSize, heads, headDim } = config;
@@ -80,12 +74,11 @@ const tower = (config: T5Config, stack: Stack): TowerSpec => {
     },
     positionTable: null,
     layers: (forward) => {
-      refuseCache(forward);
       const table = forward.weights(`${attns[0]!}.relative_attention_bias`);
       const made = new Map<string, Tensor>();
-      const bias = (queries: number, keys: number): Tensor => {
+      const bias: AttendOptions['bias'] & {} = (queries, keys, _, first) => {
         const sizes = `${queries} ${keys}`;
-        return made.get(sizes) ?? made.set(sizes, relativeBias(table, config, both, queries, keys)).get(sizes)!;
+        return made.get(sizes) ?? made.set(sizes, relativeBias(table, config, both, queries, keys, first)).get(sizes)!;
       };
       return (x, layer) => {
         const { attn, cross, mlp, norms } = blocks[layer]!;
