@@ -51,7 +51,7 @@ interface Search {
   readonly isDone: boolean;
 }
 
-/** What is added to scores so that nothing with it is chosen while anything else is there. */
+/** Added to scores so that nothing with it is chosen while anything else is there. */
 const never = -1e9;
 
 /** The places of the `count` largest values, largest first; of equal ones the first. */

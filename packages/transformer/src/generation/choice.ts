@@ -2,7 +2,7 @@ import type { TypedArray } from '@peftjs/tensor';
 import type { LogitsProcessor } from './processors.ts';
 import type { Prompt } from './prompts.ts';
 
-/** What a pass gives, by the names of its outputs. */
+/** Outputs of a pass by name. */
 export type Results = Readonly<Record<string, TypedArray>>;
 
 /** The passes of one stream. */
@@ -16,7 +16,7 @@ export interface Passes {
 /** How the next token is chosen, and what ends a text. */
 export interface Choice {
   readonly vocabSize: number;
-  /** What the text of each prompt begins with. */
+  /** The beginning of each prompt's text. */
   readonly texts: readonly Prompt[];
   /** New tokens of a text, at most. */
   readonly limit: number;

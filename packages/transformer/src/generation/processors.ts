@@ -123,7 +123,7 @@ const forced =
     for (const id of ids) logits[id] = 0;
   };
 
-/** What a generation config asks for beside options. */
+/** Options, and the demands of a generation config. */
 export interface Processing extends ProcessOptions {
   /** Tokens of a text, its beginning and the new ones, before one that ends it may come. */
   readonly minLength?: number;

@@ -38,7 +38,7 @@ export interface Reading {
   readonly context: number;
   /** Whether the text begins with a token that no prompt has. */
   readonly starts: boolean;
-  /** What the text of each prompt begins with. */
+  /** The beginning of each prompt's text. */
   textsOf(prompts: readonly Prompt[], start: number | null): readonly Prompt[];
   /** Throws `bad-data` with every prompt that cannot be read, or that leaves no room for so many new tokens. */
   check(prompts: readonly Prompt[], maxTokens: number, context: number): void;
