@@ -100,7 +100,7 @@ async function* batchesOf(needs: DataNeeds, data: TokenRows | Stream<Batch>, siz
   }
 }
 
-/** What an evaluation brings to the host: sums and weights of the loss and of what the objective reports, and predictions. */
+/** The part of an evaluation that comes to the host: sums and weights of the loss and of what the objective reports, and predictions. */
 interface Share {
   readonly totals: readonly number[];
   readonly pairs: readonly (readonly [batch: number, found: ReturnType<Reader['pairs']>])[];

@@ -1,8 +1,12 @@
-import type { TokenRows } from '@peftjs/data';
+import type { Batch, Stream, TokenRows } from '@peftjs/data';
 import { bytesOfArray, sha256 } from '@peftjs/io';
-import { constant, type Executor, evaluate, gather, type Tensor } from '@peftjs/tensor';
+import { constant, type Executor, evaluate, gather, PeftError, type Tensor } from '@peftjs/tensor';
 import { isTokenRows } from './batches.ts';
+import { listed } from './finite.ts';
+import type { Group } from './group.ts';
 import type { RunIdentity } from './run-state.ts';
+import type { Schedule } from './schedule.ts';
+import { gatherJson } from './share.ts';
 import type { TrainOptions } from './train-options.ts';
 import type { Trainable } from './trainable.ts';
 
@@ -62,6 +66,49 @@ export const runIdentity = async (
     accumulate: String(accumulate),
     processes: String(group?.size ?? 1),
   };
+};
+
+/** The stages of a stream and their options, as its cursor at the front says them. */
+const hashOfStream = async (data: Stream<Batch>): Promise<string> => {
+  const opened = data.open();
+  try {
+    await opened.begin?.();
+    return await shortHash([JSON.stringify(opened.cursor())]);
+  } finally {
+    await opened.return?.();
+  }
+};
+
+/**
+ * Compares the runs of all processes: beside their identity the stages of a stream, the parameters, the steps and their rates. Throws `state-mismatch` in each of them, with
+ * all that differs from process 0, so that none waits for others that train something else.
+ */
+export const checkSameRun = async (
+  target: Trainable,
+  options: TrainOptions,
+  { steps, schedule }: { readonly steps: number; readonly schedule: Schedule },
+  group: Group,
+): Promise<void> => {
+  const { data, optimizer } = options;
+  const shapes = [...target.params].map(([name, { shape }]) => `${name} [${shape}]`);
+  const rates = [0, steps >> 1, steps - 1].map((i) => schedule(i, []));
+  const own = {
+    ...(await runIdentity(target, options)),
+    ...(!isTokenRows(data) && { stream: await hashOfStream(data) }),
+    parameters: `${shapes.length}, ${await shortHash(shapes)}`,
+    steps: String(steps),
+    rates: rates.map((rate) => rate.toPrecision(12)).join(', '),
+    optimizer: optimizer?.name ?? 'the default',
+  };
+  const all = await gatherJson<RunIdentity>(own, group);
+  const problems = all.flatMap((other, rank) =>
+    differences(all[0]!, other).map((text) => `process ${rank}, beside process 0: ${text}`),
+  );
+  if (problems.length === 0) return;
+  throw new PeftError(
+    'state-mismatch',
+    `train: the processes of the group don't train the same: ${listed(problems)}. Give all of them the same options.`,
+  );
 };
 
 /** The differences of a stored run from the one that is asked for. */

@@ -14,7 +14,7 @@ import { makePace } from './pace.ts';
 import { countOf } from './pack.ts';
 import type { Progress } from './progress.ts';
 import type { Resumed } from './run-checkpoint.ts';
-import { runIdentity } from './run-identity.ts';
+import { checkSameRun, runIdentity } from './run-identity.ts';
 import type { Evaluated, Log } from './run-state.ts';
 import { makeSafe } from './safe.ts';
 import { shareJson, shareVariables } from './share.ts';
@@ -214,6 +214,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   };
   /** Where the run begins: at the front, or where its checkpoint stands; in a group where that of the first does. */
   const open = async (): Promise<number> => {
+    if (isGroup) await checkSameRun(target, options, { steps, schedule }, group);
     const { from, ...found } = await safe.open();
     resumed = from;
     if (from && from.unsound.length > 0)

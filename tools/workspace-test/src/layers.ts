@@ -30,6 +30,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   hybrid: below.recipes,
   multitask: below.recipes,
   trainer: ['tensor', 'autograd', 'transformer', 'core', 'io', 'data'],
+  mpi: ['tensor', 'trainer'],
   peftjs: [
     'tensor',
     'autograd',
@@ -58,7 +59,7 @@ export const umbrella = 'peftjs';
  * Packages that are for Node: they may import its modules when they are loaded. All others are loaded in browsers too, and ask for one of
  * Node's modules where they use it.
  */
-export const forNode: readonly string[] = ['onnx', 'export', 'testkit', 'bench', 'cli'];
+export const forNode: readonly string[] = ['onnx', 'export', 'mpi', 'testkit', 'bench', 'cli'];
 
 /** Packages that may import any other: programs. No other imports them; the umbrella brings the command, and its `bin` alone calls it. */
 export const programs: readonly string[] = ['cli', 'bench'];

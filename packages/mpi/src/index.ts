@@ -1,0 +1,1 @@
+export { type Mpi, openMpi } from './open-mpi.ts';
