@@ -1,0 +1,102 @@
+import type { Server } from 'node:http';
+import { serve } from '@hono/node-server';
+import { PeftError } from '@peftjs/tensor';
+import { loadGenerationConfig } from '@peftjs/transformer';
+import type { Call } from '../commands.ts';
+import { numberIn } from '../sampling.ts';
+import { makeApp } from '../serve/app.ts';
+import { makeEngine } from '../serve/engine.ts';
+import { makeMetrics } from '../serve/metrics.ts';
+import { baseOptions, deviceOf } from '../session.ts';
+import { status } from '../status.ts';
+import { openTuned } from '../tuned.ts';
+
+const isLoopback = (host: string): boolean => /^(localhost|127\.\d+\.\d+\.\d+|::1)$/i.test(host);
+
+/** Seconds that requests under way get, once the end was asked for. */
+const patience = 30;
+
+/** Resolves when the end is asked for: by Ctrl-C, by the system, or by the caller. */
+const asked = (signal: AbortSignal | undefined): Promise<void> =>
+  new Promise((end) => {
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => end());
+    if (signal?.aborted) end();
+    signal?.addEventListener('abort', () => end());
+  });
+
+/**
+ * `peftjs serve`: OpenAI's API over a base and adapters. On this machine alone unless `--host` says otherwise, which needs a key. Ends when requests under way have.
+ * Throws `bad-option`, and as `openTuned`.
+ */
+export const run = async ({ args, options, context }: Call): Promise<void> => {
+  const host = (options['host'] as string | undefined) ?? '127.0.0.1';
+  const key = (options['key'] as string | undefined) ?? process.env['PEFTJS_KEY'] ?? null;
+  if (!isLoopback(host) && !key)
+    throw new PeftError(
+      'bad-option',
+      `serve: --host ${host} is seen by others, so a key is needed: --key KEY, or the variable PEFTJS_KEY`,
+    );
+  const tuned = await openTuned(args, baseOptions(options));
+  const { config, positionsLeft } = tuned.base.model;
+  const longest = Math.min(
+    config.maxPositions,
+    ...[tuned.base.model, ...tuned.voices.map(({ adapted }) => adapted.model)].map((one) => one.positionsLeft),
+    positionsLeft,
+  );
+  const tokens = numberIn(options, 'context', true) ?? Math.min(2048, longest);
+  if (tokens > longest)
+    throw new PeftError('bad-option', `serve: --context is ${tokens}, and the model takes ${longest}`);
+  const said = await loadGenerationConfig(tuned.base.files);
+  const stop = [...new Set([...(said?.eosIds ?? []), ...config.eosIds, tuned.base.end])];
+  const executor = await deviceOf(options, true);
+  const metrics = makeMetrics();
+  const engine = makeEngine(tuned, {
+    executor,
+    context: tokens,
+    rows: numberIn(options, 'rows', true) ?? 8,
+    queue: numberIn(options, 'queue', true) ?? 256,
+    stop,
+    onBatch: metrics.batch,
+  });
+  const app = makeApp({
+    engine,
+    tuned,
+    metrics,
+    key,
+    origins: (options['origin'] as readonly string[] | undefined) ?? [],
+    maxTokens: numberIn(options, 'maxTokens', true) ?? 512,
+    answersBy: tuned.voices[0]?.name ?? null,
+    loadFrom: (options['loadFrom'] as string | undefined) ?? null,
+    longestBody: 2 ** 22,
+  });
+  try {
+    const server = await new Promise<Server>((done, failed) => {
+      const made = serve(
+        { fetch: app.fetch, hostname: host, port: numberIn(options, 'port', true) ?? 8000 },
+        ({ port }) => {
+          status(
+            context,
+            `http://${host.includes(':') ? `[${host}]` : host}:${port}/v1 answers by ${[tuned.base.name, ...engine.voices.keys()].join(', ')} on ${executor.description}`,
+          );
+          context.out.write(
+            context.json ? `${JSON.stringify({ port, models: [tuned.base.name, ...engine.voices.keys()] })}\n` : '',
+          );
+          done(made as Server);
+        },
+      ) as Server;
+      made.once('error', (cause) =>
+        failed(new PeftError('bad-option', `serve: can't listen on ${host}: ${cause.message}`, { cause })),
+      );
+    });
+    await asked(context.signal);
+    status(context, 'Ends when the requests under way have.');
+    const closed = new Promise((done) => server.close(done));
+    const tooLong = setTimeout(() => server.closeAllConnections(), patience * 1000);
+    await engine.close();
+    server.closeIdleConnections();
+    await closed;
+    clearTimeout(tooLong);
+  } finally {
+    await executor.close();
+  }
+};
