@@ -1,9 +1,10 @@
 """LoRA as the optimisers of Hugging Face PEFT step it, on the tiny models: data/python/<model>-<method>.
 
-Usage: python make_steps.py, after make.py and make_gpt2.py
+Usage: python make_steps.py [NAME...], as plain-lora-pro, after make.py and make_gpt2.py
 """
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,10 +44,36 @@ def riemannian(model: PeftModel) -> torch.optim.Optimizer:
     )
 
 
+class LoraPro(torch.optim.AdamW):
+    """AdamW of gradients as LoRA-Pro adjusts them. Wang, Liang, He, Wang & Tan, 2025. https://arxiv.org/abs/2407.18242, https://github.com/mrflogs/LoRA-Pro"""
+
+    def __init__(self, model: PeftModel, **options: float) -> None:
+        layers = [module for module in model.modules() if hasattr(module, "lora_A")]
+        self.pairs = [(layer.lora_A["default"].weight, layer.lora_B["default"].weight) for layer in layers]
+        super().__init__([p for pair in self.pairs for p in pair], **options)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for a, b in self.pairs:
+            scale, eye = (ALPHA / RANK) ** -2, torch.eye(RANK)
+            q, p = a @ a.T, b.T @ b
+            q_inverse, p_inverse = torch.linalg.inv(q + 1e-8 * eye), torch.linalg.inv(p + 1e-8 * eye)
+            whole = torch.kron(p, eye) + torch.kron(eye, q)  # of P·X + X·Q, row by row
+            x = torch.linalg.solve(whole.double(), (-scale * p_inverse @ a.grad @ a.T).double().flatten()).float().view(RANK, RANK)
+            rest = b.grad - b @ p_inverse @ b.T @ b.grad
+            a.grad, b.grad = scale * p_inverse @ a.grad + x @ a, scale * rest @ q_inverse - b @ x
+        super().step()
+
+
+def pro(model: PeftModel) -> torch.optim.Optimizer:
+    return LoraPro(model, lr=LEARNING_RATE, eps=EPSILON, weight_decay=0.0)
+
+
 # What makes the optimiser, and the fields by which our files say so.
 CASES: dict[str, tuple[Callable[[PeftModel], torch.optim.Optimizer], dict]] = {
     "lora-plus": (plus, dict(loraplus_lr_ratio=3.0)),
     "lora-fa": (fa, dict(lora_fa=True)),
+    "lora-pro": (pro, dict(lora_pro=True)),
     "riemannian-lora": (riemannian, dict(riemannian_reg=0.02)),
 }
 
@@ -67,7 +94,12 @@ def make(base: str, method: str) -> None:
     save_tensors(folder / "golden.safetensors", golden)
 
 
-if __name__ == "__main__":
+def main(names: list[str]) -> None:
     for base in ("plain", "gpt2"):
         for method in CASES:
-            make(base, method)
+            if not names or f"{base}-{method}" in names:
+                make(base, method)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -59,6 +59,7 @@ const known: readonly Known[] = [
   ['VeLoRA (LORA with velora_config)', 'velora', 'lora', byField('velora_config')],
   ['LoRA+ (LORA with loraplus_lr_ratio)', 'loraPlus', 'lora', byField('loraplus_lr_ratio')],
   ['LoRA-FA (LORA with lora_fa)', 'loraFa', 'lora', byField('lora_fa')],
+  ['LoRA-Pro (LORA with lora_pro)', 'loraPro', 'lora', byField('lora_pro')],
   ['Riemannian LoRA (LORA with riemannian_reg)', 'riemannianLora', 'lora', byField('riemannian_reg')],
   ['PiSSA (LORA)', 'pissa', 'lora', byStart('pissa')],
   ['OLoRA (LORA)', 'olora', 'lora', byStart('olora')],

@@ -75,6 +75,7 @@ export { olora } from './starts/olora.ts';
 export { pissa } from './starts/pissa.ts';
 export { loraFa } from './steps/lora-fa.ts';
 export { type LoraPlusOptions, loraPlus } from './steps/lora-plus.ts';
+export { loraPro } from './steps/lora-pro.ts';
 export { type RiemannianLoraOptions, riemannianLora } from './steps/riemannian-lora.ts';
 export { type SupertuningOptions, supertuning } from './supertuning.ts';
 export { type TinyloraInit, type TinyloraOptions, tinylora } from './tinylora.ts';

@@ -102,6 +102,10 @@ describeMethods(family, {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (_, outDim) => 2 * outDim),
   },
+  loraPro: {
+    options: { rank: 2, alpha: 4 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+  },
   riemannianLora: {
     options: { rank: 2, alpha: 4, damping: 0.1 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
