@@ -74,6 +74,7 @@ export { consistency } from './objectives/consistency.ts';
 export { type CpoOptions, cpo, type SimpoOptions, simpo } from './objectives/cpo.ts';
 export { type DistillationOptions, distillation } from './objectives/distillation.ts';
 export { type DpoLoss, type DpoOptions, dpo } from './objectives/dpo.ts';
+export { type GrpoOptions, grpo } from './objectives/grpo.ts';
 export { type KtoOptions, kto } from './objectives/kto.ts';
 export { labelSmoothing } from './objectives/label-smoothing.ts';
 export { type NeftuneOptions, neftune } from './objectives/neftune.ts';
