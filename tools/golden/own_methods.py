@@ -147,6 +147,43 @@ class KronA(Changed):
         return self.scale * x @ torch.kron(self.krona_A, self.krona_B).T
 
 
+class KAdaptation(Changed):
+    """He et al., 2022. https://arxiv.org/abs/2203.16329, https://github.com/eric-ai-lab/PEViT"""
+
+    def begin(self, phm_dim: int, phm_rank: int, scale: float) -> None:
+        self.n, self.scale = phm_dim, scale
+        self.own("phm_left", torch.randn(phm_dim, self.in_dim // phm_dim, phm_rank) * 0.3)
+        self.own("phm_right", torch.zeros(phm_dim, phm_rank, self.out_dim // phm_dim))
+
+    @classmethod
+    def share(cls, model: nn.Module) -> None:
+        layers = [module for module in model.modules() if isinstance(module, cls)]
+        n = layers[0].n
+        model.phm_rule_left = nn.Parameter(torch.rand(n, n, 1) * 0.02 - 0.01)
+        model.phm_rule_right = nn.Parameter(torch.rand(n, 1, n) * 0.02 - 0.01)
+        for layer in layers:
+            layer.rule = [model.phm_rule_left, model.phm_rule_right]
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        rule, second = torch.bmm(*self.rule), torch.bmm(self.phm_left, self.phm_right)
+        return self.scale * x @ sum(torch.kron(a, b) for a, b in zip(rule, second))
+
+
+class Hiwi(Changed):
+    """Liao, Meng & Monz, 2023. https://arxiv.org/abs/2305.16742"""
+
+    def begin(self, r: int, weights: bool, biases: bool) -> None:
+        assert weights and biases
+        for name in ["hiwi"] + ([] if self.bias is None else ["hiwi_bias"]):
+            self.own(f"{name}_down", torch.randn(self.out_dim, r) / math.sqrt(self.out_dim))
+            self.own(f"{name}_up", torch.zeros(r, self.out_dim))
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.weight.T + (self.weight.T @ self.hiwi_down).relu() @ self.hiwi_up
+        y = x @ weight - x @ self.weight.T
+        return y if self.bias is None else y + (self.bias @ self.hiwi_bias_down).relu() @ self.hiwi_bias_up
+
+
 class KronABeside(nn.Module):
     """KronA_B^res, beside an MLP. Edalati et al., 2022. https://arxiv.org/abs/2212.10650"""
 
@@ -650,12 +687,16 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "psoft-series": ("PEFTJS_PSOFT", Psoft, dict(r=3, factors="balanced", psoft_orth=True, num_cayley_neumann_terms=4, cayley_neumann_eps=0.3)),
     "psoft-free": ("PEFTJS_PSOFT", Psoft, dict(r=3, factors="principal", psoft_orth=False, num_cayley_neumann_terms=0, cayley_neumann_eps=0)),
     "krona": ("PEFTJS_KRONA", KronA, dict(rows=4, columns=2, scale=3.0)),
+    "kadaptation": ("PEFTJS_KADAPTATION", KAdaptation, dict(phm_dim=2, phm_rank=3, scale=4.0)),
+    "hiwi": ("PEFTJS_HIWI", Hiwi, dict(r=5, weights=True, biases=True)),
     "krona-b": ("PEFTJS_KRONA_B", KronABeside, dict(rows=4, columns=2, scale=0.5, residual=True)),
 }
 # Those that change something else than the linear layers of queries and values.
 PLACES = {
     "residual-adapter": ({"plain": r"model\.layers\.\d+", "gpt2": r"transformer\.h\.\d+"}, nn.Module),
     "hadamard-adapter": ({"plain": r".*\.o_proj", "gpt2": r".*\.attn\.c_proj"}, (nn.Linear, Conv1D)),
+    # Not the keys, whose bias changes nothing: its gradient is rounding, which AdamW makes steps of.
+    "hiwi": ({"plain": r".*\.o_proj", "gpt2": r".*\.attn\.c_proj"}, (nn.Linear, Conv1D)),
     "krona-b": (MLP, nn.Module),
     "propetl-adapter": (MLP, nn.Module),
     "llm-adapter": (MLP_LAYERS, (nn.Linear, Conv1D)),

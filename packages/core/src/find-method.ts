@@ -128,6 +128,8 @@ const known: readonly Known[] = [
   ['ReLoRA', 'reLora', 'lora', byType('PEFTJS_RELORA')],
   ['PeriodicLoRA', 'periodicLora', 'lora', byType('PEFTJS_PERIODIC_LORA')],
   ['KronA', 'krona', 'lora', byType('PEFTJS_KRONA')],
+  ['KAdaptation', 'kAdaptation', 'lora', byType('PEFTJS_KADAPTATION')],
+  ['HiWi', 'hiwi', 'lora', byType('PEFTJS_HIWI')],
   ['KronA_B', 'kronaB', 'lora', byType('PEFTJS_KRONA_B')],
   ['MoSLoRA', 'moslora', 'lora', byType('PEFTJS_MOSLORA')],
   ['PEQA', 'peqa', 'scaling', byType('PEFTJS_PEQA')],

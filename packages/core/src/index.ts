@@ -38,6 +38,7 @@ export {
 export { hotSwap } from './hot-swap.ts';
 export {
   filled,
+  glorotUniform,
   type HostInit,
   type Init,
   kaimingUniform,

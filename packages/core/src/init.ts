@@ -45,6 +45,14 @@ export const kaimingUniform: HostInit = (shape, random) => {
   return uniformValues(sizeOf(shape), -bound, bound, random);
 };
 
+/** U(−g·√(6 / (rows + columns)), …) of the last two axes, with the gain g. Glorot & Bengio, 2010. https://proceedings.mlr.press/v9/glorot10a.html */
+export const glorotUniform =
+  (gain = 1): HostInit =>
+  (shape, random) => {
+    const bound = gain * Math.sqrt(6 / (shape.at(-1)! + shape.at(-2)!));
+    return uniformValues(sizeOf(shape), -bound, bound, random);
+  };
+
 /** U(−bound, bound). */
 export const uniform =
   (bound: number): Init =>

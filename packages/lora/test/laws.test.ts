@@ -234,6 +234,16 @@ describeMethods(family, {
     options: { scale: 2 },
     parameters: (model) => sumOver(model, attention, kronecker),
   },
+  kAdaptation: {
+    options: { dimension: 2, rank: 2, scale: 40 },
+    parameters: (model) => 8 + sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+  },
+  hiwi: {
+    options: { rank: 3 },
+    parameters: (model) =>
+      sumOver(model, attention, (_, outDim) => 6 * outDim) *
+      (model.layout.modelType === 'bert' || model.layout.modelType === 'gpt2' ? 2 : 1),
+  },
   kronaB: {
     options: { scale: 2, residual: true },
     parameters: (model) => {

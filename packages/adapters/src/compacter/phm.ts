@@ -1,5 +1,5 @@
-import { type HostInit, type Init, normal, type Scope, zeros } from '@peftjs/core';
-import { add, matmul, PeftError, reshape, sizeOf, type Tensor, transpose, uniformValues } from '@peftjs/tensor';
+import { glorotUniform, type Init, normal, type Scope, zeros } from '@peftjs/core';
+import { add, matmul, PeftError, reshape, type Tensor, transpose } from '@peftjs/tensor';
 import type { Project } from '../bottleneck.ts';
 
 /** How a projection is made of Kronecker products. */
@@ -16,11 +16,8 @@ export interface PhmOptions {
   readonly ruleStd: number;
 }
 
-/** U(−√(12 / (rows + columns)), …) in each matrix, Glorot's with the gain √2 as the authors have it: hypercomplex/inits.py. */
-const glorot: HostInit = (shape, random) => {
-  const bound = Math.sqrt(12 / (shape.at(-1)! + shape.at(-2)!));
-  return uniformValues(sizeOf(shape), -bound, bound, random);
-};
+/** As the authors have it: hypercomplex/inits.py. */
+const glorot = glorotUniform(Math.SQRT2);
 
 /** The first factors A_i: [n, n, n]. */
 export const phmRule = (scope: Scope, { dimension: n, learnRule, ruleStd }: PhmOptions): Tensor => {
