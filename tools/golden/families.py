@@ -10,6 +10,7 @@ from common import IGNORED, OUT, shake, shift
 from bart import BARTS
 from decoders import DECODERS, decoder
 from encoders import ENCODERS, encoder
+from vision import VISION, picture_size
 from models import GPT2, ROPE, SIZES, VOCABULARY
 
 FAMILIES = OUT / "families"
@@ -38,6 +39,7 @@ MODELS = {
     "llama-sequence": (LlamaForSequenceClassification, LlamaConfig(**SIZES, **CLASSIFIER, rope_parameters=ROPE)),
     "gpt2-sequence": (GPT2ForSequenceClassification, GPT2Config(**GPT2 | CLASSIFIER)),
     **BARTS,
+    **VISION,
     **{name: encoder(name) for name in ENCODERS},
     **{name: decoder(stem, fields) for name, (stem, fields, _) in DECODERS.items()},
 }
@@ -70,6 +72,8 @@ def draw_inputs(name: str) -> dict[str, torch.Tensor]:
     """By the library's names. Texts are padded on the right in the second row, on the left in the third."""
     draw = torch.Generator().manual_seed(3)
     rows, length = 3, 20
+    if name in VISION:
+        return {"pixel_values": torch.randn(rows, 3, *picture_size(name), generator=draw)}
     ids = torch.randint(1, VOCABULARY, (rows, length), generator=draw)
     mask = torch.ones(rows, length)
     mask[1, 14:] = mask[2, :5] = 0
@@ -91,7 +95,7 @@ def draw_inputs(name: str) -> dict[str, torch.Tensor]:
 
 def draw_labels(name: str, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     draw = torch.Generator().manual_seed(4)
-    if name.endswith("sequence"):
+    if name.endswith(("sequence", "image")):
         return torch.tensor([2, 0, 1])
     if name.endswith("choice"):
         return torch.tensor([1])

@@ -47,6 +47,12 @@ ADAPTERS = {
     "bart": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config},
     "mbart": {"lora": lambda **o: LoraConfig(r=4, target_modules=["k_proj", "out_proj", "fc1"], **o)},
     **ENCODER_ADAPTERS,
+    "vit-image": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["q_proj", "v_proj"], modules_to_save=["classifier"], **o)},
+    "deit-image": {"lora": lambda **o: LoraConfig(r=4, target_modules=["k_proj", "o_proj", "fc1"], modules_to_save=["classifier"], **o)},
+    "dinov2-image": {
+        "lora": lambda **o: LoraConfig(r=4, target_modules=["v_proj", "fc2"], modules_to_save=["classifier"], **o),
+        "ia3": lambda **o: IA3Config(target_modules=["k_proj", "v_proj", "fc2"], feedforward_modules=["fc2"], modules_to_save=["classifier"], **o),
+    },
     **{
         name: {"lora": lambda targets=targets, **o: LoraConfig(r=4, lora_alpha=6, target_modules=targets, **o)}
         for name, (_, _, targets) in DECODERS.items()
@@ -56,7 +62,7 @@ ADAPTERS = {
 
 def integers(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Ids as they are stored; masks are numbers."""
-    return {name: t.float() if name.endswith("attention_mask") else t.int() for name, t in tensors.items()}
+    return {name: t.float() if name.endswith(("attention_mask", "pixel_values")) else t.int() for name, t in tensors.items()}
 
 
 def load_plain(name: str) -> torch.nn.Module:
@@ -81,7 +87,7 @@ def record_base(name: str) -> None:
         golden |= {key: golden[key][0] for key in inputs}
     if name.endswith("causal"):
         golden["greedy"] = continue_greedily(model, inputs["input_ids"])
-    golden |= {f"gradient {n}": p.grad for n, p in model.named_parameters()}
+    golden |= {f"gradient {n}": p.grad for n, p in model.named_parameters() if p.grad is not None}
     if name.endswith("sequence"):
         numbers = draw_numbers(len(labels["labels"]))
         for problem, targets in (("multi_label_classification", (numbers > 0).float()), ("regression", numbers)):

@@ -31,9 +31,9 @@ export const isRoleTarget = (target: LayerTarget): target is RoleTarget => !isPl
 export const isPatternTarget = (target: LayerTarget): target is PatternTarget =>
   !isPlain(target) && 'pattern' in target;
 
-/** Linear layers that `all-linear` leaves out: outputs over the vocabulary, and what a task trains whole. */
+/** Linear layers that `all-linear` leaves out: outputs over the vocabulary, what a task trains whole, and what files hold as a convolution. */
 const heads = (model: Model): ReadonlySet<Path> =>
-  new Set([...model.parts(['head']).map(({ path }) => path), ...model.trainedHeads, 'lm_head']);
+  new Set([...model.parts(['head', 'patch']).map(({ path }) => path), ...model.trainedHeads, 'lm_head']);
 
 const allLinear = (model: Model): Path[] => {
   const left = heads(model);
@@ -73,6 +73,17 @@ const ofPattern = (paths: readonly Path[], { pattern }: PatternTarget, { method 
  * pattern that Python would not take.
  */
 export const layersOf = (model: Model, target: LayerTarget, candidates: Iterable<Path>, asked: Asked): Path[] => {
+  const found = namedBy(model, target, candidates, asked);
+  const [patch] = model.parts(['patch']).filter(({ path }) => found.includes(path));
+  if (patch)
+    throw new PeftError(
+      'no-match',
+      `${asked.method}: target: ${patch.path} is a convolution in files, whose adapters Hugging Face PEFT lays out in another way, which is not there; leave it out`,
+    );
+  return found;
+};
+
+const namedBy = (model: Model, target: LayerTarget, candidates: Iterable<Path>, asked: Asked): Path[] => {
   const all = [...candidates];
   const { method, strict } = asked;
   if (isRoleTarget(target)) return ofRoles(model, target, method).filter((path) => all.includes(path));

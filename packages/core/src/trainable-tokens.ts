@@ -39,7 +39,7 @@ const misfit = (method: string, problem: string): PeftError =>
 
 /** The table of the first tower whose embedding is in sight. */
 const tokenTable = ({ towers, paths }: Model): Path | undefined =>
-  towers.find((tower) => tower.paths('embed').some((path) => paths('embed').includes(path)))?.tokenTable;
+  towers.find((tower) => tower.paths('embed').some((path) => paths('embed').includes(path)))?.tokenTable ?? undefined;
 
 /** The fault of rows that a table does not have; null where there is none. */
 const beyondTable = (model: Model, path: Path, ids: readonly number[]): string | null => {

@@ -19,7 +19,7 @@ import {
   type Tensor,
   type Variable,
 } from '@peftjs/tensor';
-import { type Around, joinLosses, type Loss, type Model } from '@peftjs/transformer';
+import { type Around, joinLosses, type Loss, type Model, tokenTableOf } from '@peftjs/transformer';
 import { rowsName } from './encoder.ts';
 import { promptComputes, promptConfig, rowsInFront } from './soft-prompt.ts';
 import { checkIds } from './vocabulary.ts';
@@ -156,9 +156,9 @@ export const cpt: MethodFactory<CptOptions> = defineMethod<CptOptions>({
       checkIds('cpt: tokens', tokens, model);
       const m = tokens.length;
       const kinds = parts ?? tokens.map(() => 1);
-      const { hiddenSize: d, tokenTable } = model.main;
+      const { hiddenSize: d } = model.main;
       const ids = constant(Int32Array.from(tokens), [m]);
-      const embedded = gather(model.embeddings.get(tokenTable)!.weight, ids);
+      const embedded = gather(tokenTableOf(model, model.main, 'cpt').weight, ids);
       const rows = scope.param(rowsName, [m, d], { graph: () => embedded }, { decay: false });
       const moves = kinds.map((part) => (part % 4 === 0 ? 0 : 1));
       const mask = constant(Float32Array.from(moves), [m, 1]);

@@ -1,6 +1,6 @@
 import { count, defineMethod, kaimingUniform, type MethodFactory, type Option, positive, zeros } from '@peftjs/core';
 import { add, concat, constant, gather, matmul, mul, reshape, slice, type Tensor } from '@peftjs/tensor';
-import type { Around, Call } from '@peftjs/transformer';
+import { type Around, type Call, tokenTableOf } from '@peftjs/transformer';
 import { rowsName } from './encoder.ts';
 import { tokenRows } from './over-tokens.ts';
 import { promptComputes, promptConfig, rowsInFront } from './soft-prompt.ts';
@@ -54,7 +54,7 @@ export const dePt: MethodFactory<DePtOptions> = defineMethod<DePtOptions>({
       pairRate,
     },
     attach: (model, scope, { length, rank, alpha, context, init, pairRate: rate }) => {
-      const { dim, weight } = model.embeddings.get(model.towers[0].tokenTable)!;
+      const { dim, weight } = tokenTableOf(model, model.towers[0], 'dept');
       const first = initOf(init, model, length, (ids) => gather(weight, constant(ids, [length])));
       const rows = scope.param(rowsName, [length, dim], first);
       const a = scope.param(pair[0], [context, rank], kaimingUniform, { rate });

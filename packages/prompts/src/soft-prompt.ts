@@ -1,6 +1,6 @@
 import type { JsonObject, Option, Patch } from '@peftjs/core';
 import { broadcastTo, concat, constant, PeftError, slice, type Tensor } from '@peftjs/tensor';
-import type { Around, Call, Embedding, Model } from '@peftjs/transformer';
+import { type Around, type Call, type Embedding, type Model, tokenTableOf } from '@peftjs/transformer';
 
 /**
  * The option `submodules` of prompts: for how many towers there are rows, those of the first tower first, which alone are read. Hugging Face
@@ -37,10 +37,11 @@ export const rowsInFront = (
       'bad-option',
       `submodules: there are rows for ${submodules} towers, and the model has ${model.towers.length}`,
     );
-  const [{ tokenTable, paths }] = model.towers;
+  const [tower] = model.towers;
+  const { paths } = tower;
   const [site] = paths('embed').filter((path) => model.paths('embed').includes(path));
   if (site === undefined) throw new PeftError('no-match', 'this part of the model has no site embed');
-  const embedding = model.embeddings.get(tokenTable)!;
+  const embedding = tokenTableOf(model, tower, 'prompt');
   const made = rowsOf(embedding);
   const first = (rows: Tensor, axis: number): Tensor => slice(rows, { axis, start: 0, end: length });
   const rowsIn: RowsOfPass = typeof made === 'function' ? (x, call) => first(made(x, call), 1) : () => first(made, 0);

@@ -1,6 +1,6 @@
 import { type Init, normal, type Option } from '@peftjs/core';
 import { PeftError, type Random, type Tensor } from '@peftjs/tensor';
-import type { Model } from '@peftjs/transformer';
+import { type Model, tokenTableOf } from '@peftjs/transformer';
 
 /** Token ids whose rows are the first values: repeated or cut to as many as are needed. */
 export interface TextInit {
@@ -21,7 +21,7 @@ export const isTextInit = (v: unknown): v is TextInit =>
 
 /** Refuses ids that the model does not have. Throws `bad-option`. */
 export const checkIds = (what: string, ids: ArrayLike<number>, model: Model): void => {
-  const vocabSize = model.embeddings.get(model.towers[0].tokenTable)!.rows;
+  const vocabSize = tokenTableOf(model, model.towers[0], what).rows;
   const foreign = Array.from(ids).filter((id) => id >= vocabSize);
   if (foreign.length > 0)
     throw new PeftError(
@@ -39,7 +39,7 @@ const idsOf = (init: 'vocabulary' | TextInit, model: Model, tokens: number, rand
       'bad-option',
       `prompt: ${tokens} rows are more than any text has tokens; give a smaller number`,
     );
-  const vocabSize = model.embeddings.get(model.main.tokenTable)!.rows;
+  const vocabSize = tokenTableOf(model, model.main, 'prompt').rows;
   if (init === 'vocabulary') return Int32Array.from({ length: tokens }, () => Math.floor(random() * vocabSize));
   const { text } = init;
   checkIds('init: text', text, model);

@@ -1,5 +1,6 @@
 import { count, defineMethod, type MethodFactory, ones, rate as share, type TrainedStep, zeros } from '@peftjs/core';
 import { abs, add, constant, gather, mul, PeftError, reshape, sum, type Tensor, type Variable } from '@peftjs/tensor';
+import { tokenTableOf } from '@peftjs/transformer';
 import { rowsName } from './encoder.ts';
 import { promptTuning } from './prompt-tuning.ts';
 import { promptConfig, rowsInFront } from './soft-prompt.ts';
@@ -58,7 +59,7 @@ export const xPrompt: MethodFactory<XPromptOptions> = defineMethod<XPromptOption
     check: ({ tokensAt = 1000, piecesAt = 1200 }) =>
       tokensAt < piecesAt ? null : `piecesAt must come after tokensAt, ${tokensAt}, got ${piecesAt}`,
     attach: (model, scope, { length, pieces, tokensAt, piecesAt, tokenShare, pieceShare, init }) => {
-      const { dim, weight } = model.embeddings.get(model.towers[0].tokenTable)!;
+      const { dim, weight } = tokenTableOf(model, model.towers[0], 'xPrompt');
       if (dim % pieces !== 0)
         throw new PeftError(
           'bad-option',

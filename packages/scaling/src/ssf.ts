@@ -49,7 +49,7 @@ const moved = (x: Tensor | null, scale: Tensor, shift: Tensor): Tensor => (x ? a
 const tokenTables = (model: Model): readonly Path[] => {
   const inSight = new Set(model.paths('embed'));
   return model.towers.flatMap(({ paths, tokenTable }) =>
-    paths('embed').some((path) => inSight.has(path)) ? tokenTable : [],
+    tokenTable !== null && paths('embed').some((path) => inSight.has(path)) ? tokenTable : [],
   );
 };
 

@@ -20,7 +20,8 @@ const rows: Option<readonly number[]> = {
 
 /** The end of the path of the tokens' own embedding: `embed_tokens`, `wte`. */
 const ownTable = ({ towers, embeddings }: Model): string[] => {
-  const path: Path = towers.find(({ tokenTable }) => embeddings.has(tokenTable))?.tokenTable ?? 'of tokens';
+  const path: Path =
+    towers.map(({ tokenTable }) => tokenTable).find((path) => path !== null && embeddings.has(path)) ?? 'of tokens';
   return [path.slice(path.lastIndexOf('.') + 1)];
 };
 

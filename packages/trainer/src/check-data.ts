@@ -34,6 +34,7 @@ const pythonNames: Readonly<Record<string, string>> = {
   token_type_ids: 'tokenTypes',
   decoder_input_ids: 'decoderIds',
   decoder_attention_mask: 'decoderMask',
+  pixel_values: 'pixels',
 };
 
 const kindOf = (row: unknown): string => {
@@ -88,6 +89,7 @@ interface Wanted extends Column {
 const wantedOf = ({ model, columns = {}, free = false }: DataNeeds): Readonly<Record<string, Wanted>> => {
   const { task, config, towers, main } = model;
   const ofTowers = towers.flatMap(({ name, reads }): [string, Wanted][] => {
+    if (reads.picture) return [[reads.ids, { shape: reads.picture, required: !free, dtype: 'f32' }]];
     const shape = [name === main.name ? 'tokens' : `tokens of the ${name}`];
     const whole = (below: number): Pick<Wanted, 'dtype' | 'rule'> => ({ dtype: 'i32', rule: { dtype: 'i32', below } });
     return [

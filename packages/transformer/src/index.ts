@@ -12,6 +12,7 @@ export type { BertConfig, EncoderConfig } from './families/encoder/config.ts';
 export type { Gpt2Config } from './families/gpt2/config.ts';
 export type { ModernBertConfig } from './families/modernbert/config.ts';
 export type { T5Config } from './families/t5/config.ts';
+export type { VitConfig } from './families/vit/config.ts';
 export type { BeamOptions } from './generation/beam-search.ts';
 export type { GeneratedToken } from './generation/choice.ts';
 export { type GenerateOptions, generate } from './generation/generate.ts';
@@ -74,8 +75,14 @@ export { type FeatureOptions, featureExtraction } from './tasks/feature-extracti
 export { type MultipleChoiceOptions, multipleChoice } from './tasks/multiple-choice.ts';
 export { questionAnswering } from './tasks/question-answering.ts';
 export { type RewardOptions, reward } from './tasks/reward.ts';
-export { type ClassifierOptions, type Problem, sequenceClassifier } from './tasks/sequence-classifier.ts';
+export {
+  type ClassifierOptions,
+  imageClassifier,
+  type Problem,
+  sequenceClassifier,
+} from './tasks/sequence-classifier.ts';
 export type { Column, Head, HeadName, LabelLosses, LabelLossOptions, Predicts, Task, TaskType } from './tasks/task.ts';
 export { type TokenClassifierOptions, tokenClassifier } from './tasks/token-classifier.ts';
+export { tokenTableOf } from './token-table.ts';
 export type { Tower, TowerInputs } from './tower.ts';
 export type { WeightDType, WeightSource } from './weights.ts';

@@ -167,7 +167,7 @@ const withOwnHead = async (
   const own = [...head.needs(loose, config.vocabSize).keys()].find(
     (name) => name.endsWith('.weight') && !tied.has(name) && checkpoint.tensors.has(nameInFile(name)),
   );
-  const table = `${family.towers(config)[0].tokenTable}.weight`;
+  const table = `${family.towers(config)[0].tokenTable!}.weight`;
   if (own === undefined || !checkpoint.tensors.has(nameInFile(table))) return config;
   return (await sameTensor(checkpoint, nameInFile(own), nameInFile(table))) ? config : loose;
 };
@@ -176,9 +176,10 @@ const withOwnHead = async (
 const checkTask = (dir: string, family: Family, config: ModelConfig): void => {
   if (family.heads.causalLM) return;
   const [found] = config.architectures;
+  const usual = family.heads.imageClassifier ? 'imageClassifier' : 'sequenceClassifier';
   throw new PeftError(
     'bad-option',
-    `${dir}: holds ${found ? `a ${found}` : `a model of type ${family.modelType}`}, which is no decoder; say what it is for: loadModel(dir, { task: sequenceClassifier({ labels: 2 }) }). There are ${Object.keys(family.heads).join(', ')}.`,
+    `${dir}: holds ${found ? `a ${found}` : `a model of type ${family.modelType}`}, which is no decoder; say what it is for: loadModel(dir, { task: ${usual}({ labels: 2 }) }). There are ${Object.keys(family.heads).join(', ')}.`,
   );
 };
 
@@ -223,7 +224,7 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
   const isPacked = (name: string): boolean => packed.has(name.replace(/\.weight$/, '')) && name.endsWith('.weight');
   const stored = new Map<string, StoredTensor>();
   for (const [name, { shape }] of needs)
-    if (!isPacked(name)) stored.set(name, { ...storedTensor(layout, name, shape), name: nameInFile(name) });
+    if (!isPacked(name)) stored.set(name, { ...storedTensor(layout, name, shape, config), name: nameInFile(name) });
   const heads = new Set([...headTensors(family, config)].flatMap((name) => [name, nameInFile(name)]));
   // What is not trained is never made anew: without it nothing was learnt.
   const isNew = (name: string): boolean => head.trained.some((path) => name.startsWith(`${path}.`));

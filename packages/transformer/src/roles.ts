@@ -1,7 +1,7 @@
 import type { Path } from './sites.ts';
 
 /** The purpose of a layer, whatever its path is called. */
-export type Role = 'query' | 'key' | 'value' | 'attn-out' | 'gate' | 'up' | 'down' | 'head';
+export type Role = 'query' | 'key' | 'value' | 'attn-out' | 'gate' | 'up' | 'down' | 'patch' | 'head';
 
 /** A layer's rows that play a role: all of them, or a slice of the output of a fused layer. */
 export interface Part {

@@ -96,14 +96,38 @@ const checkConstantIds = (name: string, ids: Tensor, rows: number): void => {
   );
 };
 
+/** Refuses pictures of other sizes than the model was trained with. */
+const checkPicture = (name: string, pixels: Tensor, sizes: readonly number[], batch: number): void => {
+  if (pixels.dtype !== 'f32')
+    throw new PeftError(
+      'bad-dtype',
+      `model: ${name} must be f32 [batch, channels, height, width], got ${describe(pixels)}`,
+    );
+  if (!sameShape(pixels.shape, [batch, ...sizes]))
+    throw shapeError(
+      'model',
+      [pixels],
+      `${name} must be [${batch}, ${sizes.join(', ')}], the size that the model was trained with; resize the pictures`,
+    );
+};
+
 /** The sequences that a tower goes over; `options` are the pass's own for its main tower alone. Throws `bad-shape`, `bad-dtype`, `bad-option`. */
-export const sequenceOf = ({ reads }: TowerSpec, inputs: Inputs, pass: Pass, options: PassOptions): Sequence => {
+export const sequenceOf = (
+  { reads, picture }: TowerSpec,
+  inputs: Inputs,
+  pass: Pass,
+  options: PassOptions,
+): Sequence => {
   const ids = inputs[reads.ids];
   if (!ids)
     throw new PeftError(
       'bad-option',
       `model: the input ${reads.ids} is missing; got ${Object.keys(inputs).join(', ') || 'none'}`,
     );
+  if (picture) {
+    checkPicture(reads.ids, ids, reads.picture!, pass.batch);
+    return { tokens: picture.rows, mask: null, positions: null, continues: false };
+  }
   if (ids.dtype !== 'i32')
     throw new PeftError('bad-dtype', `model: tokens must be i32 [batch, tokens], got ${describe(ids)}`);
   if (ids.shape.length !== 2 || ids.shape[0] === 0 || ids.shape[1] === 0)
@@ -192,14 +216,16 @@ export const runTower = (
   const embedding: Forward['embedding'] = (path, ids) => parts.embeddings.get(path)!.apply(ids, callAt(path, null));
 
   const [embedPath] = spec.paths.embed as readonly [Path];
-  const { tokenScale = 1 } = spec;
-  const embed = (tokens: Tensor): Tensor => {
-    checkConstantIds(spec.reads.ids, tokens, parts.embeddings.get(spec.tokenTable)!.rows);
-    const rows = embedding(spec.tokenTable, tokens);
+  const { tokenScale = 1, tokenTable, picture } = spec;
+  const weights: Forward['weights'] = (path) => parts.embeddings.get(path)!.weight;
+  const embed = (read: Tensor): Tensor => {
+    if (picture) return picture.embed(read, { linear, weights });
+    checkConstantIds(spec.reads.ids, read, parts.embeddings.get(tokenTable!)!.rows);
+    const rows = embedding(tokenTable!, read);
     return tokenScale === 1 ? rows : mul(rows, tokenScale);
   };
   const embedded = at('embed', embedPath, embed)(inputs[spec.reads.ids]!);
-  const width = parts.embeddings.get(spec.tokenTable)!.dim;
+  const width = tokenTable === null ? spec.hiddenSize : parts.embeddings.get(tokenTable)!.dim;
   const prepended = embedded.shape.length === 3 ? embedded.shape[1]! - sequence.tokens : -1;
   if (prepended < 0 || embedded.shape[0] !== batch || embedded.shape[2] !== width)
     throw shapeError('embed', [embedded], `must give [${batch}, ${sequence.tokens} or more, ${width}]`);
@@ -273,7 +299,7 @@ export const runTower = (
     linear,
     norm: (path, h) => at('norm', path, (y) => parts.norms.get(path)!.apply(y, callAt(path, null)))(h),
     embedding,
-    weights: (path) => parts.embeddings.get(path)!.weight,
+    weights,
     attend,
     attendTo,
     positionRows: (rowsOf, available = Number.POSITIVE_INFINITY) => positionRows(rowsOf, available, places),

@@ -154,8 +154,8 @@ export const saveModel = async (model: TaskModel<unknown>, dir: Place, options: 
   const { executor, dtype = 'f32' } = options;
   const { layout } = familyOfConfig(model.config);
   const entries = [...modelTensors('saveModel', model, executor)].map(([name, t]): [string, WriteTensor] => {
-    const { shape, toFile } = storedTensor(layout, name, t.shape);
-    return [name, { dtype: fileDTypes[dtype], shape, data: async () => toFile(await t.values()) }];
+    const { name: stored, shape, toFile } = storedTensor(layout, name, t.shape, model.config);
+    return [stored, { dtype: fileDTypes[dtype], shape, data: async () => toFile(await t.values()) }];
   });
   const files = writable(await filesAt(dir));
   // The config comes last: a folder without it is no model, so one that was cut short does not look whole.

@@ -14,7 +14,7 @@ export interface KeyValue {
 /**
  * The points of the forward pass that a method may wrap: what goes in, what comes out.
  * - `model` (at the empty path): the named inputs of the whole pass -> the states of all towers. `next` may be called twice: two looks.
- * - `embed` (at the token embedding): ids i32 [B,T] -> [B,T,d]. Rows may be put before the tokens' (soft prompts): masks and
+ * - `embed` (at the token embedding): ids i32 [B,T], or pixels [B,C,H,W], -> [B,T,d]. Rows may be put before the tokens' (soft prompts): masks and
  *   positions are extended, and the rows are dropped again after `head`.
  * - `block` (`model.layers.3`): the residual stream [B,T,d] before a layer -> after it.
  * - `attn`, `cross`, `mlp` (`model.layers.3.self_attn`, `.mlp`): the input of a sublayer -> its output, before the residual sum. `cross` is

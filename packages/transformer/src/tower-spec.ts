@@ -6,6 +6,13 @@ import type { Tower } from './tower.ts';
 /** The architecture of one tower: what tells it from others; the rest of the forward pass is shared. */
 export interface TowerSpec extends Omit<Tower, 'paths'> {
   readonly paths: PathTable;
+  /** How a picture becomes rows, where the tower reads pictures. */
+  readonly picture?: {
+    /** How many: patches, and learned rows in front of them. */
+    readonly rows: number;
+    /** The core of the site `embed`: [batch, channels, height, width] -> [batch, rows, d], positions added. */
+    embed(pixels: Tensor, forward: Pick<Forward, 'linear' | 'weights'>): Tensor;
+  };
   /** Factor of the embedded tokens, before methods see them at the site `embed`. Default 1. */
   readonly tokenScale?: number;
   /** The longest text in tokens; Infinity where there is no limit. */

@@ -1,9 +1,11 @@
 import type { Path, SiteName } from './sites.ts';
 
-/** The inputs of a tower, by name; all are [batch, tokens]. */
+/** The inputs of a tower, by name; all are [batch, tokens], but pictures. */
 export interface TowerInputs {
-  /** i32: token ids, without which there is no pass. */
+  /** i32: token ids, without which there is no pass. With `picture` f32 [batch, channels, height, width]: pixels. */
   readonly ids: string;
+  /** The sizes of a picture, where the tower reads pictures in place of tokens; its rows are then those of patches. */
+  readonly picture?: readonly [channels: number, height: number, width: number];
   /** f32: 1 for tokens, 0 for what is hidden. May be left out. */
   readonly mask: string;
   /** Further i32 ones, which may be left out, each with the number of values that it knows: `{ tokenTypes: 2 }`. Default none. */
@@ -15,8 +17,8 @@ export interface Tower {
   readonly name: string;
   /** The rows that a row attends to: those before it and itself, or all. */
   readonly attends: 'before' | 'all';
-  /** The embedding of its tokens. */
-  readonly tokenTable: Path;
+  /** The embedding of its tokens; null where it reads pictures. */
+  readonly tokenTable: Path | null;
   /** Width d of the residual stream. */
   readonly hiddenSize: number;
   /** Heads of queries. */

@@ -10,6 +10,7 @@ import { adamw, train } from '@peftjs/trainer';
 import {
   causalLM,
   type Inputs,
+  imageClassifier,
   loadModel,
   maskedLM,
   multipleChoice,
@@ -117,6 +118,9 @@ export const familyGoldens: readonly FamilyGolden[] = [
     { name: `${name}-sequence`, task: sequenceClassifier({ labels: classes }), adapters: { lora } },
     { name: `${name}-masked`, task: maskedLM(), adapters: {} },
   ]),
+  { name: 'vit-image', task: imageClassifier({ labels: classes }), adapters: { lora } },
+  { name: 'deit-image', task: imageClassifier({ labels: classes }), adapters: { lora } },
+  { name: 'dinov2-image', task: imageClassifier({ labels: classes }), adapters: { lora, ia3 } },
   ...decoders.map((name) => ({ name: `${name}-causal`, task: causalLM(), adapters: { lora } })),
 ];
 
@@ -168,6 +172,7 @@ const inputNames = {
   token_type_ids: 'tokenTypes',
   decoder_input_ids: 'decoderIds',
   decoder_attention_mask: 'decoderMask',
+  pixel_values: 'pixels',
   labels: 'labels',
   start_positions: 'startPositions',
   end_positions: 'endPositions',
@@ -179,7 +184,9 @@ const columnsOf = (
 ): readonly (readonly [name: string, data: Float32Array | Int32Array, shape: Shape])[] =>
   Object.entries(inputNames).flatMap(([theirs, ours]) => {
     const found = recorded.get(theirs);
-    return found ? [[ours, /mask/i.test(ours) ? found.data : Int32Array.from(found.data), found.shape] as const] : [];
+    return found
+      ? [[ours, /mask|pixels/i.test(ours) ? found.data : Int32Array.from(found.data), found.shape] as const]
+      : [];
   });
 
 /** The same as graph constants. */

@@ -39,6 +39,9 @@ const known: Readonly<Record<string, string>> = {
   t5: 'T5, T5 1.1, FLAN-T5',
   bart: 'BART',
   mbart: 'mBART, mBART-50',
+  vit: 'ViT',
+  deit: 'DeiT',
+  dinov2: 'DINOv2, small to large',
 };
 
 /** A tiny model that Python recorded. */
@@ -92,9 +95,16 @@ const describeConfig = (config: Json): Pick<Tested, 'modelType' | 'architecture'
   traits: traitsOf(config),
 });
 
+/** The folders of models whose texts were recorded. */
+const writers = async (): Promise<ReadonlySet<unknown>> => {
+  const texts = JSON.parse(await readFile(join(models, '../../io/texts.json'), 'utf8')) as readonly Json[];
+  return new Set(texts.map(({ model }) => model));
+};
+
 /** The models of the families' goldens. */
-const ofFamilies = (): Promise<readonly Tested[]> =>
-  Promise.all(
+const ofFamilies = async (): Promise<readonly Tested[]> => {
+  const texts = await writers();
+  return Promise.all(
     familyGoldens.map(async ({ name, adapters }) => {
       const folder = familyModel(name);
       await using golden = await openSafetensors(join(folder, '../golden.safetensors'));
@@ -106,13 +116,14 @@ const ofFamilies = (): Promise<readonly Tested[]> =>
         ...describeConfig(await jsonIn(folder)),
         name,
         gradients: names.filter((tensor) => tensor.startsWith('gradient ')).length,
-        hasTokens: names.includes('greedy'),
+        hasTokens: names.includes('greedy') || texts.has(`families/${name}`),
         read: Object.keys(adapters),
         written,
         onWebgpu: onWebgpu.includes(name),
       };
     }),
   );
+};
 
 /** The models that the goldens of all methods are on. */
 const ofMethods = async (): Promise<readonly Tested[]> =>

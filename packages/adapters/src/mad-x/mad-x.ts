@@ -35,7 +35,7 @@ export const isInvertibleAt =
 
 /** Whether the head gives a value for each token of the vocabulary. */
 const isVocabulary = ({ linears, embeddings, main }: Model, head: string): boolean => {
-  const rows = embeddings.get(main.tokenTable)?.rows;
+  const rows = main.tokenTable === null ? undefined : embeddings.get(main.tokenTable)?.rows;
   return linears.get(head)?.outDim === rows || !linears.has(head);
 };
 

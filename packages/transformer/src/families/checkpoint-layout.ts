@@ -1,4 +1,5 @@
 import type { Shape } from '@peftjs/tensor';
+import type { ModelConfig } from '../config/model-config.ts';
 
 /** How the checkpoints of an architecture differ from the model in memory. */
 export interface CheckpointLayout {
@@ -10,6 +11,10 @@ export interface CheckpointLayout {
   readonly transposed?: RegExp;
   /** The prefix of names that some checkpoints leave out: those of the model without its head. */
   readonly prefix?: string;
+  /** Parts of our names, and those in their place in files: all are applied, one after the other. Default none. */
+  readonly names?: readonly (readonly [part: RegExp, instead: string])[];
+  /** The sizes in files of a tensor, by our name and sizes; its values are in the same order. Default ours. */
+  shapes?(name: string, shape: Shape, config: ModelConfig): Shape;
   /** Other names that checkpoints have for a tensor: a part of our name, and that in its place. */
   readonly aliases?: readonly (readonly [part: RegExp, instead: string])[];
 }
@@ -33,12 +38,23 @@ const transposedValues = (values: Float32Array, rows: number, columns: number): 
 
 const asIs = (values: Float32Array): Float32Array => values;
 
-/** How a tensor of the model, by its full name and shape, is stored. */
-export const storedTensor = ({ transposed }: CheckpointLayout, name: string, shape: Shape): StoredTensor => {
-  if (!transposed?.test(name)) return { name, shape, fromFile: asIs, toFile: asIs };
+/** The name that files have for a tensor. */
+const fileName = ({ names = [] }: CheckpointLayout, name: string): string =>
+  names.reduce((whole, [part, instead]) => whole.replace(part, instead), name);
+
+/** How a tensor of a config's model, by its full name and shape, is stored. */
+export const storedTensor = (
+  layout: CheckpointLayout,
+  name: string,
+  shape: Shape,
+  config: ModelConfig,
+): StoredTensor => {
+  const stored = fileName(layout, name);
+  if (!layout.transposed?.test(name))
+    return { name: stored, shape: layout.shapes?.(name, shape, config) ?? shape, fromFile: asIs, toFile: asIs };
   const [outDim, inDim] = shape as readonly [number, number];
   return {
-    name,
+    name: stored,
     shape: [inDim, outDim],
     fromFile: (values) => transposedValues(values, inDim, outDim),
     toFile: (values) => transposedValues(values, outDim, inDim),
@@ -62,15 +78,14 @@ export const strayPrefix = (found: Iterable<string>, wanted: ReadonlySet<string>
 };
 
 /** The name that a file uses for a tensor: without the prefix where none of the file's names has it; an alias where only that is there. */
-export const fileNames = (
-  { prefix = '', aliases = [] }: CheckpointLayout,
-  found: Iterable<string>,
-): ((name: string) => string) => {
+export const fileNames = (layout: CheckpointLayout, found: Iterable<string>): ((name: string) => string) => {
+  const { prefix = '', aliases = [] } = layout;
   const all = new Set(found);
   const isPrefixed = [...all].some((name) => name.startsWith(prefix));
   const short = (name: string): string => (!isPrefixed && name.startsWith(prefix) ? name.slice(prefix.length) : name);
   return (name) => {
-    const other = aliases.map(([part, instead]) => name.replace(part, instead)).map(short);
-    return all.has(short(name)) ? short(name) : (other.find((alias) => all.has(alias)) ?? short(name));
+    const usual = short(fileName(layout, name));
+    const other = [name, ...aliases.map(([part, instead]) => name.replace(part, instead))].map(short);
+    return all.has(usual) ? usual : (other.find((alias) => all.has(alias)) ?? usual);
   };
 };

@@ -5,6 +5,7 @@ import { bart, mbart } from './bart/bart.ts';
 import { bert } from './bert.ts';
 import { cohere } from './cohere.ts';
 import { debertaV2 } from './deberta-v2.ts';
+import { dinov2 } from './dinov2.ts';
 import { distilbert } from './distilbert.ts';
 import { electra } from './electra.ts';
 import type { Family } from './family.ts';
@@ -28,6 +29,7 @@ import { roberta, xlmRoberta } from './roberta.ts';
 import { smollm3 } from './smollm3.ts';
 import { stablelm } from './stablelm.ts';
 import { t5 } from './t5/t5.ts';
+import { deit, vit } from './vit.ts';
 
 /** All families, by `model_type`: the one place that names them. */
 export const families: Readonly<Record<string, Family>> = Object.fromEntries(
@@ -62,6 +64,9 @@ export const families: Readonly<Record<string, Family>> = Object.fromEntries(
       t5,
       bart,
       mbart,
+      vit,
+      deit,
+      dinov2,
     ] as unknown as readonly Family[]
   ).map((family) => [family.modelType, family]),
 );

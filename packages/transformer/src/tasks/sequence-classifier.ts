@@ -17,12 +17,12 @@ import type { Loss } from '../loss.ts';
 import { type ClassLossOptions, classLoss, weighsClasses } from './class-losses.ts';
 import { labelNames } from './label-names.ts';
 import { labelsOf } from './labels-of.ts';
-import type { Predicts, Task } from './task.ts';
+import type { Predicts, Task, TaskType } from './task.ts';
 
-/** How a text's classes are meant. */
+/** How an example's classes are meant. */
 export type Problem = 'single-label' | 'multi-label' | 'regression';
 
-/** Options of `sequenceClassifier`. */
+/** Options of `sequenceClassifier` and `imageClassifier`. */
 export interface ClassifierOptions extends ClassLossOptions {
   /** How many outputs, or their names. */
   readonly labels: number | readonly string[];
@@ -52,18 +52,12 @@ const losses: { readonly [P in Problem]: (logits: Tensor, labels: Tensor, option
   },
 };
 
-/**
- * Classifying whole texts. Outputs: logits [batch, labels]. The loss is a sum over texts, by `problem`:
- * `single-label` cross-entropy in nats, or one that weighs classes, `labels` i32 [batch], −100 for none; `multi-label` binary cross-entropy, a mean over the labels,
- * `labels` f32 [batch, labels] of 0 and 1; `regression` squared error, a mean over the outputs, `labels` f32 [batch, labels].
- * The head is trained beside every method, and saved with its adapter. Throws `bad-option`.
- */
-export const sequenceClassifier = ({
-  labels: given,
-  problem = 'single-label',
-  ...options
-}: ClassifierOptions): Task<Tensor> => {
-  const name = 'sequenceClassifier';
+/** A task whose head gives one row of logits for each example. */
+const classifier = (
+  name: 'sequenceClassifier' | 'imageClassifier',
+  type: TaskType | null,
+  { labels: given, problem = 'single-label', ...options }: ClassifierOptions,
+): Task<Tensor> => {
   const labels = labelNames(name, given);
   if (!Object.hasOwn(losses, problem))
     throw new PeftError(
@@ -79,7 +73,7 @@ export const sequenceClassifier = ({
   const dtype = problem === 'single-label' ? 'i32' : 'f32';
   return {
     name,
-    type: 'SEQ_CLS',
+    type,
     head: name,
     labels,
     columns: { labels: { shape, dtype } },
@@ -91,3 +85,19 @@ export const sequenceClassifier = ({
     },
   };
 };
+
+/**
+ * Classifying whole texts. Outputs: logits [batch, labels]. The loss is a sum over texts, by `problem`:
+ * `single-label` cross-entropy in nats, or one that weighs classes, `labels` i32 [batch], −100 for none; `multi-label` binary cross-entropy, a mean over the labels,
+ * `labels` f32 [batch, labels] of 0 and 1; `regression` squared error, a mean over the outputs, `labels` f32 [batch, labels].
+ * The head is trained beside every method, and saved with its adapter. Throws `bad-option`.
+ */
+export const sequenceClassifier = (options: ClassifierOptions): Task<Tensor> =>
+  classifier('sequenceClassifier', 'SEQ_CLS', options);
+
+/**
+ * Classifying pictures: as `sequenceClassifier`, of towers that read `pixels`. Hugging Face PEFT has no name for the task, and notes the head in
+ * `modules_to_save`.
+ */
+export const imageClassifier = (options: ClassifierOptions): Task<Tensor> =>
+  classifier('imageClassifier', null, options);

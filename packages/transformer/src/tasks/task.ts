@@ -16,6 +16,7 @@ export type HeadName =
   | 'tokenClassifier'
   | 'questionAnswering'
   | 'multipleChoice'
+  | 'imageClassifier'
   | 'features';
 
 /** One column of a batch: the shape of a row of it, where a word names a length that all rows share, and its dtype. */

@@ -1,0 +1,97 @@
+import { concat, mean, slice, type Tensor } from '@peftjs/tensor';
+import { layerNormLayer } from '../../norm.ts';
+import { firstRow } from '../../pooling.ts';
+import type { Family, HeadSpec } from '../family.ts';
+import { layerNeeds } from '../heads.ts';
+import { partsOfTensors } from '../parts-of.ts';
+import type { VitConfig } from './config.ts';
+import { vitConfigJson } from './config-json.ts';
+import { vitNeeds } from './needs.ts';
+import { extraRows, patchLayer, positionTable, type VitRecord } from './record.ts';
+import { vitTower } from './tower.ts';
+
+const classifier = 'classifier';
+
+/** A layer over the row of the class, and the mean of the patches' beside it. */
+const pictureHead = ({ stem, withMean, extra }: VitRecord): HeadSpec<VitConfig> => ({
+  modelClass: `${stem}ForImageClassification`,
+  layer: classifier,
+  trained: [classifier],
+  needs: ({ hiddenSize }, labels) =>
+    new Map(layerNeeds(classifier, labels, withMean ? 2 * hiddenSize : hiddenSize, true)),
+  features: (_, { main }) => {
+    const first = firstRow(main);
+    if (!withMean) return first;
+    const patches: Tensor = slice(main, { axis: 1, start: extra.length, end: main.shape[1]! });
+    return concat(first, mean(patches, { axes: [1] }), { axis: 1 });
+  },
+});
+
+/**
+ * The family of a record. Input: `pixels` f32 [batch, channels, height, width], of the size that the model was trained with. A patch's row is a linear
+ * map of its pixels: what files hold as a convolution. Paths are the module paths of transformers 5; files have older names, and those are written.
+ * Dropout and dropped paths of the base are off, as in every family.
+ */
+export const vitFamily = (record: VitRecord): Family<VitConfig> => {
+  const { prefix, block } = record;
+  const patches = patchLayer(record);
+  const tables = (layers: number): readonly string[] => [
+    ...extraRows(record),
+    positionTable(record),
+    ...Array.from({ length: layers }, (_, i) => block(i).scales ?? []).flat(),
+  ];
+  return {
+    modelType: record.modelType,
+    parser: async () => {
+      const { parseVit } = await import('./config.ts');
+      return (json, problems) => parseVit(record, json, problems);
+    },
+    configJson: (config) => vitConfigJson(record, config),
+    needs: (config) => vitNeeds(record, config),
+    towers: (config) => [vitTower(record, config)],
+    parts: ({ normEps, layers }, tensors) =>
+      partsOfTensors(tensors, {
+        embeddings: tables(layers),
+        isNorm: (path) => /(layernorm(_before|_after)?|norm[12])$/.test(path),
+        norm: (values) => layerNormLayer(values, normEps),
+        tied: null,
+      }),
+    layout: {
+      ignored: /(^|\.)(pooler\.|embeddings\.mask_token$)/,
+      prefix: `${prefix}.`,
+      names: record.names,
+      shapes: (name, shape, config) => {
+        const { picture, patch } = config as VitConfig;
+        if (name === `${patches}.weight`) return [shape[0]!, picture[0], ...patch];
+        if (/\.(cls_token|distillation_token|position_embeddings)\.weight$/.test(name)) return [1, ...shape];
+        return /layer_scale\d\.weight$/.test(name) ? [shape[1]!] : shape;
+      },
+    },
+    roles: [
+      { role: 'query', name: 'attention.q_proj' },
+      { role: 'key', name: 'attention.k_proj' },
+      { role: 'value', name: 'attention.v_proj' },
+      { role: 'attn-out', name: 'attention.o_proj' },
+      { role: 'up', name: 'mlp.fc1' },
+      { role: 'down', name: 'mlp.fc2' },
+      { role: 'patch', name: 'patch_embeddings.projection' },
+      { role: 'head', name: classifier },
+    ],
+    defaultTargets: {
+      lora: ['q_proj', 'v_proj'],
+      ia3: ['k_proj', 'v_proj', 'fc2'],
+      ia3Feedforward: ['fc2'],
+      normAfterAttention: [block(0).norms[1].slice(block(0).block.length + 1)],
+    },
+    heads: { imageClassifier: pictureHead(record) },
+    narrow: (config, reduction, layers) => {
+      const part = (size: number): number => Math.max(1, Math.round(size / reduction));
+      return {
+        ...config,
+        layers,
+        intermediateSize: part(config.intermediateSize),
+        hiddenSize: config.heads * part(config.hiddenSize / config.heads),
+      };
+    },
+  };
+};

@@ -1,0 +1,59 @@
+import type { Path } from '../../sites.ts';
+import type { CheckpointLayout } from '../checkpoint-layout.ts';
+import type { VitConfig } from './config.ts';
+
+/** The paths of one block. */
+export interface BlockPaths {
+  readonly block: Path;
+  readonly attn: Path;
+  readonly mlp: Path;
+  /** Of the input of attention, and of that of the MLP. */
+  readonly norms: readonly [Path, Path];
+  /** Factors of what attention and the MLP give; null where there are none. */
+  readonly scales: readonly [Path, Path] | null;
+}
+
+/** That which tells one `model_type` of transformers over patches from others: a new one is such a record and rows of goldens. */
+export interface VitRecord {
+  readonly modelType: string;
+  /** The word that its classes in transformers begin with: `ViT` of `ViTForImageClassification`. */
+  readonly stem: string;
+  /** The module of its classes that holds the tower. */
+  readonly prefix: string;
+  /** Defaults of its class of configs in transformers that are not ViT's. */
+  readonly defaults: Readonly<Record<string, unknown>>;
+  /** Learned rows in front of the patches, by their modules' names. */
+  readonly extra: readonly string[];
+  /** The paths of a block, by its number. */
+  block(index: number): BlockPaths;
+  /** The last part of the path of its learned factors; see `BlockPaths.scales`. */
+  readonly names: NonNullable<CheckpointLayout['names']>;
+  /** Whether the classifier reads the mean of the patches beside the class's row. */
+  readonly withMean: boolean;
+}
+
+/** The path of the layer that makes rows of patches. */
+export const patchLayer = ({ prefix }: VitRecord): Path => `${prefix}.embeddings.patch_embeddings.projection`;
+
+/** The path of the table of positions. */
+export const positionTable = ({ prefix }: VitRecord): Path => `${prefix}.embeddings.position_embeddings`;
+
+/** The paths of the learned rows in front. */
+export const extraRows = ({ prefix, extra }: VitRecord): readonly Path[] =>
+  extra.map((name) => `${prefix}.embeddings.${name}`);
+
+export const blocksOf = ({ block }: VitRecord, { layers }: VitConfig): readonly BlockPaths[] =>
+  Array.from({ length: layers }, (_, i) => block(i));
+
+/** Rows of a picture: patches, and those in front of them. */
+export const rowsOf = ({ extra }: VitRecord, { picture: [, height, width], patch: [high, wide] }: VitConfig): number =>
+  extra.length + Math.floor(height / high) * Math.floor(width / wide);
+
+/** Names in files of attention's layers. */
+export const attentionNames: NonNullable<CheckpointLayout['names']> = [
+  [/\.attention\.q_proj\./, '.attention.attention.query.'],
+  [/\.attention\.k_proj\./, '.attention.attention.key.'],
+  [/\.attention\.v_proj\./, '.attention.attention.value.'],
+  [/\.attention\.o_proj\./, '.attention.output.dense.'],
+  [/\.(cls_token|distillation_token|position_embeddings)\.weight$/, '.$1'],
+];

@@ -1,0 +1,92 @@
+import { add, broadcastTo, concat, mul, PeftError, reshape, slice, type Tensor, transpose } from '@peftjs/tensor';
+import { activations } from '../../activation.ts';
+import { joinHeads, splitHeads } from '../../heads.ts';
+import type { Forward } from '../../run-tower.ts';
+import type { Path } from '../../sites.ts';
+import type { TowerSpec } from '../../tower-spec.ts';
+import type { VitConfig } from './config.ts';
+import { blocksOf, extraRows, patchLayer, positionTable, rowsOf, type VitRecord } from './record.ts';
+
+/** [batch, channels, height, width] -> [batch, patches, channels · high · wide]: what a convolution whose stride is its size sees. */
+const patchesOf = (pixels: Tensor, [high, wide]: VitConfig['patch']): Tensor => {
+  const [batch, channels, height, width] = pixels.shape as readonly [number, number, number, number];
+  const [rows, columns] = [Math.floor(height / high), Math.floor(width / wide)];
+  const whole = slice(slice(pixels, { axis: 2, start: 0, end: rows * high }), {
+    axis: 3,
+    start: 0,
+    end: columns * wide,
+  });
+  const parts = reshape(whole, [batch, channels, rows, high, columns, wide]);
+  return reshape(transpose(parts, [0, 2, 4, 1, 3, 5]), [batch, rows * columns, channels * high * wide]);
+};
+
+const selfAttention =
+  (path: Path, headDim: number, { linear, attend }: Forward) =>
+  (x: Tensor): Tensor => {
+    const heads = (name: string): Tensor => splitHeads(linear(`${path}.${name}`, x), headDim);
+    return linear(
+      `${path}.o_proj`,
+      joinHeads(attend(path, heads('q_proj'), { k: heads('k_proj'), v: heads('v_proj') })),
+    );
+  };
+
+const feedForward =
+  (path: Path, { activation }: VitConfig, { linear }: Forward) =>
+  (x: Tensor): Tensor =>
+    linear(`${path}.fc2`, activations[activation](linear(`${path}.fc1`, x)));
+
+/** The tower of a record: patches with positions, norms before each part. Throws `bad-config` where the heads do not divide the width. */
+export const vitTower = (record: VitRecord, config: VitConfig): TowerSpec => {
+  const { hiddenSize, heads, picture, patch } = config;
+  const headDim = hiddenSize / heads;
+  if (!Number.isInteger(headDim))
+    throw new PeftError(
+      'bad-config',
+      `${record.modelType}: ${heads} heads do not divide the hiddenSize ${hiddenSize}; give a number that does`,
+    );
+  const { prefix } = record;
+  const blocks = blocksOf(record, config);
+  const attns = blocks.map(({ attn }) => attn);
+  const rows = rowsOf(record, config);
+  return {
+    name: 'encoder',
+    attends: 'all',
+    tokenTable: null,
+    hiddenSize,
+    heads,
+    keyHeads: heads,
+    headDim,
+    maxPositions: rows,
+    reads: { ids: 'pixels', mask: 'mask', picture },
+    picture: {
+      rows,
+      embed: (pixels, { linear, weights }) => {
+        const [batch] = pixels.shape as readonly [number];
+        const own = linear(patchLayer(record), patchesOf(pixels, patch));
+        const front = extraRows(record).map((path) => broadcastTo(weights(path), [batch, 1, hiddenSize]));
+        const all = front.reduceRight((x, row) => concat(row, x, { axis: 1 }), own);
+        return add(all, weights(positionTable(record)));
+      },
+    },
+    paths: {
+      embed: [`${prefix}.embeddings`],
+      block: blocks.map(({ block }) => block),
+      attn: attns,
+      mlp: blocks.map(({ mlp }) => mlp),
+      norm: [...blocks.flatMap(({ norms }) => norms), `${prefix}.layernorm`],
+      heads: attns,
+      kv: attns,
+      head: [prefix],
+    },
+    positionTable: null,
+    layers: (forward) => (x, layer) => {
+      const { attn, mlp, norms, scales } = blocks[layer]!;
+      const scaled = (part: 0 | 1, y: Tensor): Tensor => (scales ? mul(y, forward.weights(scales[part])) : y);
+      const attention = forward.at('attn', attn, selfAttention(attn, headDim, forward), x);
+      const h = add(x, scaled(0, attention(forward.norm(norms[0], x))));
+      const run = forward.at('mlp', mlp, feedForward(mlp, config, forward), h);
+      return add(h, scaled(1, run(forward.norm(norms[1], h))));
+    },
+    finish: (forward, x) => forward.norm(`${prefix}.layernorm`, x),
+  };
+};

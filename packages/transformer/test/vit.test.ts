@@ -1,0 +1,69 @@
+import { constant, evaluate, reference, type Tensor } from '@peftjs/tensor';
+import { messageOf } from '@peftjs/tensor/testing';
+import { describe, expect, test } from 'vitest';
+import { buildModel, imageClassifier, parseConfig, tokenTableOf, type VitConfig } from '../src/index.ts';
+import { tinyWeights } from './tiny.ts';
+
+const fields = { hidden_size: 8, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 12, patch_size: 2 };
+const configOf = (modelType: string, more: object = {}): Promise<VitConfig> =>
+  parseConfig({ model_type: modelType, ...fields, image_size: 4, ...more }) as Promise<VitConfig>;
+
+const pixels = (shape: readonly number[]): Tensor =>
+  constant(
+    Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i * 0.7)),
+    shape,
+  );
+
+describe.each(['vit', 'deit', 'dinov2'])('%s', (modelType) => {
+  test('reads pictures of the size that it was trained with, and no other', async () => {
+    const model = buildModel(await configOf(modelType), tinyWeights(1), imageClassifier({ labels: 3 }));
+    expect(model.outputs({ pixels: pixels([2, 3, 4, 4]) }).shape).toEqual([2, 3]);
+    for (const shape of [
+      [2, 3, 4, 6],
+      [2, 1, 4, 4],
+      [2, 48],
+    ])
+      expect(await messageOf('bad-shape', () => model.outputs({ pixels: pixels(shape) }))).toContain('[2, 3, 4, 4]');
+    const whole = constant(new Int32Array(48), [1, 3, 4, 4]);
+    expect(await messageOf('bad-dtype', () => model.outputs({ pixels: whole }))).toContain('must be f32');
+    expect(await messageOf('bad-option', () => model.outputs({ ids: whole }))).toContain('pixels is missing');
+    expect(await messageOf('bad-option', () => tokenTableOf(model, model.main, 'it'))).toContain('reads pictures');
+  });
+
+  test('each picture of a batch gives what it gives alone', async () => {
+    const model = buildModel(await configOf(modelType), tinyWeights(1), imageClassifier({ labels: 3 }));
+    const both = Float32Array.from({ length: 96 }, (_, i) => Math.cos(i));
+    const logits = async (data: Float32Array): Promise<number[]> => {
+      const input = constant(data, [data.length / 48, 3, 4, 4]);
+      return [...(await evaluate({ y: model.outputs({ pixels: input }) }, { executor: reference() }))['y']!];
+    };
+    const alone = [...(await logits(both.slice(0, 48))), ...(await logits(both.slice(48)))];
+    expect((await logits(both)).map((v, i) => Math.abs(v - alone[i]!)).every((d) => d < 1e-6)).toBe(true);
+    expect(alone.slice(0, 3)).not.toEqual(alone.slice(3));
+  });
+});
+
+test('pixels beyond the last whole patch are not seen, as by a convolution', async () => {
+  const config = await configOf('vit', { image_size: [5, 7], patch_size: [2, 3] });
+  expect(config).toMatchObject({ picture: [3, 5, 7], patch: [2, 3], maxPositions: 5 });
+  const model = buildModel(config, tinyWeights(1), imageClassifier({ labels: 2 }));
+  const read = async (data: Float32Array): Promise<number[]> => [
+    ...(await evaluate({ y: model.outputs({ pixels: constant(data, [1, 3, 5, 7]) }) }, { executor: reference() }))[
+      'y'
+    ]!,
+  ];
+  const data = Float32Array.from({ length: 105 }, (_, i) => Math.sin(i));
+  const beyond = data.map((v, i) => (i % 7 === 6 || Math.floor(i / 7) % 5 === 4 ? 100 : v));
+  expect(await read(beyond)).toEqual(await read(data));
+});
+
+test('configs that cannot be are refused, all problems at once', async () => {
+  const message = await messageOf('bad-config', () =>
+    configOf('vit', { num_attention_heads: 3, patch_size: 8, hidden_act: 'none' }),
+  );
+  expect(message).toMatch(/hidden_act/);
+  expect(await messageOf('bad-config', () => configOf('vit', { num_attention_heads: 3, patch_size: 8 }))).toMatch(
+    /multiple of num_attention_heads[\s\S]*larger than image_size 4x4/,
+  );
+  expect(await messageOf('bad-config', () => configOf('dinov2', { use_swiglu_ffn: true }))).toContain('use_swiglu_ffn');
+});
