@@ -6,6 +6,11 @@ export { type EvaluatedLoss, type EvaluateLossOptions, evaluateLoss } from './ev
 export { evaluateModel } from './evaluate-model.ts';
 export { type Evaluation, type EvaluationOptions, type Evaluator, makeEvaluator } from './evaluator.ts';
 export { alone, type Group, type ReduceStepOptions, reduceStep } from './group.ts';
+export { type LargestBatch, type LargestBatchOptions, largestBatch } from './largest-batch.ts';
+export { jsonLog } from './logs/json-lines.ts';
+export type { Logger } from './logs/logger.ts';
+export { type MlflowOptions, mlflow } from './logs/mlflow.ts';
+export { tensorBoard } from './logs/tensor-board.ts';
 export { accuracy } from './measures/accuracy.ts';
 export { bleu } from './measures/bleu.ts';
 export { pearson, spearman } from './measures/correlation.ts';

@@ -5,6 +5,7 @@ import { isTokenRows } from './batches.ts';
 import type { CheckpointOptions } from './checkpoint.ts';
 import { type EvaluationOptions, metricsRule } from './evaluator.ts';
 import type { Group } from './group.ts';
+import type { Logger } from './logs/logger.ts';
 import { optimizerRule } from './optimizer-step.ts';
 import type { Progress } from './progress.ts';
 import type { Evaluated } from './run-state.ts';
@@ -85,6 +86,8 @@ export interface TrainOptions extends OnExecutor {
   readonly onStep?: (progress: Progress) => unknown;
   /** Called for every measurement of `heldOut`; waited for. */
   readonly onEvaluate?: (measured: Measurement) => unknown;
+  /** Places where the numbers of the run go: `[await tensorBoard('runs/a')]`. In a group those of the first process. */
+  readonly logs?: readonly Logger[];
   /** Called when a checkpoint has been written; waited for. */
   readonly onCheckpoint?: (kept: KeptCheckpoint) => unknown;
   /**
@@ -111,6 +114,9 @@ export interface TrainOptions extends OnExecutor {
   readonly stopOn?: readonly StopSignal[];
 }
 
+const isLoggers = (v: unknown): boolean =>
+  Array.isArray(v) && v.every((log: unknown) => typeof (log as Logger | null)?.step === 'function');
+
 const atLeastOne: Rule = mustBe.such('a number of at least 1', (v) => typeof v === 'number' && v >= 1);
 
 const rules: Rules<TrainOptions> = {
@@ -133,6 +139,7 @@ const rules: Rules<TrainOptions> = {
   onStep: mustBe.fn,
   onEvaluate: mustBe.fn,
   onCheckpoint: mustBe.fn,
+  logs: mustBe.such('a list of loggers', isLoggers),
   readEvery: mustBe.count,
   maxSkipped: mustBe.whole,
   group: mustBe.object,

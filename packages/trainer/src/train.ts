@@ -111,6 +111,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     ...(onCheckpoint && { onCheckpoint }),
   });
   const best = makeBest(kept, { executor, group, safe });
+  const logs = isFirst ? (options.logs ?? []) : [];
   const pace = makePace();
   const waiting: Waiting[] = [];
   let batches: BatchSource | undefined;
@@ -119,6 +120,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   let inRow = 0;
   let resumed: Resumed | null = null;
   let isDone = false;
+  let hasFailed = true;
   let lastStep = 0;
   const watch = watchSignals(options.stopOn ?? [], checkpoint !== undefined);
   const isAsked = (): boolean => (signal?.aborted ?? false) || watch.caught() !== null;
@@ -164,6 +166,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     evaluated.push(measured);
     const isBest = standing(evaluated, heldOut!).best === measured;
     if (isBest && heldOut!.keepBest) await best.keep();
+    for (const log of logs) await log.measure?.({ ...measured, isBest });
     await onEvaluate?.({ ...measured, isBest });
   };
   /** Whether the measurements have not become better for long enough. */
@@ -200,8 +203,8 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     return settled.map(({ told }) => told);
   };
   const report = async (settled: readonly Told[], ends: boolean): Promise<void> => {
-    for (const done of settled)
-      await onStep?.({
+    for (const done of settled) {
+      const progress: Progress = {
         metrics: {},
         ...done,
         steps,
@@ -210,7 +213,10 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
         eta: (steps - done.step) * pace.secondsPerStep(),
         heldOutLoss: evaluated.at(-1)?.loss ?? null,
         isLast: ends && done === settled.at(-1),
-      } satisfies Progress);
+      };
+      for (const log of logs) await log.step(progress);
+      await onStep?.(progress);
+    }
   };
   /** Where the run begins: at the front, or where its checkpoint stands; in a group where that of the first does. */
   const open = async (): Promise<number> => {
@@ -274,10 +280,12 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
       if (ends) break;
     }
     if (isDone && heldOut?.keepBest) await best.restore();
+    hasFailed = false;
   } catch (error) {
     throw await safe.rescue(error, settle);
   } finally {
     watch.end();
+    for (const log of logs) await log.end?.(hasFailed);
     await batches?.close();
     step.close();
     evaluator?.close();
