@@ -304,6 +304,37 @@ class Said(Changed):
         return x @ (self.said_lambda * mixed[: self.size] / divisor).view(self.out_dim, self.in_dim).T
 
 
+class LorTa(Changed):
+    """Hounie, Kanatsoulis, Tandon & Ribeiro, 2024. https://arxiv.org/abs/2410.04060, peft/tuners/lorta of the authors' fork of Hugging Face PEFT"""
+
+    def begin(self, r: int, lora_alpha: float) -> None:
+        self.rank, self.scale = r, lora_alpha / r
+
+    @classmethod
+    def share(cls, model: nn.Module) -> None:
+        layers = [(path, layer) for path, layer in model.named_modules() if isinstance(layer, cls)]
+        config, r = model.config, layers[0][1].rank
+        heads = config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // heads
+        shapes = {"A": (config.hidden_size, r), "B": (r, width), "C_h": (heads, r), "C_l": (config.num_hidden_layers, r), "C_m": (4, r)}
+        for name, shape in shapes.items():
+            setattr(model, f"lora_{name}", nn.Parameter(kaiming(*shape)))
+        for path, layer in layers:
+            name = path.rpartition(".")[2]
+            layer.matrices = {"c_attn": (0, 1, 2), "q_proj": (0,), "k_proj": (1,), "v_proj": (2,)}.get(name, (3,))
+            layer.number = int(re.search(r"\.(\d+)\.", path)[1])
+            layer.tensor = [model]
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        [of] = self.tensor
+        heads = (self.in_dim if self.matrices == (3,) else self.out_dim // len(self.matrices)) // of.lora_B.shape[1]
+        update = torch.cat([
+            of.lora_A @ torch.diag(of.lora_C_h[h] * of.lora_C_m[m] * of.lora_C_l[self.number]) @ of.lora_B
+            for m in self.matrices for h in range(heads)
+        ], dim=1)  # [d, heads · width]
+        return x @ (update.T if self.matrices == (3,) else update) * self.scale
+
+
 class TopShare(torch.autograd.Function):
     """1 where scores are among the largest, 0 elsewhere; the gradient passes as it is."""
 
@@ -686,6 +717,7 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "psoft": ("PEFTJS_PSOFT", Psoft, dict(r=4, factors="principal", psoft_orth=True, num_cayley_neumann_terms=0, cayley_neumann_eps=0)),
     "psoft-series": ("PEFTJS_PSOFT", Psoft, dict(r=3, factors="balanced", psoft_orth=True, num_cayley_neumann_terms=4, cayley_neumann_eps=0.3)),
     "psoft-free": ("PEFTJS_PSOFT", Psoft, dict(r=3, factors="principal", psoft_orth=False, num_cayley_neumann_terms=0, cayley_neumann_eps=0)),
+    "lorta": ("PEFTJS_LORTA", LorTa, dict(r=3, lora_alpha=6)),
     "krona": ("PEFTJS_KRONA", KronA, dict(rows=4, columns=2, scale=3.0)),
     "kadaptation": ("PEFTJS_KADAPTATION", KAdaptation, dict(phm_dim=2, phm_rank=3, scale=4.0)),
     "hiwi": ("PEFTJS_HIWI", Hiwi, dict(r=5, weights=True, biases=True)),
@@ -693,6 +725,7 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
 }
 # Those that change something else than the linear layers of queries and values.
 PLACES = {
+    "lorta": ({"plain": r".*\.[qvo]_proj", "gpt2": r".*\.attn\.(c_attn|c_proj)"}, (nn.Linear, Conv1D)),
     "residual-adapter": ({"plain": r"model\.layers\.\d+", "gpt2": r"transformer\.h\.\d+"}, nn.Module),
     "hadamard-adapter": ({"plain": r".*\.o_proj", "gpt2": r".*\.attn\.c_proj"}, (nn.Linear, Conv1D)),
     # Not the keys, whose bias changes nothing: its gradient is rounding, which AdamW makes steps of.

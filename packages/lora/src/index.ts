@@ -44,6 +44,7 @@ export { type LokrOptions, lokr } from './lokr.ts';
 export { lora } from './lora.ts';
 export type { BiasedLoraOptions } from './lora-bias.ts';
 export { type LoraSpOptions, loraSp } from './lora-sp.ts';
+export { type LortaOptions, lorta } from './lorta.ts';
 export type { LoraOptions } from './low-rank.ts';
 export type { LycorisOptions } from './lycoris.ts';
 export { type MissOptions, type MissVariant, miss } from './miss.ts';

@@ -102,6 +102,14 @@ describeMethods(family, {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (_, outDim) => 2 * outDim),
   },
+  lorta: {
+    options: { rank: 3, alpha: 6 },
+    parameters: (model) => {
+      const attentions = model.paths('attn').length + model.paths('cross').length;
+      return 3 * (model.main.hiddenSize + model.main.headDim + model.main.heads + attentions + 4);
+    },
+    learningRate: 0.1,
+  },
   loraPro: {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
