@@ -17,7 +17,7 @@ export interface Batch {
 export interface BatchOptions {
   /** Rows per batch; the last one may have fewer. */
   readonly size: number;
-  /** The values that fill up rows shorter than the longest, by column. Default: 0 for `ids`, `tokenTypes` and masks, −100 for `labels`; of other columns all must be as long. */
+  /** The values that fill up rows shorter than the longest, by column. Default: 0 for `ids`, `tokenTypes`, `documents` and masks, −100 for `labels`; of other columns all must be as long. */
   readonly pad?: Readonly<Record<string, number>>;
   /** Lengths are filled up to a multiple of this, so that there are few of them: each is a program of its own. Default 1. */
   readonly multipleOf?: number;
@@ -45,6 +45,7 @@ const defaultPad: Readonly<Record<string, number>> = {
   ids: 0,
   tokenTypes: 0,
   decoderIds: 0,
+  documents: 0,
   labels: -100,
   mask: 0,
   decoderMask: 0,

@@ -36,6 +36,7 @@ export { type OpenRowsOptions, openRows } from './open-rows.ts';
 export { opened, type Reading } from './opened.ts';
 export { type PackedRow, pack } from './pack.ts';
 export { packTokens, type TokenRows } from './pack-tokens.ts';
+export { type PackedWindow, type PackWholeOptions, packWhole, type WholeRow } from './pack-whole.ts';
 export type { PackOptions } from './packer.ts';
 export { type ParquetOptions, type ParquetRow, parquet } from './parquet.ts';
 export { pipe } from './pipe.ts';

@@ -95,6 +95,8 @@ const wantedOf = ({ model, columns = {}, free = false }: DataNeeds): Readonly<Re
     return [
       [reads.ids, { shape, required: !free, ...whole(config.vocabSize) }],
       [reads.mask, { shape, required: false, dtype: 'f32', rule: { dtype: 'f32', least: 0, below: 2 } }],
+      // Several texts in a row of a decoder, told apart by their numbers.
+      ['documents', { shape, required: false, dtype: 'i32', rule: { dtype: 'i32', least: 0 } }],
       ...Object.entries(reads.kinds ?? {}).map(([kind, below]): [string, Wanted] => [
         kind,
         { shape, required: false, ...whole(below) },

@@ -33,6 +33,8 @@ export interface BiasedAttentionOptions {
   readonly keyMask: Tensor | null;
   /** Without `causal`: query t sees key s only when |s − t − first| ≤ reach. */
   readonly reach?: number;
+  /** f32 [batch, 1, queries, keys]: 1 where a query may look, as far as the rest allows. Default: everywhere. */
+  readonly pairs?: Tensor | null;
   /** Added to the scaled scores: [1 or batch, heads, queries, keys]; null for none. */
   readonly bias: Tensor | null;
 }
@@ -76,6 +78,7 @@ export const biasedAttention = (
     reach = Number.POSITIVE_INFINITY,
     softCap,
     keyMask,
+    pairs = null,
     bias,
   }: BiasedAttentionOptions,
 ): Tensor => {
@@ -98,7 +101,8 @@ export const biasedAttention = (
       ? pairsSeen(queries, keys, sees)
       : null;
   const kept = keyMask && reshape(greater(keyMask, 0.5), [batch, 1, 1, keys]);
-  const seen = near && kept ? mul(near, kept) : (near ?? kept);
+  const masks = [near, kept, pairs].filter((mask) => mask !== null);
+  const seen = masks.length > 0 ? masks.reduce((a, b) => mul(a, b)) : null;
   if (!seen) return matmul(softmax(scores), v);
   return matmul(mul(softmax(select(seen, scores, hidden)), seen), v);
 };

@@ -16,6 +16,7 @@ import {
   type Tensor,
 } from '@peftjs/tensor';
 import { biasedAttention } from './biased-attention.ts';
+import { documentsOf, perQueryHead } from './documents.ts';
 import type { PassOptions } from './model.ts';
 import { linearOf, type Parts } from './parts.ts';
 import type { Call, Pass, Sequence } from './pass.ts';
@@ -189,7 +190,9 @@ export const runTower = (
   before: ReadonlyMap<string, Before>,
   options: PassOptions,
 ): Ran => {
-  const sequence = sequenceOf(spec, inputs, pass, options);
+  const given = sequenceOf(spec, inputs, pass, options);
+  const documents = documentsOf(spec, inputs, options, before.size === 0);
+  const sequence = documents ? { ...given, positions: documents.positions } : given;
   const { batch } = pass;
   const tower = towerOf(spec);
   const callAt = (path: Path, stream: Tensor | null, attended: Tensor | null = null): Call => ({
@@ -229,6 +232,11 @@ export const runTower = (
   const prepended = embedded.shape.length === 3 ? embedded.shape[1]! - sequence.tokens : -1;
   if (prepended < 0 || embedded.shape[0] !== batch || embedded.shape[2] !== width)
     throw shapeError('embed', [embedded], `must give [${batch}, ${sequence.tokens} or more, ${width}]`);
+  if (documents && prepended > 0)
+    throw new PeftError(
+      'bad-option',
+      'model: a method puts rows in front of the tokens, which the documents of a row would share; give rows of one text each',
+    );
   const inCache = sequence.continues ? prepended : 0;
 
   const attend: Forward['attend'] = (path, queries, own, { bias, reach, ...how } = {}) =>
@@ -245,13 +253,15 @@ export const runTower = (
       const causal = spec.attends === 'before';
       const start = options.cache?.offset ?? null;
       const offset = start && (keys > known ? add(start, constant(Int32Array.of(keys - known), [])) : start);
-      if (bias || reach !== undefined) {
+      if (bias || reach !== undefined || documents) {
         const added = bias ? bias(q.shape[2]!, keys, k, offset) : null;
-        return biasedAttention(q, k, v, {
+        const apart = (x: Tensor): Tensor => (documents ? perQueryHead(x, q.shape[1]!) : x);
+        return biasedAttention(q, apart(k), apart(v), {
           ...how,
           causal,
           first: offset,
           keyMask: mask,
+          pairs: documents?.sees(keys) ?? null,
           bias: added,
           ...(reach !== undefined && { reach }),
         });
@@ -288,7 +298,7 @@ export const runTower = (
     prepended,
     shift: parts.positionShift,
     present: parts.present,
-    limit: options.positionLimit ?? null,
+    limit: options.positionLimit ?? (documents ? sequence.tokens : null),
     maxPositions: spec.maxPositions,
   };
   const forward: Forward = {

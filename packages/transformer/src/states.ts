@@ -4,7 +4,8 @@ import type { Path } from './sites.ts';
 
 /**
  * Named inputs of a pass. Of text: `ids` i32 [batch, tokens] and `mask` f32 [batch, keys], 1 to keep a token as a key, 0 to hide it (absent:
- * all are kept; keys are the pass's tokens, or the cache's slots); `tokenTypes`; of a decoder beside an encoder `decoderIds`, `decoderMask`.
+ * all are kept; keys are the pass's tokens, or the cache's slots); `tokenTypes`; of a decoder beside an encoder `decoderIds`, `decoderMask`. Of a
+ * decoder alone `documents` i32 [batch, tokens]: tokens of one number are a text of their own, see no others, and begin at position 0.
  * Tasks add labels, methods what they ask for (`task`).
  */
 export type Inputs = Readonly<Record<string, Tensor>>;
