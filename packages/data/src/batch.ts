@@ -33,13 +33,15 @@ export interface BatchOptions {
 const isRecord = (value: unknown, accepts: (one: unknown) => boolean): boolean =>
   typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(accepts);
 
-const rules: Rules<BatchOptions> = {
-  size: mustBe.given(mustBe.count),
+/** The rules of options of how rows are put together. */
+export const stackRules: Rules<StackOptions> = {
   pad: mustBe.such('finite numbers by the names of columns', (v) => isRecord(v, Number.isFinite)),
   multipleOf: mustBe.count,
   mask: mustBe.flag,
   shapes: mustBe.such('shapes by the names of columns', (v) => isRecord(v, Array.isArray)),
 };
+
+const rules: Rules<BatchOptions> = { size: mustBe.given(mustBe.count), ...stackRules };
 
 const defaultPad: Readonly<Record<string, number>> = {
   ids: 0,
@@ -78,16 +80,16 @@ const namesOf = async (row: unknown, origin: Origin): Promise<readonly string[]>
   );
 };
 
-/**
- * Rows `size` at a time, each column one array. Throws `bad-data`, with the place of the row, for columns that are empty, of another type or
- * missing, and where rows differ in length without a `pad` for it.
- */
-export const batch = (options: BatchOptions): Stage<Row, Batch> => {
-  checkOptions('batch', rules, options);
-  const { size, pad = {}, multipleOf = 1, shapes = {}, mask } = options;
-  const filling = { ...defaultPad, ...pad };
+/** How rows are put together, whatever their number. */
+export type StackOptions = Omit<BatchOptions, 'size'>;
 
-  const stack = async (rows: readonly Row[], origins: readonly Origin[]): Promise<Batch> => {
+/** Puts rows together as a batch; `origins` say where each comes from. Throws `bad-data`. */
+export const stacker = (
+  options: StackOptions,
+): ((rows: readonly Row[], origins: readonly Origin[]) => Promise<Batch>) => {
+  const { pad = {}, multipleOf = 1, shapes = {}, mask } = options;
+  const filling = { ...defaultPad, ...pad };
+  return async (rows: readonly Row[], origins: readonly Origin[]): Promise<Batch> => {
     const names = await namesOf(rows[0], origins[0]!);
     for (const [i, row] of rows.entries()) {
       const own = await namesOf(row, origins[i]!);
@@ -118,7 +120,16 @@ export const batch = (options: BatchOptions): Stage<Row, Batch> => {
       shapes: Object.fromEntries(all.map(([name, { shape }]) => [name, shape])),
     };
   };
+};
 
+/**
+ * Rows `size` at a time, each column one array. Throws `bad-data`, with the place of the row, for columns that are empty, of another type or
+ * missing, and where rows differ in length without a `pad` for it.
+ */
+export const batch = (options: BatchOptions): Stage<Row, Batch> => {
+  checkOptions('batch', rules, options);
+  const { size } = options;
+  const stack = stacker(options);
   return (input) => ({
     open: (at, epoch) => {
       const before = at && inputIn('batch', checkCursor('batch', {}, at));

@@ -1,8 +1,17 @@
 export type { AnswerOptions, AnswerRow, AnswerSource } from './answers.ts';
-export { type Batch, type BatchOptions, batch } from './batch.ts';
+export {
+  type Batch,
+  type BatchOptions,
+  batch,
+  type StackOptions,
+} from './batch.ts';
+export { type BatchByTokensOptions, batchByTokens } from './batch-by-tokens.ts';
+export { type CachedOptions, cached } from './cache/cached.ts';
+export { sourceKey } from './cache/source-key.ts';
 export { type ChatRow, type ChatStageOptions, chat } from './chat.ts';
 export { type ColumnRule, type ColumnRules, columnProblem, columns, tokenColumns } from './columns.ts';
 export { type CsvOptions, type CsvRow, csv } from './csv.ts';
+export { type DescribeRowsOptions, type Description, describeRows, type Lengths } from './describe-rows.ts';
 export { flatMap } from './flat-map.ts';
 export { classNames } from './formats/class-names.ts';
 export { type ConvertOptions, convert } from './formats/convert.ts';
@@ -32,6 +41,7 @@ export { jsonl } from './jsonl.ts';
 export { type JudgedRow, judged } from './judged.ts';
 export { filter, map } from './map.ts';
 export { type MismatchedOptions, mismatched } from './mismatched.ts';
+export { type MixOptions, type MixSource, mix } from './mix.ts';
 export { type OpenRowsOptions, openRows } from './open-rows.ts';
 export { opened, type Reading } from './opened.ts';
 export { type PackedRow, pack } from './pack.ts';
@@ -59,7 +69,10 @@ export { type ShardOptions, shard } from './shard.ts';
 export { type DecoderStart, shiftRight } from './shift-right.ts';
 export { type ShuffleOptions, shuffle } from './shuffle.ts';
 export { shuffled } from './shuffled.ts';
+export { type SkipBadOptions, skipBad } from './skip-bad.ts';
+export { type Split, type SplitOptions, splitByHash } from './split-by-hash.ts';
 export type { Cursor, Opened, Origin, Parts, Row, Stage, Stream } from './stream.ts';
 export { type TextOptions, text } from './text.ts';
 export { textLines } from './text-lines.ts';
 export { type TokenizeOptions, type TokenRow, tokenize } from './tokenize.ts';
+export { type UniqueOptions, unique } from './unique.ts';

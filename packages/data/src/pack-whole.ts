@@ -1,9 +1,7 @@
 import { checkOptions, mustBe, PeftError, type Rules } from '@peftjs/tensor';
 import { bestFit } from './best-fit.ts';
-import { changed, checkCursor, countIn, cursorOf, inputIn } from './cursor.ts';
-import { located } from './map.ts';
-import { end, item, opened, originOf } from './opened.ts';
-import type { Cursor, Origin, Row, Stage } from './stream.ts';
+import type { Row, Stage } from './stream.ts';
+import { windowed } from './windowed.ts';
 
 /** How whole documents are packed. */
 export interface PackWholeOptions {
@@ -71,66 +69,18 @@ const joined = (rows: readonly Row[]): WholeRow => {
 export const packWhole = (options: PackWholeOptions): Stage<Row, WholeRow> => {
   checkOptions(stage, rules, options);
   const { context, window = 1000, onPacked } = options;
-  const made = { context, window };
-  return (input) => ({
-    open: (at, epoch) => {
-      const checked = at && checkCursor(stage, made, at);
-      let skip = checked ? countIn(stage, checked, 'taken') : 0;
-      let start: Cursor | null = checked ? inputIn(stage, checked) : null;
-      const from = input.open(start ?? undefined, epoch);
-      let bins: readonly (readonly number[])[] = [];
-      let rows: Row[] = [];
-      let origins: Origin[] = [];
-      let origin: Origin = async () => 'the start';
-      let [taken, count] = [0, 0];
-
-      const fill = async (): Promise<void> => {
-        await from.begin?.();
-        start = from.cursor();
-        [rows, origins] = [[], []];
-        while (rows.length < window) {
-          const next = await from.next();
-          if (next.done) break;
-          const own = originOf(from, count++);
-          try {
-            checkRow(next.value, context);
-          } catch (cause) {
-            throw await located(own, cause);
-          }
-          rows.push(next.value);
-          origins.push(own);
-        }
-        const lengths = rows.map(({ ids }) => ids!.length);
-        bins = bestFit(lengths, context);
-        if (skip > 0 && skip >= bins.length) throw changed(stage);
-        [taken, skip] = [skip, 0];
-        const tokens = lengths.reduce((a, b) => a + b, 0);
-        if (rows.length > 0)
-          onPacked?.({
-            documents: rows.length,
-            rows: bins.length,
-            tokens,
-            padding: 1 - tokens / (bins.length * context),
-          });
-      };
-      return opened<WholeRow>({
-        next: async () => {
-          if (taken >= bins.length) await fill();
-          const bin = bins[taken];
-          if (!bin) return end;
-          taken++;
-          const places = bin.map((i) => origins[i]!);
-          origin = async (part = 0) => (places[part] ?? places[0]!)();
-          return item(joined(bin.map((i) => rows[i]!)));
-        },
-        cursor: () =>
-          taken < bins.length
-            ? cursorOf(stage, made, { input: start, taken })
-            : cursorOf(stage, made, { input: skip > 0 ? start : from.cursor(), taken: skip }),
-        begin: async () => from.begin?.(),
-        origin: () => origin,
-        close: async () => from.return?.(),
-      });
+  return windowed({
+    stage,
+    size: window,
+    made: { context },
+    check: (row) => checkRow(row, context),
+    arrange: (rows) => {
+      const lengths = rows.map(({ ids }) => ids!.length);
+      const bins = bestFit(lengths, context);
+      const tokens = lengths.reduce((a, b) => a + b, 0);
+      onPacked?.({ documents: rows.length, rows: bins.length, tokens, padding: 1 - tokens / (bins.length * context) });
+      return bins;
     },
+    make: joined,
   });
 };
