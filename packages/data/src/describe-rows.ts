@@ -5,7 +5,7 @@ import { ignored } from './ignored.ts';
 import type { Row, Stream } from './stream.ts';
 import { warningsOf } from './warnings.ts';
 
-/** What data is measured by. */
+/** The measures of data. */
 export interface DescribeRowsOptions {
   /** Tells which tokens are unknown, and which end a text. Default: these are not counted. */
   readonly tokenizer?: Pick<Tokenizer, 'specials' | 'idOf' | 'eosId'>;
@@ -28,7 +28,7 @@ export interface Lengths {
   readonly most: number;
 }
 
-/** What rows are like. */
+/** Facts about rows. */
 export interface Description {
   readonly rows: number;
   readonly tokens: number;
@@ -47,7 +47,7 @@ export interface Description {
   readonly unknown: number | null;
   /** Rows that are copies of earlier ones; null where they were not counted. */
   readonly copies: number | null;
-  /** What may go wrong, in sentences. */
+  /** Sentences about what may go wrong. */
   readonly warnings: readonly string[];
 }
 

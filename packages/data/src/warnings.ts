@@ -5,7 +5,7 @@ const percent = (part: number, whole: number): string => {
   return share > 0 && share < 0.1 ? 'less than 0.1 %' : `${share.toFixed(share < 10 ? 1 : 0)} %`;
 };
 
-/** What may go wrong with such rows, in sentences. */
+/** Sentences about what may go wrong with such rows. */
 export const warningsOf = (
   {
     rows,

@@ -2,7 +2,7 @@ import { type FilePlace, fileAt, nameOf, sha256 } from '@peftjs/io';
 
 const chunk = 2 ** 20;
 
-/** What tells a file from others: its name, its size and the SHA-256 of its bytes, which are read for it. Errors are those of reading. */
+/** The mark of a file: its name, its size and the SHA-256 of its bytes, which are read for it. Errors are those of reading. */
 export const sourceKey = async (
   place: FilePlace,
 ): Promise<{ readonly name: string; readonly size: number; readonly sha256: string }> => {
