@@ -75,7 +75,7 @@ for (const [executorName, open] of executors) {
 test('losses and gradients are the sums of those of the texts, whatever fills a row up', async () => {
   const model = llama();
   const table = drawn('table', [13, model.main.hiddenSize]);
-  const path = model.main.tokenTable;
+  const path = model.main.tokenTable!;
   const embedding = model.embeddings.get(path)!;
   const view = model.with({ embeddings: new Map([[path, { ...embedding, weight: add(embedding.weight, table) }]]) });
   const measured = async (inputs: Readonly<Record<string, Tensor>>): Promise<readonly number[][]> => {
