@@ -37,6 +37,24 @@ test('own loop: a loss that has fallen', async () => {
   expect(Number.parseFloat(await output)).toBeLessThan(4);
 }, 300_000);
 
+test('preferences: the chosen answers become likelier than the rejected ones, and the model earns rewards', async () => {
+  const people = ['Ishmael', 'Queequeg', 'Starbuck', 'Stubb'];
+  const lines = people.map((name) => ({
+    prompt: `Question: Who is ${name}?\nAnswer:`,
+    chosen: ` ${name} is one of them.`,
+    rejected: ' I do not know.',
+  }));
+  const { output } = await run('preferences.md', (dir) =>
+    writeFile(join(dir, 'preferences.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join('')),
+  );
+  const [margins, ...rewards] = (await output).trim().split('\n');
+  const [before, after] = margins!.match(/-?\d+\.\d+/g)!.map(Number);
+  expect(before).toBe(0);
+  expect(after).toBeGreaterThan(0.2);
+  expect(rewards).toHaveLength(4);
+  for (const line of rewards) expect(line).toMatch(/^GRPO: step \d, reward \d+\.\d\d$/);
+}, 300_000);
+
 /** Saves an adapter that changes what the model says. */
 const withAdapter = async (dir: string): Promise<void> => {
   const adapted = attach(await loadModel(baseModelDir()), [lora({ rank: 2 })]);
