@@ -16,6 +16,7 @@ export * from '@peftjs/selective';
 export * from '@peftjs/tensor';
 export * from '@peftjs/trainer';
 export * from '@peftjs/transformer';
+export * from '@peftjs/vision';
 export * from '@peftjs/webgpu';
 export { allMethods } from './all-methods.ts';
 export { load } from './load.ts';
