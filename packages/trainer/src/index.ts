@@ -5,6 +5,7 @@ export { type CheckpointOptions, readCheckpoint, type WriteCheckpointOptions, wr
 export { type EvaluatedLoss, type EvaluateLossOptions, evaluateLoss } from './evaluate-loss.ts';
 export { evaluateModel } from './evaluate-model.ts';
 export { type Evaluation, type EvaluationOptions, type Evaluator, makeEvaluator } from './evaluator.ts';
+export { type FindRateOptions, type FoundRate, findRate, type TriedRate } from './find-rate.ts';
 export { alone, type Group, type ReduceStepOptions, reduceStep } from './group.ts';
 export { type LargestBatch, type LargestBatchOptions, largestBatch } from './largest-batch.ts';
 export { jsonLog } from './logs/json-lines.ts';
