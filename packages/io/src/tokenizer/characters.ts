@@ -29,10 +29,14 @@ const charOfByte: readonly string[] = (() => {
 /** The reverse. */
 export const byteOfChar: ReadonlyMap<string, number> = new Map(charOfByte.map((c, b) => [c, b]));
 
+const encoder = new TextEncoder();
+
 /** A text as the characters that stand for its bytes in UTF-8. */
 export const byteLevel = (text: string): string => {
+  // Most texts: characters that stand for themselves, and spaces.
+  if (/^[ -~]*$/.test(text)) return text.replaceAll(' ', charOfByte[32]!);
   let out = '';
-  for (const byte of new TextEncoder().encode(text)) out += charOfByte[byte];
+  for (const byte of encoder.encode(text)) out += charOfByte[byte];
   return out;
 };
 

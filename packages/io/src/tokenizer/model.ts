@@ -1,5 +1,6 @@
 import { Tokenizer as Library } from '@huggingface/tokenizers';
 import { PeftError } from '@peftjs/tensor';
+import { isObject } from '../json.ts';
 import { quote, reasonOf } from '../report.ts';
 
 /** The part of a tokenizer that a vocabulary makes. */
@@ -33,6 +34,58 @@ const text = (token: unknown): string => {
 
 const parts = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
 
+/** The character that stands for a space in vocabularies of SentencePiece. */
+const space = '\u2581';
+
+/**
+ * Whether words can be merged one by one: where no token has a space behind another character, no merge reaches from one word into the space before
+ * the next, so that the merges of each are the same alone.
+ */
+const mergesWords = ({
+  type,
+  vocab,
+  ignore_merges,
+  end_of_word_suffix,
+  continuing_subword_prefix,
+}: Readonly<Record<string, unknown>>): boolean =>
+  type === 'BPE' &&
+  isObject(vocab) &&
+  Object.hasOwn(vocab, space) &&
+  !ignore_merges &&
+  !end_of_word_suffix &&
+  !continuing_subword_prefix &&
+  Object.keys(vocab).every((token) => token.lastIndexOf(space) <= 0 || !/[^\u2581]\u2581/.test(token));
+
+/** A piece cut before each space that follows another character. */
+const wordsIn = (piece: string): readonly string[] => {
+  const words: string[] = [];
+  let start = 0;
+  for (let at = piece.indexOf(space, 1); at >= 0; at = piece.indexOf(space, at + 1)) {
+    if (piece[at - 1] === space) continue;
+    words.push(piece.slice(start, at));
+    start = at;
+  }
+  words.push(piece.slice(start));
+  return words;
+};
+
+/** Words whose ids are kept, and how long they may be: most of a text is made of few. */
+const [mostKept, longestKept] = [2 ** 16, 64];
+
+/** A function whose results are kept, all of them forgotten when they are too many. */
+const remembered = (idsOf: (word: string) => readonly number[]): ((word: string) => readonly number[]) => {
+  const kept = new Map<string, readonly number[]>();
+  return (word) => {
+    const known = kept.get(word);
+    if (known) return known;
+    const ids = idsOf(word);
+    if (word.length > longestKept) return ids;
+    if (kept.size >= mostKept) kept.clear();
+    kept.set(word, ids);
+    return ids;
+  };
+};
+
 /** The model of a checked `tokenizer.json`, by the library; the other parts are ours. Throws `PeftError` `bad-tokenizer`. */
 export const makeModel = (json: Readonly<Record<string, unknown>>, who: string): Model => {
   const model = soundly(who, () => new Library({ ...parts, model: json }, {}).model!);
@@ -47,9 +100,15 @@ export const makeModel = (json: Readonly<Record<string, unknown>>, who: string):
       `${who}: the vocabulary has no id for ${what}. Remove it or use another tokenizer.`,
     );
   };
+  // One piece at a time: unknown tokens of one piece may become one, those of two may not.
+  const idsOf = remembered((piece) => soundly(who, () => model([piece]).map(text)).map(idOf));
+  const cuts = mergesWords(json);
   return {
-    // One piece at a time: unknown tokens of one piece may become one, those of two may not.
-    ids: (piece) => soundly(who, () => model([piece]).map(text)).map(idOf),
+    ids: (piece) => {
+      if (!cuts) return idsOf(piece);
+      const words = wordsIn(piece);
+      return words.length === 1 ? idsOf(piece) : words.flatMap(idsOf);
+    },
     tokenOf: (id) => model.vocab[id],
   };
 };
