@@ -14,6 +14,7 @@ export {
 export type { MajoritySign } from './algebra/task-vectors.ts';
 export { type ToLoraOptions, toLora } from './algebra/to-lora.ts';
 export { type AloraOptions, alora } from './alora.ts';
+export { type ArrowOptions, arrow } from './arrow/arrow.ts';
 export { type BdloraOptions, bdlora } from './bdlora.ts';
 export { type BoftOptions, boft } from './boft.ts';
 export { type C3aInit, type C3aOptions, c3a } from './c3a.ts';

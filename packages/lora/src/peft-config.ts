@@ -1,4 +1,4 @@
-import { familyTarget, type JsonObject, type JsonValue, pythonPattern } from '@peftjs/core';
+import { familyTarget, isObject, type JsonObject, type JsonValue, pythonPattern } from '@peftjs/core';
 import type { Model, Target } from '@peftjs/transformer';
 import { startOf } from './variant-of.ts';
 
@@ -17,7 +17,6 @@ export const notComputedInLora: Readonly<Record<string, readonly JsonValue[]>> =
   lora_bias: [false],
   alora_invocation_tokens: [],
   use_qalora: [false],
-  arrow_config: [],
   use_bdlora: [false],
   kasa_config: [],
   velora_config: [],
@@ -59,7 +58,13 @@ const refusedStart = (start: JsonValue): string => {
 };
 
 /** The reason that a file is not read that changes parts that no model here has; null where there are no such. */
-const foreignParts = ({ layer_replication: repeated, target_parameters: fused }: JsonObject): string | null => {
+const foreignParts = ({
+  layer_replication: repeated,
+  target_parameters: fused,
+  arrow_config: router,
+}: JsonObject): string | null => {
+  if (isObject(router) && Object.keys(router).length > 0)
+    return "arrow_config is that of a router, whose file has no experts; load these with lora, one by one, and give them to arrow from '@peftjs/lora'";
   if (Array.isArray(repeated) && repeated.length > 0)
     return 'layer_replication repeats layers of the base, and a model here has the layers that its files have; save the repeated model from transformers with a config of as many layers, load that, and leave layer_replication out';
   if (Array.isArray(fused) && fused.length > 0)

@@ -149,6 +149,11 @@ describe('LORA', () => {
     expect(read({ [field]: value })).toBe(name);
   });
 
+  test("says of a router's file that its experts are elsewhere", async () => {
+    const config = { ...fields, peft_type: 'LORA', target_modules: ['q_proj'], arrow_config: { top_k: 2 } };
+    expect(await openMessage(config)).toMatch(/experts; load these with lora, one by one, and give them to arrow/);
+  });
+
   test('has no field but these, options and those without a function', () => {
     const own = keysOf(formats.find(({ name }) => name === 'lora')!);
     const left = Object.keys(fields).filter((f) => !(f in variants || own.has(f) || ofFiles.has(f) || free.has(f)));
