@@ -4,7 +4,7 @@ import { attach, merge } from '@peftjs/core';
 import { openSafetensors } from '@peftjs/io';
 import { lora, qalora } from '@peftjs/lora';
 import { cpu } from '@peftjs/onnx';
-import { awq, bitsandbytes, fp4, gptq, int8, storedBytes } from '@peftjs/quant';
+import { awq, bitsandbytes, bitsandbytesInt8, fp4, gptq, int8, storedBytes } from '@peftjs/quant';
 import { constant, evaluate, packedFormats, reference, sizeOf } from '@peftjs/tensor';
 import { loadModel } from '@peftjs/transformer';
 import { describe, expect, test } from 'vitest';
@@ -53,6 +53,29 @@ describe.each(readdirSync(folder))('%s', (name) => {
     }
     expect(merged.errors.size).toBe(2);
   });
+});
+
+test('a checkpoint in int8 can be multiplied as whole numbers, and is near', async () => {
+  const dir = join(folder, 'bnb-int8');
+  const golden = await openSafetensors(join(dir, 'golden.safetensors'));
+  const ids = constant(
+    Int32Array.from(await golden.readFloat32('ids')),
+    golden.tensors.get('ids')!.shape as [number, number],
+    'i32',
+  );
+  const executor = reference();
+  const [plain, whole] = await Promise.all(
+    [bitsandbytes, bitsandbytesInt8].map(async (reader) => {
+      const model = await loadModel(dir, { readers: [reader] });
+      const layer = model.linears.get('model.layers.0.self_attn.q_proj')!.dense().weight;
+      return evaluate({ logits: model.logits(ids), layer }, { executor });
+    }),
+  );
+  expect(apart(plain!['layer']!, whole!['layer']!)).toBe(0);
+  const wanted = await golden.readFloat32('logits');
+  const off = Math.hypot(...wanted.map((v, i) => v - whole!['logits']![i]!)) / Math.hypot(...wanted);
+  expect(off).toBeGreaterThan(1e-4);
+  expect(off).toBeLessThan(0.05);
 });
 
 test.each(['gptq-2', 'gptq-3', 'gptq-4', 'gptq-v2', 'awq'])(

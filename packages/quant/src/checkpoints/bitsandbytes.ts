@@ -1,7 +1,7 @@
 import { isObject, type TensorReader } from '@peftjs/io';
 import { dynamicMap, type PackedAttrs, PeftError, packedFormats, scaleGroup, sizeOf } from '@peftjs/tensor';
 import type { CheckpointReader, FindLayer, StoredLayer } from '@peftjs/transformer';
-import type { PackedData, Storage } from '../format.ts';
+import type { PackedData, QuantFormat, Storage } from '../format.ts';
 import { int8 } from '../integers.ts';
 import { fp4, nf4 } from '../normal-float.ts';
 import { storedLinear } from '../packed-linear.ts';
@@ -124,8 +124,13 @@ const fourBit = async (
   return { tensors, linear: (name, bias) => storedLinear(format, name, shape, bias, read, storage) };
 };
 
-/** A matrix in int8: w = q · SCB / 127, SCB the largest magnitude of a row. */
-const eightBit = (checkpoint: TensorReader, path: string, shape: readonly [number, number]): StoredLayer => {
+/** A matrix in int8: w = q · SCB / 127, SCB the largest magnitude of a row. Where products are of whole numbers, q is kept as it is in the file. */
+const eightBit = (
+  checkpoint: TensorReader,
+  path: string,
+  shape: readonly [number, number],
+  format: QuantFormat,
+): StoredLayer => {
   const [weight, scb, order] = [`${path}.weight`, `${path}.SCB`, `${path}.weight_format`];
   const [outDim] = shape;
   expectTensor(checkpoint, weight, shape, ['I8']);
@@ -135,21 +140,33 @@ const eightBit = (checkpoint: TensorReader, path: string, shape: readonly [numbe
     const isRowMajor = !checkpoint.tensors.has(order) || (await bytesOf(checkpoint, order))[0] === 0;
     if (!isRowMajor) throw wrong(`${checkpoint.path}: ${order}`, 'names an order of values that is not by rows');
     const scales = checkScales(`${checkpoint.path}: ${scb}`, await checkpoint.readFloat32(scb));
-    return { codes: (await bytesOf(checkpoint, weight)).map((code) => code ^ 128), scale: scales.map((s) => s / 127) };
+    const bytes = await bytesOf(checkpoint, weight);
+    return { codes: format.compute ? bytes : bytes.map((code) => code ^ 128), scale: scales.map((s) => s / 127) };
   };
-  return { tensors, linear: (name, bias) => storedLinear(int8(), name, shape, bias, read) };
+  return { tensors, linear: (name, bias) => storedLinear(format, name, shape, bias, read) };
 };
 
-const find: FindLayer = async (checkpoint, path, shape) => {
-  const has = (name: string): boolean => checkpoint.tensors.has(`${path}.${name}`);
-  if (has('SCB')) return eightBit(checkpoint, path, shape);
-  const state = ['nf4', 'fp4'].map((type) => `weight.quant_state.bitsandbytes__${type}`).find(has);
-  return state === undefined ? null : fourBit(checkpoint, path, `${path}.${state}`, shape);
-};
+const finds =
+  (wholeNumbers: QuantFormat): FindLayer =>
+  async (checkpoint, path, shape) => {
+    const has = (name: string): boolean => checkpoint.tensors.has(`${path}.${name}`);
+    if (has('SCB')) return eightBit(checkpoint, path, shape, wholeNumbers);
+    const state = ['nf4', 'fp4'].map((type) => `weight.quant_state.bitsandbytes__${type}`).find(has);
+    return state === undefined ? null : fourBit(checkpoint, path, `${path}.${state}`, shape);
+  };
 
 /**
  * Checkpoints of bitsandbytes, as transformers saves them: `loadModel(dir, { readers: [bitsandbytes] })`. Matrices in NF4 and FP4, with or without double quantisation, and int8 (LLM.int8())
  * keep their bytes; values are bitsandbytes' own up to rounding. Products take them in f32, whatever `bnb_4bit_compute_dtype` says, and inputs as they are, where LLM.int8() rounds them to int8.
  * Dettmers, Pagnoni, Holtzman & Zettlemoyer, 2023. https://arxiv.org/abs/2305.14314; the layout is that of https://github.com/bitsandbytes-foundation/bitsandbytes.
  */
-export const bitsandbytes: CheckpointReader = { method: 'bitsandbytes', open: () => find };
+export const bitsandbytes: CheckpointReader = { method: 'bitsandbytes', open: () => finds(int8()) };
+
+/**
+ * The same checkpoints, with the matrices in int8 multiplied as whole numbers (`int8({ compute: 'int8' })`): inputs are rounded too, row by row, as LLM.int8() does but for inputs that stand out, which it looks for in every product and which
+ * are rounded here like all others.
+ */
+export const bitsandbytesInt8: CheckpointReader = {
+  method: 'bitsandbytes',
+  open: () => finds(int8({ compute: 'int8' })),
+};
