@@ -29,6 +29,21 @@ export interface CommandLine {
 /** All commands, in the order of the help. */
 export const commands: readonly CommandLine[] = [
   {
+    name: 'init',
+    args: '[file]',
+    about: 'asks what you have and want, and writes run.yaml',
+    flags: [
+      ['--data <file>', 'the examples'],
+      ['--model <dir>', 'the model'],
+      ['--method <name>', 'the method'],
+      ['--quantize <format>', 'packs the base'],
+      ['--epochs <n>', 'how often each example is seen'],
+      ['--yes', 'asks nothing: the defaults for what flags do not say'],
+      ['--force', 'writes over a file that is there'],
+    ],
+    load: () => import('./commands/init.ts'),
+  },
+  {
     name: 'train',
     about: 'trains by a YAML file, by flags, or both; writes a folder with the adapter',
     flags: [['--dry-run', 'tells of the run (share trained, memory, examples) and ends before its first step']],
