@@ -1,14 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { aligned, inNewFolder, say } from '@peftjs/cli/shared';
+import type { Curve } from '@peftjs/cli/shared';
+import { aligned, inNewFolder, renderReport, say } from '@peftjs/cli/shared';
 import { writeFileAtomic } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
 import { forgetRuns, keepRuns, keptFile, readKept } from './kept-runs.ts';
 import type { DemoOptions } from './options.ts';
 import { count, type DemoResult } from './outcome.ts';
-import type { Curve } from './report/chart.ts';
-import { renderReport } from './report/report.ts';
 
 /** The output of `--compare --json`. */
 export interface Comparison {

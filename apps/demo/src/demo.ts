@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { inNewFolder, methods, openDevice, say, wholeWords } from '@peftjs/cli/shared';
+import { inNewFolder, methods, openDevice, renderReport, say, wholeWords } from '@peftjs/cli/shared';
 import { type Adapted, attach, load, save } from '@peftjs/core';
 import { writeFileAtomic } from '@peftjs/io';
 import { storedBytes } from '@peftjs/quant';
@@ -19,7 +19,6 @@ import { type Chosen, choose } from './chosen.ts';
 import { type Loaded, loadAll } from './loaded.ts';
 import type { DemoOptions } from './options.ts';
 import { count, type DemoResult, linesOf, percent, reportOf } from './outcome.ts';
-import { renderReport } from './report/report.ts';
 import { checkFinished, finish, unfinishedFile } from './unfinished.ts';
 
 /** Rows of a batch. */

@@ -1,5 +1,5 @@
+import type { Report } from '@peftjs/cli/shared';
 import type { TrainResult } from '@peftjs/trainer';
-import type { Report } from './report/report.ts';
 
 /** The output of `--json`. Losses in nats per token over the whole held-out text; sizes in bytes. */
 export interface DemoResult {

@@ -62,6 +62,12 @@ export const commands: readonly CommandLine[] = [
     load: () => import('./commands/resume.ts'),
   },
   {
+    name: 'runs',
+    args: '[folder]',
+    about: 'the runs in a folder, the lowest loss first',
+    load: () => import('./commands/runs.ts'),
+  },
+  {
     name: 'chat',
     args: '[paths...]',
     about: 'a conversation with a run, adapters or a model; of none named, the newest run',

@@ -1,8 +1,9 @@
 import { mkdir, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
-/** Makes a folder that was not there: the name, or with a number after it where another run has taken that. */
-const newFolder = async (name: string): Promise<string> => {
+/** Makes a folder for a run that begins at a time: named by it, with a number after it where another run has taken that. */
+export const newFolder = async (out: string, now: Date): Promise<string> => {
+  const name = resolve(join(out, now.toISOString().slice(0, 19).replaceAll(':', '-')));
   for (let i = 1; ; i++) {
     const dir = i === 1 ? name : `${name}-${i}`;
     try {
@@ -30,7 +31,7 @@ export const inNewFolder = async <T>(
   now: Date = new Date(),
 ): Promise<T> => {
   const first = await mkdir(out, { recursive: true });
-  const dir = await newFolder(resolve(join(out, now.toISOString().slice(0, 19).replaceAll(':', '-'))));
+  const dir = await newFolder(out, now);
   try {
     return await work(dir);
   } catch (error) {

@@ -69,6 +69,7 @@ describe('train', () => {
       'checkpoint.safetensors.1',
       'environment.json',
       'log.jsonl',
+      'report.html',
       'result.json',
       'run.yaml',
     ]);
@@ -87,6 +88,21 @@ describe('train', () => {
       .split('\n')
       .map((line) => JSON.parse(line));
     expect(log.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  test('writes a page with the curves, and the answer to the first example before and after; runs lists it', async () => {
+    const out = join(folder, 'reported');
+    const { dir } = await run(...flags(), '--steps', '30', '--out', out);
+    const page = readFileSync(join(dir, 'report.html'), 'utf8');
+    expect(page).toContain('lora on chat.jsonl');
+    expect(page).toMatch(
+      /<b>after<\/b><span class="prompt">User: Who tells the story\? \(0\)\nAssistant:<\/span> Ishmael tells it\.<\/blockquote>/,
+    );
+    expect(page).not.toMatch(/(src|href)="?http/);
+    const listed = await peftjs(['runs', out, '--json']);
+    expect(JSON.parse(listed.out)).toMatchObject([{ method: 'lora', steps: 30, heldOut: true, rate: 0.012 }]);
+    expect((await peftjs(['runs', out], { columns: 60 })).out).toMatch(/^run +loss +method/);
+    expect(await peftjs(['runs', join(folder, 'nothing')])).toMatchObject({ code: 2 });
   });
 
   test('that was stopped says how to go on, and ends with the weights of one that was not', async () => {
@@ -118,6 +134,8 @@ describe('train', () => {
     );
     const found = await run(yaml, '--out', join(folder, 'yaml'), '--accumulate', '2', '--batch-size', '1');
     expect(found).toMatchObject({ method: 'ia3', steps: 2, heldOut: null });
+    const dry = await peftjs(['train', yaml, '--dry-run']);
+    expect([dry.code, dry.out], dry.err).toEqual([0, expect.stringContaining('of 3,606,784 values')]);
   });
 
   test('reads questions and answers as messages, or as they are', async () => {

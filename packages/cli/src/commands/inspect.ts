@@ -1,10 +1,11 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { attach, summary } from '@peftjs/core';
 import { jsonl, text } from '@peftjs/data';
 import { openGguf } from '@peftjs/gguf';
 import { openSafetensors, readAdapter } from '@peftjs/io';
 import { isPeftError, PeftError, sizeOf } from '@peftjs/tensor';
-import { loadModel, parameters } from '@peftjs/transformer';
+import { loadModel } from '@peftjs/transformer';
 import type { Call } from '../commands.ts';
 import { bytes, count, result } from '../context.ts';
 import { type PlaceKind, placeKind } from '../place-kind.ts';
@@ -25,7 +26,7 @@ const model = async (dir: string): Promise<Facts> => {
   const loaded = await loadModel(dir);
   const { config, linears, layout } = loaded;
   const { modelType, layers, hiddenSize, vocabSize, maxPositions } = config;
-  const values = valuesOf(parameters(loaded).values());
+  const { base: values } = summary(attach(loaded, []));
   return {
     kind: 'model',
     type: modelType,

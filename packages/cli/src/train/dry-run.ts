@@ -1,8 +1,8 @@
+import { summary } from '@peftjs/core';
 import { ignored } from '@peftjs/data';
 import type { Tokenizer } from '@peftjs/io';
-import { type Executor, type Plan, sizeOf } from '@peftjs/tensor';
+import type { Executor, Plan } from '@peftjs/tensor';
 import { makeTrainStep } from '@peftjs/trainer';
-import { parameters } from '@peftjs/transformer';
 import type { RunConfig } from '../config/schema.ts';
 import { bytes, type Context, count, result } from '../context.ts';
 import type { Encoded } from '../data/encode-example.ts';
@@ -35,9 +35,6 @@ const shownExample = ({ ids, labels }: Encoded, tokenizer: Pick<Tokenizer, 'deco
   return text;
 };
 
-const valuesOf = (tensors: Iterable<{ readonly shape: readonly number[] }>): number =>
-  [...tensors].reduce((n, { shape }) => n + sizeOf(shape), 0);
-
 /** Tells of a run what can be told before its first step: the share that is trained, memory and work of a step, tokens, two examples with what is learnt of them. */
 export const dryRun = async (
   config: RunConfig,
@@ -57,7 +54,7 @@ export const dryRun = async (
     inputs: { ids: shape, labels: shape },
   });
   step.close();
-  const [trained, all] = [valuesOf(adapted.params.values()), valuesOf(parameters(base.model).values())];
+  const { trained, base: all, share } = summary(adapted);
   const peakBytes = Math.max(...plans.map((plan) => plan.peakBytes));
   const flops = plans.reduce((n, plan) => n + plan.flops, 0) * config.accumulate;
   const shown = first.map((example) => shownExample(example, base.tokenizer));
@@ -65,7 +62,7 @@ export const dryRun = async (
     method: adapted.method.name,
     trained,
     base: all,
-    share: trained / all,
+    share,
     steps,
     rate,
     peakBytes,

@@ -3,10 +3,11 @@ import { availableParallelism, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { writeFileAtomic } from '@peftjs/io';
 import { type Executor, PeftError } from '@peftjs/tensor';
-import type { Progress } from '@peftjs/trainer';
+import type { Progress, TrainResult } from '@peftjs/trainer';
 import { stringify } from 'yaml';
 import { shipped } from '../base.ts';
 import type { RunConfig } from '../config/schema.ts';
+import { newFolder } from '../output.ts';
 
 /** Names of the files of a run. */
 const names = {
@@ -16,6 +17,7 @@ const names = {
   checkpoint: 'checkpoint.safetensors',
   adapter: 'adapter',
   result: 'result.json',
+  report: 'report.html',
 } as const;
 
 /** The files of a run. */
@@ -26,6 +28,7 @@ export const runFiles = (dir: string): Readonly<Record<keyof typeof names, strin
   checkpoint: join(dir, names.checkpoint),
   adapter: join(dir, names.adapter),
   result: join(dir, names.result),
+  report: join(dir, names.report),
 });
 
 /** A configuration as it is kept: paths from the root, so that it can be gone on with from anywhere. */
@@ -46,11 +49,34 @@ export const settled = (config: RunConfig, steps: number): RunConfig => {
   };
 };
 
+/** The outcome of a run. */
+export interface RunResult {
+  readonly dir: string;
+  readonly adapter: string;
+  readonly report: string;
+  readonly method: string;
+  readonly steps: number;
+  readonly loss: number | null;
+  /** Before the first step, and after the last. */
+  readonly heldOut: readonly [before: number, after: number] | null;
+  readonly trained: number;
+  readonly total: number;
+  readonly tokensPerSecond: number;
+  readonly seconds: number;
+  /** Largest resident memory of the process. */
+  readonly peakBytes: number;
+  readonly device: string;
+}
+
+/** The outcome with its losses by step. */
+export interface KeptResult extends RunResult {
+  readonly curves: Pick<TrainResult, 'losses' | 'heldOut'>;
+}
+
 /** Makes a folder for a run, named by its start, with a number where another run has that name, and writes what it begins with. */
 export const beginRun = async (config: RunConfig, executor: Executor, now: Date = new Date()): Promise<string> => {
   await mkdir(config.out, { recursive: true });
-  const name = resolve(join(config.out, now.toISOString().slice(0, 19).replaceAll(':', '-')));
-  const dir = await made(name);
+  const dir = await newFolder(config.out, now);
   const files = runFiles(dir);
   const environment = {
     node: process.version,
@@ -66,18 +92,6 @@ export const beginRun = async (config: RunConfig, executor: Executor, now: Date 
   return dir;
 };
 
-const made = async (name: string): Promise<string> => {
-  for (let i = 1; ; i++) {
-    const dir = i === 1 ? name : `${name}-${i}`;
-    try {
-      await mkdir(dir);
-      return dir;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-  }
-};
-
 /** Adds a step to the log of a run. */
 export const logStep = (dir: string, progress: Progress): Promise<void> => {
   const { step, loss, gradNorm, learningRate, tokensPerSecond, heldOutLoss } = progress;
@@ -85,8 +99,8 @@ export const logStep = (dir: string, progress: Progress): Promise<void> => {
   return appendFile(runFiles(dir).log, `${JSON.stringify(line)}\n`);
 };
 
-/** The result of a run that is at its end; null of one that is not. */
-export const resultOf = async (dir: string): Promise<Readonly<Record<string, unknown>> | null> => {
+/** The result of a run that is at its end, as `result.json` holds it; null of one that is not. */
+export const resultOf = async (dir: string): Promise<KeptResult | null> => {
   try {
     return JSON.parse(await readFile(runFiles(dir).result, 'utf8'));
   } catch (cause) {

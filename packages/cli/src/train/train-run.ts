@@ -1,8 +1,8 @@
 import { rm, stat, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { save } from '@peftjs/core';
+import { save, summary } from '@peftjs/core';
 import { writeFileAtomic } from '@peftjs/io';
-import { type Executor, sizeOf } from '@peftjs/tensor';
+import type { Executor } from '@peftjs/tensor';
 import { progressLine, type TrainResult, train } from '@peftjs/trainer';
 import type { RunConfig } from '../config/schema.ts';
 import { type Context, count, result } from '../context.ts';
@@ -13,23 +13,10 @@ import { status } from '../status.ts';
 import { dryRun } from './dry-run.ts';
 import { optimizer, schedule } from './optimizer.ts';
 import { type Prepared, prepared } from './prepared.ts';
-import { beginRun, logStep, runFiles, settled } from './run-folder.ts';
+import { beginRun, logStep, type RunResult, runFiles, settled } from './run-folder.ts';
+import { writeRunReport } from './run-report.ts';
+import { sampler } from './sample.ts';
 import { suited } from './suited.ts';
-
-/** The outcome of a run, as its `result.json` holds it. */
-export interface RunResult {
-  readonly dir: string;
-  readonly adapter: string;
-  readonly method: string;
-  readonly steps: number;
-  readonly loss: number | null;
-  /** Before the first step, and after the last. */
-  readonly heldOut: readonly [before: number, after: number] | null;
-  readonly trained: number;
-  readonly tokensPerSecond: number;
-  readonly seconds: number;
-  readonly device: string;
-}
 
 /** A path as it is shorter. */
 const shorter = (path: string): string => {
@@ -51,13 +38,17 @@ const checkEnd = ({ stopped, losses, resumed }: TrainResult, steps: number, dir:
 
 const trained = async (
   config: RunConfig,
-  { base, conversation, examples, adapted, steps, rate }: Prepared,
-  dir: string,
+  ready: Prepared,
+  { dir, isNew }: { readonly dir: string; readonly isNew: boolean },
   executor: Executor,
   context: Context,
 ): Promise<RunResult> => {
+  const { base, conversation, examples, adapted, steps, rate } = ready;
   const files = runFiles(dir);
   const line = progressLine({ stream: context.err, label: adapted.method.name });
+  const sample = await sampler(ready, executor);
+  // Of a run that goes on there is no model from before.
+  const before = isNew ? await sample(base.model) : null;
   const found = await train(adapted, {
     executor,
     data: examples.train,
@@ -81,29 +72,39 @@ const trained = async (
   checkEnd(found, steps, dir);
   await save(adapted, files.adapter, { executor, baseModel: base.name });
   if (conversation.template !== null) await writeFile(join(files.adapter, templateFile), conversation.template);
+  const sizes = summary(adapted);
   const outcome: RunResult = {
     dir,
     adapter: files.adapter,
+    report: files.report,
     method: adapted.method.name,
     steps,
     loss: found.losses.at(-1)?.loss ?? null,
     heldOut: found.heldOut.length > 0 ? [found.heldOut[0]!.loss, found.heldOut.at(-1)!.loss] : null,
-    trained: [...adapted.params.values()].reduce((n, { shape }) => n + sizeOf(shape), 0),
+    trained: sizes.trained,
+    total: sizes.base,
     tokensPerSecond: found.tokensPerSecond,
     seconds: found.seconds,
+    peakBytes: process.resourceUsage().maxRSS * 1024,
     device: executor.description,
   };
   const curves = { losses: found.losses, heldOut: found.heldOut };
-  await writeFileAtomic(files.result, `${JSON.stringify({ ...outcome, ...curves })}\n`);
+  await writeFileAtomic(files.result, `${JSON.stringify({ ...outcome, curves })}\n`);
+  await writeRunReport(outcome, curves, {
+    config,
+    survey: examples.survey,
+    ...(before !== null && { sample: { ...before, after: (await sample(adapted.model))!.text } }),
+  });
   return outcome;
 };
 
-const told = ({ dir, adapter, loss, heldOut, trained: values }: RunResult): string =>
+const told = ({ dir, adapter, report, loss, heldOut, trained: values }: RunResult): string =>
   [
     heldOut
       ? `Held-out loss: ${heldOut[0].toFixed(4)} -> ${heldOut[1].toFixed(4)} nats per token`
       : `Loss of the last step: ${loss?.toFixed(4) ?? 'unknown'} nats per token`,
     `Adapter: ${shorter(adapter)}, ${count(values)} values`,
+    `Report:  ${shorter(report)}`,
     `Try it: npx peftjs chat ${shorter(dir)}`,
   ].join('\n');
 
@@ -130,7 +131,7 @@ export const trainRun = async (
     const dir = given ?? (await beginRun(settled(config, ready.steps), executor));
     status(context, `Run: ${shorter(dir)}, ${count(ready.steps)} steps on ${executor.description}`);
     try {
-      const outcome = await trained(config, ready, dir, executor, context);
+      const outcome = await trained(config, ready, { dir, isNew: given === undefined }, executor, context);
       result(context, outcome, told(outcome));
     } catch (error) {
       // A run that kept nothing leaves nothing.
