@@ -28,6 +28,9 @@ const told = (error: unknown, { out, err, json }: Context): number => {
 /** Runs the command line of `peftjs` and gives the code that the process is to end with. Never throws. */
 export const main = async (args: readonly string[], options: MainOptions = {}): Promise<number> => {
   const { out = process.stdout, err = process.stderr, signal, input } = options;
+  // Whoever reads may have enough: `peftjs methods | head`.
+  if (out === process.stdout)
+    process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => process.exit(code === 'EPIPE' ? 0 : 1));
   const context: Context = {
     out,
     err,

@@ -1,4 +1,4 @@
-import { createInterface } from 'node:readline/promises';
+import { createInterface } from 'node:readline';
 import type { ChatMessage } from '@peftjs/io';
 import { type CausalLM, generator, streamText, type TextGenerator } from '@peftjs/transformer';
 import type { Call } from '../commands.ts';
