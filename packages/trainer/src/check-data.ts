@@ -89,7 +89,11 @@ interface Wanted extends Column {
 const wantedOf = ({ model, columns = {}, free = false }: DataNeeds): Readonly<Record<string, Wanted>> => {
   const { task, config, towers, main } = model;
   const ofTowers = towers.flatMap(({ name, reads }): [string, Wanted][] => {
-    if (reads.picture) return [[reads.ids, { shape: reads.picture, required: !free, dtype: 'f32' }]];
+    if (reads.picture) {
+      const [channels] = reads.picture;
+      const sizes = reads.anySize ? [channels, 'height', 'width'] : reads.picture;
+      return [[reads.ids, { shape: sizes, required: !free, dtype: 'f32' }]];
+    }
     const shape = [name === main.name ? 'tokens' : `tokens of the ${name}`];
     const whole = (below: number): Pick<Wanted, 'dtype' | 'rule'> => ({ dtype: 'i32', rule: { dtype: 'i32', below } });
     return [

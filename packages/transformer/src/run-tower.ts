@@ -97,28 +97,35 @@ const checkConstantIds = (name: string, ids: Tensor, rows: number): void => {
   );
 };
 
-/** Refuses pictures of other sizes than the model was trained with. */
-const checkPicture = (name: string, pixels: Tensor, sizes: readonly number[], batch: number): void => {
+/** The rows of pictures. Throws `bad-dtype`, `bad-shape` for sizes that the tower does not read. */
+const rowsOfPicture = (
+  { reads, picture }: TowerSpec & { readonly picture: NonNullable<TowerSpec['picture']> },
+  pixels: Tensor,
+  batch: number,
+): number => {
+  const { ids: name, picture: sizes, anySize = false } = reads;
   if (pixels.dtype !== 'f32')
     throw new PeftError(
       'bad-dtype',
       `model: ${name} must be f32 [batch, channels, height, width], got ${describe(pixels)}`,
     );
-  if (!sameShape(pixels.shape, [batch, ...sizes]))
-    throw shapeError(
-      'model',
-      [pixels],
-      `${name} must be [${batch}, ${sizes.join(', ')}], the size that the model was trained with; resize the pictures`,
-    );
+  const [channels, height, width] = sizes!;
+  const [, , ownHeight = 0, ownWidth = 0] = pixels.shape;
+  const own = [batch, channels, ...(anySize ? [ownHeight, ownWidth] : [height, width])];
+  const rows = picture.rows(ownHeight, ownWidth);
+  if (sameShape(pixels.shape, own) && rows > 0) return rows;
+  throw shapeError(
+    'model',
+    [pixels],
+    anySize
+      ? `${name} must be [${batch}, ${channels}, height, width], at least as large as a patch`
+      : `${name} must be [${batch}, ${channels}, ${height}, ${width}], the size that the model was trained with; resize the pictures`,
+  );
 };
 
 /** The sequences that a tower goes over; `options` are the pass's own for its main tower alone. Throws `bad-shape`, `bad-dtype`, `bad-option`. */
-export const sequenceOf = (
-  { reads, picture }: TowerSpec,
-  inputs: Inputs,
-  pass: Pass,
-  options: PassOptions,
-): Sequence => {
+export const sequenceOf = (spec: TowerSpec, inputs: Inputs, pass: Pass, options: PassOptions): Sequence => {
+  const { reads, picture } = spec;
   const ids = inputs[reads.ids];
   if (!ids)
     throw new PeftError(
@@ -126,8 +133,8 @@ export const sequenceOf = (
       `model: the input ${reads.ids} is missing; got ${Object.keys(inputs).join(', ') || 'none'}`,
     );
   if (picture) {
-    checkPicture(reads.ids, ids, reads.picture!, pass.batch);
-    return { tokens: picture.rows, mask: null, positions: null, continues: false };
+    const tokens = rowsOfPicture({ ...spec, picture }, ids, pass.batch);
+    return { tokens, mask: null, positions: null, continues: false };
   }
   if (ids.dtype !== 'i32')
     throw new PeftError('bad-dtype', `model: tokens must be i32 [batch, tokens], got ${describe(ids)}`);

@@ -8,8 +8,8 @@ export interface TowerSpec extends Omit<Tower, 'paths'> {
   readonly paths: PathTable;
   /** How a picture becomes rows, where the tower reads pictures. */
   readonly picture?: {
-    /** How many: patches, and learned rows in front of them. */
-    readonly rows: number;
+    /** How many rows a picture of a size has: patches, and learned rows in front of them; 0 for one that is smaller than a patch. */
+    rows(height: number, width: number): number;
     /** The core of the site `embed`: [batch, channels, height, width] -> [batch, rows, d], positions added. */
     embed(pixels: Tensor, forward: Pick<Forward, 'linear' | 'weights'>): Tensor;
   };

@@ -6,6 +6,8 @@ export interface TowerInputs {
   readonly ids: string;
   /** The sizes of a picture, where the tower reads pictures in place of tokens; its rows are then those of patches. */
   readonly picture?: readonly [channels: number, height: number, width: number];
+  /** Whether pictures may have another height and width: positions are then interpolated. Default false. */
+  readonly anySize?: boolean;
   /** f32: 1 for tokens, 0 for what is hidden. May be left out. */
   readonly mask: string;
   /** Further i32 ones, which may be left out, each with the number of values that it knows: `{ tokenTypes: 2 }`. Default none. */

@@ -1,6 +1,7 @@
 import { constant, evaluate, reference, type Tensor } from '@peftjs/tensor';
 import { messageOf } from '@peftjs/tensor/testing';
 import { describe, expect, test } from 'vitest';
+import { interpolated } from '../src/families/vit/interpolated.ts';
 import { buildModel, imageClassifier, parseConfig, tokenTableOf, type VitConfig } from '../src/index.ts';
 import { tinyWeights } from './tiny.ts';
 
@@ -15,15 +16,14 @@ const pixels = (shape: readonly number[]): Tensor =>
   );
 
 describe.each(['vit', 'deit', 'dinov2'])('%s', (modelType) => {
-  test('reads pictures of the size that it was trained with, and no other', async () => {
+  test('reads pictures of the sizes that it may, and no other', async () => {
     const model = buildModel(await configOf(modelType), tinyWeights(1), imageClassifier({ labels: 3 }));
     expect(model.outputs({ pixels: pixels([2, 3, 4, 4]) }).shape).toEqual([2, 3]);
-    for (const shape of [
-      [2, 3, 4, 6],
-      [2, 1, 4, 4],
-      [2, 48],
-    ])
-      expect(await messageOf('bad-shape', () => model.outputs({ pixels: pixels(shape) }))).toContain('[2, 3, 4, 4]');
+    const wrong = modelType === 'dinov2' ? [[2, 3, 1, 6]] : [[2, 3, 4, 6]];
+    for (const shape of [...wrong, [2, 1, 4, 4], [2, 48]])
+      expect(await messageOf('bad-shape', () => model.outputs({ pixels: pixels(shape) }))).toMatch(
+        modelType === 'dinov2' ? /\[2, 3, height, width\]/ : /\[2, 3, 4, 4\]/,
+      );
     const whole = constant(new Int32Array(48), [1, 3, 4, 4]);
     expect(await messageOf('bad-dtype', () => model.outputs({ pixels: whole }))).toContain('must be f32');
     expect(await messageOf('bad-option', () => model.outputs({ ids: whole }))).toContain('pixels is missing');
@@ -41,6 +41,27 @@ describe.each(['vit', 'deit', 'dinov2'])('%s', (modelType) => {
     expect((await logits(both)).map((v, i) => Math.abs(v - alone[i]!)).every((d) => d < 1e-6)).toBe(true);
     expect(alone.slice(0, 3)).not.toEqual(alone.slice(3));
   });
+});
+
+test('positions of one value are the same for every size', async () => {
+  const rows = constant(new Float32Array(16 * 2).fill(3), [16, 2]);
+  const { y } = await evaluate({ y: interpolated(rows, 3, 7) }, { executor: reference() });
+  expect(y).toHaveLength(42);
+  for (const value of y!) expect(value).toBeCloseTo(3, 6);
+});
+
+test('a square that stays its size keeps its positions; a slope stays even', async () => {
+  const rows = constant(
+    Float32Array.from({ length: 25 }, (_, i) => i % 5),
+    [25, 1],
+  );
+  const { same, wide } = await evaluate(
+    { same: interpolated(rows, 5, 5), wide: interpolated(rows, 5, 10) },
+    { executor: reference() },
+  );
+  expect([...same!]).toEqual(Array.from({ length: 25 }, (_, i) => i % 5));
+  for (let at = 0; at < 10; at++) expect(wide![at]! + wide![9 - at]!).toBeCloseTo(4, 5);
+  expect(wide![4]!).toBeGreaterThan(wide![3]!);
 });
 
 test('pixels beyond the last whole patch are not seen, as by a convolution', async () => {

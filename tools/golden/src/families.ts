@@ -121,6 +121,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
   { name: 'vit-image', task: imageClassifier({ labels: classes }), adapters: { lora } },
   { name: 'deit-image', task: imageClassifier({ labels: classes }), adapters: { lora } },
   { name: 'dinov2-image', task: imageClassifier({ labels: classes }), adapters: { lora, ia3 } },
+  { name: 'dinov2-other-image', task: imageClassifier({ labels: classes }), adapters: {} },
   ...decoders.map((name) => ({ name: `${name}-causal`, task: causalLM(), adapters: { lora } })),
 ];
 

@@ -4,8 +4,8 @@ import { vitFamily } from './vit/family.ts';
 import { attentionNames } from './vit/record.ts';
 
 /**
- * DINOv2: a ViT with learned factors of what attention and the MLP give; its classifier reads the class's row beside the mean of the patches'. The giant
- * one, whose MLP is gated, is refused, and so are pictures of another size than the positions', which transformers interpolates. Oquab et al., 2023.
+ * DINOv2: a ViT with learned factors of what attention and the MLP give; its classifier reads the class's row beside the mean of the patches'. Positions are
+ * interpolated for pictures of other sizes than it was trained with. The giant one, whose MLP is gated, is refused. Oquab et al., 2023.
  * https://arxiv.org/abs/2304.07193
  */
 export const dinov2: Family<VitConfig> = vitFamily({
@@ -25,5 +25,6 @@ export const dinov2: Family<VitConfig> = vitFamily({
     };
   },
   names: [...attentionNames, [/\.layer_scale(\d)\.weight$/, '.layer_scale$1.lambda1']],
+  interpolates: true,
   withMean: true,
 });

@@ -32,6 +32,7 @@ export const vit: Family<VitConfig> = vitFamily({
   extra: ['cls_token'],
   block: block('vit'),
   names,
+  interpolates: false,
   withMean: false,
 });
 
@@ -44,5 +45,6 @@ export const deit: Family<VitConfig> = vitFamily({
   extra: ['cls_token', 'distillation_token'],
   block: block('deit'),
   names,
+  interpolates: false,
   withMean: false,
 });

@@ -28,7 +28,7 @@ const pictureHead = ({ stem, withMean, extra }: VitRecord): HeadSpec<VitConfig> 
 });
 
 /**
- * The family of a record. Input: `pixels` f32 [batch, channels, height, width], of the size that the model was trained with. A patch's row is a linear
+ * The family of a record. Input: `pixels` f32 [batch, channels, height, width], of the size that the model was trained with, or of any where the record says so. A patch's row is a linear
  * map of its pixels: what files hold as a convolution. Paths are the module paths of transformers 5; files have older names, and those are written.
  * Dropout and dropped paths of the base are off, as in every family.
  */

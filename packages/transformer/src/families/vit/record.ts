@@ -28,6 +28,8 @@ export interface VitRecord {
   block(index: number): BlockPaths;
   /** The last part of the path of its learned factors; see `BlockPaths.scales`. */
   readonly names: NonNullable<CheckpointLayout['names']>;
+  /** Whether pictures may have other sizes, for which positions are interpolated. */
+  readonly interpolates: boolean;
   /** Whether the classifier reads the mean of the patches beside the class's row. */
   readonly withMean: boolean;
 }
@@ -45,9 +47,16 @@ export const extraRows = ({ prefix, extra }: VitRecord): readonly Path[] =>
 export const blocksOf = ({ block }: VitRecord, { layers }: VitConfig): readonly BlockPaths[] =>
   Array.from({ length: layers }, (_, i) => block(i));
 
-/** Rows of a picture: patches, and those in front of them. */
-export const rowsOf = ({ extra }: VitRecord, { picture: [, height, width], patch: [high, wide] }: VitConfig): number =>
-  extra.length + Math.floor(height / high) * Math.floor(width / wide);
+/** Rows of a picture, by default of one as the model was trained with: patches, and those in front of them; 0 where there is no patch. */
+export const rowsOf = (
+  { extra }: VitRecord,
+  { picture, patch: [high, wide] }: VitConfig,
+  height: number = picture[1],
+  width: number = picture[2],
+): number => {
+  const patches = Math.floor(height / high) * Math.floor(width / wide);
+  return patches > 0 ? extra.length + patches : 0;
+};
 
 /** Names in files of attention's layers. */
 export const attentionNames: NonNullable<CheckpointLayout['names']> = [

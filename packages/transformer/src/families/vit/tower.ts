@@ -5,6 +5,7 @@ import type { Forward } from '../../run-tower.ts';
 import type { Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import type { VitConfig } from './config.ts';
+import { interpolated } from './interpolated.ts';
 import { blocksOf, extraRows, patchLayer, positionTable, rowsOf, type VitRecord } from './record.ts';
 
 /** [batch, channels, height, width] -> [batch, patches, channels · high · wide]: what a convolution whose stride is its size sees. */
@@ -18,6 +19,27 @@ const patchesOf = (pixels: Tensor, [high, wide]: VitConfig['patch']): Tensor => 
   });
   const parts = reshape(whole, [batch, channels, rows, high, columns, wide]);
   return reshape(transpose(parts, [0, 2, 4, 1, 3, 5]), [batch, rows * columns, channels * high * wide]);
+};
+
+/** The positions of a picture's rows: those of the table, or what lies between its patches' where the picture has another size. */
+const positionsOf = (
+  { extra, interpolates }: VitRecord,
+  { picture, patch: [high, wide] }: VitConfig,
+  table: Tensor,
+  pixels: Tensor,
+): Tensor => {
+  const [, , height, width] = pixels.shape as readonly [number, number, number, number];
+  const [rows, columns] = [Math.floor(height / high), Math.floor(width / wide)];
+  const patches = table.shape[0]! - extra.length;
+  // A square of as many patches keeps its positions; all else goes through the filter, as in transformers.
+  if (!interpolates || (rows * columns === patches && height === width)) return table;
+  if (picture[1] !== picture[2])
+    throw new PeftError(
+      'bad-shape',
+      `model: pixels of ${height} x ${width}: positions of pictures that are not square (${picture[1]} x ${picture[2]}) cannot be interpolated; give pictures of that size`,
+    );
+  const own = slice(table, { axis: 0, start: extra.length, end: extra.length + patches });
+  return concat(slice(table, { axis: 0, start: 0, end: extra.length }), interpolated(own, rows, columns), { axis: 0 });
 };
 
 const selfAttention =
@@ -57,15 +79,15 @@ export const vitTower = (record: VitRecord, config: VitConfig): TowerSpec => {
     keyHeads: heads,
     headDim,
     maxPositions: rows,
-    reads: { ids: 'pixels', mask: 'mask', picture },
+    reads: { ids: 'pixels', mask: 'mask', picture, anySize: record.interpolates },
     picture: {
-      rows,
+      rows: (height, width) => rowsOf(record, config, height, width),
       embed: (pixels, { linear, weights }) => {
         const [batch] = pixels.shape as readonly [number];
         const own = linear(patchLayer(record), patchesOf(pixels, patch));
         const front = extraRows(record).map((path) => broadcastTo(weights(path), [batch, 1, hiddenSize]));
         const all = front.reduceRight((x, row) => concat(row, x, { axis: 1 }), own);
-        return add(all, weights(positionTable(record)));
+        return add(all, positionsOf(record, config, weights(positionTable(record)), pixels));
       },
     },
     paths: {
