@@ -62,6 +62,11 @@ export interface TrainOptions extends OnExecutor {
   readonly schedule?: Schedule | NamedSchedule;
   /** Default `chain(clip(1), adamw())`. */
   readonly optimizer?: GradientTransform;
+  /**
+   * Decay of a moving average of the trained values, 0.999 as a rule. Held-out data is measured with it, and a run that comes to its end has it in place of its last
+   * values; checkpoints have both. Kingma & Ba, 2014, section 7.2. https://arxiv.org/abs/1412.6980. Default: there is none.
+   */
+  readonly average?: number;
   /** The loss: `rDrop()`, `distillation()`, an own one. Default: the task's. */
   readonly objective?: Objective<never>;
   /**
@@ -131,6 +136,7 @@ const rules: Rules<TrainOptions> = {
   ),
   optimizer: optimizerRule,
   objective: mustBe.fn,
+  average: mustBe.rate,
   recompute: mustBe.flag,
   accumulate: mustBe.count,
   seed: mustBe.whole,

@@ -12,15 +12,17 @@ import {
   type OnExecutor,
   onExecutor,
   PeftError,
+  type ProgramSpec,
   type Rules,
   type TypedArray,
   type Variable,
 } from '@peftjs/tensor';
 import { meanOf } from '@peftjs/transformer';
+import { averaged } from './averages.ts';
 import { checkBatch } from './check-data.ts';
 import { makeGathered } from './gathered.ts';
 import { metricNames, metricsOf } from './metrics-of.ts';
-import { optimizerRule, optimizerStep, steppedParams } from './optimizer-step.ts';
+import { type OptimizerStep, optimizerRule, optimizerStep, steppedParams } from './optimizer-step.ts';
 import { type BatchSpec, compileNamed, makePrograms, specOf } from './programs.ts';
 import { metricOutput, stepOutputs, stepProgram } from './step-program.ts';
 import type { Trainable } from './trainable.ts';
@@ -67,6 +69,8 @@ export interface TrainStepOptions extends OnExecutor {
   readonly objective?: Objective<never>;
   /** Whether blocks are recomputed in the backward pass: see `TrainOptions`. Default false. */
   readonly recompute?: boolean;
+  /** Decay of a moving average of the parameters, which is then kept in `state`. Default: there is none. */
+  readonly average?: number;
   /** Whether a step gathers several batches, or those of several processes. Default: it is one batch. */
   readonly gathers?: boolean;
   /** Seed of dropout. Default 0. */
@@ -78,6 +82,7 @@ export interface TrainStepOptions extends OnExecutor {
 const rules: Rules<TrainStepOptions> = {
   ...onExecutor,
   optimizer: mustBe.given(optimizerRule),
+  average: mustBe.rate,
   objective: mustBe.fn,
   recompute: mustBe.flag,
   gathers: mustBe.flag,
@@ -123,7 +128,7 @@ const readResults = async (told: Executable[], metrics: readonly string[]): Prom
  */
 export const makeTrainStep = async (target: Trainable, options: TrainStepOptions): Promise<TrainStep> => {
   checkOptions('makeTrainStep', rules, options);
-  const { executor, optimizer, objective, recompute = false, gathers = false, seed = 0, inputs } = options;
+  const { executor, optimizer, objective, recompute = false, gathers = false, average, seed = 0, inputs } = options;
   const lossOptions: LossOptions = { recompute, ...(objective && { objective }) };
   const names = metricNames(target.model, objective);
   const keep = { keep: stepOutputs(names) };
@@ -135,6 +140,15 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
     seed: Uint32Array.of(Math.imul(seed + 1, 0x9e3779b9) + draw),
   });
 
+  /** Where an average is asked for, its updates too: of what the parameters are in the end. */
+  const withAverages = (program: Required<ProgramSpec>, { finite }: OptimizerStep): Required<ProgramSpec> =>
+    average === undefined
+      ? program
+      : {
+          ...program,
+          updates: [...program.updates, ...averaged(program.updates, params, average, transforms.step(finite))],
+        };
+
   const single = async (): Promise<Way> => {
     const programs = makePrograms(executor, (columns) => {
       const given = target.loss(columns, drawn, lossOptions);
@@ -143,11 +157,14 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
       const found = grad(loss, params);
       const gradients: Gradients = { values: new Map(params.map((p, i) => [p, found[i]!])) };
       const stepped = optimizerStep(optimizer, gradients, loss, target, transforms);
-      return stepProgram(target, { loss, metrics, gradients }, stepped);
+      return withAverages(stepProgram(target, { loss, metrics, gradients }, stepped), stepped);
     });
     // The optimiser's variables, before there is a program.
     const none = { values: new Map(params.map((p) => [p, p])) };
-    optimizerStep(optimizer, none, constant(Float32Array.of(0), []), target, transforms);
+    withAverages(
+      { outputs: {}, updates: [] },
+      optimizerStep(optimizer, none, constant(Float32Array.of(0), []), target, transforms),
+    );
     const told: Executable[] = [];
     let next: { readonly batch: Batch; readonly draw: number } | null = null;
     return {
@@ -176,7 +193,7 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
     const { variables: gathered, add, mean, cleared } = makeGathered(params, names);
     const programs = makePrograms(executor, (columns) => add(target.loss(columns, drawn, lossOptions)));
     const stepped = optimizerStep(optimizer, mean.gradients, mean.loss, target, transforms);
-    const { outputs, updates } = stepProgram(target, mean, stepped);
+    const { outputs, updates } = withAverages(stepProgram(target, mean, stepped), stepped);
     const apply = await compileNamed(buildProgram({ outputs, updates: [...updates, ...cleared] }), executor);
     const told: Executable[] = [];
     return {

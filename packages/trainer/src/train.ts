@@ -2,6 +2,7 @@ import { type Between, chain, makeBetween, requireAdapted } from '@peftjs/core';
 import { pipe, repeat } from '@peftjs/data';
 import { PeftError } from '@peftjs/tensor';
 import type { TaskModel } from '@peftjs/transformer';
+import { useAverages } from './averages.ts';
 import { type BatchSource, isTokenRows, openBatches } from './batches.ts';
 import { makeBest } from './best.ts';
 import { checkRows } from './check-data.ts';
@@ -79,7 +80,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   const { objective, recompute = false, group = alone } = options;
   const [isGroup, isFirst] = [options.group !== undefined, group.rank === 0];
   const checkpoint = isFirst ? options.checkpoint : undefined;
-  const { epochs } = options;
+  const { epochs, average } = options;
   const steps = options.steps ?? (await stepsOf(options.data, { epochs: epochs!, batchSize, accumulate, group }));
   const data = epochs === undefined || isTokenRows(options.data) ? options.data : pipe(options.data, repeat());
   const schedule = scheduleFor(target, steps, options.schedule);
@@ -94,6 +95,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     recompute,
     gathers: accumulate > 1 || isGroup,
     ...(objective && { objective }),
+    ...(average !== undefined && { average }),
     ...(shape && { inputs: { ids: shape, labels: shape } }),
   });
   const params = [...target.params.values()];
@@ -159,7 +161,8 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   };
   const measure = async (at: number): Promise<void> => {
     if (!evaluator) return;
-    const { loss, metrics } = await evaluator.run();
+    const back = average === undefined ? null : await useAverages(step.state, executor);
+    const { loss, metrics } = await evaluator.run().finally(() => back?.());
     if (!Number.isFinite(loss))
       throw new PeftError('diverged', `train: the held-out loss is ${loss} after step ${at}; ${await reason()}`);
     const measured = { step: at, loss, metrics };
@@ -280,6 +283,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
       if (ends) break;
     }
     if (isDone && heldOut?.keepBest) await best.restore();
+    if (isDone && average !== undefined) await useAverages(step.state, executor);
     hasFailed = false;
   } catch (error) {
     throw await safe.rescue(error, settle);
