@@ -29,17 +29,15 @@ const rules: Rules<CsvOptions> = {
 type Fields = (row: string) => readonly string[];
 
 const fieldsOf = async (delimiter: string): Promise<Fields> => {
-  const { parse } = await import('csv-parse/browser/esm/sync');
+  const { default: papaparse } = await import('papaparse');
   return (row) => {
-    try {
-      return (parse(row, { delimiter, relax_column_count: true }) as readonly (readonly string[])[])[0] ?? [];
-    } catch (cause) {
-      throw new PeftError(
-        'bad-data',
-        `is no row of a table: ${(cause as Error).message}. A field with a quote, the delimiter or a line break stands in quotes, and a quote in it is written twice.`,
-        { cause },
-      );
-    }
+    const { data, errors } = papaparse.parse<string[]>(row, { delimiter, newline: '\n' });
+    const [fields] = data;
+    if (errors.length === 0 && data.length === 1 && fields) return fields;
+    throw new PeftError(
+      'bad-data',
+      `is no row of a table: ${errors[0]?.message ?? 'a quote stands within a field, and no field in quotes reaches over the end of the line'}. A field with a quote, the delimiter or a line break stands in quotes, and a quote in it is written twice.`,
+    );
   };
 };
 
@@ -120,7 +118,7 @@ const readRows = async (
 };
 
 /**
- * The rows of a table of text (RFC 4180, by csv-parse): objects with a text for each column that the first line names. Fields in quotes may hold
+ * The rows of a table of text (RFC 4180, by Papa Parse): objects with a text for each column that the first line names. Fields in quotes may hold
  * line breaks. Throws `file-missing`, `read-failed`; `bad-data`, with the line, for rows with other fields than the columns and quotes that don't close.
  */
 export const csv = (place: FilePlace, options: CsvOptions = {}): Stream<CsvRow> => {

@@ -87,7 +87,8 @@ describe('csv', () => {
   test.each([
     ['a,b\n1,2\n3\n', 'memory/a.txt line 3: has 1 fields, the columns are 2: a, b'],
     ['a,b\n1,"2\n3,4\n', 'memory/a.txt line 2: a quote that opens here is never closed'],
-    ['a,b\n1,x "y" z\n', 'memory/a.txt line 2: is no row of a table'],
+    ['a,b\n1,"x" z\n', 'memory/a.txt line 2: is no row of a table: Trailing quote'],
+    ['a,b\n1,5" x\n2,6" y\n', 'memory/a.txt line 2: is no row of a table: a quote stands within a field'],
     ['a,a\n1,2\n', 'memory/a.txt: the first line names the column a twice'],
     ['a,\n1,2\n', 'memory/a.txt: the first line has a column without a name'],
     ['\n', 'memory/a.txt: is empty'],
