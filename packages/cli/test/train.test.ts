@@ -147,6 +147,46 @@ describe('train', () => {
     expect(await shown('--data.learn', 'all')).toContain('⟦ser: Who tells the story?\nAssistant: Ishmael');
   });
 
+  test('holds out some of few examples, and none where all are the same', async () => {
+    const heldOut = async (name: string, rows: readonly unknown[]) => {
+      const { out, err } = await peftjs([
+        'train',
+        '--data',
+        file(name, lines(rows)),
+        '--dry-run',
+        '--device',
+        'cpu',
+        '--json',
+      ]);
+      expect(err).not.toContain('fault');
+      const { examples, heldOut: held } = JSON.parse(out);
+      return [examples, held];
+    };
+    const pair = (i: number) => ({ prompt: `Number ${i}?`, completion: 'Yes.' });
+    const unlike = Array.from({ length: 12 }, (_, i) => pair(i));
+    const [learnt, held] = await heldOut('unlike.jsonl', unlike);
+    expect([learnt! + held!, held! > 0 && held! < 4]).toEqual([12, true]);
+    expect(
+      await heldOut(
+        'same.jsonl',
+        Array.from({ length: 12 }, () => pair(3)),
+      ),
+    ).toEqual([12, 0]);
+    const found = await run(
+      '--data',
+      join(folder, 'same.jsonl'),
+      '--steps',
+      '2',
+      '--batch-size',
+      '1',
+      '--device',
+      'cpu',
+      '--out',
+      join(folder, 'same'),
+    );
+    expect(found.heldOut).toBe(null);
+  });
+
   test('tells of a run before its first step, and leaves nothing', async () => {
     const out = join(folder, 'dry');
     const { code, out: text } = await peftjs(['train', ...flags(), '--out', out, '--dry-run']);

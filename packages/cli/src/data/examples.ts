@@ -72,7 +72,8 @@ export const openExamples = async (encoder: Encoder, options: ExamplesOptions): 
   let [examples, held, tokens, learnt, longest, tooLong, empty, read] = [0, 0, 0, 0, 0, 0, 0, 0];
   const first: Encoded[] = [];
   let firstValue: Example | null = null;
-  let least = Number.POSITIVE_INFINITY;
+  // The lowest place, and how many examples have it: the same example twice has the same.
+  let [least, lowest] = [Number.POSITIVE_INFINITY, 0];
   for await (const row of pipe(raw, encoded, checked).open()) {
     onRead?.(++read);
     if (row.ids.length > context) tooLong++;
@@ -82,7 +83,7 @@ export const openExamples = async (encoder: Encoder, options: ExamplesOptions): 
       continue;
     }
     const place = placeOf(row.value);
-    least = Math.min(least, place);
+    if (place <= least) [least, lowest] = [place, place < least ? 1 : lowest + 1];
     if (place < share) held++;
     examples++;
     tokens += own.ids.length;
@@ -96,9 +97,10 @@ export const openExamples = async (encoder: Encoder, options: ExamplesOptions): 
       'bad-data',
       `${data.train.join(', ')}: there is nothing to learn: ${read === 0 ? 'no examples' : `of ${read} examples ${tooLong} are longer than ${context} tokens, ${empty} have nothing to learn`}`,
     );
-  // Of a small file the share may be none: then it is the one with the lowest place.
-  const limit = share > 0 && held === 0 && examples >= 10 ? least + 2 ** -33 : share;
-  if (share > 0 && held === 0 && examples >= 10) held = 1;
+  // Of a small file the share may be none: then it is the one with the lowest place, unless that is all there is.
+  const takesLowest = share > 0 && held === 0 && examples >= 10 && lowest <= examples / 2;
+  const limit = takesLowest ? least + 2 ** -33 : share;
+  if (takesLowest) held = lowest;
   if (held === examples)
     throw new PeftError(
       'bad-data',
