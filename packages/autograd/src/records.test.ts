@@ -37,6 +37,7 @@ const isSmooth = (op: AnyOp, sample: AnySample): boolean => {
 const limits: Readonly<Record<string, { readonly outputs: number; readonly constant?: readonly string[] }>> = {
   attention: { outputs: 1, constant: ['keyMask'] },
   head_cross_entropy: { outputs: 1 },
+  head_label_losses: { outputs: 1 },
   matmul_quantized: { outputs: 1, constant: ['scale', 'scaleOffset', 'min'] },
 };
 

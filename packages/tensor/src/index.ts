@@ -59,6 +59,7 @@ export { gelu } from './ops/gelu.ts';
 export { greater } from './ops/greater.ts';
 export { greaterEqual } from './ops/greater-equal.ts';
 export { type HeadCrossEntropyOptions, headCrossEntropy } from './ops/head-cross-entropy.ts';
+export { headLabelLosses } from './ops/head-label-losses.ts';
 export { isFinite } from './ops/is-finite.ts';
 export { layerNorm } from './ops/layer-norm.ts';
 export { less } from './ops/less.ts';

@@ -68,7 +68,7 @@ const lossesOf = (g: Emitter, { hidden, labels }: Rows, weight: Value, probabili
   return g.node('ScatterND', [plain, columnOf(g, low), exact], [size, 1]);
 };
 
-/** Sum of losses, and gradients before division by the number of rows, of one chunk. The logits are of the chunk alone. */
+/** Losses of the rows of one chunk, their sum, and gradients of that sum. The logits are of the chunk alone. */
 const chunkLoss = (
   g: Emitter,
   { hidden, labels }: Rows,
@@ -86,26 +86,31 @@ const chunkLoss = (
     g.node('GatherElements', [weights, column], [size, 1], { axis: 1 }),
   );
   const loss = g.node('ReduceSum', [losses], [], { keepdims: 0 });
-  if (!wanted.dHidden && !wanted.dWeight) return { loss, dHidden: null, dWeight: null };
+  if (!wanted.dHidden && !wanted.dWeight) return { losses, loss, dHidden: null, dWeight: null };
   if (!wanted.dWeight) {
     // softmax·W − W[label]: the one-hot labels never meet a product.
     const own = g.node('Gather', [weight, labels], hidden.shape);
-    return { loss, dHidden: g.node('Sub', [product(g, weights, weight), own], hidden.shape), dWeight: null };
+    return { losses, loss, dHidden: g.node('Sub', [product(g, weights, weight), own], hidden.shape), dWeight: null };
   }
   const minusOne = g.node('Expand', [g.scalar(-1), g.node('Shape', [column], [2], {}, 'int64')], [size, 1]);
   const dLogits = g.node('ScatterElements', [weights, column, minusOne], weights.shape, { axis: 1, reduction: 'add' });
   return {
+    losses,
     loss,
     dHidden: wanted.dHidden ? product(g, dLogits, weight) : null,
     dWeight: product(g, dLogits, hidden, { transposeA: true }),
   };
 };
 
-/** The mean over labelled rows, and its gradients made in the same pass, chunk by chunk; rows without a label take no part. */
-export const head_cross_entropy: Rule<'hidden' | 'weight' | 'labels', LossAttrs> = (t, { ignoreIndex, chunk }) => {
-  const { g, hidden, weight, labels, isUsed } = t;
+/** The rows that have a label, and what a head makes of them, chunk by chunk; null where there is no row at all. */
+const labelledChunks = (
+  t: Parameters<Rule<'hidden' | 'weight' | 'labels', LossAttrs>>[0],
+  { ignoreIndex, chunk }: LossAttrs,
+  wanted: { readonly dHidden: boolean; readonly dWeight: boolean },
+) => {
+  const { g, hidden, weight, labels } = t;
   const [count, width] = hidden.shape as [number, number];
-  if (count === 0) return [g.scalar(0), null, g.zeros(t.outs[2]!)];
+  if (count === 0) return null;
   const test = (type: string, value: number): Value =>
     g.node(type, [labels, g.scalar(value, 'int32')], [count], {}, 'bool');
   const inRange = g.node('And', [test('GreaterOrEqual', 0), test('Less', weight.shape[0]!)], [count]);
@@ -116,13 +121,29 @@ export const head_cross_entropy: Rule<'hidden' | 'weight' | 'labels', LossAttrs>
     hidden: g.node('Gather', [hidden, rows], [count, width]),
     labels: g.node('Gather', [labels, rows], [count]),
   };
-  const wanted = { dHidden: isUsed(1), dWeight: isUsed(2) };
   const size = chunkSize(count, weight.shape[0]!, chunk);
   const starts = Array.from({ length: Math.ceil(count / size) }, (_, i) => i * size);
   const chunks = starts.map((from) =>
     chunkLoss(g, starts.length === 1 ? all : chunkOf(g, all, from, Math.min(size, count - from)), weight, wanted),
   );
+  /** Parts of the chunks, where their rows were; zeros elsewhere. */
+  const spread = (parts: readonly Value[], shape: readonly number[], change = (x: Value): Value => x): Value => {
+    const compact = parts.length === 1 ? parts[0]! : g.node('Concat', parts, shape, { axis: 0 });
+    return g.node(
+      'ScatterND',
+      [g.zeros({ shape, dtype: 'f32' }), g.node('Unsqueeze', [rows, g.ints([1])], [count, 1]), change(compact)],
+      shape,
+    );
+  };
+  return { rows, chunks, spread };
+};
 
+/** The mean over labelled rows, and its gradients made in the same pass, chunk by chunk; rows without a label take no part. */
+export const head_cross_entropy: Rule<'hidden' | 'weight' | 'labels', LossAttrs> = (t, attrs) => {
+  const { g, hidden, isUsed } = t;
+  const made = labelledChunks(t, attrs, { dHidden: isUsed(1), dWeight: isUsed(2) });
+  if (!made) return [g.scalar(0), null, g.zeros(t.outs[2]!)];
+  const { rows, chunks, spread } = made;
   const labelled = g.cast(g.node('Size', [rows], [], {}, 'int64'), 'float');
   const share = g.node('Reciprocal', [g.node('Max', [labelled, g.scalar(1)], [])], []);
   const average = (x: Value): Value => g.node('Mul', [x, share], x.shape);
@@ -130,14 +151,28 @@ export const head_cross_entropy: Rule<'hidden' | 'weight' | 'labels', LossAttrs>
     const [first, ...rest] = values;
     return first ? average(rest.reduce<Value>((sum, v) => g.node('Add', [sum, v!], sum.shape), first)) : null;
   };
-  const spread = (): Value => {
-    const parts = chunks.map((c) => c.dHidden!);
-    const compact = parts.length === 1 ? parts[0]! : g.node('Concat', parts, hidden.shape, { axis: 0 });
-    return g.node(
-      'ScatterND',
-      [g.zeros(t.outs[1]!), g.node('Unsqueeze', [rows, g.ints([1])], [count, 1]), average(compact)],
-      hidden.shape,
-    );
-  };
-  return [total(chunks.map((c) => c.loss))!, wanted.dHidden ? spread() : null, total(chunks.map((c) => c.dWeight))];
+  const dHidden = isUsed(1)
+    ? spread(
+        chunks.map((c) => c.dHidden!),
+        hidden.shape,
+        average,
+      )
+    : null;
+  return [total(chunks.map((c) => c.loss))!, dHidden, total(chunks.map((c) => c.dWeight))];
+};
+
+/** The loss of each labelled row, and its gradient by the row; 0 for the others. */
+export const head_label_losses: Rule<'hidden' | 'weight' | 'labels', LossAttrs> = (t, attrs) => {
+  const { g, hidden, labels, isUsed } = t;
+  const made = labelledChunks(t, attrs, { dHidden: isUsed(1), dWeight: false });
+  if (!made) return [g.zeros(t.outs[0]!), g.zeros(t.outs[1]!)];
+  const { chunks, spread } = made;
+  const flat = chunks.map((c) => g.node('Squeeze', [c.losses, g.ints([1])], [c.losses.shape[0]!]));
+  const dHidden = isUsed(1)
+    ? spread(
+        chunks.map((c) => c.dHidden!),
+        hidden.shape,
+      )
+    : null;
+  return [spread(flat, labels.shape), dHidden];
 };

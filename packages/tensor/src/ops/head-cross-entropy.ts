@@ -1,4 +1,4 @@
-import { defineOp, type Op } from '../define-op.ts';
+import { defineOp, type Op, type Sample } from '../define-op.ts';
 import { PeftError } from '../error.ts';
 import type { Tensor } from '../graph.ts';
 import { type Spec, sameShape, shapeError } from '../shape.ts';
@@ -15,15 +15,17 @@ export interface HeadCrossEntropyAttrs {
 
 type Inputs = readonly ['hidden', 'weight', 'labels'];
 
-const infer = (
-  specs: { readonly [K in Inputs[number]]: Spec },
+type HeadSpecs = { readonly [K in Inputs[number]]: Spec };
+
+/** Throws `bad-shape`, `bad-dtype`, `bad-option` for what is no head with its rows and their labels. */
+export const checkHead = (
+  name: string,
+  { hidden, weight, labels }: HeadSpecs,
   { chunk, ignoreIndex }: HeadCrossEntropyAttrs,
-): readonly [Spec, Spec, Spec] => {
-  const { hidden, weight, labels } = specs;
-  expectF32('headCrossEntropy', { hidden });
-  accepts('headCrossEntropy', 'weight', weight, ['f32', 'f16']);
-  if (labels.dtype !== 'i32')
-    throw new PeftError('bad-dtype', `headCrossEntropy: labels are ${labels.dtype}; they must be i32`);
+): void => {
+  expectF32(name, { hidden });
+  accepts(name, 'weight', weight, ['f32', 'f16']);
+  if (labels.dtype !== 'i32') throw new PeftError('bad-dtype', `${name}: labels are ${labels.dtype}; they must be i32`);
   if (
     hidden.shape.length !== 2 ||
     weight.shape.length !== 2 ||
@@ -31,16 +33,77 @@ const infer = (
     !sameShape(labels.shape, [hidden.shape[0]!])
   )
     throw shapeError(
-      'headCrossEntropy',
+      name,
       [hidden, weight, labels],
       'these must be hidden [rows, dim], weight [vocabulary, dim] and labels [rows]',
     );
   if (!Number.isInteger(chunk) || chunk < 1)
-    throw new PeftError('bad-option', `headCrossEntropy: got chunk ${chunk}; it must be a whole number of at least 1`);
+    throw new PeftError('bad-option', `${name}: got chunk ${chunk}; it must be a whole number of at least 1`);
   if (!Number.isInteger(ignoreIndex))
-    throw new PeftError('bad-option', `headCrossEntropy: got ignoreIndex ${ignoreIndex}; it must be a whole number`);
-  return [{ shape: [], dtype: 'f32' }, hidden, { shape: weight.shape, dtype: 'f32' }];
+    throw new PeftError('bad-option', `${name}: got ignoreIndex ${ignoreIndex}; it must be a whole number`);
 };
+
+/** A row that has a label, by the definition: its loss, and the loss's gradient by the row's logits. */
+export interface LabelledRow {
+  readonly row: number;
+  readonly loss: number;
+  readonly dLogits: Float64Array;
+}
+
+type HeadValues = { readonly [K in Inputs[number]]: Float64Array };
+
+/** The rows that have a label, one by one. */
+export function* labelledRows(
+  { hidden, weight, labels }: HeadValues,
+  [vocabulary, dim]: readonly [number, number],
+  ignoreIndex: number,
+): Generator<LabelledRow> {
+  for (const [row, label] of labels.entries()) {
+    if (label === ignoreIndex || label < 0 || label >= vocabulary) continue;
+    const h = hidden.subarray(row * dim, (row + 1) * dim);
+    const logits = Float64Array.from({ length: vocabulary }, (_, v) =>
+      h.reduce((s, x, d) => s + x * weight[v * dim + d]!, 0),
+    );
+    const top = logits.reduce((a, b) => Math.max(a, b));
+    const logSumExp = top + Math.log(logits.reduce((s, x) => s + Math.exp(x - top), 0));
+    const dLogits = logits.map((logit, v) => Math.exp(logit - logSumExp) - (v === label ? 1 : 0));
+    yield { row, loss: logSumExp - logits[label]!, dLogits };
+  }
+}
+
+const infer = (specs: HeadSpecs, attrs: HeadCrossEntropyAttrs): readonly [Spec, Spec, Spec] => {
+  checkHead('headCrossEntropy', specs, attrs);
+  return [{ shape: [], dtype: 'f32' }, specs.hidden, { shape: specs.weight.shape, dtype: 'f32' }];
+};
+
+/** Heads with labels, for both ops of them. */
+export const headSamples: readonly Sample<Inputs[number], HeadCrossEntropyAttrs>[] = [
+  { shapes: { hidden: [7, 5], weight: [11, 5], labels: [7] }, labels: (i: number) => (i * 5) % 11, chunk: 1024 },
+  {
+    shapes: { hidden: [23, 9], weight: [70, 9], labels: [23] },
+    labels: (i: number) => (i % 3 === 0 ? -100 : (i * 31) % 70),
+    chunk: 4,
+  },
+  {
+    shapes: { hidden: [300, 4], weight: [1100, 4], labels: [300] },
+    labels: (i: number) => (i < 5 || i > 290 ? (i * 31) % 1100 : -100),
+    chunk: 8,
+  },
+  {
+    shapes: { hidden: [19, 36], weight: [68, 36], labels: [19] },
+    half: true,
+    labels: (i: number) => (i % 4 === 0 ? -100 : (i * 31) % 68),
+    chunk: 8,
+  },
+  { shapes: { hidden: [5, 3], weight: [6, 3], labels: [5] }, labels: () => -100, chunk: 2 },
+  { shapes: { hidden: [5, 3], weight: [6, 3], labels: [5] }, labels: (i: number) => i + 3, chunk: 2 },
+  { shapes: { hidden: [0, 3], weight: [6, 3], labels: [0] }, labels: () => 0, chunk: 2 },
+].map(({ shapes, half, labels, chunk }) => ({
+  shapes,
+  dtypes: { labels: 'i32' as const, ...(half && { weight: 'f16' as const }) },
+  values: { labels },
+  attrs: { ignoreIndex: -100, chunk },
+}));
 
 /**
  * The record behind `headCrossEntropy`: [loss, dLoss/dHidden, dLoss/dWeight], where gradients are made in the forward pass, chunk by chunk,
@@ -64,63 +127,29 @@ export const headCrossEntropyOp: Op<
       );
     return { hidden: mul(dys[0]!, dHidden!), weight: cast(mul(dys[0]!, dWeight!), { dtype: weight.dtype }) };
   },
-  reference: ({ hidden, weight, labels }, specs, { ignoreIndex }) => {
-    const [vocabulary, dim] = specs.weight.shape as [number, number];
+  reference: (values, specs, { ignoreIndex }) => {
+    const { hidden, weight } = values;
+    const size = specs.weight.shape as [number, number];
+    const dim = size[1];
     const dHidden = new Float64Array(hidden.length);
     const dWeight = new Float64Array(weight.length);
-    const labelled = [...labels.keys()].filter(
-      (row) => labels[row] !== ignoreIndex && labels[row]! >= 0 && labels[row]! < vocabulary,
-    );
-    let total = 0;
-    for (const row of labelled) {
-      const h = hidden.subarray(row * dim, (row + 1) * dim);
-      const logits = Float64Array.from({ length: vocabulary }, (_, v) =>
-        h.reduce((s, x, d) => s + x * weight[v * dim + d]!, 0),
-      );
-      const top = logits.reduce((a, b) => Math.max(a, b));
-      const logSumExp = top + Math.log(logits.reduce((s, x) => s + Math.exp(x - top), 0));
-      total += logSumExp - logits[labels[row]!]!;
-      logits.forEach((logit, v) => {
-        const dLogit = (Math.exp(logit - logSumExp) - (v === labels[row] ? 1 : 0)) / labelled.length;
+    const labelled = [...labelledRows(values, size, ignoreIndex)];
+    for (const { row, dLogits } of labelled)
+      dLogits.forEach((gradient, v) => {
+        const dLogit = gradient / labelled.length;
         for (let d = 0; d < dim; d++) {
           dHidden[row * dim + d]! += dLogit * weight[v * dim + d]!;
-          dWeight[v * dim + d]! += dLogit * h[d]!;
+          dWeight[v * dim + d]! += dLogit * hidden[row * dim + d]!;
         }
       });
-    }
+    const total = labelled.reduce((sum, { loss }) => sum + loss, 0);
     return [Float64Array.of(labelled.length > 0 ? total / labelled.length : 0), dHidden, dWeight];
   },
   flops: ({ hidden, weight }, _, isUsed) => {
     const products = 1 + Number(isUsed(1)) + Number(isUsed(2));
     return hidden.shape[0]! * weight.shape[0]! * (2 * products * hidden.shape[1]! + 6);
   },
-  samples: [
-    { shapes: { hidden: [7, 5], weight: [11, 5], labels: [7] }, labels: (i: number) => (i * 5) % 11, chunk: 1024 },
-    {
-      shapes: { hidden: [23, 9], weight: [70, 9], labels: [23] },
-      labels: (i: number) => (i % 3 === 0 ? -100 : (i * 31) % 70),
-      chunk: 4,
-    },
-    {
-      shapes: { hidden: [300, 4], weight: [1100, 4], labels: [300] },
-      labels: (i: number) => (i < 5 || i > 290 ? (i * 31) % 1100 : -100),
-      chunk: 8,
-    },
-    {
-      shapes: { hidden: [19, 36], weight: [68, 36], labels: [19] },
-      half: true,
-      labels: (i: number) => (i % 4 === 0 ? -100 : (i * 31) % 68),
-      chunk: 8,
-    },
-    { shapes: { hidden: [5, 3], weight: [6, 3], labels: [5] }, labels: () => -100, chunk: 2 },
-    { shapes: { hidden: [5, 3], weight: [6, 3], labels: [5] }, labels: (i: number) => i + 3, chunk: 2 },
-    { shapes: { hidden: [0, 3], weight: [6, 3], labels: [0] }, labels: () => 0, chunk: 2 },
-  ].map(({ shapes, half, labels, chunk }) => ({
-    shapes,
-    dtypes: { labels: 'i32' as const, ...(half && { weight: 'f16' as const }) },
-    values: { labels },
-    attrs: { ignoreIndex: -100, chunk },
-  })),
+  samples: headSamples,
 });
 
 /** How labels are read and how much of the logits exists at a time. */

@@ -23,6 +23,7 @@ export { gelu } from './gelu.ts';
 export { greater } from './greater.ts';
 export { greaterEqual as greater_equal } from './greater-equal.ts';
 export { headCrossEntropyOp as head_cross_entropy } from './head-cross-entropy.ts';
+export { headLabelLossesOp as head_label_losses } from './head-label-losses.ts';
 export { isFinite as is_finite } from './is-finite.ts';
 export { layerNorm as layer_norm } from './layer-norm.ts';
 export { layerNormGrad as layer_norm_grad } from './layer-norm-grad.ts';

@@ -10,6 +10,7 @@ import {
   gather,
   greaterEqual,
   headCrossEntropy,
+  headLabelLosses,
   logSoftmax,
   mean,
   mul,
@@ -119,7 +120,7 @@ export const headLoss = (head: Linear, features: Tensor, labels: Tensor, ignoreI
   return { sum: losses.reduce((a, b) => add(a, b)), weight };
 };
 
-/** The loss of each label by itself, of the same shapes. The logits of all positions never exist: they are made chunk by chunk, and again in the backward pass. */
+/** The loss of each label by itself, of the same shapes, by the same two ways. */
 export const lossesByLabel = (
   head: Linear,
   features: Tensor,
@@ -129,6 +130,12 @@ export const lossesByLabel = (
   { smoothing = 0, temperature = 1 }: LabelLossOptions = {},
 ): LabelLosses => {
   const counted = countedLabels(labels, head.outDim, ignoreIndex);
+  const stored = smoothing === 0 && temperature === 1 ? storedValues(head) : null;
+  if (stored) {
+    const folded = foldBias(reshape(features, [-1, features.shape.at(-1)!]), stored.bias ? head.dense() : stored);
+    const losses = headLabelLosses(folded.rows, folded.weight, reshape(labels, [-1]), { ignoreIndex });
+    return { losses: reshape(losses, labels.shape), counted };
+  }
   const lossesOf = (logits: Tensor, own: Tensor): Tensor =>
     smoothedCrossEntropies(temperature === 1 ? logits : mul(logits, 1 / temperature), own, smoothing);
   const parts = byChunk({ head, features, labels, counted, call }, lossesOf, (part) =>

@@ -87,14 +87,21 @@ export const gatherRows = (chunk: RowChunk): Dispatch =>
 export const scatterRows = (chunk: RowChunk): Dispatch =>
   copyRows('labelled dHidden', 'out1[at] = dPicked[i];', [read('dPicked'), write('out1')], chunk);
 
-/** The chunk of logits to losses, and in place to gradients of the mean loss: (softmax − one-hot) / count. */
+/** The chunk of logits to losses, and in place to gradients of the mean loss: (softmax − one-hot) / count; or, `byRow`, of each row's loss. */
 export const rowLosses = (
   {
     first,
     rows,
     vocabulary,
     gradient,
-  }: { readonly first: number; readonly rows: number; readonly vocabulary: number; readonly gradient: boolean },
+    byRow = false,
+  }: {
+    readonly first: number;
+    readonly rows: number;
+    readonly vocabulary: number;
+    readonly gradient: boolean;
+    readonly byRow?: boolean;
+  },
   device: DeviceFacts,
 ): Dispatch =>
   rowDispatch(
@@ -125,13 +132,25 @@ export const rowLosses = (
       ? `
   for (var j = first; j < p.width; j += step) {
     let weight = exp(logits[base + j] - top) / total;
-    logits[base + j] = (weight - select(0.0, 1.0, j == label)) / f32(count);
+    logits[base + j] = (weight - select(0.0, 1.0, j == label))${byRow ? '' : ' / f32(count)'};
   }`
       : ''
   }`,
     },
     device,
   );
+
+/** out0[row i of the chunk] = losses[i], of all labelled rows. */
+export const scatterLosses = (rows: number): Dispatch => ({
+  label: 'labelled losses',
+  wgsl: `
+${entry}
+  let i = group_index(group) * ${lanes}u + lane;
+  if (i < counts[0]) { out0[counts[1u + i]] = losses[i]; }
+}`,
+  bindings: [read('counts', 'u32'), read('losses'), write('out0')],
+  workgroups: Math.ceil(rows / lanes),
+});
 
 /** The mean of the losses of labelled rows, 0 without any. */
 export const meanLoss = (): Dispatch => ({

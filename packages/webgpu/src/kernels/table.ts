@@ -6,7 +6,7 @@ import { addSquaresKernel } from './add-squares.ts';
 import { attentionGradKernel } from './attention-backward.ts';
 import { attentionKernel } from './attention-forward.ts';
 import { erfExpression, geluExpression, powExpression, sigmoidExpression, sineExpression } from './expressions.ts';
-import { headCrossEntropyKernel } from './head-cross-entropy-kernel.ts';
+import { headCrossEntropyKernel, headLabelLossesKernel } from './head-cross-entropy-kernel.ts';
 import type { KernelFor } from './kernel-for.ts';
 import { layerNormGradKernel, layerNormKernel } from './layer-norm.ts';
 import { matmulKernel } from './matmul.ts';
@@ -53,6 +53,7 @@ export const kernels: { readonly [K in keyof typeof ops]: KernelFor<K> } = {
   greater: elementwise('f32(a > b)'),
   greater_equal: elementwise('f32(a >= b)'),
   head_cross_entropy: headCrossEntropyKernel,
+  head_label_losses: headLabelLossesKernel,
   is_finite: elementwise('select(0.0, 1.0, (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u)'),
   layer_norm: layerNormKernel,
   layer_norm_grad: layerNormGradKernel,
