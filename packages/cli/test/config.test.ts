@@ -105,6 +105,13 @@ describe('a configuration', () => {
     });
   });
 
+  test('of a file that says epochs takes the steps of a flag instead, and the other way round', () => {
+    expect(parse('data: a.jsonl\nepochs: 3', ['--steps', '9'])).toMatchObject({ steps: 9 });
+    expect(parse('data: a.jsonl\nepochs: 3', ['--steps', '9'])).not.toHaveProperty('epochs');
+    expect(parse('data: a.jsonl\nsteps: 3', ['--epochs', '2'])).not.toHaveProperty('steps');
+    expect(() => parse('data: a.jsonl', ['--epochs', '2', '--steps', '9'])).toThrow('leave one of them out');
+  });
+
   test('may leave out the name of the method, the optimiser and the schedule', () => {
     expect(parse('data: a.jsonl\nmethod:\n  rank: 2\noptimizer:\n  weightDecay: 0.1\nschedule: linear')).toMatchObject({
       method: { name: 'lora', rank: 2 },

@@ -30,7 +30,7 @@ const lineOf = async (dir: string, name: string): Promise<Line> => {
     method: method.name,
     rate: optimizer.rate ?? null,
     steps: steps ?? null,
-    loss: found?.heldOut?.[1] ?? found?.loss ?? null,
+    loss: [found?.heldOut?.[1], found?.loss].find((loss) => typeof loss === 'number') ?? null,
     heldOut: found?.heldOut != null,
     trained: found?.trained ?? null,
     seconds: found?.seconds ?? null,

@@ -74,6 +74,15 @@ const withValue = (json: unknown, [first, ...path]: readonly string[], value: un
   return { ...all, [key]: withValue(inner, path, value) };
 };
 
-/** A configuration with what flags say. */
-export const applied = (json: unknown, overrides: readonly Override[]): unknown =>
-  overrides.reduce<unknown>((all, { path, value }) => withValue(all, path, value), json);
+/** Fields of which one takes the place of the other. */
+const instead: Readonly<Record<string, string>> = { steps: 'epochs', epochs: 'steps' };
+
+/** A configuration with what flags say. A flag for the steps takes the place of epochs that a file says, and the other way round. */
+export const applied = (json: unknown, overrides: readonly Override[]): unknown => {
+  const flags = new Set(overrides.map(({ path }) => path.join('.')));
+  const replaced = [...flags].flatMap((name) => (instead[name] && !flags.has(instead[name]) ? [instead[name]] : []));
+  const kept = isRecord(json)
+    ? Object.fromEntries(Object.entries(json).filter(([name]) => !replaced.includes(name)))
+    : json;
+  return overrides.reduce<unknown>((all, { path, value }) => withValue(all, path, value), kept);
+};
