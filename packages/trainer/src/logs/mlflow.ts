@@ -70,9 +70,11 @@ export const mlflow = async (options: MlflowOptions = {}): Promise<Logger> => {
     { url: mustBe.text, experiment: mustBe.text, run: mustBe.text, params: mustBe.object, token: mustBe.text },
     options,
   );
-  const { url = process.env['MLFLOW_TRACKING_URI'], experiment = 'peftjs', run, params = {} } = options;
+  // A page has no `process`.
+  const env = typeof process === 'object' ? process.env : {};
+  const { url = env['MLFLOW_TRACKING_URI'], experiment = 'peftjs', run, params = {} } = options;
   if (!url) throw new PeftError('bad-option', 'mlflow: url is missing, and MLFLOW_TRACKING_URI is not set');
-  const ask = asker(url, options.token ?? process.env['MLFLOW_TRACKING_TOKEN']);
+  const ask = asker(url, options.token ?? env['MLFLOW_TRACKING_TOKEN']);
   const made = await ask('POST', 'runs/create', {
     experiment_id: await experimentOf(ask, experiment),
     start_time: Date.now(),
