@@ -35,8 +35,10 @@ export interface Pass {
   keep(name: string, value: Tensor): void;
 }
 
-/** The sequences that one tower goes over in a pass. */
+/** The sequences that a layer goes over in a pass: those of its tower, or of the tower whose rows cross-attention makes keys and values of. */
 export interface Sequence {
+  /** The name of the tower whose tokens they are. */
+  readonly tower: string;
   /** Tokens of this pass; a site's x may have more rows, those put in front at `embed`. */
   readonly tokens: number;
   /** f32 [batch, keys], 1 to keep a token as a key, 0 to hide it; null keeps all. Rows that methods add are not counted in it. */

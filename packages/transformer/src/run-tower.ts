@@ -75,8 +75,17 @@ export interface Forward {
   weights(path: Path): Tensor;
   /** Attention of q [B,H,T,D] over this pass's keys and values, the cache's, and those that methods add: [B,H,T,D]. */
   attend(path: Path, q: Tensor, own: KeyValue, options?: AttendOptions): Tensor;
-  /** The same over keys and values made of the rows of an earlier tower, once for all passes that a cache joins. */
-  attendTo(tower: string, path: Path, q: Tensor, make: (rows: Tensor) => KeyValue, options?: AttendOptions): Tensor;
+  /**
+   * The same over keys and values made of the rows of an earlier tower, once for all passes that a cache joins; by the linear layers that `make` is given, which are told of that tower's
+   * sequence.
+   */
+  attendTo(
+    tower: string,
+    path: Path,
+    q: Tensor,
+    make: (rows: Tensor, linear: Forward['linear']) => KeyValue,
+    options?: AttendOptions,
+  ): Tensor;
   /**
    * A row of a table for each row of the pass, by its position: [rows, D] or [batch, rows, D]. `available`: the rows that the table has,
    * by default as many as are wanted. Throws `bad-option` where more are needed.
@@ -134,7 +143,7 @@ export const sequenceOf = (spec: TowerSpec, inputs: Inputs, pass: Pass, options:
     );
   if (picture) {
     const tokens = rowsOfPicture({ ...spec, picture }, ids, pass.batch);
-    return { tokens, mask: null, positions: null, continues: false };
+    return { tower: spec.name, tokens, mask: null, positions: null, continues: false };
   }
   if (ids.dtype !== 'i32')
     throw new PeftError('bad-dtype', `model: tokens must be i32 [batch, tokens], got ${describe(ids)}`);
@@ -146,7 +155,13 @@ export const sequenceOf = (spec: TowerSpec, inputs: Inputs, pass: Pass, options:
   if (mask && (mask.shape.length !== 2 || mask.shape[0] !== pass.batch))
     throw shapeError(reads.mask, [mask], `must be f32 [batch, keys] with batch ${pass.batch}`);
   const { positions, cache } = options;
-  return { tokens: ids.shape[1]!, mask, positions: positions ?? null, continues: cache?.continues ?? false };
+  return {
+    tower: spec.name,
+    tokens: ids.shape[1]!,
+    mask,
+    positions: positions ?? null,
+    continues: cache?.continues ?? false,
+  };
 };
 
 /**
@@ -202,15 +217,15 @@ export const runTower = (
   const sequence = documents ? { ...given, positions: documents.positions } : given;
   const { batch } = pass;
   const tower = towerOf(spec);
-  const callAt = (path: Path, stream: Tensor | null, attended: Tensor | null = null): Call => ({
+  const callAt = (path: Path, stream: Tensor | null, attended: Tensor | null = null, over = sequence): Call => ({
     pass,
     path,
     tower,
-    sequence,
+    sequence: over,
     layer: layerOf(spec, path),
     stream,
     attended,
-    linear: (of, x) => linearOf(parts, of).apply(x, callAt(of, null)),
+    linear: (of, x) => linearOf(parts, of).apply(x, callAt(of, null, null, over)),
   });
   const attended = new Map<Path, Tensor>();
   const at: Forward['at'] = (site, path, core, stream) => {
@@ -281,7 +296,9 @@ export const runTower = (
     const { cache } = options;
     const stored = theirs ? null : cache!.cross(path, null);
     const through = (kv: KeyValue): KeyValue => stored ?? (cache ? cache.cross(path, kv) : kv);
-    const { k, v } = at('crossKv', path, through)(stored ?? make(theirs!));
+    const over: Sequence = { tower: name, tokens, mask, positions: null, continues: false };
+    const ofTheirs: Forward['linear'] = (of, x) => parts.linears.get(of)!.apply(x, callAt(of, null, null, over));
+    const { k, v } = at('crossKv', path, through)(stored ?? make(theirs!, ofTheirs));
     const keys = k.shape[2]!;
     const keyMask = widenMask(mask, batch, parts.present, { keys, added: keys - tokens }, path);
     return bias

@@ -6,6 +6,7 @@ import {
   type AroundTable,
   buildModel,
   type Inputs,
+  type Linear,
   maskedLM,
   meanOf,
   parameters,
@@ -130,4 +131,23 @@ test('a decoder beside an encoder sees no later token, but all rows that stand b
   const shown = await of(soft, [0, 2, 3, 6, 1]);
   expect(shown).toHaveLength(a.length);
   expect(distance(shown, a)).toBeGreaterThan(1e-3);
+});
+
+test("keys and values of cross-attention are told of the sequence that their rows are of, not the decoder's", () => {
+  const model = cases[1]![1];
+  const seen = new Map<string, string>();
+  const watched = [...model.linears].map(([path, layer]) => {
+    const apply: Linear['apply'] = (x, call) => {
+      seen.set(path, `${call.sequence.tower} ${call.sequence.tokens} ${call.sequence.mask?.shape}`);
+      return layer.apply(x, call);
+    };
+    return [path, { ...layer, apply }] as const;
+  });
+  const mask = floats(1, 1, 1, 0, 0);
+  model.with({ linears: new Map(watched) }).outputs({ ids: tokens(ids), mask, decoderIds: tokens([0, 2, 3]), labels });
+  const cross = 'decoder.block.0.layer.1.EncDecAttention';
+  expect(seen.get(`${cross}.k`)).toBe('encoder 5 1,5');
+  expect(seen.get(`${cross}.v`)).toBe('encoder 5 1,5');
+  expect(seen.get(`${cross}.q`)).toBe('decoder 3 undefined');
+  expect(seen.get('encoder.block.0.layer.0.SelfAttention.k')).toBe('encoder 5 1,5');
 });

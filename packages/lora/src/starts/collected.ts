@@ -6,7 +6,7 @@ import type { Call, Inputs, Path, TaskModel } from '@peftjs/transformer';
 /** Weights of the rows of a layer's input, [rows, 1]: what padding hides does not count, nor, of the tower that is to be learnt of, what has no label. */
 const weightsOf = (
   x: Tensor,
-  { sequence: { mask, tokens }, tower }: Call,
+  { sequence: { tower, mask, tokens } }: Call,
   labels: Tensor | null,
   main: string,
 ): Tensor => {
@@ -14,7 +14,7 @@ const weightsOf = (
   const each = (t: Tensor): Tensor | null => (t.shape.length === 2 && t.shape[1] === rows ? t : null);
   const counted = [
     mask && each(mask),
-    labels && tower.name === main && each(labels) ? sub(1, equal(labels, constant(Int32Array.of(-100), []))) : null,
+    labels && tower === main && each(labels) ? sub(1, equal(labels, constant(Int32Array.of(-100), []))) : null,
   ].filter((t) => t !== null);
   const ones = constant(new Float32Array(batch * rows).fill(1), [batch, rows]);
   if (rows !== tokens) return reshape(ones, [batch * rows, 1]);

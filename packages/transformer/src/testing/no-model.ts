@@ -16,7 +16,7 @@ export const noModel: Call = {
     reads: { ids: 'ids', mask: 'mask' },
     paths: () => [],
   },
-  sequence: { tokens: 1, mask: null, positions: null, continues: false },
+  sequence: { tower: 'none', tokens: 1, mask: null, positions: null, continues: false },
   layer: null,
   stream: null,
   attended: null,

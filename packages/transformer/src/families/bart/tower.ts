@@ -18,8 +18,12 @@ import {
 const attention =
   ({ site, path }: BlockPart, headDim: number, { linear, attend, attendTo }: Forward) =>
   (x: Tensor): Tensor => {
-    const heads = (name: string, of: Tensor): Tensor => splitHeads(linear(`${path}.${name}`, of), headDim);
-    const made = (rows: Tensor): KeyValue => ({ k: heads('k_proj', rows), v: heads('v_proj', rows) });
+    const heads = (name: string, of: Tensor, layer = linear): Tensor =>
+      splitHeads(layer(`${path}.${name}`, of), headDim);
+    const made = (rows: Tensor, layer = linear): KeyValue => ({
+      k: heads('k_proj', rows, layer),
+      v: heads('v_proj', rows, layer),
+    });
     const q = heads('q_proj', x);
     return linear(
       `${path}.out_proj`,

@@ -32,8 +32,12 @@ const selfAttention =
 const crossAttention =
   (path: Path, { headDim }: T5Config, { linear, attendTo }: Forward) =>
   (x: Tensor): Tensor => {
-    const heads = (name: string, of: Tensor): Tensor => splitHeads(linear(`${path}.${name}`, of), headDim);
-    const made = (rows: Tensor): KeyValue => ({ k: heads('k', rows), v: heads('v', rows) });
+    const heads = (name: string, of: Tensor, layer = linear): Tensor =>
+      splitHeads(layer(`${path}.${name}`, of), headDim);
+    const made = (rows: Tensor, layer: Forward['linear']): KeyValue => ({
+      k: heads('k', rows, layer),
+      v: heads('v', rows, layer),
+    });
     return linear(`${path}.o`, joinHeads(attendTo('encoder', path, heads('q', x), made, { scale: unscaled })));
   };
 
