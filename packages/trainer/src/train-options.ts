@@ -185,8 +185,11 @@ const within = <O extends object>(name: string, rulesOf: Rules<O>, given: O | un
 /** Throws `bad-option` with all that is wrong. */
 export const checkTrainOptions = (options: TrainOptions): void => {
   const { data, steps, epochs, batchSize, heldOut, checkpoint, group } = options ?? {};
+  const own = optionProblems(rules, options);
+  // Something else in the place of the options is told alone.
+  if (own.length === 1 && data === undefined) throw new PeftError('bad-option', `train: ${own[0]}`);
   const problems = [
-    ...optionProblems(rules, options),
+    ...own,
     ...within('heldOut', heldOutRules, heldOut),
     ...within('checkpoint', checkpointRules, checkpoint),
     // A class of the user's may have more than this.
