@@ -49,7 +49,7 @@ const nameThere = (name: string): string => name.replace(/(predictions|lm_head)\
 const parameterName = (name: string): string =>
   nameThere(name)
     .replace(/^embed_out\./, 'lm_head.')
-    .replace(/\.(cls_token|distillation_token|position_embeddings)\.weight$/, '.$1')
+    .replace(/^((?:vit|deit|dinov2)\..*\.)(cls_token|distillation_token|position_embeddings)\.weight$/, '$1$2')
     .replace(/\.layer_scale(\d)\.weight$/, '.layer_scale$1.lambda1');
 
 const largestOf = (values: Float32Array): number => distance(values, new Float32Array(values.length));
