@@ -32,7 +32,7 @@ import {
 } from '@peftjs/tensor';
 import { cayley } from './cayley.ts';
 import { fanInFanOut } from './peft-config.ts';
-import { rotation, skew } from './skew.ts';
+import { mostTerms, rotation, skew } from './skew.ts';
 
 /** Options of `oft`. */
 export interface OftOptions {
@@ -55,9 +55,6 @@ export interface OftOptions {
   /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
   readonly bias?: BiasChoice;
 }
-
-/** Terms of the series; each is a product of blocks, and the later ones come to nothing. */
-const mostTerms = 100;
 
 /** The divisor of `size` nearest to a number, as Hugging Face PEFT finds it. */
 const nearestDivisor = (size: number, wanted: number): number => {

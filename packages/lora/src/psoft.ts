@@ -34,7 +34,7 @@ import { addDelta } from './add-delta.ts';
 import type { Halves } from './algebra/balanced.ts';
 import { cayley, identity } from './cayley.ts';
 import { refusedFiles } from './other-files.ts';
-import { rotation, skew } from './skew.ts';
+import { mostTerms, rotation, skew } from './skew.ts';
 
 /** The frozen factors: singular vectors in A and all values in B, or the roots of the values in both. */
 export type PsoftFactors = 'principal' | 'balanced';
@@ -53,7 +53,7 @@ export interface PsoftOptions {
   readonly scaleIn?: boolean;
   /** Whether factors of what comes out of R are trained. Default true. */
   readonly scaleOut?: boolean;
-  /** Terms of a series that stands for the inverse in the rotation. Default 0: the inverse itself. */
+  /** Terms of a series that stands for the inverse in the rotation, 100 at most. Default 0: the inverse itself. */
   readonly terms?: number;
   /** With `terms`: the largest norm of Q, in (0, 1); one that is longer is scaled down. Default 0: none. */
   readonly bound?: number;
@@ -144,6 +144,7 @@ export const psoft: MethodFactory<PsoftOptions> = defineMethod<PsoftOptions>({
       dropout: rate('psoft_dropout', 0),
     },
     check: ({ terms = 0, bound = 0, orthogonal = true }) => {
+      if (terms > mostTerms) return `terms must be at most ${mostTerms}, got ${terms}`;
       if (!orthogonal && terms > 0) return 'terms are of a rotation; leave them out, or orthogonal';
       return bound > 0 && terms === 0 ? 'bound is for a series; give its terms, or leave it out' : null;
     },

@@ -17,6 +17,9 @@ export const skew = (values: Tensor, n: number): Tensor => {
   return reshape(transpose(mul(entries, constant(signs, [n * n, 1]))), [blocks, n, n]);
 };
 
+/** Terms of the series, at most; each is a product of blocks, and the later ones come to nothing. */
+export const mostTerms = 100;
+
 /** (I − Q)⁻¹(I + Q) ≈ I + 2Q + 2Q² + … + Qᵏ, the last term by half. */
 export const rotation = (q: Tensor, terms: number): Tensor => {
   const one = identity(q.shape[1]!);

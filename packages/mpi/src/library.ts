@@ -1,7 +1,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { PeftError } from '@peftjs/tensor';
-import koffi, { type LibraryHandle } from 'koffi';
+import type { LibraryHandle } from 'koffi';
 import { launcher } from './launcher.ts';
 
 /** The kinds of MPI libraries; they differ in how they write handles. */
@@ -100,7 +100,8 @@ const handlesOf = (lib: LibraryHandle, name: string): Handles => {
 };
 
 /** Loads the MPI library of this machine: that which `PEFTJS_MPI_LIB` names, else the one beside `mpirun`, else one where the system looks. Throws `device-unavailable`. */
-export const openLibrary = (): Library => {
+export const openLibrary = async (): Promise<Library> => {
+  const { default: koffi } = await import('koffi');
   const tried: string[] = [];
   for (const name of candidates())
     try {

@@ -94,7 +94,7 @@ const mixed = ({ name, size: told }: Launcher, size: number, library: string): P
 export const openMpi = async (): Promise<Mpi> => {
   const started = launcher();
   if (!started) return { group: alone, threads: availableParallelism(), library: null, close: async () => {} };
-  const calls = callsOf(openLibrary());
+  const calls = callsOf(await openLibrary());
   calls.init();
   const [rank, size, library] = [calls.rank(), calls.size(), calls.version()];
   const leave = guard(calls, rank);

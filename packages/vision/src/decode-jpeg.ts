@@ -40,8 +40,12 @@ let decoder: Promise<Decoder> | undefined;
 /** The bytes of the decoder's program on disk; undefined in a browser, which fetches them from beside the module. */
 const programBytes = async (): Promise<Uint8Array<ArrayBuffer> | undefined> => {
   if (typeof process === 'undefined' || !process.versions?.node) return undefined;
-  const [{ readFile }, { createRequire }] = await Promise.all([import('node:fs/promises'), import('node:module')]);
-  const path = createRequire(import.meta.url).resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm');
+  // Asked for by name, so that bundles for browsers need not know what it is.
+  const { readFile } = process.getBuiltinModule('node:fs/promises');
+  const path = process
+    .getBuiltinModule('node:module')
+    .createRequire(import.meta.url)
+    .resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm');
   return new Uint8Array(await readFile(path));
 };
 

@@ -53,7 +53,8 @@ describe.each(names)('%s, packed', (name) => {
       [umbrella]: ['webgpu', 'onnxruntime-node'],
     };
     expect(native).toEqual(wanted[name] ?? []);
-    if (native.length === 0) expect(bytes).toBeLessThanOrEqual(11e6);
+    // koffi of one platform is 2 MB of it.
+    if (native.length === 0) expect(bytes).toBeLessThanOrEqual(name === '@peftjs/mpi' ? 13e6 : 11e6);
   });
 });
 
@@ -68,7 +69,7 @@ describe.each(names.filter((name) => name !== testkit))('%s, packed', (name) => 
     const { milliseconds } = await importEffects(consumer.folder, name);
     console.log(`import of ${name}: ${files} files, ${(bytes / 1000).toFixed(0)} kB, ${milliseconds.toFixed(0)} ms`);
     // Recipes are made of the families, which they bring whole.
-    const most = name === umbrella ? 1_800_000 : name === '@peftjs/hybrid' ? 1_200_000 : 1_000_000;
+    const most = name === umbrella ? 1_900_000 : name === '@peftjs/hybrid' ? 1_200_000 : 1_000_000;
     expect(files).toBeLessThanOrEqual(name === umbrella ? 60 : 40);
     expect(bytes).toBeLessThanOrEqual(most);
   });

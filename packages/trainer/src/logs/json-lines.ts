@@ -1,3 +1,4 @@
+import { fromNode } from './for-node.ts';
 import { type Logger, measuredScalars, type Scalars, stepScalars } from './logger.ts';
 
 /**
@@ -5,7 +6,8 @@ import { type Logger, measuredScalars, type Scalars, stepScalars } from './logge
  * that it takes again are there twice. For Node.
  */
 export const jsonLog = async (file: string): Promise<Logger> => {
-  const [{ appendFile, mkdir }, { dirname }] = [await import('node:fs/promises'), await import('node:path')];
+  const { appendFile, mkdir } = fromNode('jsonLog', 'node:fs/promises');
+  const { dirname } = fromNode('jsonLog', 'node:path');
   await mkdir(dirname(file), { recursive: true });
   const add = (step: number, scalars: Scalars): Promise<void> =>
     appendFile(file, `${JSON.stringify({ step, time: new Date().toISOString(), ...scalars })}\n`);
