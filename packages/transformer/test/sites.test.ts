@@ -75,7 +75,13 @@ describe.each(subjects)('%s', (_, make) => {
         expect(layer).toBe(/\.(\d)/.exec(path)?.[1] === undefined ? null : Number(/\.(\d)/.exec(path)![1]));
       expect(new Set(seen.map((c) => c.pass)).size).toBe(1);
       expect(seen[0]!.pass).toMatchObject({ batch: 2, training: false });
-      expect(seen[0]!.sequence).toEqual({ tokens: 5, mask: null, positions: null, continues: false });
+      expect(seen[0]!.sequence).toEqual({
+        tower: 'decoder',
+        tokens: 5,
+        mask: null,
+        positions: null,
+        continues: false,
+      });
     });
 
     test.each(sites)('%s: later middleware wraps earlier, in one call of with or in two', (site) => {
