@@ -10,6 +10,7 @@ export { type GptqOptions, quantizeByGptq } from './gptq/quantize-by-gptq.ts';
 export { type HqqOptions, hqq } from './hqq.ts';
 export { type Int8Options, type IntOptions, int2, int3, int4, int8 } from './integers.ts';
 export { type LlmInt8Options, quantizeByLlmInt8 } from './llm-int8/quantize-by-llm-int8.ts';
+export type { LookOptions } from './look.ts';
 export { fp4, type Nf4Options, nf2, nf3, nf4 } from './normal-float.ts';
 export { inFormat, storedLinear } from './packed-linear.ts';
 export { type QuantizeOnOptions, quantize, quantizeOn } from './quantize.ts';

@@ -1,4 +1,4 @@
-import { checkOptions, evaluate, mustBe, type OnExecutor, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
+import { checkOptions, evaluate, type OnExecutor, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
 import {
   type Linear,
   type Model,
@@ -7,6 +7,7 @@ import {
   storedValues,
   type Target,
   targeted,
+  targetRule,
 } from '@peftjs/transformer';
 import type { QuantFormat } from './format.ts';
 import { encodeLinear, packedLinear } from './packed-linear.ts';
@@ -44,7 +45,7 @@ export interface QuantizeOnOptions extends OnExecutor {
 
 const rules: Rules<QuantizeOnOptions> = {
   ...onExecutor,
-  target: mustBe.such('a target', (v) => typeof v === 'string' || Array.isArray(v) || v instanceof RegExp),
+  target: targetRule,
 };
 
 /**

@@ -59,7 +59,7 @@ export {
   streamSites,
 } from './sites.ts';
 export type { Inputs, States } from './states.ts';
-export { covers, nameMatches, type Target, targeted } from './target.ts';
+export { covers, nameMatches, type Target, targeted, targetRule } from './target.ts';
 export type { CausalLM, LogitsOptions, TaskModel, TaskRun } from './task-model.ts';
 export { causalLM, type LanguageModelOptions, maskedLM, seq2seqLM } from './tasks/causal-lm.ts';
 export type { ClassLossOptions } from './tasks/class-losses.ts';

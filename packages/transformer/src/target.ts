@@ -1,4 +1,4 @@
-import { PeftError } from '@peftjs/tensor';
+import { mustBe, PeftError, type Rule } from '@peftjs/tensor';
 import type { Path } from './sites.ts';
 
 /**
@@ -6,6 +6,12 @@ import type { Path } from './sites.ts';
  * predicate. A name is a path or its end after a dot (`q_proj`, `self_attn.q_proj`); `*` in it stands for anything.
  */
 export type Target = 'all-linear' | (string & {}) | readonly string[] | RegExp | ((path: Path) => boolean);
+
+/** The rule for a target among options that are checked before there is a model. */
+export const targetRule: Rule = mustBe.such(
+  'a target',
+  (v) => typeof v === 'string' || Array.isArray(v) || v instanceof RegExp,
+);
 
 /** Whether a text is a pattern in which `*` stands for anything. Each part is looked for once, from left to right, so many stars take no more time. */
 const globMatches = (pattern: string, text: string): boolean => {

@@ -8,7 +8,15 @@ import {
   type Tensor,
   variable,
 } from '@peftjs/tensor';
-import { type Linear, type Model, type Path, requireModel, type Target, targeted } from '@peftjs/transformer';
+import {
+  type Linear,
+  type Model,
+  type Path,
+  requireModel,
+  type Target,
+  targeted,
+  targetRule,
+} from '@peftjs/transformer';
 import { requireRank } from './begun-with.ts';
 
 /** Options of `loftqBase`. */
@@ -25,7 +33,7 @@ export interface LoftqBaseOptions extends OnExecutor {
 
 const rules: Rules<LoftqBaseOptions> = {
   ...onExecutor,
-  target: mustBe.such('a target', (v) => typeof v === 'string' || Array.isArray(v) || v instanceof RegExp),
+  target: targetRule,
   rank: mustBe.count,
   rounds: mustBe.count,
   untilWorse: mustBe.flag,

@@ -1,4 +1,3 @@
-import type { Examples } from '@peftjs/core';
 import type { Collecting } from '@peftjs/core/collect';
 import {
   abs,
@@ -10,33 +9,19 @@ import {
   input,
   matmul,
   mul,
-  mustBe,
-  type OnExecutor,
-  onExecutor,
-  type Rules,
   reshape,
   sum,
   type Tensor,
   variable,
 } from '@peftjs/tensor';
-import { type Linear, type Path, requireModel, type Target, type TaskModel, targeted } from '@peftjs/transformer';
+import { type Linear, type Path, requireModel, type TaskModel, targeted } from '@peftjs/transformer';
 import type { QuantFormat } from '../format.ts';
+import { type LookOptions, lookRules } from '../look.ts';
 import { encodeLinear } from '../packed-linear.ts';
 import { scaledLinear, timesColumns } from './scaled-linear.ts';
 
-/** Options of `quantizeByAwq`. */
-export interface AwqOptions extends OnExecutor {
-  /** Batches of texts that outputs are to stay near for: a few hundred, of the kind that the model will see, without padding. */
-  readonly data: readonly Examples[];
-  /** Default: all but the output head. */
-  readonly target?: Target;
-}
-
-const rules: Rules<AwqOptions> = {
-  ...onExecutor,
-  data: mustBe.given(mustBe.such('a list of batches, not empty', (v) => Array.isArray(v) && v.length > 0)),
-  target: mustBe.such('a target', (v) => typeof v === 'string' || Array.isArray(v) || v instanceof RegExp),
-};
+/** Options of `quantizeByAwq`; a few hundred texts do. */
+export type AwqOptions = LookOptions;
 
 /** Exponents that are tried: i / 20 for i below 20. */
 const grid = 20;
@@ -109,7 +94,7 @@ export const quantizeByAwq = async <M extends TaskModel>(
   options: AwqOptions,
 ): Promise<M> => {
   requireModel('quantizeByAwq', model);
-  checkOptions('quantizeByAwq', rules, options);
+  checkOptions('quantizeByAwq', lookRules, options);
   const { executor, data, target = 'all-linear' } = options;
   const { collect, seenBy } = await import('@peftjs/core/collect');
   const paths = targeted(model.linears.keys(), target, 'quantizeByAwq');

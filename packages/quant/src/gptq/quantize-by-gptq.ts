@@ -1,32 +1,26 @@
-import type { Examples } from '@peftjs/core';
 import type { Collecting } from '@peftjs/core/collect';
 import {
   checkOptions,
   evaluate,
   matmul,
   mustBe,
-  type OnExecutor,
-  onExecutor,
   PeftError,
   type Rules,
   reshape,
   type Tensor,
   wholeBytes,
 } from '@peftjs/tensor';
-import { type Linear, type Path, requireModel, type Target, type TaskModel, targeted } from '@peftjs/transformer';
+import { type Linear, type Path, requireModel, type TaskModel, targeted } from '@peftjs/transformer';
 import { orderedLinear } from '../checkpoints/ordered-linear.ts';
 import { formats, withZeros } from '../checkpoints/zero-points.ts';
 import { rowWriter } from '../code-writer.ts';
 import { checkBlockSize, type PackedData } from '../format.ts';
+import { type LookOptions, lookRules } from '../look.ts';
 import { storedLinear } from '../packed-linear.ts';
 import { type Rounded, type Rounding, roundColumns } from './round-columns.ts';
 
-/** Options of `quantizeByGptq`. */
-export interface GptqOptions extends OnExecutor {
-  /** Batches of texts that outputs are to stay near for: a few hundred, of the kind that it will see, without padding. */
-  readonly data: readonly Examples[];
-  /** Default: all but the output head. */
-  readonly target?: Target;
+/** Options of `quantizeByGptq`; a few hundred texts do. */
+export interface GptqOptions extends LookOptions {
   /** Default 4. */
   readonly bits?: 2 | 3 | 4 | 8;
   /** Inputs that share a scale and a zero point; it divides the inputs of each layer. Default 32. */
@@ -38,9 +32,7 @@ export interface GptqOptions extends OnExecutor {
 }
 
 const rules: Rules<GptqOptions> = {
-  ...onExecutor,
-  data: mustBe.given(mustBe.such('a list of batches, not empty', (v) => Array.isArray(v) && v.length > 0)),
-  target: mustBe.such('a target', (v) => typeof v === 'string' || Array.isArray(v) || v instanceof RegExp),
+  ...lookRules,
   bits: mustBe.such('2, 3, 4 or 8', (v) => [2, 3, 4, 8].includes(v as number)),
   groupSize: mustBe.count,
   actOrder: mustBe.flag,

@@ -1,33 +1,19 @@
-import type { Examples } from '@peftjs/core';
 import type { Collecting } from '@peftjs/core/collect';
-import { checkOptions, mul, mustBe, type OnExecutor, onExecutor, type Rules, reshape, sum } from '@peftjs/tensor';
-import {
-  type Dense,
-  type Linear,
-  type Path,
-  requireModel,
-  type Target,
-  type TaskModel,
-  targeted,
-} from '@peftjs/transformer';
+import { checkOptions, mul, mustBe, type Rules, reshape, sum } from '@peftjs/tensor';
+import { type Dense, type Linear, type Path, requireModel, type TaskModel, targeted } from '@peftjs/transformer';
 import { int8 } from '../integers.ts';
+import { type LookOptions, lookRules } from '../look.ts';
 import { encodeLinear } from '../packed-linear.ts';
 import { type Apart, apartLinear, apartOf } from './apart-linear.ts';
 
-/** Options of `quantizeByLlmInt8`. */
-export interface LlmInt8Options extends OnExecutor {
-  /** Batches of texts whose activations say which inputs stand out: a few, of the kind that the model will see, without padding. */
-  readonly data: readonly Examples[];
-  /** Default: all but the output head. */
-  readonly target?: Target;
+/** Options of `quantizeByLlmInt8`; a few texts do, whose activations say which inputs stand out. */
+export interface LlmInt8Options extends LookOptions {
   /** An input stands out where its root mean square is more than this many times the median of the layer's inputs. Default 6. */
   readonly threshold?: number;
 }
 
 const rules: Rules<LlmInt8Options> = {
-  ...onExecutor,
-  data: mustBe.given(mustBe.such('a list of batches, not empty', (v) => Array.isArray(v) && v.length > 0)),
-  target: mustBe.such('a target', (v) => typeof v === 'string' || Array.isArray(v) || v instanceof RegExp),
+  ...lookRules,
   threshold: mustBe.positive,
 };
 
