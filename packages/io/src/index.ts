@@ -19,6 +19,7 @@ export { type DirectoryHandle, directoryFiles } from './files/directory-files.ts
 export type { FileContent } from './files/file-content.ts';
 export { joinPath } from './files/file-path.ts';
 export type { ByteRange, FileIn, FilePlace, Files, OpenFile, Place, WritableFiles } from './files/files.ts';
+export { fromNode, isNode } from './files/from-node.ts';
 export { memoryFiles } from './files/memory-files.ts';
 export { opfsFiles } from './files/opfs-files.ts';
 export { fileAt, filesAt, nameOf, writable } from './files/place.ts';

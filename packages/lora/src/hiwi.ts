@@ -12,7 +12,7 @@ import {
   zeros,
 } from '@peftjs/core';
 import { add, matmul, PeftError, relu, reshape, type Tensor, transpose } from '@peftjs/tensor';
-import { type Dense, type Linear, viaDense } from '@peftjs/transformer';
+import type { Linear } from '@peftjs/transformer';
 import { addDelta } from './add-delta.ts';
 
 /** Options of `hiwi`. */
@@ -36,17 +36,16 @@ const bottleneck = (own: Scope, name: string, dim: number, rank: number) => {
   return { up, low, whole: (v: Tensor): Tensor => matmul(low(v), up) };
 };
 
+/** A layer with its bias adapted. */
 const withBias = (base: Linear, own: Scope, rank: number): Linear => {
   const net = bottleneck(own, 'hiwi_bias', base.outDim, rank);
-  const changed = ({ weight, bias }: Dense): Dense => ({
-    weight,
-    bias: bias && add(bias, reshape(net.whole(reshape(bias, [1, base.outDim])), [base.outDim])),
-  });
+  const change = (bias: Tensor): Tensor => reshape(net.whole(reshape(bias, [1, base.outDim])), [base.outDim]);
   return {
-    ...viaDense(base, changed),
-    apply: (x, call) => {
-      const { bias } = base.dense();
-      return add(base.apply(x, call), reshape(net.whole(reshape(bias!, [1, base.outDim])), [base.outDim]));
+    ...base,
+    apply: (x, call) => add(base.apply(x, call), change(base.dense().bias!)),
+    dense: () => {
+      const { weight, bias } = base.dense();
+      return { weight, bias: add(bias!, change(bias!)) };
     },
   };
 };

@@ -1,3 +1,4 @@
+import { fromNode, isNode } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
 import type { Picture } from './picture.ts';
 
@@ -39,11 +40,9 @@ let decoder: Promise<Decoder> | undefined;
 
 /** The bytes of the decoder's program on disk; undefined in a browser, which fetches them from beside the module. */
 const programBytes = async (): Promise<Uint8Array<ArrayBuffer> | undefined> => {
-  if (typeof process === 'undefined' || !process.versions?.node) return undefined;
-  // Asked for by name, so that bundles for browsers need not know what it is.
-  const { readFile } = process.getBuiltinModule('node:fs/promises');
-  const path = process
-    .getBuiltinModule('node:module')
+  if (!isNode()) return undefined;
+  const { readFile } = fromNode('node:fs/promises');
+  const path = fromNode('node:module')
     .createRequire(import.meta.url)
     .resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm');
   return new Uint8Array(await readFile(path));

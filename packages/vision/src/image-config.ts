@@ -50,31 +50,24 @@ const plain: Kind = {
   std: half,
 };
 
+const likeClip: Kind = {
+  ...plain,
+  size: { shortest_edge: 224 },
+  resample: 3,
+  crop: square(224),
+  hasCrop: true,
+  square: false,
+  rgb: true,
+  ...clip,
+};
+
 /** By the class's name, without `Fast` and what comes before it; transformers, `models/<name>/image_processing_pil_<name>.py`. */
 const kinds: Readonly<Record<string, Kind>> = {
   ViT: plain,
   DeiT: { ...plain, size: square(256), resample: 3, crop: square(224), hasCrop: true },
   Beit: { ...plain, resample: 3, crop: square(224) },
-  Bit: {
-    ...plain,
-    size: { shortest_edge: 224 },
-    resample: 3,
-    crop: square(224),
-    hasCrop: true,
-    square: false,
-    rgb: true,
-    ...clip,
-  },
-  CLIP: {
-    ...plain,
-    size: { shortest_edge: 224 },
-    resample: 3,
-    crop: square(224),
-    hasCrop: true,
-    square: false,
-    rgb: true,
-    ...clip,
-  },
+  Bit: likeClip,
+  CLIP: likeClip,
   Siglip: { ...plain, resample: 3, rgb: true },
 };
 

@@ -11,6 +11,10 @@ export interface Logger {
   end?(failed: boolean): unknown;
 }
 
+/** The remedy where a log's files can't be written. */
+export const inNode = (who: string): string =>
+  `${who}: files are written in Node alone; here, take the numbers from onStep`;
+
 /** Numbers by name, of one step. */
 export type Scalars = Readonly<Record<string, number>>;
 

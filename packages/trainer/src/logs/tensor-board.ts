@@ -1,6 +1,6 @@
+import { fromNode } from '@peftjs/io';
 import { scalarEvent, versionEvent } from './event-file.ts';
-import { fromNode } from './for-node.ts';
-import { type Logger, measuredScalars, type Scalars, stepScalars } from './logger.ts';
+import { inNode, type Logger, measuredScalars, type Scalars, stepScalars } from './logger.ts';
 
 /** Seconds since 1970. */
 const now = (): number => Date.now() / 1000;
@@ -10,8 +10,8 @@ const now = (): number => Date.now() / 1000;
  * takes for one run. For Node.
  */
 export const tensorBoard = async (folder: string): Promise<Logger> => {
-  const { appendFile, mkdir, writeFile } = fromNode('tensorBoard', 'node:fs/promises');
-  const [{ join }, { hostname }] = [fromNode('tensorBoard', 'node:path'), fromNode('tensorBoard', 'node:os')];
+  const { appendFile, mkdir, writeFile } = fromNode('node:fs/promises', inNode('tensorBoard'));
+  const [{ join }, { hostname }] = [fromNode('node:path'), fromNode('node:os')];
   await mkdir(folder, { recursive: true });
   const begun = now();
   const file = join(folder, `events.out.tfevents.${begun.toFixed(3)}.${hostname()}.${process.pid}`);
