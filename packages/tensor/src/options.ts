@@ -81,12 +81,19 @@ export const shown = (value: unknown): string => {
   return text.length > 80 ? `${text.slice(0, 77)}…` : text;
 };
 
+/** The fault of something that is given in the place of options: an executor by itself, no object; null for options. */
+export const noOptions = <O extends object>(rules: Rules<O>, options: O): string | null => {
+  const given: unknown = options === undefined ? {} : options;
+  if ('executor' in rules && isExecutor(given)) return 'the executor is one of the options: { executor }';
+  const isRecord = typeof given === 'object' && given !== null && !Array.isArray(given);
+  return isRecord ? null : `the options must be an object, got ${shown(given)}`;
+};
+
 /** The faults of options, one sentence each: a rule that is broken, a name that there is not, one that is missing. */
 export const optionProblems = <O extends object>(rules: Rules<O>, options: O): string[] => {
-  const given: unknown = options === undefined ? {} : options;
-  if ('executor' in rules && isExecutor(given)) return ['the executor is one of the options: { executor }'];
-  if (typeof given !== 'object' || given === null || Array.isArray(given))
-    return [`the options must be an object, got ${shown(given)}`];
+  const misplaced = noOptions(rules, options);
+  if (misplaced !== null) return [misplaced];
+  const given: object = options ?? {};
   const known = Object.entries<Rule>(rules);
   const values = given as Fields;
   const wrong = known.flatMap(([name, { accepts, expected, required = false }]) => {

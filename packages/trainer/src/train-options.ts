@@ -1,6 +1,15 @@
 import type { GradientTransform, Objective } from '@peftjs/core';
 import type { Batch, Stream, TokenRows } from '@peftjs/data';
-import { mustBe, type OnExecutor, onExecutor, optionProblems, PeftError, type Rule, type Rules } from '@peftjs/tensor';
+import {
+  mustBe,
+  noOptions,
+  type OnExecutor,
+  onExecutor,
+  optionProblems,
+  PeftError,
+  type Rule,
+  type Rules,
+} from '@peftjs/tensor';
 import { isTokenRows } from './batches.ts';
 import type { CheckpointOptions } from './checkpoint.ts';
 import { type EvaluationOptions, metricsRule } from './evaluator.ts';
@@ -184,12 +193,11 @@ const within = <O extends object>(name: string, rulesOf: Rules<O>, given: O | un
 
 /** Throws `bad-option` with all that is wrong. */
 export const checkTrainOptions = (options: TrainOptions): void => {
+  const misplaced = noOptions(rules, options);
+  if (misplaced !== null) throw new PeftError('bad-option', `train: ${misplaced}`);
   const { data, steps, epochs, batchSize, heldOut, checkpoint, group } = options ?? {};
-  const own = optionProblems(rules, options);
-  // Something else in the place of the options is told alone.
-  if (own.length === 1 && data === undefined) throw new PeftError('bad-option', `train: ${own[0]}`);
   const problems = [
-    ...own,
+    ...optionProblems(rules, options),
     ...within('heldOut', heldOutRules, heldOut),
     ...within('checkpoint', checkpointRules, checkpoint),
     // A class of the user's may have more than this.
