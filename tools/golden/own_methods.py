@@ -661,6 +661,46 @@ class MtlLora(Changed):
         return sum(w[i] * (low @ b.T) for i, b in enumerate(self.lora_B.chunk(self.ups, dim=1))) / w.sum() * self.scale
 
 
+class Held(nn.Module):
+    """A tensor of the file that is not trained, `<name>.weight`."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+
+
+class LLora(Changed):
+    """The linearisation of LoRA by autograd. Tang et al., 2023. https://arxiv.org/abs/2310.04742, https://github.com/tanganke/peta"""
+
+    def begin(self, r: int, lora_alpha: float, l_lora: bool, fan_in_fan_out: bool) -> None:
+        self.lora_A = Held(kaiming(r, self.in_dim))
+        self.lora_B = nn.Linear(r, self.out_dim, bias=False)
+        self.scale = lora_alpha / r
+        # The tangent of A is not zero: it must not matter.
+        self.a_now = self.lora_A.weight + torch.randn(r, self.in_dim)
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        first = self.lora_A.weight, torch.zeros_like(self.lora_B.weight)
+        tangents = self.a_now - first[0], self.lora_B.weight - first[1]
+        value, change = torch.func.jvp(lambda a, b: x @ a.T @ b.T * self.scale, first, tangents)
+        return value + change
+
+
+class MtLora(Changed):
+    """Of one task, with an update of its own in every layer. Agiza, Neseem & Reda, 2024. https://arxiv.org/abs/2403.20320, https://github.com/scale-lab/MTLoRA, shared_mode matrixv2"""
+
+    def begin(self, r: int, r_per_task: int, shared_scale: float, task_scale: float, task_blocks: str, task_num: int, dropout: float) -> None:
+        self.own("lora_shared_A", kaiming(r, self.in_dim))
+        self.own("lora_shared_B", torch.zeros(self.out_dim, r))
+        self.own("lora_tasks_A", torch.stack([kaiming(r_per_task, self.in_dim) for _ in range(task_num)]))
+        self.own("lora_tasks_B", torch.zeros(task_num, self.out_dim, r_per_task))
+        self.scales = shared_scale, task_scale
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        shared, task = self.scales
+        return x @ self.lora_shared_A.T @ self.lora_shared_B.T * shared + x @ self.lora_tasks_A[0].T @ self.lora_tasks_B[0].T * task
+
+
 METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "moslora": ("PEFTJS_MOSLORA", MosLora, dict(r=4, lora_alpha=6)),
     "hydralora": ("PEFTJS_HYDRALORA", HydraLora, dict(r=3, lora_alpha=5, lora_nums=4)),
@@ -675,6 +715,12 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
         "PEFTJS_MTL_LORA",
         MtlLora,
         dict(r=3, alpha=5, n_up_projection=3, weights_sharpness=0.5, task_num=1),
+    ),
+    "l-lora": ("LORA", LLora, dict(r=3, lora_alpha=5, l_lora=True, fan_in_fan_out=False)),
+    "mtlora": (
+        "PEFTJS_MTLORA",
+        MtLora,
+        dict(r=3, r_per_task=2, shared_scale=0.5, task_scale=0.8, task_blocks="all", task_num=1, dropout=0.0),
     ),
     "dylora": ("PEFTJS_DYLORA", DyLora, dict(r=3, min_rank=3, lora_alpha=5, frozen=True)),
     "sora": (
@@ -731,6 +777,7 @@ PLACES = {
     # Not the keys, whose bias changes nothing: its gradient is rounding, which AdamW makes steps of.
     "hiwi": ({"plain": r".*\.o_proj", "gpt2": r".*\.attn\.c_proj"}, (nn.Linear, Conv1D)),
     "krona-b": (MLP, nn.Module),
+    "mtlora": (MLP_LAYERS, (nn.Linear, Conv1D)),
     "propetl-adapter": (MLP, nn.Module),
     "llm-adapter": (MLP_LAYERS, (nn.Linear, Conv1D)),
 }

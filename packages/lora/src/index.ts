@@ -77,6 +77,7 @@ export { type LoraGaDirection, type LoraGaOptions, type LoraGaScale, loraGa } fr
 export { mica } from './starts/mica.ts';
 export { olora } from './starts/olora.ts';
 export { pissa } from './starts/pissa.ts';
+export { lLora } from './steps/l-lora.ts';
 export { loraFa } from './steps/lora-fa.ts';
 export { type LoraPlusOptions, loraPlus } from './steps/lora-plus.ts';
 export { loraPro } from './steps/lora-pro.ts';

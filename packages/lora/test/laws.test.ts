@@ -102,6 +102,11 @@ describeMethods(family, {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (_, outDim) => 2 * outDim),
   },
+  lLora: {
+    options: { rank: 2, alpha: 4 },
+    parameters: (model) => sumOver(model, attention, (_, outDim) => 2 * outDim),
+    learningRate: 0.01,
+  },
   lorta: {
     options: { rank: 3, alpha: 6 },
     parameters: (model) => {

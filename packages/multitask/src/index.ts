@@ -2,6 +2,7 @@ export { type AdapterFusionOptions, adapterFusion } from './adapter-fusion/adapt
 export type { FusedAdapter, FusedAdapters } from './adapter-fusion/fused-adapters.ts';
 export { type AttemptOptions, attempt, attemptFor } from './attempt.ts';
 export { type MoeLoraOptions, moeLora, moeLoraFor } from './moe-lora.ts';
+export { type MtLoraOptions, mtLora, mtLoraFor } from './mt-lora.ts';
 export { type MtlLoraOptions, mtlLora, mtlLoraFor } from './mtl-lora.ts';
 export {
   type MultitaskPromptTuningOptions,

@@ -7,9 +7,22 @@ import type { TaskModel } from '@peftjs/transformer';
 import { describe } from 'vitest';
 import type { FusedAdapter } from '../src/index.ts';
 import * as family from '../src/index.ts';
-import { moeLoraFor, mtlLoraFor, multitaskPromptTuningFor, polyFor } from '../src/index.ts';
+import { moeLoraFor, mtLoraFor, mtlLoraFor, multitaskPromptTuningFor, polyFor } from '../src/index.ts';
 
 const attention = /\.(q_proj|v_proj|c_attn|query|value|q|v)$/;
+
+/** Values of pairs [rank, in], [out, rank]: one of every layer but the head, and for each task one of the layers of the last block that make no queries, keys or values. */
+const sharedAndOwn = (model: TaskModel, rank: number, tasks: number, taskRank: number): number => {
+  const last = model.towers.map((tower) => `${tower.paths('block').at(-1)}.`);
+  const isTasks = (path: string): boolean =>
+    last.some((block) => path.startsWith(block)) &&
+    !/\.(q_proj|k_proj|v_proj|c_attn|query|key|value|q|k|v)$/.test(path);
+  const own = [...model.linears].filter(([path]) => isTasks(path));
+  return (
+    sumOver(model, /^(?!lm_head$|classifier$)/, (inDim, outDim) => rank * (inDim + outDim)) +
+    own.reduce((n, [, { inDim, outDim }]) => n + tasks * taskRank * (inDim + outDim), 0)
+  );
+};
 
 /** A prompt of three rows with random values. */
 const prompt = (d: number, name: string): PromptSnapshot => ({
@@ -40,6 +53,10 @@ describeMethods(family, {
     options: { rank: 4, experts: 2, taskDim: 3, dropout: 0 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 4 * (inDim + outDim) + 3 + 2 * 3),
     learningRate: 0.1,
+  },
+  mtLora: {
+    options: { rank: 2, taskRank: 3, dropout: 0 },
+    parameters: (model) => sharedAndOwn(model, 2, 1, 3),
   },
   mtlLora: {
     options: { rank: 2, ups: 3, sharpness: 0.5 },
@@ -80,6 +97,10 @@ describe('of parts, for one of several tasks', () => {
     options: { rank: 4, experts: 2, taskDim: 3, tasks: 3, dropout: 0 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 4 * (inDim + outDim) + 3 * 3 + 2 * 3),
     learningRate: 0.1,
+  });
+  describeMethod(mtLoraFor(1), {
+    options: { rank: 2, taskRank: 3, tasks: 3, dropout: 0 },
+    parameters: (model) => sharedAndOwn(model, 2, 3, 3),
   });
   describeMethod(mtlLoraFor(1), {
     options: { rank: 2, ups: 3, sharpness: 0.5, tasks: 3 },

@@ -25,11 +25,19 @@ export const attachLora = (
 };
 
 /** A scope whose parameters are made by `make`, which is given the scope of each. */
-export const remade = (scope: Scope, make: (own: Scope) => Scope['param']): Scope => ({
+const remade = (scope: Scope, make: (own: Scope) => Scope['param']): Scope => ({
   ...scope,
   param: make(scope),
   at: (path) => remade(scope.at(path), make),
 });
+
+/** A scope in which LoRA's A stays as it was drawn. */
+export const withFrozenA = (scope: Scope): Scope =>
+  remade(
+    scope,
+    (own) => (name, shape, init, hint) =>
+      name.startsWith('lora_A') ? own.buffer(name, shape, init) : own.param(name, shape, init, hint),
+  );
 
 /** A scope whose parameters have hints by their name. */
 export const hinted = (scope: Scope, hintOf: (name: string) => ParamHint): Scope =>

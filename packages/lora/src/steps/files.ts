@@ -3,7 +3,7 @@ import { fanInFanOut, notComputedInLora, refusedInLora } from '../peft-config.ts
 import { variantOf } from '../variant-of.ts';
 
 /** The fields by which files say that LoRA was stepped in a way of its own, which Hugging Face PEFT passes over. */
-const fields = ['loraplus_lr_ratio', 'lora_fa', 'lora_pro', 'riemannian_reg'] as const;
+const fields = ['loraplus_lr_ratio', 'lora_fa', 'lora_pro', 'riemannian_reg', 'l_lora'] as const;
 
 /** Whether a file of LoRA says that it was stepped in a way of its own. */
 export const isSteppedOtherwise = (config: AdapterConfig): boolean => fields.some((field) => config[field] != null);

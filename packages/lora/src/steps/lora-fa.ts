@@ -1,7 +1,7 @@
 import { defineMethod, familyTarget, type GradientTransform, type MethodFactory, targets } from '@peftjs/core';
 import { matmul, mul, type Variable } from '@peftjs/tensor';
 import { type LoraOptions, type LowRank, loraOptions } from '../low-rank.ts';
-import { attachLora, remade } from './attach-lora.ts';
+import { attachLora, withFrozenA } from './attach-lora.ts';
 import { filesOfLora } from './files.ts';
 import { inverses } from './inverses.ts';
 
@@ -33,12 +33,7 @@ export const loraFa: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
     merges: true,
     options: { ...loraOptions, target: targets('target_modules', familyTarget('lora')) },
     attach: (model, scope, options) => {
-      const frozen = remade(
-        scope,
-        (own) => (name, shape, init, hint) =>
-          name.startsWith('lora_A') ? own.buffer(name, shape, init) : own.param(name, shape, init, hint),
-      );
-      const { patch, pairs } = attachLora('loraFa', model, frozen, options);
+      const { patch, pairs } = attachLora('loraFa', model, withFrozenA(scope), options);
       return { ...patch, transform: closest(pairs) };
     },
   },
