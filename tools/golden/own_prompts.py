@@ -243,6 +243,54 @@ class Smop(Prompted):
         return best[:, None, None] * self.rows.view(-1, self.length, self.width)[chosen]
 
 
+class Lpt(Prompted):
+    """Liu, Sun, Huang & Qiu, 2022. https://arxiv.org/abs/2210.11292, https://github.com/xyltt/LPT"""
+
+    def begin(self, num_virtual_tokens: int, prompt_layer: int, generator_type: str, bottleneck_dim: int, generator_dropout: float) -> None:
+        m, h, d = num_virtual_tokens, bottleneck_dim, self.width
+        self.length, self.layer, self.kind = m, prompt_layer, generator_type
+        if generator_type == "none":
+            self.rows = self.own("prompt_embeddings", torch.randn(m, d))
+            return
+        name = "prompt_generator."
+        out = m * d if generator_type == "naive" else d
+        self.down = [self.own(name + "proj_down.weight", torch.randn(h, d) / 4), self.own(name + "proj_down.bias", torch.zeros(h))]
+        self.up = [self.own(name + "proj_up.weight", torch.randn(out, h) / 4), self.own(name + "proj_up.bias", torch.zeros(out))]
+
+    def front(self, x: torch.Tensor) -> torch.Tensor:
+        if self.kind == "none":
+            return self.rows.expand(len(x), -1, -1)
+        if self.kind == "naive":
+            return F.linear(F.linear(x[:, -1], *self.down).relu(), *self.up).view(len(x), self.length, self.width)
+        pool = F.adaptive_avg_pool1d if self.kind == "average" else F.adaptive_max_pool1d
+        return F.linear(pool(F.linear(x, *self.down).transpose(1, 2), self.length).transpose(1, 2).relu(), *self.up)
+
+    def run(self, input_ids: torch.Tensor, read: int) -> torch.Tensor:
+        model = getattr(self.base, "model", None) or self.base.transformer
+        x = self.embedding(input_ids)
+        if hasattr(model, "wpe"):
+            x = x + model.wpe.weight[: x.shape[1]]
+        layers = model.h if hasattr(model, "h") else model.layers
+        for layer in layers[: self.layer]:
+            x = self.through(model, layer, x, 0)
+        rows = self.front(x[:, :read])
+        x = torch.cat([rows, x], dim=1)
+        for layer in layers[self.layer :]:
+            x = self.through(model, layer, x, -rows.shape[1])
+        x = (model.ln_f if hasattr(model, "ln_f") else model.norm)(x)
+        return self.base.lm_head(x[:, rows.shape[1] :])
+
+    def through(self, model: nn.Module, layer: nn.Module, x: torch.Tensor, first: int) -> torch.Tensor:
+        """A layer's output for rows at the positions from `first` on."""
+        n = x.shape[1]
+        mask = torch.full((n, n), -torch.inf).triu(1)[None, None]
+        how = {}
+        if hasattr(model, "rotary_emb"):
+            how["position_embeddings"] = model.rotary_emb(x, torch.arange(first, first + n)[None])
+        y = layer(x, attention_mask=mask, **how)
+        return y[0] if isinstance(y, tuple) else y
+
+
 class XPrompt(Prompted):
     """Ma et al., 2022. https://arxiv.org/abs/2210.04457"""
 
@@ -293,6 +341,14 @@ METHODS: dict[str, tuple[str, type[Prompted], dict]] = {
     "idpg": ("PEFTJS_IDPG", Idpg, dict(num_virtual_tokens=3, bottleneck_dim=6, phm_dim=None, generation_dropout=0.0)),
     "idpg-phm": ("PEFTJS_IDPG", Idpg, dict(num_virtual_tokens=3, bottleneck_dim=6, phm_dim=2, generation_dropout=0.0)),
     "smop": ("PEFTJS_SMOP", Smop, dict(num_virtual_tokens=3, num_prompts=3, router_noise=0.0)),
+    **{
+        f"lpt{'' if kind == 'naive' else f'-{kind}'}": (
+            "PEFTJS_LPT",
+            Lpt,
+            dict(num_virtual_tokens=3, prompt_layer=1, generator_type=kind, bottleneck_dim=6, generator_dropout=0.0),
+        )
+        for kind in ("naive", "average", "max", "none")
+    },
     "xprompt": (
         "PEFTJS_XPROMPT",
         XPrompt,
@@ -306,8 +362,8 @@ METHODS: dict[str, tuple[str, type[Prompted], dict]] = {
 AS_THEY_ARE = ("PROMPT_TUNING_LORA",)
 
 
-# Its gradients in GPT-2 hold values so small that AdamW follows their rounding in whole steps.
-LEFT_OUT = ("gpt2-idpg",)
+# IDPG's gradients in GPT-2 hold values so small that AdamW follows their rounding in whole steps; of LPT's generators one model is enough.
+LEFT_OUT = ("gpt2-idpg", *(f"gpt2-lpt-{kind}" for kind in ("average", "max")), "plain-lpt-none")
 
 
 def key_of(peft_type: str, options: dict, name: str) -> str:

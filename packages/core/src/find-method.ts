@@ -108,6 +108,7 @@ const known: readonly Known[] = [
   ['DePT (PROMPT_TUNING_LORA)', 'dePt', 'prompts', byType('PROMPT_TUNING_LORA')],
   ['APT', 'apt', 'prompts', byType('PEFTJS_APT')],
   ['IDPG', 'idpg', 'prompts', byType('PEFTJS_IDPG')],
+  ['LPT', 'lpt', 'prompts', byType('PEFTJS_LPT')],
   ['XPrompt', 'xPrompt', 'prompts', byType('PEFTJS_XPROMPT')],
   ['SMoP', 'smop', 'prompts', byType('PEFTJS_SMOP')],
   ['ATTEMPT', 'attempt', 'multitask', byType('PEFTJS_ATTEMPT')],

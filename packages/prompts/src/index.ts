@@ -6,6 +6,7 @@ export { type CptOptions, cpt } from './cpt.ts';
 export { type DePtOptions, dePt } from './dept.ts';
 export { type IdpgOptions, idpg } from './idpg.ts';
 export { type LlamaAdapterOptions, llamaAdapter } from './llama-adapter.ts';
+export { type LptOptions, lpt } from './lpt.ts';
 export { maxOfTokens, meanOfTokens } from './over-tokens.ts';
 export { type PTuningOptions, pTuning } from './p-tuning.ts';
 export { type PrefixTuningOptions, prefixTuning } from './prefix-tuning.ts';

@@ -2,6 +2,8 @@ import {
   broadcastTo,
   constant,
   div,
+  less,
+  matmul,
   max,
   maximum,
   mean,
@@ -21,7 +23,7 @@ export const tokenRows = (x: Tensor, { sequence: { tokens } }: Call): Tensor => 
 };
 
 /** f32 [batch, tokens, 1], 1 where a token counts and 0 where padding hides it; null where all count. */
-const shownTokens = ({ pass, sequence: { mask, tokens, continues } }: Call): Tensor | null =>
+export const shownTokens = ({ pass, sequence: { mask, tokens, continues } }: Call): Tensor | null =>
   mask && !continues
     ? reshape(slice(mask, { axis: 1, start: mask.shape[1]! - tokens, end: mask.shape[1]! }), [pass.batch, tokens, 1])
     : null;
@@ -39,4 +41,17 @@ export const maxOfTokens = (x: Tensor, call: Call): Tensor => {
   const [own, shown] = [tokenRows(x, call), shownTokens(call)];
   const lowest = constant(Float32Array.of(-1e30), []);
   return max(shown ? select(broadcastTo(shown, own.shape), own, lowest) : own, { axes: [1], keepDims: true });
+};
+
+/** The last of a sequence's tokens that no padding hides: [batch, 1, d] of rows [batch, rows, d]. */
+export const lastToken = (x: Tensor, call: Call): Tensor => {
+  const [own, shown] = [tokenRows(x, call), shownTokens(call)];
+  const tokens = own.shape[1]!;
+  if (!shown) return slice(own, { axis: 1, start: tokens - 1, end: tokens });
+  const after = constant(
+    Float32Array.from({ length: tokens * tokens }, (_, i) => Number(i % tokens > Math.floor(i / tokens))),
+    [tokens, tokens],
+  );
+  const last = mul(shown, less(matmul(after, shown), 0.5));
+  return sum(mul(own, last), { axes: [1], keepDims: true });
 };

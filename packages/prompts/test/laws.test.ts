@@ -70,6 +70,13 @@ describeMethods(family, {
     identity: false,
     causal: false,
   },
+  lpt: {
+    options: { length: 3, bottleneck: 4 },
+    parameters: ({ config: { hiddenSize: d } }) => 4 * (d + 1) + 3 * d * (4 + 1),
+    identity: false,
+    causal: false,
+    refuses,
+  },
   smop: {
     options: { length: 2, prompts: 3 },
     parameters: ({ config: { hiddenSize: d } }) => 2 * 3 * d + 3 * d,

@@ -114,7 +114,12 @@ export const tableRows = (table: Tensor, ids: Tensor, layout: PositionLayout, pl
   const { unplacedToken: unplaced = null } = layout;
   const first = firstRow(layout);
   const available = table.shape[0]! - first;
-  const rowsOf: RowsOf = (start, count) => slice(table, { axis: 0, start: first + start, end: first + start + count });
+  const rowsOf: RowsOf = (start, count) => {
+    if (start >= 0) return slice(table, { axis: 0, start: first + start, end: first + start + count });
+    // Before the first position a table knows none; it has its row.
+    const places = Int32Array.from({ length: count }, (_, i) => first + Math.max(0, start + i));
+    return gather(table, constant(places, [count]));
+  };
   const { batch, tokens, prepended, shift, present, positions } = places;
   if (unplaced === null || positions || (prepended > 0 && !present)) return positionRows(rowsOf, available, places);
   requirePositions(shift + prepended, tokens, available);

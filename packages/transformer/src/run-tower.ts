@@ -216,7 +216,7 @@ export const runTower = (
       const mask = widenMask(sequence.mask, batch, parts.present, { keys, added: keys - known + prepended }, path);
       const causal = spec.attends === 'before';
       const start = options.cache?.offset ?? null;
-      const offset = start && (keys > known ? add(start, constant(Int32Array.of(keys - known), [])) : start);
+      const offset = start && (keys === known ? start : add(start, constant(Int32Array.of(keys - known), [])));
       if (bias || reach !== undefined || documents) {
         const added = bias ? bias(q.shape[2]!, keys, k, offset) : null;
         const apart = (x: Tensor): Tensor => (documents ? perQueryHead(x, q.shape[1]!) : x);

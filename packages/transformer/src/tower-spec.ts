@@ -28,8 +28,6 @@ export interface TowerSpec extends Omit<Tower, 'paths'> {
   readonly unplacedToken?: number | null;
   /** The row of the table that the first position has, where all tokens take one. Default 0. */
   readonly firstPosition?: number;
-  /** The number of the block that each layer runs. Default each block once. */
-  readonly order?: readonly number[];
   /** Further steps between the embedded rows, positions added, and the first block. */
   start?(forward: Forward, x: Tensor): Tensor;
   /** Called once per pass: a block's change of the residual stream. */
@@ -44,7 +42,7 @@ const towers = new WeakMap<TowerSpec, Tower>();
 export const towerOf = (spec: TowerSpec): Tower => {
   const known = towers.get(spec);
   if (known) return known;
-  const { name, attends, tokenTable, hiddenSize, heads, keyHeads, headDim, reads, paths } = spec;
+  const { name, attends, tokenTable, hiddenSize, heads, keyHeads, headDim, reads, order, paths } = spec;
   const tower: Tower = {
     name,
     attends,
@@ -54,6 +52,7 @@ export const towerOf = (spec: TowerSpec): Tower => {
     keyHeads,
     headDim,
     reads,
+    ...(order && { order }),
     paths: (site) => paths[site] ?? [],
   };
   towers.set(spec, tower);

@@ -29,6 +29,8 @@ export interface Tower {
   readonly keyHeads: number;
   readonly headDim: number;
   readonly reads: TowerInputs;
+  /** The number of the block that each layer runs. Default each block once. */
+  readonly order?: readonly number[];
   /** The paths of a site in this tower, in the order of the forward pass. */
   paths(site: SiteName): readonly Path[];
 }
