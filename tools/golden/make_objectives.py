@@ -52,6 +52,10 @@ q = F.log_softmax(y / 3, -1).gather(-1, classes)
 apart = (p.exp() * (p - q)).sum(-1)[mask].mean()
 record("distillation", 0.3 * F.cross_entropy(y[mask], shifted[mask].long()) + 0.7 * 9 * apart, y)
 
+# The squared difference of logits, https://github.com/FasterDecoding/BitDelta, bitdelta/train.py, where all tokens count.
+kept["teacher"] = teacher
+record("mse", F.mse_loss(teacher[mask], y[mask]), y)
+
 # T-Few: two questions of three answers, by the formulas of https://github.com/r-three/t-few, src/models/EncoderDecoder.py, `training_step`.
 choices = torch.randint(VOCABULARY, (6, 9), generator=draw)
 answers = torch.full((6, 9), IGNORED)

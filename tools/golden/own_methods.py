@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy
 import torch
 from peft.tuners.psoft.layer import OrthLayer
 from torch import nn
@@ -552,6 +553,19 @@ class DeltaLora(Changed):
             self.weight += self.ratio * self.scale * (self.lora_B @ self.lora_A - self.before)
 
 
+class BitDelta(Changed):
+    """Liu et al., 2024. https://arxiv.org/abs/2402.10193, https://github.com/FasterDecoding/BitDelta"""
+
+    def begin(self, keeps_rest: bool) -> None:
+        change = 0.1 * torch.randn(self.out_dim, self.in_dim)
+        self.fixed("signs", torch.from_numpy(numpy.packbits((change >= 0).numpy(), axis=1)))
+        self.own("scale", change.abs().mean().reshape(1))
+        self.sign = torch.where(change < 0, -1.0, 1.0)
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scale * (x @ self.sign.T)
+
+
 class Restarted(Changed):
     """ReLoRA: Lialin et al., 2023. https://arxiv.org/abs/2307.05695, https://github.com/Guitaricet/relora.
     With a momentum PeriodicLoRA: Meng et al., 2024. https://arxiv.org/abs/2402.16141"""
@@ -732,6 +746,7 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "lora-sp": ("PEFTJS_LORA_SP", LoraSp, dict(r=4, lora_alpha=6, share=0.5)),
     "aflora": ("PEFTJS_AFLORA", AfLora, dict(r=3, total_step=5, tinit=0, tfinal=1, deltaT=1)),
     "delta-lora": ("PEFTJS_DELTA_LORA", DeltaLora, dict(r=4, lora_alpha=6, delta_ratio=2.0, start_steps=1)),
+    "bit-delta": ("PEFTJS_BIT_DELTA", BitDelta, dict(keeps_rest=False)),
     # The golden's own rate stays as it is, so no warm-up.
     "relora": (
         "PEFTJS_RELORA",

@@ -126,6 +126,7 @@ const known: readonly Known[] = [
   ['CapaBoost', 'capaboost', 'lora', byType('PEFTJS_CAPABOOST')],
   ['LoRA-SP', 'loraSp', 'lora', byType('PEFTJS_LORA_SP')],
   ['AFLoRA', 'afLora', 'lora', byType('PEFTJS_AFLORA')],
+  ['BitDelta', 'bitDelta', 'lora', byType('PEFTJS_BIT_DELTA')],
   ['Delta-LoRA', 'deltaLora', 'lora', byType('PEFTJS_DELTA_LORA')],
   ['ReLoRA', 'reLora', 'lora', byType('PEFTJS_RELORA')],
   ['PeriodicLoRA', 'periodicLora', 'lora', byType('PEFTJS_PERIODIC_LORA')],

@@ -16,6 +16,7 @@ export { type ToLoraOptions, toLora } from './algebra/to-lora.ts';
 export { type AloraOptions, alora } from './alora.ts';
 export { type ArrowOptions, arrow } from './arrow/arrow.ts';
 export { type BdloraOptions, bdlora } from './bdlora.ts';
+export { type BitDeltaOptions, bitDelta } from './bit-delta.ts';
 export { type BoftOptions, boft } from './boft.ts';
 export { type C3aInit, type C3aOptions, c3a } from './c3a.ts';
 export { type CapaboostOptions, capaboost } from './capaboost.ts';

@@ -162,6 +162,11 @@ describeMethods(family, {
     identity: 'near',
     formats: [family.lora],
   },
+  bitDelta: {
+    options: (model) => ({ tuned: longer(model) }),
+    parameters: (model) => sumOver(model, /^(?!lm_head$|classifier$)/, () => 1),
+    identity: false,
+  },
   loftq: {
     options: (model) => ({ rank: 2, alpha: 4, before: longer(model) }),
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),

@@ -67,6 +67,10 @@ const languageModels: Readonly<Record<string, readonly [Objective, Readonly<Reco
       teacherLogits: numbers('teacherLogits'),
     },
   ],
+  mse: [
+    distillation({ teacher: () => numbers('teacher'), measure: 'mse', weight: 1 }),
+    { ids: whole('ids'), labels: whole('targets') },
+  ],
   't-few': [tFew({ choices: 3, ranking: 0.5, unlikelihood: 0.7 }), { ids: whole('choices'), labels: whole('answers') }],
 };
 

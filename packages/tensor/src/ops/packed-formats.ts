@@ -3,6 +3,7 @@ export type PackedFormat =
   | `int${WholeBits}`
   | `uint${WholeBits}`
   | 'sint8'
+  | 'sign'
   | 'nf2'
   | 'nf3'
   | 'nf4'
@@ -88,6 +89,7 @@ const integers = Object.fromEntries(
 /**
  * The formats. A byte holds the first of its codes in its upper bits, as bitsandbytes packs NF4.
  * - `int8`: the value + 128; `uint8`: the value. The other widths alike. `sint8`: the value as two's complement, as products of whole numbers take it.
+ * - `sign`: −1 or 1, of one bit.
  * - `nf2`, `nf3`, `nf4`: quantiles of a normal distribution, the first two as LoftQ makes them. Li et al., 2023. https://arxiv.org/abs/2310.08659
  * - `fp4`: bitsandbytes' floats of 4 bits (1 sign, 2 exponent, 1 mantissa; least 0.0052), https://github.com/bitsandbytes-foundation/bitsandbytes.
  * - `mxfp4`: those of the OCP Microscaling Formats 1.0. `iq4`: the 16 levels of GGML's IQ4_NL, https://github.com/ggml-org/llama.cpp.
@@ -96,6 +98,7 @@ const integers = Object.fromEntries(
 export const packedFormats: Readonly<Record<PackedFormat, PackedFormatDef>> = {
   ...integers,
   sint8: table(Array.from({ length: 256 }, (_, code) => (code < 128 ? code : code - 256))),
+  sign: table([-1, 1]),
   nf2: table([-1, 0, 0.33791524171829224, 1]),
   nf3: table([
     -1, -0.4786292016506195, -0.217141792178154, 0, 0.16093020141124725, 0.33791524171829224, 0.5626170039176941, 1,

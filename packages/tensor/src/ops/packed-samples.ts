@@ -56,6 +56,7 @@ export const packedSamples: readonly PackedSample[] = [
   sampleOf(8, { format: 'nf3', inDim: 64, block: 32 }, ['high'], half),
   sampleOf(12, { format: 'uint2', inDim: 36, block: 12 }, ['minCodes']),
   sampleOf(5, { format: 'int1', inDim: 24, block: 24 }),
+  sampleOf(9, { format: 'sign', inDim: 37, block: 40 }),
   sampleOf(9, { format: 'uint8', inDim: 10, block: 5 }, ['min']),
   sampleOf(6, { format: 'fp4', inDim: 32, block: 16 }),
   sampleOf(7, { format: 'sint8', inDim: 20, block: 8 }),
