@@ -3,6 +3,8 @@ export { type GatedOptions, gated } from './gated/gated.ts';
 export { type ProPetlAdapterOptions, proPetlAdapter } from './pro-petl/pro-petl-adapter.ts';
 export { type ProPetlLoraOptions, proPetlLora } from './pro-petl/pro-petl-lora.ts';
 export { type MamOptions, mam, type UnipeltOptions, unipelt } from './recipes.ts';
+export { type CandidateParts, s3DeltaCandidates } from './s3-delta/candidates.ts';
+export { type RankedCandidate, type S3DeltaOptions, type S3DeltaResult, s3Delta } from './s3-delta/s3-delta.ts';
 export { type S4Options, s4 } from './s4.ts';
 export { type BayesianOptions, bayesian } from './search/bayesian.ts';
 export { type EvolvingOptions, evolving } from './search/evolving.ts';

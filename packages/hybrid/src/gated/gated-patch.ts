@@ -1,4 +1,4 @@
-import { type Gate, type MiddlewareTable, meanGate, type Patch, type Scope, type Wraps } from '@peftjs/core';
+import type { Gate, MiddlewareTable, Patch, Wraps } from '@peftjs/core';
 import { PeftError, type Tensor } from '@peftjs/tensor';
 import {
   type Around,
@@ -60,8 +60,11 @@ const noValues = (): never => {
   throw new PeftError('not-mergeable', 'gated: what a gate weighs depends on the input');
 };
 
+/** The gate of a place: its path, what it is (`layer` or the site), and the width of what the gate is given. */
+export type GateOf = (path: Path, name: string, dim: number) => Gate;
+
 /** A patch whose changes are weighed, each by a gate over the input of its layer or sublayer; of a token embedding by one over its rows. */
-export const gatedPatch = (model: Model, patch: Patch, scope: Scope): Patch => {
+export const gatedPatch = (model: Model, patch: Patch, gateOf: GateOf): Patch => {
   const { hiddenSize } = model.main;
   const layers = <T extends Linear | Norm>(wraps: Wraps<T> | undefined, more: Partial<T>): Wraps<T> =>
     new Map(
@@ -69,7 +72,7 @@ export const gatedPatch = (model: Model, patch: Patch, scope: Scope): Patch => {
         path,
         (base: T): T => {
           const adapted = wrap(base);
-          const gate = meanGate(scope.at(path), 'layer', 'inDim' in base ? base.inDim : base.dim);
+          const gate = gateOf(path, 'layer', 'inDim' in base ? base.inDim : base.dim);
           return {
             ...adapted,
             ...more,
@@ -83,7 +86,7 @@ export const gatedPatch = (model: Model, patch: Patch, scope: Scope): Patch => {
       path,
       (base: Embedding): Embedding => {
         const adapted = wrap(base);
-        const gate = meanGate(scope.at(path), 'layer', base.dim);
+        const gate = gateOf(path, 'layer', base.dim);
         return {
           ...adapted,
           apply: (ids, call) => {
@@ -101,9 +104,7 @@ export const gatedPatch = (model: Model, patch: Patch, scope: Scope): Patch => {
   const { around = {} } = patch;
   const streams = streamSites.map((site) => [
     site,
-    each(around[site] as MiddlewareTable['block'], (of, path) =>
-      gatedStream(of, meanGate(scope.at(path), site, hiddenSize)),
-    ),
+    each(around[site] as MiddlewareTable['block'], (of, path) => gatedStream(of, gateOf(path, site, hiddenSize))),
   ]);
   return {
     ...patch,
@@ -112,13 +113,13 @@ export const gatedPatch = (model: Model, patch: Patch, scope: Scope): Patch => {
     embedding: tables,
     around: {
       ...Object.fromEntries(streams),
-      embed: each(around.embed, (of, path) => gatedEmbedding(of, meanGate(scope.at(path), 'embed', hiddenSize))),
+      embed: each(around.embed, (of, path) => gatedEmbedding(of, gateOf(path, 'embed', hiddenSize))),
       heads: each(around.heads as unknown as MiddlewareTable['block'], (of, path) => {
-        const gate = meanGate(scope.at(path), 'heads', hiddenSize);
+        const gate = gateOf(path, 'heads', hiddenSize);
         return gatedStream(of, (_, call) => gate(call.attended!, call));
       }),
       kv: each(around.kv, (of, path) => {
-        const gate = meanGate(scope.at(path), 'kv', hiddenSize);
+        const gate = gateOf(path, 'kv', hiddenSize);
         return gatedKeys(of, (call) => gate(call.attended!, call));
       }),
     },

@@ -1,4 +1,4 @@
-import { type AdapterConfig, type Compacted, type Method, type MethodFormat, stateUnder } from '@peftjs/core';
+import { type AdapterConfig, type Compacted, type Method, type MethodFormat, meanGate, stateUnder } from '@peftjs/core';
 import { adapterHubGatedLora } from '@peftjs/lora';
 import { PeftError } from '@peftjs/tensor';
 import { gatedPatch } from './gated-patch.ts';
@@ -28,7 +28,12 @@ const make = ({ method, ...more }: GatedOptions): Method => {
   return {
     name,
     merges: false,
-    attach: (model, scope) => gatedPatch(model, method.attach(model, scope.at('method')), scope.at('gates')),
+    attach: (model, scope) => {
+      const gates = scope.at('gates');
+      return gatedPatch(model, method.attach(model, scope.at('method')), (path, place, dim) =>
+        meanGate(gates.at(path), place, dim),
+      );
+    },
     config: (model): AdapterConfig => ({ peft_type: peftType, method: method.config(model) }),
     ...(method.prepare && {
       prepare: async (model, look) => make({ method: await method.prepare!(model, look) }),
