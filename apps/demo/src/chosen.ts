@@ -1,6 +1,6 @@
 import { pfeiffer } from '@peftjs/adapters';
 import { type Factory, methods } from '@peftjs/cli/shared';
-import { attach, type Examples, type Method, prepare, type Snapshot, snapshot } from '@peftjs/core';
+import { attach, type Examples, type Method, prepare, type Snapshot, snapshot, startingRate } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import type { AdapterFusionOptions } from '@peftjs/multitask';
 import { type Executor, PeftError } from '@peftjs/tensor';
@@ -58,7 +58,7 @@ const trainedHalves = async (
       steps,
       batchSize: rows,
       seed,
-      schedule: cosine({ learningRate: pfeiffer.learningRate, steps }),
+      schedule: cosine({ learningRate: adapted.learningRate!, steps }),
       onStep: progressLine({ label: `pfeiffer, ${name} half` }),
     });
     trained[name] = await snapshot(adapted, { executor });
@@ -81,5 +81,5 @@ export const choose = async (options: DemoOptions, loaded: Loaded, executor: Exe
   const factory = methods.get(name)!; // the command line was checked
   const own = { ...given(factory, options), ...(await needed[name]?.(options, loaded, executor)) };
   const [method] = await prepare(loaded.model, [factory(own)], { data: examplesOf(loaded), executor });
-  return { label: name, method: method!, learningRate: learningRate ?? factory.learningRate };
+  return { label: name, method: method!, learningRate: learningRate ?? startingRate(method!, loaded.model)! }; // a card has one
 };

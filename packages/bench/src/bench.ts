@@ -1,8 +1,11 @@
+import { join } from 'node:path';
+import { writeFileAtomic } from '@peftjs/io';
 import { prepare } from './data/prepare.ts';
 import { machine } from './machine.ts';
 import type { BenchOptions } from './options.ts';
 import { paths } from './paths.ts';
 import { setUpPeers } from './peers/set-up.ts';
+import { quality, qualityFiles } from './quality/quality.ts';
 import { align } from './report/align.ts';
 import { jsonLine } from './report/json-line.ts';
 import { memoryTable } from './report/memory-table.ts';
@@ -16,7 +19,7 @@ import { type Contender, measure, type Row } from './run/measure.ts';
 import { type Stack, stacks } from './stacks/catalog.ts';
 import { open } from './stacks/ours.ts';
 import type { StackOptions } from './stacks/stack.ts';
-import { type Group, groups } from './tasks/catalog.ts';
+import { type Group, groups, qualityTask } from './tasks/catalog.ts';
 import type { Task } from './tasks/task.ts';
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -88,6 +91,7 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
   if (options.setup) return setUpPeers(paths.peers);
   if (options.page) {
     await writePage(options.out, paths.docs, say);
+    for (const [name, text] of await qualityFiles(options.out)) await writeFileAtomic(join(paths.docs, name), text);
     return 0;
   }
   if (options.profile) {
@@ -100,13 +104,15 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
     return 0;
   }
   if (options.task.join() === 'list') {
-    list(groups.flatMap((group) => (group.tasks.length > 1 ? [group, ...group.tasks] : [group])));
+    list([...groups.flatMap((group) => (group.tasks.length > 1 ? [group, ...group.tasks] : [group])), qualityTask]);
     return 0;
   }
   if (options.stack.join() === 'list') {
     list(stacks);
     return 0;
   }
+  const failed = options.task.includes(qualityTask.name) ? await quality({ ...options, docs: paths.docs, say }) : 0;
+  if (options.task.join() === qualityTask.name) return failed === 0 ? 0 : 1;
   const chosen = wantedStacks(options);
   const all: Row[] = [];
   for (const group of wantedGroups(options)) {
@@ -119,5 +125,5 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
     if (group.figure && !options.json) process.stdout.write(`\n${summaries[group.figure](all)}\n`);
   }
   if (!options.json) say(`\nwritten: ${(await saveResults(all, machine(), options)).join(', ')}`);
-  return all.every((row) => row.failure === undefined && row.agrees) ? 0 : 1;
+  return failed === 0 && all.every((row) => row.failure === undefined && row.agrees) ? 0 : 1;
 };

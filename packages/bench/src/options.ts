@@ -1,8 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { paths } from './paths.ts';
+import { tried } from './quality/quality.ts';
 import { stacks } from './stacks/catalog.ts';
-import { groups } from './tasks/catalog.ts';
+import { groups, qualityTask } from './tasks/catalog.ts';
 
 /** The options of a bench. */
 export interface BenchOptions {
@@ -17,6 +18,10 @@ export interface BenchOptions {
   readonly toggles: readonly string[];
   /** One line of JSON per task and stack on standard output, and no files. */
   readonly json: boolean;
+  /** Methods of the task `quality`. */
+  readonly methods: readonly string[];
+  /** Measure their speed instead of their losses. */
+  readonly speed: boolean;
   readonly setup: boolean;
   /** Print where the time of each task goes on the WebGPU adapter instead. */
   readonly profile: boolean;
@@ -57,7 +62,9 @@ const namesOf =
     return names;
   };
 
-const taskNames = [...new Set(groups.flatMap(({ name, tasks }) => [name, ...tasks.map((task) => task.name)]))];
+const taskNames = [
+  ...new Set([...groups.flatMap(({ name, tasks }) => [name, ...tasks.map((task) => task.name)]), qualityTask.name]),
+];
 const stackNames = stacks.map(({ name }) => name);
 
 /**
@@ -76,7 +83,10 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
   ...new Command('pnpm bench')
     .description('Measures training and generation beside the peers: tables, a file of results, charts.')
     .addOption(
-      new Option('--task <names>', "'list', or names with commas between (default: all but scaling and memory)")
+      new Option(
+        '--task <names>',
+        "'list', or names with commas between (default: all but scaling, memory and quality)",
+      )
         .default([] as string[])
         .argParser(namesOf(taskNames)),
     )
@@ -105,11 +115,17 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     .addOption(
       new Option('--toggles <words>', "Dawn's, for all WebGPU stacks alike").default(defaultToggles).argParser(list),
     )
+    .addOption(
+      new Option('--methods <names>', 'those of the task quality (default: all)')
+        .default(tried())
+        .argParser(namesOf(tried())),
+    )
+    .option('--speed', 'measure the speed of their steps, on an idle machine, instead of their losses', false)
     .option('--out <dir>', 'where results and charts go', paths.results)
     .option('--json', 'print one line of JSON per task and stack, and write no files', false)
     .option('--profile', 'print the time of each kernel of ours-webgpu, by timestamps of the adapter', false)
     .option('--roofline', 'print what training steps cost on GPUs that need not be here, by their plans', false)
-    .option('--page', 'write docs/performance.md from the newest results in --out', false)
+    .option('--page', 'write docs/performance.md and docs/quality.md from the newest results in --out', false)
     .option('--setup', 'install the peers into packages/bench/.peers (about 6 GB, most of it PyTorch)', false)
     .allowExcessArguments(false)
     .showHelpAfterError('(pnpm bench --help lists the options)')

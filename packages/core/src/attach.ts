@@ -15,6 +15,7 @@ import type { Decision, Method, Patch, State, TrainedStep } from './method.ts';
 import { type LossOptions, lossRules, type Objective, supervised, type Views } from './objective.ts';
 import { mergePatches } from './patch.ts';
 import type { Projection } from './projection.ts';
+import { startingRate } from './starting-rate.ts';
 import { makeStore } from './store.ts';
 import { type Chance, chanceOf, makeScope, viewOf } from './view.ts';
 import { wholeLayers } from './whole-layers.ts';
@@ -48,7 +49,7 @@ export interface Adapted<M extends Model = CausalLM> {
   readonly state: ReadonlyMap<string, Variable>;
   /** Tensors that only training needs, and keeps in its checkpoints. */
   readonly running: ReadonlyMap<string, Variable>;
-  /** Peak learning rate of AdamW to begin with: the lowest that the methods have; null where none has one. */
+  /** Peak learning rate of AdamW to begin with: the lowest that the methods have for a model of this width; null where none has one. */
   readonly learningRate: number | null;
   /** Columns that the methods want batches to have. */
   readonly columns: Readonly<Record<string, Column>>;
@@ -138,7 +139,7 @@ export const attach = <M extends Model>(
     project: patch.project ?? null,
     state: new Map([...param, ...buffer]),
     running,
-    learningRate: method.learningRate ?? null,
+    learningRate: startingRate(method, base),
     columns: patch.columns ?? {},
     statistics: (step) => patch.statistics?.(step) ?? [],
     decision: patch.decision ?? null,

@@ -7,6 +7,7 @@ import { mergePatches } from './patch.ts';
 import { prepare } from './prepare.ts';
 import { areApart, joined, methodOf, type Settled } from './settled.ts';
 import { readWhere, savedWhere, sight, type Where } from './sight.ts';
+import { lowestRates } from './starting-rate.ts';
 import { tensorNames } from './view.ts';
 
 /** A method in a part of the model: some layers, some paths, or both; all of it where neither is said. */
@@ -127,12 +128,11 @@ const make = (made: Made): Method => {
   const { parts, options } = made;
   const methods = parts.map(({ method }) => method);
   if (methods.length === 1 && !options.layout && isWhole(parts[0]!)) return methods[0]!;
-  const rates = methods.flatMap((m) => m.learningRate ?? []);
   const isHub = options.layout === 'adapter-hub';
   return {
     name: methods.map((m) => m.name).join(' + ') || 'nothing',
     ...(isHub && { layout: 'adapter-hub' }),
-    ...(rates.length > 0 && { learningRate: Math.min(...rates) }),
+    ...lowestRates(methods),
     ...((isHub || methods.length === 1) && { keys: Object.assign({}, ...methods.map((m) => m.keys)) }),
     ...(isHub && { aliases: Object.assign({}, ...methods.map((m) => m.aliases)) }),
     merges: methods.every((m) => m.merges),

@@ -248,6 +248,7 @@ const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
     name,
     merges,
     learningRate: def.card.learningRate,
+    ...(def.card.narrowRate !== undefined && { narrowRate: def.card.narrowRate }),
     ...(layout && { layout }),
     attach: (model, scope) => {
       const [chosen, layers] = forModel(model);

@@ -126,6 +126,8 @@ export interface Method {
   settled?(part: Model): Settled | null;
   /** Peak learning rate of AdamW to begin with: the paper's or the reference implementation's, where it has one. */
   readonly learningRate?: number;
+  /** The same for models narrower than 512, where that is another. */
+  readonly narrowRate?: number;
   /** Whether it folds into the weights; one that depends on its input does not. */
   readonly merges: boolean;
   /** Describes the change to a model; called once for each view (evaluation, training), so it must not keep state. */
@@ -187,6 +189,11 @@ export interface MethodCard {
   readonly paper: Paper;
   /** Peak learning rate of AdamW to begin with: the paper's or the reference implementation's, where it has one. */
   readonly learningRate: number;
+  /**
+   * The same for models narrower than 512, as the tables of `pnpm bench --task quality` show it (docs/quality.md): papers' rates are for models ten times as wide as
+   * the one that is measured there. Left out where the paper's does.
+   */
+  readonly narrowRate?: number;
 }
 
 /** A method without options: what `load` and the table of methods know of it. */

@@ -15,7 +15,8 @@ export const defineRecipe = <O extends object>(
   parts: { readonly [K in keyof O]-?: Ingredient },
 ): MethodFactory<O> => {
   const list = Object.entries<Ingredient>(parts);
-  const named = (all: Method): Method => ({ ...all, name, learningRate: card.learningRate });
+  const { learningRate, narrowRate = learningRate } = card;
+  const named = (all: Method): Method => ({ ...all, name, learningRate, narrowRate });
   const factory = (options: Readonly<Record<string, object | undefined>> = {}): Method => {
     const odd = Object.keys(options).filter((part) => !Object.hasOwn(parts, part));
     const there = Object.keys(parts).join(', ');

@@ -41,7 +41,8 @@ export const records: readonly Entry[] = Object.entries(families).flatMap(([fami
   Object.values(exports)
     .filter(isMethod)
     .map((factory) => {
-      const { name, about, peftType, paper, merges, learningRate } = factory;
-      return { name, about, peftType, paper, merges, learningRate, family, options: optionsOf(factory) };
+      const { name, about, peftType, paper, merges, learningRate, narrowRate } = factory;
+      const rates = { learningRate, ...(narrowRate !== undefined && { narrowRate }) };
+      return { name, about, peftType, paper, merges, ...rates, family, options: optionsOf(factory) };
     }),
 );

@@ -2,7 +2,10 @@ import type { MethodFormat } from '@peftjs/core';
 import type { MatrixCell } from '../../method-matrix.mjs';
 
 /** A method as the tables show it. */
-export type Entry = Pick<MethodFormat, 'name' | 'about' | 'peftType' | 'paper' | 'merges' | 'learningRate'> & {
+export type Entry = Pick<
+  MethodFormat,
+  'name' | 'about' | 'peftType' | 'paper' | 'merges' | 'learningRate' | 'narrowRate'
+> & {
   readonly family: string;
   /** Names of its options. */
   readonly options: readonly string[];
@@ -66,13 +69,13 @@ export const familyLists = (entries: readonly Entry[], titles: Readonly<Record<s
 /** What else is known of the methods, for the page about them. */
 export const detailsTable = (entries: readonly Entry[]): string => {
   const head = ['method', 'trains', 'title', 'type in the file', 'learning rate', 'options'];
-  const rows = entries.map(({ name, about, family, paper, peftType, learningRate, options }) =>
+  const rows = entries.map(({ name, about, family, paper, peftType, learningRate, narrowRate, options }) =>
     row([
       `[\`${name}\`](../packages/${family})`,
       about,
       paper.title,
       `\`${peftType}\``,
-      String(learningRate),
+      narrowRate === undefined ? String(learningRate) : `${learningRate}; narrow ${narrowRate}`,
       options.map((option) => `\`${option}\``).join(', ') || '–',
     ]),
   );

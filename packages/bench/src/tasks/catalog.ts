@@ -46,3 +46,9 @@ export const groups: readonly Group[] = [
     figure: 'memory',
   },
 ];
+
+/** The task that is no race of stacks: every method with its best learning rate. Only when asked for by name. */
+export const qualityTask = {
+  name: 'quality',
+  about: "every method's held-out loss at equal trained parameters, each with its best learning rate",
+} as const;

@@ -9,25 +9,27 @@ interface Card {
   readonly about: string;
   readonly merges: boolean;
   readonly learningRate: number;
+  readonly narrowRate?: number;
   readonly paper: Factory['paper'];
   readonly options: Readonly<Record<string, string>>;
 }
 
-const cardOf = ({ name, about, merges, learningRate, paper, options = {} }: Factory): Card => ({
+const cardOf = ({ name, about, merges, learningRate, narrowRate, paper, options = {} }: Factory): Card => ({
   name,
   about,
   merges,
   learningRate,
+  ...(narrowRate !== undefined && { narrowRate }),
   paper,
   options: Object.fromEntries(Object.entries(options).map(([option, { expected }]) => [option, expected])),
 });
 
-const textOf = ({ name, about, merges, learningRate, paper, options }: Card): string =>
+const textOf = ({ name, about, merges, learningRate, narrowRate, paper, options }: Card): string =>
   [
     `${name}: ${about}`,
     `${paper.authors}, ${paper.year}: ${paper.title}`,
     paper.url,
-    `learning rate to begin with: ${learningRate}; ${merges ? 'folds' : 'does not fold'} into the weights`,
+    `learning rate to begin with: ${learningRate}${narrowRate === undefined ? '' : `, or ${narrowRate} for models narrower than 512`}; ${merges ? 'folds' : 'does not fold'} into the weights`,
     ...(Object.keys(options).length > 0 ? ['options:'] : []),
     ...Object.entries(options).map(([option, expected]) => `  ${option}: ${expected}`),
   ].join('\n');

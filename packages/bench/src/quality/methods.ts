@@ -1,0 +1,44 @@
+import type { Factory } from '@peftjs/cli/shared';
+
+/** Methods that are not in the table, and why. */
+export const leftOut: Readonly<Record<string, string>> = {
+  adapterFusion: 'combines adapters of several tasks',
+  alora: 'works after an invocation, which the text has none of',
+  attempt: 'combines prompts of several tasks',
+  cpt: 'is made of examples in context',
+  gated: 'puts a gate at another method',
+  loftq: 'begins from a quantised base',
+  moeLora: 'is for several tasks',
+  mtlLora: 'is for several tasks',
+  multitaskPromptTuning: 'is for several tasks',
+  pasta: 'trains the vectors of special tokens, which the text has none of',
+  poly: 'is for several tasks',
+  tokenTuning: 'trains rows of chosen tokens',
+  xattn: 'is for models with cross-attention',
+};
+
+/** Where the grid of rates begins: 5 is 3.2e-3. */
+const usual = 5;
+
+/** Where it begins for others: methods that train weights themselves want less, vectors that all weights share want more. */
+const firstPlaces: Readonly<Record<string, number>> = {
+  childTuningD: 3,
+  childTuningF: 3,
+  diffPruning: 3,
+  fishDip: 3,
+  osf: 3,
+  c3a: 8,
+  apt: 7,
+  cartridge: 7,
+  dePt: 8,
+  prefixTuning: 7,
+  promptTuning: 8,
+  smop: 8,
+  unilora: 6,
+  vera: 7,
+  pvera: 7,
+  xPrompt: 8,
+};
+
+/** The first rate that is tried, as a place in the grid. */
+export const firstPlaceOf = ({ name }: Factory): number => firstPlaces[name] ?? usual;
