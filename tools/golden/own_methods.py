@@ -23,6 +23,7 @@ from models import load_model
 
 QUERY_AND_VALUE = {"plain": r".*\.(q_proj|v_proj)", "gpt2": r".*\.c_attn"}
 MLP_LAYERS = {"plain": r".*\.(gate_proj|up_proj|down_proj)", "gpt2": r".*\.mlp\.(c_fc|c_proj)"}
+LAYERS = {"plain": r"model\.layers\.\d+", "gpt2": r"transformer\.h\.\d+"}
 MLP = {"plain": r".*\.mlp", "gpt2": r".*\.mlp"}
 
 
@@ -203,29 +204,74 @@ class KronABeside(nn.Module):
         return self.base(x) + self.scale * product + self.krona_residual * x
 
 
-class ResidualAdapter(nn.Module):
-    """After a layer. Lin, Madotto & Fung, 2020. https://arxiv.org/abs/2004.03829, https://github.com/zlinao/VGLM"""
+class AroundLayer(nn.Module):
+    """A whole layer of a model, and tensors of a method."""
 
-    def __init__(self, base: nn.Module, options: dict) -> None:
+    def __init__(self, base: nn.Module) -> None:
         super().__init__()
         self.base = base
-        d = next(m.out_features if isinstance(m, nn.Linear) else m.nf for n, m in base.named_modules() if n.endswith(("o_proj", "attn.c_proj")))
-        r = options["bottleneck"]
-        self.adapter_block = nn.ModuleDict(
-            {"ln": nn.LayerNorm(d), "project_down": nn.Linear(d, r), "project_up": nn.Linear(r, d)}
-        )
+        self.d = next(m.out_features if isinstance(m, nn.Linear) else m.nf for n, m in base.named_modules() if n.endswith(("o_proj", "attn.c_proj")))
+
+    def after(self, x: torch.Tensor) -> torch.Tensor:
+        """What the method makes of the layer's output."""
+        return x
 
     def forward(self, *inputs: object, **named: object) -> object:
         out = self.base(*inputs, **named)
-        x, own = out[0] if isinstance(out, tuple) else out, self.adapter_block
-        x = x + own.project_up(torch.relu(own.project_down(own.ln(x))))
-        return (x, *out[1:]) if isinstance(out, tuple) else x
+        return (self.after(out[0]), *out[1:]) if isinstance(out, tuple) else self.after(out)
 
     def __getattr__(self, name: str) -> object:
         try:
             return super().__getattr__(name)
         except AttributeError:  # what the model asks its layers for
             return getattr(super().__getattr__("base"), name)
+
+
+class ResidualAdapter(AroundLayer):
+    """After a layer. Lin, Madotto & Fung, 2020. https://arxiv.org/abs/2004.03829, https://github.com/zlinao/VGLM"""
+
+    def __init__(self, base: nn.Module, options: dict) -> None:
+        super().__init__(base)
+        d, r = self.d, options["bottleneck"]
+        self.adapter_block = nn.ModuleDict(
+            {"ln": nn.LayerNorm(d), "project_down": nn.Linear(d, r), "project_up": nn.Linear(r, d)}
+        )
+
+    def after(self, x: torch.Tensor) -> torch.Tensor:
+        own = self.adapter_block
+        return x + own.project_up(torch.relu(own.project_down(own.ln(x))))
+
+
+class SparseAdapter(AroundLayer):
+    """After the MLP. He, Ding, Dong, Zhang & Tao, 2022. https://arxiv.org/abs/2210.04284, https://github.com/Shwai-He/SparseAdapter"""
+
+    def __init__(self, base: nn.Module, options: dict) -> None:
+        super().__init__(base)
+        r = self.d // options["reduction_factor"]
+        own = nn.ModuleDict({"adapter_down": nn.ModuleList([nn.Linear(self.d, r)]), "adapter_up": nn.Linear(r, self.d)})
+        for layer in (own["adapter_down"][0], own["adapter_up"]):
+            weight = layer.weight.detach()
+            index = torch.randperm(weight.numel())[: int((1 - options["sparsity"]) * weight.numel())].sort().values
+            del layer.weight
+            layer.sparse_values = nn.Parameter(weight.flatten()[index])
+            layer.register_buffer("sparse_index", index.int())
+            layer.matrix = weight.shape
+        self.output_adapters = nn.ModuleDict({"adapters": nn.ModuleDict({"default": own})})
+        base.mlp.register_forward_hook(lambda module, inputs, y: y + self.adapted(own, y))
+
+    @staticmethod
+    def product(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        weight = torch.zeros(layer.matrix.numel()).scatter(0, layer.sparse_index.long(), layer.sparse_values)
+        return nn.functional.linear(x, weight.reshape(layer.matrix), layer.bias)
+
+    def adapted(self, own: nn.ModuleDict, y: torch.Tensor) -> torch.Tensor:
+        return self.product(own["adapter_up"], torch.relu(self.product(own["adapter_down"][0], y)))
+
+    @staticmethod
+    def fields(held: dict[str, torch.Tensor]) -> dict:
+        """What else the configuration says of the tensors."""
+        places = {n.removeprefix("base_model.model."): len(t) for n, t in held.items() if n.endswith(".sparse_index")}
+        return {"entries": {n.removesuffix(".sparse_index"): count for n, count in places.items()}}
 
 
 class HadamardAdapter(Changed):
@@ -759,6 +805,11 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
         dict(r=4, lora_alpha=6, period=1, momentum=0.25, warmup_steps=0),
     ),
     "residual-adapter": ("PEFTJS_RESIDUAL_ADAPTER", ResidualAdapter, dict(bottleneck=3)),
+    "sparse-adapter": (
+        "PEFTJS_SPARSE_ADAPTER",
+        SparseAdapter,
+        dict(output_adapter=True, mh_adapter=False, reduction_factor=2, sparsity=0.6, pruner="random"),
+    ),
     "hadamard-adapter": ("PEFTJS_HADAMARD_ADAPTER", HadamardAdapter, dict(norms=False)),
     "llm-adapter": (
         "BOTTLENECK",
@@ -787,7 +838,8 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
 # Those that change something else than the linear layers of queries and values.
 PLACES = {
     "lorta": ({"plain": r".*\.[qvo]_proj", "gpt2": r".*\.attn\.(c_attn|c_proj)"}, (nn.Linear, Conv1D)),
-    "residual-adapter": ({"plain": r"model\.layers\.\d+", "gpt2": r"transformer\.h\.\d+"}, nn.Module),
+    "residual-adapter": (LAYERS, nn.Module),
+    "sparse-adapter": (LAYERS, nn.Module),
     "hadamard-adapter": ({"plain": r".*\.o_proj", "gpt2": r".*\.attn\.c_proj"}, (nn.Linear, Conv1D)),
     # Not the keys, whose bias changes nothing: its gradient is rounding, which AdamW makes steps of.
     "hiwi": ({"plain": r".*\.o_proj", "gpt2": r".*\.attn\.c_proj"}, (nn.Linear, Conv1D)),
@@ -820,9 +872,17 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
     changed = [(path, module) for path, module in model.named_modules() if isinstance(module, Changed)]
     for _, module in changed:
         module.ready()
-    held = {f"base_model.model.{path}.{n}": b for path, module in changed for n, b in module.named_buffers() if n in module.state_dict()}
+    own = [(path, module) for path, module in model.named_modules() if isinstance(module, (Changed, AroundLayer))]
+    held = {
+        f"base_model.model.{path}.{n}": b
+        for path, module in own
+        for n, b in module.named_buffers()
+        if n in module.state_dict() and not n.startswith("base.")
+    }
     save_tensors(folder / "adapter" / "adapter_model.safetensors", params | held)
     config = {"peft_type": peft_type, "task_type": "CAUSAL_LM", "target_modules": places[base]} | options
+    if hasattr(make, "fields"):
+        config |= make.fields(held)
     write_json(folder / "adapter" / "adapter_config.json", config, indent=2)
 
     def after_step(step: int) -> None:

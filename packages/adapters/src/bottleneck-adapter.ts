@@ -1,4 +1,4 @@
-import { type AdapterConfig, flag, type MethodFactory, type Option, type OptionTable } from '@peftjs/core';
+import { type AdapterConfig, type Chosen, flag, type MethodFactory, type Option, type OptionTable } from '@peftjs/core';
 import { plusPlace } from './adapter-plus.ts';
 import { isPhmAt } from './compacter/compacter.ts';
 import { defineBottleneck, isAt } from './define-bottleneck.ts';
@@ -7,7 +7,7 @@ import { isInvertibleAt } from './mad-x/mad-x.ts';
 import { type BottleneckOptions, bottleneckOptions } from './options.ts';
 import { besideMlp } from './parallel-adapter.ts';
 import { pfeifferKind, pfeifferPlace } from './pfeiffer.ts';
-import type { Sublayer } from './placement.ts';
+import type { Placement, Sublayer } from './placement.ts';
 
 /** Options of `bottleneckAdapter`, beside those of all bottleneck adapters. */
 export interface BottleneckAdapterOptions extends BottleneckOptions {
@@ -32,7 +32,8 @@ const sublayers: Option<readonly Sublayer[]> = {
   fromJson: (mlp, config) => [...(config['mh_adapter'] === true ? ['attn'] : []), ...(mlp === true ? ['mlp'] : [])],
 };
 
-const options: OptionTable<BottleneckAdapterOptions> = {
+/** The options' table. */
+export const anyPlaceOptions: OptionTable<BottleneckAdapterOptions> = {
   ...bottleneckOptions({ reduction: 16, activation: 'relu', scale: 1, init: 'normal' }),
   sublayers,
   parallel: flag('is_parallel', false),
@@ -40,6 +41,21 @@ const options: OptionTable<BottleneckAdapterOptions> = {
   originalLnAfter: flag('original_ln_after', true),
   residualBeforeLn: flag('residual_before_ln', true),
 };
+
+/** The place that options say. */
+export const placeOf = ({
+  sublayers: at,
+  parallel,
+  originalLnBefore,
+  originalLnAfter,
+  residualBeforeLn,
+}: Chosen<BottleneckAdapterOptions>): Placement => ({
+  sublayers: at,
+  parallel,
+  originalLnBefore,
+  originalLnAfter,
+  residualBeforeLn,
+});
 
 const named = [
   houlsbyKind.reads,
@@ -71,13 +87,7 @@ export const bottleneckAdapter: MethodFactory<BottleneckAdapterOptions> = define
     },
     learningRate: 1e-3,
   },
-  options,
-  placement: ({ sublayers: at, parallel, originalLnBefore, originalLnAfter, residualBeforeLn }) => ({
-    sublayers: at,
-    parallel,
-    originalLnBefore,
-    originalLnAfter,
-    residualBeforeLn,
-  }),
+  options: anyPlaceOptions,
+  placement: placeOf,
   reads: (config: AdapterConfig) => !named.some((reads) => reads(config)),
 });

@@ -103,7 +103,7 @@ const firstDropped = ({ draw }: Scope, most: number): Tensor | null =>
   draw && most > 0 ? floor(mul(draw([1]), most + 1)) : null;
 
 /** The fault of options that are sound one by one. */
-const faultOf = (
+export const faultOf = (
   {
     reduction,
     bottleneck: width,
@@ -120,6 +120,38 @@ const faultOf = (
   return null;
 };
 
+/** The name of an adapter's scope in its place. */
+export const adapterName = 'adapters.default';
+
+/** Bottleneck adapters in their places. `project` gives the projections of one; matrices where it gives none. */
+export const attachBottlenecks = (
+  name: string,
+  model: Model,
+  scope: Scope,
+  chosen: Chosen<BottleneckOptions>,
+  at: Placement,
+  project: (place: AdapterPlace) => Project | undefined,
+): MiddlewareTable => {
+  const dropped = firstDropped(scope, chosen.dropLayers);
+  return afterSublayers(model, scope, { name, ...at, leaveOut: chosen.leaveOut }, (own, place) => {
+    const adapter = bottleneck(own.at(adapterName), shapeOf(model, chosen, place.layer), project(place));
+    return (y, h, call) => {
+      const changed = adapted(at, adapter, chosen, [y, h], call);
+      return dropped ? select(lessEqual(dropped, place.layer), changed, y) : changed;
+    };
+  });
+};
+
+/** Fields of a configuration that say where the adapters are, and how wide. */
+export const shapeFields = (
+  model: Model,
+  at: Placement,
+  { bottleneck: width }: Pick<Chosen<BottleneckOptions>, 'bottleneck'>,
+): JsonObject => ({
+  ...placementFields(at),
+  ...(width && { reduction_factor: reductionOf(model.main.hiddenSize, width) }),
+});
+
 /** A bottleneck adapter as a method, with the files of the adapters library. */
 export const defineBottleneck = <O extends SharedOptions>(kind: BottleneckKind<O>): MethodFactory<O> => {
   const { name, peftType, card, options, placement, reads, project } = kind;
@@ -131,21 +163,9 @@ export const defineBottleneck = <O extends SharedOptions>(kind: BottleneckKind<O
       check: (given) => faultOf(given, placement(given as Chosen<O>).parallel) ?? kind.fault?.(given) ?? null,
       attach: (model, scope, all) => {
         const chosen: Chosen<BottleneckOptions> = { init: 'normal', ...(all as Chosen<SharedOptions>) };
-        const at = placement(all);
         const made = project?.(model, scope, all);
-        const dropped = firstDropped(scope, chosen.dropLayers);
-        return {
-          around: {
-            ...kind.around?.(model, scope, all),
-            ...afterSublayers(model, scope, { name, ...at, leaveOut: chosen.leaveOut }, (own, { layer }) => {
-              const adapter = bottleneck(own.at('adapters.default'), shapeOf(model, chosen, layer), made);
-              return (y, h, call) => {
-                const changed = adapted(at, adapter, chosen, [y, h], call);
-                return dropped ? select(lessEqual(dropped, layer), changed, y) : changed;
-              };
-            }),
-          },
-        };
+        const own = attachBottlenecks(name, model, scope, chosen, placement(all), () => made);
+        return { around: { ...kind.around?.(model, scope, all), ...own } };
       },
     },
     files: {
@@ -155,11 +175,7 @@ export const defineBottleneck = <O extends SharedOptions>(kind: BottleneckKind<O
       reads: (config) => 'scaling' in config && reads(config),
       computes: { ...computes, ...kind.computes },
       aliases,
-      config: (model, chosen): JsonObject => ({
-        ...placementFields(placement(chosen)),
-        ...kind.fields,
-        ...(chosen.bottleneck && { reduction_factor: reductionOf(model.main.hiddenSize, chosen.bottleneck) }),
-      }),
+      config: (model, chosen) => ({ ...shapeFields(model, placement(chosen), chosen), ...kind.fields }),
     },
     card,
   });

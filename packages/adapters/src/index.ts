@@ -17,3 +17,5 @@ export { pfeiffer } from './pfeiffer.ts';
 export type { Sublayer } from './placement.ts';
 export { diReft, loReft, noReft, type ReftOptions } from './reft/reft.ts';
 export { type ResidualAdapterOptions, residualAdapter } from './residual-adapter.ts';
+export type { Kept, Pruning } from './sparse-adapter/choose.ts';
+export { type SparseAdapterOptions, sparseAdapter } from './sparse-adapter/sparse-adapter.ts';

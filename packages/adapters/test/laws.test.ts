@@ -39,6 +39,15 @@ const edits =
   (model: TaskModel): number =>
     model.paths('block').length * each * rank * (2 * model.main.hiddenSize + 1);
 
+/** Six tenths of the entries of the matrices of bottlenecks of width 3, so many in every layer, and all biases. */
+const sparse =
+  (each: number) =>
+  (model: TaskModel): number => {
+    const { hiddenSize: d } = model.main;
+    const all = model.paths('block').length * each;
+    return Math.floor(0.6 * all * 6 * d) + all * (3 + d);
+  };
+
 /** Values of an invertible adapter that narrows to a fourth of the channels. */
 const invertible = ({ main: { hiddenSize: d } }: TaskModel): number => 2 * ((d / 4) * (d / 2) * 2 + d / 4 + d / 2);
 
@@ -98,6 +107,7 @@ describeMethods(family, {
     identity: false,
     parameters: (model) => bottlenecks(2, 4 * model.main.hiddenSize + 1)(model),
   },
+  sparseAdapter: { options: { bottleneck: 3 }, identity: false, parameters: sparse(2) },
   adapterPlus: {
     options: { bottleneck: 3 },
     identity: false,

@@ -145,6 +145,7 @@ const known: readonly Known[] = [
   ['MoLoRA', 'moLora', 'lora', byType('PEFTJS_MOLORA')],
   ['MOELoRA', 'moeLora', 'multitask', byType('PEFTJS_MOELORA')],
   ['Residual adapter', 'residualAdapter', 'adapters', byType('PEFTJS_RESIDUAL_ADAPTER')],
+  ['SparseAdapter', 'sparseAdapter', 'adapters', byType('PEFTJS_SPARSE_ADAPTER')],
   ['Hadamard adapter', 'hadamardAdapter', 'adapters', byType('PEFTJS_HADAMARD_ADAPTER')],
   ['SSF', 'ssf', 'scaling', byType('PEFTJS_SSF')],
   ['BitFit', 'bitfit', 'selective', byType('PEFTJS_BITFIT')],

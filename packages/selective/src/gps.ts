@@ -1,8 +1,7 @@
 import { count, type MethodFactory } from '@peftjs/core';
-import { eachGradient } from '@peftjs/core/collect';
+import { eachGradient, keepLargest } from '@peftjs/core/collect';
 import type { Path } from '@peftjs/transformer';
 import { defineMasked, type MaskedOptions } from './masked/define-masked.ts';
-import { keepLargest } from './masked/keep-largest.ts';
 
 /** Options of `gps`. */
 export interface GpsOptions extends Omit<MaskedOptions, 'keep'> {

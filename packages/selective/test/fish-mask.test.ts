@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { grad } from '@peftjs/autograd';
 import { attach, combine, type Examples, load, prepare, save } from '@peftjs/core';
+import { keepLargest } from '@peftjs/core/collect';
 import { readAdapter, writeAdapter } from '@peftjs/io';
 import { type Executor, evaluate, reference, type Tensor } from '@peftjs/tensor';
 import { type CausalLM, meanOf } from '@peftjs/transformer';
 import { shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { fishMask } from '../src/index.ts';
-import { keepLargest } from '../src/masked/keep-largest.ts';
 
 const rows = [
   { ids: [1, 5, 2, 9, 4, 11], labels: [5, 2, 9, 4, 11, -100] },

@@ -14,6 +14,7 @@ import {
   parallelAdapter,
   pfeiffer,
   residualAdapter,
+  sparseAdapter,
 } from '@peftjs/adapters';
 import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
 import { mam, proPetlAdapter, proPetlLora, unipelt } from '@peftjs/hybrid';
@@ -264,6 +265,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'propetl-lora', proPetlLora, ours),
   ...golden('plain gpt2', 'propetl-adapter', proPetlAdapter, ours),
   ...golden('plain gpt2', 'residual-adapter', residualAdapter, ours),
+  ...golden('plain gpt2', 'sparse-adapter', sparseAdapter, ours),
   ...golden('plain gpt2', 'hadamard-adapter', hadamardAdapter, ours),
   ...golden('plain gpt2', 'said', said, ours),
   ...golden('plain gpt2', 'lorta', lorta, ours),

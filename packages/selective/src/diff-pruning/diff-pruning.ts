@@ -15,11 +15,11 @@ import {
   targets,
   zeros,
 } from '@peftjs/core';
+import { keepLargest } from '@peftjs/core/collect';
 import { add, mul, sum, type Tensor, type Variable } from '@peftjs/tensor';
 import { affine, type Linear, type Path } from '@peftjs/transformer';
 import { share } from '../masked/define-masked.ts';
 import { eachMasked } from '../masked/each-masked.ts';
-import { keepLargest } from '../masked/keep-largest.ts';
 import { type Mask, masks } from '../masked/mask.ts';
 import { entriesOf } from '../masked/nonzero.ts';
 import { gates, openChance, settled } from './gates.ts';

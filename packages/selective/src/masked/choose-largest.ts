@@ -1,5 +1,5 @@
+import { keepLargest } from '@peftjs/core/collect';
 import type { Path, TaskModel } from '@peftjs/transformer';
-import { keepLargest } from './keep-largest.ts';
 import type { Mask } from './mask.ts';
 
 /** The scores of layers' weights, [outDim · inDim] each, given one layer after the other. */

@@ -1,7 +1,7 @@
 import { addSparse, type Scope, zeros } from '@peftjs/core';
+import { checkPlaces } from '@peftjs/core/collect';
 import type { Variable } from '@peftjs/tensor';
 import type { Linear } from '@peftjs/transformer';
-import { checkPlaces } from './mask.ts';
 
 /** The names of a masked layer's tensors. */
 export interface SparseNames {
