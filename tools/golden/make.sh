@@ -15,4 +15,5 @@ rm -rf data/python
 "$python" make_steps.py
 "$python" own_methods.py
 "$python" own_prompts.py
+"$python" own_vision.py
 "$python_adapters" make_adapters.py

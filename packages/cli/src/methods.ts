@@ -6,12 +6,13 @@ import * as multitask from '@peftjs/multitask';
 import * as prompts from '@peftjs/prompts';
 import * as scaling from '@peftjs/scaling';
 import * as selective from '@peftjs/selective';
+import * as vision from '@peftjs/vision';
 
 /** A method's factory, as every family exports them. */
 export type Factory = ((options?: object) => Method) &
   MethodFormat & { readonly options?: Readonly<Record<string, Option<unknown>>> };
 
-const families = [lora, adapters, prompts, scaling, selective, hybrid, multitask] as const;
+const families = [lora, adapters, prompts, scaling, selective, vision, hybrid, multitask] as const;
 
 const isFactory = (value: unknown): value is Factory =>
   typeof value === 'function' && 'peftType' in value && 'paper' in value;

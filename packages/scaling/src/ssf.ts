@@ -11,7 +11,7 @@ import {
   targets,
 } from '@peftjs/core';
 import { add, mul, normalValues, reshape, sizeOf, type Tensor } from '@peftjs/tensor';
-import type { Model, Path } from '@peftjs/transformer';
+import type { Linear, Model, Path } from '@peftjs/transformer';
 
 /** Options of `ssf`. */
 export interface SsfOptions {
@@ -19,7 +19,7 @@ export interface SsfOptions {
   readonly target?: Target;
   /** Whether all norms are followed by a scale and a shift too. Default true. */
   readonly norms?: boolean;
-  /** Whether the token embedding is. Default true. */
+  /** Whether the token embedding is; of a model that reads pictures, the layer that embeds their patches. Default true. */
   readonly embedding?: boolean;
   /** Standard deviation of the first values around γ = 1 and β = 0. Default 0.02; with 0 training starts at the base model. */
   readonly noise?: number;
@@ -53,8 +53,28 @@ const tokenTables = (model: Model): readonly Path[] => {
   );
 };
 
+/** Makes a new layer of an old one. */
+type Wrap = (base: Linear) => Linear;
+
+/** A layer whose output is scaled and shifted. */
+const movedLayer = (base: Linear, own: Scope, noise: number): Linear => {
+  const { scale, shift } = scaleAndShift(own, base.outDim, noise);
+  return {
+    ...base,
+    apply: (x, call) => add(mul(base.apply(x, call), scale), shift),
+    dense: () => {
+      const { weight, bias } = base.dense();
+      return { weight: mul(weight, reshape(scale, [-1, 1])), bias: moved(bias, scale, shift) };
+    },
+  };
+};
+
+/** The layers that embed the patches of pictures, moved. */
+const movedPatches = (model: Model, scope: Scope, noise: number): readonly (readonly [Path, Wrap])[] =>
+  model.parts(['patch']).map(({ path }) => [path, (base) => movedLayer(base, scope.at(path), noise)]);
+
 /**
- * SSF: y = γ⊙op(x) + β after every linear layer, norm and the token embedding, γ and β of shape [out]; γ from N(1, noise²), β from
+ * SSF: y = γ⊙op(x) + β after every linear layer, norm and the token embedding, or the layer that embeds the patches of a picture, γ and β of shape [out]; γ from N(1, noise²), β from
  * N(0, noise²) as the authors' code, so the model is not quite the base before training. Merges: into weights, biases (a layer without
  * one gets one), norms and the embedding's table. Throws `bad-option`, and when attached `no-match`.
  * Lian et al., 2022. https://arxiv.org/abs/2210.08823
@@ -70,17 +90,10 @@ export const ssf: MethodFactory<SsfOptions> = defineMethod<SsfOptions>({
       noise: deviation,
     },
     attach: (model, scope, { target, norms, embedding, noise }) => ({
-      ...eachLinear(model, scope, target, 'ssf', (base, own) => {
-        const { scale, shift } = scaleAndShift(own, base.outDim, noise);
-        return {
-          ...base,
-          apply: (x, call) => add(mul(base.apply(x, call), scale), shift),
-          dense: () => {
-            const { weight, bias } = base.dense();
-            return { weight: mul(weight, reshape(scale, [-1, 1])), bias: moved(bias, scale, shift) };
-          },
-        };
-      }),
+      linear: new Map([
+        ...eachLinear(model, scope, target, 'ssf', (base, own) => movedLayer(base, own, noise)).linear!,
+        ...(embedding ? movedPatches(model, scope, noise) : []),
+      ]),
       ...(norms &&
         model.norms.size > 0 &&
         eachNorm(

@@ -1,6 +1,14 @@
 import { int8, nf4, quantize } from '@peftjs/quant';
 import type { TaskModel } from '@peftjs/transformer';
-import { tinyBert, tinyBertConfig, tinyGpt2, tinyGpt2Config, tinyLlama, tinyT5 } from '@peftjs/transformer/testing';
+import {
+  tinyBert,
+  tinyBertConfig,
+  tinyGpt2,
+  tinyGpt2Config,
+  tinyLlama,
+  tinyT5,
+  tinyVit,
+} from '@peftjs/transformer/testing';
 import type { Axes } from './selection.ts';
 
 /** Sizes that a law may ask for. */
@@ -11,21 +19,22 @@ export interface Sizes {
 }
 
 /** The name of an architecture. */
-export type Architecture = 'llama' | 'gpt2' | 'bert' | 't5';
+export type Architecture = 'llama' | 'gpt2' | 'bert' | 't5' | 'vit';
 
 /** The width of heads that make a width that a law asks for. */
 const headDim = (sizes: Sizes | undefined, heads: number): { readonly headDim?: number } =>
   sizes?.hiddenSize ? { headDim: sizes.hiddenSize / heads } : {};
 
 /**
- * The architectures that every method must work on, or refuse: grouped heads and matrices of all shapes; fused queries, keys and values, biases
- * and a tied head; an encoder, whose task has a head of its own; two towers of unlike depth, whose blocks attend across.
+ * The architectures that methods are tried on: grouped heads and matrices of all shapes; fused queries, keys and values, biases and a tied head;
+ * an encoder, whose task has a head of its own; two towers of unlike depth, whose blocks attend across; a tower over pictures.
  */
 export const architectures: Readonly<Record<Architecture, (sizes?: Sizes) => TaskModel>> = {
   llama: (sizes) => tinyLlama(sizes),
   gpt2: (sizes) => tinyGpt2({ ...sizes, ...headDim(sizes, tinyGpt2Config.heads) }),
   bert: (sizes) => tinyBert({ ...sizes, ...headDim(sizes, tinyBertConfig.heads) }),
   t5: (sizes) => tinyT5(sizes),
+  vit: (sizes) => tinyVit(sizes),
 };
 
 /** Storage formats, each with the function that makes it of a dense model. */
@@ -36,5 +45,12 @@ export const formats: Readonly<Record<string, (model: TaskModel) => TaskModel>> 
   nf4: (model) => quantize(model, nf4({ blockSize: 6 })),
 };
 
-/** The names of both, in the order in which tests take them. */
-export const axes: Axes = { families: Object.keys(architectures), formats: Object.keys(formats), packed: 'nf4' };
+/** The architectures over texts, which every method must work on, or refuse. */
+const texts: readonly Architecture[] = ['llama', 'gpt2', 'bert', 't5'];
+
+/** The names of both, in the order in which tests take them: all laws are tried on the first architecture. */
+export const axesOf = (families: readonly Architecture[] = texts): Axes => ({
+  families,
+  formats: Object.keys(formats),
+  packed: 'nf4',
+});

@@ -12,11 +12,12 @@ export {
   tinyGpt2Config,
   tinyLlama,
   tinyT5,
+  tinyVit,
   tokens,
 } from '@peftjs/transformer/testing';
-export { architectures } from './bases.ts';
+export { type Architecture, architectures } from './bases.ts';
 export { openExecutors } from './executors.ts';
-export { describeMethod, describeMethods, type MethodRows } from './method/describe-method.ts';
+export { describeMethod, describeMethods, type MethodRows, type OnFamilies } from './method/describe-method.ts';
 export { familyLaws, methodLaws } from './method/laws.ts';
 export type { MethodCase, MethodRow } from './method/row.ts';
 export { sumOver } from './method/sum-over.ts';

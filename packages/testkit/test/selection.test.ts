@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { axes as ours } from '../src/bases.ts';
+import { axesOf as lawAxes } from '../src/bases.ts';
 import { type Axes, type Cell, fullProduct, selectionFor } from '../src/selection.ts';
 
 const names = (of: string, n: number): string[] => Array.from({ length: n }, (_, i) => `${of}${i}`);
@@ -23,7 +23,7 @@ const pairs = (cells: readonly Cell[]): Set<string> =>
   new Set(cells.map(({ family, format }) => `${family} ${format}`));
 
 describe.each<[string, Axes]>([
-  ['ours', ours],
+  ['lawAxes()', lawAxes()],
   ['one family, one packed format', axesOf(1, 2)],
   ['more families', axesOf(7, 3)],
   ['more formats', axesOf(3, 9)],

@@ -6,6 +6,8 @@ export interface TowerInputs {
   readonly ids: string;
   /** The sizes of a picture, where the tower reads pictures in place of tokens; its rows are then those of patches. */
   readonly picture?: readonly [channels: number, height: number, width: number];
+  /** Of pictures: the height and width of a patch, in pixels. The rows of patches are the last ones, line by line. */
+  readonly patch?: readonly [height: number, width: number];
   /** Whether pictures may have another height and width: positions are then interpolated. Default false. */
   readonly anySize?: boolean;
   /** f32: 1 for tokens, 0 for what is hidden. May be left out. */

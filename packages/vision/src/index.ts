@@ -1,5 +1,11 @@
+export { type AdaptFormerOptions, adaptFormer } from './adapt-former.ts';
+export { type Bypassed, type ConvpassOptions, convpass } from './convpass.ts';
 export { decodeImage } from './decode-image.ts';
+export { factTk } from './fact/fact-tk.ts';
+export { factTt } from './fact/fact-tt.ts';
+export type { FactOptions } from './fact/options.ts';
 export type { ImageConfig } from './image-config.ts';
 export { type ImageProcessor, imageProcessor, loadImageProcessor, type Pixels } from './image-processor.ts';
 export type { Picture } from './picture.ts';
 export { type Resample, resize } from './resize.ts';
+export { type VptOptions, vpt } from './vpt.ts';

@@ -4,7 +4,7 @@ import { type Batch, batch, fromArray, pipe, type Row, repeat, type Stream } fro
 import { openSafetensors } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { prefixTuning, promptTuning } from '@peftjs/prompts';
-import { ia3 } from '@peftjs/scaling';
+import { ia3, ssf } from '@peftjs/scaling';
 import { constant, type Executor, mul, reshape, type Shape, type Tensor } from '@peftjs/tensor';
 import { adamw, train } from '@peftjs/trainer';
 import {
@@ -21,6 +21,7 @@ import {
   type TaskModel,
   tokenClassifier,
 } from '@peftjs/transformer';
+import { adaptFormer, convpass, factTk, factTt, vpt } from '@peftjs/vision';
 
 const data = join(import.meta.dirname, '../data');
 
@@ -30,6 +31,8 @@ export interface FamilyGolden {
   readonly name: string;
   readonly task: Task<Tensor>;
   readonly adapters: Readonly<Record<string, MethodFormat>>;
+  /** Those of methods that no library has: what `own_vision.py` makes. */
+  readonly own?: Readonly<Record<string, MethodFormat>>;
 }
 
 const classes = 3;
@@ -118,9 +121,19 @@ export const familyGoldens: readonly FamilyGolden[] = [
     { name: `${name}-sequence`, task: sequenceClassifier({ labels: classes }), adapters: { lora } },
     { name: `${name}-masked`, task: maskedLM(), adapters: {} },
   ]),
-  { name: 'vit-image', task: imageClassifier({ labels: classes }), adapters: { lora } },
+  {
+    name: 'vit-image',
+    task: imageClassifier({ labels: classes }),
+    adapters: { lora },
+    own: { vpt, 'vpt-deep': vpt, adaptformer: adaptFormer, convpass, ssf },
+  },
   { name: 'deit-image', task: imageClassifier({ labels: classes }), adapters: { lora } },
-  { name: 'dinov2-image', task: imageClassifier({ labels: classes }), adapters: { lora, ia3 } },
+  {
+    name: 'dinov2-image',
+    task: imageClassifier({ labels: classes }),
+    adapters: { lora, ia3 },
+    own: { 'fact-tt': factTt, 'fact-tk': factTk },
+  },
   { name: 'dinov2-other-image', task: imageClassifier({ labels: classes }), adapters: {} },
   ...decoders.map((name) => ({ name: `${name}-causal`, task: causalLM(), adapters: { lora } })),
 ];
@@ -128,11 +141,21 @@ export const familyGoldens: readonly FamilyGolden[] = [
 /** The models that are tried on a software GPU too: one for each way in which attention differs. */
 export const onWebgpu: readonly string[] = ['gemma2-causal', 'gemma3-causal'];
 
-/** Every adapter. */
-export const familyAdapters: readonly (FamilyGolden & { readonly adapter: string; readonly format: MethodFormat })[] =
-  familyGoldens.flatMap((golden) =>
-    Object.entries(golden.adapters).map(([adapter, format]) => ({ ...golden, adapter, format })),
-  );
+/** An adapter that Python made. */
+export interface FamilyAdapter extends FamilyGolden {
+  readonly adapter: string;
+  readonly format: MethodFormat;
+}
+
+/** Every adapter of a library, which reads ours too. */
+export const familyAdapters: readonly FamilyAdapter[] = familyGoldens.flatMap((golden) =>
+  Object.entries(golden.adapters).map(([adapter, format]) => ({ ...golden, adapter, format })),
+);
+
+/** Every adapter of a method that no library has. */
+export const ownFamilyAdapters: readonly FamilyAdapter[] = familyGoldens.flatMap((golden) =>
+  Object.entries(golden.own ?? {}).map(([adapter, format]) => ({ ...golden, adapter, format })),
+);
 
 /** Folders of a model, of an adapter made in Python, and of one that we wrote. */
 export const familyModel = (name: string): string => join(data, 'python/families', name, 'model');
@@ -230,7 +253,7 @@ export const openAdapter = async (
 
 /** The library's name for one of our parameters. */
 export const parameterThere = ({ method, params }: Adapted<TaskModel>, name: string): string => {
-  if (!params.has('prompt_embeddings')) return `base_model.model.${name}`;
+  if (!params.has('prompt_embeddings') || !method.keys?.['prompt_embeddings']) return `base_model.model.${name}`;
   return method.keys?.[name] ? 'prompt_encoder.embedding.weight' : `base_model.${name}`;
 };
 

@@ -1,10 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ownFamilyAdapters } from './families.ts';
 import { goldens } from './goldens.ts';
 
 const pythonDir = join(import.meta.dirname, '../data/python');
 
-/** Which library made a golden: each tells its layout by what the configuration holds. Types of our own are those of `own_methods.py`. */
+/** Which library made a golden: each tells its layout by what the configuration holds. Types of our own are those of `own_methods.py` and `own_vision.py`. */
 const libraryOf = (name: string): string => {
   const path = join(pythonDir, name, 'adapter/adapter_config.json');
   if (existsSync(path)) {
@@ -21,5 +22,7 @@ export const goldenLibraries = (): ReadonlyMap<string, ReadonlySet<string>> => {
     const method = formats[0]!.name;
     found.set(method, (found.get(method) ?? new Set()).add(libraryOf(name)));
   }
+  for (const { format } of ownFamilyAdapters)
+    found.set(format.name, (found.get(format.name) ?? new Set()).add('torch'));
   return found;
 };

@@ -31,6 +31,7 @@ import {
   onWebgpu,
   openAdapter,
   openModel,
+  ownFamilyAdapters,
   parameterThere,
   recordedIn,
   recordedOf,
@@ -94,6 +95,7 @@ const places = [...executors, ['webgpu', () => webgpu({ adapter: 'software' })] 
 describe.each(places)('on %s', (where, open) => {
   const isTried = ({ name }: { readonly name: string }): boolean => where !== 'webgpu' || onWebgpu.includes(name);
   const [goldens, adapters] = [familyGoldens.filter(isTried), familyAdapters.filter(isTried)];
+  const read = [...adapters, ...ownFamilyAdapters.filter(isTried)];
   let executor: Executor;
   beforeAll(async () => void (executor = await open()));
   afterAll(() => executor.close());
@@ -176,7 +178,7 @@ describe.each(places)('on %s', (where, open) => {
     });
   });
 
-  describe.each(adapters)('$adapter of PEFT on $name', ({ adapter, format, ...golden }) => {
+  describe.each(read)('$adapter of Python on $name', ({ adapter, format, ...golden }) => {
     let recorded: Awaited<ReturnType<typeof recordedOf>>;
     let inputs: ReturnType<typeof inputsOf>;
     let adapted: Adapted<TaskModel>;

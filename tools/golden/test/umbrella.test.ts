@@ -4,7 +4,7 @@ import { loadModel } from '@peftjs/transformer';
 import * as all from 'peftjs';
 import { load } from 'peftjs';
 import { expect, test } from 'vitest';
-import { familyAdapter, familyAdapters, openModel } from '../src/families.ts';
+import { familyAdapter, familyAdapters, openModel, ownFamilyAdapters } from '../src/families.ts';
 import { written } from '../src/goldens.ts';
 import { modelDir, writtenDir } from '../src/python-golden.ts';
 
@@ -20,7 +20,7 @@ test.each(written)('$name: load finds its method among all', async ({ name, mode
   expect(Object.keys(all)).toContain(missing);
 });
 
-test.each(familyAdapters)(
+test.each([...familyAdapters, ...ownFamilyAdapters])(
   '$adapter on $name: load finds its method among all',
   async ({ format, adapter, ...golden }) => {
     const found = await load(await openModel(golden), familyAdapter(golden.name, adapter));

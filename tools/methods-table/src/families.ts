@@ -6,6 +6,7 @@ import * as multitask from '@peftjs/multitask';
 import * as prompts from '@peftjs/prompts';
 import * as scaling from '@peftjs/scaling';
 import * as selective from '@peftjs/selective';
+import * as vision from '@peftjs/vision';
 import type { Entry } from './table.ts';
 
 /** The families that methods come from, by package, in the order of the table. */
@@ -15,6 +16,7 @@ const families: Readonly<Record<string, object>> = {
   prompts,
   scaling,
   selective,
+  vision,
   hybrid,
   multitask,
 };
@@ -26,6 +28,7 @@ export const titles: Readonly<Record<keyof typeof families, string>> = {
   prompts: 'additive: soft prompts',
   scaling: 'additive: scale and shift',
   selective: 'selective',
+  vision: 'vision',
   hybrid: 'hybrid',
   multitask: 'multi-task',
 };

@@ -1,6 +1,6 @@
 import type { Law } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
-import { type Architecture, architectures, axes, formats } from '../bases.ts';
+import { type Architecture, architectures, axesOf, formats } from '../bases.ts';
 import { openExecutors, testOn } from '../executors.ts';
 import { type Cell, fullProduct, selectionFor } from '../selection.ts';
 import { timeout } from '../timeout.ts';
@@ -9,6 +9,12 @@ import { familyLaws, formatLaws, methodLaws, refusalOf } from './laws.ts';
 import type { AnyFactory, MethodCase, MethodRow, OptionsOf } from './row.ts';
 
 type Opened = ReturnType<typeof openExecutors>;
+
+/** The architectures that methods are tried on. */
+export interface OnFamilies {
+  /** All laws are tried on the first. Default: a decoder, and the others over texts. */
+  readonly families?: readonly Architecture[];
+}
 
 const lawsOf: Readonly<Record<Cell['laws'], (of: MethodCase) => readonly Law[]>> = {
   all: methodLaws,
@@ -43,18 +49,22 @@ const describeCell = (factory: AnyFactory, row: MethodRow, cell: Cell, opened: O
       });
 };
 
-const describeRow = (factory: AnyFactory, row: MethodRow, opened: Opened): void => {
+const describeRow = (factory: AnyFactory, row: MethodRow, opened: Opened, { families }: OnFamilies): void => {
   const full = Boolean(process.env['PEFTJS_FULL']);
+  const axes = axesOf(families);
   for (const cell of full ? fullProduct(axes) : selectionFor(factory.name, axes))
     describeCell(factory, row, cell, opened);
 };
 
 /**
- * Tests of a method: every law of the contract on the reference executor, on a dense decoder, and that the other executors compute the same;
+ * Tests of a method: every law of the contract on the reference executor, on the first architecture, dense, and that the other executors compute the same;
  * the rest of architectures and storage formats by a covering selection (`selectionFor`), or all of them where `PEFTJS_FULL` is set.
  */
-export const describeMethod = <F extends AnyFactory>(factory: F, row: MethodRow<OptionsOf<F>>): void =>
-  describeRow(factory, row as MethodRow, openExecutors());
+export const describeMethod = <F extends AnyFactory>(
+  factory: F,
+  row: MethodRow<OptionsOf<F>>,
+  on: OnFamilies = {},
+): void => describeRow(factory, row as MethodRow, openExecutors(), on);
 
 /** The methods among the exports of a family's index, by name. */
 type MethodsOf<T> = { readonly [K in keyof T as T[K] extends AnyFactory ? K : never]: T[K] };
@@ -66,7 +76,7 @@ const isFactory = (value: unknown): value is AnyFactory =>
   typeof value === 'function' && 'paper' in value && 'peftType' in value;
 
 /** `describeMethod` of each method that a family exports: `describeMethods(family, rows)`. A method without a row fails, and so does a row without a method. */
-export const describeMethods = <T extends object>(family: T, rows: MethodRows<T>): void => {
+export const describeMethods = <T extends object>(family: T, rows: MethodRows<T>, on: OnFamilies = {}): void => {
   const factories = new Map(Object.entries(family).filter((e): e is [string, AnyFactory] => isFactory(e[1])));
   test('every method has a row of laws, and every row is of a method', () => {
     expect(Object.keys(rows).toSorted()).toEqual([...factories.keys()].toSorted());
@@ -74,6 +84,6 @@ export const describeMethods = <T extends object>(family: T, rows: MethodRows<T>
   const opened = openExecutors();
   for (const [name, row] of Object.entries(rows) as [string, MethodRow][]) {
     const factory = factories.get(name);
-    if (factory) describeRow(factory, row, opened);
+    if (factory) describeRow(factory, row, opened, on);
   }
 };

@@ -1,10 +1,10 @@
-import { constant, type Executor, evaluate } from '@peftjs/tensor';
+import { concat, constant, type Executor, evaluate, type Tensor } from '@peftjs/tensor';
 import { differenceOf, mustBeNear, tolerances } from '@peftjs/tensor/testing';
 import { type CausalLM, generate, type Inputs, type TaskModel } from '@peftjs/transformer';
 import type { Law } from '@peftjs/transformer/testing';
 import { tokens } from '@peftjs/transformer/testing';
 import type { MethodCase } from './row.ts';
-import { subjectOf, valuesOf } from './subject.ts';
+import { picturesOf, subjectOf, valuesOf } from './subject.ts';
 
 const text = [3, 1, 4, 10, 5, 9, 2];
 
@@ -140,6 +140,24 @@ const inBatches = (of: MethodCase): Law => ({
   },
 });
 
+const pictures = (of: MethodCase): Law => ({
+  name: 'other pictures of a batch change nothing',
+  check: async () => {
+    const { adapted, executor } = await subjectOf(of);
+    const { main } = adapted.base;
+    const [first, second] = [picturesOf(main, 1, 2), picturesOf(main, 1, 3)];
+    const logits = (pixels: Tensor): Promise<ArrayLike<number>> =>
+      valuesOf(adapted.model.outputs({ [main.reads.ids]: pixels }), executor);
+    const both = Array.from(await logits(concat(first, second, { axis: 0 })));
+    for (const [i, one] of [first, second].entries()) {
+      const wanted = await logits(one);
+      mustBeNear(`logits of picture ${i}`, both.slice(i * wanted.length, (i + 1) * wanted.length), wanted, {
+        tolerance: tolerances.rounding,
+      });
+    }
+  },
+});
+
 const together = (of: MethodCase): Law => ({
   name: 'other texts of a batch change what one gives, as its row says',
   check: async () => {
@@ -160,6 +178,7 @@ const together = (of: MethodCase): Law => ({
 /** The laws along a sequence: those of what comes before where a tower sees no further, those of generation where it can go on by itself. */
 export const sequenceLaws = (of: MethodCase): readonly Law[] => {
   const { towers, main } = of.base();
+  if (main.reads.picture) return [pictures(of)];
   const before = main.attends === 'before' && of.row.causal !== false;
   if (of.row.together) return [...(before ? [causal(of)] : []), together(of)];
   const alone = main.attends === 'before' && towers.length === 1;

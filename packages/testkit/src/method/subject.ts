@@ -1,6 +1,6 @@
 import { type Adapted, attach, type Examples, type Method, prepare } from '@peftjs/core';
-import { constant, type Executor, evaluate, reference, type Tensor } from '@peftjs/tensor';
-import type { Inputs, TaskModel } from '@peftjs/transformer';
+import { constant, type Executor, evaluate, reference, sizeOf, type Tensor, type TypedArray } from '@peftjs/tensor';
+import type { Inputs, TaskModel, Tower } from '@peftjs/transformer';
 import { shake, tokens } from '@peftjs/transformer/testing';
 import type { MethodCase, MethodRow } from './row.ts';
 
@@ -12,20 +12,34 @@ const texts: readonly (readonly [ids: Tensor, next: Tensor])[] = [
 const other: Tensor = tokens([6, 3, 10, 1], [4, 4, 12, 9]);
 const kinds: Tensor = tokens([0, 0, 1, 1, 1, 1], [0, 1, 1, 0, 1, 1]);
 
-/** A batch of two rows for a model: the text goes to the tower that the task reads, another one to a tower before it. */
+/** A batch of pictures, each with values of its own; the same for the same seed. */
+export const picturesOf = ({ reads }: Tower, rows: number, seed: number): Tensor => {
+  const shape = [rows, ...reads.picture!];
+  return constant(
+    Float32Array.from({ length: sizeOf(shape) }, (_, i) => Math.sin((i + 1) * (seed + 1.7))),
+    shape,
+  );
+};
+
+/** A batch of two rows for a model: the text goes to the tower that the task reads, another one to a tower before it; pictures to a tower of such. */
 export const inputsOf = ({ towers, main, task }: TaskModel, text = 0): Inputs => {
   const [ids, next] = texts[text]!;
   const { shape } = task.columns['labels']!;
   return {
-    ...Object.fromEntries(towers.map((tower) => [tower.reads.ids, tower === main ? ids : other])),
+    ...Object.fromEntries(
+      towers.map((tower) => [
+        tower.reads.ids,
+        tower.reads.picture ? picturesOf(tower, 2, text) : tower === main ? ids : other,
+      ]),
+    ),
     ...Object.fromEntries(Object.keys(main.reads.kinds ?? {}).map((name) => [name, kinds])),
     labels: shape.length === 0 ? constant(Int32Array.of(2, 1), [2]) : next,
   };
 };
 
 const asExamples = (inputs: Inputs): Examples => {
-  const data = ({ node }: Tensor): Int32Array =>
-    node.kind === 'constant' ? (node.data as Int32Array) : new Int32Array();
+  const data = ({ node }: Tensor): TypedArray =>
+    node.kind === 'constant' ? (node.data as TypedArray) : new Int32Array();
   const entries = Object.entries(inputs);
   return {
     rows: 2,

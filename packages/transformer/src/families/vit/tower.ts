@@ -79,7 +79,7 @@ export const vitTower = (record: VitRecord, config: VitConfig): TowerSpec => {
     keyHeads: heads,
     headDim,
     maxPositions: rows,
-    reads: { ids: 'pixels', mask: 'mask', picture, anySize: record.interpolates },
+    reads: { ids: 'pixels', mask: 'mask', picture, patch, anySize: record.interpolates },
     picture: {
       rows: (height, width) => rowsOf(record, config, height, width),
       embed: (pixels, { linear, weights }) => {

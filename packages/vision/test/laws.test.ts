@@ -1,0 +1,87 @@
+import { describeMethod, describeMethods, type OnFamilies } from '@peftjs/testkit';
+import type { TaskModel } from '@peftjs/transformer';
+import * as family from '../src/index.ts';
+
+const on: OnFamilies = { families: ['vit', 'llama', 'gpt2', 'bert', 't5'] };
+
+/** For pictures alone. */
+const refuses = ({ main }: TaskModel): RegExp | null =>
+  main.reads.picture ? null : /is for models that read pictures/;
+
+/** Layers of FacT: of a decoder those alone that are squares. */
+const target = ({ layout: { modelType } }: TaskModel): { readonly target?: readonly string[] } => {
+  if (modelType === 'llama') return { target: ['o_proj'] };
+  if (modelType === 'gpt2') return { target: ['c_attn', 'attn.c_proj'] };
+  if (modelType === 'bert') return { target: ['query', 'value'] };
+  return {};
+};
+
+/** T5's heads are of another width together than its stream. */
+const oddHeads = ({ towers }: TaskModel): RegExp | null =>
+  towers.length > 1
+    ? /its updates are squares of the width 8 above or beside each other; leave it out of target/
+    : null;
+
+/** Squares of the layers that FacT changes. */
+const squares = (model: TaskModel): number => {
+  const { hiddenSize: d } = model.main;
+  const names = target(model).target ?? ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'fc1', 'fc2'];
+  const changed = [...model.linears].filter(([path]) => names.some((name) => path.endsWith(`.${name}`)));
+  return changed.reduce((n, [, { inDim, outDim }]) => n + (inDim / d) * (outDim / d), 0);
+};
+
+describeMethods(
+  family,
+  {
+    vpt: {
+      options: { length: 3 },
+      parameters: ({ main }) => 3 * main.hiddenSize,
+      identity: false,
+      refuses,
+    },
+    adaptFormer: {
+      options: { bottleneck: 3, scale: 'learned' },
+      parameters: (model) => {
+        const { hiddenSize: d } = model.main;
+        return model.paths('mlp').length * (2 * 3 * d + 3 + d + 1);
+      },
+    },
+    convpass: {
+      options: { bottleneck: 3, scale: 2 },
+      parameters: ({ main: { hiddenSize: d }, paths }) => 2 * paths('block').length * (2 * 3 * d + 3 + d + 9 * 9 + 3),
+      refuses,
+    },
+    factTt: {
+      options: (model) => ({ rank: 3, scale: 2, ...target(model) }),
+      parameters: (model) => 2 * 3 * model.main.hiddenSize + 9 * squares(model),
+      refuses: oddHeads,
+    },
+    factTk: {
+      options: (model) => ({ rank: 3, scale: 2, ...target(model) }),
+      parameters: (model) => 2 * 3 * model.main.hiddenSize + 27 + 3 * squares(model),
+      refuses: oddHeads,
+    },
+  },
+  on,
+);
+
+// A prompt in each layer.
+describeMethod(
+  family.vpt,
+  {
+    options: { length: 2, deep: true },
+    parameters: ({ main, paths }) => 2 * paths('block').length * main.hiddenSize,
+    identity: false,
+  },
+  { families: ['vit'] },
+);
+
+// Bypasses of attention alone.
+describeMethod(
+  family.convpass,
+  {
+    options: { bottleneck: 2, init: 'xavier', sublayers: ['attn'] },
+    parameters: ({ main: { hiddenSize: d }, paths }) => paths('block').length * (2 * 2 * d + 2 + d + 4 * 9 + 2),
+  },
+  { families: ['vit'] },
+);

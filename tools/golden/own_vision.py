@@ -1,0 +1,216 @@
+"""Methods of vision that no library has, written here in PyTorch from the papers and their authors' code: goldens of them on the tiny
+models of the families, in data/python/families.
+
+A method is a function that changes a frozen model by hooks and makes its own tensors, by the names that our files have for them.
+Adapters are written as we write them, with a type of our own; the head of the task is trained beside them.
+
+Usage: python own_vision.py [NAME ...], where a name is vit-image-vpt; all without one.
+"""
+
+import sys
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from common import LEARNING_RATE, save_tensors, shake, write_json
+from families import FAMILIES, draw_inputs, label_inputs, load_model, stored_logits
+
+Make = Callable[[str, torch.Tensor], nn.Parameter]
+
+
+def layers_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The blocks of a tower, with their paths."""
+    path = "vit.layers" if hasattr(model, "vit") else "dinov2.encoder.layer"
+    return [(f"{path}.{i}", layer) for i, layer in enumerate(model.get_submodule(path))]
+
+
+def vpt(model: nn.Module, make: Make, num_tokens: int, deep: bool, prompt_dropout: float) -> None:
+    """Jia et al., 2022. https://arxiv.org/abs/2203.12119, https://github.com/KMnP/vpt: the prompt stands after the class's row."""
+    width = model.config.hidden_size
+    first = make("prompt_embeddings", torch.rand(num_tokens, width) - 0.5)
+    layers = layers_of(model)
+    later = make("deep_prompt_embeddings", torch.rand(len(layers) - 1, num_tokens, width) - 0.5) if deep else None
+
+    def with_prompt(x: torch.Tensor, prompt: torch.Tensor, instead: int) -> torch.Tensor:
+        return torch.cat([x[:, :1], prompt.expand(len(x), -1, -1), x[:, 1 + instead :]], dim=1)
+
+    model.vit.embeddings.register_forward_hook(lambda module, args, out: with_prompt(out, first, 0))
+    for i, (_, layer) in enumerate(layers[1:] if deep else []):
+        layer.register_forward_pre_hook(lambda module, args, i=i: (with_prompt(args[0], later[i], num_tokens), *args[1:]))
+
+
+def adaptformer(model: nn.Module, make: Make, ffn_num: int, ffn_adapter_scalar: float | str, dropout: float) -> None:
+    """Chen et al., 2022. https://arxiv.org/abs/2205.13535, https://github.com/ShoufaChen/AdaptFormer"""
+    width = model.config.hidden_size
+    for path, layer in layers_of(model):
+        own = f"{path}.mlp.adaptmlp"
+        down = make(f"{own}.down_proj.weight", torch.randn(ffn_num, width) * 0.2)
+        down_bias = make(f"{own}.down_proj.bias", torch.zeros(ffn_num))
+        up = make(f"{own}.up_proj.weight", torch.zeros(width, ffn_num))
+        up_bias = make(f"{own}.up_proj.bias", torch.zeros(width))
+        scale = make(f"{own}.scale", torch.ones(1)) if ffn_adapter_scalar == "learned" else ffn_adapter_scalar
+        stream = {}
+
+        def note(module, args, stream=stream):
+            stream["x"] = args[0]
+
+        def beside(module, args, out, stream=stream, down=down, down_bias=down_bias, up=up, up_bias=up_bias, scale=scale):
+            return out + ((stream["x"] @ down.T + down_bias).relu() @ up.T + up_bias) * scale
+
+        layer.layernorm_after.register_forward_pre_hook(note)
+        layer.mlp.register_forward_hook(beside)
+
+
+def convpass(model: nn.Module, make: Make, dim: int, scale: float, dropout: float, conv_init: str, sublayers: list[str]) -> None:
+    """Jie & Deng, 2022. https://arxiv.org/abs/2207.07039, https://github.com/JieShibo/PETL-ViT"""
+    width, config = model.config.hidden_size, model.config
+    lines, columns = (size // patch for size, patch in zip(config.image_size, config.patch_size, strict=True))
+
+    def gelu(x: torch.Tensor) -> torch.Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+    def bypass(path: str) -> Callable[[torch.Tensor], torch.Tensor]:
+        conv = nn.Conv2d(dim, dim, 3, padding=1)
+        conv.weight = make(f"{path}.adapter_conv.weight", torch.randn(dim, dim, 3, 3) * 0.3)
+        conv.bias = make(f"{path}.adapter_conv.bias", torch.zeros(dim))
+        down, up = nn.Linear(width, dim), nn.Linear(dim, width)
+        for name, layer, first in (("adapter_down", down, torch.randn(dim, width) * 0.2), ("adapter_up", up, torch.zeros(width, dim))):
+            layer.weight = make(f"{path}.{name}.weight", first)
+            layer.bias = make(f"{path}.{name}.bias", torch.zeros(len(first)))
+
+        def run(x: torch.Tensor) -> torch.Tensor:
+            low = gelu(down(x)).transpose(1, 2)
+            patches = conv(low[..., 1:].unflatten(-1, (lines, columns))).flatten(-2)
+            own = conv(low[..., :1, None]).flatten(-2)
+            return up(gelu(torch.cat([own, patches], dim=-1).transpose(1, 2))) * scale
+
+        return run
+
+    for path, layer in layers_of(model):
+        beside = bypass(f"{path}.attention")
+        layer.attention.register_forward_hook(lambda module, args, out, beside=beside: (out[0] + beside(args[0]), *out[1:]))
+        below = bypass(f"{path}.mlp")
+        layer.mlp.register_forward_hook(lambda module, args, out, below=below: out + below(args[0]))
+
+
+def fact_layers(model: nn.Module) -> list[tuple[str, nn.Linear]]:
+    names = ["attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.o_proj", "mlp.fc1", "mlp.fc2"]
+    return [(f"{path}.{name}", layer.get_submodule(name)) for path, layer in layers_of(model) for name in names]
+
+
+def shared_factors(model: nn.Module, make: Make, r: int) -> tuple[nn.Parameter, nn.Parameter]:
+    width = model.config.hidden_size
+    return make("FacTu", torch.randn(r, width) * 0.3), make("FacTv", torch.zeros(width, r))
+
+
+def update_by(layer: nn.Linear, u: torch.Tensor, v: torch.Tensor, middle: Callable[[torch.Tensor], torch.Tensor], scale: float) -> None:
+    """Adds what goes through the shared factors: `middle` maps [.., r times the squares beside each other] to [.., r times those above each other]."""
+    width = v.shape[0]
+
+    def changed(module, args, out):
+        low = (args[0].unflatten(-1, (-1, width)) @ u.T).flatten(-2)
+        return out + (middle(low).unflatten(-1, (-1, v.shape[1])) @ v.T).flatten(-2) * scale
+
+    layer.register_forward_hook(changed)
+
+
+def fact_tt(model: nn.Module, make: Make, r: int, scale: float, dropout: float, target_modules: list[str]) -> None:
+    """Jie & Deng, 2022. https://arxiv.org/abs/2212.03145, https://github.com/JieShibo/PETL-ViT, fact_tt.py"""
+    u, v = shared_factors(model, make, r)
+    for path, layer in fact_layers(model):
+        rows, columns = (size // v.shape[0] * r for size in layer.weight.shape)
+        core = make(f"{path}.FacTs", torch.randn(rows, columns) * 0.3)
+        update_by(layer, u, v, lambda low, core=core: low @ core.T, scale)
+
+
+def fact_tk(model: nn.Module, make: Make, r: int, scale: float, dropout: float, target_modules: list[str]) -> None:
+    """The same paper, fact_tk.py"""
+    u, v = shared_factors(model, make, r)
+    width = v.shape[0]
+    layers = fact_layers(model)
+    counts = [max(layer.weight.shape) // width for _, layer in layers]
+    core, places = make("FacTc", torch.randn(r, r, r) * 0.5), make("FacTp", torch.randn(r, sum(counts)) * 0.5)
+    for i, (_, layer) in enumerate(layers):
+        first = sum(counts[:i])
+
+        def middle(low, first=first, count=counts[i], wide=layer.in_features > width):
+            own = (core @ places[:, first : first + count]).reshape(r, count * r)
+            return low @ own.T if wide else low @ own
+
+        update_by(layer, u, v, middle, scale)
+
+
+def ssf(model: nn.Module, make: Make, norms: bool, embedding: bool, init_std: float, target_modules: str) -> None:
+    """Lian et al., 2022. https://arxiv.org/abs/2210.08823, https://github.com/dongzelian/SSF"""
+    for path, module in model.named_modules():
+        if path == "classifier" or not isinstance(module, (nn.Linear, nn.LayerNorm, nn.Conv2d)):
+            continue
+        scale = make(f"{path}.ssf_scale", torch.ones(len(module.weight)))
+        shift = make(f"{path}.ssf_shift", torch.zeros(len(module.weight)))
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda m, args, out, a=scale, b=shift: out * a[:, None, None] + b[:, None, None])
+        else:
+            module.register_forward_hook(lambda m, args, out, a=scale, b=shift: out * a + b)
+
+
+SQUARES = ["q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2"]
+
+# By the model's name and the method's: its type, its function, what its file says, and what the file alone says.
+METHODS: dict[tuple[str, str], tuple[str, Callable[..., None], dict]] = {
+    ("vit-image", "vpt"): ("PEFTJS_VPT", vpt, dict(num_tokens=3, deep=False, prompt_dropout=0.0)),
+    ("vit-image", "vpt-deep"): ("PEFTJS_VPT", vpt, dict(num_tokens=2, deep=True, prompt_dropout=0.0)),
+    ("vit-image", "adaptformer"): ("PEFTJS_ADAPTFORMER", adaptformer, dict(ffn_num=3, ffn_adapter_scalar=0.7, dropout=0.0)),
+    ("vit-image", "convpass"): (
+        "PEFTJS_CONVPASS", convpass, dict(dim=3, scale=0.5, dropout=0.0, conv_init="identity", sublayers=["attn", "mlp"]),
+    ),
+    ("vit-image", "ssf"): ("PEFTJS_SSF", ssf, dict(norms=True, embedding=True, init_std=0.02, target_modules="all-linear")),
+    ("dinov2-image", "fact-tt"): ("PEFTJS_FACT_TT", fact_tt, dict(r=3, scale=0.5, dropout=0.0, target_modules=SQUARES)),
+    ("dinov2-image", "fact-tk"): ("PEFTJS_FACT_TK", fact_tk, dict(r=3, scale=0.5, dropout=0.0, target_modules=SQUARES)),
+}
+
+
+def make_golden(name: str, method: str) -> None:
+    peft_type, change, options = METHODS[name, method]
+    torch.manual_seed(1)
+    model = load_model(name).requires_grad_(False)
+    params = {}
+
+    def make(tensor_name: str, first: torch.Tensor) -> nn.Parameter:
+        params[f"base_model.model.{tensor_name}"] = nn.Parameter(first)
+        shake(params[f"base_model.model.{tensor_name}"], 0.2)
+        return params[f"base_model.model.{tensor_name}"]
+
+    change(model, make, **options)
+    for tensor_name, parameter in model.classifier.named_parameters():
+        params[f"base_model.model.classifier.{tensor_name}"] = parameter.requires_grad_()
+        shake(parameter, 0.2)
+    out = FAMILIES / name / method
+    save_tensors(out / "adapter" / "adapter_model.safetensors", params)
+    config = {"peft_type": peft_type, "task_type": None, "modules_to_save": ["classifier"]} | options
+    write_json(out / "adapter" / "adapter_config.json", config, indent=2)
+
+    inputs = draw_inputs(name)
+    golden = {"logits": stored_logits(name, model(**inputs).logits, inputs)}
+    losses = []
+    optimizer = torch.optim.AdamW(params.values(), lr=LEARNING_RATE, weight_decay=0.0)
+    for step in range(3):
+        optimizer.zero_grad()
+        loss = model(**inputs, **label_inputs(name, inputs)).loss
+        loss.backward()
+        if step == 0:
+            golden |= {f"gradient {n}": p.grad.clone() for n, p in params.items()}
+        optimizer.step()
+        losses.append(loss.detach())
+    golden |= {f"trained {n}": p for n, p in params.items()}
+    save_tensors(out / "golden.safetensors", golden | {"losses": torch.stack(losses)})
+
+
+def main(names: list[str]) -> None:
+    for name, method in METHODS:
+        if not names or f"{name}-{method}" in names:
+            make_golden(name, method)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
