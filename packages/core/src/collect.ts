@@ -2,6 +2,7 @@ export { type Collecting, collect } from './collect/collect.ts';
 export { eachGradient } from './collect/each-gradient.ts';
 export { inputsOf } from './collect/inputs-of.ts';
 export { keepLargest, type Largest } from './collect/keep-largest.ts';
+export { labelledRows } from './collect/labelled-rows.ts';
 export { checkPlaces, isAscending } from './collect/places.ts';
 export { rowsOf } from './collect/rows-of.ts';
 export { seenBy } from './collect/seen-by.ts';

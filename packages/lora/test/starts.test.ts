@@ -1,6 +1,6 @@
 import { attach, load, type MethodFactory, save } from '@peftjs/core';
 import { memoryFiles } from '@peftjs/io';
-import { int2, nf2, nf4, quantize } from '@peftjs/quant';
+import { int2, int8, nf2, nf3, nf4, quantize, storedBytes } from '@peftjs/quant';
 import { evaluate, reference, type Tensor } from '@peftjs/tensor';
 import { distance, shake, tinyLlama, tokens } from '@peftjs/testkit';
 import { Matrix, SingularValueDecomposition } from 'ml-matrix';
@@ -160,6 +160,71 @@ describe('loftq', () => {
       expect(distance(await logitsOf(again), await logitsOf(adapted))).toBeLessThan(1e-5);
     },
   );
+
+  test('a budget gives each layer the base that loses least in all', async () => {
+    const target = ['q_proj', 'v_proj', 'down_proj'];
+    const bases = [nf2({ blockSize: 8 }), nf3({ blockSize: 8 }), int8()].map((format) =>
+      quantize(base, format, target),
+    );
+    const apart = await Promise.all(bases.map((one) => loftqBase(base, one, { executor, target, rank: 2, rounds: 1 })));
+    const paths = [...apart[0]!.errors.keys()];
+    const lengths = await Promise.all(
+      paths.map(async (p) => {
+        const { w } = await evaluate({ w: base.linears.get(p)!.dense().weight }, { executor });
+        return { square: (w as Float32Array).reduce((sum, v) => sum + v * v, 0), size: w!.length };
+      }),
+    );
+    const values = lengths.reduce((n, { size }) => n + size, 0);
+    // All ways to choose, by hand.
+    const budget = 7;
+    const bitsOf = (p: string, i: number): number => 8 * storedBytes(bases[i]!, [p]);
+    const ways = paths.reduce<readonly (readonly number[])[]>(
+      (all) => all.flatMap((way) => [0, 1, 2].map((i) => [...way, i])),
+      [[]],
+    );
+    const lossOf = (way: readonly number[]): number =>
+      way.reduce((sum, i, k) => sum + apart[i]!.errors.get(paths[k]!)! ** 2 * lengths[k]!.square, 0);
+    const least = Math.min(
+      ...ways.filter((way) => way.reduce((n, i, k) => n + bitsOf(paths[k]!, i), 0) <= budget * values).map(lossOf),
+    );
+    const { model, errors, bits } = await loftqBase(base, bases, { executor, target, rank: 2, rounds: 1, budget });
+    expect(paths.reduce((sum, p, k) => sum + errors.get(p)! ** 2 * lengths[k]!.square, 0)).toBeCloseTo(least, 6);
+    expect(bits).toBeLessThanOrEqual(budget * (1 + 1e-6));
+    expect(bits * values).toBeCloseTo(8 * storedBytes(model, target), 6);
+    await expect(loftqBase(base, bases, { executor, target, rank: 2, budget: 0.5 })).rejects.toThrow(
+      /the smallest bases take [\d.]+ bits a value, the budget is 0.5; give a larger budget/,
+    );
+    await expect(loftqBase(base, bases, { executor, target, rank: 2 })).rejects.toThrow(/give budget, in bits/);
+  });
+
+  test('data say which errors count', async () => {
+    const data = [
+      {
+        rows: 2,
+        columns: { ids: Int32Array.of(1, 5, 2, 9, 3, 3, 0, 7), labels: Int32Array.of(5, 2, 9, 1, 3, 0, 7, -100) },
+        shapes: { ids: [2, 4], labels: [2, 4] },
+      },
+    ];
+    const quantized = quantize(base, nf2(), target);
+    const how = { executor, target, rank: 2, rounds: 1 };
+    const { errors, weighings, model } = await loftqBase(base, quantized, { ...how, data });
+    expect([...weighings.keys()]).toEqual([...errors.keys()]);
+    const adapted = attach(model, [loftq({ before: base, weighings, target, rank: 2 })]);
+    const plain = attach(model, [loftq({ before: base, target, rank: 2 })]);
+    const { w, a, b } = await evaluate(
+      Object.fromEntries(
+        Object.entries({ w: base, a: adapted.model, b: plain.model }).map(([name, view]) => [
+          name,
+          view.linears.get(path)!.dense().weight,
+        ]),
+      ),
+      { executor },
+    );
+    const { rows, columns } = weighings.get(path)!;
+    const apart = (values: ArrayLike<number>): number =>
+      Math.hypot(...Array.from(w!, (v, i) => (v - values[i]!) * rows[Math.floor(i / inDim)]! * columns[i % inDim]!));
+    expect(apart(a!)).toBeLessThan(0.999 * apart(b!));
+  });
 
   test('refuses to begin without the model before, or with another', () => {
     expect(() => attach(base, [loftq({ target } as never)])).toThrow(

@@ -1,9 +1,8 @@
 import { count, type MethodFactory } from '@peftjs/core';
-import { eachGradient } from '@peftjs/core/collect';
+import { eachGradient, labelledRows } from '@peftjs/core/collect';
 import { mul } from '@peftjs/tensor';
 import { chooseLargest } from './masked/choose-largest.ts';
 import { defineMasked, type MaskedOptions } from './masked/define-masked.ts';
-import { labelledRows } from './masked/labelled-rows.ts';
 
 /** Options of `fishMask`; `keep` is 0.005 by default. */
 export interface FishMaskOptions extends MaskedOptions {

@@ -47,3 +47,36 @@ test.each([
   expect(apart(product(values['a']!, values['b']!), product(await read('A'), await read('B')))).toBeLessThan(1e-4);
   expect(norm(values['a']!)).toBeCloseTo(norm(await read('A')), 4);
 });
+
+test("begins where rows and columns count unlike as LQ-LoRA's code does", async () => {
+  const read = (part: string): Promise<Float32Array> => golden.readFloat32(part);
+  const tiny = tinyLlama({ hiddenSize: columns, heads: 4, headDim: rows / 4 });
+  const target = [path];
+  const viewOf = (values: Float32Array): typeof tiny => {
+    const weight = variable(`${path}.weight`, [rows, columns], values);
+    return tiny.with({ linears: new Map([[path, denseLinear({ weight, bias: null })]]) });
+  };
+  const fisher = await read('fisher');
+  const rootOf = (indices: readonly number[]): number =>
+    Math.sqrt(indices.reduce((sum, i) => sum + fisher[i]!, 0) / indices.length);
+  const weighing = {
+    rows: Float64Array.from({ length: rows }, (_, r) =>
+      rootOf(Array.from({ length: columns }, (_, c) => r * columns + c)),
+    ),
+    columns: Float64Array.from({ length: columns }, (_, c) =>
+      rootOf(Array.from({ length: rows }, (_, r) => r * columns + c)),
+    ),
+  };
+  const weighings = new Map([[path, weighing]]);
+  const [before, base] = [viewOf(await read('weight')), viewOf(await read('4 1 quantized'))];
+  const { params } = attach(base, [loftq({ before, weighings, target, rank: 4, alpha: 4 })]);
+  for (const [name, part] of [
+    ['lora_A', 'weighted A'],
+    ['lora_B', 'weighted B'],
+  ] as const) {
+    const { values } = await evaluate({ values: params.get(`${path}.${name}.weight`)! }, { executor });
+    const wanted = await read(part);
+    // Singular vectors have either sign.
+    expect(apart(values!.map(Math.abs), wanted.map(Math.abs))).toBeLessThan(1e-4);
+  }
+});

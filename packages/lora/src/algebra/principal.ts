@@ -1,6 +1,7 @@
 import type { Compute } from '@peftjs/tensor';
 import type { Linear } from '@peftjs/transformer';
 import { Matrix, QrDecomposition } from 'ml-matrix';
+import { unweighed, type Weighing, weighed } from '../starts/weighing.ts';
 import { type Product, truncatedSvd } from './truncated-svd.ts';
 import { weightOnHost } from './weight-on-host.ts';
 
@@ -47,10 +48,9 @@ export const principalOf = async (
 export const lostOf = async (
   whole: Linear,
   layer: Linear,
-  rank: number,
-  scale: number,
+  { rank, scale, weighing }: { readonly rank: number; readonly scale: number; readonly weighing: Weighing | undefined },
   compute: Compute,
 ): Promise<Product> => {
   const lost = Matrix.sub(await weightOnHost(whole, compute), await weightOnHost(layer, compute));
-  return bySingularValues(lost, rank, scale);
+  return unweighed(bySingularValues(weighed(lost, weighing), rank, scale), weighing);
 };

@@ -17,11 +17,14 @@ import { variantConfig } from '../variant-files.ts';
 import { startOf } from '../variant-of.ts';
 import { requireRank } from './begun-with.ts';
 import { halves } from './halves.ts';
+import type { Weighing } from './weighing.ts';
 
 /** Options of `loftq`. */
 export interface LoftqOptions extends LoraOptions {
   /** The model before it was quantised, whose weights the base and the adapter stand for together. */
   readonly before: Model;
+  /** How rows and columns of layers count, as `loftqBase` found it by data. Default: all alike. */
+  readonly weighings?: ReadonlyMap<Path, Weighing>;
 }
 
 const before: Option<Model> = {
@@ -30,6 +33,13 @@ const before: Option<Model> = {
   fallback: () => ({ linears: new Map() }) as unknown as Model,
   expected: 'a model',
   accepts: (v) => typeof v === 'object' && v !== null && 'linears' in v,
+};
+
+const weighings: Option<ReadonlyMap<Path, Weighing>> = {
+  key: null,
+  fallback: () => new Map(),
+  expected: 'the weighings of loftqBase',
+  accepts: (v) => v instanceof Map,
 };
 
 /** The layer that was quantised. Throws `bad-option` where there is none of its sizes. */
@@ -53,7 +63,7 @@ export const loftq: MethodFactory<LoftqOptions> = defineMethod<LoftqOptions>({
   name: 'loftq',
   formula: {
     merges: true,
-    options: { ...loraOptions, target: targets('target_modules', familyTarget('lora')), before },
+    options: { ...loraOptions, target: targets('target_modules', familyTarget('lora')), before, weighings },
     compact: async (model, options, state) => ({
       method: lora.fromConfig({ ...loftq(options as Chosen<LoftqOptions>).config(model), init_lora_weights: true }),
       state,
@@ -65,7 +75,7 @@ export const loftq: MethodFactory<LoftqOptions> = defineMethod<LoftqOptions>({
         const whole = layerBefore(options.before, path, base);
         const first = halves(async (compute) => {
           const { lostOf } = await import('../algebra/principal.ts'); // with ml-matrix, which few need
-          return lostOf(whole, base, rank, scale, compute);
+          return lostOf(whole, base, { rank, scale, weighing: options.weighings.get(path) }, compute);
         });
         return addDelta(base, lowRank(base, own, path, options, { a: first('a'), b: first('b') }));
       }),

@@ -15,12 +15,11 @@ import {
   targets,
   unscaled,
 } from '@peftjs/core';
-import { withWeights } from '@peftjs/core/collect';
+import { labelledRows, withWeights } from '@peftjs/core/collect';
 import { add, compile, mul, select, stopGradient, type Tensor, type Variable } from '@peftjs/tensor';
 import type { Linear, Path, TaskModel } from '@peftjs/transformer';
 import { share } from '../masked/define-masked.ts';
 import { eachMasked } from '../masked/each-masked.ts';
-import { labelledRows } from '../masked/labelled-rows.ts';
 import { type Mask, masks } from '../masked/mask.ts';
 import { entriesOf } from '../masked/nonzero.ts';
 import { wholeLayer } from '../masked/whole-layer.ts';

@@ -1,6 +1,6 @@
-import type { Examples } from '@peftjs/core';
-import { rowsOf } from '@peftjs/core/collect';
 import { PeftError } from '@peftjs/tensor';
+import type { Examples } from '../method.ts';
+import { rowsOf } from './rows-of.ts';
 
 /** The rows of batches one by one, the first so many, those that have a label. Throws `bad-option` where none has. */
 export const labelledRows = (who: string, data: readonly Examples[], most: number): Examples[] => {
