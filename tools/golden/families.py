@@ -10,7 +10,7 @@ from common import IGNORED, OUT, shake, shift
 from bart import BARTS
 from decoders import DECODERS, decoder
 from encoders import ENCODERS, encoder
-from vision import VISION, picture_size
+from vision import PAIRS, VISION, draw_pairs, picture_size
 from models import GPT2, ROPE, SIZES, VOCABULARY
 
 FAMILIES = OUT / "families"
@@ -40,6 +40,7 @@ MODELS = {
     "gpt2-sequence": (GPT2ForSequenceClassification, GPT2Config(**GPT2 | CLASSIFIER)),
     **BARTS,
     **VISION,
+    **PAIRS,
     **{name: encoder(name) for name in ENCODERS},
     **{name: decoder(stem, fields) for name, (stem, fields, _) in DECODERS.items()},
 }
@@ -72,6 +73,8 @@ def draw_inputs(name: str) -> dict[str, torch.Tensor]:
     """By the library's names. Texts are padded on the right in the second row, on the left in the third."""
     draw = torch.Generator().manual_seed(3)
     rows, length = 3, 20
+    if name in PAIRS:
+        return draw_pairs(name, draw)
     if name in VISION:
         return {"pixel_values": torch.randn(rows, 3, *picture_size(name), generator=draw)}
     ids = torch.randint(1, VOCABULARY, (rows, length), generator=draw)
@@ -110,7 +113,9 @@ def draw_labels(name: str, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def label_inputs(name: str, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Labels by the names of the class's arguments."""
+    """Labels by the names of the class's arguments. Of pairs of pictures and texts their order is all."""
+    if name.endswith("pairs"):
+        return {"return_loss": True}
     if name.endswith("answers"):  # the last one is beyond the text, and does not count
         return {"start_positions": torch.tensor([2, 0, 25]), "end_positions": torch.tensor([7, 3, 25])}
     return {"labels": draw_labels(name, inputs)}
@@ -129,7 +134,9 @@ def plain_call(name: str, model: torch.nn.Module) -> torch.nn.Module:
 
 
 def logits_of(out: object) -> torch.Tensor:
-    """Logits of any class: those of an answer's first and last token beside each other."""
+    """Logits of any class: those of an answer's first and last token beside each other; of pictures those of the texts."""
+    if "logits_per_image" in out:
+        return out.logits_per_image
     return out.logits if "logits" in out else torch.stack([out.start_logits, out.end_logits], dim=-1)
 
 

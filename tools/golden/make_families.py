@@ -53,6 +53,12 @@ ADAPTERS = {
         "lora": lambda **o: LoraConfig(r=4, target_modules=["v_proj", "fc2"], modules_to_save=["classifier"], **o),
         "ia3": lambda **o: IA3Config(target_modules=["k_proj", "v_proj", "fc2"], feedforward_modules=["fc2"], modules_to_save=["classifier"], **o),
     },
+    "clip-pairs": {
+        "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["q_proj", "v_proj"], **o),
+        "lora-all": lambda **o: LoraConfig(r=2, target_modules="all-linear", **o),
+        "lora-text": lambda **o: LoraConfig(r=2, target_modules=r"text_model\..*\.(k_proj|out_proj|fc2)", **o),
+        "ia3": lambda **o: IA3Config(target_modules=["k_proj", "v_proj", "fc2"], feedforward_modules=["fc2"], **o),
+    },
     **{
         name: {"lora": lambda targets=targets, **o: LoraConfig(r=4, lora_alpha=6, target_modules=targets, **o)}
         for name, (_, _, targets) in DECODERS.items()
@@ -80,7 +86,7 @@ def record_base(name: str) -> None:
     labels = label_inputs(name, inputs)
     out = model(**inputs, **labels)
     out.loss.backward()
-    golden = integers(inputs) | {key: stored_labels(name, t) for key, t in labels.items()} | {
+    golden = integers(inputs) | {key: stored_labels(name, t) for key, t in labels.items() if isinstance(t, torch.Tensor)} | {
         "logits": stored_logits(name, logits_of(out), inputs), "losses": out.loss[None]
     }
     if name.endswith("choice"):

@@ -1,6 +1,7 @@
-"""The tiny towers over pictures, with the head of a classifier."""
+"""The tiny towers over pictures, with the head of a classifier, or beside a tower of texts."""
 
-from transformers import DeiTConfig, DeiTForImageClassification, Dinov2Config, Dinov2ForImageClassification, ViTConfig, ViTForImageClassification
+import torch
+from transformers import CLIPConfig, CLIPModel, DeiTConfig, DeiTForImageClassification, Dinov2Config, Dinov2ForImageClassification, ViTConfig, ViTForImageClassification
 
 SIZES = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, layer_norm_eps=1e-3, patch_size=4, initializer_range=0.3, num_labels=3)
 
@@ -12,6 +13,37 @@ VISION = {
     # Its pictures are larger in one direction and smaller in the other, and have a rest.
     "dinov2-other-image": (Dinov2ForImageClassification, Dinov2Config(**SIZES, image_size=16, mlp_ratio=2)),
 }
+
+BLOCKS = dict(projection_dim=10, num_hidden_layers=2, layer_norm_eps=1e-3, initializer_range=0.3)
+TEXT = BLOCKS | dict(vocab_size=256, max_position_embeddings=24, hidden_size=12, intermediate_size=20, num_attention_heads=3)
+PICTURE = BLOCKS | dict(hidden_size=16, intermediate_size=24, num_attention_heads=4, image_size=8, patch_size=4)
+
+# The towers differ in all sizes. Configs of the first files name a wrong end of texts: that of the second is the largest id.
+PAIRS = {
+    "clip-pairs": (CLIPModel, CLIPConfig(text_config=TEXT | dict(bos_token_id=0, eos_token_id=9), vision_config=PICTURE, projection_dim=10)),
+    "clip-first-pairs": (
+        CLIPModel,
+        CLIPConfig(
+            text_config=TEXT | dict(bos_token_id=0, eos_token_id=2, hidden_act="gelu"), vision_config=PICTURE | dict(hidden_act="gelu_new"), projection_dim=10,
+            logit_scale_init_value=1.5,
+        ),
+    ),
+}
+
+
+def draw_pairs(name: str, draw: torch.Generator) -> dict[str, torch.Tensor]:
+    """Pictures and texts, each of which ends; the second one has an end within, of which the first counts."""
+    config = PAIRS[name][1]
+    text, picture = config.text_config, config.vision_config
+    rows, length = 3, 12
+    end = text.eos_token_id if text.eos_token_id != 2 else text.vocab_size - 1
+    ids = torch.randint(10, text.vocab_size - 1, (rows, length), generator=draw)
+    mask = torch.ones(rows, length)
+    mask[1, 9:] = mask[2, :3] = 0
+    ids[0, 11] = ids[1, 5] = ids[1, 8] = ids[2, 10] = end
+    ids[mask == 0] = text.pad_token_id
+    pixels = torch.randn(rows, 3, picture.image_size, picture.image_size, generator=draw)
+    return {"input_ids": ids, "attention_mask": mask.long(), "pixel_values": pixels}
 
 
 def picture_size(name: str) -> tuple[int, int]:

@@ -88,16 +88,19 @@ interface Wanted extends Column {
 /** All columns that the towers, the task and the methods read. A word in a shape is a length: `tokens` those of the tower that the task reads. */
 const wantedOf = ({ model, columns = {}, free = false }: DataNeeds): Readonly<Record<string, Wanted>> => {
   const { task, config, towers, main } = model;
+  const given = task.gives ?? {};
   const ofTowers = towers.flatMap(({ name, reads }): [string, Wanted][] => {
+    if (Object.hasOwn(given, reads.ids)) return [];
+    const required = !free && (task.towers?.includes(name) ?? true);
     if (reads.picture) {
       const [channels] = reads.picture;
       const sizes = reads.anySize ? [channels, 'height', 'width'] : reads.picture;
-      return [[reads.ids, { shape: sizes, required: !free, dtype: 'f32' }]];
+      return [[reads.ids, { shape: sizes, required, dtype: 'f32' }]];
     }
     const shape = [name === main.name ? 'tokens' : `tokens of the ${name}`];
     const whole = (below: number): Pick<Wanted, 'dtype' | 'rule'> => ({ dtype: 'i32', rule: { dtype: 'i32', below } });
     return [
-      [reads.ids, { shape, required: !free, ...whole(config.vocabSize) }],
+      [reads.ids, { shape, required, ...whole(config.vocabSize) }],
       [reads.mask, { shape, required: false, dtype: 'f32', rule: { dtype: 'f32', least: 0, below: 2 } }],
       // Several texts in a row of a decoder, told apart by their numbers.
       ['documents', { shape, required: false, dtype: 'i32', rule: { dtype: 'i32', least: 0 } }],

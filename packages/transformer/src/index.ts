@@ -8,6 +8,7 @@ export { denseEmbedding, type Embedding } from './embedding.ts';
 export type { BartConfig } from './families/bart/config.ts';
 export { buildModel, randomWeights } from './families/build.ts';
 export type { DecoderConfig, DecoderFields, LlamaConfig } from './families/decoder/config.ts';
+export type { DualConfig } from './families/dual/config.ts';
 export type { BertConfig, EncoderConfig } from './families/encoder/config.ts';
 export type { Gpt2Config } from './families/gpt2/config.ts';
 export type { ModernBertConfig } from './families/modernbert/config.ts';
@@ -72,6 +73,14 @@ export {
   triplets,
 } from './tasks/embedding-losses.ts';
 export { type FeatureOptions, featureExtraction } from './tasks/feature-extraction.ts';
+export {
+  imageFeatures,
+  imageText,
+  type PairFeatureOptions,
+  textFeatures,
+  type ZeroShotOptions,
+  zeroShot,
+} from './tasks/image-text.ts';
 export { type MultipleChoiceOptions, multipleChoice } from './tasks/multiple-choice.ts';
 export { questionAnswering } from './tasks/question-answering.ts';
 export { type RewardOptions, reward } from './tasks/reward.ts';
@@ -81,7 +90,17 @@ export {
   type Problem,
   sequenceClassifier,
 } from './tasks/sequence-classifier.ts';
-export type { Column, Head, HeadName, LabelLosses, LabelLossOptions, Predicts, Task, TaskType } from './tasks/task.ts';
+export type {
+  Column,
+  Head,
+  HeadName,
+  LabelLosses,
+  LabelLossOptions,
+  Pair,
+  Predicts,
+  Task,
+  TaskType,
+} from './tasks/task.ts';
 export { type TokenClassifierOptions, tokenClassifier } from './tasks/token-classifier.ts';
 export { tokenTableOf } from './token-table.ts';
 export type { Tower, TowerInputs } from './tower.ts';

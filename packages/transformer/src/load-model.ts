@@ -115,9 +115,16 @@ const told = (problems: readonly string[]): string => {
   return [...problems.slice(0, 8), ...(more > 0 ? [`and ${more} more`] : [])].join('; ');
 };
 
+/** The numbers of a config, those of its parts too. */
+const countsOf = (config: object): readonly (readonly [field: string, value: number])[] =>
+  Object.entries(config).flatMap(([field, value]: [string, unknown]) => {
+    if (typeof value === 'number') return [[field, value] as const];
+    return typeof value === 'object' && value !== null ? countsOf(value) : [];
+  });
+
 /** Throws `bad-config` for far more blocks than there are tensors, before any is made: each block has some. */
 const checkLayers = (dir: string, config: ModelConfig, tensors: number): void => {
-  for (const [field, value] of Object.entries(config))
+  for (const [field, value] of countsOf(config))
     if (/layers$/i.test(field) && value > Math.max(1000, tensors))
       throw new PeftError(
         'bad-config',
@@ -176,10 +183,13 @@ const withOwnHead = async (
 const checkTask = (dir: string, family: Family, config: ModelConfig): void => {
   if (family.heads.causalLM) return;
   const [found] = config.architectures;
-  const usual = family.heads.imageClassifier ? 'imageClassifier' : 'sequenceClassifier';
+  const { imageText, imageClassifier } = family.heads;
+  const usual = imageText
+    ? 'imageText()'
+    : `${imageClassifier ? 'imageClassifier' : 'sequenceClassifier'}({ labels: 2 })`;
   throw new PeftError(
     'bad-option',
-    `${dir}: holds ${found ? `a ${found}` : `a model of type ${family.modelType}`}, which is no decoder; say what it is for: loadModel(dir, { task: ${usual}({ labels: 2 }) }). There are ${Object.keys(family.heads).join(', ')}.`,
+    `${dir}: holds ${found ? `a ${found}` : `a model of type ${family.modelType}`}, which is no decoder; say what it is for: loadModel(dir, { task: ${usual} }). There are ${Object.keys(family.heads).join(', ')}.`,
   );
 };
 

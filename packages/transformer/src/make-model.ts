@@ -1,11 +1,12 @@
+import { PeftError } from '@peftjs/tensor';
 import type { Model, ModelLayout } from './model.ts';
 import { linearOf, type Parts, patchParts } from './parts.ts';
 import { type Call, makePass } from './pass.ts';
 import { firstRow } from './position-rows.ts';
 import { partsOf, type RoleRow } from './roles.ts';
-import { type Before, batchOf, type Ran, runTower, skippedTower } from './run-tower.ts';
+import { type Before, batchOf, passOf, type Ran, runTower, skippedTower } from './run-tower.ts';
 import { sequenceOf } from './sequence-of.ts';
-import { runAround, type SiteName } from './sites.ts';
+import { type Path, runAround, type SiteName } from './sites.ts';
 import type { Inputs, States } from './states.ts';
 import { type TowerSpec, towerOf } from './tower-spec.ts';
 
@@ -23,12 +24,22 @@ export interface Architecture {
 const wholePass = '';
 
 /** The states of the towers that ran; the last is the main one. */
-const stateOf = (ran: ReadonlyMap<string, Ran>, callAt: (path: string) => Call): States => ({
+const stateOf = (ran: ReadonlyMap<string, Ran>, callAt: States['call']): States => ({
   main: [...ran.values()].at(-1)!.states,
   rows: [...ran.values()].at(-1)!.rows,
   byTower: new Map([...ran].map(([name, { states }]) => [name, states])),
   call: callAt,
 });
+
+/** The towers that run: of those that stand side by side the ones whose input is there. Throws `bad-option` where there is none. */
+const running = (towers: readonly TowerSpec[], inputs: Inputs): readonly [TowerSpec, ...TowerSpec[]] => {
+  const [first, ...others] = towers.filter(({ alone, reads }) => !alone || inputs[reads.ids]);
+  if (first) return [first, ...others];
+  throw new PeftError(
+    'bad-option',
+    `model: one of the inputs ${towers.map(({ reads }) => reads.ids).join(', ')} is needed; got ${Object.keys(inputs).join(', ') || 'none'}`,
+  );
+};
 
 /** A model of an architecture and its parts. */
 export const makeModel = (architecture: Architecture, parts: Parts): Model => {
@@ -60,24 +71,28 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
     with: (patch) => makeModel(architecture, patchParts(parts, patch, paths)),
     states: (inputs, given = {}) => {
       const options = { ...given, recompute: given.recompute ?? parts.recompute };
-      const pass = makePass(inputs, batchOf(inputs, parts), parts.training, options);
-      const sequence = sequenceOf(last, inputs, pass, options);
-      const callAt = (path: string): Call => ({
-        pass,
-        path,
-        tower: main,
-        sequence,
-        layer: null,
-        stream: null,
-        attended: null,
-        linear: (of, x) => linearOf(parts, of).apply(x, callAt(of)),
-      });
+      const reading = running(towers, inputs);
+      const pass = makePass(inputs, batchOf(inputs, reading.at(-1)!, parts), parts.training, options);
+      const callOf = (path: Path, spec: TowerSpec, read: Inputs): Call => {
+        const own = passOf(spec, pass, read, parts);
+        return {
+          pass: own,
+          path,
+          tower: towerOf(spec),
+          sequence: sequenceOf(spec, read, own, spec === last ? options : {}),
+          layer: null,
+          stream: null,
+          attended: null,
+          linear: (of, x) => linearOf(parts, of).apply(x, callOf(of, spec, read)),
+        };
+      };
       parts.watch(pass);
       const whole = (read: Inputs): States => {
         const { positions: _, positionLimit: __, cache, ...others } = options;
         const ran = new Map<string, Ran>();
         const before = new Map<string, Before>();
-        for (const tower of towers) {
+        const reading = running(towers, read);
+        for (const tower of reading) {
           if (tower !== last && cache?.continues) {
             before.set(tower.name, skippedTower(tower, read));
             continue;
@@ -86,9 +101,15 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
           ran.set(tower.name, own);
           before.set(tower.name, own);
         }
+        const callAt: States['call'] = (path, name) =>
+          callOf(path, reading.find((tower) => tower.name === name) ?? reading.at(-1)!, read);
         return stateOf(ran, callAt);
       };
-      return runAround(parts.around.model?.get(wholePass) ?? [], whole, callAt(wholePass))(inputs);
+      return runAround(
+        parts.around.model?.get(wholePass) ?? [],
+        whole,
+        callOf(wholePass, reading.at(-1)!, inputs),
+      )(inputs);
     },
   };
 };

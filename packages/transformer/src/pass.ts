@@ -14,10 +14,11 @@ export interface Slot<T> {
 /** A new slot; two of the same name are two. */
 export const slot = <T>(name: string): Slot<T> => ({ name });
 
-/** One forward pass: the same object at every site and in every layer of it. */
+/** One forward pass, with the same slots at every site and in every layer of it. */
 export interface Pass {
   /** As the caller gave them. */
   readonly inputs: Inputs;
+  /** How many sequences there are: of the layer's own tower, where towers stand side by side. */
   readonly batch: number;
   /** Whether a training view makes it. */
   readonly training: boolean;

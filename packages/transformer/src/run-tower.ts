@@ -142,6 +142,15 @@ export const skippedTower = ({ name, reads }: TowerSpec, inputs: Inputs): Before
   return { rows: null, mask, tokens: mask.shape[1]! };
 };
 
+/** The pass as a tower sees it: one that stands alone has sequences of its own. Throws `bad-shape` where rows in front are there for some of another number of sequences. */
+export const passOf = ({ name, alone, reads }: TowerSpec, pass: Pass, inputs: Inputs, { present }: Parts): Pass => {
+  if (!alone) return pass;
+  const batch = inputs[reads.ids]!.shape[0] ?? 0;
+  if (present && present.shape[0] !== batch)
+    throw shapeError('present', [present], `must have an entry for each of the ${batch} sequences of the ${name}`);
+  return { ...pass, batch };
+};
+
 /**
  * Runs one tower over its inputs: its states, without the rows that were put in front. `options`: the pass's own; positions and the cache for its
  * main tower alone.
@@ -149,13 +158,14 @@ export const skippedTower = ({ name, reads }: TowerSpec, inputs: Inputs): Before
 export const runTower = (
   spec: TowerSpec,
   parts: Parts,
-  pass: Pass,
+  whole: Pass,
   inputs: Inputs,
   before: ReadonlyMap<string, Before>,
   options: PassOptions,
 ): Ran => {
+  const pass = passOf(spec, whole, inputs, parts);
   const given = sequenceOf(spec, inputs, pass, options);
-  const documents = documentsOf(spec, inputs, options, before.size === 0);
+  const documents = documentsOf(spec, inputs, options, before.size === 0 && !spec.alone);
   const sequence = documents ? { ...given, positions: documents.positions } : given;
   const { batch } = pass;
   const tower = towerOf(spec);
@@ -297,9 +307,9 @@ export const runTower = (
   return { states, rows: y, mask: sequence.mask, tokens: sequence.tokens };
 };
 
-/** How many sequences a pass has. Throws `bad-shape` where a view takes another number, or `present` does not fit. */
-export const batchOf = (inputs: Inputs, { batchSize, present }: Parts): number => {
-  const [first] = Object.values(inputs);
+/** How many sequences a pass has: as many as its first input, or, where towers stand side by side, as that of the main one. Throws `bad-shape` where a view takes another number, or `present` does not fit. */
+export const batchOf = (inputs: Inputs, main: TowerSpec, { batchSize, present }: Parts): number => {
+  const first = main.alone ? inputs[main.reads.ids] : Object.values(inputs)[0];
   const batch = first?.shape[0] ?? 0;
   if (batchSize !== null && batch !== batchSize)
     throw shapeError('model', first ? [first] : [], `this view takes batches of ${batchSize} sequences`);

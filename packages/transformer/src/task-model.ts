@@ -71,11 +71,13 @@ const headOf = (model: Model, spec: HeadSpec, config: ModelConfig, inputs: Input
   features: spec.features(model, states, inputs, config),
   mask: inputs[model.main.reads.mask] ?? null,
   call: states.call(spec.layer),
+  pair: spec.pair?.(model, states, inputs, config) ?? null,
 });
 
 /** A model with a task, whose head is as a family has it. */
 export const withTask = <Out>(model: Model, config: ModelConfig, spec: HeadSpec, task: Task<Out>): TaskModel<Out> => {
-  const run: TaskModel<Out>['run'] = (inputs, options) => {
+  const run: TaskModel<Out>['run'] = (given, options) => {
+    const inputs = task.gives ? { ...given, ...task.gives } : given;
     const states = model.states(inputs, options);
     const head = headOf(model, spec, config, inputs, states);
     const labelLosses: TaskRun<Out>['labelLosses'] = ({ labels, ...options } = {}) => {

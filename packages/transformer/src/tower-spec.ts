@@ -6,6 +6,8 @@ import type { Tower } from './tower.ts';
 /** The architecture of one tower: what tells it from others; the rest of the forward pass is shared. */
 export interface TowerSpec extends Omit<Tower, 'paths'> {
   readonly paths: PathTable;
+  /** Whether it reads no other tower, and none reads it: it runs where its `ids` are given, over as many sequences as these have. Default false. */
+  readonly alone?: boolean;
   /** How a picture becomes rows, where the tower reads pictures. */
   readonly picture?: {
     /** How many rows a picture of a size has: patches, and learned rows in front of them; 0 for one that is smaller than a patch. */

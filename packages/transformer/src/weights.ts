@@ -15,8 +15,8 @@ export interface WeightSource {
   load(name: string, shape: Shape): VariableInit;
 }
 
-/** How a tensor starts where nothing is learnt yet. */
-export type InitKind = 'normal' | 'residual' | 'zeros' | 'ones';
+/** How a tensor starts where nothing is learnt yet; a number: all values are it. */
+export type InitKind = 'normal' | 'residual' | 'zeros' | 'ones' | number;
 
 /** A tensor that an architecture needs. */
 export interface TensorNeed {
@@ -34,6 +34,7 @@ export const randomValues = (needs: TensorNeeds, layers: number, seed: number): 
   has: (name) => needs.has(name),
   load: (name, shape) => () => {
     const { init } = needs.get(name)!;
+    if (typeof init === 'number') return new Float32Array(sizeOf(shape)).fill(init);
     if (init === 'zeros' || init === 'ones') return new Float32Array(sizeOf(shape)).fill(init === 'ones' ? 1 : 0);
     return normalValues(
       sizeOf(shape),

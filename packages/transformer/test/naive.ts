@@ -71,6 +71,7 @@ const normal = (x: number): number => {
 export const activations: { readonly [A in Gpt2Config['activation']]: (x: number) => number } = {
   'gelu-tanh': (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
   gelu: (x) => x * normal(x),
+  'quick-gelu': (x) => x / (1 + Math.exp(-1.702 * x)),
   relu: (x) => Math.max(0, x),
   silu: (x) => x / (1 + Math.exp(-x)),
   tanh: Math.tanh,

@@ -11,6 +11,7 @@ import {
   causalLM,
   type Inputs,
   imageClassifier,
+  imageText,
   loadModel,
   maskedLM,
   multipleChoice,
@@ -135,6 +136,8 @@ export const familyGoldens: readonly FamilyGolden[] = [
     own: { 'fact-tt': factTt, 'fact-tk': factTk },
   },
   { name: 'dinov2-other-image', task: imageClassifier({ labels: classes }), adapters: {} },
+  { name: 'clip-pairs', task: imageText(), adapters: { lora, 'lora-all': lora, 'lora-text': lora, ia3 } },
+  { name: 'clip-first-pairs', task: imageText(), adapters: {} },
   ...decoders.map((name) => ({ name: `${name}-causal`, task: causalLM(), adapters: { lora } })),
 ];
 

@@ -42,6 +42,7 @@ const known: Readonly<Record<string, string>> = {
   vit: 'ViT',
   deit: 'DeiT',
   dinov2: 'DINOv2, small to large',
+  clip: 'CLIP',
 };
 
 /** A tiny model that Python recorded. */

@@ -8,6 +8,7 @@ export const activationOf: {
     | 'gelu_pytorch_tanh'
     | 'gelu_fast'
     | 'gelu'
+    | 'quick_gelu'
     | 'relu'
     | 'silu'
     | 'swish'
@@ -17,6 +18,7 @@ export const activationOf: {
   gelu_pytorch_tanh: 'gelu-tanh',
   gelu_fast: 'gelu-tanh',
   gelu: 'gelu',
+  quick_gelu: 'quick-gelu',
   relu: 'relu',
   silu: 'silu',
   swish: 'silu',

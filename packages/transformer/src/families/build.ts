@@ -23,9 +23,9 @@ const noHead = ({ heads }: Family): HeadSpec => ({
 
 /** A family's head for a task. Throws `bad-option` with the tasks that the family has. */
 export const headOf = (family: Family, task: Task<unknown>): HeadSpec => {
-  if (task.head === 'features') return noHead(family);
   const found = family.heads[task.head];
   if (found) return found;
+  if (task.head === 'features' && !family.heads.imageText) return noHead(family);
   throw new PeftError(
     'bad-option',
     `model: ${family.modelType} has no head for ${task.name}; it has ${Object.keys(family.heads).join(', ')}. Give one of these as task.`,
@@ -49,7 +49,7 @@ const modelOf = (config: ModelConfig, needs: TensorNeeds, weights: WeightSource,
   const isTrained = (name: string): boolean => head?.trained.some((path) => name.startsWith(`${path}.`)) ?? false;
   const isWithin = (path: Path): boolean => isTrained(`${path}.`);
   for (const [name, { shape }] of needs) {
-    const isHalf = weights.dtype === 'f16' && shape.length === 2 && !isTrained(name);
+    const isHalf = weights.dtype === 'f16' && shape.length === 2 && sizeOf(shape) > 1 && !isTrained(name);
     const whole = variable(name, shape, weights.load(name, shape));
     tensors.set(name, isHalf ? asHalf(name, whole) : whole);
   }

@@ -5,7 +5,7 @@ import type { Parts } from '../parts.ts';
 import type { RoleRow } from '../roles.ts';
 import type { Path } from '../sites.ts';
 import type { Inputs, States } from '../states.ts';
-import type { HeadName } from '../tasks/task.ts';
+import type { HeadName, Pair } from '../tasks/task.ts';
 import type { TowerSpec } from '../tower-spec.ts';
 import type { TensorNeeds } from '../weights.ts';
 import type { CheckpointLayout } from './checkpoint-layout.ts';
@@ -22,6 +22,8 @@ export interface HeadSpec<C extends ModelConfig = ModelConfig> {
   needs(config: C, outputs: number): TensorNeeds;
   /** The rows that the last layer reads: [batch, tokens, d], or [batch, d] where the whole sequence gives one. */
   features(model: Model, states: States, inputs: Inputs, config: C): Tensor;
+  /** Vectors of pictures and of texts in one space, where the class has them; null for those whose tower did not run. */
+  pair?(model: Model, states: States, inputs: Inputs, config: C): Pair;
   /** The logits l become cap · tanh(l / cap); null: they stay as they are. Default null. */
   cap?(config: C): number | null;
 }

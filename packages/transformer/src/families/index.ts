@@ -3,6 +3,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import { albert } from './albert.ts';
 import { bart, mbart } from './bart/bart.ts';
 import { bert } from './bert.ts';
+import { clip } from './clip.ts';
 import { cohere } from './cohere.ts';
 import { debertaV2 } from './deberta-v2.ts';
 import { dinov2 } from './dinov2.ts';
@@ -67,6 +68,7 @@ export const families: Readonly<Record<string, Family>> = Object.fromEntries(
       vit,
       deit,
       dinov2,
+      clip,
     ] as unknown as readonly Family[]
   ).map((family) => [family.modelType, family]),
 );

@@ -10,7 +10,7 @@ export interface PartRules {
   /** Paths of embeddings. */
   readonly embeddings: readonly Path[];
   isNorm(path: Path): boolean;
-  norm(values: NormValues): Norm;
+  norm(values: NormValues, path: Path): Norm;
   /** A head that is a layer over an embedding's table: its path, and the embedding's; null where it has a weight of its own. */
   readonly tied: readonly [head: Path, table: Path] | null;
 }
@@ -28,7 +28,7 @@ export const partsOfTensors = (
     const path = name.slice(0, name.lastIndexOf('.'));
     const values = { weight, bias: tensors.get(`${path}.bias`) ?? null };
     if (tables.includes(path)) embeddings.set(path, denseEmbedding(weight));
-    else if (isNorm(path)) norms.set(path, norm(values));
+    else if (isNorm(path)) norms.set(path, norm(values, path));
     else linears.set(path, denseLinear(values));
   }
   if (tied) {

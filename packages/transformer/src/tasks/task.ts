@@ -17,6 +17,7 @@ export type HeadName =
   | 'questionAnswering'
   | 'multipleChoice'
   | 'imageClassifier'
+  | 'imageText'
   | 'features';
 
 /** One column of a batch: the shape of a row of it, where a word names a length that all rows share, and its dtype. */
@@ -25,6 +26,20 @@ export interface Column {
   readonly dtype: DType;
   /** Whole values are below this, and at least 0: ids of tasks. Default: any. */
   readonly below?: number;
+}
+
+/** Vectors of pictures and of texts in one space of d numbers, not yet of length 1, and how their likeness becomes logits: scale · cos(picture, text) + bias. */
+export interface Pair {
+  /** [pictures, d]; null where no pictures were given. */
+  readonly image: Tensor | null;
+  /** [texts, d]; null where no texts were given. */
+  readonly text: Tensor | null;
+  /** [] */
+  readonly scale: Tensor;
+  /** []; null for none. */
+  readonly bias: Tensor | null;
+  /** How the model was trained to find which text belongs to which picture: `softmax` by choosing among those of the batch, `sigmoid` by deciding for each pair alone. */
+  readonly decides: 'softmax' | 'sigmoid';
 }
 
 /** A model's head in a pass. */
@@ -36,6 +51,8 @@ export interface Head {
   /** f32 [batch, tokens], 1 for tokens of the tower that the task reads; null where all are. */
   readonly mask: Tensor | null;
   readonly call: Call;
+  /** Of a model of pictures and texts. Default null. */
+  readonly pair?: Pair | null;
 }
 
 /** The loss of each position's label. */
@@ -72,6 +89,10 @@ export interface Task<Out = Tensor> {
   readonly predicts?: Predicts;
   /** The label that does not count. Default −100. */
   readonly ignoreIndex?: number;
+  /** The towers whose inputs it needs, of those that stand side by side. Default all. */
+  readonly towers?: readonly string[];
+  /** Inputs of towers that it brings, in place of columns of data: the texts of classes. Default none. */
+  readonly gives?: Inputs;
   /** Columns that its loss reads, beside those of the towers. */
   readonly columns: Readonly<Record<string, Column>>;
   /** Names of the numbers that its losses report (`Loss.metrics`), those that are missed most first. Default: none. */

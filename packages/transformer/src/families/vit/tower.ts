@@ -1,4 +1,4 @@
-import { add, broadcastTo, concat, mul, PeftError, reshape, slice, type Tensor, transpose } from '@peftjs/tensor';
+import { add, broadcastTo, concat, mul, PeftError, slice, type Tensor } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
 import type { Forward } from '../../run-tower.ts';
@@ -6,20 +6,8 @@ import type { Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import type { VitConfig } from './config.ts';
 import { interpolated } from './interpolated.ts';
+import { patchesOf } from './patches.ts';
 import { blocksOf, extraRows, patchLayer, positionTable, rowsOf, type VitRecord } from './record.ts';
-
-/** [batch, channels, height, width] -> [batch, patches, channels · high · wide]: what a convolution whose stride is its size sees. */
-const patchesOf = (pixels: Tensor, [high, wide]: VitConfig['patch']): Tensor => {
-  const [batch, channels, height, width] = pixels.shape as readonly [number, number, number, number];
-  const [rows, columns] = [Math.floor(height / high), Math.floor(width / wide)];
-  const whole = slice(slice(pixels, { axis: 2, start: 0, end: rows * high }), {
-    axis: 3,
-    start: 0,
-    end: columns * wide,
-  });
-  const parts = reshape(whole, [batch, channels, rows, high, columns, wide]);
-  return reshape(transpose(parts, [0, 2, 4, 1, 3, 5]), [batch, rows * columns, channels * high * wide]);
-};
 
 /** The positions of a picture's rows: those of the table, or what lies between its patches' where the picture has another size. */
 const positionsOf = (

@@ -1,0 +1,93 @@
+import { layerNormLayer } from '../../norm.ts';
+import type { Family } from '../family.ts';
+import { partsOfTensors } from '../parts-of.ts';
+import type { DualConfig, SideConfig } from './config.ts';
+import { dualConfigJson } from './config-json.ts';
+import { dualNeeds } from './needs.ts';
+import { projectedPair } from './pair.ts';
+import { type DualRecord, dualPaths } from './record.ts';
+import { textTower, visionTower } from './tower.ts';
+
+const narrowSide = <S extends SideConfig>(side: S, reduction: number, layers: number): S => {
+  const part = (size: number): number => Math.max(1, Math.round(size / reduction));
+  return {
+    ...side,
+    layers,
+    intermediateSize: part(side.intermediateSize),
+    hiddenSize: side.heads * part(side.hiddenSize / side.heads),
+  };
+};
+
+/**
+ * The family of a record: towers side by side, of which those run whose input is given. Inputs: `ids` and `mask` of texts, `pixels` f32 [batch, channels,
+ * height, width] of the size that the model was trained with; there may be more of the ones than of the others. Paths are Hugging Face's module
+ * paths. Dropout of the base is off, as in every family.
+ */
+export const dualFamily = (record: DualRecord): Family<DualConfig> => {
+  const at = dualPaths;
+  const tables: readonly string[] = [at.tokens, at.textPositions, at.classRow, at.picturePositions, at.scale];
+  return {
+    modelType: record.modelType,
+    parser: async () => {
+      const { parseDual } = await import('./config.ts');
+      return (json, problems) => parseDual(record, json, problems);
+    },
+    configJson: dualConfigJson,
+    needs: dualNeeds,
+    towers: (config) => [textTower(config), visionTower(config)],
+    parts: ({ text, vision }, tensors) =>
+      partsOfTensors(tensors, {
+        embeddings: tables,
+        isNorm: (path) => /(layer_norm\d?|layrnorm|layernorm)$/.test(path),
+        norm: (values, path) => layerNormLayer(values, (path.startsWith('text_model.') ? text : vision).normEps),
+        tied: null,
+      }),
+    layout: {
+      ignored: /\.position_ids$/,
+      names: [[/(class_embedding|^logit_scale)\.weight$/, '$1']],
+      shapes: (name, shape, config) => {
+        const { picture, patch } = (config as DualConfig).vision;
+        if (name === `${at.patches}.weight`) return [shape[0]!, picture[0], patch, patch];
+        if (name === `${at.classRow}.weight`) return [shape[1]!];
+        return name === `${at.scale}.weight` ? [] : shape;
+      },
+    },
+    roles: [
+      { role: 'query', name: 'q_proj' },
+      { role: 'key', name: 'k_proj' },
+      { role: 'value', name: 'v_proj' },
+      { role: 'attn-out', name: 'out_proj' },
+      { role: 'up', name: 'fc1' },
+      { role: 'down', name: 'fc2' },
+      { role: 'patch', name: 'patch_embedding' },
+    ],
+    defaultTargets: {
+      lora: ['q_proj', 'v_proj'],
+      ia3: ['k_proj', 'v_proj', 'fc2'],
+      ia3Feedforward: ['fc2'],
+      normAfterAttention: ['layer_norm2'],
+    },
+    heads: {
+      imageText: {
+        modelClass: `${record.stem}Model`,
+        layer: '',
+        trained: [],
+        needs: () => new Map(),
+        features: (_, { main }) => main,
+        pair: projectedPair,
+      },
+    },
+    narrow: (config, reduction, layers) => {
+      const vision = narrowSide(config.vision, reduction, layers);
+      return {
+        ...config,
+        layers,
+        text: narrowSide(config.text, reduction, layers),
+        vision,
+        hiddenSize: vision.hiddenSize,
+        projection: Math.max(1, Math.round(config.projection / reduction)),
+        vocabSize: 1,
+      };
+    },
+  };
+};

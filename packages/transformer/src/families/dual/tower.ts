@@ -1,0 +1,104 @@
+import { add, broadcastTo, concat, PeftError, type Tensor } from '@peftjs/tensor';
+import { activations } from '../../activation.ts';
+import { joinHeads, splitHeads } from '../../heads.ts';
+import type { Forward } from '../../run-tower.ts';
+import type { Path, PathTable } from '../../sites.ts';
+import type { TowerSpec } from '../../tower-spec.ts';
+import { patchesOf } from '../vit/patches.ts';
+import type { DualConfig, SideConfig } from './config.ts';
+import { rowsOfPicture } from './needs.ts';
+import { blocksOf, dualPaths, moduleOf, type Side } from './record.ts';
+
+const selfAttention =
+  (path: Path, headDim: number, { linear, attend }: Forward) =>
+  (x: Tensor): Tensor => {
+    const heads = (name: string): Tensor => splitHeads(linear(`${path}.${name}`, x), headDim);
+    return linear(
+      `${path}.out_proj`,
+      joinHeads(attend(path, heads('q_proj'), { k: heads('k_proj'), v: heads('v_proj') })),
+    );
+  };
+
+const feedForward =
+  (path: Path, { activation }: SideConfig, { linear }: Forward) =>
+  (x: Tensor): Tensor =>
+    linear(`${path}.fc2`, activations[activation](linear(`${path}.fc1`, x)));
+
+/** Parts that both towers have: blocks with norms before each part. Throws `bad-config` where the heads do not divide the width. */
+const sideSpec = (
+  side: Side,
+  modelType: string,
+  config: SideConfig,
+  norms: { readonly first: readonly Path[]; readonly last: Path },
+): Omit<TowerSpec, 'attends' | 'tokenTable' | 'reads' | 'maxPositions' | 'positionTable'> => {
+  const { hiddenSize, heads, layers } = config;
+  const headDim = hiddenSize / heads;
+  if (!Number.isInteger(headDim))
+    throw new PeftError(
+      'bad-config',
+      `${modelType}: ${heads} heads do not divide the hiddenSize ${hiddenSize} of ${side}; give a number that does`,
+    );
+  const blocks = blocksOf(side, layers);
+  const attns = blocks.map(({ attn }) => attn);
+  const paths: PathTable = {
+    embed: [`${moduleOf(side)}.embeddings`],
+    block: blocks.map(({ block }) => block),
+    attn: attns,
+    mlp: blocks.map(({ mlp }) => mlp),
+    norm: [...norms.first, ...blocks.flatMap((block) => block.norms), norms.last],
+    heads: attns,
+    kv: attns,
+    head: [moduleOf(side)],
+  };
+  return {
+    name: side,
+    alone: true,
+    hiddenSize,
+    heads,
+    keyHeads: heads,
+    headDim,
+    paths,
+    layers: (forward) => (x, layer) => {
+      const { attn, mlp, norms: own } = blocks[layer]!;
+      const attention = forward.at('attn', attn, selfAttention(attn, headDim, forward), x);
+      const h = add(x, attention(forward.norm(own[0], x)));
+      const run = forward.at('mlp', mlp, feedForward(mlp, config, forward), h);
+      return add(h, run(forward.norm(own[1], h)));
+    },
+    finish: (forward, x) => forward.norm(norms.last, x),
+  };
+};
+
+/** The tower of texts: learned positions; a row sees those before it. */
+export const textTower = ({ modelType, text, maxPositions }: DualConfig): TowerSpec => ({
+  ...sideSpec('text', modelType, text, { first: [], last: dualPaths.textNorm }),
+  attends: 'before',
+  tokenTable: dualPaths.tokens,
+  reads: { ids: 'ids', mask: 'mask' },
+  maxPositions,
+  positionTable: dualPaths.textPositions,
+});
+
+/** The tower of pictures: the class's row before those of the patches, positions, a norm before the blocks. */
+export const visionTower = ({ modelType, vision }: DualConfig): TowerSpec => {
+  const { picture, patch, hiddenSize } = vision;
+  const { classRow, patches, picturePositions, firstNorm, visionNorm } = dualPaths;
+  return {
+    ...sideSpec('vision', modelType, vision, { first: [firstNorm], last: visionNorm }),
+    attends: 'all',
+    tokenTable: null,
+    reads: { ids: 'pixels', mask: 'pixelMask', picture },
+    maxPositions: rowsOfPicture(vision, picture[1], picture[2]),
+    positionTable: null,
+    picture: {
+      rows: (height, width) => rowsOfPicture(vision, height, width),
+      embed: (pixels, { linear, weights }) => {
+        const [batch] = pixels.shape as readonly [number];
+        const own = linear(patches, patchesOf(pixels, [patch, patch]));
+        const front = broadcastTo(weights(classRow), [batch, 1, hiddenSize]);
+        return add(concat(front, own, { axis: 1 }), weights(picturePositions));
+      },
+    },
+    start: (forward, x) => forward.norm(firstNorm, x),
+  };
+};
