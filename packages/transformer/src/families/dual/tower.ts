@@ -87,7 +87,7 @@ export const visionTower = ({ modelType, vision }: DualConfig): TowerSpec => {
     ...sideSpec('vision', modelType, vision, { first: [firstNorm], last: visionNorm }),
     attends: 'all',
     tokenTable: null,
-    reads: { ids: 'pixels', mask: 'pixelMask', picture },
+    reads: { ids: 'pixels', mask: 'pixelMask', picture, patch: [patch, patch] },
     maxPositions: rowsOfPicture(vision, picture[1], picture[2]),
     positionTable: null,
     picture: {
