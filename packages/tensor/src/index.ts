@@ -53,6 +53,8 @@ export { dynamicMap } from './ops/dynamic-map.ts';
 export { equal } from './ops/equal.ts';
 export { erf } from './ops/erf.ts';
 export { exp } from './ops/exp.ts';
+export { type ExpertMatmulAttrs, expertMatmul } from './ops/expert-matmul.ts';
+export { type ExpertOuterAttrs, expertOuter } from './ops/expert-outer.ts';
 export { floor } from './ops/floor.ts';
 export { gather } from './ops/gather.ts';
 export { gelu } from './ops/gelu.ts';

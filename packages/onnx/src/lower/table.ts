@@ -1,6 +1,7 @@
 import type { ops } from '@peftjs/tensor/executor';
 import { attention, attention_grad } from './attention.ts';
 import * as elementwise from './elementwise.ts';
+import * as experts from './experts.ts';
 import * as index from './index-ops.ts';
 import * as loss from './loss.ts';
 import { matmul } from './matmul.ts';
@@ -28,5 +29,6 @@ export const lowerings: { readonly [K in keyof typeof ops]: RuleOf<(typeof ops)[
   attention_grad,
   rope,
   ...sparse,
+  ...experts,
   rope_pair,
 };

@@ -17,8 +17,27 @@ export const elementTypes = {
 /** An element type by name. */
 export type ElementType = keyof typeof elementTypes;
 
-/** An attribute of a node: a number is an integer, `{ float }` a float. */
-export type Attribute = number | readonly number[] | string | { readonly float: number };
+/** An attribute of a node: a number is an integer, `{ float }` a float, `{ body }` the graph that a loop runs. */
+export type Attribute = number | readonly number[] | string | { readonly float: number } | { readonly body: BodyProto };
+
+/** A value that goes into or out of a loop's body: a tensor, or a list of them. */
+export interface BodyValue {
+  readonly name: string;
+  readonly type: ElementType;
+  readonly isList?: boolean;
+  readonly isScalar?: boolean;
+}
+
+/**
+ * The graph that a loop runs. It reads values of the graph around it: these are the last `captures` inputs of the loop's node, and its nodes call them
+ * `$0`, `$1`, and so on. All other names are its own, with a slash in them, as no name of the graph around it has.
+ */
+export interface BodyProto {
+  readonly captures: number;
+  readonly inputs: readonly BodyValue[];
+  readonly outputs: readonly BodyValue[];
+  readonly nodes: readonly NodeProto[];
+}
 
 /** One call of an operator. An input named '' is absent. */
 export interface NodeProto {
@@ -63,7 +82,28 @@ export interface ModelProto {
 const opset = 23;
 const irVersion = 11;
 
-const writeAttribute = (w: Wire, name: string, value: Attribute): void => {
+const writeBodyValue = (w: Wire, { name, type, isList = false, isScalar = false }: BodyValue): void => {
+  w.string(1, name);
+  w.message(2, () => {
+    const tensor = (): void =>
+      w.message(1, () => {
+        w.int(1, elementTypes[type]);
+        if (isScalar) w.message(2, () => {});
+      });
+    if (isList) w.message(4, () => w.message(1, tensor));
+    else tensor();
+  });
+};
+
+const writeBody = (w: Wire, { inputs, outputs, nodes }: BodyProto, captured: readonly string[]): void => {
+  const named = (name: string): string => (name.startsWith('$') ? captured[Number(name.slice(1))]! : name);
+  for (const n of nodes) w.message(1, () => writeNode(w, { ...n, inputs: n.inputs.map(named) }));
+  w.string(2, 'body');
+  for (const v of inputs) w.message(11, () => writeBodyValue(w, v));
+  for (const v of outputs) w.message(12, () => writeBodyValue(w, v));
+};
+
+const writeAttribute = (w: Wire, name: string, value: Attribute, captured: readonly string[]): void => {
   w.string(1, name);
   if (typeof value === 'number') {
     w.int(3, value);
@@ -74,18 +114,30 @@ const writeAttribute = (w: Wire, name: string, value: Attribute): void => {
   } else if ('float' in value) {
     w.float(2, value.float);
     w.int(20, 1);
+  } else if ('body' in value) {
+    w.message(6, () => writeBody(w, value.body, captured));
+    w.int(20, 5);
   } else {
     for (const v of value) w.int(8, v);
     w.int(20, 7);
   }
 };
 
+/** How many of a node's inputs are read by its body alone: the last ones. */
+const capturesOf = (attributes: NodeProto['attributes']): number =>
+  Object.values(attributes).reduce<number>(
+    (sum, value) => sum + (typeof value === 'object' && 'body' in value ? value.body.captures : 0),
+    0,
+  );
+
 const writeNode = (w: Wire, { name, type, domain, inputs, outputs, attributes }: NodeProto): void => {
-  for (const t of inputs) w.string(1, t);
+  const own = inputs.length - capturesOf(attributes);
+  for (const t of inputs.slice(0, own)) w.string(1, t);
   for (const t of outputs) w.string(2, t);
   w.string(3, name);
   w.string(4, type);
-  for (const key of Object.keys(attributes)) w.message(5, () => writeAttribute(w, key, attributes[key]!));
+  for (const key of Object.keys(attributes))
+    w.message(5, () => writeAttribute(w, key, attributes[key]!, inputs.slice(own)));
   w.string(7, domain);
 };
 

@@ -17,6 +17,8 @@ export { div } from './div.ts';
 export { equal } from './equal.ts';
 export { erf } from './erf.ts';
 export { exp } from './exp.ts';
+export { expertMatmul as expert_matmul } from './expert-matmul.ts';
+export { expertOuter as expert_outer } from './expert-outer.ts';
 export { floor } from './floor.ts';
 export { gather } from './gather.ts';
 export { gelu } from './gelu.ts';
