@@ -26,6 +26,13 @@ DECODERS = {
     "qwen3-window-causal": ("Qwen3", dict(num_hidden_layers=3, use_sliding_window=True, sliding_window=6, max_window_layers=1), "all-linear"),
     "mistral-causal": ("Mistral", dict(sliding_window=5), None),
     "qwen2-window-causal": ("Qwen2", dict(num_hidden_layers=3, use_sliding_window=True, sliding_window=6, max_window_layers=1), "all-linear"),
+    "mixtral-causal": ("Mixtral", dict(
+        sliding_window=7, num_local_experts=4, num_experts_per_tok=2, output_router_logits=True, router_aux_loss_coef=0.05,
+    ), ["q_proj", "v_proj"]),
+    "qwen2-moe-causal": ("Qwen2Moe", dict(
+        num_experts=5, num_experts_per_tok=2, moe_intermediate_size=12, shared_expert_intermediate_size=14, mlp_only_layers=[1],
+    ), ["k_proj", "o_proj", "shared_expert_gate"]),
+    "qwen3-moe-causal": ("Qwen3Moe", dict(num_experts=6, num_experts_per_tok=3, moe_intermediate_size=8, norm_topk_prob=True), ["q_proj", "o_proj"]),
     "gemma-causal": ("Gemma", {}, None),
     "gemma2-causal": ("Gemma2", dict(
         num_hidden_layers=3, sliding_window=7, query_pre_attn_scalar=3, attn_logit_softcapping=2.0, final_logit_softcapping=3.0,

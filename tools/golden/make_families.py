@@ -63,6 +63,21 @@ ADAPTERS = {
         name: {"lora": lambda targets=targets, **o: LoraConfig(r=4, lora_alpha=6, target_modules=targets, **o)}
         for name, (_, _, targets) in DECODERS.items()
     },
+    "mixtral-causal": {
+        "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["q_proj", "v_proj"], **o),
+        "lora-experts": lambda **o: LoraConfig(
+            r=2, lora_alpha=3, target_modules=["q_proj"], target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"], **o
+        ),
+    },
+    # PEFT makes target_parameters of experts and routers of it.
+    "qwen2-moe-causal": {
+        "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["k_proj", "o_proj", "shared_expert_gate"], **o),
+        "lora-all": lambda **o: LoraConfig(r=2, lora_alpha=3, target_modules="all-linear", **o),
+    },
+    "qwen3-moe-causal": {
+        "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["q_proj", "o_proj"], **o),
+        "lora-experts": lambda **o: LoraConfig(r=3, lora_alpha=6, use_rslora=True, target_modules=[], target_parameters=["experts.down_proj"], **o),
+    },
 }
 
 

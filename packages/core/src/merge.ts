@@ -17,6 +17,7 @@ import {
   type Dense,
   denseLinear,
   type Embedding,
+  type Experts,
   isDenseLinear,
   type Linear,
   type Model,
@@ -147,6 +148,11 @@ export const merge = async <M extends Model>(adapted: Adapted<M>, options: Merge
     const { weight } = await frozen(path, { weight: embedding.weight }, executor);
     embeddings.set(path, base.embeddings.get(path)!.encode(weight!));
   }
+  const experts = new Map<Path, Experts>();
+  for (const [path, own] of changed(model.experts, base.experts)) {
+    const { weight } = await frozen(path, { weight: own.dense() }, executor);
+    experts.set(path, base.experts.get(path)!.encode(weight!));
+  }
   const undone = [...errors].flatMap(([path, error]) => (error >= 0.5 ? [path] : []));
-  return { model: base.with({ linears, norms, embeddings, reweighted: true }), errors, undone };
+  return { model: base.with({ linears, norms, embeddings, experts, reweighted: true }), errors, undone };
 };

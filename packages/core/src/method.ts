@@ -10,7 +10,18 @@ import type {
   TypedArray,
   Variable,
 } from '@peftjs/tensor';
-import type { Around, Column, Embedding, Linear, Model, Norm, Path, SiteName, TaskModel } from '@peftjs/transformer';
+import type {
+  Around,
+  Column,
+  Embedding,
+  Experts,
+  Linear,
+  Model,
+  Norm,
+  Path,
+  SiteName,
+  TaskModel,
+} from '@peftjs/transformer';
 import type { GradientTransform, ParamHint } from './gradient-transform.ts';
 import type { Init } from './init.ts';
 import type { Objective } from './objective.ts';
@@ -31,6 +42,8 @@ export interface Patch {
   readonly norm?: Wraps<Norm>;
   /** A new embedding made of the old one. */
   readonly embedding?: Wraps<Embedding>;
+  /** New matrices of experts made of the old ones. */
+  readonly experts?: Wraps<Experts>;
   /** Code around a sublayer: adapters, prompts, key/value prefixes, representation edits. */
   readonly around?: MiddlewareTable;
   /** Added to every token's position: the length of a key/value prefix, as huggingface/peft counts it. */

@@ -149,6 +149,8 @@ const check = (adapters: readonly Adapted<Model>[], rows: number): void => {
   });
   if (adapters.some(({ patch }) => patch.around?.model?.size))
     problems.push('an adapter goes through the whole pass as it likes, which rows cannot do apart');
+  const [routed] = changedPaths(adapters, (m) => m.experts);
+  if (routed !== undefined) problems.push(`an adapter changes the experts ${routed}, whose rows are of all texts`);
   if (tables.length > 0) problems.push(`the position table ${tables[0]} is one for all rows, an adapter changes it`);
   if (problems.length > 0) throw new PeftError('bad-option', `mixBatch: ${problems.join('; ')}`);
 };

@@ -44,6 +44,7 @@ export const mergePatches = (patches: readonly Patch[]): Patch => {
     linear: mergeWraps(patches.map((p) => p.linear)),
     norm: mergeWraps(patches.map((p) => p.norm)),
     embedding: mergeWraps(patches.map((p) => p.embedding)),
+    experts: mergeWraps(patches.map((p) => p.experts)),
     around: mergeAround(patches),
     positionShift: patches.reduce((n, p) => n + (p.positionShift ?? 0), 0),
     ...(objectives.length > 0 && {

@@ -6,7 +6,7 @@ import { type Model, type Path, type Role, type SiteName, siteNames, type Target
 export interface Where {
   /** Numbers of layers, in every tower; what lies outside of the layers (embeddings, head) is then left out. */
   readonly layers?: readonly number[];
-  /** Paths of linear layers, norms, embeddings or sites. */
+  /** Paths of linear layers, norms, embeddings, experts or sites. */
   readonly target?: Target;
 }
 
@@ -17,6 +17,7 @@ const pathsOf = (model: Model): Path[] => [
     ...model.linears.keys(),
     ...model.norms.keys(),
     ...model.embeddings.keys(),
+    ...model.experts.keys(),
   ]),
 ];
 
@@ -49,6 +50,7 @@ export const sight = <M extends Model>(model: M, { layers, target }: Where): M =
     linears: kept(model.linears, keeps),
     norms: kept(model.norms, keeps),
     embeddings: kept(model.embeddings, keeps),
+    experts: kept(model.experts, keeps),
     paths: (site: SiteName) => model.paths(site).filter(keeps),
     parts: (roles: readonly Role[]) => model.parts(roles).filter(({ path }) => keeps(path)),
   };

@@ -46,13 +46,14 @@ const ownerOf = (base: Model, method: Method, tensor: string): readonly [method:
 };
 
 /** Values of the base, a table that two layers share counted once. */
-const valuesOf = ({ linears, norms, embeddings }: Model): number => {
+const valuesOf = ({ linears, norms, embeddings, experts }: Model): number => {
   const sizes = new Map<unknown, number>();
   const add = (...tensors: readonly ({ readonly node: unknown; readonly shape: readonly number[] } | null)[]): void => {
     for (const t of tensors) if (t) sizes.set(t.node, sizeOf(t.shape));
   };
   for (const { weight } of embeddings.values()) add(weight);
   for (const { weight, bias } of norms.values()) add(weight, bias);
+  for (const { dense } of experts.values()) add(dense());
   for (const layer of linears.values()) {
     const { weight, bias } = layer.dense();
     add(weight, bias);

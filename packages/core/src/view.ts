@@ -56,6 +56,7 @@ export const viewOf = <M extends Model>(base: M, patch: Patch, more: ModelPatch)
     linears: wrapped(base.linears, patch.linear),
     norms: wrapped(base.norms, patch.norm),
     embeddings: wrapped(base.embeddings, patch.embedding),
+    experts: wrapped(base.experts, patch.experts),
     around: lists(patch),
     positionShift: patch.positionShift ?? 0,
     ...more,

@@ -43,7 +43,14 @@ const hashOfBase = async (model: Trainable['model'], executor: Executor): Promis
   }
   const found = await evaluate(values, { executor });
   const layers = [...model.linears].map(([path, { outDim, inDim }]) => `${path} [${outDim}, ${inDim}]`);
-  return shortHash([...layers, ...Object.keys(values).flatMap((name) => [name, bytesOfArray(found[name]!)])]);
+  const experts = [...model.experts].map(
+    ([path, { count, outDim, inDim }]) => `${path} [${count}, ${outDim}, ${inDim}]`,
+  );
+  return shortHash([
+    ...layers,
+    ...experts,
+    ...Object.keys(values).flatMap((name) => [name, bytesOfArray(found[name]!)]),
+  ]);
 };
 
 /**

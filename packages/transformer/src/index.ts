@@ -5,6 +5,7 @@ export { loadConfig, loadGenerationConfig, parseConfig } from './config/load.ts'
 export type { ModelConfig } from './config/model-config.ts';
 export type { TokenIds } from './config/token-ids.ts';
 export { denseEmbedding, type Embedding } from './embedding.ts';
+export { denseExperts, type Experts } from './experts.ts';
 export type { BartConfig } from './families/bart/config.ts';
 export { buildModel, randomWeights } from './families/build.ts';
 export type { DecoderConfig, DecoderFields, LlamaConfig } from './families/decoder/config.ts';

@@ -1,5 +1,5 @@
 import { detached, filesAt, openModelWeights, type Place, sameTensor, steady, type TensorReader } from '@peftjs/io';
-import { checkOptions, mustBe, PeftError, type Rules, type Shape, sameShape } from '@peftjs/tensor';
+import { checkOptions, mustBe, PeftError, type Rules, type Shape, sameShape, sizeOf } from '@peftjs/tensor';
 import type { CheckpointReader, FindLayer, StoredLayer } from './checkpoint-reader.ts';
 import { loadQuantizedConfig } from './config/load.ts';
 import type { ModelConfig } from './config/model-config.ts';
@@ -85,7 +85,7 @@ const noFloats = (who: string, name: string) => (): never => {
 
 /** The mismatches between the tensors that a model wants stored and those of a checkpoint. */
 const misfits = (
-  wanted: readonly StoredTensor[],
+  wanted: readonly Pick<StoredTensor, 'name' | 'shape'>[],
   { tensors }: Found,
   isIgnored: (name: string) => boolean,
   mayMiss: (name: string) => boolean,
@@ -232,14 +232,22 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
   const packedTensors = new Set([...packed.values()].flatMap(({ tensors }) => tensors));
   for (const name of await zeroBiases(packed.keys(), needs, checkpoint, nameInFile)) packedTensors.add(name);
   const isPacked = (name: string): boolean => packed.has(name.replace(/\.weight$/, '')) && name.endsWith('.weight');
+  /** With the names that the file has. A tensor that lies in pieces elsewhere may be whole here. */
+  const asFound = ({ pieces, ...tensor }: StoredTensor, own: string): StoredTensor => {
+    const name = nameInFile(own);
+    if (!pieces || checkpoint.tensors.has(name)) return { ...tensor, name };
+    return { ...tensor, name, pieces: pieces.map((piece) => ({ ...piece, name: nameInFile(piece.name) })) };
+  };
   const stored = new Map<string, StoredTensor>();
   for (const [name, { shape }] of needs)
-    if (!isPacked(name)) stored.set(name, { ...storedTensor(layout, name, shape, config), name: nameInFile(name) });
+    if (!isPacked(name)) stored.set(name, asFound(storedTensor(layout, name, shape, config), name));
   const heads = new Set([...headTensors(family, config)].flatMap((name) => [name, nameInFile(name)]));
   // What is not trained is never made anew: without it nothing was learnt.
   const isNew = (name: string): boolean => head.trained.some((path) => name.startsWith(`${path}.`));
   const problems = misfits(
-    [...stored.values()],
+    [...stored.values()].flatMap(
+      (tensor): readonly Pick<StoredTensor, 'name' | 'shape'>[] => tensor.pieces ?? [tensor],
+    ),
     checkpoint,
     (name) => layout.ignored.test(name) || layout.zeros?.test(name) || heads.has(name) || packedTensors.has(name),
     isNew,
@@ -250,8 +258,16 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
       `${files.name}: the checkpoint does not fit its config.json: ${told(problems)}. Download the folder again, or correct the config.`,
     );
   await checkZeros(files.name, layout.zeros, checkpoint);
-  const read = async ({ name, fromFile }: StoredTensor): Promise<Float32Array> =>
-    fromFile(await checkpoint.readFloat32(name));
+  const read = async ({ name, pieces, shape, fromFile }: StoredTensor): Promise<Float32Array> => {
+    if (!pieces) return fromFile(await checkpoint.readFloat32(name));
+    const values = new Float32Array(sizeOf(shape));
+    let at = 0;
+    for (const piece of pieces) {
+      values.set(await checkpoint.readFloat32(piece.name), at);
+      at += sizeOf(piece.shape);
+    }
+    return fromFile(values);
+  };
   const fresh = randomValues(needs, config.layers, seed);
   const weights: WeightSource = {
     source: files,
@@ -260,7 +276,7 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
     load: (name, shape) => {
       const tensor = stored.get(name);
       if (!tensor) return noFloats(files.name, name);
-      return checkpoint.tensors.has(tensor.name) ? () => read(tensor) : fresh.load(name, shape);
+      return tensor.pieces || checkpoint.tensors.has(tensor.name) ? () => read(tensor) : fresh.load(name, shape);
     },
   };
   const model = buildModel(config, weights, wanted);

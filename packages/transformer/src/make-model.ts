@@ -58,6 +58,7 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
     linears: parts.linears,
     norms: parts.norms,
     embeddings: parts.embeddings,
+    experts: parts.experts,
     around: parts.around,
     towers: towers.map(towerOf) as unknown as Model['towers'],
     main,

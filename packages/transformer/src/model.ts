@@ -1,6 +1,7 @@
 import type { Files } from '@peftjs/io';
 import type { Tensor } from '@peftjs/tensor';
 import type { Embedding } from './embedding.ts';
+import type { Experts } from './experts.ts';
 import type { KvCache } from './kv-cache.ts';
 import type { Linear } from './linear.ts';
 import type { Norm } from './norm.ts';
@@ -33,6 +34,8 @@ export interface ModelPatch {
   readonly norms?: ReadonlyMap<Path, Norm>;
   /** Replaced by path. */
   readonly embeddings?: ReadonlyMap<Path, Embedding>;
+  /** Replaced by path. */
+  readonly experts?: ReadonlyMap<Path, Experts>;
   /** Wrapped around what is there. */
   readonly around?: AroundTable;
   /** Added to every token's position, as huggingface/peft counts the rows of a key/value prefix. Default 0. */
@@ -86,6 +89,8 @@ export interface Model {
   readonly linears: ReadonlyMap<Path, Linear>;
   readonly norms: ReadonlyMap<Path, Norm>;
   readonly embeddings: ReadonlyMap<Path, Embedding>;
+  /** Matrices of experts by the path of their tensor; none in a model without. */
+  readonly experts: ReadonlyMap<Path, Experts>;
   readonly towers: readonly [Tower, ...Tower[]];
   /** The tower whose states the task reads: the decoder, where there is one. */
   readonly main: Tower;

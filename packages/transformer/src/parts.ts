@@ -1,5 +1,6 @@
 import { PeftError, type Tensor } from '@peftjs/tensor';
 import type { Embedding } from './embedding.ts';
+import type { Experts } from './experts.ts';
 import type { Linear } from './linear.ts';
 import type { ModelPatch } from './model.ts';
 import type { Norm } from './norm.ts';
@@ -11,6 +12,7 @@ export interface Parts {
   readonly linears: ReadonlyMap<Path, Linear>;
   readonly norms: ReadonlyMap<Path, Norm>;
   readonly embeddings: ReadonlyMap<Path, Embedding>;
+  readonly experts: ReadonlyMap<Path, Experts>;
   readonly around: AroundTable;
   readonly positionShift: number;
   /** i32 [batch]; null where rows in front are there for every sequence. */
@@ -32,7 +34,7 @@ export const linearOf = ({ linears }: Parts, path: Path): Linear => {
 };
 
 /** Of a model that nothing was done to. */
-export const untouched: Omit<Parts, 'linears' | 'norms' | 'embeddings'> = {
+export const untouched: Omit<Parts, 'linears' | 'norms' | 'embeddings' | 'experts'> = {
   around: {},
   positionShift: 0,
   present: null,
@@ -73,6 +75,7 @@ export const patchParts = (parts: Parts, patch: ModelPatch, paths: (site: SiteNa
     ...unknown('linear', patch.linears?.keys() ?? [], parts.linears.keys()),
     ...unknown('norm', patch.norms?.keys() ?? [], parts.norms.keys()),
     ...unknown('embedding', patch.embeddings?.keys() ?? [], parts.embeddings.keys()),
+    ...unknown('experts', patch.experts?.keys() ?? [], parts.experts.keys()),
     ...(Object.keys(patch.around ?? {}) as SiteName[]).flatMap((site) =>
       unknown(`site ${site} at`, patch.around![site]!.keys(), paths(site)),
     ),
@@ -82,6 +85,7 @@ export const patchParts = (parts: Parts, patch: ModelPatch, paths: (site: SiteNa
     linears: replace('linear', parts.linears, patch.linears, ({ outDim, inDim }) => [outDim, inDim]),
     norms: replace('norm', parts.norms, patch.norms, ({ dim }) => [dim]),
     embeddings: replace('embedding', parts.embeddings, patch.embeddings, ({ rows, dim }) => [rows, dim]),
+    experts: replace('experts', parts.experts, patch.experts, ({ count, outDim, inDim }) => [count, outDim, inDim]),
     around: patch.around ? stackAround(parts.around, patch.around) : parts.around,
     positionShift: parts.positionShift + (patch.positionShift ?? 0),
     present: patch.present ?? parts.present,

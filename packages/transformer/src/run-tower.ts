@@ -69,6 +69,8 @@ export interface Forward {
   at<S extends SiteName>(site: S, path: Path, core: SiteCore<S>, stream?: Tensor): SiteCore<S>;
   linear(path: Path, x: Tensor): Tensor;
   norm(path: Path, x: Tensor): Tensor;
+  /** Rows [rows, inDim], each through the expert that i32 [rows] says. */
+  experts(path: Path, x: Tensor, index: Tensor): Tensor;
   /** The embedding of whole numbers, without its site. */
   embedding(path: Path, ids: Tensor): Tensor;
   /** The table of an embedding: [rows, dim]. */
@@ -284,6 +286,7 @@ export const runTower = (
     at,
     linear,
     norm: (path, h) => at('norm', path, (y) => parts.norms.get(path)!.apply(y, callAt(path, null)))(h),
+    experts: (path, x, index) => parts.experts.get(path)!.apply(x, index, callAt(path, null)),
     embedding,
     weights,
     attend,

@@ -18,6 +18,7 @@ import {
   onExecutor,
   PeftError,
   type Rules,
+  sizeOf,
   type Tensor,
 } from '@peftjs/tensor';
 import { companionsIn } from './companions.ts';
@@ -70,6 +71,18 @@ const checkPlain = (
       'not-mergeable',
       `${who}: the layout of ${config.modelType} has no ${odd.join(', ')}; save the adapter instead`,
     );
+};
+
+/** A function whose result is made once for so many calls, and then let go. */
+const once = <T>(make: () => Promise<T>, calls: number): (() => Promise<T>) => {
+  let made: Promise<T> | null = null;
+  let left = 0;
+  return () => {
+    if (!made) [made, left] = [make(), calls];
+    const result = made;
+    if (--left === 0) made = null;
+    return result;
+  };
 };
 
 /** The names of a classifier's outputs, as transformers has them. */
@@ -153,9 +166,18 @@ export const saveModel = async (model: TaskModel<unknown>, dir: Place, options: 
   checkOptions('saveModel', rules, options);
   const { executor, dtype = 'f32' } = options;
   const { layout } = familyOfConfig(model.config);
-  const entries = [...modelTensors('saveModel', model, executor)].map(([name, t]): [string, WriteTensor] => {
-    const { name: stored, shape, toFile } = storedTensor(layout, name, t.shape, model.config);
-    return [stored, { dtype: fileDTypes[dtype], shape, data: async () => toFile(await t.values()) }];
+  const entries = [...modelTensors('saveModel', model, executor)].flatMap(([name, t]): [string, WriteTensor][] => {
+    const { name: stored, shape, pieces, toFile } = storedTensor(layout, name, t.shape, model.config);
+    const values = async (): Promise<Float32Array> => toFile(await t.values());
+    if (!pieces) return [[stored, { dtype: fileDTypes[dtype], shape, data: values }]];
+    const whole = once(values, pieces.length);
+    let end = 0;
+    return pieces.map((piece): [string, WriteTensor] => {
+      const start = end;
+      end += sizeOf(piece.shape);
+      const data = async (): Promise<Float32Array> => (await whole()).slice(start, start + sizeOf(piece.shape));
+      return [piece.name, { dtype: fileDTypes[dtype], shape: piece.shape, data }];
+    });
   });
   const files = writable(await filesAt(dir));
   // The config comes last: a folder without it is no model, so one that was cut short does not look whole.

@@ -2,7 +2,7 @@ import { mustBe, PeftError, type Rule } from '@peftjs/tensor';
 import type { Path } from './sites.ts';
 
 /**
- * Which layers a method changes: `'all-linear'` (all but the output head), a name, a list of names, a pattern over whole paths, or a
+ * Which layers a method changes: `'all-linear'` (all but the output head and routers of experts), a name, a list of names, a pattern over whole paths, or a
  * predicate. A name is a path or its end after a dot (`q_proj`, `self_attn.q_proj`); `*` in it stands for anything.
  */
 export type Target = 'all-linear' | (string & {}) | readonly string[] | RegExp | ((path: Path) => boolean);
@@ -32,11 +32,11 @@ const globMatches = (pattern: string, text: string): boolean => {
 export const nameMatches = (name: string, path: Path): boolean =>
   globMatches(name, path) || globMatches(`*.${name}`, path);
 
-/** Paths of language models' heads. */
-const heads: readonly Path[] = ['lm_head', 'embed_out'];
+/** Whether `all-linear` leaves a layer out: language models' heads, and the routers of experts, which are no linear layers to Hugging Face PEFT. */
+const isLeftOut = (path: Path): boolean => /^(lm_head|embed_out)$|\.mlp\.gate$/.test(path);
 
 const isMatch = (entry: string, path: Path): boolean =>
-  entry === 'all-linear' ? !heads.includes(path) : nameMatches(entry, path);
+  entry === 'all-linear' ? !isLeftOut(path) : nameMatches(entry, path);
 
 const entriesOf = (target: Target): readonly ((path: Path) => boolean)[] => {
   if (typeof target === 'function') return [target];

@@ -3,7 +3,7 @@ import { cappedHead } from './capped-head.ts';
 import type { ModelConfig } from './config/model-config.ts';
 import type { HeadSpec } from './families/family.ts';
 import type { Linear } from './linear.ts';
-import type { Loss } from './loss.ts';
+import { addTerm, type Loss } from './loss.ts';
 import type { Model, PassOptions } from './model.ts';
 import type { Inputs, States } from './states.ts';
 import type { Head, LabelLosses, LabelLossOptions, Task } from './tasks/task.ts';
@@ -87,7 +87,12 @@ export const withTask = <Out>(model: Model, config: ModelConfig, spec: HeadSpec,
         `${task.name}: gives no token a probability, which the objective reads; load the model for a language task, such as causalLM()`,
       );
     };
-    return { states, outputs: () => task.outputs(head), loss: () => task.loss(head, inputs), labelLosses };
+    const loss = (): Loss => {
+      const own = task.loss(head, inputs);
+      const term = spec.term?.(states, inputs, config) ?? null;
+      return term ? addTerm(own, term) : own;
+    };
+    return { states, outputs: () => task.outputs(head), loss, labelLosses };
   };
   return {
     ...model,

@@ -44,6 +44,9 @@ const decoders = [
   'qwen2-yarn',
   'gemma3',
   'mistral',
+  'mixtral',
+  'qwen2-moe',
+  'qwen3-moe',
   'qwen2',
   'qwen2-window',
   'qwen3',
@@ -63,6 +66,11 @@ const decoders = [
   'gpt-neox',
   'gpt-neox-serial',
 ];
+
+/** Further adapters on decoders with experts. */
+const onExperts: Readonly<Record<string, Readonly<Record<string, MethodFormat>>>> = {
+  'qwen2-moe': { 'lora-all': lora },
+};
 
 /** Encoders that `encoders.py` makes, each with two heads. */
 const encoders = ['distilbert', 'electra', 'albert', 'mpnet'];
@@ -138,11 +146,11 @@ export const familyGoldens: readonly FamilyGolden[] = [
   { name: 'dinov2-other-image', task: imageClassifier({ labels: classes }), adapters: {} },
   { name: 'clip-pairs', task: imageText(), adapters: { lora, 'lora-all': lora, 'lora-text': lora, ia3 } },
   { name: 'clip-first-pairs', task: imageText(), adapters: {} },
-  ...decoders.map((name) => ({ name: `${name}-causal`, task: causalLM(), adapters: { lora } })),
+  ...decoders.map((name) => ({ name: `${name}-causal`, task: causalLM(), adapters: { lora, ...onExperts[name] } })),
 ];
 
 /** The models that are tried on a software GPU too: one for each way in which attention differs. */
-export const onWebgpu: readonly string[] = ['gemma2-causal', 'gemma3-causal'];
+export const onWebgpu: readonly string[] = ['gemma2-causal', 'gemma3-causal', 'qwen2-moe-causal'];
 
 /** An adapter that Python made. */
 export interface FamilyAdapter extends FamilyGolden {

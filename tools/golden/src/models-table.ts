@@ -12,8 +12,11 @@ const models = join(import.meta.dirname, '../data/python/models');
 const known: Readonly<Record<string, string>> = {
   llama: 'Llama 1 to 3.3, SmolLM, SmolLM2',
   mistral: 'Mistral',
+  mixtral: 'Mixtral',
   qwen2: 'Qwen2, Qwen2.5',
   qwen3: 'Qwen3',
+  qwen2_moe: 'Qwen1.5-MoE, Qwen2-MoE',
+  qwen3_moe: 'Qwen3-MoE',
   gemma: 'Gemma',
   gemma2: 'Gemma 2',
   gemma3_text: 'Gemma 3, of texts',

@@ -66,6 +66,11 @@ export type GateOf = (path: Path, name: string, dim: number) => Gate;
 /** A patch whose changes are weighed, each by a gate over the input of its layer or sublayer; of a token embedding by one over its rows. */
 export const gatedPatch = (model: Model, patch: Patch, gateOf: GateOf): Patch => {
   const { hiddenSize } = model.main;
+  if (patch.experts?.size)
+    throw new PeftError(
+      'bad-option',
+      'gated: changes of experts cannot be weighed by a gate over a text, as their rows are of all texts; leave targetParameters out',
+    );
   const layers = <T extends Linear | Norm>(wraps: Wraps<T> | undefined, more: Partial<T>): Wraps<T> =>
     new Map(
       [...(wraps ?? [])].map(([path, wrap]) => [

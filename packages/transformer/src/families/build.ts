@@ -49,7 +49,8 @@ const modelOf = (config: ModelConfig, needs: TensorNeeds, weights: WeightSource,
   const isTrained = (name: string): boolean => head?.trained.some((path) => name.startsWith(`${path}.`)) ?? false;
   const isWithin = (path: Path): boolean => isTrained(`${path}.`);
   for (const [name, { shape }] of needs) {
-    const isHalf = weights.dtype === 'f16' && shape.length === 2 && sizeOf(shape) > 1 && !isTrained(name);
+    const isMatrix = (shape.length === 2 || shape.length === 3) && sizeOf(shape) > 1;
+    const isHalf = weights.dtype === 'f16' && isMatrix && !isTrained(name);
     const whole = variable(name, shape, weights.load(name, shape));
     tensors.set(name, isHalf ? asHalf(name, whole) : whole);
   }
@@ -74,7 +75,7 @@ const modelOf = (config: ModelConfig, needs: TensorNeeds, weights: WeightSource,
         return modelOf(narrow, family.needs(narrow), zeroWeights, null);
       },
     },
-    { ...parts, ...untouched },
+    { experts: new Map(), ...parts, ...untouched },
   );
 };
 

@@ -15,12 +15,16 @@ export interface CheckpointLayout {
   readonly names?: readonly (readonly [part: RegExp, instead: string])[];
   /** The sizes in files of a tensor, by our name and sizes; its values are in the same order. Default ours. */
   shapes?(name: string, shape: Shape, config: ModelConfig): Shape;
+  /** The tensors that files hold in place of one of ours, whose values follow one another in it: names before `names`, and sizes; null for one that is there itself. */
+  pieces?(name: string, shape: Shape): readonly (readonly [name: string, shape: Shape])[] | null;
   /** Other names that checkpoints have for a tensor: a part of our name, and that in its place. */
   readonly aliases?: readonly (readonly [part: RegExp, instead: string])[];
 }
 
 /** A tensor of the model as a file holds it. */
 export interface StoredTensor {
+  /** The tensors that it lies in instead, where it lies in several; their values follow one another. */
+  readonly pieces?: readonly Pick<StoredTensor, 'name' | 'shape'>[];
   readonly name: string;
   readonly shape: Shape;
   /** Values from the file's order to the model's. */
@@ -50,8 +54,15 @@ export const storedTensor = (
   config: ModelConfig,
 ): StoredTensor => {
   const stored = fileName(layout, name);
+  const pieces = layout.pieces?.(name, shape)?.map(([own, size]) => ({ name: fileName(layout, own), shape: size }));
   if (!layout.transposed?.test(name))
-    return { name: stored, shape: layout.shapes?.(name, shape, config) ?? shape, fromFile: asIs, toFile: asIs };
+    return {
+      name: stored,
+      shape: layout.shapes?.(name, shape, config) ?? shape,
+      ...(pieces && { pieces }),
+      fromFile: asIs,
+      toFile: asIs,
+    };
   const [outDim, inDim] = shape as readonly [number, number];
   return {
     name: stored,

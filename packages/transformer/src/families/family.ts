@@ -26,7 +26,12 @@ export interface HeadSpec<C extends ModelConfig = ModelConfig> {
   pair?(model: Model, states: States, inputs: Inputs, config: C): Pair;
   /** The logits l become cap · tanh(l / cap); null: they stay as they are. Default null. */
   cap?(config: C): number | null;
+  /** A term of the loss beside the task's, of shape []; null for none. Default null. */
+  term?(states: States, inputs: Inputs, config: C): Tensor | null;
 }
+
+/** The layers that a family makes of tensors. */
+export type OwnParts = Pick<Parts, 'linears' | 'norms' | 'embeddings'> & Partial<Pick<Parts, 'experts'>>;
 
 /** Layers whose init is not the usual, and a model's tensors by name. */
 export type Tensors = ReadonlyMap<string, Variable>;
@@ -47,7 +52,7 @@ export interface Family<C extends ModelConfig = ModelConfig> {
   /** The towers, in the order of a pass. Throws `bad-config`. */
   towers(config: C): readonly [TowerSpec, ...TowerSpec[]];
   /** Linear layers, norms and embeddings of the towers and of a head, over their variables. */
-  parts(config: C, tensors: Tensors): Pick<Parts, 'linears' | 'norms' | 'embeddings'>;
+  parts(config: C, tensors: Tensors): OwnParts;
   readonly layout: CheckpointLayout;
   /** Its layers by role; of some the shares depend on the config. */
   readonly roles: readonly RoleRow[] | ((config: C) => readonly RoleRow[]);

@@ -19,13 +19,16 @@ import { gptj } from './gptj.ts';
 import { granite } from './granite.ts';
 import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
+import { mixtral } from './mixtral.ts';
 import { modernbert } from './modernbert/modernbert.ts';
 import { mpnet } from './mpnet.ts';
 import { olmo2 } from './olmo2.ts';
 import { phi } from './phi.ts';
 import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
+import { qwen2Moe } from './qwen2-moe.ts';
 import { qwen3 } from './qwen3.ts';
+import { qwen3Moe } from './qwen3-moe.ts';
 import { roberta, xlmRoberta } from './roberta.ts';
 import { smollm3 } from './smollm3.ts';
 import { stablelm } from './stablelm.ts';
@@ -40,6 +43,9 @@ export const families: Readonly<Record<string, Family>> = Object.fromEntries(
       qwen2,
       qwen3,
       mistral,
+      mixtral,
+      qwen2Moe,
+      qwen3Moe,
       gemma,
       gemma2,
       gemma3,

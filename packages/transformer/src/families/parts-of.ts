@@ -1,9 +1,9 @@
 import { denseEmbedding, type Embedding } from '../embedding.ts';
+import { denseExperts, type Experts } from '../experts.ts';
 import { denseLinear, type Linear } from '../linear.ts';
 import type { Norm, NormValues } from '../norm.ts';
-import type { Parts } from '../parts.ts';
 import type { Path } from '../sites.ts';
-import type { Tensors } from './family.ts';
+import type { OwnParts, Tensors } from './family.ts';
 
 /** How tensors become layers. */
 export interface PartRules {
@@ -15,15 +15,17 @@ export interface PartRules {
   readonly tied: readonly [head: Path, table: Path] | null;
 }
 
-/** The layers of a model by path: every `<path>.weight` is one, with the `<path>.bias` that there is. */
-export const partsOfTensors = (
-  tensors: Tensors,
-  { embeddings: tables, isNorm, norm, tied }: PartRules,
-): Pick<Parts, 'linears' | 'norms' | 'embeddings'> => {
+/**
+ * The layers of a model by path: every `<path>.weight` is one, with the `<path>.bias` that there is; tensors of three axes with another name are
+ * matrices of experts.
+ */
+export const partsOfTensors = (tensors: Tensors, { embeddings: tables, isNorm, norm, tied }: PartRules): OwnParts => {
   const linears = new Map<Path, Linear>();
   const norms = new Map<Path, Norm>();
   const embeddings = new Map<Path, Embedding>();
+  const experts = new Map<Path, Experts>();
   for (const [name, weight] of tensors) {
+    if (weight.shape.length === 3 && !name.endsWith('.weight')) experts.set(name, denseExperts(weight));
     if (!name.endsWith('.weight')) continue;
     const path = name.slice(0, name.lastIndexOf('.'));
     const values = { weight, bias: tensors.get(`${path}.bias`) ?? null };
@@ -38,5 +40,5 @@ export const partsOfTensors = (
       denseLinear({ weight: embeddings.get(table)!.weight, bias: tensors.get(`${head}.bias`) ?? null }),
     );
   }
-  return { linears, norms, embeddings };
+  return { linears, norms, embeddings, experts };
 };

@@ -51,6 +51,30 @@ export interface DecoderFields {
   readonly useQkvBias: boolean;
   /** Whether both halves of a block read the same rows. */
   readonly useParallelResidual: boolean;
+  /** Experts in a layer. */
+  readonly numLocalExperts: number;
+  /** The same; 0 for MLPs alone. */
+  readonly numExperts: number;
+  /** Experts that a token goes through. */
+  readonly numExpertsPerTok: number;
+  /** Width of an expert's MLP. */
+  readonly moeIntermediateSize: number;
+  /** Width of the MLP that all tokens go through beside their experts. */
+  readonly sharedExpertIntermediateSize: number;
+  /** Whether the weights of a token's experts are made to sum to 1. */
+  readonly normTopkProb: boolean;
+  /** Every so many layers one has experts. */
+  readonly decoderSparseStep: number;
+  /** Layers that have none. */
+  readonly mlpOnlyLayers: readonly number[] | null;
+  /** Whether the loss holds that of the experts' load. */
+  readonly outputRouterLogits: boolean;
+  /** Factor of that loss. */
+  readonly routerAuxLossCoef: number;
+  /** Noise of the router's inputs in training. */
+  readonly routerJitterNoise: number;
+  /** Whether the projections of queries, keys and values have a bias. */
+  readonly qkvBias: boolean;
   /** The context of pretraining of a model that was made longer. */
   readonly originalMaxPositionEmbeddings: number;
 }
@@ -92,6 +116,8 @@ export interface LlamaConfig extends DecoderConfig {
 
 const count = z.int().min(1);
 const factor = z.number().positive();
+/** No model has more, and a file that says so is not believed. */
+const experts = z.int().min(0).max(4096);
 
 const layerType = z.enum(['full_attention', 'sliding_attention'], {
   error: ({ input }) => `${shown(input)} is not supported; "full_attention" and "sliding_attention" are`,
@@ -132,6 +158,18 @@ const fieldSchemas: { readonly [F in keyof DecoderFields]: z.ZodType<DecoderFiel
   useQkvBias: z.boolean(),
   useParallelResidual: z.boolean(),
   originalMaxPositionEmbeddings: count,
+  numLocalExperts: experts.min(1),
+  numExperts: experts,
+  numExpertsPerTok: count,
+  moeIntermediateSize: count,
+  sharedExpertIntermediateSize: count,
+  normTopkProb: z.boolean(),
+  decoderSparseStep: count,
+  mlpOnlyLayers: z.array(z.int().min(0)).nullable(),
+  outputRouterLogits: z.boolean(),
+  routerAuxLossCoef: z.number().min(0),
+  routerJitterNoise: z.literal(0, { error: ({ input }) => `${shown(input)} is not supported; 0 is` }),
+  qkvBias: z.boolean(),
 };
 
 /** The further fields of a record, by our names. */
@@ -243,6 +281,9 @@ export const parseDecoder = (record: DecoderRecord, file: unknown, problems: str
   if (uses && uses.length < raw.num_hidden_layers)
     problems.push(`no_rope_layers has ${uses.length} entries for ${raw.num_hidden_layers} layers`);
   checkLayerTypes(raw.num_hidden_layers, fields, problems);
+  const { numExperts, numLocalExperts = numExperts, numExpertsPerTok = 0 } = fields ?? {};
+  if (numLocalExperts && numExpertsPerTok > numLocalExperts)
+    problems.push(`num_experts_per_tok ${numExpertsPerTok} is more than the ${numLocalExperts} experts`);
   checkTokenIds(shared, raw.vocab_size, problems);
   return {
     modelType: record.modelType,

@@ -3,8 +3,9 @@ import type { RoleRow } from '../../roles.ts';
 import type { Family } from '../family.ts';
 import { languageHead, lastTokenHead } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
-import type { DecoderConfig } from './config.ts';
+import type { DecoderConfig, DecoderFields } from './config.ts';
 import { decoderConfigJson } from './config-json.ts';
+import { balanceLoss, expertPieces } from './experts.ts';
 import { jsonName } from './field-names.ts';
 import { decoderNeeds } from './needs.ts';
 import { type DecoderNames, type DecoderRecord, namesOf, rotaryShareField, type Traits, traitsOf } from './record.ts';
@@ -15,6 +16,12 @@ const norms: { readonly [N in Traits['norm']]: (values: NormValues, eps: number)
   'rms-plus-one': rmsNormPlusOneLayer,
   layer: layerNormLayer,
 };
+
+/** Fields that leave no experts, of a config that has some. */
+const noExperts = ({ numExperts, numLocalExperts }: Partial<DecoderFields>): Partial<DecoderFields> => ({
+  ...(numExperts && { numExperts: 0 }),
+  ...(numLocalExperts && { numLocalExperts: 0 }),
+});
 
 /** Layers by role. Of outputs that go by heads no slice is all queries. */
 const rolesOf = (names: DecoderNames, { heads, keyValueHeads }: DecoderConfig): readonly RoleRow[] => {
@@ -35,6 +42,7 @@ const rolesOf = (names: DecoderNames, { heads, keyValueHeads }: DecoderConfig): 
       ? (['gate', 'up'] as const).map((role) => ({ role, name: names[role] }))
       : (['gate', 'up'] as const).map((role, i) => ({ role, name: gateUp, share: [i, 2] as const }))),
     { role: 'down', name: `${mlp}.${names.down}` },
+    { role: 'down', name: `shared_expert.${names.down}` },
     { role: 'head', name: names.head },
   ];
 };
@@ -54,6 +62,7 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
     },
     reads: [
       ...Object.keys(record.fields ?? {}).map(jsonName),
+      ...(record.words?.names ?? []),
       ...(rotaryShareField(record) ? [rotaryShareField(record)!] : []),
     ],
     configJson: (config) => {
@@ -71,19 +80,29 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
         tied: config.tieWordEmbeddings ? [names.head, tokenTable] : null,
       });
     },
-    layout: { ignored: record.ignored ?? /\.rotary_emb\.inv_freq$/, prefix: `${names.root}.` },
+    layout: {
+      ignored: record.ignored ?? /\.rotary_emb\.inv_freq$/,
+      prefix: `${names.root}.`,
+      ...(record.expertFiles && { names: record.expertFiles.names ?? [], pieces: expertPieces(record.expertFiles) }),
+    },
     roles: (config) => rolesOf(names, config),
     // So is it called in all of them that have one, before the MLP or after the attention.
     defaultTargets: { normAfterAttention: ['post_attention_layernorm'], ...record.targets },
     heads: {
-      causalLM: languageHead(
-        `${record.stem}ForCausalLM`,
-        (config) => {
-          const { logitScale, logitCap, headBias } = traitsOf(record, config);
-          return { scale: logitScale, cap: logitCap, bias: headBias };
+      causalLM: {
+        ...languageHead<DecoderConfig>(
+          `${record.stem}ForCausalLM`,
+          (config) => {
+            const { logitScale, logitCap, headBias } = traitsOf(record, config);
+            return { scale: logitScale, cap: logitCap, bias: headBias };
+          },
+          names.head,
+        ),
+        term: (states, inputs, config) => {
+          const { experts } = traitsOf(record, config);
+          return experts && balanceLoss(experts, states, inputs);
         },
-        names.head,
-      ),
+      },
       ...(record.classifies !== false && {
         sequenceClassifier: lastTokenHead(`${record.classifierStem ?? record.stem}ForSequenceClassification`),
       }),
@@ -100,6 +119,8 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
         // Rotary positions turn pairs.
         headDim: 2 * part(config.headDim / 2),
         ...(config.rotaryShare !== undefined && { rotaryShare: 1 }),
+        // Its blocks have a narrow MLP in place of experts.
+        ...(config.fields && { fields: { ...config.fields, ...noExperts(config.fields) } }),
       };
     },
   };

@@ -1,12 +1,14 @@
 import type { InitKind, TensorNeed, TensorNeeds } from '../../weights.ts';
 import type { DecoderConfig } from './config.ts';
+import { expertNeeds } from './experts.ts';
 import type { DecoderNames, Traits } from './record.ts';
 
 /** The linear layers of one block: path within it, and what its tensors are. */
 const blockLinears = (
   c: DecoderConfig,
-  { biases, gated }: Traits,
+  { biases, gated, experts }: Traits,
   names: DecoderNames,
+  layer: number,
 ): readonly (readonly [path: string, outDim: number, inDim: number, bias: boolean, init: InitKind])[] => {
   const [queries, keys] = [c.heads * c.headDim, c.keyValueHeads * c.headDim];
   const { attn, mlp, queryKeyValue, gateUp } = names;
@@ -21,11 +23,12 @@ const blockLinears = (
   const wide: Outputs = gateUp
     ? [[gateUp, 2 * c.intermediateSize]]
     : [...(gated ? [[names.gate, c.intermediateSize] as const] : []), [names.up, c.intermediateSize]];
+  const hasMlp = !experts?.at(layer);
   return [
     ...projections.map(([name, out]) => [`${attn}.${name}`, out, c.hiddenSize, biases.qkv, 'normal'] as const),
     [`${attn}.${names.attnOut}`, c.hiddenSize, queries, biases.out, 'residual'],
-    ...wide.map(([name, out]) => [`${mlp}.${name}`, out, c.hiddenSize, biases.mlp, 'normal'] as const),
-    [`${mlp}.${names.down}`, c.hiddenSize, c.intermediateSize, biases.mlp, 'residual'],
+    ...(hasMlp ? wide : []).map(([name, out]) => [`${mlp}.${name}`, out, c.hiddenSize, biases.mlp, 'normal'] as const),
+    ...(hasMlp ? [[`${mlp}.${names.down}`, c.hiddenSize, c.intermediateSize, biases.mlp, 'residual'] as const] : []),
   ];
 };
 
@@ -56,10 +59,12 @@ export const decoderNeeds = (config: DecoderConfig, traits: Traits, names: Decod
   };
   for (let layer = 0; layer < layers; layer++) {
     const block = `${names.root}.${names.blocks}.${layer}`;
-    for (const [path, outDim, inDim, bias, kind] of blockLinears(config, traits, names)) {
+    for (const [path, outDim, inDim, bias, kind] of blockLinears(config, traits, names, layer)) {
       needs.set(`${block}.${path}.weight`, { shape: [outDim, inDim], init: kind });
       if (bias) needs.set(`${block}.${path}.bias`, { shape: [outDim], init: 'zeros' });
     }
+    if (traits.experts?.at(layer))
+      for (const [name, need] of expertNeeds(`${block}.${names.mlp}`, config, traits.experts)) needs.set(name, need);
     for (const [path, width] of queryKeyNorms(config, traits))
       needs.set(`${block}.${path}.weight`, { shape: [width], init });
     for (const path of blockNorms(traits)) norm(`${block}.${path}`);

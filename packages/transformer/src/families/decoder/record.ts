@@ -1,5 +1,7 @@
 import type { activationOf } from '../../config/activation.ts';
+import type { CheckpointLayout } from '../checkpoint-layout.ts';
 import type { DecoderConfig, DecoderFields } from './config.ts';
+import type { ExpertFileNames, ExpertsTrait } from './experts.ts';
 
 /** The norms of half a block by name: before it, of what it reads, and after it, of what it adds to the stream; null where there is none. */
 export interface HalfNorms {
@@ -19,6 +21,8 @@ export interface Traits {
   readonly parallel: boolean;
   /** Whether the MLP has a gate, or is down(act(up(x))). */
   readonly gated: boolean;
+  /** The experts in place of the MLP; null for none. */
+  readonly experts: ExpertsTrait | null;
   /** How many values of a head are rotated, the first ones; even. */
   readonly rotaryDim: number;
   /** The two values that are rotated together: those half a head apart, or neighbours. */
@@ -120,6 +124,8 @@ export interface DecoderRecord {
   readonly names?: Partial<DecoderNames>;
   /** Tensors that old checkpoints carry and nothing reads. Default those of rope. */
   readonly ignored?: RegExp;
+  /** Names of its experts' matrices in files, of a record that has experts, and those of parts of names there. */
+  readonly expertFiles?: ExpertFileNames & { readonly names?: CheckpointLayout['names'] };
   /** The field that holds the ε of its norms. Default `rms_norm_eps`. */
   readonly epsField?: string;
   /** The field that holds the base of the rotary embedding. Default `rope_theta`. */
@@ -134,6 +140,8 @@ export interface DecoderRecord {
   readonly fields?: Partial<DecoderFields>;
   /** Its `config.json` in the words of a Llama's, and back, where these are others. */
   readonly words?: {
+    /** Other names of fields that it reads. Default none. */
+    readonly names?: readonly string[];
     read(json: Json): Json;
     write(json: Json, config: DecoderConfig): Json;
   };
@@ -159,6 +167,7 @@ export const traitsOf = ({ traits }: DecoderRecord, config: DecoderConfig): Trai
   normBias: false,
   parallel: false,
   gated: true,
+  experts: null,
   rotaryDim: rotaryDimOf(config),
   rotaryPairs: 'halves',
   headBias: false,

@@ -7,6 +7,7 @@ import type { KeyValue, Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import { reachOf, ropeTable } from '../rope-table.ts';
 import type { DecoderConfig } from './config.ts';
+import { mixtureOfExperts } from './experts.ts';
 import { blockNorms } from './needs.ts';
 import type { DecoderNames, HalfNorms, Traits } from './record.ts';
 
@@ -194,7 +195,10 @@ export const decoderTower = (config: DecoderConfig, traits: Traits, names: Decod
         const turn = traits.window(layer) === null ? angles : local;
         const used = traits.rotates(layer) ? turn : null;
         const attention = selfAttention(attn, layer, config, traits, names, used, forward);
-        const thought = feedForward(mlp, config, traits, names, forward);
+        const { experts } = traits;
+        const thought = experts?.at(layer)
+          ? mixtureOfExperts(mlp, config, experts, forward)
+          : feedForward(mlp, config, traits, names, forward);
         const added = half('attn', x, attention, traits.norms.attn);
         if (traits.parallel) return add(x, add(added, half('mlp', x, thought, traits.norms.mlp)));
         const h = add(x, added);
