@@ -90,7 +90,7 @@ export const expertPieces =
     ).flat();
   };
 
-/** What the routers of a pass say: logits [batch, rows, experts] by path. */
+/** Logits of the routers of a pass: [batch, rows, experts] by path. */
 const routed: Slot<Map<Path, Tensor>> = slot('router logits');
 
 const part = (x: Tensor, start: number, end: number): Tensor => slice(x, { axis: -1, start, end });
