@@ -61,6 +61,7 @@ export const expertMatmul: Op<'expert_matmul', readonly ['x', 'weight', 'index']
       expertSample({ x: [7, 4], weight: [3, 4, 5], index: [7] }, { transpose: true }),
       expertSample({ x: [70, 33], weight: [4, 67, 33], index: [70] }, {}),
       expertSample({ x: [70, 67], weight: [4, 67, 33], index: [70] }, { transpose: true }),
+      expertSample({ x: [90, 6], weight: [2, 9, 6], index: [90] }, {}, (row) => row % 2),
       expertSample({ x: [9, 6], weight: [6, 10, 6], index: [9] }, {}, () => 2),
       expertSample({ x: [9, 6], weight: [3, 10, 6], index: [9] }, {}, undefined, 'f16'),
       expertSample({ x: [1, 130], weight: [2, 65, 130], index: [1] }, {}, () => 1),

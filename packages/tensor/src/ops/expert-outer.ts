@@ -46,6 +46,7 @@ export const expertOuter: Op<'expert_outer', readonly ['a', 'b', 'index'], reado
   samples: [
     expertSample({ a: [7, 4], b: [7, 5], index: [7] }, { experts: 3 }),
     expertSample({ a: [70, 37], b: [70, 41], index: [70] }, { experts: 4 }),
+    expertSample({ a: [90, 18], b: [90, 9], index: [90] }, { experts: 2 }, (row) => row % 2),
     expertSample({ a: [9, 6], b: [9, 10], index: [9] }, { experts: 6 }, () => 2),
     expertSample({ a: [4, 3], b: [4, 3], index: [4] }, { experts: 2 }, () => 5),
     expertSample({ a: [0, 3], b: [0, 4], index: [0] }, { experts: 2 }),

@@ -67,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let end = starts[p.first + own + 1u];
   let base = own * p.width * p.depth;
   for (var low = begin; low < end; low += ${tile.rows}u) {
-    var sums: array<f32, ${tile.rows}>;
+    var sums = array<f32, ${tile.rows}>();
     for (var d = 0u; d < p.depth; d += ${tile.depth}u) {
       workgroupBarrier();
       for (var i = lane; i < ${tile.rows * tile.depth}u; i += 64u) {
@@ -121,7 +121,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let column = first + lane;
   let begin = starts[p.first + own];
   let end = starts[p.first + own + 1u];
-  var sums: array<f32, ${tile.rows}>;
+  var sums = array<f32, ${tile.rows}>();
   for (var low = begin; low < end; low += ${tile.depth}u) {
     workgroupBarrier();
     for (var i = lane; i < ${tile.rows * tile.depth}u; i += 64u) {
