@@ -243,6 +243,62 @@ class Smop(Prompted):
         return best[:, None, None] * self.rows.view(-1, self.length, self.width)[chosen]
 
 
+class IptSpace(Prompted):
+    """Qin et al., 2021. https://arxiv.org/abs/2110.07867, https://github.com/thunlp/Intrinsic-Prompt-Tuning, AE_type 1"""
+
+    def begin(self, source_shape: list[int], intrinsic_dim: int, inner_dim: int, alpha_AE: float) -> None:  # noqa: N803
+        _, m, d = self.shape = source_shape
+        self.alpha = alpha_AE
+        self.sources = self.fixed("source_embeddings", torch.randn(source_shape))
+        sizes = {"W1": (intrinsic_dim, m * d), "W2": (inner_dim, intrinsic_dim), "W3": (m * d, inner_dim)}
+        for name, (out, into) in sizes.items():
+            self.own(f"prompt_{name}.weight", torch.randn(out, into) / math.sqrt(into))
+            self.own(f"prompt_{name}.bias", torch.zeros(out))
+
+    def layer(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, self.tensors[f"prompt_{name}.weight"], self.tensors[f"prompt_{name}.bias"])
+
+    def front(self, x: torch.Tensor) -> torch.Tensor:
+        prompt = self.sources[-1].flatten().expand(len(x), -1)
+        self.decoded = self.layer("W3", self.layer("W2", self.layer("W1", prompt)).tanh())
+        self.off = self.decoded - prompt
+        return self.decoded.view(len(x), *self.shape[1:])
+
+    def penalty(self) -> torch.Tensor:
+        return self.off.square().mean() * self.alpha
+
+
+class Ipt(Prompted):
+    """The same, of a code."""
+
+    def begin(self, num_virtual_tokens: int, intrinsic_dim: int, inner_dim: int) -> None:
+        out = num_virtual_tokens * self.width
+        self.code = self.own("prompt_task.weight", torch.randn(1, intrinsic_dim))
+        self.second = [self.fixed("prompt_W2.weight", torch.randn(inner_dim, intrinsic_dim)), self.fixed("prompt_W2.bias", torch.randn(inner_dim))]
+        self.third = [self.fixed("prompt_W3.weight", torch.randn(out, inner_dim)), self.fixed("prompt_W3.bias", torch.randn(out))]
+
+    def front(self, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(F.linear(self.code, *self.second).tanh(), *self.third).view(1, -1, self.width).expand(len(x), -1, -1)
+
+
+class Tpt(Prompted):
+    """Su et al., 2021. https://arxiv.org/abs/2111.06719, https://github.com/thunlp/Prompt-Transferability"""
+
+    def begin(self, source_shape: list[int], inner_dim: int) -> None:
+        _, m, width = source_shape
+        self.length = m
+        self.sources = self.fixed("source_embeddings", torch.randn(source_shape))
+        self.project = nn.Sequential(nn.Linear(m * width, inner_dim), nn.LeakyReLU(), nn.Linear(inner_dim, m * self.width))
+        self.norm = nn.LayerNorm(self.width)
+        for name, module in (("encoder", self.project[0]), ("decoder", self.project[2]), ("layer_norm", self.norm)):
+            for part in ("weight", "bias"):
+                self.tensors[f"projector.{name}.{part}"] = getattr(module, part)
+
+    def front(self, x: torch.Tensor) -> torch.Tensor:
+        rows = self.project(self.sources[-1].flatten()).view(1, self.length, self.width)
+        return self.norm(rows).expand(len(x), -1, -1)
+
+
 class Lpt(Prompted):
     """Liu, Sun, Huang & Qiu, 2022. https://arxiv.org/abs/2210.11292, https://github.com/xyltt/LPT"""
 
@@ -349,6 +405,13 @@ METHODS: dict[str, tuple[str, type[Prompted], dict]] = {
         )
         for kind in ("naive", "average", "max", "none")
     },
+    "ipt-space": (
+        "PEFTJS_IPT_SPACE",
+        IptSpace,
+        dict(source_shape=[2, 3, 16], intrinsic_dim=3, inner_dim=5, alpha_AE=0.5),
+    ),
+    "ipt": ("PEFTJS_IPT", Ipt, dict(num_virtual_tokens=3, intrinsic_dim=4, inner_dim=5)),
+    "tpt": ("PEFTJS_TPT", Tpt, dict(source_shape=[2, 3, 6], inner_dim=5)),
     "xprompt": (
         "PEFTJS_XPROMPT",
         XPrompt,

@@ -1,6 +1,7 @@
 export { type AdapterFusionOptions, adapterFusion } from './adapter-fusion/adapter-fusion.ts';
 export type { FusedAdapter, FusedAdapters } from './adapter-fusion/fused-adapters.ts';
 export { type AttemptOptions, attempt, attemptFor } from './attempt.ts';
+export { type IptSpaceOptions, iptSpace, iptSpaceFor } from './ipt-space.ts';
 export { type MoeLoraOptions, moeLora, moeLoraFor } from './moe-lora.ts';
 export { type MtLoraOptions, mtLora, mtLoraFor } from './mt-lora.ts';
 export { type MtlLoraOptions, mtlLora, mtlLoraFor } from './mtl-lora.ts';
@@ -12,3 +13,4 @@ export {
 } from './multitask-prompt-tuning.ts';
 export { type PolyOptions, poly, polyFor } from './poly.ts';
 export { type PromptComparison, promptSimilarity, type RankedPrompt, rankPrompts } from './spot.ts';
+export { type PromptProjector, projectedPrompt, type TptOptions, tpt, tptFor } from './tpt.ts';

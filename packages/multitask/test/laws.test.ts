@@ -62,6 +62,21 @@ describeMethods(family, {
     options: { rank: 2, ups: 3, sharpness: 0.5 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + 3 * outDim) + 2 + 3),
   },
+  iptSpace: {
+    options: ({ main: { hiddenSize } }) => ({
+      sources: [prompt(hiddenSize, 'one')],
+      dimension: 2,
+      inner: 4,
+      reconstruction: 0.1,
+    }),
+    parameters: ({ main: { hiddenSize: d } }) => 2 * (3 * d + 1) + 4 * (2 + 1) + 3 * d * (4 + 1),
+    identity: false,
+  },
+  tpt: {
+    options: { sources: [prompt(5, 'one')], inner: 4 },
+    parameters: ({ main: { hiddenSize: d } }) => 4 * (3 * 5 + 1) + 3 * d * (4 + 1) + 2 * d,
+    identity: false,
+  },
   attempt: {
     options: ({ main: { hiddenSize } }) => ({
       sources: [prompt(hiddenSize, 'one'), prompt(hiddenSize, 'two')],

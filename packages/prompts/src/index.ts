@@ -4,12 +4,15 @@ export { type AptOptions, apt } from './apt.ts';
 export { type CartridgeOptions, cartridge } from './cartridge.ts';
 export { type CptOptions, cpt } from './cpt.ts';
 export { type DePtOptions, dePt } from './dept.ts';
+export type { TensorsOf } from './encoder.ts';
 export { type IdpgOptions, idpg } from './idpg.ts';
+export { type IptOptions, ipt } from './ipt.ts';
 export { type LlamaAdapterOptions, llamaAdapter } from './llama-adapter.ts';
 export { type LptOptions, lpt } from './lpt.ts';
 export { maxOfTokens, meanOfTokens } from './over-tokens.ts';
 export { type PTuningOptions, pTuning } from './p-tuning.ts';
 export { type PrefixTuningOptions, prefixTuning } from './prefix-tuning.ts';
+export { type PromptSpaceSizes, promptSpace } from './prompt-space.ts';
 export { type PromptTuningOptions, promptTuning } from './prompt-tuning.ts';
 export { type SmopOptions, smop } from './smop.ts';
 export {

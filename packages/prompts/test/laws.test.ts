@@ -70,6 +70,12 @@ describeMethods(family, {
     identity: false,
     causal: false,
   },
+  ipt: {
+    options: { length: 3, dimension: 2, inner: 4 },
+    parameters: () => 2,
+    identity: false,
+    learningRate: 0.3,
+  },
   lpt: {
     options: { length: 3, bottleneck: 4 },
     parameters: ({ config: { hiddenSize: d } }) => 4 * (d + 1) + 3 * d * (4 + 1),

@@ -86,12 +86,14 @@ import {
 import {
   adapterFusion,
   attemptFor,
+  iptSpaceFor,
   moeLora,
   mtLora,
   mtlLora,
   multitaskPromptTuningFor,
   poly,
   polyFor,
+  tptFor,
 } from '@peftjs/multitask';
 import {
   adaptionPrompt,
@@ -100,6 +102,7 @@ import {
   cpt,
   dePt,
   idpg,
+  ipt,
   llamaAdapter,
   lpt,
   prefixTuning,
@@ -330,6 +333,9 @@ export const goldens: readonly Golden[] = [
   ...golden('plain', 'lpt-average', lpt, ours),
   ...golden('plain', 'lpt-max', lpt, ours),
   ...golden('gpt2', 'lpt-none', lpt, ours),
+  ...golden('plain gpt2', 'ipt-space', iptSpaceFor(1), ours),
+  ...golden('plain gpt2', 'ipt', ipt, ours),
+  ...golden('plain gpt2', 'tpt', tptFor(1), ours),
   ...golden('plain gpt2', 'xprompt', xPrompt, ours),
   ...golden('plain gpt2', 'attempt', attemptFor(1), ours),
   ...golden('plain gpt2', 'ia3', ia3),
