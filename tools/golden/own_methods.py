@@ -274,6 +274,40 @@ class SparseAdapter(AroundLayer):
         return {"entries": {n.removesuffix(".sparse_index"): count for n, count in places.items()}}
 
 
+class TinyAttention(AroundLayer):
+    """After the attention. Zhao, Tan & Mei, 2022. https://arxiv.org/abs/2211.01979"""
+
+    def __init__(self, base: nn.Module, options: dict) -> None:
+        super().__init__(base)
+        e = options["heads"] * options["head_dim"]
+        own = {
+            "norm": nn.LayerNorm(self.d),
+            "linear1": nn.Linear(self.d, 3 * e),
+            "attention": nn.MultiheadAttention(e, options["heads"], batch_first=True),
+            "linear2": nn.Linear(e, self.d),
+        }
+        self.tiny_attn = nn.ModuleDict(own)
+        self.kept = None
+        # A bias of all keys changes nothing: its gradient is rounding.
+        for bias in (own["linear1"].bias, own["attention"].in_proj_bias):
+            bias.register_hook(lambda g: torch.cat((g[:e], torch.zeros(e), g[2 * e :])))
+        attention = base.self_attn if hasattr(base, "self_attn") else base.attn
+        first = base.input_layernorm if hasattr(base, "input_layernorm") else base.ln_1
+        first.register_forward_pre_hook(lambda module, inputs: setattr(self, "stream", inputs[0]))
+        attention.register_forward_hook(self.after_attention)
+
+    def after_attention(self, module: nn.Module, inputs: tuple, out: tuple) -> tuple:
+        h, own = out[0] + self.stream, self.tiny_attn
+        if self.kept is not None and h.shape[1] == 1:
+            self.kept = torch.cat((self.kept, h), 1)
+        else:
+            self.kept = h
+        q, k, v = own["linear1"](own["norm"](self.kept)).chunk(3, -1)
+        rows = q.shape[1]
+        tiny, _ = own["attention"](q, k, v, attn_mask=torch.ones(rows, rows).triu(1).bool(), need_weights=False)
+        return (out[0] + own["linear2"](tiny)[:, -h.shape[1] :], *out[1:])
+
+
 class HadamardAdapter(Changed):
     """At the attention's last layer. Chen et al., 2023. https://arxiv.org/abs/2407.11033"""
 
@@ -283,6 +317,17 @@ class HadamardAdapter(Changed):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.hadamard_weight * nn.functional.linear(x, self.weight, self.bias) + self.hadamard_bias
+
+
+class LlamaAdapterV2(Changed):
+    """Gao et al., 2023. https://arxiv.org/abs/2304.15010, https://github.com/OpenGVLab/LLaMA-Adapter"""
+
+    def begin(self, train_norm: bool) -> None:
+        self.own("added_scale", torch.ones(self.in_dim))
+        self.own("added_bias", torch.zeros(self.out_dim))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(x * self.added_scale, self.weight, self.bias) + self.added_bias
 
 
 class LlmAdapter(nn.Module):
@@ -805,6 +850,8 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
         dict(r=4, lora_alpha=6, period=1, momentum=0.25, warmup_steps=0),
     ),
     "residual-adapter": ("PEFTJS_RESIDUAL_ADAPTER", ResidualAdapter, dict(bottleneck=3)),
+    "tiny-attention": ("PEFTJS_TINY_ATTENTION", TinyAttention, dict(heads=3, head_dim=2)),
+    "llama-adapter-v2": ("PEFTJS_LLAMA_ADAPTER_V2", LlamaAdapterV2, dict(train_norm=False)),
     "sparse-adapter": (
         "PEFTJS_SPARSE_ADAPTER",
         SparseAdapter,
@@ -839,6 +886,9 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
 PLACES = {
     "lorta": ({"plain": r".*\.[qvo]_proj", "gpt2": r".*\.attn\.(c_attn|c_proj)"}, (nn.Linear, Conv1D)),
     "residual-adapter": (LAYERS, nn.Module),
+    "tiny-attention": (LAYERS, nn.Module),
+    # Not the keys, whose bias changes nothing.
+    "llama-adapter-v2": (MLP_LAYERS, (nn.Linear, Conv1D)),
     "sparse-adapter": (LAYERS, nn.Module),
     "hadamard-adapter": ({"plain": r".*\.o_proj", "gpt2": r".*\.attn\.c_proj"}, (nn.Linear, Conv1D)),
     # Not the keys, whose bias changes nothing: its gradient is rounding, which AdamW makes steps of.

@@ -19,3 +19,4 @@ export { diReft, loReft, noReft, type ReftOptions } from './reft/reft.ts';
 export { type ResidualAdapterOptions, residualAdapter } from './residual-adapter.ts';
 export type { Kept, Pruning } from './sparse-adapter/choose.ts';
 export { type SparseAdapterOptions, sparseAdapter } from './sparse-adapter/sparse-adapter.ts';
+export { type TinyAttentionOptions, tinyAttention } from './tiny-attention/tiny-attention.ts';

@@ -107,6 +107,14 @@ describeMethods(family, {
     identity: false,
     parameters: (model) => bottlenecks(2, 4 * model.main.hiddenSize + 1)(model),
   },
+  tinyAttention: {
+    options: { heads: 2, headDim: 1 },
+    identity: false,
+    parameters: (model) => {
+      const { hiddenSize: d } = model.main;
+      return model.paths('attn').length * (2 * d + 6 * d + 6 + 12 + 6 + 4 + 2 + 2 * d + d);
+    },
+  },
   sparseAdapter: { options: { bottleneck: 3 }, identity: false, parameters: sparse(2) },
   adapterPlus: {
     options: { bottleneck: 3 },

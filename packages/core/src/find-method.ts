@@ -148,6 +148,8 @@ const known: readonly Known[] = [
   ['MoLoRA', 'moLora', 'lora', byType('PEFTJS_MOLORA')],
   ['MOELoRA', 'moeLora', 'multitask', byType('PEFTJS_MOELORA')],
   ['Residual adapter', 'residualAdapter', 'adapters', byType('PEFTJS_RESIDUAL_ADAPTER')],
+  ['tiny attention', 'tinyAttention', 'adapters', byType('PEFTJS_TINY_ATTENTION')],
+  ['LLaMA-Adapter V2', 'llamaAdapterV2', 'scaling', byType('PEFTJS_LLAMA_ADAPTER_V2')],
   ['SparseAdapter', 'sparseAdapter', 'adapters', byType('PEFTJS_SPARSE_ADAPTER')],
   ['Hadamard adapter', 'hadamardAdapter', 'adapters', byType('PEFTJS_HADAMARD_ADAPTER')],
   ['SSF', 'ssf', 'scaling', byType('PEFTJS_SSF')],

@@ -44,6 +44,16 @@ describeMethods(family, {
         sumOver(model, /\.(down_proj|mlp\.c_proj|output\.dense|wo)$/, (inDim) => inDim)),
     identity: false, // the chosen experts' weights sum to less than 1
   },
+  llamaAdapterV2: {
+    options: {},
+    parameters: (model) => {
+      const inLayers = [...model.norms].filter(([path]) => model.paths('block').some((b) => path.startsWith(`${b}.`)));
+      return (
+        sumOver(model, /\.(layers|h|layer|block)\.|pooler/, (inDim, outDim) => inDim + outDim) +
+        inLayers.reduce((n, [, { dim, bias }]) => n + dim * (bias ? 2 : 1), 0)
+      );
+    },
+  },
   ssf: {
     options: {},
     parameters: (model) =>

@@ -15,6 +15,7 @@ import {
   pfeiffer,
   residualAdapter,
   sparseAdapter,
+  tinyAttention,
 } from '@peftjs/adapters';
 import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
 import { mam, proPetlAdapter, proPetlLora, unipelt } from '@peftjs/hybrid';
@@ -111,7 +112,7 @@ import {
   smop,
   xPrompt,
 } from '@peftjs/prompts';
-import { ia3, mov } from '@peftjs/scaling';
+import { ia3, llamaAdapterV2, mov } from '@peftjs/scaling';
 import { beft, bitfit, layerNormTuning, tokenTuning } from '@peftjs/selective';
 import type { CausalLM } from '@peftjs/transformer';
 
@@ -268,6 +269,8 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'propetl-lora', proPetlLora, ours),
   ...golden('plain gpt2', 'propetl-adapter', proPetlAdapter, ours),
   ...golden('plain gpt2', 'residual-adapter', residualAdapter, ours),
+  ...golden('plain gpt2', 'tiny-attention', tinyAttention, ours),
+  ...golden('plain gpt2', 'llama-adapter-v2', llamaAdapterV2, ours),
   ...golden('plain gpt2', 'sparse-adapter', sparseAdapter, ours),
   ...golden('plain gpt2', 'hadamard-adapter', hadamardAdapter, ours),
   ...golden('plain gpt2', 'said', said, ours),
