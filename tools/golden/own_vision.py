@@ -154,6 +154,72 @@ def ssf(model: nn.Module, make: Make, norms: bool, embedding: bool, init_std: fl
             module.register_forward_hook(lambda m, args, out, a=scale, b=shift: out * a + b)
 
 
+def normal_levels(bits: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The medians of the parts of a normal distribution whose bounds are midway between them."""
+    normal = torch.distributions.Normal(torch.tensor(0.0, dtype=torch.float64), torch.tensor(1.0, dtype=torch.float64))
+    levels = torch.zeros(2**bits, dtype=torch.float64)
+    for _ in range(500):
+        shares = torch.cat([torch.zeros(1), normal.cdf((levels[1:] + levels[:-1]) / 2), torch.ones(1)])
+        levels = normal.icdf((shares[1:] + shares[:-1]) / 2)
+    return levels.float(), ((levels[1:] + levels[:-1]) / 2).float()
+
+
+def binary_adapter(model: nn.Module, make: Make, dim: int, bits: int, scale: float, dropout: float, packed: bool) -> None:
+    """Jie, Wang & Deng, 2023. https://arxiv.org/abs/2307.16867, https://github.com/JieShibo/PETL-ViT, binary_adapter"""
+    levels, bounds = normal_levels(bits)
+
+    def quantized(weight: torch.Tensor) -> torch.Tensor:
+        mean, deviation = weight.mean(), weight.std()
+        standard = (weight - mean) / (deviation + 1e-5)
+        nearest = levels[torch.bucketize(standard.detach(), bounds)]
+        return (nearest - standard.detach() + standard) * deviation + mean
+
+    width = model.config.hidden_size
+    for path, layer in layers_of(model):
+        own = f"{path}.mlp.adapter_mlp"
+        down = make(f"{own}.adapter_down.weight", torch.randn(dim, width) * 0.2)
+        up = make(f"{own}.adapter_up.weight", torch.randn(width, dim) * 0.2)
+        stream = {}
+
+        def note(module, args, stream=stream):
+            stream["x"] = args[0]
+
+        def beside(module, args, out, stream=stream, down=down, up=up):
+            return out + (stream["x"] @ quantized(down).T).relu() @ quantized(up).T * scale
+
+        layer.layernorm_after.register_forward_pre_hook(note)
+        layer.mlp.register_forward_hook(beside)
+
+
+def vqt(model: nn.Module, make: Make, num_query_tokens: int, prompt_dropout: float, normalize_feats: bool) -> None:
+    """Tu, Mai & Chao, 2022. https://arxiv.org/abs/2212.03220, https://github.com/andytu28/VQT: the head's layer reads the class's row and all answers joined, each part normalised."""
+    width, count = model.config.hidden_size, num_query_tokens
+    layers = layers_of(model)
+    queries = make("query_prompt_embeddings", torch.rand(len(layers), count, width) - 0.5)
+    more = make("classifier.query_weight", torch.randn(model.classifier.out_features, len(layers) * count * width) * 0.2)
+    answers = {}
+
+    def answer(i: int, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """What the block makes of the layer's queries: attention by its own parts, over the picture's keys and values alone."""
+        attention, q = layer.attention, queries[i].expand(len(x), -1, -1)
+        split = lambda t: t.unflatten(-1, (attention.num_attention_heads, -1)).transpose(1, 2)  # noqa: E731
+        rows = layer.layernorm_before(x)
+        scores = split(attention.q_proj(layer.layernorm_before(q))) @ split(attention.k_proj(rows)).transpose(2, 3)
+        heads = (scores * attention.scaling).softmax(-1) @ split(attention.v_proj(rows))
+        h = q + attention.o_proj(heads.transpose(1, 2).flatten(2))
+        return (h + layer.mlp(layer.layernorm_after(h))).flatten(1)
+
+    for i, (_, layer) in enumerate(layers):
+        layer.register_forward_pre_hook(lambda module, args, i=i: answers.__setitem__(i, answer(i, module, args[0])))
+
+    def logits(module: nn.Module, args: tuple, out: torch.Tensor) -> torch.Tensor:
+        norm = nn.functional.normalize if normalize_feats else (lambda t: t)
+        features = torch.cat([norm(args[0])] + [norm(answers[i]) for i in range(len(layers))], dim=1)
+        return features @ torch.cat([module.weight, more], dim=1).T + module.bias
+
+    model.classifier.register_forward_hook(logits)
+
+
 SQUARES = ["q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2"]
 
 # By the model's name and the method's: its type, its function, what its file says, and what the file alone says.
@@ -165,6 +231,10 @@ METHODS: dict[tuple[str, str], tuple[str, Callable[..., None], dict]] = {
         "PEFTJS_CONVPASS", convpass, dict(dim=3, scale=0.5, dropout=0.0, conv_init="identity", sublayers=["attn", "mlp"]),
     ),
     ("vit-image", "ssf"): ("PEFTJS_SSF", ssf, dict(norms=True, embedding=True, init_std=0.02, target_modules="all-linear")),
+    ("vit-image", "binary-adapter"): (
+        "PEFTJS_BINARY_ADAPTER", binary_adapter, dict(dim=3, bits=2, scale=0.5, dropout=0.0, packed=False),
+    ),
+    ("vit-image", "vqt"): ("PEFTJS_VQT", vqt, dict(num_query_tokens=2, prompt_dropout=0.0, normalize_feats=True)),
     ("dinov2-image", "fact-tt"): ("PEFTJS_FACT_TT", fact_tt, dict(r=3, scale=0.5, dropout=0.0, target_modules=SQUARES)),
     ("dinov2-image", "fact-tk"): ("PEFTJS_FACT_TK", fact_tk, dict(r=3, scale=0.5, dropout=0.0, target_modules=SQUARES)),
 }

@@ -1,21 +1,7 @@
-import { type HostInit, type Init, kaimingUniform, normal, type Option, oneOf, zeros } from '@peftjs/core';
-import { normalValues, sizeOf } from '@peftjs/tensor';
+import { type Init, kaimingUniform, normal, type Option, oneOf, truncatedNormal, zeros } from '@peftjs/core';
 
 /** How an adapter's matrices begin. */
 export type InitName = 'normal' | 'mam' | 'houlsby';
-
-/** Values of N(0, std²) that lie within two of its deviations. */
-const truncatedNormal =
-  (std: number): HostInit =>
-  (shape, random) => {
-    const draw = (): number => {
-      for (;;) {
-        const [value] = normalValues(1, std, random) as unknown as readonly [number];
-        if (Math.abs(value) <= 2 * std) return value;
-      }
-    };
-    return Float32Array.from({ length: sizeOf(shape) }, draw);
-  };
 
 /** First values of both matrices: as BERT's, nearly the identity; exactly the identity, He et al., 2021; Houlsby et al., 2019. */
 export const inits: { readonly [N in InitName]: { readonly down: Init; readonly up: Init } } = {

@@ -156,6 +156,8 @@ const known: readonly Known[] = [
   ['VPT', 'vpt', 'vision', byType('PEFTJS_VPT')],
   ['AdaptFormer', 'adaptFormer', 'vision', byType('PEFTJS_ADAPTFORMER')],
   ['Convpass', 'convpass', 'vision', byType('PEFTJS_CONVPASS')],
+  ['VQT', 'vqt', 'vision', byType('PEFTJS_VQT')],
+  ['BI-Adapter', 'binaryAdapter', 'vision', byType('PEFTJS_BINARY_ADAPTER')],
   ['FacT (tensor train)', 'factTt', 'vision', byType('PEFTJS_FACT_TT')],
   ['FacT (Tucker)', 'factTk', 'vision', byType('PEFTJS_FACT_TK')],
   ['BitFit', 'bitfit', 'selective', byType('PEFTJS_BITFIT')],

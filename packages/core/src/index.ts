@@ -44,6 +44,7 @@ export {
   kaimingUniform,
   normal,
   ones,
+  truncatedNormal,
   uniform,
   zeros,
 } from './init.ts';

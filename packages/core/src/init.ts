@@ -64,3 +64,16 @@ export const filled =
   (value: number): Init =>
   (shape) =>
     new Float32Array(sizeOf(shape)).fill(value);
+
+/** Values of N(0, std²) that lie within two of its deviations. */
+export const truncatedNormal =
+  (std: number): HostInit =>
+  (shape, random) => {
+    const draw = (): number => {
+      for (;;) {
+        const [value] = normalValues(1, std, random) as unknown as readonly [number];
+        if (Math.abs(value) <= 2 * std) return value;
+      }
+    };
+    return Float32Array.from({ length: sizeOf(shape) }, draw);
+  };

@@ -1,4 +1,5 @@
 export { type AdaptFormerOptions, adaptFormer } from './adapt-former.ts';
+export { type BinaryAdapterOptions, binaryAdapter } from './binary/binary-adapter.ts';
 export { type Bypassed, type ConvpassOptions, convpass } from './convpass.ts';
 export { decodeImage } from './decode-image.ts';
 export { factTk } from './fact/fact-tk.ts';
@@ -9,3 +10,4 @@ export { type ImageProcessor, imageProcessor, loadImageProcessor, type Pixels } 
 export type { Picture } from './picture.ts';
 export { type Resample, resize } from './resize.ts';
 export { type VptOptions, vpt } from './vpt.ts';
+export { type VqtOptions, vqt } from './vqt.ts';

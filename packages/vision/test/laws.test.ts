@@ -30,6 +30,9 @@ const squares = (model: TaskModel): number => {
   return changed.reduce((n, [, { inDim, outDim }]) => n + (inDim / d) * (outDim / d), 0);
 };
 
+/** Outputs of the task's head. */
+const headWidth = ({ linears, trainedHeads }: TaskModel): number => linears.get(trainedHeads[0]!)!.outDim;
+
 describeMethods(
   family,
   {
@@ -49,6 +52,19 @@ describeMethods(
     convpass: {
       options: { bottleneck: 3, scale: 2 },
       parameters: ({ main: { hiddenSize: d }, paths }) => 2 * paths('block').length * (2 * 3 * d + 3 + d + 9 * 9 + 3),
+      refuses,
+    },
+    binaryAdapter: {
+      options: { bottleneck: 3, scale: 3 },
+      parameters: (model) => model.paths('mlp').length * 2 * 3 * model.main.hiddenSize,
+      identity: false,
+      detaches: 'part', // straight through the levels
+    },
+    vqt: {
+      options: { length: 1 },
+      parameters: (model) => model.paths('block').length * model.main.hiddenSize * (1 + headWidth(model)),
+      identity: false,
+      atOnce: /attach all methods in one list/,
       refuses,
     },
     factTt: {
@@ -82,6 +98,18 @@ describeMethod(
   {
     options: { bottleneck: 2, init: 'xavier', sublayers: ['attn'] },
     parameters: ({ main: { hiddenSize: d }, paths }) => paths('block').length * (2 * 2 * d + 2 + d + 4 * 9 + 2),
+  },
+  { families: ['vit'] },
+);
+
+// Three bits, which do not fill a byte.
+describeMethod(
+  family.binaryAdapter,
+  {
+    options: { bottleneck: 2, bits: 3, scale: 3 },
+    parameters: (model) => model.paths('mlp').length * 2 * 2 * model.main.hiddenSize,
+    identity: false,
+    detaches: 'part',
   },
   { families: ['vit'] },
 );

@@ -22,7 +22,7 @@ import {
   type TaskModel,
   tokenClassifier,
 } from '@peftjs/transformer';
-import { adaptFormer, convpass, factTk, factTt, vpt } from '@peftjs/vision';
+import { adaptFormer, binaryAdapter, convpass, factTk, factTt, vpt, vqt } from '@peftjs/vision';
 
 const data = join(import.meta.dirname, '../data');
 
@@ -134,7 +134,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
     name: 'vit-image',
     task: imageClassifier({ labels: classes }),
     adapters: { lora },
-    own: { vpt, 'vpt-deep': vpt, adaptformer: adaptFormer, convpass, ssf },
+    own: { vpt, 'vpt-deep': vpt, adaptformer: adaptFormer, convpass, ssf, 'binary-adapter': binaryAdapter, vqt },
   },
   { name: 'deit-image', task: imageClassifier({ labels: classes }), adapters: { lora } },
   {

@@ -34,6 +34,11 @@ export interface MethodRow<O = never> {
    * `PeftError` that says this.
    */
   refuses?(model: TaskModel): RegExp | null;
+  /**
+   * Of one whose view takes no further method, but in a list: what the error of attaching one says. Default: any may be attached to its view
+   * afterwards.
+   */
+  readonly atOnce?: RegExp;
   /** Methods inside it, which `load` must be told of too. */
   readonly formats?: readonly MethodFormat[];
   /** For the law that it learns. Default 0.03. */

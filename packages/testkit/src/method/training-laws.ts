@@ -7,6 +7,7 @@ import {
   constant,
   type Executor,
   input,
+  isPeftError,
   type ProgramSpec,
   sizeOf,
   type Tensor,
@@ -126,6 +127,23 @@ const oneByOne = (of: MethodCase): Law => ({
   },
 });
 
+const atOnce = (of: MethodCase, says: RegExp): Law => ({
+  name: 'is attached in one list with others, and says so',
+  check: async () => {
+    const { base, method, executor } = await subjectOf(of);
+    const both = attach(base, [method, method]).model;
+    await logitsOf(both, executor);
+    const one = attach(base, [method]).model;
+    try {
+      attach(one, [method]);
+    } catch (error) {
+      if (isPeftError(error) && says.test(error.message)) return;
+      throw new Error(`it must be refused by a PeftError that says ${says}; it threw ${error}`, { cause: error });
+    }
+    throw new Error(`attaching to its view must be refused, saying ${says}; it was attached`);
+  },
+});
+
 /** How many values of the forward pass the backward pass reads: what training must keep. */
 const keptValues = (loss: () => Tensor, wrt: readonly Tensor[] | (() => readonly Tensor[])): number => {
   const forward = loss();
@@ -170,6 +188,6 @@ const memory = (of: MethodCase): Law => ({
 /** The laws of training. */
 export const trainingLaws = (of: MethodCase): readonly Law[] => [
   learns(of),
-  oneByOne(of),
+  of.row.atOnce ? atOnce(of, of.row.atOnce) : oneByOne(of),
   ...(of.row.detaches === 'backbone' ? [memory(of)] : []),
 ];
