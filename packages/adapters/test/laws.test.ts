@@ -14,11 +14,12 @@ const bottlenecks =
 const side = ({ main, linears, layout }: TaskModel): number => {
   const { hiddenSize: d, heads, keyHeads } = main;
   const layers = main.paths('block').length;
-  const intermediateSize = [...linears].find(([path]) => /up_proj|c_fc|intermediate/.test(path))![1].outDim;
+  const intermediateSize = [...linears].find(([path]) => /up_proj|c_fc|fc1|intermediate/.test(path))![1].outDim;
   const [w, ff] = [d / 4, Math.round(intermediateSize / 4)];
   const downs = (layers + 1) * (w * d + w) + layers;
   const up = d * w + d;
-  if (layout.modelType === 'bert') return downs + up + layers * (4 * (w * w + w) + 2 * w * ff + ff + w + 4 * w) + 2 * w;
+  if (['bert', 'vit'].includes(layout.modelType))
+    return downs + up + layers * (4 * (w * w + w) + 2 * w * ff + ff + w + 4 * w) + 2 * w;
   if (layout.modelType === 'gpt2')
     return downs + up + layers * (3 * w * w + 3 * w + w * w + w + 2 * w * ff + ff + w + 4 * w) + 2 * w;
   const [q, kv] = [heads * 2, keyHeads * 2]; // headDim 6 / 4, made even
@@ -148,3 +149,14 @@ describeMethod(family.pfeiffer, {
   causal: false,
   parameters: (model) => bottlenecks(1, model.config.hiddenSize + 1)(model),
 });
+
+// Over pictures.
+describeMethod(
+  family.ladderSide,
+  {
+    options: ({ config }) => ({ reduction: config.hiddenSize > 8 ? 12 : 4 }),
+    detaches: 'backbone',
+    parameters: side,
+  },
+  { families: ['vit'] },
+);

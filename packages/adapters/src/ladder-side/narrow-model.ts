@@ -4,7 +4,7 @@ import { denseEmbedding, denseLinear, type Model, type Norm, type Path } from '@
 
 /**
  * A model of the same architecture with all sizes divided, its layers' weights made in `scope`: matrices from N(0, 0.02²), norms 1, biases
- * 0. It has no embeddings of its own: its input is to be given at its `embed` site.
+ * 0. It has no embeddings of its own, nor a layer that embeds patches: its input is to be given at its `embed` site.
  */
 export const narrowModel = (base: Model, scope: Scope, reduction: number, layers: number): Model => {
   const shell = base.narrow(reduction, layers);
@@ -12,8 +12,8 @@ export const narrowModel = (base: Model, scope: Scope, reduction: number, layers
     weight: scope.param(`${path}.weight`, shape, init),
     bias: bias ? scope.param(`${path}.bias`, [shape[0]!], zeros) : null,
   });
-  const heads = new Set(shell.parts(['head']).map(({ path }) => path));
-  const linears = [...shell.linears].filter(([path]) => !heads.has(path));
+  const outside = new Set(shell.parts(['head', 'patch']).map(({ path }) => path));
+  const linears = [...shell.linears].filter(([path]) => !outside.has(path));
   return shell.with({
     linears: new Map(
       linears.map(([path, { outDim, inDim, dense }]) => [
