@@ -15,7 +15,7 @@ import {
 import { add, concat, mul, reshape, sigmoid, sizeOf, slice, type Tensor } from '@peftjs/tensor';
 import { type Around, affine, type Call, type Path } from '@peftjs/transformer';
 import { atMiddle, convolved } from './convolution.ts';
-import { gridOf, pictureTower } from './picture-tower.ts';
+import { apart, gridOf, pictureTower } from './picture-tower.ts';
 
 /** A sublayer that a bypass may stand beside. */
 export type Bypassed = 'attn' | 'mlp';
@@ -73,15 +73,17 @@ const bypass = (
   const down = map('adapter_down', channels, width, glorotUniform());
   const up = map('adapter_up', width, channels, zeros);
   return (x, call) => {
-    const [lines, columns] = gridOf(call);
-    const [batch, rows] = x.shape as readonly [number, number];
     const low = quickGelu(affine(x, down));
-    const front = rows - lines * columns;
-    const patches = reshape(slice(low, { axis: 1, start: front, end: rows }), [batch, lines, columns, channels]);
-    const mixed = reshape(convolved(patches, kernel, bias), [batch, lines * columns, channels]);
-    const apart =
-      front > 0 && affine(slice(low, { axis: 1, start: 0, end: front }), { weight: atMiddle(kernel), bias });
-    const all = apart ? concat(apart, mixed, { axis: 1 }) : mixed;
+    const alone = (rows: Tensor): Tensor => affine(rows, { weight: atMiddle(kernel), bias });
+    const mixed = (): Tensor => {
+      const [lines, columns] = gridOf(call);
+      const [batch, rows] = x.shape as readonly [number, number];
+      const front = rows - lines * columns;
+      const patches = reshape(slice(low, { axis: 1, start: front, end: rows }), [batch, lines, columns, channels]);
+      const together = reshape(convolved(patches, kernel, bias), [batch, lines * columns, channels]);
+      return front > 0 ? concat(alone(slice(low, { axis: 1, start: 0, end: front })), together, { axis: 1 }) : together;
+    };
+    const all = call.pass.get(apart) ? alone(low) : mixed();
     return affine(own.dropout(quickGelu(all), dropout), up);
   };
 };

@@ -1,5 +1,5 @@
 import { PeftError } from '@peftjs/tensor';
-import type { Call, Model, Path, SiteName, Tower } from '@peftjs/transformer';
+import { type Call, type Model, type Path, type SiteName, type Slot, slot, type Tower } from '@peftjs/transformer';
 
 /** The tower of a model that reads pictures, and its parts in sight. */
 export interface PictureTower {
@@ -39,3 +39,6 @@ export const gridOf = ({ pass, tower: { reads } }: Call): readonly [lines: numbe
   const [high, wide] = reads.patch!;
   return [Math.floor(height / high), Math.floor(width / wide)];
 };
+
+/** Set while rows that are none of the picture's go through a block by themselves: the queries of `vqt`. */
+export const apart: Slot<boolean> = slot('rows apart from the picture');

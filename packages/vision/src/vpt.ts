@@ -1,7 +1,7 @@
 import { count, defineMethod, flag, type MethodFactory, rate, uniform } from '@peftjs/core';
 import { broadcastTo, concat, slice, type Tensor } from '@peftjs/tensor';
 import { type Around, type Path, slot } from '@peftjs/transformer';
-import { pictureTower } from './picture-tower.ts';
+import { apart, pictureTower } from './picture-tower.ts';
 
 /** Options of `vpt`. */
 export interface VptOptions {
@@ -44,6 +44,7 @@ export const vpt: MethodFactory<VptOptions> = defineMethod<VptOptions>({
       const replace =
         (prompt: Tensor): Around<'block'> =>
         (x, next, { pass }) => {
+          if (pass.get(apart)) return next(x);
           const [, rows] = x.shape as readonly [number, number];
           const end = rows - pass.get(behind)!;
           const part = (from: number, to: number): Tensor => slice(x, { axis: 1, start: from, end: to });

@@ -15,7 +15,7 @@ import {
   type Tensor,
 } from '@peftjs/tensor';
 import { type Around, type KeyValue, type Linear, type Path, slot } from '@peftjs/transformer';
-import { pictureTower } from './picture-tower.ts';
+import { apart, pictureTower } from './picture-tower.ts';
 
 /** Options of `vqt`. */
 export interface VqtOptions {
@@ -69,10 +69,13 @@ export const vqt: MethodFactory<VqtOptions> = defineMethod<VqtOptions>({
         (i: number): Around<'block'> =>
         (x, next, { pass }) => {
           const y = next(x);
+          if (pass.get(apart)) return y; // those of another one
           const own = scope.dropout(slice(queries, { axis: 0, start: i, end: i + 1 }), dropout);
           pass.put(read, pass.get(seen)!);
+          pass.put(apart, true);
           const answer = next(broadcastTo(own, [pass.batch, length, d]));
           pass.put(read, null);
+          pass.put(apart, false);
           pass.put(answers, [...(i === 0 ? [] : pass.get(answers)!), reshape(answer, [pass.batch, length * d])]);
           return y;
         };
