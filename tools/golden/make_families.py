@@ -59,6 +59,7 @@ ADAPTERS = {
         "lora-text": lambda **o: LoraConfig(r=2, target_modules=r"text_model\..*\.(k_proj|out_proj|fc2)", **o),
         "ia3": lambda **o: IA3Config(target_modules=["k_proj", "v_proj", "fc2"], feedforward_modules=["fc2"], **o),
     },
+    "siglip-pairs": {"lora": lambda **o: LoraConfig(r=2, target_modules=["q_proj", "v_proj", "text_model.head"], **o)},
     **{
         name: {"lora": lambda targets=targets, **o: LoraConfig(r=4, lora_alpha=6, target_modules=targets, **o)}
         for name, (_, _, targets) in DECODERS.items()

@@ -1,7 +1,10 @@
 """The tiny towers over pictures, with the head of a classifier, or beside a tower of texts."""
 
 import torch
-from transformers import CLIPConfig, CLIPModel, DeiTConfig, DeiTForImageClassification, Dinov2Config, Dinov2ForImageClassification, ViTConfig, ViTForImageClassification
+from transformers import (
+    CLIPConfig, CLIPModel, DeiTConfig, DeiTForImageClassification, Dinov2Config, Dinov2ForImageClassification, SiglipConfig, SiglipModel, ViTConfig,
+    ViTForImageClassification,
+)
 
 SIZES = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, layer_norm_eps=1e-3, patch_size=4, initializer_range=0.3, num_labels=3)
 
@@ -27,6 +30,11 @@ PAIRS = {
             text_config=TEXT | dict(bos_token_id=0, eos_token_id=2, hidden_act="gelu"), vision_config=PICTURE | dict(hidden_act="gelu_new"), projection_dim=10,
             logit_scale_init_value=1.5,
         ),
+    ),
+    # The width of both vectors is that of the pictures' tower.
+    "siglip-pairs": (
+        SiglipModel,
+        SiglipConfig(text_config=TEXT | dict(bos_token_id=0, eos_token_id=9, projection_size=16), vision_config=PICTURE),
     ),
 }
 

@@ -33,7 +33,7 @@ export const isPatternTarget = (target: LayerTarget): target is PatternTarget =>
 
 /** Linear layers that `all-linear` leaves out: outputs over the vocabulary, what a task trains whole, and what files hold as a convolution. */
 const heads = (model: Model): ReadonlySet<Path> =>
-  new Set([...model.parts(['head', 'patch']).map(({ path }) => path), ...model.trainedHeads, 'lm_head']);
+  new Set([...model.parts(['head', 'patch', 'pooling']).map(({ path }) => path), ...model.trainedHeads, 'lm_head']);
 
 const allLinear = (model: Model): Path[] => {
   const left = heads(model);
@@ -73,7 +73,13 @@ const ofPattern = (paths: readonly Path[], { pattern }: PatternTarget, { method 
  * pattern that Python would not take.
  */
 export const layersOf = (model: Model, target: LayerTarget, candidates: Iterable<Path>, asked: Asked): Path[] => {
-  const found = namedBy(model, target, candidates, asked);
+  const pooling = new Set(model.parts(['pooling']).map(({ path }) => path));
+  const found = namedBy(
+    model,
+    target,
+    [...candidates].filter((path) => !pooling.has(path)),
+    asked,
+  );
   const [patch] = model.parts(['patch']).filter(({ path }) => found.includes(path));
   if (patch)
     throw new PeftError(

@@ -1,7 +1,10 @@
 import type { Path } from './sites.ts';
 
-/** The purpose of a layer, whatever its path is called. */
-export type Role = 'query' | 'key' | 'value' | 'attn-out' | 'gate' | 'up' | 'down' | 'patch' | 'head';
+/**
+ * The purpose of a layer, whatever its path is called. Layers for `pooling` are those of torch's `MultiheadAttention` after a tower, where adapters of Hugging Face
+ * PEFT change nothing: no target means them.
+ */
+export type Role = 'query' | 'key' | 'value' | 'attn-out' | 'gate' | 'up' | 'down' | 'patch' | 'pooling' | 'head';
 
 /** A layer's rows that play a role: all of them, or a slice of the output of a fused layer. */
 export interface Part {

@@ -150,3 +150,27 @@ test('configs that cannot be are refused, all problems at once; older names of t
   expect(older).toEqual(config);
   expect((await configOf({ text_config: {}, vision_config: {} })).vision).toMatchObject({ layers: 12, patch: 32 });
 });
+
+const siglip = await parseConfig({
+  model_type: 'siglip',
+  text_config: { ...text, hidden_size: 12 },
+  vision_config: vision,
+});
+
+test('of SigLIP the last token stands for the text, and layers of its pooling are no target', async () => {
+  const model = buildModel(siglip, tinyWeights(1), imageText());
+  const inputs = { pixels: pixelsOf(2), ids: ids([1, 2, 3], [4, 5, 6]) };
+  const [a, b, c, d] = (await read(model.outputs(inputs))) as [number, number, number, number];
+  const softplus = (x: number): number => Math.log1p(Math.exp(x));
+  expect((await read(meanOf(model.loss(inputs))))[0]).toBeCloseTo(
+    (softplus(-a) + softplus(b) + softplus(c) + softplus(-d)) / 2,
+    4,
+  );
+  const pooling = model.parts(['pooling']).map(({ path }) => path.split('.').at(-1));
+  expect(pooling).toEqual(['in_proj', 'out_proj']);
+  expect(
+    await messageOf('bad-config', () =>
+      parseConfig({ model_type: 'siglip', text_config: text, vision_config: vision }),
+    ),
+  ).toContain('projection_size 8 is not the hidden_size 12');
+});

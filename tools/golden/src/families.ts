@@ -146,6 +146,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
   { name: 'dinov2-other-image', task: imageClassifier({ labels: classes }), adapters: {} },
   { name: 'clip-pairs', task: imageText(), adapters: { lora, 'lora-all': lora, 'lora-text': lora, ia3 } },
   { name: 'clip-first-pairs', task: imageText(), adapters: {} },
+  { name: 'siglip-pairs', task: imageText(), adapters: { lora } },
   ...decoders.map((name) => ({ name: `${name}-causal`, task: causalLM(), adapters: { lora, ...onExperts[name] } })),
 ];
 

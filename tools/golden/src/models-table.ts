@@ -46,6 +46,7 @@ const known: Readonly<Record<string, string>> = {
   deit: 'DeiT',
   dinov2: 'DINOv2, small to large',
   clip: 'CLIP',
+  siglip: 'SigLIP',
 };
 
 /** A tiny model that Python recorded. */

@@ -52,7 +52,8 @@ const parameterName = (name: string): string =>
     .replace(/^embed_out\./, 'lm_head.')
     .replace(/^((?:vit|deit|dinov2)\..*\.)(cls_token|distillation_token|position_embeddings)\.weight$/, '$1$2')
     .replace(/\.layer_scale(\d)\.weight$/, '.layer_scale$1.lambda1')
-    .replace(/(class_embedding|^logit_scale)\.weight$/, '$1');
+    .replace(/(class_embedding|^logit_scale|^logit_bias|\.probe)\.weight$/, '$1')
+    .replace(/\.in_proj\.(weight|bias)$/, '.in_proj_$1');
 
 const largestOf = (values: Float32Array): number => distance(values, new Float32Array(values.length));
 

@@ -1,5 +1,6 @@
 import type { DualConfig } from './dual/config.ts';
 import { dualFamily } from './dual/family.ts';
+import { projectedHead } from './dual/projected-head.ts';
 import type { Family } from './family.ts';
 
 const sizes = { hidden_act: 'quick_gelu', layer_norm_eps: 1e-5, num_hidden_layers: 12 };
@@ -8,6 +9,11 @@ const sizes = { hidden_act: 'quick_gelu', layer_norm_eps: 1e-5, num_hidden_layer
 export const clip: Family<DualConfig> = dualFamily({
   modelType: 'clip',
   stem: 'CLIP',
+  attends: 'before',
+  classRow: true,
+  head: projectedHead,
+  configJson: ({ projection, firstScale }) => ({ projection_dim: projection, logit_scale_init_value: firstScale }),
+  sideJson: ({ projection }) => ({ projection_dim: projection }),
   defaults: {
     text: {
       ...sizes,

@@ -30,6 +30,7 @@ import { qwen2Moe } from './qwen2-moe.ts';
 import { qwen3 } from './qwen3.ts';
 import { qwen3Moe } from './qwen3-moe.ts';
 import { roberta, xlmRoberta } from './roberta.ts';
+import { siglip } from './siglip.ts';
 import { smollm3 } from './smollm3.ts';
 import { stablelm } from './stablelm.ts';
 import { t5 } from './t5/t5.ts';
@@ -75,6 +76,7 @@ export const families: Readonly<Record<string, Family>> = Object.fromEntries(
       deit,
       dinov2,
       clip,
+      siglip,
     ] as unknown as readonly Family[]
   ).map((family) => [family.modelType, family]),
 );

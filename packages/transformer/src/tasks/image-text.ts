@@ -1,10 +1,15 @@
 import {
+  abs,
   add,
   checkOptions,
   constant,
+  exp,
+  log,
   matmul,
+  maximum,
   mul,
   mustBe,
+  neg,
   PeftError,
   type Rules,
   shapeError,
@@ -56,10 +61,22 @@ const chosenLoss = (logits: Tensor): Loss => {
   return { sum: mul(sum(add(ofTexts, ofPictures)), 0.5), weight: number(count) };
 };
 
+/** −log σ(±z) of all pairs, + for those that belong together, summed: logits [n, n]. log(1 + e^(−x)) is max(−x, 0) + log(1 + e^(−|x|)), which never overflows. */
+const decidedLoss = (logits: Tensor): Loss => {
+  const [count] = logits.shape as readonly [number, number];
+  const signs = constant(
+    Float32Array.from({ length: count * count }, (_, i) => (i % (count + 1) === 0 ? 1 : -1)),
+    [count, count],
+  );
+  const x = mul(signs, logits);
+  return { sum: sum(add(maximum(neg(x), 0), log(add(exp(neg(abs(x))), 1)))), weight: number(count) };
+};
+
 /**
  * Pictures and their texts. Inputs: `pixels`, `ids`, `mask`. Outputs: logits [pictures, texts], scale · cos(picture, text). The loss takes the i-th text as that of the
  * i-th picture and all others of the batch as wrong ones, so batches of another size are another loss: half the cross-entropies of choosing the text
- * and of choosing the picture, in nats, summed over pairs. Radford et al., 2021, https://arxiv.org/abs/2103.00020; transformers, `CLIPModel`. Throws `bad-shape` for a
+ * and of choosing the picture, in nats, summed over pairs; of SigLIP −log σ(logit) of each pair of the batch that belongs together and −log σ(−logit) of all others.
+ * Radford et al., 2021, https://arxiv.org/abs/2103.00020; Zhai et al., 2023, https://arxiv.org/abs/2303.15343; transformers, `CLIPModel`, `SiglipModel`. Throws `bad-shape` for a
  * loss of more pictures than texts, or fewer.
  */
 export const imageText = (): Task<Tensor> => {
@@ -75,7 +92,7 @@ export const imageText = (): Task<Tensor> => {
       const logits = likeness(name, head);
       if (logits.shape[0] !== logits.shape[1])
         throw shapeError(name, [logits], 'a loss needs a text for each picture, in the same order');
-      return chosenLoss(logits);
+      return head.pair?.decides === 'sigmoid' ? decidedLoss(logits) : chosenLoss(logits);
     },
   };
 };

@@ -47,7 +47,12 @@ const side = {
   attention_dropout: z.number().optional(),
 };
 
-const textSchema = z.object({ ...side, vocab_size: count, max_position_embeddings: count });
+const textSchema = z.object({
+  ...side,
+  vocab_size: count,
+  max_position_embeddings: count,
+  projection_size: count.nullish(),
+});
 
 const visionSchema = z.object({ ...side, num_channels: count, image_size: count, patch_size: count });
 
@@ -59,7 +64,7 @@ const schema = z.object({
   // What older files have in place of the others.
   text_config_dict: part,
   vision_config_dict: part,
-  projection_dim: count.default(512),
+  projection_dim: count.optional(),
   logit_scale_init_value: z.number().default(2.6592),
 });
 
@@ -101,9 +106,11 @@ export const parseDual = (record: DualRecord, given: unknown, problems: string[]
   const { architectures, id2label } = given as Readonly<Record<string, unknown>>;
   within('text_config', problems, (own) => {
     text = collect(textSchema, texts, own);
-    shared = parseShared({ ...texts, architectures, id2label }, own);
+    // The ends that a config names where none is read may lie beyond the vocabulary: they are another tokenizer's.
+    const ends = record.head.endsTexts ? {} : { bos_token_id: null, eos_token_id: null };
+    shared = parseShared({ ...texts, ...ends, architectures, id2label }, own);
     if (text && shared) checkTokenIds(shared, text.vocab_size, own);
-    if (shared && shared.eosIds.length !== 1)
+    if (record.head.endsTexts && shared && shared.eosIds.length !== 1)
       own.push('eos_token_id: one end of a text is needed, whose row stands for the text');
   });
   within('vision_config', problems, (own) => {
@@ -121,7 +128,12 @@ export const parseDual = (record: DualRecord, given: unknown, problems: string[]
       picture: [vision.num_channels, vision.image_size, vision.image_size],
       patch: vision.patch_size,
     },
-    projection: raw.projection_dim,
+    projection: record.head.projection(
+      raw.projection_dim,
+      text.projection_size ?? text.hidden_size,
+      vision.hidden_size,
+      problems,
+    ),
     firstScale: raw.logit_scale_init_value,
     vocabSize: text.vocab_size,
     maxPositions: text.max_position_embeddings,

@@ -4,7 +4,6 @@ import { partsOfTensors } from '../parts-of.ts';
 import type { DualConfig, SideConfig } from './config.ts';
 import { dualConfigJson } from './config-json.ts';
 import { dualNeeds } from './needs.ts';
-import { projectedPair } from './pair.ts';
 import { type DualRecord, dualPaths } from './record.ts';
 import { textTower, visionTower } from './tower.ts';
 
@@ -25,16 +24,20 @@ const narrowSide = <S extends SideConfig>(side: S, reduction: number, layers: nu
  */
 export const dualFamily = (record: DualRecord): Family<DualConfig> => {
   const at = dualPaths;
-  const tables: readonly string[] = [at.tokens, at.textPositions, at.classRow, at.picturePositions, at.scale];
+  const { head } = record;
+  const tables: readonly string[] = [
+    ...[at.tokens, at.textPositions, at.classRow, at.picturePositions],
+    ...head.tables,
+  ];
   return {
     modelType: record.modelType,
     parser: async () => {
       const { parseDual } = await import('./config.ts');
       return (json, problems) => parseDual(record, json, problems);
     },
-    configJson: dualConfigJson,
-    needs: dualNeeds,
-    towers: (config) => [textTower(config), visionTower(config)],
+    configJson: (config) => dualConfigJson(record, config),
+    needs: (config) => dualNeeds(record, config),
+    towers: (config) => [textTower(record, config), visionTower(record, config)],
     parts: ({ text, vision }, tensors) =>
       partsOfTensors(tensors, {
         embeddings: tables,
@@ -44,12 +47,12 @@ export const dualFamily = (record: DualRecord): Family<DualConfig> => {
       }),
     layout: {
       ignored: /\.position_ids$/,
-      names: [[/(class_embedding|^logit_scale)\.weight$/, '$1']],
+      names: [[/\.class_embedding\.weight$/, '.class_embedding'], ...head.names],
       shapes: (name, shape, config) => {
         const { picture, patch } = (config as DualConfig).vision;
         if (name === `${at.patches}.weight`) return [shape[0]!, picture[0], patch, patch];
         if (name === `${at.classRow}.weight`) return [shape[1]!];
-        return name === `${at.scale}.weight` ? [] : shape;
+        return head.shapes[name]?.(shape.at(-1)!) ?? shape;
       },
     },
     roles: [
@@ -60,6 +63,7 @@ export const dualFamily = (record: DualRecord): Family<DualConfig> => {
       { role: 'up', name: 'fc1' },
       { role: 'down', name: 'fc2' },
       { role: 'patch', name: 'patch_embedding' },
+      ...head.roles,
     ],
     defaultTargets: {
       lora: ['q_proj', 'v_proj'],
@@ -74,7 +78,7 @@ export const dualFamily = (record: DualRecord): Family<DualConfig> => {
         trained: [],
         needs: () => new Map(),
         features: (_, { main }) => main,
-        pair: projectedPair,
+        pair: head.pair,
       },
     },
     narrow: (config, reduction, layers) => {

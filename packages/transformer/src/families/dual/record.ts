@@ -1,7 +1,32 @@
+import type { Model } from '../../model.ts';
+import type { RoleRow } from '../../roles.ts';
 import type { Path } from '../../sites.ts';
+import type { Inputs, States } from '../../states.ts';
+import type { Pair } from '../../tasks/task.ts';
+import type { TensorNeed } from '../../weights.ts';
+import type { CheckpointLayout } from '../checkpoint-layout.ts';
+import type { DualConfig } from './config.ts';
 
 /** The two towers by the beginning of their modules' names. */
 export type Side = 'text' | 'vision';
+
+/** The way from the rows of both towers to a vector for each text and picture. */
+export interface DualHead {
+  /** Its tensors, after those of the towers. */
+  needs(config: DualConfig): readonly (readonly [string, TensorNeed])[];
+  /** Those of them that are tables, not layers. */
+  readonly tables: readonly Path[];
+  /** Names in files that are not ours. */
+  readonly names: NonNullable<CheckpointLayout['names']>;
+  /** Sizes in files that are not ours, by our names. */
+  readonly shapes: Readonly<Record<string, (width: number) => readonly number[]>>;
+  readonly roles: readonly RoleRow[];
+  /** Whether a text has a token that ends it, whose row is read. */
+  readonly endsTexts: boolean;
+  /** The width of the space, by the fields for it of the whole and of the texts' part, and the width of the pictures' tower; problems are collected. */
+  projection(whole: number | undefined, ofTexts: number, ofPictures: number, problems: string[]): number;
+  pair(model: Model, states: States, inputs: Inputs, config: DualConfig): Pair;
+}
 
 /** That which tells one `model_type` of texts beside pictures from others. */
 export interface DualRecord {
@@ -10,6 +35,15 @@ export interface DualRecord {
   readonly stem: string;
   /** Defaults of its classes of configs in transformers. */
   readonly defaults: Readonly<Record<Side, Readonly<Record<string, unknown>>>>;
+  /** The rows that a row of a text attends to. */
+  readonly attends: 'before' | 'all';
+  /** Whether pictures have a row in front of their patches, a norm before the blocks, and patches without a bias. */
+  readonly classRow: boolean;
+  readonly head: DualHead;
+  /** Fields of the whole that its `config.json` has. */
+  configJson(config: DualConfig): Readonly<Record<string, unknown>>;
+  /** The same of each part. */
+  sideJson(config: DualConfig, side: Side): Readonly<Record<string, unknown>>;
 }
 
 /** The module of a tower. */
@@ -36,18 +70,17 @@ export const blocksOf = (side: Side, layers: number): readonly DualBlock[] =>
     };
   });
 
-/** Paths outside of the blocks. The row of the class and the scale are tables of one row. */
+/** Paths outside of the blocks. Single rows and numbers are tables of one row. */
 export const dualPaths = {
   tokens: 'text_model.embeddings.token_embedding',
   textPositions: 'text_model.embeddings.position_embedding',
   textNorm: 'text_model.final_layer_norm',
-  textProjection: 'text_projection',
   classRow: 'vision_model.embeddings.class_embedding',
   patches: 'vision_model.embeddings.patch_embedding',
   picturePositions: 'vision_model.embeddings.position_embedding',
   // Its name in transformers.
   firstNorm: 'vision_model.pre_layrnorm',
   visionNorm: 'vision_model.post_layernorm',
-  visionProjection: 'visual_projection',
   scale: 'logit_scale',
+  bias: 'logit_bias',
 } as const;

@@ -7,7 +7,7 @@ import type { TowerSpec } from '../../tower-spec.ts';
 import { patchesOf } from '../vit/patches.ts';
 import type { DualConfig, SideConfig } from './config.ts';
 import { rowsOfPicture } from './needs.ts';
-import { blocksOf, dualPaths, moduleOf, type Side } from './record.ts';
+import { blocksOf, type DualRecord, dualPaths, moduleOf, type Side } from './record.ts';
 
 const selfAttention =
   (path: Path, headDim: number, { linear, attend }: Forward) =>
@@ -69,36 +69,36 @@ const sideSpec = (
   };
 };
 
-/** The tower of texts: learned positions; a row sees those before it. */
-export const textTower = ({ modelType, text, maxPositions }: DualConfig): TowerSpec => ({
+/** The tower of texts, with learned positions. */
+export const textTower = ({ attends }: DualRecord, { modelType, text, maxPositions }: DualConfig): TowerSpec => ({
   ...sideSpec('text', modelType, text, { first: [], last: dualPaths.textNorm }),
-  attends: 'before',
+  attends,
   tokenTable: dualPaths.tokens,
   reads: { ids: 'ids', mask: 'mask' },
   maxPositions,
   positionTable: dualPaths.textPositions,
 });
 
-/** The tower of pictures: the class's row before those of the patches, positions, a norm before the blocks. */
-export const visionTower = ({ modelType, vision }: DualConfig): TowerSpec => {
+/** The tower of pictures: patches with learned positions; with a class's row in front of them there is a norm before the blocks. */
+export const visionTower = (record: DualRecord, { modelType, vision }: DualConfig): TowerSpec => {
   const { picture, patch, hiddenSize } = vision;
   const { classRow, patches, picturePositions, firstNorm, visionNorm } = dualPaths;
   return {
-    ...sideSpec('vision', modelType, vision, { first: [firstNorm], last: visionNorm }),
+    ...sideSpec('vision', modelType, vision, { first: record.classRow ? [firstNorm] : [], last: visionNorm }),
     attends: 'all',
     tokenTable: null,
     reads: { ids: 'pixels', mask: 'pixelMask', picture, patch: [patch, patch] },
-    maxPositions: rowsOfPicture(vision, picture[1], picture[2]),
+    maxPositions: rowsOfPicture(record, vision, picture[1], picture[2]),
     positionTable: null,
     picture: {
-      rows: (height, width) => rowsOfPicture(vision, height, width),
+      rows: (height, width) => rowsOfPicture(record, vision, height, width),
       embed: (pixels, { linear, weights }) => {
         const [batch] = pixels.shape as readonly [number];
         const own = linear(patches, patchesOf(pixels, [patch, patch]));
-        const front = broadcastTo(weights(classRow), [batch, 1, hiddenSize]);
-        return add(concat(front, own, { axis: 1 }), weights(picturePositions));
+        const front = record.classRow ? broadcastTo(weights(classRow), [batch, 1, hiddenSize]) : null;
+        return add(front ? concat(front, own, { axis: 1 }) : own, weights(picturePositions));
       },
     },
-    start: (forward, x) => forward.norm(firstNorm, x),
+    start: (forward, x) => (record.classRow ? forward.norm(firstNorm, x) : x),
   };
 };

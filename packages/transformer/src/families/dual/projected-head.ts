@@ -3,8 +3,12 @@ import type { Model } from '../../model.ts';
 import { firstRow, rowsAt } from '../../pooling.ts';
 import type { Inputs, States } from '../../states.ts';
 import type { Pair } from '../../tasks/task.ts';
+import { layerNeeds } from '../heads.ts';
 import type { DualConfig } from './config.ts';
-import { dualPaths } from './record.ts';
+import { type DualHead, dualPaths } from './record.ts';
+
+const textLayer = 'text_projection';
+const visionLayer = 'visual_projection';
 
 /** Configs of the first files have this as the end of a text, which is another token there: its number is the largest. */
 const misnamedEnd = 2;
@@ -29,15 +33,31 @@ const endsOf = (ids: Tensor, { eosIds: [end] }: DualConfig): Tensor => {
 };
 
 /** CLIP's vectors: of a text its end's row, of a picture the class's, both through a layer without bias. */
-export const projectedPair = (model: Model, states: States, inputs: Inputs, config: DualConfig): Pair => {
+const projectedPair = (model: Model, states: States, inputs: Inputs, config: DualConfig): Pair => {
   const [text, image] = [states.byTower.get('text'), states.byTower.get('vision')];
   const project = (path: string, tower: string, rows: Tensor): Tensor =>
     model.linears.get(path)!.apply(rows, states.call(path, tower));
   return {
-    text: text ? project(dualPaths.textProjection, 'text', rowsAt(text, endsOf(inputs['ids']!, config))) : null,
-    image: image ? project(dualPaths.visionProjection, 'vision', firstRow(image)) : null,
+    text: text ? project(textLayer, 'text', rowsAt(text, endsOf(inputs['ids']!, config))) : null,
+    image: image ? project(visionLayer, 'vision', firstRow(image)) : null,
     scale: exp(reshape(model.embeddings.get(dualPaths.scale)!.weight, [])),
     bias: null,
     decides: 'softmax',
   };
+};
+
+/** CLIP's head: a layer without bias for each tower, and the scale as a logarithm. */
+export const projectedHead: DualHead = {
+  needs: ({ text, vision, projection, firstScale }) => [
+    ...layerNeeds(visionLayer, projection, vision.hiddenSize, false),
+    ...layerNeeds(textLayer, projection, text.hiddenSize, false),
+    [`${dualPaths.scale}.weight`, { shape: [1, 1], init: firstScale }],
+  ],
+  tables: [dualPaths.scale],
+  names: [[/^logit_scale\.weight$/, 'logit_scale']],
+  shapes: { 'logit_scale.weight': () => [] },
+  roles: [],
+  endsTexts: true,
+  projection: (whole = 512) => whole,
+  pair: projectedPair,
 };
