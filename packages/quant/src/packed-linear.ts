@@ -68,6 +68,17 @@ const packedVariables = (format: Storage, name: string, [outDim, inDim]: MatrixS
   ) as unknown as Packed<Tensor>;
 };
 
+/** How a layer is stored, and the variables that hold its parts. */
+export interface StoredLinear {
+  readonly storage: Storage;
+  readonly packed: Packed<Tensor>;
+}
+
+const behind = new WeakMap<Linear, StoredLinear>();
+
+/** The storage of a layer that holds packed values and has nothing wrapped around it; null of any other. */
+export const storedBehind = (linear: Linear): StoredLinear | null => behind.get(linear) ?? null;
+
 const linearOf = (
   format: QuantFormat,
   name: string,
@@ -81,7 +92,7 @@ const linearOf = (
   const { codes, scale, scaleCodes = null, scaleOffset = null, high = null, min = null, minCodes = null } = packed;
   const attrs = storage.layout(inDim);
   const { compute } = storage;
-  return {
+  const linear: Linear = {
     inDim,
     outDim,
     apply: (x) => {
@@ -106,6 +117,8 @@ const linearOf = (
       return linearOf(format, name, [outDim, inDim], values.bias, pack);
     },
   };
+  behind.set(linear, { storage, packed });
+  return linear;
 };
 
 /** A layer in a format that holds packed values. */

@@ -1,9 +1,22 @@
 import { encodeSafetensors, memoryFiles, openSafetensors, type TensorReader, type WriteTensor } from '@peftjs/io';
-import { variable } from '@peftjs/tensor';
-import { describeLinear } from '@peftjs/transformer/testing';
+import { evaluate, reference, sizeOf, type Tensor, variable } from '@peftjs/tensor';
+import { denseLinear, loadModel, saveModel } from '@peftjs/transformer';
+import { describeLinear, tinyLlama } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
 import { orderedLinear, orderOf } from '../src/checkpoints/ordered-linear.ts';
-import { awq, bitsandbytes, gptq, int4, storedLinear } from '../src/index.ts';
+import {
+  awq,
+  awqFiles,
+  bitsandbytes,
+  gptq,
+  gptqFiles,
+  int3,
+  int4,
+  int8,
+  nf4,
+  quantize,
+  storedLinear,
+} from '../src/index.ts';
 
 const values = Float32Array.from({ length: 9 * 24 }, (_, i) => Math.sin(i));
 
@@ -114,6 +127,68 @@ describe('refused, by name', () => {
       await expect(layers(await of({ ...state, ...change }), 'l', [2, 64])).rejects.toThrow(message);
     await expect(layers(await of({ ...state, shape: [128, 1] }), 'l', [128, 1])).rejects.toThrow(
       /rows of 1 values, an odd number/,
+    );
+  });
+});
+
+/** Weights above 0. */
+const above = (shape: readonly number[], name: string): Tensor =>
+  variable(
+    `${name}.weight`,
+    shape,
+    Float32Array.from({ length: sizeOf(shape) }, (_, i) => 1 + Math.sin(i)),
+  );
+
+describe('written', () => {
+  const executor = reference();
+  const base = tinyLlama({ hiddenSize: 32, intermediateSize: 64, heads: 4, headDim: 16 });
+
+  test.each([
+    ['int4 with zero points', int4({ blockSize: 16 }), gptqFiles({ checkpointFormat: 'gptq_v2' })],
+    ['int3 without', int3({ blockSize: 32, zeroPoints: false }), gptqFiles()],
+    ['int4 as AWQ', int4({ blockSize: 32 }), awqFiles()],
+  ] as const)('%s, and read again: the same but for scales in f16', async (_, format, writer) => {
+    const model = quantize(base, format);
+    const files = memoryFiles();
+    await saveModel(model, files, { executor, writer });
+    const again = await loadModel(files, { readers: [gptq, awq] });
+    for (const [path, layer] of again.linears) {
+      const [a, b] = [layer, model.linears.get(path)!].map((one) => one.dense().weight);
+      const values = await evaluate({ a: a!, b: b! }, { executor });
+      for (const [i, v] of values['b']!.entries())
+        expect(Math.abs(values['a']![i]! - v) <= Math.abs(v) * 2 ** -11).toBe(true);
+    }
+  });
+
+  test.each([
+    ['other formats', quantize(base, nf4()), gptqFiles(), /q_proj is in nf4, whose blocks are no whole numbers/],
+    ['layers that are left out', quantize(base, int4(), ['q_proj']), gptqFiles(), /k_proj is not quantised/],
+    [
+      'unlike widths',
+      quantize(
+        quantize(base, int8({ blockSize: 32, zeroPoints: true }), ['q_proj']),
+        int4({ blockSize: 32 }),
+        (path: string) => !/q_proj|lm_head/.test(path),
+      ),
+      gptqFiles(),
+      /8 bits in groups of 32 and 4 bits in groups of 32; such files have one width/,
+    ],
+    ['other widths than 4', quantize(base, int3({ blockSize: 32 })), awqFiles(), /is of 3 bits.*Take gptqFiles/],
+    ['groups that are not full', quantize(base, int4({ blockSize: 48 })), gptqFiles(), /groups of 48 do not fill/],
+  ] as const)('not: %s', async (_, model, writer, message) => {
+    await expect(saveModel(model, memoryFiles(), { executor, writer })).rejects.toThrow(message);
+  });
+
+  test('not: a zero point of 0 less one', async () => {
+    const linears = new Map(
+      [...base.linears].map(([path, layer]) => [
+        path,
+        path === 'lm_head' ? layer : denseLinear({ weight: above(layer.dense().weight.shape, path), bias: null }),
+      ]),
+    );
+    const model = quantize(base.with({ linears }), int4({ blockSize: 32 }));
+    await expect(saveModel(model, memoryFiles(), { executor, writer: gptqFiles() })).rejects.toThrow(
+      /has a zero point of 0, .* give checkpointFormat: 'gptq_v2'/,
     );
   });
 });

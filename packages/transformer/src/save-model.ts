@@ -21,6 +21,7 @@ import {
   sizeOf,
   type Tensor,
 } from '@peftjs/tensor';
+import type { CheckpointWriter } from './checkpoint-writer.ts';
 import { companionsIn } from './companions.ts';
 import { configText } from './config/config-text.ts';
 import type { ModelConfig } from './config/model-config.ts';
@@ -30,15 +31,22 @@ import { familyOfConfig } from './families/index.ts';
 import { halfBehind } from './half.ts';
 import { weightTensors } from './parameters.ts';
 import { requireModel } from './require-model.ts';
+import type { Path } from './sites.ts';
 import type { TaskModel } from './task-model.ts';
 
 /** The executor that has a model's values, and how they are written. */
 export interface SaveModelOptions extends OnExecutor {
   /** How values are stored. Default `f32`; the others round to nearest even. */
   readonly dtype?: 'f32' | 'f16' | 'bf16';
+  /** How quantised layers are stored: `gptqFiles()` or `awqFiles()` of `@peftjs/quant`. Default: as their effective values. */
+  readonly writer?: CheckpointWriter;
 }
 
-const rules: Rules<SaveModelOptions> = { ...onExecutor, dtype: mustBe.oneOf(['f32', 'f16', 'bf16']) };
+const rules: Rules<SaveModelOptions> = {
+  ...onExecutor,
+  dtype: mustBe.oneOf(['f32', 'f16', 'bf16']),
+  writer: mustBe.such('a writer of checkpoints: gptqFiles()', (v) => typeof v === 'function'),
+};
 
 const fileDTypes = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const;
 
@@ -154,19 +162,36 @@ export const hfConfig = (
 export const companionFiles = async ({ layout }: TaskModel<unknown>): Promise<ReadonlyMap<string, Uint8Array>> =>
   layout.source ? companionsIn(layout.source) : new Map();
 
+/** Throws `bad-option` for matrices of blocks that a quantiser's checkpoint leaves out: its loaders expect them packed. */
+const checkPacked = (left: readonly (readonly [string, ModelTensor])[], blocks: readonly Path[]): void => {
+  const odd = left
+    .filter(([name, { shape }]) => shape.length > 1 && blocks.some((block) => name.startsWith(`${block}.`)))
+    .map(([name]) => name);
+  if (odd.length > 0)
+    throw new PeftError(
+      'bad-option',
+      `saveModel: the writer holds linear layers alone, and ${odd.join(', ')} would be missing to who loads them packed; save without a writer`,
+    );
+};
+
 /**
  * Writes a model as Hugging Face does: `model.safetensors` and `config.json`, which `loadModel` and transformers read. The tokenizer, chat template
  * and `generation_config.json` of the folder that it was loaded from come along, over what the new one has of them. Adapted and
- * quantised layers are written as their effective values. One tensor is in memory at a time. The old model stays until the new
+ * quantised layers are written as their effective values, or quantised ones as a `writer` packs them. One tensor is in memory at a time. The old model stays until the new
  * weights are whole; into a folder on disk, or `Files` that can be written. Throws `not-mergeable` where weights cannot say what the model does; `bad-option` for values too
  * large for f16; `write-failed`.
  */
 export const saveModel = async (model: TaskModel<unknown>, dir: Place, options: SaveModelOptions): Promise<void> => {
   requireModel('saveModel', model);
   checkOptions('saveModel', rules, options);
-  const { executor, dtype = 'f32' } = options;
+  const { executor, dtype = 'f32', writer } = options;
   const { layout } = familyOfConfig(model.config);
-  const entries = [...modelTensors('saveModel', model, executor)].flatMap(([name, t]): [string, WriteTensor][] => {
+  const blocks = model.paths('block');
+  const packed = writer?.(model.linears, blocks);
+  const isPacked = new Set(packed?.paths.map((path) => `${path}.weight`));
+  const plain = [...modelTensors('saveModel', model, executor)].filter(([name]) => !isPacked.has(name));
+  if (packed) checkPacked(plain, blocks);
+  const entries = plain.flatMap(([name, t]): [string, WriteTensor][] => {
     const { name: stored, shape, pieces, toFile } = storedTensor(layout, name, t.shape, model.config);
     const values = async (): Promise<Float32Array> => toFile(await t.values());
     if (!pieces) return [[stored, { dtype: fileDTypes[dtype], shape, data: values }]];
@@ -184,8 +209,11 @@ export const saveModel = async (model: TaskModel<unknown>, dir: Place, options: 
   await files.write(
     new Map<string, FileContent>([
       ...(await companionFiles(model)),
-      ['model.safetensors', encodeSafetensors(`${files.name}/model.safetensors`, new Map(entries))],
-      ['config.json', configText(hfConfig(model, dtype))],
+      [
+        'model.safetensors',
+        encodeSafetensors(`${files.name}/model.safetensors`, new Map([...entries, ...(packed?.tensors ?? [])])),
+      ],
+      ['config.json', configText({ ...hfConfig(model, dtype), ...(packed && { quantization_config: packed.config }) })],
     ]),
   );
 };

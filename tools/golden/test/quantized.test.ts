@@ -1,13 +1,26 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { attach, merge } from '@peftjs/core';
-import { openSafetensors } from '@peftjs/io';
+import { memoryFiles, openSafetensors } from '@peftjs/io';
 import { lora, qalora } from '@peftjs/lora';
 import { cpu } from '@peftjs/onnx';
-import { awq, bitsandbytes, bitsandbytesInt8, fp4, gptq, int8, storedBytes } from '@peftjs/quant';
+import {
+  awq,
+  awqFiles,
+  bitsandbytes,
+  bitsandbytesInt8,
+  fp4,
+  gptq,
+  gptqFiles,
+  int8,
+  quantize,
+  storedBytes,
+} from '@peftjs/quant';
 import { constant, evaluate, packedFormats, reference, sizeOf } from '@peftjs/tensor';
-import { loadModel } from '@peftjs/transformer';
+import { loadModel, saveModel } from '@peftjs/transformer';
 import { describe, expect, test } from 'vitest';
+
+import { familyModel } from '../src/families.ts';
 
 const data = join(import.meta.dirname, '../data');
 const folder = join(data, 'quantized');
@@ -97,6 +110,34 @@ test.each(['gptq-2', 'gptq-3', 'gptq-4', 'gptq-v2', 'awq'])(
   },
 );
 
+test.each(
+  ['gptq-2', 'gptq-3', 'gptq-4', 'gptq-8', 'gptq-act-order', 'gptq-sym', 'gptq-v2', 'awq'].map(
+    (name) =>
+      [
+        name,
+        name === 'awq' ? awqFiles() : gptqFiles(name === 'gptq-v2' ? { checkpointFormat: 'gptq_v2' } : {}),
+      ] as const,
+  ),
+)('%s is written as it was read, to the bit', async (name, writer) => {
+  const [executor, files] = [reference(), memoryFiles()];
+  const model = await loadModel(join(folder, name), { readers });
+  await saveModel(model, files, { executor, writer });
+  const [written, read] = [
+    await openSafetensors({ files, path: 'model.safetensors' }),
+    await openSafetensors(join(folder, name, 'model.safetensors')),
+  ];
+  const packed = [...read.tensors.keys()].filter((tensor) => /\.(qweight|qzeros|scales|g_idx)$/.test(tensor));
+  expect(packed.length).toBeGreaterThan(6);
+  for (const tensor of packed) {
+    expect(written.tensors.get(tensor)!.shape).toEqual(read.tensors.get(tensor)!.shape);
+    expect((await written.read(tensor)).data).toEqual((await read.read(tensor)).data);
+  }
+  const again = await loadModel(files, { readers });
+  const ids = constant(Int32Array.of(1, 5, 2, 9), [1, 4], 'i32');
+  const { a, b } = await evaluate({ a: model.logits(ids), b: again.logits(ids) }, { executor });
+  expect(apart(a!, b!)).toBe(0);
+});
+
 test('what bitsandbytes makes of a matrix in FP4 and int8 is what ours is', async () => {
   const [plain, golden] = [
     await openSafetensors(join(data, 'bitsandbytes/nf4.safetensors')),
@@ -136,4 +177,11 @@ test('a folder whose weights are quantised is refused without a reader of it, wh
   await expect(loadModel(join(folder, 'awq'), { readers: [gptq] })).rejects.toThrow(
     /quant_method "awq".*; gptq are, as loadModel was told/,
   );
+});
+
+test('experts, which such files hold packed too, are not left out of them', async () => {
+  const model = await loadModel(familyModel('mixtral-causal'));
+  const base = quantize(model, int8({ blockSize: 4, zeroPoints: true }));
+  const writing = saveModel(base, memoryFiles(), { executor: reference(), writer: gptqFiles() });
+  await expect(writing).rejects.toThrow(/linear layers alone, and .*experts.* would be missing/);
 });

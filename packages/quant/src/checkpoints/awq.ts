@@ -1,6 +1,9 @@
-import type { CheckpointReader, FindLayer } from '@peftjs/transformer';
+import type { WriteTensor } from '@peftjs/io';
+import { PeftError } from '@peftjs/tensor';
+import type { CheckpointReader, CheckpointWriter, FindLayer } from '@peftjs/transformer';
 import { storedLinear } from '../packed-linear.ts';
 import { expectTensor, wordsOf } from './tensors.ts';
+import { onceFor, wholeLayers, wordsTensor } from './whole-layers.ts';
 import { expectScales, packZeroPoints, zeroPoints } from './zero-points.ts';
 
 /** Where the code of each of eight outputs lies in its word. */
@@ -56,4 +59,49 @@ export const awq: CheckpointReader = {
       say('group_size', groupSize, '-1 and positive numbers are');
     return layersWith(groupSize as number);
   },
+};
+
+/** Rows of codes as `codeOf` reads them. */
+const wordsBy = (rows: number, outputs: number, codeAt: (row: number, output: number) => number): Int32Array => {
+  const words = new Int32Array((rows * outputs) / 8);
+  for (let row = 0; row < rows; row++)
+    for (let o = 0; o < outputs; o++) words[(row * outputs + o) >> 3]! |= codeAt(row, o) << (4 * placeInWord[o & 7]!);
+  return words;
+};
+
+/**
+ * Writes the linear layers of a model's blocks in AWQ's layout `gemm`, as autoawq does: `saveModel(model, dir, { executor, dtype: 'f16', writer: awqFiles() })`. They must be as for `gptqFiles`, of 4 bits, with their inputs in order.
+ * Codes and zero points are written to the bit, scales in f16. Throws `bad-option` for other layers, and for those of `quantizeByAwq`, which multiply their inputs first.
+ */
+export const awqFiles = (): CheckpointWriter => (linears, blocks) => {
+  const { layers, group: groupSize } = wholeLayers('awqFiles', linears, blocks);
+  const odd = layers.filter(({ bits, order }) => bits !== 4 || order);
+  if (odd.length > 0)
+    throw new PeftError(
+      'bad-option',
+      `awqFiles: ${odd.map(({ path, bits, order }) => `${path} ${order ? 'takes its inputs in another order' : `is of ${bits} bits`}`).join('; ')}; such files hold 4 bits in order. Take gptqFiles()`,
+    );
+  const tensors = layers.flatMap(({ path, inDim, outDim, group, read }): [string, WriteTensor][] => {
+    const once = onceFor(3, read);
+    return [
+      [`${path}.qweight`, wordsTensor([inDim, outDim / 8], async () => wordsBy(inDim, outDim, (await once()).code))],
+      [
+        `${path}.qzeros`,
+        wordsTensor([inDim / group, outDim / 8], async () => wordsBy(inDim / group, outDim, (await once()).zero)),
+      ],
+      [`${path}.scales`, { dtype: 'F16', shape: [inDim / group, outDim], data: async () => (await once()).scales }],
+    ];
+  });
+  return {
+    paths: layers.map(({ path }) => path),
+    tensors: new Map(tensors),
+    config: {
+      quant_method: 'awq',
+      bits: 4,
+      group_size: groupSize,
+      zero_point: true,
+      version: 'gemm',
+      modules_to_not_convert: null,
+    },
+  };
 };

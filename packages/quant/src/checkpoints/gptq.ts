@@ -1,9 +1,11 @@
-import { PeftError } from '@peftjs/tensor';
-import type { CheckpointReader, FindLayer } from '@peftjs/transformer';
+import type { WriteTensor } from '@peftjs/io';
+import { checkOptions, mustBe, PeftError, type Rules } from '@peftjs/tensor';
+import type { CheckpointReader, CheckpointWriter, FindLayer } from '@peftjs/transformer';
 import { storedLinear } from '../packed-linear.ts';
-import { codeIn } from './bit-stream.ts';
+import { codeIn, codeWords } from './bit-stream.ts';
 import { orderedLinear, orderOf } from './ordered-linear.ts';
-import { expectTensor, wordsOf } from './tensors.ts';
+import { expectTensor, turned, wordsOf } from './tensors.ts';
+import { onceFor, type WholeLayer, type WholeValues, wholeLayers, wordsTensor } from './whole-layers.ts';
 import { type CodeBits, expectScales, packZeroPoints, zeroPoints } from './zero-points.ts';
 
 interface Settings {
@@ -96,4 +98,78 @@ export const gptq: CheckpointReader = {
       zeroOffset: layout === 'gptq_v2' ? 0 : 1,
     });
   },
+};
+
+/** Options of `gptqFiles`. */
+export interface GptqFilesOptions {
+  /** `gptq`: zero points are stored less one, which all loaders read; `gptq_v2`: as they are. Default `gptq`. */
+  readonly checkpointFormat?: 'gptq' | 'gptq_v2';
+}
+
+const rules: Rules<GptqFilesOptions> = { checkpointFormat: mustBe.oneOf(['gptq', 'gptq_v2']) };
+
+const zeroWords = (
+  { path, outDim, inDim, bits, group }: WholeLayer,
+  { zero }: WholeValues,
+  isFirst: boolean,
+): Int32Array =>
+  codeWords(inDim / group, outDim, bits, (g, o) => {
+    const z = zero(g, o);
+    // A zero point of 0 would be stored as the largest code, which not all loaders turn back.
+    if (isFirst && z === 0)
+      throw new PeftError(
+        'bad-option',
+        `gptqFiles: ${path} has a zero point of 0, which files that store them less one do not hold; give checkpointFormat: 'gptq_v2'`,
+      );
+    return isFirst ? z - 1 : z;
+  });
+
+/**
+ * Writes the linear layers of a model's blocks as auto-gptq and gptqmodel do: `saveModel(model, dir, { executor, dtype: 'f16', writer: gptqFiles() })`. They must be whole numbers with a scale and a whole zero point for each group
+ * of inputs, as `quantizeByGptq`, `int4()` and its kin, and `loadModel` with `readers: [gptq]` make them, of one width and group size. Codes and zero points are written to the bit, scales in f16.
+ * Throws `bad-option` for other layers, all at once.
+ */
+export const gptqFiles = (options: GptqFilesOptions = {}): CheckpointWriter => {
+  checkOptions('gptqFiles', rules, options);
+  const { checkpointFormat = 'gptq' } = options;
+  return (linears, blocks) => {
+    const { layers, bits, group: groupSize } = wholeLayers('gptqFiles', linears, blocks);
+    const tensors = layers.flatMap((layer): [string, WriteTensor][] => {
+      const { path, inDim, outDim, group, order, read } = layer;
+      const places = new Int32Array(inDim).map((_, i) => i);
+      if (order) for (const [to, from] of order.entries()) places[from] = to;
+      const once = onceFor(3, read);
+      return [
+        [
+          `${path}.qweight`,
+          wordsTensor([(inDim * bits) / 32, outDim], async () => {
+            const { code } = await once();
+            // Words run along the inputs: one row of them an output, then turned.
+            const rows = codeWords(outDim, inDim, bits, (o, i) => code(places[i]!, o));
+            return turned(rows, outDim, (inDim * bits) / 32);
+          }),
+        ],
+        [
+          `${path}.qzeros`,
+          wordsTensor([inDim / group, (outDim * bits) / 32], async () =>
+            zeroWords(layer, await once(), checkpointFormat === 'gptq'),
+          ),
+        ],
+        [`${path}.scales`, { dtype: 'F16', shape: [inDim / group, outDim], data: async () => (await once()).scales }],
+        [`${path}.g_idx`, { dtype: 'I32', shape: [inDim], data: places.map((place) => Math.floor(place / group)) }],
+      ];
+    });
+    return {
+      paths: layers.map(({ path }) => path),
+      tensors: new Map(tensors),
+      config: {
+        quant_method: 'gptq',
+        bits,
+        group_size: groupSize,
+        desc_act: layers.some(({ order }) => order !== null),
+        sym: layers.every(({ isSymmetric }) => isSymmetric),
+        checkpoint_format: checkpointFormat,
+      },
+    };
+  };
 };

@@ -22,6 +22,17 @@ const taken = (x: Tensor, index: Tensor): Tensor => {
   return transpose(gather(transpose(x, front), index), back);
 };
 
+/** A layer whose inputs come in an order. */
+export interface OrderedLinear {
+  readonly base: Linear;
+  readonly order: Int32Array;
+}
+
+const behind = new WeakMap<Linear, OrderedLinear>();
+
+/** The layer and order that `orderedLinear` made a layer of; null where it did not, or something is wrapped around it. */
+export const orderBehind = (linear: Linear): OrderedLinear | null => behind.get(linear) ?? null;
+
 /** A layer of which `base` holds the columns in an order: it takes its inputs in that order. */
 export const orderedLinear = (base: Linear, order: Int32Array, name: string): Linear => {
   const places = new Int32Array(order.length);
@@ -29,7 +40,7 @@ export const orderedLinear = (base: Linear, order: Int32Array, name: string): Li
   const [sorted, unsorted] = [order, places].map((values, i) =>
     variable(`${name}.${i === 0 ? 'order' : 'places'}`, [order.length], values, 'i32'),
   ) as [Tensor, Tensor];
-  return {
+  const linear: Linear = {
     inDim: base.inDim,
     outDim: base.outDim,
     // Of another width it goes on as it is: `base` tells of it, where a gather would take what it finds.
@@ -44,4 +55,6 @@ export const orderedLinear = (base: Linear, order: Int32Array, name: string): Li
       return orderedLinear(base.encode({ weight: inOrder, bias }), order, name);
     },
   };
+  behind.set(linear, { base, order });
+  return linear;
 };

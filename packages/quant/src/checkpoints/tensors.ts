@@ -32,7 +32,7 @@ export const wordsOf = async (checkpoint: TensorReader, name: string): Promise<I
 };
 
 /** [rows, columns] -> [columns, rows] */
-export const turned = <T extends Float32Array | Uint16Array | Uint8Array>(
+export const turned = <T extends Float32Array | Int32Array | Uint16Array | Uint8Array>(
   values: T,
   rows: number,
   columns: number,
