@@ -117,7 +117,7 @@ const tell = async (
     report,
     renderReport({
       title: `${runs.length} methods`,
-      summary: `${options.steps} steps each with its own defaults, seed ${options.seed}, on ${device}. The base's held-out loss is ${baseLoss.toFixed(4)} nats per token. The learning rates are those of the papers as a rule, many of them for far larger models; --learning-rate gives all another.`,
+      summary: `${options.steps} steps each with its own defaults, seed ${options.seed}, on ${device}. The base's held-out loss is ${baseLoss.toFixed(4)} nats per token. The learning rates are those that suit a narrow model, where they are known (docs/quality.md), else the papers'; --learning-rate gives all another.`,
       figures: [
         { name: 'Held-out loss, base', value: baseLoss.toFixed(3), note: 'nats per token' },
         { name: 'The lowest', value: best.tunedLoss.toFixed(3), note: best.method },

@@ -25,6 +25,7 @@ export const houlsbyKind: BottleneckKind = {
       url: 'https://arxiv.org/abs/1902.00751',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
   options: bottleneckOptions({ reduction: 16, activation: 'silu', scale: 1, init: 'normal' }),
   placement: () => houlsbyPlace,

@@ -30,6 +30,7 @@ export const parallelAdapter: MethodFactory<BottleneckOptions> = defineBottlenec
       url: 'https://arxiv.org/abs/2110.04366',
     },
     learningRate: 1e-3,
+    narrowRate: 3.2e-3,
   },
   options: bottleneckOptions({ reduction: 2, activation: 'relu', scale: 4, init: 'mam' }),
   placement: () => besideMlp,

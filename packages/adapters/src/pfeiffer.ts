@@ -25,6 +25,7 @@ export const pfeifferKind: BottleneckKind = {
       url: 'https://arxiv.org/abs/2005.00247',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
   options: bottleneckOptions({ reduction: 16, activation: 'relu', scale: 1, init: 'normal' }),
   placement: () => pfeifferPlace,

@@ -36,6 +36,13 @@ const trial = (own: Partial<Trial>): Trial => ({
   ...own,
 });
 
+/** Trials of a method whose best rate is 0.01. */
+const searched = (own: Partial<Trial>): Trial[] => [
+  trial(own),
+  trial({ ...own, learningRate: 0.0032, validation: 9 }),
+  trial({ ...own, learningRate: 0.032, validation: 9 }),
+];
+
 const base = trial({ method: 'base', options: {}, parameters: 0, learningRate: 0, heldOut: 4.8 });
 
 test('the page in the repository is what its trials make; pnpm bench --page writes it anew', async () => {
@@ -66,8 +73,12 @@ test('the best rate is that of validation, and the loss the mean of its seeds on
     trial({}),
     trial({ learningRate: 0.032, validation: null, heldOut: null }),
     trial({ seed: 1, heldOut: 4.6 }),
-    trial({ method: 'dora', validation: 4.5, heldOut: 4.2 }),
-    trial({ method: 'odd', validation: null, heldOut: null }),
+    ...searched({ method: 'dora', validation: 4.5, heldOut: 4.2 }),
+    trial({ method: 'on its way', validation: 4.4 }),
+    trial({ method: 'on its way', learningRate: 0.0032, validation: 4.5 }),
+    ...[0.001, 0.0032, 0.01].map((learningRate) =>
+      trial({ method: 'odd', learningRate, validation: null, heldOut: null }),
+    ),
   ]);
   expect(baseLoss).toBe(4.8);
   expect(all.map(({ method }) => method)).toEqual(['dora', 'lora']);
@@ -87,12 +98,15 @@ test('the best rate is that of validation, and the loss the mean of its seeds on
 
 test('the page tells size, loss, gain, rates and speed, and of whom it knows less', () => {
   const speeds = [{ method: 'lora', tokensPerSecond: 7000, besideLora: 1 }];
-  const { text, figure } = qualityPage([base, trial({}), trial({ method: 'loReft', heldOut: 4.9 })], speeds);
+  const { text, figure } = qualityPage(
+    [base, ...searched({}), ...searched({ method: 'loReft', heldOut: 4.9 })],
+    speeds,
+  );
   expect(text).toContain(
     `| \`lora\` | 68,608 | 4.500 | – | 0.300 | 0.01 | ${methods.get('lora')!.learningRate} | 1 | 7,000 | 1.00 | rank 4 |`,
   );
   expect(text).toContain('| `loReft` | 68,608 | 4.900 | – | -0.100 |');
-  expect(text).toContain('With fewer than three seeds so far: `lora`, `loReft`.');
+  expect(text).toContain('With fewer than three seeds so far: all of them');
   expect(figure).toContain('<title>lora: 68,608 trained, 4.5000 nats</title>');
   expect(text + figure).not.toMatch(/NaN|undefined/);
 });

@@ -133,5 +133,6 @@ export const adaMix: MethodFactory<AdaMixOptions> = defineMethod<AdaMixOptions>(
       url: 'https://arxiv.org/abs/2205.12410',
     },
     learningRate: 2e-4,
+    narrowRate: 1e-2,
   },
 });

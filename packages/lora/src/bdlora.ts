@@ -142,5 +142,6 @@ export const bdlora: MethodFactory<BdloraOptions> = defineMethod<BdloraOptions>(
       url: 'https://arxiv.org/abs/2510.23346',
     },
     learningRate: 2e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -161,5 +161,6 @@ export const boft: MethodFactory<BoftOptions> = defineMethod<BoftOptions>({
       url: 'https://arxiv.org/abs/2311.06243',
     },
     learningRate: 1e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -111,5 +111,6 @@ export const c3a: MethodFactory<C3aOptions> = defineMethod<C3aOptions>({
       url: 'https://arxiv.org/abs/2407.19342',
     },
     learningRate: 3e-1,
+    narrowRate: 1,
   },
 });

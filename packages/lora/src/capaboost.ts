@@ -94,5 +94,6 @@ export const capaboost: MethodFactory<CapaboostOptions> = defineMethod<Capaboost
       url: 'https://arxiv.org/abs/2407.01320',
     },
     learningRate: 5e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -107,5 +107,6 @@ export const deft: MethodFactory<DeftOptions> = defineMethod<DeftOptions>({
       url: 'https://arxiv.org/abs/2509.22793',
     },
     learningRate: 1e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -88,5 +88,6 @@ export const delora: MethodFactory<DeloraOptions> = defineMethod<DeloraOptions>(
       url: 'https://arxiv.org/abs/2503.18225',
     },
     learningRate: 1e-3,
+    narrowRate: 3.2e-3,
   },
 });

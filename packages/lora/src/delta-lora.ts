@@ -115,5 +115,6 @@ export const deltaLora: MethodFactory<DeltaLoraOptions> = defineMethod<DeltaLora
       url: 'https://arxiv.org/abs/2309.02411',
     },
     learningRate: 2e-4,
+    narrowRate: 1e-2,
   },
 });

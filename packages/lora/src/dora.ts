@@ -90,5 +90,6 @@ export const dora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
       url: 'https://arxiv.org/abs/2402.09353',
     },
     learningRate: 2e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -149,5 +149,6 @@ export const dylora: MethodFactory<DyloraOptions> = defineMethod<DyloraOptions>(
       url: 'https://arxiv.org/abs/2210.07558',
     },
     learningRate: 5e-4,
+    narrowRate: 1e-2,
   },
 });

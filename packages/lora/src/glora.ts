@@ -99,5 +99,6 @@ export const glora: MethodFactory<GloraOptions> = defineMethod<GloraOptions>({
       url: 'https://arxiv.org/abs/2306.07967',
     },
     learningRate: 1e-4,
+    narrowRate: 1e-2,
   },
 });

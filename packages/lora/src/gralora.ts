@@ -117,5 +117,6 @@ export const gralora: MethodFactory<GraloraOptions> = defineMethod<GraloraOption
       url: 'https://arxiv.org/abs/2505.20355',
     },
     learningRate: 2e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -79,5 +79,6 @@ export const hira: MethodFactory<HiraOptions> = defineMethod<HiraOptions>({
       url: 'https://openreview.net/forum?id=TwJrTz9cRS',
     },
     learningRate: 1e-3,
+    narrowRate: 0.1,
   },
 });

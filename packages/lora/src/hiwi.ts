@@ -94,5 +94,6 @@ export const hiwi: MethodFactory<HiwiOptions> = defineMethod<HiwiOptions>({
       url: 'https://arxiv.org/abs/2305.16742',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
 });

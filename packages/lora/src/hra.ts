@@ -102,5 +102,6 @@ export const hra: MethodFactory<HraOptions> = defineMethod<HraOptions>({
       url: 'https://arxiv.org/abs/2405.17484',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
 });

@@ -61,5 +61,6 @@ export const loha: MethodFactory<LycorisOptions> = defineMethod<LycorisOptions>(
       url: 'https://arxiv.org/abs/2108.06098',
     },
     learningRate: 1e-3,
+    narrowRate: 3.2e-2,
   },
 });

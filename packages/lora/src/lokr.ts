@@ -118,5 +118,6 @@ export const lokr: MethodFactory<LokrOptions> = defineMethod<LokrOptions>({
       url: 'https://arxiv.org/abs/2309.14859',
     },
     learningRate: 1e-3,
+    narrowRate: 3.2e-2,
   },
 });

@@ -124,5 +124,6 @@ export const loraSp: MethodFactory<LoraSpOptions> = defineMethod<LoraSpOptions>(
       url: 'https://arxiv.org/abs/2403.08822',
     },
     learningRate: 2e-4,
+    narrowRate: 3.2e-2,
   },
 });

@@ -41,5 +41,6 @@ export const lora: MethodFactory<BiasedLoraOptions> = defineMethod<BiasedLoraOpt
     about: 'low-rank updates of weights',
     paper: adapterHubLora.paper,
     learningRate: 2e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -140,5 +140,6 @@ export const lorta: MethodFactory<LortaOptions> = defineMethod<LortaOptions>({
       url: 'https://arxiv.org/abs/2410.04060',
     },
     learningRate: 5e-3,
+    narrowRate: 3.2e-2,
   },
 });

@@ -102,6 +102,7 @@ const card: MethodCard = {
     url: 'https://arxiv.org/abs/2409.15371',
   },
   learningRate: 1e-3,
+  narrowRate: 3.2e-3,
 };
 
 /** Bone, the name that MiSS had before: files of Hugging Face PEFT up to 0.17, which its later versions don't read. They have no `mini` and no dropout. */

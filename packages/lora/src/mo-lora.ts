@@ -87,5 +87,6 @@ export const moLora: MethodFactory<MoLoraOptions> = defineMethod<MoLoraOptions>(
       url: 'https://arxiv.org/abs/2309.05444',
     },
     learningRate: 3e-4,
+    narrowRate: 1e-2,
   },
 });

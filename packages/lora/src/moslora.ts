@@ -72,5 +72,6 @@ export const moslora: MethodFactory<MosloraOptions> = defineMethod<MosloraOption
       url: 'https://arxiv.org/abs/2406.11909',
     },
     learningRate: 3e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -156,5 +156,6 @@ export const oft: MethodFactory<OftOptions> = defineMethod<OftOptions>({
       url: 'https://arxiv.org/abs/2306.07280',
     },
     learningRate: 1e-3,
+    narrowRate: 3.2e-3,
   },
 });

@@ -116,5 +116,6 @@ export const peanut: MethodFactory<PeanutOptions> = defineMethod<PeanutOptions>(
       url: 'https://arxiv.org/abs/2410.01870',
     },
     learningRate: 1e-4,
+    narrowRate: 1e-2,
   },
 });

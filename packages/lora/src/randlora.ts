@@ -140,5 +140,6 @@ export const randlora: MethodFactory<RandloraOptions> = defineMethod<RandloraOpt
       url: 'https://arxiv.org/abs/2502.00987',
     },
     learningRate: 1e-4,
+    narrowRate: 1e-3,
   },
 });

@@ -109,5 +109,6 @@ export const road: MethodFactory<RoadOptions> = defineMethod<RoadOptions>({
       url: 'https://arxiv.org/abs/2409.00119',
     },
     learningRate: 1e-3,
+    narrowRate: 3.2e-2,
   },
 });

@@ -111,5 +111,6 @@ export const shira: MethodFactory<ShiraOptions> = defineMethod<ShiraOptions>({
       url: 'https://arxiv.org/abs/2406.13175',
     },
     learningRate: 3e-4,
+    narrowRate: 3.2e-2,
   },
 });

@@ -125,5 +125,6 @@ export const vblora: MethodFactory<VbloraOptions> = defineMethod<VbloraOptions>(
       url: 'https://arxiv.org/abs/2405.15179',
     },
     learningRate: 5e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -97,5 +97,6 @@ export const vera: MethodFactory<VeraOptions> = defineMethod<VeraOptions>({
       url: 'https://arxiv.org/abs/2310.11454',
     },
     learningRate: 4e-3,
+    narrowRate: 0.1,
   },
 });

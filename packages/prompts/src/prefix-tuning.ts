@@ -107,5 +107,6 @@ export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<Pre
     about: "keys and values in front of every layer's",
     paper: adapterHubPrefixTuning.paper,
     learningRate: 3e-2,
+    narrowRate: 0.1,
   },
 });

@@ -117,5 +117,6 @@ export const adapterHubIa3: MethodFactory<AdapterHubIa3Options> = defineMethod<A
       url: 'https://arxiv.org/abs/2205.05638',
     },
     learningRate: 3e-3,
+    narrowRate: 3.2e-2,
   },
 });

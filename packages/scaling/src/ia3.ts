@@ -99,5 +99,6 @@ export const ia3: MethodFactory<Ia3Options> = defineMethod<Ia3Options>({
     about: "scales of keys, values and the MLP's inner activations",
     paper: adapterHubIa3.paper,
     learningRate: 3e-3,
+    narrowRate: 3.2e-2,
   },
 });

@@ -55,5 +55,6 @@ export const bitfit: MethodFactory<BitfitOptions> = defineMethod<BitfitOptions>(
       url: 'https://arxiv.org/abs/2106.10199',
     },
     learningRate: 1e-3,
+    narrowRate: 3.2e-2,
   },
 });

@@ -1,8 +1,17 @@
 import { escape, svg } from '../report/svg.ts';
 import type { Standing } from './standing.ts';
 
-const [width, height, left, right, top, bottom] = [860, 520, 60, 130, 40, 46];
+const [width, height, left, right, top, bottom] = [860, 680, 60, 130, 40, 46];
 const [foldsColour, othersColour] = ['#3f6bdd', '#d9822b'];
+
+/** The room of a name. */
+interface Box {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+}
+
+const meet = (a: Box, b: Box): boolean => Math.abs(a.y - b.y) < 12 && a.x < b.x + b.width && b.x < a.x + a.width;
 
 /** 2,000; 2 M. */
 const shortCount = (n: number): string => (n >= 1e6 ? `${n / 1e6} M` : n.toLocaleString('en'));
@@ -28,13 +37,16 @@ export const qualityFigure = (
       `<text x="${x(log).toFixed(1)}" y="${height - bottom + 18}" text-anchor="middle">${shortCount(10 ** log)}</text>`,
   );
   const baseLine = `<path d="M${left} ${y(baseLoss).toFixed(1)}H${width - right}" stroke="#555" stroke-dasharray="4 3"/><text x="${left + 4}" y="${(y(baseLoss) - 5).toFixed(1)}" fill="#555">the base model</text>`;
-  const taken: { readonly x: number; readonly y: number; readonly width: number }[] = [];
+  const taken: Box[] = [];
   const points = methods.map(({ method, parameters, loss }, i) => {
-    const at = { x: x(logs[i]!), y: y(losses[i]!), width: 14 + method.length * 6.2 };
-    const hasRoom = !taken.some((t) => Math.abs(t.y - at.y) < 12 && at.x < t.x + t.width && t.x < at.x + at.width);
-    if (hasRoom) taken.push(at);
-    const name = hasRoom
-      ? `<text x="${(at.x + 8).toFixed(1)}" y="${(at.y + 4).toFixed(1)}">${escape(method)}</text>`
+    const at = { x: x(logs[i]!), y: y(losses[i]!) };
+    const width = 14 + method.length * 6.2;
+    const sides = [at.x, at.x - width].map((from) => ({ x: from, y: at.y, width }));
+    const box = sides.find((side) => side.x > left && !taken.some((other) => meet(side, other)));
+    if (box) taken.push(box);
+    const isRight = box === sides[0];
+    const name = box
+      ? `<text x="${(at.x + (isRight ? 8 : -8)).toFixed(1)}" y="${(at.y + 4).toFixed(1)}"${isRight ? '' : ' text-anchor="end"'}>${escape(method)}</text>`
       : '';
     const colour = folds(method) ? foldsColour : othersColour;
     return `<circle cx="${at.x.toFixed(1)}" cy="${at.y.toFixed(1)}" r="4" fill="${colour}" fill-opacity=".75"><title>${escape(`${method}: ${parameters.toLocaleString('en')} trained, ${loss.toFixed(4)} nats`)}</title></circle>${name}`;

@@ -5,7 +5,11 @@ export const leftOut: Readonly<Record<string, string>> = {
   adapterFusion: 'combines adapters of several tasks',
   alora: 'works after an invocation, which the text has none of',
   attempt: 'combines prompts of several tasks',
+  bitDelta: 'packs a model that was tuned before',
+  convpass: 'is for models of pictures',
   cpt: 'is made of examples in context',
+  factTk: 'is for layers of one width, which grouped keys are not of',
+  factTt: 'is for layers of one width, which grouped keys are not of',
   gated: 'puts a gate at another method',
   loftq: 'begins from a quantised base',
   moeLora: 'is for several tasks',
@@ -14,6 +18,7 @@ export const leftOut: Readonly<Record<string, string>> = {
   pasta: 'trains the vectors of special tokens, which the text has none of',
   poly: 'is for several tasks',
   tokenTuning: 'trains rows of chosen tokens',
+  vpt: 'is for models of pictures',
   xattn: 'is for models with cross-attention',
 };
 

@@ -80,7 +80,7 @@ this small tell how methods compare when each has its rate, and what rate that i
 - Not there: ${Object.entries(leftOut)
     .map(([name, why]) => `\`${name}\` ${why}`)
     .join('; ')}.
-${few.length > 0 ? `- With fewer than three seeds so far: ${few.join(', ')}.\n` : ''}
+${few.length > 0 ? `- With fewer than three seeds so far: ${few.length === methods.length ? 'all of them, so a difference below 0.02 says nothing yet' : few.join(', ')}.\n` : ''}
 ## Methods that fold into the weights
 
 ${tableOf(methods.filter(({ method }) => folds(method)))}

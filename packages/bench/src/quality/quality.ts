@@ -17,8 +17,12 @@ export const qualityFiles = async (results: string): Promise<ReadonlyMap<string,
   ]);
 };
 
-/** Methods that the task tries: all that have something to learn from a text alone. */
-export const tried = (): string[] => [...methods.keys()].filter((name) => !(name in leftOut));
+/** Methods that the task tries: all that have something to learn from a text alone, those that fold into the weights first. */
+export const tried = (): string[] =>
+  [...methods.values()]
+    .sort((a, b) => Number(b.merges) - Number(a.merges))
+    .map(({ name }) => name)
+    .filter((name) => !(name in leftOut));
 
 /** Where the task reads and writes, and how it runs. */
 export interface QualityOptions {

@@ -5,7 +5,7 @@ const step = Math.sqrt(10);
 export const rateAt = (place: number): number => Number((1e-5 * step ** place).toPrecision(2));
 
 /** Rates tried at most. */
-const most = 7;
+export const most = 7;
 
 /** The place with the lowest loss; of equal ones the first. */
 export const bestPlace = (tried: ReadonlyMap<number, number>): number =>

@@ -49,7 +49,7 @@ const findPlace = async (method: Sized, first: number, run: Run): Promise<number
 };
 
 /**
- * Makes the trials that are missing in a file: the rates of all methods first, then the other seeds of the best ones. A method that fails is
+ * Makes the trials that are missing in a file, method by method in the order of `names`: the rates of all methods first, then the other seeds of the best ones. A method that fails is
  * told, and the others go on; how many did.
  */
 export const runQuality = async (
@@ -57,9 +57,7 @@ export const runQuality = async (
   file: string,
   { threads, say }: { readonly threads: number; readonly say: (text: string) => void },
 ): Promise<number> => {
-  const wanted = [...methods.values()]
-    .filter(({ name }) => names.includes(name))
-    .sort((a, b) => Number(b.merges) - Number(a.merges));
+  const wanted = names.map((name) => methods.get(name)!);
   const executor = await openDevice('cpu', { threads });
   const run = { ground: await loadGround(), executor, trials: await openTrials(file, length), say };
   const found: { readonly method: Sized; readonly place: number }[] = [];

@@ -46,7 +46,8 @@ const own: Readonly<Record<string, readonly Options[]>> = {
   pvera: [{}],
   said: each('dimension', [budget]),
   supertuning: each('sparsity', [1 - share]),
-  tinylora: each('length', [2450]),
+  // More values than its own 64 a layer make steps that no rate is small enough for.
+  tinylora: [{}],
   unilora: each('length', [budget]),
   vblora: [64, 128, 256, 512].map((vectors) => ({ vectors, length: 64 })),
   osf: each('kept', [0.5, 0.9, 0.95, 0.97, 0.98, 0.985, 0.99]),
@@ -61,6 +62,7 @@ const own: Readonly<Record<string, readonly Options[]>> = {
   lorta: [128, 192, 224, 256].map((rank) => ({ rank, target: ['q_proj', 'k_proj', 'v_proj', 'o_proj'] })),
   adaMix: [{ rank: 2, experts: 2 }],
   layerNormTuning: [{}],
+  prefixTuning: each('length', [20, 32, 48, 64]),
 };
 
 /** Sizes to choose from. */

@@ -1,4 +1,4 @@
-import { bestPlace } from './rates.ts';
+import { bestPlace, most } from './rates.ts';
 import { base, type Trial } from './trials.ts';
 
 /** A method in the table: the trials at its best rate. */
@@ -24,6 +24,9 @@ const standingOf = (own: readonly Trial[]): Standing[] => {
       .map(({ learningRate, validation }) => [learningRate, validation ?? Number.POSITIVE_INFINITY]),
   );
   const learningRate = bestPlace(curve);
+  const rates = [...curve.keys()].sort((a, b) => a - b);
+  const isBetween = learningRate !== rates[0] && learningRate !== rates.at(-1);
+  if (!isBetween && rates.length < most) return [];
   const best = sameSize.filter((trial) => trial.learningRate === learningRate);
   const losses = best.flatMap(({ heldOut }) => (heldOut === null ? [] : [heldOut]));
   if (losses.length === 0) return [];
@@ -40,7 +43,7 @@ const standingOf = (own: readonly Trial[]): Standing[] => {
   ];
 };
 
-/** The standings of all methods that have trials, the lowest loss first; and the base's loss. */
+/** The standings of the methods whose best rate is found, the lowest loss first; and the base's loss. */
 export const standings = (
   trials: readonly Trial[],
 ): { readonly base: number; readonly methods: readonly Standing[] } => {

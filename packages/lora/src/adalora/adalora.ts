@@ -100,5 +100,6 @@ export const adalora: MethodFactory<AdaloraOptions> = defineMethod<AdaloraOption
       url: 'https://arxiv.org/abs/2303.10512',
     },
     learningRate: 5e-3,
+    narrowRate: 0.1,
   },
 });

@@ -95,6 +95,7 @@ export const adapterHubLora: MethodFactory<AdapterHubLoraOptions> = define('adap
     url: 'https://arxiv.org/abs/2106.09685',
   },
   learningRate: 1e-3,
+  narrowRate: 1e-2,
 });
 
 /**

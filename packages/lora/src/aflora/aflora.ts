@@ -111,5 +111,6 @@ export const afLora: MethodFactory<AfLoraOptions> = defineMethod<AfLoraOptions>(
       url: 'https://arxiv.org/abs/2403.13269',
     },
     learningRate: 4e-3,
+    narrowRate: 3.2e-2,
   },
 });

@@ -68,5 +68,6 @@ export const reLora: MethodFactory<ReLoraOptions> = defineMethod<ReLoraOptions>(
       url: 'https://arxiv.org/abs/2307.05695',
     },
     learningRate: 5e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -77,5 +77,6 @@ export const corda: MethodFactory<CordaOptions> = defineMethod<CordaOptions>({
       url: 'https://arxiv.org/abs/2406.05223',
     },
     learningRate: 2e-5,
+    narrowRate: 3.2e-3,
   },
 });

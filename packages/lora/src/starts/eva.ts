@@ -173,5 +173,6 @@ export const eva: MethodFactory<EvaOptions> = defineMethod<EvaOptions>({
       url: 'https://arxiv.org/abs/2410.07170',
     },
     learningRate: 4e-4,
+    narrowRate: 1e-2,
   },
 });

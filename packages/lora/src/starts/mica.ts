@@ -49,5 +49,6 @@ export const mica: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
       url: 'https://arxiv.org/abs/2604.01694',
     },
     learningRate: 2e-3,
+    narrowRate: 1e-2,
   },
 });

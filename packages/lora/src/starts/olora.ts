@@ -15,4 +15,5 @@ export const olora: MethodFactory<LoraOptions> = principalLora('olora', {
     url: 'https://arxiv.org/abs/2406.01775',
   },
   learningRate: 3e-4,
+  narrowRate: 3.2e-3,
 });

@@ -18,4 +18,5 @@ export const pissa: MethodFactory<LoraOptions> = principalLora('pissa', {
     url: 'https://arxiv.org/abs/2404.02948',
   },
   learningRate: 2e-5,
+  narrowRate: 3.2e-3,
 });

@@ -60,5 +60,6 @@ export const loraPro: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
       url: 'https://arxiv.org/abs/2407.18242',
     },
     learningRate: 2e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -31,6 +31,7 @@ const declaration = (of: MethodCase): Law => ({
       method.name !== factory.name && `its name is ${method.name}, the factory's ${factory.name}`,
       method.merges !== factory.merges && `it says merges: ${method.merges}, the factory ${factory.merges}`,
       !(factory.learningRate > 0) && `its learning rate is ${factory.learningRate}`,
+      !((factory.narrowRate ?? 1) > 0) && `its rate for narrow models is ${factory.narrowRate}`,
       !factory.reads(method.config(base)) && 'the factory does not read the configuration that it writes',
     ].filter((p) => p !== false);
     if (problems.length > 0) throw new Error(problems.join('; '));
