@@ -82,12 +82,12 @@ describe('a schedule that is not given', () => {
   test('is that of the method, after a warm-up, and falls to nothing', async () => {
     const found = await rates(attach(tinyLlama(), [lora({ rank: 2 })]));
     expect(found).toEqual(
-      found.map((_, i) => expect.closeTo(cosine({ learningRate: lora.learningRate, steps: 20, warmup: 1 })(i), 9)),
+      found.map((_, i) => expect.closeTo(cosine({ learningRate: lora.narrowRate!, steps: 20, warmup: 1 })(i), 9)),
     );
     const both = attach(tinyLlama(), [
       combine([lora({ rank: 2, target: ['q_proj'] }), dora({ rank: 2, target: ['v_proj'] })]),
     ]);
-    expect(both.learningRate).toBe(Math.min(lora.learningRate, dora.learningRate));
+    expect(both.learningRate).toBe(Math.min(lora.narrowRate!, dora.narrowRate!));
     expect(Math.max(...(await rates(allWeights(tinyLlama()))))).toBeCloseTo(5e-5, 9);
   });
 
