@@ -90,6 +90,8 @@ export interface Choosing {
   readonly layers: readonly number[];
   readonly layersPattern: string | readonly string[];
   readonly exclude: LayerTarget;
+  /** Parameters that are adapted beside layers: of a method that has such an option, the target may then be an empty list. */
+  readonly targetParameters?: readonly string[];
 }
 
 /** Whether the layers are others than those that the target names. */
@@ -115,7 +117,8 @@ const inLayers = (
 
 /** The layers that a method adapts, of those that it can. Throws `no-match`. */
 export const adaptedLayers = (model: Model, choosing: Choosing, candidates: readonly Path[], asked: Asked): Path[] => {
-  const { target, modulesToSave, layers, exclude } = choosing;
+  const { target, modulesToSave, layers, exclude, targetParameters = [] } = choosing;
+  if (Array.isArray(target) && target.length === 0 && targetParameters.length > 0) return [];
   const whole = [...modulesToSave, ...model.trainedHeads];
   const named = layersOf(model, target, candidates, asked);
   const numbered = layers.length > 0 ? inLayers(named, choosing, asked) : named;

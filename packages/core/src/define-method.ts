@@ -7,6 +7,7 @@ import {
   adaptedLayers,
   adaptingOptions,
   type Beside,
+  type Choosing,
   isNarrowed,
   targetKey,
   withBeside,
@@ -221,7 +222,14 @@ const optionsFrom = <O>(def: MethodDef<O>, config: AdapterConfig): O => {
 const settledIn = <O>(def: MethodDef<O>, given: O, part: Model, strict: boolean): Settled | null => {
   const chosen = choose(def, given, part);
   const { bias = 'none', modulesToSave, trainableTokens = [] } = chosen as unknown as Beside;
-  if (bias === 'all' || modulesToSave.length > 0 || Object.keys(trainableTokens).length > 0) return null;
+  const { targetParameters = [] } = chosen as unknown as Choosing;
+  if (
+    bias === 'all' ||
+    modulesToSave.length > 0 ||
+    targetParameters.length > 0 ||
+    Object.keys(trainableTokens).length > 0
+  )
+    return null;
   const layers = layersInView(def, chosen, part, strict);
   const all = { ...resolved(def, chosen, layers), layers: [], layersPattern: [], exclude: [] };
   return {

@@ -31,9 +31,16 @@ export const isRoleTarget = (target: LayerTarget): target is RoleTarget => !isPl
 export const isPatternTarget = (target: LayerTarget): target is PatternTarget =>
   !isPlain(target) && 'pattern' in target;
 
-/** Linear layers that `all-linear` leaves out: outputs over the vocabulary, what a task trains whole, and what files hold as a convolution. */
+/**
+ * Linear layers that `all-linear` leaves out: outputs over the vocabulary, routers of experts, which are no linear layers to Hugging Face PEFT, what a
+ * task trains whole, and what files hold as a convolution.
+ */
 const heads = (model: Model): ReadonlySet<Path> =>
-  new Set([...model.parts(['head', 'patch', 'pooling']).map(({ path }) => path), ...model.trainedHeads, 'lm_head']);
+  new Set([
+    ...model.parts(['head', 'patch', 'pooling', 'router']).map(({ path }) => path),
+    ...model.trainedHeads,
+    'lm_head',
+  ]);
 
 const allLinear = (model: Model): Path[] => {
   const left = heads(model);

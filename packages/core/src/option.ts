@@ -78,6 +78,9 @@ export const isPattern = (source: string): boolean => {
   }
 };
 
+/** The paths that values by pattern may be of: those of the layers that a method changes, and of experts, which it may name as parameters. */
+const withExperts = ({ paths, model }: LayersInView): readonly Path[] => [...paths(), ...model.experts.keys()];
+
 /**
  * Values of the option `of` by a regular expression (Python's) of the path, or of its end after a dot; the first that fits counts, and each
  * must fit a layer. Each value must be what `make` takes: `count`, `number`. A method is given the values by full path, and they are saved
@@ -95,10 +98,10 @@ export const byPattern = (
   expected: `${expected} by regular expressions of paths`,
   accepts: (v) =>
     isObject(v) && Object.entries(v).every(([source, n]) => isPattern(source) && make(null, 1).accepts(n)),
-  resolve: (pattern, layers) => valuesByPath(pattern, layers.paths(), layers),
+  resolve: (pattern, layers) => valuesByPath(pattern, withExperts(layers), layers),
   toJson: (pattern, layers) => {
     if (Object.keys(pattern).length === 0) return {};
-    const paths = layers.paths();
+    const paths = withExperts(layers);
     return savedByPath(valuesByPath(pattern, paths, layers), paths);
   },
 });

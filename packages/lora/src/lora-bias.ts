@@ -8,6 +8,11 @@ import type { LoraInit } from './starts/first-values.ts';
 export interface BiasedLoraOptions extends LoraOptions {
   /** Whether B has a bias b of shape [out]: + (alpha/r)·b, for a LoRA taken out of weights that were trained whole. Default false. */
   readonly loraBias?: boolean;
+  /**
+   * Parameters that are adapted beside the layers of `target`, by name or its end after a dot: stacked matrices of experts (`mlp.experts.gate_up_proj`), each
+   * with factors of its own, and weights of routers (`gate.weight`). With them `target` may be an empty list. Default none.
+   */
+  readonly targetParameters?: readonly string[];
   /** First values of A and B. Default `uniform`. */
   readonly init?: LoraInit;
 }

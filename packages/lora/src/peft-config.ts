@@ -57,7 +57,7 @@ const refusedStart = (start: JsonValue): string => {
   return `${given}, which took its first values out of the base's weights by data or by chance that are not in the file, so the adapter fits another base than this one; ${convert}`;
 };
 
-/** The reason that a file is not read that changes parts that no model here has; null where there are no such. */
+/** The reason that a file is not read that changes parts that no model here has, or that `lora` alone adapts; null where there are no such. */
 const foreignParts = ({
   layer_replication: repeated,
   target_parameters: fused,
@@ -68,7 +68,7 @@ const foreignParts = ({
   if (Array.isArray(repeated) && repeated.length > 0)
     return 'layer_replication repeats layers of the base, and a model here has the layers that its files have; save the repeated model from transformers with a config of as many layers, load that, and leave layer_replication out';
   if (Array.isArray(fused) && fused.length > 0)
-    return `target_parameters names ${fused.slice(0, 3).join(', ')}, parameters of fused experts, which no model here has`;
+    return `target_parameters names ${fused.slice(0, 3).join(', ')}, parameters of fused experts, which lora alone adapts`;
   return null;
 };
 

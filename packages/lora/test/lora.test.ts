@@ -107,7 +107,6 @@ describe('lora', () => {
     expect(() => lora.fromConfig({ peft_type: 'LORA', layer_replication: [[0, 2]] })).toThrow(
       /repeats layers of the base/,
     );
-    expect(() => lora.fromConfig({ peft_type: 'LORA', target_parameters: ['experts.w'] })).toThrow(/fused experts/);
     expect(() => attach(base, [lora({ target: 'embed_tokens', loraBias: true })])).toThrow(
       /is an embedding, which takes no loraBias/,
     );

@@ -4,7 +4,18 @@ import type { Path } from './sites.ts';
  * The purpose of a layer, whatever its path is called. Layers for `pooling` are those of torch's `MultiheadAttention` after a tower, where adapters of Hugging Face
  * PEFT change nothing: no target means them.
  */
-export type Role = 'query' | 'key' | 'value' | 'attn-out' | 'gate' | 'up' | 'down' | 'patch' | 'pooling' | 'head';
+export type Role =
+  | 'query'
+  | 'key'
+  | 'value'
+  | 'attn-out'
+  | 'gate'
+  | 'up'
+  | 'down'
+  | 'patch'
+  | 'pooling'
+  | 'router'
+  | 'head';
 
 /** A layer's rows that play a role: all of them, or a slice of the output of a fused layer. */
 export interface Part {

@@ -69,7 +69,9 @@ const decoders = [
 
 /** Further adapters on decoders with experts. */
 const onExperts: Readonly<Record<string, Readonly<Record<string, MethodFormat>>>> = {
+  mixtral: { 'lora-experts': lora },
   'qwen2-moe': { 'lora-all': lora },
+  'qwen3-moe': { 'lora-experts': lora },
 };
 
 /** Encoders that `encoders.py` makes, each with two heads. */

@@ -43,6 +43,7 @@ const rolesOf = (names: DecoderNames, { heads, keyValueHeads }: DecoderConfig): 
       : (['gate', 'up'] as const).map((role, i) => ({ role, name: gateUp, share: [i, 2] as const }))),
     { role: 'down', name: `${mlp}.${names.down}` },
     { role: 'down', name: `shared_expert.${names.down}` },
+    { role: 'router', name: `${mlp}.gate` },
     { role: 'head', name: names.head },
   ];
 };
