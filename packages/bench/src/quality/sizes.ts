@@ -21,10 +21,11 @@ const own: Readonly<Record<string, readonly Options[]>> = {
     blockedA: ['o_proj', 'down_proj'],
     blockedB: ['q_proj', 'k_proj', 'v_proj', 'gate_proj', 'up_proj'],
   })),
-  // Their `prepare` looks at data for every size that is tried: that of LoRA.
+  // Their `prepare` looks at data for every size that is tried: that of LoRA, or the budget's.
   corda: each('rank', [4]),
   eva: each('rank', [4]),
   loraGa: each('rank', [4]),
+  sparseAdapter: each('bottleneck', [27]),
   boft: each('blockSize', [2, 4, 8, 16]),
   c3a: each('blockSize', [64, 32, 16]),
   // A step costs time by frequency, and ten times LoRA's with the budget's 2,450.
@@ -57,6 +58,7 @@ const own: Readonly<Record<string, readonly Options[]>> = {
   sensitivitySpt: each('keep', [0.002, 0.005, 0.01, share]),
   moLora: [2, 3, 4].map((experts) => ({ experts, topK: 2, rank: 1 })),
   mov: each('experts', [2, 4, 8]),
+  tinyAttention: each('heads', [14, 15, 16]),
   ladderSide: each('reduction', [4, 8, 10, 12, 16]),
   pTuning: each('hidden', [16, 32, 48, 64, 80, 96]),
   lorta: [128, 192, 224, 256].map((rank) => ({ rank, target: ['q_proj', 'k_proj', 'v_proj', 'o_proj'] })),
