@@ -4,20 +4,9 @@ import { attach, merge } from '@peftjs/core';
 import { memoryFiles, openSafetensors } from '@peftjs/io';
 import { lora, qalora } from '@peftjs/lora';
 import { cpu } from '@peftjs/onnx';
-import {
-  awq,
-  awqFiles,
-  bitsandbytes,
-  bitsandbytesInt8,
-  fp4,
-  gptq,
-  gptqFiles,
-  int8,
-  quantize,
-  storedBytes,
-} from '@peftjs/quant';
+import { awq, awqFiles, bitsandbytes, bitsandbytesInt8, fp4, gptq, gptqFiles, int8, storedBytes } from '@peftjs/quant';
 import { constant, evaluate, packedFormats, reference, sizeOf } from '@peftjs/tensor';
-import { loadModel, saveModel } from '@peftjs/transformer';
+import { type CheckpointWriter, loadModel, saveModel } from '@peftjs/transformer';
 import { describe, expect, test } from 'vitest';
 
 import { familyModel } from '../src/families.ts';
@@ -181,7 +170,7 @@ test('a folder whose weights are quantised is refused without a reader of it, wh
 
 test('experts, which such files hold packed too, are not left out of them', async () => {
   const model = await loadModel(familyModel('mixtral-causal'));
-  const base = quantize(model, int8({ blockSize: 4, zeroPoints: true }));
-  const writing = saveModel(base, memoryFiles(), { executor: reference(), writer: gptqFiles() });
+  const writer: CheckpointWriter = (linears) => ({ paths: [...linears.keys()], tensors: new Map(), config: {} });
+  const writing = saveModel(model, memoryFiles(), { executor: reference(), writer });
   await expect(writing).rejects.toThrow(/linear layers alone, and .*experts.* would be missing/);
 });
