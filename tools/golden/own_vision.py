@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from common import LEARNING_RATE, save_tensors, shake, write_json
-from families import FAMILIES, draw_inputs, label_inputs, load_model, stored_logits
+from families import FAMILIES, draw_inputs, label_inputs, load_model, logits_of, stored_logits
 
 Make = Callable[[str, torch.Tensor], nn.Parameter]
 
@@ -220,9 +220,23 @@ def vqt(model: nn.Module, make: Make, num_query_tokens: int, prompt_dropout: flo
     model.classifier.register_forward_hook(logits)
 
 
+def clip_adapter(model: nn.Module, make: Make, reduction: float, ratio: float, target_modules: list[str]) -> None:
+    """Gao et al., 2021. https://arxiv.org/abs/2110.04544, https://github.com/gaopengcuhk/CLIP-Adapter"""
+    for path in target_modules:
+        layer = model.get_submodule(path)
+        width = int(layer.out_features / reduction)
+        down = make(f"{path}.fc.0.weight", torch.randn(width, layer.out_features) * 0.3)
+        up = make(f"{path}.fc.2.weight", torch.randn(layer.out_features, width) * 0.3)
+
+        def mixed(module, args, out, down=down, up=up):
+            return ratio * ((out @ down.T).relu() @ up.T).relu() + (1 - ratio) * out
+
+        layer.register_forward_hook(mixed)
+
+
 SQUARES = ["q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2"]
 
-# By the model's name and the method's: its type, its function, what its file says, and what the file alone says.
+# By the model's name and the method's: its type, its function, and what its file says.
 METHODS: dict[tuple[str, str], tuple[str, Callable[..., None], dict]] = {
     ("vit-image", "vpt"): ("PEFTJS_VPT", vpt, dict(num_tokens=3, deep=False, prompt_dropout=0.0)),
     ("vit-image", "vpt-deep"): ("PEFTJS_VPT", vpt, dict(num_tokens=2, deep=True, prompt_dropout=0.0)),
@@ -235,6 +249,9 @@ METHODS: dict[tuple[str, str], tuple[str, Callable[..., None], dict]] = {
         "PEFTJS_BINARY_ADAPTER", binary_adapter, dict(dim=3, bits=2, scale=0.5, dropout=0.0, packed=False),
     ),
     ("vit-image", "vqt"): ("PEFTJS_VQT", vqt, dict(num_query_tokens=2, prompt_dropout=0.0, normalize_feats=True)),
+    ("clip-pairs", "clip-adapter"): (
+        "PEFTJS_CLIP_ADAPTER", clip_adapter, dict(reduction=2.5, ratio=0.4, target_modules=["visual_projection"]),
+    ),
     ("dinov2-image", "fact-tt"): ("PEFTJS_FACT_TT", fact_tt, dict(r=3, scale=0.5, dropout=0.0, target_modules=SQUARES)),
     ("dinov2-image", "fact-tk"): ("PEFTJS_FACT_TK", fact_tk, dict(r=3, scale=0.5, dropout=0.0, target_modules=SQUARES)),
 }
@@ -252,16 +269,18 @@ def make_golden(name: str, method: str) -> None:
         return params[f"base_model.model.{tensor_name}"]
 
     change(model, make, **options)
-    for tensor_name, parameter in model.classifier.named_parameters():
-        params[f"base_model.model.classifier.{tensor_name}"] = parameter.requires_grad_()
-        shake(parameter, 0.2)
+    heads = ["classifier"] if hasattr(model, "classifier") else []
+    for head in heads:
+        for tensor_name, parameter in model.get_submodule(head).named_parameters():
+            params[f"base_model.model.{head}.{tensor_name}"] = parameter.requires_grad_()
+            shake(parameter, 0.2)
     out = FAMILIES / name / method
     save_tensors(out / "adapter" / "adapter_model.safetensors", params)
-    config = {"peft_type": peft_type, "task_type": None, "modules_to_save": ["classifier"]} | options
+    config = {"peft_type": peft_type, "task_type": None, "modules_to_save": heads} | options
     write_json(out / "adapter" / "adapter_config.json", config, indent=2)
 
     inputs = draw_inputs(name)
-    golden = {"logits": stored_logits(name, model(**inputs).logits, inputs)}
+    golden = {"logits": stored_logits(name, logits_of(model(**inputs)), inputs)}
     losses = []
     optimizer = torch.optim.AdamW(params.values(), lr=LEARNING_RATE, weight_decay=0.0)
     for step in range(3):

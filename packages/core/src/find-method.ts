@@ -158,6 +158,7 @@ const known: readonly Known[] = [
   ['Convpass', 'convpass', 'vision', byType('PEFTJS_CONVPASS')],
   ['VQT', 'vqt', 'vision', byType('PEFTJS_VQT')],
   ['BI-Adapter', 'binaryAdapter', 'vision', byType('PEFTJS_BINARY_ADAPTER')],
+  ['CLIP-Adapter', 'clipAdapter', 'vision', byType('PEFTJS_CLIP_ADAPTER')],
   ['FacT (tensor train)', 'factTt', 'vision', byType('PEFTJS_FACT_TT')],
   ['FacT (Tucker)', 'factTk', 'vision', byType('PEFTJS_FACT_TK')],
   ['BitFit', 'bitfit', 'selective', byType('PEFTJS_BITFIT')],

@@ -1,5 +1,6 @@
 export { type AdaptFormerOptions, adaptFormer } from './adapt-former.ts';
 export { type BinaryAdapterOptions, binaryAdapter } from './binary/binary-adapter.ts';
+export { type ClipAdapterOptions, clipAdapter } from './clip-adapter.ts';
 export { type Bypassed, type ConvpassOptions, convpass } from './convpass.ts';
 export { decodeImage } from './decode-image.ts';
 export { factTk } from './fact/fact-tk.ts';

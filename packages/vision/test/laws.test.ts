@@ -1,4 +1,4 @@
-import { describeMethod, describeMethods, type OnFamilies } from '@peftjs/testkit';
+import { describeMethod, describeMethods, type OnFamilies, sumOver } from '@peftjs/testkit';
 import type { TaskModel } from '@peftjs/transformer';
 import * as family from '../src/index.ts';
 
@@ -29,6 +29,9 @@ const squares = (model: TaskModel): number => {
   const changed = [...model.linears].filter(([path]) => names.some((name) => path.endsWith(`.${name}`)));
   return changed.reduce((n, [, { inDim, outDim }]) => n + (inDim / d) * (outDim / d), 0);
 };
+
+/** The last layer of each attention. */
+const outputs = /.*\.(o_proj|attn\.c_proj|attention\.output\.dense|SelfAttention\.o)/;
 
 /** Outputs of the task's head. */
 const headWidth = ({ linears, trainedHeads }: TaskModel): number => linears.get(trainedHeads[0]!)!.outDim;
@@ -66,6 +69,12 @@ describeMethods(
       identity: false,
       atOnce: /attach all methods in one list/,
       refuses,
+    },
+    // Any layer stands in for CLIP's.
+    clipAdapter: {
+      options: { target: outputs, reduction: 3, ratio: 0.6 },
+      parameters: (model) => sumOver(model, outputs, (_, outDim) => 2 * outDim * Math.floor(outDim / 3)),
+      identity: false,
     },
     factTt: {
       options: (model) => ({ rank: 3, scale: 2, ...target(model) }),

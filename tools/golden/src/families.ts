@@ -22,7 +22,7 @@ import {
   type TaskModel,
   tokenClassifier,
 } from '@peftjs/transformer';
-import { adaptFormer, binaryAdapter, convpass, factTk, factTt, vpt, vqt } from '@peftjs/vision';
+import { adaptFormer, binaryAdapter, clipAdapter, convpass, factTk, factTt, vpt, vqt } from '@peftjs/vision';
 
 const data = join(import.meta.dirname, '../data');
 
@@ -146,7 +146,12 @@ export const familyGoldens: readonly FamilyGolden[] = [
     own: { 'fact-tt': factTt, 'fact-tk': factTk },
   },
   { name: 'dinov2-other-image', task: imageClassifier({ labels: classes }), adapters: {} },
-  { name: 'clip-pairs', task: imageText(), adapters: { lora, 'lora-all': lora, 'lora-text': lora, ia3 } },
+  {
+    name: 'clip-pairs',
+    task: imageText(),
+    adapters: { lora, 'lora-all': lora, 'lora-text': lora, ia3 },
+    own: { 'clip-adapter': clipAdapter },
+  },
   { name: 'clip-first-pairs', task: imageText(), adapters: {} },
   { name: 'siglip-pairs', task: imageText(), adapters: { lora } },
   ...decoders.map((name) => ({ name: `${name}-causal`, task: causalLM(), adapters: { lora, ...onExperts[name] } })),
