@@ -41,13 +41,14 @@ const options = new Command()
     report?: true;
   }>();
 
-const { steps, fewSteps, batchSize, tests, out } = options;
-const settings = { steps, fewSteps, batchSize };
+const { steps, fewSteps, batchSize, out } = options;
+const tests = Math.ceil(options.tests / batchSize) * batchSize; // whole batches
+const settings = { steps, fewSteps, batchSize, tests };
 const record = join(out, 'multitask.jsonl');
 const lines = (await readFile(record, 'utf8').catch(() => '')).split('\n').filter(Boolean);
 const all = lines.map((line) => JSON.parse(line) as Trial);
 const isOurs = (trial: Trial): boolean =>
-  trial.steps === steps && trial.fewSteps === fewSteps && trial.batchSize === batchSize;
+  Object.entries(settings).every(([name, value]) => trial[name as keyof typeof settings] === value);
 const trials = all.filter(isOurs);
 
 const [model, tokenizer, executor] = [
@@ -55,18 +56,18 @@ const [model, tokenizer, executor] = [
   await loadTokenizer(baseModelDir()),
   await cpu(),
 ];
-const suite = makeSuite({ train: 320, test: Math.ceil(tests / batchSize) * batchSize });
+const suite = makeSuite({ train: 320, test: tests });
 const bench = { model, tokenizer, executor, suite, settings };
 
 for (let seed = 0; seed < (options.report ? 0 : options.seeds); seed++) {
   const run = makeTrials(bench, seed);
   for (const name of trialNames(bench)) {
     if (trials.some((trial) => trial.method === name && trial.seed === seed)) continue;
-    for (const trial of await run(name)) {
-      await appendFile(record, `${JSON.stringify(trial)}\n`);
-      trials.push(trial);
-      process.stderr.write(`seed ${seed}, ${trial.method}: ${trial.seconds} s\n`);
-    }
+    const made = await run(name);
+    // At once, or a kill between two would leave one out for good.
+    await appendFile(record, made.map((trial) => `${JSON.stringify(trial)}\n`).join(''));
+    trials.push(...made);
+    for (const trial of made) process.stderr.write(`seed ${seed}, ${trial.method}: ${trial.seconds} s\n`);
   }
 }
 

@@ -19,6 +19,8 @@ export interface Settings {
   readonly fewSteps: number;
   /** Rows of a batch. */
   readonly batchSize: number;
+  /** Examples of each task that it is measured on. */
+  readonly tests: number;
 }
 
 /** A method in one run: a line of the record. */

@@ -15,6 +15,7 @@ const trial = (method: string, seed: number, exact: number, loss: number): Trial
   steps: 60,
   fewSteps: 10,
   batchSize: 8,
+  tests: 8,
   parameters: 50_176,
   seconds: 7,
   tasks: Object.fromEntries(names.map((name) => [name, { exact, loss }])),
