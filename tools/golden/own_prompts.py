@@ -281,6 +281,74 @@ class Ipt(Prompted):
         return F.linear(F.linear(self.code, *self.second).tanh(), *self.third).view(1, -1, self.width).expand(len(x), -1, -1)
 
 
+class Hyperformer(Prompted):
+    """Karimi Mahabadi, Ruder, Dehghani & Henderson, 2021. https://arxiv.org/abs/2106.04489, https://github.com/rabeehk/hyperformer"""
+
+    joined, sets = 2, ("feed_forward_", "self_attention_")
+
+    def begin(
+        self, num_tasks: int, reduction_factor: int, task_embedding_dim: int, projected_task_embedding_dim: int, task_hidden_dim: int
+    ) -> None:
+        d, e, p, h = self.width, task_embedding_dim, projected_task_embedding_dim, task_hidden_dim
+        self.r = d // reduction_factor
+        self.task = self.own("task_embeddings", torch.randn(num_tasks, e))
+        self.layer_ids = self.own(self.name("layer_id_embeddings.weight"), torch.randn(self.config.num_hidden_layers, e))
+        self.linear("task_hypernet.task_embeding_generator.0", self.joined * e, h)
+        self.linear("task_hypernet.task_embeding_generator.2", h, p)
+        self.norm = [self.own(self.name("LayerNorm.weight"), torch.ones(p)), self.own(self.name("LayerNorm.bias"), torch.zeros(p))]
+        for place in self.sets:
+            for name, out, into in (("down", self.r, d), ("up", d, self.r)):
+                self.linear(f"{place}{name}_sampler_hyper_net.weight_generator.0", p, out * into)
+                self.linear(f"{place}{name}_sampler_hyper_net.bias_generator.0", p, out)
+            for part in ("weight", "bias"):
+                self.linear(f"{place}post_layernorm_hypernet.{part}_generator", p, d)
+        for i, (_, attention) in enumerate(self.attentions()):
+            attention.register_forward_hook(lambda m, x, y, i=i: (self.adapted(y[0], i, 1), *y[1:]))
+        for i, mlp in enumerate(m for n, m in self.base.named_modules() if n.endswith(".mlp")):
+            mlp.register_forward_hook(lambda m, x, y, i=i: self.adapted(y, i, 0))
+
+    @staticmethod
+    def name(name: str) -> str:
+        return f"adapter_layers_hyper_net.{name}"
+
+    def linear(self, name: str, into: int, out: int) -> None:
+        self.own(self.name(f"{name}.weight"), 0.3 * torch.randn(out, into))
+        self.own(self.name(f"{name}.bias"), torch.zeros(out))
+
+    def through(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, *(self.tensors[self.name(f"{name}.{part}")] for part in ("weight", "bias")))
+
+    def parts(self, layer: int, place: int) -> list[torch.Tensor]:
+        return [self.task[-1], self.layer_ids[layer]]
+
+    def adapted(self, y: torch.Tensor, layer: int, place: int) -> torch.Tensor:
+        inner = self.through("task_hypernet.task_embeding_generator.0", torch.cat(self.parts(layer, place))).relu()
+        e = F.layer_norm(self.through("task_hypernet.task_embeding_generator.2", inner), self.norm[0].shape, *self.norm, eps=1e-6)
+        of = self.sets[place % len(self.sets)]
+
+        def sampler(name: str, x: torch.Tensor, out: int) -> torch.Tensor:
+            own = f"{of}{name}_sampler_hyper_net."
+            weight = self.through(f"{own}weight_generator.0", e).view(out, -1)
+            return F.linear(x, weight, self.through(f"{own}bias_generator.0", e))
+
+        x = sampler("up", F.gelu(sampler("down", y, self.r), approximate="tanh"), self.width)
+        norm = [self.through(f"{of}post_layernorm_hypernet.{part}_generator", e) for part in ("weight", "bias")]
+        return y + F.layer_norm(x, (self.width,), *norm)
+
+
+class HyperformerPlusPlus(Hyperformer):
+    """The same, with one set of generators."""
+
+    joined, sets = 3, ("",)
+
+    def begin(self, **options: int) -> None:
+        self.types = self.own(self.name("adapters_block_type.weight"), torch.randn(2, options["task_embedding_dim"]))
+        super().begin(**options)
+
+    def parts(self, layer: int, place: int) -> list[torch.Tensor]:
+        return [*super().parts(layer, place), self.types[place]]
+
+
 class Tpt(Prompted):
     """Su et al., 2021. https://arxiv.org/abs/2111.06719, https://github.com/thunlp/Prompt-Transferability"""
 
@@ -411,6 +479,14 @@ METHODS: dict[str, tuple[str, type[Prompted], dict]] = {
         dict(source_shape=[2, 3, 16], intrinsic_dim=3, inner_dim=5, alpha_AE=0.5),
     ),
     "ipt": ("PEFTJS_IPT", Ipt, dict(num_virtual_tokens=3, intrinsic_dim=4, inner_dim=5)),
+    **{
+        f"hyperformer{end}": (
+            f"PEFTJS_HYPERFORMER{kind}",
+            make,
+            dict(num_tasks=2, reduction_factor=8, task_embedding_dim=3, projected_task_embedding_dim=4, task_hidden_dim=5),
+        )
+        for end, kind, make in (("", "", Hyperformer), ("-plus-plus", "_PLUS_PLUS", HyperformerPlusPlus))
+    },
     "tpt": ("PEFTJS_TPT", Tpt, dict(source_shape=[2, 3, 6], inner_dim=5)),
     "xprompt": (
         "PEFTJS_XPROMPT",

@@ -110,6 +110,8 @@ const known: readonly Known[] = [
   ['IDPG', 'idpg', 'prompts', byType('PEFTJS_IDPG')],
   ['IPT', 'ipt', 'prompts', byType('PEFTJS_IPT')],
   ['the space of IPT', 'iptSpace', 'multitask', byType('PEFTJS_IPT_SPACE')],
+  ['HyperFormer', 'hyperformer', 'multitask', byType('PEFTJS_HYPERFORMER')],
+  ['HyperFormer++', 'hyperformerPlusPlus', 'multitask', byType('PEFTJS_HYPERFORMER_PLUS_PLUS')],
   ['TPT', 'tpt', 'multitask', byType('PEFTJS_TPT')],
   ['LPT', 'lpt', 'prompts', byType('PEFTJS_LPT')],
   ['XPrompt', 'xPrompt', 'prompts', byType('PEFTJS_XPROMPT')],

@@ -1,6 +1,8 @@
 export { type AdapterFusionOptions, adapterFusion } from './adapter-fusion/adapter-fusion.ts';
 export type { FusedAdapter, FusedAdapters } from './adapter-fusion/fused-adapters.ts';
 export { type AttemptOptions, attempt, attemptFor } from './attempt.ts';
+export type { HyperformerOptions } from './hyperformer/define-hyperformer.ts';
+export { hyperformer, hyperformerFor, hyperformerPlusPlus, hyperformerPlusPlusFor } from './hyperformer/hyperformer.ts';
 export { type IptSpaceOptions, iptSpace, iptSpaceFor } from './ipt-space.ts';
 export { type MoeLoraOptions, moeLora, moeLoraFor } from './moe-lora.ts';
 export { type MtLoraOptions, mtLora, mtLoraFor } from './mt-lora.ts';

@@ -43,7 +43,26 @@ const trained = (model: TaskModel, factory: typeof houlsby, name: string): Fused
   };
 };
 
+/** Networks of widths e, p and h that make an adapter of width 2: a set of generators for each of `sets`, of `embeddings` joined. */
+const hyperNetSize = ({ towers }: TaskModel, embeddings: number, sets: number): number =>
+  towers.reduce((n, { hiddenSize: d, paths }) => {
+    const [e, p, h, r] = [3, 4, 5, 2];
+    const layers = paths('block').length * e + (sets === 1 ? 2 * e : 0);
+    const together = h * (embeddings * e + 1) + p * (h + 1) + 2 * p;
+    return n + layers + together + sets * (p + 1) * (2 * d * r + r + 3 * d);
+  }, 3);
+
 describeMethods(family, {
+  hyperformer: {
+    options: ({ main: { hiddenSize } }) => ({ reduction: hiddenSize / 2, embedding: 3, projected: 4, hidden: 5 }),
+    parameters: (model) => hyperNetSize(model, 2, 2),
+    identity: false,
+  },
+  hyperformerPlusPlus: {
+    options: ({ main: { hiddenSize } }) => ({ reduction: hiddenSize / 2, embedding: 3, projected: 4, hidden: 5 }),
+    parameters: (model) => hyperNetSize(model, 3, 1),
+    identity: false,
+  },
   adapterFusion: {
     options: (model) => ({ adapters: { one: trained(model, pfeiffer, 'one'), two: trained(model, pfeiffer, 'two') } }),
     identity: false,

@@ -87,6 +87,8 @@ import {
 import {
   adapterFusion,
   attemptFor,
+  hyperformerFor,
+  hyperformerPlusPlusFor,
   iptSpaceFor,
   moeLora,
   mtLora,
@@ -336,6 +338,8 @@ export const goldens: readonly Golden[] = [
   ...golden('plain', 'lpt-average', lpt, ours),
   ...golden('plain', 'lpt-max', lpt, ours),
   ...golden('gpt2', 'lpt-none', lpt, ours),
+  ...golden('plain gpt2', 'hyperformer', hyperformerFor(1), ours),
+  ...golden('plain gpt2', 'hyperformer-plus-plus', hyperformerPlusPlusFor(1), ours),
   ...golden('plain gpt2', 'ipt-space', iptSpaceFor(1), ours),
   ...golden('plain gpt2', 'ipt', ipt, ours),
   ...golden('plain gpt2', 'tpt', tptFor(1), ours),
