@@ -30,6 +30,7 @@ export const adapterPlus: MethodFactory<BottleneckOptions> = defineBottleneck({
       url: 'https://arxiv.org/abs/2406.06820',
     },
     learningRate: 1e-3,
+    narrowRate: 3.2e-3,
   },
   options: bottleneckOptions({
     reduction: 96,

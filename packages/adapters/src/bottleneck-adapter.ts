@@ -86,6 +86,7 @@ export const bottleneckAdapter: MethodFactory<BottleneckAdapterOptions> = define
       url: 'https://arxiv.org/abs/2311.11077',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
   options: anyPlaceOptions,
   placement: placeOf,

@@ -67,5 +67,6 @@ export const hadamardAdapter: MethodFactory<HadamardAdapterOptions> = defineMeth
       url: 'https://arxiv.org/abs/2407.11033',
     },
     learningRate: 1e-3,
+    narrowRate: 3.2e-2,
   },
 });

@@ -112,5 +112,6 @@ export const llmAdapter: MethodFactory<LlmAdapterOptions> = defineMethod<LlmAdap
       url: 'https://arxiv.org/abs/2304.01933',
     },
     learningRate: 3e-4,
+    narrowRate: 1e-2,
   },
 });

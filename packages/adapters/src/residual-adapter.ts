@@ -44,5 +44,6 @@ export const residualAdapter: MethodFactory<ResidualAdapterOptions> = defineMeth
       url: 'https://arxiv.org/abs/2004.03829',
     },
     learningRate: 1e-3,
+    narrowRate: 3.2e-2,
   },
 });

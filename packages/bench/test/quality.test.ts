@@ -106,7 +106,7 @@ test('the page tells size, loss, gain, rates and speed, and of whom it knows les
     `| \`lora\` | 68,608 | 4.500 | – | 0.300 | 0.01 | ${methods.get('lora')!.learningRate} | 1 | 7,000 | 1.00 | rank 4 |`,
   );
   expect(text).toContain('| `loReft` | 68,608 | 4.900 | – | -0.100 |');
-  expect(text).toContain('With fewer than three seeds so far: all of them');
+  expect(text).toContain('2 of 2 methods have fewer than three seeds so far');
   expect(figure).toContain('<title>lora: 68,608 trained, 4.5000 nats</title>');
   expect(text + figure).not.toMatch(/NaN|undefined/);
 });

@@ -79,5 +79,6 @@ export const hydralora: MethodFactory<HydraloraOptions> = defineMethod<Hydralora
       url: 'https://arxiv.org/abs/2404.19245',
     },
     learningRate: 2e-4,
+    narrowRate: 1e-2,
   },
 });

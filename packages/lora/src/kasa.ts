@@ -97,5 +97,6 @@ export const kasa: MethodFactory<KasaOptions> = defineMethod<KasaOptions>({
       url: 'https://arxiv.org/abs/2412.06071',
     },
     learningRate: 5e-4,
+    narrowRate: 3.2e-2,
   },
 });

@@ -74,5 +74,6 @@ export const qalora: MethodFactory<QaloraOptions> = defineMethod<QaloraOptions>(
       url: 'https://arxiv.org/abs/2309.14717',
     },
     learningRate: 2e-5,
+    narrowRate: 1e-2,
   },
 });

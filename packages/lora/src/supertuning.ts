@@ -135,5 +135,6 @@ export const supertuning: MethodFactory<SupertuningOptions> = defineMethod<Super
       url: 'https://arxiv.org/abs/2607.09287',
     },
     learningRate: 2e-4,
+    narrowRate: 1e-2,
   },
 });

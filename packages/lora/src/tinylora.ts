@@ -145,5 +145,6 @@ export const tinylora: MethodFactory<TinyloraOptions> = defineMethod<TinyloraOpt
       url: 'https://arxiv.org/abs/2602.04118',
     },
     learningRate: 5e-4,
+    narrowRate: 3.2e-3,
   },
 });

@@ -117,5 +117,6 @@ export const velora: MethodFactory<VeloraOptions> = defineMethod<VeloraOptions>(
       url: 'https://arxiv.org/abs/2405.17991',
     },
     learningRate: 2e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -65,5 +65,6 @@ export const diffFit: MethodFactory<DiffFitOptions> = defineMethod<DiffFitOption
       url: 'https://arxiv.org/abs/2304.06648',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
 });

@@ -67,5 +67,6 @@ export const peqa: MethodFactory<PeqaOptions> = defineMethod<PeqaOptions>({
       url: 'https://arxiv.org/abs/2305.14152',
     },
     learningRate: 1e-3,
+    narrowRate: 3.2e-2,
   },
 });

@@ -43,5 +43,6 @@ export const beft: MethodFactory<BeftOptions> = defineMethod<BeftOptions>({
       url: 'https://arxiv.org/abs/2509.15974',
     },
     learningRate: 1e-3,
+    narrowRate: 3.2e-2,
   },
 });

@@ -41,5 +41,6 @@ export const childTuningD: MethodFactory<ChildTuningDOptions> = defineMasked<Chi
       url: 'https://arxiv.org/abs/2109.05687',
     },
     learningRate: 4e-5,
+    narrowRate: 3.2e-3,
   },
 });

@@ -47,5 +47,6 @@ export const layerNormTuning: MethodFactory<LayerNormTuningOptions> = defineMeth
       url: 'https://arxiv.org/abs/2312.11420',
     },
     learningRate: 1e-3,
+    narrowRate: 3.2e-2,
   },
 });

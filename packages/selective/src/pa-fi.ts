@@ -33,5 +33,6 @@ export const paFi: MethodFactory<MaskedOptions> = defineMasked<MaskedOptions>({
       url: 'https://arxiv.org/abs/2305.16742',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
 });

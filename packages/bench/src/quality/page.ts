@@ -63,7 +63,7 @@ export const qualityPage = (
   const { steps, batchSize } = trials[0]!;
   const tableOf = (own: readonly Standing[]): string => markdown([head, ...own.map(rowOf(base, speeds))]);
   const near = methods.filter(({ parameters }) => Math.abs(parameters / budget - 1) <= 0.1).length;
-  const few = methods.filter(({ seeds }) => seeds < 3).map(({ method }) => `\`${method}\``);
+  const few = methods.filter(({ seeds }) => seeds < 3);
   const text = `# Which method, which learning rate
 
 Every method on the same base, text and steps, each with the learning rate that suits it best, made by \`pnpm bench --task quality\`. The base is the model of
@@ -80,7 +80,7 @@ this small tell how methods compare when each has its rate, and what rate that i
 - Not there: ${Object.entries(leftOut)
     .map(([name, why]) => `\`${name}\` ${why}`)
     .join('; ')}.
-${few.length > 0 ? `- With fewer than three seeds so far: ${few.length === methods.length ? 'all of them, so a difference below 0.02 says nothing yet' : few.join(', ')}.\n` : ''}
+${few.length > 0 ? `- ${few.length} of ${methods.length} methods have fewer than three seeds so far, those with one no ±: there a difference below 0.02 says nothing.\n` : ''}
 ## Methods that fold into the weights
 
 ${tableOf(methods.filter(({ method }) => folds(method)))}

@@ -101,5 +101,6 @@ export const lily: MethodFactory<LilyOptions> = defineMethod<LilyOptions>({
       url: 'https://arxiv.org/abs/2407.09946',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
 });

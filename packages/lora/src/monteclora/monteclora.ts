@@ -181,5 +181,6 @@ export const monteclora: MethodFactory<MontecloraOptions> = defineMethod<Montecl
       url: 'https://arxiv.org/abs/2411.04358',
     },
     learningRate: 3e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -68,5 +68,6 @@ export const periodicLora: MethodFactory<PeriodicLoraOptions> = defineMethod<Per
       url: 'https://arxiv.org/abs/2402.16141',
     },
     learningRate: 3e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -162,5 +162,6 @@ export const sora: MethodFactory<SoraOptions> = defineMethod<SoraOptions>({
       url: 'https://arxiv.org/abs/2311.11696',
     },
     learningRate: 8e-4,
+    narrowRate: 1e-2,
   },
 });

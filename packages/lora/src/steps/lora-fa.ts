@@ -47,5 +47,6 @@ export const loraFa: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
       url: 'https://arxiv.org/abs/2308.03303',
     },
     learningRate: 2e-4,
+    narrowRate: 3.2e-2,
   },
 });

@@ -45,5 +45,6 @@ export const loraPlus: MethodFactory<LoraPlusOptions> = defineMethod<LoraPlusOpt
       url: 'https://arxiv.org/abs/2402.12354',
     },
     learningRate: 2e-4,
+    narrowRate: 3.2e-3,
   },
 });

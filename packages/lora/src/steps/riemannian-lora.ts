@@ -57,5 +57,6 @@ export const riemannianLora: MethodFactory<RiemannianLoraOptions> = defineMethod
       url: 'https://arxiv.org/abs/2402.02347',
     },
     learningRate: 2e-4,
+    narrowRate: 1e-2,
   },
 });
