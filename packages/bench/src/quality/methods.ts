@@ -6,6 +6,7 @@ export const leftOut: Readonly<Record<string, string>> = {
   alora: 'works after an invocation, which the text has none of',
   attempt: 'combines prompts of several tasks',
   bitDelta: 'packs a model that was tuned before',
+  clipAdapter: 'is for the vectors of CLIP',
   convpass: 'is for models of pictures',
   cpt: 'is made of examples in context',
   factTk: 'is for layers of one width, which grouped keys are not of',
@@ -19,6 +20,7 @@ export const leftOut: Readonly<Record<string, string>> = {
   poly: 'is for several tasks',
   tokenTuning: 'trains rows of chosen tokens',
   vpt: 'is for models of pictures',
+  vqt: 'is for models of pictures',
   xattn: 'is for models with cross-attention',
 };
 
