@@ -28,7 +28,7 @@ const normsInLayers = (model: Model): string[] => {
 
 /**
  * LLaMA-Adapter V2's tuning of bias, scale and norm: y = W(s⊙x) + b₀ + b in every linear layer, s [in] ones and b [out] zeros at the start, so at first the base; the norms inside the layers are
- * trained too, from the base's values. The paper writes s⊙(Wx + b), with s of the output; this is the authors' code, which scales the input. Its prompts behind gates are `llamaAdapter`, which one may
+ * trained too, from the base's values. It is the authors' code, which scales a layer's input. Its prompts behind gates are `llamaAdapter`, which one may
  * attach beside it. Merges. Throws `bad-option`, and when attached `no-match`.
  * Gao et al., 2023. https://arxiv.org/abs/2304.15010, as https://github.com/OpenGVLab/LLaMA-Adapter, llama_adapter_v2_chat65b/llama/model.py, `Llama65B_bias_scale_norm_tuning`.
  */
