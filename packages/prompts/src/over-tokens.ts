@@ -1,7 +1,9 @@
 import {
   broadcastTo,
+  cast,
   constant,
   div,
+  equal,
   less,
   matmul,
   max,
@@ -43,15 +45,28 @@ export const maxOfTokens = (x: Tensor, call: Call): Tensor => {
   return max(shown ? select(broadcastTo(shown, own.shape), own, lowest) : own, { axes: [1], keepDims: true });
 };
 
+/**
+ * f32 [batch, tokens, 1], 1 at a sequence's last token of those that are shown: that of the largest position where the caller gave them, so that files of free sizes can say it; where he did not, or where texts
+ * lie behind one another and positions begin anew, the one with no other behind it.
+ */
+const isLast = (shown: Tensor, { pass, sequence: { positions } }: Call): Tensor => {
+  const tokens = shown.shape[1]!;
+  if (positions && !pass.inputs['documents']) {
+    const places = reshape(cast(positions, { dtype: 'f32' }), [-1, tokens, 1]);
+    const own = select(shown, broadcastTo(places, shown.shape), constant(Float32Array.of(-1), []));
+    return mul(shown, equal(own, max(own, { axes: [1], keepDims: true })));
+  }
+  const after = constant(
+    Float32Array.from({ length: tokens * tokens }, (_, i) => Number(i % tokens > Math.floor(i / tokens))),
+    [tokens, tokens],
+  );
+  return mul(shown, less(matmul(after, shown), 0.5));
+};
+
 /** The last of a sequence's tokens that no padding hides: [batch, 1, d] of rows [batch, rows, d]. */
 export const lastToken = (x: Tensor, call: Call): Tensor => {
   const [own, shown] = [tokenRows(x, call), shownTokens(call)];
   const tokens = own.shape[1]!;
   if (!shown) return slice(own, { axis: 1, start: tokens - 1, end: tokens });
-  const after = constant(
-    Float32Array.from({ length: tokens * tokens }, (_, i) => Number(i % tokens > Math.floor(i / tokens))),
-    [tokens, tokens],
-  );
-  const last = mul(shown, less(matmul(after, shown), 0.5));
-  return sum(mul(own, last), { axes: [1], keepDims: true });
+  return sum(mul(own, isLast(shown, call)), { axes: [1], keepDims: true });
 };

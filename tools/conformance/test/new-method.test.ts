@@ -52,7 +52,10 @@ describe.each(Object.entries(architectures))('what it makes passes the laws on %
     const { fooBar } = await import(file);
     await rm(file);
     const parameters = ({ linears }: ReturnType<typeof make>): number =>
-      [...linears].reduce((n, [path, { outDim }]) => n + (/^(lm_head|classifier)$/.test(path) ? 0 : outDim), 0);
+      [...linears].reduce(
+        (n, [path, { outDim }]) => n + (/^(lm_head|classifier)$|patch_embeddings/.test(path) ? 0 : outDim),
+        0,
+      );
     const { towers } = make();
     const isDecoder = towers.length === 1 && towers[0].attends === 'before';
     return (isDecoder ? methodLaws : familyLaws)({

@@ -142,7 +142,7 @@ describe('LORA', () => {
     monteclora_config: [{ num_samples: 2 }, 'monteclora'],
     arrow_config: [{ top_k: 2 }, null],
     layer_replication: [[[0, 1]], null],
-    target_parameters: [['experts.down_proj'], null],
+    target_parameters: [['experts.down_proj'], 'lora'],
   };
 
   test.each(Object.entries(variants))('%s is read by its method, or by none', (field, [value, name]) => {
