@@ -63,13 +63,13 @@ describe.each(names.filter((name) => name !== testkit))('%s, packed', (name) => 
     expect(await importEffects(consumer.folder, name)).toMatchObject({ leftBehind: [], libraries: [], printed: '' });
   });
 
-  // 60 ms is what a machine of 2020 takes for as much: the bytes are bounded, since the time is another one under load. A method is 2 to 5 kB.
+  // A machine of 2020 takes 60 ms for half of the largest: the bytes are bounded, since the time is another one under load. A method is 2 to 5 kB.
   test('is imported fast: it reads little before something of it is used', async () => {
     const { files, bytes } = await importSize(consumer.folder, name);
     const { milliseconds } = await importEffects(consumer.folder, name);
     console.log(`import of ${name}: ${files} files, ${(bytes / 1000).toFixed(0)} kB, ${milliseconds.toFixed(0)} ms`);
     // Recipes are made of the families, which they bring whole.
-    const most = name === umbrella ? 1_900_000 : name === '@peftjs/hybrid' ? 1_200_000 : 1_000_000;
+    const most = name === umbrella ? 2_100_000 : name === '@peftjs/hybrid' ? 1_300_000 : 1_100_000;
     expect(files).toBeLessThanOrEqual(name === umbrella ? 60 : 40);
     expect(bytes).toBeLessThanOrEqual(most);
   });
