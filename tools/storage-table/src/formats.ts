@@ -3,6 +3,7 @@ import { fp4, fp8, ggml, hqq, int2, int3, int4, int8, nf2, nf3, nf4, type QuantF
 /** The formats of the table, by the code that makes each; GGML's K types want rows of whole 256, which the model's are not. */
 export const formats: Readonly<Record<string, QuantFormat>> = {
   'int8()': int8(),
+  "int8({ compute: 'int8' })": int8({ compute: 'int8' }),
   'fp8()': fp8(),
   "ggml('Q8_0')": ggml('Q8_0'),
   "ggml('Q5_0')": ggml('Q5_0'),

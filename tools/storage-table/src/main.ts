@@ -8,8 +8,9 @@ import { quantize, quantizeByGptq } from '@peftjs/quant';
 import { loadModel } from '@peftjs/transformer';
 import { figure } from './figure.ts';
 import { formats, gptqBits, gptqName } from './formats.ts';
-import { type Measured, measured, peakOf, predictionsOf } from './measure.ts';
+import { type Measured, measured, peakOf, predictionsOf, tunedOn } from './measure.ts';
 import { page } from './table.ts';
+import { textOf } from './tune.ts';
 
 const at = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const cut = (ids: readonly number[], length: number, most: number): number[][] =>
@@ -31,6 +32,7 @@ const data = [
   { rows: seen.length, columns: { ids: Int32Array.from(seen.flat()) }, shapes: { ids: [seen.length, 128] as const } },
 ];
 
+const text = await textOf(tokenizer);
 const floats = { model, predictions: await predictionsOf(model, texts, executor) };
 const rows: Measured[] = [];
 const tell = (row: Measured): void => {
@@ -38,14 +40,17 @@ const tell = (row: Measured): void => {
   console.error(row);
 };
 for (const [name, format] of Object.entries(formats))
-  tell(await measured(name, quantize(model, format), floats, texts, executor));
+  tell(await measured(name, quantize(model, format), floats, texts, text, executor));
 for (const bits of gptqBits) {
   const made = await quantizeByGptq(model, { executor, data, bits });
-  tell(await measured(gptqName(bits), made, floats, texts, executor));
+  tell(await measured(gptqName(bits), made, floats, texts, text, executor));
 }
 writeFileSync(
   at('docs/storage.md'),
-  page({ loss: floats.predictions.loss, peak: await peakOf(model, executor) }, rows),
+  page(
+    { loss: floats.predictions.loss, peak: await peakOf(model, executor), ...(await tunedOn(model, text, executor)) },
+    rows,
+  ),
 );
 writeFileSync(at('docs/storage.svg'), figure(rows));
 await executor.close();
