@@ -13,6 +13,7 @@ rm -rf data/python
 "$python" make_starts.py
 "$python" make_masks.py
 "$python" make_steps.py
+"$python" make_laplace.py
 "$python" own_methods.py
 "$python" own_prompts.py
 "$python" own_vision.py

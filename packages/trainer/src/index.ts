@@ -14,6 +14,7 @@ export { type MlflowOptions, mlflow } from './logs/mlflow.ts';
 export { tensorBoard } from './logs/tensor-board.ts';
 export { accuracy } from './measures/accuracy.ts';
 export { bleu } from './measures/bleu.ts';
+export { type EceOptions, ece, nll } from './measures/calibration.ts';
 export { pearson, spearman } from './measures/correlation.ts';
 export { type Entity, type EntityScores, entitiesOf, entityScores } from './measures/entities.ts';
 export { type Average, f1, f1OfSets } from './measures/f1.ts';

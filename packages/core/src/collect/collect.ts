@@ -23,7 +23,7 @@ type Layers = readonly (readonly [Path, Sums])[];
 
 /** The shapes of the sums of a layer, and the terms of a batch, by a graph of its columns. */
 export interface Collecting {
-  shapes(layer: Linear): Readonly<Record<string, readonly number[]>>;
+  shapes(layer: Linear, path: Path): Readonly<Record<string, readonly number[]>>;
   terms(model: TaskModel, paths: readonly Path[], inputs: Inputs): ReadonlyMap<Path, Readonly<Record<string, Tensor>>>;
 }
 
@@ -84,7 +84,7 @@ export const collect = async (
   take: (path: Path, sums: Readonly<Record<string, Float32Array>>) => Promise<void> | void,
 ): Promise<void> => {
   const all = paths.map((path): readonly [Path, Sums] => {
-    const shapes = Object.entries(collecting.shapes(model.linears.get(path)!));
+    const shapes = Object.entries(collecting.shapes(model.linears.get(path)!, path));
     return [path, Object.fromEntries(shapes.map(([name, shape]) => [name, zeros(path, name, shape)]))];
   });
   for (const layers of passesOf(all)) {
