@@ -121,6 +121,10 @@ test('what is no LoRA of linear layers, no row with a class, or no posterior of 
   expect(await refused(adapted, { data: [{ ...rest, columns: { ...columns, mask } }] }, 'bad-data')).toContain(
     'row 0 of a batch ends with padding',
   );
+  const documents = columns['labels']!;
+  expect(await refused(adapted, { data: [{ ...rest, columns: { ...columns, documents } }] }, 'bad-data')).toContain(
+    'a text in each row',
+  );
   expect(await refused(attach(tinyBert(), [lora({ rank: 2 })]))).toContain('sequenceClassifier, with classes');
   const posterior = await laplaceLora(adapted, { executor, classes, data });
   const otherRank = await shaken(base, lora({ target, rank: 3 }));

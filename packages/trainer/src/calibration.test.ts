@@ -39,15 +39,13 @@ test('rows without a probability of the wanted class are refused', () => {
 
 const [width, vocabulary, labels] = [6, 13, 3];
 
-/** Rows of six tokens; the class is the third of the vocabulary that occurs most in them, but for one label of five, which is drawn. */
+/** Rows of six tokens; the class is the third of the vocabulary that the first is of, but for one label of five, which is drawn. */
 const drawn = (rows: number, seed: number): Examples => {
   const random = randomSource(seed);
   const ids = Int32Array.from({ length: rows * width }, () => 1 + Math.floor(random() * (vocabulary - 1)));
   const classes = Int32Array.from({ length: rows }, (_, i) => {
-    const counts = new Array<number>(labels).fill(0);
-    for (const id of ids.subarray(i * width, (i + 1) * width)) counts[Math.floor((id - 1) / 4)]!++;
-    const most = counts.indexOf(Math.max(...counts));
-    return random() < 0.2 ? Math.floor(random() * labels) : most;
+    const third = Math.floor((ids[i * width]! - 1) / 4);
+    return random() < 0.2 ? Math.floor(random() * labels) : third;
   });
   return { rows, columns: { ids, labels: classes }, shapes: { ids: [rows, width], labels: [rows] } };
 };
@@ -56,13 +54,13 @@ test('Laplace-LoRA makes a LoRA of few examples less sure of itself: NLL and ECE
   const executor = await cpu({ threads: 1 });
   const [few, further] = [drawn(40, 1), drawn(200, 2)];
   const target = ['query', 'value', 'intermediate.dense'];
-  const adapted = attach(tinyBert(), [lora({ target, rank: 4, alpha: 8 })]);
+  const adapted = attach(tinyBert({ hiddenSize: 16, headDim: 8 }), [lora({ target, rank: 4, alpha: 8 })]);
   const rows = Array.from({ length: few.rows }, (_, i) => ({
     ids: few.columns['ids']!.slice(i * width, (i + 1) * width),
     labels: few.columns['labels']!.slice(i, i + 1),
   }));
   const data = pipe(fromArray(rows), repeat(), batch({ size: few.rows, shapes: { ids: [width], labels: [] } }));
-  await train(adapted, { executor, data, steps: 120, schedule: () => 1e-2, optimizer: adamw({ weightDecay: 0 }) });
+  await train(adapted, { executor, data, steps: 100, schedule: () => 1e-2, optimizer: adamw({ weightDecay: 0 }) });
   const posterior = await laplaceLora(adapted, { executor, data: [few] });
   const wanted = [...further.columns['labels']!];
   const measured = async (more: object): Promise<{ nll: number; ece: number }> => {
@@ -74,7 +72,7 @@ test('Laplace-LoRA makes a LoRA of few examples less sure of itself: NLL and ECE
   const [probit, samples] = [await measured({}), await measured({ samples: 100 })];
   executor.close();
   for (const after of [probit, samples]) {
-    expect(after.nll).toBeLessThan(0.8 * before.nll);
-    expect(after.ece).toBeLessThan(0.8 * before.ece);
+    expect(after.nll).toBeLessThan(0.7 * before.nll);
+    expect(after.ece).toBeLessThan(0.7 * before.ece);
   }
 });

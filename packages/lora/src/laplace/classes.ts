@@ -38,9 +38,13 @@ export const classLogits = (model: TaskModel, inputs: Inputs, { tokens, count }:
   return transpose(gather(byToken, constant(Int32Array.from(tokens), [count])), [1, 0]);
 };
 
-/** Refuses rows of a language model that end with padding: the class is what comes after the last token. Throws `bad-data`. */
-export const checkEnds = (who: string, { tokens }: ClassChoice, { rows, columns: { mask } }: Examples): void => {
-  if (!tokens || !mask) return;
+/** Refuses rows of a language model that end with padding, or are several texts: the class is what comes after the last token. Throws `bad-data`. */
+export const checkEnds = (who: string, { tokens }: ClassChoice, { rows, columns }: Examples): void => {
+  if (!tokens) return;
+  const { mask, documents } = columns;
+  if (documents)
+    throw new PeftError('bad-data', `${who}: takes a text in each row, not several (the column documents)`);
+  if (!mask) return;
   const width = mask.length / rows;
   const odd = Array.from({ length: rows }, (_, i) => i).find((i) => mask[(i + 1) * width - 1] === 0);
   if (odd !== undefined)

@@ -65,7 +65,7 @@ const fisherRoots = ({ slopes }: Use, probabilities: Tensor): Tensor => {
 
 const squares = (t: Tensor, other: Tensor = t): Tensor => matmul(t, other, { transposeA: true });
 
-/** What the uses of a layer in a pass add to its sums. */
+/** The terms that the uses of a layer in a pass add to its sums. */
 const termsOf = ({ a, b, scale }: LoraLayer, uses: readonly Use[], probabilities: Tensor) => {
   const rows = concatAll(
     uses.map(({ x }) => flat(x)),
