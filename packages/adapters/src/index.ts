@@ -15,6 +15,7 @@ export type { BottleneckOptions, ReductionByLayer } from './options.ts';
 export { parallelAdapter } from './parallel-adapter.ts';
 export { pfeiffer } from './pfeiffer.ts';
 export type { Sublayer } from './placement.ts';
+export { type LoadPyreftOptions, loadPyreft } from './reft/pyreft/load-pyreft.ts';
 export { diReft, loReft, noReft, type ReftOptions } from './reft/reft.ts';
 export { type ResidualAdapterOptions, residualAdapter } from './residual-adapter.ts';
 export type { Kept, Pruning } from './sparse-adapter/choose.ts';

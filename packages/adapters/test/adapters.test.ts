@@ -314,6 +314,17 @@ describe('ReFT', () => {
     expect(differs).toEqual([0, 0, 1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0, 0, 1, 1]);
   });
 
+  test('of a prompt changes at most half from either end, hidden tokens not counted', async () => {
+    const base = tinyLlama();
+    const kind = noReft({ prefixPositions: 2, suffixPositions: 3, layers: [1], positionsOf: 'prompt' });
+    const { model } = attach(base, [kind]);
+    const mask = constant(Float32Array.of(0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1), [2, 8]);
+    const rows = tokens([0, 0, 5, 2, 9, 4, 11, 0], [10, 6, 3, 3, 1, 2, 7, 8]);
+    const [plain, changed] = [base, model].map((m) => m.states({ ids: rows, mask }).main) as [Tensor, Tensor];
+    const differs = Array.from(await values(sum(abs(sub(plain, changed)), { axes: [2] })), (v) => (v > 1e-4 ? 1 : 0));
+    expect(differs).toEqual([0, 0, 1, 0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1]);
+  });
+
   test('rows of loReft stay orthonormal', async () => {
     const r = reference();
     const store = new Map<string, Variable>();

@@ -23,7 +23,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   export: ['tensor', 'onnx', 'io', 'transformer'],
   core: ['tensor', 'autograd', 'transformer', 'io'],
   lora: below.families,
-  adapters: below.families,
+  adapters: [...below.families, 'io'],
   prompts: below.families,
   scaling: below.families,
   selective: below.families,

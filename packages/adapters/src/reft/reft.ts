@@ -10,6 +10,7 @@ import {
   type MethodFactory,
   type Option,
   type OptionTable,
+  oneOf,
   rate,
   type Scope,
   uniform,
@@ -34,6 +35,12 @@ export interface ReftOptions {
    * Default 0.
    */
   readonly suffixPositions?: number;
+  /**
+   * Whose first and last tokens those are. `given`: of all that are given at once. `prompt`, as pyreft has them: of a prompt, at most half of
+   * it from either end, and none of what goes on with a cache; a training step gives prompt and answer at once, so there the last ones are
+   * the answer's. The adapters library passes it over in a file. Default `given`.
+   */
+  readonly positionsOf?: 'given' | 'prompt';
   /** Whether both have the same tensors in a layer. Default false. */
   readonly tied?: boolean;
   /** f. Default `linear`. */
@@ -67,6 +74,11 @@ const options: OptionTable<ReftOptions> = {
   layers,
   prefixPositions: wholeNumber('prefix_positions', 3),
   suffixPositions: wholeNumber('suffix_positions', 0),
+  // No option of the adapters library, so it is left out where it is that library's way.
+  positionsOf: {
+    ...oneOf<'given' | 'prompt'>('positions_of', ['given', 'prompt'], 'given'),
+    toJson: (v) => (v === 'given' ? undefined : v),
+  },
   tied: flag('tied_weights', false),
   activation: activationOption('linear'),
   dropout: rate('dropout', 0.05),
@@ -106,7 +118,7 @@ const intervene = (scope: Scope, model: Model, kind: Reft, chosen: Chosen<ReftOp
   const ofSuffix = tied ? ofPrefix : make(1, suffixPositions > 0);
   return (x, next, call) => {
     const y = next(x);
-    const { prefix, suffix } = positionsIn(y, call, prefixPositions, suffixPositions);
+    const { prefix, suffix } = positionsIn(y, call, chosen);
     const front = prefix ? select(prefix, ofPrefix(y), y) : y;
     return suffix ? select(suffix, ofSuffix(y), front) : front;
   };

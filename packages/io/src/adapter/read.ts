@@ -3,7 +3,8 @@ import { joinPath } from '../files/file-path.ts';
 import type { Files, Place } from '../files/files.ts';
 import { filesAt } from '../files/place.ts';
 import { steady } from '../files/steady.ts';
-import type { JsonObject } from '../json.ts';
+import { isObject, type JsonObject } from '../json.ts';
+import { readJson } from '../read-json.ts';
 import { listed } from '../report.ts';
 import { ownName, renamed, withoutAliases } from './adapter-hub-names.ts';
 import { readAdapterHubFolder } from './adapter-hub-read.ts';
@@ -94,6 +95,9 @@ const whole = <T>(files: Files, read: (seen: Seen) => Promise<T>): Promise<T> =>
     return found;
   });
 
+/** The config of a model, which a folder of pyreft has too. */
+const modelConfigFile = 'config.json';
+
 /** The mark of a folder; null for none. Throws `bad-adapter` for several. */
 const markOf = async (files: Files): Promise<string | null> => {
   const sizes = await Promise.all(marks.map((name) => files.size(name)));
@@ -103,13 +107,21 @@ const markOf = async (files: Files): Promise<string | null> => {
   return found[0] ?? null;
 };
 
+/** The remedy for a folder without a mark: those of pyreft are read elsewhere. Whatever is wrong with its config does not count here. */
+const withoutMark = async (files: Files): Promise<string> => {
+  const config = await readJson(files, modelConfigFile, 'bad-adapter').catch(() => null);
+  return isObject(config) && 'intervention_types' in config
+    ? 'Its config.json is that of interventions by pyreft; read it with loadPyreft of @peftjs/adapters.'
+    : 'Check the path or save the adapter again.';
+};
+
 const readOnce = async (files: Files, seen: Seen): Promise<Adapter> => {
   const mark = await markOf(files);
   if (mark === setupFile) return { layout: 'adapter-hub', ...(await readAdapterHubSetup(files, seen)) };
   if (!mark)
     throw new PeftError(
       'file-missing',
-      `${files.name}: has no ${configFile}, so it is not a whole adapter. Check the path or save the adapter again.`,
+      `${files.name}: has no ${configFile}, so it is not a whole adapter. ${await withoutMark(files)}`,
     );
   const raw = await readConfig(files, configFile, seen);
   return raw['peft_type'] == null && 'config' in raw ? readAdapterHub(files, seen) : readPeft(files, raw, seen);
