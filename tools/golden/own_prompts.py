@@ -19,6 +19,8 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from common import IGNORED, LEARNING_RATE, OUT, record, save_tensors, shake, write_json
 from models import load_model
+from pha import OPTIONS as PHA
+from pha import PhaNetwork
 
 
 class Prompted:
@@ -349,6 +351,26 @@ class HyperformerPlusPlus(Hyperformer):
         return [*super().parts(layer, place), self.types[place]]
 
 
+class Pha(Prompted):
+    """Zhao, Fu & He, 2023. https://arxiv.org/abs/2310.11670; of a decoder alone the retriever reads the base's last states"""
+
+    def begin(self, **options: float) -> None:
+        self.network = PhaNetwork(self.own, self.width, self.config.num_hidden_layers, self.width, **options)
+        self.adapts = True
+        for i, mlp in enumerate(m for n, m in self.base.named_modules() if n.endswith(".mlp")):
+            mlp.register_forward_hook(lambda m, x, y, i=i: y + self.network.adapter(x[0], i) if self.adapts else y)
+
+    def run(self, input_ids: torch.Tensor, read: int) -> torch.Tensor:
+        self.ids = input_ids
+        return super().run(input_ids, read)
+
+    def penalty(self) -> torch.Tensor:
+        self.adapts = False
+        states = self.base(input_ids=self.ids, output_hidden_states=True).hidden_states[-1]
+        self.adapts = True
+        return self.network.loss(states.mean(1))
+
+
 class Tpt(Prompted):
     """Su et al., 2021. https://arxiv.org/abs/2111.06719, https://github.com/thunlp/Prompt-Transferability"""
 
@@ -487,6 +509,7 @@ METHODS: dict[str, tuple[str, type[Prompted], dict]] = {
         )
         for end, kind, make in (("", "", Hyperformer), ("-plus-plus", "_PLUS_PLUS", HyperformerPlusPlus))
     },
+    "pha": ("PEFTJS_PHA", Pha, PHA),
     "tpt": ("PEFTJS_TPT", Tpt, dict(source_shape=[2, 3, 6], inner_dim=5)),
     "xprompt": (
         "PEFTJS_XPROMPT",

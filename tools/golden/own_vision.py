@@ -1,7 +1,8 @@
-"""Methods of vision that no library has, written here in PyTorch from the papers and their authors' code: goldens of them on the tiny
-models of the families, in data/python/families.
+"""Methods of vision, and of an encoder with a decoder, that no library has, written here in PyTorch from the papers and their authors' code:
+goldens of them on the tiny models of the families, in data/python/families.
 
-A method is a function that changes a frozen model by hooks and makes its own tensors, by the names that our files have for them.
+A method is a function that changes a frozen model by hooks and makes its own tensors, by the names that our files have for them. It may give
+another one, of what is added to the loss of the last pass.
 Adapters are written as we write them, with a type of our own; the head of the task is trained beside them.
 
 Usage: python own_vision.py [NAME ...], where a name is vit-image-vpt; all without one.
@@ -15,6 +16,8 @@ from torch import nn
 
 from common import LEARNING_RATE, save_tensors, shake, write_json
 from families import FAMILIES, draw_inputs, label_inputs, load_model, logits_of, stored_logits
+from pha import OPTIONS as PHA
+from pha import PhaNetwork
 
 Make = Callable[[str, torch.Tensor], nn.Parameter]
 
@@ -234,10 +237,34 @@ def clip_adapter(model: nn.Module, make: Make, reduction: float, ratio: float, t
         layer.register_forward_hook(mixed)
 
 
+def pha(model: nn.Module, make: Make, **options: float) -> Callable[[], torch.Tensor]:
+    """Zhao, Fu & He, 2023. https://arxiv.org/abs/2310.11670, https://github.com/Bumble666/PHA"""
+    d, r, last = model.config.d_model, options["adapter_dim"], {}
+    network = PhaNetwork(make, d, model.config.num_decoder_layers, d, **options)
+    for i, block in enumerate(model.encoder.block):
+        own = f"encoder.block.{i}.layer.1.DenseReluDense.adapter"
+        down = make(f"{own}_down.weight", torch.randn(r, d) * 0.2), make(f"{own}_down.bias", torch.zeros(r))
+        up = make(f"{own}_up.weight", torch.randn(d, r) * 0.2), make(f"{own}_up.bias", torch.zeros(d))
+
+        def beside(module, args, out, down=down, up=up):
+            return out + (args[0] @ down[0].T + down[1]).relu() @ up[0].T + up[1]
+
+        block.layer[-1].DenseReluDense.register_forward_hook(beside)
+    for i, block in enumerate(model.decoder.block):
+        block.layer[-1].DenseReluDense.register_forward_hook(lambda m, x, y, i=i: y + network.adapter(x[0], i))
+
+    def read(module: nn.Module, args: tuple, given: dict, out: object) -> None:
+        mask = given["attention_mask"][..., None]
+        last["mean"] = (out.last_hidden_state * mask).sum(1) / mask.sum(1)
+
+    model.encoder.register_forward_hook(read, with_kwargs=True)
+    return lambda: network.loss(last["mean"])
+
+
 SQUARES = ["q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2"]
 
 # By the model's name and the method's: its type, its function, and what its file says.
-METHODS: dict[tuple[str, str], tuple[str, Callable[..., None], dict]] = {
+METHODS: dict[tuple[str, str], tuple[str, Callable[..., Callable[[], torch.Tensor] | None], dict]] = {
     ("vit-image", "vpt"): ("PEFTJS_VPT", vpt, dict(num_tokens=3, deep=False, prompt_dropout=0.0)),
     ("vit-image", "vpt-deep"): ("PEFTJS_VPT", vpt, dict(num_tokens=2, deep=True, prompt_dropout=0.0)),
     ("vit-image", "adaptformer"): ("PEFTJS_ADAPTFORMER", adaptformer, dict(ffn_num=3, ffn_adapter_scalar=0.7, dropout=0.0)),
@@ -254,6 +281,7 @@ METHODS: dict[tuple[str, str], tuple[str, Callable[..., None], dict]] = {
     ),
     ("dinov2-image", "fact-tt"): ("PEFTJS_FACT_TT", fact_tt, dict(r=3, scale=0.5, dropout=0.0, target_modules=SQUARES)),
     ("dinov2-image", "fact-tk"): ("PEFTJS_FACT_TK", fact_tk, dict(r=3, scale=0.5, dropout=0.0, target_modules=SQUARES)),
+    ("t5", "pha"): ("PEFTJS_PHA", pha, PHA),
 }
 
 
@@ -268,7 +296,7 @@ def make_golden(name: str, method: str) -> None:
         shake(params[f"base_model.model.{tensor_name}"], 0.2)
         return params[f"base_model.model.{tensor_name}"]
 
-    change(model, make, **options)
+    added = change(model, make, **options) or (lambda: 0.0)
     heads = ["classifier"] if hasattr(model, "classifier") else []
     for head in heads:
         for tensor_name, parameter in model.get_submodule(head).named_parameters():
@@ -285,7 +313,7 @@ def make_golden(name: str, method: str) -> None:
     optimizer = torch.optim.AdamW(params.values(), lr=LEARNING_RATE, weight_decay=0.0)
     for step in range(3):
         optimizer.zero_grad()
-        loss = model(**inputs, **label_inputs(name, inputs)).loss
+        loss = model(**inputs, **label_inputs(name, inputs)).loss + added()
         loss.backward()
         if step == 0:
             golden |= {f"gradient {n}": p.grad.clone() for n, p in params.items()}

@@ -112,6 +112,7 @@ const known: readonly Known[] = [
   ['the space of IPT', 'iptSpace', 'multitask', byType('PEFTJS_IPT_SPACE')],
   ['HyperFormer', 'hyperformer', 'multitask', byType('PEFTJS_HYPERFORMER')],
   ['HyperFormer++', 'hyperformerPlusPlus', 'multitask', byType('PEFTJS_HYPERFORMER_PLUS_PLUS')],
+  ['PHA', 'pha', 'multitask', byType('PEFTJS_PHA')],
   ['TPT', 'tpt', 'multitask', byType('PEFTJS_TPT')],
   ['LPT', 'lpt', 'prompts', byType('PEFTJS_LPT')],
   ['XPrompt', 'xPrompt', 'prompts', byType('PEFTJS_XPROMPT')],

@@ -13,6 +13,7 @@ export {
   multitaskPromptTuningFor,
   type SourcePrompt,
 } from './multitask-prompt-tuning.ts';
+export { type PhaOptions, pha, phaFor } from './pha/pha.ts';
 export { type PolyOptions, poly, polyFor } from './poly.ts';
 export { type PromptComparison, promptSimilarity, type RankedPrompt, rankPrompts } from './spot.ts';
 export { type PromptProjector, projectedPrompt, type TptOptions, tpt, tptFor } from './tpt.ts';

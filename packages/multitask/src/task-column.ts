@@ -21,7 +21,7 @@ export const taskFault = ({ method, tasks, only }: TaskedMethod): string | null 
 export const onlyTask = (only: number | null, tasks: number): number | null => only ?? (tasks === 1 ? 0 : null);
 
 /** Tasks of a batch's rows, i32 [rows], or of all of them, [1]. Throws `bad-option` for inputs without the column `task`, `bad-data` for tasks that there are not. */
-export const tasksOf = ({ pass, path }: Call, { method, tasks, only }: TaskedMethod): Tensor => {
+export const tasksOf = ({ pass, path }: Pick<Call, 'pass' | 'path'>, { method, tasks, only }: TaskedMethod): Tensor => {
   if (only !== null) return constant(Int32Array.of(only), [1]);
   const task = pass.inputs['task'];
   if (!task)

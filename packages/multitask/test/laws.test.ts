@@ -7,7 +7,7 @@ import type { TaskModel } from '@peftjs/transformer';
 import { describe } from 'vitest';
 import type { FusedAdapter } from '../src/index.ts';
 import * as family from '../src/index.ts';
-import { moeLoraFor, mtLoraFor, mtlLoraFor, multitaskPromptTuningFor, polyFor } from '../src/index.ts';
+import { moeLoraFor, mtLoraFor, mtlLoraFor, multitaskPromptTuningFor, phaFor, polyFor } from '../src/index.ts';
 
 const attention = /\.(q_proj|v_proj|c_attn|query|value|q|v)$/;
 
@@ -52,7 +52,25 @@ const hyperNetSize = ({ towers }: TaskModel, embeddings: number, sets: number): 
     return n + layers + together + sets * (p + 1) * (2 * d * r + r + 3 * d);
   }, 3);
 
+/** PHA's network of widths r 2, e 3, p 4 and h 5, an encoder's own adapters, and from two tasks on the retriever. */
+const phaSize = ({ towers, main }: TaskModel, tasks: number): number => {
+  const [r, e, p, h] = [2, 3, 4, 5];
+  const adapter = (d: number): number => 2 * d * r + d + r;
+  const encoder = towers.length > 1 ? towers[0] : null;
+  const network = h * (2 * e + 1) + p * (h + 1) + 2 * p + (p + 1) * adapter(main.hiddenSize);
+  const beside = encoder ? encoder.paths('mlp').length * adapter(encoder.hiddenSize) : 0;
+  const retriever = tasks > 1 ? h * ((encoder ?? main).hiddenSize + 1) + e * (h + 1) : 0;
+  return (tasks + main.paths('block').length) * e + network + beside + retriever;
+};
+
+const phaOptions = { bottleneck: 2, embedding: 3, projected: 4, hidden: 5, temperature: 0.5 };
+
 describeMethods(family, {
+  pha: {
+    options: phaOptions,
+    parameters: (model) => phaSize(model, 1),
+    identity: false,
+  },
   hyperformer: {
     options: ({ main: { hiddenSize } }) => ({ reduction: hiddenSize / 2, embedding: 3, projected: 4, hidden: 5 }),
     parameters: (model) => hyperNetSize(model, 2, 2),
@@ -126,6 +144,11 @@ describe('of parts, for one of several tasks', () => {
     options: { rank: 2, skills: 2, splits: 2, tasks: 3 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * 2 * (inDim + outDim) + 3 * 4),
     learningRate: 0.1,
+  });
+  describeMethod(phaFor(1), {
+    options: { ...phaOptions, tasks: 3 },
+    parameters: (model) => phaSize(model, 3),
+    identity: false,
   });
   describeMethod(moeLoraFor(1), {
     options: { rank: 4, experts: 2, taskDim: 3, tasks: 3, dropout: 0 },

@@ -3,6 +3,7 @@ import { type Adapted, load, type MethodFormat } from '@peftjs/core';
 import { type Batch, batch, fromArray, pipe, type Row, repeat, type Stream } from '@peftjs/data';
 import { openSafetensors } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
+import { phaFor } from '@peftjs/multitask';
 import { prefixTuning, promptTuning } from '@peftjs/prompts';
 import { ia3, ssf } from '@peftjs/scaling';
 import { constant, type Executor, mul, reshape, type Shape, type Tensor } from '@peftjs/tensor';
@@ -109,6 +110,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
       'lora-head': lora,
       'lora-head-whole': lora,
     },
+    own: { pha: phaFor(1) },
   },
   { name: 'bart', task: seq2seqLM(), adapters: { lora, ia3 } },
   { name: 'mbart', task: seq2seqLM(), adapters: { lora } },
