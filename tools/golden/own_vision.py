@@ -261,6 +261,30 @@ def pha(model: nn.Module, make: Make, **options: float) -> Callable[[], torch.Te
     return lambda: network.loss(last["mean"])
 
 
+def co_op(model: nn.Module, make: Make, n_ctx: int, n_cls: int, ctx_init: list[int], ctx_start: int, class_token_position: str) -> None:
+    """Zhou et al., 2021. https://arxiv.org/abs/2109.01134, https://github.com/KaiyangZhou/CoOp, trainers/coop.py: the context stands between the start of a text and the name."""
+    width = model.config.text_config.hidden_size
+    context = make("ctx", torch.randn(*([n_cls] if n_cls else []), n_ctx, width) * 0.02)
+
+    def replaced(module, args, out):
+        prefix, suffix = out[:, :ctx_start], out[:, ctx_start + n_ctx :]
+        return torch.cat([prefix, context.expand(len(out), -1, -1), suffix], dim=1)
+
+    model.text_model.embeddings.token_embedding.register_forward_hook(replaced)
+
+
+def tip_adapter(model: nn.Module, make: Make, alpha: float, beta: float, cache: dict) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Zhang et al., 2021. https://arxiv.org/abs/2111.03930, https://github.com/gaopengcuhk/Tip-Adapter, main.py: what is added to the logits of vectors of pictures."""
+    keys = make("cache_keys", nn.functional.normalize(torch.randn(cache["pictures"], cache["width"]), dim=1))
+    values = nn.functional.one_hot(CACHED["cache_values"].long(), cache["classes"]).float()
+
+    def cache_logits(features: torch.Tensor) -> torch.Tensor:
+        affinity = features @ keys.T
+        return ((-1) * (beta - beta * affinity)).exp() @ values * alpha
+
+    return cache_logits
+
+
 SQUARES = ["q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2"]
 
 # By the model's name and the method's: its type, its function, and what its file says.
@@ -283,6 +307,62 @@ METHODS: dict[tuple[str, str], tuple[str, Callable[..., Callable[[], torch.Tenso
     ("dinov2-image", "fact-tk"): ("PEFTJS_FACT_TK", fact_tk, dict(r=3, scale=0.5, dropout=0.0, target_modules=SQUARES)),
     ("t5", "pha"): ("PEFTJS_PHA", pha, PHA),
 }
+
+
+# Texts of three classes: the start, four tokens in place of a context, a name, the end, which fills up the shorter ones.
+TEXTS = torch.tensor([[0, 20, 20, 20, 20, 31, 9, 9], [0, 20, 20, 20, 20, 40, 41, 9], [0, 20, 20, 20, 20, 52, 9, 9]])
+# The classes of the pictures in a cache, saved beside its vectors.
+CACHED = {"cache_values": torch.tensor([2, 0, 1, 2, 0], dtype=torch.int32)}
+
+# Methods on a model of pairs that tells pictures apart by those texts: as above, and what is saved beside what is trained.
+ZERO_SHOT: dict[tuple[str, str], tuple[str, Callable[..., None | Callable], dict, dict[str, torch.Tensor]]] = {
+    ("clip-pairs", f"co-op{name}"): (
+        "PEFTJS_COOP", co_op, dict(n_ctx=4, n_cls=classes, ctx_init=[], ctx_start=1, class_token_position="end"), {},
+    )
+    for name, classes in (("", 0), ("-classes", 3))
+} | {
+    ("clip-pairs", "tip-adapter"): (
+        "PEFTJS_TIP_ADAPTER", tip_adapter, dict(alpha=1.5, beta=2.5, cache=dict(pictures=5, width=10, classes=3)), CACHED,
+    ),
+}
+
+
+def make_zero_shot(name: str, method: str) -> None:
+    """Its folder has inputs of its own: pictures and their classes."""
+    peft_type, change, options, buffers = ZERO_SHOT[name, method]
+    torch.manual_seed(1)
+    model = load_model(name).requires_grad_(False)
+    params = {}
+
+    def make(tensor_name: str, first: torch.Tensor) -> nn.Parameter:
+        params[f"base_model.model.{tensor_name}"] = nn.Parameter(first)
+        shake(params[f"base_model.model.{tensor_name}"], 0.2)
+        return params[f"base_model.model.{tensor_name}"]
+
+    added = change(model, make, **options)
+    out = FAMILIES / name / method
+    save_tensors(out / "adapter" / "adapter_model.safetensors", params | {f"base_model.model.{n}": t for n, t in buffers.items()})
+    write_json(out / "adapter" / "adapter_config.json", {"peft_type": peft_type, "task_type": None, "modules_to_save": []} | options, indent=2)
+
+    pixels, labels = draw_inputs(name)["pixel_values"], torch.tensor([2, 0, 1])
+
+    def logits() -> torch.Tensor:
+        seen = model(input_ids=TEXTS, pixel_values=pixels)
+        return seen.logits_per_image + (added(seen.image_embeds) if added else 0)
+
+    golden = {"pixel_values": pixels, "labels": labels.int(), "logits": logits()}
+    losses = []
+    optimizer = torch.optim.AdamW(params.values(), lr=LEARNING_RATE, weight_decay=0.0)
+    for step in range(3):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(logits(), labels)
+        loss.backward()
+        if step == 0:
+            golden |= {f"gradient {n}": p.grad.clone() for n, p in params.items()}
+        optimizer.step()
+        losses.append(loss.detach())
+    golden |= {f"trained {n}": p for n, p in params.items()}
+    save_tensors(out / "golden.safetensors", golden | {"losses": torch.stack(losses)})
 
 
 def make_golden(name: str, method: str) -> None:
@@ -327,6 +407,9 @@ def main(names: list[str]) -> None:
     for name, method in METHODS:
         if not names or f"{name}-{method}" in names:
             make_golden(name, method)
+    for name, method in ZERO_SHOT:
+        if not names or f"{name}-{method}" in names:
+            make_zero_shot(name, method)
 
 
 if __name__ == "__main__":

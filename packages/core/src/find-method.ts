@@ -162,6 +162,8 @@ const known: readonly Known[] = [
   ['VQT', 'vqt', 'vision', byType('PEFTJS_VQT')],
   ['BI-Adapter', 'binaryAdapter', 'vision', byType('PEFTJS_BINARY_ADAPTER')],
   ['CLIP-Adapter', 'clipAdapter', 'vision', byType('PEFTJS_CLIP_ADAPTER')],
+  ['CoOp', 'coOp', 'vision', byType('PEFTJS_COOP')],
+  ['Tip-Adapter', 'tipAdapter', 'vision', byType('PEFTJS_TIP_ADAPTER')],
   ['FacT (tensor train)', 'factTt', 'vision', byType('PEFTJS_FACT_TT')],
   ['FacT (Tucker)', 'factTk', 'vision', byType('PEFTJS_FACT_TK')],
   ['BitFit', 'bitfit', 'selective', byType('PEFTJS_BITFIT')],

@@ -3,6 +3,7 @@ import type { TaskModel } from '@peftjs/transformer';
 import {
   tinyBert,
   tinyBertConfig,
+  tinyClip,
   tinyGpt2,
   tinyGpt2Config,
   tinyLlama,
@@ -19,7 +20,7 @@ export interface Sizes {
 }
 
 /** The name of an architecture. */
-export type Architecture = 'llama' | 'gpt2' | 'bert' | 't5' | 'vit';
+export type Architecture = 'llama' | 'gpt2' | 'bert' | 't5' | 'vit' | 'clip';
 
 /** The width of heads that make a width that a law asks for. */
 const headDim = (sizes: Sizes | undefined, heads: number): { readonly headDim?: number } =>
@@ -27,7 +28,8 @@ const headDim = (sizes: Sizes | undefined, heads: number): { readonly headDim?: 
 
 /**
  * The architectures that methods are tried on: grouped heads and matrices of all shapes; fused queries, keys and values, biases and a tied head;
- * an encoder, whose task has a head of its own; two towers of unlike depth, whose blocks attend across; a tower over pictures.
+ * an encoder, whose task has a head of its own; two towers of unlike depth, whose blocks attend across; a tower over pictures;
+ * one beside a tower of texts, whose classes are texts.
  */
 export const architectures: Readonly<Record<Architecture, (sizes?: Sizes) => TaskModel>> = {
   llama: (sizes) => tinyLlama(sizes),
@@ -35,6 +37,7 @@ export const architectures: Readonly<Record<Architecture, (sizes?: Sizes) => Tas
   bert: (sizes) => tinyBert({ ...sizes, ...headDim(sizes, tinyBertConfig.heads) }),
   t5: (sizes) => tinyT5(sizes),
   vit: (sizes) => tinyVit(sizes),
+  clip: (sizes) => tinyClip(sizes),
 };
 
 /** Storage formats, each with the function that makes it of a dense model. */

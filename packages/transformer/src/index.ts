@@ -76,6 +76,7 @@ export {
 } from './tasks/embedding-losses.ts';
 export { type FeatureOptions, featureExtraction } from './tasks/feature-extraction.ts';
 export {
+  addedLogits,
   imageFeatures,
   imageText,
   type PairFeatureOptions,

@@ -1,6 +1,7 @@
 export { type AdaptFormerOptions, adaptFormer } from './adapt-former.ts';
 export { type BinaryAdapterOptions, binaryAdapter } from './binary/binary-adapter.ts';
 export { type ClipAdapterOptions, clipAdapter } from './clip-adapter.ts';
+export { type CoOpOptions, coOp } from './co-op.ts';
 export { type Bypassed, type ConvpassOptions, convpass } from './convpass.ts';
 export { decodeImage } from './decode-image.ts';
 export { factTk } from './fact/fact-tk.ts';
@@ -10,5 +11,7 @@ export type { ImageConfig } from './image-config.ts';
 export { type ImageProcessor, imageProcessor, loadImageProcessor, type Pixels } from './image-processor.ts';
 export type { Picture } from './picture.ts';
 export { type Resample, resize } from './resize.ts';
+export { type TipAdapterOptions, tipAdapter } from './tip/tip-adapter.ts';
+export type { TipCache } from './tip/tip-cache.ts';
 export { type VptOptions, vpt } from './vpt.ts';
 export { type VqtOptions, vqt } from './vqt.ts';

@@ -36,6 +36,12 @@ const outputs = /.*\.(o_proj|attn\.c_proj|attention\.output\.dense|SelfAttention
 /** Outputs of the task's head. */
 const headWidth = ({ linears, trainedHeads }: TaskModel): number => linears.get(trainedHeads[0]!)!.outDim;
 
+/** For texts beside pictures alone. */
+const refusesOne = ({ towers }: TaskModel): RegExp | null =>
+  towers.some(({ reads }) => reads.picture) && towers.some(({ reads }) => !reads.picture)
+    ? null
+    : /is for models that compare pictures with texts/;
+
 describeMethods(
   family,
   {
@@ -76,6 +82,8 @@ describeMethods(
       parameters: (model) => sumOver(model, outputs, (_, outDim) => 2 * outDim * Math.floor(outDim / 3)),
       identity: false,
     },
+    coOp: { options: { length: 2 }, parameters: () => 0, identity: false, refuses: refusesOne },
+    tipAdapter: { options: {}, parameters: () => 0, identity: false, refuses: refusesOne },
     factTt: {
       options: (model) => ({ rank: 3, scale: 2, ...target(model) }),
       parameters: (model) => 2 * 3 * model.main.hiddenSize + 9 * squares(model),
@@ -121,4 +129,40 @@ describeMethod(
     detaches: 'part',
   },
   { families: ['vit'] },
+);
+
+const onClip: OnFamilies = { families: ['clip'] };
+
+describeMethod(
+  family.coOp,
+  {
+    options: { length: 2 },
+    parameters: ({ towers }) => 2 * towers[0].hiddenSize,
+    identity: false,
+    learningRate: 0.1,
+  },
+  onClip,
+);
+
+// A context for each of the three classes, in the place of words that it begins as.
+describeMethod(
+  family.coOp,
+  {
+    options: { words: [5, 5], classes: 3 },
+    parameters: ({ towers }) => 3 * 2 * towers[0].hiddenSize,
+    learningRate: 0.1,
+  },
+  onClip,
+);
+
+// Four pictures that the laws show it.
+describeMethod(
+  family.tipAdapter,
+  {
+    options: { alpha: 3, beta: 2 },
+    parameters: ({ linears }) => 4 * linears.get('visual_projection')!.outDim,
+    identity: false,
+    learningRate: 0.1,
+  },
+  onClip,
 );

@@ -22,8 +22,20 @@ import {
   type Task,
   type TaskModel,
   tokenClassifier,
+  zeroShot,
 } from '@peftjs/transformer';
-import { adaptFormer, binaryAdapter, clipAdapter, convpass, factTk, factTt, vpt, vqt } from '@peftjs/vision';
+import {
+  adaptFormer,
+  binaryAdapter,
+  clipAdapter,
+  convpass,
+  coOp,
+  factTk,
+  factTt,
+  tipAdapter,
+  vpt,
+  vqt,
+} from '@peftjs/vision';
 
 const data = join(import.meta.dirname, '../data');
 
@@ -173,10 +185,36 @@ export const familyAdapters: readonly FamilyAdapter[] = familyGoldens.flatMap((g
   Object.entries(golden.adapters).map(([adapter, format]) => ({ ...golden, adapter, format })),
 );
 
-/** Every adapter of a method that no library has. */
-export const ownFamilyAdapters: readonly FamilyAdapter[] = familyGoldens.flatMap((golden) =>
-  Object.entries(golden.own ?? {}).map(([adapter, format]) => ({ ...golden, adapter, format })),
+/** The texts of three classes that `own_vision.py` has: the start, four tokens in place of a context, a name, the end. */
+const classTexts: Readonly<Record<string, readonly number[]>> = {
+  one: [0, 20, 20, 20, 20, 31, 9],
+  two: [0, 20, 20, 20, 20, 40, 41, 9],
+  three: [0, 20, 20, 20, 20, 52, 9],
+};
+
+/** Adapters on a model of pairs that tells pictures apart by those. */
+const zeroShotAdapters = Object.entries({ 'co-op': coOp, 'co-op-classes': coOp, 'tip-adapter': tipAdapter }).map(
+  ([adapter, format]): FamilyAdapter => ({
+    name: 'clip-pairs',
+    task: zeroShot({
+      labels: Object.keys(classTexts),
+      texts: Object.keys(classTexts),
+      encode: (name) => classTexts[name]!,
+      padId: 9,
+    }),
+    adapters: {},
+    adapter,
+    format,
+  }),
 );
+
+/** Every adapter of a method that no library has. */
+export const ownFamilyAdapters: readonly FamilyAdapter[] = [
+  ...familyGoldens.flatMap((golden) =>
+    Object.entries(golden.own ?? {}).map(([adapter, format]) => ({ ...golden, adapter, format })),
+  ),
+  ...zeroShotAdapters,
+];
 
 /** Folders of a model, of an adapter made in Python, and of one that we wrote. */
 export const familyModel = (name: string): string => join(data, 'python/families', name, 'model');
@@ -234,7 +272,13 @@ const columnsOf = (
       : [];
   });
 
-/** The same as graph constants. */
+/** The inputs of an adapter: its own, where Python recorded such, else those of its model. */
+export const recordedInputs = async (name: string, adapter: string): Promise<ReadonlyMap<string, Recorded>> => {
+  const own = await recordedOf(name, adapter);
+  return columnsOf(own).length > 0 ? own : recordedOf(name, null);
+};
+
+/** Those of recorded columns as graph constants. */
 export const inputsOf = (recorded: ReadonlyMap<string, Recorded>): Inputs =>
   Object.fromEntries(columnsOf(recorded).map(([name, data, shape]) => [name, constant(data, shape)]));
 

@@ -18,6 +18,7 @@ import {
   transpose,
 } from '@peftjs/tensor';
 import type { Loss } from '../loss.ts';
+import { type Slot, slot } from '../pass.ts';
 import { normalized } from '../pooling.ts';
 import { classLoss } from './class-losses.ts';
 import { crossEntropies } from './head-loss.ts';
@@ -37,12 +38,35 @@ const vectorsOf = (who: string, head: Head, side: 'image' | 'text'): Tensor => {
   throw new PeftError('bad-option', `${who}: the input ${side === 'image' ? 'pixels' : 'ids'} is missing`);
 };
 
+/**
+ * Logits that methods add to those of classes by their texts: [pictures, classes], made of the vectors of pictures [pictures, d], of length 1, and the number of classes. Put before the
+ * task reads the pass, at the site `model` or later; the last one counts, so put one that adds to what is there.
+ */
+export const addedLogits: Slot<(vectors: Tensor, classes: number) => Tensor> = slot('added logits of classes');
+
 /** scale · cos(picture, text) + bias: [pictures, texts]. */
 const likeness = (who: string, head: Head): Tensor => {
   const { scale, bias } = pairOf(who, head);
   const [image, text] = [vectorsOf(who, head, 'image'), vectorsOf(who, head, 'text')];
   const logits = mul(matmul(normalized(image), normalized(text), { transposeB: true }), scale);
   return bias ? add(logits, bias) : logits;
+};
+
+/** The same of pairs that are no classes. Throws `bad-option` where a method would add to the logits of such. */
+const likenessOfPairs = (who: string, head: Head): Tensor => {
+  if (head.call.pass.get(addedLogits))
+    throw new PeftError(
+      'bad-option',
+      `${who}: a method adds logits of classes, and it has none; load the model for zeroShot`,
+    );
+  return likeness(who, head);
+};
+
+/** The same of classes, with what methods add. */
+const likenessOfClasses = (who: string, head: Head): Tensor => {
+  const logits = likeness(who, head);
+  const added = head.call.pass.get(addedLogits);
+  return added ? add(logits, added(normalized(vectorsOf(who, head, 'image')), logits.shape[1]!)) : logits;
 };
 
 const number = (value: number): Tensor => constant(Float32Array.of(value), []);
@@ -87,9 +111,9 @@ export const imageText = (): Task<Tensor> => {
     head: 'imageText',
     labels: null,
     columns: {},
-    outputs: (head) => likeness(name, head),
+    outputs: (head) => likenessOfPairs(name, head),
     loss: (head) => {
-      const logits = likeness(name, head);
+      const logits = likenessOfPairs(name, head);
       if (logits.shape[0] !== logits.shape[1])
         throw shapeError(name, [logits], 'a loss needs a text for each picture, in the same order');
       return head.pair?.decides === 'sigmoid' ? decidedLoss(logits) : chosenLoss(logits);
@@ -200,9 +224,9 @@ export const zeroShot = (options: ZeroShotOptions): Task<Tensor> => {
     gives: { ids: rowsOf(name, { ...options, labels }) },
     columns: { labels: { shape: [], dtype: 'i32' } },
     predicts: 'classes',
-    outputs: (head) => likeness(name, head),
+    outputs: (head) => likenessOfClasses(name, head),
     loss: (head, inputs) => {
-      const logits = likeness(name, head);
+      const logits = likenessOfClasses(name, head);
       return classLoss(logits, labelsOf(name, inputs, [logits.shape[0]!]), -100, {});
     },
   };

@@ -4,6 +4,7 @@ export type { Law } from './law.ts';
 export { type LinearRow, linearLaws, mustApplyDense } from './linear-laws.ts';
 export { noModel } from './no-model.ts';
 export { tinyBert, tinyBertConfig } from './tiny-bert.ts';
+export { tinyClip } from './tiny-clip.ts';
 export { tinyGpt2, tinyGpt2Config } from './tiny-gpt2.ts';
 export { tinyConfig, tinyLlama } from './tiny-llama.ts';
 export { tinyT5, tinyT5Config } from './tiny-t5.ts';
