@@ -273,6 +273,17 @@ def co_op(model: nn.Module, make: Make, n_ctx: int, n_cls: int, ctx_init: list[i
     model.text_model.embeddings.token_embedding.register_forward_hook(replaced)
 
 
+def pro_grad(loss: torch.Tensor, general: torch.Tensor, parameters: list[nn.Parameter]) -> None:
+    """Zhu et al., 2022. https://github.com/BeierZhu/Prompt-align, Dassl.ProGrad.pytorch/dassl/engine/trainer.py: gradients of the loss, without what goes against the other."""
+    against = torch.autograd.grad(general, parameters, retain_graph=True)
+    for parameter, own, other in zip(parameters, torch.autograd.grad(loss, parameters), against, strict=True):
+        direction = other / other.norm()
+        along = (own * direction).sum()
+        if along >= 0:
+            raise SystemExit("the gradients do not conflict: choose other labels")
+        parameter.grad = own - LAMBDA * along * direction
+
+
 def tip_adapter(model: nn.Module, make: Make, alpha: float, beta: float, cache: dict) -> Callable[[torch.Tensor], torch.Tensor]:
     """Zhang et al., 2021. https://arxiv.org/abs/2111.03930, https://github.com/gaopengcuhk/Tip-Adapter, main.py: what is added to the logits of vectors of pictures."""
     keys = make("cache_keys", nn.functional.normalize(torch.randn(cache["pictures"], cache["width"]), dim=1))
@@ -314,6 +325,9 @@ TEXTS = torch.tensor([[0, 20, 20, 20, 20, 31, 9, 9], [0, 20, 20, 20, 20, 40, 41,
 # The classes of the pictures in a cache, saved beside its vectors.
 CACHED = {"cache_values": torch.tensor([2, 0, 1, 2, 0], dtype=torch.int32)}
 
+# Of ProGrad: what is taken out of a conflict, and what logits are divided by.
+LAMBDA, TEMPERATURE = 0.8, 2.0
+
 # Methods on a model of pairs that tells pictures apart by those texts: as above, and what is saved beside what is trained.
 ZERO_SHOT: dict[tuple[str, str], tuple[str, Callable[..., None | Callable], dict, dict[str, torch.Tensor]]] = {
     ("clip-pairs", f"co-op{name}"): (
@@ -321,6 +335,9 @@ ZERO_SHOT: dict[tuple[str, str], tuple[str, Callable[..., None | Callable], dict
     )
     for name, classes in (("", 0), ("-classes", 3))
 } | {
+    ("clip-pairs", "pro-grad"): (
+        "PEFTJS_COOP", co_op, dict(n_ctx=4, n_cls=0, ctx_init=[20] * 4, ctx_start=1, class_token_position="end"), {},
+    ),
     ("clip-pairs", "tip-adapter"): (
         "PEFTJS_TIP_ADAPTER", tip_adapter, dict(alpha=1.5, beta=2.5, cache=dict(pictures=5, width=10, classes=3)), CACHED,
     ),
@@ -339,12 +356,14 @@ def make_zero_shot(name: str, method: str) -> None:
         shake(params[f"base_model.model.{tensor_name}"], 0.2)
         return params[f"base_model.model.{tensor_name}"]
 
+    pixels, labels = draw_inputs(name)["pixel_values"], torch.tensor([2, 0, 1])
+    teacher = model(input_ids=TEXTS, pixel_values=pixels).logits_per_image
+    if method == "pro-grad":  # classes that the teacher does not have
+        labels = torch.tensor([2, 0, 2])
     added = change(model, make, **options)
     out = FAMILIES / name / method
     save_tensors(out / "adapter" / "adapter_model.safetensors", params | {f"base_model.model.{n}": t for n, t in buffers.items()})
     write_json(out / "adapter" / "adapter_config.json", {"peft_type": peft_type, "task_type": None, "modules_to_save": []} | options, indent=2)
-
-    pixels, labels = draw_inputs(name)["pixel_values"], torch.tensor([2, 0, 1])
 
     def logits() -> torch.Tensor:
         seen = model(input_ids=TEXTS, pixel_values=pixels)
@@ -355,8 +374,13 @@ def make_zero_shot(name: str, method: str) -> None:
     optimizer = torch.optim.AdamW(params.values(), lr=LEARNING_RATE, weight_decay=0.0)
     for step in range(3):
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(logits(), labels)
-        loss.backward()
+        student = logits()
+        loss = nn.functional.cross_entropy(student, labels)
+        if method == "pro-grad":
+            soft = -(teacher / TEMPERATURE).softmax(-1) * (student / TEMPERATURE).log_softmax(-1) * TEMPERATURE**2
+            pro_grad(loss, soft.sum(1).mean(), list(params.values()))
+        else:
+            loss.backward()
         if step == 0:
             golden |= {f"gradient {n}": p.grad.clone() for n, p in params.items()}
         optimizer.step()

@@ -81,6 +81,7 @@ export { type KtoOptions, kto } from './objectives/kto.ts';
 export { labelSmoothing } from './objectives/label-smoothing.ts';
 export { type NeftuneOptions, neftune } from './objectives/neftune.ts';
 export { type OrpoOptions, orpo } from './objectives/orpo.ts';
+export { type ProGradOptions, proGrad } from './objectives/pro-grad.ts';
 export { rDrop } from './objectives/r-drop.ts';
 export { type TFewOptions, tFew } from './objectives/t-few.ts';
 export { requireOneTower } from './one-tower.ts';

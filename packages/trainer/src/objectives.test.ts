@@ -1,10 +1,11 @@
 import { grad } from '@peftjs/autograd';
-import { attach, dpo, type Objective, orpo, supervised } from '@peftjs/core';
+import { attach, distillation, dpo, type Objective, orpo, proGrad, supervised } from '@peftjs/core';
 import { type Batch, fromArray, ignored } from '@peftjs/data';
 import { lora } from '@peftjs/lora';
 import { constant, evaluate, reference, sum } from '@peftjs/tensor';
 import { messageOf } from '@peftjs/tensor/testing';
 import { shake, tinyLlama } from '@peftjs/testkit';
+import { meanOf } from '@peftjs/transformer';
 import { describe, expect, test } from 'vitest';
 import { allWeights, evaluateLoss, makeTrainStep, type Progress, sgd, train } from './index.ts';
 
@@ -61,6 +62,34 @@ test('losses by label add up to the loss of the head, and have its gradient', as
   const [want, got] = [await evaluate(outputs, { executor }), await evaluate(again, { executor })];
   for (const [name, values] of Object.entries(want))
     for (const [i, value] of values.entries()) expect(got[name]![i], name).toBeCloseTo(value, 5);
+});
+
+test('proGrad takes out of the gradient of each tensor what goes against the base, and reports the loss as it is', async () => {
+  const { columns, shapes } = pairs(0, [6, 4]);
+  const inputs = Object.fromEntries(
+    Object.entries(columns).map(([name, data]) => [name, constant(data, shapes[name]!)]),
+  );
+  const adapted = await target();
+  const params = [...adapted.params.values()];
+  const by = (objective: Objective) => {
+    const loss = meanOf(adapted.loss(inputs, constant(Uint32Array.of(1), []), { objective }));
+    const gradients = grad(loss, params).map((g, i) => [`gradient ${i}`, g] as const);
+    return evaluate({ loss, ...Object.fromEntries(gradients) }, { executor });
+  };
+  const own = await by(supervised as Objective);
+  const general = await by(distillation({ temperature: 2, weight: 1 }));
+  const got = await by(proGrad({ params: adapted.params, temperature: 2, weight: 0.5 }));
+  expect(got['loss']![0]).toBe(own['loss']![0]);
+  const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
+    Array.from(a).reduce((total, v, i) => total + v * b[i]!, 0);
+  const against = params.map((_, i) => {
+    const [g, h] = [own[`gradient ${i}`]!, general[`gradient ${i}`]!];
+    const share = (0.5 * Math.min(dot(g, h), 0)) / dot(h, h);
+    for (const [at, value] of got[`gradient ${i}`]!.entries()) expect(value).toBeCloseTo(g[at]! - share * h[at]!, 5);
+    return share < 0;
+  });
+  expect(new Set(against).size).toBe(2);
+  expect(await messageOf('bad-option', () => proGrad({ params: new Map() }))).toContain('params of what attach gives');
 });
 
 describe('objectives of pairs', () => {

@@ -1,5 +1,5 @@
 import { attach, prepare } from '@peftjs/core';
-import { evaluate, reference, type Tensor } from '@peftjs/tensor';
+import { evaluate, input, reference, type Tensor } from '@peftjs/tensor';
 import { messageOf } from '@peftjs/tensor/testing';
 import { shake } from '@peftjs/testkit';
 import {
@@ -99,7 +99,6 @@ describe('coOp', () => {
   });
 
   test('of texts that are fed nothing is known', async () => {
-    const { input } = await import('@peftjs/tensor');
     const adapted = attach(open(textFeatures()), [coOp({ length: 2 })]);
     expect(await messageOf('bad-option', () => adapted.model.outputs({ ids: input('ids', [1, 5], 'i32') }))).toContain(
       'load the model for zeroShot',

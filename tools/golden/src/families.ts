@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type Adapted, load, type MethodFormat } from '@peftjs/core';
+import { type Adapted, load, type MethodFormat, type Objective, proGrad } from '@peftjs/core';
 import { type Batch, batch, fromArray, pipe, type Row, repeat, type Stream } from '@peftjs/data';
 import { openSafetensors } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
@@ -178,6 +178,8 @@ export const onWebgpu: readonly string[] = ['gemma2-causal', 'gemma3-causal', 'q
 export interface FamilyAdapter extends FamilyGolden {
   readonly adapter: string;
   readonly format: MethodFormat;
+  /** The objective that it was trained by. Default: the task's own loss. */
+  readonly objective?: (adapted: Adapted<TaskModel>) => Objective;
 }
 
 /** Every adapter of a library, which reads ours too. */
@@ -193,7 +195,12 @@ const classTexts: Readonly<Record<string, readonly number[]>> = {
 };
 
 /** Adapters on a model of pairs that tells pictures apart by those. */
-const zeroShotAdapters = Object.entries({ 'co-op': coOp, 'co-op-classes': coOp, 'tip-adapter': tipAdapter }).map(
+const zeroShotAdapters = Object.entries({
+  'co-op': coOp,
+  'co-op-classes': coOp,
+  'pro-grad': coOp,
+  'tip-adapter': tipAdapter,
+}).map(
   ([adapter, format]): FamilyAdapter => ({
     name: 'clip-pairs',
     task: zeroShot({
@@ -205,6 +212,9 @@ const zeroShotAdapters = Object.entries({ 'co-op': coOp, 'co-op-classes': coOp, 
     adapters: {},
     adapter,
     format,
+    ...(adapter === 'pro-grad' && {
+      objective: ({ params }) => proGrad({ params, temperature: 2, weight: 0.8 }),
+    }),
   }),
 );
 
@@ -327,8 +337,16 @@ export const trainOnBatch = async (
   adapted: Adapted<TaskModel>,
   recorded: ReadonlyMap<string, Recorded>,
   executor: Executor,
+  objective?: Objective,
 ): Promise<number[]> => {
   const data = streamOf(recorded);
-  const { losses } = await train(adapted, { executor, data, steps: 3, schedule: () => 1e-2, optimizer: adamw() });
+  const { losses } = await train(adapted, {
+    executor,
+    data,
+    steps: 3,
+    schedule: () => 1e-2,
+    optimizer: adamw(),
+    ...(objective && { objective }),
+  });
   return losses.map(({ loss }) => loss);
 };

@@ -184,7 +184,7 @@ describe.each(places)('on %s', (where, open) => {
     });
   });
 
-  describe.each(read)('$adapter of Python on $name', ({ adapter, format, ...golden }) => {
+  describe.each(read)('$adapter of Python on $name', ({ adapter, format, objective, ...golden }) => {
     let recorded: Awaited<ReturnType<typeof recordedOf>>;
     let inputs: ReturnType<typeof inputsOf>;
     let adapted: Adapted<TaskModel>;
@@ -205,12 +205,14 @@ describe.each(places)('on %s', (where, open) => {
     });
 
     test('gives the same gradient of every parameter, the head among them', async () => {
-      const loss = meanOf(adapted.loss(inputs, constant(Uint32Array.of(1), [])));
+      const by = objective ? { objective: objective(adapted) } : {};
+      const loss = meanOf(adapted.loss(inputs, constant(Uint32Array.of(1), []), by));
       await mustHaveGradients(loss, groupOf(recorded, 'gradient'), byTheirName(), adapted.base, executor);
     });
 
     test('is the same after three steps of `train` on a stream', async () => {
-      const losses = await trainOnBatch(adapted, await recordedInputs(golden.name, adapter), executor);
+      const rows = await recordedInputs(golden.name, adapter);
+      const losses = await trainOnBatch(adapted, rows, executor, objective?.(adapted));
       expect(distance(losses, recorded.get('losses')!.data)).toBeLessThan(1e-4);
       // AdamW makes steps of noise too.
       const none = withoutGradient(groupOf(recorded, 'gradient'));
