@@ -66,7 +66,7 @@ describe('coOp', () => {
     const ctx = adapted.params.get('ctx')!;
     await executor.write(
       ctx,
-      ((await executor.read(ctx)) as Float32Array).map((v, i) => (i < 24 ? v : v + 1)),
+      ((await executor.read(ctx)) as Float32Array).map((v, i) => (i < 24 ? v : v + Math.sin(i))),
     );
     const after = await logits();
     expect([after[0], after[2]]).toEqual([before[0], before[2]]);

@@ -159,10 +159,9 @@ describeMethod(
 describeMethod(
   family.tipAdapter,
   {
-    options: { alpha: 3, beta: 2 },
+    options: { alpha: 0.5, beta: 2 },
     parameters: ({ linears }) => 4 * linears.get('visual_projection')!.outDim,
     identity: false,
-    learningRate: 0.1,
   },
   onClip,
 );

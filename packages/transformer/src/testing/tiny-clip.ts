@@ -57,14 +57,14 @@ type TinyClipSizes = Partial<Pick<SideConfig, 'layers' | 'hiddenSize' | 'interme
 export const tinyClip = (sizes: TinyClipSizes = {}, seed = 0): TaskModel<Tensor> => {
   const { text, vision } = tinyClipConfig;
   const { layers = tinyClipConfig.layers, hiddenSize = tinyClipConfig.hiddenSize } = sizes;
-  return buildModel(
-    { ...tinyClipConfig, layers, hiddenSize, text: { ...text, ...sizes }, vision: { ...vision, ...sizes } },
-    weightsOf(seed),
-    zeroShot({
-      labels: Object.keys(texts),
-      texts: Object.keys(texts),
-      encode: (name) => texts[name]!,
-      padId: 9,
-    }),
-  );
+  const config: DualConfig = {
+    ...tinyClipConfig,
+    layers,
+    hiddenSize,
+    text: { ...text, ...sizes },
+    vision: { ...vision, ...sizes },
+  };
+  const labels = Object.keys(texts);
+  const task = zeroShot({ labels, texts: labels, encode: (name) => texts[name]!, padId: 9 });
+  return buildModel(config, weightsOf(seed), task);
 };
