@@ -52,6 +52,18 @@ DECODERS = {
     "gpt-neox-serial-causal": ("GPTNeoX", dict(
         head_dim=None, num_attention_heads=2, num_key_value_heads=2, layer_norm_eps=1e-3, use_parallel_residual=False, rope_parameters=ROPE | {"partial_rotary_factor": 0.5},
     ), "all-linear"),
+    # Heads of an odd size, and their number no power of two.
+    "opt-causal": ("OPT", dict(head_dim=None, hidden_size=18, num_attention_heads=2, ffn_dim=24), None),
+    "opt-sums-causal": ("OPT", dict(
+        head_dim=None, hidden_size=18, num_attention_heads=2, ffn_dim=24, do_layer_norm_before=False, activation_function="gelu",
+    ), "all-linear"),
+    "opt-bare-causal": ("OPT", dict(
+        head_dim=None, hidden_size=18, num_attention_heads=2, ffn_dim=24, enable_bias=False, _remove_final_layer_norm=True,
+    ), ["k_proj", "out_proj", "fc1"]),
+    "bloom-causal": ("Bloom", dict(head_dim=None, hidden_size=18, num_attention_heads=6, num_key_value_heads=6, layer_norm_epsilon=1e-3), None),
+    "bloom-read-causal": ("Bloom", dict(
+        head_dim=None, hidden_size=18, num_attention_heads=6, layer_norm_epsilon=1e-3, apply_residual_connection_post_layernorm=True,
+    ), "all-linear"),
     "granite-causal": ("Granite", dict(
         embedding_multiplier=1.5, residual_multiplier=0.7, attention_multiplier=0.3, logits_scaling=2.0, mlp_bias=True,
     ), ["q_proj", "o_proj", "lm_head"]),

@@ -107,8 +107,8 @@ def draw_labels(name: str, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     labels[0, 3:6] = labels[1, 10:] = IGNORED
     if name.startswith("deberta-v2"):
         labels[inputs["attention_mask"] == 0] = IGNORED
-    if name.endswith("causal"):  # nor is the first token after padding on the left predicted, which a padded one would do
-        labels[2, :6] = IGNORED
+    if name.endswith("causal"):  # nor is the first token after padding on the left predicted, which a padded one would do, or one of a prompt
+        labels[:, 0] = labels[2, :6] = IGNORED
     return labels
 
 
@@ -141,9 +141,12 @@ def logits_of(out: object) -> torch.Tensor:
 
 
 def stored_logits(name: str, logits: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Logits as they are stored. A decoder's and DeBERTa's of padded tokens say nothing: zeros."""
+    """Logits as they are stored. A decoder's and DeBERTa's of padded tokens say nothing: zeros. Those of a prompt are left out."""
     says_nothing = name.endswith("causal") or name in ("deberta-v2-masked", "deberta-v2-token")
-    return logits * inputs["attention_mask"][..., None] if says_nothing else logits
+    if not says_nothing:
+        return logits
+    mask = inputs["attention_mask"]
+    return logits[:, -mask.shape[1] :] * mask[..., None]
 
 
 def draw_numbers(rows: int) -> torch.Tensor:

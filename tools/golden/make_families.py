@@ -64,6 +64,15 @@ ADAPTERS = {
         name: {"lora": lambda targets=targets, **o: LoraConfig(r=4, lora_alpha=6, target_modules=targets, **o)}
         for name, (_, _, targets) in DECODERS.items()
     },
+    # Rows and keys in front move learned positions, and count in ALiBi.
+    **{
+        name: {
+            "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o),
+            "prompt-tuning": lambda **o: PromptTuningConfig(num_virtual_tokens=4, **o),
+            "prefix-tuning": lambda **o: PrefixTuningConfig(num_virtual_tokens=4, **o),
+        }
+        for name in ("opt-causal", "bloom-causal")
+    },
     "mixtral-causal": {
         "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["q_proj", "v_proj"], **o),
         "lora-experts": lambda **o: LoraConfig(

@@ -35,7 +35,7 @@ export interface BiasedAttentionOptions {
   readonly reach?: number;
   /** f32 [batch, 1, queries, keys]: 1 where a query may look, as far as the rest allows. Default: everywhere. */
   readonly pairs?: Tensor | null;
-  /** Added to the scaled scores: [1 or batch, heads, queries, keys]; null for none. */
+  /** Added to the scaled scores: [1 or batch, heads, 1 or queries, keys]; null for none. */
   readonly bias: Tensor | null;
 }
 

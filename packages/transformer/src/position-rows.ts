@@ -7,6 +7,7 @@ import {
   describe,
   equal,
   gather,
+  greater,
   matmul,
   mul,
   PeftError,
@@ -30,6 +31,8 @@ export interface Places {
   readonly shift: number;
   /** i32 [batch]: the sequences whose tokens come after `prepended` and `shift`; those of the others start at 0. Null for all. */
   readonly present: Tensor | null;
+  /** f32 [batch, tokens], above ½ for what is not hidden; it may go on with slots of a cache that come later. Null where nothing is. */
+  readonly mask: Tensor | null;
   /** i32 [tokens] or [batch, tokens]; null for 0, 1, 2, … */
   readonly positions: Tensor | null;
   /** All given positions are below it; null for what the model and the table have. */
@@ -94,21 +97,37 @@ export const positionRows = (
 export interface PositionLayout {
   readonly unplacedToken?: number | null;
   readonly firstPosition?: number;
+  readonly placesSeen?: boolean;
 }
 
 /** The row of a learned table that the first position has: the one after that of the token which takes none, where there is one. */
 export const firstRow = ({ unplacedToken = null, firstPosition = 0 }: PositionLayout): number =>
   unplacedToken === null ? firstPosition : unplacedToken + 1;
 
-const ones = (rows: number, columns: number): Tensor =>
+/** f32 [rows, columns], 1 where the row is not after the column: what sums those before. */
+export const upTo = (rows: number, columns: number): Tensor =>
   constant(
     Float32Array.from({ length: rows * columns }, (_, i) => Number(Math.floor(i / columns) <= i % columns)),
     [rows, columns],
   );
 
+const whole = (value: number): Tensor => constant(Int32Array.of(value), []);
+
+/** f32 [batch, tokens], 1 for tokens that take a position; null where all do. */
+const placedOf = (
+  ids: Tensor,
+  { unplacedToken: unplaced = null, placesSeen = false }: PositionLayout,
+  { mask, tokens }: Places,
+): Tensor | null => {
+  if (unplaced !== null) return sub(1, equal(ids, whole(unplaced)));
+  if (!placesSeen || !mask) return null;
+  return greater(mask.shape[1] === tokens ? mask : slice(mask, { axis: 1, start: 0, end: tokens }), 0.5);
+};
+
 /**
  * The same of a learned table [rows, D]. A token `unplaced`, where there is one, takes no position as long as no rows stand in front of its
- * sequence; transformers, `create_position_ids_from_input_ids` and `create_position_ids_from_inputs_embeds` of RoBERTa.
+ * sequence; transformers, `create_position_ids_from_input_ids` and `create_position_ids_from_inputs_embeds` of RoBERTa. Where only tokens that are seen
+ * take one, rows in front take the first; transformers, `OPTLearnedPositionalEmbedding`.
  */
 export const tableRows = (table: Tensor, ids: Tensor, layout: PositionLayout, places: Places): Tensor => {
   const { unplacedToken: unplaced = null } = layout;
@@ -121,21 +140,20 @@ export const tableRows = (table: Tensor, ids: Tensor, layout: PositionLayout, pl
     return gather(table, constant(places, [count]));
   };
   const { batch, tokens, prepended, shift, present, positions } = places;
-  if (unplaced === null || positions || (prepended > 0 && !present)) return positionRows(rowsOf, available, places);
+  const taken = positions ? null : placedOf(ids, layout, places);
+  if (!taken || (unplaced !== null && prepended > 0 && !present)) return positionRows(rowsOf, available, places);
   requirePositions(shift + prepended, tokens, available);
-  const whole = (value: number): Tensor => constant(Int32Array.of(value), []);
   const has = present && reshape(present, [batch, 1]);
-  const taken = sub(1, equal(ids, whole(unplaced))); // f32 [batch, tokens]
-  const counted = cast(matmul(taken, ones(tokens, tokens)), { dtype: 'i32' });
-  const moved = add(counted, has ? mul(has, whole(shift)) : whole(shift));
-  const own = add(mul(moved, cast(taken, { dtype: 'i32' })), whole(unplaced));
-  if (!has || prepended === 0) return gather(table, own);
+  const counted = cast(matmul(taken, upTo(tokens, tokens)), { dtype: 'i32' });
+  const start = whole(unplaced === null ? shift + prepended : shift);
+  const moved = add(counted, has ? mul(has, start) : start);
+  const own = add(mul(moved, cast(taken, { dtype: 'i32' })), whole(first - 1));
+  if (prepended === 0) return gather(table, own);
   const plain = constant(
     Int32Array.from({ length: tokens }, (_, t) => first + shift + prepended + t),
     [tokens],
   );
   const front = rowsOf(shift, prepended);
-  return concat(broadcastTo(front, [batch, ...front.shape]), gather(table, add(own, mul(has, sub(plain, own)))), {
-    axis: 1,
-  });
+  const rows = unplaced === null || !has ? own : add(own, mul(has, sub(plain, own)));
+  return concat(broadcastTo(front, [batch, ...front.shape]), gather(table, rows), { axis: 1 });
 };

@@ -53,10 +53,10 @@ export interface AttendOptions {
   /** Scaled scores become softCap · tanh(score / softCap). Default: they stay as they are. */
   readonly softCap?: number;
   /**
-   * Added to the scores of so many queries and keys k: [1 or B, H, queries, keys]. `first` i32 []: the first query's row among the keys; null where
-   * theirs are the last.
+   * Added to the scores of so many queries and keys k: [1 or B, H, 1 or queries, keys]. `first` i32 []: the first query's row among the keys; null where
+   * theirs are the last. `mask` f32 [batch, keys]; null where no key is hidden.
    */
-  readonly bias?: (queries: number, keys: number, k: Tensor, first: Tensor | null) => Tensor;
+  readonly bias?: (queries: number, keys: number, k: Tensor, first: Tensor | null, mask: Tensor | null) => Tensor;
 }
 
 /** The parts of one forward pass that an architecture's layers use. */
@@ -230,7 +230,7 @@ export const runTower = (
       const start = options.cache?.offset ?? null;
       const offset = start && (keys === known ? start : add(start, constant(Int32Array.of(keys - known), [])));
       if (bias || reach !== undefined || documents) {
-        const added = bias ? bias(q.shape[2]!, keys, k, offset) : null;
+        const added = bias ? bias(q.shape[2]!, keys, k, offset, mask) : null;
         const apart = (x: Tensor): Tensor => (documents ? perQueryHead(x, q.shape[1]!) : x);
         return biasedAttention(q, apart(k), apart(v), {
           ...how,
@@ -260,7 +260,7 @@ export const runTower = (
           ...how,
           causal: false,
           keyMask,
-          bias: bias(q.shape[2]!, keys, k, null),
+          bias: bias(q.shape[2]!, keys, k, null, keyMask),
         })
       : attention(q, k, v, { ...how, causal: false, ...(keyMask && { keyMask }) });
   };

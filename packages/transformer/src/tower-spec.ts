@@ -30,6 +30,8 @@ export interface TowerSpec extends Omit<Tower, 'paths'> {
   readonly unplacedToken?: number | null;
   /** The row of the table that the first position has, where all tokens take one. Default 0. */
   readonly firstPosition?: number;
+  /** Whether tokens that the mask hides take no position: they have the row before that of the first (`firstPosition` is not 0), and the others count without them. Default false. */
+  readonly placesSeen?: boolean;
   /** Further steps between the embedded rows, positions added, and the first block. */
   start?(forward: Forward, x: Tensor): Tensor;
   /** Called once per pass: a block's change of the residual stream. */

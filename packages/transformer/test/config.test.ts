@@ -255,6 +255,43 @@ test.each<[string, object, string]>([
   expect(message).toContain(want);
 });
 
+const opt = {
+  model_type: 'opt',
+  vocab_size: 32,
+  hidden_size: 15,
+  num_attention_heads: 3,
+  ffn_dim: 20,
+  pad_token_id: 1,
+};
+
+test.each<[string, object, string]>([
+  [
+    'narrow embedded tokens',
+    { word_embed_proj_dim: 8 },
+    'word_embed_proj_dim: 8 is not supported; one like hidden_size is',
+  ],
+  ['norms without weights', { layer_norm_elementwise_affine: false }, 'layer_norm_elementwise_affine: false is not'],
+  ['heads', { num_attention_heads: 4 }, 'hidden_size 15 is not a multiple of num_attention_heads 4'],
+])('%s of an OPT are refused by name', async (_, change, want) => {
+  expect(await messageOf('bad-config', () => parseConfig({ ...opt, ...change }))).toContain(want);
+});
+
+test('fields of a Llama, which their classes do not read, change nothing in an OPT and a BLOOM', async () => {
+  const foreign = { num_key_value_heads: 1, head_dim: 7, rope_scaling: { type: 'linear', factor: 2 }, rms_norm_eps: 1 };
+  const small = { ...opt, word_embed_proj_dim: 15 };
+  expect(await parseConfig({ ...small, ...foreign })).toEqual(await parseConfig(opt));
+  const bloom = { model_type: 'bloom', vocab_size: 32, n_embed: 12, n_layer: 2, num_attention_heads: 3 };
+  const read = await parseConfig(bloom);
+  expect(read).toMatchObject({
+    hiddenSize: 12,
+    heads: 3,
+    intermediateSize: 48,
+    maxPositions: Number.POSITIVE_INFINITY,
+  });
+  const others = { ...foreign, hidden_size: 99, hidden_act: 'relu', max_position_embeddings: 4 };
+  expect(await parseConfig({ ...bloom, ...others })).toEqual(read);
+});
+
 test('settings that change nothing are taken', async () => {
   const neutral = {
     sliding_window: 4096,

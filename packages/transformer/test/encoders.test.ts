@@ -146,22 +146,24 @@ test('the positions of RoBERTa are those that texts can take, and its layers are
   expect(config).toMatchObject({ maxPositions: 512, padId: 1, tokenTypes: 2 });
 });
 
+const table = constant(
+  Float32Array.from({ length: 12 }, (_, i) => i),
+  [12, 1],
+);
+const places: Places = {
+  batch: 2,
+  tokens: 5,
+  prepended: 0,
+  shift: 0,
+  present: null,
+  mask: null,
+  positions: null,
+  limit: null,
+  maxPositions: 10,
+  continues: false,
+};
+
 describe('positions where one token takes none', () => {
-  const table = constant(
-    Float32Array.from({ length: 12 }, (_, i) => i),
-    [12, 1],
-  );
-  const places: Places = {
-    batch: 2,
-    tokens: 5,
-    prepended: 0,
-    shift: 0,
-    present: null,
-    positions: null,
-    limit: null,
-    maxPositions: 10,
-    continues: false,
-  };
   const padded = tokens([1, 1, 5, 6, 7], [5, 1, 6, 1, 1]);
   const rows = (more: Partial<Places>): Promise<number[]> =>
     valuesOf(tableRows(table, padded, { unplacedToken: 1 }, { ...places, ...more }));
@@ -178,6 +180,41 @@ describe('positions where one token takes none', () => {
   test('are those of each sequence where rows stand in front of some', async () => {
     const present = constant(Int32Array.of(1, 0), [2]);
     expect(await rows({ prepended: 2, present })).toEqual([2, 3, 4, 5, 6, 7, 8, 2, 3, 2, 1, 3, 1, 1]);
+  });
+
+  test('are refused where the table ends', async () =>
+    expect(await messageOf('bad-option', () => rows({ shift: 6 }))).toMatch(/it has learned 10 in all/));
+});
+
+describe('positions where tokens that the mask hides take none', () => {
+  const mask = constant(Float32Array.of(0, 0, 1, 1, 1, 1, 0, 1, 0, 0), [2, 5]);
+  const rows = (more: Partial<Places>): Promise<number[]> =>
+    valuesOf(
+      tableRows(
+        table,
+        tokens([1, 1, 5, 6, 7], [5, 1, 6, 1, 1]),
+        { firstPosition: 2, placesSeen: true },
+        { ...places, mask, ...more },
+      ),
+    );
+
+  test('count those that are seen', async () => {
+    expect(await rows({})).toEqual([1, 1, 2, 3, 4, 2, 1, 3, 1, 1]);
+    expect(await rows({ mask: null })).toEqual([2, 3, 4, 5, 6]);
+    const slots = constant(Float32Array.of(0, 0, 1, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1), [2, 7]);
+    expect(await rows({ mask: slots })).toEqual([1, 1, 2, 3, 4, 2, 1, 3, 1, 1]);
+  });
+
+  test('are those that are given, where they are', async () => {
+    const positions = constant(Int32Array.of(0, 1, 0, 1, 2), [5]);
+    expect(await rows({ positions })).toEqual([2, 3, 2, 3, 4]);
+  });
+
+  test('are moved by keys and rows in front, which take the first, where a sequence has them', async () => {
+    expect(await rows({ shift: 3 })).toEqual([1, 1, 5, 6, 7, 5, 1, 6, 1, 1]);
+    expect(await rows({ prepended: 2 })).toEqual([2, 3, 1, 1, 4, 5, 6, 2, 3, 4, 1, 5, 1, 1]);
+    const present = constant(Int32Array.of(1, 0), [2]);
+    expect(await rows({ prepended: 2, present })).toEqual([2, 3, 1, 1, 4, 5, 6, 2, 3, 2, 1, 3, 1, 1]);
   });
 
   test('are refused where the table ends', async () =>

@@ -78,10 +78,19 @@ const decoders = [
   'gptj',
   'gpt-neox',
   'gpt-neox-serial',
+  'opt',
+  'opt-sums',
+  'opt-bare',
+  'bloom',
+  'bloom-read',
 ];
 
-/** Further adapters on decoders with experts. */
-const onExperts: Readonly<Record<string, Readonly<Record<string, MethodFormat>>>> = {
+const prompts = { 'prompt-tuning': promptTuning, 'prefix-tuning': prefixTuning };
+
+/** Further adapters on decoders: of experts, and in front of positions that are not rotary. */
+const further: Readonly<Record<string, Readonly<Record<string, MethodFormat>>>> = {
+  opt: prompts,
+  bloom: prompts,
   mixtral: { 'lora-experts': lora },
   'qwen2-moe': { 'lora-all': lora },
   'qwen3-moe': { 'lora-experts': lora },
@@ -168,7 +177,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
   },
   { name: 'clip-first-pairs', task: imageText(), adapters: {} },
   { name: 'siglip-pairs', task: imageText(), adapters: { lora } },
-  ...decoders.map((name) => ({ name: `${name}-causal`, task: causalLM(), adapters: { lora, ...onExperts[name] } })),
+  ...decoders.map((name) => ({ name: `${name}-causal`, task: causalLM(), adapters: { lora, ...further[name] } })),
 ];
 
 /** The models that are tried on a software GPU too: one for each way in which attention differs. */

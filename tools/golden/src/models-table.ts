@@ -29,6 +29,8 @@ const known: Readonly<Record<string, string>> = {
   cohere: 'Command R, Aya',
   gpt_neox: 'GPT-NeoX, Pythia',
   gptj: 'GPT-J',
+  opt: 'OPT, all but OPT-350m',
+  bloom: 'BLOOM, BLOOMZ',
   gpt2: 'GPT-2, DistilGPT-2',
   bert: 'BERT',
   roberta: 'RoBERTa',

@@ -1,5 +1,6 @@
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
+import { inLlamasWords, inOwnWords } from './decoder/other-words.ts';
 import { rotaryDimOf } from './decoder/record.ts';
 import type { Family } from './family.ts';
 
@@ -13,18 +14,6 @@ const fields: Readonly<Record<string, string>> = {
   n_positions: 'max_position_embeddings',
   n_inner: 'intermediate_size',
 };
-
-/** Fields of a Llama's that its class does not read. */
-const foreign: readonly string[] = [
-  'partial_rotary_factor',
-  'rope_theta',
-  'rope_scaling',
-  'rope_parameters',
-  'num_key_value_heads',
-  'head_dim',
-  'attention_bias',
-  'mlp_bias',
-];
 
 const defaults = { n_embd: 4096, n_head: 16, n_layer: 28, n_positions: 2048, rotary_dim: 64 };
 
@@ -58,25 +47,16 @@ export const gptj: Family<DecoderConfig> = decoder({
   ignored: /\.attn\.(bias|masked_bias|embed_positions)$/,
   words: {
     read: (json) => {
-      // transformers takes either name of a field, and of both its own.
-      const stated: Readonly<Record<string, unknown>> = { ...defaults, ...json };
-      const renamed = Object.entries(fields).map(([own, name]) => [name, json[own] ?? json[name] ?? stated[own]]);
-      // Fields that it knows nothing of would be read as a Llama's.
-      const rest = Object.entries(json).filter(([name]) => !foreign.includes(name));
-      const all: Readonly<Record<string, unknown>> = Object.fromEntries([...rest, ...renamed]);
+      const all = inLlamasWords(json, fields, defaults);
+      const dim = json['rotary_dim'] === undefined ? defaults.rotary_dim : json['rotary_dim'];
       const [width, heads] = [Number(all['hidden_size']), Number(all['num_attention_heads'])];
       return {
         ...all,
         intermediate_size: all['intermediate_size'] ?? 4 * width,
-        partial_rotary_factor: Number(stated['rotary_dim'] ?? width / heads) / (width / heads),
+        partial_rotary_factor: Number(dim ?? width / heads) / (width / heads),
       };
     },
-    write: (json, config) => {
-      const names = new Map(Object.entries(fields).map(([own, name]) => [name, own]));
-      const kept = Object.entries(json).filter(([name]) => !foreign.includes(name));
-      const renamed = kept.map(([name, value]) => [names.get(name) ?? name, value]);
-      return { ...Object.fromEntries(renamed), rotary_dim: rotaryDimOf(config) };
-    },
+    write: (json, config) => ({ ...inOwnWords(json, fields), rotary_dim: rotaryDimOf(config) }),
   },
   traits: () => ({
     biases: { qkv: false, out: false, mlp: true },

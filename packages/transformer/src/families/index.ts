@@ -3,6 +3,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import { albert } from './albert.ts';
 import { bart, mbart } from './bart/bart.ts';
 import { bert } from './bert.ts';
+import { bloom } from './bloom.ts';
 import { clip } from './clip.ts';
 import { cohere } from './cohere.ts';
 import { debertaV2 } from './deberta-v2.ts';
@@ -23,6 +24,7 @@ import { mixtral } from './mixtral.ts';
 import { modernbert } from './modernbert/modernbert.ts';
 import { mpnet } from './mpnet.ts';
 import { olmo2 } from './olmo2.ts';
+import { opt } from './opt.ts';
 import { phi } from './phi.ts';
 import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
@@ -59,6 +61,8 @@ export const families: Readonly<Record<string, Family>> = Object.fromEntries(
       phi,
       gptNeox,
       gptj,
+      opt,
+      bloom,
       gpt2,
       bert,
       roberta,

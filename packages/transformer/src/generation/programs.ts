@@ -1,6 +1,6 @@
 import {
   argmax,
-  compile,
+  buildProgram,
   constant,
   type DType,
   type Executable,
@@ -26,15 +26,30 @@ import type { PassOptions } from '../model.ts';
 import type { KeyValue, Path } from '../sites.ts';
 import type { Reading } from './reading.ts';
 
+/** A program of a generator. */
+type Step = Pick<Executable, 'run' | 'close'>;
+
+/** Compiles a program that takes of its feeds those that it reads: not all models know positions. */
+const compileStep = async (spec: ProgramSpec, executor: Executor): Promise<Step> => {
+  const program = buildProgram(spec);
+  const made = await executor.compile(program);
+  const names = new Set(program.inputs.map(({ name }) => name));
+  return {
+    run: (feeds = {}, options) =>
+      made.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => names.has(name))), options),
+    close: () => made.close(),
+  };
+};
+
 /** The programs of one number of prompts, and the cache they share. */
 export interface Programs {
   /** Reads prompts in so many columns, by the feeds of a `Reading`. Compiled once per number of columns. */
-  prefill(columns: number): Promise<Executable>;
+  prefill(columns: number): Promise<Step>;
   /**
    * Reads one token per row. With several rows for each prompt it also reads `source` i32 [rows]: the row of the cache that each goes on from. Compiled
    * once, or once per number of columns where these are an encoder's.
    */
-  decode(columns: number): Promise<Executable>;
+  decode(columns: number): Promise<Step>;
   close(): Promise<void>;
 }
 
@@ -122,7 +137,7 @@ export const makePrograms = (
       );
     return spread(value);
   };
-  const compiled = new Map<string, Promise<Executable>>();
+  const compiled = new Map<string, Promise<Step>>();
 
   const step = (
     cacheOf: (updates: [Variable, Tensor][]) => KvCache,
@@ -202,8 +217,8 @@ export const makePrograms = (
     );
   };
 
-  const once = (key: string, spec: () => ProgramSpec): Promise<Executable> => {
-    const known = compiled.get(key) ?? compile(spec(), { executor });
+  const once = (key: string, spec: () => ProgramSpec): Promise<Step> => {
+    const known = compiled.get(key) ?? compileStep(spec(), executor);
     compiled.set(key, known);
     // What failed is tried again next time.
     known.catch(() => compiled.delete(key));

@@ -75,6 +75,18 @@ export interface DecoderFields {
   readonly routerJitterNoise: number;
   /** Whether the projections of queries, keys and values have a bias. */
   readonly qkvBias: boolean;
+  /** Whether norms come before each half of a block; else one after each sum. */
+  readonly doLayerNormBefore: boolean;
+  /** Whether there is no norm behind the last block; of models tuned with transformers before 4.20.1. */
+  readonly removeFinalLayerNorm: boolean;
+  /** Whether linear layers have biases. */
+  readonly enableBias: boolean;
+  /** Whether norms have weights. */
+  readonly layerNormElementwiseAffine: boolean;
+  /** Width of the embedded tokens, where it is not that of the stream. */
+  readonly wordEmbedProjDim: null;
+  /** Whether what half a block makes is added to the rows of its norm, and not to the stream. */
+  readonly applyResidualConnectionPostLayernorm: boolean;
   /** The context of pretraining of a model that was made longer. */
   readonly originalMaxPositionEmbeddings: number;
 }
@@ -157,6 +169,12 @@ const fieldSchemas: { readonly [F in keyof DecoderFields]: z.ZodType<DecoderFiel
   useQkNorm: z.literal(false, { error: () => 'true is not supported; false is' }),
   useQkvBias: z.boolean(),
   useParallelResidual: z.boolean(),
+  doLayerNormBefore: z.boolean(),
+  removeFinalLayerNorm: z.boolean(),
+  enableBias: z.boolean(),
+  layerNormElementwiseAffine: z.literal(true, { error: () => 'false is not supported; true is' }),
+  wordEmbedProjDim: z.null({ error: ({ input }) => `${shown(input)} is not supported; one like hidden_size is` }),
+  applyResidualConnectionPostLayernorm: z.boolean(),
   originalMaxPositionEmbeddings: count,
   numLocalExperts: experts.min(1),
   numExperts: experts,
@@ -240,7 +258,7 @@ export const parseDecoder = (record: DecoderRecord, file: unknown, problems: str
   const { activationField = 'hidden_act' } = record;
   const act = collect(z.object({ [activationField]: acts.default('silu') }), json, problems)?.[activationField];
   const fields = record.fields && parseFields(record.fields, json, problems);
-  const { thetaField = 'rope_theta' } = record;
+  const { thetaField = 'rope_theta', positions = 'rotary' } = record;
   const theta = Number(record.defaults?.[thetaField] ?? 10_000);
   // Where the file does not say how long texts are, its class of configs does.
   const { share, rest } = rotaryShareOf(record, json, given as object, problems);
@@ -261,7 +279,7 @@ export const parseDecoder = (record: DecoderRecord, file: unknown, problems: str
   const rotated = rotaryDimOf({ headDim, ...(share !== undefined && { rotaryShare: share }) });
   if (!Number.isInteger(headDim))
     problems.push(`hidden_size ${raw.hidden_size} is not a multiple of num_attention_heads ${heads}`);
-  else if (rotated % 2 !== 0 || rotated < 2)
+  else if (positions === 'rotary' && (rotated % 2 !== 0 || rotated < 2))
     problems.push(
       share === undefined
         ? `head_dim ${headDim} is odd; rotary positions turn pairs`
@@ -294,7 +312,7 @@ export const parseDecoder = (record: DecoderRecord, file: unknown, problems: str
     heads,
     keyValueHeads,
     headDim,
-    maxPositions: raw.max_position_embeddings,
+    maxPositions: positions === 'alibi' ? Number.POSITIVE_INFINITY : raw.max_position_embeddings,
     normEps: raw.rms_norm_eps,
     tieWordEmbeddings: raw.tie_word_embeddings,
     attentionBias: raw.attention_bias,

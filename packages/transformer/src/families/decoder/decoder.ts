@@ -8,8 +8,16 @@ import { decoderConfigJson } from './config-json.ts';
 import { balanceLoss, expertPieces } from './experts.ts';
 import { jsonName } from './field-names.ts';
 import { decoderNeeds } from './needs.ts';
-import { type DecoderNames, type DecoderRecord, namesOf, rotaryShareField, type Traits, traitsOf } from './record.ts';
-import { decoderTower, tokenTableOf } from './tower.ts';
+import {
+  type DecoderNames,
+  type DecoderRecord,
+  namesOf,
+  rotaryShareField,
+  type Traits,
+  traitsOf,
+  within,
+} from './record.ts';
+import { decoderTower, positionTableOf, tokenTableOf } from './tower.ts';
 
 const norms: { readonly [N in Traits['norm']]: (values: NormValues, eps: number) => Norm } = {
   rms: rmsNormLayer,
@@ -41,9 +49,9 @@ const rolesOf = (names: DecoderNames, { heads, keyValueHeads }: DecoderConfig): 
     ...(gateUp === null
       ? (['gate', 'up'] as const).map((role) => ({ role, name: names[role] }))
       : (['gate', 'up'] as const).map((role, i) => ({ role, name: gateUp, share: [i, 2] as const }))),
-    { role: 'down', name: `${mlp}.${names.down}` },
+    { role: 'down', name: within(mlp, names.down) },
     { role: 'down', name: `shared_expert.${names.down}` },
-    { role: 'router', name: `${mlp}.gate` },
+    { role: 'router', name: within(mlp, 'gate') },
     { role: 'head', name: names.head },
   ];
 };
@@ -75,7 +83,7 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
     parts: (config, tensors) => {
       const norm = norms[traitsOf(record, config).norm];
       return partsOfTensors(tensors, {
-        embeddings: [tokenTable],
+        embeddings: [tokenTable, positionTableOf(names)],
         isNorm: (path) => /(norm|\.ln_\w+)$/.test(path),
         norm: (values) => norm(values, config.normEps),
         tied: config.tieWordEmbeddings ? [names.head, tokenTable] : null,
@@ -83,7 +91,7 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
     },
     layout: {
       ignored: record.ignored ?? /\.rotary_emb\.inv_freq$/,
-      prefix: `${names.root}.`,
+      prefix: `${names.root.split('.')[0]}.`,
       ...(record.expertFiles && { names: record.expertFiles.names ?? [], pieces: expertPieces(record.expertFiles) }),
     },
     roles: (config) => rolesOf(names, config),

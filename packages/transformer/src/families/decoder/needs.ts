@@ -1,7 +1,7 @@
 import type { InitKind, TensorNeed, TensorNeeds } from '../../weights.ts';
 import type { DecoderConfig } from './config.ts';
 import { expertNeeds } from './experts.ts';
-import type { DecoderNames, Traits } from './record.ts';
+import { type DecoderNames, type Traits, unusedPositions, within } from './record.ts';
 
 /** The linear layers of one block: path within it, and what its tensors are. */
 const blockLinears = (
@@ -27,14 +27,14 @@ const blockLinears = (
   return [
     ...projections.map(([name, out]) => [`${attn}.${name}`, out, c.hiddenSize, biases.qkv, 'normal'] as const),
     [`${attn}.${names.attnOut}`, c.hiddenSize, queries, biases.out, 'residual'],
-    ...(hasMlp ? wide : []).map(([name, out]) => [`${mlp}.${name}`, out, c.hiddenSize, biases.mlp, 'normal'] as const),
-    ...(hasMlp ? [[`${mlp}.${names.down}`, c.hiddenSize, c.intermediateSize, biases.mlp, 'residual'] as const] : []),
+    ...(hasMlp ? wide : []).map(([name, out]) => [within(mlp, name), out, c.hiddenSize, biases.mlp, 'normal'] as const),
+    ...(hasMlp ? [[within(mlp, names.down), c.hiddenSize, c.intermediateSize, biases.mlp, 'residual'] as const] : []),
   ];
 };
 
 /** The norms of a block on the stream, by name, in the order of the forward pass. */
 export const blockNorms = ({ norms: { attn, mlp } }: Traits): readonly string[] =>
-  [...new Set([attn.before, attn.after, mlp.before, mlp.after])].filter((name) => name !== null);
+  [...new Set([attn.before, attn.after, attn.sum, mlp.before, mlp.after, mlp.sum])].filter((name) => name != null);
 
 /** The norms of queries and keys: path within a block, and width. */
 const queryKeyNorms = (c: DecoderConfig, { queryKeyNorms: kind }: Traits): readonly (readonly [string, number])[] => {
@@ -57,6 +57,12 @@ export const decoderNeeds = (config: DecoderConfig, traits: Traits, names: Decod
     needs.set(`${path}.weight`, { shape: [hiddenSize], init });
     if (traits.normBias) needs.set(`${path}.bias`, { shape: [hiddenSize], init: 'zeros' });
   };
+  if (traits.positions === 'learned')
+    needs.set(`${names.root}.${names.positions}.weight`, {
+      shape: [config.maxPositions + unusedPositions, hiddenSize],
+      init: 'normal',
+    });
+  if (traits.rowNorm !== null) norm(`${names.root}.${traits.rowNorm}`);
   for (let layer = 0; layer < layers; layer++) {
     const block = `${names.root}.${names.blocks}.${layer}`;
     for (const [path, outDim, inDim, bias, kind] of blockLinears(config, traits, names, layer)) {
@@ -69,6 +75,6 @@ export const decoderNeeds = (config: DecoderConfig, traits: Traits, names: Decod
       needs.set(`${block}.${path}.weight`, { shape: [width], init });
     for (const path of blockNorms(traits)) norm(`${block}.${path}`);
   }
-  norm(`${names.root}.${names.last}`);
+  if (traits.lastNorm) norm(`${names.root}.${names.last}`);
   return needs;
 };

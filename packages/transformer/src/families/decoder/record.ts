@@ -7,7 +7,15 @@ import type { ExpertFileNames, ExpertsTrait } from './experts.ts';
 export interface HalfNorms {
   readonly before: string | null;
   readonly after: string | null;
+  /** That of the stream with the half's rows added to it. Default none. */
+  readonly sum?: string;
 }
+
+/**
+ * The way in which a decoder tells positions apart: it rotates queries and keys, adds rows of a learned table to the tokens', or adds to scores what
+ * falls with the distance (ALiBi).
+ */
+export type Positions = 'rotary' | 'learned' | 'alibi';
 
 /** How the blocks of a decoder are made, where decoders differ. */
 export interface Traits {
@@ -19,6 +27,13 @@ export interface Traits {
   readonly normBias: boolean;
   /** Whether both halves of a block read the same rows of the stream, and what both make is added to it at once. */
   readonly parallel: boolean;
+  /** Whether what a half makes is added to what it read, the rows of its norm, and not to the stream. */
+  readonly addsToRead: boolean;
+  readonly positions: Positions;
+  /** The norm of all rows that the first block reads; null for none. */
+  readonly rowNorm: string | null;
+  /** Whether there is a norm behind the last block. */
+  readonly lastNorm: boolean;
   /** Whether the MLP has a gate, or is down(act(up(x))). */
   readonly gated: boolean;
   /** The experts in place of the MLP; null for none. */
@@ -62,9 +77,12 @@ export interface DecoderNames {
   /** The list of blocks in it. */
   readonly blocks: string;
   readonly tokens: string;
+  /** The table of positions, where they are learned. */
+  readonly positions: string;
   /** The norm behind the last block. */
   readonly last: string;
   readonly attn: string;
+  /** '' where the MLP's layers lie in the block itself; its site is then at the last of them. */
   readonly mlp: string;
   readonly query: string;
   readonly key: string;
@@ -82,10 +100,14 @@ export interface DecoderNames {
   readonly head: string;
 }
 
+/** Rows of a learned table of positions that no token has; hidden ones have the last of them. A leftover of counting from the padding's id. */
+export const unusedPositions = 2;
+
 const llamaNames: DecoderNames = {
   root: 'model',
   blocks: 'layers',
   tokens: 'embed_tokens',
+  positions: 'embed_positions',
   last: 'norm',
   attn: 'self_attn',
   mlp: 'mlp',
@@ -105,6 +127,9 @@ const llamaNames: DecoderNames = {
 /** The names of a record: its own, else those of a Llama. */
 export const namesOf = ({ names }: DecoderRecord): DecoderNames => ({ ...llamaNames, ...names });
 
+/** The path of a layer in a module, '' for none. */
+export const within = (module: string, name: string): string => (module === '' ? name : `${module}.${name}`);
+
 /** All that tells one `model_type` of decoders from others: a new one is such a record and a row of goldens. */
 export interface DecoderRecord {
   readonly modelType: string;
@@ -114,6 +139,8 @@ export interface DecoderRecord {
   readonly classifierStem?: string;
   /** Whether transformers has a class of classifiers for it. Default true. */
   readonly classifies?: boolean;
+  /** Default `rotary`. */
+  readonly positions?: Positions;
   /** The base of the rotary embedding that layers with a window have, where it is one of their own. */
   readonly localTheta?: number;
   /** Defaults of its class of configs in transformers, by the names in `config.json`, where they are not Llama's. */
@@ -161,11 +188,15 @@ export const rotaryDimOf = ({ headDim, rotaryShare = 1 }: Pick<DecoderConfig, 'h
   Math.trunc(headDim * rotaryShare + 1e-9);
 
 /** The traits of a config: those of its record, else those of a Llama. */
-export const traitsOf = ({ traits }: DecoderRecord, config: DecoderConfig): Traits => ({
+export const traitsOf = ({ traits, positions = 'rotary' }: DecoderRecord, config: DecoderConfig): Traits => ({
   biases: { qkv: config.attentionBias, out: config.attentionBias, mlp: config.mlpBias },
   norm: 'rms',
   normBias: false,
   parallel: false,
+  addsToRead: false,
+  positions,
+  rowNorm: null,
+  lastNorm: true,
   gated: true,
   experts: null,
   rotaryDim: rotaryDimOf(config),
@@ -176,7 +207,7 @@ export const traitsOf = ({ traits }: DecoderRecord, config: DecoderConfig): Trai
     mlp: { before: 'post_attention_layernorm', after: null },
   },
   queryKeyNorms: null,
-  rotates: () => true,
+  rotates: () => positions === 'rotary',
   window: () => null,
   scoreScale: null,
   scoreCap: null,

@@ -6,23 +6,31 @@ import type { AttendOptions, Forward } from '../../run-tower.ts';
 import type { KeyValue, Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import { reachOf, ropeTable } from '../rope-table.ts';
+import { alibi } from './alibi.ts';
 import type { DecoderConfig } from './config.ts';
 import { mixtureOfExperts } from './experts.ts';
 import { blockNorms } from './needs.ts';
-import type { DecoderNames, HalfNorms, Traits } from './record.ts';
+import { type DecoderNames, type HalfNorms, type Traits, unusedPositions } from './record.ts';
 
 /** The path of the table of tokens. */
 export const tokenTableOf = ({ root, tokens }: DecoderNames): Path => `${root}.${tokens}`;
+
+/** The path of the table of positions, of decoders that have one. */
+export const positionTableOf = ({ root, positions }: DecoderNames): Path => `${root}.${positions}`;
 
 const scaled = (x: Tensor, factor: number): Tensor => (factor === 1 ? x : mul(x, factor));
 
 /** Cosines and sines of the positions of a pass. */
 type Angles = readonly [cos: Tensor, sin: Tensor];
 
+/** Additions to the scores of attention; null for none. */
+type Bias = NonNullable<AttendOptions['bias']> | null;
+
 /** How a layer makes weights of scores. */
-const attendOptions = ({ scoreScale, scoreCap, window }: Traits, layer: number): AttendOptions => {
+const attendOptions = ({ scoreScale, scoreCap, window }: Traits, layer: number, bias: Bias): AttendOptions => {
   const width = window(layer);
   return {
+    ...(bias && { bias }),
     ...(scoreScale !== null && { scale: scoreScale }),
     ...(scoreCap !== null && { softCap: scoreCap }),
     ...(width !== null && { window: width }),
@@ -96,6 +104,7 @@ const selfAttention =
     traits: Traits,
     names: DecoderNames,
     angles: Angles | null,
+    bias: Bias,
     forward: Forward,
   ) =>
   (x: Tensor): Tensor => {
@@ -109,7 +118,7 @@ const selfAttention =
     const [plainQ, plainK] = [normed('q', query), normed('k', key)];
     const [q, k] = angles ? rotated(plainQ, plainK, traits, angles) : [plainQ, plainK];
     const own: KeyValue = { k, v: split(value) };
-    return linear(`${path}.${names.attnOut}`, joinHeads(attend(path, q, own, attendOptions(traits, layer))));
+    return linear(`${path}.${names.attnOut}`, joinHeads(attend(path, q, own, attendOptions(traits, layer, bias))));
   };
 
 /** down(act(gate(x)) · up(x)), or down(act(up(x))) without a gate. Shazeer, 2020. https://arxiv.org/abs/2002.05202 */
@@ -137,10 +146,10 @@ export const decoderTower = (config: DecoderConfig, traits: Traits, names: Decod
   const { hiddenSize, heads, keyValueHeads, headDim } = config;
   const maxPositions = reachOf(config);
   const tokenTable = tokenTableOf(names);
-  const last = `${names.root}.${names.last}`;
+  const [last, rowNorm] = [`${names.root}.${names.last}`, `${names.root}.${traits.rowNorm}`];
   const blocks = Array.from({ length: config.layers }, (_, i) => `${names.root}.${names.blocks}.${i}`);
   const attns = blocks.map((path) => `${path}.${names.attn}`);
-  const mlps = blocks.map((path) => `${path}.${names.mlp}`);
+  const mlps = blocks.map((path) => `${path}.${names.mlp === '' ? names.down : names.mlp}`);
   return {
     name: 'decoder',
     attends: 'before',
@@ -157,14 +166,23 @@ export const decoderTower = (config: DecoderConfig, traits: Traits, names: Decod
       block: blocks,
       attn: attns,
       mlp: mlps,
-      norm: [...blocks.flatMap((path) => blockNorms(traits).map((name) => `${path}.${name}`)), last],
+      norm: [
+        ...(traits.rowNorm === null ? [] : [rowNorm]),
+        ...blocks.flatMap((path) => blockNorms(traits).map((name) => `${path}.${name}`)),
+        ...(traits.lastNorm ? [last] : []),
+      ],
       heads: attns,
       kv: attns,
       head: [names.head],
     },
-    positionTable: null,
+    positionTable: traits.positions === 'learned' ? positionTableOf(names) : null,
+    firstPosition: unusedPositions,
+    placesSeen: true,
     ...(maxPositions < config.maxPositions && { positionLimit: maxPositions }),
-    start: (_, x) => scaled(x, traits.rowScale),
+    start: (forward, x) => {
+      const rows = scaled(x, traits.rowScale);
+      return traits.rowNorm === null ? rows : forward.norm(rowNorm, rows);
+    },
     layers: (forward) => {
       const anglesOf = (rope: Rope): Angles => {
         const table = (name: 'cos' | 'sin'): Tensor =>
@@ -173,38 +191,46 @@ export const decoderTower = (config: DecoderConfig, traits: Traits, names: Decod
           );
         return [table('cos'), table('sin')];
       };
-      const angles = anglesOf(config);
+      const angles = traits.positions === 'rotary' ? anglesOf(config) : null;
       const local = config.localRope ? anglesOf(config.localRope) : angles;
+      const bias = traits.positions === 'alibi' ? alibi(heads) : null;
       return (x, layer) => {
         const block = blocks[layer]!;
         const [attn, mlp] = [attns[layer]!, mlps[layer]!];
         const normed = new Map<string, Tensor>();
-        /** The rows that a half adds to the stream, made of rows `h`, which a norm that both halves share reads once. */
+        /** The stream that half a block adds to, and what it adds, made of rows `h`; a norm that both halves share reads these once. */
         const half = (
           site: 'attn' | 'mlp',
           h: Tensor,
           core: (h: Tensor) => Tensor,
           { before, after }: HalfNorms,
-        ): Tensor => {
-          const run = forward.at(site, site === 'attn' ? attn : mlp, core, h);
+        ): readonly [stream: Tensor, added: Tensor] => {
           const read = before === null ? h : (normed.get(before) ?? forward.norm(`${block}.${before}`, h));
           if (before !== null) normed.set(before, read);
-          const made = run(read);
-          return scaled(after === null ? made : forward.norm(`${block}.${after}`, made), traits.residualScale);
+          const stream = traits.addsToRead ? read : h;
+          const made = forward.at(site, site === 'attn' ? attn : mlp, core, stream)(read);
+          return [
+            stream,
+            scaled(after === null ? made : forward.norm(`${block}.${after}`, made), traits.residualScale),
+          ];
+        };
+        const summed = ([stream, added]: readonly [Tensor, Tensor], { sum }: HalfNorms): Tensor => {
+          const h = add(stream, added);
+          return sum === undefined ? h : forward.norm(`${block}.${sum}`, h);
         };
         const turn = traits.window(layer) === null ? angles : local;
         const used = traits.rotates(layer) ? turn : null;
-        const attention = selfAttention(attn, layer, config, traits, names, used, forward);
+        const attention = selfAttention(attn, layer, config, traits, names, used, bias, forward);
         const { experts } = traits;
         const thought = experts?.at(layer)
           ? mixtureOfExperts(mlp, config, experts, forward)
-          : feedForward(mlp, config, traits, names, forward);
-        const added = half('attn', x, attention, traits.norms.attn);
-        if (traits.parallel) return add(x, add(added, half('mlp', x, thought, traits.norms.mlp)));
-        const h = add(x, added);
-        return add(h, half('mlp', h, thought, traits.norms.mlp));
+          : feedForward(names.mlp === '' ? block : mlp, config, traits, names, forward);
+        const first = half('attn', x, attention, traits.norms.attn);
+        if (traits.parallel) return add(x, add(first[1], half('mlp', x, thought, traits.norms.mlp)[1]));
+        const h = summed(first, traits.norms.attn);
+        return summed(half('mlp', h, thought, traits.norms.mlp), traits.norms.mlp);
       };
     },
-    finish: (forward, x) => forward.norm(last, x),
+    finish: (forward, x) => (traits.lastNorm ? forward.norm(last, x) : x),
   };
 };

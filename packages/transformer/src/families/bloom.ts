@@ -1,0 +1,70 @@
+import type { DecoderConfig } from './decoder/config.ts';
+import { decoder } from './decoder/decoder.ts';
+import { inLlamasWords, inOwnWords } from './decoder/other-words.ts';
+import type { Family } from './family.ts';
+
+/** Fields of its `config.json`, and those of a Llama's that they are. */
+const fields: Readonly<Record<string, string>> = { n_layer: 'num_hidden_layers', n_head: 'num_attention_heads' };
+
+const defaults = { n_layer: 2, n_head: 8 };
+
+/**
+ * BLOOM: scores that fall with the distance (ALiBi) and no limit of positions, a LayerNorm of the embedded tokens, one layer for queries, keys and values,
+ * whose outputs go head by head, and an MLP without a gate. Le Scao et al., 2022. https://arxiv.org/abs/2211.05100; transformers,
+ * `modeling_bloom.py`.
+ */
+export const bloom: Family<DecoderConfig> = decoder({
+  modelType: 'bloom',
+  stem: 'Bloom',
+  positions: 'alibi',
+  defaults: {
+    vocab_size: 250_880,
+    layer_norm_epsilon: 1e-5,
+    bos_token_id: 1,
+    eos_token_id: 2,
+    tie_word_embeddings: true,
+  },
+  fields: { applyResidualConnectionPostLayernorm: false },
+  names: {
+    root: 'transformer',
+    blocks: 'h',
+    tokens: 'word_embeddings',
+    last: 'ln_f',
+    attn: 'self_attention',
+    queryKeyValue: 'query_key_value',
+    byHead: true,
+    attnOut: 'dense',
+    up: 'dense_h_to_4h',
+    down: 'dense_4h_to_h',
+  },
+  epsField: 'layer_norm_epsilon',
+  words: {
+    read: (json) => {
+      const width = json['n_embed'] ?? json['hidden_size'] ?? 64;
+      return {
+        ...inLlamasWords(json, fields, defaults),
+        hidden_size: width,
+        intermediate_size: 4 * Number(width),
+        hidden_act: 'gelu_pytorch_tanh',
+        max_position_embeddings: undefined,
+      };
+    },
+    write: (json) => {
+      const { intermediate_size: _, hidden_act: __, max_position_embeddings: ___, ...own } = inOwnWords(json, fields);
+      return own;
+    },
+  },
+  traits: ({ fields }) => ({
+    biases: { qkv: true, out: true, mlp: true },
+    norm: 'layer',
+    normBias: true,
+    gated: false,
+    rowNorm: 'word_embeddings_layernorm',
+    addsToRead: fields?.applyResidualConnectionPostLayernorm ?? false,
+  }),
+  targets: {
+    lora: ['query_key_value'],
+    ia3: ['query_key_value', 'mlp.dense_4h_to_h'],
+    ia3Feedforward: ['mlp.dense_4h_to_h'],
+  },
+});
