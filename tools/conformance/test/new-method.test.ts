@@ -53,7 +53,7 @@ describe.each(Object.entries(architectures))('what it makes passes the laws on %
     await rm(file);
     const parameters = ({ linears }: ReturnType<typeof make>): number =>
       [...linears].reduce(
-        (n, [path, { outDim }]) => n + (/^(lm_head|classifier)$|patch_embeddings/.test(path) ? 0 : outDim),
+        (n, [path, { outDim }]) => n + (/^(lm_head|classifier)$|patch_embedding/.test(path) ? 0 : outDim),
         0,
       );
     const { towers } = make();
