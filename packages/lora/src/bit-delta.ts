@@ -13,7 +13,6 @@ import {
 } from '@peftjs/core';
 import {
   add,
-  type Compute,
   constant,
   dequantize,
   matmulQuantized,
@@ -23,11 +22,13 @@ import {
   packedShapes,
   reshape,
   type Shape,
+  sameShape,
   sub,
   type Tensor,
 } from '@peftjs/tensor';
 import { type Embedding, type Linear, type Model, type Norm, type Path, viaDense } from '@peftjs/transformer';
 import { addDelta } from './add-delta.ts';
+import { onceComputed } from './once-computed.ts';
 
 /** Options of `bitDelta`. */
 export interface BitDeltaOptions {
@@ -47,18 +48,14 @@ const tunedModel: Option<Model> = {
   accepts: (v) => typeof v === 'object' && v !== null && 'linears' in v && 'norms' in v && 'embeddings' in v,
 };
 
-/** A part of the tuned model. Throws `bad-option` where there is none of that shape. */
-const partOf = <T>(parts: ReadonlyMap<Path, T>, path: Path, shape: Shape, shapeOf: (part: T) => Shape): T => {
-  const part = parts.get(path);
-  const got = part && shapeOf(part);
-  if (part && String(got) === String(shape)) return part;
+/** A tensor of the tuned model. Throws `bad-option` where there is none of that shape. */
+const ofTuned = (name: string, shape: Shape, found: Tensor | null | undefined): Tensor => {
+  if (found && sameShape(found.shape, shape)) return found;
   throw new PeftError(
     'bad-option',
-    `bitDelta: ${path} of [${shape}] ${got ? `is [${got}]` : 'is not there'} in \`tuned\`; give the same model after it was tuned`,
+    `bitDelta: ${name} of [${shape}] ${found ? `is [${found.shape}]` : 'is not there'} in \`tuned\`; give the same model after it was tuned`,
   );
 };
-
-const sizesOf = ({ outDim, inDim }: Linear): Shape => [outDim, inDim];
 
 /** The signs of a change as bits, 1 where it is not negative, rows in whole bytes; and the mean of its magnitudes. */
 const signsOf = (change: ArrayLike<number>, rows: number, inDim: number): { bits: Uint8Array; mean: number } => {
@@ -77,19 +74,11 @@ const signsOf = (change: ArrayLike<number>, rows: number, inDim: number): { bits
 /** First values of the signs and their scale, which one look at a layer's change gives. */
 const firstOf = (tuned: Model, base: Linear, path: Path): { readonly [P in 'bits' | 'mean']: Init } => {
   const { inDim, outDim } = base;
-  let found: Promise<ReturnType<typeof signsOf>> | undefined;
-  const look = async (compute: Compute): Promise<ReturnType<typeof signsOf>> => {
-    const after = partOf(tuned.linears, path, sizesOf(base), sizesOf);
-    const change = await compute(sub(after.dense().weight, base.dense().weight));
+  const once = onceComputed(async (compute) => {
+    const after = ofTuned(`${path}.weight`, [outDim, inDim], tuned.linears.get(path)?.dense().weight);
+    const change = await compute(sub(after, base.dense().weight));
     return signsOf(change as Float32Array, outDim, inDim);
-  };
-  const once = (compute: Compute): ReturnType<typeof look> => {
-    found ??= look(compute).catch((error: unknown) => {
-      found = undefined; // to be tried again
-      throw error;
-    });
-    return found;
-  };
+  });
   return {
     bits: async (_shape, _random, compute) => (await once(compute)).bits,
     mean: async (_shape, _random, compute) => Float32Array.of((await once(compute)).mean),
@@ -130,14 +119,9 @@ type Keep = (path: Path, name: string, like: Tensor, from: () => Tensor | null |
 /** All that the tuned model has beside the layers whose change is kept as signs. */
 const keepRest = (model: Model, scope: Scope, tuned: Model, bits: ReadonlySet<Path>): Patch => {
   const keep: Keep = (path, name, like, from) =>
-    scope.at(path).buffer(name, like.shape, async (shape, _random, compute) => {
-      const value = from();
-      if (value && String(value.shape) === String(shape)) return compute(value);
-      throw new PeftError(
-        'bad-option',
-        `bitDelta: ${path}.${name} of [${shape}] ${value ? `is [${value.shape}]` : 'is not there'} in \`tuned\`; give the same model after it was tuned`,
-      );
-    });
+    scope
+      .at(path)
+      .buffer(name, like.shape, (shape, _random, compute) => compute(ofTuned(`${path}.${name}`, shape, from())));
   // The heads of a task are trained beside every adapter.
   const others = (parts: ReadonlyMap<Path, unknown>): Path[] =>
     [...parts.keys()].filter((path) => !model.trainedHeads.includes(path));

@@ -1,5 +1,5 @@
 export type { CheckpointReader, FindLayer, StoredLayer } from './checkpoint-reader.ts';
-export type { CheckpointWriter, WrittenLayers } from './checkpoint-writer.ts';
+export { type CheckpointWriter, onceFor, type WrittenLayers } from './checkpoint-writer.ts';
 export { configText } from './config/config-text.ts';
 export type { GenerationConfig } from './config/generation.ts';
 export { loadConfig, loadGenerationConfig, parseConfig } from './config/load.ts';

@@ -21,7 +21,7 @@ import {
   sizeOf,
   type Tensor,
 } from '@peftjs/tensor';
-import type { CheckpointWriter } from './checkpoint-writer.ts';
+import { type CheckpointWriter, onceFor } from './checkpoint-writer.ts';
 import { companionsIn } from './companions.ts';
 import { configText } from './config/config-text.ts';
 import type { ModelConfig } from './config/model-config.ts';
@@ -79,18 +79,6 @@ const checkPlain = (
       'not-mergeable',
       `${who}: the layout of ${config.modelType} has no ${odd.join(', ')}; save the adapter instead`,
     );
-};
-
-/** A function whose result is made once for so many calls, and then let go. */
-const once = <T>(make: () => Promise<T>, calls: number): (() => Promise<T>) => {
-  let made: Promise<T> | null = null;
-  let left = 0;
-  return () => {
-    if (!made) [made, left] = [make(), calls];
-    const result = made;
-    if (--left === 0) made = null;
-    return result;
-  };
 };
 
 /** The names of a classifier's outputs, as transformers has them. */
@@ -195,7 +183,7 @@ export const saveModel = async (model: TaskModel<unknown>, dir: Place, options: 
     const { name: stored, shape, pieces, toFile } = storedTensor(layout, name, t.shape, model.config);
     const values = async (): Promise<Float32Array> => toFile(await t.values());
     if (!pieces) return [[stored, { dtype: fileDTypes[dtype], shape, data: values }]];
-    const whole = once(values, pieces.length);
+    const whole = onceFor(pieces.length, values);
     let end = 0;
     return pieces.map((piece): [string, WriteTensor] => {
       const start = end;

@@ -69,7 +69,7 @@ const bitsOf = (layer: Linear): number =>
   buildProgram({ outputs: { weight: layer.dense().weight } }).variables.reduce((n, v) => n + 8 * byteSize(v), 0);
 
 /** A layer's weight, and what is needed to store it well. */
-interface Task {
+interface Wanted {
   readonly path: Path;
   readonly w: import('ml-matrix').Matrix;
   readonly bias: Tensor | null;
@@ -89,7 +89,7 @@ type Rounds = Required<Pick<LoftqBaseOptions, 'rank' | 'rounds' | 'untilWorse'>>
 /** A layer stored in the format of `packed`, in rounds. */
 const storeWell = async (
   packed: Linear,
-  { path, w, bias, importance, weighing }: Task,
+  { path, w, bias, importance, weighing }: Wanted,
   { rank, rounds, untilWorse }: Rounds,
   read: (weight: Tensor) => Promise<Float32Array>,
 ): Promise<Stored> => {
@@ -187,8 +187,9 @@ export const loftqBase = async <M extends Model>(
     found.get(path)!.ways.map(({ layer, rest }) => ({ error: rest ** 2, bits: bitsOf(layer) })),
   );
   const values = paths.reduce((n, path) => n + layersOf(path)[0]!.inDim * layersOf(path)[0]!.outDim, 0);
-  const { chooseWithin } = await import('./choose-within.ts');
-  const chosen = budget === undefined ? paths.map(() => 0) : await chooseWithin(costs, values, budget);
+  const choose = async (most: number): Promise<number[]> =>
+    (await import('./choose-within.ts')).chooseWithin(costs, values, most);
+  const chosen = budget === undefined ? paths.map(() => 0) : await choose(budget);
   const wayOf = (path: Path, i: number): Stored => found.get(path)!.ways[chosen[i]!]!;
   return {
     model: all[0]!.with({ linears: new Map(paths.map((path, i) => [path, wayOf(path, i).layer])) }),

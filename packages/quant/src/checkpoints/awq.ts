@@ -1,9 +1,9 @@
 import type { WriteTensor } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
-import type { CheckpointReader, CheckpointWriter, FindLayer } from '@peftjs/transformer';
+import { type CheckpointReader, type CheckpointWriter, type FindLayer, onceFor } from '@peftjs/transformer';
 import { storedLinear } from '../packed-linear.ts';
 import { expectTensor, wordsOf } from './tensors.ts';
-import { onceFor, wholeLayers, wordsTensor } from './whole-layers.ts';
+import { wholeLayers, wordsTensor } from './whole-layers.ts';
 import { expectScales, packZeroPoints, zeroPoints } from './zero-points.ts';
 
 /** Where the code of each of eight outputs lies in its word. */

@@ -1,11 +1,11 @@
 import type { WriteTensor } from '@peftjs/io';
 import { checkOptions, mustBe, PeftError, type Rules } from '@peftjs/tensor';
-import type { CheckpointReader, CheckpointWriter, FindLayer } from '@peftjs/transformer';
+import { type CheckpointReader, type CheckpointWriter, type FindLayer, onceFor } from '@peftjs/transformer';
 import { storedLinear } from '../packed-linear.ts';
 import { codeIn, codeWords } from './bit-stream.ts';
 import { orderedLinear, orderOf } from './ordered-linear.ts';
 import { expectTensor, turned, wordsOf } from './tensors.ts';
-import { onceFor, type WholeLayer, type WholeValues, wholeLayers, wordsTensor } from './whole-layers.ts';
+import { type WholeLayer, type WholeValues, wholeLayers, wordsTensor } from './whole-layers.ts';
 import { type CodeBits, expectScales, packZeroPoints, zeroPoints } from './zero-points.ts';
 
 interface Settings {

@@ -142,15 +142,3 @@ export const wordsTensor = (shape: readonly [number, number], data: () => Promis
   shape: [...shape],
   data,
 });
-
-/** A function whose result is kept until it was asked for so many times. */
-export const onceFor = <T>(times: number, make: () => Promise<T>): (() => Promise<T>) => {
-  let [made, left]: [Promise<T> | null, number] = [null, times];
-  return async () => {
-    made ??= make();
-    const result = await made;
-    left--;
-    if (left === 0) [made, left] = [null, times];
-    return result;
-  };
-};
