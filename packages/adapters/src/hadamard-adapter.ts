@@ -1,4 +1,14 @@
-import { defineMethod, eachLinear, eachNorm, familyTarget, flag, type MethodFactory, ones, zeros } from '@peftjs/core';
+import {
+  defineMethod,
+  eachLinear,
+  eachNorm,
+  familyTarget,
+  flag,
+  type MethodFactory,
+  ones,
+  trainedNorm,
+  zeros,
+} from '@peftjs/core';
 import { add, mul, PeftError, reshape } from '@peftjs/tensor';
 import { type Target, targeted } from '@peftjs/transformer';
 import { layerNumbers, layersKept } from './layers.ts';
@@ -48,12 +58,7 @@ export const hadamardAdapter: MethodFactory<HadamardAdapterOptions> = defineMeth
           };
         }),
         ...(norms &&
-          eachNorm(model, scope, after(), 'hadamardAdapter', (base, own) =>
-            base.encode({
-              weight: own.param('hadamard_norm.weight', [base.dim], base.weight),
-              bias: base.bias && own.param('hadamard_norm.bias', [base.dim], base.bias),
-            }),
-          )),
+          eachNorm(model, scope, after(), 'hadamardAdapter', (base, own) => trainedNorm(base, own, 'hadamard_norm.'))),
       };
     },
   },

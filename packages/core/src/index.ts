@@ -121,3 +121,4 @@ export { startingRate } from './starting-rate.ts';
 export { type Summary, type SummaryRow, summary } from './summary.ts';
 export { isRows, type TokenChoice, tokenRows, trainableTokens } from './trainable-tokens.ts';
 export { makeTransformRun, type TransformRun } from './transform-run.ts';
+export { trainedNorm } from './whole-layers.ts';

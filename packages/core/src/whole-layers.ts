@@ -1,5 +1,5 @@
 import { PeftError } from '@peftjs/tensor';
-import { denseLinear, type Model, type Path } from '@peftjs/transformer';
+import { denseLinear, type Model, type Norm, type Path } from '@peftjs/transformer';
 import type { Patch, Scope } from './method.ts';
 
 /** Whether a path is that of a module, the end of it after a dot, or lies within one of that name: `mlp` names all layers of the MLPs. */
@@ -28,6 +28,13 @@ export const modulesOf = (
   return all.filter((path) => names.some((name) => isSaved(name, path)));
 };
 
+/** A norm that is trained whole, from the base's values: its tensors are `weight` and, where it has one, `bias`, behind the beginning of a name. */
+export const trainedNorm = (base: Norm, own: Scope, beginning = ''): Norm =>
+  base.encode({
+    weight: own.param(`${beginning}weight`, base.weight.shape, base.weight),
+    bias: base.bias && own.param(`${beginning}bias`, base.bias.shape, base.bias),
+  });
+
 /**
  * A patch that trains layers whole, from the base's values: `modules_to_save` of Hugging Face PEFT, whose files have their tensors under the
  * layers' own names. A head over an embedding's table gets values of its own; the table stays.
@@ -48,18 +55,7 @@ export const wholeLayers = (model: Model, paths: readonly Path[], scope: Scope):
         },
       ]),
     ),
-    norm: new Map(
-      among(model.norms).map((path) => [
-        path,
-        (base) => {
-          const own = scope.at(path);
-          return base.encode({
-            weight: own.param('weight', base.weight.shape, base.weight),
-            bias: base.bias && own.param('bias', base.bias.shape, base.bias),
-          });
-        },
-      ]),
-    ),
+    norm: new Map(among(model.norms).map((path) => [path, (base) => trainedNorm(base, scope.at(path))])),
     embedding: new Map(
       among(model.embeddings).map((path) => [
         path,

@@ -7,6 +7,7 @@ import {
   ones,
   type Target,
   targets,
+  trainedNorm,
   zeros,
 } from '@peftjs/core';
 import { add, mul, reshape } from '@peftjs/tensor';
@@ -53,12 +54,7 @@ export const llamaAdapterV2: MethodFactory<LlamaAdapterV2Options> = defineMethod
           };
         }),
         ...(inLayers.length > 0 &&
-          eachNorm(model, scope, inLayers, 'llamaAdapterV2', (base, own) =>
-            base.encode({
-              weight: own.param('norm_weight', [base.dim], base.weight),
-              bias: base.bias && own.param('norm_bias', [base.dim], base.bias),
-            }),
-          )),
+          eachNorm(model, scope, inLayers, 'llamaAdapterV2', (base, own) => trainedNorm(base, own, 'norm_'))),
       };
     },
   },

@@ -1,4 +1,4 @@
-import { defineMethod, eachNorm, type MethodFactory, type Target, targets } from '@peftjs/core';
+import { defineMethod, eachNorm, type MethodFactory, type Target, targets, trainedNorm } from '@peftjs/core';
 import type { Model } from '@peftjs/transformer';
 
 /** Options of `layerNormTuning`. */
@@ -28,12 +28,7 @@ export const layerNormTuning: MethodFactory<LayerNormTuningOptions> = defineMeth
       ),
     },
     attach: (model, scope, { target }) =>
-      eachNorm(model, scope, target, 'layerNormTuning', (base, own) =>
-        base.encode({
-          weight: own.param('ln_tuning_layers.weight', [base.dim], base.weight),
-          bias: base.bias && own.param('ln_tuning_layers.bias', [base.dim], base.bias),
-        }),
-      ),
+      eachNorm(model, scope, target, 'layerNormTuning', (base, own) => trainedNorm(base, own, 'ln_tuning_layers.')),
   },
   files: {
     peftType: 'LN_TUNING',
