@@ -33,6 +33,12 @@ DECODERS = {
         num_experts=5, num_experts_per_tok=2, moe_intermediate_size=12, shared_expert_intermediate_size=14, mlp_only_layers=[1],
     ), ["k_proj", "o_proj", "shared_expert_gate"]),
     "qwen3-moe-causal": ("Qwen3Moe", dict(num_experts=6, num_experts_per_tok=3, moe_intermediate_size=8, norm_topk_prob=True), ["q_proj", "o_proj"]),
+    # The last layer sees all; the bounds of the experts' gates matter.
+    "gpt-oss-causal": ("GptOss", dict(
+        sliding_window=6, num_local_experts=5, num_experts_per_tok=2, swiglu_alpha=1.3, swiglu_limit=0.8, rope_parameters=dict(
+            rope_type="yarn", rope_theta=100.0, factor=4.0, original_max_position_embeddings=16, beta_fast=1.5, beta_slow=0.25, truncate=False,
+        ),
+    ), ["q_proj", "k_proj", "o_proj"]),
     "gemma-causal": ("Gemma", {}, None),
     "gemma2-causal": ("Gemma2", dict(
         num_hidden_layers=3, sliding_window=7, query_pre_attn_scalar=3, attn_logit_softcapping=2.0, final_logit_softcapping=3.0,

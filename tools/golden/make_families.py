@@ -84,6 +84,12 @@ ADAPTERS = {
         "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["k_proj", "o_proj", "shared_expert_gate"], **o),
         "lora-all": lambda **o: LoraConfig(r=2, lora_alpha=3, target_modules="all-linear", **o),
     },
+    "gpt-oss-causal": {
+        "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["q_proj", "k_proj", "o_proj"], **o),
+        "lora-experts": lambda **o: LoraConfig(
+            r=2, lora_alpha=3, target_modules=["v_proj"], target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj", "router.weight"], **o
+        ),
+    },
     "qwen3-moe-causal": {
         "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["q_proj", "o_proj"], **o),
         "lora-experts": lambda **o: LoraConfig(r=3, lora_alpha=6, use_rslora=True, target_modules=[], target_parameters=["experts.down_proj"], **o),

@@ -1,7 +1,9 @@
 import {
   add,
   after,
+  attention,
   compile,
+  constant,
   evaluate,
   input,
   mul,
@@ -28,6 +30,20 @@ test('gradients of a composition agree with differences', () => {
     gradcheck(fn, [
       { shape: [3, 4], values: values(12) },
       { shape: [4], values: values(4, 2) },
+    ]),
+  ).toEqual([]);
+});
+
+test('gradients of attention with sinks, of the sinks too, agree with differences', () => {
+  const keyMask = constant(Float32Array.of(1, 1, 0, 1, 0, 0, 0, 0), [2, 4]);
+  const fn = (q: Tensor, k: Tensor, v: Tensor, sinks: Tensor): Tensor =>
+    attention(q, k, v, { causal: true, window: 3, softCap: 2, keyMask, sinks });
+  expect(
+    gradcheck(fn, [
+      { shape: [2, 2, 4, 3], values: values(48) },
+      { shape: [2, 1, 4, 3], values: values(24, 2) },
+      { shape: [2, 1, 4, 3], values: values(24, 3) },
+      { shape: [2], values: Float64Array.of(0.4, -1) },
     ]),
   ).toEqual([]);
 });

@@ -1,6 +1,8 @@
 import {
   add,
+  broadcastTo,
   cast,
+  concat,
   constant,
   greater,
   less,
@@ -9,6 +11,7 @@ import {
   PeftError,
   reshape,
   select,
+  slice,
   softmax,
   type Tensor,
   tanh,
@@ -37,7 +40,17 @@ export interface BiasedAttentionOptions {
   readonly pairs?: Tensor | null;
   /** Added to the scaled scores: [1 or batch, heads, 1 or queries, keys]; null for none. */
   readonly bias: Tensor | null;
+  /** f32 [heads]: a score of each head beside those of all keys, whose value is zeros. Default none. */
+  readonly sinks?: Tensor | null;
 }
+
+/** Weights of scores [batch, heads, queries, keys], beside those of the heads' sinks where there are some. */
+const weightsOf = (scores: Tensor, sinks: Tensor | null): Tensor => {
+  if (!sinks) return softmax(scores);
+  const [batch, heads, queries, keys] = scores.shape as readonly [number, number, number, number];
+  const beside = broadcastTo(reshape(sinks, [1, heads, 1, 1]), [batch, heads, queries, 1]);
+  return slice(softmax(concat(scores, beside, { axis: 3 })), { axis: 3, start: 0, end: keys });
+};
 
 /** f32 [1, 1, queries, keys], 1 where a query may look: `distance` is how many rows the key is before it. */
 const pairsSeen = (queries: number, keys: number, sees: (distance: number) => boolean): Tensor =>
@@ -80,6 +93,7 @@ export const biasedAttention = (
     keyMask,
     pairs = null,
     bias,
+    sinks = null,
   }: BiasedAttentionOptions,
 ): Tensor => {
   const [batch, heads, queries] = q.shape as readonly [number, number, number, number];
@@ -103,6 +117,6 @@ export const biasedAttention = (
   const kept = keyMask && reshape(greater(keyMask, 0.5), [batch, 1, 1, keys]);
   const masks = [near, kept, pairs].filter((mask) => mask !== null);
   const seen = masks.length > 0 ? masks.reduce((a, b) => mul(a, b)) : null;
-  if (!seen) return matmul(softmax(scores), v);
-  return matmul(mul(softmax(select(seen, scores, hidden)), seen), v);
+  if (!seen) return matmul(weightsOf(scores, sinks), v);
+  return matmul(mul(weightsOf(select(seen, scores, hidden), sinks), seen), v);
 };

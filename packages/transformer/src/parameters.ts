@@ -17,7 +17,10 @@ export const weightTensors = (model: Model): Map<string, Tensor> => {
     else if (values.bias) tensors.set(`${path}.bias`, values.bias);
   }
   for (const [path, norm] of model.norms) put(path, norm);
-  for (const [path, experts] of model.experts) tensors.set(path, experts.dense());
+  for (const [path, experts] of model.experts) {
+    tensors.set(path, experts.dense());
+    if (experts.bias) tensors.set(`${path}_bias`, experts.bias);
+  }
   return tensors;
 };
 

@@ -52,6 +52,8 @@ export interface AttendOptions {
   readonly reach?: number;
   /** Scaled scores become softCap · tanh(score / softCap). Default: they stay as they are. */
   readonly softCap?: number;
+  /** f32 [heads]: a score of each head beside those of all keys, whose value is zeros. Default none. */
+  readonly sinks?: Tensor;
   /**
    * Added to the scores of so many queries and keys k: [1 or B, H, 1 or queries, keys]. `first` i32 []: the first query's row among the keys; null where
    * theirs are the last. `mask` f32 [batch, keys]; null where no key is hidden.

@@ -292,6 +292,26 @@ test('fields of a Llama, which their classes do not read, change nothing in an O
   expect(await parseConfig({ ...bloom, ...others })).toEqual(read);
 });
 
+test('a gpt-oss that says nothing of its positions and experts has those of its class', async () => {
+  const { hidden_size, num_attention_heads, num_hidden_layers, vocab_size } = small;
+  const said = {
+    model_type: 'gpt_oss',
+    vocab_size,
+    hidden_size,
+    num_attention_heads,
+    num_hidden_layers,
+    num_experts: 6,
+    num_key_value_heads: 2,
+  };
+  expect(await parseConfig(said)).toMatchObject({
+    attentionBias: true,
+    headDim: 64,
+    ropeTheta: 150_000,
+    ropeScaling: { kind: 'yarn', factor: 32, originalMaxPositions: 4096, truncate: false },
+    fields: { numLocalExperts: 6, numExpertsPerTok: 4, swigluAlpha: 1.702, swigluLimit: 7, slidingWindow: 128 },
+  });
+});
+
 test('settings that change nothing are taken', async () => {
   const neutral = {
     sliding_window: 4096,

@@ -15,7 +15,7 @@ import {
 } from '@peftjs/tensor';
 import { messageOf } from '@peftjs/tensor/testing';
 import { describe, expect, test } from 'vitest';
-import { type Around, buildModel, type CausalLM, type DecoderConfig } from '../src/index.ts';
+import { type Around, buildModel, type CausalLM, type DecoderConfig, randomWeights } from '../src/index.ts';
 import { executors, shared } from './executors.ts';
 import { distance, tokens, valuesOf } from './run.ts';
 import { tinyConfig, tinyGpt2Config, tinyWeights } from './tiny.ts';
@@ -47,10 +47,16 @@ const withPrefix = (model: CausalLM): CausalLM => {
 
 const llama = (): CausalLM => buildModel(tinyConfig(), tinyWeights());
 const windowed: DecoderConfig = { ...tinyConfig(), modelType: 'mistral', fields: { slidingWindow: 3 } };
+const sinking: DecoderConfig = {
+  ...tinyConfig(),
+  modelType: 'gpt_oss',
+  fields: { slidingWindow: 3, numLocalExperts: 3, numExpertsPerTok: 2 },
+};
 const models: readonly (readonly [name: string, make: () => CausalLM])[] = [
   ['rotary positions, shared keys', llama],
   ['learned positions', () => buildModel(tinyGpt2Config(), tinyWeights())],
   ['a window', () => buildModel(windowed, tinyWeights())],
+  ['sinks', () => buildModel(sinking, randomWeights(sinking, 1))],
   ['a prefix', () => withPrefix(llama())],
 ];
 

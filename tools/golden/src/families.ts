@@ -60,6 +60,7 @@ const decoders = [
   'mixtral',
   'qwen2-moe',
   'qwen3-moe',
+  'gpt-oss',
   'qwen2',
   'qwen2-window',
   'qwen3',
@@ -94,6 +95,7 @@ const further: Readonly<Record<string, Readonly<Record<string, MethodFormat>>>> 
   mixtral: { 'lora-experts': lora },
   'qwen2-moe': { 'lora-all': lora },
   'qwen3-moe': { 'lora-experts': lora },
+  'gpt-oss': { 'lora-experts': lora },
 };
 
 /** Encoders that `encoders.py` makes, each with two heads. */

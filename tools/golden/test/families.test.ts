@@ -53,7 +53,7 @@ const parameterName = (name: string): string =>
     .replace(/^embed_out\./, 'lm_head.')
     .replace(/^((?:vit|deit|dinov2)\..*\.)(cls_token|distillation_token|position_embeddings)\.weight$/, '$1$2')
     .replace(/\.layer_scale(\d)\.weight$/, '.layer_scale$1.lambda1')
-    .replace(/(class_embedding|^logit_scale|^logit_bias|\.probe)\.weight$/, '$1')
+    .replace(/(class_embedding|^logit_scale|^logit_bias|\.probe|\.sinks)\.weight$/, '$1')
     .replace(/\.in_proj\.(weight|bias)$/, '.in_proj_$1');
 
 const largestOf = (values: Float32Array): number => distance(values, new Float32Array(values.length));
@@ -82,8 +82,12 @@ const mustHaveGradients = async (
     names.map((name) => tensors.get(name)!),
   );
   const outputs = names.map((name, i) => {
-    const isTransposed = name.endsWith('.weight') && model.layout.storedTransposed(name.slice(0, -'.weight'.length));
-    return [name, isTransposed ? transpose(gradients[i]!, [1, 0]) : gradients[i]!] as const;
+    const isTransposed = !name.endsWith('.bias') && model.layout.storedTransposed(name.replace(/\.weight$/, ''));
+    const last = gradients[i]!.shape.length - 1;
+    const turned = [...gradients[i]!.shape.keys()].map((axis) =>
+      axis === last ? last - 1 : axis === last - 1 ? last : axis,
+    );
+    return [name, isTransposed ? transpose(gradients[i]!, turned) : gradients[i]!] as const;
   });
   const values = await evaluate(Object.fromEntries(outputs), { executor });
   const none = withoutGradient(wanted);

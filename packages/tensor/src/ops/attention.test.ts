@@ -5,11 +5,13 @@ import { apart, drawn, known, valuesOf } from '../testing/known.ts';
 import { add } from './add.ts';
 import { attention, attentionOp } from './attention.ts';
 import { pairsOf } from './attention-spec.ts';
+import { broadcastTo } from './broadcast-to.ts';
 import { concatAll } from './concat.ts';
 import { exp } from './exp.ts';
 import { log } from './log.ts';
 import { matmul } from './matmul.ts';
 import { mul } from './mul.ts';
+import { reshape } from './reshape.ts';
 import { slice } from './slice.ts';
 import { softmax } from './softmax.ts';
 import { sum } from './sum.ts';
@@ -124,6 +126,35 @@ describe('attention', () => {
         matmul(softmax(add(capped, bias(sees))), repeated(v)),
       ),
     ).toBeLessThan(1e-6);
+  });
+
+  const sinks = known([4], [0.3, -1, 2, 40]);
+
+  it('has scores of heads beside those of the keys, whose values are zeros', async () => {
+    const beside = broadcastTo(reshape(sinks, [1, 4, 1, 1]), [2, 4, 5, 1]);
+    const weights = softmax(
+      concatAll(
+        [
+          add(
+            scores,
+            bias((b, t, s) => s <= t + 2 && s > t && b === 0),
+          ),
+          beside,
+        ],
+        3,
+      ),
+    );
+    const keyMask = known(
+      [2, 7],
+      Array.from({ length: 14 }, (_, i) => Number(i < 7)),
+    );
+    expect(
+      await distance(
+        attention(q, k, v, { causal: true, window: 2, keyMask, sinks }),
+        matmul(slice(weights, { axis: 3, start: 0, end: 7 }), repeated(v)),
+      ),
+    ).toBeLessThan(1e-6);
+    expect(() => attention(q, k, v, { causal: true, sinks: known([3], [1, 2, 3]) })).toThrow('sinks must be [4]');
   });
 
   it('keeps log Σ exp of the scores for the backward pass', async () => {

@@ -49,7 +49,7 @@ const modelOf = (config: ModelConfig, needs: TensorNeeds, weights: WeightSource,
   const isTrained = (name: string): boolean => head?.trained.some((path) => name.startsWith(`${path}.`)) ?? false;
   const isWithin = (path: Path): boolean => isTrained(`${path}.`);
   for (const [name, { shape }] of needs) {
-    const isMatrix = (shape.length === 2 || shape.length === 3) && sizeOf(shape) > 1;
+    const isMatrix = (shape.length === 2 || shape.length === 3) && sizeOf(shape) > 1 && !name.endsWith('_bias');
     const isHalf = weights.dtype === 'f16' && isMatrix && !isTrained(name);
     const whole = variable(name, shape, weights.load(name, shape));
     tensors.set(name, isHalf ? asHalf(name, whole) : whole);
@@ -67,7 +67,8 @@ const modelOf = (config: ModelConfig, needs: TensorNeeds, weights: WeightSource,
         name: weights.source?.name ?? null,
         trainedModules: head?.trained ?? [],
         outerModule: head?.layer === '' ? (layout.prefix ?? '') : '',
-        storedTransposed: (path) => layout.transposed?.test(`${path}.weight`) ?? false,
+        storedTransposed: (path) =>
+          [`${path}.weight`, ...(parts.experts?.has(path) ? [path] : [])].some((name) => layout.transposed?.test(name)),
         defaultTarget: (table) => (Object.hasOwn(defaultTargets, table) ? defaultTargets[table] : undefined),
       },
       narrow: (reduction, layers) => {

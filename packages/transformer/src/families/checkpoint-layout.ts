@@ -7,7 +7,7 @@ export interface CheckpointLayout {
   readonly ignored: RegExp;
   /** Tensors that must be all zeros where a file has them, as nothing here reads them. */
   readonly zeros?: RegExp;
-  /** Matrices that files hold as [in, out]. */
+  /** Matrices that files hold as [in, out]; those of experts as [experts, in, out]. */
   readonly transposed?: RegExp;
   /** The prefix of names that some checkpoints leave out: those of the model without its head. */
   readonly prefix?: string;
@@ -33,10 +33,12 @@ export interface StoredTensor {
   toFile(values: Float32Array): Float32Array;
 }
 
-/** [rows, columns] -> [columns, rows] */
+/** [..., rows, columns] -> [..., columns, rows] */
 const transposedValues = (values: Float32Array, rows: number, columns: number): Float32Array => {
   const out = new Float32Array(values.length);
-  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = values[r * columns + c]!;
+  for (let at = 0; at < values.length; at += rows * columns)
+    for (let r = 0; r < rows; r++)
+      for (let c = 0; c < columns; c++) out[at + c * rows + r] = values[at + r * columns + c]!;
   return out;
 };
 
@@ -63,10 +65,10 @@ export const storedTensor = (
       fromFile: asIs,
       toFile: asIs,
     };
-  const [outDim, inDim] = shape as readonly [number, number];
+  const [outDim, inDim] = shape.slice(-2) as [number, number];
   return {
     name: stored,
-    shape: [inDim, outDim],
+    shape: [...shape.slice(0, -2), inDim, outDim],
     fromFile: (values) => transposedValues(values, inDim, outDim),
     toFile: (values) => transposedValues(values, outDim, inDim),
   };

@@ -15,6 +15,7 @@ import { gemma } from './gemma.ts';
 import { gemma2 } from './gemma2.ts';
 import { gemma3 } from './gemma3.ts';
 import { gptNeox } from './gpt-neox.ts';
+import { gptOss } from './gpt-oss.ts';
 import { gpt2 } from './gpt2/gpt2.ts';
 import { gptj } from './gptj.ts';
 import { granite } from './granite.ts';
@@ -49,6 +50,7 @@ export const families: Readonly<Record<string, Family>> = Object.fromEntries(
       mixtral,
       qwen2Moe,
       qwen3Moe,
+      gptOss,
       gemma,
       gemma2,
       gemma3,

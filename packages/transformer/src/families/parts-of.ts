@@ -17,7 +17,7 @@ export interface PartRules {
 
 /**
  * The layers of a model by path: every `<path>.weight` is one, with the `<path>.bias` that there is; tensors of three axes with another name are
- * matrices of experts.
+ * matrices of experts, with the `<name>_bias` that there is.
  */
 export const partsOfTensors = (tensors: Tensors, { embeddings: tables, isNorm, norm, tied }: PartRules): OwnParts => {
   const linears = new Map<Path, Linear>();
@@ -25,7 +25,8 @@ export const partsOfTensors = (tensors: Tensors, { embeddings: tables, isNorm, n
   const embeddings = new Map<Path, Embedding>();
   const experts = new Map<Path, Experts>();
   for (const [name, weight] of tensors) {
-    if (weight.shape.length === 3 && !name.endsWith('.weight')) experts.set(name, denseExperts(weight));
+    if (weight.shape.length === 3 && !name.endsWith('.weight'))
+      experts.set(name, denseExperts(weight, tensors.get(`${name}_bias`) ?? null));
     if (!name.endsWith('.weight')) continue;
     const path = name.slice(0, name.lastIndexOf('.'));
     const values = { weight, bias: tensors.get(`${path}.bias`) ?? null };

@@ -69,6 +69,10 @@ export interface DecoderFields {
   readonly mlpOnlyLayers: readonly number[] | null;
   /** Whether the loss holds that of the experts' load. */
   readonly outputRouterLogits: boolean;
+  /** Slope of the sigmoid in the gate of an expert. */
+  readonly swigluAlpha: number;
+  /** The gate of an expert and what it gates are bounded by it. */
+  readonly swigluLimit: number;
   /** Factor of that loss. */
   readonly routerAuxLossCoef: number;
   /** Noise of the router's inputs in training. */
@@ -185,6 +189,8 @@ const fieldSchemas: { readonly [F in keyof DecoderFields]: z.ZodType<DecoderFiel
   decoderSparseStep: count,
   mlpOnlyLayers: z.array(z.int().min(0)).nullable(),
   outputRouterLogits: z.boolean(),
+  swigluAlpha: factor,
+  swigluLimit: factor,
   routerAuxLossCoef: z.number().min(0),
   routerJitterNoise: z.literal(0, { error: ({ input }) => `${shown(input)} is not supported; 0 is` }),
   qkvBias: z.boolean(),

@@ -7,7 +7,7 @@ import type { DecoderConfig, DecoderFields } from './config.ts';
 import { decoderConfigJson } from './config-json.ts';
 import { balanceLoss, expertPieces } from './experts.ts';
 import { jsonName } from './field-names.ts';
-import { decoderNeeds } from './needs.ts';
+import { decoderNeeds, sinksOf } from './needs.ts';
 import {
   type DecoderNames,
   type DecoderRecord,
@@ -51,7 +51,7 @@ const rolesOf = (names: DecoderNames, { heads, keyValueHeads }: DecoderConfig): 
       : (['gate', 'up'] as const).map((role, i) => ({ role, name: gateUp, share: [i, 2] as const }))),
     { role: 'down', name: within(mlp, names.down) },
     { role: 'down', name: `shared_expert.${names.down}` },
-    { role: 'router', name: within(mlp, 'gate') },
+    { role: 'router', name: within(mlp, names.router) },
     { role: 'head', name: names.head },
   ];
 };
@@ -81,9 +81,13 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
     needs: (config) => decoderNeeds(config, traitsOf(record, config), names),
     towers: (config) => [decoderTower(config, traitsOf(record, config), names)],
     parts: (config, tensors) => {
-      const norm = norms[traitsOf(record, config).norm];
+      const { norm: kind, sinks } = traitsOf(record, config);
+      const norm = norms[kind];
+      const attns = Array.from({ length: sinks ? config.layers : 0 }, (_, i) =>
+        [names.root, names.blocks, i, names.attn].join('.'),
+      );
       return partsOfTensors(tensors, {
-        embeddings: [tokenTable, positionTableOf(names)],
+        embeddings: [tokenTable, positionTableOf(names), ...attns.map(sinksOf)],
         isNorm: (path) => /(norm|\.ln_\w+)$/.test(path),
         norm: (values) => norm(values, config.normEps),
         tied: config.tieWordEmbeddings ? [names.head, tokenTable] : null,
@@ -92,7 +96,10 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
     layout: {
       ignored: record.ignored ?? /\.rotary_emb\.inv_freq$/,
       prefix: `${names.root.split('.')[0]}.`,
-      ...(record.expertFiles && { names: record.expertFiles.names ?? [], pieces: expertPieces(record.expertFiles) }),
+      ...(record.transposed && { transposed: record.transposed }),
+      names: [...(record.expertFiles?.names ?? []), [/\.sinks\.weight$/, '.sinks']],
+      shapes: (name, shape) => (name.endsWith('.sinks.weight') ? [shape[1]!] : shape),
+      ...(record.expertFiles && { pieces: expertPieces(record.expertFiles) }),
     },
     roles: (config) => rolesOf(names, config),
     // So is it called in all of them that have one, before the MLP or after the attention.

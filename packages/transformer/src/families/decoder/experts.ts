@@ -5,6 +5,8 @@ import {
   constant,
   div,
   equal,
+  maximum,
+  minimum,
   mul,
   reshape,
   sigmoid,
@@ -23,6 +25,12 @@ import type { TensorNeed } from '../../weights.ts';
 import { layerNeeds } from '../heads.ts';
 import type { DecoderConfig } from './config.ts';
 
+/** Slope α of the sigmoid and limit c of the gate of `boundedGate`. */
+export interface Bounds {
+  readonly slope: number;
+  readonly limit: number;
+}
+
 /** The experts that stand in place of the MLP in some layers. */
 export interface ExpertsTrait {
   /** How many there are, and through how many a token goes. */
@@ -36,6 +44,10 @@ export interface ExpertsTrait {
   readonly sumsToOne: boolean;
   /** Factor of the loss that balances the experts' load; 0 for none. */
   readonly balance: number;
+  /** Whether the router and all experts have biases. Default false. */
+  readonly biased?: boolean;
+  /** How the two halves of an expert's wide rows become one, where they alternate and are bounded; see `boundedGate`. Default: act(first) · second. */
+  readonly bounds?: Bounds;
   /** Whether a layer has them. */
   at(layer: number): boolean;
 }
@@ -58,11 +70,18 @@ const sharedLayers = (
 export const expertNeeds = (
   path: Path,
   { hiddenSize }: DecoderConfig,
-  { count, width, shared }: ExpertsTrait,
+  { count, width, shared, biased = false }: ExpertsTrait,
+  router: string,
 ): readonly (readonly [name: string, TensorNeed])[] => [
-  ...layerNeeds(`${path}.gate`, count, hiddenSize, false),
+  ...layerNeeds(`${path}.${router}`, count, hiddenSize, biased),
   [`${path}.${names.gateUp}`, { shape: [count, 2 * width, hiddenSize], init: 'normal' }],
   [`${path}.${names.down}`, { shape: [count, hiddenSize, width], init: 'residual' }],
+  ...(biased
+    ? ([
+        [`${path}.${names.gateUp}_bias`, { shape: [count, 2 * width], init: 'zeros' }],
+        [`${path}.${names.down}_bias`, { shape: [count, hiddenSize], init: 'zeros' }],
+      ] as const)
+    : []),
   ...(shared > 0 ? sharedLayers(hiddenSize, shared) : []).flatMap(([name, outDim, inDim]) =>
     layerNeeds(`${path}.${name}`, outDim, inDim, false),
   ),
@@ -95,6 +114,19 @@ const routed: Slot<Map<Path, Tensor>> = slot('router logits');
 
 const part = (x: Tensor, start: number, end: number): Tensor => slice(x, { axis: -1, start, end });
 
+/**
+ * Rows [rows, 2 · width], of which every other value is one of the gate g, the next that of what it gates, u: (u' + 1) · g' · σ(α·g'), with
+ * g' = min(g, c) and u' = u within ± c. transformers, `GptOssExperts`.
+ */
+const boundedGate = (wide: Tensor, { slope, limit }: Bounds): Tensor => {
+  const [rows, both] = wide.shape as readonly [number, number];
+  const pairs = reshape(wide, [rows, both / 2, 2]);
+  const one = (i: number): Tensor => reshape(part(pairs, i, i + 1), [rows, both / 2]);
+  const gate = minimum(one(0), limit);
+  const gated = maximum(minimum(one(1), limit), -limit);
+  return mul(add(gated, 1), mul(gate, sigmoid(mul(gate, slope))));
+};
+
 /** The MLP that all tokens go through, as far as its gate lets it. */
 const sharedExpert = (path: Path, x: Tensor, { activation }: DecoderConfig, { linear }: Forward): Tensor => {
   const of = (name: string, h: Tensor): Tensor => linear(`${path}.${names.shared}.${name}`, h);
@@ -105,15 +137,15 @@ const sharedExpert = (path: Path, x: Tensor, { activation }: DecoderConfig, { li
 /**
  * A mixture of experts: Σ wₑ·downₑ(act(gateₑ(x)) · upₑ(x)) over the `perToken` experts of a token to which the router's softmax gives most, with
  * that as weight. No other expert is computed. Shazeer et al., 2017, https://arxiv.org/abs/1701.06538; Jiang et al., 2024,
- * https://arxiv.org/abs/2401.04088; transformers, `MixtralSparseMoeBlock`, `Qwen2MoeSparseMoeBlock`.
+ * https://arxiv.org/abs/2401.04088; transformers, `MixtralSparseMoeBlock`, `Qwen2MoeSparseMoeBlock`, `GptOssMLP`.
  */
 export const mixtureOfExperts =
-  (path: Path, config: DecoderConfig, trait: ExpertsTrait, forward: Forward) =>
+  (path: Path, config: DecoderConfig, trait: ExpertsTrait, router: string, forward: Forward) =>
   (x: Tensor): Tensor => {
-    const { count, perToken, width, shared, sumsToOne } = trait;
+    const { count, perToken, width, shared, sumsToOne, bounds } = trait;
     const [batch, tokens, hidden] = x.shape as readonly [number, number, number];
     const rows = batch * tokens;
-    const logits = forward.linear(`${path}.gate`, x);
+    const logits = forward.linear(`${path}.${router}`, x);
     const { pass } = forward;
     const known = pass.get(routed) ?? new Map<Path, Tensor>();
     if (!known.has(path)) known.set(path, logits);
@@ -123,7 +155,9 @@ export const mixtureOfExperts =
     const index = reshape(chosen, [rows * perToken]);
     const each = broadcastTo(reshape(x, [rows, 1, hidden]), [rows, perToken, hidden]);
     const wide = forward.experts(`${path}.${names.gateUp}`, reshape(each, [rows * perToken, hidden]), index);
-    const inner = mul(activations[config.activation](part(wide, 0, width)), part(wide, width, 2 * width));
+    const inner = bounds
+      ? boundedGate(wide, bounds)
+      : mul(activations[config.activation](part(wide, 0, width)), part(wide, width, 2 * width));
     const made = reshape(forward.experts(`${path}.${names.down}`, inner, index), [rows, perToken, hidden]);
     const mixed = sum(mul(made, reshape(weights, [rows, perToken, 1])), { axes: [1] });
     const y = reshape(mixed, [batch, tokens, hidden]);

@@ -1,7 +1,11 @@
+import type { Path } from '../../sites.ts';
 import type { InitKind, TensorNeed, TensorNeeds } from '../../weights.ts';
 import type { DecoderConfig } from './config.ts';
 import { expertNeeds } from './experts.ts';
 import { type DecoderNames, type Traits, unusedPositions, within } from './record.ts';
+
+/** The path of an attention's sinks: a table of one row. */
+export const sinksOf = (attn: Path): Path => `${attn}.sinks`;
 
 /** The linear layers of one block: path within it, and what its tensors are. */
 const blockLinears = (
@@ -70,9 +74,12 @@ export const decoderNeeds = (config: DecoderConfig, traits: Traits, names: Decod
       if (bias) needs.set(`${block}.${path}.bias`, { shape: [outDim], init: 'zeros' });
     }
     if (traits.experts?.at(layer))
-      for (const [name, need] of expertNeeds(`${block}.${names.mlp}`, config, traits.experts)) needs.set(name, need);
+      for (const [name, need] of expertNeeds(`${block}.${names.mlp}`, config, traits.experts, names.router))
+        needs.set(name, need);
     for (const [path, width] of queryKeyNorms(config, traits))
       needs.set(`${block}.${path}.weight`, { shape: [width], init });
+    if (traits.sinks)
+      needs.set(`${sinksOf(`${block}.${names.attn}`)}.weight`, { shape: [1, config.heads], init: 'normal' });
     for (const path of blockNorms(traits)) norm(`${block}.${path}`);
   }
   if (traits.lastNorm) norm(`${names.root}.${names.last}`);

@@ -55,6 +55,8 @@ export interface Traits {
   readonly scoreScale: number | null;
   /** The scores s of attention become scoreCap · tanh(s / scoreCap); null: they stay as they are. */
   readonly scoreCap: number | null;
+  /** Whether each head has a score beside those of all keys, whose value is zeros: `sinks`. */
+  readonly sinks: boolean;
   /** Factor of what the table of tokens gives, before methods put rows in front. */
   readonly tokenScale: number;
   /** Factor of all rows that the first block reads. */
@@ -97,6 +99,8 @@ export interface DecoderNames {
   /** One layer whose outputs are those of the gate, then what it gates; null where these are two. */
   readonly gateUp: string | null;
   readonly down: string;
+  /** The layer that chooses experts, where there are some. */
+  readonly router: string;
   readonly head: string;
 }
 
@@ -121,6 +125,7 @@ const llamaNames: DecoderNames = {
   up: 'up_proj',
   gateUp: null,
   down: 'down_proj',
+  router: 'gate',
   head: 'lm_head',
 };
 
@@ -153,6 +158,8 @@ export interface DecoderRecord {
   readonly ignored?: RegExp;
   /** Names of its experts' matrices in files, of a record that has experts, and those of parts of names there. */
   readonly expertFiles?: ExpertFileNames & { readonly names?: CheckpointLayout['names'] };
+  /** Matrices that its files hold as [in, out]. Default none. */
+  readonly transposed?: RegExp;
   /** The field that holds the ε of its norms. Default `rms_norm_eps`. */
   readonly epsField?: string;
   /** The field that holds the base of the rotary embedding. Default `rope_theta`. */
@@ -211,6 +218,7 @@ export const traitsOf = ({ traits, positions = 'rotary' }: DecoderRecord, config
   window: () => null,
   scoreScale: null,
   scoreCap: null,
+  sinks: false,
   tokenScale: 1,
   rowScale: 1,
   residualScale: 1,

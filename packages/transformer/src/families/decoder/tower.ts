@@ -9,7 +9,7 @@ import { reachOf, ropeTable } from '../rope-table.ts';
 import { alibi } from './alibi.ts';
 import type { DecoderConfig } from './config.ts';
 import { mixtureOfExperts } from './experts.ts';
-import { blockNorms } from './needs.ts';
+import { blockNorms, sinksOf } from './needs.ts';
 import { type DecoderNames, type HalfNorms, type Traits, unusedPositions } from './record.ts';
 
 /** The path of the table of tokens. */
@@ -27,10 +27,17 @@ type Angles = readonly [cos: Tensor, sin: Tensor];
 type Bias = NonNullable<AttendOptions['bias']> | null;
 
 /** How a layer makes weights of scores. */
-const attendOptions = ({ scoreScale, scoreCap, window }: Traits, layer: number, bias: Bias): AttendOptions => {
+const attendOptions = (
+  path: Path,
+  { scoreScale, scoreCap, window, sinks }: Traits,
+  layer: number,
+  bias: Bias,
+  { weights }: Forward,
+): AttendOptions => {
   const width = window(layer);
   return {
     ...(bias && { bias }),
+    ...(sinks && { sinks: reshape(weights(sinksOf(path)), [-1]) }),
     ...(scoreScale !== null && { scale: scoreScale }),
     ...(scoreCap !== null && { softCap: scoreCap }),
     ...(width !== null && { window: width }),
@@ -118,7 +125,10 @@ const selfAttention =
     const [plainQ, plainK] = [normed('q', query), normed('k', key)];
     const [q, k] = angles ? rotated(plainQ, plainK, traits, angles) : [plainQ, plainK];
     const own: KeyValue = { k, v: split(value) };
-    return linear(`${path}.${names.attnOut}`, joinHeads(attend(path, q, own, attendOptions(traits, layer, bias))));
+    return linear(
+      `${path}.${names.attnOut}`,
+      joinHeads(attend(path, q, own, attendOptions(path, traits, layer, bias, forward))),
+    );
   };
 
 /** down(act(gate(x)) · up(x)), or down(act(up(x))) without a gate. Shazeer, 2020. https://arxiv.org/abs/2002.05202 */
@@ -223,7 +233,7 @@ export const decoderTower = (config: DecoderConfig, traits: Traits, names: Decod
         const attention = selfAttention(attn, layer, config, traits, names, used, bias, forward);
         const { experts } = traits;
         const thought = experts?.at(layer)
-          ? mixtureOfExperts(mlp, config, experts, forward)
+          ? mixtureOfExperts(mlp, config, experts, names.router, forward)
           : feedForward(names.mlp === '' ? block : mlp, config, traits, names, forward);
         const first = half('attn', x, attention, traits.norms.attn);
         if (traits.parallel) return add(x, add(first[1], half('mlp', x, thought, traits.norms.mlp)[1]));
