@@ -137,6 +137,41 @@ record("muon", SMALL, muon(weight_decay=0.1))
 record("muon-adamw", SMALL, muon(weight_decay=0.0, momentum=0.8, nesterov=False, adjust_lr_fn="match_rms_adamw"))
 record("muon-spectral", SMALL, muon(weight_decay=0.0, ns_steps=3, adjust_lr_fn="spectral_unclamped"))
 
+
+class GaLore(torch.optim.Optimizer):
+    """Zhao et al. 2024, algorithm 2, with the choices of https://github.com/jiaweizzhao/GaLore (`proj_type="std"`), but for the signs of
+    singular vectors, which are LAPACK's there: the entry of the largest magnitude is positive here."""
+
+    def __init__(self, params: object, lr: float, rank: int, every: int, scale: float, beta1: float = 0.9, weight_decay: float = 0.0) -> None:
+        super().__init__(params, {"lr": lr, "rank": rank, "every": every, "scale": scale, "beta1": beta1, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                state, g = self.state[p], p.grad
+                t = state.setdefault("t", 0)
+                tall = p.dim() == 2 and p.shape[0] >= p.shape[1]
+                if p.dim() == 2:
+                    if t % group["every"] == 0:
+                        u, _, vh = torch.linalg.svd(g, full_matrices=False)
+                        q = (vh if tall else u.T)[: group["rank"]]
+                        largest = q.gather(1, q.abs().argmax(1, keepdim=True))
+                        state["q"] = q * largest.sign()
+                    g = g @ state["q"].T if tall else state["q"] @ g
+                m = state["m"] = group["beta1"] * state.get("m", 0) + (1 - group["beta1"]) * g
+                v = state["v"] = 0.999 * state.get("v", 0) + 0.001 * g * g
+                state["t"] = t = t + 1
+                n = m / (v.sqrt() + 1e-6)
+                if p.dim() == 2:
+                    n = group["scale"] * (n @ state["q"] if tall else state["q"].T @ n)
+                p -= group["lr"] * (1 - 0.999**t) ** 0.5 / (1 - group["beta1"] ** t) * n
+                p -= group["lr"] * group["weight_decay"] * p
+
+
+record("galore", f"{SMALL} large", matrices_decay(GaLore, 0.1, rank=2, every=4, scale=0.25))
+record("galore-whole", f"{SMALL} cube", matrices_decay(GaLore, 0.0, rank=9, every=200, scale=1.0, beta1=0.8), clip=1.0)
+
 record("adamw8bit-cpu", "large vector", matrices_decay(bitsandbytes.optim.AdamW8bit, 0.1))
 
 

@@ -1,4 +1,5 @@
 import { type DType, mul, type Shape, type Tensor, type Variable } from '@peftjs/tensor';
+import type { FoundRule } from './found.ts';
 import { decays, type GradientTransform, type StepContext, type Updates, unscaled } from './gradient-transform.ts';
 
 /** A step of one parameter, as its rule sees it. */
@@ -10,6 +11,8 @@ export interface ParamStep extends Pick<StepContext, 'feed'> {
   readonly decays: boolean;
   /** A variable kept from step to step, zeros at first. Default: of the parameter's shape. */
   state(name: string, shape?: Shape, dtype?: DType): Variable;
+  /** The same, where the host finds the values. */
+  found(name: string, shape: Shape, rule: FoundRule): Variable;
 }
 
 /** The change of a parameter, and new values of the state kept for it. */
@@ -36,6 +39,7 @@ export const eachParam = (
         rate: rate === 1 ? step.rate : mul(step.rate, rate),
         decays: decays(step, param),
         state: (slot, shape, dtype) => step.state(param, slot, shape, dtype),
+        found: (slot, shape, rule) => step.found(param, slot, shape, rule),
         feed: step.feed,
       });
       return [param, made] as const;

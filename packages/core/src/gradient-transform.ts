@@ -9,6 +9,7 @@ import {
   type TypedArray,
   type Variable,
 } from '@peftjs/tensor';
+import type { FoundRule } from './found.ts';
 
 /** Tensors by the parameter that they belong to. */
 export type ByParam = ReadonlyMap<Variable, Tensor>;
@@ -51,6 +52,11 @@ export interface StepContext {
   hint(param: Variable): ParamHint;
   /** A variable kept for a parameter from step to step, zeros at first. The run makes it, names it and writes it to checkpoints. */
   state(param: Variable, name: string, shape?: Shape, dtype?: DType): Variable;
+  /**
+   * A tensor kept for a parameter whose values the host finds, of those of the steps in which they are due: a basis by a decomposition of a gradient.
+   * Those steps wait for the host, the others don't.
+   */
+  found(param: Variable, name: string, shape: Shape, rule: FoundRule): Variable;
   /** A tensor fed at every step: its values by step, counted from 0, and learning rate. */
   feed(name: string, shape: Shape, values: (step: number, rate: number) => TypedArray): Tensor;
   /** The same step, where names begin with that of a transform. */

@@ -21,6 +21,7 @@ export {
 export { eachLayer, eachLinear, eachNorm, eachSite, type LayerWraps } from './each.ts';
 export { eachParam, type ParamChange, type ParamStep } from './each-param.ts';
 export type { Methods } from './find-method.ts';
+export { type Finding, type Found, type FoundRule, makeFinding } from './found.ts';
 export { countedRows, type Gate, meanGate } from './gate.ts';
 export {
   applied,

@@ -11,12 +11,16 @@ import {
   variable,
 } from '@peftjs/tensor';
 import { hostArray } from '@peftjs/tensor/executor';
+import type { Found } from './found.ts';
 import type { ParamHint, StepContext } from './gradient-transform.ts';
 
 /** The state and the inputs of one run's transforms, shared by all programs of its step. */
 export interface TransformRun {
-  /** The step of one program, as `update` is given it; `finite` is 1, or 0 where that program's loss or gradient is not. */
-  step(finite: Tensor): StepContext;
+  /**
+   * The step of one program, as `update` is given it; `finite` is 1, or 0 where that program's loss or gradient is not. `take` is given what the host finds for it;
+   * without, a transform that asks for that is refused: `bad-program`.
+   */
+  step(finite: Tensor, take?: (found: Found) => void): StepContext;
   /** Every variable that the transforms keep, by its parameter. */
   readonly state: ReadonlyMap<Variable, readonly Variable[]>;
   /** Values of the transforms' inputs; steps are counted from 0. */
@@ -50,7 +54,7 @@ export const makeTransformRun = (hints: ReadonlyMap<Variable, ParamHint> | undef
     return known.tensor;
   };
   return {
-    step: (finite) => {
+    step: (finite, take) => {
       const taken = new Set<string>();
       /** The name itself, or with a number where another transform has it. */
       const own = (name: string): string => {
@@ -67,6 +71,16 @@ export const makeTransformRun = (hints: ReadonlyMap<Variable, ParamHint> | undef
         finite,
         hint: (param) => hints?.get(param) ?? {},
         state: (param, name, shape = param.shape, dtype = 'f32') => keep(param, `${prefix}${name}`, shape, dtype),
+        found: (param, name, shape, rule) => {
+          if (!take)
+            throw new PeftError(
+              'bad-program',
+              `train: ${prefix}${name} is found on the host, which has no part in this step`,
+            );
+          const variable = keep(param, `${prefix}${name}`, shape, 'f32');
+          take({ ...rule, variable });
+          return variable;
+        },
         feed: (name, shape, values) => feed(`${prefix}${name}`, shape, values),
         within: (name) => (name ? contextOf(`${own(`${prefix}${name}`)}.`) : contextOf(prefix)),
       });

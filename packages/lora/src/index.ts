@@ -27,6 +27,7 @@ export { dora } from './dora.ts';
 export { type DyloraOptions, dylora } from './dylora.ts';
 export { type FourierFTInit, type FourierFTOptions, fourierft } from './fourierft.ts';
 export { type FrodOptions, frod } from './frod/frod.ts';
+export { type GaloreOptions, galore } from './galore/galore.ts';
 export { type GloraForm, type GloraOptions, glora } from './glora.ts';
 export { type GraloraOptions, gralora } from './gralora.ts';
 export { type HiraOptions, hira } from './hira.ts';

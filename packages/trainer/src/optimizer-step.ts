@@ -2,6 +2,7 @@ import {
   applied,
   type ByParam,
   chain,
+  type Found,
   type Gradients,
   type GradientTransform,
   makeTransformRun,
@@ -23,6 +24,8 @@ export interface OptimizerStep extends Pick<TransformRun, 'state' | 'feeds'> {
   readonly gradNorm: Tensor;
   /** 1, or 0 where the loss or that norm is not finite. */
   readonly finite: Tensor;
+  /** Tensors of the optimiser whose values the host finds, before the steps in which they are due. */
+  readonly found: readonly Found[];
 }
 
 /** The rule for an optimiser among options. */
@@ -64,9 +67,10 @@ export const optimizerStep = (
   const plain = globalNorm(gradients.values.values());
   const gradNorm = gradients.scale ? mul(plain, gradients.scale) : plain;
   const finite = mul(isFinite(gradNorm), isFinite(loss));
-  const step = run.step(finite);
+  const found: Found[] = [];
+  const step = run.step(finite, (one) => found.push(one));
   const made = applied(transform ? chain(transform, optimizer) : optimizer, gradients, step);
   const next = project ? projected(project, made.next, step) : made.next;
   const { state, feeds } = run;
-  return { next, updates: [...next, ...made.state], gradNorm, finite, state, feeds };
+  return { next, updates: [...next, ...made.state], gradNorm, finite, found, state, feeds };
 };

@@ -1,5 +1,5 @@
 import { attach, eachParam, type GradientTransform, mergePatches, type ParamHint, type Projection } from '@peftjs/core';
-import { lora } from '@peftjs/lora';
+import { galore, lora } from '@peftjs/lora';
 import { add, compile, constant, mul, neg, reference, sign, type Variable, variable } from '@peftjs/tensor';
 import { tinyLlama } from '@peftjs/testkit';
 import { describe, expect, test } from 'vitest';
@@ -14,6 +14,7 @@ import {
   optimizerStep,
   packTokens,
   sgd,
+  type TrainOptions,
   train,
 } from './index.ts';
 
@@ -128,12 +129,16 @@ describe('transforms', () => {
 });
 
 describe('a run', () => {
-  const losses = async (optimizer: GradientTransform, rate = 0.03): Promise<number[]> => {
+  const losses = async (
+    optimizer: GradientTransform,
+    rate = 0.03,
+    sizes: Pick<TrainOptions, 'batchSize' | 'accumulate'> = { batchSize: 2 },
+  ): Promise<number[]> => {
     const result = await train(attach(tinyLlama(), [lora({ rank: 4, target: 'all-linear' })]), {
       executor: reference(),
       data: rows,
       steps: 10,
-      batchSize: 2,
+      ...sizes,
       schedule: () => rate,
       optimizer,
     });
@@ -148,10 +153,19 @@ describe('a run', () => {
     // Weights of 0 are stepped by a thousandth of the rate.
     ['adafactor', adafactor({ leastScale: 0.05 }), 1],
     ['muon', muon({ adjust: 'adamw' })],
+    ['galore', chain(clip(1), galore({ rank: 2, every: 4, scale: 1 }))],
   ] as const)('learns with %s, and begins anew with the same optimiser', async (_, optimizer, rate?: number) => {
     const first = await losses(optimizer, rate);
     expect(Math.min(...first.slice(-3))).toBeLessThan(first[0]! - 0.05);
     expect(await losses(optimizer, rate)).toEqual(first);
+  });
+
+  test('finds on the host what an optimiser asks for: of the batch that it steps by, of one or gathered', async () => {
+    const [one, gathered] = [
+      await losses(galore({ rank: 2, every: 4, scale: 1 })),
+      await losses(galore({ rank: 2, every: 4, scale: 1 }), 0.03, { batchSize: 1, accumulate: 2 }),
+    ];
+    for (const [i, loss] of one.entries()) expect(gathered[i]).toBeCloseTo(loss, 3);
   });
 
   test('takes an optimiser of one rule', async () => {

@@ -1,6 +1,6 @@
 import { grad } from '@peftjs/autograd';
 import type { Gradients, GradientTransform, LossOptions, Objective } from '@peftjs/core';
-import { makeTransformRun } from '@peftjs/core';
+import { makeFinding, makeTransformRun } from '@peftjs/core';
 import type { Batch } from '@peftjs/data';
 import {
   buildProgram,
@@ -14,10 +14,11 @@ import {
   PeftError,
   type ProgramSpec,
   type Rules,
+  type Tensor,
   type TypedArray,
   type Variable,
 } from '@peftjs/tensor';
-import { meanOf } from '@peftjs/transformer';
+import { type Inputs, meanOf } from '@peftjs/transformer';
 import { averaged } from './averages.ts';
 import { checkBatch } from './check-data.ts';
 import { makeGathered } from './gathered.ts';
@@ -134,11 +135,24 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
   const keep = { keep: stepOutputs(names) };
   const params = steppedParams(target);
   const transforms = makeTransformRun(target.hints);
+  const finding = makeFinding(executor);
   const drawn = input('seed', [], 'u32');
   const feedsOf = ({ columns }: Batch, draw: number): Record<string, TypedArray> => ({
     ...columns,
     seed: Uint32Array.of(Math.imul(seed + 1, 0x9e3779b9) + draw),
   });
+
+  /** Runs outputs of a step once, without its updates. */
+  const runOnce =
+    (feeds: Readonly<Record<string, TypedArray>>) =>
+    async (outputs: Readonly<Record<string, Tensor>>): Promise<Record<string, TypedArray>> => {
+      const executable = await compileNamed(buildProgram({ outputs, updates: [] }), executor);
+      try {
+        return await executable.run(feeds);
+      } finally {
+        executable.close();
+      }
+    };
 
   /** Where an average is asked for, its updates too: of what the parameters are in the end. */
   const withAverages = (program: Required<ProgramSpec>, { finite }: OptimizerStep): Required<ProgramSpec> =>
@@ -150,21 +164,35 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
         };
 
   const single = async (): Promise<Way> => {
-    const programs = makePrograms(executor, (columns) => {
+    const stepOf = (columns: Inputs) => {
       const given = target.loss(columns, drawn, lossOptions);
       const loss = meanOf(given);
-      const metrics = Object.fromEntries(Object.entries(metricsOf(given, names)).map(([name, m]) => [name, meanOf(m)]));
       const found = grad(loss, params);
       const gradients: Gradients = { values: new Map(params.map((p, i) => [p, found[i]!])) };
-      const stepped = optimizerStep(optimizer, gradients, loss, target, transforms);
+      return { given, loss, gradients, stepped: optimizerStep(optimizer, gradients, loss, target, transforms) };
+    };
+    const programs = makePrograms(executor, (columns) => {
+      const { given, loss, gradients, stepped } = stepOf(columns);
+      const metrics = Object.fromEntries(Object.entries(metricsOf(given, names)).map(([name, m]) => [name, meanOf(m)]));
       return withAverages(stepProgram(target, { loss, metrics, gradients }, stepped), stepped);
     });
     // The optimiser's variables, before there is a program.
     const none = { values: new Map(params.map((p) => [p, p])) };
-    withAverages(
-      { outputs: {}, updates: [] },
-      optimizerStep(optimizer, none, constant(Float32Array.of(0), []), target, transforms),
-    );
+    const described = optimizerStep(optimizer, none, constant(Float32Array.of(0), []), target, transforms);
+    withAverages({ outputs: {}, updates: [] }, described);
+    /** The host's part, of the batch that is then stepped by: a program for that step alone. */
+    const findBefore = async (
+      batch: Batch,
+      step: number,
+      feeds: Readonly<Record<string, TypedArray>>,
+    ): Promise<void> => {
+      const columns = Object.entries(specOf(batch)).map(([name, { shape, dtype }]) => [
+        name,
+        input(name, shape, dtype),
+      ]);
+      const { found, finite } = stepOf(Object.fromEntries(columns)).stepped;
+      await finding.find(step, found, finite, runOnce(feeds));
+    };
     const told: Executable[] = [];
     let next: { readonly batch: Batch; readonly draw: number } | null = null;
     return {
@@ -180,8 +208,10 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
         const { batch, draw } = next;
         next = null;
         const executable = await programs.of(specOf(batch));
+        const feeds = { ...feedsOf(batch, draw), ...transforms.feeds(step, rate) };
+        if (finding.isDue(step, described.found)) await findBefore(batch, step, feeds);
         told.push(executable);
-        await executable.run({ ...feedsOf(batch, draw), ...transforms.feeds(step, rate) }, keep);
+        await executable.run(feeds, keep);
       },
       prepare: programs.of,
       trim: () => programs.trim(new Set(told)),
@@ -205,8 +235,11 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
         programs.trim(new Set());
       },
       apply: async (step, rate) => {
+        const { found, finite } = stepped;
+        const feeds = transforms.feeds(step, rate);
+        if (finding.isDue(step, found)) await finding.find(step, found, finite, runOnce(feeds));
         told.push(apply);
-        await apply.run(transforms.feeds(step, rate), keep);
+        await apply.run(feeds, keep);
       },
       prepare: programs.of,
       trim: () => {},

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
-import type { GradientTransform, ParamHint } from '@peftjs/core';
+import { type GradientTransform, makeFinding, type ParamHint } from '@peftjs/core';
 import { openSafetensors } from '@peftjs/io';
+import { galore } from '@peftjs/lora';
 import { compile, constant, type Executor, input, type Shape, sizeOf, type Variable, variable } from '@peftjs/tensor';
 import {
   adafactor,
@@ -48,10 +49,18 @@ const follow = async (
   const target = { params, hints: new Map(Object.entries(hints).map(([name, hint]) => [params.get(name)!, hint])) };
   const gradients = new Map(steppedParams(target).map((p) => [p, input(`g ${p.node.name}`, p.shape)]));
   const one = constant(Float32Array.of(1), []);
-  const { updates, feeds, state } = optimizerStep(optimizer, { values: gradients }, one, target);
+  const { updates, feeds, state, found, finite } = optimizerStep(optimizer, { values: gradients }, one, target);
   const step = await compile({ updates }, { executor });
+  const finding = makeFinding(executor);
   for (let i = 0; i < 10; i++) {
     const given = Object.fromEntries(names.map((name) => [`g ${name}`, gradient(name, i)]));
+    if (finding.isDue(i, found))
+      await finding.find(i, found, finite, async (outputs) => {
+        const once = await compile({ outputs }, { executor });
+        const values = await once.run(given);
+        once.close();
+        return values;
+      });
     await step.run({ ...given, ...feeds(i, rate(i)) });
     if (i > 0 && i < 9) continue;
     for (const [name, v] of params) {
@@ -93,6 +102,14 @@ const cases: Readonly<Record<string, Case>> = {
   'muon-spectral': { optimizer: () => muon({ iterations: 3, adjust: 'spectral' }) },
   // torch's own, whose iteration is rounded to 8 bits: ten steps move a weight by up to 0.15.
   'muon-bf16': { optimizer: () => muon({ weightDecay: 0.1 }), tolerance: 5e-3 },
+  galore: {
+    optimizer: () => galore({ rank: 2, every: 4, weightDecay: 0.1 }),
+    names: [...small, 'large'],
+  },
+  'galore-whole': {
+    optimizer: () => chain(clip(1), galore({ rank: 9, scale: 1, beta1: 0.8 })),
+    names: [...small, 'cube'],
+  },
   // A moment in the very middle between two levels may go to either.
   adamw8bit: { optimizer: () => adamw8bit({ weightDecay: 0.1 }), names: ['large', 'vector'], tolerance: 5e-5 },
   // Its CPU code takes another level than the nearest for small values.

@@ -1,6 +1,7 @@
-import { applied, type GradientTransform, makeTransformRun } from '@peftjs/core';
+import { applied, type Found, type GradientTransform, makeFinding, makeTransformRun } from '@peftjs/core';
 import {
   buildProgram,
+  compile,
   constant,
   type Executor,
   mul,
@@ -70,13 +71,19 @@ const open = async (transform: GradientTransform, row: TransformRow, changes: Ch
     variable(name, shape, from?.get(name) ?? drawn(name, shape)),
   );
   const target = (p: Variable): Tensor => constant(drawn(`${p.node.name} target`, p.shape), p.shape);
-  const found = params.map((p) => [p, mul(sub(p, target(p)), gradient * scale)] as const);
+  const given = params.map((p) => [p, mul(sub(p, target(p)), gradient * scale)] as const);
   const run = makeTransformRun(undefined);
   const gradients = {
-    values: new Map(reversed ? found.toReversed() : found),
+    values: new Map(reversed ? given.toReversed() : given),
     ...(scale !== 1 && { scale: scalar(1 / scale) }),
   };
-  const made = applied(transform, gradients, run.step(scalar(finite)));
+  const found: Found[] = [];
+  const finding = makeFinding(executor);
+  const made = applied(
+    transform,
+    gradients,
+    run.step(scalar(finite), (one) => found.push(one)),
+  );
   const program = buildProgram({ outputs: {}, updates: [...made.next, ...made.state] });
   const executable = await executor.compile(program);
   const kept = [...params, ...[...run.state.values()].flat()];
@@ -88,6 +95,13 @@ const open = async (transform: GradientTransform, row: TransformRow, changes: Ch
   let at = changes.first ?? 0;
   return {
     step: async () => {
+      if (finding.isDue(at, found))
+        await finding.find(at, found, scalar(finite), async (outputs) => {
+          const once = await compile({ outputs }, { executor });
+          const values = await once.run();
+          once.close();
+          return values;
+        });
       const feeds = Object.entries(run.feeds(at++, row.rate ?? 0.05)).filter(([name]) => taken.has(name));
       await executable.run(Object.fromEntries(feeds));
     },
