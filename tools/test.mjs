@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { coverage } from './coverage.mjs';
+import { longest } from './longest.mjs';
 import { matrixOf, printedMatrix } from './method-matrix.mjs';
 import { methodsTable } from './methods.mjs';
 import { root } from './pnpm.mjs';
@@ -42,6 +43,7 @@ if (results) {
   const matrix = matrixOf(results);
   const printed = printedMatrix(matrix);
   console.log(`\n${coverage(results)}${printed && `\n\n${printed}`}`);
+  if (given.length === 0) console.log(`\n${longest(results, root)}`);
   const file = matrixFile ?? join(folder, 'matrix.json');
   writeFileSync(file, `${JSON.stringify(matrix, null, 2)}\n`);
   // Of a part of the tests the table would know only a part.

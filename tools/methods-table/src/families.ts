@@ -39,10 +39,11 @@ const isMethod = (value: unknown): value is MethodFormat =>
 /** The options that a factory names; of a recipe, its parts. */
 const optionsOf = (factory: object): string[] => Object.keys('options' in factory ? (factory.options as object) : {});
 
-/** What is known of every method, and its package. */
+/** What is known of every method, and its package. Their order within a family is that of their letters, capitals first. */
 export const records: readonly Entry[] = Object.entries(families).flatMap(([family, exports]) =>
   Object.values(exports)
     .filter(isMethod)
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
     .map((factory) => {
       const { name, about, peftType, paper, merges, learningRate, narrowRate } = factory;
       const rates = { learningRate, ...(narrowRate !== undefined && { narrowRate }) };

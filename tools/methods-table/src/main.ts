@@ -23,7 +23,12 @@ for (const [name, tables] of Object.entries(pages)) {
   const text = withTable(old, tables);
   if (text === old) continue;
   if (check === '--check') {
-    console.error(`${name}: the table of methods is not current; pnpm methods writes it anew`);
+    const lines = text.split('\n');
+    const oldLines = old.split('\n');
+    const at = lines.findIndex((line, i) => line !== oldLines[i]);
+    console.error(
+      `${name}:${at + 1}: the table of methods is not current; pnpm methods writes it anew. There: ${oldLines[at]}\nIt would be: ${lines[at]}`,
+    );
     process.exitCode = 1;
   } else {
     writeFileSync(`${file}.tmp`, text);
