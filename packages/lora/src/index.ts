@@ -70,6 +70,7 @@ export { type PeriodicLoraOptions, periodicLora } from './restarts/periodic-lora
 export { type ReLoraOptions, reLora } from './restarts/re-lora.ts';
 export { type RoadOptions, type RoadVariant, road } from './road.ts';
 export { type SaidOptions, said } from './said/said.ts';
+export { type ShiftedAttentionOptions, shiftedAttention } from './shifted-attention.ts';
 export { type ShiraOptions, shira } from './shira.ts';
 export type { KeptRanks } from './sora/prune.ts';
 export type { SparsitySchedule } from './sora/schedule.ts';

@@ -10,8 +10,11 @@ export interface Product {
 /** How many singular values are kept: a number of them, or as few as hold a share of their squares' sum. */
 export type Kept = { readonly rank: number } | { readonly share: number };
 
-/** Both sides at most so long: decomposed whole, in a second at most. */
+/** The shorter side at most so long: decomposed whole, in a second at most. */
 const exactUpTo = 256;
+
+/** The shorter side at most so long: decomposed by its products M·Mᵀ, in a few seconds, where few values are wanted. An iteration takes longer for a flat spectrum, as errors of rounding have it. */
+const productsUpTo = 1024;
 
 /** Columns of a block beyond the vectors asked for, which make the iteration converge where singular values lie close together. */
 const extra = 8;
@@ -33,6 +36,39 @@ const leading = (m: Matrix, total: number, kept: Kept): Product => {
   const u = svd.leftSingularVectors.subMatrix(0, m.rows - 1, 0, columns);
   const v = svd.rightSingularVectors.subMatrix(0, m.columns - 1, 0, columns);
   return { b: u.mulRowVector(svd.diagonal.slice(0, rank)), a: v.transpose() };
+};
+
+/** M·Mᵀ. */
+const productsOf = (m: Matrix): Matrix => {
+  const products = new Matrix(m.rows, m.rows);
+  const rows = m.to2DArray();
+  for (let i = 0; i < m.rows; i++)
+    for (let j = 0; j <= i; j++) {
+      const [a, b] = [rows[i]!, rows[j]!];
+      let sum = 0;
+      for (let k = 0; k < a.length; k++) sum += a[k]! * b[k]!;
+      products.set(i, j, sum);
+      products.set(j, i, sum);
+    }
+  return products;
+};
+
+/** U·diag(s) and Vᵀ of the largest singular values, by the eigenvectors of the products along the shorter side. Values below 1e-8 of the largest are lost in it, which few of them reach. */
+const byProducts = (m: Matrix, rank: number): Product => {
+  const isWide = m.rows <= m.columns;
+  const wide = isWide ? m : m.transpose();
+  const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(productsOf(wide), {
+    assumeSymmetric: true,
+  });
+  const largest = realEigenvalues
+    .map((_, i) => i)
+    .sort((i, j) => realEigenvalues[j]! - realEigenvalues[i]!)
+    .slice(0, rank);
+  const u = eigenvectorMatrix.subMatrixColumn(largest);
+  const inner = u.transpose().mmul(wide); // diag(s)·Vᵀ
+  if (!isWide) return { b: inner.transpose(), a: u.transpose() };
+  const values = inner.to2DArray().map((row) => Math.hypot(...row));
+  return { b: u.mulRowVector(values), a: inner.mulColumnVector(values.map((v) => (v === 0 ? 0 : 1 / v))) };
 };
 
 /** A part of a matrix's columns: an orthonormal basis Q of it, [rows, n], and Qᵀ·M, [n, columns]. */
@@ -81,11 +117,13 @@ const rangeOf = (m: Matrix, width: number, total: number, kept: Kept): Range | n
 
 /**
  * The leading part of a matrix's singular value decomposition, M ≈ (U·diag(s))·Vᵀ: no product of that rank lies closer to it. Matrices with
- * a side of at most 256 are decomposed whole; of larger ones the part that a randomised block Krylov iteration finds, to 1e-10 of ‖M‖².
+ * a side of at most 256 are decomposed whole, those with one of at most 1,024, where few values are wanted, by M·Mᵀ; of larger ones the part that a randomised block Krylov iteration finds, to 1e-10 of ‖M‖².
  */
 export const truncatedSvd = (m: Matrix, kept: Kept): Product => {
   const total = m.norm('frobenius') ** 2;
   const least = Math.min(m.rows, m.columns);
+  if (least > exactUpTo && least <= productsUpTo && 'rank' in kept && 4 * kept.rank <= least)
+    return byProducts(m, kept.rank);
   const width = 'rank' in kept ? kept.rank + extra : 32;
   const range = least > exactUpTo ? rangeOf(m, width, total, kept) : null;
   if (!range) return leading(m, total, kept);
