@@ -12,6 +12,7 @@ export { jsonLog } from './logs/json-lines.ts';
 export type { Logger } from './logs/logger.ts';
 export { type MlflowOptions, mlflow } from './logs/mlflow.ts';
 export { tensorBoard } from './logs/tensor-board.ts';
+export { type WandbOptions, wandb } from './logs/wandb.ts';
 export { accuracy } from './measures/accuracy.ts';
 export { bleu } from './measures/bleu.ts';
 export { type EceOptions, ece, nll } from './measures/calibration.ts';

@@ -1,4 +1,5 @@
 import { checkOptions, mustBe, PeftError } from '@peftjs/tensor';
+import { type Ask, asker, sendingQueue } from './ask.ts';
 import { type Logger, measuredScalars, type Scalars, stepScalars } from './logger.ts';
 
 /** The server of a run's numbers. */
@@ -25,31 +26,6 @@ interface Metric {
   readonly step: number;
 }
 
-type Ask = (method: 'GET' | 'POST', path: string, body?: object) => Promise<Readonly<Record<string, unknown>>>;
-
-const asker = (url: string, token: string | undefined): Ask => {
-  const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) };
-  return async (method, path, body) => {
-    const address = `${url.replace(/\/+$/, '')}/api/2.0/mlflow/${path}`;
-    let answer: Response;
-    try {
-      answer = await fetch(address, {
-        method,
-        headers,
-        signal: AbortSignal.timeout(30_000),
-        ...(body && { body: JSON.stringify(body) }),
-      });
-    } catch (cause) {
-      throw new PeftError('read-failed', `mlflow: ${address} doesn't answer; start the server or give its address`, {
-        cause,
-      });
-    }
-    const text = await answer.text();
-    if (answer.ok) return text === '' ? {} : (JSON.parse(text) as Readonly<Record<string, unknown>>);
-    throw new PeftError('read-failed', `mlflow: ${address} answers ${answer.status}: ${text.slice(0, 300)}`);
-  };
-};
-
 const experimentOf = async (ask: Ask, name: string): Promise<string> => {
   try {
     const found = await ask('GET', `experiments/get-by-name?experiment_name=${encodeURIComponent(name)}`);
@@ -74,7 +50,8 @@ export const mlflow = async (options: MlflowOptions = {}): Promise<Logger> => {
   const env = typeof process === 'object' ? process.env : {};
   const { url = env['MLFLOW_TRACKING_URI'], experiment = 'peftjs', run, params = {} } = options;
   if (!url) throw new PeftError('bad-option', 'mlflow: url is missing, and MLFLOW_TRACKING_URI is not set');
-  const ask = asker(url, options.token ?? env['MLFLOW_TRACKING_TOKEN']);
+  const token = options.token ?? env['MLFLOW_TRACKING_TOKEN'];
+  const ask = asker('mlflow', `${url.replace(/\/+$/, '')}/api/2.0/mlflow`, token && `Bearer ${token}`);
   const made = await ask('POST', 'runs/create', {
     experiment_id: await experimentOf(ask, experiment),
     start_time: Date.now(),
@@ -83,33 +60,20 @@ export const mlflow = async (options: MlflowOptions = {}): Promise<Logger> => {
   const { run_id } = (made['run'] as { readonly info: { readonly run_id: string } }).info;
   const shown = Object.entries(params).map(([key, value]) => ({ key, value: String(value) }));
   if (shown.length > 0) await ask('POST', 'runs/log-batch', { run_id, params: shown });
-  let queue: Metric[] = [];
-  let isTold = false;
-  const send = async (): Promise<void> => {
-    try {
-      while (queue.length > 0) {
-        await ask('POST', 'runs/log-batch', { run_id, metrics: queue.slice(0, most) });
-        queue = queue.slice(most);
-      }
-      isTold = false;
-    } catch (error) {
-      if (!isTold) console.error(`${(error as Error).message}; numbers of the run wait until it does`);
-      isTold = true;
-    }
-  };
+  const queue = sendingQueue<Metric>(most, (metrics) => ask('POST', 'runs/log-batch', { run_id, metrics }));
   const add = async (step: number, scalars: Scalars): Promise<void> => {
     const timestamp = Date.now();
-    queue.push(...Object.entries(scalars).map(([key, value]) => ({ key, value, timestamp, step })));
-    if (queue.length >= waiting) await send();
+    queue.add(...Object.entries(scalars).map(([key, value]) => ({ key, value, timestamp, step })));
+    if (queue.length >= waiting) await queue.send();
   };
   return {
     step: (progress) => add(progress.step, stepScalars(progress)),
     measure: async (measurement) => {
       await add(measurement.step, measuredScalars(measurement));
-      await send();
+      await queue.send();
     },
     end: async (failed) => {
-      await send();
+      await queue.send();
       const status = failed ? 'FAILED' : 'FINISHED';
       await ask('POST', 'runs/update', { run_id, status, end_time: Date.now() }).catch((error: Error) =>
         console.error(error.message),
