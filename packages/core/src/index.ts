@@ -51,7 +51,7 @@ export {
 } from './init.ts';
 export { type LayerTarget, layersOf, type PatternTarget, type RoleTarget } from './layer-target.ts';
 export type { LayersInView } from './layers-in-view.ts';
-export { type Merged, type MergeOptions, merge } from './merge.ts';
+export { type Merged, type MergeOptions, type ModelFormat, merge } from './merge.ts';
 export type {
   AdapterConfig,
   Between,

@@ -21,6 +21,7 @@ import {
   isDenseLinear,
   type Linear,
   type Model,
+  type ModelPatch,
   type Norm,
   type Path,
 } from '@peftjs/transformer';
@@ -29,22 +30,31 @@ import { singlesIn } from './combine.ts';
 import { notFinite } from './finite.ts';
 import { requireAdapted } from './require-adapted.ts';
 
+/** A format that looks at the whole model before it stores layers, as one that is fitted to data does: `inGptq({ data })` of `@peftjs/quant`. */
+export interface ModelFormat {
+  /** The model with the layers of these paths stored; it has them as floats. */
+  store<M extends Model>(model: M, paths: readonly Path[], options: OnExecutor): Promise<M>;
+}
+
 /** The executor that `merge` computes on, and how it stores the result. */
 export interface MergeOptions extends OnExecutor {
   /**
    * `base` (default): each layer in its own format, a quantised one quantised anew. `dense`: changed layers as plain floats, without that error. A function: changed layers as it makes them of their
-   * values, `inFormat(nf4())` of `@peftjs/quant` in that format.
+   * values, `inFormat(nf4())` of `@peftjs/quant` in that format. `inGptq({ data })`, `inAwq(int4(), { data })`: fitted to what the merged model makes of data.
    */
-  readonly format?: 'base' | 'dense' | ((path: Path, values: Dense) => Linear);
+  readonly format?: 'base' | 'dense' | ((path: Path, values: Dense) => Linear) | ModelFormat;
   /** The precision that plain layers will be saved in (`saveModel`'s `dtype`): their error is measured too. Default `f32`: none. */
   readonly storedAs?: 'f32' | 'f16' | 'bf16';
 }
 
+const isModelFormat = (v: unknown): v is ModelFormat =>
+  typeof v === 'object' && v !== null && typeof (v as Partial<ModelFormat>).store === 'function';
+
 const mergeRules: Rules<MergeOptions> = {
   ...onExecutor,
   format: mustBe.such(
-    'base, dense or a function, as inFormat(nf4()) is',
-    (v) => v === 'base' || v === 'dense' || typeof v === 'function',
+    'base, dense, a function, as inFormat(nf4()) is, or a format of the whole model, as inGptq({ data }) is',
+    (v) => v === 'base' || v === 'dense' || typeof v === 'function' || isModelFormat(v),
   ),
   storedAs: mustBe.oneOf(['f32', 'f16', 'bf16']),
 };
@@ -86,7 +96,10 @@ const rounded: { readonly [D in 'f16' | 'bf16']: (values: Float32Array) => Float
   bf16: (values) => bfloat16ToFloat32(float32ToBfloat16(values)),
 };
 
-const storedIn = (format: MergeOptions['format'], path: Path, exact: Dense, base: Model): Linear => {
+/** A way to store layer by layer. */
+type LayerFormat = Exclude<NonNullable<MergeOptions['format']>, ModelFormat>;
+
+const storedIn = (format: LayerFormat, path: Path, exact: Dense, base: Model): Linear => {
   if (format === 'dense') return denseLinear(exact);
   return typeof format === 'function' ? format(path, exact) : base.linears.get(path)!.encode(exact);
 };
@@ -107,6 +120,26 @@ const valuesOf = async (t: Tensor, executor: Executor): Promise<Float32Array> =>
 const changed = <T>(now: ReadonlyMap<Path, T>, before: ReadonlyMap<Path, T>): [Path, T][] =>
   [...now].filter(([path, part]) => part !== before.get(path));
 
+/** All that changed beside linear layers, encoded as the base has it. */
+const mergedRest = async (base: Model, model: Model, executor: Executor): Promise<ModelPatch> => {
+  const norms = new Map<Path, Norm>();
+  for (const [path, norm] of changed(model.norms, base.norms)) {
+    const { weight, bias = null } = await frozen(path, { weight: norm.weight, bias: norm.bias }, executor);
+    norms.set(path, base.norms.get(path)!.encode({ weight: weight!, bias }));
+  }
+  const embeddings = new Map<Path, Embedding>();
+  for (const [path, embedding] of changed(model.embeddings, base.embeddings)) {
+    const { weight } = await frozen(path, { weight: embedding.weight }, executor);
+    embeddings.set(path, base.embeddings.get(path)!.encode(weight!));
+  }
+  const experts = new Map<Path, Experts>();
+  for (const [path, own] of changed(model.experts, base.experts)) {
+    const { weight } = await frozen(path, { weight: own.dense() }, executor);
+    experts.set(path, base.experts.get(path)!.encode(weight!));
+  }
+  return { norms, embeddings, experts, reweighted: true };
+};
+
 /**
  * The base model with the adapter folded in: W' = `dense()` of each changed layer, computed now on `executor` and encoded in the layer's own
  * storage format. Inference then costs what the base costs. Throws `not-mergeable`, by name, when a method depends on its input; `bad-data`
@@ -123,36 +156,41 @@ export const merge = async <M extends Model>(adapted: Adapted<M>, options: Merge
       'not-mergeable',
       `merge: ${refusing.map((m) => m.name).join(', ')} does more than change weights; use the view as it is`,
     );
-  const linears = new Map<Path, Linear>();
-  const errors = new Map<Path, number>();
-  for (const [path, layer] of changed(model.linears, base.linears)) {
+  const layers = changed(model.linears, base.linears);
+  const exactOf = async (path: Path, layer: Linear): Promise<Dense> => {
     const { weight, bias = null } = await frozen(path, { ...layer.dense() }, executor);
-    const exact: Dense = { weight: weight!, bias };
-    const stored = storedIn(format, path, exact, base);
+    return { weight: weight!, bias };
+  };
+  const errors = new Map<Path, number>();
+  const tellError = async (path: Path, exact: Dense, stored: Linear): Promise<void> => {
     const isPlain = isDenseLinear(stored);
-    if (!isPlain || storedAs !== 'f32') {
-      const values = await valuesOf(exact.weight, executor);
-      const kept =
-        isPlain && storedAs !== 'f32' ? rounded[storedAs](values) : await valuesOf(stored.dense().weight, executor);
-      errors.set(path, errorOf(kept, values, await valuesOf(base.linears.get(path)!.dense().weight, executor)));
+    if (isPlain && storedAs === 'f32') return;
+    const values = await valuesOf(exact.weight, executor);
+    const kept =
+      isPlain && storedAs !== 'f32' ? rounded[storedAs](values) : await valuesOf(stored.dense().weight, executor);
+    errors.set(path, errorOf(kept, values, await valuesOf(base.linears.get(path)!.dense().weight, executor)));
+  };
+  /** All layers as floats first, which a format of the whole model looks at. */
+  const together = async (whole: ModelFormat): Promise<M> => {
+    const exact = new Map<Path, Dense>();
+    for (const [path, layer] of layers) exact.set(path, await exactOf(path, layer));
+    const linears = new Map([...exact].map(([path, values]) => [path, denseLinear(values)]));
+    const floats = base.with({ ...(await mergedRest(base, model, executor)), linears });
+    const stored = await whole.store(floats, [...exact.keys()], { executor });
+    for (const [path, values] of exact) await tellError(path, values, stored.linears.get(path)!);
+    return stored;
+  };
+  const oneByOne = async (how: LayerFormat): Promise<M> => {
+    const linears = new Map<Path, Linear>();
+    for (const [path, layer] of layers) {
+      const exact = await exactOf(path, layer);
+      const stored = storedIn(how, path, exact, base);
+      await tellError(path, exact, stored);
+      linears.set(path, stored);
     }
-    linears.set(path, stored);
-  }
-  const norms = new Map<Path, Norm>();
-  for (const [path, norm] of changed(model.norms, base.norms)) {
-    const { weight, bias = null } = await frozen(path, { weight: norm.weight, bias: norm.bias }, executor);
-    norms.set(path, base.norms.get(path)!.encode({ weight: weight!, bias }));
-  }
-  const embeddings = new Map<Path, Embedding>();
-  for (const [path, embedding] of changed(model.embeddings, base.embeddings)) {
-    const { weight } = await frozen(path, { weight: embedding.weight }, executor);
-    embeddings.set(path, base.embeddings.get(path)!.encode(weight!));
-  }
-  const experts = new Map<Path, Experts>();
-  for (const [path, own] of changed(model.experts, base.experts)) {
-    const { weight } = await frozen(path, { weight: own.dense() }, executor);
-    experts.set(path, base.experts.get(path)!.encode(weight!));
-  }
+    return base.with({ ...(await mergedRest(base, model, executor)), linears });
+  };
+  const merged = isModelFormat(format) ? await together(format) : await oneByOne(format);
   const undone = [...errors].flatMap(([path, error]) => (error >= 0.5 ? [path] : []));
-  return { model: base.with({ linears, norms, embeddings, experts, reweighted: true }), errors, undone };
+  return { model: merged, errors, undone };
 };

@@ -8,6 +8,7 @@ export type { GgmlType } from './ggml/codec.ts';
 export { type GgmlFormat, ggml, ggmlTypes } from './ggml/ggml.ts';
 export { type GptqOptions, quantizeByGptq } from './gptq/quantize-by-gptq.ts';
 export { type HqqOptions, hqq } from './hqq.ts';
+export { inAwq, inGptq, inLlmInt8 } from './in-model.ts';
 export { type Int8Options, type IntOptions, int2, int3, int4, int8 } from './integers.ts';
 export { type LlmInt8Options, quantizeByLlmInt8 } from './llm-int8/quantize-by-llm-int8.ts';
 export type { LookOptions } from './look.ts';
