@@ -115,7 +115,7 @@ const listening = async (
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, calls, close: () => server.close() };
 };
 
-/** What is said on stderr while something is done. */
+/** The lines on stderr while something is done. */
 const saidBy = async (work: () => Promise<unknown>): Promise<unknown[]> => {
   const said: unknown[] = [];
   const original = console.error;
