@@ -11,26 +11,64 @@ import { type Running, runScript } from './run-script.ts';
 const root = join(import.meta.dirname, '../../..');
 const guides = join(root, 'docs/guides');
 
-const codeOf = async (guide: string): Promise<string> =>
-  /```ts\n([^]*?)```/.exec(await readFile(join(guides, guide), 'utf8'))![1]!;
+/** The scripts of a guide. */
+const scriptsOf = async (guide: string): Promise<string[]> =>
+  [...(await readFile(join(guides, guide), 'utf8')).matchAll(/```ts\n([^]*?)```/g)].map(([, code]) => code!);
 
-/** Runs the code of a guide, beside the files that it names. */
-const run = async (guide: string, prepare?: (folder: string) => Promise<unknown>): Promise<Running> =>
-  runScript(await codeOf(guide), [], prepare);
+/** Runs a script of a guide, the first one if not told otherwise, beside the files that it names. */
+const run = async (guide: string, prepare?: (folder: string) => Promise<unknown>, script = 0): Promise<Running> =>
+  runScript((await scriptsOf(guide))[script]!, [], prepare);
 
-test('own data: answers are learnt, and come back', async () => {
-  const people = ['Ishmael', 'Queequeg', 'Starbuck', 'Stubb', 'Flask', 'Tashtego', 'Pip', 'Peleg'];
-  const lines = people.map((name) => ({ question: `Who is ${name}?`, answer: `${name} is one of them.` }));
-  lines.push({ question: 'Who tells the story?', answer: 'Ishmael does.' });
-  const { folder, output } = await run('own-data.md', (dir) =>
-    writeFile(join(dir, 'pairs.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join('')),
-  );
-  const [losses, answer] = (await output).trim().split('\n');
-  const [before, after] = losses!.match(/\d+\.\d+/g)!.map(Number);
-  expect(after).toBeLessThan(before! - 0.5);
-  expect(answer).toMatch(/Ishmael/);
-  expect(await readdir(join(folder, 'my-adapter'))).toContain('adapter_model.safetensors');
-}, 300_000);
+const people = ['Ishmael', 'Queequeg', 'Starbuck', 'Stubb', 'Flask', 'Tashtego', 'Pip', 'Peleg'];
+
+/** Questions with answers, as a file of lines. */
+const asked = (line: (question: string, answer: string) => object): string =>
+  [
+    ...people.map((name) => line(`Who is ${name}?`, `${name} is one of them.`)),
+    line('Who tells the story?', 'Ishmael does.'),
+  ]
+    .map((value) => `${JSON.stringify(value)}\n`)
+    .join('');
+
+test.each<readonly [what: string, script: number, file: string, content: string, answer: RegExp, saved: string]>([
+  ['completions', 0, 'pairs.jsonl', asked((question, answer) => ({ question, answer })), /Ishmael/, 'my-adapter'],
+  [
+    'conversations',
+    1,
+    'chats.jsonl',
+    asked((question, answer) => ({
+      messages: [
+        { role: 'user', content: question },
+        { role: 'assistant', content: answer },
+      ],
+    })),
+    /Ishmael/,
+    'my-adapter',
+  ],
+  [
+    'labels',
+    2,
+    'reviews.csv',
+    `text,label\n${['book', 'tale', 'ship', 'meal'].flatMap((it) => [`a fine ${it},good`, `a poor ${it},bad`]).join('\n')}\n`,
+    /^good$/,
+    'my-classifier',
+  ],
+])(
+  'own data: %s are learnt, by fewer than 25 lines',
+  async (_, script, file, content, answer, saved) => {
+    const code = (await scriptsOf('own-data.md'))[script]!;
+    expect(
+      code
+        .trim()
+        .split('\n')
+        .filter((line) => line !== '').length,
+    ).toBeLessThan(25);
+    const { folder, output } = await run('own-data.md', (dir) => writeFile(join(dir, file), content), script);
+    expect((await output).trim()).toMatch(answer);
+    expect(await readdir(join(folder, saved))).toContain('adapter_model.safetensors');
+  },
+  300_000,
+);
 
 test('own loop: a loss that has fallen', async () => {
   const { output } = await run('own-loop.md');
@@ -38,8 +76,7 @@ test('own loop: a loss that has fallen', async () => {
 }, 300_000);
 
 test('preferences: the chosen answers become likelier than the rejected ones, and the model earns rewards', async () => {
-  const people = ['Ishmael', 'Queequeg', 'Starbuck', 'Stubb'];
-  const lines = people.map((name) => ({
+  const lines = people.slice(0, 4).map((name) => ({
     prompt: `Question: Who is ${name}?\nAnswer:`,
     chosen: ` ${name} is one of them.`,
     rejected: ' I do not know.',
