@@ -70,6 +70,18 @@ DECODERS = {
     "bloom-read-causal": ("Bloom", dict(
         head_dim=None, hidden_size=18, num_attention_heads=6, layer_norm_epsilon=1e-3, apply_residual_connection_post_layernorm=True,
     ), "all-linear"),
+    "opt-350m-causal": ("OPT", dict(
+        head_dim=None, hidden_size=18, num_attention_heads=2, ffn_dim=24, word_embed_proj_dim=10, do_layer_norm_before=False,
+    ), "all-linear"),
+    # As 7B, 40B, 11B and RW are.
+    "falcon-causal": ("Falcon", dict(head_dim=None, layer_norm_epsilon=1e-3), None),
+    "falcon-new-causal": ("Falcon", dict(head_dim=None, layer_norm_epsilon=1e-3, new_decoder_architecture=True, num_kv_heads=2, ffn_hidden_size=24), "all-linear"),
+    "falcon-one-norm-causal": ("Falcon", dict(
+        head_dim=None, layer_norm_epsilon=1e-3, new_decoder_architecture=True, num_kv_heads=2, num_ln_in_parallel_attn=1, tie_word_embeddings=False,
+    ), ["query_key_value", "dense_4h_to_h"]),
+    "falcon-alibi-causal": ("Falcon", dict(
+        head_dim=None, hidden_size=18, num_attention_heads=6, layer_norm_epsilon=1e-3, alibi=True, multi_query=False, parallel_attn=False, bias=True,
+    ), ["dense", "dense_h_to_4h", "dense_4h_to_h"]),
     "granite-causal": ("Granite", dict(
         embedding_multiplier=1.5, residual_multiplier=0.7, attention_multiplier=0.3, logits_scaling=2.0, mlp_bias=True,
     ), ["q_proj", "o_proj", "lm_head"]),

@@ -298,7 +298,8 @@ export const runTower = (
 
   const rows = inCache > 0 ? slice(embedded, { axis: 1, start: inCache, end: embedded.shape[1]! }) : embedded;
   const table = spec.positionTable === null ? null : parts.embeddings.get(spec.positionTable)!.weight;
-  const placed = table ? add(rows, tableRows(table, inputs[spec.reads.ids]!, spec, places)) : rows;
+  const wide = spec.widen ? spec.widen(forward, rows) : rows;
+  const placed = table ? add(wide, tableRows(table, inputs[spec.reads.ids]!, spec, places)) : wide;
   const first = spec.start ? spec.start(forward, placed) : placed;
   const layer = spec.layers(forward);
   const blocks = spec.paths.block ?? [];

@@ -32,6 +32,8 @@ export interface TowerSpec extends Omit<Tower, 'paths'> {
   readonly firstPosition?: number;
   /** Whether tokens that the mask hides take no position: they have the row before that of the first (`firstPosition` is not 0), and the others count without them. Default false. */
   readonly placesSeen?: boolean;
+  /** Embedded tokens as rows of the stream, before positions are added. Default: they are such. */
+  widen?(forward: Forward, x: Tensor): Tensor;
   /** Further steps between the embedded rows, positions added, and the first block. */
   start?(forward: Forward, x: Tensor): Tensor;
   /** Called once per pass: a block's change of the residual stream. */

@@ -265,11 +265,6 @@ const opt = {
 };
 
 test.each<[string, object, string]>([
-  [
-    'narrow embedded tokens',
-    { word_embed_proj_dim: 8 },
-    'word_embed_proj_dim: 8 is not supported; one like hidden_size is',
-  ],
   ['norms without weights', { layer_norm_elementwise_affine: false }, 'layer_norm_elementwise_affine: false is not'],
   ['heads', { num_attention_heads: 4 }, 'hidden_size 15 is not a multiple of num_attention_heads 4'],
 ])('%s of an OPT are refused by name', async (_, change, want) => {
@@ -290,6 +285,22 @@ test('fields of a Llama, which their classes do not read, change nothing in an O
   });
   const others = { ...foreign, hidden_size: 99, hidden_act: 'relu', max_position_embeddings: 4 };
   expect(await parseConfig({ ...bloom, ...others })).toEqual(read);
+});
+
+test.each<[string, object, object]>([
+  ['one for all queries', {}, { keyValueHeads: 1, maxPositions: 2048 }],
+  ['one for each', { multi_query: false, num_kv_heads: 2 }, { keyValueHeads: 6 }],
+  ['one for some', { new_decoder_architecture: true, num_kv_heads: 2 }, { keyValueHeads: 2 }],
+  ['ALiBi', { alibi: true }, { maxPositions: Number.POSITIVE_INFINITY }],
+])('heads of keys of a Falcon: %s', async (_, change, want) => {
+  const falcon = {
+    model_type: 'falcon',
+    vocab_size: 32,
+    hidden_size: 24,
+    num_attention_heads: 6,
+    num_hidden_layers: 2,
+  };
+  expect(await parseConfig({ ...falcon, ...change })).toMatchObject({ headDim: 4, intermediateSize: 96, ...want });
 });
 
 test('a gpt-oss that says nothing of its positions and experts has those of its class', async () => {

@@ -84,6 +84,11 @@ const decoders = [
   'opt-bare',
   'bloom',
   'bloom-read',
+  'opt-350m',
+  'falcon',
+  'falcon-new',
+  'falcon-one-norm',
+  'falcon-alibi',
 ];
 
 const prompts = { 'prompt-tuning': promptTuning, 'prefix-tuning': prefixTuning };

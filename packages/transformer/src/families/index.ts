@@ -10,6 +10,7 @@ import { debertaV2 } from './deberta-v2.ts';
 import { dinov2 } from './dinov2.ts';
 import { distilbert } from './distilbert.ts';
 import { electra } from './electra.ts';
+import { falcon } from './falcon.ts';
 import type { Family } from './family.ts';
 import { gemma } from './gemma.ts';
 import { gemma2 } from './gemma2.ts';
@@ -65,6 +66,7 @@ export const families: Readonly<Record<string, Family>> = Object.fromEntries(
       gptj,
       opt,
       bloom,
+      falcon,
       gpt2,
       bert,
       roberta,

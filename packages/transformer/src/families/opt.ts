@@ -16,7 +16,7 @@ const [attnNorm, mlpNorm] = ['self_attn_layer_norm', 'final_layer_norm'];
 
 /**
  * OPT: learned positions, of which tokens that the mask hides take none, LayerNorm before each half of a block or
- * after each sum, and an MLP without a gate. Embedded tokens narrower than the stream (OPT-350m) are refused. Zhang et al., 2022.
+ * after each sum, an MLP without a gate, and in OPT-350m embedded tokens that are narrower than the stream. Zhang et al., 2022.
  * https://arxiv.org/abs/2205.01068; transformers, `modeling_opt.py`.
  */
 export const opt: Family<DecoderConfig> = decoder({
@@ -55,10 +55,10 @@ export const opt: Family<DecoderConfig> = decoder({
     },
     write: (json, config) => {
       const { rms_norm_eps: _, ...own } = inOwnWords(json, fields);
-      return { ...own, word_embed_proj_dim: config.hiddenSize };
+      return { ...own, word_embed_proj_dim: config.fields?.wordEmbedProjDim ?? config.hiddenSize };
     },
   },
-  traits: ({ fields }) => {
+  traits: ({ hiddenSize, fields }) => {
     const {
       doLayerNormBefore: first = true,
       enableBias: bias = true,
@@ -70,6 +70,7 @@ export const opt: Family<DecoderConfig> = decoder({
       norm: 'layer',
       normBias: true,
       gated: false,
+      tokenWidth: fields?.wordEmbedProjDim ?? hiddenSize,
       lastNorm: first && !isBare,
       norms: { attn: half(attnNorm), mlp: half(mlpNorm) },
     };

@@ -1,4 +1,5 @@
-import { constant, greater, matmul, mul, reshape, sub, type Tensor } from '@peftjs/tensor';
+import { bfloat16ToFloat32, float32ToBfloat16 } from '@peftjs/io';
+import { cast, constant, gather, greater, matmul, mul, reshape, sub, type Tensor, transpose } from '@peftjs/tensor';
 import { upTo } from '../../position-rows.ts';
 import type { AttendOptions } from '../../run-tower.ts';
 
@@ -31,6 +32,39 @@ export const alibi = (heads: number): NonNullable<AttendOptions['bias']> => {
     if (found) return found;
     const places = placesOf(keys, mask);
     const bias = mul(reshape(places, [places.shape[0]!, 1, 1, keys]), slopes);
+    known.set(keys, bias);
+    return bias;
+  };
+};
+
+/** The nearest number of eight significant bits. */
+const coarse = (value: number): number => bfloat16ToFloat32(float32ToBfloat16(Float32Array.of(value)))[0]!;
+
+/** Rows of places 0 to keys − 1: f32 [1, keys, heads] where the mask hides none, else [batch, keys, heads], hidden keys at place 0. */
+const placed = (table: Tensor, keys: number, mask: Tensor | null): Tensor => {
+  const [, heads] = table.shape as readonly [number, number];
+  if (!mask) return reshape(table, [1, keys, heads]);
+  const kept = greater(mask, 0.5);
+  const places = mul(sub(matmul(kept, upTo(keys, keys)), 1), kept);
+  return gather(table, cast(places, { dtype: 'i32' }));
+};
+
+/**
+ * The same as Falcon has it: the place of a key, from 0 on, the slope and their product are numbers of bf16, and the product is scaled by 1/√headDim as scores
+ * are. transformers, `build_alibi_tensor` of Falcon, which rounds whatever the model's precision.
+ */
+export const coarseAlibi = (heads: number, headDim: number): NonNullable<AttendOptions['bias']> => {
+  const slopes = alibiSlopes(heads).map(coarse);
+  const known = new Map<number, Tensor>();
+  return (_, keys, __, ___, mask) => {
+    const found = known.get(keys);
+    if (found) return found;
+    const values = Float32Array.from(
+      { length: keys * heads },
+      (_, i) => coarse(slopes[i % heads]! * coarse(Math.floor(i / heads))) / Math.sqrt(headDim),
+    );
+    const byKey = placed(constant(values, [keys, heads]), keys, mask);
+    const bias = reshape(transpose(byKey, [0, 2, 1]), [byKey.shape[0]!, heads, 1, keys]);
     known.set(keys, bias);
     return bias;
   };

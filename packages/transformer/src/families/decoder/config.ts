@@ -8,7 +8,7 @@ import { parseRope, parseTwoRopes, type Rope } from '../../config/rope.ts';
 import { parseShared } from '../../config/shared.ts';
 import { checkTokenIds } from '../../config/token-ids.ts';
 import { jsonName } from './field-names.ts';
-import { type DecoderRecord, rotaryDimOf, rotaryShareField } from './record.ts';
+import { type DecoderRecord, positionsOf, rotaryDimOf, rotaryShareField } from './record.ts';
 
 /** The sight of a layer: all tokens, or those of a window. */
 export type LayerType = 'full_attention' | 'sliding_attention';
@@ -87,10 +87,22 @@ export interface DecoderFields {
   readonly enableBias: boolean;
   /** Whether norms have weights. */
   readonly layerNormElementwiseAffine: boolean;
-  /** Width of the embedded tokens, where it is not that of the stream. */
-  readonly wordEmbedProjDim: null;
+  /** Width of the embedded tokens, where it is not that of the stream; null where it is. */
+  readonly wordEmbedProjDim: number | null;
   /** Whether what half a block makes is added to the rows of its norm, and not to the stream. */
   readonly applyResidualConnectionPostLayernorm: boolean;
+  /** Whether what falls with the distance is added to scores, in place of rotary positions. */
+  readonly alibi: boolean;
+  /** Whether heads of keys are shared by some of queries, and both halves of a block read the stream. */
+  readonly newDecoderArchitecture: boolean;
+  /** Whether all heads of queries share one of keys. */
+  readonly multiQuery: boolean;
+  /** Whether both halves of a block read the same rows. */
+  readonly parallelAttn: boolean;
+  /** Norms of a block whose halves read the stream: one for each half, or one for both; null: by the family's rule. */
+  readonly numLnInParallelAttn: number | null;
+  /** Whether linear layers have biases. */
+  readonly bias: boolean;
   /** The context of pretraining of a model that was made longer. */
   readonly originalMaxPositionEmbeddings: number;
 }
@@ -177,8 +189,14 @@ const fieldSchemas: { readonly [F in keyof DecoderFields]: z.ZodType<DecoderFiel
   removeFinalLayerNorm: z.boolean(),
   enableBias: z.boolean(),
   layerNormElementwiseAffine: z.literal(true, { error: () => 'false is not supported; true is' }),
-  wordEmbedProjDim: z.null({ error: ({ input }) => `${shown(input)} is not supported; one like hidden_size is` }),
+  wordEmbedProjDim: count.nullable(),
   applyResidualConnectionPostLayernorm: z.boolean(),
+  alibi: z.boolean(),
+  newDecoderArchitecture: z.boolean(),
+  multiQuery: z.boolean(),
+  parallelAttn: z.boolean(),
+  numLnInParallelAttn: z.union([z.literal(1), z.literal(2)]).nullable(),
+  bias: z.boolean(),
   originalMaxPositionEmbeddings: count,
   numLocalExperts: experts.min(1),
   numExperts: experts,
@@ -264,7 +282,8 @@ export const parseDecoder = (record: DecoderRecord, file: unknown, problems: str
   const { activationField = 'hidden_act' } = record;
   const act = collect(z.object({ [activationField]: acts.default('silu') }), json, problems)?.[activationField];
   const fields = record.fields && parseFields(record.fields, json, problems);
-  const { thetaField = 'rope_theta', positions = 'rotary' } = record;
+  const { thetaField = 'rope_theta' } = record;
+  const positions = positionsOf(record, fields);
   const theta = Number(record.defaults?.[thetaField] ?? 10_000);
   // Where the file does not say how long texts are, its class of configs does.
   const { share, rest } = rotaryShareOf(record, json, given as object, problems);
@@ -318,7 +337,7 @@ export const parseDecoder = (record: DecoderRecord, file: unknown, problems: str
     heads,
     keyValueHeads,
     headDim,
-    maxPositions: positions === 'alibi' ? Number.POSITIVE_INFINITY : raw.max_position_embeddings,
+    maxPositions: positions.endsWith('alibi') ? Number.POSITIVE_INFINITY : raw.max_position_embeddings,
     normEps: raw.rms_norm_eps,
     tieWordEmbeddings: raw.tie_word_embeddings,
     attentionBias: raw.attention_bias,

@@ -1,6 +1,6 @@
 import { layerNormLayer, type Norm, type NormValues, rmsNormLayer, rmsNormPlusOneLayer } from '../../norm.ts';
 import type { RoleRow } from '../../roles.ts';
-import type { Family } from '../family.ts';
+import type { Family, HeadSpec } from '../family.ts';
 import { languageHead, lastTokenHead } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
 import type { DecoderConfig, DecoderFields } from './config.ts';
@@ -25,18 +25,25 @@ const norms: { readonly [N in Traits['norm']]: (values: NormValues, eps: number)
   layer: layerNormLayer,
 };
 
-/** Fields that leave no experts, of a config that has some. */
-const noExperts = ({ numExperts, numLocalExperts }: Partial<DecoderFields>): Partial<DecoderFields> => ({
+/** Fields that leave no experts, of a config that has some, and no embedded tokens of another width than the stream. */
+const narrowed = ({
+  numExperts,
+  numLocalExperts,
+  wordEmbedProjDim,
+}: Partial<DecoderFields>): Partial<DecoderFields> => ({
+  ...(wordEmbedProjDim && { wordEmbedProjDim: null }),
   ...(numExperts && { numExperts: 0 }),
   ...(numLocalExperts && { numLocalExperts: 0 }),
 });
 
-/** Layers by role. Of outputs that go by heads no slice is all queries. */
+/** Layers by role. Of outputs that go by several heads no slice is all queries. */
 const rolesOf = (names: DecoderNames, { heads, keyValueHeads }: DecoderConfig): readonly RoleRow[] => {
   const { queryKeyValue, gateUp, attn, mlp } = names;
   const of = heads + 2 * keyValueHeads;
   const fused = (role: RoleRow['role'], index: number, count: number): readonly RoleRow[] =>
-    queryKeyValue === null || names.byHead ? [] : [{ role, name: queryKeyValue, share: [index, of, count] }];
+    queryKeyValue === null || (names.byHead && keyValueHeads > 1)
+      ? []
+      : [{ role, name: queryKeyValue, share: [index, of, count] }];
   return [
     ...(queryKeyValue === null
       ? (['query', 'key', 'value'] as const).map((role) => ({ role, name: names[role] }))
@@ -63,6 +70,11 @@ const rolesOf = (names: DecoderNames, { heads, keyValueHeads }: DecoderConfig): 
 export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
   const names = namesOf(record);
   const tokenTable = tokenTableOf(names);
+  /** A head that reads rows as wide as embedded tokens are. */
+  const reading = (head: HeadSpec<DecoderConfig>): HeadSpec<DecoderConfig> => ({
+    ...head,
+    needs: (config, outputs) => head.needs({ ...config, hiddenSize: traitsOf(record, config).tokenWidth }, outputs),
+  });
   return {
     modelType: record.modelType,
     parser: async () => {
@@ -106,13 +118,15 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
     defaultTargets: { normAfterAttention: ['post_attention_layernorm'], ...record.targets },
     heads: {
       causalLM: {
-        ...languageHead<DecoderConfig>(
-          `${record.stem}ForCausalLM`,
-          (config) => {
-            const { logitScale, logitCap, headBias } = traitsOf(record, config);
-            return { scale: logitScale, cap: logitCap, bias: headBias };
-          },
-          names.head,
+        ...reading(
+          languageHead<DecoderConfig>(
+            `${record.stem}ForCausalLM`,
+            (config) => {
+              const { logitScale, logitCap, headBias } = traitsOf(record, config);
+              return { scale: logitScale, cap: logitCap, bias: headBias };
+            },
+            names.head,
+          ),
         ),
         term: (states, inputs, config) => {
           const { experts } = traitsOf(record, config);
@@ -120,7 +134,7 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
         },
       },
       ...(record.classifies !== false && {
-        sequenceClassifier: lastTokenHead(`${record.classifierStem ?? record.stem}ForSequenceClassification`),
+        sequenceClassifier: reading(lastTokenHead(`${record.classifierStem ?? record.stem}ForSequenceClassification`)),
       }),
     },
     narrow: (config, reduction, layers) => {
@@ -136,7 +150,7 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
         headDim: 2 * part(config.headDim / 2),
         ...(config.rotaryShare !== undefined && { rotaryShare: 1 }),
         // Its blocks have a narrow MLP in place of experts.
-        ...(config.fields && { fields: { ...config.fields, ...noExperts(config.fields) } }),
+        ...(config.fields && { fields: { ...config.fields, ...narrowed(config.fields) } }),
       };
     },
   };

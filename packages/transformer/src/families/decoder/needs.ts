@@ -4,6 +4,9 @@ import type { DecoderConfig } from './config.ts';
 import { expertNeeds } from './experts.ts';
 import { type DecoderNames, type Traits, unusedPositions, within } from './record.ts';
 
+/** The layer between embedded tokens and the stream, or back. */
+export const projectionOf = ({ root }: DecoderNames, way: 'in' | 'out'): Path => `${root}.project_${way}`;
+
 /** The path of an attention's sinks: a table of one row. */
 export const sinksOf = (attn: Path): Path => `${attn}.sinks`;
 
@@ -55,8 +58,11 @@ export const decoderNeeds = (config: DecoderConfig, traits: Traits, names: Decod
   const { vocabSize, hiddenSize, layers } = config;
   const init = traits.norm === 'rms-plus-one' ? 'zeros' : 'ones';
   const needs = new Map<string, TensorNeed>([
-    [`${names.root}.${names.tokens}.weight`, { shape: [vocabSize, hiddenSize], init: 'normal' }],
+    [`${names.root}.${names.tokens}.weight`, { shape: [vocabSize, traits.tokenWidth], init: 'normal' }],
   ]);
+  const isProjected = traits.tokenWidth !== hiddenSize;
+  if (isProjected)
+    needs.set(`${projectionOf(names, 'in')}.weight`, { shape: [hiddenSize, traits.tokenWidth], init: 'normal' });
   const norm = (path: string): void => {
     needs.set(`${path}.weight`, { shape: [hiddenSize], init });
     if (traits.normBias) needs.set(`${path}.bias`, { shape: [hiddenSize], init: 'zeros' });
@@ -83,5 +89,7 @@ export const decoderNeeds = (config: DecoderConfig, traits: Traits, names: Decod
     for (const path of blockNorms(traits)) norm(`${block}.${path}`);
   }
   if (traits.lastNorm) norm(`${names.root}.${names.last}`);
+  if (isProjected)
+    needs.set(`${projectionOf(names, 'out')}.weight`, { shape: [traits.tokenWidth, hiddenSize], init: 'normal' });
   return needs;
 };

@@ -13,9 +13,9 @@ export interface HalfNorms {
 
 /**
  * The way in which a decoder tells positions apart: it rotates queries and keys, adds rows of a learned table to the tokens', or adds to scores what
- * falls with the distance (ALiBi).
+ * falls with the distance (ALiBi, exactly or as `coarseAlibi` does).
  */
-export type Positions = 'rotary' | 'learned' | 'alibi';
+export type Positions = 'rotary' | 'learned' | 'alibi' | 'coarse-alibi';
 
 /** How the blocks of a decoder are made, where decoders differ. */
 export interface Traits {
@@ -30,6 +30,8 @@ export interface Traits {
   /** Whether what a half makes is added to what it read, the rows of its norm, and not to the stream. */
   readonly addsToRead: boolean;
   readonly positions: Positions;
+  /** Width of the embedded tokens; where it is not that of the stream, `project_in` makes the stream of them, and `project_out` such rows of it for the head. */
+  readonly tokenWidth: number;
   /** The norm of all rows that the first block reads; null for none. */
   readonly rowNorm: string | null;
   /** Whether there is a norm behind the last block. */
@@ -91,7 +93,7 @@ export interface DecoderNames {
   readonly value: string;
   /** One layer whose outputs are all queries, then all keys, then all values; null where these are three. */
   readonly queryKeyValue: string | null;
-  /** Whether the outputs of that one go by heads instead, each with its query, key and value. */
+  /** Whether the outputs of that one go by heads of keys instead, each with its queries, key and value. */
   readonly byHead: boolean;
   readonly attnOut: string;
   readonly gate: string;
@@ -144,8 +146,8 @@ export interface DecoderRecord {
   readonly classifierStem?: string;
   /** Whether transformers has a class of classifiers for it. Default true. */
   readonly classifies?: boolean;
-  /** Default `rotary`. */
-  readonly positions?: Positions;
+  /** Default `rotary`; of the further fields, where these say it. */
+  readonly positions?: Positions | ((fields: Partial<DecoderFields>) => Positions);
   /** The base of the rotary embedding that layers with a window have, where it is one of their own. */
   readonly localTheta?: number;
   /** Defaults of its class of configs in transformers, by the names in `config.json`, where they are not Llama's. */
@@ -194,14 +196,18 @@ export const rotaryDimOf = ({ headDim, rotaryShare = 1 }: Pick<DecoderConfig, 'h
   // A share that was made of a whole number gives that number again.
   Math.trunc(headDim * rotaryShare + 1e-9);
 
-/** The traits of a config: those of its record, else those of a Llama. */
-export const traitsOf = ({ traits, positions = 'rotary' }: DecoderRecord, config: DecoderConfig): Traits => ({
+/** How a record's models with these fields tell positions apart. */
+export const positionsOf = ({ positions = 'rotary' }: DecoderRecord, fields: Partial<DecoderFields> = {}): Positions =>
+  typeof positions === 'function' ? positions(fields) : positions;
+
+const ofRecord = (traits: DecoderRecord['traits'], positions: Positions, config: DecoderConfig): Traits => ({
   biases: { qkv: config.attentionBias, out: config.attentionBias, mlp: config.mlpBias },
   norm: 'rms',
   normBias: false,
   parallel: false,
   addsToRead: false,
   positions,
+  tokenWidth: config.hiddenSize,
   rowNorm: null,
   lastNorm: true,
   gated: true,
@@ -226,3 +232,7 @@ export const traitsOf = ({ traits, positions = 'rotary' }: DecoderRecord, config
   logitCap: null,
   ...traits?.(config),
 });
+
+/** The traits of a config: those of its record, else those of a Llama. */
+export const traitsOf = (record: DecoderRecord, config: DecoderConfig): Traits =>
+  ofRecord(record.traits, positionsOf(record, config.fields), config);

@@ -6,10 +6,10 @@ import type { AttendOptions, Forward } from '../../run-tower.ts';
 import type { KeyValue, Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import { reachOf, ropeTable } from '../rope-table.ts';
-import { alibi } from './alibi.ts';
+import { alibi, coarseAlibi } from './alibi.ts';
 import type { DecoderConfig } from './config.ts';
 import { mixtureOfExperts } from './experts.ts';
-import { blockNorms, sinksOf } from './needs.ts';
+import { blockNorms, projectionOf, sinksOf } from './needs.ts';
 import { type DecoderNames, type HalfNorms, type Traits, unusedPositions } from './record.ts';
 
 /** The path of the table of tokens. */
@@ -25,6 +25,12 @@ type Angles = readonly [cos: Tensor, sin: Tensor];
 
 /** Additions to the scores of attention; null for none. */
 type Bias = NonNullable<AttendOptions['bias']> | null;
+
+/** The bias of a config's way to tell positions apart. */
+const biasOf = ({ positions }: Traits, { heads, headDim }: DecoderConfig): Bias => {
+  if (positions === 'coarse-alibi') return coarseAlibi(heads, headDim);
+  return positions === 'alibi' ? alibi(heads) : null;
+};
 
 /** How a layer makes weights of scores. */
 const attendOptions = (
@@ -76,25 +82,28 @@ const rotated = (
 /** Queries, keys and values of an attention before their heads are split: [batch, tokens, heads · headDim] each. */
 type Projected = Readonly<Record<'query' | 'key' | 'value', Tensor>>;
 
-/** A layer's outputs by heads, each with its query, key and value, apart: [B, T, H · 3 · D] -> three [B, T, H · D]. */
-const headsApart = (x: Tensor, heads: number, headDim: number): Projected => {
-  const [batch, tokens, width] = x.shape as readonly [number, number, number];
-  const byHead = reshape(x, [batch, tokens, heads, 3, headDim]);
-  const third = (i: number): Tensor => reshape(part(byHead, 3, i, i + 1), [batch, tokens, width / 3]);
-  return { query: third(0), key: third(1), value: third(2) };
+/** A layer's outputs by heads of keys, each with its n queries, its key and its value, apart: [B, T, H · (n + 2) · D]. */
+const headsApart = (x: Tensor, { heads, keyValueHeads, headDim }: DecoderConfig): Projected => {
+  const [batch, tokens] = x.shape as readonly [number, number, number];
+  const shared = heads / keyValueHeads;
+  const byHead = reshape(x, [batch, tokens, keyValueHeads, shared + 2, headDim]);
+  const from = (start: number, end: number): Tensor =>
+    reshape(part(byHead, 3, start, end), [batch, tokens, keyValueHeads * (end - start) * headDim]);
+  return { query: from(0, shared), key: from(shared, shared + 1), value: from(shared + 1, shared + 2) };
 };
 
 const projected = (
   path: Path,
   x: Tensor,
-  { heads, keyValueHeads, headDim }: DecoderConfig,
+  config: DecoderConfig,
   { linear }: Forward,
   names: DecoderNames,
 ): Projected => {
+  const { heads, keyValueHeads, headDim } = config;
   const of = (name: string): Tensor => linear(`${path}.${name}`, x);
   if (names.queryKeyValue === null) return { query: of(names.query), key: of(names.key), value: of(names.value) };
   const all = of(names.queryKeyValue);
-  if (names.byHead) return headsApart(all, heads, headDim);
+  if (names.byHead) return headsApart(all, config);
   const [queries, keys] = [heads * headDim, keyValueHeads * headDim];
   return {
     query: part(all, 2, 0, queries),
@@ -189,6 +198,7 @@ export const decoderTower = (config: DecoderConfig, traits: Traits, names: Decod
     firstPosition: unusedPositions,
     placesSeen: true,
     ...(maxPositions < config.maxPositions && { positionLimit: maxPositions }),
+    ...(traits.tokenWidth !== hiddenSize && { widen: ({ linear }, x) => linear(projectionOf(names, 'in'), x) }),
     start: (forward, x) => {
       const rows = scaled(x, traits.rowScale);
       return traits.rowNorm === null ? rows : forward.norm(rowNorm, rows);
@@ -203,7 +213,7 @@ export const decoderTower = (config: DecoderConfig, traits: Traits, names: Decod
       };
       const angles = traits.positions === 'rotary' ? anglesOf(config) : null;
       const local = config.localRope ? anglesOf(config.localRope) : angles;
-      const bias = traits.positions === 'alibi' ? alibi(heads) : null;
+      const bias = biasOf(traits, config);
       return (x, layer) => {
         const block = blocks[layer]!;
         const [attn, mlp] = [attns[layer]!, mlps[layer]!];
@@ -241,6 +251,9 @@ export const decoderTower = (config: DecoderConfig, traits: Traits, names: Decod
         return summed(half('mlp', h, thought, traits.norms.mlp), traits.norms.mlp);
       };
     },
-    finish: (forward, x) => (traits.lastNorm ? forward.norm(last, x) : x),
+    finish: (forward, x) => {
+      const y = traits.lastNorm ? forward.norm(last, x) : x;
+      return traits.tokenWidth === hiddenSize ? y : forward.linear(projectionOf(names, 'out'), y);
+    },
   };
 };

@@ -1,0 +1,106 @@
+import type { DecoderConfig } from './decoder/config.ts';
+import { decoder } from './decoder/decoder.ts';
+import type { Family } from './family.ts';
+
+const [hiddenSize, heads] = [4544, 71];
+
+/** The heads of keys and values by `config.json`: some in the newer architecture, in the older one or as many as of queries. */
+const keyHeadsOf = (json: Readonly<Record<string, unknown>>): unknown => {
+  const { num_attention_heads: all = heads, num_kv_heads: some, multi_query: isShared = true } = json;
+  if (json['new_decoder_architecture']) return some ?? all;
+  return isShared ? 1 : all;
+};
+
+/** The norms of a block's halves: one for each half, of the stream or by turns, or one for both. */
+const normsOf = ({ fields }: DecoderConfig) => {
+  const { newDecoderArchitecture: isNew, parallelAttn = true, numLnInParallelAttn } = fields ?? {};
+  const half = (before: string) => ({ before, after: null });
+  const isParallel = isNew || parallelAttn;
+  if (!isParallel) return { attn: half('input_layernorm'), mlp: half('post_attention_layernorm') };
+  const areTwo = isNew && numLnInParallelAttn !== 1;
+  return areTwo
+    ? { attn: half('ln_attn'), mlp: half('ln_mlp') }
+    : { attn: half('input_layernorm'), mlp: half('input_layernorm') };
+};
+
+/**
+ * Falcon: one layer for queries, keys and values, whose outputs go by heads of keys, one for all queries (7B), one for some (40B, 180B, 11B) or one for each
+ * (RW); both halves of a block reading the stream, but in RW, which has ALiBi in place of rotary positions; LayerNorm, and an MLP without a gate.
+ * Almazrouei et al., 2023. https://arxiv.org/abs/2311.16867; transformers, `modeling_falcon.py`.
+ */
+export const falcon: Family<DecoderConfig> = decoder({
+  modelType: 'falcon',
+  stem: 'Falcon',
+  positions: ({ alibi }) => (alibi ? 'coarse-alibi' : 'rotary'),
+  defaults: {
+    vocab_size: 65_024,
+    num_hidden_layers: 32,
+    num_attention_heads: heads,
+    layer_norm_epsilon: 1e-5,
+    activation: 'gelu',
+    bos_token_id: 11,
+    eos_token_id: 11,
+    tie_word_embeddings: true,
+  },
+  fields: {
+    alibi: false,
+    newDecoderArchitecture: false,
+    multiQuery: true,
+    parallelAttn: true,
+    numLnInParallelAttn: null,
+    bias: false,
+  },
+  names: {
+    root: 'transformer',
+    blocks: 'h',
+    tokens: 'word_embeddings',
+    last: 'ln_f',
+    attn: 'self_attention',
+    queryKeyValue: 'query_key_value',
+    byHead: true,
+    attnOut: 'dense',
+    up: 'dense_h_to_4h',
+    down: 'dense_4h_to_h',
+  },
+  epsField: 'layer_norm_epsilon',
+  activationField: 'activation',
+  words: {
+    read: (json) => {
+      const { head_dim: _, attention_bias: __, mlp_bias: ___, partial_rotary_factor: ____, ...own } = json;
+      const width = json['n_embed'] ?? json['hidden_size'] ?? hiddenSize;
+      return {
+        ...own,
+        hidden_size: width,
+        intermediate_size: json['ffn_hidden_size'] ?? 4 * Number(width),
+        num_key_value_heads: keyHeadsOf(json),
+      };
+    },
+    write: (json, { heads: all, keyValueHeads, intermediateSize, fields }) => {
+      const { head_dim: _, attention_bias: __, mlp_bias: ___, num_key_value_heads: ____, ...own } = json;
+      const { intermediate_size: _____, max_position_embeddings: most, ...rest } = own;
+      const isNew = fields?.newDecoderArchitecture;
+      return {
+        ...rest,
+        ...(Number.isFinite(most) && { max_position_embeddings: most }),
+        ffn_hidden_size: intermediateSize,
+        num_kv_heads: isNew ? keyValueHeads : all,
+      };
+    },
+  },
+  traits: (config) => {
+    const { newDecoderArchitecture: isNew = false, parallelAttn = true, bias = false } = config.fields ?? {};
+    return {
+      biases: { qkv: bias, out: bias, mlp: bias },
+      norm: 'layer',
+      normBias: true,
+      parallel: isNew || parallelAttn,
+      gated: false,
+      norms: normsOf(config),
+    };
+  },
+  targets: {
+    lora: ['query_key_value'],
+    ia3: ['query_key_value', 'dense_4h_to_h'],
+    ia3Feedforward: ['dense_4h_to_h'],
+  },
+});
