@@ -60,6 +60,7 @@ const train = async (name: string, answer: string, ...flags: string[]): Promise<
 let server: Running;
 /** The names of two adapters of unlike methods, and of one that is loaded later. */
 let [ahab, ishmael, later] = ['', '', ''];
+let dirs: readonly string[] = [];
 
 const user = (content: string) => [{ role: 'user' as const, content }];
 const greedy = { temperature: 0, max_tokens: 12 };
@@ -68,11 +69,12 @@ const ask = async (model: string, more: object = {}) =>
 const said = async (model: string, more: object = {}) => (await ask(model, more)).choices[0]!.message.content;
 
 beforeAll(async () => {
-  const dirs = [
+  dirs = [
     await train('ahab', 'Captain Ahab hunts it.'),
     await train('ishmael', 'Ishmael tells it.', '--method', 'ia3', '--optimizer.rate', '0.1', '--steps', '60'),
   ];
-  later = await train('later', 'The Pequod sails.');
+  // What looks at whole prompts is not in the running batch.
+  later = await train('later', 'The Pequod sails.', '--method', 'houlsby');
   server = await start([...dirs, '--queue', '40', '--load-from', folder]);
   const { data } = await server.client.models.list();
   [, ahab, ishmael] = data.map(({ id }) => id) as [string, string, string];
@@ -185,6 +187,15 @@ describe('the openai client', () => {
   });
 });
 
+const post = async (path: string, body: unknown, headers: Record<string, string> = {}): Promise<[number, string]> => {
+  const answer = await fetch(`http://127.0.0.1:${server.port}${path}`, {
+    method: 'POST',
+    body: JSON.stringify(body),
+    headers: { 'content-type': 'application/json', ...headers },
+  });
+  return [answer.status, await answer.text()];
+};
+
 describe('many requests', () => {
   const cases = Array.from({ length: 24 }, (_, i) => ({
     model: [0, 1, 2][i % 3]!,
@@ -209,6 +220,55 @@ describe('many requests', () => {
     expect(rows).toBeGreaterThan(batches + 10);
   });
 
+  const figure = async (name: string): Promise<number> => {
+    const text = await (await fetch(`http://127.0.0.1:${server.port}/metrics`)).text();
+    return Number(
+      text
+        .split('\n')
+        .find((line) => line.startsWith(`${name} `))!
+        .split(' ')
+        .at(-1),
+    );
+  };
+
+  test('join the batch that runs, which goes on as if nothing had been, also where an adapter comes and goes', async () => {
+    const long = { messages: user('Tell me of the sea.'), max_tokens: 120, temperature: 0.9, seed: 3 };
+    const alone = [await said(base, long), await said(ahab), await said(ishmael)];
+    let isOver = false;
+    const stream = await server.client.chat.completions.create({ model: base, ...long, stream: true });
+    const pieces: string[] = [];
+    const whole = (async () => {
+      for await (const { choices } of stream) pieces.push(choices[0]?.delta.content ?? '');
+      isOver = true;
+    })();
+    while (pieces.length < 3) await new Promise((go) => setTimeout(go, 5));
+    const joined = await Promise.all([said(ahab), said(ishmael)]);
+    expect(isOver).toBe(false);
+    const loaded = (await post('/v1/load_lora_adapter', { lora_name: 'beside', lora_path: dirs[0] }))[0];
+    const [beside] = await Promise.all([said('beside'), whole]);
+    expect((await post('/v1/unload_lora_adapter', { lora_name: 'beside' }))[0]).toBe(200);
+    expect([loaded, beside]).toEqual([200, 'Captain Ahab hunts it.']);
+    expect([pieces.join(''), ...joined]).toEqual(alone);
+  });
+
+  test('read of a chat what is new in it', async () => {
+    const known = 'peftjs_tokens_total{kind="known"}';
+    const first = user(`${question} ${'And why? '.repeat(6)}`);
+    const answer = (await ask(ishmael, { messages: first })).choices[0]!.message.content!;
+    const turn = [...first, { role: 'assistant' as const, content: answer }, ...user('And then?')];
+    const before = await figure(known);
+    const { usage, choices } = await ask(ishmael, { messages: turn });
+    const read = usage!.prompt_tokens - ((await figure(known)) - before);
+    expect(read).toBeGreaterThan(0);
+    expect(read).toBeLessThan(20);
+    expect(usage!.prompt_tokens).toBeGreaterThan(40);
+    // Of another adapter nothing is known of it.
+    const other = await figure(known);
+    await ask(base, { messages: turn });
+    expect((await figure(known)) - other).toBeLessThan(usage!.prompt_tokens / 2);
+    expect((await ask(ishmael, { messages: turn })).choices[0]!.message.content).toBe(choices[0]!.message.content);
+  });
+
   test('are refused where too many wait, and those who have gone leave the rest', async () => {
     const gone = new AbortController();
     const left = server.client.chat.completions.create(
@@ -226,15 +286,6 @@ describe('many requests', () => {
     expect(await said(ahab)).toBe('Captain Ahab hunts it.');
   });
 });
-
-const post = async (path: string, body: unknown, headers: Record<string, string> = {}): Promise<[number, string]> => {
-  const answer = await fetch(`http://127.0.0.1:${server.port}${path}`, {
-    method: 'POST',
-    body: JSON.stringify(body),
-    headers: { 'content-type': 'application/json', ...headers },
-  });
-  return [answer.status, await answer.text()];
-};
 
 describe('the server', () => {
   test('loads adapters and unloads them while it runs', async () => {

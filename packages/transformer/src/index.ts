@@ -22,6 +22,14 @@ export { type GenerateOptions, generate } from './generation/generate.ts';
 export { type GeneratorOptions, generator, type TextGenerator } from './generation/generator.ts';
 export type { ContinuationSoFar, LogitsProcessor, ProcessOptions } from './generation/processors.ts';
 export type { Prompt } from './generation/prompts.ts';
+export {
+  canRun,
+  type RunningBatch,
+  type RunningOptions,
+  type RunningText,
+  runningBatch,
+} from './generation/running/running-batch.ts';
+export type { MixedRows, RunningModels } from './generation/running/running-programs.ts';
 export { type SampleOptions, sampleToken } from './generation/sample.ts';
 export type { StreamOptions } from './generation/stream-options.ts';
 export { type StreamTextOptions, streamText } from './generation/stream-text.ts';

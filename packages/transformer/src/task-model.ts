@@ -1,4 +1,4 @@
-import { PeftError, slice, type Tensor } from '@peftjs/tensor';
+import { add, constant, gather, PeftError, reshape, slice, type Tensor } from '@peftjs/tensor';
 import { cappedHead } from './capped-head.ts';
 import type { ModelConfig } from './config/model-config.ts';
 import type { HeadSpec } from './families/family.ts';
@@ -40,6 +40,8 @@ export interface LogitsOptions extends PassOptions {
   readonly mask?: Tensor;
   /** Of the last token alone: [batch, 1, vocabSize]. Default false. */
   readonly lastOnly?: boolean;
+  /** i32 [batch]: of this token of each sequence alone: [batch, 1, vocabSize]; which it is may be known only when it runs. */
+  readonly at?: Tensor;
 }
 
 /**
@@ -53,6 +55,19 @@ export interface CausalLM extends TaskModel<Tensor> {
 }
 
 const lastRow = (x: Tensor): Tensor => slice(x, { axis: 1, start: x.shape[1]! - 1, end: x.shape[1]! });
+
+/** One row of each sequence: [batch, tokens, d] -> [batch, 1, d]. */
+const rowAt = (x: Tensor, at: Tensor): Tensor => {
+  const [batch, tokens, d] = x.shape as readonly [number, number, number];
+  const firsts = constant(
+    Int32Array.from({ length: batch }, (_, i) => i * tokens),
+    [batch],
+  );
+  return reshape(gather(reshape(x, [batch * tokens, d]), add(at, firsts)), [batch, 1, d]);
+};
+
+/** The rows of which logits are wanted. */
+const rowsOf = (x: Tensor, lastOnly: boolean, at?: Tensor): Tensor => (at ? rowAt(x, at) : lastOnly ? lastRow(x) : x);
 
 /** The last layer of a model without a head: it gives what it gets. */
 const noLayer = (dim: number): Linear => {
@@ -111,15 +126,15 @@ export const asCausalLM = (model: Model, config: ModelConfig, spec: HeadSpec, ta
   return {
     ...withTask(model, config, spec, task),
     with: (patch) => asCausalLM(model.with(patch), config, spec, task),
-    hidden: (ids, { mask, lastOnly = false, ...options } = {}) => {
+    hidden: (ids, { mask, lastOnly = false, at, ...options } = {}) => {
       const inputs = inputsOf(ids, mask);
       const { features } = headOf(model, spec, config, inputs, model.states(inputs, options));
-      return lastOnly ? lastRow(features) : features;
+      return rowsOf(features, lastOnly, at);
     },
-    logits: (ids, { mask, lastOnly = false, ...options } = {}) => {
+    logits: (ids, { mask, lastOnly = false, at, ...options } = {}) => {
       const inputs = inputsOf(ids, mask);
       const { layer, features, call } = headOf(model, spec, config, inputs, model.states(inputs, options));
-      return layer.apply(lastOnly ? lastRow(features) : features, call);
+      return layer.apply(rowsOf(features, lastOnly, at), call);
     },
   };
 };

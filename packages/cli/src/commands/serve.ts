@@ -50,13 +50,15 @@ export const run = async ({ args, options, context }: Call): Promise<void> => {
   const stop = [...new Set([...(said?.eosIds ?? []), ...config.eosIds, tuned.base.end])];
   const executor = await deviceOf(options, true);
   const metrics = makeMetrics();
-  const engine = makeEngine(tuned, {
+  status(context, `Compiles for ${[tuned.base.name, ...tuned.voices.map(({ name }) => name)].join(', ')}`);
+  const engine = await makeEngine(tuned, {
     executor,
     context: tokens,
     rows: numberIn(options, 'rows', true) ?? 8,
     queue: numberIn(options, 'queue', true) ?? 256,
     stop,
     onBatch: metrics.batch,
+    onKnown: metrics.known,
   });
   const app = makeApp({
     engine,

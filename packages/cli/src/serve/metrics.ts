@@ -7,7 +7,10 @@ export interface Metrics {
   answered(route: string, status: number, seconds: number): void;
   /** Tokens that were read and written. */
   tokens(prompt: number, written: number): void;
+  /** A step of a batch: the requests in it. */
   batch(requests: number): void;
+  /** A prompt: how many of its tokens had been read before. */
+  known(tokens: number): void;
   /** All of them as text. */
   text(engine: Engine): Promise<{ readonly type: string; readonly body: string }>;
 }
@@ -30,13 +33,13 @@ export const makeMetrics = (): Metrics => {
   });
   const tokens = new Counter({
     name: 'peftjs_tokens_total',
-    help: 'Tokens read and written',
+    help: 'Tokens of prompts, those of them that had been read before, and tokens written',
     labelNames: ['kind'],
     registers,
   });
   const batches = new Histogram({
     name: 'peftjs_batch_requests',
-    help: 'Requests that ran together',
+    help: 'Requests that ran together, by steps',
     buckets: [1, 2, 4, 8, 16, 32],
     registers,
   });
@@ -54,6 +57,7 @@ export const makeMetrics = (): Metrics => {
       tokens.inc({ kind: 'written' }, written);
     },
     batch: (count) => batches.observe(count),
+    known: (count) => tokens.inc({ kind: 'known' }, count),
     text: async (engine) => {
       const load = engine.load();
       waiting.set(load.waiting);

@@ -27,10 +27,10 @@ import type { KeyValue, Path } from '../sites.ts';
 import type { Reading } from './reading.ts';
 
 /** A program of a generator. */
-type Step = Pick<Executable, 'run' | 'close'>;
+export type Step = Pick<Executable, 'run' | 'close'>;
 
 /** Compiles a program that takes of its feeds those that it reads: not all models know positions. */
-const compileStep = async (spec: ProgramSpec, executor: Executor): Promise<Step> => {
+export const compileStep = async (spec: ProgramSpec, executor: Executor): Promise<Step> => {
   const program = buildProgram(spec);
   const made = await executor.compile(program);
   const names = new Set(program.inputs.map(({ name }) => name));
