@@ -14,6 +14,7 @@ rm -rf data/python
 "$python" make_masks.py
 "$python" make_steps.py
 "$python" make_laplace.py
+"$python" make_auto_lora.py
 "$python" own_methods.py
 "$python" own_prompts.py
 "$python" own_vision.py

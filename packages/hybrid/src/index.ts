@@ -1,3 +1,4 @@
+export { type AutoLoraOptions, type AutoLoraResult, autoLora } from './auto-lora/auto-lora.ts';
 export { type AutoPeftPoint, autoPeft, autoPeftSpace } from './auto-peft.ts';
 export { type GatedOptions, gated } from './gated/gated.ts';
 export { type ProPetlAdapterOptions, proPetlAdapter } from './pro-petl/pro-petl-adapter.ts';

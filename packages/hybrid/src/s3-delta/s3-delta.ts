@@ -1,11 +1,6 @@
-import { grad } from '@peftjs/autograd';
 import { attach, combine, type Examples, type Method } from '@peftjs/core';
-import { inputsOf } from '@peftjs/core/collect';
 import {
   checkOptions,
-  compile,
-  type Executable,
-  type Executor,
   mustBe,
   type OnExecutor,
   onExecutor,
@@ -13,12 +8,13 @@ import {
   type Rules,
   randomSource,
   sizeOf,
-  type Variable,
 } from '@peftjs/tensor';
-import { meanOf, type TaskModel } from '@peftjs/transformer';
+import type { TaskModel } from '@peftjs/transformer';
+import { adamStep, clipped, freshAdam, lengthOf } from '../bilevel/host-adam.ts';
+import { joined, type Looked, makeLook, writeAll } from '../bilevel/look.ts';
 import { type CandidateParts, s3DeltaCandidates } from './candidates.ts';
 import { alphaGradient, drawnGates, type Each, fitting, probabilities } from './gates.ts';
-import { adamStep, clipped, freshAdam, lengthOf } from './host-adam.ts';
+
 import { weighed } from './weighed.ts';
 
 /** Options of `s3Delta`. */
@@ -80,65 +76,6 @@ const rules: Rules<S3DeltaOptions> = {
   seed: mustBe.whole,
 };
 
-/** Loss, and its gradients by the candidates' values, end to end, and by their gates. */
-interface Looked {
-  readonly loss: number;
-  readonly byValues: Float64Array;
-  readonly byGates: Each;
-}
-
-/** Writes values, one variable after the other. */
-const writeAll = async (executor: Executor, variables: readonly Variable[], values: Float64Array): Promise<void> => {
-  let start = 0;
-  for (const v of variables) {
-    const size = sizeOf(v.shape);
-    await executor.write(v, Float32Array.from(values.subarray(start, start + size)));
-    start += size;
-  }
-};
-
-const joined = (parts: readonly ArrayLike<number>[]): Float64Array => {
-  const all = new Float64Array(parts.reduce((n, part) => n + part.length, 0));
-  let start = 0;
-  for (const part of parts) {
-    all.set(part, start);
-    start += part.length;
-  }
-  return all;
-};
-
-/** The gradients of a model by some variables, of any batch; a program for each of their shapes. */
-const makeLook = (
-  model: TaskModel,
-  values: readonly Variable[],
-  gates: readonly Variable[],
-  executor: Executor,
-): { look(batch: Examples): Promise<Looked>; close(): void } => {
-  const programs = new Map<string, Promise<Executable>>();
-  const programOf = (batch: Examples): Promise<Executable> => {
-    const key = JSON.stringify(batch.shapes);
-    if (!programs.has(key)) {
-      const loss = meanOf(model.loss(inputsOf(batch)));
-      const gradients = grad(loss, [...values, ...gates]).map((g, i) => [`gradient${i}`, g] as const);
-      programs.set(key, compile({ outputs: { loss, ...Object.fromEntries(gradients) } }, { executor }));
-    }
-    return programs.get(key)!;
-  };
-  return {
-    look: async (batch) => {
-      const results = await (await programOf(batch)).run(batch.columns);
-      const all = [...values, ...gates].map((_, i) => results[`gradient${i}`]!);
-      const loss = results['loss']![0]!;
-      if (!Number.isFinite(loss))
-        throw new PeftError('diverged', `s3Delta: the loss is ${loss}; lower learningRate or structureRate`);
-      return { loss, byValues: joined(all.slice(0, values.length)), byGates: joined(all.slice(values.length)) };
-    },
-    close: () => {
-      for (const program of programs.values()) void program.then((ready) => ready.close());
-    },
-  };
-};
-
 /**
  * S3Delta: the structure of parameter-efficient fine-tuning under a budget, found by gradients. Every candidate is there at once, its change multiplied by a gate, z = σ(logit u + logit p) with u uniform, and p = σ((α − ζ)/β) where ζ
  * is chosen in every step so that Σ p·size is the budget. A step trains α on a validation batch, by the gradient of its loss after a step of the candidates (ε = 0.01/‖∂w‖ in its second term), then the candidates on a training batch; gradients are clipped to a length of 2. In the end the
@@ -170,7 +107,7 @@ export const s3Delta = async (model: TaskModel, options: S3DeltaOptions): Promis
       `s3Delta: most is ${most}; the candidates train ${all} values together and the smallest ${Math.min(...sizes)}, so give a number between`,
     );
   const variables = own.map(([, v]) => v);
-  const { look, close } = makeLook(supernet, variables, gateVariables, executor);
+  const { look, close } = makeLook('s3Delta', supernet, variables, gateVariables, executor);
   let values = joined(await Promise.all(variables.map((v) => executor.read(v))));
   let alphas: Each = new Float64Array(parts.length);
   let [valuesState, alphasState] = [freshAdam(values.length), freshAdam(parts.length)];
@@ -191,7 +128,7 @@ export const s3Delta = async (model: TaskModel, options: S3DeltaOptions): Promis
         return look(batch);
       };
       const { p, gates } = await openGates();
-      const byAlpha = ({ byGates }: Looked): Each => alphaGradient(byGates, gates, p, beta);
+      const byAlpha = ({ byStructure }: Looked): Each => alphaGradient(byStructure, gates, p, beta);
       const first = await lookAt(values, seen);
       const ahead = await lookAt(adamStep(values, first.byValues, rate, valuesState).values, unseen);
       const epsilon = 0.01 / (lengthOf(ahead.byValues) + 1e-6);

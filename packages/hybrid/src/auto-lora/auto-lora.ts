@@ -1,0 +1,150 @@
+import { attach, type Examples, type Method, type Target } from '@peftjs/core';
+import { lora } from '@peftjs/lora';
+import {
+  checkOptions,
+  mustBe,
+  type OnExecutor,
+  onExecutor,
+  PeftError,
+  type Rules,
+  sizeOf,
+  type Variable,
+} from '@peftjs/tensor';
+import type { Path, TaskModel } from '@peftjs/transformer';
+import { adamStep, freshAdam, lengthOf } from '../bilevel/host-adam.ts';
+import { joined, type Looked, makeLook, writeAll } from '../bilevel/look.ts';
+import { selectedLora } from './selected-lora.ts';
+
+/** Options of `autoLora`. */
+export interface AutoLoraOptions extends OnExecutor {
+  /** Batches that A and B are trained on, visited again and again. */
+  readonly train: readonly Examples[];
+  /** Batches that say which components are good. */
+  readonly validation: readonly Examples[];
+  /** Steps of the search. */
+  readonly steps: number;
+  /** Default: what Hugging Face PEFT adapts with LoRA in this architecture (Llama: `q_proj` and `v_proj`). */
+  readonly target?: Target;
+  /** The rank that every layer has in the search, and the most that it may get. Default 8. */
+  readonly rank?: number;
+  /** Updates are scaled by alpha / rank. Default 16. */
+  readonly alpha?: number;
+  /** Learning rate of A and B. Default 3e-4. */
+  readonly learningRate?: number;
+  /** Learning rate of the selection. Default 3e-4. */
+  readonly selectionRate?: number;
+  /** Values of A and B to begin with, by name: those of a state. Default: LoRA's first ones. */
+  readonly from?: ReadonlyMap<string, ArrayLike<number>>;
+  /** Called after each step with the mean loss of its validation batch; waited for. */
+  readonly onStep?: (progress: { readonly step: number; readonly loss: number }) => unknown;
+  /** Default 0. */
+  readonly seed?: number;
+}
+
+/** Ranks that were found. */
+export interface AutoLoraResult {
+  /** LoRA of those ranks, to be attached and trained anew, on all batches. */
+  readonly method: Method;
+  /** The rank of each layer, by path. */
+  readonly ranks: Readonly<Record<Path, number>>;
+  /** The numbers c that weigh each layer's components by softmax(c). */
+  readonly selection: Readonly<Record<Path, readonly number[]>>;
+}
+
+const batches = mustBe.given(mustBe.such('a list of batches', (v) => Array.isArray(v) && v.length > 0));
+const rules: Rules<AutoLoraOptions> = {
+  ...onExecutor,
+  train: batches,
+  validation: batches,
+  steps: mustBe.given(mustBe.count),
+  target: mustBe.such('layers', (v) => v !== null),
+  rank: mustBe.count,
+  alpha: mustBe.positive,
+  learningRate: mustBe.positive,
+  selectionRate: mustBe.positive,
+  from: mustBe.object,
+  onStep: mustBe.fn,
+  seed: mustBe.whole,
+};
+
+/** The values to begin with. Throws `state-mismatch`. */
+const firstValues = async (
+  variables: ReadonlyMap<string, Variable>,
+  { from, executor }: AutoLoraOptions,
+): Promise<readonly ArrayLike<number>[]> => {
+  const strange = [...(from?.keys() ?? [])].filter((name) => !variables.has(name));
+  const odd = [...variables].flatMap(([name, { shape }]) => {
+    const size = from?.get(name)?.length ?? sizeOf(shape);
+    return size === sizeOf(shape) ? [] : [`${name} has ${size} values, [${shape}] are wanted`];
+  });
+  const problems = [...odd, ...strange.map((name) => `there is no ${name}`)];
+  if (problems.length > 0) throw new PeftError('state-mismatch', `autoLora: from: ${problems.join('; ')}`);
+  return Promise.all([...variables].map(async ([name, v]) => from?.get(name) ?? (await executor.read(v)).slice()));
+};
+
+/** How many of some numbers are at least their mean. */
+const aboveMean = (numbers: readonly number[]): number => {
+  const mean = numbers.reduce((sum, v) => sum + v, 0) / numbers.length;
+  return numbers.filter((v) => v >= mean).length;
+};
+
+/**
+ * AutoLoRA: the rank of each layer, found by gradients. Every component of an update has a number c that weighs it, ΔW = (alpha/r)·Σⱼ softmax(c)ⱼ·bⱼaⱼᵀ, and a step trains c on a validation batch and A and B on a training batch: w′ is w after a step of Adam; with
+ * v = ∂w′ of the validation loss and ε = 0.01/‖v‖, c takes a step of Adam (β₁ 0.5) by ∂c of that loss at w′ − (∂c of the training loss at w′ + εv − that at w′ − εv)/(2ε); then w takes its step with the new c. In the end a layer's rank is the number of its components whose c is at
+ * least 1/r of their sum. The result is an ordinary LoRA with ranks by path: attach it and train it on all data. Components are looked at without dropout; the executor forgets what they learnt. Throws `bad-option`, `no-match`, `state-mismatch`, `diverged`.
+ * Zhang, Qiang, Somayajula & Xie, 2024. https://arxiv.org/abs/2403.09113. As the authors' code has it, https://github.com/ruz048/AutoLoRA, with its defaults, where the validation split is 0.3 of the training data.
+ */
+export const autoLora = async (model: TaskModel, options: AutoLoraOptions): Promise<AutoLoraResult> => {
+  checkOptions('autoLora', rules, options);
+  const { train, validation, steps, executor, target, rank = 8, alpha = 16, seed = 0, onStep } = options;
+  const { learningRate = 3e-4, selectionRate = 3e-4 } = options;
+  const base = { rank, alpha, ...(target !== undefined && { target }) };
+  const paths = lora(base).settled!(model)!.paths.filter((path) => model.linears.has(path));
+  const { params, model: view } = attach(model, [selectedLora({ paths, rank, alpha })], { seed });
+  const chosen = paths.map((path) => params.get(`${path}.selection`)!);
+  const own = new Map([...params].filter(([, v]) => !chosen.includes(v)));
+  const variables = [...own.values()];
+  const { look, close } = makeLook('autoLora', view, variables, chosen, executor);
+  try {
+    let values = joined(await firstValues(own, options));
+    let selection: Float64Array = new Float64Array(paths.length * rank).fill(1);
+    let [valuesState, selectionState] = [freshAdam(values.length), freshAdam(selection.length)];
+    const lookAt = async (at: Float64Array, batch: Examples): Promise<Looked> => {
+      await writeAll(executor, variables, at);
+      return look(batch);
+    };
+    for (let step = 0; step < steps; step++) {
+      const [seen, unseen] = [train[step % train.length]!, validation[step % validation.length]!];
+      await writeAll(executor, chosen, selection);
+      const ahead = adamStep(values, (await lookAt(values, seen)).byValues, learningRate, valuesState).values;
+      const { loss, byValues, byStructure } = await lookAt(ahead, unseen);
+      const epsilon = 0.01 / (lengthOf(byValues) + 1e-15);
+      const moved = async (by: number): Promise<Float64Array> =>
+        (
+          await lookAt(
+            ahead.map((v, i) => v + by * byValues[i]!),
+            seen,
+          )
+        ).byStructure;
+      const [above, below] = [await moved(epsilon), await moved(-epsilon)];
+      const gradient = byStructure.map((g, i) => g - (above[i]! - below[i]!) / (2 * epsilon));
+      ({ values: selection, state: selectionState } = adamStep(
+        selection,
+        gradient,
+        selectionRate,
+        selectionState,
+        0.5,
+      ));
+      await writeAll(executor, chosen, selection);
+      const now = await lookAt(values, seen);
+      ({ values, state: valuesState } = adamStep(values, now.byValues, learningRate, valuesState));
+      await onStep?.({ step: step + 1, loss });
+    }
+    const found = paths.map((path, i) => [path, [...selection.subarray(i * rank, (i + 1) * rank)]] as const);
+    const ranks = Object.fromEntries(found.map(([path, numbers]) => [path, aboveMean(numbers)]));
+    return { method: lora({ ...base, rankPattern: ranks }), ranks, selection: Object.fromEntries(found) };
+  } finally {
+    close();
+    executor.release([...params.values()]);
+  }
+};
