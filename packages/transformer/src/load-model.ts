@@ -24,6 +24,8 @@ export interface LoadModelOptions<Out> {
   readonly task?: Task<Out>;
   /** Seed of the first values of a task's head that the folder does not have. Default 0. */
   readonly seed?: number;
+  /** Whether the task's head is made anew though the folder has one: for other classes than it was trained on. Default false. */
+  readonly newHead?: boolean;
   /**
    * How matrices are kept: weights of linear layers and tables, not norms, biases and new heads. `f16` rounds each value to the nearest; a file
    * that holds f16 loses nothing. Half the memory on the cpu executor and on WebGPU. Adapters train over it in f32; it cannot be trained itself.
@@ -40,6 +42,7 @@ export interface LoadModelOptions<Out> {
 const rules: Rules<LoadModelOptions<never>> = {
   task: mustBe.object,
   seed: mustBe.whole,
+  newHead: mustBe.flag,
   dtype: mustBe.oneOf(['f32', 'f16']),
   readers: mustBe.such('a list of readers', (v) => Array.isArray(v)),
 };
@@ -114,6 +117,12 @@ const told = (problems: readonly string[]): string => {
   const more = problems.length - 8;
   return [...problems.slice(0, 8), ...(more > 0 ? [`and ${more} more`] : [])].join('; ');
 };
+
+/** The way out of problems: where a head of other classes is all that does not fit, a new one. */
+const remedy = (problems: readonly string[], isHead: (name: string) => boolean): string =>
+  problems.every((problem) => isHead(problem.split(' ')[0]!))
+    ? 'The task has other labels than the folder: give those, or newHead: true for a new head.'
+    : 'Download the folder again, or correct the config.';
 
 /** The numbers of a config, those of its parts too. */
 const countsOf = (config: object): readonly (readonly [field: string, value: number])[] =>
@@ -195,7 +204,7 @@ const checkTask = (dir: string, family: Family, config: ModelConfig): void => {
 
 /**
  * Loads a model from a folder (a path on disk, a URL, `Files`) with `config.json` and safetensors, as Hugging Face writes them, with the head of a task: that of the folder,
- * or a new one where it has none. Only headers are read and checked now; each tensor is read when an executor first needs it, so
+ * or a new one where it has none, or by `newHead`. Only headers are read and checked now; each tensor is read when an executor first needs it, so
  * the folder must stay as it is.
  * Throws `bad-option`, `file-missing`, `bad-config`, `unknown-architecture`, `bad-safetensors`; `bad-option` for a task that the model has no head for;
  * `state-mismatch` with all tensors that are missing, left over or of another shape.
@@ -207,7 +216,7 @@ export async function loadModel<Out>(
 ): Promise<TaskModel<Out>>;
 export async function loadModel(dir: Place, options: LoadModelOptions<unknown> = {}): Promise<TaskModel<unknown>> {
   checkOptions('loadModel', rules as Rules<LoadModelOptions<unknown>>, options);
-  const { task, seed = 0, dtype = 'f32', readers = [] } = options;
+  const { task, seed = 0, newHead = false, dtype = 'f32', readers = [] } = options;
   if (/\.gguf$/i.test(String(dir)))
     throw new PeftError('bad-option', `loadModel: ${String(dir)} is a GGUF file; loadGguf of @peftjs/gguf reads it`);
   const files = await filesAt(dir);
@@ -223,6 +232,11 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
   if (!task) checkTask(files.name, family, said);
   const wanted: Task<unknown> = task ?? causalLM();
   const head = headOf(family, wanted);
+  if (newHead && head.trained.length === 0)
+    throw new PeftError(
+      'bad-option',
+      `loadModel: newHead makes the head of a task that trains one, and ${wanted.name} has none; leave it out`,
+    );
   const nameInFile = fileNames(layout, checkpoint.tensors.keys());
   const settled = family.settle?.(said, (name) => checkpoint.tensors.has(name)) ?? said;
   const config = await withOwnHead(family, head, settled, checkpoint, nameInFile);
@@ -256,10 +270,9 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
   const heads = new Set([...headTensors(family, config)].flatMap((name) => [name, nameInFile(name)]));
   // What is not trained is never made anew: without it nothing was learnt.
   const isNew = (name: string): boolean => head.trained.some((path) => name.startsWith(`${path}.`));
+  const wholly = [...stored].filter(([name]) => !(newHead && isNew(name)));
   const problems = misfits(
-    [...stored.values()].flatMap(
-      (tensor): readonly Pick<StoredTensor, 'name' | 'shape'>[] => tensor.pieces ?? [tensor],
-    ),
+    wholly.flatMap(([, tensor]): readonly Pick<StoredTensor, 'name' | 'shape'>[] => tensor.pieces ?? [tensor]),
     checkpoint,
     (name) => layout.ignored.test(name) || layout.zeros?.test(name) || heads.has(name) || packedTensors.has(name),
     isNew,
@@ -267,7 +280,7 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
   if (problems.length > 0)
     throw new PeftError(
       'state-mismatch',
-      `${files.name}: the checkpoint does not fit its config.json: ${told(problems)}. Download the folder again, or correct the config.`,
+      `${files.name}: the checkpoint does not fit its config.json: ${told(problems)}. ${remedy(problems, isNew)}`,
     );
   await checkZeros(files.name, layout.zeros, checkpoint);
   const read = async ({ name, pieces, shape, fromFile }: StoredTensor): Promise<Float32Array> => {
@@ -288,7 +301,8 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
     load: (name, shape) => {
       const tensor = stored.get(name);
       if (!tensor) return noFloats(files.name, name);
-      return tensor.pieces || checkpoint.tensors.has(tensor.name) ? () => read(tensor) : fresh.load(name, shape);
+      const isThere = tensor.pieces !== undefined || checkpoint.tensors.has(tensor.name);
+      return isThere && !(newHead && isNew(name)) ? () => read(tensor) : fresh.load(name, shape);
     },
   };
   const model = buildModel(config, weights, wanted);

@@ -16,8 +16,10 @@ import {
   buildModel,
   type CausalLM,
   denseLinear,
+  imageClassifier,
   loadModel,
   parameters,
+  parseConfig,
   randomWeights,
   saveModel,
   viaDense,
@@ -408,5 +410,46 @@ describe('randomWeights', () => {
     expect(() => buildModel(config, tinyWeights())).toThrow(
       /architecture mamba cannot be built; there are llama, qwen2/,
     );
+  });
+});
+
+describe('a head of other classes', () => {
+  const config = { modelType: 'vit', image_size: 4, patch_size: 2, hidden_size: 8, num_attention_heads: 2 };
+  const ofClasses = async (labels: number): Promise<string> => {
+    const task = imageClassifier({ labels });
+    const { modelType: model_type, ...rest } = config;
+    const parsed = await parseConfig({ model_type, ...rest, num_hidden_layers: 1, intermediate_size: 8 });
+    const dir = folder();
+    await saveModel(buildModel(parsed, tinyWeights(1), task), dir, { executor: reference() });
+    return dir;
+  };
+  const pixels = constant(
+    Float32Array.from({ length: 48 }, (_, i) => Math.sin(i)),
+    [1, 3, 4, 4],
+  );
+
+  test('is refused with the way out, and made anew where that is asked for', async () => {
+    const dir = await ofClasses(7);
+    const task = imageClassifier({ labels: 3 });
+    await expect(loadModel(dir, { task })).rejects.toThrow(
+      /classifier\.weight is \[7,8\], the config makes it \[3,8\].* The task has other labels than the folder: give those, or newHead: true/,
+    );
+    const fresh = await loadModel(dir, { task, newHead: true });
+    const other = await loadModel(dir, { task, newHead: true, seed: 1 });
+    const whole = await loadModel(dir, { task: imageClassifier({ labels: 7 }) });
+    const states = (model: typeof fresh) => valuesOf(model.states({ pixels }).main);
+    expect(await states(fresh)).toEqual(await states(whole));
+    const logits = await valuesOf(fresh.outputs({ pixels }));
+    expect(logits).toHaveLength(3);
+    expect(await valuesOf(other.outputs({ pixels }))).not.toEqual(logits);
+  });
+
+  test('is made anew for as many classes too, and never for a head that nothing trains', async () => {
+    const dir = await ofClasses(3);
+    const task = imageClassifier({ labels: 3 });
+    const [kept, fresh] = [await loadModel(dir, { task }), await loadModel(dir, { task, newHead: true })];
+    expect(await valuesOf(fresh.outputs({ pixels }))).not.toEqual(await valuesOf(kept.outputs({ pixels })));
+    const decoder = await saved(buildModel(tinyConfig(), tinyWeights(1)));
+    await expect(loadModel(decoder, { newHead: true })).rejects.toMatchObject({ code: 'bad-option' });
   });
 });
