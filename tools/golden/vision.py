@@ -2,7 +2,7 @@
 
 import torch
 from transformers import (
-    CLIPConfig, CLIPModel, DeiTConfig, DeiTForImageClassification, Dinov2Config, Dinov2ForImageClassification, SiglipConfig, SiglipModel, ViTConfig,
+    BeitConfig, BeitForImageClassification, CLIPConfig, CLIPModel, DeiTConfig, DeiTForImageClassification, Dinov2Config, Dinov2ForImageClassification, SiglipConfig, SiglipModel, ViTConfig,
     ViTForImageClassification,
 )
 
@@ -15,6 +15,15 @@ VISION = {
     "dinov2-image": (Dinov2ForImageClassification, Dinov2Config(**SIZES, image_size=12, mlp_ratio=2)),
     # Its pictures are larger in one direction and smaller in the other, and have a rest.
     "dinov2-other-image": (Dinov2ForImageClassification, Dinov2Config(**SIZES, image_size=16, mlp_ratio=2)),
+    "beit-image": (BeitForImageClassification, BeitConfig(**SIZES, image_size=12, intermediate_size=24, use_relative_position_bias=True)),
+    # One table for all blocks, positions, no factors, and the class's row.
+    "beit-shared-image": (
+        BeitForImageClassification,
+        BeitConfig(
+            **SIZES, image_size=8, intermediate_size=24, use_shared_relative_position_bias=True, use_absolute_position_embeddings=True, use_mean_pooling=False,
+            layer_scale_init_value=0.0, use_mask_token=True,
+        ),
+    ),
 }
 
 BLOCKS = dict(projection_dim=10, num_hidden_layers=2, layer_norm_eps=1e-3, initializer_range=0.3)

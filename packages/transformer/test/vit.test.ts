@@ -2,6 +2,7 @@ import { constant, evaluate, reference, type Tensor } from '@peftjs/tensor';
 import { messageOf } from '@peftjs/tensor/testing';
 import { describe, expect, test } from 'vitest';
 import { interpolated } from '../src/families/vit/interpolated.ts';
+import { relativePositions } from '../src/families/vit/relative.ts';
 import { buildModel, imageClassifier, parseConfig, tokenTableOf, type VitConfig } from '../src/index.ts';
 import { tinyWeights } from './tiny.ts';
 
@@ -15,7 +16,7 @@ const pixels = (shape: readonly number[]): Tensor =>
     shape,
   );
 
-describe.each(['vit', 'deit', 'dinov2'])('%s', (modelType) => {
+describe.each(['vit', 'deit', 'dinov2', 'beit'])('%s', (modelType) => {
   test('reads pictures of the sizes that it may, and no other', async () => {
     const model = buildModel(await configOf(modelType), tinyWeights(1), imageClassifier({ labels: 3 }));
     expect(model.outputs({ pixels: pixels([2, 3, 4, 4]) }).shape).toEqual([2, 3]);
@@ -87,4 +88,33 @@ test('configs that cannot be are refused, all problems at once', async () => {
     /multiple of num_attention_heads[\s\S]*larger than image_size 4x4/,
   );
   expect(await messageOf('bad-config', () => configOf('dinov2', { use_swiglu_ffn: true }))).toContain('use_swiglu_ffn');
+});
+
+test("a place between two patches has one number, whatever patches they are; those of methods' rows in front are 0", async () => {
+  const config = await configOf('beit', { image_size: 6, use_relative_position_bias: true });
+  const table = constant(
+    Float32Array.from({ length: 28 * 2 }, (_, i) => i + 1),
+    [28, 2],
+  );
+  const { bias } = await evaluate({ bias: relativePositions(table, config, 11, 12) }, { executor: reference() });
+  const at = (query: number, key: number): number => bias![query * 12 + key]!;
+  // Nine patches and the class's row are the last ten; one further query and two further keys are in front.
+  expect(at(1, 2)).toBe(2 * 27 + 1); // from the class's row to itself
+  expect(at(1, 7)).toBe(2 * 25 + 1); // from it to a patch
+  expect(at(6, 2)).toBe(2 * 26 + 1); // from a patch to it
+  const right = [0, 1, 3, 4, 6, 7].map((patch) => at(patch + 2, patch + 4));
+  expect(new Set(right).size).toBe(1);
+  expect(right[0]).not.toBe(at(2, 6));
+  for (let key = 0; key < 12; key++) expect(at(0, key)).toBe(0);
+  for (let query = 0; query < 11; query++) expect([at(query, 0), at(query, 1)]).toEqual([0, 0]);
+});
+
+test('a BEiT that has relative positions twice, or of pictures that are not square, is refused', async () => {
+  const relative = { use_relative_position_bias: true };
+  expect(
+    await messageOf('bad-config', () => configOf('beit', { ...relative, use_shared_relative_position_bias: true })),
+  ).toContain('both true');
+  expect(await messageOf('bad-config', () => configOf('beit', { ...relative, image_size: [4, 6] }))).toContain(
+    'square pictures',
+  );
 });

@@ -176,6 +176,8 @@ export const familyGoldens: readonly FamilyGolden[] = [
     own: { 'fact-tt': factTt, 'fact-tk': factTk },
   },
   { name: 'dinov2-other-image', task: imageClassifier({ labels: classes }), adapters: {} },
+  { name: 'beit-image', task: imageClassifier({ labels: classes }), adapters: { lora } },
+  { name: 'beit-shared-image', task: imageClassifier({ labels: classes }), adapters: {} },
   {
     name: 'clip-pairs',
     task: imageText(),

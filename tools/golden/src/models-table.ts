@@ -49,6 +49,7 @@ const known: Readonly<Record<string, string>> = {
   vit: 'ViT',
   deit: 'DeiT',
   dinov2: 'DINOv2, small to large',
+  beit: 'BEiT',
   clip: 'CLIP',
   siglip: 'SigLIP',
 };

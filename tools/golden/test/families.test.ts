@@ -51,7 +51,11 @@ const nameThere = (name: string): string => name.replace(/(predictions|lm_head)\
 const parameterName = (name: string): string =>
   nameThere(name)
     .replace(/^embed_out\./, 'lm_head.')
-    .replace(/^((?:vit|deit|dinov2)\..*\.)(cls_token|distillation_token|position_embeddings)\.weight$/, '$1$2')
+    .replace(
+      /^((?:vit|deit|dinov2|beit)\..*\.)(cls_token|distillation_token|position_embeddings|lambda_[12])\.weight$/,
+      '$1$2',
+    )
+    .replace(/\.relative_position_bias_table\.weight$/, '.relative_position_bias_table')
     .replace(/\.layer_scale(\d)\.weight$/, '.layer_scale$1.lambda1')
     .replace(/(class_embedding|^logit_scale|^logit_bias|\.probe|\.sinks)\.weight$/, '$1')
     .replace(/\.in_proj\.(weight|bias)$/, '.in_proj_$1');

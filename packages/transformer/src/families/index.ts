@@ -2,6 +2,7 @@ import { PeftError } from '@peftjs/tensor';
 import type { ModelConfig } from '../config/model-config.ts';
 import { albert } from './albert.ts';
 import { bart, mbart } from './bart/bart.ts';
+import { beit } from './beit.ts';
 import { bert } from './bert.ts';
 import { bloom } from './bloom.ts';
 import { clip } from './clip.ts';
@@ -83,6 +84,7 @@ export const families: Readonly<Record<string, Family>> = Object.fromEntries(
       vit,
       deit,
       dinov2,
+      beit,
       clip,
       siglip,
     ] as unknown as readonly Family[]

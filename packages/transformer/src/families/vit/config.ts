@@ -22,6 +22,20 @@ export interface VitConfig extends ModelConfig {
   readonly picture: readonly [channels: number, height: number, width: number];
   /** Height and width of a patch, in pixels. */
   readonly patch: readonly [height: number, width: number];
+  /** In which BEiT differs; absent in all others. */
+  readonly beit?: BeitParts;
+}
+
+/** In which BEiT differs from a ViT, beside keys without biases. transformers, `BeitConfig`. */
+export interface BeitParts {
+  /** Whether there is a table of positions. */
+  readonly positions: boolean;
+  /** Whose the tables of relative positions are, which are added to scores: of each block, or one of all; null for none. */
+  readonly relative: 'blocks' | 'all' | null;
+  /** First value of the learned factors of what attention and the MLP give; 0 for none. */
+  readonly scale: number;
+  /** Whether the classifier reads the normalised mean of the patches, and there is no norm behind the blocks; else the class's row. */
+  readonly meanPooling: boolean;
 }
 
 const count = z.int().min(1);
@@ -42,6 +56,31 @@ const schema = z.object({
   use_swiglu_ffn: z.literal(false).optional(),
 });
 
+const beitSchema = z.object({
+  use_absolute_position_embeddings: z.boolean().default(false),
+  use_relative_position_bias: z.boolean().default(false),
+  use_shared_relative_position_bias: z.boolean().default(false),
+  layer_scale_init_value: z.number().min(0).default(0.1),
+  use_mean_pooling: z.boolean().default(true),
+});
+
+/** BEiT's own fields; or undefined; problems are collected. */
+const parseBeit = (given: unknown, problems: string[]): BeitParts | undefined => {
+  const raw = collect(beitSchema, given, problems);
+  if (!raw) return undefined;
+  const { use_relative_position_bias: ofBlocks, use_shared_relative_position_bias: ofAll } = raw;
+  if (ofBlocks && ofAll)
+    problems.push(
+      'use_relative_position_bias and use_shared_relative_position_bias are both true; one of them is computed here',
+    );
+  return {
+    positions: raw.use_absolute_position_embeddings,
+    relative: ofBlocks ? 'blocks' : ofAll ? 'all' : null,
+    scale: raw.layer_scale_init_value,
+    meanPooling: raw.use_mean_pooling,
+  };
+};
+
 const pairOf = (given: number | readonly [number, number]): readonly [number, number] =>
   typeof given === 'number' ? [given, given] : given;
 
@@ -56,6 +95,11 @@ export const parseVit = (record: VitRecord, given: unknown, problems: string[]):
   const patch = pairOf(raw.patch_size);
   if (height < patch[0] || width < patch[1])
     problems.push(`patch_size ${patch.join('x')} is larger than image_size ${height}x${width}`);
+  const beit = record.isBeit ? parseBeit(given, problems) : undefined;
+  if (beit?.relative && (height !== width || patch[0] !== patch[1]))
+    problems.push(
+      `relative positions are of square pictures and patches; image_size is ${height}x${width}, patch_size ${patch.join('x')}`,
+    );
   const config: VitConfig = {
     modelType: record.modelType,
     vocabSize: 1,
@@ -71,6 +115,7 @@ export const parseVit = (record: VitRecord, given: unknown, problems: string[]):
     maxPositions: 1,
     tieWordEmbeddings: false,
     ...shared,
+    ...(beit && { beit }),
   };
   return { ...config, maxPositions: rowsOf(record, config) };
 };

@@ -6,24 +6,40 @@ import { layerNeeds } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
 import type { VitConfig } from './config.ts';
 import { vitConfigJson } from './config-json.ts';
-import { vitNeeds } from './needs.ts';
-import { extraRows, patchLayer, positionTable, type VitRecord } from './record.ts';
+import { normNeeds, vitNeeds } from './needs.ts';
+import {
+  blocksOf,
+  extraRows,
+  hasPositions,
+  patchLayer,
+  positionTable,
+  relativeTables,
+  type VitRecord,
+} from './record.ts';
 import { vitTower } from './tower.ts';
 
 const classifier = 'classifier';
 
-/** A layer over the row of the class, and the mean of the patches' beside it. */
-const pictureHead = ({ stem, withMean, extra }: VitRecord): HeadSpec<VitConfig> => ({
+const pooledNorm = (prefix: string): string => `${prefix}.pooler.layernorm`;
+
+/** A layer over the row of the class, and the mean of the patches' beside it; of BEiT over that mean, normalised, in its place. */
+const pictureHead = ({ stem, prefix, withMean, extra }: VitRecord): HeadSpec<VitConfig> => ({
   modelClass: `${stem}ForImageClassification`,
   layer: classifier,
   trained: [classifier],
-  needs: ({ hiddenSize }, labels) =>
-    new Map(layerNeeds(classifier, labels, withMean ? 2 * hiddenSize : hiddenSize, true)),
-  features: (_, { main }) => {
+  needs: ({ hiddenSize, beit }, labels) =>
+    new Map([
+      ...(beit?.meanPooling ? normNeeds(pooledNorm(prefix), hiddenSize) : []),
+      ...layerNeeds(classifier, labels, withMean ? 2 * hiddenSize : hiddenSize, true),
+    ]),
+  features: ({ norms }, { main, call }, _, { beit }) => {
     const first = firstRow(main);
-    if (!withMean) return first;
+    if (!withMean && !beit?.meanPooling) return first;
     const patches: Tensor = slice(main, { axis: 1, start: extra.length, end: main.shape[1]! });
-    return concat(first, mean(patches, { axes: [1] }), { axis: 1 });
+    const middle = mean(patches, { axes: [1] });
+    if (withMean) return concat(first, middle, { axis: 1 });
+    const path = pooledNorm(prefix);
+    return norms.get(path)!.apply(middle, call(path));
   },
 });
 
@@ -35,10 +51,11 @@ const pictureHead = ({ stem, withMean, extra }: VitRecord): HeadSpec<VitConfig> 
 export const vitFamily = (record: VitRecord): Family<VitConfig> => {
   const { prefix, block } = record;
   const patches = patchLayer(record);
-  const tables = (layers: number): readonly string[] => [
+  const tables = (config: VitConfig): readonly string[] => [
     ...extraRows(record),
-    positionTable(record),
-    ...Array.from({ length: layers }, (_, i) => block(i).scales ?? []).flat(),
+    ...(hasPositions(config) ? [positionTable(record)] : []),
+    ...relativeTables(record, config),
+    ...blocksOf(record, config).flatMap(({ scales }) => scales ?? []),
   ];
   return {
     modelType: record.modelType,
@@ -49,22 +66,22 @@ export const vitFamily = (record: VitRecord): Family<VitConfig> => {
     configJson: (config) => vitConfigJson(record, config),
     needs: (config) => vitNeeds(record, config),
     towers: (config) => [vitTower(record, config)],
-    parts: ({ normEps, layers }, tensors) =>
+    parts: (config, tensors) =>
       partsOfTensors(tensors, {
-        embeddings: tables(layers),
+        embeddings: tables(config),
         isNorm: (path) => /(layernorm(_before|_after)?|norm[12])$/.test(path),
-        norm: (values) => layerNormLayer(values, normEps),
+        norm: (values) => layerNormLayer(values, config.normEps),
         tied: null,
       }),
     layout: {
-      ignored: /(^|\.)(pooler\.|embeddings\.mask_token$)/,
+      ignored: record.ignored ?? /(^|\.)(pooler\.|embeddings\.mask_token$)/,
       prefix: `${prefix}.`,
       names: record.names,
       shapes: (name, shape, config) => {
         const { picture, patch } = config as VitConfig;
         if (name === `${patches}.weight`) return [shape[0]!, picture[0], ...patch];
         if (/\.(cls_token|distillation_token|position_embeddings)\.weight$/.test(name)) return [1, ...shape];
-        return /layer_scale\d\.weight$/.test(name) ? [shape[1]!] : shape;
+        return /(layer_scale|lambda_)\d\.weight$/.test(name) ? [shape[1]!] : shape;
       },
     },
     roles: [

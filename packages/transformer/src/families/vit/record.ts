@@ -11,6 +11,8 @@ export interface BlockPaths {
   readonly norms: readonly [Path, Path];
   /** Factors of what attention and the MLP give; null where there are none. */
   readonly scales: readonly [Path, Path] | null;
+  /** The table of its relative positions, where BEiT has one. */
+  readonly relative?: Path;
 }
 
 /** That which tells one `model_type` of transformers over patches from others: a new one is such a record and rows of goldens. */
@@ -28,10 +30,14 @@ export interface VitRecord {
   block(index: number): BlockPaths;
   /** The last part of the path of its learned factors; see `BlockPaths.scales`. */
   readonly names: NonNullable<CheckpointLayout['names']>;
+  /** Tensors of files that nothing here reads. Default: the pooler, and the row that stands for hidden patches. */
+  readonly ignored?: RegExp;
   /** Whether pictures may have other sizes, for which positions are interpolated. */
   readonly interpolates: boolean;
   /** Whether the classifier reads the mean of the patches beside the class's row. */
   readonly withMean: boolean;
+  /** Whether its config has BEiT's fields. Default false. */
+  readonly isBeit?: boolean;
 }
 
 /** The path of the layer that makes rows of patches. */
@@ -44,8 +50,25 @@ export const positionTable = ({ prefix }: VitRecord): Path => `${prefix}.embeddi
 export const extraRows = ({ prefix, extra }: VitRecord): readonly Path[] =>
   extra.map((name) => `${prefix}.embeddings.${name}`);
 
-export const blocksOf = ({ block }: VitRecord, { layers }: VitConfig): readonly BlockPaths[] =>
-  Array.from({ length: layers }, (_, i) => block(i));
+export const blocksOf = ({ block }: VitRecord, { layers, beit }: VitConfig): readonly BlockPaths[] =>
+  Array.from({ length: layers }, (_, i) => {
+    const own = block(i);
+    return beit?.scale === 0 ? { ...own, scales: null } : own;
+  });
+
+/** The path of the norm behind the blocks; null where there is none. */
+export const lastNorm = ({ prefix }: VitRecord, { beit }: VitConfig): Path | null =>
+  beit?.meanPooling ? null : `${prefix}.layernorm`;
+
+/** The tables of relative positions, in the order of the blocks, or one for all of them. */
+export const relativeTables = (record: VitRecord, config: VitConfig): readonly Path[] => {
+  if (!config.beit?.relative) return [];
+  if (config.beit.relative === 'all') return [`${record.prefix}.shared_position_bias.relative_position_bias_table`];
+  return blocksOf(record, config).flatMap(({ relative }) => relative ?? []);
+};
+
+/** Whether there is a table of positions. */
+export const hasPositions = ({ beit }: VitConfig): boolean => beit?.positions ?? true;
 
 /** Rows of a picture, by default of one as the model was trained with: patches, and those in front of them; 0 where there is no patch. */
 export const rowsOf = (

@@ -1,13 +1,24 @@
 import { add, broadcastTo, concat, mul, PeftError, slice, type Tensor } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
-import type { Forward } from '../../run-tower.ts';
+import type { AttendOptions, Forward } from '../../run-tower.ts';
 import type { Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import type { VitConfig } from './config.ts';
 import { interpolated } from './interpolated.ts';
 import { patchesOf } from './patches.ts';
-import { blocksOf, extraRows, patchLayer, positionTable, rowsOf, type VitRecord } from './record.ts';
+import {
+  blocksOf,
+  extraRows,
+  hasPositions,
+  lastNorm,
+  patchLayer,
+  positionTable,
+  relativeTables,
+  rowsOf,
+  type VitRecord,
+} from './record.ts';
+import { relativePositions } from './relative.ts';
 
 /** The positions of a picture's rows: those of the table, or what lies between its patches' where the picture has another size. */
 const positionsOf = (
@@ -31,12 +42,12 @@ const positionsOf = (
 };
 
 const selfAttention =
-  (path: Path, headDim: number, { linear, attend }: Forward) =>
+  (path: Path, headDim: number, how: AttendOptions, { linear, attend }: Forward) =>
   (x: Tensor): Tensor => {
     const heads = (name: string): Tensor => splitHeads(linear(`${path}.${name}`, x), headDim);
     return linear(
       `${path}.o_proj`,
-      joinHeads(attend(path, heads('q_proj'), { k: heads('k_proj'), v: heads('v_proj') })),
+      joinHeads(attend(path, heads('q_proj'), { k: heads('k_proj'), v: heads('v_proj') }, how)),
     );
   };
 
@@ -58,6 +69,8 @@ export const vitTower = (record: VitRecord, config: VitConfig): TowerSpec => {
   const blocks = blocksOf(record, config);
   const attns = blocks.map(({ attn }) => attn);
   const rows = rowsOf(record, config);
+  const last = lastNorm(record, config);
+  const tables = relativeTables(record, config);
   return {
     name: 'encoder',
     attends: 'all',
@@ -75,6 +88,7 @@ export const vitTower = (record: VitRecord, config: VitConfig): TowerSpec => {
         const own = linear(patchLayer(record), patchesOf(pixels, patch));
         const front = extraRows(record).map((path) => broadcastTo(weights(path), [batch, 1, hiddenSize]));
         const all = front.reduceRight((x, row) => concat(row, x, { axis: 1 }), own);
+        if (!hasPositions(config)) return all;
         return add(all, positionsOf(record, config, weights(positionTable(record)), pixels));
       },
     },
@@ -83,7 +97,7 @@ export const vitTower = (record: VitRecord, config: VitConfig): TowerSpec => {
       block: blocks.map(({ block }) => block),
       attn: attns,
       mlp: blocks.map(({ mlp }) => mlp),
-      norm: [...blocks.flatMap(({ norms }) => norms), `${prefix}.layernorm`],
+      norm: [...blocks.flatMap(({ norms }) => norms), ...(last ? [last] : [])],
       heads: attns,
       kv: attns,
       head: [prefix],
@@ -91,12 +105,17 @@ export const vitTower = (record: VitRecord, config: VitConfig): TowerSpec => {
     positionTable: null,
     layers: (forward) => (x, layer) => {
       const { attn, mlp, norms, scales } = blocks[layer]!;
+      const table = tables[layer] ?? tables[0];
+      const how: AttendOptions =
+        table === undefined
+          ? {}
+          : { bias: (queries, keys) => relativePositions(forward.weights(table), config, queries, keys) };
       const scaled = (part: 0 | 1, y: Tensor): Tensor => (scales ? mul(y, forward.weights(scales[part])) : y);
-      const attention = forward.at('attn', attn, selfAttention(attn, headDim, forward), x);
+      const attention = forward.at('attn', attn, selfAttention(attn, headDim, how, forward), x);
       const h = add(x, scaled(0, attention(forward.norm(norms[0], x))));
       const run = forward.at('mlp', mlp, feedForward(mlp, config, forward), h);
       return add(h, scaled(1, run(forward.norm(norms[1], h))));
     },
-    finish: (forward, x) => forward.norm(`${prefix}.layernorm`, x),
+    finish: (forward, x) => (last ? forward.norm(last, x) : x),
   };
 };
