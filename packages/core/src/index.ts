@@ -8,6 +8,25 @@ export { type AverageOptions, averageAdapters } from './average-adapters.ts';
 export { type BetweenOptions, makeBetween } from './between.ts';
 export { type BiasChoice, biases } from './biases.ts';
 export { type CombinedPart, type CombineOptions, combine, stateUnder } from './combine.ts';
+export type { BlockParts } from './compose/block.ts';
+export {
+  type AverageBlockOptions,
+  apart,
+  average,
+  type BatchSplitBlockOptions,
+  type BlockOptions,
+  batchSplit,
+  type FuseBlockOptions,
+  fuse,
+  inParallel,
+  multiTask,
+  parallel,
+  type SplitBlockOptions,
+  split,
+  stack,
+} from './compose/blocks.ts';
+export { frozen } from './compose/frozen.ts';
+export { type AdapterAttention, adapterAttention } from './compose/fusing.ts';
 export {
   type Chosen,
   defineMethod,

@@ -48,6 +48,8 @@ export interface Patch {
   readonly around?: MiddlewareTable;
   /** Added to every token's position: the length of a key/value prefix, as huggingface/peft counts it. */
   readonly positionShift?: number;
+  /** The only number of sequences that a view with it takes. Default: any. */
+  readonly batchSize?: number;
   /**
    * Around the objective of a training step: penalties (`penalty`), also of activations, which passes hold in their slots once `inner` was
    * called; consistency, distillation.

@@ -16,10 +16,10 @@ import {
   type ModelPatch,
   type Path,
   runAround,
-  type SiteName,
   streamSites,
 } from '@peftjs/transformer';
 import type { Adapted } from './attach.ts';
+import { type MixedSite, once } from './once.ts';
 import { ofAny, rowwise } from './rowwise.ts';
 
 /** A view whose rows use adapters of their own. */
@@ -52,11 +52,8 @@ const mixedLinear = (path: Path, base: Linear, layers: readonly Linear[], row: T
   },
 });
 
-/** Sites whose outputs are chosen by row. */
-type RowSite = Exclude<SiteName, 'model'>;
-
 /** The change of an adapter at a site, around the base: its middleware, and the part that it put in place there. */
-const partAt = <S extends RowSite>({ base, model, patch }: Adapted<Model>, site: S, path: Path): Around<S> | null => {
+const partAt = <S extends MixedSite>({ base, model, patch }: Adapted<Model>, site: S, path: Path): Around<S> | null => {
   const fn = patch.around?.[site]?.get(path) as Around<S> | undefined;
   const parts = site === 'norm' ? 'norms' : 'embeddings';
   const own = site === 'norm' || site === 'embed' ? model[parts].get(path) : undefined;
@@ -68,45 +65,16 @@ const partAt = <S extends RowSite>({ base, model, patch }: Adapted<Model>, site:
   };
 };
 
-/** `next` that runs once: what is in it writes the cache. */
-const once = <S extends RowSite>(site: S, path: Path, next: Parameters<Around<S>>[1]): Parameters<Around<S>>[1] => {
-  const key = (x: unknown): string =>
-    ('node' in (x as object) ? [x as Tensor] : Object.values(x as Record<string, Tensor>))
-      .map((t) => `${t.node.id}.${t.index}`)
-      .join();
-  const known = new Map<string, ReturnType<typeof next>>();
-  return (x) => {
-    const found = known.get(key(x));
-    if (found) return found;
-    if (
-      known.size > 0 &&
-      (site === 'block' ||
-        site === 'attn' ||
-        site === 'cross' ||
-        site === 'heads' ||
-        site === 'kv' ||
-        site === 'crossKv')
-    )
-      throw new PeftError(
-        'bad-option',
-        `mixBatch: at ${path} the adapters hand different inputs to attention, which keeps one cache for all rows; run each in a batch of its own`,
-      );
-    const y = next(x);
-    known.set(key(x), y);
-    return y;
-  };
-};
-
-const rowSites: readonly RowSite[] = ['embed', ...streamSites, 'heads', 'kv', 'crossKv'];
+const rowSites: readonly MixedSite[] = ['embed', ...streamSites, 'heads', 'kv', 'crossKv'];
 
 const mixedAround = (adapters: readonly Adapted<Model>[], row: Tensor): AroundTable => {
-  const at = <S extends RowSite>(site: S): ReadonlyMap<Path, readonly Around<S>[]> => {
+  const at = <S extends MixedSite>(site: S): ReadonlyMap<Path, readonly Around<S>[]> => {
     const table = new Map<Path, readonly Around<S>[]>();
     for (const path of adapters[0]!.base.paths(site)) {
       const fns = adapters.map((adapter) => partAt(adapter, site, path));
       if (fns.every((fn) => fn === null)) continue;
       const mixed: Around<S> = (x, next, call) => {
-        const core = once(site, path, next);
+        const core = once('mixBatch', site, path, next);
         return rowwise<Tensor | KeyValue>(
           path,
           row,

@@ -1,3 +1,4 @@
+import { PeftError } from '@peftjs/tensor';
 import type { Around, Path, SiteName } from '@peftjs/transformer';
 import { chain } from './gradient-transform.ts';
 import type { Patch, Wraps } from './method.ts';
@@ -32,6 +33,17 @@ const mergeAround = (patches: readonly Patch[]): NonNullable<Patch['around']> =>
   return all as NonNullable<Patch['around']>;
 };
 
+/** The one number of sequences that patches take. Throws `bad-option` where they take others. */
+const batchSizeOf = (patches: readonly Patch[]): { readonly batchSize?: number } => {
+  const sizes = [...new Set(patches.flatMap(({ batchSize }) => batchSize ?? []))];
+  if (sizes.length > 1)
+    throw new PeftError(
+      'bad-option',
+      `attach: methods take batches of ${sizes.join(' and of ')} sequences; they must agree`,
+    );
+  return sizes.length > 0 ? { batchSize: sizes[0]! } : {};
+};
+
 /** Several patches as one: later ones around earlier ones, also around the objective; statistics and decisions in order. */
 export const mergePatches = (patches: readonly Patch[]): Patch => {
   const objectives = patches.flatMap(({ objective }) => objective ?? []);
@@ -47,6 +59,7 @@ export const mergePatches = (patches: readonly Patch[]): Patch => {
     experts: mergeWraps(patches.map((p) => p.experts)),
     around: mergeAround(patches),
     positionShift: patches.reduce((n, p) => n + (p.positionShift ?? 0), 0),
+    ...batchSizeOf(patches),
     ...(objectives.length > 0 && {
       objective: (inner) => objectives.reduce((objective, wrap) => wrap(objective), inner),
     }),

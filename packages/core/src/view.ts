@@ -59,6 +59,7 @@ export const viewOf = <M extends Model>(base: M, patch: Patch, more: ModelPatch)
     experts: wrapped(base.experts, patch.experts),
     around: lists(patch),
     positionShift: patch.positionShift ?? 0,
+    ...(patch.batchSize !== undefined && { batchSize: patch.batchSize }),
     ...more,
   });
 

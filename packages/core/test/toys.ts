@@ -102,14 +102,17 @@ export const prefix: MethodFactory<Record<never, never>> = defineMethod({
     options: {},
     attach: (model, scope) => {
       const { keyHeads, headDim } = model.main;
-      const rows = (own: typeof scope, name: string): Tensor => own.param(name, [1, keyHeads, 3, headDim], normal(1));
+      const shape = [1, keyHeads, 3, headDim];
       return {
         positionShift: 3,
-        ...eachSite(model, scope, 'kv', (own) => (kv, next, { pass }) => {
-          const { k, v } = next(kv);
-          return {
-            k: concat(inBatch(rows(own, 'k'), pass.batch), k, { axis: 2 }),
-            v: concat(inBatch(rows(own, 'v'), pass.batch), v, { axis: 2 }),
+        ...eachSite(model, scope, 'kv', (own) => {
+          const [keys, values] = [own.param('k', shape, normal(1)), own.param('v', shape, normal(1))];
+          return (kv, next, { pass }) => {
+            const { k, v } = next(kv);
+            return {
+              k: concat(inBatch(keys, pass.batch), k, { axis: 2 }),
+              v: concat(inBatch(values, pass.batch), v, { axis: 2 }),
+            };
           };
         }),
       };

@@ -171,7 +171,10 @@ test('every fault of a setup is one clear error', async () => {
   const single = (name: unknown): unknown => ({ type: 'single', children: [name] });
   for (const value of [
     null,
-    { type: 'Stack', children: [single('a')] },
+    single('a'),
+    { type: 'Stack', children: [] },
+    { type: 'Stack', children: [single('a'), single('a')] },
+    { type: 'Stack', children: [{ type: '../x', children: [single('a')] }] },
     { type: 'Fuse', children: [] },
     { type: 'Fuse', children: [single('a'), single('a')] },
     { type: 'Fuse', children: [single('../a')] },

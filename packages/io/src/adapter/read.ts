@@ -23,7 +23,8 @@ import { type AdapterTensor, readTensors } from './tensors.ts';
 
 /**
  * An adapter folder in memory. Tensor names are those of the file, `base_model.model.<path>.lora_A.weight`; in the layout of adapter-hub the
- * adapter is called `default` in them, whatever its name, unless it is one of several that are fused.
+ * adapter is called `default` in them, whatever its name, unless it is one of several that are fused. Of other blocks (`Stack`, `Average`, …) a
+ * tensor's name begins with the part's.
  */
 export interface Adapter {
   readonly layout: AdapterLayout;
@@ -57,7 +58,7 @@ const readAdapterHub = async (files: Files, seen: Seen): Promise<Adapter> => {
 
 /**
  * Reads an adapter folder as huggingface/peft writes it, `adapter_config.json` and `adapter_model.safetensors`; or as adapter-hub/adapters
- * does, with `adapter.safetensors`, or with a folder for each of several fused adapters and `adapter_setup.json`. Where there is no
+ * does, with `adapter.safetensors`, or with a folder for each of several adapters in blocks and `adapter_setup.json`. Where there is no
  * safetensors file, that of `torch.save` is read (see `openTorch`): `adapter_model.bin`, `pytorch_adapter.bin`.
  *
  * While others write the folder, the old adapter is read or the new one, never a mixture; one that was saved by us is checked against its

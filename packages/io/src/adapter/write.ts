@@ -13,7 +13,7 @@ import {
   parseAdapterHubConfig,
 } from './adapter-hub-config.ts';
 import { ownName, renamed } from './adapter-hub-names.ts';
-import { adapterHubSetupFiles, fuse } from './adapter-hub-setup.ts';
+import { adapterHubSetupFiles, isSetup } from './adapter-hub-setup.ts';
 import { modelCard } from './card.ts';
 import { withDigest } from './digest.ts';
 import { type AdapterFileConfig, type AdapterLayout, configFile, parsePeftConfig, weightsFile } from './files.ts';
@@ -83,8 +83,9 @@ export const writeAdapters = async (dir: Place, parts: readonly AdapterPart[]): 
 
 /**
  * Writes an adapter folder as adapter-hub/adapters does: `adapter.safetensors` and `adapter_config.json`, in which `config` describes the
- * method; names of tensors hold the adapter's, `default`. With `{ architecture: 'fuse', adapters, fusion }` (see `readAdapter`) a folder
- * for each adapter and one for their fusion, and `adapter_setup.json`. The guarantees and errors are those of `writeAdapter`.
+ * method; names of tensors hold the adapter's, `default`. With `{ architecture: 'fuse', adapters, fusion }` or
+ * `{ architecture: 'block', type, kwargs, children }` (see `readAdapter`) a folder for each adapter, one for each fusion, and
+ * `adapter_setup.json`. The guarantees and errors are those of `writeAdapter`.
  */
 export const writeAdapterHub = async (
   dir: Place,
@@ -97,10 +98,10 @@ export const writeAdapterHub = async (
   const problems: string[] = [];
   const parsed = parseAdapterHubConfig(json, problems);
   if (tensors.size === 0) problems.push('there are no tensors to save');
-  const fused = parsed?.method === fuse;
-  if (!fused) renamed(tensors, ownName, ownName, problems);
+  const several = isSetup(config);
+  if (!several) renamed(tensors, ownName, ownName, problems);
   if (!parsed || problems.length > 0) return refuse(to.name, problems);
-  const files = fused
+  const files = several
     ? adapterHubSetupFiles(to.name, config, model, tensors)
     : new Map<string, FileContent>([
         [adapterHubWeightsFile, encodeTensors(joinPath(to.name, adapterHubWeightsFile), tensors)],

@@ -1,18 +1,15 @@
 import { pfeiffer } from '@peftjs/adapters';
 import {
+  adapterAttention,
   type Chosen,
   defineMethod,
-  type Init,
+  flag,
   type JsonValue,
   type MethodFactory,
-  normal,
   type Option,
   penalty as penalised,
-  type Scope,
-  zeros,
 } from '@peftjs/core';
-import { add, concatAll, constant, mul, slice, softmax, sub, sum, type Tensor, type Variable } from '@peftjs/tensor';
-import { affine } from '@peftjs/transformer';
+import { add, constant, mul, sub, sum, type Tensor, type Variable } from '@peftjs/tensor';
 import { type FusedAdapters, fusedAdapters, fusedParts } from './fused-adapters.ts';
 
 /** Options of `adapterFusion`. */
@@ -21,18 +18,18 @@ export interface AdapterFusionOptions {
   readonly adapters: FusedAdapters;
   /** Weight of the penalty Σ(I − V)² in each place, which keeps V near to the identity. Default 0.01. */
   readonly penalty?: number;
+  /** Whether V is there: dynamic fusion. False: static fusion, which weighs what the adapters add as it is, without a penalty. Default true. */
+  readonly values?: boolean;
 }
 
 /** Of the adapters library's configuration: what is computed here. */
 const fusionFields = {
   key: true,
   query: true,
-  value: true,
   query_before_ln: false,
   residual_before: false,
   temperature: false,
   value_before_softmax: true,
-  value_initialized: true,
   dropout_prob: null,
 };
 
@@ -41,7 +38,7 @@ const penalty: Option<number> = {
   fallback: () => 0.01,
   expected: 'a number of at least 0',
   accepts: (v) => Number.isFinite(v) && (v as number) >= 0,
-  toJson: (weight) => ({ ...fusionFields, regularization: weight > 0 }),
+  toJson: (weight) => ({ ...fusionFields, value_initialized: true, regularization: weight > 0 }),
   fromJson: (value: JsonValue) => {
     const fields = (value ?? {}) as Readonly<Record<string, JsonValue>>;
     const odd = Object.entries(fusionFields).filter(([field, only]) => (fields[field] ?? null) !== only);
@@ -50,46 +47,16 @@ const penalty: Option<number> = {
   },
 };
 
-/** The identity, with 10⁻⁶ beside the diagonal as the adapters library has it. */
-const nearIdentity: Init = ([rows, columns]) =>
-  Float32Array.from({ length: rows! * columns! }, (_, i) => (i % (columns! + 1) === 0 ? 1 : 1e-6));
-
 const identity = (size: number): Tensor =>
   constant(
     Float32Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0)),
     [size, size],
   );
 
-/** softmax over the adapters of (query · key of each), times what each adds; then V. */
-const attend = (
-  scope: Scope,
-  size: number,
-): { mix(query: Tensor, added: readonly Tensor[]): Tensor; value: Variable } => {
-  const part = (name: string): ((x: Tensor) => Tensor) => {
-    const weight = scope.param(`${name}.weight`, [size, size], normal(0.02));
-    const bias = scope.param(`${name}.bias`, [size], zeros);
-    return (x) => affine(x, { weight, bias });
-  };
-  const [queryOf, keyOf] = [part('query'), part('key')];
-  const value = scope.param('value.weight', [size, size], nearIdentity);
-  return {
-    value,
-    mix: (query, added) => {
-      const q = queryOf(query); // [batch, tokens, d]
-      const scores = added.map((u) => sum(mul(q, keyOf(u)), { axes: [2], keepDims: true }));
-      const weights = softmax(concatAll(scores, 2)); // [batch, tokens, adapters]
-      const mixed = added
-        .map((u, i) => mul(u, slice(weights, { axis: 2, start: i, end: i + 1 })))
-        .reduce((a, b) => add(a, b));
-      return affine(mixed, { weight: value, bias: null });
-    },
-  };
-};
-
 /**
  * AdapterFusion: after each sublayer with adapters y ← y + V·Σ_i w_i u_i, where u_i is what adapter i adds, w = softmax_i(q · k_i),
  * q = W_q x + b_q of what the adapters read, k_i = W_k u_i + b_k. The adapters and the base are frozen; trained are W_q, W_k from
- * N(0, 0.02²), biases 0, and V [d, d], the identity at the start. Files are a setup of the adapters library, a folder for each adapter and
+ * N(0, 0.02²), biases 0, and V [d, d], the identity at the start, which `values: false` leaves out (static fusion). Files are a setup of the adapters library, a folder for each adapter and
  * one for the fusion. Does not merge. Throws `bad-option`, and when attached `state-mismatch`. Pfeiffer et al., 2020.
  * https://arxiv.org/abs/2005.00247
  */
@@ -97,8 +64,8 @@ export const adapterFusion: MethodFactory<AdapterFusionOptions> = defineMethod<A
   name: 'adapterFusion',
   formula: {
     merges: false,
-    options: { adapters: fusedAdapters, penalty },
-    attach: (model, scope, { adapters, penalty: weight }: Chosen<AdapterFusionOptions>) => {
+    options: { adapters: fusedAdapters, penalty, values: flag('fusion.value', true) },
+    attach: (model, scope, { adapters, penalty: weight, values: hasValues }: Chosen<AdapterFusionOptions>) => {
       const { hiddenSize } = model.main;
       const parts = fusedParts(adapters, model);
       const { around, reads } = parts[0];
@@ -106,8 +73,8 @@ export const adapterFusion: MethodFactory<AdapterFusionOptions> = defineMethod<A
       const fusionName = `adapter_fusion_layer.${parts.map((p) => p.as).join(',')}`;
       const table = around(scope, (own, { module, layer }) => {
         const ups = parts.map((p) => p.up(p.frozen(own, module), layer));
-        const { mix, value } = attend(own.at(fusionName), hiddenSize);
-        values.push(value);
+        const { mix, value } = adapterAttention(own.at(fusionName), hiddenSize, hasValues);
+        if (value) values.push(value);
         return (output, stream) => {
           const x = reads(output, stream);
           return add(
@@ -125,7 +92,8 @@ export const adapterFusion: MethodFactory<AdapterFusionOptions> = defineMethod<A
       };
       return {
         around: table,
-        ...(weight > 0 && { objective: penalised(() => values.map(far).reduce((a, b) => add(a, b))) }),
+        ...(weight > 0 &&
+          values.length > 0 && { objective: penalised(() => values.map(far).reduce((a, b) => add(a, b))) }),
       };
     },
   },
