@@ -93,6 +93,7 @@ def record(
     optimizer: torch.optim.Optimizer | None = None,
     penalty: Callable[[], torch.Tensor | float] = lambda: 0.0,
     training: bool = False,
+    batch: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> dict[str, torch.Tensor]:
     """A golden; with the parameters before the training too if no file of the adapter holds them.
 
@@ -100,7 +101,7 @@ def record(
     steps. A larger epsilon keeps such biases where they are. `training`: whether modules are told that they train, of methods that then do otherwise;
     nothing is dropped.
     """
-    ids, targets = draw_batch(model.config.vocab_size)
+    ids, targets = batch or draw_batch(model.config.vocab_size)
     golden = {
         "ids": ids.int(),
         "labels": shift(targets),

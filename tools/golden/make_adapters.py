@@ -5,6 +5,7 @@ Usage: python make_adapters.py [NAME ...], where a name is gpt2-houlsby; all wit
 
 import sys
 
+from adapters_blocks import make_blocks
 from adapters_methods import make_adapters_methods
 from common import OUT, write_json
 from versions import versions
@@ -12,6 +13,7 @@ from versions import versions
 
 def main(names: list[str]) -> None:
     make_adapters_methods(names)
+    make_blocks(names)
     write_json(OUT / "versions-adapters.json", versions("adapters"))
 
 

@@ -189,6 +189,14 @@ const withoutChance: Exceptions = {
   },
 };
 
+/** Parts of blocks, whose tensors begin with their names here. */
+const blocks: Exceptions = {
+  nameThere: (name) => {
+    const [, part, rest] = /^(?:[^.]+\.)*?([^.]+)\.(model\..*)$/.exec(name)!;
+    return rest!.replace(/\.default\./, `.${part}.`);
+  },
+};
+
 /** All adapters that a library made, one line a method. */
 export const goldens: readonly Golden[] = [
   ...golden('plain', 'default', lora, { weightDecay: 0.1 }),
@@ -372,6 +380,13 @@ export const goldens: readonly Golden[] = [
     load: withoutPenalty,
     noGradient: /\.key\.bias$/,
   }),
+  ...golden('square', 'blocks-average', pfeiffer, blocks),
+  ...golden('square', 'blocks-average-lora', lora, blocks),
+  ...golden('square', 'blocks-batch-split', houlsby, blocks),
+  ...golden('square', 'blocks-fuse', [pfeiffer, adapterFusion], { ...blocks, noGradient: /\.key\.bias$/ }),
+  // There it repeats what it is given itself.
+  ...golden('square', 'blocks-parallel', houlsby, { ...blocks, readsOurs: false }),
+  ...golden('square', 'blocks-split', pfeiffer, blocks),
 ];
 
 /** Those that we write for the library to read, as `data/peftjs/<name>/adapter`. */

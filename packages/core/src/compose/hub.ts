@@ -98,6 +98,14 @@ const averageProblems = ({ weights = [], base = 0 }: Settings, singles: readonly
       ];
 };
 
+/** Whether a block among parts has bottleneck adapters that read y + h: each block around them adds h there. */
+const nestsSums = (configs: readonly AdapterConfig[]): boolean =>
+  configs.some(
+    (config) =>
+      config['architecture'] === architecture &&
+      singlesOf(config).some(({ original_ln_before: reads }) => reads === true),
+  );
+
 /** Whether blocks stand deeper than the library takes them: in a block of blocks a stack of single adapters alone, and none in a stack of it. */
 const isTooDeep = (kind: BlockKind | null, configs: readonly AdapterConfig[], level: number): boolean =>
   configs.some((config) => {
@@ -144,6 +152,9 @@ export const hubProblems = (
       ...(unlike ? ['it takes where adapters read and what they are added to from one of them for all'] : []),
       ...(odd && configs.length > 1
         ? ['adapters beside a sublayer, or without a sum after them, are not stacked or mixed']
+        : []),
+      ...(kind !== 'stack' && nestsSums(configs)
+        ? ['its blocks in such a block add the stream twice where an adapter reads the sum with it']
         : []),
       ...(isTooDeep(kind, configs, 1) ? ['its blocks nest less deep'] : []),
       ...(kind === 'average' ? averageProblems(settings, kindsOf) : []),
