@@ -212,7 +212,8 @@ export const load = async <M extends Model>(base: M, dir: Place, methods: Method
   try {
     const adapter = 'layout' in found ? found : together(found, base);
     checkSizes(adapter.config.raw, adapter.tensors as State);
-    const method = findMethod(withoutHeads(adapter.config.raw, base), formats);
+    const { outerFormats } = await import('./compose/block-format.ts');
+    const method = findMethod(withoutHeads(adapter.config.raw, base), formats, outerFormats);
     const { layout = 'peft' } = method;
     if (layout !== adapter.layout)
       throw new PeftError('bad-adapter', `${method.name} has files in the layout of ${layout}, not ${adapter.layout}`);

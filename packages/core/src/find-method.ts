@@ -1,8 +1,6 @@
 import { isObject } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
 import { combine } from './combine.ts';
-import { blockFormat } from './compose/block-format.ts';
-import { frozen } from './compose/frozen.ts';
 import type { AdapterConfig, Method, MethodFormat } from './method.ts';
 
 /** Methods to choose from: a list, or all that a package exports: `import * as lora from '@peftjs/lora'`. */
@@ -219,12 +217,19 @@ const unknown = (config: AdapterConfig, formats: readonly MethodFormat[]): PeftE
   return new PeftError('bad-adapter', `${wanted}. load was given: ${given}.`);
 };
 
-/** The method of a configuration, among some, `combine` and blocks. Throws `bad-adapter`, naming the import that is missing. */
-export const findMethod = (config: unknown, formats: readonly MethodFormat[]): Method => {
+/** A format whose configuration has others inside it. */
+export type OuterFormat = Pick<MethodFormat, 'reads' | 'fromConfig'>;
+
+/** The method of a configuration, among some, `combine` and `outer` ones. Throws `bad-adapter`, naming the import that is missing. */
+export const findMethod = (
+  config: unknown,
+  formats: readonly MethodFormat[],
+  outer: readonly OuterFormat[],
+): Method => {
   if (!isObject(config))
     throw new PeftError('bad-adapter', 'each method of adapter_config.json must be an object that says which it is');
   const own = config as AdapterConfig;
-  const format = [...formats, combine, blockFormat, frozen].find((f) => f.reads(own));
+  const format = [...formats, combine, ...outer].find((f) => f.reads(own));
   if (!format) throw unknown(own, formats);
-  return format.fromConfig(own, (inner) => findMethod(inner, formats));
+  return format.fromConfig(own, (inner) => findMethod(inner, formats, outer));
 };

@@ -3,6 +3,7 @@ import { PeftError } from '@peftjs/tensor';
 import type { AdapterConfig, Method, MethodFormat } from '../method.ts';
 import { makeBlock, problemsOf } from './block.ts';
 import { isBlockConfig } from './block-config.ts';
+import { frozen } from './frozen.ts';
 import { hubProblems, isHubConfig, kindOf, partKind, singlesOf, sumOf } from './hub.ts';
 import { type Block, type BlockKind, kinds, type Settings } from './kinds.ts';
 
@@ -93,8 +94,11 @@ const hubFrom = (config: AdapterConfig, build: (config: AdapterConfig) => Method
   return soundBlock({ kind, parts, settings });
 };
 
-/** The files of blocks, ours and setups of adapter-hub/adapters. */
-export const blockFormat: Pick<MethodFormat, 'reads' | 'fromConfig'> = {
-  reads: (config) => isBlockConfig(config) || isHubConfig(config),
-  fromConfig: (config, build) => (isHubConfig(config) ? hubFrom(config, build) : blockFrom(config, build)),
-};
+/** The files of blocks, ours and setups of adapter-hub/adapters, and of what is frozen in them: read on demand. */
+export const outerFormats: readonly Pick<MethodFormat, 'reads' | 'fromConfig'>[] = [
+  {
+    reads: (config) => isBlockConfig(config) || isHubConfig(config),
+    fromConfig: (config, build) => (isHubConfig(config) ? hubFrom(config, build) : blockFrom(config, build)),
+  },
+  frozen,
+];

@@ -43,7 +43,7 @@ interface Child {
   readonly config: JsonObject;
 }
 
-/** What a node of a setup holds. */
+/** The configuration and the tensors of a node of a setup. */
 interface Held {
   readonly config: JsonObject;
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
