@@ -3,7 +3,8 @@
 import torch
 from transformers import (
     BertConfig, BertForMaskedLM, BertForMultipleChoice, BertForQuestionAnswering, BertForSequenceClassification, BertForTokenClassification, GPT2Config,
-    GPT2ForSequenceClassification, LlamaConfig, LlamaForSequenceClassification, T5Config, T5ForConditionalGeneration,
+    GPT2ForSequenceClassification, LlamaConfig, LlamaForSequenceClassification, LlamaForTokenClassification, T5Config,
+    T5ForConditionalGeneration,
 )
 
 from common import IGNORED, OUT, shake, shift
@@ -37,6 +38,7 @@ MODELS = {
     "t5": (T5ForConditionalGeneration, T5Config(**T5)),
     "t5-gated": (T5ForConditionalGeneration, T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
     "llama-sequence": (LlamaForSequenceClassification, LlamaConfig(**SIZES, **CLASSIFIER, rope_parameters=ROPE)),
+    "llama-token": (LlamaForTokenClassification, LlamaConfig(**SIZES, **CLASSIFIER, rope_parameters=ROPE)),
     "gpt2-sequence": (GPT2ForSequenceClassification, GPT2Config(**GPT2 | CLASSIFIER)),
     **BARTS,
     **VISION,

@@ -1,9 +1,10 @@
 import { ggufFolder, loadGguf } from '@peftjs/gguf';
 import { type Files, filesAt, loadTokenizer, type Tokenizer } from '@peftjs/io';
 import { fp4, fp8, hqq, int4, int8, nf4, type QuantFormat, quantize } from '@peftjs/quant';
-import { isPeftError, PeftError } from '@peftjs/tensor';
-import { type CausalLM, loadModel } from '@peftjs/transformer';
+import { isPeftError, PeftError, type Tensor } from '@peftjs/tensor';
+import { type CausalLM, causalLM, loadConfig, loadModel, type Task, type TaskModel } from '@peftjs/transformer';
 import type { RunConfig } from './config/schema.ts';
+import type { Place } from './learn/lesson.ts';
 
 /** The name by which runs and adapters call the model that is shipped. */
 export const shipped = '@peftjs/base-model';
@@ -48,24 +49,59 @@ const shippedDir = async (): Promise<string> => {
   }
 };
 
-/** Loads a base: the folder of a model, a GGUF file, or the shipped one. Throws as `loadModel`, `loadGguf`, `loadTokenizer`; `bad-config` where nothing ends a text. */
-export const loadBase = async ({ model: asked, dtype = 'f32', quantize: format }: BaseOptions): Promise<Base> => {
+/** The folder of a base, or what a GGUF file holds as one. Throws as `filesAt`, `ggufFolder`. */
+export const openPlace = async (asked: string | undefined): Promise<Place> => {
   const name = asked ?? shipped;
-  const place = name === shipped ? await shippedDir() : name;
-  const isGguf = /\.gguf$/i.test(place);
-  const files = isGguf ? await ggufFolder(place) : await filesAt(place);
-  const loaded = isGguf ? await loadGguf(place, { dtype }) : await opened(place, dtype);
-  const model = format ? quantize(loaded, formats[format]()) : loaded;
-  const tokenizer = await loadTokenizer(files);
-  const end = tokenizer.eosId ?? model.config.eosIds[0];
-  if (end === undefined)
-    throw new PeftError('bad-config', `${name}: neither the tokenizer nor the config names a token that ends a text`);
-  return { name, files, model, tokenizer, end };
+  const path = name === shipped ? await shippedDir() : name;
+  return { name, path, files: isGguf(path) ? await ggufFolder(path) : await filesAt(path) };
 };
 
-const opened = async (place: string, dtype: 'f32' | 'f16'): Promise<CausalLM> => {
+const isGguf = (path: string): boolean => /\.gguf$/i.test(path);
+
+/** The tokenizer of a base. Throws as `loadTokenizer`. */
+export const loadTexts = ({ files }: Place): Promise<Tokenizer> => loadTokenizer(files);
+
+/** The token that a tokenizer puts behind every text; null where there is none. */
+export const endingOf = (tokenizer: Tokenizer): number | null => {
+  const around = tokenizer.encode('');
+  const last = around.at(-1);
+  // One that stands in front of a text stands before its first token too.
+  return last !== undefined && tokenizer.encode('a').at(-1) === last ? last : null;
+};
+
+/** The token that ends a text. Throws `bad-config` where nothing does. */
+export const endOf = async ({ name, files }: Place, tokenizer: Tokenizer): Promise<number> => {
+  const end = tokenizer.eosId ?? (await loadConfig(files)).eosIds[0];
+  if (end !== undefined) return end;
+  throw new PeftError('bad-config', `${name}: neither the tokenizer nor the config names a token that ends a text`);
+};
+
+/** Loads a base with its task. Throws as `loadModel`, `loadGguf`; `bad-option` for a GGUF file and a task that is not writing. */
+export const loadTask = async (
+  { name, path }: Place,
+  { dtype = 'f32', quantize: format }: BaseOptions,
+  task: Task<Tensor>,
+): Promise<TaskModel<Tensor>> => {
+  if (isGguf(path) && task.head !== 'causalLM')
+    throw new PeftError(
+      'bad-config',
+      `${name}: a GGUF file holds a language model, and the task is ${task.name}; give the folder of a model`,
+    );
+  const model = isGguf(path) ? await loadGguf(path, { dtype }) : await opened(path, dtype, task);
+  return format ? quantize(model, formats[format]()) : model;
+};
+
+/** Loads a base that writes: the folder of a model, a GGUF file, or the shipped one. Throws as `loadTask`, `loadTokenizer`; `bad-config` where nothing ends a text. */
+export const loadBase = async (options: BaseOptions): Promise<Base> => {
+  const place = await openPlace(options.model);
+  const model = (await loadTask(place, options, causalLM())) as CausalLM;
+  const tokenizer = await loadTexts(place);
+  return { name: place.name, files: place.files, model, tokenizer, end: await endOf(place, tokenizer) };
+};
+
+const opened = async (place: string, dtype: 'f32' | 'f16', task: Task<Tensor>): Promise<TaskModel<Tensor>> => {
   try {
-    return await loadModel(place, { dtype });
+    return task.head === 'causalLM' ? await loadModel(place, { dtype }) : await loadModel(place, { dtype, task });
   } catch (error) {
     if (!isPeftError(error) || error.code !== 'file-missing') throw error;
     throw new PeftError('file-missing', `${error.message} Give --model the folder of a model in Hugging Face layout.`, {

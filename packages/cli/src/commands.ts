@@ -33,6 +33,8 @@ export const commands: readonly CommandLine[] = [
     args: '[file]',
     about: 'asks what you have and want, and writes run.yaml',
     flags: [
+      ['--recipe <name>', 'writes one that is ready, with its examples; --list tells which there are'],
+      ['--list', 'lists the recipes'],
       ['--data <file>', 'the examples'],
       ['--model <dir>', 'the model'],
       ['--method <name>', 'the method'],

@@ -1,4 +1,4 @@
-import { access, readdir } from 'node:fs/promises';
+import { access, readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Adapted, load } from '@peftjs/core';
 import { type Chat, readAdapter } from '@peftjs/io';
@@ -36,16 +36,25 @@ const isThere = (path: string): Promise<boolean> =>
     () => false,
   );
 
+/** Whether an adapter is one of a language model: those of other tasks have nothing to say. */
+const doesWrite = async (dir: string): Promise<boolean> => {
+  const { task_type: task } = JSON.parse(await readFile(join(dir, 'adapter_config.json'), 'utf8'));
+  return task == null || task === 'CAUSAL_LM';
+};
+
 /** The newest run in a folder that has an adapter; null where there is none. Names of runs are their times. */
 const newestRun = async (folder: string): Promise<string | null> => {
   const names = await readdir(folder).catch(() => []);
-  for (const name of names.sort().reverse())
-    if (await isThere(join(runFiles(join(folder, name)).adapter, 'adapter_config.json'))) return join(folder, name);
+  for (const name of names.sort().reverse()) {
+    const { adapter } = runFiles(join(folder, name));
+    if ((await isThere(join(adapter, 'adapter_config.json'))) && (await doesWrite(adapter))) return join(folder, name);
+  }
   return null;
 };
 
 /** The adapter folder of a path, and the name that it goes by; null for a model. */
-const adapterAt = async (path: string): Promise<{ readonly dir: string; readonly name: string } | null> => {
+export const adapterAt = async (path: string): Promise<{ readonly dir: string; readonly name: string } | null> => {
+  if (path === shipped) return null;
   const kind = await placeKind(path);
   if (kind === 'adapter') return { dir: path, name: basename(path) };
   if (kind === 'model' || kind === 'gguf') return null;
@@ -56,7 +65,7 @@ const adapterAt = async (path: string): Promise<{ readonly dir: string; readonly
 };
 
 /** The base that an adapter says it belongs to. */
-const baseOf = async (dir: string): Promise<string> => {
+export const baseOf = async (dir: string): Promise<string> => {
   const { config } = await readAdapter(dir);
   const { baseModel } = config;
   if (baseModel === shipped || (baseModel !== null && (await isThere(baseModel)))) return baseModel;

@@ -137,7 +137,7 @@ export {
 export type { Mixes, Settled } from './settled.ts';
 export type { Where } from './sight.ts';
 export { type Snapshot, snapshot } from './snapshot.ts';
-export { startingRate } from './starting-rate.ts';
+export { rateForWidth, startingRate } from './starting-rate.ts';
 export { type Summary, type SummaryRow, summary } from './summary.ts';
 export { isRows, type TokenChoice, tokenRows, trainableTokens } from './trainable-tokens.ts';
 export { makeTransformRun, type TransformRun } from './transform-run.ts';

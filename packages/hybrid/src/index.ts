@@ -9,6 +9,7 @@ export { type RankedCandidate, type S3DeltaOptions, type S3DeltaResult, s3Delta 
 export { type S4Options, s4 } from './s4.ts';
 export { type BayesianOptions, bayesian } from './search/bayesian.ts';
 export { type EvolvingOptions, evolving } from './search/evolving.ts';
+export { type HalvingOptions, halving } from './search/halving.ts';
 export { randomly } from './search/randomly.ts';
 export { trialsFigure, trialsTable } from './search/report.ts';
 export { type SearchOptions, type SearchResult, search } from './search/search.ts';

@@ -144,6 +144,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
   { name: 'mbart', task: seq2seqLM(), adapters: { lora } },
   { name: 't5-gated', task: seq2seqLM(), adapters: { lora } },
   { name: 'llama-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
+  { name: 'llama-token', task: tokenClassifier({ labels: classes }), adapters: { lora } },
   { name: 'gpt2-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
   {
     name: 'roberta-sequence',

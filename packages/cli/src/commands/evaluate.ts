@@ -1,14 +1,53 @@
 import { batch, flatMap, ignored, pipe } from '@peftjs/data';
 import { PeftError } from '@peftjs/tensor';
-import { evaluateLoss } from '@peftjs/trainer';
+import { type Evaluation, evaluateLoss } from '@peftjs/trainer';
+import { shipped } from '../base.ts';
 import type { Call } from '../commands.ts';
 import { readRunConfig } from '../config/read.ts';
-import { count, result } from '../context.ts';
+import type { RunConfig } from '../config/schema.ts';
+import { type Context, count, result } from '../context.ts';
 import { type Example, encodeExample } from '../data/encode-example.ts';
 import { lengthStep } from '../data/examples.ts';
 import { openItems } from '../data/open-items.ts';
+import { evaluateRun } from '../learn/evaluate-run.ts';
+import { placeKind } from '../place-kind.ts';
 import { numberIn } from '../sampling.ts';
-import { withSession } from '../session.ts';
+import { baseOptions, deviceOf, withSession } from '../session.ts';
+import { runFiles } from '../train/run-folder.ts';
+
+const figures = ({ loss, metrics }: Evaluation): string =>
+  [`loss ${loss.toFixed(4)}`, ...Object.entries(metrics).map(([name, value]) => `${name} ${value.toFixed(4)}`)].join(
+    ', ',
+  );
+
+/** Measures a run whose task is not writing, or whose loss is not the task's. */
+const runOfTask = async (
+  config: RunConfig,
+  adapter: string,
+  options: Call['options'],
+  context: Context,
+): Promise<void> => {
+  const executor = await deviceOf(options);
+  try {
+    const found = await evaluateRun(config, adapter, executor, { context: numberIn(options, 'context', true) });
+    const { unit, examples, tuned, base } = found;
+    const text = [
+      `${figures(tuned)} (${config.task.name}, nats per ${unit})`,
+      `${count(examples)} examples`,
+      `the base without the adapter: ${figures(base)}`,
+    ];
+    result(context, { ...tuned, examples, baseLoss: base.loss, baseMetrics: base.metrics }, text.join('\n'));
+  } finally {
+    await executor.close();
+  }
+};
+
+/** The configuration of a run that `evaluate` measures by its own task; null for a language model's, and for what is no run. */
+const taskRun = async (path: string | undefined): Promise<RunConfig | null> => {
+  if (path === undefined || path === shipped || (await placeKind(path)) !== 'run') return null;
+  const config = await readRunConfig(runFiles(path).config, []);
+  return config.task.name === 'causalLM' && !config.objective?.name ? null : config;
+};
 
 /** `peftjs evaluate`: the mean loss of what is learnt of examples, with the adapter and without. */
 export const run = async ({ args, options, context }: Call): Promise<void> => {
@@ -17,6 +56,13 @@ export const run = async ({ args, options, context }: Call): Promise<void> => {
   // The defaults of a run hold here too.
   const config = await readRunConfig(undefined, [{ path: ['data'], value: data }]);
   const batchSize = numberIn(options, 'batchSize', true) ?? config.batchSize;
+  const own = await taskRun(args[0]);
+  if (own) {
+    const { adapter } = runFiles(args[0]!);
+    const { model, quantize } = baseOptions(options);
+    const asked = { ...own, model: model ?? own.model, quantize: quantize ?? own.quantize, batchSize };
+    return runOfTask({ ...asked, data: { ...own.data, train: data } }, adapter, options, context);
+  }
   await withSession(args, options, async ({ base, chat: own, voices, model, executor }) => {
     const encoder = { chat: voices[0]?.chat ?? own, end: base.end, learn: config.data.learn };
     const room = Math.min(model.config.maxPositions, model.positionsLeft, numberIn(options, 'context', true) ?? 1024);

@@ -1,14 +1,20 @@
 import { access, readdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { outro, select, text } from '@clack/prompts';
+import { rateForWidth } from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
+import { loadConfig } from '@peftjs/transformer';
 import { stringify } from 'yaml';
+import { openPlace } from '../base.ts';
 import type { Call } from '../commands.ts';
 import { parseRunConfig } from '../config/read.ts';
 import { type Context, result } from '../context.ts';
 import { Stopped } from '../exit-codes.ts';
 import { methods } from '../methods.ts';
 import { placeKind } from '../place-kind.ts';
+import { changed, copyData, recipeOf, recipes } from '../recipes.ts';
+import { shippedRate } from '../train/suited.ts';
 
 /** The answers of a person, as `run.yaml` has them. */
 interface Answers {
@@ -107,27 +113,72 @@ const ask = async ({ input, out }: Context, known: Partial<Answers>): Promise<An
   return { data, model, method, quantize, epochs };
 };
 
+/** Hidden size of the base; null where its configuration can't be read, which training tells. */
+const widthOf = async (model: string): Promise<number | null> => {
+  try {
+    const { files } = await openPlace(model === '' ? undefined : model);
+    return (await loadConfig(files)).hiddenSize;
+  } catch {
+    return null;
+  }
+};
+
+/** The learning rate that a run begins with: that which suits the shipped model, else the method's for models of this width. */
+const rateOf = async (method: string, model: string): Promise<number | undefined> => {
+  const factory = methods.get(method);
+  if (!factory) return undefined;
+  if (model === '' && method === 'lora') return shippedRate;
+  const width = await widthOf(model);
+  if (width === null) return factory.learningRate;
+  return rateForWidth(factory, width) ?? undefined;
+};
+
 /** The text of a `run.yaml`. */
-const yamlOf = ({ data, model, method, quantize, epochs }: Answers): string => {
-  const { learningRate } = methods.get(method) ?? {};
+const yamlOf = ({ data, model, method, quantize, epochs }: Answers, rate: number | undefined): string => {
   const fields = {
     ...(model !== '' && { model }),
     data: { train: data, heldOut: 0.05 },
     method: { name: method },
-    ...(model !== '' && learningRate !== undefined && { optimizer: { rate: learningRate } }),
+    ...(rate !== undefined && { optimizer: { rate } }),
     epochs: Number(epochs),
     ...(quantize !== '' && { quantize }),
   };
   return `# yaml-language-server: $schema=node_modules/@peftjs/cli/run.schema.json\n# npx peftjs train --dry-run FILE tells of the run before its first step; npx peftjs methods ${method} lists options.\n${stringify(fields)}`;
 };
 
+/** Writes a recipe with its data, and with what flags change. */
+const writeRecipe = async (name: string, file: string, options: Options, context: Context): Promise<void> => {
+  const recipe = await recipeOf(name);
+  const { epochs, ...others } = options as Readonly<Record<string, string | undefined>>;
+  const number = epochs === undefined ? undefined : Number(epochs);
+  const { yaml, data } = changed(recipe, { ...others, epochs: number }, dirname(file));
+  parseRunConfig(yaml, file);
+  const copied = data !== null && (await copyData(data, dirname(file)));
+  await writeFile(file, yaml);
+  const lines = [`${file} is written${copied ? `, and ${data}, its examples` : ''}.`, `Next: npx peftjs train ${file}`];
+  result(context, { file, recipe: name, data: copied ? data : null }, lines.join('\n'));
+};
+
+/** Lists the recipes. */
+const listRecipes = async (context: Context): Promise<void> => {
+  const all = await recipes();
+  const width = Math.max(...all.map(({ name }) => name.length));
+  const lines = all.map(({ name, about }) => `${name.padEnd(width)}  ${about}`);
+  const shown = all.map(({ name, about }) => ({ name, about }));
+  result(context, shown, [...lines, '', 'peftjs init --recipe NAME writes one with its examples.'].join('\n'));
+};
+
 /**
  * `peftjs init`: asks for data, model and method and writes `run.yaml`. What flags say is not asked for; with `--yes`, or where nobody can answer, the rest is the
- * default. Throws `bad-option` where the file is there already, and where the answers are no sound run.
+ * default. With `--recipe` it writes a run that is ready, and its examples; `--list` lists these. Throws `bad-option` where the file is there already, and where the
+ * answers are no sound run.
  */
 export const run = async ({ args: [file = 'run.yaml'], options, context }: Call): Promise<void> => {
+  if (options['list'] === true) return listRecipes(context);
   if ((await isThere(file)) && options['force'] !== true)
     throw new PeftError('bad-option', `init: ${file} is there already; --force writes it anew, or name another file`);
+  const { recipe } = options as Readonly<Record<string, string | undefined>>;
+  if (recipe !== undefined) return writeRecipe(recipe, file, options, context);
   const known = Object.fromEntries(
     Object.entries(options as Options).filter(([name]) =>
       ['data', 'model', 'method', 'quantize', 'epochs'].includes(name),
@@ -145,7 +196,7 @@ export const run = async ({ args: [file = 'run.yaml'], options, context }: Call)
   if (problem !== undefined) throw new PeftError('bad-option', `init: ${problem}`);
   if (!(await isThere(answers.data)))
     throw new PeftError('file-missing', `init: ${answers.data}: there is no such file`);
-  const yaml = yamlOf(answers);
+  const yaml = yamlOf(answers, await rateOf(answers.method, answers.model));
   // It is sound before it is written.
   parseRunConfig(yaml, file);
   await writeFile(file, yaml);

@@ -41,10 +41,14 @@ const dataSchema = (schema: Json): Json => {
 /** The JSON Schema of `run.yaml`, by which editors complete and check it. */
 export const runJsonSchema = (): Json => {
   const made = z.toJSONSchema(runSchema, { io: 'input', unrepresentable: 'any' }) as Json;
-  const { data, method, optimizer, schedule, ...others } = made['properties'] as Readonly<Record<string, Json>>;
+  const { data, task, objective, method, optimizer, schedule, ...others } = made['properties'] as Readonly<
+    Record<string, Json>
+  >;
   const properties = {
     ...others,
     data: dataSchema(data!),
+    task: named(task!),
+    objective: named(objective!),
     method: named(method!),
     optimizer: named(optimizer!),
     schedule: named(schedule!),

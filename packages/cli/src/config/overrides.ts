@@ -57,6 +57,8 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 /** Fields whose text is short for an object with this field. */
 const shortFor: Readonly<Record<string, string>> = {
   data: 'train',
+  task: 'name',
+  objective: 'name',
   method: 'name',
   optimizer: 'name',
   schedule: 'name',

@@ -1,9 +1,21 @@
 import type { DataFormat } from '@peftjs/data';
 import * as z from 'zod';
 import { type Factory, methods } from '../methods.ts';
+import type { Named } from './named.ts';
+import { objective, task } from './task-schema.ts';
 
-/** Formats of data that language models learn from. */
-const formats = ['messages', 'completions', 'alpaca', 'text', 'targets'] as const satisfies readonly DataFormat[];
+/** Formats of data that a run learns from. */
+const formats = [
+  'messages',
+  'completions',
+  'alpaca',
+  'text',
+  'targets',
+  'labels',
+  'tags',
+  'preferences',
+  'judged',
+] as const satisfies readonly DataFormat[];
 
 const count = z.int().min(1);
 const positive = z.number().positive();
@@ -75,7 +87,10 @@ const schedule = z.discriminatedUnion('name', [
 ]);
 
 const data = z.strictObject({
-  train: z.array(z.string()).min(1).describe('files of JSON lines or text'),
+  train: z
+    .array(z.string())
+    .min(1)
+    .describe('files of JSON lines, CSV, Parquet or text; of pictures a folder with one for each class'),
   heldOut: z
     .union([share, z.string()])
     .default(0.05)
@@ -107,12 +122,6 @@ const ofMethod = ({ name, about, options = {} }: Factory): z.ZodObject =>
 const [first, ...others] = [...methods.values()].sort((a, b) => (a.name < b.name ? -1 : 1)).map(ofMethod);
 const methodSchema = z.discriminatedUnion('name', [first!, ...others]) as unknown as z.ZodType<Named, Named>;
 
-/** A thing by its name, with its options. */
-export interface Named {
-  readonly name: string;
-  readonly [option: string]: unknown;
-}
-
 /** A run with its defaults filled in; the schema below says what each field means. */
 export interface RunConfig {
   readonly model?: string | undefined;
@@ -131,6 +140,8 @@ export interface RunConfig {
     readonly context?: number | undefined;
     readonly tooLong: 'cut' | 'skip' | 'error';
   };
+  readonly task: Named;
+  readonly objective?: Named | undefined;
   readonly method: Named;
   readonly optimizer: Named & { readonly rate?: number | undefined; readonly clip: number };
   readonly schedule: Named & { readonly warmup?: number | undefined };
@@ -147,7 +158,7 @@ export interface RunConfig {
 
 /**
  * A run, as `run.yaml` says it: the one description of what there is, from which flags, types and the published JSON Schema come. `data: chat.jsonl`,
- * `method: lora`, `optimizer: lion` and `schedule: linear` are short for objects with `train` or `name`, see `expanded`.
+ * `task: tokenClassifier`, `method: lora`, `optimizer: lion` and `schedule: linear` are short for objects with `train` or `name`, see `expanded`.
  */
 export const runSchema: z.ZodType<RunConfig> = z
   .strictObject({
@@ -163,6 +174,8 @@ export const runSchema: z.ZodType<RunConfig> = z
     device: z.enum(['cpu', 'webgpu']).optional().describe('default: a hardware GPU if there is one, else the CPU'),
     threads: count.optional().describe('threads of the CPU; default: as many as there are cores'),
     data,
+    task: task.default({ name: 'causalLM' }).describe('what the model is to do'),
+    objective: objective.optional().describe("a loss in place of the task's own"),
     method: methodSchema.default({ name: 'lora' }).describe('the method and its options'),
     optimizer: optimizer.default({ name: 'adamw', clip: 1 }),
     schedule: schedule.default({ name: 'cosine', warmup: 0.06 }),
@@ -193,13 +206,15 @@ export const expanded = (raw: unknown): unknown => {
   const files = all['data'] as Readonly<Record<string, unknown>> | undefined;
   if (isText(files?.['train'])) all['data'] = { ...files, train: [files['train']] };
   for (const [name, fallback] of [
+    ['task', 'causalLM'],
+    ['objective', ''],
     ['method', 'lora'],
     ['optimizer', 'adamw'],
     ['schedule', 'cosine'],
   ] as const) {
     const value = all[name];
     if (isText(value)) all[name] = { name: value };
-    else if (typeof value === 'object' && value !== null && !('name' in value))
+    else if (fallback !== '' && typeof value === 'object' && value !== null && !('name' in value))
       all[name] = { name: fallback, ...value };
   }
   return all;

@@ -1,15 +1,30 @@
 import { createHash } from 'node:crypto';
-import { type Batch, batch, filter, flatMap, ignored, map, pipe, repeat, type Stream, shuffle } from '@peftjs/data';
-import { PeftError } from '@peftjs/tensor';
+import {
+  type Batch,
+  batch,
+  filter,
+  flatMap,
+  fromArray,
+  map,
+  mismatched,
+  pipe,
+  type Row,
+  repeat,
+  type Stage,
+  type Stream,
+  shuffle,
+} from '@peftjs/data';
+import { PeftError, type Tensor } from '@peftjs/tensor';
+import type { TaskModel } from '@peftjs/transformer';
 import type { RunConfig } from '../config/schema.ts';
-import { type Encoded, type Encoder, type Example, encodeExample } from './encode-example.ts';
-import { openItems } from './open-items.ts';
+import { countsOf, fitted, tokensOf } from '../learn/fitted.ts';
+import type { Lesson } from '../learn/lesson.ts';
 
 /** The examples of a run in numbers. */
 export interface Survey {
   readonly examples: number;
   readonly heldOut: number;
-  /** Tokens of the examples to learn from, and those of them that are learnt. */
+  /** Tokens of the examples to learn from, and those of them that are learnt; of tasks whose labels are of examples, those. */
   readonly tokens: number;
   readonly learnt: number;
   readonly longest: number;
@@ -22,10 +37,12 @@ export interface Survey {
 /** The data of a run: what is in it, and its batches. */
 export interface Examples {
   readonly survey: Survey;
-  /** Some of them, decoded by nobody yet. */
-  readonly first: readonly Encoded[];
-  /** The first conversation or prompt, for a sample. */
-  readonly firstValue: Example;
+  /** The rows of some of them, decoded by nobody yet. */
+  readonly first: readonly Row[];
+  /** The first example, for a sample. */
+  readonly firstValue: unknown;
+  /** A batch as large as the longest example makes it, for plans. */
+  longestBatch(): Promise<Batch>;
   readonly train: Stream<Batch>;
   readonly heldOut: Stream<Batch> | null;
 }
@@ -37,60 +54,107 @@ export const lengthStep = 32;
 const placeOf = (value: unknown): number =>
   createHash('sha256').update(JSON.stringify(value)).digest().readUInt32BE(0) / 2 ** 32;
 
-/** A row that fits into the context; null where nothing of it is to be learnt. */
-const fitted = ({ ids, labels }: Encoded, context: number): Encoded | null => {
-  const own = { ids: ids.slice(0, context), labels: labels.slice(0, context) };
-  return own.labels.every((label) => label === ignored) ? null : own;
-};
-
 /** The way in which examples are read. */
-export interface ExamplesOptions extends Pick<RunConfig, 'data' | 'batchSize' | 'seed'> {
+export interface ExamplesOptions extends Pick<RunConfig, 'data' | 'batchSize' | 'seed' | 'objective'> {
   readonly context: number;
   /** Called now and then with the number of examples that were read. */
   readonly onRead?: (examples: number) => void;
 }
 
+/** An example, and its rows. */
+interface Encoded {
+  readonly value: unknown;
+  readonly rows: readonly Row[];
+}
+
+/** The stage that puts rows together, so many examples at a time. */
+export const batches = (
+  { group, batch: how }: Lesson,
+  { batchSize, objective }: Pick<ExamplesOptions, 'batchSize' | 'objective'>,
+): Stage<Row, Batch> => {
+  const stack = batch({ size: batchSize * group, multipleOf: lengthStep, ...how });
+  if (objective?.name !== 'kto') return stack;
+  return (rows) => mismatched({ multipleOf: lengthStep })(stack(rows));
+};
+
+/** The stage that makes rows of examples. Throws `bad-data` for one that is too long where that is an error. */
+const encoded = (
+  lesson: Lesson,
+  model: TaskModel<Tensor>,
+  { data, context }: Pick<ExamplesOptions, 'data' | 'context'>,
+): Stage<unknown, Encoded> => {
+  const encode = lesson.encoder(model);
+  return map(async (value: unknown) => {
+    const rows = await encode(value as never);
+    const tokens = tokensOf(rows, lesson);
+    if (data.tooLong !== 'error' || tokens <= context) return { value, rows };
+    throw new PeftError(
+      'bad-data',
+      `has ${tokens} tokens, and the context is ${context}; give a longer one, or tooLong: cut`,
+    );
+  });
+};
+
+/** The rows of an example as they are learnt; null where it is left out. */
+const kept = (
+  { rows }: Encoded,
+  lesson: Lesson,
+  { data, context }: Pick<ExamplesOptions, 'data' | 'context'>,
+): readonly Row[] | null =>
+  data.tooLong === 'skip' && tokensOf(rows, lesson) > context ? null : fitted(rows, lesson, context);
+
+/** The rows of a stream of examples, one after the other. */
+export const rowsOf = (
+  examples: Stream<unknown>,
+  lesson: Lesson,
+  model: TaskModel<Tensor>,
+  options: Pick<ExamplesOptions, 'data' | 'context'>,
+): Stream<Row> =>
+  pipe(
+    examples,
+    encoded(lesson, model, options),
+    flatMap((one: Encoded) => kept(one, lesson, options) ?? []),
+  );
+
 /**
  * The examples of a run: read once to count them, and then as a stream of batches. Which of them are held out depends on each alone, so that it stays so when
  * others come. Throws as `openRows`; `bad-data` with the place for what is no example, for one that is too long where that is an error, and where nothing is to learn.
  */
-export const openExamples = async (encoder: Encoder, options: ExamplesOptions): Promise<Examples> => {
-  const { data, batchSize, seed, context, onRead } = options;
-  const raw = await openItems(data.train, data);
-  const encoded = map((value: Example) => ({ value, ...encodeExample(value, encoder) }));
-  const checked = map((row: Encoded & { readonly value: Example }) => {
-    if (data.tooLong === 'error' && row.ids.length > context)
-      throw new PeftError(
-        'bad-data',
-        `has ${row.ids.length} tokens, and the context is ${context}; give a longer one, or tooLong: cut`,
-      );
-    return row;
-  });
-  const fits = ({ ids }: Encoded): boolean => data.tooLong !== 'skip' || ids.length <= context;
+export const openExamples = async (
+  lesson: Lesson,
+  model: TaskModel<Tensor>,
+  options: ExamplesOptions,
+): Promise<Examples> => {
+  const { data, seed, context, onRead } = options;
+  const raw = await lesson.open(data.train);
   const share = typeof data.heldOut === 'number' ? data.heldOut : 0;
 
   let [examples, held, tokens, learnt, longest, tooLong, empty, read] = [0, 0, 0, 0, 0, 0, 0, 0];
-  const first: Encoded[] = [];
-  let firstValue: Example | null = null;
+  const first: Row[] = [];
+  let longestRows: readonly Row[] = [];
+  let firstValue: unknown = null;
   // The lowest place, and how many examples have it: the same example twice has the same.
   let [least, lowest] = [Number.POSITIVE_INFINITY, 0];
-  for await (const row of pipe(raw, encoded, checked).open()) {
+  for await (const one of pipe(raw, encoded(lesson, model, options)).open()) {
     onRead?.(++read);
-    if (row.ids.length > context) tooLong++;
-    const own = fits(row) ? fitted(row, context) : null;
+    const isLong = tokensOf(one.rows, lesson) > context;
+    if (isLong) tooLong++;
+    const own = kept(one, lesson, options);
     if (!own) {
-      if (fits(row)) empty++;
+      if (!isLong || data.tooLong !== 'skip') empty++;
       continue;
     }
-    const place = placeOf(row.value);
+    const place = placeOf(lesson.key(one.value));
     if (place <= least) [least, lowest] = [place, place < least ? 1 : lowest + 1];
     if (place < share) held++;
     examples++;
-    tokens += own.ids.length;
-    learnt += own.labels.reduce((n, label) => n + (label === ignored ? 0 : 1), 0);
-    longest = Math.max(longest, own.ids.length);
-    if (first.length < 2) first.push(own);
-    firstValue ??= row.value;
+    const counts = countsOf(own, lesson);
+    tokens += counts.tokens;
+    learnt += counts.learnt;
+    const length = tokensOf(own, lesson);
+    if (length > longest || longestRows.length === 0) [longest, longestRows] = [length, own];
+    if (first.length < 2) first.push(...own.slice(0, 2 - first.length));
+    firstValue ??= one.value;
   }
   if (examples === 0)
     throw new PeftError(
@@ -107,34 +171,32 @@ export const openExamples = async (encoder: Encoder, options: ExamplesOptions): 
       `${data.train.join(', ')}: all ${examples} examples are held out; give a smaller share as heldOut`,
     );
 
-  const rows = (stream: Stream<Example>, keep: (value: Example) => boolean): Stream<Encoded> =>
-    pipe(
-      stream,
-      filter(keep),
-      encoded,
-      checked,
-      flatMap((row: Encoded) => {
-        const own = fits(row) ? fitted(row, context) : null;
-        return own ? [own] : [];
-      }),
-    );
-  const shapes = { size: batchSize, multipleOf: lengthStep, mask: false };
-  const isHeldOut = (value: unknown): boolean => placeOf(value) < limit;
-  const train = pipe(
-    rows(raw, (value) => !isHeldOut(value)),
+  const isHeldOut = (value: unknown): boolean => placeOf(lesson.key(value)) < limit;
+  const inBatches = batches(lesson, options);
+  // Examples are shuffled, not rows: those of a pair stay together.
+  const shuffled = pipe(
+    raw,
+    filter((value: unknown) => !isHeldOut(value)),
     shuffle({ seed }),
     repeat(),
-    batch(shapes),
   );
-  const heldOut =
+  const train = inBatches(rowsOf(shuffled, lesson, model, options));
+  const measured =
     typeof data.heldOut === 'string'
-      ? pipe(
-          rows(await openItems([data.heldOut], data), () => true),
-          batch(shapes),
-        )
+      ? await lesson.open([data.heldOut])
       : held > 0
-        ? pipe(rows(raw, isHeldOut), batch(shapes))
+        ? pipe(raw, filter(isHeldOut))
         : null;
-  const survey = { examples: examples - held, heldOut: held, tokens, learnt, longest, tooLong, empty };
-  return { survey, first, firstValue: firstValue!, train, heldOut };
+  return {
+    survey: { examples: examples - held, heldOut: held, tokens, learnt, longest, tooLong, empty },
+    first,
+    firstValue,
+    train,
+    heldOut: measured && inBatches(rowsOf(measured, lesson, model, options)),
+    longestBatch: async () => {
+      const copies = Array.from({ length: options.batchSize }, () => longestRows).flat();
+      for await (const one of inBatches(fromArray(copies)).open()) return one;
+      throw new PeftError('bad-data', 'there is no example');
+    },
+  };
 };

@@ -1,44 +1,14 @@
-import { convert, type DataFormat, map, openRows, pipe, recognise, type Stream } from '@peftjs/data';
-import { isPeftError, PeftError } from '@peftjs/tensor';
+import { convert, map, pipe, type Stream } from '@peftjs/data';
 import type { RunConfig } from '../config/schema.ts';
+import { openFormat } from '../learn/texts.ts';
 import type { Example } from './encode-example.ts';
 
-/** Items by which a format is recognised. */
-const looks = 100;
-
-const known = ['messages', 'completions', 'alpaca', 'text', 'targets'] as const;
-type Known = (typeof known)[number];
-
-const isKnown = (format: DataFormat): format is Known => known.includes(format as Known);
-
-const formatOf = async (
-  rows: Stream<unknown>,
-  names: string,
-  fields: Readonly<Record<string, string>> | undefined,
-): Promise<Known> => {
-  const items: unknown[] = [];
-  for await (const item of rows.open()) if (items.push(item) === looks) break;
-  if (items.length === 0) throw new PeftError('bad-data', `${names}: there is nothing to learn: no examples`);
-  try {
-    const { format } = recognise(items, fields);
-    if (isKnown(format)) return format;
-    throw new PeftError(
-      'bad-data',
-      `the examples are ${format}, and a language model learns from ${known.join(', ')}; say fields that are called otherwise, as data.fields: { text: review }`,
-    );
-  } catch (error) {
-    if (!isPeftError(error)) throw error;
-    throw new PeftError(error.code, `${names}: ${error.message}`, { cause: error });
-  }
-};
+const takes = ['messages', 'completions', 'alpaca', 'text', 'targets'] as const;
 
 /** The examples of files, whatever their fields are called there. Throws as `openRows`, and `bad-data` for formats that no language model learns from. */
-export const openItems = async (
-  files: readonly string[],
-  { format: asked, fields, as }: Pick<RunConfig['data'], 'format' | 'fields' | 'as'>,
-): Promise<Stream<Example>> => {
-  const rows = await openRows(files);
-  const format = (asked as Known | undefined) ?? (await formatOf(rows, files.join(', '), fields));
+export const openItems = async (files: readonly string[], data: RunConfig['data']): Promise<Stream<Example>> => {
+  const { fields, as } = data;
+  const { rows, format } = await openFormat(files, data, { who: 'a language model', takes });
   const how = fields ? { fields } : {};
   if (format === 'messages' || format === 'text') return pipe(rows, convert(format, how));
   if (format !== 'targets') return pipe(rows, convert(format, { ...how, as }));

@@ -1,11 +1,14 @@
-import { type Adapted, attach, type Examples as Looked, type Method, prepare } from '@peftjs/core';
+import { type Adapted, attach, type Examples as Looked, type Method, type Objective, prepare } from '@peftjs/core';
 import type { Batch, Stream } from '@peftjs/data';
-import { type Executor, PeftError } from '@peftjs/tensor';
-import { type Base, loadBase } from '../base.ts';
+import { type Executor, PeftError, type Tensor } from '@peftjs/tensor';
+import type { TaskModel } from '@peftjs/transformer';
+import { loadTask, openPlace } from '../base.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { type Context, count } from '../context.ts';
-import { type Conversation, conversation } from '../conversation.ts';
 import { type Examples, openExamples } from '../data/examples.ts';
+import type { Lesson, Place } from '../learn/lesson.ts';
+import { lessonOf } from '../learn/lesson-of.ts';
+import { objectiveOf } from '../learn/objective-of.ts';
 import { methods } from '../methods.ts';
 import { status } from '../status.ts';
 
@@ -20,10 +23,12 @@ const looks = 16;
 
 /** All that a run begins with. */
 export interface Prepared {
-  readonly base: Base;
-  readonly conversation: Conversation;
+  readonly place: Place;
+  readonly lesson: Lesson;
   readonly examples: Examples;
-  readonly adapted: Adapted<Base['model']>;
+  readonly adapted: Adapted<TaskModel<Tensor>>;
+  /** The loss; undefined for the task's own. */
+  readonly objective: Objective | undefined;
   readonly steps: number;
   readonly rate: number;
   readonly context: number;
@@ -38,7 +43,7 @@ const someOf = async (stream: Stream<Batch>): Promise<readonly Looked[]> => {
 
 const madeMethod = async (
   config: RunConfig,
-  base: Base,
+  base: TaskModel<Tensor>,
   examples: Examples,
   steps: number,
   executor: Executor,
@@ -49,7 +54,7 @@ const madeMethod = async (
   const method = factory(own);
   if (!method.prepare) return method;
   const data = method.needsData === false ? [] : await someOf(examples.train);
-  const [ready] = await prepare(base.model, [method], { data, executor });
+  const [ready] = await prepare(base, [method], { data, executor });
   return ready!;
 };
 
@@ -60,24 +65,36 @@ const stepsOf = ({ steps, epochs, batchSize, accumulate }: RunConfig, examples: 
   return Math.max(1, epochs === undefined ? leastSteps : 1, own);
 };
 
+/** Tokens of an example, at most; 0 where a model has no texts. Throws `bad-config` for more than the model takes. */
+const contextOf = (
+  { data: { context: asked } }: RunConfig,
+  { lengths }: Lesson,
+  { name, base }: { readonly name: string; readonly base: TaskModel<Tensor> },
+): number => {
+  if (lengths.length === 0) return 0;
+  const room = Math.min(base.config.maxPositions, base.positionsLeft);
+  const own = asked ?? Math.min(longest, room);
+  if (own <= room) return own;
+  throw new PeftError('bad-config', `data.context is ${own}, and ${name} takes ${room} tokens`);
+};
+
 /** Loads the base, reads the data, attaches the method. Throws what those throw. */
 export const prepared = async (config: RunConfig, executor: Executor, context: Context): Promise<Prepared> => {
-  const base = await loadBase(config);
-  const room = Math.min(base.model.config.maxPositions, base.model.positionsLeft);
-  const own = config.data.context ?? Math.min(longest, room);
-  if (own > room) throw new PeftError('bad-config', `data.context is ${own}, and ${base.name} takes ${room} tokens`);
-  const told = await conversation(base.files, base.tokenizer, config.data.template);
-  const encoder = { chat: told.chat, end: base.end, learn: config.data.learn };
+  const place = await openPlace(config.model);
+  const lesson = await lessonOf(config, place);
+  const base = await loadTask(place, config, lesson.task);
+  const own = contextOf(config, lesson, { name: place.name, base });
   const line = reading(context);
-  const examples = await openExamples(encoder, { ...config, context: own, onRead: line.tell });
+  const examples = await openExamples(lesson, base, { ...config, context: own, onRead: line.tell });
   line.end();
   const steps = stepsOf(config, examples.survey.examples);
   const made = await madeMethod(config, base, examples, steps, executor);
-  const adapted = attach(base.model, [made], { seed: config.seed });
+  const adapted = attach(base, [made], { seed: config.seed });
+  const objective = await objectiveOf(config, lesson.task, base);
   const { examples: number, heldOut, tokens, tooLong, empty } = examples.survey;
   status(
     context,
-    `Data: ${count(number)} examples to learn from, ${count(heldOut)} held out, ${count(tokens)} tokens.`,
+    `Data: ${count(number)} examples to learn from, ${count(heldOut)} held out${tokens > 0 ? `, ${count(tokens)} tokens` : ''}.`,
   );
   if (tooLong > 0)
     status(
@@ -88,7 +105,7 @@ export const prepared = async (config: RunConfig, executor: Executor, context: C
   const learningRate = config.optimizer.rate ?? adapted.learningRate;
   if (learningRate === null)
     throw new PeftError('bad-config', `optimizer.rate is missing: ${made.name} has no rate of its own`);
-  return { base, conversation: told, examples, adapted, steps, rate: learningRate, context: own };
+  return { place, lesson, examples, adapted, objective, steps, rate: learningRate, context: own };
 };
 
 /** Tells how many examples were read, where that takes long and somebody looks on. */

@@ -31,13 +31,21 @@ export const runFiles = (dir: string): Readonly<Record<keyof typeof names, strin
   report: join(dir, names.report),
 });
 
+/** An objective whose teacher is named from the root. */
+const withTeacher = (objective: NonNullable<RunConfig['objective']>): NonNullable<RunConfig['objective']> => {
+  const { teacher } = objective;
+  if (teacher === undefined || teacher === shipped) return objective;
+  return { ...objective, teacher: resolve(teacher as string) };
+};
+
 /** A configuration as it is kept: paths from the root, so that it can be gone on with from anywhere. */
 export const settled = (config: RunConfig, steps: number): RunConfig => {
-  const { model, data, epochs: _, ...others } = config;
+  const { model, data, epochs: _, objective, ...others } = config;
   const { train, heldOut, template } = data;
   return {
     model: model === undefined || model === shipped ? shipped : resolve(model),
     ...others,
+    ...(objective && { objective: withTeacher(objective) }),
     steps,
     data: {
       ...data,
@@ -59,6 +67,10 @@ export interface RunResult {
   readonly loss: number | null;
   /** Before the first step, and after the last. */
   readonly heldOut: readonly [before: number, after: number] | null;
+  /** The thing that losses are means over. */
+  readonly unit: 'token' | 'example' | 'pair';
+  /** Measures of held-out data, such as `accuracy`, before the first step and after the last. */
+  readonly measures: Readonly<Record<string, readonly [before: number, after: number]>>;
   readonly trained: number;
   readonly total: number;
   readonly tokensPerSecond: number;

@@ -24,23 +24,34 @@ export const writeRunReport = async (
   curves: Pick<TrainResult, 'losses' | 'heldOut'>,
   { config, survey, sample }: ReportOptions,
 ): Promise<void> => {
-  const { method, steps, heldOut, loss, trained, total, tokensPerSecond, peakBytes, seconds, device } = result;
+  const { method, steps, heldOut, loss, trained, total, tokensPerSecond, peakBytes, seconds, device, unit, measures } =
+    result;
   const figures = [
     ...(heldOut
       ? [
-          { name: 'Held-out loss, before', value: heldOut[0].toFixed(3), note: 'nats per token' },
+          { name: 'Held-out loss, before', value: heldOut[0].toFixed(3), note: `nats per ${unit}` },
           {
             name: 'Held-out loss, after',
             value: heldOut[1].toFixed(3),
             note: `${(heldOut[0] - heldOut[1]).toFixed(3)} lower`,
           },
         ]
-      : [{ name: 'Loss of the last step', value: loss?.toFixed(3) ?? '', note: 'nats per token' }]),
+      : [{ name: 'Loss of the last step', value: loss?.toFixed(3) ?? '', note: `nats per ${unit}` }]),
+    ...Object.entries(measures)
+      .slice(0, 2)
+      .map(([name, [first, last]]) => ({
+        name: `Held-out ${name}`,
+        value: last.toFixed(3),
+        note: `before ${first.toFixed(3)}`,
+      })),
     { name: 'Trained', value: count(trained), note: `${percent(trained / total)} of the base` },
     {
       name: 'Examples',
       value: count(survey.examples),
-      note: `${count(survey.learnt)} of ${count(survey.tokens)} tokens learnt`,
+      note:
+        survey.tokens > 0
+          ? `${count(survey.learnt)} of ${count(survey.tokens)} tokens learnt`
+          : `${count(survey.heldOut)} held out`,
     },
     { name: 'Speed', value: count(Math.round(tokensPerSecond)), note: 'learnt tokens per second' },
     { name: 'Peak memory', value: bytes(peakBytes), note: `${seconds.toFixed(0)} s in all` },

@@ -1,6 +1,9 @@
+import type { PreferenceItem } from '@peftjs/data';
 import type { Executor } from '@peftjs/tensor';
 import { type CausalLM, generator, streamText } from '@peftjs/transformer';
 import type { Example } from '../data/encode-example.ts';
+import type { Lesson } from '../learn/lesson.ts';
+import type { WritingLesson } from '../learn/writing.ts';
 import type { Prepared } from './prepared.ts';
 
 /** A prompt, and a model's answer. */
@@ -12,29 +15,37 @@ export interface Sample {
 /** New tokens of a sample. */
 const longest = 64;
 
+const isWriting = (lesson: Lesson): lesson is WritingLesson => 'conversation' in lesson;
+
 /** The part of an example that a model is given: up to what the assistant says first, the prompt, or the opening of a text. */
-const promptOf = (example: Example, { base, conversation: { chat } }: Prepared): Int32Array => {
-  const { tokenizer } = base;
+const promptOf = (example: Example | PreferenceItem, { chat }: WritingLesson['conversation']): Int32Array => {
+  const { tokenizer } = chat;
   if ('text' in example) return tokenizer.encode(example.text.split(' ').slice(0, 12).join(' '));
-  if ('prompt' in example && typeof example.prompt === 'string') return tokenizer.encode(example.prompt);
+  if ('prompt' in example && typeof example.prompt === 'string')
+    return 'chosen' in example
+      ? chat.encode([{ role: 'user', content: example.prompt }], { generationPrompt: true })
+      : tokenizer.encode(example.prompt);
   const messages =
     'messages' in example ? example.messages : (example.prompt as Exclude<typeof example.prompt, string>);
   const first = messages.findIndex(({ role }) => role === 'assistant');
   return chat.encode(first < 0 ? messages : messages.slice(0, first), { generationPrompt: true });
 };
 
-/** A function that lets a model answer the first example of a run; null where there is no room for an answer. Always the likeliest tokens, so that two can be compared. */
-export const sampler = async (
-  ready: Prepared,
-  executor: Executor,
-): Promise<(model: CausalLM) => Promise<Sample | null>> => {
-  const ids = promptOf(ready.examples.firstValue, ready);
-  const { tokenizer, model } = ready.base;
+/** A function that lets a model answer the first example of a run. Always the likeliest tokens, so that two can be compared. */
+type Sampler = (of: unknown) => Promise<Sample | null>;
+
+/** The sampler of a run; it gives null where the model does not write, and where there is no room for an answer. */
+export const sampler = ({ lesson, examples }: Prepared, executor: Executor): Sampler => {
+  if (!isWriting(lesson)) return async () => null;
+  const { conversation } = lesson;
+  const ids = promptOf(examples.firstValue as Example, conversation);
+  const { tokenizer } = conversation.chat;
   return async (of) => {
-    const room = Math.min(model.config.maxPositions, of.positionsLeft) - ids.length;
+    const model = of as CausalLM;
+    const room = Math.min(model.config.maxPositions, model.positionsLeft) - ids.length;
     if (room < 8 || ids.length === 0) return null;
     const maxTokens = Math.min(longest, room);
-    const made = generator(of, { executor, context: ids.length + maxTokens });
+    const made = generator(model, { executor, context: ids.length + maxTokens });
     try {
       let text = '';
       for await (const piece of streamText(made, { tokenizer, prompt: ids, maxTokens, temperature: 0 })) text += piece;
@@ -44,3 +55,7 @@ export const sampler = async (
     }
   };
 };
+
+/** The chat template to be kept beside an adapter; null where there is none, or the model has it. */
+export const keptTemplate = (lesson: Lesson): string | null =>
+  isWriting(lesson) ? lesson.conversation.template : null;

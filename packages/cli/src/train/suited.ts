@@ -1,16 +1,20 @@
 import { shipped } from '../base.ts';
 import type { RunConfig } from '../config/schema.ts';
 
+/** The learning rate that suits it. */
+export const shippedRate = 1.2e-2;
+
 /**
- * A run with LoRA as it suits the shipped model, where nothing was said of it: on the head too, for the words of others are what a model of this size needs most, and
+ * A run that learns to write by LoRA as it suits the shipped model, where nothing was said of it: on the head too, for the words of others are what a model of this size needs most, and
  * at a high rate. Any other is as it was asked for.
  */
 export const suited = (config: RunConfig): RunConfig => {
-  const { model = shipped, method, optimizer } = config;
-  if (model !== shipped || method.name !== 'lora' || Object.keys(method).length > 1) return config;
+  const { model = shipped, task, objective, method, optimizer } = config;
+  const writes = task.name === 'causalLM' && objective === undefined;
+  if (!writes || model !== shipped || method.name !== 'lora' || Object.keys(method).length > 1) return config;
   return {
     ...config,
     method: { name: 'lora', rank: 16, alpha: 16, target: ['all-linear', 'lm_head'] },
-    optimizer: { ...optimizer, rate: optimizer.rate ?? 1.2e-2 },
+    optimizer: { ...optimizer, rate: optimizer.rate ?? shippedRate },
   };
 };

@@ -1,6 +1,6 @@
 import { rm, stat, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { save, summary } from '@peftjs/core';
+import { type Objective, save, summary } from '@peftjs/core';
 import { writeFileAtomic } from '@peftjs/io';
 import type { Executor } from '@peftjs/tensor';
 import { progressLine, type TrainResult, train } from '@peftjs/trainer';
@@ -15,7 +15,7 @@ import { optimizer, schedule } from './optimizer.ts';
 import { type Prepared, prepared } from './prepared.ts';
 import { beginRun, logStep, type RunResult, runFiles, settled } from './run-folder.ts';
 import { writeRunReport } from './run-report.ts';
-import { sampler } from './sample.ts';
+import { keptTemplate, sampler } from './sample.ts';
 import { suited } from './suited.ts';
 
 /** A path as it is shorter. */
@@ -43,12 +43,12 @@ const trained = async (
   executor: Executor,
   context: Context,
 ): Promise<RunResult> => {
-  const { base, conversation, examples, adapted, steps, rate } = ready;
+  const { place, lesson, examples, adapted, objective, steps, rate } = ready;
   const files = runFiles(dir);
   const line = progressLine({ stream: context.err, label: adapted.method.name });
-  const sample = await sampler(ready, executor);
+  const sample = sampler(ready, executor);
   // Of a run that goes on there is no model from before.
-  const before = isNew ? await sample(base.model) : null;
+  const before = isNew ? await sample(adapted.base) : null;
   const found = await train(adapted, {
     executor,
     data: examples.train,
@@ -58,6 +58,7 @@ const trained = async (
     recompute: config.recompute,
     optimizer: optimizer(config),
     schedule: schedule(config, rate, steps),
+    ...(objective && { objective: objective as Objective<never> }),
     ...(examples.heldOut && {
       heldOut: { data: examples.heldOut, every: config.evaluateEvery ?? Math.max(1, Math.ceil(steps / 8)) },
     }),
@@ -70,8 +71,9 @@ const trained = async (
     },
   });
   checkEnd(found, steps, dir);
-  await save(adapted, files.adapter, { executor, baseModel: base.name });
-  if (conversation.template !== null) await writeFile(join(files.adapter, templateFile), conversation.template);
+  await save(adapted, files.adapter, { executor, baseModel: place.name });
+  const template = keptTemplate(lesson);
+  if (template !== null) await writeFile(join(files.adapter, templateFile), template);
   const sizes = summary(adapted);
   const outcome: RunResult = {
     dir,
@@ -81,6 +83,8 @@ const trained = async (
     steps,
     loss: found.losses.at(-1)?.loss ?? null,
     heldOut: found.heldOut.length > 0 ? [found.heldOut[0]!.loss, found.heldOut.at(-1)!.loss] : null,
+    unit: lesson.unit,
+    measures: pairsOf(found.heldOut),
     trained: sizes.trained,
     total: sizes.base,
     tokensPerSecond: found.tokensPerSecond,
@@ -98,14 +102,30 @@ const trained = async (
   return outcome;
 };
 
-const told = ({ dir, adapter, report, loss, heldOut, trained: values }: RunResult): string =>
+/** Measures of held-out data before the first step and after the last, by name; of words the perplexity says no more than the loss. */
+const pairsOf = (measured: TrainResult['heldOut']): RunResult['measures'] => {
+  const [first, last] = [measured[0]?.metrics ?? {}, measured.at(-1)?.metrics ?? {}];
+  return Object.fromEntries(
+    Object.entries(first).flatMap(([name, before]) =>
+      name === 'perplexity' || last[name] === undefined ? [] : [[name, [before, last[name]] as const]],
+    ),
+  );
+};
+
+const told = (
+  { dir, adapter, report, loss, heldOut, unit, measures, trained: values }: RunResult,
+  writes: boolean,
+): string =>
   [
     heldOut
-      ? `Held-out loss: ${heldOut[0].toFixed(4)} -> ${heldOut[1].toFixed(4)} nats per token`
-      : `Loss of the last step: ${loss?.toFixed(4) ?? 'unknown'} nats per token`,
+      ? `Held-out loss: ${heldOut[0].toFixed(4)} -> ${heldOut[1].toFixed(4)} nats per ${unit}`
+      : `Loss of the last step: ${loss?.toFixed(4) ?? 'unknown'} nats per ${unit}`,
+    ...Object.entries(measures).map(
+      ([name, [first, last]]) => `Held-out ${name}: ${first.toFixed(4)} -> ${last.toFixed(4)}`,
+    ),
     `Adapter: ${shorter(adapter)}, ${count(values)} values`,
     `Report:  ${shorter(report)}`,
-    `Try it: npx peftjs chat ${shorter(dir)}`,
+    writes ? `Try it: npx peftjs chat ${shorter(dir)}` : `Measure it: npx peftjs evaluate ${shorter(dir)} --data FILE`,
   ].join('\n');
 
 /** How a run is begun. */
@@ -128,11 +148,11 @@ export const trainRun = async (
   try {
     const ready = await prepared(config, executor, context);
     if (dry) return await dryRun(config, ready, executor, context);
-    const dir = given ?? (await beginRun(settled(config, ready.steps), executor));
+    const dir = given ?? (await beginRun(settled({ ...config, task: ready.lesson.kept }, ready.steps), executor));
     status(context, `Run: ${shorter(dir)}, ${count(ready.steps)} steps on ${executor.description}`);
     try {
       const outcome = await trained(config, ready, { dir, isNew: given === undefined }, executor, context);
-      result(context, outcome, told(outcome));
+      result(context, outcome, told(outcome, config.task.name === 'causalLM'));
     } catch (error) {
       // A run that kept nothing leaves nothing.
       const kept = await stat(runFiles(dir).checkpoint).catch(() => null);

@@ -9,6 +9,7 @@ import type { Family } from './family.ts';
 export const llama: Family<DecoderConfig> = decoder({
   modelType: 'llama',
   stem: 'Llama',
+  tags: true,
   activations: ['silu', 'swish'],
   targets: {
     lora: ['q_proj', 'v_proj'],

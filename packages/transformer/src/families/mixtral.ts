@@ -6,6 +6,7 @@ import type { Family } from './family.ts';
 export const mixtral: Family<DecoderConfig> = decoder({
   modelType: 'mixtral',
   stem: 'Mixtral',
+  tags: true,
   defaults: {
     num_key_value_heads: 8,
     max_position_embeddings: 131_072,

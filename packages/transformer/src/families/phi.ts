@@ -11,6 +11,7 @@ const norm = { before: 'input_layernorm', after: null };
 export const phi: Family<DecoderConfig> = decoder({
   modelType: 'phi',
   stem: 'Phi',
+  tags: true,
   defaults: {
     layer_norm_eps: 1e-5,
     hidden_act: 'gelu_new',

@@ -1,7 +1,7 @@
 import { layerNormLayer, type Norm, type NormValues, rmsNormLayer, rmsNormPlusOneLayer } from '../../norm.ts';
 import type { RoleRow } from '../../roles.ts';
 import type { Family, HeadSpec } from '../family.ts';
-import { languageHead, lastTokenHead } from '../heads.ts';
+import { languageHead, lastTokenHead, tokenHead } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
 import type { DecoderConfig, DecoderFields } from './config.ts';
 import { decoderConfigJson } from './config-json.ts';
@@ -135,6 +135,9 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
       },
       ...(record.classifies !== false && {
         sequenceClassifier: reading(lastTokenHead(`${record.classifierStem ?? record.stem}ForSequenceClassification`)),
+      }),
+      ...(record.tags === true && {
+        tokenClassifier: reading(tokenHead(`${record.stem}ForTokenClassification`, 'score')),
       }),
     },
     narrow: (config, reduction, layers) => {

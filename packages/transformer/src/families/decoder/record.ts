@@ -146,6 +146,8 @@ export interface DecoderRecord {
   readonly classifierStem?: string;
   /** Whether transformers has a class of classifiers for it. Default true. */
   readonly classifies?: boolean;
+  /** Whether transformers has one that classifies tokens by a layer `score` (`GenericForTokenClassification`). Default false. */
+  readonly tags?: boolean;
   /** Default `rotary`; of the further fields, where these say it. */
   readonly positions?: Positions | ((fields: Partial<DecoderFields>) => Positions);
   /** The base of the rotary embedding that layers with a window have, where it is one of their own. */

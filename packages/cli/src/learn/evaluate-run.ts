@@ -1,0 +1,44 @@
+import { load, type Objective } from '@peftjs/core';
+import type { Executor } from '@peftjs/tensor';
+import { type Evaluation, evaluateModel } from '@peftjs/trainer';
+import { loadTask, openPlace } from '../base.ts';
+import type { RunConfig } from '../config/schema.ts';
+import { batches, rowsOf } from '../data/examples.ts';
+import { methods } from '../methods.ts';
+import { lessonOf } from './lesson-of.ts';
+import { objectiveOf } from './objective-of.ts';
+
+/** A run's model on examples, and the base before it. */
+export interface EvaluatedRun {
+  readonly unit: 'token' | 'example' | 'pair';
+  readonly examples: number;
+  readonly tuned: Evaluation;
+  readonly base: Evaluation;
+}
+
+/** Measures the adapter of a run on other examples, by the run's own task and loss. Throws as `lessonOf`, `load`, `evaluateModel`. */
+export const evaluateRun = async (
+  config: RunConfig,
+  adapter: string,
+  executor: Executor,
+  { context: asked }: { readonly context?: number | undefined } = {},
+): Promise<EvaluatedRun> => {
+  const place = await openPlace(config.model);
+  const lesson = await lessonOf(config, place);
+  const base = await loadTask(place, config, lesson.task);
+  const adapted = await load(base, adapter, [...methods.values()]);
+  const room = Math.min(base.config.maxPositions, adapted.model.positionsLeft, config.data.context ?? 1024);
+  const options = { ...config, context: asked ?? room };
+  const raw = await lesson.open(config.data.train);
+  let examples = 0;
+  for await (const _ of raw.open()) examples++;
+  const stream = batches(lesson, config)(rowsOf(raw, lesson, base, options));
+  const objective = (await objectiveOf(config, lesson.task, base)) as Objective<never> | undefined;
+  const how = { executor, ...(objective?.measures && { objective, base }) };
+  return {
+    unit: lesson.unit,
+    examples,
+    tuned: await evaluateModel(adapted.model, stream, how),
+    base: await evaluateModel(base, stream, how),
+  };
+};

@@ -1,0 +1,92 @@
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { baseModelDir } from '@peftjs/base-model';
+import { reference } from '@peftjs/tensor';
+import { saveModel } from '@peftjs/transformer';
+import { tinyT5, tinyVit } from '@peftjs/transformer/testing';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { recipes } from '../src/recipes.ts';
+import { peftjs } from './cli.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'peftjs-recipes-'));
+const before = process.cwd();
+afterAll(() => {
+  process.chdir(before);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const done = async (...args: string[]) => {
+  const { code, out, err } = await peftjs(args);
+  if (code !== 0) throw new Error(err);
+  return out;
+};
+
+/** Small models of the kinds that are not shipped, at random: an encoder-decoder with the shipped tokenizer, a ViT of 4 × 6 pixels. */
+beforeAll(async () => {
+  process.chdir(folder);
+  const executor = reference();
+  await saveModel(tinyT5({ vocabSize: 4096 }), 't5', { executor });
+  for (const name of ['tokenizer.json', 'tokenizer_config.json']) cpSync(join(baseModelDir(), name), join('t5', name));
+  await saveModel(tinyVit(), 'vit', { executor });
+  writeFileSync(
+    'vit/preprocessor_config.json',
+    JSON.stringify({
+      image_processor_type: 'ViTImageProcessor',
+      do_resize: true,
+      size: { height: 4, width: 6 },
+      do_normalize: true,
+      image_mean: [0.5, 0.5, 0.5],
+      image_std: [0.5, 0.5, 0.5],
+    }),
+  );
+  await executor.close();
+});
+
+const models: Readonly<Record<string, readonly string[]>> = { seq2seq: ['--model', 't5'], images: ['--model', 'vit'] };
+
+/** What a recipe's adapter is said to be for, and the measures of its held-out data. */
+const outcomes: Readonly<Record<string, readonly [taskType: string | null, unit: string, measure?: string]>> = {
+  chat: ['CAUSAL_LM', 'token'],
+  completion: ['CAUSAL_LM', 'token'],
+  classification: ['SEQ_CLS', 'example', 'accuracy'],
+  tagging: ['TOKEN_CLS', 'token', 'accuracy'],
+  embeddings: ['FEATURE_EXTRACTION', 'example'],
+  dpo: ['CAUSAL_LM', 'pair', 'margin'],
+  qlora: ['CAUSAL_LM', 'token'],
+  seq2seq: ['SEQ_2_SEQ_LM', 'token'],
+  images: [null, 'example', 'accuracy'],
+  distillation: ['CAUSAL_LM', 'token'],
+};
+
+test('there are ten recipes, and init lists them', async () => {
+  expect((await recipes()).map(({ name }) => name)).toEqual(Object.keys(outcomes));
+  expect(await done('init', '--list')).toMatch(/^chat +LoRA on conversations[^]*\ndistillation +/);
+  expect(await peftjs(['init', 'x.yaml', '--recipe', 'chta'])).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('did you mean chat?'),
+  });
+});
+
+describe.each(Object.entries(outcomes))('%s', (name, [taskType, unit, measure]) => {
+  test('is written with its examples, trains, and is measured', async () => {
+    await done('init', `${name}.yaml`, '--recipe', name, ...(models[name] ?? []));
+    const { data } = parse(readFileSync(`${name}.yaml`, 'utf8'));
+    expect(existsSync(data.train)).toBe(true);
+    const few = ['--steps', '2', '--batch-size', '2', '--data.context', '32', '--data.held-out', '0.04'];
+    const args = ['train', `${name}.yaml`, ...few, '--device', 'cpu', '--out', `runs-${name}`, '--json'];
+    const found = JSON.parse(await done(...args));
+    expect(found).toMatchObject({ unit, steps: 2, heldOut: [expect.any(Number), expect.any(Number)] });
+    expect(found.heldOut[1]).not.toBe(found.heldOut[0]);
+    if (measure !== undefined) expect(Object.keys(found.measures)).toContain(measure);
+    const config = JSON.parse(readFileSync(join(found.adapter, 'adapter_config.json'), 'utf8'));
+    expect(config.task_type ?? null).toBe(taskType);
+    if (!['classification', 'dpo', 'images'].includes(name)) return;
+    const measured = JSON.parse(
+      await done('evaluate', found.dir, '--data', data.train, '--device', 'cpu', '--context', '32', '--json'),
+    );
+    expect(measured).toMatchObject({ loss: expect.any(Number), baseLoss: expect.any(Number) });
+    expect(measured.metrics[measure!]).toEqual(expect.any(Number));
+  });
+});
