@@ -178,6 +178,17 @@ export const commands: readonly CommandLine[] = [
     load: () => import('./commands/inspect.ts'),
   },
   {
+    name: 'completion',
+    args: '<shell>',
+    about: 'a script by which bash, zsh or fish completes commands, flags and names',
+    examples: [
+      'peftjs completion bash >> ~/.bashrc',
+      'peftjs completion zsh > ~/.zfunc/_peftjs',
+      'peftjs completion fish > ~/.config/fish/completions/peftjs.fish',
+    ],
+    load: () => import('./commands/completion.ts'),
+  },
+  {
     name: 'doctor',
     about: 'devices, versions and memory of this machine, and what is missing',
     load: () => import('./commands/doctor.ts'),

@@ -25,9 +25,17 @@ const told = (error: unknown, { out, err, json }: Context): number => {
   return error instanceof Stopped ? error.exitCode : exitCodeOf(error);
 };
 
+/** Answers a shell that asks how a line may go on: `peftjs complete -- train --opt`. */
+const complete = async (typed: readonly string[]): Promise<number> => {
+  const [{ completions }, { choicesFor }] = await Promise.all([import('./completion.ts'), import('./choices.ts')]);
+  completions(commands, await choicesFor(typed)).parse([...typed]);
+  return exitCodes.done;
+};
+
 /** Runs the command line of `peftjs` and gives the code that the process is to end with. Never throws. */
 export const main = async (args: readonly string[], options: MainOptions = {}): Promise<number> => {
   const { out = process.stdout, err = process.stderr, signal, input } = options;
+  if (args[0] === 'complete' && args[1] === '--') return complete(args.slice(2));
   // Whoever reads may have enough: `peftjs methods | head`.
   if (out === process.stdout)
     process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => process.exit(code === 'EPIPE' ? 0 : 1));

@@ -53,7 +53,8 @@ export const halving = (options: HalvingOptions): Strategy => {
   return async ({ space, tried, random, cost }: SoFar) => {
     const at = Object.keys(space).indexOf(effort);
     const efforts = space[effort] ?? [];
-    if (efforts.length === 0 || efforts.some((v, i) => typeof v !== 'number' || (i > 0 && v <= efforts[i - 1]!)))
+    const numbers = efforts.filter((v) => typeof v === 'number');
+    if (numbers.length < Math.max(1, efforts.length) || numbers.some((v, i) => i > 0 && v <= numbers[i - 1]!))
       throw new PeftError(
         'bad-option',
         `halving: effort ${effort} must be a dimension of the space whose choices are numbers that grow, got ${efforts.join(', ') || 'none'}`,
