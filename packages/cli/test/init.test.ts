@@ -5,6 +5,7 @@ import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseRunConfig } from '../src/config/read.ts';
 import { main } from '../src/main.ts';
+import { methods } from '../src/methods.ts';
 import { peftjs } from './cli.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'peftjs-cli-'));
@@ -62,6 +63,16 @@ describe('init', () => {
       quantize: 'int8',
       epochs: 5,
     });
+  });
+
+  test('writes the rate that suits the width of the base: the shipped one is narrow', async () => {
+    const rate = async (method: string) => {
+      await peftjs(['init', 'rate.yaml', '--method', method, '--force']);
+      return written('rate.yaml').optimizer.rate;
+    };
+    expect(await rate('ia3')).toBe(methods.get('ia3')!.narrowRate);
+    expect(await rate('lora')).toBe(0.012);
+    expect(methods.get('ia3')!.narrowRate).not.toBe(methods.get('ia3')!.learningRate);
   });
 
   test('writes nothing that is no sound run', async () => {
