@@ -1,11 +1,11 @@
 import type { FilePlace, Files } from '@peftjs/io';
-import { type GgmlType, ggml, storedLinear } from '@peftjs/quant';
+import { ggml, iqBlocks, storedLinear } from '@peftjs/quant';
 import { checkOptions, isPeftError, mustBe, PeftError, type Rules, type Shape, sameShape } from '@peftjs/tensor';
 import { buildModel, type CausalLM, type Linear, type Path, parseConfig, type WeightDType } from '@peftjs/transformer';
 import { type Architecture, nameInFile } from './architectures.ts';
 import { configJsonOf } from './config-json.ts';
 import { folderOf } from './gguf-folder.ts';
-import { type GgufFile, type GgufTensor, isBlocks, openGguf, readValues } from './open-gguf.ts';
+import { type GgufFile, type GgufTensor, isBlocks, isIq, openGguf, readValues } from './open-gguf.ts';
 import { byHalves, headsOf } from './row-order.ts';
 
 /** Options of `loadGguf`. */
@@ -73,7 +73,7 @@ export const loadGguf = async (place: FilePlace, options: LoadGgufOptions = {}):
     has: (name) => nameInFile(architecture, name) !== undefined,
     load: (name, shape) => {
       const tensor = tensors.find(name, shape);
-      if (tensor && isBlocks(tensor.storage)) packed.set(name, tensor);
+      if (tensor && (isBlocks(tensor.storage) || isIq(tensor.storage))) packed.set(name, tensor);
       return async () => {
         const values = await readValues(tensor!);
         const offset = isNorm(name) ? (architecture.normOffset ?? 0) : 0;
@@ -93,13 +93,22 @@ export const loadGguf = async (place: FilePlace, options: LoadGgufOptions = {}):
     const name = `${path}.weight`;
     const tensor = packed.get(name);
     if (!tensor) continue;
-    const format = ggml(tensor.storage as GgmlType);
     const [rows, inDim] = tensor.shape as [number, number];
-    const read = async () => {
-      const bytes = await tensor.bytes();
-      return format.read(name, heads(name) === null ? bytes : byHalves(bytes, rows, heads(name)!), rows, inDim);
+    const bytes = async (): Promise<Uint8Array> => {
+      const own = await tensor.bytes();
+      return heads(name) === null ? own : byHalves(own, rows, heads(name)!);
     };
-    linears.set(path, storedLinear(format, name, [rows, inDim], linear.dense().bias, read));
+    const { storage } = tensor;
+    const { bias } = linear.dense();
+    if (isIq(storage)) {
+      const from = iqBlocks(storage);
+      const read = async () => from.read(name, await bytes(), rows, inDim);
+      linears.set(path, storedLinear(from.instead, name, [rows, inDim], bias, read, from.storage));
+    } else if (isBlocks(storage)) {
+      const format = ggml(storage);
+      const read = async () => format.read(name, await bytes(), rows, inDim);
+      linears.set(path, storedLinear(format, name, [rows, inDim], bias, read));
+    }
   }
   return model.with({ linears });
 };

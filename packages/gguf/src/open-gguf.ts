@@ -1,14 +1,18 @@
 import { bfloat16ToFloat32, detached, type FilePlace, fileAt, halfToFloat32, nameOf } from '@peftjs/io';
-import { type GgmlType, ggml, ggmlTypes } from '@peftjs/quant';
+import { type GgmlType, ggml, ggmlTypes, type IqType, iqBlocks, iqTypes } from '@peftjs/quant';
 import { PeftError, sizeOf } from '@peftjs/tensor';
 import { type FloatStorage, floatTypes } from './float-bytes.ts';
 import { type GgufTensorRow, type GgufValue, readGgufHeader } from './header.ts';
 
 /** How a tensor is stored: as floats, or in one of GGML's blocks. */
-export type GgufStorage = FloatStorage | GgmlType;
+export type GgufStorage = FloatStorage | GgmlType | IqType;
 
-/** Whether a storage is one of GGML's blocks. */
-export const isBlocks = (storage: GgufStorage): storage is GgmlType => !Object.hasOwn(floatTypes, storage);
+/** Whether a storage is one of GGML's blocks by a codebook. */
+export const isIq = (storage: GgufStorage): storage is IqType => (iqTypes as readonly string[]).includes(storage);
+
+/** Whether a storage is another of GGML's blocks. */
+export const isBlocks = (storage: GgufStorage): storage is GgmlType =>
+  !Object.hasOwn(floatTypes, storage) && !isIq(storage);
 
 /** A tensor of a GGUF file. */
 export interface GgufTensor {
@@ -35,24 +39,17 @@ const floats = new Map(
   Object.entries(floatTypes).map(([name, { type, width }]) => [type, { storage: name as FloatStorage, width }]),
 );
 
-const blocks = new Map(ggmlTypes.map((type) => [ggml(type).id, ggml(type)]));
+const blocks = new Map([...ggmlTypes.map(ggml), ...iqTypes.map(iqBlocks)].map((type) => [type.id, type]));
 
 /** Types that GGML has and that are not read. */
 const others: { readonly [type: number]: string } = {
   9: 'Q8_1',
   15: 'Q8_K',
-  16: 'IQ2_XXS',
-  17: 'IQ2_XS',
-  18: 'IQ3_XXS',
-  19: 'IQ1_S',
-  21: 'IQ3_S',
-  22: 'IQ2_S',
   24: 'I8',
   25: 'I16',
   26: 'I32',
   27: 'I64',
   28: 'F64',
-  29: 'IQ1_M',
   41: 'Q1_0',
 };
 
@@ -67,7 +64,7 @@ const storedAs = ({ name, shape, type }: GgufTensorRow): Stored | string => {
   if (float) return { storage: float.storage, bytes: float.width * sizeOf(shape) };
   const block = blocks.get(type);
   if (!block)
-    return `tensor ${name} is ${others[type] ?? `of type ${type}`}, which is not read; read are F32, F16, BF16, ${ggmlTypes.join(', ')}`;
+    return `tensor ${name} is ${others[type] ?? `of type ${type}`}, which is not read; read are F32, F16, BF16, ${[...ggmlTypes, ...iqTypes].join(', ')}`;
   const row = shape.at(-1)!;
   if (row % block.blockSize > 0)
     return `tensor ${name} [${shape.join(', ')}] has rows that are no whole blocks of ${block.blockSize} (${block.name})`;
@@ -127,5 +124,5 @@ export const readValues = async ({ name, shape, storage, bytes }: GgufTensor): P
   if (storage === 'F16') return halfToFloat32(new Uint16Array(aligned(stored)));
   if (storage === 'BF16') return bfloat16ToFloat32(new Uint16Array(aligned(stored)));
   const row = shape.at(-1)!;
-  return ggml(storage).values(name, stored, sizeOf(shape) / row, row);
+  return (isIq(storage) ? iqBlocks(storage) : ggml(storage)).values(name, stored, sizeOf(shape) / row, row);
 };

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type AdapterTensorData, loadTokenizer, memoryFiles, readAdapter, writeAdapter } from '@peftjs/io';
-import { constant, evaluate, reference } from '@peftjs/tensor';
+import { constant, evaluate, reference, variable } from '@peftjs/tensor';
 import type { CausalLM, DecoderConfig } from '@peftjs/transformer';
 import { tinyBert, tinyLlama } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
@@ -53,6 +53,45 @@ test('rows that are no whole blocks of a K type take the one that llama.cpp take
   const { tensors } = await openGguf(to);
   expect(tensors.get('blk.0.attn_q.weight')!.storage).toBe('Q5_0');
   expect(tensors.get('blk.0.attn_norm.weight')!.storage).toBe('F32');
+});
+
+test('layers by a codebook are what the file holds; other values are packed in a K type', async () => {
+  const [executor, to] = [reference(), fresh()];
+  const small = tinyLlama({
+    hiddenSize: 256,
+    intermediateSize: 256,
+    heads: 2,
+    keyValueHeads: 2,
+    headDim: 128,
+    layers: 1,
+  });
+  await saveGguf(small, to, { executor, storage: 'TQ2_0' });
+  // A block of IQ2_XXS has as many bytes; those of TQ2_0 stand for other values there.
+  const bytes = Buffer.from(await to.files.read(to.path));
+  for (const name of ['blk.0.attn_q.weight', 'blk.0.ffn_up.weight']) {
+    const type = bytes.indexOf(name) + name.length + 4 + 16;
+    expect(bytes.readUInt32LE(type)).toBe(35);
+    bytes.writeUInt32LE(16, type);
+  }
+  const at = { files: memoryFiles(new Map([['iq.gguf', bytes]])), path: 'iq.gguf' };
+  const [{ tensors }, model] = [await openGguf(at), await loadGguf(at)];
+  const wanted = await readValues(tensors.get('blk.0.ffn_up.weight')!);
+  const up = model.linears.get('model.layers.0.mlp.up_proj')!;
+  const values = async (layer: typeof up): Promise<Float32Array> =>
+    (await evaluate({ w: layer.dense().weight }, { executor }))['w'] as Float32Array;
+  expect(apart(await values(up), wanted)).toBe(0);
+  const halved = up.encode({
+    weight: variable(
+      'w',
+      [256, 256],
+      wanted.map((v) => v / 2),
+    ),
+    bias: null,
+  });
+  const got = await values(halved);
+  expect(Math.hypot(...got.map((v, i) => v - wanted[i]! / 2)) / Math.hypot(...wanted.map((v) => v / 2))).toBeLessThan(
+    0.35,
+  );
 });
 
 test('a model that llama.cpp has no name for is refused with those that it has', async () => {

@@ -6,6 +6,8 @@ export type { PackedData, QuantFormat } from './format.ts';
 export { type Fp8Options, fp8 } from './fp8.ts';
 export type { GgmlType } from './ggml/codec.ts';
 export { type GgmlFormat, ggml, ggmlTypes } from './ggml/ggml.ts';
+export { type IqBlocks, iqBlocks, iqTypes } from './ggml/iq/iq-blocks.ts';
+export type { IqType } from './ggml/iq/types.ts';
 export { type GptqOptions, quantizeByGptq } from './gptq/quantize-by-gptq.ts';
 export { type HqqOptions, hqq } from './hqq.ts';
 export { inAwq, inGptq, inLlmInt8 } from './in-model.ts';

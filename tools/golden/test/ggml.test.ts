@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { openSafetensors } from '@peftjs/io';
 import { cpu } from '@peftjs/onnx';
-import { type GgmlType, ggml, ggmlTypes, type PackedData } from '@peftjs/quant';
+import { type GgmlType, ggml, ggmlTypes, iqBlocks, iqTypes, type PackedData, type QuantFormat } from '@peftjs/quant';
 import { dequantize, type Executor, evaluate, packedShapes, reference, type Tensor, variable } from '@peftjs/tensor';
 import { describe, expect, test } from 'vitest';
 
@@ -11,8 +11,14 @@ const bytesOf = async (name: string): Promise<Uint8Array> => Uint8Array.from(awa
 const [rows, inDim] = golden.tensors.get('weight')!.shape as [number, number];
 
 /** The values of packed data, as an executor unpacks them. */
-const unpacked = async (type: GgmlType, data: PackedData, executor: Executor): Promise<Float32Array> => {
-  const format = ggml(type);
+const unpacked = (type: GgmlType, data: PackedData, executor: Executor): Promise<Float32Array> =>
+  unpackedIn(ggml(type), data, executor);
+
+const unpackedIn = async (
+  format: Pick<QuantFormat, 'layout' | 'parts'>,
+  data: PackedData,
+  executor: Executor,
+): Promise<Float32Array> => {
   const attrs = format.layout(inDim);
   const shapes = packedShapes(attrs, rows, format.parts);
   const part = (name: keyof PackedData): Tensor | null => {
@@ -57,6 +63,16 @@ describe.each(ggmlTypes)('blocks of %s', (type) => {
     expect(packed).toEqual(once);
     expect(norm(once.map((v, i) => v - weight[i]!)) / norm(weight)).toBeLessThan(errors[type]);
   });
+});
+
+test.each(iqTypes)('vectors of %s stand for the values of the package, to the bit', async (type) => {
+  const [format, bytes] = [iqBlocks(type), await bytesOf(`${type}.bytes`)];
+  const wanted = await floats(`${type}.values`);
+  expect(await format.values('weight', bytes, rows, inDim)).toEqual(wanted);
+  const executor = await cpu({ threads: 1 });
+  const got = await unpackedIn(format.storage, await format.read('weight', bytes, rows, inDim), executor);
+  await executor.close();
+  expect(got.findIndex((v, i) => v !== wanted[i])).toBe(-1);
 });
 
 /** Those that the package can make itself. */

@@ -9,6 +9,10 @@ export type PackedFormat =
   | 'nf4'
   | 'fp4'
   | 'mxfp4'
+  | 'iq1'
+  | 'iq2'
+  | 'iq3'
+  | 'iq3s'
   | 'iq4'
   | 'fp8e4m3'
   | 'fp8e5m2';
@@ -92,7 +96,7 @@ const integers = Object.fromEntries(
  * - `sign`: −1 or 1, of one bit.
  * - `nf2`, `nf3`, `nf4`: quantiles of a normal distribution, the first two as LoftQ makes them. Li et al., 2023. https://arxiv.org/abs/2310.08659
  * - `fp4`: bitsandbytes' floats of 4 bits (1 sign, 2 exponent, 1 mantissa; least 0.0052), https://github.com/bitsandbytes-foundation/bitsandbytes.
- * - `mxfp4`: those of the OCP Microscaling Formats 1.0. `iq4`: the 16 levels of GGML's IQ4_NL, https://github.com/ggml-org/llama.cpp.
+ * - `mxfp4`: those of the OCP Microscaling Formats 1.0. `iq4`: the 16 levels of GGML's IQ4_NL, `iq1` to `iq3s` those of the vectors of its IQ1, IQ2, IQ3_XXS and IQ3_S, the negative ones behind, https://github.com/ggml-org/llama.cpp.
  * - `fp8e4m3`, `fp8e5m2`: Micikevicius et al., 2022. https://arxiv.org/abs/2209.05433
  */
 export const packedFormats: Readonly<Record<PackedFormat, PackedFormatDef>> = {
@@ -109,6 +113,10 @@ export const packedFormats: Readonly<Record<PackedFormat, PackedFormatDef>> = {
     -0.0052083334885537624, -0.6666666865348816, -1, -0.3333333432674408, -0.5, -0.1666666716337204, -0.25,
   ]),
   mxfp4: table(floats(2, 1, 1, () => true)),
+  iq1: table([-0.875, 0.125, 1.125, 0, -1.125, -0.125, 0.875, 0]),
+  iq2: table([1, 3.125, 5.375, 0, -1, -3.125, -5.375, 0]),
+  iq3: table([1, 3, 5, 7, 9, 11, 13, 15.5, -1, -3, -5, -7, -9, -11, -13, -15.5]),
+  iq3s: table([1, 3, 5, 7, 9, 11, 13, 15, -1, -3, -5, -7, -9, -11, -13, -15]),
   iq4: table([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]),
   fp8e4m3: table(floats(4, 3, 7, (code) => (code & 0x7f) !== 0x7f)),
   fp8e5m2: table(floats(5, 2, 15, (code) => (code & 0x7c) !== 0x7c)),
