@@ -123,6 +123,7 @@ export {
   withEmbeddings,
 } from './option.ts';
 export { mergePatches } from './patch.ts';
+export { type PolicyAdapterOptions, policyAdapter } from './policy-adapter.ts';
 export { prepare } from './prepare.ts';
 export { type Projection, type ProjectionStep, projected } from './projection.ts';
 export { requireAdapted } from './require-adapted.ts';

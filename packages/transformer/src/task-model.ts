@@ -11,6 +11,8 @@ import type { Head, LabelLosses, LabelLossOptions, Task } from './tasks/task.ts'
 /** One pass of a model with its task: outputs and loss of the same draw. */
 export interface TaskRun<Out> {
   readonly states: States;
+  /** The task's head and the rows that it reads. */
+  readonly head: Head;
   /** Logits. */
   outputs(): Out;
   /** Throws where a column of the task is missing. */
@@ -67,7 +69,8 @@ const rowAt = (x: Tensor, at: Tensor): Tensor => {
 };
 
 /** The rows of which logits are wanted. */
-const rowsOf = (x: Tensor, lastOnly: boolean, at?: Tensor): Tensor => (at ? rowAt(x, at) : lastOnly ? lastRow(x) : x);
+export const rowsOf = (x: Tensor, lastOnly: boolean, at?: Tensor): Tensor =>
+  at ? rowAt(x, at) : lastOnly ? lastRow(x) : x;
 
 /** The last layer of a model without a head: it gives what it gets. */
 const noLayer = (dim: number): Linear => {
@@ -107,7 +110,7 @@ export const withTask = <Out>(model: Model, config: ModelConfig, spec: HeadSpec,
       const term = spec.term?.(states, inputs, config) ?? null;
       return term ? addTerm(own, term) : own;
     };
-    return { states, outputs: () => task.outputs(head), loss, labelLosses };
+    return { states, head, outputs: () => task.outputs(head), loss, labelLosses };
   };
   return {
     ...model,

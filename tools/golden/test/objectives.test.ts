@@ -40,6 +40,7 @@ const viewOf = (task: Task<Tensor>, logits: Tensor): TaskModel => {
   const head = headOf(logits);
   const run: TaskModel['run'] = (inputs) => ({
     states: null as never,
+    head,
     outputs: () => logits,
     loss: () => task.loss(head, inputs),
     labelLosses: ({ labels, ...how } = {}) => task.labelLosses!(head, labels ? { ...inputs, labels } : inputs, how),
