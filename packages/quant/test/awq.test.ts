@@ -1,11 +1,12 @@
 import { join } from 'node:path';
-import { openSafetensors } from '@peftjs/io';
-import { evaluate, reference, variable } from '@peftjs/tensor';
-import { describeLinear, tinyLlama, tokens } from '@peftjs/transformer/testing';
-import { expect, test } from 'vitest';
+import { memoryFiles, openSafetensors } from '@peftjs/io';
+import { concat, evaluate, reference, type Tensor, variable } from '@peftjs/tensor';
+import { type Linear, loadModel, saveModel } from '@peftjs/transformer';
+import { describeLinear, distance, tinyBert, tinyLlama, tokens } from '@peftjs/transformer/testing';
+import { describe, expect, test } from 'vitest';
 import { bestScales } from '../src/awq/quantize-by-awq.ts';
 import { scaledLinear } from '../src/awq/scaled-linear.ts';
-import { hqq, int3, int4, nf3, quantize, quantizeByAwq } from '../src/index.ts';
+import { awq, awqFiles, hqq, int3, int4, nf3, quantize, quantizeByAwq } from '../src/index.ts';
 import { encodeLinear } from '../src/packed-linear.ts';
 
 const data = join(import.meta.dirname, '../../../tools/golden/data/rounding');
@@ -88,6 +89,76 @@ test.each([
   const apart = (name: string): number => Math.hypot(...got[name]!.map((v, i) => v - got['whole']![i]!));
   expect(apart('scaled')).toBeGreaterThan(0);
   expect(apart('scaled')).toBeLessThan(apart('plain'));
+});
+
+describe('scales in the norms', () => {
+  const executor = reference();
+  const model = tinyLlama({ hiddenSize: 32, intermediateSize: 64, headDim: 8 });
+  const made = (target?: string[]) =>
+    quantizeByAwq(model, int4({ blockSize: 32 }), {
+      executor,
+      data: examples,
+      scales: 'norms',
+      ...(target && { target }),
+    });
+
+  test("are those of AWQ's files: written and read again, the model is the same", async () => {
+    const files = memoryFiles();
+    const own = await made();
+    await saveModel(own, files, { executor, writer: awqFiles() });
+    const again = await loadModel(files, { readers: [awq] });
+    for (const [path, layer] of again.linears) {
+      const [a, b] = [layer, own.linears.get(path)!].map((one) => one.dense().weight);
+      const got = await evaluate({ a: a!, b: b! }, { executor });
+      // Scales are in f16 in the file.
+      expect(got['a']!.every((v, k) => Math.abs(v - got['b']![k]!) <= Math.abs(v) * 2 ** -10)).toBe(true);
+    }
+    for (const [path, norm] of again.norms) {
+      const got = await evaluate({ a: norm.weight, b: own.norms.get(path)!.weight }, { executor });
+      expect(distance(got['a']!, got['b']!)).toBeLessThan(1e-6);
+    }
+    const norm = 'model.layers.0.input_layernorm';
+    const { was, now } = await evaluate(
+      { was: model.norms.get(norm)!.weight, now: own.norms.get(norm)!.weight },
+      { executor },
+    );
+    expect(distance(was!, now!)).toBeGreaterThan(0.01);
+  });
+
+  test('layers that read a norm give for the data what they gave, better than without', async () => {
+    const target = ['gate_proj', 'up_proj'];
+    const wide = int3({ blockSize: 16 });
+    const scaled = await quantizeByAwq(model, wide, { executor, data: examples, scales: 'norms', target });
+    const plain = quantize(model, wide, target);
+    const outputs = (m: typeof model): Tensor => {
+      const seen: Tensor[] = [];
+      const watched = target.map((name): [string, Linear] => {
+        const path = `model.layers.0.mlp.${name}`;
+        const layer = m.linears.get(path)!;
+        const apply: Linear['apply'] = (x, call) => {
+          const y = layer.apply(x, call);
+          seen.push(y);
+          return y;
+        };
+        return [path, { ...layer, apply }];
+      });
+      m.with({ linears: new Map(watched) }).logits(tokens(ids));
+      return concat(seen[0]!, seen[1]!, { axis: 0 });
+    };
+    const got = await evaluate({ model: outputs(model), scaled: outputs(scaled), plain: outputs(plain) }, { executor });
+    const apart = (name: string): number => Math.hypot(...got[name]!.map((v, i) => v - got['model']![i]!));
+    expect(apart('scaled')).toBeGreaterThan(0);
+    expect(apart('scaled')).toBeLessThan(apart('plain'));
+  });
+
+  test('a norm that other layers read too stays as it is; one that a sum reads is refused', async () => {
+    const own = await made(['q_proj']);
+    expect(own.norms.get('model.layers.0.input_layernorm')).toBe(model.norms.get('model.layers.0.input_layernorm'));
+    const bert = tinyBert({ hiddenSize: 32, intermediateSize: 64, heads: 4, headDim: 8 });
+    await expect(
+      quantizeByAwq(bert, int4({ blockSize: 32 }), { executor, data: examples, scales: 'norms' }),
+    ).rejects.toThrow(/scales in the norms change what this model gives/);
+  });
 });
 
 test('nothing to learn from is refused', async () => {

@@ -71,7 +71,7 @@ const wordsBy = (rows: number, outputs: number, codeAt: (row: number, output: nu
 
 /**
  * Writes the linear layers of a model's blocks in AWQ's layout `gemm`, as autoawq does: `saveModel(model, dir, { executor, dtype: 'f16', writer: awqFiles() })`. They must be as for `gptqFiles`, of 4 bits, with their inputs in order.
- * Codes and zero points are written to the bit, scales in f16. Throws `bad-option` for other layers, and for those of `quantizeByAwq`, which multiply their inputs first.
+ * Codes and zero points are written to the bit, scales in f16. Throws `bad-option` for other layers, and for those of `quantizeByAwq` that divide their inputs: `scales: 'norms'` makes such as can be written.
  */
 export const awqFiles = (): CheckpointWriter => (linears, blocks) => {
   const { layers, group: groupSize } = wholeLayers('awqFiles', linears, blocks);
