@@ -205,9 +205,23 @@ const unread: Readonly<Record<string, string>> = {
     'it weighs several adapters, which are folders of their own, by a look at what the base makes of the input; load these one by one with lora',
 };
 
+/** Kinds of LoRA of the adapters library whose files are not read, and what to do. */
+const unreadThere = (config: AdapterConfig): string | undefined => {
+  if (config.peft_type !== undefined) return undefined;
+  if (config['architecture'] === 'mtl_lora') return 'MTL-LoRA of the adapters library; train one with mtlLora';
+  if (config['architecture'] !== 'lora') return undefined;
+  const vera = config['vera_d'] != null || config['vera_b'] != null;
+  if (config['use_dora'] === true || vera)
+    return `${vera ? (config['use_dora'] === true ? 'DVoRA' : 'VeRA') : 'DoRA'} of the adapters library; merge it into the base there, with merge_adapter, and load that model`;
+  return undefined;
+};
+
 const unknown = (config: AdapterConfig, formats: readonly MethodFormat[]): PeftError => {
   const given = formats.map((f) => `${f.name} (${f.peftType})`).join(', ') || 'none';
   const why = unread[config.peft_type ?? ''];
+  const there = unreadThere(config);
+  if (there)
+    return new PeftError('bad-adapter', `the folder holds an adapter that no method of these packages reads: ${there}`);
   const [kind, name, from] = known.find(([, , , reads]) => reads(config)) ?? [];
   const wanted = kind
     ? `the folder holds a ${kind}; pass ${name} from '@peftjs/${from}'`

@@ -5,6 +5,7 @@ import { add, evaluate, mul, reference } from '@peftjs/tensor';
 import type { CausalLM } from '@peftjs/transformer';
 import { distance, shake, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { findMethod } from '../src/find-method.ts';
 import {
   attach,
   combine,
@@ -110,5 +111,16 @@ test('says what it cannot read', async () => {
   const stray: MethodFormat = { ...up, name: 'stray', fromConfig: () => ({ ...up(), layout: 'peft' }) };
   await expect(load(base, join(dir, 'single'), [stray])).rejects.toThrow(
     'up has files in the layout of peft, not adapter-hub',
+  );
+});
+
+test.each([
+  ['DoRA of the adapters library; merge it', { architecture: 'lora', use_dora: true }],
+  ['VeRA of the adapters library', { architecture: 'lora', vera_d: 0.1 }],
+  ['DVoRA of the adapters library', { architecture: 'lora', vera_d: 0.1, use_dora: true }],
+  ['MTL-LoRA of the adapters library; train one with mtlLora', { architecture: 'mtl_lora' }],
+])('says of a file that no method reads what it is: %s', (message, config) => {
+  expect(() => findMethod(config, [scale], [])).toThrow(
+    `the folder holds an adapter that no method of these packages reads: ${message}`,
   );
 });
