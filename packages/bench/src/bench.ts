@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { writeFileAtomic } from '@peftjs/io';
 import { prepare } from './data/prepare.ts';
+import { load, loadFiles } from './load/load.ts';
 import { machine } from './machine.ts';
 import type { BenchOptions } from './options.ts';
 import { paths } from './paths.ts';
@@ -19,7 +20,7 @@ import { type Contender, measure, type Row } from './run/measure.ts';
 import { type Stack, stacks } from './stacks/catalog.ts';
 import { open } from './stacks/ours.ts';
 import type { StackOptions } from './stacks/stack.ts';
-import { type Group, groups, qualityTask } from './tasks/catalog.ts';
+import { type Group, groups, qualityTask, serveTask } from './tasks/catalog.ts';
 import type { Task } from './tasks/task.ts';
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -91,7 +92,8 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
   if (options.setup) return setUpPeers(paths.peers);
   if (options.page) {
     await writePage(options.out, paths.docs, say);
-    for (const [name, text] of await qualityFiles(options.out)) await writeFileAtomic(join(paths.docs, name), text);
+    for (const [name, text] of [...(await qualityFiles(options.out)), ...(await loadFiles(options.out))])
+      await writeFileAtomic(join(paths.docs, name), text);
     return 0;
   }
   if (options.profile) {
@@ -104,13 +106,18 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
     return 0;
   }
   if (options.task.join() === 'list') {
-    list([...groups.flatMap((group) => (group.tasks.length > 1 ? [group, ...group.tasks] : [group])), qualityTask]);
+    list([
+      ...groups.flatMap((group) => (group.tasks.length > 1 ? [group, ...group.tasks] : [group])),
+      qualityTask,
+      serveTask,
+    ]);
     return 0;
   }
   if (options.stack.join() === 'list') {
     list(stacks);
     return 0;
   }
+  if (options.task.join() === serveTask.name) return (await load({ ...options, docs: paths.docs, say })) === 0 ? 0 : 1;
   const failed = options.task.includes(qualityTask.name) ? await quality({ ...options, docs: paths.docs, say }) : 0;
   if (options.task.join() === qualityTask.name) return failed === 0 ? 0 : 1;
   const chosen = wantedStacks(options);

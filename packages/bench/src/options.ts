@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { paths } from './paths.ts';
 import { tried } from './quality/quality.ts';
 import { stacks } from './stacks/catalog.ts';
-import { groups, qualityTask } from './tasks/catalog.ts';
+import { groups, qualityTask, serveTask } from './tasks/catalog.ts';
 
 /** The options of a bench. */
 export interface BenchOptions {
@@ -22,6 +22,10 @@ export interface BenchOptions {
   readonly methods: readonly string[];
   /** Measure their speed instead of their losses. */
   readonly speed: boolean;
+  /** Of the task `serve`. */
+  readonly clients: number;
+  readonly adapters: number;
+  readonly minutes: number;
   readonly setup: boolean;
   /** Print where the time of each task goes on the WebGPU adapter instead. */
   readonly profile: boolean;
@@ -63,7 +67,11 @@ const namesOf =
   };
 
 const taskNames = [
-  ...new Set([...groups.flatMap(({ name, tasks }) => [name, ...tasks.map((task) => task.name)]), qualityTask.name]),
+  ...new Set([
+    ...groups.flatMap(({ name, tasks }) => [name, ...tasks.map((task) => task.name)]),
+    qualityTask.name,
+    serveTask.name,
+  ]),
 ];
 const stackNames = stacks.map(({ name }) => name);
 
@@ -85,7 +93,7 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     .addOption(
       new Option(
         '--task <names>',
-        "'list', or names with commas between (default: all but scaling, memory and quality)",
+        "'list', or names with commas between (default: all but scaling, memory, quality and serve)",
       )
         .default([] as string[])
         .argParser(namesOf(taskNames)),
@@ -120,6 +128,9 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
         .default(tried())
         .argParser(namesOf(tried())),
     )
+    .addOption(new Option('--clients <n>', 'those of the task serve').default(64).argParser(positive(true)))
+    .addOption(new Option('--adapters <n>', 'those of the task serve').default(8).argParser(positive(true)))
+    .addOption(new Option('--minutes <n>', 'how long they ask').default(10).argParser(positive(false)))
     .option('--speed', 'measure the speed of their steps, on an idle machine, instead of their losses', false)
     .option('--out <dir>', 'where results and charts go', paths.results)
     .option('--json', 'print one line of JSON per task and stack, and write no files', false)

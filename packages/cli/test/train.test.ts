@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { readAdapter } from '@peftjs/io';
 import { afterAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { thinned } from '../src/report/chart.ts';
 import { peftjs } from './cli.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'peftjs-cli-'));
@@ -60,6 +61,15 @@ const run = async (...args: string[]) => {
 const valuesIn = async (dir: string) =>
   new Map([...(await readAdapter(dir)).tensors].map(([name, { data: values }]) => [name, Array.from(values)]));
 
+test('charts show long runs by means of neighbours', () => {
+  const points = Array.from({ length: 2000 }, (_, i) => [i + 1, i % 2] as const);
+  expect(thinned(points.slice(0, 100))).toEqual(points.slice(0, 100));
+  const few = thinned(points, 500);
+  expect(few).toHaveLength(500);
+  expect(few[0]).toEqual([4, 0.5]);
+  expect(few.at(-1)).toEqual([2000, 0.5]);
+});
+
 describe('train', () => {
   test('writes a folder: the configuration, the log, a checkpoint, the environment, the adapter and its chat template', async () => {
     const found = await run(...flags());
@@ -72,6 +82,7 @@ describe('train', () => {
       'report.html',
       'result.json',
       'run.yaml',
+      'samples.jsonl',
     ]);
     expect(readdirSync(found.adapter)).toEqual(
       expect.arrayContaining(['adapter_config.json', 'adapter_model.safetensors', 'chat_template.jinja']),
@@ -96,9 +107,31 @@ describe('train', () => {
     const page = readFileSync(join(dir, 'report.html'), 'utf8');
     expect(page).toContain('lora on chat.jsonl');
     expect(page).toMatch(
-      /<b>after<\/b><span class="prompt">User: Who tells the story\? \(0\)\nAssistant:<\/span> Ishmael tells it\.<\/blockquote>/,
+      /<b>after, step 30<\/b><span class="prompt">User: Who tells the story\? \(0\)\nAssistant:<\/span> Ishmael tells it\.<\/blockquote>/,
     );
     expect(page).not.toMatch(/(src|href)="?http/);
+    const charts = JSON.parse(/^const charts = (.+);$/m.exec(page)![1]!) as {
+      readonly unit: string;
+      readonly columns: readonly (readonly number[])[];
+    }[];
+    expect(charts.map(({ unit }) => unit)).toEqual(['loss, nats per token', 'rate', 'norm', 'learnt tokens/s', 'MB']);
+    const logged = readFileSync(join(dir, 'log.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(charts[2]!.columns).toEqual([logged.map(({ step }) => step), logged.map(({ gradNorm }) => gradNorm)]);
+    expect(charts[4]!.columns[1]!.every((mb) => mb > 50)).toBe(true);
+    expect([...page.matchAll(/<b>(before|after, |)(?:step (\d+))?<\/b>/g)].map(([, , step]) => step)).toEqual([
+      undefined,
+      '8',
+      '16',
+      '24',
+      '30',
+    ]);
+    expect(page).toContain('<dt>examples to learn from</dt><dd>11</dd>');
+    // All twelve examples are in the bars.
+    const bars = [...page.matchAll(/<title>(\d+) with up to/g)].map(([, examples]) => Number(examples));
+    expect(bars.reduce((a, b) => a + b, 0)).toBe(12);
     const listed = await peftjs(['runs', out, '--json']);
     expect(JSON.parse(listed.out)).toMatchObject([{ method: 'lora', steps: 30, heldOut: true, rate: 0.012 }]);
     expect((await peftjs(['runs', out], { columns: 60 })).out).toMatch(/^run +loss +method/);

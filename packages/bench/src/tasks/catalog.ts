@@ -52,3 +52,9 @@ export const qualityTask = {
   name: 'quality',
   about: "every method's held-out loss at equal trained parameters, each with its best learning rate",
 } as const;
+
+/** The task that asks a server by many clients at once. Only when asked for by name. */
+export const serveTask = {
+  name: 'serve',
+  about: 'peftjs serve under load: speed, memory, errors, answers, kill and restart',
+} as const;

@@ -28,6 +28,8 @@ export interface Survey {
   readonly tokens: number;
   readonly learnt: number;
   readonly longest: number;
+  /** How many examples have up to so many tokens, in equal steps; more than the step before. */
+  readonly lengths: readonly { readonly upTo: number; readonly examples: number }[];
   /** Examples longer than the context: cut or left out, as was asked for. */
   readonly tooLong: number;
   /** Examples without anything to learn in the context. */
@@ -49,6 +51,18 @@ export interface Examples {
 
 /** Lengths are filled up to a multiple of this: each is a program of its own. */
 export const lengthStep = 32;
+
+/** Steps in which lengths are told, at most. */
+const mostSteps = 16;
+
+/** Lengths in equal steps of a multiple of 8 tokens. */
+const lengthsOf = (counts: ReadonlyMap<number, number>, longest: number): Survey['lengths'] => {
+  if (longest === 0) return [];
+  const step = Math.ceil(longest / mostSteps / 8) * 8;
+  const all = Array.from({ length: Math.ceil(longest / step) }, (_, i) => ({ upTo: (i + 1) * step, examples: 0 }));
+  for (const [length, examples] of counts) all[Math.max(0, Math.ceil(length / step) - 1)]!.examples += examples;
+  return all;
+};
 
 /** A number from 0 to 1 that an example has for ever, wherever it stands. */
 const placeOf = (value: unknown): number =>
@@ -131,6 +145,7 @@ export const openExamples = async (
 
   let [examples, held, tokens, learnt, longest, tooLong, empty, read] = [0, 0, 0, 0, 0, 0, 0, 0];
   const first: Row[] = [];
+  const lengths = new Map<number, number>();
   let longestRows: readonly Row[] = [];
   let firstValue: unknown = null;
   // The lowest place, and how many examples have it: the same example twice has the same.
@@ -152,6 +167,7 @@ export const openExamples = async (
     tokens += counts.tokens;
     learnt += counts.learnt;
     const length = tokensOf(own, lesson);
+    lengths.set(length, (lengths.get(length) ?? 0) + 1);
     if (length > longest || longestRows.length === 0) [longest, longestRows] = [length, own];
     if (first.length < 2) first.push(...own.slice(0, 2 - first.length));
     firstValue ??= one.value;
@@ -188,7 +204,16 @@ export const openExamples = async (
         ? pipe(raw, filter(isHeldOut))
         : null;
   return {
-    survey: { examples: examples - held, heldOut: held, tokens, learnt, longest, tooLong, empty },
+    survey: {
+      examples: examples - held,
+      heldOut: held,
+      tokens,
+      learnt,
+      longest,
+      lengths: lengthsOf(lengths, longest),
+      tooLong,
+      empty,
+    },
     first,
     firstValue,
     train,

@@ -11,6 +11,29 @@ export interface Curve {
   readonly heldOutOnly?: boolean;
 }
 
+/** One value over the steps of a run, on a small chart of its own. */
+export interface SmallChart {
+  readonly title: string;
+  /** The unit beside the axis. */
+  readonly unit: string;
+  readonly points: readonly (readonly [step: number, value: number])[];
+  /** The least value of the axis. Default: the least of the points. */
+  readonly from?: number;
+}
+
+/** More points than a chart has room for say nothing more. */
+const mostPoints = 800;
+
+/** Points thinned out to as many as are shown, each the mean of its neighbours, at the step of the last of them. */
+export const thinned = (points: SmallChart['points'], most: number = mostPoints): SmallChart['points'] => {
+  const size = Math.ceil(points.length / most);
+  if (size <= 1) return points;
+  return Array.from({ length: Math.ceil(points.length / size) }, (_, i) => {
+    const own = points.slice(i * size, (i + 1) * size);
+    return [own.at(-1)![0], own.reduce((sum, [, value]) => sum + value, 0) / own.length] as const;
+  });
+};
+
 const asset = (name: string): string =>
   readFileSync(createRequire(import.meta.url).resolve(`uplot/dist/${name}`), 'utf8');
 
@@ -42,8 +65,16 @@ const chartColumns = (curves: readonly Curve[]): (number | null)[][] => {
   ];
 };
 
-/** The script that draws the loss curves into `#chart`, in the colours of the page. */
-export const chartScript = (curves: readonly Curve[]): string => {
+/** The script that draws the loss curves into `#chart` and small charts into `#small-0`, …, in the colours of the page. */
+export const chartScript = ({
+  curves,
+  charts: small = [],
+  unit: per = 'token',
+}: {
+  readonly curves: readonly Curve[];
+  readonly charts?: readonly SmallChart[];
+  readonly unit?: string;
+}): string => {
   const series = curves.flatMap(({ label, heldOutOnly }, i) => {
     const stroke = colours[i % colours.length]!;
     return [
@@ -58,10 +89,23 @@ export const chartScript = (curves: readonly Curve[]): string => {
       },
     ];
   });
+  const charts = [
+    { box: 'chart', unit: `loss, nats per ${per}`, height: 340, series, columns: chartColumns(curves) },
+    ...small.map(({ title, unit, points, from }, i) => {
+      const shown = thinned(points);
+      return {
+        box: `small-${i}`,
+        unit,
+        height: 170,
+        legend: false,
+        ...(from !== undefined && { from }),
+        series: [{ label: title, stroke: colours[0]!, width: 1.75, points: { show: shown.length < 2 } }],
+        columns: [shown.map(([step]) => step), shown.map(([, value]) => value)],
+      };
+    }),
+  ];
   return `
-const columns = ${scriptJson(chartColumns(curves))};
-const series = ${scriptJson(series)};
-const box = document.getElementById('chart');
+const charts = ${scriptJson(charts)};
 const dark = matchMedia('(prefers-color-scheme: dark)');
 // Lines are lighter on a dark page; thin ones fade, and are still seen on either.
 const mixed = (colour, share, other) => 'color-mix(in srgb, ' + colour + ' ' + share + '%, ' + other + ')';
@@ -69,26 +113,35 @@ const lineColour = (stroke, thin) => {
   if (!dark.matches) return thin ? mixed(stroke, 55, '#ffffff') : stroke;
   return mixed(stroke, thin ? 60 : 70, thin ? '#9aa6b5' : '#ffffff');
 };
-// A canvas takes no functions of CSS, so what one gives is read from an element.
-const plain = (colour) => { box.style.color = colour; const found = getComputedStyle(box).color; box.style.color = ''; return found; };
-const format = (u, v) => v == null ? '' : v.toFixed(3);
-const size = () => ({ width: box.clientWidth, height: 340 });
-let plot;
-const draw = () => {
-  plot?.destroy();
-  const ink = getComputedStyle(document.body).color;
-  const axis = { stroke: ink, grid: { stroke: '#8885', width: 1 }, ticks: { stroke: '#8885', width: 1 } };
-  plot = new uPlot({
-    ...size(),
-    scales: { x: { time: false } },
-    axes: [{ ...axis, label: 'optimiser step', labelSize: 22 }, { ...axis, label: 'loss, nats per token', labelSize: 22 }],
-    series: [
-      { label: 'step', value: (u, v) => v == null ? '' : String(v) },
-      ...series.map(({ thin, ...s }) => ({ ...s, value: format, stroke: plain(lineColour(s.stroke, thin)) })),
-    ],
-  }, columns, box);
-};
-draw();
-dark.addEventListener('change', draw);
-addEventListener('resize', () => plot.setSize(size()));`;
+const format = (u, v) => v == null ? '' : Math.abs(v) >= 1000 ? Math.round(v).toLocaleString('en') : Math.abs(v) >= 0.1 ? v.toFixed(3) : v.toPrecision(3);
+const short = (v) => v === 0 ? '0' : Math.abs(v) >= 1e4 ? v / 1000 + 'k' : Math.abs(v) < 1e-3 ? v.toExponential().replace('e-', 'e−') : String(Number(v.toPrecision(6)));
+const redraws = charts.map(({ box: id, unit, height, series, columns, legend, from }) => {
+  const box = document.getElementById(id);
+  // A canvas takes no functions of CSS, so what one gives is read from an element.
+  const plain = (colour) => { box.style.color = colour; const found = getComputedStyle(box).color; box.style.color = ''; return found; };
+  const size = () => ({ width: box.clientWidth, height });
+  let plot;
+  const draw = () => {
+    plot?.destroy();
+    const ink = getComputedStyle(document.body).color;
+    const axis = { stroke: ink, grid: { stroke: '#8885', width: 1 }, ticks: { stroke: '#8885', width: 1 } };
+    plot = new uPlot({
+      ...size(),
+      legend: { show: legend !== false },
+      scales: { x: { time: false }, ...(from === undefined ? {} : { y: { range: (u, least, most) => uPlot.rangeNum(from, most, 0.1, true) } }) },
+      axes: [
+        { ...axis, ...(legend === false ? {} : { label: 'optimiser step', labelSize: 22 }) },
+        { ...axis, label: unit, labelSize: 22, size: 58, values: (u, marks) => marks.map((v) => v == null ? '' : short(v)) },
+      ],
+      series: [
+        { label: 'step', value: (u, v) => v == null ? '' : String(v) },
+        ...series.map(({ thin, ...s }) => ({ ...s, value: format, stroke: plain(lineColour(s.stroke, thin)) })),
+      ],
+    }, columns, box);
+  };
+  draw();
+  addEventListener('resize', () => plot.setSize(size()));
+  return draw;
+});
+dark.addEventListener('change', () => redraws.forEach((draw) => draw()));`;
 };

@@ -14,6 +14,7 @@ const names = {
   config: 'run.yaml',
   environment: 'environment.json',
   log: 'log.jsonl',
+  samples: 'samples.jsonl',
   checkpoint: 'checkpoint.safetensors',
   adapter: 'adapter',
   result: 'result.json',
@@ -25,6 +26,7 @@ export const runFiles = (dir: string): Readonly<Record<keyof typeof names, strin
   config: join(dir, names.config),
   environment: join(dir, names.environment),
   log: join(dir, names.log),
+  samples: join(dir, names.samples),
   checkpoint: join(dir, names.checkpoint),
   adapter: join(dir, names.adapter),
   result: join(dir, names.result),
@@ -104,12 +106,58 @@ export const beginRun = async (config: RunConfig, executor: Executor, now: Date 
   return dir;
 };
 
+/** A step in the log of a run. */
+export interface LoggedStep
+  extends Pick<Progress, 'step' | 'loss' | 'gradNorm' | 'learningRate' | 'tokensPerSecond' | 'heldOutLoss'> {
+  /** Memory that the process had resident. */
+  readonly residentBytes: number;
+  /** Milliseconds since 1970. */
+  readonly time: number;
+}
+
+/** An answer of the model after so many steps, to the same prompt each time. */
+export interface LoggedSample {
+  readonly step: number;
+  readonly prompt: string;
+  readonly text: string;
+}
+
+const addLine = (file: string, line: LoggedStep | LoggedSample): Promise<void> =>
+  appendFile(file, `${JSON.stringify(line)}\n`);
+
 /** Adds a step to the log of a run. */
 export const logStep = (dir: string, progress: Progress): Promise<void> => {
   const { step, loss, gradNorm, learningRate, tokensPerSecond, heldOutLoss } = progress;
-  const line = { step, loss, gradNorm, learningRate, tokensPerSecond, heldOutLoss, time: Date.now() };
-  return appendFile(runFiles(dir).log, `${JSON.stringify(line)}\n`);
+  const residentBytes = process.memoryUsage.rss();
+  const own = { step, loss, gradNorm, learningRate, tokensPerSecond, heldOutLoss, residentBytes, time: Date.now() };
+  return addLine(runFiles(dir).log, own);
 };
+
+/** Adds a sample to those of a run. */
+export const logSample = (dir: string, sample: LoggedSample): Promise<void> => addLine(runFiles(dir).samples, sample);
+
+/**
+ * The lines of a file, by step: of a step that was made twice, before a run was stopped and after, the last. A line that was cut off as the process ended is left out.
+ */
+const bySteps = async <T extends { readonly step: number }>(file: string): Promise<readonly T[]> => {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  const found = new Map<number, T>();
+  for (const line of text.split('\n')) {
+    try {
+      if (line !== '') {
+        const own = JSON.parse(line) as T;
+        found.set(own.step, own);
+      }
+    } catch {}
+  }
+  return [...found.values()].sort((a, b) => a.step - b.step);
+};
+
+/** The steps of a run as they were logged. */
+export const loggedSteps = (dir: string): Promise<readonly LoggedStep[]> => bySteps(runFiles(dir).log);
+
+/** The samples of a run. */
+export const loggedSamples = (dir: string): Promise<readonly LoggedSample[]> => bySteps(runFiles(dir).samples);
 
 /** The result of a run that is at its end, as `result.json` holds it; null of one that is not. */
 export const resultOf = async (dir: string): Promise<KeptResult | null> => {

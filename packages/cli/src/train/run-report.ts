@@ -4,28 +4,70 @@ import { shipped } from '../base.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { bytes, count } from '../context.ts';
 import type { Survey } from '../data/examples.ts';
-import { renderReport } from '../report/report.ts';
-import type { RunResult } from './run-folder.ts';
-import type { Sample } from './sample.ts';
+import type { SmallChart } from '../report/chart.ts';
+import { type Report, renderReport } from '../report/report.ts';
+import { type LoggedStep, loggedSamples, loggedSteps, type RunResult } from './run-folder.ts';
 
 /** The content of a report beside the outcome. */
 export interface ReportOptions {
   readonly config: RunConfig;
   readonly survey: Survey;
-  /** The answer to the first example before the first step, and after the last. */
-  readonly sample?: Sample & { readonly after: string };
 }
 
 const percent = (share: number): string => `${(100 * share).toPrecision(3)} %`;
 
-/** Writes the page of a run: figures, curves, a sample before and after. It needs no network. */
+/** A value over the steps that have one. */
+const chartOf = (
+  steps: readonly LoggedStep[],
+  name: keyof LoggedStep,
+  { scale = 1, ...chart }: Omit<SmallChart, 'points'> & { readonly scale?: number },
+): SmallChart[] => {
+  const points = steps.flatMap((own): (readonly [number, number])[] => {
+    const value = own[name];
+    return typeof value === 'number' && Number.isFinite(value) ? [[own.step, value * scale]] : [];
+  });
+  return points.length > 1 ? [{ ...chart, points }] : [];
+};
+
+const chartsOf = (steps: readonly LoggedStep[]): readonly SmallChart[] => [
+  ...chartOf(steps, 'learningRate', { title: 'Learning rate', unit: 'rate', from: 0 }),
+  ...chartOf(steps, 'gradNorm', { title: 'Gradient norm, before clipping', unit: 'norm', from: 0 }),
+  ...chartOf(steps, 'tokensPerSecond', { title: 'Speed', unit: 'learnt tokens/s', from: 0 }),
+  ...chartOf(steps, 'residentBytes', { title: 'Memory of the process', unit: 'MB', scale: 1e-6, from: 0 }),
+];
+
+type Facts = NonNullable<Report['data']>['facts'];
+
+const dataOf = (survey: Survey, unit: string): NonNullable<Report['data']> => {
+  const { examples, heldOut, tokens, learnt, longest, lengths, tooLong, empty } = survey;
+  const ofTokens: Facts = [
+    ['tokens', count(tokens)],
+    // Of other tasks a whole example has a label.
+    ...(unit === 'token' ? ([['of them learnt', `${count(learnt)} (${percent(learnt / tokens)})`]] as const) : []),
+    ['tokens of an example, mean', (tokens / (examples + heldOut)).toFixed(1)],
+    ['the longest', count(longest)],
+    ['longer than the context', count(tooLong)],
+  ];
+  return {
+    facts: [
+      ['examples to learn from', count(examples)],
+      ['held out', count(heldOut)],
+      ...(tokens > 0 ? ofTokens : []),
+      ['without anything to learn', count(empty)],
+    ],
+    lengths,
+  };
+};
+
+/** Writes the page of a run from its folder: figures, curves, data, samples as training went on. It needs no network. */
 export const writeRunReport = async (
   result: RunResult,
   curves: Pick<TrainResult, 'losses' | 'heldOut'>,
-  { config, survey, sample }: ReportOptions,
+  { config, survey }: ReportOptions,
 ): Promise<void> => {
   const { method, steps, heldOut, loss, trained, total, tokensPerSecond, peakBytes, seconds, device, unit, measures } =
     result;
+  const samples = await loggedSamples(result.dir);
   const figures = [
     ...(heldOut
       ? [
@@ -63,13 +105,17 @@ export const writeRunReport = async (
       summary: `${config.model ?? shipped}${config.quantize ? ` in ${config.quantize}` : ''}, ${steps} steps of ${config.batchSize * config.accumulate} examples, seed ${config.seed}, on ${device}.`,
       figures,
       curves: [{ label: method, result: curves }],
-      ...(sample && {
+      charts: chartsOf(await loggedSteps(result.dir)),
+      unit,
+      data: dataOf(survey, unit),
+      ...(samples.length > 0 && {
         samples: {
-          prompt: sample.prompt,
-          texts: [
-            { name: 'before', text: sample.text },
-            { name: 'after', text: sample.after },
-          ],
+          title: 'Answers as training went on, the likeliest tokens',
+          prompt: samples[0]!.prompt,
+          texts: samples.map(({ step, text }) => ({
+            name: step === 0 ? 'before' : step === steps ? `after, step ${count(step)}` : `step ${count(step)}`,
+            text,
+          })),
         },
       }),
     }),

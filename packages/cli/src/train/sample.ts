@@ -1,6 +1,6 @@
 import type { PreferenceItem } from '@peftjs/data';
 import type { Executor } from '@peftjs/tensor';
-import { type CausalLM, generator, streamText } from '@peftjs/transformer';
+import { type CausalLM, generator, streamText, type TextGenerator } from '@peftjs/transformer';
 import type { Example } from '../data/encode-example.ts';
 import type { Lesson } from '../learn/lesson.ts';
 import type { WritingLesson } from '../learn/writing.ts';
@@ -31,28 +31,36 @@ const promptOf = (example: Example | PreferenceItem, { chat }: WritingLesson['co
   return chat.encode(first < 0 ? messages : messages.slice(0, first), { generationPrompt: true });
 };
 
-/** A function that lets a model answer the first example of a run. Always the likeliest tokens, so that two can be compared. */
-type Sampler = (of: unknown) => Promise<Sample | null>;
+/** Lets models answer one prompt. */
+interface Sampler {
+  /** The answer of a model; null where the model does not write, and where there is no room for an answer. Programs are compiled once for each model. */
+  of(model: unknown): Promise<Sample | null>;
+  close(): Promise<void>;
+}
 
-/** The sampler of a run; it gives null where the model does not write, and where there is no room for an answer. */
+/** Lets models answer the first example of a run. Always the likeliest tokens, so that answers can be compared. */
 export const sampler = ({ lesson, examples }: Prepared, executor: Executor): Sampler => {
-  if (!isWriting(lesson)) return async () => null;
+  if (!isWriting(lesson)) return { of: async () => null, close: async () => {} };
   const { conversation } = lesson;
   const ids = promptOf(examples.firstValue as Example, conversation);
   const { tokenizer } = conversation.chat;
-  return async (of) => {
-    const model = of as CausalLM;
-    const room = Math.min(model.config.maxPositions, model.positionsLeft) - ids.length;
-    if (room < 8 || ids.length === 0) return null;
-    const maxTokens = Math.min(longest, room);
-    const made = generator(model, { executor, context: ids.length + maxTokens });
-    try {
+  const made = new Map<CausalLM, TextGenerator>();
+  return {
+    of: async (of) => {
+      const model = of as CausalLM;
+      const room = Math.min(model.config.maxPositions, model.positionsLeft) - ids.length;
+      if (room < 8 || ids.length === 0) return null;
+      const maxTokens = Math.min(longest, room);
+      const own = made.get(model) ?? generator(model, { executor, context: ids.length + maxTokens });
+      made.set(model, own);
       let text = '';
-      for await (const piece of streamText(made, { tokenizer, prompt: ids, maxTokens, temperature: 0 })) text += piece;
+      for await (const piece of streamText(own, { tokenizer, prompt: ids, maxTokens, temperature: 0 })) text += piece;
       return { prompt: tokenizer.decode(ids, { skipSpecial: true }), text };
-    } finally {
-      await made.close();
-    }
+    },
+    close: async () => {
+      for (const own of made.values()) await own.close();
+      made.clear();
+    },
   };
 };
 

@@ -13,7 +13,7 @@ import { status } from '../status.ts';
 import { dryRun } from './dry-run.ts';
 import { optimizer, schedule } from './optimizer.ts';
 import { type Prepared, prepared } from './prepared.ts';
-import { beginRun, logStep, type RunResult, runFiles, settled } from './run-folder.ts';
+import { beginRun, logSample, logStep, type RunResult, runFiles, settled } from './run-folder.ts';
 import { writeRunReport } from './run-report.ts';
 import { keptTemplate, sampler } from './sample.ts';
 import { suited } from './suited.ts';
@@ -23,6 +23,9 @@ const shorter = (path: string): string => {
   const own = relative(process.cwd(), path);
   return own !== '' && !own.startsWith('..') && own.length < path.length ? own : path;
 };
+
+/** Samples of a run after the first, and the steps of one that has some on the way. */
+const [samples, leastSampled] = [4, 20];
 
 const exitCodes = { SIGINT: 130, SIGTERM: 143, signal: 130 } as const;
 
@@ -47,8 +50,14 @@ const trained = async (
   const files = runFiles(dir);
   const line = progressLine({ stream: context.err, label: adapted.method.name });
   const sample = sampler(ready, executor);
+  const keepSample = async (step: number, model: unknown): Promise<void> => {
+    const own = await sample.of(model);
+    if (own) await logSample(dir, { step, ...own });
+  };
   // Of a run that goes on there is no model from before.
-  const before = isNew ? await sample(adapted.base) : null;
+  if (isNew) await keepSample(0, adapted.base);
+  await sample.close();
+  let sampled = 0;
   const found = await train(adapted, {
     executor,
     data: examples.train,
@@ -63,6 +72,13 @@ const trained = async (
       heldOut: { data: examples.heldOut, every: config.evaluateEvery ?? Math.max(1, Math.ceil(steps / 8)) },
     }),
     checkpoint: { file: files.checkpoint, every: config.checkpointEvery ?? Math.max(1, Math.round(steps / 20)) },
+    onEvaluate: async ({ step }) => {
+      // At a quarter of the way, half, and three quarters.
+      const part = Math.floor((step / steps) * samples);
+      if (step === 0 || step === steps || part === sampled || steps < leastSampled) return;
+      sampled = part;
+      await keepSample(step, adapted.model);
+    },
     stopOn: ['SIGINT', 'SIGTERM'],
     ...(context.signal && { signal: context.signal }),
     onStep: async (progress) => {
@@ -94,11 +110,9 @@ const trained = async (
   };
   const curves = { losses: found.losses, heldOut: found.heldOut };
   await writeFileAtomic(files.result, `${JSON.stringify({ ...outcome, curves })}\n`);
-  await writeRunReport(outcome, curves, {
-    config,
-    survey: examples.survey,
-    ...(before !== null && { sample: { ...before, after: (await sample(adapted.model))!.text } }),
-  });
+  await keepSample(steps, adapted.model);
+  await sample.close();
+  await writeRunReport(outcome, curves, { config, survey: examples.survey });
   return outcome;
 };
 
