@@ -273,6 +273,43 @@ def co_op(model: nn.Module, make: Make, n_ctx: int, n_cls: int, ctx_init: list[i
     model.text_model.embeddings.token_embedding.register_forward_hook(replaced)
 
 
+def maple(model: nn.Module, make: Make, n_ctx: int, prompt_depth: int, ctx_init: list[int], ctx_start: int) -> None:
+    """Khattak et al., 2022. https://arxiv.org/abs/2210.03117, https://github.com/muzairkhattak/multimodal-prompt-learning, trainers/maple.py and clip/model.py."""
+    text, picture = model.config.text_config.hidden_size, model.config.vision_config.hidden_size
+
+    def coupled(prompt: nn.Parameter, name: str) -> Callable[[], torch.Tensor]:
+        first = nn.Linear(text, picture)
+        weight, bias = make(f"{name}.weight", first.weight.detach()), make(f"{name}.bias", first.bias.detach())
+        return lambda: nn.functional.linear(prompt, weight, bias)
+
+    context = make("ctx", torch.randn(n_ctx, text) * 0.02)
+    beside = coupled(context, "proj")
+
+    def words(module, args, out):
+        return torch.cat([out[:, :ctx_start], context.expand(len(out), -1, -1), out[:, ctx_start + n_ctx :]], dim=1)
+
+    def patches(module, args, out):
+        return torch.cat([out, beside().expand(len(out), -1, -1)], dim=1)
+
+    model.text_model.embeddings.token_embedding.register_forward_hook(words)
+    model.vision_model.embeddings.register_forward_hook(patches)
+
+    def deeper(layers: nn.ModuleList, i: int, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        def before(module, args, kwargs):
+            return (change(args[0]), *args[1:]), kwargs
+
+        layers[i].register_forward_pre_hook(before, with_kwargs=True)
+
+    for i in range(prompt_depth - 1):
+        prompt = make(f"compound_prompts_text.{i}", torch.randn(n_ctx, text) * 0.02)
+        row = coupled(prompt, f"compound_prompt_projections.{i}")
+        deeper(
+            model.text_model.encoder.layers, i + 1,
+            lambda x, prompt=prompt: torch.cat([x[:, :ctx_start], prompt.expand(len(x), -1, -1), x[:, ctx_start + n_ctx :]], dim=1),
+        )
+        deeper(model.vision_model.encoder.layers, i + 1, lambda x, row=row: torch.cat([x[:, :-n_ctx], row().expand(len(x), -1, -1)], dim=1))
+
+
 def pro_grad(loss: torch.Tensor, general: torch.Tensor, parameters: list[nn.Parameter]) -> None:
     """Zhu et al., 2022. https://github.com/BeierZhu/Prompt-align, Dassl.ProGrad.pytorch/dassl/engine/trainer.py: gradients of the loss, without what goes against the other."""
     against = torch.autograd.grad(general, parameters, retain_graph=True)
@@ -338,6 +375,7 @@ ZERO_SHOT: dict[tuple[str, str], tuple[str, Callable[..., None | Callable], dict
     ("clip-pairs", "pro-grad"): (
         "PEFTJS_COOP", co_op, dict(n_ctx=4, n_cls=0, ctx_init=[20] * 4, ctx_start=1, class_token_position="end"), {},
     ),
+    ("clip-pairs", "maple"): ("PEFTJS_MAPLE", maple, dict(n_ctx=4, prompt_depth=2, ctx_init=[], ctx_start=1), {}),
     ("clip-pairs", "tip-adapter"): (
         "PEFTJS_TIP_ADAPTER", tip_adapter, dict(alpha=1.5, beta=2.5, cache=dict(pictures=5, width=10, classes=3)), CACHED,
     ),

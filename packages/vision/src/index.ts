@@ -9,6 +9,7 @@ export { factTt } from './fact/fact-tt.ts';
 export type { FactOptions } from './fact/options.ts';
 export type { ImageConfig } from './image-config.ts';
 export { type ImageProcessor, imageProcessor, loadImageProcessor, type Pixels } from './image-processor.ts';
+export { type MapleOptions, maple } from './maple.ts';
 export type { Picture } from './picture.ts';
 export { type Resample, resize } from './resize.ts';
 export { type TipAdapterOptions, tipAdapter } from './tip/tip-adapter.ts';

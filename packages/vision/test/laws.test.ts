@@ -83,6 +83,7 @@ describeMethods(
       identity: false,
     },
     coOp: { options: { length: 2 }, parameters: () => 0, identity: false, refuses: refusesOne },
+    maple: { options: { length: 2 }, parameters: () => 0, identity: false, refuses: refusesOne },
     tipAdapter: { options: {}, parameters: () => 0, identity: false, refuses: refusesOne },
     factTt: {
       options: (model) => ({ rank: 3, scale: 2, ...target(model) }),
@@ -150,6 +151,21 @@ describeMethod(
   {
     options: { words: [5, 5], classes: 3 },
     parameters: ({ towers }) => 3 * 2 * towers[0].hiddenSize,
+    learningRate: 0.1,
+  },
+  onClip,
+);
+
+// Prompts in both blocks of either tower.
+describeMethod(
+  family.maple,
+  {
+    options: { length: 2 },
+    parameters: ({ towers: [texts, pictures] }) => {
+      const [d, wide] = [texts.hiddenSize, pictures!.hiddenSize];
+      return texts.paths('block').length * (2 * d + wide * d + wide);
+    },
+    identity: false,
     learningRate: 0.1,
   },
   onClip,

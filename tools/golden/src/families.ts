@@ -32,6 +32,7 @@ import {
   coOp,
   factTk,
   factTt,
+  maple,
   tipAdapter,
   vpt,
   vqt,
@@ -218,6 +219,7 @@ const zeroShotAdapters = Object.entries({
   'co-op': coOp,
   'co-op-classes': coOp,
   'pro-grad': coOp,
+  maple,
   'tip-adapter': tipAdapter,
 }).map(
   ([adapter, format]): FamilyAdapter => ({

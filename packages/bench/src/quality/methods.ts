@@ -14,6 +14,7 @@ export const leftOut: Readonly<Record<string, string>> = {
   factTt: 'is for layers of one width, which grouped keys are not of',
   gated: 'puts a gate at another method',
   loftq: 'begins from a quantised base',
+  maple: 'is for the texts and pictures of CLIP',
   moeLora: 'is for several tasks',
   mtlLora: 'is for several tasks',
   multitaskPromptTuning: 'is for several tasks',
