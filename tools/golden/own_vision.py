@@ -223,6 +223,39 @@ def vqt(model: nn.Module, make: Make, num_query_tokens: int, prompt_dropout: flo
     model.classifier.register_forward_hook(logits)
 
 
+def noah(model: nn.Module, make: Make, prompt_dims: list[int], lora_dims: list[int], adapter_dims: list[int], dropout: float) -> None:
+    """Zhang et al., 2022. https://arxiv.org/abs/2206.04673, https://github.com/ZhangYuanhan-AI/NOAH: prompts stand behind the patches."""
+    width, rows = model.config.hidden_size, {}
+
+    def with_prompt(x: torch.Tensor, prompt: torch.Tensor | None) -> torch.Tensor:
+        if prompt is None:
+            return x
+        return torch.cat([x[:, : rows["picture"]], prompt.expand(len(x), -1, -1)], dim=1)
+
+    model.vit.embeddings.register_forward_hook(lambda module, args, out: rows.update(picture=out.shape[1]))
+    for (path, layer), m, r, w in zip(layers_of(model), prompt_dims, lora_dims, adapter_dims, strict=True):
+        if m > 0:
+            prompt = make(f"{path}.visual_prompt_token", torch.rand(1, m, width)[0] - 0.5)
+            layer.register_forward_pre_hook(lambda module, args, prompt=prompt: (with_prompt(args[0], prompt), *args[1:]))
+        if r > 0:
+            down, up = make(f"{path}.LoRA_a.weight", torch.randn(r, width) * 0.3), make(f"{path}.LoRA_b.weight", torch.zeros(3 * width, r))
+            for i, name in enumerate(["q_proj", "k_proj", "v_proj"]):
+
+                def updated(module, args, out, i=i, down=down, up=up):
+                    return out + ((args[0] @ down.T) @ up.T).chunk(3, dim=-1)[i]
+
+                layer.attention.get_submodule(name).register_forward_hook(updated)
+        if w > 0:
+            first = make(f"{path}.adapter.ln1.weight", torch.randn(w, width) * 0.3), make(f"{path}.adapter.ln1.bias", torch.zeros(w))
+            second = make(f"{path}.adapter.ln2.weight", torch.randn(width, w) * 0.3), make(f"{path}.adapter.ln2.bias", torch.zeros(width))
+
+            def after(module, args, out, first=first, second=second):
+                low = out @ first[0].T + first[1]
+                return out + (low * torch.sigmoid(1.702 * low)) @ second[0].T + second[1]
+
+            layer.mlp.register_forward_hook(after)
+
+
 def clip_adapter(model: nn.Module, make: Make, reduction: float, ratio: float, target_modules: list[str]) -> None:
     """Gao et al., 2021. https://arxiv.org/abs/2110.04544, https://github.com/gaopengcuhk/CLIP-Adapter"""
     for path in target_modules:
@@ -348,6 +381,8 @@ METHODS: dict[tuple[str, str], tuple[str, Callable[..., Callable[[], torch.Tenso
         "PEFTJS_BINARY_ADAPTER", binary_adapter, dict(dim=3, bits=2, scale=0.5, dropout=0.0, packed=False),
     ),
     ("vit-image", "vqt"): ("PEFTJS_VQT", vqt, dict(num_query_tokens=2, prompt_dropout=0.0, normalize_feats=True)),
+    ("vit-image", "noah"): ("PEFTJS_NOAH", noah, dict(prompt_dims=[3, 2], lora_dims=[2, 0], adapter_dims=[0, 3], dropout=0.0)),
+    ("vit-image", "noah-kept"): ("PEFTJS_NOAH", noah, dict(prompt_dims=[2, 0], lora_dims=[1, 2], adapter_dims=[3, 1], dropout=0.0)),
     ("clip-pairs", "clip-adapter"): (
         "PEFTJS_CLIP_ADAPTER", clip_adapter, dict(reduction=2.5, ratio=0.4, target_modules=["visual_projection"]),
     ),

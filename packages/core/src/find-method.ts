@@ -125,6 +125,8 @@ const known: readonly Known[] = [
   ['LLM-Adapters (BOTTLENECK)', 'llmAdapter', 'adapters', byType('BOTTLENECK')],
   ['ProPETL of LoRA', 'proPetlLora', 'hybrid', byType('PEFTJS_PROPETL_LORA')],
   ['ProPETL of adapters', 'proPetlAdapter', 'hybrid', byType('PEFTJS_PROPETL_ADAPTER')],
+  ['NOAH', 'noah', 'hybrid', byType('PEFTJS_NOAH')],
+  ['the supernet of NOAH', 'noahSupernet', 'hybrid', byType('PEFTJS_NOAH_SUPERNET')],
   ['Intrinsic SAID', 'said', 'lora', byType('PEFTJS_SAID')],
   ['HydraLoRA', 'hydralora', 'lora', byType('PEFTJS_HYDRALORA')],
   ['DyLoRA', 'dylora', 'lora', byType('PEFTJS_DYLORA')],

@@ -1,6 +1,10 @@
 export { type AutoLoraOptions, type AutoLoraResult, autoLora } from './auto-lora/auto-lora.ts';
 export { type AutoPeftPoint, autoPeft, autoPeftSpace } from './auto-peft.ts';
 export { type GatedOptions, gated } from './gated/gated.ts';
+export { type NoahOptions, noah } from './noah/noah.ts';
+export { type NoahPoint, noahSizes, noahSpace, noahValues, subnetOf, useSizes } from './noah/noah-search.ts';
+export { type NoahSupernetOptions, noahSupernet } from './noah/noah-supernet.ts';
+export type { NoahSizes } from './noah/sizes.ts';
 export { type ProPetlAdapterOptions, proPetlAdapter } from './pro-petl/pro-petl-adapter.ts';
 export { type ProPetlLoraOptions, proPetlLora } from './pro-petl/pro-petl-lora.ts';
 export { type MamOptions, mam, type UnipeltOptions, unipelt } from './recipes.ts';

@@ -2,7 +2,7 @@ import { pfeiffer } from '@peftjs/adapters';
 import type { Method } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { prefixTuning, promptTuning } from '@peftjs/prompts';
-import { describeMethods, methodLaws, tinyGpt2, tinyLlama } from '@peftjs/testkit';
+import { describeMethod, describeMethods, methodLaws, tinyGpt2, tinyLlama } from '@peftjs/testkit';
 import type { TaskModel } from '@peftjs/transformer';
 import { describe, test } from 'vitest';
 import * as family from '../src/index.ts';
@@ -23,6 +23,15 @@ const loraSize = ({ config: { layers }, main, linears }: TaskModel): number => {
   const { hiddenSize: d, heads, headDim, keyHeads } = main;
   const values = [...linears.keys()].some((path) => path.endsWith('c_attn')) ? heads : keyHeads;
   return layers * 2 * (2 * d + (heads + values) * headDim);
+};
+
+/** Structures of NOAH are of models of pictures. */
+const forPictures = (): RegExp => /is for models that read pictures/;
+
+/** Values of NOAH's modules of one size in every layer. */
+const noahSize = ({ main, paths }: TaskModel, prompt: number, rank: number, width: number): number => {
+  const { hiddenSize: d } = main;
+  return paths('block').length * (prompt * d + rank * 4 * d + 2 * width * d + width + d);
 };
 
 const prefix = { length: 3, bottleneck: 5 };
@@ -61,6 +70,8 @@ describeMethods(family, {
       return 2 * 3 * d * (1 + model.paths('mlp').length) + 3 + d;
     },
   },
+  noah: { options: {}, parameters: () => 0, identity: false, refuses: forPictures },
+  noahSupernet: { options: {}, parameters: () => 0, identity: false, refuses: forPictures },
   mam: {
     options: { prefix, adapter },
     parameters: (model) => prefixSize(model) + adapterSize(model),
@@ -80,6 +91,30 @@ describeMethods(family, {
     refuses,
   },
 });
+
+describeMethod(
+  family.noah,
+  {
+    options: ({ paths }) => {
+      const alike = (size: number): number[] => paths('block').map(() => size);
+      return { prompts: alike(2), ranks: alike(2), widths: alike(3) };
+    },
+    parameters: (model) => noahSize(model, 2, 2, 3),
+    identity: false,
+  },
+  { families: ['vit'] },
+);
+
+describeMethod(
+  family.noahSupernet,
+  {
+    // In all layers, or a pass that draws fewer leaves some without a gradient.
+    options: ({ paths }) => ({ prompts: [1, 2], ranks: [1, 2], widths: [2, 3], depths: [paths('block').length] }),
+    parameters: (model) => noahSize(model, 2, 2, 3),
+    identity: false,
+  },
+  { families: ['vit'] },
+);
 
 describe.each<[string, Method, (model: TaskModel) => number]>([
   ['adapters', pfeiffer({ bottleneck: 3 }), (model) => adapterSize(model) + model.config.layers * gateSize(model)],

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type Adapted, load, type MethodFormat, type Objective, proGrad } from '@peftjs/core';
 import { type Batch, batch, fromArray, pipe, type Row, repeat, type Stream } from '@peftjs/data';
+import { noah } from '@peftjs/hybrid';
 import { openSafetensors } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { phaFor } from '@peftjs/multitask';
@@ -168,7 +169,17 @@ export const familyGoldens: readonly FamilyGolden[] = [
     name: 'vit-image',
     task: imageClassifier({ labels: classes }),
     adapters: { lora },
-    own: { vpt, 'vpt-deep': vpt, adaptformer: adaptFormer, convpass, ssf, 'binary-adapter': binaryAdapter, vqt },
+    own: {
+      vpt,
+      'vpt-deep': vpt,
+      adaptformer: adaptFormer,
+      convpass,
+      ssf,
+      'binary-adapter': binaryAdapter,
+      vqt,
+      noah,
+      'noah-kept': noah,
+    },
   },
   { name: 'deit-image', task: imageClassifier({ labels: classes }), adapters: { lora } },
   {
