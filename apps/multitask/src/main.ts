@@ -1,4 +1,4 @@
-import { appendFile, readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { baseModelDir } from '@peftjs/base-model';
@@ -6,9 +6,12 @@ import { loadTokenizer } from '@peftjs/io';
 import { cpu } from '@peftjs/onnx';
 import { loadModel } from '@peftjs/transformer';
 import { Command, InvalidArgumentError } from 'commander';
-import { figureOf, pageOf } from './report.ts';
-import { makeSuite } from './suite/tasks.ts';
-import { makeTrials, type Trial, trialNames } from './trial.ts';
+import { figureOf } from './figure.ts';
+import { openRecord } from './record.ts';
+import { pageOf } from './report.ts';
+import { makeSuite, withheld } from './suite/tasks.ts';
+import type { Bench } from './training.ts';
+import { makeTrials, trialNames, trialRuns } from './trial.ts';
 
 const count = (text: string): number => {
   const value = Number(text);
@@ -16,19 +19,29 @@ const count = (text: string): number => {
   throw new InvalidArgumentError('must be a whole number of at least 1');
 };
 
+const whole = (text: string): number => (text === '0' ? 0 : count(text));
+
+const factors = (text: string): readonly number[] => {
+  const values = text.split(',').map(Number);
+  if (values.every((value) => value > 0 && Number.isFinite(value))) return values;
+  throw new InvalidArgumentError('must be numbers above 0 with commas between them');
+};
+
 const options = new Command()
   .name('multitask')
   .description('Multi-task methods beside LoRA for each task, at equal parameters. Goes on where an earlier run ended.')
-  .option('--steps <n>', 'steps on all tasks together', count, 360)
-  .option('--few-steps <n>', 'steps on the left-out task', count, 40)
+  .option('--steps <n>', 'steps on all tasks together', count, 72)
+  .option('--few-steps <n>', 'steps on the left-out task', count, 16)
   .option('--batch-size <n>', 'examples of a step', count, 8)
-  .option('--tests <n>', 'test examples of a task', count, 64)
+  .option('--tests <n>', 'test examples of a task', count, 32)
   .option('--seeds <n>', 'runs of each method', count, 3)
+  .option('--seed <n>', 'only the run of this seed, for several processes side by side', whole)
   .option(
     '--out <folder>',
     'folder of the record and the page',
     fileURLToPath(new URL('../../../docs', import.meta.url)),
   )
+  .option('--rates <factors>', 'tries learning rates on examples withheld from training, these times the own', factors)
   .option('--report', 'only write the page of what is there')
   .parse()
   .opts<{
@@ -37,43 +50,48 @@ const options = new Command()
     batchSize: number;
     tests: number;
     seeds: number;
+    seed?: number;
     out: string;
+    rates?: readonly number[];
     report?: true;
   }>();
 
 const { steps, fewSteps, batchSize, out } = options;
 const tests = Math.ceil(options.tests / batchSize) * batchSize; // whole batches
 const settings = { steps, fewSteps, batchSize, tests };
-const record = join(out, 'multitask.jsonl');
-const lines = (await readFile(record, 'utf8').catch(() => '')).split('\n').filter(Boolean);
-const all = lines.map((line) => JSON.parse(line) as Trial);
-const isOurs = (trial: Trial): boolean =>
-  Object.entries(settings).every(([name, value]) => trial[name as keyof typeof settings] === value);
-const trials = all.filter(isOurs);
-
-const [model, tokenizer, executor] = [
-  await loadModel(baseModelDir()),
-  await loadTokenizer(baseModelDir()),
-  await cpu(),
-];
+const record = await openRecord(join(out, 'multitask.jsonl'), settings);
+const tuning = await openRecord(join(out, 'multitask-rates.jsonl'), options.rates && settings);
 const suite = makeSuite({ train: 320, test: tests });
-const bench = { model, tokenizer, executor, suite, settings };
 
-for (let seed = 0; seed < (options.report ? 0 : options.seeds); seed++) {
-  const run = makeTrials(bench, seed);
-  for (const name of trialNames(bench)) {
-    if (trials.some((trial) => trial.method === name && trial.seed === seed)) continue;
-    const made = await run(name);
-    // At once, or a kill between two would leave one out for good.
-    await appendFile(record, made.map((trial) => `${JSON.stringify(trial)}\n`).join(''));
-    trials.push(...made);
-    for (const trial of made) process.stderr.write(`seed ${seed}, ${trial.method}: ${trial.seconds} s\n`);
+const executor = await cpu();
+const [model, tokenizer] = [await loadModel(baseModelDir()), await loadTokenizer(baseModelDir())];
+const bench: Bench = { model, tokenizer, executor, suite, settings };
+
+const tryRates = async (all: readonly number[]): Promise<void> => {
+  const seed = 1000; // not one of those of the comparison
+  for (const factor of all) {
+    const run = makeTrials({ ...bench, suite: withheld(suite, tests) }, seed, factor);
+    for (const { name, rate } of trialRuns(bench))
+      if (!tuning.trials.some((trial) => trial.method === name && Math.abs(trial.rate / (rate * factor) - 1) < 1e-6))
+        await tuning.add(await run(name));
   }
-}
+};
 
-if (trials.length > 0) {
+const compare = async (): Promise<void> => {
+  const all = Array.from({ length: options.seeds }, (_, i) => i);
+  for (const seed of options.seed === undefined ? all : [options.seed]) {
+    const run = makeTrials(bench, seed);
+    for (const { name } of trialRuns(bench))
+      if (!record.trials.some((trial) => trial.method === name && trial.seed === seed))
+        await record.add(await run(name));
+  }
+};
+
+if (!options.report) await (options.rates ? tryRates(options.rates) : compare());
+
+if (record.trials.length > 0) {
   const names = suite.tasks.map(({ name }) => name);
-  await writeFile(join(out, 'multitask.md'), pageOf(trials, suite));
-  await writeFile(join(out, 'multitask.svg'), figureOf(trials, names, suite.leftOut.name));
+  await writeFile(join(out, 'multitask.md'), pageOf(record.trials, tuning.trials, suite, trialNames(bench)));
+  await writeFile(join(out, 'multitask.svg'), figureOf(record.trials, names, suite.leftOut.name));
 }
 await executor.close();

@@ -1,32 +1,25 @@
-import { type Adapted, attach, averageAdapters, type Method } from '@peftjs/core';
-import { type Batch, fromArray, pipe, repeat } from '@peftjs/data';
-import type { Tokenizer } from '@peftjs/io';
-import { lLora, lora, loraHub } from '@peftjs/lora';
-import { type Executor, randomSource } from '@peftjs/tensor';
-import { train } from '@peftjs/trainer';
-import type { CausalLM } from '@peftjs/transformer';
+import { type Adapted, attach, averageAdapters, type Method, snapshot } from '@peftjs/core';
+import { loraHub } from '@peftjs/lora';
+import { rankPrompts } from '@peftjs/multitask';
 import { measure, type Score } from './measure.ts';
-import { contestants, parametersOf, rankOfOne } from './methods.ts';
-import { inDisorder } from './suite/passages.ts';
-import { batchOf, type Row, rowOf } from './suite/rows.ts';
-import type { Example, Suite } from './suite/tasks.ts';
-
-/** How long everything is trained. */
-export interface Settings {
-  /** Steps on all tasks together; one task alone has its share of them. */
-  readonly steps: number;
-  /** Steps on the few examples of the left-out task. */
-  readonly fewSteps: number;
-  /** Rows of a batch. */
-  readonly batchSize: number;
-  /** Examples of each task that it is measured on. */
-  readonly tests: number;
-}
+import {
+  attemptOf,
+  type Contestant,
+  contestants,
+  fromPrompt,
+  type How,
+  ofOneTask,
+  parametersOf,
+  requireEqual,
+} from './methods.ts';
+import { type Bench, makeTraining, type Settings } from './training.ts';
 
 /** A method in one run: a line of the record. */
 export interface Trial extends Settings {
   readonly method: string;
   readonly seed: number;
+  /** Peak learning rate. */
+  readonly rate: number;
   /** Trained values, of all tasks together. */
   readonly parameters: number;
   readonly seconds: number;
@@ -36,134 +29,108 @@ export interface Trial extends Settings {
   readonly transfer: Score;
 }
 
-/** The things that trials share. */
-export interface Bench {
-  readonly model: CausalLM;
-  readonly tokenizer: Tokenizer;
-  readonly executor: Executor;
-  readonly suite: Suite;
-  readonly settings: Settings;
-}
-
 const single = 'lora for each task';
-const arithmetic = 'lLora for each task, summed';
+const average = 'average of those of lora';
 const hub = 'loraHub of those of lora';
+const arithmetic = 'lLora for each task, summed';
+const prompts = 'promptTuning for each task';
+const nearest = 'spot of those of promptTuning';
+const attention = 'attempt of those of promptTuning';
 
-/** The names of all methods, in the order of the trials of one seed. */
-export const trialNames = ({ model, suite }: Bench): readonly string[] => [
-  single,
-  ...contestants(model, suite.tasks.length + 1).map(({ name }) => name),
-  arithmetic,
+/** The runs of one seed, in their order, each by the first name of what is made together, with its learning rate. */
+export const trialRuns = ({ model, suite }: Bench): readonly Pick<Contestant, 'name' | 'rate'>[] => [
+  { ...ofOneTask.lora, name: single },
+  ...contestants(model, suite.tasks.length + 1),
+  { ...ofOneTask.lLora, name: arithmetic },
+  { ...ofOneTask.promptTuning, name: prompts },
 ];
 
-const batches = (rows: readonly Row[], size: number, tasked: boolean): Batch[] =>
-  Array.from({ length: Math.floor(rows.length / size) }, (_, i) =>
-    batchOf(rows.slice(i * size, (i + 1) * size), tasked, false),
-  );
-
-/** Makes the trials of one seed. */
-export const makeTrials = (bench: Bench, seed: number): ((name: string) => Promise<readonly Trial[]>) => {
-  const { model, tokenizer, executor, suite, settings } = bench;
-  const { steps, fewSteps, batchSize } = settings;
-  const few = suite.tasks.length;
-  const rowsOf = (examples: readonly Example[], task: number): Row[] =>
-    examples.map((example) => rowOf(example, task, tokenizer));
-  const ofTask = (task: number, part: 'train' | 'test'): Row[] =>
-    rowsOf((suite.tasks[task] ?? suite.leftOut)[part], task);
-  const trained = async (
-    adapted: Adapted,
-    rows: readonly Row[],
-    count: number,
-    how: { rate: number; tasked: boolean },
-  ): Promise<Adapted> => {
-    const random = randomSource(seed, 'order');
-    const epochs = Math.ceil((count * batchSize) / rows.length);
-    const all = Array.from({ length: epochs }, () => inDisorder(rows, random)).flat();
-    const data = pipe(fromArray(batches(all, batchSize, how.tasked)), repeat());
-    const schedule = { name: 'cosine', learningRate: how.rate, warmupShare: 0.06 } as const;
-    await train(adapted, { executor, data, steps: count, seed, schedule });
-    return adapted;
+/** The names of all trials of one seed. */
+export const trialNames = (bench: Bench): readonly string[] => {
+  const others: Readonly<Record<string, readonly string[]>> = {
+    [single]: [hub, average],
+    [prompts]: [nearest, attention],
   };
-  const tests = (tasks: readonly number[], tasked: boolean): Record<string, Batch[]> =>
-    Object.fromEntries(
-      tasks.map((task) => [
-        (suite.tasks[task] ?? suite.leftOut).name,
-        batches(ofTask(task, 'test'), batchSize, tasked),
-      ]),
-    );
-  const every = suite.tasks.map((_, i) => i);
+  return trialRuns(bench).flatMap(({ name }) => [name, ...(others[name] ?? [])]);
+};
+
+/** Makes the trials of one seed, with all learning rates times a factor. */
+export const makeTrials = (bench: Bench, seed: number, factor = 1): ((name: string) => Promise<readonly Trial[]>) => {
+  const { model, executor, suite, settings } = bench;
+  const { every, few, batches, trained, ofEach, scores, fewShot } = makeTraining(bench, seed);
+  const all = few + 1;
+  const paced = <T extends How>(own: T): T => ({ ...own, rate: own.rate * factor });
+  const fresh = (method: Method): Adapted => attach(model, [method], { seed });
+  let from = performance.now();
   const trial = (
     method: string,
-    parameters: number,
-    from: number,
+    { rate, parameters }: Pick<Trial, 'rate' | 'parameters'>,
     tasks: Record<string, Score>,
     transfer: Score,
-  ): Trial => ({
-    method,
-    seed,
-    ...settings,
-    parameters,
-    seconds: Math.round((performance.now() - from) / 1000),
-    tasks,
-    transfer,
-  });
-  const fewShot = async (adapted: Adapted, how: { rate: number; tasked: boolean }): Promise<Score> => {
-    await trained(adapted, ofTask(few, 'train'), fewSteps, how);
-    return (await measure(adapted.model, tests([few], how.tasked), executor))[suite.leftOut.name]!;
+  ): Trial => {
+    const seconds = Math.round((performance.now() - from) / 1000);
+    from = performance.now();
+    return { method, seed, rate, ...settings, parameters, seconds, tasks, transfer };
   };
-  /** An adapter of each task, from the same first values. */
-  const ofEach = async (method: Method, how: { rate: number; tasked: boolean }): Promise<Adapted[]> => {
-    const all: Adapted[] = [];
-    for (const task of every)
-      all.push(
-        await trained(attach(model, [method], { seed }), ofTask(task, 'train'), Math.round(steps / every.length), how),
-      );
-    return all;
+  /** Each adapter on its own task. */
+  const eachOn = async (adapters: readonly Adapted[], how: How): Promise<Record<string, Score>> => {
+    const own: Record<string, Score> = {};
+    for (const task of every) Object.assign(own, await scores(adapters[task]!, [task], how));
+    return own;
   };
   const ofSingles = async (): Promise<readonly Trial[]> => {
-    const from = performance.now();
-    const method = lora({ rank: rankOfOne });
-    const how = { rate: 5e-3, tasked: false };
-    const adapters = await ofEach(method, how);
-    const scores: Record<string, Score> = {};
-    for (const task of every)
-      Object.assign(scores, await measure(adapters[task]!.model, tests([task], false), executor));
-    const parameters = (few + 1) * parametersOf(model, method);
-    const alone = trial(single, parameters, from, scores, await fewShot(attach(model, [method], { seed }), how));
-    const again = performance.now();
-    const data = batches(ofTask(few, 'train'), batchSize, false);
-    const { adapted } = await loraHub(adapters, { executor, data, evaluations: 20 });
-    const transfer = (await measure(adapted.model, tests([few], false), executor))[suite.leftOut.name]!;
-    return [alone, trial(hub, parameters, again, {}, transfer)];
+    const own = paced(ofOneTask.lora);
+    const cost = { rate: own.rate, parameters: all * parametersOf(model, own.method) };
+    const adapters = await ofEach(own);
+    const alone = trial(single, cost, await eachOn(adapters, own), await fewShot(fresh(own.method), own));
+    const { adapted } = await loraHub(adapters, { executor, data: batches(few, false), evaluations: 20 });
+    const mixed = trial(hub, cost, {}, (await scores(adapted, [few], own))[suite.leftOut.name]!);
+    const soup = await averageAdapters(adapters, { executor });
+    return [alone, mixed, trial(average, cost, await scores(soup, every, own), await fewShot(soup, own))];
   };
   /** Task arithmetic: the factor is the one of four with the least loss on some of the training examples. */
   const ofSum = async (): Promise<Trial> => {
-    const from = performance.now();
-    const method = lLora({ rank: 5 });
-    const how = { rate: 1e-2, tasked: false };
-    const adapters = await ofEach(method, how);
-    const known = {
-      all: every.flatMap((task) => batches(ofTask(task, 'train').slice(0, batchSize), batchSize, false)),
-    };
+    const own = paced(ofOneTask.lLora);
+    const adapters = await ofEach(own);
+    const known = { all: every.map((task) => batches(task, false)[0]!) };
     let best: { readonly loss: number; readonly adapted: Adapted } | null = null;
-    for (const factor of [0.2, 0.4, 0.7, 1]) {
-      const weights = adapters.map(() => factor);
+    for (const weight of [0.2, 0.4, 0.7, 1]) {
+      const weights = adapters.map(() => weight);
       const adapted = await averageAdapters(adapters, { executor, weights, normalize: false });
       const { loss } = (await measure(adapted.model, known, executor))['all']!;
       if (!best || loss < best.loss) best = { loss, adapted };
     }
-    const scores = await measure(best!.adapted.model, tests(every, false), executor);
-    const parameters = (few + 1) * parametersOf(model, method);
-    return trial(arithmetic, parameters, from, scores, await fewShot(best!.adapted, how));
+    const tasks = await scores(best!.adapted, every, own);
+    const cost = { rate: own.rate, parameters: all * parametersOf(model, own.method) };
+    return trial(arithmetic, cost, tasks, await fewShot(best!.adapted, own));
+  };
+  const ofPrompts = async (): Promise<readonly Trial[]> => {
+    const own = paced(ofOneTask.promptTuning);
+    const cost = { rate: own.rate, parameters: all * parametersOf(model, own.method) };
+    const adapters = await ofEach(own);
+    const target = fresh(own.method);
+    const alone = trial(prompts, cost, await eachOn(adapters, own), await fewShot(target, own));
+    const sources = await Promise.all(adapters.map((adapted) => snapshot(adapted, { executor })));
+    const named = Object.fromEntries(sources.map((source, i) => [i, source]));
+    const [first] = rankPrompts(await snapshot(target, { executor }), named);
+    const moved = fresh(fromPrompt(named[Number(first!.name)]!));
+    const near = trial(nearest, cost, {}, await fewShot(moved, own));
+    const { method, ...how } = paced(attemptOf(sources, all));
+    requireEqual(model, all, [{ name: attention, method }]);
+    const together = await trained(fresh(method), every, settings.steps, how);
+    const tasks = await scores(together, every, how);
+    const values = { rate: how.rate, parameters: parametersOf(model, method) };
+    return [alone, near, trial(attention, values, tasks, await fewShot(together, how))];
   };
   return async (name) => {
+    from = performance.now();
     if (name === single) return ofSingles();
     if (name === arithmetic) return [await ofSum()];
-    const from = performance.now();
-    const { method, ...how } = contestants(model, few + 1).find((one) => one.name === name)!;
-    const rows = every.flatMap((task) => ofTask(task, 'train'));
-    const adapted = await trained(attach(model, [method], { seed }), rows, steps, how);
-    const scores = await measure(adapted.model, tests(every, how.tasked), executor);
-    return [trial(name, parametersOf(model, method), from, scores, await fewShot(adapted, how))];
+    if (name === prompts) return ofPrompts();
+    const { method, ...how } = paced(contestants(model, all).find((one) => one.name === name)!);
+    const adapted = await trained(fresh(method), every, settings.steps, how);
+    const tasks = await scores(adapted, every, how);
+    const cost = { rate: how.rate, parameters: parametersOf(model, method) };
+    return [trial(name, cost, tasks, await fewShot(adapted, how))];
   };
 };

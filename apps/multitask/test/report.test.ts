@@ -1,8 +1,9 @@
 import { baseModelDir } from '@peftjs/base-model';
 import { loadModel } from '@peftjs/transformer';
 import { expect, test } from 'vitest';
+import { figureOf } from '../src/figure.ts';
 import { contestants, parametersOf } from '../src/methods.ts';
-import { figureOf, pageOf } from '../src/report.ts';
+import { pageOf } from '../src/report.ts';
 import { makeSuite } from '../src/suite/tasks.ts';
 import type { Trial } from '../src/trial.ts';
 
@@ -12,6 +13,7 @@ const names = suite.tasks.map(({ name }) => name);
 const trial = (method: string, seed: number, exact: number, loss: number): Trial => ({
   method,
   seed,
+  rate: 5e-3,
   steps: 60,
   fewSteps: 10,
   batchSize: 8,
@@ -36,11 +38,11 @@ test('methods are compared at equal parameters, or not at all', async () => {
 test('the page has means and ranges of the seeds, and – where a method was not tried', () => {
   const only: Trial = { ...trial('loraHub', 0, 0, 0), tasks: {} };
   const trials = [trial('one', 0, 0.25, 2), trial('one', 1, 0.75, 3), only];
-  const page = pageOf(trials, suite);
+  const page = pageOf(trials, [], suite);
   const line = (start: string): string[] => page.split('\n').filter((text) => text.startsWith(start));
   const cells = (of: string): string => names.map(() => of).join(' | ');
   expect(line('| `one`')).toEqual([
-    `| \`one\` | 50,176 | ${cells('50 ± 25')} | 50.0 ± 25.0 | 2 | 7 |`,
+    `| \`one\` | 50,176 | 0.005 | ${cells('50 ± 25')} | 50.0 ± 25.0 | 2 | 7 |`,
     `| \`one\` | ${cells('2.50 ± 0.50')} | 2.50 ± 0.50 | 1.50 ± 0.00 | 50 ± 0 |`,
   ]);
   expect(line('| `loraHub`')).toEqual([`| \`loraHub\` | ${cells('–')} | – | 1.50 | 50 |`]);

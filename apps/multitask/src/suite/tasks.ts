@@ -136,3 +136,13 @@ export const makeSuite = (sizes: SuiteSizes): Suite => {
     }),
   };
 };
+
+/** The suite with the last of the training examples of each task, half of those of the left-out task, in the place of those that it is tested on: for choices that may not see those. */
+export const withheld = ({ tasks, leftOut }: Suite, tests: number): Suite => {
+  const without = (task: Task, count: number): Task => ({
+    ...task,
+    train: task.train.slice(0, -count),
+    test: task.train.slice(-count),
+  });
+  return { tasks: tasks.map((task) => without(task, tests)), leftOut: without(leftOut, leftOut.train.length / 2) };
+};
