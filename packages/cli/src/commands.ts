@@ -64,6 +64,22 @@ export const commands: readonly CommandLine[] = [
     load: () => import('./commands/resume.ts'),
   },
   {
+    name: 'search',
+    about: 'the best of methods, learning rates and ranks, by successive halving; called again it goes on',
+    flags: [
+      ['--methods <list>', 'names between commas; default lora,dora,ia3'],
+      ['--rates <list>', "factors of each method's own learning rate; default 0.3,1,3"],
+      ['--ranks <list>', 'of the methods that have one; default 4,16'],
+      ['--factor <n>', 'of so many candidates one goes on; default 3'],
+      ['--rungs <n>', 'how often they are compared; the last is a whole run; default 3'],
+      ['--candidates <n>', 'so many at random; default: all'],
+      ['--folder <dir>', 'where trials, figure, best adapter and YAML go; default search'],
+    ],
+    free: true,
+    examples: ['peftjs search run.yaml --methods lora,dora,hra --ranks 4,8,16'],
+    load: () => import('./commands/search.ts'),
+  },
+  {
     name: 'runs',
     args: '[folder]',
     about: 'the runs in a folder, the lowest loss first',

@@ -17,8 +17,8 @@ const offered = async (...typed: string[]): Promise<readonly string[]> => {
 
 describe('a shell is offered', () => {
   test('commands, and what begins as a word does', async () => {
-    expect(await offered('')).toEqual(expect.arrayContaining(['init', 'train', 'completion']));
-    expect(await offered('ser')).toEqual(['serve']);
+    expect(await offered('')).toEqual(expect.arrayContaining(['init', 'train', 'search', 'completion']));
+    expect(await offered('se')).toEqual(['search', 'serve']);
   });
 
   test('flags of a command, and all fields of a run', async () => {

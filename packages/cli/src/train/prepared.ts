@@ -22,16 +22,10 @@ const [defaultEpochs, leastSteps] = [3, 60];
 const looks = 16;
 
 /** All that a run begins with. */
-export interface Prepared {
-  readonly place: Place;
-  readonly lesson: Lesson;
-  readonly examples: Examples;
+export interface Prepared extends Ground {
   readonly adapted: Adapted<TaskModel<Tensor>>;
-  /** The loss; undefined for the task's own. */
-  readonly objective: Objective | undefined;
   readonly steps: number;
   readonly rate: number;
-  readonly context: number;
 }
 
 /** The first batches of a stream. */
@@ -59,7 +53,7 @@ const madeMethod = async (
 };
 
 /** The steps of a run. */
-const stepsOf = ({ steps, epochs, batchSize, accumulate }: RunConfig, examples: number): number => {
+export const stepsOf = ({ steps, epochs, batchSize, accumulate }: RunConfig, examples: number): number => {
   if (steps !== undefined) return steps;
   const own = Math.ceil((examples * (epochs ?? defaultEpochs)) / (batchSize * accumulate));
   return Math.max(1, epochs === undefined ? leastSteps : 1, own);
@@ -78,8 +72,20 @@ const contextOf = (
   throw new PeftError('bad-config', `data.context is ${own}, and ${name} takes ${room} tokens`);
 };
 
-/** Loads the base, reads the data, attaches the method. Throws what those throw. */
-export const prepared = async (config: RunConfig, executor: Executor, context: Context): Promise<Prepared> => {
+/** A base and examples, before a method is attached: what runs that differ in their methods share. */
+export interface Ground {
+  readonly place: Place;
+  readonly lesson: Lesson;
+  readonly base: TaskModel<Tensor>;
+  readonly examples: Examples;
+  /** The loss; undefined for the task's own. */
+  readonly objective: Objective | undefined;
+  /** Tokens of an example, at most; 0 of pictures. */
+  readonly context: number;
+}
+
+/** Loads the base and reads the data. Throws what those throw. */
+export const openGround = async (config: RunConfig, context: Context): Promise<Ground> => {
   const place = await openPlace(config.model);
   const lesson = await lessonOf(config, place);
   const base = await loadTask(place, config, lesson.task);
@@ -87,9 +93,6 @@ export const prepared = async (config: RunConfig, executor: Executor, context: C
   const line = reading(context);
   const examples = await openExamples(lesson, base, { ...config, context: own, onRead: line.tell });
   line.end();
-  const steps = stepsOf(config, examples.survey.examples);
-  const made = await madeMethod(config, base, examples, steps, executor);
-  const adapted = attach(base, [made], { seed: config.seed });
   const objective = await objectiveOf(config, lesson.task, base);
   const { examples: number, heldOut, tokens, tooLong, empty } = examples.survey;
   status(
@@ -102,11 +105,23 @@ export const prepared = async (config: RunConfig, executor: Executor, context: C
       `${count(tooLong)} are longer than ${own} tokens and are ${config.data.tooLong === 'skip' ? 'left out' : 'cut'}.`,
     );
   if (empty > 0) status(context, `${count(empty)} have nothing to learn within ${own} tokens and are left out.`);
-  const learningRate = config.optimizer.rate ?? adapted.learningRate;
-  if (learningRate === null)
-    throw new PeftError('bad-config', `optimizer.rate is missing: ${made.name} has no rate of its own`);
-  return { place, lesson, examples, adapted, objective, steps, rate: learningRate, context: own };
+  return { place, lesson, base, examples, objective, context: own };
 };
+
+/** Attaches the method of a run. Throws as the method does; `bad-config` where nothing says a learning rate. */
+export const onGround = async (ground: Ground, config: RunConfig, executor: Executor): Promise<Prepared> => {
+  const { base, examples } = ground;
+  const steps = stepsOf(config, examples.survey.examples);
+  const made = await madeMethod(config, base, examples, steps, executor);
+  const adapted = attach(base, [made], { seed: config.seed });
+  const rate = config.optimizer.rate ?? adapted.learningRate;
+  if (rate !== null) return { ...ground, adapted, steps, rate };
+  throw new PeftError('bad-config', `optimizer.rate is missing: ${made.name} has no rate of its own`);
+};
+
+/** Loads the base, reads the data, attaches the method. Throws what those throw. */
+export const prepared = async (config: RunConfig, executor: Executor, context: Context): Promise<Prepared> =>
+  onGround(await openGround(config, context), config, executor);
 
 /** Tells how many examples were read, where that takes long and somebody looks on. */
 const reading = ({ err }: Context): { tell(examples: number): void; end(): void } => {

@@ -87,10 +87,15 @@ export interface KeptResult extends RunResult {
   readonly curves: Pick<TrainResult, 'losses' | 'heldOut'>;
 }
 
-/** Makes a folder for a run, named by its start, with a number where another run has that name, and writes what it begins with. */
-export const beginRun = async (config: RunConfig, executor: Executor, now: Date = new Date()): Promise<string> => {
-  await mkdir(config.out, { recursive: true });
-  const dir = await newFolder(config.out, now);
+/** Makes a folder for a run, `into` or one that is named by its start, with a number where another run has that name, and writes what it begins with. */
+export const beginRun = async (
+  config: RunConfig,
+  executor: Executor,
+  into?: string,
+  now: Date = new Date(),
+): Promise<string> => {
+  await mkdir(into ?? config.out, { recursive: true });
+  const dir = into ?? (await newFolder(config.out, now));
   const files = runFiles(dir);
   const environment = {
     node: process.version,

@@ -12,7 +12,7 @@ import { Stopped } from '../exit-codes.ts';
 import { status } from '../status.ts';
 import { dryRun } from './dry-run.ts';
 import { optimizer, schedule } from './optimizer.ts';
-import { type Prepared, prepared } from './prepared.ts';
+import { type Ground, onGround, type Prepared, prepared } from './prepared.ts';
 import { beginRun, logSample, logStep, type RunResult, runFiles, settled } from './run-folder.ts';
 import { writeRunReport } from './run-report.ts';
 import { keptTemplate, sampler } from './sample.ts';
@@ -148,6 +148,10 @@ export interface TrainRunOptions {
   readonly dry?: boolean;
   /** The folder of a run that goes on. Default: a new one. */
   readonly dir?: string;
+  /** The folder of a new run. Default: one in the configuration's `out`, named by its start. */
+  readonly into?: string;
+  /** A base and examples that are loaded already, and the device, which stays open. Default: both are the run's own. */
+  readonly on?: { readonly ground: Ground; readonly executor: Executor };
 }
 
 /** A run from its configuration to its adapter. Throws what its parts throw; `Stopped`, with what is kept, where it was ended. */
@@ -156,24 +160,37 @@ export const trainRun = async (
   context: Context,
   { dry = false, dir: given }: TrainRunOptions = {},
 ): Promise<void> => {
+  const outcome = await runOf(asked, context, { dry, ...(given !== undefined && { dir: given }) });
+  if (outcome) result(context, outcome, told(outcome, asked.task.name === 'causalLM'));
+};
+
+/** The same without the result being told; null of a run that is dry. */
+export const runOf = async (
+  asked: RunConfig,
+  context: Context,
+  { dry = false, dir: given, into, on }: TrainRunOptions = {},
+): Promise<RunResult | null> => {
   const config = suited(asked);
-  status(context, `Model: ${config.model ?? 'the small one that is shipped'}`);
-  const executor = await openDevice(config.device, { threads: config.threads });
+  if (!on) status(context, `Model: ${config.model ?? 'the small one that is shipped'}`);
+  const executor = on?.executor ?? (await openDevice(config.device, { threads: config.threads }));
   try {
-    const ready = await prepared(config, executor, context);
-    if (dry) return await dryRun(config, ready, executor, context);
-    const dir = given ?? (await beginRun(settled({ ...config, task: ready.lesson.kept }, ready.steps), executor));
+    const ready = on ? await onGround(on.ground, config, executor) : await prepared(config, executor, context);
+    if (dry) {
+      await dryRun(config, ready, executor, context);
+      return null;
+    }
+    const kept = settled({ ...config, task: ready.lesson.kept }, ready.steps);
+    const dir = given ?? (await beginRun(kept, executor, into));
     status(context, `Run: ${shorter(dir)}, ${count(ready.steps)} steps on ${executor.description}`);
     try {
-      const outcome = await trained(config, ready, { dir, isNew: given === undefined }, executor, context);
-      result(context, outcome, told(outcome, config.task.name === 'causalLM'));
+      return await trained(config, ready, { dir, isNew: given === undefined }, executor, context);
     } catch (error) {
       // A run that kept nothing leaves nothing.
-      const kept = await stat(runFiles(dir).checkpoint).catch(() => null);
-      if (!kept && given === undefined) await rm(dir, { recursive: true, force: true });
+      const checkpoint = await stat(runFiles(dir).checkpoint).catch(() => null);
+      if (!checkpoint && given === undefined) await rm(dir, { recursive: true, force: true });
       throw error;
     }
   } finally {
-    await executor.close();
+    if (!on) await executor.close();
   }
 };
