@@ -67,6 +67,7 @@ export const choicesFor = async (typed: readonly string[]): Promise<Choices> => 
     device: plain(['cpu', 'webgpu']),
     dtype: plain(['f32', 'f16', 'bf16']),
     to: plain(['onnx', 'gguf', 'gguf-adapter']),
+    from: plain(['llama-factory', 'axolotl', 'mlx-lm']),
     shell: plain(['bash', 'zsh', 'fish']),
   };
   return {

@@ -158,9 +158,15 @@ export const commands: readonly CommandLine[] = [
   },
   {
     name: 'convert',
-    args: '<adapter> <out>',
-    about: 'writes an adapter anew in safetensors, with the names of today',
-    flags: modelFlags,
+    args: '<what...>',
+    about:
+      'ADAPTER OUT: an adapter anew in safetensors; config FILE [run.yaml]: a YAML of LLaMA-Factory, axolotl or mlx-lm',
+    flags: [
+      ['--from <trainer>', 'llama-factory, axolotl, mlx-lm; default: by the keys of the file'],
+      ['--force', 'writes over a file that is there'],
+      ...modelFlags,
+    ],
+    examples: ['peftjs convert old-adapter new-adapter', 'peftjs convert config axolotl.yaml run.yaml'],
     load: () => import('./commands/convert.ts'),
   },
   {

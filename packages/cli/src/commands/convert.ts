@@ -1,17 +1,18 @@
-import { save } from '@peftjs/core';
+import { PeftError } from '@peftjs/tensor';
 import type { Call } from '../commands.ts';
-import { result } from '../context.ts';
-import { onlyVoice } from '../merged.ts';
-import { withSession } from '../session.ts';
 
 /**
- * `peftjs convert`: writes an adapter anew, in safetensors and with the names that its library has today: one of `torch.save` (`adapter_model.bin`), one of older versions. Of a LoRA
- * for llama.cpp: `peftjs export --to gguf-adapter`.
+ * `peftjs convert`: an adapter written anew, or with the word `config` in front a configuration of another trainer as `run.yaml`. Each is a file of its own, since
+ * the one loads models and the other does not. Throws `bad-option`.
  */
-export const run = async ({ args: [path, out], options, context }: Call): Promise<void> => {
-  await withSession([path!], options, async (session) => {
-    const { adapted } = onlyVoice('convert', session);
-    await save(adapted, out!, { executor: session.executor, baseModel: session.base.name });
-    result(context, { adapter: out, method: adapted.method.name }, `Adapter: ${out}, ${adapted.method.name}`);
-  });
+export const run = async (call: Call): Promise<void> => {
+  const [first, ...others] = call.args;
+  if (first === 'config') {
+    const { convertConfigFile } = await import('../foreign/convert-config-file.ts');
+    return convertConfigFile(others, call);
+  }
+  if (call.args.length !== 2)
+    throw new PeftError('bad-option', 'convert: give an adapter and a folder for it: peftjs convert ADAPTER OUT');
+  const { convertAdapter } = await import('../convert-adapter.ts');
+  return convertAdapter(first!, others[0]!, call);
 };
