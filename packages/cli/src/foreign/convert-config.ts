@@ -7,7 +7,7 @@ import { mlxLm } from './mlx-lm.ts';
 import type { Change, Foreign, Trainer } from './rules.ts';
 
 /** The trainers whose configurations are read, by the name that a flag gives. */
-export const trainers: Readonly<Record<string, Trainer>> = {
+const trainers: Readonly<Record<string, Trainer>> = {
   'llama-factory': llamaFactory,
   axolotl,
   'mlx-lm': mlxLm,
@@ -75,7 +75,7 @@ const shown = (value: unknown): string => {
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 };
 
-/** What is known beside the file: LLaMA-Factory's `dataset_info.json`, and how many blocks the model has. */
+/** Facts from beside the file: LLaMA-Factory's `dataset_info.json`, and how many blocks the model has. */
 export interface Beside {
   readonly datasetInfo?: unknown;
   readonly layers?: number | undefined;
