@@ -583,6 +583,75 @@ class LoraSp(Changed):
             now.copy_(torch.where(mask[0].bool(), now, before))
 
 
+class LoraPrune(Changed):
+    """Zhang et al., 2023. https://arxiv.org/abs/2305.18403, https://github.com/aim-uofa/LoRAPrune. Masks stand after the layers that make heads and channels,
+    as in that code; their importance is that of its `compute_sensitivity`."""
+
+    def begin(self, r: int, lora_alpha: float, ratio: float, total_step: int, warmup_iters: float, cooldown_iters: float, prune_freq: int) -> None:
+        self.own("lora_A", kaiming(r, self.in_dim))
+        self.own("lora_B", torch.zeros(self.out_dim, r))
+        self.scale = lora_alpha / r
+        self.plan = (ratio, total_step, warmup_iters, cooldown_iters, prune_freq)
+        self.made = None
+
+    @classmethod
+    def share(cls, model: nn.Module) -> None:
+        """Tells the layers of all but the last block what they make and read: [rows, group] each, and the group that they read."""
+        config = model.config
+        heads, last = config.num_attention_heads, config.num_hidden_layers - 1
+        shared = getattr(config, "num_key_value_heads", None) or heads
+        groups = {}
+        for path, layer in model.named_modules():
+            if not isinstance(layer, cls) or int(re.search(r"\.(\d+)\.", path)[1]) == last:
+                continue
+            parent, _, name = path.rpartition(".")
+            reads = name in ("o_proj", "down_proj", "c_proj")
+            count = shared if "attn" in parent else config.intermediate_size if hasattr(config, "intermediate_size") else 4 * config.n_embd
+            group = groups.setdefault(parent, {"count": count, "mask": torch.ones(count), "importance": torch.zeros(count), "layers": []})
+            group["layers"].append((layer, reads, 3 if name == "c_attn" else 1))
+            if reads:
+                layer.fixed("lora_mask", group["mask"])
+            else:
+                layer.made = (group, 3 if name == "c_attn" else 1)
+        cls.groups = list(groups.values())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = super().forward(x)
+        if self.made is None:
+            return y
+        group, parts = self.made
+        rows = group["mask"].repeat_interleave(self.out_dim // parts // group["count"])
+        return y * rows.repeat(parts)
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        self.before = [self.lora_A.detach().clone(), self.lora_B.detach().clone()]
+        return x @ self.lora_A.T @ self.lora_B.T * self.scale
+
+    @classmethod
+    @torch.no_grad()
+    def after_all(cls, layers: list["LoraPrune"], step: int, rate: float) -> None:
+        ratio, total, warmup, cooldown, every = layers[0].plan
+        if step <= warmup * total:
+            share = 0.0
+        elif step > total - cooldown * total:
+            share = ratio
+        else:
+            share = ratio - ratio * (1 - (step - warmup * total) / (total - (cooldown + warmup) * total)) ** 3
+        for group in cls.groups:
+            now = 0.0
+            for layer, reads, parts in group["layers"]:
+                a, b = layer.before
+                grad = layer.lora_B.grad @ a + b @ layer.lora_A.grad - layer.lora_B.grad @ layer.lora_A.grad
+                s = (grad * (b @ a * layer.scale + layer.weight)).abs()
+                for part in [s.T] if reads else s.chunk(parts):
+                    sums = part.reshape(group["count"], -1).sum(1)
+                    now = now + sums / (torch.linalg.norm(sums) + 1e-8)
+            group["importance"] = group["importance"] * 0.9 + now * 0.1
+            if share > 0 and share < ratio and step % every == 0 and 1 - group["mask"].mean() < ratio:
+                gone = torch.argsort(group["importance"] * group["mask"])[: int(group["count"] * share)]
+                group["mask"].fill_(1)[gone] = 0
+
+
 class AfLora(Changed):
     """Liu, Kundu, Li, Wan, Jiang & Beerel, 2024. https://arxiv.org/abs/2403.13269"""
 
@@ -834,6 +903,11 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
         dict(r=4, lora_alpha=6, sparse_lambda=5.0, max_lambda=20.0, lambda_num=2, total_step=4),
     ),
     "capaboost": ("PEFTJS_CAPABOOST", CapaBoost, dict(r=3, lora_alpha=5, num_layer=3, density=0.4)),
+    "lora-prune": (
+        "PEFTJS_LORA_PRUNE",
+        LoraPrune,
+        dict(r=3, lora_alpha=6, ratio=0.6, total_step=5, warmup_iters=0.0, cooldown_iters=0.0, prune_freq=1),
+    ),
     "lora-sp": ("PEFTJS_LORA_SP", LoraSp, dict(r=4, lora_alpha=6, share=0.5)),
     "aflora": ("PEFTJS_AFLORA", AfLora, dict(r=3, total_step=5, tinit=0, tfinal=1, deltaT=1)),
     "delta-lora": ("PEFTJS_DELTA_LORA", DeltaLora, dict(r=4, lora_alpha=6, delta_ratio=2.0, start_steps=1)),
@@ -885,6 +959,10 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
 # Those that change something else than the linear layers of queries and values.
 PLACES = {
     "lorta": ({"plain": r".*\.[qvo]_proj", "gpt2": r".*\.attn\.(c_attn|c_proj)"}, (nn.Linear, Conv1D)),
+    "lora-prune": (
+        {"plain": r".*\.(self_attn|mlp)\.\w+_proj", "gpt2": r".*\.(attn|mlp)\.(c_attn|c_proj|c_fc)"},
+        (nn.Linear, Conv1D),
+    ),
     "residual-adapter": (LAYERS, nn.Module),
     "tiny-attention": (LAYERS, nn.Module),
     # Not the keys, whose bias changes nothing.

@@ -51,6 +51,7 @@ export { loha } from './loha.ts';
 export { type LokrOptions, lokr } from './lokr.ts';
 export { lora } from './lora.ts';
 export type { BiasedLoraOptions } from './lora-bias.ts';
+export { type LoraPruneOptions, loraPrune } from './lora-prune/lora-prune.ts';
 export { type LoraSpOptions, loraSp } from './lora-sp.ts';
 export { type LortaOptions, lorta } from './lorta.ts';
 export type { LoraOptions } from './low-rank.ts';

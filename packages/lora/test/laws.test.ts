@@ -226,6 +226,10 @@ describeMethods(family, {
     options: { rank: 2, alpha: 4, masks: 3 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
   },
+  loraPrune: {
+    options: { rank: 2, alpha: 4, steps: 6, warmup: 0, every: 1 },
+    parameters: (model) => sumOver(model, /^(?!lm_head|classifier)/, (inDim, outDim) => 2 * (inDim + outDim)),
+  },
   loraSp: {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
