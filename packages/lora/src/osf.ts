@@ -3,6 +3,7 @@ import { add, type Compute, matmul, mul, PeftError, stopGradient, sub, type Tens
 import type { Linear, Path } from '@peftjs/transformer';
 import { addDelta } from './add-delta.ts';
 import type { Split } from './algebra/split.ts';
+import { onceComputed } from './once-computed.ts';
 
 /** Options of `osf`. */
 export interface OsfOptions {
@@ -47,9 +48,10 @@ export const osf: MethodFactory<OsfOptions> = defineMethod<OsfOptions>({
         const { inDim, outDim } = base;
         const k = keptIn(path, base, kept);
         const m = Math.min(inDim, outDim) - k;
-        let made: Promise<Split> | undefined;
-        const split = (compute: Compute): Promise<Split> =>
-          (made ??= import('./algebra/split.ts').then(({ splitOf }) => splitOf(base, k, compute))); // with ml-matrix, which few need
+        const split = onceComputed(async (compute) => {
+          const { splitOf } = await import('./algebra/split.ts'); // with ml-matrix, which few need
+          return splitOf(base, k, compute);
+        });
         const low =
           (part: keyof Split['low']) =>
           async (_: unknown, __: unknown, compute: Compute): Promise<Float32Array> =>

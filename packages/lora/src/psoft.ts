@@ -17,22 +17,10 @@ import {
   wholeNumber,
   zeros,
 } from '@peftjs/core';
-import {
-  type Compute,
-  div,
-  matmul,
-  maximum,
-  mul,
-  PeftError,
-  reshape,
-  sqrt,
-  sub,
-  sum,
-  type Tensor,
-} from '@peftjs/tensor';
+import { div, matmul, maximum, mul, PeftError, reshape, sqrt, sub, sum, type Tensor } from '@peftjs/tensor';
 import { addDelta } from './add-delta.ts';
-import type { Halves } from './algebra/balanced.ts';
 import { cayley, identity } from './cayley.ts';
+import { onceComputed } from './once-computed.ts';
 import { refusedFiles } from './other-files.ts';
 import { mostTerms, rotation, skew } from './skew.ts';
 
@@ -156,9 +144,10 @@ export const psoft: MethodFactory<PsoftOptions> = defineMethod<PsoftOptions>({
             'bad-option',
             `psoft: ${path}: rank ${rank} is more than the smaller side of its ${outDim} × ${inDim}; give at most that`,
           );
-        let made: Promise<Halves> | undefined;
-        const halves = (compute: Compute): Promise<Halves> =>
-          (made ??= import('./algebra/balanced.ts').then((m) => m[factors](base, rank, compute))); // with ml-matrix, which few need
+        const halves = onceComputed(async (compute) => {
+          const found = await import('./algebra/balanced.ts'); // with ml-matrix, which few need
+          return found[factors](base, rank, compute);
+        });
         const a = own.buffer('psoft_A', [rank, inDim], async (_, __, compute) => (await halves(compute)).a);
         const b = own.buffer('psoft_B', [outDim, rank], async (_, __, compute) => (await halves(compute)).b);
         const change = sub(turnOf(own, { rank, ...turn }), identity(rank));

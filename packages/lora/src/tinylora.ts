@@ -17,9 +17,9 @@ import {
   wholeNumber,
   zeros,
 } from '@peftjs/core';
-import { type Compute, matmul, reshape, type Tensor } from '@peftjs/tensor';
+import { matmul, reshape, type Tensor } from '@peftjs/tensor';
 import { addDelta } from './add-delta.ts';
-import type { Halves } from './algebra/balanced.ts';
+import { onceComputed } from './once-computed.ts';
 import { fanInFanOut } from './peft-config.ts';
 import { torchNormal } from './torch-random.ts';
 
@@ -107,9 +107,10 @@ export const tinylora: MethodFactory<TinyloraOptions> = defineMethod<TinyloraOpt
         const { inDim, outDim } = base;
         const place = paths.indexOf(path);
         const r = Math.min(rank, inDim, outDim);
-        let made: Promise<Halves> | undefined;
-        const halves = (compute: Compute): Promise<Halves> =>
-          (made ??= import('./algebra/balanced.ts').then(({ balanced }) => balanced(base, r, compute))); // with ml-matrix, which few need
+        const halves = onceComputed(async (compute) => {
+          const { balanced } = await import('./algebra/balanced.ts'); // with ml-matrix, which few need
+          return balanced(base, r, compute);
+        });
         const a = own.buffer('tinylora_A', [r, inDim], async (_, __, compute) => (await halves(compute)).a);
         const b = own.buffer('tinylora_B', [outDim, r], async (_, __, compute) => (await halves(compute)).b);
         const p = own[saveProjections ? 'buffer' : 'running']('tinylora_P', [length, r, r], () =>

@@ -17,7 +17,6 @@ import {
 } from '@peftjs/core';
 import {
   add,
-  type Compute,
   constant,
   matmul,
   mul,
@@ -32,9 +31,9 @@ import {
 } from '@peftjs/tensor';
 import type { Model, Path } from '@peftjs/transformer';
 import { addDelta } from '../add-delta.ts';
+import { onceComputed } from '../once-computed.ts';
 import { fanInFanOut } from '../peft-config.ts';
 import { torchPermutation } from '../torch-random.ts';
-import type { OverBasis } from './basis.ts';
 import { byCategory, categoryOf } from './category.ts';
 
 /** Options of `frod`. */
@@ -163,9 +162,7 @@ export const frod: MethodFactory<FrodOptions> = defineMethod<FrodOptions>({
       return eachLinear(model, scope, target, 'frod', (base, own, path) => {
         const { inDim, outDim } = base;
         const { basis, places } = shared.get(categoryOf(path))!;
-        let made: Promise<OverBasis> | undefined;
-        const parts = (compute: Compute): Promise<OverBasis> =>
-          (made ??= import('./basis.ts').then((m) => m.overBasis(base, basis, compute)));
+        const parts = onceComputed(async (compute) => (await import('./basis.ts')).overBasis(base, basis, compute));
         const lambda = own.param('frod_lambda_l', [inDim], async (_, __, compute) => (await parts(compute)).lambda);
         const first = own.running('frod_lambda_first', [inDim], async (_, __, c) => (await parts(c)).lambda);
         const u = own.running('frod_U', [outDim, inDim], async (_, __, compute) => (await parts(compute)).u);

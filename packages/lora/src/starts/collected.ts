@@ -3,21 +3,24 @@ import { collect, rowsOf, seenBy } from '@peftjs/core/collect';
 import { abs, constant, div, equal, matmul, max, mul, reshape, sub, sum, type Tensor } from '@peftjs/tensor';
 import type { Call, Inputs, Path, TaskModel } from '@peftjs/transformer';
 
-/** Weights of the rows of a layer's input, [rows, 1]: what padding hides does not count, nor, of the tower that is to be learnt of, what has no label. */
+/**
+ * Weights of the rows of a layer's input, [rows, 1]: what padding hides does not count, nor, of the tower that is to be learnt of, what has no label. Rows that are no tokens all count: those of a
+ * pooler, [batch, in], too.
+ */
 const weightsOf = (
   x: Tensor,
   { sequence: { tower, mask, tokens } }: Call,
   labels: Tensor | null,
   main: string,
 ): Tensor => {
-  const [batch, rows] = x.shape as readonly [number, number];
+  const [batch, rows] = x.shape.length > 2 ? (x.shape as readonly [number, number]) : [x.shape[0]!, 1];
   const each = (t: Tensor): Tensor | null => (t.shape.length === 2 && t.shape[1] === rows ? t : null);
   const counted = [
     mask && each(mask),
     labels && tower === main && each(labels) ? sub(1, equal(labels, constant(Int32Array.of(-100), []))) : null,
   ].filter((t) => t !== null);
   const ones = constant(new Float32Array(batch * rows).fill(1), [batch, rows]);
-  if (rows !== tokens) return reshape(ones, [batch * rows, 1]);
+  if (x.shape.length === 2 || rows !== tokens) return reshape(ones, [batch * rows, 1]);
   return reshape(
     counted.reduce((a, b) => mul(a, b), ones),
     [batch * rows, 1],
