@@ -10,6 +10,8 @@ const shown = (values: readonly (number | undefined)[], digits: number, factor =
   return `${mean(known).toFixed(digits)}${known.length > 1 ? ` ± ${spread.toFixed(digits)}` : ''}`;
 };
 
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+
 const row = (cells: readonly (string | number)[]): string => `| ${cells.join(' | ')} |`;
 
 /** Exact answers in percent, by task. */
@@ -76,32 +78,31 @@ const lossTable = (groups: readonly TrialGroup[], tasks: readonly string[], left
     }),
   ].join('\n');
 
-/** The mean loss of the tasks by learning rate, the one that was taken in bold. */
-const ratesTable = (groups: readonly TrialGroup[], tasks: readonly string[]): string => {
+/** The mean loss of the tasks by learning rate, the least in bold, and the rate that was taken. */
+const ratesTable = (groups: readonly TrialGroup[], taken: readonly TrialGroup[], tasks: readonly string[]): string => {
   const hasTasks = groups.filter(({ trials }) => Object.keys(trials[0]!.tasks).length > 0);
   const lossOf = (trial: Trial): number => mean(tasks.map((task) => trial.tasks[task]!.loss));
   return [
-    row(['method', 'rate: loss']),
-    row(['--', '--']),
+    row(['method', 'rate: loss', 'taken']),
+    row(['--', '--', '--:']),
     ...hasTasks.map(({ method, trials }) => {
       const sorted = [...trials].sort((a, b) => a.rate - b.rate);
       const least = Math.min(...sorted.map(lossOf));
       const one = (trial: Trial): string => `${trial.rate}: ${lossOf(trial).toFixed(2)}`;
-      return row([
-        `\`${method}\``,
-        sorted.map((trial) => (lossOf(trial) === least ? `**${one(trial)}**` : one(trial))).join(' · '),
-      ]);
+      const all = sorted.map((trial) => (lossOf(trial) === least ? `**${one(trial)}**` : one(trial)));
+      const own = taken.find((group) => group.method === method)?.trials[0]?.rate ?? '–';
+      return row([`\`${method}\``, all.join(' · '), own]);
     }),
   ].join('\n');
 };
 
 /** How rates were chosen. */
-const ratesPart = (tuning: readonly Trial[], tasks: readonly string[]): string => {
+const ratesPart = (tuning: readonly Trial[], taken: readonly TrialGroup[], tasks: readonly string[]): string => {
   if (tuning.length === 0) return 'Learning rates were not tuned.';
   const { steps, tests } = tuning[0]!;
-  return `Learning rates are the best of those below in one run of ${steps} steps (\`npm run multitask -- --rates 0.3,1,3 --steps ${steps}\`, record \`multitask-rates.jsonl\`), by the mean loss on ${tests} training examples of each task that were withheld from it; test examples were not looked at. What begins with adapters of single tasks has their rate.
+  return `Learning rates were looked for in one run each of ${steps} steps (\`npm run multitask -- --rates 1,3 --steps ${steps}\`, record \`multitask-rates.jsonl\`): the mean loss on ${tests} training examples of each task that were withheld from it; test examples were not looked at. Not all were tried: where the rate that was taken is not among them it is the one that LoRA did best with, and where it is not the best one, the comparison had begun before that was known.
 
-${ratesTable(groupsOf(tuning), tasks)}`;
+${ratesTable(groupsOf(tuning), taken, tasks)}`;
 };
 
 /** The runs that a record lacks, of all methods in as many; nothing where it is whole. */
@@ -138,10 +139,10 @@ ${[...tasks, leftOut].map((task) => row([`\`${task.name}\`${task === leftOut ? '
 
 ## Methods
 
-All tune the base model of this repository and train as many values as LoRA of rank 2 for each of ${tasks.length + 1} tasks, ±10 %. Methods for all tasks are trained ${steps} steps of ${batchSize} examples, those for each task ${Math.round(steps / tasks.length)} steps on its own, so all see as much; the rate warms up, then falls by half a cosine.
+All tune the base model of this repository and train as many values as LoRA of rank 2 for each of ${tasks.length + 1} tasks, ±10 %. Methods for all tasks are trained ${steps} steps of ${batchSize} examples, those for each task ${Math.round(steps / tasks.length)} steps on its own, so all see as much, ${steps * batchSize} of ${sum(tasks.map(({ train }) => train.length))} examples; the rate warms up, then falls by half a cosine.
 \`${leftOut.name}\` is then trained ${fewSteps} steps on ${leftOut.train.length} examples: by a new adapter of one task, or by going on with what was trained on the others. \`loraHub\` mixes the adapters of the tasks instead, and \`spot\` begins with the prompt of the nearest task. \`attempt\` begins with the prompts of each task, so that it has seen every example twice. AdapterFusion cannot be made so small, and \`tpt\` wants a second base model; neither is here.
 
-${ratesPart(tuning, names)}
+${ratesPart(tuning, groups, names)}
 
 ## Results
 

@@ -66,7 +66,8 @@ export const structuresPage = (
     .filter((one) => !isRandom(one))
     .map((one) => {
       const apart = middle - testOf(one);
-      return `\`${one.name}\` ${testOf(one).toFixed(3)}, ${Math.abs(apart).toFixed(3)} ${apart > 0 ? 'below' : 'above'} it`;
+      const { trials, best } = searches[one.name]!;
+      return `\`${one.name}\` ${testOf(one).toFixed(3)} (its trial ${trials.indexOf(best) + 1}), ${Math.abs(apart).toFixed(3)} ${apart > 0 ? 'below' : 'above'} it`;
     });
   return `# Searches beside random structures
 

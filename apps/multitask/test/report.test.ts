@@ -50,3 +50,11 @@ test('the page has means and ranges of the seeds, and – where a method was not
   expect(figure.match(/<rect x="210" y="\d+" width="[\d.]+" height="10" fill="#3f6bdd"/g)).toHaveLength(2); // the legend's, and one bar
   expect(figure).not.toContain('NaN');
 });
+
+test('the page tells which rates were tried, which one was taken, and which runs are not there', () => {
+  const trials = [trial('one', 0, 0.25, 2), trial('one', 1, 0.75, 3), trial('two', 0, 0.5, 2)];
+  const tuning = [{ ...trial('one', 9, 0, 4), rate: 0.1 }, trial('one', 9, 0, 5)];
+  const page = pageOf(trials, tuning, suite, ['one', 'two', 'three']);
+  expect(page).toContain('| `one` | 0.005: 5.00 · **0.1: 4.00** | 0.005 |');
+  expect(page).toContain('Runs that have not been made: `two` 1 of 2, `three` 0 of 2.');
+});

@@ -25,7 +25,7 @@ const settings = { steps: 4, batchSize: 2, tests: 2, rate: 5e-3, budget: 4, init
 test('the page compares what was found with the median of the random structures, and sorts them', () => {
   const page = structuresPage({ bayesian: result, evolving: result }, structures, settings);
   expect(page).toContain(
-    'The median of the random ones is 2.900: `bayesian` 2.500, 0.400 below it; `evolving` 3.500, 0.600 above it.',
+    'The median of the random ones is 2.900: `bayesian` 2.500 (its trial 2), 0.400 below it; `evolving` 3.500 (its trial 2), 0.600 above it.',
   );
   const names = page.split('\n').flatMap((line) => line.match(/^\| (\*\*\w+\*\*|random \d) \|/)?.[1] ?? []);
   expect(names).toEqual(['random 1', '**bayesian**', 'random 4', 'random 2', '**evolving**', 'random 3']);
