@@ -26,7 +26,7 @@ const suitedLora = (rank = 16): Omit<Chosen, 'learningRate'> => ({
 const suitedRate = 1.2e-2;
 
 /** Options that a method takes from the run. */
-const given = (factory: Factory, { rank, steps }: DemoOptions): object => {
+export const given = (factory: Factory, { rank, steps }: DemoOptions): object => {
   const known = factory.options ?? {};
   if (rank !== undefined && !('rank' in known))
     throw new PeftError('bad-option', `--rank: ${factory.name} has no rank; leave it out`);

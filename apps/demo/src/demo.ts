@@ -99,14 +99,15 @@ const trainFull = async (loaded: Loaded, executor: Executor, options: DemoOption
 };
 
 /** Bytes of all tensor files in a folder. */
-const tensorBytes = async (dir: string): Promise<number> => {
+export const tensorBytes = async (dir: string): Promise<number> => {
   const files = (await readdir(dir, { recursive: true })).filter((file) => file.endsWith('.safetensors'));
   return (await Promise.all(files.map((file) => stat(join(dir, file))))).reduce((n, { size }) => n + size, 0);
 };
 
 const lastLoss = (result: TrainResult): number => result.heldOut.at(-1)!.loss;
 
-const sizesOf = (tensors: Iterable<{ readonly shape: readonly number[] }>): number =>
+/** Values of all tensors. */
+export const sizesOf = (tensors: Iterable<{ readonly shape: readonly number[] }>): number =>
   [...tensors].reduce((n, t) => n + sizeOf(t.shape), 0);
 
 const runOn = async (

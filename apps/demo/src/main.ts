@@ -1,5 +1,6 @@
 import { say } from '@peftjs/cli/shared';
 import { isPeftError } from '@peftjs/tensor';
+import { classify } from './classes/classify.ts';
 import { compare } from './compare.ts';
 import { runDemo } from './demo.ts';
 import { parseOptions } from './options.ts';
@@ -10,7 +11,12 @@ process.channel?.unref();
 
 const options = parseOptions(process.argv.slice(2));
 try {
-  const result = options.compare ? await compare(options.compare, options) : await runDemo(options);
+  const result =
+    options.task !== 'text'
+      ? await classify(options)
+      : options.compare
+        ? await compare(options.compare, options)
+        : await runDemo(options);
   if ('failed' in result && result.failed.length > 0) process.exitCode = 1;
   if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
 } catch (error) {

@@ -3,6 +3,10 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 
 /** The options of the demo. */
 export interface DemoOptions {
+  /** To go on with a text, to tell mails apart, or pictures. */
+  readonly task: 'text' | 'classify' | 'image';
+  /** Pictures of each class to learn from; null: as many as suits the demo. */
+  readonly shots?: number;
   /** A method with its own defaults; without it LoRA as it suits the base model. */
   readonly method?: string;
   /** Methods to try one after the other. */
@@ -52,12 +56,34 @@ const known = (name: string): string => {
 const list = (text: string): string[] =>
   text === 'all' ? [...methods.keys()] : [...new Set(text.split(',').map(known))];
 
+/** The options that a task does not take. */
+const oddOptions = ({ task, data, compare, quantize, shots }: DemoOptions): readonly string[] => {
+  const given = { data, compare, quantize, shots };
+  const wrong = {
+    text: ['shots'],
+    classify: ['data', 'compare', 'quantize', 'shots'],
+    image: ['data', 'compare', 'quantize'],
+  };
+  return wrong[task].filter((name) => given[name as keyof typeof given] !== undefined).map((name) => `--${name}`);
+};
+
 /** Parses the command line. Ends the process with code 1 and a message when it is wrong, with 0 after `--help`. */
 export const parseOptions = (args: readonly string[]): DemoOptions => {
   const command = new Command('npm run demo --')
     // Narrow terminals too get whole words.
     .configureHelp({ minWidthToWrap: 20 })
-    .description('Fine-tunes a small language model on a text it has not seen, and writes a report.')
+    .description('Fine-tunes a small model on what it has not seen, and writes a report.')
+    .addOption(
+      new Option('--task <name>', 'go on with a text, tell spam from other mails, or tell pictures of clothes apart')
+        .choices(['text', 'classify', 'image'])
+        .default('text'),
+    )
+    .addOption(
+      new Option(
+        '--shots <n>',
+        'of the task image: pictures of each class to learn from, up to 100 (default: 100)',
+      ).argParser(wholeNumber(1)),
+    )
     .addOption(
       new Option(
         '--method <name>',
@@ -107,5 +133,8 @@ export const parseOptions = (args: readonly string[]): DemoOptions => {
     .option('--out <dir>', 'where results go, in a folder of their own', 'out')
     .allowExcessArguments(false)
     .showHelpAfterError('(npm run demo -- --help lists the options)');
-  return command.parse([...args], { from: 'user' }).opts<DemoOptions>();
+  const options = command.parse([...args], { from: 'user' }).opts<DemoOptions>();
+  const odd = oddOptions(options);
+  if (odd.length > 0) command.error(`error: --task ${options.task} takes no ${odd.join(', ')}; leave it out.`);
+  return options;
 };

@@ -10,8 +10,8 @@ const { dependencies } = JSON.parse(readFileSync(join(import.meta.dirname, '../p
   readonly dependencies: Readonly<Record<string, string>>;
 };
 
-/** Packages beside it: internal ones, programs, the model to try, what is for clusters, and what is for tests. */
-const apart = ['base-model', 'bench', 'cli', 'mpi', 'peftjs', 'testkit'];
+/** Packages beside it: internal ones, programs, the models to try, what is for clusters, and what is for tests. */
+const apart = ['base-encoder', 'base-model', 'base-vit', 'bench', 'cli', 'mpi', 'peftjs', 'testkit'];
 const ids = readdirSync(join(import.meta.dirname, '../..')).filter((id) => !apart.includes(id));
 const exportsOf = async (id: string): Promise<readonly (readonly [string, unknown])[]> =>
   Object.entries((await import(`@peftjs/${id}`)) as object);

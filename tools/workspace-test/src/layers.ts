@@ -17,6 +17,8 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   io: ['tensor'],
   data: ['tensor', 'io'],
   'base-model': [],
+  'base-encoder': [],
+  'base-vit': [],
   transformer: ['tensor', 'autograd', 'io'],
   quant: ['tensor', 'autograd', 'io', 'transformer', 'core'],
   gguf: ['tensor', 'io', 'transformer', 'quant'],

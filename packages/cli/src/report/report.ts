@@ -1,4 +1,5 @@
 import { type Curve, chartAssets, chartScript, type SmallChart } from './chart.ts';
+import { exampleStyle, examplesOf, type PredictedExample } from './examples.ts';
 import { escapeHtml } from './html.ts';
 
 /** The content of the report. */
@@ -27,6 +28,8 @@ export interface Report {
     readonly prompt: string;
     readonly texts: readonly { readonly name: string; readonly text: string }[];
   };
+  /** Examples of classes, and what the model took them for. */
+  readonly examples?: readonly PredictedExample[];
 }
 
 const style = `
@@ -101,7 +104,7 @@ export const renderReport = (report: Report): string => {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escapeHtml(report.title)}</title>
-<style>${css}${style}</style>
+<style>${css}${style}${report.examples ? exampleStyle : ''}</style>
 </head>
 <body>
 <h1>${escapeHtml(report.title)}</h1>
@@ -109,7 +112,7 @@ export const renderReport = (report: Report): string => {
 <dl class="figures" style="--columns: ${report.figures.length % 3 === 0 ? 3 : 4}">${report.figures.map(figure).join('')}</dl>
 <h2>Loss</h2>
 <div id="chart"></div>
-${report.charts?.length ? smallOf(report.charts) : ''}${report.data ? dataOf(report.data) : ''}${report.table ? tableOf(report.table) : ''}${report.samples ? samplesOf(report.samples) : ''}<script>${js}</script>
+${report.charts?.length ? smallOf(report.charts) : ''}${report.data ? dataOf(report.data) : ''}${report.table ? tableOf(report.table) : ''}${report.samples ? samplesOf(report.samples) : ''}${report.examples ? examplesOf(report.examples) : ''}<script>${js}</script>
 <script>${chartScript(report)}</script>
 </body>
 </html>

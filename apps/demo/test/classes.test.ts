@@ -1,0 +1,87 @@
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { baseEncoderDir } from '@peftjs/base-encoder';
+import { baseVitDir } from '@peftjs/base-vit';
+import { load } from '@peftjs/core';
+import { lora } from '@peftjs/lora';
+import { reference } from '@peftjs/tensor';
+import {
+  buildModel,
+  imageClassifier,
+  loadConfig,
+  loadModel,
+  type ModernBertConfig,
+  maskedLM,
+  randomWeights,
+  saveModel,
+  sequenceClassifier,
+  type VitConfig,
+} from '@peftjs/transformer';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { wordsOf } from '../src/classes/mails.ts';
+import { runDemoCli } from './cli.ts';
+
+let work = '';
+beforeAll(async () => {
+  work = await mkdtemp(join(tmpdir(), 'peftjs-classes-'));
+  const [encoder, vit] = [await loadConfig(baseEncoderDir()), await loadConfig(baseVitDir())];
+  const small = { hiddenSize: 16, intermediateSize: 16, layers: 1, heads: 2 };
+  const tinyEncoder = {
+    ...(encoder as ModernBertConfig),
+    ...small,
+    headDim: 8,
+    layerTypes: ['full_attention'],
+  } as ModernBertConfig;
+  const tinyVit: VitConfig = { ...(vit as VitConfig), ...small };
+  const save = { executor: reference() };
+  await saveModel(buildModel(tinyEncoder, randomWeights(tinyEncoder, 0, maskedLM()), maskedLM()), encoderDir(), save);
+  const seven = imageClassifier({ labels: 7 });
+  await saveModel(buildModel(tinyVit, randomWeights(tinyVit, 0, seven), seven), vitDir(), save);
+  for (const name of ['tokenizer.json', 'tokenizer_config.json'])
+    await cp(join(baseEncoderDir(), name), join(encoderDir(), name));
+  await cp(join(baseVitDir(), 'preprocessor_config.json'), join(vitDir(), 'preprocessor_config.json'));
+});
+afterAll(() => rm(work, { recursive: true }));
+
+const encoderDir = (): string => join(work, 'encoder');
+const vitDir = (): string => join(work, 'vit');
+
+describe('the demo tells classes apart', () => {
+  test.each([
+    ['image', vitDir, ['--shots', '2'], imageClassifier({ labels: ['coat', 'pullover', 'shirt'] }), 'data:image/png'],
+    ['classify', encoderDir, [], sequenceClassifier({ labels: ['not spam', 'spam'] }), 'not spam ('],
+  ] as const)(
+    '%s, with an adapter that loads again, and a report with examples',
+    async (task, dir, more, wanted, shown) => {
+      const args = ['--task', task, '--model', dir(), '--steps', '2', '--rank', '2', '--device', 'cpu', ...more];
+      const { code, stdout, stderr } = await runDemoCli([...args, '--json', '--out', join(work, `out-${task}`)]);
+      expect({ code, stderr }).toMatchObject({ code: 0 });
+      const result = JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
+      expect(result).toMatchObject({ task, method: 'lora', device: 'cpu', classes: wanted.labels, fullAccuracy: null });
+      expect(result.accuracy).toBeGreaterThan(0);
+      expect(result.examples).toBe(task === 'image' ? 6 : 1200 - result.tests);
+      const again = await load(await loadModel(dir(), { task: wanted, newHead: true }), result.adapterDir, [lora]);
+      expect([...again.params.keys()].some((name) => name.startsWith('classifier'))).toBe(true);
+      const html = await readFile(result.report, 'utf8');
+      expect(html).toContain(shown);
+      expect(html.match(/<figure/g)).toHaveLength(24);
+      expect(html).toContain('loss, nats per example');
+      expect(html).not.toMatch(/(?:src|href)=["']?https?:/);
+    },
+  );
+
+  test.each([
+    [['--task', 'classify', '--shots', '3', '--quantize', 'nf4'], /--task classify takes no --quantize, --shots/],
+    [['--shots', '3'], /--task text takes no --shots/],
+  ])('%j is refused', async (args, message) => {
+    const { code, stdout, stderr } = await runDemoCli(args);
+    expect({ code, stdout, stderr }).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(message) });
+  });
+});
+
+test('of a mail the subject and the words are left', () => {
+  const raw =
+    'From: a@b\r\nSubject: Hello there\r\nX-Spam: yes\r\n\r\n<p>Dear friend,</p>\r\n> quoted\r\nsee http://x.y/z now=20\r\n';
+  expect(wordsOf(raw)).toBe('Hello there. Dear friend, see now');
+});

@@ -1,0 +1,1 @@
+export { baseEncoderDir } from './base-encoder-dir.ts';

@@ -1,0 +1,1 @@
+export { baseVitDir, unseenPicturesDir } from './dirs.ts';
