@@ -3,10 +3,9 @@ import { checkOptions, mustBe, PeftError, type Rules, type Shape, sameShape, siz
 import type { CheckpointReader, FindLayer, StoredLayer } from './checkpoint-reader.ts';
 import { loadQuantizedConfig } from './config/load.ts';
 import type { ModelConfig } from './config/model-config.ts';
-import { buildModel, headOf, needsOf } from './families/build.ts';
 import { fileNames, type StoredTensor, storedTensor, strayPrefix } from './families/checkpoint-layout.ts';
 import type { Family, HeadSpec } from './families/family.ts';
-import { familyOfConfig } from './families/index.ts';
+import { headOf, modelWith, needsOf } from './families/model-with.ts';
 import type { Linear } from './linear.ts';
 import type { Path } from './sites.ts';
 import type { CausalLM, TaskModel } from './task-model.ts';
@@ -221,12 +220,11 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
     throw new PeftError('bad-option', `loadModel: ${String(dir)} is a GGUF file; loadGguf of @peftjs/gguf reads it`);
   const files = await filesAt(dir);
   // It is read as long as the model lives, so it must not hold files open. Config and weights are those of one save.
-  const [said, find, checkpoint] = await steady(files, ['config.json'], async () => {
-    const own = await loadQuantizedConfig(files, readers);
-    familyOfConfig(own.config);
-    return [own.config, own.find, await openModelWeights(detached(files))] as const;
-  });
-  const family = familyOfConfig(said);
+  const [{ config: said, family, find }, checkpoint] = await steady(
+    files,
+    ['config.json'],
+    async () => [await loadQuantizedConfig(files, readers), await openModelWeights(detached(files))] as const,
+  );
   const { layout } = family;
   checkLayers(files.name, said, checkpoint.tensors.size);
   if (!task) checkTask(files.name, family, said);
@@ -240,7 +238,7 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
   const nameInFile = fileNames(layout, checkpoint.tensors.keys());
   const settled = family.settle?.(said, (name) => checkpoint.tensors.has(name)) ?? said;
   const config = await withOwnHead(family, head, settled, checkpoint, nameInFile);
-  const needs: TensorNeeds = needsOf(config, wanted);
+  const needs: TensorNeeds = needsOf(family, config, wanted);
   checkPrefix(files.name, checkpoint, new Set([...needs.keys()].flatMap((name) => [name, nameInFile(name)])));
   const packed = await storedLayers(find, needs, checkpoint, nameInFile);
   const packedTensors = new Set([...packed.values()].flatMap(({ tensors }) => tensors));
@@ -305,7 +303,7 @@ export async function loadModel(dir: Place, options: LoadModelOptions<unknown> =
       return isThere && !(newHead && isNew(name)) ? () => read(tensor) : fresh.load(name, shape);
     },
   };
-  const model = buildModel(config, weights, wanted);
+  const model = modelWith(family, config, weights, wanted);
   if (packed.size === 0) return model;
   const linears = [...packed].map(([path, layer]): [Path, Linear] => [
     path,

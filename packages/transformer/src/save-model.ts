@@ -25,9 +25,8 @@ import { type CheckpointWriter, onceFor } from './checkpoint-writer.ts';
 import { companionsIn } from './companions.ts';
 import { configText } from './config/config-text.ts';
 import type { ModelConfig } from './config/model-config.ts';
-import { headOf, needsOf } from './families/build.ts';
 import { storedTensor } from './families/checkpoint-layout.ts';
-import { familyOfConfig } from './families/index.ts';
+import { familyOfModel, headOf, needsOf } from './families/model-with.ts';
 import { halfBehind } from './half.ts';
 import { weightTensors } from './parameters.ts';
 import { requireModel } from './require-model.ts';
@@ -72,7 +71,7 @@ const checkPlain = (
       'not-mergeable',
       `${who}: weights cannot say what is wrapped around ${wrapped.map(([site]) => site).join(', ')}; save the adapter instead`,
     );
-  const needs = needsOf(config, model.task);
+  const needs = needsOf(familyOfModel(model), config, model.task);
   const odd = [...tensors.keys()].filter((name) => !needs.has(name));
   if (odd.length > 0)
     throw new PeftError(
@@ -91,9 +90,10 @@ const labelsJson = (labels: readonly string[] | null): Readonly<Record<string, u
     : {};
 
 /** Whether the head is the token table, and not a layer of its own; one without weights that could be told is not. */
-const isTied = ({ config, task, linears, embeddings }: TaskModel<unknown>): boolean => {
+const isTied = (model: TaskModel<unknown>): boolean => {
+  const { config, task, linears, embeddings } = model;
   if (task.labels !== null) return config.tieWordEmbeddings;
-  const head = linears.get(headOf(familyOfConfig(config), task).layer);
+  const head = linears.get(headOf(familyOfModel(model), task).layer);
   if (!head) return config.tieWordEmbeddings;
   const tables = new Set([...embeddings.values()].map(({ weight }) => weight.node));
   try {
@@ -134,7 +134,7 @@ export const hfConfig = (
   model: TaskModel<unknown>,
   dtype: keyof typeof torchDTypes,
 ): Readonly<Record<string, unknown>> => {
-  const family = familyOfConfig(model.config);
+  const family = familyOfModel(model);
   return {
     architectures: [headOf(family, model.task).modelClass],
     ...family.configJson({ ...model.config, tieWordEmbeddings: isTied(model) }),
@@ -173,7 +173,7 @@ export const saveModel = async (model: TaskModel<unknown>, dir: Place, options: 
   requireModel('saveModel', model);
   checkOptions('saveModel', rules, options);
   const { executor, dtype = 'f32', writer } = options;
-  const { layout } = familyOfConfig(model.config);
+  const { layout } = familyOfModel(model);
   const blocks = model.paths('block');
   const packed = writer?.(model.linears, blocks);
   const isPacked = new Set(packed?.paths.map((path) => `${path}.weight`));

@@ -7,6 +7,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { loadConfig, loadGenerationConfig, parseConfig } from '../src/config/load.ts';
 import type { DecoderConfig } from '../src/families/decoder/config.ts';
+import { allFamilies } from '../src/families/index.ts';
+import { modelTypes, openFamily } from '../src/families/on-demand.ts';
 import { ropeTable } from '../src/families/rope-table.ts';
 import { scratch } from './scratch.ts';
 
@@ -301,6 +303,14 @@ test.each<[string, object, object]>([
     num_hidden_layers: 2,
   };
   expect(await parseConfig({ ...falcon, ...change })).toMatchObject({ headDim: 4, intermediateSize: 96, ...want });
+});
+
+test('every family is found by the name that it is asked for by', async () => {
+  const names = allFamilies().map(({ modelType }) => modelType);
+  expect([...modelTypes()].sort()).toEqual([...names].sort());
+  const opened = await Promise.all(names.map((name) => openFamily(name)));
+  expect(opened).toEqual(allFamilies());
+  expect(await openFamily('constructor')).toBeNull();
 });
 
 test('a gpt-oss that says nothing of its positions and experts has those of its class', async () => {

@@ -1,7 +1,8 @@
 import { filesAt, isObject, type JsonObject, joinPath, listed, type Place, readJsonObject } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
 import type { CheckpointReader, FindLayer } from '../checkpoint-reader.ts';
-import { families } from '../families/index.ts';
+import type { Family } from '../families/family.ts';
+import { modelTypes, openFamily } from '../families/on-demand.ts';
 import { foreignParts } from './foreign.ts';
 import type { GenerationConfig } from './generation.ts';
 import type { ModelConfig } from './model-config.ts';
@@ -18,7 +19,7 @@ export const loadConfig = async (dir: Place): Promise<ModelConfig> => (await loa
 export const loadQuantizedConfig = async (
   dir: Place,
   readers: readonly CheckpointReader[],
-): Promise<{ readonly config: ModelConfig; readonly find: FindLayer | null }> => {
+): Promise<{ readonly config: ModelConfig; readonly family: Family; readonly find: FindLayer | null }> => {
   const files = await filesAt(dir);
   const path = 'config.json';
   const json = await readJsonObject(files, path, 'bad-config');
@@ -26,28 +27,29 @@ export const loadQuantizedConfig = async (
   const quantization = json['quantization_config'];
   const reader = isObject(quantization) && readers.find(({ method }) => method === quantization['quant_method']);
   const find = reader ? reader.open(quantization as JsonObject, problems) : null;
-  return { config: await parse(json, joinPath(files.name, path), readers, problems), find };
+  return { ...(await parse(json, joinPath(files.name, path), readers, problems)), find };
 };
 
 /** Checks a parsed `config.json`; `who` is named in errors. Throws as `loadConfig` does. */
-export const parseConfig = (json: unknown, who = 'config.json'): Promise<ModelConfig> => parse(json, who, [], []);
+export const parseConfig = (json: unknown, who = 'config.json'): Promise<ModelConfig> =>
+  parse(json, who, [], []).then(({ config }) => config);
 
 const parse = async (
   json: unknown,
   who: string,
   readers: readonly CheckpointReader[],
   problems: string[],
-): Promise<ModelConfig> => {
+): Promise<{ readonly config: ModelConfig; readonly family: Family }> => {
   const modelType = isObject(json) ? json['model_type'] : undefined;
-  if (typeof modelType !== 'string' || !Object.hasOwn(families, modelType)) {
+  const family = typeof modelType === 'string' ? await openFamily(modelType) : null;
+  if (!family) {
     const got = modelType === undefined ? 'has no model_type' : `has model_type ${JSON.stringify(modelType)}`;
-    const supported = Object.keys(families).join(', ');
+    const supported = modelTypes().join(', ');
     throw new PeftError(
       'unknown-architecture',
       `${who}: ${got}; supported are ${supported}. Choose a model of one of these.`,
     );
   }
-  const family = families[modelType]!;
   const parseFields = await family.parser();
   const config = parseFields(json, problems);
   const quantizers = readers.map(({ method }) => method);
@@ -59,7 +61,7 @@ const parse = async (
       : [`is not a sound ${modelType} config`, 'Correct it or download it again.'];
     throw new PeftError('bad-config', `${who}: ${what}:${listed(problems)}\n${help}`);
   }
-  return config;
+  return { config, family };
 };
 
 /** Reads `generation_config.json`, null if the folder has none. Throws `PeftError` `bad-config`. */

@@ -1,0 +1,9 @@
+import { beit } from './beit.ts';
+import { clip } from './clip.ts';
+import { dinov2 } from './dinov2.ts';
+import type { Family } from './family.ts';
+import { siglip } from './siglip.ts';
+import { deit, vit } from './vit.ts';
+
+/** All models of pictures, and of pictures beside texts. */
+export const pictures: readonly Family[] = [vit, deit, dinov2, beit, clip, siglip] as unknown as readonly Family[];
