@@ -53,6 +53,8 @@ DECODERS = {
     "stablelm-parallel-causal": ("StableLm", dict(head_dim=None, num_attention_heads=2, use_parallel_residual=True, layer_norm_eps=1e-3), "all-linear"),
     "cohere-causal": ("Cohere", dict(attention_bias=True, logit_scale=0.4, layer_norm_eps=1e-3), ["q_proj", "o_proj", "gate_proj"]),
     "phi-causal": ("Phi", dict(head_dim=None, num_attention_heads=2, layer_norm_eps=1e-3), None),
+    "cohere-norms-causal": ("Cohere", dict(use_qk_norm=True, logit_scale=0.4, layer_norm_eps=1e-3), ["q_proj", "k_proj", "down_proj"]),
+    "phi-norms-causal": ("Phi", dict(head_dim=None, num_attention_heads=2, qk_layernorm=True, layer_norm_eps=1e-3), ["q_proj", "dense", "fc1"]),
     "gptj-causal": ("GPTJ", dict(head_dim=None, num_attention_heads=2, n_inner=24, rotary_dim=4, layer_norm_epsilon=1e-3), None),
     "gpt-neox-causal": ("GPTNeoX", dict(head_dim=None, num_attention_heads=2, num_key_value_heads=2, layer_norm_eps=1e-3), None),
     "gpt-neox-serial-causal": ("GPTNeoX", dict(

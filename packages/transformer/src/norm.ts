@@ -1,4 +1,4 @@
-import { add, constant, layerNorm, rmsNorm, type Tensor } from '@peftjs/tensor';
+import { add, constant, layerNorm, mul, reshape, rmsNorm, type Tensor } from '@peftjs/tensor';
 import type { Call } from './pass.ts';
 
 /** The values of a norm. */
@@ -55,4 +55,21 @@ export const layerNormLayer = ({ weight, bias }: NormValues, eps: number): Norm 
   bias,
   apply: (x) => layerNorm(x, weight, bias ?? constant(new Float32Array(weight.shape[0]!), weight.shape), { eps }),
   encode: (values) => layerNormLayer(values, eps),
+});
+
+/**
+ * The same over each headDim values by themselves, with weights of their own: of rows of several heads, [..., heads · headDim]. transformers,
+ * `CohereLayerNorm` of queries and keys.
+ */
+export const headNormLayer = ({ weight, bias }: NormValues, eps: number, headDim: number): Norm => ({
+  dim: weight.shape[0]!,
+  weight,
+  bias,
+  apply: (x) => {
+    const heads = reshape(x, [...x.shape.slice(0, -1), -1, headDim]);
+    const filled = (value: number): Tensor => constant(new Float32Array(headDim).fill(value), [headDim]);
+    const y = mul(reshape(layerNorm(heads, filled(1), filled(0), { eps }), x.shape), weight);
+    return bias ? add(y, bias) : y;
+  },
+  encode: (values) => headNormLayer(values, eps, headDim),
 });

@@ -6,7 +6,7 @@ const norm = { before: 'input_layernorm', after: null };
 
 /**
  * Cohere's Command R: a Llama whose halves of a block read the same rows, by one LayerNorm without a bias, which rotates neighbours, and whose logits
- * have a factor. Norms of queries and keys (Command R+) are refused. PEFT has no default targets for it. Cohere, 2024; transformers,
+ * have a factor; in Command R+ also norms of queries and keys, head by head. PEFT has no default targets for it. Cohere, 2024; transformers,
  * `modeling_cohere.py`.
  */
 export const cohere: Family<DecoderConfig> = decoder({
@@ -29,6 +29,7 @@ export const cohere: Family<DecoderConfig> = decoder({
     norm: 'layer',
     parallel: true,
     norms: { attn: norm, mlp: norm },
+    queryKeyNorms: fields?.useQkNorm ? 'each-head' : null,
     rotaryPairs: 'neighbours',
     logitScale: fields?.logitScale ?? 1,
   }),

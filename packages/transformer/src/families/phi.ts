@@ -6,7 +6,7 @@ const norm = { before: 'input_layernorm', after: null };
 
 /**
  * Phi-1, Phi-1.5 and Phi-2: biases everywhere, an MLP without a gate, one LayerNorm for both halves of a block, which read the same rows, and a part
- * of each head rotated. Norms of queries and keys are refused. Gunasekar et al., 2023. https://arxiv.org/abs/2306.11644
+ * of each head rotated; where asked for, norms of queries and keys. Gunasekar et al., 2023. https://arxiv.org/abs/2306.11644
  */
 export const phi: Family<DecoderConfig> = decoder({
   modelType: 'phi',
@@ -19,15 +19,24 @@ export const phi: Family<DecoderConfig> = decoder({
     eos_token_id: 2,
     partial_rotary_factor: 0.5,
   },
-  names: { last: 'final_layernorm', attnOut: 'dense', up: 'fc1', down: 'fc2' },
+  fields: { qkLayernorm: false },
+  names: {
+    last: 'final_layernorm',
+    queryNorm: 'q_layernorm',
+    keyNorm: 'k_layernorm',
+    attnOut: 'dense',
+    up: 'fc1',
+    down: 'fc2',
+  },
   epsField: 'layer_norm_eps',
-  traits: () => ({
+  traits: ({ fields }) => ({
     biases: { qkv: true, out: true, mlp: true },
     norm: 'layer',
     normBias: true,
     parallel: true,
     gated: false,
     headBias: true,
+    queryKeyNorms: fields?.qkLayernorm ? 'by-head' : null,
     norms: { attn: norm, mlp: norm },
   }),
   targets: {

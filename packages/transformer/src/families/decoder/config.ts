@@ -47,6 +47,8 @@ export interface DecoderFields {
   readonly logitScale: number | null;
   /** Whether queries and keys are normed. */
   readonly useQkNorm: boolean;
+  /** The same. */
+  readonly qkLayernorm: boolean;
   /** Whether the projections of queries, keys and values have a bias. */
   readonly useQkvBias: boolean;
   /** Whether both halves of a block read the same rows. */
@@ -182,7 +184,8 @@ const fieldSchemas: { readonly [F in keyof DecoderFields]: z.ZodType<DecoderFiel
   attnLogitSoftcapping: factor.nullable(),
   finalLogitSoftcapping: factor.nullable(),
   logitScale: factor.nullable(),
-  useQkNorm: z.literal(false, { error: () => 'true is not supported; false is' }),
+  useQkNorm: z.boolean(),
+  qkLayernorm: z.boolean(),
   useQkvBias: z.boolean(),
   useParallelResidual: z.boolean(),
   doLayerNormBefore: z.boolean(),

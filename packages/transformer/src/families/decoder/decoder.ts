@@ -1,5 +1,13 @@
-import { layerNormLayer, type Norm, type NormValues, rmsNormLayer, rmsNormPlusOneLayer } from '../../norm.ts';
+import {
+  headNormLayer,
+  layerNormLayer,
+  type Norm,
+  type NormValues,
+  rmsNormLayer,
+  rmsNormPlusOneLayer,
+} from '../../norm.ts';
 import type { RoleRow } from '../../roles.ts';
+import type { Path } from '../../sites.ts';
 import type { Family, HeadSpec } from '../family.ts';
 import { languageHead, lastTokenHead, tokenHead } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
@@ -70,6 +78,8 @@ const rolesOf = (names: DecoderNames, { heads, keyValueHeads }: DecoderConfig): 
 export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
   const names = namesOf(record);
   const tokenTable = tokenTableOf(names);
+  const isQueryKeyNorm = (path: Path): boolean =>
+    [names.queryNorm, names.keyNorm].some((name) => path.endsWith(`.${names.attn}.${name}`));
   /** A head that reads rows as wide as embedded tokens are. */
   const reading = (head: HeadSpec<DecoderConfig>): HeadSpec<DecoderConfig> => ({
     ...head,
@@ -93,15 +103,16 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
     needs: (config) => decoderNeeds(config, traitsOf(record, config), names),
     towers: (config) => [decoderTower(config, traitsOf(record, config), names)],
     parts: (config, tensors) => {
-      const { norm: kind, sinks } = traitsOf(record, config);
-      const norm = norms[kind];
+      const { norm: kind, sinks, queryKeyNorms } = traitsOf(record, config);
+      const isOfHeads = (path: Path): boolean => queryKeyNorms === 'each-head' && isQueryKeyNorm(path);
       const attns = Array.from({ length: sinks ? config.layers : 0 }, (_, i) =>
         [names.root, names.blocks, i, names.attn].join('.'),
       );
       return partsOfTensors(tensors, {
         embeddings: [tokenTable, positionTableOf(names), ...attns.map(sinksOf)],
         isNorm: (path) => /(norm|\.ln_\w+)$/.test(path),
-        norm: (values) => norm(values, config.normEps),
+        norm: (values, path) =>
+          isOfHeads(path) ? headNormLayer(values, config.normEps, config.headDim) : norms[kind](values, config.normEps),
         tied: config.tieWordEmbeddings ? [names.head, tokenTable] : null,
       });
     },
@@ -110,7 +121,13 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
       prefix: `${names.root.split('.')[0]}.`,
       ...(record.transposed && { transposed: record.transposed }),
       names: [...(record.expertFiles?.names ?? []), [/\.sinks\.weight$/, '.sinks']],
-      shapes: (name, shape) => (name.endsWith('.sinks.weight') ? [shape[1]!] : shape),
+      shapes: (name, shape, config) => {
+        if (name.endsWith('.sinks.weight')) return [shape[1]!];
+        const { headDim } = config as DecoderConfig;
+        const isOfHeads = isQueryKeyNorm(name.replace(/\.weight$/, ''));
+        const { queryKeyNorms } = traitsOf(record, config as DecoderConfig);
+        return isOfHeads && queryKeyNorms === 'each-head' ? [shape[0]! / headDim, headDim] : shape;
+      },
       ...(record.expertFiles && { pieces: expertPieces(record.expertFiles) }),
     },
     roles: (config) => rolesOf(names, config),

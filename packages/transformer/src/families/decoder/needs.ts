@@ -44,12 +44,16 @@ export const blockNorms = ({ norms: { attn, mlp } }: Traits): readonly string[] 
   [...new Set([attn.before, attn.after, attn.sum, mlp.before, mlp.after, mlp.sum])].filter((name) => name != null);
 
 /** The norms of queries and keys: path within a block, and width. */
-const queryKeyNorms = (c: DecoderConfig, { queryKeyNorms: kind }: Traits): readonly (readonly [string, number])[] => {
+const queryKeyNorms = (
+  c: DecoderConfig,
+  { queryKeyNorms: kind }: Traits,
+  { attn, queryNorm, keyNorm }: DecoderNames,
+): readonly (readonly [string, number])[] => {
   if (!kind) return [];
   const width = (heads: number): number => (kind === 'by-head' ? c.headDim : heads * c.headDim);
   return [
-    ['self_attn.q_norm', width(c.heads)],
-    ['self_attn.k_norm', width(c.keyValueHeads)],
+    [`${attn}.${queryNorm}`, width(c.heads)],
+    [`${attn}.${keyNorm}`, width(c.keyValueHeads)],
   ];
 };
 
@@ -63,9 +67,9 @@ export const decoderNeeds = (config: DecoderConfig, traits: Traits, names: Decod
   const isProjected = traits.tokenWidth !== hiddenSize;
   if (isProjected)
     needs.set(`${projectionOf(names, 'in')}.weight`, { shape: [hiddenSize, traits.tokenWidth], init: 'normal' });
-  const norm = (path: string): void => {
-    needs.set(`${path}.weight`, { shape: [hiddenSize], init });
-    if (traits.normBias) needs.set(`${path}.bias`, { shape: [hiddenSize], init: 'zeros' });
+  const norm = (path: string, width = hiddenSize): void => {
+    needs.set(`${path}.weight`, { shape: [width], init });
+    if (traits.normBias) needs.set(`${path}.bias`, { shape: [width], init: 'zeros' });
   };
   if (traits.positions === 'learned')
     needs.set(`${names.root}.${names.positions}.weight`, {
@@ -82,8 +86,7 @@ export const decoderNeeds = (config: DecoderConfig, traits: Traits, names: Decod
     if (traits.experts?.at(layer))
       for (const [name, need] of expertNeeds(`${block}.${names.mlp}`, config, traits.experts, names.router))
         needs.set(name, need);
-    for (const [path, width] of queryKeyNorms(config, traits))
-      needs.set(`${block}.${path}.weight`, { shape: [width], init });
+    for (const [path, width] of queryKeyNorms(config, traits, names)) norm(`${block}.${path}`, width);
     if (traits.sinks)
       needs.set(`${sinksOf(`${block}.${names.attn}`)}.weight`, { shape: [1, config.heads], init: 'normal' });
     for (const path of blockNorms(traits)) norm(`${block}.${path}`);

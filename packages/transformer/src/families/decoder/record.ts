@@ -47,8 +47,11 @@ export interface Traits {
   /** Whether the language model's head has a bias. */
   readonly headBias: boolean;
   readonly norms: { readonly attn: HalfNorms; readonly mlp: HalfNorms };
-  /** Norms of queries and keys before they are rotated, `q_norm` and `k_norm`: of each head's values, of those of all heads together, or none. */
-  readonly queryKeyNorms: 'by-head' | 'all-heads' | null;
+  /**
+   * Norms of queries and keys before they are rotated: of each head's values, with the same weights for all or with weights of their own, of those of
+   * all heads together, or none.
+   */
+  readonly queryKeyNorms: 'by-head' | 'each-head' | 'all-heads' | null;
   /** Whether a layer rotates queries and keys by position. */
   rotates(layer: number): boolean;
   /** How many rows a row of a layer sees at most, itself and those right before it; null where it sees all. */
@@ -95,6 +98,9 @@ export interface DecoderNames {
   readonly queryKeyValue: string | null;
   /** Whether the outputs of that one go by heads of keys instead, each with its queries, key and value. */
   readonly byHead: boolean;
+  /** Norms of queries and of keys, where there are such. */
+  readonly queryNorm: string;
+  readonly keyNorm: string;
   readonly attnOut: string;
   readonly gate: string;
   readonly up: string;
@@ -122,6 +128,8 @@ const llamaNames: DecoderNames = {
   value: 'v_proj',
   queryKeyValue: null,
   byHead: false,
+  queryNorm: 'q_norm',
+  keyNorm: 'k_norm',
   attnOut: 'o_proj',
   gate: 'gate_proj',
   up: 'up_proj',

@@ -127,11 +127,11 @@ const selfAttention =
     const { linear, norm, attend } = forward;
     const { query, key, value } = projected(path, x, config, forward, names);
     const split = (rows: Tensor): Tensor => splitHeads(rows, config.headDim);
-    const normed = (name: 'q' | 'k', rows: Tensor): Tensor => {
-      if (traits.queryKeyNorms === 'by-head') return norm(`${path}.${name}_norm`, split(rows));
-      return split(traits.queryKeyNorms === null ? rows : norm(`${path}.${name}_norm`, rows));
+    const normed = (name: string, rows: Tensor): Tensor => {
+      if (traits.queryKeyNorms === 'by-head') return norm(`${path}.${name}`, split(rows));
+      return split(traits.queryKeyNorms === null ? rows : norm(`${path}.${name}`, rows));
     };
-    const [plainQ, plainK] = [normed('q', query), normed('k', key)];
+    const [plainQ, plainK] = [normed(names.queryNorm, query), normed(names.keyNorm, key)];
     const [q, k] = angles ? rotated(plainQ, plainK, traits, angles) : [plainQ, plainK];
     const own: KeyValue = { k, v: split(value) };
     return linear(
