@@ -55,7 +55,10 @@ const pieces: readonly Piece[] = [
     ],
     open: async () => (await import('./encoders.ts')).encoders,
   },
-  { types: ['vit', 'deit', 'dinov2', 'beit', 'clip', 'siglip'], open: async () => (await import('./pictures.ts')).pictures },
+  {
+    types: ['vit', 'deit', 'dinov2', 'beit', 'clip', 'siglip'],
+    open: async () => (await import('./pictures.ts')).pictures,
+  },
 ];
 
 /** The `model_type`s that there are. */
