@@ -11,7 +11,6 @@ import {
 import type { GenerationConfig } from '../config/generation.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { TaskModel } from '../task-model.ts';
-import { beamSearch } from './beam-search.ts';
 import type { Choice, GeneratedToken, Passes } from './choice.ts';
 import { oneByOne } from './one-by-one.ts';
 import { processorsOf } from './processors.ts';
@@ -171,6 +170,7 @@ export const generator = (model: TaskModel<Tensor>, options: GeneratorOptions): 
     const choice: Choice = { vocabSize, texts, limit, stop, processors, isEnded: endedBy(all) };
     const passes = passesOf(prompts, texts, beams);
     if (beams > 1) {
+      const { beamSearch } = await import('./beam-search.ts');
       const found = await beamSearch(passes, choice, { beams, lengthPenalty, earlyStopping });
       for (const [row, own] of found.entries()) for (const token of own) yield { row, token };
       return;
