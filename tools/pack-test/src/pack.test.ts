@@ -70,7 +70,8 @@ describe.each(names.filter((name) => name !== testkit))('%s, packed', (name) => 
     console.log(`import of ${name}: ${files} files, ${(bytes / 1000).toFixed(0)} kB, ${milliseconds.toFixed(0)} ms`);
     // Recipes are made of the families, which they bring whole; the blocks of methods (stack, average, …) are 30 kB of each, BEiT, gpt-oss and running batches as much, GGUF's codebooks and AWQ's norms 10 kB of the umbrella, NOAH 12 kB of it and of the recipes.
     const most = name === umbrella ? 2_250_000 : name === '@peftjs/hybrid' ? 1_450_000 : 1_200_000;
-    expect(files).toBeLessThanOrEqual(name === umbrella ? 60 : 40);
+    // Families of models lie in files of their own, a dozen, so that bundlers can leave them out.
+    expect(files).toBeLessThanOrEqual(name === umbrella ? 60 : 48);
     expect(bytes).toBeLessThanOrEqual(most);
   });
 });
