@@ -7,6 +7,7 @@ import type { BenchOptions } from './options.ts';
 import { paths } from './paths.ts';
 import { setUpPeers } from './peers/set-up.ts';
 import { quality, qualityFiles } from './quality/quality.ts';
+import { quantized, quantizedFiles } from './quantized/quantized.ts';
 import { align } from './report/align.ts';
 import { jsonLine } from './report/json-line.ts';
 import { memoryTable } from './report/memory-table.ts';
@@ -20,7 +21,7 @@ import { type Contender, measure, type Row } from './run/measure.ts';
 import { type Stack, stacks } from './stacks/catalog.ts';
 import { open } from './stacks/ours.ts';
 import type { StackOptions } from './stacks/stack.ts';
-import { type Group, groups, qualityTask, serveTask } from './tasks/catalog.ts';
+import { type Group, groups, qualityTask, quantizedTask, serveTask } from './tasks/catalog.ts';
 import type { Task } from './tasks/task.ts';
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -92,8 +93,12 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
   if (options.setup) return setUpPeers(paths.peers);
   if (options.page) {
     await writePage(options.out, paths.docs, say);
-    for (const [name, text] of [...(await qualityFiles(options.out)), ...(await loadFiles(options.out))])
-      await writeFileAtomic(join(paths.docs, name), text);
+    for (const files of [
+      await qualityFiles(options.out),
+      await quantizedFiles(options.out),
+      await loadFiles(options.out),
+    ])
+      for (const [name, text] of files) await writeFileAtomic(join(paths.docs, name), text);
     return 0;
   }
   if (options.profile) {
@@ -110,6 +115,7 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
       ...groups.flatMap((group) => (group.tasks.length > 1 ? [group, ...group.tasks] : [group])),
       qualityTask,
       serveTask,
+      quantizedTask,
     ]);
     return 0;
   }
@@ -119,7 +125,9 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
   }
   if (options.task.join() === serveTask.name) return (await load({ ...options, docs: paths.docs, say })) === 0 ? 0 : 1;
   const failed = options.task.includes(qualityTask.name) ? await quality({ ...options, docs: paths.docs, say }) : 0;
-  if (options.task.join() === qualityTask.name) return failed === 0 ? 0 : 1;
+  if (options.task.includes(quantizedTask.name)) await quantized({ ...options, docs: paths.docs, say });
+  if (options.task.every((name) => name === qualityTask.name || name === quantizedTask.name) && options.task.length > 0)
+    return failed === 0 ? 0 : 1;
   const chosen = wantedStacks(options);
   const all: Row[] = [];
   for (const group of wantedGroups(options)) {

@@ -1,9 +1,10 @@
 import { availableParallelism } from 'node:os';
+import { baseModelDir } from '@peftjs/base-model';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { paths } from './paths.ts';
 import { tried } from './quality/quality.ts';
 import { stacks } from './stacks/catalog.ts';
-import { groups, qualityTask, serveTask } from './tasks/catalog.ts';
+import { groups, qualityTask, quantizedTask, serveTask } from './tasks/catalog.ts';
 
 /** The options of a bench. */
 export interface BenchOptions {
@@ -26,6 +27,8 @@ export interface BenchOptions {
   readonly clients: number;
   readonly adapters: number;
   readonly minutes: number;
+  /** Folder of the model of the task `quantized`. */
+  readonly model: string;
   readonly setup: boolean;
   /** Print where the time of each task goes on the WebGPU adapter instead. */
   readonly profile: boolean;
@@ -71,6 +74,7 @@ const taskNames = [
     ...groups.flatMap(({ name, tasks }) => [name, ...tasks.map((task) => task.name)]),
     qualityTask.name,
     serveTask.name,
+    quantizedTask.name,
   ]),
 ];
 const stackNames = stacks.map(({ name }) => name);
@@ -93,7 +97,7 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     .addOption(
       new Option(
         '--task <names>',
-        "'list', or names with commas between (default: all but scaling, memory, quality and serve)",
+        "'list', or names with commas between (default: all but scaling, memory, quality, quantized and serve)",
       )
         .default([] as string[])
         .argParser(namesOf(taskNames)),
@@ -132,11 +136,16 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     .addOption(new Option('--adapters <n>', 'those of the task serve').default(8).argParser(positive(true)))
     .addOption(new Option('--minutes <n>', 'how long they ask').default(10).argParser(positive(false)))
     .option('--speed', 'measure the speed of their steps, on an idle machine, instead of their losses', false)
+    .option('--model <dir>', 'folder of the model of the task quantized', baseModelDir())
     .option('--out <dir>', 'where results and charts go', paths.results)
     .option('--json', 'print one line of JSON per task and stack, and write no files', false)
     .option('--profile', 'print the time of each kernel of ours-webgpu, by timestamps of the adapter', false)
     .option('--roofline', 'print what training steps cost on GPUs that need not be here, by their plans', false)
-    .option('--page', 'write docs/performance.md and docs/quality.md from the newest results in --out', false)
+    .option(
+      '--page',
+      'write docs/performance.md, docs/quality.md and docs/quantized-tuning.md from the newest results in --out',
+      false,
+    )
     .option('--setup', 'install the peers into packages/bench/.peers (about 6 GB, most of it PyTorch)', false)
     .allowExcessArguments(false)
     .showHelpAfterError('(pnpm bench --help lists the options)')

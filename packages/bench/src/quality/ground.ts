@@ -9,7 +9,7 @@ import type { Ground } from './trial.ts';
 const context = 64;
 
 /** So many rows, evenly from all. */
-const evenly = ({ rows, context: positions }: TokenRows, count: number): TokenRows => ({
+export const evenly = ({ rows, context: positions }: TokenRows, count: number): TokenRows => ({
   context: positions,
   rows: Array.from({ length: count }, (_, i) => rows[Math.floor((i * rows.length) / count)]!),
 });

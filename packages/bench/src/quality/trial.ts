@@ -1,9 +1,10 @@
 import { attach } from '@peftjs/core';
-import { type Executor, isPeftError, type Plan } from '@peftjs/tensor';
+import { type Executor, isPeftError } from '@peftjs/tensor';
 import { cosine, evaluateLoss, type TokenRows, train } from '@peftjs/trainer';
 import type { CausalLM } from '@peftjs/transformer';
 import type { Length } from './length.ts';
 import type { Sized } from './sized.ts';
+import { watched } from './watched.ts';
 
 /** The model and data of the trials. */
 export interface Ground {
@@ -23,17 +24,6 @@ export interface Outcome {
   readonly planned: number;
   readonly seconds: number;
 }
-
-/** An executor that tells the largest plan of what it compiles. */
-const watched = (executor: Executor): { readonly executor: Executor; peak(): number } => {
-  const plans: Plan[] = [];
-  const compile: Executor['compile'] = async (...args) => {
-    const made = await executor.compile(...args);
-    plans.push(made.plan);
-    return made;
-  };
-  return { executor: { ...executor, compile }, peak: () => Math.max(...plans.map(({ peakBytes }) => peakBytes)) };
-};
 
 /** Losses on both kinds of held-out data. */
 export const lossesOf = async (

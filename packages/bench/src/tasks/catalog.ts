@@ -58,3 +58,9 @@ export const serveTask = {
   name: 'serve',
   about: 'peftjs serve under load: speed, memory, errors, answers, kill and restart',
 } as const;
+
+/** The task of adapters over quantised bases. Only when asked for by name. */
+export const quantizedTask = {
+  name: 'quantized',
+  about: 'LoRA, QLoRA, QA-LoRA and LoftQ over bases of 32 to 2 bits: losses and memory',
+} as const;
