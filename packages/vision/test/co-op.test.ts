@@ -13,7 +13,7 @@ import {
 } from '@peftjs/transformer';
 import { tinyWeights, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
-import { type CoOpOptions, coOp, tipAdapter } from '../src/index.ts';
+import { type CoOpOptions, coOp, maple, tipAdapter } from '../src/index.ts';
 import { picture } from './picture.ts';
 
 const side = { num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 12 };
@@ -116,6 +116,41 @@ describe('coOp', () => {
     await executor.write(b!.params.get('ctx')!, await executor.read(a!.params.get('ctx')!));
     const { y, z } = await evaluate({ y: a!.model.outputs({ pixels }), z: b!.model.outputs({ pixels }) }, { executor });
     expect([...y!]).toEqual([...z!]);
+  });
+});
+
+describe('maple', () => {
+  const pixelsOf = (base: ReturnType<typeof open>): Tensor => picture(base, 2);
+
+  test('changes vectors of pictures and of texts, in as many blocks as are asked for', async () => {
+    const base = open(zeroShot(two));
+    const names = (depth: number): readonly string[] => [...attach(base, [maple({ length: 2, depth })]).params.keys()];
+    expect(names(1)).toEqual(['ctx', 'proj.weight', 'proj.bias']);
+    expect(names(0)).toEqual(names(2));
+    const adapted = attach(base, [maple({ length: 2 })]);
+    const executor = reference();
+    const logits = async (): Promise<ArrayLike<number>> =>
+      (await evaluate({ y: adapted.model.outputs({ pixels: pixelsOf(base) }) }, { executor }))['y']!;
+    for (const name of ['compound_prompts_text.0', 'compound_prompt_projections.0.bias', 'ctx']) {
+      const before = [...Array.from(await logits())];
+      const param = adapted.params.get(name)!;
+      await executor.write(
+        param,
+        ((await executor.read(param)) as Float32Array).map((v, i) => v + Math.sin(i + 1)),
+      );
+      const after = Array.from(await logits());
+      expect(Math.max(...after.map((v, i) => Math.abs(v - before[i]!)))).toBeGreaterThan(1e-5);
+    }
+  });
+
+  test('refuses more blocks than a tower has, and texts without placeholders', async () => {
+    const base = open(zeroShot(two));
+    expect(await messageOf('bad-option', () => attach(base, [maple({ length: 2, depth: 3 })]))).toContain(
+      'prompts in 3 blocks, and a tower has 2',
+    );
+    expect(
+      await messageOf('bad-data', () => attach(base, [maple({ length: 3 })]).model.outputs({ pixels: pixelsOf(base) })),
+    ).toContain('maple: the text of each class must have');
   });
 });
 
