@@ -22,7 +22,7 @@ const folders: readonly (readonly [file: string, kind: PlaceKind])[] = [
 const files: readonly (readonly [name: RegExp, kind: PlaceKind])[] = [
   [/\.gguf$/i, 'gguf'],
   [/\.safetensors(\.\d+)?$/i, 'tensors'],
-  [/\.(jsonl|ndjson|json|txt|md)$/i, 'data'],
+  [/\.(jsonl|ndjson|json|csv|tsv|parquet|txt|text|md)(\.gz)?$/i, 'data'],
 ];
 
 /** The kind of a path on disk. Throws `file-missing` where there is nothing, `bad-option` where it is none of these. */
@@ -38,5 +38,8 @@ export const placeKind = async (path: string): Promise<PlaceKind> => {
   }
   const kind = files.find(([name]) => name.test(path))?.[1];
   if (kind) return kind;
-  throw new PeftError('bad-option', `${path}: is no file of a kind that is known: .gguf, .safetensors, .jsonl, .txt`);
+  throw new PeftError(
+    'bad-option',
+    `${path}: is no file of a kind that is known: .gguf, .safetensors; of data .jsonl, .json, .csv, .tsv, .parquet, .txt`,
+  );
 };

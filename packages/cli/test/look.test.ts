@@ -1,6 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { baseModelDir } from '@peftjs/base-model';
 import { attach, save } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
@@ -102,6 +104,21 @@ describe('inspect', () => {
     });
     const { out } = await peftjs(['inspect', file]);
     expect(out).toContain('examples: 2\n');
+  });
+
+  test('counts the rows of tables, packed ones too', async () => {
+    const file = join(folder, 'table.csv.gz');
+    writeFileSync(file, gzipSync('question,answer\n"Who, then?",Ahab\nWhat?,"A ""whale"""\n'));
+    expect(await json('inspect', file)).toMatchObject({
+      kind: 'data',
+      examples: 2,
+      fields: { question: 2, answer: 2 },
+      first: '{"question":"Who, then?","answer":"Ahab"}',
+    });
+    const parquet = fileURLToPath(new URL('../../../tools/golden/data/data/snappy.parquet', import.meta.url));
+    const { kind, examples, fields } = await json('inspect', parquet);
+    expect([kind, examples]).toEqual(['data', expect.any(Number)]);
+    expect(Object.values(fields as Record<string, number>)).toContain(examples);
   });
 
   test('says what it does not know', async () => {

@@ -38,7 +38,14 @@ export { type MuonOptions, muon } from './optimizers/muon.ts';
 export { type SgdOptions, sgd } from './optimizers/sgd.ts';
 export { makeBatch } from './pack.ts';
 export type { BatchSpec } from './programs.ts';
-export { formatSeconds, type Progress, type ProgressOptions, type ProgressStream, progressLine } from './progress.ts';
+export {
+  formatSeconds,
+  type Progress,
+  type ProgressOptions,
+  type ProgressStream,
+  progressLine,
+  shareBar,
+} from './progress.ts';
 export { type RewardFunction, type Rollout, type RolloutOptions, rollouts } from './rollouts.ts';
 export type { Resumed } from './run-checkpoint.ts';
 export type { Evaluated, RunState } from './run-state.ts';

@@ -45,7 +45,18 @@ export const formatSeconds = (seconds: number): string => {
   return whole < 60 ? `${whole}s` : `${Math.floor(whole / 60)}m ${String(whole % 60).padStart(2, '0')}s`;
 };
 
+/** `████▌   `: a share of so many cells, in eighths. */
+export const shareBar = (share: number, cells: number): string => {
+  const eighths = Math.round(Math.min(1, Math.max(0, share)) * cells * 8);
+  const rest = eighths % 8;
+  const whole = '█'.repeat(Math.floor(eighths / 8));
+  return `▕${`${whole}${rest > 0 ? String.fromCodePoint(0x2590 - rest) : ''}`.padEnd(cells)}▏`;
+};
+
 const residentPeak = (): number => process.resourceUsage().maxRSS * 1024;
+
+/** Cells of a bar. */
+const [leastCells, mostCells] = [6, 20];
 
 const restOf = ({ step, steps, eta, isLast }: Progress): string => {
   if (step === steps) return 'done';
@@ -90,7 +101,13 @@ export const progressLine = ({
   return (p) => {
     if (stream.isTTY) {
       // A line as long as the terminal is wide would break.
-      const text = lineOf(partsOf(front, p, peakBytes()), Math.max(20, (stream.columns ?? 80) - 1));
+      const columns = Math.max(20, (stream.columns ?? 80) - 1);
+      const parts = partsOf(front, p, peakBytes());
+      const [step, ...others] = parts;
+      const room = Math.min(mostCells, columns - parts.join('  ').length - 4);
+      // A bar where all of the rest has room beside it.
+      const all = room < leastCells ? parts : [step!, shareBar(p.step / p.steps, room), ...others];
+      const text = lineOf(all, columns);
       stream.write(`\r${text}\u001b[K${p.isLast ? '\n' : ''}`);
     } else if (p.isLast || p.step === 1 || p.step % Math.max(1, Math.round(p.steps / lines)) === 0) {
       stream.write(`${partsOf(front, p, peakBytes()).join('  ')}\n`);

@@ -29,6 +29,7 @@ import {
   reduceOnPlateau,
   scheduleOf,
   sgd,
+  shareBar,
   stepsOf,
   type TrainOptions,
   train,
@@ -439,5 +440,14 @@ describe('progressLine', () => {
     expect(last(60)).toBe('x  step 19/20  loss 3.141  held out 4.000  1m 15s left');
     expect(last(50)).toBe('x  step 19/20  loss 3.141  held out 4.000');
     expect(last(10)).toBe('x  step 19/20');
+  });
+
+  test('shows a bar on a wide one', () => {
+    const bars = written(true, 120).match(/▕[^▏]*▏/g)!;
+    expect(bars).toHaveLength(20);
+    expect(bars[0]).toBe(`▕█${' '.repeat(19)}▏`);
+    expect(bars.at(-1)).toBe(`▕${'█'.repeat(20)}▏`);
+    expect(shareBar(0.3, 5)).toBe('▕█▌   ▏');
+    for (const line of written(true, 100).split('\r')) expect(line.split('\u001b')[0]!.length).toBeLessThan(100);
   });
 });

@@ -1,6 +1,7 @@
 import { batch, flatMap, ignored, pipe } from '@peftjs/data';
 import { PeftError } from '@peftjs/tensor';
 import { type Evaluation, evaluateLoss } from '@peftjs/trainer';
+import { counted } from '../bar.ts';
 import { shipped } from '../base.ts';
 import type { Call } from '../commands.ts';
 import { readRunConfig } from '../config/read.ts';
@@ -29,7 +30,10 @@ const runOfTask = async (
 ): Promise<void> => {
   const executor = await deviceOf(options);
   try {
-    const found = await evaluateRun(config, adapter, executor, { context: numberIn(options, 'context', true) });
+    const found = await evaluateRun(config, adapter, executor, {
+      context: numberIn(options, 'context', true),
+      shown: context,
+    });
     const { unit, examples, tuned, base } = found;
     const text = [
       `${figures(tuned)} (${config.task.name}, nats per ${unit})`,
@@ -80,9 +84,17 @@ export const run = async ({ args, options, context }: Call): Promise<void> => {
       rows,
       batch({ size: batchSize, multipleOf: lengthStep, mask: false }),
     );
-    const { loss, tokens } = await evaluateLoss(model, stream, { executor });
+    const measure = async (of: typeof model, label: string, total?: number) => {
+      const shown = counted(stream, context, label, total === undefined ? {} : { total });
+      try {
+        return await evaluateLoss(of, shown.stream, { executor });
+      } finally {
+        shown.end();
+      }
+    };
+    const { loss, tokens } = await measure(model, 'Measuring');
     const seen = { examples, cut };
-    const bare = voices.length > 0 ? (await evaluateLoss(base.model, stream, { executor })).loss : null;
+    const bare = voices.length > 0 ? (await measure(base.model, 'Measuring the base', seen.examples)).loss : null;
     const facts = { loss, perplexity: Math.exp(loss), tokens, ...seen, baseLoss: bare };
     const lines = [
       `loss ${loss.toFixed(4)} nats per token, perplexity ${facts.perplexity.toFixed(2)}`,

@@ -1,13 +1,14 @@
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { attach, summary } from '@peftjs/core';
-import { jsonl, text } from '@peftjs/data';
+import { openRows } from '@peftjs/data';
 import { openGguf } from '@peftjs/gguf';
 import { openSafetensors, readAdapter } from '@peftjs/io';
 import { isPeftError, PeftError, sizeOf } from '@peftjs/tensor';
 import { loadModel } from '@peftjs/transformer';
+import { bar } from '../bar.ts';
 import type { Call } from '../commands.ts';
-import { bytes, count, result } from '../context.ts';
+import { bytes, type Context, count, result } from '../context.ts';
 import { type PlaceKind, placeKind } from '../place-kind.ts';
 
 /** Facts by name, in the order in which they are told. */
@@ -105,17 +106,22 @@ const tensors = async (file: string): Promise<Facts> => {
   return { kind: 'checkpoint', step, lastLoss: log?.losses?.at(-1)?.loss, ...run, ...found };
 };
 
-const data = async (file: string): Promise<Facts> => {
-  const stream = /\.(jsonl|ndjson)$/i.test(file) ? jsonl(file) : text(file);
+const data = async (file: string, context: Context): Promise<Facts> => {
+  const stream = await openRows(file);
+  const line = bar(context, `Reading ${basename(file)}`, { unit: 'examples' });
   const fields = new Map<string, number>();
   let [rows, first] = [0, undefined as unknown];
   for await (const row of stream.open()) {
     if (rows++ === 0) first = row;
+    line.tell(rows);
     const names = typeof row === 'object' && row !== null ? Object.keys(row) : [`(${typeof row})`];
     for (const name of names) fields.set(name, (fields.get(name) ?? 0) + 1);
   }
+  line.end();
   if (rows === 0) throw new PeftError('bad-data', `${file}: has no examples`);
-  const shown = JSON.stringify(first);
+  const shown = JSON.stringify(first, (_, value) =>
+    value instanceof Uint8Array ? `(${count(value.length)} bytes)` : value,
+  );
   return {
     kind: 'data',
     examples: rows,
@@ -144,7 +150,7 @@ const run = async (dir: string): Promise<Facts> => {
   };
 };
 
-const looks: Readonly<Record<PlaceKind, (path: string) => Promise<Facts>>> = {
+const looks: Readonly<Record<PlaceKind, (path: string, context: Context) => Promise<Facts>>> = {
   model,
   adapter,
   gguf,
@@ -174,7 +180,7 @@ const title = (name: string): string =>
 
 /** `peftjs inspect`: the contents of a path, told by its files. Throws as the readers of each kind do. */
 const inspect = async ({ args: [path], context }: Call): Promise<void> => {
-  const facts = await looks[await placeKind(path!)](path!);
+  const facts = await looks[await placeKind(path!)](path!, context);
   const lines = Object.entries(facts).flatMap(([name, value]) =>
     value === undefined ? [] : [`${title(name)}: ${worded(name, value)}`],
   );

@@ -2,6 +2,7 @@ import type { Server } from 'node:http';
 import { serve } from '@hono/node-server';
 import { PeftError } from '@peftjs/tensor';
 import { loadGenerationConfig } from '@peftjs/transformer';
+import { type Bar, bar } from '../bar.ts';
 import type { Call } from '../commands.ts';
 import { numberIn } from '../sampling.ts';
 import { makeApp } from '../serve/app.ts';
@@ -51,6 +52,8 @@ export const run = async ({ args, options, context }: Call): Promise<void> => {
   const executor = await deviceOf(options, true);
   const metrics = makeMetrics();
   status(context, `Compiles for ${[tuned.base.name, ...tuned.voices.map(({ name }) => name)].join(', ')}`);
+  let line: Bar | null = null;
+  let isReady = false;
   const engine = await makeEngine(tuned, {
     executor,
     context: tokens,
@@ -59,6 +62,14 @@ export const run = async ({ args, options, context }: Call): Promise<void> => {
     stop,
     onBatch: metrics.batch,
     onKnown: metrics.known,
+    onCompile: (done, total) => {
+      // What adapters need that come later is not shown.
+      if (isReady) return;
+      line ??= bar(context, 'Compiling', { unit: 'programs', total });
+      line.tell(done);
+      isReady = done === total;
+      if (isReady) line.end();
+    },
   });
   const app = makeApp({
     engine,

@@ -1,8 +1,10 @@
 import { load, type Objective } from '@peftjs/core';
 import type { Executor } from '@peftjs/tensor';
 import { type Evaluation, evaluateModel } from '@peftjs/trainer';
+import { counted } from '../bar.ts';
 import { loadTask, openPlace } from '../base.ts';
 import type { RunConfig } from '../config/schema.ts';
+import type { Context } from '../context.ts';
 import { batches, rowsOf } from '../data/examples.ts';
 import { methods } from '../methods.ts';
 import { lessonOf } from './lesson-of.ts';
@@ -21,7 +23,7 @@ export const evaluateRun = async (
   config: RunConfig,
   adapter: string,
   executor: Executor,
-  { context: asked }: { readonly context?: number | undefined } = {},
+  { context: asked, shown }: { readonly context?: number | undefined; readonly shown: Pick<Context, 'err'> },
 ): Promise<EvaluatedRun> => {
   const place = await openPlace(config.model);
   const lesson = await lessonOf(config, place);
@@ -35,10 +37,18 @@ export const evaluateRun = async (
   const stream = batches(lesson, config)(rowsOf(raw, lesson, base, options));
   const objective = (await objectiveOf(config, lesson.task, base)) as Objective<never> | undefined;
   const how = { executor, ...(objective?.measures && { objective, base }) };
+  const measure = async (model: typeof base, label: string): Promise<Evaluation> => {
+    const own = counted(stream, shown, label, { total: examples, group: lesson.group });
+    try {
+      return await evaluateModel(model, own.stream, how);
+    } finally {
+      own.end();
+    }
+  };
   return {
     unit: lesson.unit,
     examples,
-    tuned: await evaluateModel(adapted.model, stream, how),
-    base: await evaluateModel(base, stream, how),
+    tuned: await measure(adapted.model, 'Measuring'),
+    base: await measure(base, 'Measuring the base'),
   };
 };

@@ -19,6 +19,8 @@ export interface EngineOptions {
   readonly stop: readonly number[];
   /** Told of each step of a batch: the requests in it. */
   readonly onBatch?: (requests: number) => void;
+  /** Told how many programs are compiled before it takes requests. */
+  readonly onCompile?: (done: number, total: number) => void;
   /** Told of each prompt: how many of its tokens had been read before. */
   readonly onKnown?: (tokens: number) => void;
 }
@@ -66,7 +68,7 @@ const until = async (isSo: () => boolean): Promise<void> => {
  * run in batches that are done when the last of them is. A row gives what its request alone gives. Compiles what it needs before it takes requests.
  */
 export const makeEngine = async ({ base, voices: first }: Tuned, options: EngineOptions): Promise<Engine> => {
-  const { executor, context, rows, queue, onBatch, onKnown } = options;
+  const { executor, context, rows, queue, onBatch, onKnown, onCompile } = options;
   const stop = new Set(options.stop);
   const voices = new Map<string, Voice>(first.map((voice) => [voice.name, voice]));
   const modelOf = (name: string | null): CausalLM => (name === null ? base.model : voices.get(name)!.adapted.model);
@@ -84,6 +86,7 @@ export const makeEngine = async ({ base, voices: first }: Tuned, options: Engine
     stop,
     ...(onBatch && { onStep: onBatch }),
     ...(onKnown && { onKnown }),
+    ...(onCompile && { onCompile }),
   });
   const embeddings = embedder(executor);
   const waiting: { readonly flow: Job[]; readonly batches: Job[] } = { flow: [], batches: [] };

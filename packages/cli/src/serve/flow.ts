@@ -19,6 +19,8 @@ export interface FlowOptions {
   readonly stop: ReadonlySet<number>;
   /** Told of each step: the requests in it. */
   readonly onStep?: (requests: number) => void;
+  /** Told how many programs are compiled before it begins. */
+  readonly onCompile?: (done: number, total: number) => void;
   /** Told of each prompt: of how many of its tokens the keys and values were there already. */
   readonly onKnown?: (tokens: number) => void;
 }
@@ -62,9 +64,14 @@ const modelsOf = (base: CausalLM, voices: readonly Voice[], executor: Executor):
 export const makeFlow = async (
   base: CausalLM,
   first: readonly Voice[],
-  { executor, context, rows, stop, onStep, onKnown }: FlowOptions,
+  { executor, context, rows, stop, onStep, onKnown, onCompile }: FlowOptions,
 ): Promise<Flow> => {
-  const batch: RunningBatch<Spoken> = await runningBatch(modelsOf(base, first, executor), { executor, context, rows });
+  const batch: RunningBatch<Spoken> = await runningBatch(modelsOf(base, first, executor), {
+    executor,
+    context,
+    rows,
+    ...(onCompile && { onCompile }),
+  });
   let voices = first;
   const running = new Map<RunningText<Spoken>, { readonly job: Job; readonly tokens: number[] }>();
   let reading: Job | null = null;

@@ -2,6 +2,7 @@ import { type Adapted, attach, type Examples as Looked, type Method, type Object
 import type { Batch, Stream } from '@peftjs/data';
 import { type Executor, PeftError, type Tensor } from '@peftjs/tensor';
 import type { TaskModel } from '@peftjs/transformer';
+import { bar } from '../bar.ts';
 import { loadTask, openPlace } from '../base.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { type Context, count } from '../context.ts';
@@ -90,7 +91,7 @@ export const openGround = async (config: RunConfig, context: Context): Promise<G
   const lesson = await lessonOf(config, place);
   const base = await loadTask(place, config, lesson.task);
   const own = contextOf(config, lesson, { name: place.name, base });
-  const line = reading(context);
+  const line = bar(context, 'Reading the data', { unit: 'examples' });
   const examples = await openExamples(lesson, base, { ...config, context: own, onRead: line.tell });
   line.end();
   const objective = await objectiveOf(config, lesson.task, base);
@@ -122,18 +123,3 @@ export const onGround = async (ground: Ground, config: RunConfig, executor: Exec
 /** Loads the base, reads the data, attaches the method. Throws what those throw. */
 export const prepared = async (config: RunConfig, executor: Executor, context: Context): Promise<Prepared> =>
   onGround(await openGround(config, context), config, executor);
-
-/** Tells how many examples were read, where that takes long and somebody looks on. */
-const reading = ({ err }: Context): { tell(examples: number): void; end(): void } => {
-  let last = performance.now();
-  let isTold = false;
-  return {
-    tell: (examples) => {
-      if (!err.isTTY || performance.now() - last < 250) return;
-      last = performance.now();
-      isTold = true;
-      err.write(`\rReading the data: ${count(examples)} examples\u001b[K`);
-    },
-    end: () => void (isTold && err.write('\r\u001b[K')),
-  };
-};

@@ -4,6 +4,7 @@ import { type Objective, save, summary } from '@peftjs/core';
 import { writeFileAtomic } from '@peftjs/io';
 import type { Executor } from '@peftjs/tensor';
 import { progressLine, type TrainResult, train } from '@peftjs/trainer';
+import { counted } from '../bar.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { type Context, count, result } from '../context.ts';
 import { templateFile } from '../conversation.ts';
@@ -58,6 +59,16 @@ const trained = async (
   if (isNew) await keepSample(0, adapted.base);
   await sample.close();
   let sampled = 0;
+  const { heldOut } = examples.survey;
+  const measured =
+    examples.heldOut &&
+    counted(examples.heldOut, context, 'Measuring', { group: lesson.group, ...(heldOut > 0 && { total: heldOut }) });
+  // The line of the first step takes its place; so does an error.
+  if (context.err.isTTY) context.err.write('Compiling the step …');
+  const cleared = (error: unknown): never => {
+    if (context.err.isTTY) context.err.write('\r\u001b[K');
+    throw error;
+  };
   const found = await train(adapted, {
     executor,
     data: examples.train,
@@ -68,11 +79,12 @@ const trained = async (
     optimizer: optimizer(config),
     schedule: schedule(config, rate, steps),
     ...(objective && { objective: objective as Objective<never> }),
-    ...(examples.heldOut && {
-      heldOut: { data: examples.heldOut, every: config.evaluateEvery ?? Math.max(1, Math.ceil(steps / 8)) },
+    ...(measured && {
+      heldOut: { data: measured.stream, every: config.evaluateEvery ?? Math.max(1, Math.ceil(steps / 8)) },
     }),
     checkpoint: { file: files.checkpoint, every: config.checkpointEvery ?? Math.max(1, Math.round(steps / 20)) },
     onEvaluate: async ({ step }) => {
+      measured?.end();
       // At a quarter of the way, half, and three quarters.
       const part = Math.floor((step / steps) * samples);
       if (step === 0 || step === steps || part === sampled || steps < leastSampled) return;
@@ -85,7 +97,7 @@ const trained = async (
       line(progress);
       await logStep(dir, progress);
     },
-  });
+  }).catch(cleared);
   checkEnd(found, steps, dir);
   await save(adapted, files.adapter, { executor, baseModel: place.name });
   const template = keptTemplate(lesson);

@@ -15,6 +15,8 @@ export interface RunningOptions extends OnExecutor {
   readonly rows?: number;
   /** Texts that have ended of which the cache is kept. Default: as many as rows. */
   readonly kept?: number;
+  /** Told how many of the programs are compiled. */
+  readonly onCompile?: (done: number, total: number) => void;
 }
 
 /** A text that runs. */
@@ -71,6 +73,7 @@ const rules: Rules<RunningOptions> = {
   context: mustBe.given(mustBe.count),
   rows: mustBe.count,
   kept: mustBe.count,
+  onCompile: mustBe.fn,
 };
 
 /** Whether a model can be in a running batch beside others of the same base: see `kvSizesOf`. */
@@ -102,9 +105,15 @@ const sizesOf = <V>({ voices, alone }: RunningModels<V>): KvSizes => {
  */
 export const runningBatch = async <V>(models: RunningModels<V>, options: RunningOptions): Promise<RunningBatch<V>> => {
   checkOptions('runningBatch', rules, options);
-  const { executor, context, rows: most = 8, kept = most } = options;
+  const { executor, context, rows: most = 8, kept = most, onCompile } = options;
   const kv = sizesOf(models);
-  const programs = runningPrograms<V>(kv, { executor, context, rows: most, kept });
+  const programs = runningPrograms<V>(kv, {
+    executor,
+    context,
+    rows: most,
+    kept,
+    ...(onCompile && { onCompile }),
+  });
   const { sizes, columns, stage, store, cacheOf } = programs;
   const known = knownTexts<V>(kept);
   let current = programs.made(models);

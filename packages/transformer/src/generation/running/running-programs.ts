@@ -95,12 +95,13 @@ export interface RunningSizes {
   readonly context: number;
   readonly rows: number;
   readonly kept: number;
+  readonly onCompile?: (done: number, total: number) => void;
 }
 
 /** Makes the programs of a running batch, each compiled when it is first asked for. */
 export const runningPrograms = <V>(
   kv: KvSizes,
-  { executor, context, rows, kept }: RunningSizes,
+  { executor, context, rows, kept, onCompile }: RunningSizes,
 ): RunningPrograms<V> => {
   const sizes = sizesUpTo(rows);
   const columns = pieces.filter((count, i) => i === 0 || count <= context);
@@ -154,15 +155,21 @@ export const runningPrograms = <V>(
     recaller,
     compile: async (of) => {
       const { voices } = of.models;
-      await recaller();
-      for (const [i, size] of sizes.entries()) {
-        await parker(size);
-        for (const from of new Set([sizes[i - 1] ?? 0, size, sizes[i + 1] ?? size])) await mover(from, size);
-        await stepper(of, size, voices[0]!);
-      }
-      for (const voice of voices) {
-        for (const count of columns) await reader(of, voice, count);
-        await stepper(of, 1, voice);
+      const all = [
+        recaller,
+        ...sizes.flatMap((size, i) => [
+          () => parker(size),
+          ...[...new Set([sizes[i - 1] ?? 0, size, sizes[i + 1] ?? size])].map((from) => () => mover(from, size)),
+          () => stepper(of, size, voices[0]!),
+        ]),
+        ...voices.flatMap((voice) => [
+          ...columns.map((count) => () => reader(of, voice, count)),
+          () => stepper(of, 1, voice),
+        ]),
+      ];
+      for (const [i, make] of all.entries()) {
+        await make();
+        onCompile?.(i + 1, all.length);
       }
     },
     keepTo: async ({ models, number }) => {
