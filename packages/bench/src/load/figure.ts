@@ -55,7 +55,7 @@ export const loadFigure = ({ clients, adapters, one, moments }: Load): string =>
     '#3f6bdd',
   );
   const oneY = speed.y(one.tokensPerSecond);
-  const beside = `<path d="M${left} ${oneY.toFixed(1)}H${width - right}" stroke="#d9822b" stroke-width="2" stroke-dasharray="6 4"/><text x="${width - right}" y="${(oneY - 6).toFixed(1)}" text-anchor="end" fill="#a65a10">one client: ${one.tokensPerSecond.toFixed(0)}</text>`;
+  const beside = `<path d="M${left} ${oneY.toFixed(1)}H${width - right}" stroke="#d9822b" stroke-width="2" stroke-dasharray="6 4"/><text x="${(left + width - right) / 2}" y="${(oneY + 16).toFixed(1)}" text-anchor="middle" fill="#a65a10">one client: ${one.tokensPerSecond.toFixed(0)}</text>`;
   const resident = panel(
     bottom,
     'resident memory of the server, MiB',
