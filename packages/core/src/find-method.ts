@@ -166,6 +166,7 @@ const known: readonly Known[] = [
   ['BI-Adapter', 'binaryAdapter', 'vision', byType('PEFTJS_BINARY_ADAPTER')],
   ['CLIP-Adapter', 'clipAdapter', 'vision', byType('PEFTJS_CLIP_ADAPTER')],
   ['CoOp', 'coOp', 'vision', byType('PEFTJS_COOP')],
+  ['MaPLe', 'maple', 'vision', byType('PEFTJS_MAPLE')],
   ['Tip-Adapter', 'tipAdapter', 'vision', byType('PEFTJS_TIP_ADAPTER')],
   ['FacT (tensor train)', 'factTt', 'vision', byType('PEFTJS_FACT_TT')],
   ['FacT (Tucker)', 'factTk', 'vision', byType('PEFTJS_FACT_TK')],
