@@ -36,10 +36,15 @@ const isThere = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** Whether an adapter is one of a language model: those of other tasks have nothing to say. */
-const doesWrite = async (dir: string): Promise<boolean> => {
-  const { task_type: task } = JSON.parse(await readFile(join(dir, 'adapter_config.json'), 'utf8'));
-  return task == null || task === 'CAUSAL_LM';
+/** The tasks of adapters that do not write, by PEFT's names. */
+const others: readonly unknown[] = ['SEQ_CLS', 'TOKEN_CLS', 'SEQ_2_SEQ_LM', 'QUESTION_ANS', 'FEATURE_EXTRACTION'];
+
+/** The task of an adapter that does not write; null of one that does, or says none. */
+const otherTask = async (dir: string): Promise<string | null> => {
+  const text = await readFile(join(dir, 'adapter_config.json'), 'utf8').catch(() => '{}');
+  // Where it is no JSON the loader says so.
+  const task = /"task_type"\s*:\s*"(\w+)"/.exec(text)?.[1];
+  return task !== undefined && others.includes(task) ? task : null;
 };
 
 /** The newest run in a folder that has an adapter; null where there is none. Names of runs are their times. */
@@ -47,7 +52,8 @@ const newestRun = async (folder: string): Promise<string | null> => {
   const names = await readdir(folder).catch(() => []);
   for (const name of names.sort().reverse()) {
     const { adapter } = runFiles(join(folder, name));
-    if ((await isThere(join(adapter, 'adapter_config.json'))) && (await doesWrite(adapter))) return join(folder, name);
+    if ((await isThere(join(adapter, 'adapter_config.json'))) && (await otherTask(adapter)) === null)
+      return join(folder, name);
   }
   return null;
 };
@@ -80,6 +86,12 @@ const loadVoice = async (
   base: Base,
   { dir, name }: { readonly dir: string; readonly name: string },
 ): Promise<Voice> => {
+  const task = await otherTask(dir);
+  if (task !== null)
+    throw new PeftError(
+      'bad-option',
+      `${dir}: is an adapter of the task ${task}, and one that writes is wanted; peftjs evaluate RUN --data FILE measures it`,
+    );
   const file = join(dir, templateFile);
   const { chat, template } = await conversation(base.files, base.tokenizer, (await isThere(file)) ? file : undefined);
   return { name, adapted: await load(base.model, dir, [...methods.values()]), chat, template };

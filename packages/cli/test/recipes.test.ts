@@ -82,6 +82,11 @@ describe.each(Object.entries(outcomes))('%s', (name, [taskType, unit, measure]) 
     if (measure !== undefined) expect(Object.keys(found.measures)).toContain(measure);
     const config = JSON.parse(readFileSync(join(found.adapter, 'adapter_config.json'), 'utf8'));
     expect(config.task_type ?? null).toBe(taskType);
+    if (name === 'classification')
+      expect(await peftjs(['generate', found.dir, '--prompt', 'a'])).toMatchObject({
+        code: 2,
+        err: expect.stringContaining('is an adapter of the task SEQ_CLS'),
+      });
     if (!['classification', 'dpo', 'images'].includes(name)) return;
     const measured = JSON.parse(
       await done('evaluate', found.dir, '--data', data.train, '--device', 'cpu', '--context', '32', '--json'),
