@@ -101,7 +101,11 @@ export const loadBase = async (options: BaseOptions): Promise<Base> => {
 
 const opened = async (place: string, dtype: 'f32' | 'f16', task: Task<Tensor>): Promise<TaskModel<Tensor>> => {
   try {
-    return task.head === 'causalLM' ? await loadModel(place, { dtype }) : await loadModel(place, { dtype, task });
+    if (task.head === 'causalLM') return await loadModel(place, { dtype });
+    // A head for other classes than these is of no use.
+    const { labels } = task;
+    const newHead = labels !== null && (await loadConfig(place)).labels?.join('\n') !== labels.join('\n');
+    return await loadModel(place, { dtype, task, newHead });
   } catch (error) {
     if (!isPeftError(error) || error.code !== 'file-missing') throw error;
     throw new PeftError('file-missing', `${error.message} Give --model the folder of a model in Hugging Face layout.`, {
