@@ -242,6 +242,38 @@ class ResidualAdapter(AroundLayer):
         return x + own.project_up(torch.relu(own.project_down(own.ln(x))))
 
 
+class Ciat(AroundLayer):
+    """Zhu et al., 2021. https://arxiv.org/abs/2104.08154, https://github.com/bytedance/neurst"""
+
+    def __init__(self, base: nn.Module, options: dict) -> None:
+        super().__init__(base)
+
+        def adapter(r: int) -> nn.ModuleDict:
+            return nn.ModuleDict({"inner": nn.Linear(self.d, r), "outer": nn.Linear(r, self.d)})
+
+        def added(own: nn.ModuleDict, x: torch.Tensor) -> torch.Tensor:
+            return own["outer"](torch.relu(own["inner"](x)))
+
+        self.attn_adapter, self.mlp_adapter = (adapter(options["layer_adapter_dim"]) for _ in range(2))
+        attention, mlp = base.self_attn if hasattr(base, "self_attn") else base.attn, base.mlp
+        given = lambda inputs, named: inputs[0] if inputs else named["hidden_states"]
+        attention.register_forward_hook(
+            lambda module, inputs, named, out: (out[0] + added(self.attn_adapter, given(inputs, named)), *out[1:]),
+            with_kwargs=True,
+        )
+        mlp.register_forward_hook(lambda module, inputs, out: out + added(self.mlp_adapter, inputs[0]))
+        if attention.layer_idx == 0:
+            self.emb_adapter = adapter(options["emb_adapter_dim"])
+            self.emb_adapter["norm"] = nn.LayerNorm(self.d, eps=1e-6)
+
+    def forward(self, *inputs: object, **named: object) -> object:
+        x, *rest = inputs
+        if hasattr(self, "emb_adapter"):
+            own = self.emb_adapter
+            x = x + own["outer"](torch.relu(own["inner"](own["norm"](x))))
+        return super().forward(x, *rest, **named)
+
+
 class SparseAdapter(AroundLayer):
     """After the MLP. He, Ding, Dong, Zhang & Tao, 2022. https://arxiv.org/abs/2210.04284, https://github.com/Shwai-He/SparseAdapter"""
 
@@ -923,6 +955,7 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
         PeriodicLora,
         dict(r=4, lora_alpha=6, period=1, momentum=0.25, warmup_steps=0),
     ),
+    "ciat": ("PEFTJS_CIAT", Ciat, dict(layer_adapter_dim=3, emb_adapter_dim=4, adapter_dropout=0.0)),
     "residual-adapter": ("PEFTJS_RESIDUAL_ADAPTER", ResidualAdapter, dict(bottleneck=3)),
     "tiny-attention": ("PEFTJS_TINY_ATTENTION", TinyAttention, dict(heads=3, head_dim=2)),
     "llama-adapter-v2": ("PEFTJS_LLAMA_ADAPTER_V2", LlamaAdapterV2, dict(train_norm=False)),
@@ -963,6 +996,7 @@ PLACES = {
         {"plain": r".*\.(self_attn|mlp)\.\w+_proj", "gpt2": r".*\.(attn|mlp)\.(c_attn|c_proj|c_fc)"},
         (nn.Linear, Conv1D),
     ),
+    "ciat": (LAYERS, nn.Module),
     "residual-adapter": (LAYERS, nn.Module),
     "tiny-attention": (LAYERS, nn.Module),
     # Not the keys, whose bias changes nothing.

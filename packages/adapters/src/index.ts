@@ -2,6 +2,7 @@ export type { Activation } from './activation.ts';
 export { adapterPlus } from './adapter-plus.ts';
 export type { Scale } from './bottleneck.ts';
 export { type BottleneckAdapterOptions, bottleneckAdapter } from './bottleneck-adapter.ts';
+export { type CiatOptions, ciat } from './ciat.ts';
 export { type CompacterOptions, compacter, compacterPlusPlus } from './compacter/compacter.ts';
 export type { AdapterPlace } from './define-bottleneck.ts';
 export { type Fusible, fusible } from './fusible.ts';

@@ -63,6 +63,15 @@ describeMethods(family, {
     identity: false,
     parameters: (model) => bottlenecks(2)(model) + invertible(model),
   },
+  ciat: {
+    options: { bottleneck: 3, embedding: 2, dropout: 0 },
+    identity: false,
+    parameters: ({ towers }) =>
+      towers.reduce((n, { hiddenSize: d, paths }) => {
+        const size = (r: number): number => 2 * d * r + r + d;
+        return n + (paths('attn').length + paths('mlp').length) * size(3) + size(2) + 2 * d;
+      }, 0),
+  },
   residualAdapter: {
     options: { bottleneck: 3 },
     identity: false,

@@ -1,6 +1,7 @@
 import {
   adapterPlus,
   bottleneckAdapter,
+  ciat,
   compacter,
   compacterPlusPlus,
   diReft,
@@ -281,6 +282,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'llm-adapter-parallel', llmAdapter, ours),
   ...golden('plain gpt2', 'propetl-lora', proPetlLora, ours),
   ...golden('plain gpt2', 'propetl-adapter', proPetlAdapter, ours),
+  ...golden('plain gpt2', 'ciat', ciat, ours),
   ...golden('plain gpt2', 'residual-adapter', residualAdapter, ours),
   ...golden('plain gpt2', 'tiny-attention', tinyAttention, ours),
   ...golden('plain gpt2', 'llama-adapter-v2', llamaAdapterV2, ours),
