@@ -100,7 +100,7 @@ const ratesTable = (groups: readonly TrialGroup[], taken: readonly TrialGroup[],
 const ratesPart = (tuning: readonly Trial[], taken: readonly TrialGroup[], tasks: readonly string[]): string => {
   if (tuning.length === 0) return 'Learning rates were not tuned.';
   const { steps, tests } = tuning[0]!;
-  return `Learning rates were looked for in one run each of ${steps} steps (\`npm run multitask -- --rates 1,3 --steps ${steps}\`, record \`multitask-rates.jsonl\`): the mean loss on ${tests} training examples of each task that were withheld from it; test examples were not looked at. Not all were tried: where the rate that was taken is not among them it is the one that LoRA did best with, and where it is not the best one, the comparison had begun before that was known.
+  return `Learning rates were looked for in one run each of ${steps} steps (\`npm run multitask -- --rates 1,3 --steps ${steps}\`, record \`multitask-rates.jsonl\`): the mean loss on ${tests} training examples of each task that were withheld from it; test examples were not looked at. Methods without a row were not tried. Where the rate that was taken is not among those of a row it is the one that LoRA did best with, and where it is not the best one, the comparison had begun before that was known.
 
 ${ratesTable(groupsOf(tuning), taken, tasks)}`;
 };
