@@ -18,20 +18,24 @@ export interface Chosen {
 }
 
 /** LoRA as it suits the base model: on the head too, for the words of another author are what a model of this size needs most. */
-const suitedLora = (rank = 16): Omit<Chosen, 'learningRate'> => ({
+const suitedLora = ({ rank = 16, target = ['all-linear', 'lm_head'] }: DemoOptions): Omit<Chosen, 'learningRate'> => ({
   label: `LoRA of rank ${rank}`,
-  method: lora({ rank, alpha: rank, target: ['all-linear', 'lm_head'] }),
+  method: lora({ rank, alpha: rank, target }),
 });
 
 const suitedRate = 1.2e-2;
 
 /** Options that a method takes from the run. */
-export const given = (factory: Factory, { rank, steps }: DemoOptions): object => {
+export const given = (factory: Factory, { rank, target, steps }: DemoOptions): object => {
   const known = factory.options ?? {};
-  if (rank !== undefined && !('rank' in known))
-    throw new PeftError('bad-option', `--rank: ${factory.name} has no rank; leave it out`);
-  return { ...(rank !== undefined && { rank }), ...('steps' in known && { steps }) };
+  const own = { ...(rank !== undefined && { rank }), ...(target && { target }) };
+  const odd = Object.keys(own).find((name) => !(name in known));
+  if (odd) throw new PeftError('bad-option', `--${odd}: ${factory.name} has no ${odd}; leave it out`);
+  return { ...own, ...('steps' in known && { steps }) };
 };
+
+/** Rows of a batch, unless they are told. */
+export const usualBatch = 8;
 
 /** Rows of a batch, and batches, that methods may look at before training. */
 const [rows, batches] = [8, 16];
@@ -43,7 +47,7 @@ const examplesOf = ({ text: { train } }: Loaded): Examples[] =>
 
 /** Adapters of the two halves of the text, one after the other, to be fused: as if they were two tasks. */
 const trainedHalves = async (
-  { steps, seed }: DemoOptions,
+  { steps, seed, batch = usualBatch }: DemoOptions,
   { model, text }: Loaded,
   executor: Executor,
 ): Promise<AdapterFusionOptions['adapters']> => {
@@ -56,7 +60,7 @@ const trainedHalves = async (
       executor,
       data,
       steps,
-      batchSize: rows,
+      batchSize: batch,
       seed,
       schedule: cosine({ learningRate: adapted.learningRate!, steps }),
       onStep: progressLine({ label: `pfeiffer, ${name} half` }),
@@ -76,8 +80,8 @@ const needed: Readonly<Record<string, (options: DemoOptions, loaded: Loaded, exe
 
 /** The method that was asked for, ready to be attached: what looks at the base and at data first has done so. */
 export const choose = async (options: DemoOptions, loaded: Loaded, executor: Executor): Promise<Chosen> => {
-  const { method: name, rank, learningRate } = options;
-  if (name === undefined) return { ...suitedLora(rank), learningRate: learningRate ?? suitedRate };
+  const { method: name, learningRate } = options;
+  if (name === undefined) return { ...suitedLora(options), learningRate: learningRate ?? suitedRate };
   const factory = methods.get(name)!; // the command line was checked
   const own = { ...given(factory, options), ...(await needed[name]?.(options, loaded, executor)) };
   const [method] = await prepare(loaded.model, [factory(own)], { data: examplesOf(loaded), executor });

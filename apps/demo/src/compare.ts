@@ -23,10 +23,13 @@ export interface Comparison {
 /** The arguments of one method's run. */
 const argsOf = (
   name: string,
-  { steps, rank, learningRate, seed, device, data, model, quantize }: DemoOptions,
+  { steps, rank, learningRate, target, batch, context, seed, device, data, model, quantize }: DemoOptions,
   out: string,
 ): string[] =>
-  Object.entries({ method: name, steps, rank, 'learning-rate': learningRate, seed, device, data, model, quantize, out })
+  Object.entries({
+    ...{ method: name, steps, rank, 'learning-rate': learningRate, target, batch, context },
+    ...{ seed, device, data, model, quantize, out },
+  })
     .flatMap(([key, value]) => (value === undefined ? [] : [`--${key}`, String(value)]))
     .concat('--json');
 

@@ -15,14 +15,12 @@ import {
   train,
 } from '@peftjs/trainer';
 import { type CausalLM, generate, loadModel, parameters } from '@peftjs/transformer';
-import { type Chosen, choose } from './chosen.ts';
+import { type Chosen, choose, usualBatch } from './chosen.ts';
 import { type Loaded, loadAll } from './loaded.ts';
 import type { DemoOptions } from './options.ts';
 import { count, type DemoResult, linesOf, percent, reportOf } from './outcome.ts';
 import { checkFinished, finish, unfinishedFile } from './unfinished.ts';
 
-/** Rows of a batch. */
-const batchSize = 8;
 /** Points of the curve of held-out loss after the first. */
 const evaluations = 8;
 /** The highest learning rate for all weights: the best of 5e-4, 1e-3, 2e-3 and 4e-3 at the default steps. */
@@ -39,13 +37,13 @@ const trainWith = async (
   options: DemoOptions,
   chosen: Pick<Chosen, 'label' | 'learningRate'>,
 ): Promise<TrainResult> => {
-  const { steps, seed } = options;
+  const { steps, seed, batch = usualBatch } = options;
   const { label, learningRate } = chosen;
   const result = await train(target, {
     executor,
     data: loaded.text.train,
     steps,
-    batchSize,
+    batchSize: batch,
     seed,
     schedule: cosine({ learningRate, steps, warmup: Math.floor(steps / 15) }),
     heldOut: { data: loaded.text.heldOut, every: Math.max(1, Math.ceil(steps / evaluations)) },
@@ -76,6 +74,7 @@ const saveAndCheck = async (
   executor: Executor,
   dir: string,
   tunedLoss: number,
+  batchSize: number,
 ): Promise<void> => {
   await save(adapted, dir, { executor, baseModel: loaded.name });
   const again = await load(loaded.model, dir, [...methods.values()]);
@@ -118,7 +117,7 @@ const runOn = async (
   started: number,
 ): Promise<DemoResult> => {
   const { dense, model, text, tokenizer } = loaded;
-  const { seed, steps } = options;
+  const { seed, steps, batch: batchSize = usualBatch } = options;
   const chosen = await choose(options, loaded, executor);
   const adapted = attach(model, [chosen.method], { seed });
   const trainable = sizesOf(adapted.params.values());
@@ -143,7 +142,7 @@ const runOn = async (
   const after = await sample(adapted.model);
 
   const adapterDir = join(dir, 'adapter');
-  await saveAndCheck(adapted, loaded, executor, adapterDir, lastLoss(tuned));
+  await saveAndCheck(adapted, loaded, executor, adapterDir, lastLoss(tuned), batchSize);
   const full = options.full ? await trainFull(loaded, executor, options) : null;
   const result: DemoResult = {
     method: chosen.method.name,

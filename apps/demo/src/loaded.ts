@@ -22,11 +22,21 @@ export interface Loaded {
 
 const packings = { int8, nf4 } as const;
 
-/** Positions per row, where the model has as many. */
-const longestContext = 256;
+/** Positions of a row, unless they are told, where the model has as many. */
+const usualContext = 256;
 
-/** Loads the model, its tokenizer and the text. Throws what the loaders throw; `bad-config` when nothing names an end-of-text token. */
-export const loadAll = async ({ model: modelDir, data, quantize: format }: DemoOptions): Promise<Loaded> => {
+const contextOf = (asked: number | undefined, { config: { maxPositions } }: CausalLM): number => {
+  if (asked === undefined) return Math.min(usualContext, maxPositions);
+  if (asked > maxPositions)
+    throw new PeftError('bad-option', `--context: the model has ${maxPositions} positions, fewer than ${asked}`);
+  return asked;
+};
+
+/**
+ * Loads the model, its tokenizer and the text. Throws what the loaders throw; `bad-config` when nothing names an end-of-text token, `bad-option` where
+ * rows would be longer than the model.
+ */
+export const loadAll = async ({ model: modelDir, data, quantize: format, context }: DemoOptions): Promise<Loaded> => {
   const dir = modelDir ?? baseModelDir();
   const dense = await loadModel(dir);
   const model = format ? quantize(dense, packings[format]()) : dense;
@@ -34,7 +44,6 @@ export const loadAll = async ({ model: modelDir, data, quantize: format }: DemoO
   const endOfText = tokenizer.eosId ?? model.config.eosIds[0];
   if (endOfText === undefined)
     throw new PeftError('bad-config', `${dir}: neither the tokenizer nor the config names an end-of-text token`);
-  const context = Math.min(longestContext, model.config.maxPositions);
-  const text = await loadText(data, tokenizer, context, endOfText);
+  const text = await loadText(data, tokenizer, contextOf(context, model), endOfText);
   return { dir, name: modelDir ?? '@peftjs/base-model', dense, model, tokenizer, text, endOfText };
 };

@@ -17,6 +17,12 @@ export interface DemoOptions {
   readonly rank?: number;
   /** Instead of the method's own. */
   readonly learningRate?: number;
+  /** Layers of the methods that choose them, by name or group. */
+  readonly target?: readonly string[];
+  /** Rows of a batch; null: as many as suit the task. */
+  readonly batch?: number;
+  /** Positions of a row of text. */
+  readonly context?: number;
   readonly seed: number;
   readonly device?: 'cpu' | 'webgpu';
   /** A text file, or one of JSON lines, instead of Moby-Dick. */
@@ -53,16 +59,23 @@ const known = (name: string): string => {
   return name;
 };
 
+const layers = (text: string): string[] => {
+  const names = text.split(',').map((name) => name.trim());
+  if (names.includes(''))
+    throw new InvalidArgumentError('It must be names between commas, such as q_proj,v_proj or all-linear.');
+  return names;
+};
+
 const list = (text: string): string[] =>
   text === 'all' ? [...methods.keys()] : [...new Set(text.split(',').map(known))];
 
 /** The options that a task does not take. */
-const oddOptions = ({ task, data, compare, quantize, shots }: DemoOptions): readonly string[] => {
-  const given = { data, compare, quantize, shots };
+const oddOptions = ({ task, data, compare, quantize, shots, context }: DemoOptions): readonly string[] => {
+  const given = { data, compare, quantize, shots, context };
   const wrong = {
     text: ['shots'],
-    classify: ['data', 'compare', 'quantize', 'shots'],
-    image: ['data', 'compare', 'quantize'],
+    classify: ['data', 'compare', 'quantize', 'shots', 'context'],
+    image: ['data', 'compare', 'quantize', 'context'],
   };
   return wrong[task].filter((name) => given[name as keyof typeof given] !== undefined).map((name) => `--${name}`);
 };
@@ -111,6 +124,21 @@ export const parseOptions = (args: readonly string[]): DemoOptions => {
     )
     .addOption(
       new Option('--learning-rate <x>', "highest learning rate (default: the method's own)").argParser(positive),
+    )
+    .addOption(
+      new Option(
+        '--target <layers>',
+        "layers that are adapted, names between commas: q_proj,v_proj or all-linear (default: the method's own)",
+      ).argParser(layers),
+    )
+    .addOption(
+      new Option('--batch <n>', 'rows of a batch (default: 8 of text, 16 of examples)').argParser(wholeNumber(1)),
+    )
+    .addOption(
+      new Option(
+        '--context <n>',
+        'tokens of a row of text (default: 256, or as many as the model has positions)',
+      ).argParser(wholeNumber(2)),
     )
     .addOption(
       new Option('--seed <n>', 'seed of the adapter, the order of the data and the samples')

@@ -7,13 +7,15 @@ import type { Chosen } from './chosen.ts';
 import type { Loaded } from './loaded.ts';
 import type { DemoOptions } from './options.ts';
 
-/** The file of a run that was cut short: the same command finds it and goes on. Another method, text, seed, rate or number of steps has another. */
+/** The file of a run that was cut short: the same command finds it and goes on. Another method, text, seed, rate, target, batch or number of steps has another. */
 export const unfinishedFile = (
-  { out, steps, seed, rank, quantize }: DemoOptions,
+  { out, steps, seed, rank, quantize, target, batch }: DemoOptions,
   { dir, text }: Loaded,
   { label, learningRate }: Pick<Chosen, 'label' | 'learningRate'>,
 ): string => {
-  const hash = createHash('sha256').update(JSON.stringify([dir, label, learningRate, steps, seed, rank, quantize]));
+  const hash = createHash('sha256').update(
+    JSON.stringify([dir, label, learningRate, steps, seed, rank, quantize, target, batch]),
+  );
   for (const row of text.train.rows) hash.update(row);
   return join(out, `unfinished-${hash.digest('hex').slice(0, 12)}.safetensors`);
 };

@@ -75,7 +75,7 @@ describe('the demo', () => {
     expect(stderr).toMatch(/LoRA of rank 2 {2}step 4\/4 {2}loss \d/);
   });
 
-  test('packs the base model first, and the adapter loads over it again', async () => {
+  test('packs the base model first, and takes layers, rows and positions as told', async () => {
     const out = outFolder('packed');
     const args = [
       '--quantize',
@@ -88,12 +88,20 @@ describe('the demo', () => {
       '3',
       '--rank',
       '2',
+      '--target',
+      'q_proj,v_proj',
+      '--batch',
+      '2',
+      '--context',
+      '12',
       '--device',
       'cpu',
     ];
     const { code, stdout, stderr } = await runDemoCli([...args, '--json', '--out', out]);
     expect({ code, stderr }).toMatchObject({ code: 0 });
     const result = JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
+    expect(result.trainable).toBe(2 * (16 + 16 + 16 + 8));
+    expect(await readFile(result.report, 'utf8')).toContain('3 steps of 2 × 12 tokens');
     // A byte a value and a scale for each output.
     expect(result.baseBytes).toBe(result.baseHalfBytes / 2 + 4 * (16 * 2 + 8 * 2 + 24 * 2 + 16));
     expect(result.tunedLoss).toBeLessThan(result.baseLoss);
@@ -288,6 +296,16 @@ describe('what is wrong is said in one message, and leaves no trace', () => {
       'a config that does not fit the weights',
       model('wide', editConfig({ num_hidden_layers: 2 })),
       /model\.layers\.1\..* is missing/,
+    ],
+    [
+      'rows longer than the model',
+      async () => ['--model', tiny, '--data', text, '--context', '99999'],
+      /--context: the model has \d+ positions, fewer than 99999/,
+    ],
+    [
+      'layers of a method that has none to choose',
+      async () => ['--model', tiny, '--data', text, '--method', 'promptTuning', '--target', 'q_proj'],
+      /--target: promptTuning has no target; leave it out/,
     ],
     [
       'a text shorter than a context',

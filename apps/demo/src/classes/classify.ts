@@ -36,9 +36,9 @@ const shown = 24;
 /** Learning rates: of the head alone, and of all weights. */
 const [probeRate, fullRate] = [1e-2, 1e-3];
 
-const usual = ({ rank = 8 }: DemoOptions): Chosen => ({
+const usual = ({ rank = 8, target = ['all-linear'] }: DemoOptions): Chosen => ({
   label: `LoRA of rank ${rank}`,
-  method: lora({ rank, alpha: 2 * rank, target: 'all-linear' }),
+  method: lora({ rank, alpha: 2 * rank, target }),
   learningRate: 4e-3,
 });
 
@@ -64,13 +64,13 @@ const learn = async (
   target: Trainable,
   data: ClassData,
   executor: Executor,
-  { steps, seed }: DemoOptions,
+  { steps, seed, batch }: DemoOptions,
   { label, learningRate }: Pick<Chosen, 'label' | 'learningRate'>,
 ): Promise<TrainResult> => {
   const rows = fromArray(data.train.map(({ row }) => row));
   const result = await train(target, {
     executor,
-    data: pipe(rows, shuffle({ seed }), repeat(), together(data)),
+    data: pipe(rows, shuffle({ seed }), repeat(), together(data, batch)),
     steps,
     seed,
     schedule: cosine({ learningRate, steps, warmup: Math.floor(steps / 15) }),

@@ -57,7 +57,7 @@ export const reportOf = (
   { label, data, device, options, probe, tuned, predicted }: ClassFindings,
 ): Report => ({
   title: `${label}: ${data.name}`,
-  summary: `A base model of ${count(r.total)} parameters, ${options.steps} steps of ${batchSize} of ${r.examples} ${data.examples}, ${r.tests} held out, seed ${options.seed}, on ${device}.`,
+  summary: `A base model of ${count(r.total)} parameters, ${options.steps} steps of ${options.batch ?? batchSize} of ${r.examples} ${data.examples}, ${r.tests} held out, seed ${options.seed}, on ${device}.`,
   figures: [
     { name: 'Accuracy', value: share(r.accuracy), note: `macro F1 ${share(r.macroF1)}` },
     { name: 'The head alone', value: share(r.probeAccuracy), note: 'accuracy, as many steps' },
