@@ -4,6 +4,7 @@ import { runJsonSchema } from '../src/config/json-schema.ts';
 import { parseOverrides } from '../src/config/overrides.ts';
 import { parseRunConfig } from '../src/config/read.ts';
 import { nearest } from '../src/nearest.ts';
+import { logsOf } from '../src/train/logs.ts';
 
 const parse = (text: string | null, args: readonly string[] = []) =>
   parseRunConfig(text, 'run.yaml', parseOverrides(args).overrides);
@@ -81,9 +82,11 @@ describe('a configuration', () => {
       optimizer: { name: 'adamw', clip: 1 },
       schedule: { name: 'cosine', warmup: 0.06 },
       batchSize: 8,
+      logs: [],
       seed: 0,
       out: 'runs',
     });
+    expect(parse('data: chat.jsonl\nlogs: wandb')).toMatchObject({ logs: ['wandb'] });
   });
 
   test('is overridden by flags, which keep what they do not name', () => {
@@ -134,4 +137,18 @@ test('the nearest word is one that is near', () => {
   expect(nearest('rnk', ['rank', 'alpha'])).toBe('rank');
   expect(nearest('LORA', ['rank', 'lora'])).toBe('lora');
   expect(nearest('learning_rate', ['rank', 'alpha'])).toBe(null);
+});
+
+test('a log without a key or a server is refused before the first step', async () => {
+  const { WANDB_API_KEY: _, MLFLOW_TRACKING_URI: __, ...env } = process.env;
+  const kept = process.env;
+  process.env = env;
+  try {
+    await expect(logsOf(parse('data: a.jsonl\nlogs: wandb'), 'runs/a')).rejects.toThrow('WANDB_API_KEY is not set');
+    await expect(logsOf(parse('data: a.jsonl\nlogs: [mlflow]'), 'runs/a')).rejects.toThrow(
+      'MLFLOW_TRACKING_URI is not',
+    );
+  } finally {
+    process.env = kept;
+  }
 });

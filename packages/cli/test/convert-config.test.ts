@@ -30,6 +30,7 @@ plot_loss: true
 ### train
 per_device_train_batch_size: 1
 gradient_accumulation_steps: 8
+report_to: [wandb, tensorboard]
 learning_rate: 5.0e-6
 num_train_epochs: 3.0
 lr_scheduler_type: cosine

@@ -103,7 +103,8 @@ describe('train', () => {
 
   test('writes a page with the curves, and the answer to the first example before and after; runs lists it', async () => {
     const out = join(folder, 'reported');
-    const { dir } = await run(...flags(), '--steps', '30', '--out', out);
+    const { dir } = await run(...flags(), '--steps', '30', '--logs', 'tensorboard', '--out', out);
+    expect(readdirSync(join(dir, 'tensorboard'))).toEqual([expect.stringMatching(/^events\.out\.tfevents\./)]);
     const page = readFileSync(join(dir, 'report.html'), 'utf8');
     expect(page).toContain('lora on chat.jsonl');
     expect(page).toMatch(

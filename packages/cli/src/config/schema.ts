@@ -122,6 +122,11 @@ const ofMethod = ({ name, about, options = {} }: Factory): z.ZodObject =>
 const [first, ...others] = [...methods.values()].sort((a, b) => (a.name < b.name ? -1 : 1)).map(ofMethod);
 const methodSchema = z.discriminatedUnion('name', [first!, ...others]) as unknown as z.ZodType<Named, Named>;
 
+const logNames = ['tensorboard', 'mlflow', 'wandb'] as const;
+
+/** Where the numbers of a run can go beside its folder. */
+export type LogName = (typeof logNames)[number];
+
 /** A run with its defaults filled in; the schema below says what each field means. */
 export interface RunConfig {
   readonly model?: string | undefined;
@@ -152,6 +157,7 @@ export interface RunConfig {
   readonly recompute: boolean;
   readonly evaluateEvery?: number | undefined;
   readonly checkpointEvery?: number | undefined;
+  readonly logs: readonly LogName[];
   readonly seed: number;
   readonly out: string;
 }
@@ -188,6 +194,12 @@ export const runSchema: z.ZodType<RunConfig> = z
       .optional()
       .describe('steps between two measurements of the held-out loss; default: an eighth of the run'),
     checkpointEvery: count.optional().describe('steps between two checkpoints; default: a twentieth of the run'),
+    logs: z
+      .array(z.enum(logNames))
+      .default([])
+      .describe(
+        'where the numbers go beside the run: files of events in its folder, the server of MLFLOW_TRACKING_URI, the account of WANDB_API_KEY',
+      ),
     seed: z.int().min(0).default(0),
     out: z.string().default('runs').describe('folder in which each run makes one of its own'),
   })
@@ -203,6 +215,7 @@ export const expanded = (raw: unknown): unknown => {
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) return raw;
   const all: Record<string, unknown> = { ...raw };
   if (isText(all['data']) || Array.isArray(all['data'])) all['data'] = { train: all['data'] };
+  if (isText(all['logs'])) all['logs'] = [all['logs']];
   const files = all['data'] as Readonly<Record<string, unknown>> | undefined;
   if (isText(files?.['train'])) all['data'] = { ...files, train: [files['train']] };
   for (const [name, fallback] of [

@@ -48,6 +48,15 @@ export const everyTo =
       ? [[path, value]]
       : { left: `${path} is a whole number of steps; its default holds` };
 
+/** Names of `report_to` that a run's numbers can go to, one or a list. */
+const logs: Rule = (value) => {
+  const asked = (Array.isArray(value) ? value : [value]).map(String);
+  const known = asked.filter((name) => ['tensorboard', 'mlflow', 'wandb'].includes(name));
+  const other = asked.filter((name) => !known.includes(name) && name !== 'none');
+  if (other.length > 0) return { left: 'logs has tensorboard, mlflow and wandb' };
+  return known.length > 0 ? [['logs', known]] : [];
+};
+
 /** Keys of transformers' `TrainingArguments`, which LLaMA-Factory and axolotl have too. */
 export const trainingArguments: Readonly<Record<string, Rule>> = {
   learning_rate: numberTo('optimizer.rate'),
@@ -65,12 +74,13 @@ export const trainingArguments: Readonly<Record<string, Rule>> = {
   output_dir: to('out'),
   save_steps: everyTo('checkpointEvery'),
   eval_steps: everyTo('evaluateEvery'),
+  report_to: logs,
   ...all(
     'bf16 fp16 pure_bf16 tf32 float16 bfloat16',
     left('adapters are trained in f32; dtype: f16 keeps the base in half precision'),
   ),
   ...all(
-    'logging_steps logging_dir report_to run_name plot_loss include_num_input_tokens_seen wandb_project wandb_entity wandb_name wandb_watch wandb_log_model wandb_run_id use_wandb',
+    'logging_steps logging_dir run_name plot_loss include_num_input_tokens_seen wandb_project wandb_entity wandb_name wandb_watch wandb_log_model wandb_run_id use_wandb',
     left('every step is logged, in log.jsonl and report.html'),
   ),
   ...all(

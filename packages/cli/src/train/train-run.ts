@@ -12,6 +12,7 @@ import { openDevice } from '../device.ts';
 import { Stopped } from '../exit-codes.ts';
 import { status } from '../status.ts';
 import { dryRun } from './dry-run.ts';
+import { logsOf } from './logs.ts';
 import { optimizer, schedule } from './optimizer.ts';
 import { type Ground, onGround, type Prepared, prepared } from './prepared.ts';
 import { beginRun, logSample, logStep, type RunResult, runFiles, settled } from './run-folder.ts';
@@ -49,6 +50,7 @@ const trained = async (
 ): Promise<RunResult> => {
   const { place, lesson, examples, adapted, objective, steps, rate } = ready;
   const files = runFiles(dir);
+  const logs = await logsOf(config, dir);
   const line = progressLine({ stream: context.err, label: adapted.method.name });
   const sample = sampler(ready, executor);
   const keepSample = async (step: number, model: unknown): Promise<void> => {
@@ -92,6 +94,7 @@ const trained = async (
       await keepSample(step, adapted.model);
     },
     stopOn: ['SIGINT', 'SIGTERM'],
+    logs,
     ...(context.signal && { signal: context.signal }),
     onStep: async (progress) => {
       line(progress);
