@@ -34,7 +34,7 @@ export interface AttentionSpecs {
 }
 
 /** The largest headDim that kernels are written for. */
-const maxHeadDim = 256;
+export const maxHeadDim = 256;
 
 /** Sizes of inputs already checked. */
 export const attentionSizes = ({ q, k }: { readonly q?: Spec; readonly k?: Spec }): AttentionSizes => {

@@ -9,6 +9,7 @@ import {
   attentionSizes,
   cappedScore,
   checkAttention,
+  maxHeadDim,
   pairsOf,
   visibility,
 } from './attention-spec.ts';
@@ -54,6 +55,8 @@ export const attentionOp: Op<
       const [dq, dk, dv] = attentionGradOp(q, k, v, y, logSumExp, own, keyMask, offset, attrs);
       return { q: dq, k: dk, v: dv };
     }
+    if (q.shape[3]! + carried > maxHeadDim)
+      throw shapeError('attention', [q], `sinks have a gradient for a headDim of at most ${maxHeadDim - carried}`);
     // ds = w ∘ (dy·vᵀ − Σ(dy ∘ y) + dSum): a column of ones in y, −dSum in dy and zeros in all else make it of the same sums.
     const wide = (x: Tensor): Tensor => pad(x, { axis: -1, before: 0, after: carried });
     const ones = broadcastTo(constant(Float32Array.of(1), []), logSumExp.shape);
