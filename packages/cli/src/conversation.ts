@@ -1,5 +1,4 @@
-import { readFile } from 'node:fs/promises';
-import { type Chat, type Files, loadChat, type Tokenizer } from '@peftjs/io';
+import { type Chat, type Files, fileAt, loadChat, type Tokenizer } from '@peftjs/io';
 import { isPeftError, PeftError } from '@peftjs/tensor';
 
 /** The file of a chat template beside a model or an adapter. */
@@ -29,9 +28,11 @@ const hasNone = (error: unknown): boolean =>
 /** The conversations of a model: by the template that is given, the model's own, or a plain one. Throws as `loadChat`, and `file-missing`. */
 export const conversation = async (files: Files, tokenizer: Tokenizer, file?: string): Promise<Conversation> => {
   if (file !== undefined) {
-    const template = await readFile(file, 'utf8').catch((cause: Error) => {
+    const at = await fileAt(file);
+    const bytes = await at.files.read(at.path).catch((cause: Error) => {
       throw new PeftError('file-missing', `${file}: the chat template can't be read: ${cause.message}`, { cause });
     });
+    const template = new TextDecoder().decode(bytes);
     return { chat: await loadChat(files, { tokenizer, template }), template };
   }
   try {

@@ -1,8 +1,8 @@
-import { access, readdir, readFile } from 'node:fs/promises';
+import { access, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Adapted, load } from '@peftjs/core';
-import { type Chat, readAdapter } from '@peftjs/io';
-import { PeftError } from '@peftjs/tensor';
+import { type Chat, fileAt, filesAt, isHub, joinPath, readAdapter } from '@peftjs/io';
+import { isPeftError, PeftError } from '@peftjs/tensor';
 import type { CausalLM } from '@peftjs/transformer';
 import { type Base, type BaseOptions, loadBase, shipped } from './base.ts';
 import { conversation, templateFile } from './conversation.ts';
@@ -30,18 +30,24 @@ export interface Tuned {
   readonly model: CausalLM;
 }
 
-const isThere = (path: string): Promise<boolean> =>
-  access(path).then(
+const isThere = async (path: string): Promise<boolean> => {
+  if (isHub(path)) {
+    const at = await fileAt(path);
+    return (await at.files.size(at.path)) !== null;
+  }
+  return access(path).then(
     () => true,
     () => false,
   );
+};
 
 /** The tasks of adapters that do not write, by PEFT's names. */
 const others: readonly unknown[] = ['SEQ_CLS', 'TOKEN_CLS', 'SEQ_2_SEQ_LM', 'QUESTION_ANS', 'FEATURE_EXTRACTION'];
 
 /** The task of an adapter that does not write; null of one that does, or says none. */
 const otherTask = async (dir: string): Promise<string | null> => {
-  const text = await readFile(join(dir, 'adapter_config.json'), 'utf8').catch(() => '{}');
+  const files = await filesAt(dir);
+  const text = new TextDecoder().decode(await files.read('adapter_config.json').catch(() => new Uint8Array(0)));
   // Where it is no JSON the loader says so.
   const task = /"task_type"\s*:\s*"(\w+)"/.exec(text)?.[1];
   return task !== undefined && others.includes(task) ? task : null;
@@ -70,15 +76,35 @@ export const adapterAt = async (path: string): Promise<{ readonly dir: string; r
   throw new PeftError('bad-option', `${path}: has no adapter yet; peftjs resume ${path} goes on with the run`);
 };
 
-/** The base that an adapter says it belongs to. */
+/** The place of a model on the hub, as PEFT names it; null for what is none. */
+const hubName = (name: string, revision: unknown): string | null => {
+  if (isHub(name)) return name;
+  if (!/^(?!models\/|datasets\/)\w[\w.-]*\/\w[\w.-]*$/.test(name)) return null;
+  return `hub:${name}${typeof revision === 'string' ? `@${encodeURIComponent(revision)}` : ''}`;
+};
+
+/** The base that an adapter says it belongs to: a folder, or where there is none of that name, a model on the hub. Throws `file-missing`, and as the hub's files. */
 export const baseOf = async (dir: string): Promise<string> => {
   const { config } = await readAdapter(dir);
-  const { baseModel } = config;
+  const { baseModel, raw } = config;
   if (baseModel === shipped || (baseModel !== null && (await isThere(baseModel)))) return baseModel;
-  throw new PeftError(
-    'file-missing',
-    `${dir}: its base is ${baseModel ?? 'not said'}, which is no folder here; give the folder of it with --model`,
-  );
+  const onHub = baseModel === null ? null : hubName(baseModel, raw['revision']);
+  if (onHub === null)
+    throw new PeftError(
+      'file-missing',
+      `${dir}: its base is ${baseModel ?? 'not said'}, which is no folder here; give the folder of it with --model`,
+    );
+  try {
+    await (await filesAt(onHub)).size('config.json');
+    return onHub;
+  } catch (cause) {
+    if (!isPeftError(cause)) throw cause;
+    throw new PeftError(
+      cause.code,
+      `${dir}: its base is ${baseModel}, which is no folder here, and from the hub it does not come: ${cause.message} Or give the folder of it with --model.`,
+      { cause },
+    );
+  }
 };
 
 /** Loads an adapter over a base. Throws as `load`. */
@@ -92,7 +118,7 @@ const loadVoice = async (
       'bad-option',
       `${dir}: is an adapter of the task ${task}, and one that writes is wanted; peftjs evaluate RUN --data FILE measures it`,
     );
-  const file = join(dir, templateFile);
+  const file = joinPath(dir, templateFile);
   const { chat, template } = await conversation(base.files, base.tokenizer, (await isThere(file)) ? file : undefined);
   return { name, adapted: await load(base.model, dir, [...methods.values()]), chat, template };
 };

@@ -4,10 +4,12 @@ import {
   filesAt,
   float32ToHalf,
   halfToFloat32,
+  isHub,
   isObject,
   type JsonObject,
   type JsonValue,
   type Place,
+  parseHub,
   readAdapters,
   writeAdapter,
   writeAdapterHub,
@@ -65,6 +67,14 @@ const requireHubNames = ({ layout: { modelType, defaultTarget } }: Model, method
 /** `task_type` of PEFT's files; null where a model has no task, or one that PEFT has no name for. */
 const taskType = (model: Model): string | null => ('task' in model ? (model as TaskModel).task.type : null);
 
+/** A base as PEFT names it: a model on the hub by its repository, and its revision where it is not the usual one. A folder in a repository has no such name. */
+const onHub = (name: string | null): { readonly baseModel: string | null; readonly revision: string | null } => {
+  if (name === null || !isHub(name)) return { baseModel: name, revision: null };
+  const { kind, repo, revision, path } = parseHub(name);
+  if (kind !== 'models' || path !== '') return { baseModel: name, revision: null };
+  return { baseModel: repo, revision: revision === 'main' ? null : revision };
+};
+
 /** The value without `peft_type` at any depth: adapter-hub/adapters takes every field for an option of the method. */
 const withoutType = (value: JsonValue): JsonValue => {
   if (Array.isArray(value)) return value.map(withoutType);
@@ -82,7 +92,8 @@ const withoutType = (value: JsonValue): JsonValue => {
 export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOptions): Promise<void> => {
   requireAdapted('save', adapted);
   checkOptions('save', saveRules, options);
-  const { executor, baseModel = adapted.base.layout.name } = options;
+  const { executor, baseModel: asked = adapted.base.layout.name } = options;
+  const { baseModel, revision } = onHub(asked);
   const { method, config, state: own } = await snapshot(adapted, { executor });
   const { keys = {}, layout = 'peft' } = method;
   const { base } = adapted;
@@ -95,6 +106,7 @@ export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOpt
     inference_mode: true,
     ...(heads.length > 0 && { modules_to_save: withHeads(own, heads) }),
     base_model_name_or_path: baseModel,
+    ...(revision !== null && { revision }),
   });
   const folders = foldersOf(config);
   if (folders && base.layout.outerModule !== '')

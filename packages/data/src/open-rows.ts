@@ -1,4 +1,15 @@
-import { type FileIn, type FilePlace, type Files, fileAt, filesAt, joinPath, nameOf, type Place } from '@peftjs/io';
+import {
+  type FileIn,
+  type FilePlace,
+  type Files,
+  fileAt,
+  filesAt,
+  isHub,
+  joinPath,
+  nameOf,
+  type Place,
+  parseHub,
+} from '@peftjs/io';
 import { checkOptions, mustBe, PeftError, type Rules } from '@peftjs/tensor';
 import { type CsvOptions, csv } from './csv.ts';
 import { gunzip } from './gunzip.ts';
@@ -90,6 +101,7 @@ const filesOf = async (place: FilePlace | Place, pattern: string | undefined): P
     const [folder, own] = [/^[^*]*[/\\]/.exec(place)?.[0] ?? '', place.replace(/^[^*]*[/\\]/, '')];
     return filesOfFolder(await filesAt(folder === '' ? '.' : folder), own);
   }
+  if (isHub(place) && parseHub(String(place)).path === '') return filesOfFolder(await filesAt(place), pattern);
   const at = await fileAt(place);
   if ((await at.files.size(at.path)) !== null) return [at];
   const folder = await filesAt(place);
@@ -120,7 +132,7 @@ const openFile = async (at: FileIn, options: OpenRowsOptions): Promise<Stream<un
 
 /**
  * The items of files by what their names end with (`.jsonl`, `.json`, `.csv`, `.tsv`, `.parquet`, `.txt`; all but Parquet with `.gz` too): of one
- * file, of a folder, of a path with a pattern (`data/*.jsonl`), or of several of these, one after the other in the order of their names. A text
+ * file, of a folder, of a path with a pattern (`data/*.jsonl`), of a dataset on the hub (`hub:datasets/owner/name`), or of several of these, one after the other in the order of their names. A text
  * file gives texts, all others objects. Throws `file-missing` where there is none, `bad-option` for a kind that is not known.
  */
 export const openRows = async (

@@ -12,6 +12,7 @@ import {
   type Files,
   fileAt,
   filesAt,
+  hubFiles,
   memoryFiles,
   opfsFiles,
   urlFiles,
@@ -19,6 +20,7 @@ import {
 } from '../src/index.ts';
 import { browserFolder } from './browser-folder.ts';
 import { serveFiles } from './file-server.ts';
+import { serveHub } from './hub-server.ts';
 import { filesIn, scratch } from './scratch.ts';
 
 const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i % 251);
@@ -43,6 +45,11 @@ const written = async (files: WritableFiles): Promise<WritableFiles> => {
   return files;
 };
 
+const onHub = async (isKept: boolean): Promise<Files> => {
+  const { endpoint } = await serveHub(content);
+  return hubFiles('hub:org/model', { endpoint, token: null, offline: false, cache: isKept ? await scratch() : null });
+};
+
 const kinds: readonly (readonly [name: string, make: () => Promise<Files>])[] = [
   ['a folder on disk', async () => filesAt(await onDisk())],
   ['a folder at a file URL', async () => filesAt(pathToFileURL(await onDisk()))],
@@ -59,6 +66,8 @@ const kinds: readonly (readonly [name: string, make: () => Promise<Files>])[] = 
     'a URL with nothing of it',
     async () => filesAt((await serveFiles(content, { ranges: false, head: false, lengths: false })).url),
   ],
+  ['the hub', () => onHub(true)],
+  ['the hub without a cache', () => onHub(false)],
 ];
 
 describe.each(kinds)('%s', (_, make) => {

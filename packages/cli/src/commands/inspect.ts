@@ -1,30 +1,37 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { attach, summary } from '@peftjs/core';
 import { openRows } from '@peftjs/data';
 import { openGguf } from '@peftjs/gguf';
-import { openSafetensors, readAdapter } from '@peftjs/io';
+import { fileAt, filesAt, openSafetensors, readAdapter } from '@peftjs/io';
 import { isPeftError, PeftError, sizeOf } from '@peftjs/tensor';
 import { loadModel } from '@peftjs/transformer';
 import { bar } from '../bar.ts';
 import type { Call } from '../commands.ts';
 import { bytes, type Context, count, result } from '../context.ts';
+import { shownFiles } from '../hub.ts';
 import { type PlaceKind, placeKind } from '../place-kind.ts';
 
 /** Facts by name, in the order in which they are told. */
 type Facts = Readonly<Record<string, unknown>>;
 
+const bytesAt = async (place: string): Promise<number | null> => {
+  const { files, path } = await fileAt(place);
+  return files.size(path);
+};
+
 const fileBytes = async (dir: string): Promise<number> => {
-  const names = (await readdir(dir)).filter((name) => /\.(safetensors|bin)$/.test(name));
-  const sizes = await Promise.all(names.map(async (name) => (await stat(join(dir, name))).size));
-  return sizes.reduce((a, b) => a + b, 0);
+  const files = await filesAt(dir);
+  const names = ((await files.list()) ?? []).filter((name) => /\.(safetensors|bin)$/.test(name));
+  const sizes = await Promise.all(names.map((name) => files.size(name)));
+  return sizes.reduce<number>((a, b) => a + (b ?? 0), 0);
 };
 
 const valuesOf = (tensors: Iterable<{ readonly shape: readonly number[] }>): number =>
   [...tensors].reduce((n, { shape }) => n + sizeOf(shape), 0);
 
 const model = async (dir: string): Promise<Facts> => {
-  const loaded = await loadModel(dir);
+  const loaded = await loadModel(await shownFiles(dir));
   const { config, linears, layout } = loaded;
   const { modelType, layers, hiddenSize, vocabSize, maxPositions } = config;
   const { base: values } = summary(attach(loaded, []));
@@ -96,7 +103,7 @@ const tensors = async (file: string): Promise<Facts> => {
   const found = {
     tensors: reader.tensors.size,
     values: valuesOf(reader.tensors.values()),
-    fileBytes: (await stat(file)).size,
+    fileBytes: await bytesAt(file),
   };
   if (kept === undefined) {
     const names = [...reader.tensors].slice(0, 12).map(([name, { dtype, shape }]) => `${name} ${dtype} [${shape}]`);
@@ -125,7 +132,7 @@ const data = async (file: string, context: Context): Promise<Facts> => {
   return {
     kind: 'data',
     examples: rows,
-    fileBytes: (await stat(file)).size,
+    fileBytes: await bytesAt(file),
     fields: Object.fromEntries(fields),
     first: shown.length > 300 ? `${shown.slice(0, 300)} …` : shown,
   };

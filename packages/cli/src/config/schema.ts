@@ -171,7 +171,9 @@ export const runSchema: z.ZodType<RunConfig> = z
     model: z
       .string()
       .optional()
-      .describe('folder of a model in Hugging Face layout, or a GGUF file; default: the small one that is shipped'),
+      .describe(
+        'folder of a model in Hugging Face layout, a GGUF file, or either on the hub: hub:owner/name@revision; default: the small one that is shipped',
+      ),
     dtype: z.enum(['f32', 'f16']).default('f32').describe('precision in which floats of the base are kept'),
     quantize: z
       .enum(['int8', 'int4', 'nf4', 'fp4', 'fp8', 'hqq'])

@@ -7,6 +7,7 @@ import type { Progress, TrainResult } from '@peftjs/trainer';
 import { stringify } from 'yaml';
 import { shipped } from '../base.ts';
 import type { RunConfig } from '../config/schema.ts';
+import { fixed } from '../hub.ts';
 import { newFolder } from '../output.ts';
 
 /** Names of the files of a run. */
@@ -37,7 +38,7 @@ export const runFiles = (dir: string): Readonly<Record<keyof typeof names, strin
 const withTeacher = (objective: NonNullable<RunConfig['objective']>): NonNullable<RunConfig['objective']> => {
   const { teacher } = objective;
   if (teacher === undefined || teacher === shipped) return objective;
-  return { ...objective, teacher: resolve(teacher as string) };
+  return { ...objective, teacher: fixed(teacher as string) };
 };
 
 /** A configuration as it is kept: paths from the root, so that it can be gone on with from anywhere. */
@@ -45,14 +46,14 @@ export const settled = (config: RunConfig, steps: number): RunConfig => {
   const { model, data, epochs: _, objective, ...others } = config;
   const { train, heldOut, template } = data;
   return {
-    model: model === undefined || model === shipped ? shipped : resolve(model),
+    model: model === undefined || model === shipped ? shipped : fixed(model),
     ...others,
     ...(objective && { objective: withTeacher(objective) }),
     steps,
     data: {
       ...data,
-      train: train.map((file) => (/^https?:/i.test(file) ? file : resolve(file))),
-      heldOut: typeof heldOut === 'string' ? resolve(heldOut) : heldOut,
+      train: train.map(fixed),
+      heldOut: typeof heldOut === 'string' ? fixed(heldOut) : heldOut,
       ...(template !== undefined && { template: resolve(template) }),
     },
     out: resolve(config.out),

@@ -7,7 +7,7 @@ const likeHub = /^([\w-][\w.-]*\/[\w-][\w.-]*)\/[^/]+$/;
 /** A file that is not there, or cannot be opened. */
 export const missing = (path: string, reason: string, cause?: unknown): PeftError => {
   const [, name] = likeHub.exec(path) ?? [];
-  const hub = name ? ` If ${name} is a model on Hugging Face's hub, download it first and give its folder.` : '';
+  const hub = name ? ` If ${name} is a model on Hugging Face's hub, give hub:${name}.` : '';
   return new PeftError('file-missing', `${path}: cannot be opened: ${reason}. Check the path.${hub}`, { cause });
 };
 

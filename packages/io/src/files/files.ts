@@ -63,10 +63,10 @@ export interface WritableFiles extends Files {
   keep?(path: string, count: number): Promise<void>;
 }
 
-/** A folder: `Files`, a URL, or a text that is one (`https://…`) or a path on disk; in a browser every text is a URL. */
+/** A folder: `Files`, a URL, or a text that is one (`https://…`), a repository on the hub (`hub:owner/name`), or a path on disk; in a browser every other text is a URL. */
 export type Place = string | URL | Files;
 
-/** A file: a path on disk, a URL, or a path in `Files`. */
+/** A file: a path on disk, a URL, one on the hub (`hub:owner/name/path`), or a path in `Files`. */
 export type FilePlace = string | URL | FileIn;
 
 /** A file of some `Files`. */

@@ -1,4 +1,6 @@
 import { PeftError, shown } from '@peftjs/tensor';
+import { hubFiles } from '../hub/hub-on-demand.ts';
+import { isHub, parseHub } from '../hub/hub-place.ts';
 import { joinPath } from './file-path.ts';
 import type { FileIn, FilePlace, Files, Place, WritableFiles } from './files.ts';
 import { fromNode, isNode } from './from-node.ts';
@@ -28,15 +30,22 @@ const checked = <T extends object>(place: T, field: keyof T & string, what: stri
 /** The files of a folder. Those on disk are for Node alone, so they are loaded when asked for. */
 export const filesAt = async (place: Place): Promise<Files> => {
   if (typeof place !== 'string' && !(place instanceof URL)) return checked(place, 'read', 'folder');
+  if (isHub(place)) return hubFiles(String(place));
   const url = webUrl(place);
   if (url) return urlFiles(url);
   const { diskFiles } = await import('./disk-files.ts');
   return diskFiles(diskPath(place));
 };
 
-/** The file that is meant, in the files of its folder. */
+/** The file that is meant, in the files of its folder; on the hub in those of its repository. */
 export const fileAt = async (place: FilePlace): Promise<FileIn> => {
   if (typeof place !== 'string' && !(place instanceof URL)) return checked(place, 'files', 'file');
+  if (isHub(place)) {
+    const parsed = parseHub(String(place));
+    if (parsed.path === '')
+      throw new PeftError('bad-option', `${parsed.name} is a repository, and a file is wanted: put /path behind it`);
+    return { files: await hubFiles(parsed.name), path: parsed.path };
+  }
   const url = webUrl(place);
   if (!url) {
     const { basename, dirname } = fromNode('node:path');

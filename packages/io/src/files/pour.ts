@@ -1,7 +1,7 @@
 import { joined } from './file-content.ts';
 
 /** The pieces of a body as they come. Leaving the loop ends the download. */
-async function* bodyOf(response: Response): AsyncGenerator<Uint8Array, void> {
+export async function* bodyOf(response: Response): AsyncGenerator<Uint8Array, void> {
   const reader = response.body?.getReader();
   try {
     for (let next = await reader?.read(); next && !next.done; next = await reader?.read())

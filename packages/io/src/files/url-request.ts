@@ -1,3 +1,4 @@
+import { isPeftError } from '@peftjs/tensor';
 import { missing, unread } from './file-errors.ts';
 
 /** How requests are made. */
@@ -19,12 +20,39 @@ export type Request = (
 /** Times that something is asked for, at most, where the network or the server fails for a moment. */
 export const tries = 4;
 
-/** Waits before the next try: 0.2, 0.4, 0.8 s. */
-export const rest = (attempt: number): Promise<void> => new Promise((done) => setTimeout(done, 100 * 2 ** attempt));
+/** Milliseconds that a server may ask to wait, at most. */
+const longest = 300_000;
 
-const passing: readonly number[] = [408, 429, 500, 502, 503, 504];
+/** Milliseconds that a server asks to wait before the next try; null where it does not say. */
+const askedWait = ({ headers }: Response): number | null => {
+  const text = headers.get('retry-after')?.trim();
+  if (!text) return null;
+  const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return Number.isNaN(wait) ? null : Math.max(0, wait);
+};
 
-const answerOf = ({ status, statusText }: Response): string => `the server answers ${`${status} ${statusText}`.trim()}`;
+/** Whether a request is made again after so many: not where the server asks to wait longer than anybody would. */
+export const again = (attempt: number, response?: Response | null): boolean =>
+  attempt < tries && ((response && askedWait(response)) ?? 0) <= longest;
+
+/** Waits before the next try: as long as the server asks, or 0.2, 0.4, 0.8 s. */
+export const rest = (attempt: number, response?: Response | null): Promise<void> =>
+  new Promise((done) => setTimeout(done, (response && askedWait(response)) ?? 100 * 2 ** attempt));
+
+/** Answers that may be others a moment later. */
+export const passing: readonly number[] = [408, 429, 500, 502, 503, 504];
+
+/** An answer that refuses, in words. */
+export const answerOf = (response: Response): string => {
+  const { status, statusText } = response;
+  const wait = askedWait(response);
+  const until = wait === null ? '' : `, and asks to wait ${Math.ceil(wait / 1000)} s`;
+  return `the server answers ${`${status} ${statusText}`.trim()}${until}`;
+};
+
+/** The reason of a request that got no answer: the error of a network hides it in its cause. */
+export const networkReason = (error: unknown): unknown =>
+  error instanceof TypeError && error.cause ? error.cause : error;
 
 /** Gives the answer to a GET, or throws `file-missing` for one that refuses. */
 export const accepted = (who: string, response: Response | null): Response => {
@@ -49,8 +77,7 @@ export const makeRequest =
       // What is compressed on the way has another length and other ranges. Browsers see to that themselves.
       const all = { 'accept-encoding': 'identity', ...own, ...headers };
       const response = await send(url, { method, headers: all }).catch((cause: unknown) => {
-        // The error of a network hides its reason in its cause.
-        if (attempt >= tries) throw unread(who, cause instanceof TypeError && cause.cause ? cause.cause : cause);
+        if (attempt >= tries || isPeftError(cause)) throw unread(who, networkReason(cause));
         return null;
       });
       if (response && !passing.includes(response.status)) {
@@ -59,7 +86,7 @@ export const makeRequest =
         return null;
       }
       await response?.body?.cancel();
-      if (response && attempt >= tries) throw unread(who, answerOf(response));
-      await rest(attempt);
+      if (response && !again(attempt, response)) throw unread(who, answerOf(response));
+      await rest(attempt, response);
     }
   };
