@@ -1,11 +1,20 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { baseModelDir } from '@peftjs/base-model';
 import { loadGguf } from '@peftjs/gguf';
 import { loadTokenizer, readAdapter } from '@peftjs/io';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Called, peftjs } from './cli.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'peftjs-cli-'));
@@ -41,6 +50,42 @@ beforeAll(async () => {
 });
 
 const said = (text: string, ...args: string[]) => peftjs(['chat', ...args, ...onCpu], { input: Readable.from([text]) });
+
+test('models, adapters and their bases are found on the hub, here in its cache', async () => {
+  const [cache, commit] = [join(folder, 'hub'), 'c'.repeat(40)];
+  const keep = (repo: string, dir: string): string => {
+    const snapshot = join(cache, repo, 'snapshots', commit);
+    mkdirSync(snapshot, { recursive: true });
+    mkdirSync(join(cache, repo, 'refs'));
+    writeFileSync(join(cache, repo, 'refs', 'main'), commit);
+    for (const name of readdirSync(dir)) symlinkSync(join(dir, name), join(snapshot, name));
+    return snapshot;
+  };
+  keep('models--org--base', baseModelDir());
+  const config = join(keep('models--me--tuned', join(run, 'adapter')), 'adapter_config.json');
+  const of = (base: string): void => {
+    const own = JSON.parse(readFileSync(config, 'utf8'));
+    rmSync(config);
+    writeFileSync(config, JSON.stringify({ ...own, base_model_name_or_path: base }));
+  };
+  vi.stubEnv('HF_HUB_CACHE', cache);
+  vi.stubEnv('HF_HUB_OFFLINE', '1');
+  try {
+    of('org/base');
+    const asked = ['generate', 'hub:me/tuned', '--message', 'Who hunts the whale?'];
+    expect(await json(...asked)).toMatchObject({ text: 'Captain Ahab hunts it.' });
+    const base = JSON.parse(await done(peftjs(['inspect', 'hub:org/base', '--json'])));
+    expect(base).toMatchObject({ kind: 'model', type: 'llama' });
+    of('org/none');
+    const { code, err } = await peftjs([...asked, ...onCpu]);
+    expect(code).not.toBe(0);
+    expect(err).toContain(
+      'its base is org/none, which is no folder here, and from the hub it does not come: hub:org/none',
+    );
+  } finally {
+    vi.unstubAllEnvs();
+  }
+});
 
 describe('chat', () => {
   test('answers by the newest run as it has learnt', async () => {

@@ -79,6 +79,7 @@ test('an adapter says where its base was found, unless told otherwise', async ()
   };
   expect(await nameIn()).toBe('models/tiny');
   expect(await nameIn({ baseModel: 'hub/name' })).toBe('hub/name');
+  expect(await nameIn({ baseModel: 'hub:org/name' })).toBe('org/name');
   expect(await nameIn({ baseModel: null })).toBeNull();
   // Once merged the weights are no longer those of that folder.
   const { model } = await merge(adapted, { executor: r });

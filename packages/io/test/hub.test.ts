@@ -195,6 +195,20 @@ describe('the cache', () => {
     },
   );
 
+  test('keeps what came before whoever is told of the progress has ended it', async () => {
+    const hub = await serveHub(content);
+    const end = new Error('enough');
+    const options = await optionsFor(hub, {
+      onProgress: ({ received }) => {
+        if (received > 0) throw end;
+      },
+    });
+    const files = await hubFiles('hub:org/model', options);
+    await expect(files.read('model.bin')).rejects.toBe(end);
+    expect(await filesIn(join(options.cache!, folder, 'blobs'))).toEqual([`${weightsName}.incomplete`]);
+    expect(hub.stored.length).toBe(1);
+  });
+
   test('that cannot be written is told', async () => {
     const hub = await serveHub(content);
     const options = await optionsFor(hub, { cache: join(await scratch(), 'file') });
@@ -224,12 +238,23 @@ test('a connection that breaks off is taken up, so many times; a hub that asks t
   const read = async (hub: { readonly endpoint: string }, cache: string): Promise<Uint8Array> =>
     (await hubFiles('hub:org/model', await optionsFor(hub, { cache }))).read('model.bin');
   const cache = join(await scratch(), 'always');
-  const [whole, cut, late, later] = await Promise.all([
+  const usual = await serveHub(content);
+  const options = await optionsFor(usual);
+  await (await hubFiles('hub:org/model', options)).read('config.json');
+  const send: typeof fetch = async () => {
+    throw Object.assign(new TypeError('fetch failed'), { cause: new Error('no network') });
+  };
+  const [whole, cut, late, later, none] = await Promise.all([
     scratch().then((dir) => read(twice, dir)),
     messageOf('read-failed', () => read(always, cache)),
     scratch().then((dir) => read(waiting, dir)),
     messageOf('read-failed', async () => read(closed, await scratch())),
+    messageOf('read-failed', async () =>
+      (await hubFiles('hub:org/model', { ...options, fetch: send })).read('config.json'),
+    ),
   ]);
+  expect(none).toContain('no network');
+  expect(none).toContain(`commit ${usual.commit}: HF_HUB_OFFLINE=1`);
   expect([weights.equals(whole), weights.equals(late)]).toEqual([true, true]);
   // How much of what was sent has come before a connection breaks off differs.
   expect(twice.stored.map((asked) => asked.replace(/\d+-$/, 'n-'))).toEqual([
@@ -299,19 +324,6 @@ describe('a refusal', () => {
     const options = await optionsFor(hub, { token: `${secret}\n\u00fc` });
     const error = await messageOf('bad-option', () => hubFiles('hub:org/model', options));
     expect(error).not.toContain(secret);
-  });
-
-  test('where there is no hub names the way to the cache', async () => {
-    const hub = await serveHub(content);
-    const options = await optionsFor(hub);
-    await (await hubFiles('hub:org/model', options)).read('config.json');
-    const send: typeof fetch = async () => {
-      throw Object.assign(new TypeError('fetch failed'), { cause: new Error('no network') });
-    };
-    const files = await hubFiles('hub:org/model', { ...options, fetch: send });
-    const error = await messageOf('read-failed', () => files.read('config.json'));
-    expect(error).toContain('no network');
-    expect(error).toContain(`commit ${hub.commit}: HF_HUB_OFFLINE=1`);
   });
 });
 

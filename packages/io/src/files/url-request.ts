@@ -25,7 +25,9 @@ const longest = 300_000;
 
 /** Milliseconds that a server asks to wait before the next try; null where it does not say. */
 const askedWait = ({ headers }: Response): number | null => {
-  const text = headers.get('retry-after')?.trim();
+  // In place of the one that all know, Hugging Face's hub has that of draft-ietf-httpapi-ratelimit-headers: none remain, for t seconds.
+  const limit = /;\s*r=0\s*;\s*t=(\d+)/.exec(headers.get('ratelimit') ?? '')?.[1];
+  const text = headers.get('retry-after')?.trim() || limit;
   if (!text) return null;
   const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
   return Number.isNaN(wait) ? null : Math.max(0, wait);

@@ -31,11 +31,15 @@ const worthwhile = 2 ** 20;
 
 const chunk = 2 ** 20;
 
+const kept = 'What has come of it is kept';
+
 /** What has come of a file. */
 interface Received {
   readonly handle: FileHandle;
   hash: Sha256;
   bytes: number;
+  /** The error of whoever is told of the progress, if that threw one. */
+  stop: { readonly error: unknown } | null;
 }
 
 const reset = async (received: Received): Promise<void> => {
@@ -50,7 +54,7 @@ const takeUp = async (handle: FileHandle): Promise<Received> => {
   let bytes = 0;
   for (;;) {
     const { bytesRead } = await handle.read(buffer, 0, chunk, bytes);
-    if (bytesRead === 0) return { handle, hash, bytes };
+    if (bytesRead === 0) return { handle, hash, bytes, stop: null };
     hash.update(buffer.subarray(0, bytesRead));
     bytes += bytesRead;
   }
@@ -67,11 +71,18 @@ const checkRoom = async (folder: string, bytes: number): Promise<void> => {
   );
 };
 
-/** Asks for what is still to come, and writes it. Returns whether the body ended where it was to end; throws where the connection breaks off. */
+/** Asks for what is still to come, and writes it. Throws where the connection breaks off. */
 const receive = async (hub: Hub, wanted: Wanted, received: Received): Promise<void> => {
   const { place, commit, path, size, onProgress } = wanted;
   const who = joinPath(place.name, path);
-  const tell = (): void => onProgress?.({ file: path, received: received.bytes, total: size });
+  const tell = (): void => {
+    try {
+      onProgress?.({ file: path, received: received.bytes, total: size });
+    } catch (error) {
+      received.stop = { error };
+      throw error;
+    }
+  };
   const from = received.bytes;
   const answer = await ask(hub, who, {
     path: filePath(place, commit, path),
@@ -92,9 +103,12 @@ const receive = async (hub: Hub, wanted: Wanted, received: Received): Promise<vo
   tell();
   for await (const piece of bodyOf(response)) {
     received.hash.update(piece);
-    await received.handle.write(piece, 0, piece.length, received.bytes).catch((cause: unknown) => {
-      throw unwritten(who, cause, 'What has come of it is kept');
-    });
+    const { bytesWritten } = await received.handle
+      .write(piece, 0, piece.length, received.bytes)
+      .catch((cause: unknown) => {
+        throw unwritten(who, cause, kept);
+      });
+    if (bytesWritten < piece.length) throw unwritten(who, new Error('the disk is full'), kept);
     received.bytes += piece.length;
     tell();
     if (size !== null && received.bytes > size) throw unread(who, new Error(`more than its ${size} bytes come`));
@@ -112,6 +126,7 @@ const receiveAll = async (hub: Hub, wanted: Wanted, received: Received): Promise
         await receive(hub, wanted, received);
       return;
     } catch (cause) {
+      if (received.stop) throw cause;
       failures = received.bytes - before >= worthwhile ? 1 : failures + 1;
       if (isPeftError(cause) || failures >= tries)
         throw unread(joinPath(wanted.place.name, wanted.path), networkReason(cause));
@@ -126,7 +141,7 @@ const isSound = async ({ sha256: wanted }: Wanted, { hash }: Received): Promise<
 
 /**
  * Downloads a file into a cache, under the name of its bytes, which it gets once it is whole, checked and on the disk. A connection that breaks off is taken up where it was, and so is
- * what an earlier download has left, if the hub tells a checksum. Throws `read-failed`, `write-failed`, and as `refusal` says.
+ * what an earlier download has left, if the hub tells a checksum. Throws `read-failed`, `write-failed`, and as `refusal` says; what `onProgress` throws ends it.
  */
 export const download = async (hub: Hub, wanted: Wanted, blobs: string): Promise<void> => {
   const { etag, size, place, path, sha256: checksum } = wanted;
@@ -138,13 +153,14 @@ export const download = async (hub: Hub, wanted: Wanted, blobs: string): Promise
   }
   const part = await claimPart(blobs, etag);
   let isKept = checksum !== null;
+  let received: Received | null = null;
   try {
     const handle = await open(part.path, 'a+').then(async (made) => {
       await made.close();
       return open(part.path, 'r+');
     });
     try {
-      const received = await takeUp(handle);
+      received = await takeUp(handle);
       // Nothing would tell that what was left is of another file.
       if (!isKept || (size !== null && received.bytes > size)) await reset(received);
       await checkRoom(blobs, Math.max(0, (size ?? 0) - received.bytes));
@@ -167,6 +183,7 @@ export const download = async (hub: Hub, wanted: Wanted, blobs: string): Promise
     await rename(part.path, join(blobs, etag));
   } catch (cause) {
     await (isKept ? part.leave() : part.remove());
+    if (received?.stop) throw cause;
     throw unwritten(join(blobs, etag), cause);
   }
 };

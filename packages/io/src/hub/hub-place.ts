@@ -39,12 +39,15 @@ const decoded = (text: string): string => {
 export const parseHub = (place: string): HubPlace => {
   const [, kind = 'models', repo = '', asked = 'main', behind = ''] =
     shape.exec(place.replace(/^hub:/i, '').replace(/\/+$/, '')) ?? [];
-  if (!isHub(place) || !repo.split('/').every(isName) || asked === '')
-    throw new PeftError(
+  const none = (): PeftError =>
+    new PeftError(
       'bad-option',
       `${quote(place)} is no place on the hub. Write hub:owner/name, hub:owner/name@revision, or hub:datasets/owner/name, with /path behind it for a folder or file in it.`,
     );
+  if (!isHub(place) || !repo.split('/').every(isName) || asked === '') throw none();
   const revision = decoded(asked);
+  // No name in git has such characters, and on Windows a colon leads elsewhere.
+  if (/[\s~^:?*[]/.test(revision)) throw none();
   partsOf(place, revision);
   if (behind !== '') partsOf(place, behind);
   const at = revision === 'main' ? '' : `@${asked}`;
