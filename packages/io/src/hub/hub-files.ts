@@ -3,6 +3,7 @@ import type { Files } from '../files/files.ts';
 import { isNode } from '../files/from-node.ts';
 import { within } from '../files/within.ts';
 import { parseHub } from './hub-place.ts';
+import { rangedFiles } from './ranged-files.ts';
 
 /** How far the download of a file is. */
 export interface HubProgress {
@@ -46,6 +47,6 @@ export const openHub = async (place: string, options: HubOptions): Promise<Files
   const isKept = isNode() && options.cache !== null;
   const files = isKept
     ? await (await import('./cached-files.ts')).cachedFiles(parsed, options)
-    : (await import('./ranged-files.ts')).rangedFiles(parsed, options);
+    : rangedFiles(parsed, options);
   return parsed.path === '' ? files : within(files, parsed.path);
 };
