@@ -1,8 +1,9 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { memoryFiles } from '@peftjs/io';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import {
   csv,
   fromArray,
@@ -178,6 +179,28 @@ describe('several files', () => {
       ),
     ).toEqual([{ n: 3 }, { n: '2' }]);
   });
+  test('a dataset on the hub, here in its cache: whole, a folder, a file, a pattern', async () => {
+    const cache = await mkdtemp(join(tmpdir(), 'peftjs-data-'));
+    const commit = 'd'.repeat(40);
+    const snapshot = join(cache, 'datasets--org--rows', 'snapshots', commit);
+    await mkdir(join(snapshot, 'more'), { recursive: true });
+    await writeFile(join(snapshot, 'a.jsonl'), '{"n":1}\n');
+    await writeFile(join(snapshot, 'more', 'b.jsonl'), '{"n":2}\n');
+    vi.stubEnv('HF_HUB_CACHE', cache);
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    try {
+      const rows = async (path: string) => itemsOf(await openRows(`hub:datasets/org/rows@${commit}${path}`));
+      expect(await rows('')).toEqual([{ n: 1 }, { n: 2 }]);
+      expect(await rows('/more')).toEqual([{ n: 2 }]);
+      expect(await rows('/a.jsonl')).toEqual([{ n: 1 }]);
+      expect(await rows('/*.jsonl')).toEqual([{ n: 1 }]);
+      await expect(openRows('hub:datasets/org/none')).rejects.toThrow(/hub:datasets\/org\/none: is not in the cache/);
+    } finally {
+      vi.unstubAllEnvs();
+      await rm(cache, { recursive: true });
+    }
+  });
+
   test('a path on disk: a file, a pattern', async () => {
     expect(await itemsOf(await openRows(join(golden, 'rows.json')))).toHaveLength(11);
     expect(await itemsOf(await openRows(join(golden, '*z*.parquet')))).toHaveLength(22);

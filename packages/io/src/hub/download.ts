@@ -33,7 +33,7 @@ const chunk = 2 ** 20;
 
 const kept = 'What has come of it is kept';
 
-/** What has come of a file. */
+/** The bytes that have come of a file, on the disk. */
 interface Received {
   readonly handle: FileHandle;
   hash: Sha256;
