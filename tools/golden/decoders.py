@@ -51,6 +51,9 @@ DECODERS = {
     )), ["qkv_proj", "down_proj"]),
     "stablelm-causal": ("StableLm", dict(head_dim=None, num_attention_heads=2, use_qkv_bias=True, layer_norm_eps=1e-3), None),
     "stablelm-parallel-causal": ("StableLm", dict(head_dim=None, num_attention_heads=2, use_parallel_residual=True, layer_norm_eps=1e-3), "all-linear"),
+    "stablelm-norms-causal": ("StableLm", dict(
+        head_dim=None, num_attention_heads=4, num_key_value_heads=2, qk_layernorm=True, layer_norm_eps=1e-3, rope_parameters=ROPE | {"partial_rotary_factor": 0.5},
+    ), ["k_proj", "o_proj", "up_proj"]),
     "cohere-causal": ("Cohere", dict(attention_bias=True, logit_scale=0.4, layer_norm_eps=1e-3), ["q_proj", "o_proj", "gate_proj"]),
     "phi-causal": ("Phi", dict(head_dim=None, num_attention_heads=2, layer_norm_eps=1e-3), None),
     "cohere-norms-causal": ("Cohere", dict(use_qk_norm=True, logit_scale=0.4, layer_norm_eps=1e-3), ["q_proj", "k_proj", "down_proj"]),

@@ -3,8 +3,8 @@
 import torch
 from transformers import (
     BertConfig, BertForMaskedLM, BertForMultipleChoice, BertForQuestionAnswering, BertForSequenceClassification, BertForTokenClassification, GPT2Config,
-    GPT2ForSequenceClassification, LlamaConfig, LlamaForSequenceClassification, LlamaForTokenClassification, T5Config,
-    T5ForConditionalGeneration,
+    GPT2ForSequenceClassification, LlamaConfig, LlamaForSequenceClassification, LlamaForTokenClassification, MT5Config,
+    MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration,
 )
 
 from common import IGNORED, OUT, shake, shift
@@ -37,6 +37,7 @@ MODELS = {
     "bert-choice": (BertForMultipleChoice, BertConfig(**BERT | dict(num_labels=1))),
     "t5": (T5ForConditionalGeneration, T5Config(**T5)),
     "t5-gated": (T5ForConditionalGeneration, T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
+    "mt5": (MT5ForConditionalGeneration, MT5Config(**T5)),
     "llama-sequence": (LlamaForSequenceClassification, LlamaConfig(**SIZES, **CLASSIFIER, rope_parameters=ROPE)),
     "llama-token": (LlamaForTokenClassification, LlamaConfig(**SIZES, **CLASSIFIER, rope_parameters=ROPE)),
     "gpt2-sequence": (GPT2ForSequenceClassification, GPT2Config(**GPT2 | CLASSIFIER)),
@@ -55,10 +56,10 @@ def make_model(name: str) -> None:
     # The scores of T5 are not divided by sqrt(d), so large weights make the softmax steep and rounding counts. Moved by 0.3, LoRA on t5-gated
     # has in torch's f32 gradients 1.4e-4 (of the largest) and weights after three steps 3.0e-4 away from those of torch's f64; ours on
     # reference 8.1e-5 and 1.2e-4, on cpu 2.4e-4 and 7.6e-4. Moved by 0.1, all of them are within 2.4e-5 and 2.0e-6.
-    std = 0.1 if name.startswith(("t5", "deberta", "bart", "mbart")) else 0.3
+    std = 0.1 if name.startswith(("t5", "mt5", "deberta", "bart", "mbart")) else 0.3
     for parameter in model.parameters():
         shake(parameter, std)
-    if name == "t5-gated":  # transformers ties even what the checkpoints of 1.1 have apart
+    if name in ("t5-gated", "mt5"):  # transformers ties even what the checkpoints of 1.1 and of mT5 have apart
         model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight))
         model._tied_weights_keys = {k: v for k, v in model._tied_weights_keys.items() if k != "lm_head.weight"}
         model.all_tied_weights_keys.pop("lm_head.weight", None)

@@ -42,6 +42,7 @@ ADAPTERS = {
         "lora-embedding": lambda **o: LoraConfig(r=4, target_modules=["query", "word_embeddings"], **o),
     },
     "t5-gated": {"lora": lambda **o: LoraConfig(r=4, target_modules="all-linear", **o)},
+    "mt5": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
     "llama-token": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
     "llama-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
     "gpt2-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, fan_in_fan_out=True, **o)},

@@ -219,21 +219,15 @@ export const readModel = async (dir: Place, options: LoadModelOptions<unknown>):
     if (!pieces || checkpoint.tensors.has(name)) return { ...tensor, name };
     return { ...tensor, name, pieces: pieces.map((piece) => ({ ...piece, name: nameInFile(piece.name) })) };
   };
-  const { pieces: _, ...inOnePiece } = layout;
   /** Tensors that the file has left for pieces: a config may say more than there can be, which is then not spelt out. */
   let left = checkpoint.tensors.size;
   const piecewise = (name: string, shape: Shape): StoredTensor => {
-    const tensor = storedTensor(left < (shape[0] ?? 0) ? inOnePiece : layout, name, shape, config);
+    const tensor = storedTensor(layout, name, shape, config, left);
     left -= tensor.pieces?.length ?? 0;
     return tensor;
   };
   const stored = new Map<string, StoredTensor>();
-  for (const [name, { shape }] of needs)
-    if (!isPacked(name))
-      stored.set(
-        name,
-        asFound(shape.length === 3 ? piecewise(name, shape) : storedTensor(layout, name, shape, config), name),
-      );
+  for (const [name, { shape }] of needs) if (!isPacked(name)) stored.set(name, asFound(piecewise(name, shape), name));
   const heads = new Set([...headTensors(family, config)].flatMap((name) => [name, nameInFile(name)]));
   // What is not trained is never made anew: without it nothing was learnt.
   const isNew = (name: string): boolean => head.trained.some((path) => name.startsWith(`${path}.`));

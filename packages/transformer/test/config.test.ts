@@ -403,7 +403,43 @@ const t5 = {
   vocab_size: 32128,
 };
 
+/** As `google/mt5-small` has it. */
+const mt5 = {
+  architectures: ['MT5ForConditionalGeneration'],
+  d_ff: 1024,
+  d_kv: 64,
+  d_model: 512,
+  decoder_start_token_id: 0,
+  dropout_rate: 0.1,
+  eos_token_id: 1,
+  feed_forward_proj: 'gated-gelu',
+  initializer_factor: 1.0,
+  is_encoder_decoder: true,
+  layer_norm_epsilon: 1e-6,
+  model_type: 'mt5',
+  num_decoder_layers: 8,
+  num_heads: 6,
+  num_layers: 8,
+  pad_token_id: 0,
+  relative_attention_num_buckets: 32,
+  tie_word_embeddings: false,
+  tokenizer_class: 'T5Tokenizer',
+  use_cache: true,
+  vocab_size: 250112,
+};
+
+test('of mT5 no head is scaled, whatever is said of its ties; UMT5, whose layers each have a table of positions, is refused', async () => {
+  const { tie_word_embeddings: _, ...unsaid } = mt5;
+  for (const json of [mt5, unsaid, { model_type: 'mt5' }])
+    expect(await parseConfig(json)).toMatchObject({ scaledHead: false, gated: true, activation: 'gelu-tanh', decoderStartId: 0 });
+  const umt5 = { ...mt5, model_type: 'umt5', architectures: ['UMT5ForConditionalGeneration'] };
+  expect(await messageOf('unknown-architecture', () => parseConfig(umt5))).toContain('"umt5"');
+  const wrong = { ...umt5, model_type: 'mt5' };
+  expect(await messageOf('bad-config', () => parseConfig(wrong))).toContain('UMT5ForConditionalGeneration');
+});
+
 test.each([
+  ['mt5', mt5, { vocabSize: 250112, intermediateSize: 1024, heads: 6, layers: 8, tieWordEmbeddings: false }],
   ['bert', bert, { hiddenSize: 768, headDim: 64, tokenTypes: 2, maxPositions: 512, activation: 'gelu' }],
   ['t5', t5, { hiddenSize: 512, headDim: 64, layers: 8, encoderLayers: 8, buckets: 32, activation: 'gelu-tanh' }],
 ])('%s of the hub is read', async (_, json, wanted) => {

@@ -44,6 +44,7 @@ const known: Readonly<Record<string, string>> = {
   'deberta-v2': 'DeBERTa-v2, DeBERTa-v3',
   modernbert: 'ModernBERT',
   t5: 'T5, T5 1.1, FLAN-T5',
+  mt5: 'mT5',
   bart: 'BART',
   mbart: 'mBART, mBART-50',
   vit: 'ViT',
@@ -122,8 +123,12 @@ const ofFamilies = async (): Promise<readonly Tested[]> => {
       const written = Object.keys(adapters).filter((adapter) =>
         existsSync(join(familyWritten(name, adapter), 'record.json')),
       );
+      const described = describeConfig(await jsonIn(folder));
+      // transformers says of every mT5 that its head is tied.
+      const hasHead = names.includes('gradient lm_head.weight');
       return {
-        ...describeConfig(await jsonIn(folder)),
+        ...described,
+        traits: described.traits.filter((trait) => trait !== 'tied head' || !hasHead),
         name,
         gradients: names.filter((tensor) => tensor.startsWith('gradient ')).length,
         hasTokens: names.includes('greedy') || texts.has(`families/${name}`),

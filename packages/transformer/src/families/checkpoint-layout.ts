@@ -15,8 +15,16 @@ export interface CheckpointLayout {
   readonly names?: readonly (readonly [part: RegExp, instead: string])[];
   /** The sizes in files of a tensor, by our name and sizes; its values are in the same order. Default ours. */
   shapes?(name: string, shape: Shape, config: ModelConfig): Shape;
-  /** The tensors that files hold in place of one of ours, whose values follow one another in it: names before `names`, and sizes; null for one that is there itself. */
-  pieces?(name: string, shape: Shape): readonly (readonly [name: string, shape: Shape])[] | null;
+  /**
+   * The tensors that files hold in place of one of ours, whose values follow one another in it: names before `names`, and sizes; null for one that is
+   * there itself, and where they would be more than `most`.
+   */
+  pieces?(
+    name: string,
+    shape: Shape,
+    config: ModelConfig,
+    most: number,
+  ): readonly (readonly [name: string, shape: Shape])[] | null;
   /** Other names that checkpoints have for a tensor: a part of our name, and that in its place. */
   readonly aliases?: readonly (readonly [part: RegExp, instead: string])[];
 }
@@ -48,15 +56,18 @@ const asIs = (values: Float32Array): Float32Array => values;
 const fileName = ({ names = [] }: CheckpointLayout, name: string): string =>
   names.reduce((whole, [part, instead]) => whole.replace(part, instead), name);
 
-/** How a tensor of a config's model, by its full name and shape, is stored. */
+/** How a tensor of a config's model, by its full name and shape, is stored: in one piece where there would be more than `most`. */
 export const storedTensor = (
   layout: CheckpointLayout,
   name: string,
   shape: Shape,
   config: ModelConfig,
+  most: number = Number.POSITIVE_INFINITY,
 ): StoredTensor => {
   const stored = fileName(layout, name);
-  const pieces = layout.pieces?.(name, shape)?.map(([own, size]) => ({ name: fileName(layout, own), shape: size }));
+  const pieces = layout
+    .pieces?.(name, shape, config, most)
+    ?.map(([own, size]) => ({ name: fileName(layout, own), shape: size }));
   if (!layout.transposed?.test(name))
     return {
       name: stored,

@@ -8,7 +8,7 @@ import type { Family } from './family.ts';
 import { modernbert } from './modernbert/modernbert.ts';
 import { mpnet } from './mpnet.ts';
 import { roberta, xlmRoberta } from './roberta.ts';
-import { t5 } from './t5/t5.ts';
+import { mt5, t5 } from './t5/t5.ts';
 
 /** All models of texts with an encoder, alone or beside a decoder. */
 export const encoders: readonly Family[] = [
@@ -22,6 +22,7 @@ export const encoders: readonly Family[] = [
   debertaV2,
   modernbert,
   t5,
+  mt5,
   bart,
   mbart,
 ] as unknown as readonly Family[];

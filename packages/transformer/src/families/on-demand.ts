@@ -50,6 +50,7 @@ const pieces: readonly Piece[] = [
       'deberta-v2',
       'modernbert',
       't5',
+      'mt5',
       'bart',
       'mbart',
     ],

@@ -3,7 +3,8 @@ import { decoder } from './decoder/decoder.ts';
 import type { Family } from './family.ts';
 
 /**
- * StableLM: a Llama with LayerNorm that rotates a part of each head; where asked for, both halves of a block read the same rows.
+ * StableLM: a Llama with LayerNorm that rotates a part of each head; where asked for, both halves of a block read the same rows, and queries and keys
+ * are normed, each head by a norm of its own.
  * Bellagente et al., 2024. https://arxiv.org/abs/2402.17834
  */
 export const stablelm: Family<DecoderConfig> = decoder({
@@ -18,7 +19,9 @@ export const stablelm: Family<DecoderConfig> = decoder({
     eos_token_id: 0,
     partial_rotary_factor: 0.25,
   },
-  fields: { useQkvBias: false, useParallelResidual: false },
+  fields: { useQkvBias: false, qkLayernorm: false, useParallelResidual: false },
+  names: { queryNorm: 'q_layernorm', keyNorm: 'k_layernorm' },
+  headNorms: 'norms',
   epsField: 'layer_norm_eps',
   traits: ({ fields }) => {
     const parallel = fields?.useParallelResidual ?? false;
@@ -28,6 +31,7 @@ export const stablelm: Family<DecoderConfig> = decoder({
       norm: 'layer',
       normBias: true,
       parallel,
+      queryKeyNorms: fields?.qkLayernorm ? 'each-head' : null,
       norms: { attn: first, mlp: parallel ? first : { before: 'post_attention_layernorm', after: null } },
     };
   },

@@ -1,3 +1,4 @@
+import type { Shape } from '@peftjs/tensor';
 import {
   headNormLayer,
   layerNormLayer,
@@ -71,6 +72,20 @@ const rolesOf = (names: DecoderNames, { heads, keyValueHeads }: DecoderConfig): 
   ];
 };
 
+/** The norms of queries or keys that a file holds one by one, of heads that follow one another here: `q_layernorm.norms.0.weight`, … */
+const headPieces = (
+  list: string,
+  name: string,
+  [width = 0]: Shape,
+  headDim: number,
+  most: number,
+): readonly (readonly [name: string, shape: Shape])[] | null => {
+  const heads = width / headDim;
+  if (heads > most) return null;
+  const path = name.slice(0, name.lastIndexOf('.'));
+  return Array.from({ length: heads }, (_, head) => [`${path}.${list}.${head}.weight`, [headDim]] as const);
+};
+
 /**
  * The family of a record: decoders with rotary positions, grouped key/value heads and a gated MLP. Paths are Hugging Face's module paths; the
  * weights become variables named as its tensors, read when first used. With tied embeddings `lm_head` is a layer over the embedding's variable.
@@ -78,6 +93,7 @@ const rolesOf = (names: DecoderNames, { heads, keyValueHeads }: DecoderConfig): 
 export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
   const names = namesOf(record);
   const tokenTable = tokenTableOf(names);
+  const ofExperts = record.expertFiles && expertPieces(record.expertFiles);
   const isQueryKeyNorm = (path: Path): boolean =>
     [names.queryNorm, names.keyNorm].some((name) => path.endsWith(`.${names.attn}.${name}`));
   /** A head that reads rows as wide as embedded tokens are. */
@@ -128,7 +144,10 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
         const { queryKeyNorms } = traitsOf(record, config as DecoderConfig);
         return isOfHeads && queryKeyNorms === 'each-head' ? [shape[0]! / headDim, headDim] : shape;
       },
-      ...(record.expertFiles && { pieces: expertPieces(record.expertFiles) }),
+      pieces: (name, shape, config, most) =>
+        record.headNorms !== undefined && isQueryKeyNorm(name.replace(/\.weight$/, ''))
+          ? headPieces(record.headNorms, name, shape, (config as DecoderConfig).headDim, most)
+          : (ofExperts?.(name, shape, most) ?? null),
     },
     roles: (config) => rolesOf(names, config),
     // So is it called in all of them that have one, before the MLP or after the attention.

@@ -97,12 +97,17 @@ export interface ExpertFileNames {
 /** The tensors of files that hold each expert by itself: those that one of ours is, in its order; null where it is not of experts. */
 export const expertPieces =
   ({ gate, up, down }: ExpertFileNames) =>
-  (name: string, shape: readonly number[]): readonly (readonly [name: string, shape: readonly number[]])[] | null => {
+  (
+    name: string,
+    shape: readonly number[],
+    most: number,
+  ): readonly (readonly [name: string, shape: readonly number[]])[] | null => {
     const isDown = name.endsWith(`.${names.down}`);
     if (!isDown && !name.endsWith(`.${names.gateUp}`)) return null;
     const [count, outDim, inDim] = shape as readonly [number, number, number];
     const path = name.slice(0, name.lastIndexOf('.'));
     const parts: readonly string[] = isDown ? [down] : [gate, up];
+    if (count * parts.length > most) return null;
     const own = [outDim / parts.length, inDim];
     return Array.from({ length: count }, (_, e) =>
       parts.map((part) => [`${path}.${e}.${part}.weight`, own] as const),

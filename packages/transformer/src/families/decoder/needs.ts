@@ -67,9 +67,9 @@ export const decoderNeeds = (config: DecoderConfig, traits: Traits, names: Decod
   const isProjected = traits.tokenWidth !== hiddenSize;
   if (isProjected)
     needs.set(`${projectionOf(names, 'in')}.weight`, { shape: [hiddenSize, traits.tokenWidth], init: 'normal' });
-  const norm = (path: string, width = hiddenSize): void => {
+  const norm = (path: string, width = hiddenSize, bias = traits.normBias): void => {
     needs.set(`${path}.weight`, { shape: [width], init });
-    if (traits.normBias) needs.set(`${path}.bias`, { shape: [width], init: 'zeros' });
+    if (bias) needs.set(`${path}.bias`, { shape: [width], init: 'zeros' });
   };
   if (traits.positions === 'learned')
     needs.set(`${names.root}.${names.positions}.weight`, {
@@ -86,7 +86,8 @@ export const decoderNeeds = (config: DecoderConfig, traits: Traits, names: Decod
     if (traits.experts?.at(layer))
       for (const [name, need] of expertNeeds(`${block}.${names.mlp}`, config, traits.experts, names.router))
         needs.set(name, need);
-    for (const [path, width] of queryKeyNorms(config, traits, names)) norm(`${block}.${path}`, width);
+    for (const [path, width] of queryKeyNorms(config, traits, names))
+      norm(`${block}.${path}`, width, traits.normBias && traits.queryKeyNorms !== 'each-head');
     if (traits.sinks)
       needs.set(`${sinksOf(`${block}.${names.attn}`)}.weight`, { shape: [1, config.heads], init: 'normal' });
     for (const path of blockNorms(traits)) norm(`${block}.${path}`);

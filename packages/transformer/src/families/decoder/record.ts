@@ -48,8 +48,8 @@ export interface Traits {
   readonly headBias: boolean;
   readonly norms: { readonly attn: HalfNorms; readonly mlp: HalfNorms };
   /**
-   * Norms of queries and keys before they are rotated: of each head's values, with the same weights for all or with weights of their own, of those of
-   * all heads together, or none.
+   * Norms of queries and keys before they are rotated: of each head's values, with the same weights for all or with weights of their own and no bias,
+   * of those of all heads together, or none.
    */
   readonly queryKeyNorms: 'by-head' | 'each-head' | 'all-heads' | null;
   /** Whether a layer rotates queries and keys by position. */
@@ -170,6 +170,8 @@ export interface DecoderRecord {
   readonly ignored?: RegExp;
   /** Names of its experts' matrices in files, of a record that has experts, and those of parts of names there. */
   readonly expertFiles?: ExpertFileNames & { readonly names?: CheckpointLayout['names'] };
+  /** The list in which its files hold the norms of queries and of keys, of a record whose heads each have one. Default: files hold them as one table. */
+  readonly headNorms?: string;
   /** Matrices that its files hold as [in, out]. Default none. */
   readonly transposed?: RegExp;
   /** The field that holds the ε of its norms. Default `rms_norm_eps`. */

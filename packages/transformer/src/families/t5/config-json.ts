@@ -8,7 +8,7 @@ const feedForwardName = ({ gated, activation }: T5Config): string => {
 
 /** The `config.json` of a T5, as Hugging Face's transformers reads it: it takes a head as scaled where it is said to be tied. */
 export const t5ConfigJson = (c: T5Config): Readonly<Record<string, unknown>> => ({
-  model_type: 't5',
+  model_type: c.modelType,
   is_encoder_decoder: true,
   vocab_size: c.vocabSize,
   d_model: c.hiddenSize,
@@ -22,7 +22,7 @@ export const t5ConfigJson = (c: T5Config): Readonly<Record<string, unknown>> => 
   layer_norm_epsilon: c.normEps,
   feed_forward_proj: feedForwardName(c),
   tie_word_embeddings: c.tieWordEmbeddings,
-  scale_decoder_outputs: c.scaledHead,
+  ...(c.modelType === 't5' && { scale_decoder_outputs: c.scaledHead }),
   decoder_start_token_id: c.decoderStartId,
   bos_token_id: c.bosId,
   eos_token_id: c.eosIds.length === 1 ? c.eosIds[0] : c.eosIds.length > 0 ? c.eosIds : null,

@@ -5,13 +5,14 @@ import { collect } from '../../config/collect.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import { parseShared } from '../../config/shared.ts';
 import { checkTokenIds } from '../../config/token-ids.ts';
+import type { T5Record } from './record.ts';
 
 /**
- * A T5: an encoder and a decoder, RMSNorm before each part, relative positions. Version 1.1 and FLAN have a gated MLP, and a head of their own.
+ * A T5: an encoder and a decoder, RMSNorm before each part, relative positions. Version 1.1, FLAN and mT5 have a gated MLP, and a head of their own.
  * Source: Raffel and others, 2019; transformers, `T5Config`.
  */
 export interface T5Config extends ModelConfig {
-  readonly modelType: 't5';
+  readonly modelType: T5Record['modelType'];
   /** Blocks of the encoder; `layers` are those of the decoder. */
   readonly encoderLayers: number;
   /** Width of the MLP. */
@@ -68,11 +69,12 @@ const feedForwardOf = (name: string, problems: string[]): Pick<T5Config, 'activa
   return { activation: activation ?? 'relu', gated };
 };
 
-/** The config by our names with the defaults of `T5Config`; or undefined; problems are collected. */
-export const parseT5 = (json: unknown, problems: string[]): T5Config | undefined => {
+/** The config by our names with the defaults of its class of configs; or undefined; problems are collected. */
+export const parseT5 = (record: T5Record, given: unknown, problems: string[]): T5Config | undefined => {
+  const json = { ...record.defaults, ...(given as object) };
   const raw = collect(schema, json, problems);
   const ids = raw && { pad_token_id: raw.pad_token_id, eos_token_id: raw.eos_token_id };
-  const shared = raw && parseShared({ ...(json as object), ...ids }, problems);
+  const shared = raw && parseShared({ ...json, ...ids }, problems);
   if (!raw || !shared) return undefined;
   checkTokenIds(shared, raw.vocab_size, problems);
   const startId = raw.decoder_start_token_id ?? null;
@@ -86,7 +88,7 @@ export const parseT5 = (json: unknown, problems: string[]): T5Config | undefined
       `relative_attention_max_distance ${raw.relative_attention_max_distance} is not above half of the buckets`,
     );
   return {
-    modelType: 't5',
+    modelType: record.modelType,
     vocabSize: raw.vocab_size,
     hiddenSize: raw.d_model,
     intermediateSize: raw.d_ff,
@@ -99,7 +101,8 @@ export const parseT5 = (json: unknown, problems: string[]): T5Config | undefined
     maxDistance: raw.relative_attention_max_distance,
     normEps: raw.layer_norm_epsilon,
     tieWordEmbeddings: raw.tie_word_embeddings,
-    scaledHead: raw.scale_decoder_outputs ?? raw.tie_word_embeddings,
+    // Of mT5 transformers scales none, though it says of each that its head is tied.
+    scaledHead: record.modelType === 't5' && (raw.scale_decoder_outputs ?? raw.tie_word_embeddings),
     decoderStartId: startId,
     ...feedForwardOf(raw.feed_forward_proj, problems),
     ...shared,

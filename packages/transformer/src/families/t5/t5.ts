@@ -13,6 +13,7 @@ import type { T5Config } from './config.ts';
 import { t5ConfigJson } from './config-json.ts';
 import { t5Needs } from './needs.ts';
 import { blocksOf, type Stack } from './paths.ts';
+import type { T5Record } from './record.ts';
 
 const tokenTable: Path = 'shared';
 const biasTables: readonly Path[] = ['encoder', 'decoder'].map(
@@ -97,22 +98,21 @@ const tower = (config: T5Config, stack: Stack): TowerSpec => {
   };
 };
 
-const plainHead = languageHead('T5ForConditionalGeneration');
-
-const head: HeadSpec<T5Config> = {
-  ...plainHead,
+const headOf = (stem: string): HeadSpec<T5Config> => ({
+  ...languageHead(`${stem}ForConditionalGeneration`),
   features: (_, { main }, __, { scaledHead, hiddenSize }) => (scaledHead ? mul(main, hiddenSize ** -0.5) : main),
-};
+});
 
 /**
- * T5 encoder-decoders, versions 1.0 and 1.1 (FLAN): RMSNorm before each part, attention without a scale, a bias of relative positions from one
- * table for all blocks of a stack, an MLP of ReLU or gated GELU. Inputs: `ids` and `mask` of the encoder, `decoderIds` and `decoderMask` of
- * the decoder, which a caller shifts: they begin with the config's `decoderStartId`. Paths are Hugging Face's module paths. Dropout of the
- * base is off, as in every family. Raffel et al., 2019. https://arxiv.org/abs/1910.10683
+ * The family of a record. Inputs: `ids` and `mask` of the encoder, `decoderIds` and `decoderMask` of the decoder, which a caller shifts: they begin
+ * with the config's `decoderStartId`. Paths are Hugging Face's module paths. Dropout of the base is off, as in every family.
  */
-export const t5: Family<T5Config> = {
-  modelType: 't5',
-  parser: async () => (await import('./config.ts')).parseT5,
+const t5Family = (record: T5Record): Family<T5Config> => ({
+  modelType: record.modelType,
+  parser: async () => {
+    const { parseT5 } = await import('./config.ts');
+    return (json, problems) => parseT5(record, json, problems);
+  },
   configJson: t5ConfigJson,
   // Since its version 5 transformers says of every T5 that its head is tied, and finds by the file that it is not.
   settle: (config, has) => ({ ...config, tieWordEmbeddings: config.tieWordEmbeddings && !has('lm_head.weight') }),
@@ -142,13 +142,11 @@ export const t5: Family<T5Config> = {
   ],
   defaultTargets: {
     lora: ['q', 'v'],
-    vblora: ['q', 'k', 'v', 'o', 'wi', 'wo'],
-    ia3: ['k', 'v', 'wo'],
-    ia3Feedforward: ['wo'],
     normAfterAttention: ['layer.1.layer_norm'],
     beft: ['v'],
+    ...record.targets,
   },
-  heads: { seq2seqLM: head },
+  heads: { seq2seqLM: headOf(record.stem) },
   narrow: (config, reduction, layers) => {
     const part = (size: number): number => Math.max(1, Math.round(size / reduction));
     return {
@@ -162,4 +160,41 @@ export const t5: Family<T5Config> = {
       headDim: part(config.headDim),
     };
   },
-};
+});
+
+/**
+ * T5 encoder-decoders, versions 1.0 and 1.1 (FLAN): RMSNorm before each part, attention without a scale, a bias of relative positions from one
+ * table for all blocks of a stack, an MLP of ReLU or gated GELU. Raffel et al., 2019. https://arxiv.org/abs/1910.10683
+ */
+export const t5: Family<T5Config> = t5Family({
+  modelType: 't5',
+  stem: 'T5',
+  defaults: {},
+  targets: {
+    vblora: ['q', 'k', 'v', 'o', 'wi', 'wo'],
+    ia3: ['k', 'v', 'wo'],
+    ia3Feedforward: ['wo'],
+  },
+});
+
+/**
+ * mT5: a T5 1.1 of many languages, whose head is never scaled. Xue et al., 2020. https://arxiv.org/abs/2010.11934; transformers,
+ * `modeling_mt5.py`.
+ */
+export const mt5: Family<T5Config> = t5Family({
+  modelType: 'mt5',
+  stem: 'MT5',
+  defaults: {
+    vocab_size: 250_112,
+    d_ff: 1024,
+    num_layers: 8,
+    num_heads: 6,
+    feed_forward_proj: 'gated-gelu',
+    decoder_start_token_id: 0,
+  },
+  targets: {
+    vblora: ['q', 'k', 'v', 'o', 'wi_0', 'wi_1', 'wo'],
+    ia3: ['k', 'v', 'wi_1'],
+    ia3Feedforward: [],
+  },
+});
