@@ -431,7 +431,12 @@ const mt5 = {
 test('of mT5 no head is scaled, whatever is said of its ties; UMT5, whose layers each have a table of positions, is refused', async () => {
   const { tie_word_embeddings: _, ...unsaid } = mt5;
   for (const json of [mt5, unsaid, { model_type: 'mt5' }])
-    expect(await parseConfig(json)).toMatchObject({ scaledHead: false, gated: true, activation: 'gelu-tanh', decoderStartId: 0 });
+    expect(await parseConfig(json)).toMatchObject({
+      scaledHead: false,
+      gated: true,
+      activation: 'gelu-tanh',
+      decoderStartId: 0,
+    });
   const umt5 = { ...mt5, model_type: 'umt5', architectures: ['UMT5ForConditionalGeneration'] };
   expect(await messageOf('unknown-architecture', () => parseConfig(umt5))).toContain('"umt5"');
   const wrong = { ...umt5, model_type: 'mt5' };
