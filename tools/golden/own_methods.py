@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy
 import torch
+from peft import AdamssConfig
+from peft.tuners.adamss.layer import Linear as AdamssLinear
 from peft.tuners.psoft.layer import OrthLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -426,6 +428,94 @@ class Said(Changed):
         mixed = hadamard(hadamard(padded * self.said_B)[self.order] * self.said_G)
         divisor = torch.sqrt(self.length * self.said_G.square().sum()) * math.sqrt(self.size / self.length)
         return x @ (self.said_lambda * mixed[: self.size] / divisor).view(self.out_dim, self.in_dim).T
+
+
+class Adamss(Changed):
+    """Zheng et al., 2025. https://openreview.net/forum?id=8ZdWmpYxT0: decomposition, clusters, first values and importance are Hugging Face PEFT's, whose layer must
+    compute the same. Its files don't say which outputs a cluster has."""
+
+    def begin(self, r: int, num_subspaces: int, subspace_rank: int, asa_target_subspaces: int, init_warmup: int, final_warmup: int, mask_interval: int) -> None:
+        asa = dict(init_warmup=init_warmup, final_warmup=final_warmup, mask_interval=mask_interval)
+        config = AdamssConfig(r=r, num_subspaces=num_subspaces, subspace_rank=subspace_rank, use_asa=True, **asa)
+        base = nn.Linear(self.in_dim, self.out_dim, bias=self.bias is not None)
+        base.weight, base.bias = self.weight, self.bias
+        layer = AdamssLinear(base, "default", r, config)
+        self.peft = [layer]  # in a list, so that it is no module of the model
+        self.plan, self.open = (asa_target_subspaces, init_warmup, final_warmup, mask_interval), [True] * num_subspaces
+        self.outputs = [layer.seg_result["default"][k] for k in range(num_subspaces)]
+        clusters = torch.zeros(self.out_dim, dtype=torch.int32)
+        a = torch.zeros(num_subspaces, subspace_rank, layer.adamss_newB["default"].shape[0])
+        for k, outputs in enumerate(self.outputs):
+            clusters[outputs] = k
+            first = layer.adamss_A["default"][k].detach()
+            a[k, : len(first)] = first
+        v = layer.adamss_newB["default"]
+        self.fixed("adamss_newB", v[:, : self.in_dim])
+        if self.bias is not None:
+            self.fixed("adamss_newB_bias", v[:, -1])
+        self.fixed("adamss_clusters", clusters)
+        self.own("adamss_A", a.flatten(0, 1))
+        self.own("adamss_B", torch.zeros(self.out_dim, subspace_rank))
+
+    def parts(self, a: torch.Tensor, b: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """A and B of each subspace, as PEFT has them."""
+        rank = b.shape[1]
+        ranks = [len(p) for p in self.peft[0].adamss_A["default"]]
+        return [(a[k * rank : k * rank + n], b[outputs, :n]) for k, (outputs, n) in enumerate(zip(self.outputs, ranks))]
+
+    @torch.no_grad()
+    def ready(self) -> None:
+        rank = self.adamss_B.shape[1]
+        for k, (outputs, theirs) in enumerate(zip(self.outputs, self.peft[0].adamss_A["default"])):
+            self.adamss_A[k * rank + len(theirs) : (k + 1) * rank] = 0
+            self.adamss_B[outputs, len(theirs) :] = 0
+        self.tell_peft()
+        x = torch.randn(5, self.in_dim)
+        torch.testing.assert_close(self(x), self.peft[0](x))
+
+    def tell_peft(self) -> None:
+        layer = self.peft[0]
+        for k, (a, b) in enumerate(self.parts(self.adamss_A, self.adamss_B)):
+            layer.adamss_A["default"][k].data, layer.adamss_B["default"][k].data = a.detach().clone(), b.detach().clone()
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        self.before = [self.adamss_A.detach().clone(), self.adamss_B.detach().clone()]
+        seen = x @ self.adamss_newB.T
+        if self.bias is not None:
+            seen = seen + self.adamss_newB_bias
+        rank = self.adamss_B.shape[1]
+        low = (seen @ self.adamss_A.T).unflatten(-1, (-1, rank))[..., self.adamss_clusters.long(), :]
+        return (low * self.adamss_B).sum(-1)
+
+    @classmethod
+    @torch.no_grad()
+    def after_all(cls, layers: list["Adamss"], step: int, rate: float) -> None:
+        wanted, first, last, every = layers[0].plan
+        scores = {}
+        for layer in layers:
+            peft = layer.peft[0]
+            rank = layer.adamss_B.shape[1]
+            for k, outputs in enumerate(layer.outputs):
+                if not layer.open[k]:
+                    layer.adamss_A[k * rank : (k + 1) * rank] = layer.before[0][k * rank : (k + 1) * rank]
+                    layer.adamss_B[outputs] = layer.before[1][outputs]
+            layer.tell_peft()
+            for k, (a, b) in enumerate(layer.parts(layer.adamss_A.grad, layer.adamss_B.grad)):
+                pair = peft.adamss_A["default"][k], peft.adamss_B["default"][k]
+                pair[0].grad, pair[1].grad = (a.clone(), b.clone()) if layer.open[k] else (None, None)
+            peft.update_importance("default")
+            for k, is_open in enumerate(layer.open):
+                if is_open:
+                    both = [(peft.exp_avg_ipt_A, peft.exp_avg_unc_A), (peft.exp_avg_ipt_B, peft.exp_avg_unc_B)]
+                    scores[layer, k] = sum((i["default"][k] * u["default"][k]).mean() for i, u in both).item()
+        if not first <= step <= last or step % every:
+            return
+        total = sum(len(layer.open) for layer in layers)
+        left = 1 - (step - first) / (last - first)
+        for layer, k in sorted(scores, key=scores.get, reverse=True)[int(wanted + (total - wanted) * left**3) :]:
+            layer.open[k] = False
+        for layer in layers:
+            layer.peft[0].reset_importance("default")
 
 
 class LorTa(Changed):
@@ -983,6 +1073,11 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "psoft": ("PEFTJS_PSOFT", Psoft, dict(r=4, factors="principal", psoft_orth=True, num_cayley_neumann_terms=0, cayley_neumann_eps=0)),
     "psoft-series": ("PEFTJS_PSOFT", Psoft, dict(r=3, factors="balanced", psoft_orth=True, num_cayley_neumann_terms=4, cayley_neumann_eps=0.3)),
     "psoft-free": ("PEFTJS_PSOFT", Psoft, dict(r=3, factors="principal", psoft_orth=False, num_cayley_neumann_terms=0, cayley_neumann_eps=0)),
+    "adamss": (
+        "PEFTJS_ADAMSS",
+        Adamss,
+        dict(r=6, num_subspaces=4, subspace_rank=2, asa_target_subspaces=5, init_warmup=0, final_warmup=2, mask_interval=1),
+    ),
     "lorta": ("PEFTJS_LORTA", LorTa, dict(r=3, lora_alpha=6)),
     "krona": ("PEFTJS_KRONA", KronA, dict(rows=4, columns=2, scale=3.0)),
     "kadaptation": ("PEFTJS_KADAPTATION", KAdaptation, dict(phm_dim=2, phm_rank=3, scale=4.0)),

@@ -92,6 +92,7 @@ const known: readonly Known[] = [
   ['Super-Tuning (SUPERTUNING)', 'supertuning', 'lora', byType('SUPERTUNING')],
   ['WaveFT (WAVEFT)', 'waveft', 'lora', byType('WAVEFT')],
   ['PSOFT', 'psoft', 'lora', (c) => c.peft_type === 'PSOFT' || c.peft_type === 'PEFTJS_PSOFT'],
+  ['AdaMSS', 'adamss', 'lora', (c) => c.peft_type === 'ADAMSS' || c.peft_type === 'PEFTJS_ADAMSS'],
   ['Lily (LILY)', 'lily', 'lora', byType('LILY')],
   ['FRoD (FROD)', 'frod', 'lora', byType('FROD')],
   ['OSF (OSF)', 'osf', 'lora', byType('OSF')],
@@ -202,8 +203,6 @@ const known: readonly Known[] = [
 
 /** Types of Hugging Face PEFT that no method reads, and why. */
 const unread: Readonly<Record<string, string>> = {
-  ADAMSS:
-    'the clusters of outputs that its matrices belong to are not in its file; merge it into the base there, with merge_and_unload of PEFT, and load that model',
   SHADOW:
     'it trains a second model beside the base, which no method here has, and nothing merges it; use a lora, or an adapter',
   XLORA:

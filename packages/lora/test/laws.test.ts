@@ -407,6 +407,11 @@ describeMethods(family, {
     parameters: (model) => sumOver(model, attention, () => 3 + 2 * 3),
     learningRate: 0.3,
   },
+  adamss: {
+    options: { directions: 4, subspaces: 3, rank: 2, active: 5, warmup: 0, final: 4, interval: 2 },
+    parameters: (model) => sumOver(model, attention, (_, outDim) => 3 * 2 * 4 + 2 * outDim),
+    learningRate: 0.1,
+  },
   lily: {
     options: { rank: 2, stride: 2, experts: 3 },
     parameters: (model) => sharedByName(model, 2, 3, 2),

@@ -22,6 +22,7 @@ import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
 import { mam, proPetlAdapter, proPetlLora, unipelt } from '@peftjs/hybrid';
 import {
   adalora,
+  adamss,
   afLora,
   alora,
   bdlora,
@@ -247,6 +248,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'psoft', psoft, ours),
   ...golden('plain', 'psoft-series', psoft, ours),
   ...golden('plain', 'psoft-free', psoft, ours),
+  ...golden('plain gpt2', 'adamss', adamss, ours),
   ...golden('plain gpt2', 'frod', frod),
   ...golden('plain gpt2', 'lily', lily),
   ...golden('plain gpt2', 'gralora', gralora),
