@@ -2,6 +2,7 @@ export { type AwqOptions, quantizeByAwq } from './awq/quantize-by-awq.ts';
 export { awq, awqFiles } from './checkpoints/awq.ts';
 export { bitsandbytes, bitsandbytesInt8 } from './checkpoints/bitsandbytes.ts';
 export { type GptqFilesOptions, gptq, gptqFiles } from './checkpoints/gptq.ts';
+export { mxfp4 } from './checkpoints/mxfp4.ts';
 export type { PackedData, QuantFormat } from './format.ts';
 export { type Fp8Options, fp8 } from './fp8.ts';
 export type { GgmlType } from './ggml/codec.ts';

@@ -13,6 +13,7 @@ import {
   int3,
   int4,
   int8,
+  mxfp4,
   nf4,
   quantize,
   storedLinear,
@@ -72,6 +73,7 @@ describe('refused, by name', () => {
     [gptq, { ...settings, checkpoint_format: 'marlin' }, /checkpoint_format: "marlin" is not/],
     [awq, { bits: 4, group_size: 32, version: 'gemv' }, /version: "gemv" is not supported; "gemm" is/],
     [awq, { bits: 3, group_size: 32 }, /bits: 3 is not/],
+    [mxfp4, { modules_to_not_convert: 'lm_head' }, /modules_to_not_convert: is no list of names/],
   ] as const)('settings of %o: %o', (reader, config, message) => {
     const problems: string[] = [];
     reader.open(config, problems);
@@ -94,6 +96,38 @@ describe('refused, by name', () => {
     const { 'l.scales': _, ...without } = layer;
     await expect(find({})(await fileOf(without), 'l', [32, 64])).rejects.toThrow(/l\.scales is missing/);
     expect(await find({})(await fileOf(layer), 'other', [32, 64])).toBeNull();
+  });
+
+  test('experts of other sizes, at once, and values that are not finite, when they are read', async () => {
+    const bytes = (shape: readonly number[], at: (i: number) => number = () => 0x77): WriteTensor => ({
+      dtype: 'U8',
+      shape,
+      data: Uint8Array.from({ length: sizeOf(shape) }, (_, i) => at(i)),
+    });
+    const find = mxfp4.experts!;
+    const of = (scales: (i: number) => number): Promise<TensorReader> =>
+      fileOf({ e_blocks: bytes([2, 3, 2, 16]), e_scales: bytes([2, 3, 2], scales) });
+    const open = await of((i) => (i < 6 ? 252 : 0));
+    expect(find(open, 'other', [2, 3, 64])).toBeNull();
+    expect(() => find(open, 'e', [4e9, 3, 64])).toThrow(
+      /e_blocks is U8 \[2, 3, 2, 16\], .* make it U8 \[4000000000, 3, 2, 16\]/,
+    );
+    expect(() => find(open, 'e', [2, 3, 80])).toThrow(/e has 80 inputs by config.json, which blocks of 32 do not fill/);
+    const without = await fileOf({ e_blocks: bytes([2, 3, 2, 16]) });
+    expect(() => find(without, 'e', [2, 3, 64])).toThrow(/e_scales is missing/);
+    const floats = await fileOf({
+      e_blocks: bytes([2, 3, 2, 16]),
+      e_scales: { ...bytes([2, 3, 2]), dtype: 'I8', data: new Int8Array(12) },
+    });
+    expect(() => find(floats, 'e', [2, 3, 64])).toThrow(/e_scales is I8 \[2, 3, 2\]/);
+    expect((await find(open, 'e', [2, 3, 64])!.read())[0]).toBe(6 * 2 ** 125);
+    for (const scale of [253, 255]) {
+      const odd = find(await of((i) => (i === 4 ? scale : 127)), 'e', [2, 3, 64])!;
+      await expect(odd.read()).rejects.toMatchObject({
+        code: 'bad-data',
+        message: expect.stringMatching(/e: scale 4 is/),
+      });
+    }
   });
 
   test('inputs out of order that the config does not tell of, when they are read', async () => {

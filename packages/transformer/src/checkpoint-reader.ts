@@ -17,10 +17,27 @@ export type FindLayer = (
   shape: readonly [outDim: number, inDim: number],
 ) => Promise<StoredLayer | null>;
 
+/** Matrices of experts that a checkpoint holds packed, and a model as floats. */
+export interface StoredExperts {
+  /** The tensors of the file that they are made of, all of them. */
+  readonly tensors: readonly string[];
+  /** The values [experts, outDim, inDim], unpacked when an executor first needs them. */
+  read(): Promise<Float32Array>;
+}
+
+/** Finds matrices of experts in a checkpoint by the beginning of their tensors' names (`model.layers.0.mlp.experts.down_proj`); null where the file holds them as floats. */
+export type FindExperts = (
+  checkpoint: TensorReader,
+  path: string,
+  shape: readonly [experts: number, outDim: number, inDim: number],
+) => StoredExperts | null;
+
 /** Reads checkpoints of one quantiser, as `loadModel` takes it. */
 export interface CheckpointReader {
   /** The `quant_method` in `config.json`'s `quantization_config`. */
   readonly method: string;
   /** Checks that object; settings that are not read go to `problems`. */
   open(config: JsonObject, problems: string[]): FindLayer;
+  /** Finds experts that such checkpoints hold packed. Default: they hold none. */
+  readonly experts?: FindExperts;
 }

@@ -1,8 +1,8 @@
-export type { CheckpointReader, FindLayer, StoredLayer } from './checkpoint-reader.ts';
+export type { CheckpointReader, FindExperts, FindLayer, StoredExperts, StoredLayer } from './checkpoint-reader.ts';
 export { type CheckpointWriter, onceFor, type WrittenLayers } from './checkpoint-writer.ts';
 export { configText } from './config/config-text.ts';
 export type { GenerationConfig } from './config/generation.ts';
-export { loadConfig, loadGenerationConfig, parseConfig } from './config/load.ts';
+export { type LoadConfigOptions, loadConfig, loadGenerationConfig, parseConfig } from './config/load.ts';
 export type { ModelConfig } from './config/model-config.ts';
 export type { TokenIds } from './config/token-ids.ts';
 export { denseEmbedding, type Embedding } from './embedding.ts';

@@ -19,8 +19,8 @@ export interface LoadModelOptions<Out> {
    */
   readonly dtype?: WeightDType;
   /**
-   * Readers of quantised checkpoints, of which the one is taken that `config.json` names: `[bitsandbytes, gptq, awq]` of `@peftjs/quant`. Layers that the folder
-   * holds packed stay so, with the same values: what LoRA and its kin train on, as after `quantize`. Default none: such folders are refused.
+   * Readers of quantised checkpoints, of which the one is taken that `config.json` names: `[bitsandbytes, gptq, awq, mxfp4]` of `@peftjs/quant`. Layers that the folder
+   * holds packed stay so, with the same values: what LoRA and its kin train on, as after `quantize`; packed experts become floats of `dtype`. Default none: such folders are refused.
    */
   readonly readers?: readonly CheckpointReader[];
 }

@@ -1,6 +1,6 @@
 import { detached, filesAt, openModelWeights, type Place, sameTensor, steady, type TensorReader } from '@peftjs/io';
 import { checkOptions, mustBe, PeftError, type Rules, type Shape, sameShape, sizeOf } from '@peftjs/tensor';
-import type { FindLayer, StoredLayer } from './checkpoint-reader.ts';
+import type { FindExperts, FindLayer, StoredExperts, StoredLayer } from './checkpoint-reader.ts';
 import { loadQuantizedConfig } from './config/load.ts';
 import type { ModelConfig } from './config/model-config.ts';
 import { fileNames, type StoredTensor, storedTensor, strayPrefix } from './families/checkpoint-layout.ts';
@@ -40,6 +40,23 @@ const storedLayers = async (
     if (shape.length !== 2 || path === name) continue;
     const layer = await find(checkpoint, nameInFile(name).replace(/\.weight$/, ''), shape as [number, number]);
     if (layer) found.set(path, layer);
+  }
+  return found;
+};
+
+/** The matrices of experts that a checkpoint holds packed, by our name. */
+const storedExperts = (
+  find: FindExperts | null,
+  needs: TensorNeeds,
+  checkpoint: TensorReader,
+  nameInFile: (name: string) => string,
+): ReadonlyMap<string, StoredExperts> => {
+  const found = new Map<string, StoredExperts>();
+  if (!find) return found;
+  for (const [name, { shape }] of needs) {
+    if (shape.length !== 3 || name.endsWith('.weight')) continue;
+    const experts = find(checkpoint, nameInFile(name), shape as [number, number, number]);
+    if (experts) found.set(name, experts);
   }
   return found;
 };
@@ -189,7 +206,7 @@ export const readModel = async (dir: Place, options: LoadModelOptions<unknown>):
     throw new PeftError('bad-option', `loadModel: ${String(dir)} is a GGUF file; loadGguf of @peftjs/gguf reads it`);
   const files = await filesAt(dir);
   // It is read as long as the model lives, so it must not hold files open. Config and weights are those of one save.
-  const [{ config: said, family, find }, checkpoint] = await steady(
+  const [{ config: said, family, find, findExperts }, checkpoint] = await steady(
     files,
     ['config.json'],
     async () => [await loadQuantizedConfig(files, readers), await openModelWeights(detached(files))] as const,
@@ -210,9 +227,11 @@ export const readModel = async (dir: Place, options: LoadModelOptions<unknown>):
   const needs: TensorNeeds = needsOf(family, config, wanted);
   checkPrefix(files.name, checkpoint, new Set([...needs.keys()].flatMap((name) => [name, nameInFile(name)])));
   const packed = await storedLayers(find, needs, checkpoint, nameInFile);
-  const packedTensors = new Set([...packed.values()].flatMap(({ tensors }) => tensors));
+  const experts = storedExperts(findExperts, needs, checkpoint, nameInFile);
+  const packedTensors = new Set([...packed.values(), ...experts.values()].flatMap(({ tensors }) => tensors));
   for (const name of await zeroBiases(packed.keys(), needs, checkpoint, nameInFile)) packedTensors.add(name);
-  const isPacked = (name: string): boolean => packed.has(name.replace(/\.weight$/, '')) && name.endsWith('.weight');
+  const isPacked = (name: string): boolean =>
+    experts.has(name) || (packed.has(name.replace(/\.weight$/, '')) && name.endsWith('.weight'));
   /** With the names that the file has. A tensor that lies in pieces elsewhere may be whole here. */
   const asFound = ({ pieces, ...tensor }: StoredTensor, own: string): StoredTensor => {
     const name = nameInFile(own);
@@ -260,6 +279,8 @@ export const readModel = async (dir: Place, options: LoadModelOptions<unknown>):
     dtype,
     has: (name) => needs.has(name),
     load: (name, shape) => {
+      const packedExperts = experts.get(name);
+      if (packedExperts) return () => packedExperts.read();
       const tensor = stored.get(name);
       if (!tensor) return noFloats(files.name, name);
       const isThere = tensor.pieces !== undefined || checkpoint.tensors.has(tensor.name);

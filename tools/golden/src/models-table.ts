@@ -17,7 +17,7 @@ const known: Readonly<Record<string, string>> = {
   qwen3: 'Qwen3',
   qwen2_moe: 'Qwen1.5-MoE, Qwen2-MoE',
   qwen3_moe: 'Qwen3-MoE',
-  gpt_oss: 'gpt-oss, in BF16',
+  gpt_oss: 'gpt-oss, in BF16 and MXFP4',
   gemma: 'Gemma',
   gemma2: 'Gemma 2',
   gemma3_text: 'Gemma 3, of texts',

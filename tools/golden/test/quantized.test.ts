@@ -161,10 +161,10 @@ test('what bitsandbytes makes of a matrix in FP4 and int8 is what ours is', asyn
 
 test('a folder whose weights are quantised is refused without a reader of it, which is told', async () => {
   await expect(loadModel(join(folder, 'awq'))).rejects.toThrow(
-    /quant_method "awq" is not supported by itself; loadModel takes the readers/,
+    /quant_method "awq" is not supported by itself; loadModel takes the reader of such: \{ readers: \[awq\] \}/,
   );
   await expect(loadModel(join(folder, 'awq'), { readers: [gptq] })).rejects.toThrow(
-    /quant_method "awq".*; gptq are, as loadModel was told/,
+    /quant_method "awq".*; gptq are, as loadModel was told; .* \{ readers: \[awq\] \}/,
   );
 });
 

@@ -41,15 +41,20 @@ const fields: Readonly<Record<string, (value: unknown, config: Json) => boolean>
 /** `Llama` of `LlamaForCausalLM`: the beginning that all classes of a family share. */
 const stemOf = (name: string): string => name.replace(/(For[A-Z]|LMHead|Model$|EncoderModel$).*$/, '').toLowerCase();
 
+/** Methods that `@peftjs/quant` has readers of, which have their names. */
+const readable = ['bitsandbytes', 'gptq', 'awq', 'mxfp4'];
+
 /** A problem where weights are quantised by a method that is none of those that are read. */
 const unreadWeights = (config: unknown, quantizers: readonly string[]): string[] => {
   const method = isObject(config) ? config['quant_method'] : config;
   if (isOff(config) || quantizers.some((name) => name === method)) return [];
-  const known =
-    quantizers.length > 0
-      ? `${quantizers.join(', ')} are, as loadModel was told`
-      : 'loadModel takes the readers of such: { readers: [bitsandbytes, gptq, awq] } of @peftjs/quant';
-  return [`quantization_config: reading weights of quant_method ${shown(method)} is not supported by itself; ${known}`];
+  const told = quantizers.length > 0 ? `${quantizers.join(', ')} are, as loadModel was told; ` : '';
+  const known = readable.some((name) => name === method)
+    ? `loadModel takes the reader of such: { readers: [${method}] } of @peftjs/quant`
+    : `@peftjs/quant has readers of ${readable.join(', ')}`;
+  return [
+    `quantization_config: reading weights of quant_method ${shown(method)} is not supported by itself; ${told}${known}`,
+  ];
 };
 
 /**

@@ -1,11 +1,17 @@
 import { filesAt, isObject, type JsonObject, joinPath, listed, type Place, readJsonObject } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
-import type { CheckpointReader, FindLayer } from '../checkpoint-reader.ts';
+import type { CheckpointReader, FindExperts, FindLayer } from '../checkpoint-reader.ts';
 import type { Family } from '../families/family.ts';
 import { modelTypes, openFamily } from '../families/on-demand.ts';
 import { foreignParts } from './foreign.ts';
 import type { GenerationConfig } from './generation.ts';
 import type { ModelConfig } from './model-config.ts';
+
+/** Options of `loadConfig`. */
+export interface LoadConfigOptions {
+  /** Readers of quantised checkpoints, as `loadModel` takes them. Default none: the config of such a folder is refused. */
+  readonly readers?: readonly CheckpointReader[];
+}
 
 /**
  * Reads `config.json` of a Hugging Face model folder.
@@ -13,13 +19,19 @@ import type { ModelConfig } from './model-config.ts';
  * Throws `PeftError`: `file-missing`; `unknown-architecture` with the supported ones; `bad-config` with all that is
  * wrong or contradictory, or that the model would need and that is not computed here.
  */
-export const loadConfig = async (dir: Place): Promise<ModelConfig> => (await loadQuantizedConfig(dir, [])).config;
+export const loadConfig = async (dir: Place, { readers = [] }: LoadConfigOptions = {}): Promise<ModelConfig> =>
+  (await loadQuantizedConfig(dir, readers)).config;
 
-/** The same of a folder whose weights may be quantised by one of the readers' methods; and how its layers are found, null where they are floats. */
+/** The same of a folder whose weights may be quantised by one of the readers' methods; and how its layers and experts are found, null where they are floats. */
 export const loadQuantizedConfig = async (
   dir: Place,
   readers: readonly CheckpointReader[],
-): Promise<{ readonly config: ModelConfig; readonly family: Family; readonly find: FindLayer | null }> => {
+): Promise<{
+  readonly config: ModelConfig;
+  readonly family: Family;
+  readonly find: FindLayer | null;
+  readonly findExperts: FindExperts | null;
+}> => {
   const files = await filesAt(dir);
   const path = 'config.json';
   const json = await readJsonObject(files, path, 'bad-config');
@@ -27,7 +39,8 @@ export const loadQuantizedConfig = async (
   const quantization = json['quantization_config'];
   const reader = isObject(quantization) && readers.find(({ method }) => method === quantization['quant_method']);
   const find = reader ? reader.open(quantization as JsonObject, problems) : null;
-  return { ...(await parse(json, joinPath(files.name, path), readers, problems)), find };
+  const findExperts = reader ? (reader.experts ?? null) : null;
+  return { ...(await parse(json, joinPath(files.name, path), readers, problems)), find, findExperts };
 };
 
 /** Checks a parsed `config.json`; `who` is named in errors. Throws as `loadConfig` does. */

@@ -14,8 +14,8 @@ const rope = {
 };
 
 /**
- * gpt-oss: experts with biases and a bounded gate in place of the MLP, a sink for each head of attention, and a window in every other layer. Checkpoints
- * whose experts are packed as MXFP4 are refused. PEFT has no default targets for it. OpenAI, 2025. https://arxiv.org/abs/2508.10925; transformers,
+ * gpt-oss: experts with biases and a bounded gate in place of the MLP, a sink for each head of attention, and a window in every other layer. Experts
+ * that are packed as MXFP4, as OpenAI publishes them, want the reader `mxfp4` of `@peftjs/quant`. PEFT has no default targets for it. OpenAI, 2025. https://arxiv.org/abs/2508.10925; transformers,
  * `modeling_gpt_oss.py`.
  */
 export const gptOss: Family<DecoderConfig> = decoder({
