@@ -1,8 +1,29 @@
 import { ggufFolder, loadGguf } from '@peftjs/gguf';
-import { type Files, isHub, loadTokenizer, parseHub, type Tokenizer } from '@peftjs/io';
-import { fp4, fp8, hqq, int4, int8, nf4, type QuantFormat, quantize } from '@peftjs/quant';
+import { type Files, isHub, isObject, loadTokenizer, parseHub, readJsonObject, type Tokenizer } from '@peftjs/io';
+import {
+  awq,
+  bitsandbytes,
+  fp4,
+  fp8,
+  gptq,
+  hqq,
+  int4,
+  int8,
+  mxfp4,
+  nf4,
+  type QuantFormat,
+  quantize,
+} from '@peftjs/quant';
 import { isPeftError, PeftError, type Tensor } from '@peftjs/tensor';
-import { type CausalLM, causalLM, loadConfig, loadModel, type Task, type TaskModel } from '@peftjs/transformer';
+import {
+  type CausalLM,
+  type CheckpointReader,
+  causalLM,
+  loadConfig,
+  loadModel,
+  type Task,
+  type TaskModel,
+} from '@peftjs/transformer';
 import type { RunConfig } from './config/schema.ts';
 import { shownFiles } from './hub.ts';
 import type { Place } from './learn/lesson.ts';
@@ -28,6 +49,9 @@ export interface BaseOptions {
   readonly dtype?: 'f32' | 'f16';
   readonly quantize?: RunConfig['quantize'];
 }
+
+/** Readers of folders that are quantised already. */
+export const readers: readonly CheckpointReader[] = [bitsandbytes, gptq, awq, mxfp4];
 
 const formats: Readonly<Record<NonNullable<RunConfig['quantize']>, () => QuantFormat>> = {
   int8,
@@ -79,24 +103,35 @@ export const endingOf = (tokenizer: Tokenizer): number | null => {
 
 /** The token that ends a text. Throws `bad-config` where nothing does. */
 export const endOf = async ({ name, files }: Place, tokenizer: Tokenizer): Promise<number> => {
-  const end = tokenizer.eosId ?? (await loadConfig(files)).eosIds[0];
+  const end = tokenizer.eosId ?? (await loadConfig(files, { readers })).eosIds[0];
   if (end !== undefined) return end;
   throw new PeftError('bad-config', `${name}: neither the tokenizer nor the config names a token that ends a text`);
 };
 
-/** Loads a base with its task. Throws as `loadModel`, `loadGguf`; `bad-option` for a GGUF file and a task that is not writing. */
+/** Throws `bad-config` for a base whose layers are packed already. */
+const checkFloats = async ({ name, files }: Place): Promise<void> => {
+  const { quantization_config: own } = await readJsonObject(files, 'config.json', 'bad-config');
+  // Its experts alone are, which no format here takes.
+  if (!isObject(own) || own['quant_method'] === mxfp4.method) return;
+  throw new PeftError('bad-config', `${name}: is quantised already, by ${own['quant_method']}; leave quantize out`);
+};
+
+/** Loads a base with its task. Throws as `loadModel`, `loadGguf`; `bad-config` for a GGUF file and a task that is not writing, and where `quantize` is asked for what is quantised. */
 export const loadTask = async (
-  { name, path, files }: Place,
+  place: Place,
   { dtype = 'f32', quantize: format }: BaseOptions,
   task: Task<Tensor>,
 ): Promise<TaskModel<Tensor>> => {
+  const { name, path, files } = place;
   if (isGguf(path) && task.head !== 'causalLM')
     throw new PeftError(
       'bad-config',
       `${name}: a GGUF file holds a language model, and the task is ${task.name}; give the folder of a model`,
     );
   const model = isGguf(path) ? await loadGguf(path, { dtype }) : await opened(files, dtype, task);
-  return format ? quantize(model, formats[format]()) : model;
+  if (!format) return model;
+  await checkFloats(place);
+  return quantize(model, formats[format]());
 };
 
 /** Loads a base that writes: the folder of a model, a GGUF file, or the shipped one. Throws as `loadTask`, `loadTokenizer`; `bad-config` where nothing ends a text. */
@@ -109,11 +144,11 @@ export const loadBase = async (options: BaseOptions): Promise<Base> => {
 
 const opened = async (place: Files, dtype: 'f32' | 'f16', task: Task<Tensor>): Promise<TaskModel<Tensor>> => {
   try {
-    if (task.head === 'causalLM') return await loadModel(place, { dtype });
+    if (task.head === 'causalLM') return await loadModel(place, { dtype, readers });
     // A head for other classes than these is of no use.
     const { labels } = task;
-    const newHead = labels !== null && (await loadConfig(place)).labels?.join('\n') !== labels.join('\n');
-    return await loadModel(place, { dtype, task, newHead });
+    const newHead = labels !== null && (await loadConfig(place, { readers })).labels?.join('\n') !== labels.join('\n');
+    return await loadModel(place, { dtype, readers, task, newHead });
   } catch (error) {
     if (!isPeftError(error) || error.code !== 'file-missing' || isHub(place.name)) throw error;
     throw new PeftError('file-missing', `${error.message} Give --model the folder of a model in Hugging Face layout.`, {

@@ -5,10 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { baseModelDir } from '@peftjs/base-model';
 import { attach, save } from '@peftjs/core';
+import { filesAt } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { reference } from '@peftjs/tensor';
-import { loadModel } from '@peftjs/transformer';
+import { causalLM, loadModel } from '@peftjs/transformer';
 import { afterAll, describe, expect, test } from 'vitest';
+import { loadTask } from '../src/base.ts';
 import { methods } from '../src/methods.ts';
 import { peftjs } from './cli.ts';
 
@@ -79,6 +81,23 @@ describe('inspect', () => {
       vocabSize: 4096,
       parameters: 4096 * 256 + 4 * (2 * 256 * 256 + 2 * 128 * 256 + 3 * 576 * 256 + 2 * 256) + 256,
     });
+  });
+
+  test('reads folders that are quantised already, as runs do', async () => {
+    const data = fileURLToPath(new URL('../../../tools/golden/data', import.meta.url));
+    const of = async (name: string) => ({ name, path: join(data, name), files: await filesAt(join(data, name)) });
+    const folders = { 'quantized/bnb-nf4': 7, 'quantized/gptq-4': 7, 'quantized/awq': 7, 'mxfp4/model': 10 };
+    for (const [name, layers] of Object.entries(folders)) {
+      // The head is one of them.
+      expect(await json('inspect', join(data, name))).toMatchObject({ kind: 'model', linearLayers: layers + 1 });
+      const { linears } = await loadTask(await of(name), {}, causalLM());
+      expect(linears.size).toBe(layers + 1);
+    }
+    await expect(loadTask(await of('quantized/awq'), { quantize: 'nf4' }, causalLM())).rejects.toThrow(
+      /awq: is quantised already, by awq; leave quantize out/,
+    );
+    const { linears } = await loadTask(await of('mxfp4/model'), { quantize: 'nf4' }, causalLM());
+    expect(linears.size).toBe(11);
   });
 
   test('tells the method, the base and the tensors of an adapter', async () => {

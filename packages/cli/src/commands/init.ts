@@ -6,7 +6,7 @@ import { rateForWidth } from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
 import { loadConfig } from '@peftjs/transformer';
 import { stringify } from 'yaml';
-import { openPlace } from '../base.ts';
+import { openPlace, readers } from '../base.ts';
 import type { Call } from '../commands.ts';
 import { parseRunConfig } from '../config/read.ts';
 import { type Context, result } from '../context.ts';
@@ -117,7 +117,7 @@ const ask = async ({ input, out }: Context, known: Partial<Answers>): Promise<An
 const widthOf = async (model: string): Promise<number | null> => {
   try {
     const { files } = await openPlace(model === '' ? undefined : model);
-    return (await loadConfig(files)).hiddenSize;
+    return (await loadConfig(files, { readers })).hiddenSize;
   } catch {
     return null;
   }

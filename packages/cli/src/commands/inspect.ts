@@ -7,6 +7,7 @@ import { fileAt, filesAt, openSafetensors, readAdapter } from '@peftjs/io';
 import { isPeftError, PeftError, sizeOf } from '@peftjs/tensor';
 import { loadModel } from '@peftjs/transformer';
 import { bar } from '../bar.ts';
+import { readers } from '../base.ts';
 import type { Call } from '../commands.ts';
 import { bytes, type Context, count, result } from '../context.ts';
 import { shownFiles } from '../hub.ts';
@@ -31,7 +32,7 @@ const valuesOf = (tensors: Iterable<{ readonly shape: readonly number[] }>): num
   [...tensors].reduce((n, { shape }) => n + sizeOf(shape), 0);
 
 const model = async (dir: string): Promise<Facts> => {
-  const loaded = await loadModel(await shownFiles(dir));
+  const loaded = await loadModel(await shownFiles(dir), { readers });
   const { config, linears, layout } = loaded;
   const { modelType, layers, hiddenSize, vocabSize, maxPositions } = config;
   const { base: values } = summary(attach(loaded, []));

@@ -2,6 +2,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { PeftError } from '@peftjs/tensor';
 import { loadConfig } from '@peftjs/transformer';
+import { readers } from '../base.ts';
 import type { Call } from '../commands.ts';
 import { result } from '../context.ts';
 import { type Beside, convertConfig, keysIn } from './convert-config.ts';
@@ -30,7 +31,7 @@ const datasetInfo = async (file: string, dir: unknown): Promise<unknown> => {
 const layersOf = async (model: unknown): Promise<number | undefined> => {
   if (typeof model !== 'string') return undefined;
   const found = await stat(join(model, 'config.json')).catch(() => null);
-  return found ? (await loadConfig(model)).layers : undefined;
+  return found ? (await loadConfig(model, { readers })).layers : undefined;
 };
 
 const counted = (keys: readonly string[]): string => (keys.length === 1 ? '1 key' : `${keys.length} keys`);
