@@ -105,7 +105,9 @@ test('what groups would see wrongly is refused, by the layer', () => {
   const run = (model: CausalLM, inputs: Readonly<Record<string, Tensor>> = { ids }) =>
     model.with({ training: true }).states(inputs);
   const base = shiftedAttention(tinyLlama());
-  expect(() => run(base, { ids: tokens([1, 2, 3, 4, 5, 6]) })).toThrow(/self_attn has rows of 6 tokens, .* multiple of 8/);
+  expect(() => run(base, { ids: tokens([1, 2, 3, 4, 5, 6]) })).toThrow(
+    /self_attn has rows of 6 tokens, .* multiple of 8/,
+  );
   const mask = constant(new Float32Array(32).fill(1), [2, 16]);
   expect(() => run(base, { ids, mask })).toThrow(/self_attn hides tokens of a row/);
   expect(() => shiftedAttention(tinyLlama(), { groups: 1 })).toThrow(/groups must be a whole number of at least 2/);
