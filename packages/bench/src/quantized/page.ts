@@ -64,7 +64,7 @@ export const quantizedPage = (outcomes: readonly Outcome[]): string => {
 The same adapter on the same text over floats and over quantised bases, made by \`pnpm bench --task quantized\`, with \`--model\` for another folder than the shipped model. ${steps} steps of ${context} tokens of
 Moby-Dick, rank ${rank} on all linear layers, alpha ${rank}, AdamW after a warm-up of 5 steps, then a cosine; one seed. Losses are in nats a token of held-out chapters (${heldOut * context} tokens).
 
-- Bits are those of a weight of these layers, scales included. \`f32\` are the floats of the file as \`loadModel\` has them; \`dtype: 'f16'\` halves their bytes and, of a file in f16, changes no loss.
+- Bits are those of a weight of these layers, scales included. \`f16\` are the floats of the file, kept as they are by \`loadModel(dir, { dtype: 'f16' })\`; the others pack the same values in f32.
 - *Before* is the loss with the adapter before the first step: that of the base, but for LoftQ, whose adapter begins with what quantisation lost (one round, as Hugging Face PEFT has it; \`loftqBase\` makes more).
 - *Merged* is the loss once the adapter is folded into the base's own format; *layers undone* are those where storing takes half of what was learnt or more, as \`merge\` tells. QA-LoRA's changes move zero points alone and lose nothing.
 - *Planned* is the peak of a training step by its plan, weights and optimiser included; *resident* the most that the process had in memory while it trained (\`VmHWM\`), with Node and ONNX Runtime.

@@ -2,7 +2,7 @@ import type { GradientTransform, Method } from '@peftjs/core';
 import { type LoraOptions, loftq, lora, qalora } from '@peftjs/lora';
 import { int4, nf2, nf4, type QuantFormat, quantize } from '@peftjs/quant';
 import { adamw, adamw8bit } from '@peftjs/trainer';
-import type { CausalLM } from '@peftjs/transformer';
+import type { CausalLM, WeightDType } from '@peftjs/transformer';
 
 /** How every run trains: tokens of a row, one row a step. */
 export const settings = {
@@ -29,6 +29,8 @@ export interface QuantizedRun {
   /** The base, as code makes it. */
   readonly base: string;
   readonly optimizer: GradientTransform;
+  /** How the file's matrices are kept. Default `f32`. */
+  readonly dtype?: WeightDType;
   make(model: CausalLM): Ready;
 }
 
@@ -50,7 +52,8 @@ const loftqOver =
 export const runs: readonly QuantizedRun[] = [
   {
     name: 'LoRA',
-    base: 'f32',
+    base: 'f16',
+    dtype: 'f16',
     optimizer: adamw(),
     make: (model) => ({ base: model, method: lora(options) }),
   },

@@ -45,7 +45,8 @@ const bitsOf = (model: CausalLM): number => {
 export const tune = async (dir: string, run: QuantizedRun, threads: number): Promise<Tuned> => {
   const { steps, context, heldOut, seed } = settings;
   const started = performance.now();
-  const [model, tokenizer, executor] = [await loadModel(dir), await loadTokenizer(dir), await cpu({ threads })];
+  const model = await loadModel(dir, { dtype: run.dtype ?? 'f32' });
+  const [tokenizer, executor] = [await loadTokenizer(dir), await cpu({ threads })];
   const text = await loadText(undefined, tokenizer, context, model.config.eosIds[0]!);
   const held: TokenRows = evenly(text.heldOut, heldOut);
   const lossOf = async (of: CausalLM): Promise<number> =>
@@ -64,7 +65,7 @@ export const tune = async (dir: string, run: QuantizedRun, threads: number): Pro
   const after = await lossOf(adapted.model);
   const merged = await merge(adapted, { executor });
   const tuned: Tuned = {
-    weights: [...parameters(model).values()].reduce((n, { shape }) => n + sizeOf(shape), 0),
+    weights: [...parameters(await loadModel(dir)).values()].reduce((n, { shape }) => n + sizeOf(shape), 0),
     learningRate,
     bits: bitsOf(base),
     parameters: [...adapted.params.values()].reduce((n, { shape }) => n + sizeOf(shape), 0),
