@@ -1,11 +1,10 @@
 import { stat } from 'node:fs/promises';
-import type { Objective } from '@peftjs/core';
 import { type Executor, isPeftError } from '@peftjs/tensor';
 import { train } from '@peftjs/trainer';
 import type { RunConfig } from '../config/schema.ts';
 import type { Context } from '../context.ts';
 import { Stopped } from '../exit-codes.ts';
-import { optimizer, schedule } from '../train/optimizer.ts';
+import { training } from '../train/optimizer.ts';
 import { type Ground, onGround } from '../train/prepared.ts';
 import { resultOf, runFiles } from '../train/run-folder.ts';
 import { runOf } from '../train/train-run.ts';
@@ -26,20 +25,10 @@ const orNone = async (work: Promise<number>): Promise<number> => {
 export const tryOut = (config: RunConfig, ground: Ground, executor: Executor, context: Context): Promise<number> =>
   orNone(
     (async () => {
-      const { adapted, examples, objective, steps, rate } = await onGround(ground, config, executor);
-      const { heldOut, stopped } = await train(adapted, {
-        executor,
-        data: examples.train,
-        steps,
-        accumulate: config.accumulate,
-        seed: config.seed,
-        recompute: config.recompute,
-        optimizer: optimizer(config),
-        schedule: schedule(config, rate, steps),
-        ...(objective && { objective: objective as Objective<never> }),
-        heldOut: { data: examples.heldOut!, every: steps, metrics: [] },
-        stopOn: ['SIGINT', 'SIGTERM'],
-        ...(context.signal && { signal: context.signal }),
+      const ready = await onGround(ground, config, executor);
+      const { heldOut, stopped } = await train(ready.adapted, {
+        ...training(config, ready, executor, context),
+        heldOut: { data: ready.examples.heldOut!, every: ready.steps, metrics: [] },
       });
       if (stopped !== null && stopped !== 'patience')
         throw new Stopped(

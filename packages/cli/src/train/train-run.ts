@@ -1,6 +1,6 @@
 import { rm, stat, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { type Objective, save, summary } from '@peftjs/core';
+import { save, summary } from '@peftjs/core';
 import { writeFileAtomic } from '@peftjs/io';
 import type { Executor } from '@peftjs/tensor';
 import { progressLine, type TrainResult, train } from '@peftjs/trainer';
@@ -13,7 +13,7 @@ import { Stopped } from '../exit-codes.ts';
 import { status } from '../status.ts';
 import { dryRun } from './dry-run.ts';
 import { logsOf } from './logs.ts';
-import { optimizer, schedule } from './optimizer.ts';
+import { training } from './optimizer.ts';
 import { type Ground, onGround, type Prepared, prepared } from './prepared.ts';
 import { beginRun, logSample, logStep, type RunResult, runFiles, settled } from './run-folder.ts';
 import { writeRunReport } from './run-report.ts';
@@ -48,7 +48,7 @@ const trained = async (
   executor: Executor,
   context: Context,
 ): Promise<RunResult> => {
-  const { place, lesson, examples, adapted, objective, steps, rate } = ready;
+  const { place, lesson, examples, adapted, steps } = ready;
   const files = runFiles(dir);
   const logs = await logsOf(config, dir);
   const line = progressLine({ stream: context.err, label: adapted.method.name });
@@ -72,15 +72,7 @@ const trained = async (
     throw error;
   };
   const found = await train(adapted, {
-    executor,
-    data: examples.train,
-    steps,
-    accumulate: config.accumulate,
-    seed: config.seed,
-    recompute: config.recompute,
-    optimizer: optimizer(config),
-    schedule: schedule(config, rate, steps),
-    ...(objective && { objective: objective as Objective<never> }),
+    ...training(config, ready, executor, context),
     ...(measured && {
       heldOut: { data: measured.stream, every: config.evaluateEvery ?? Math.max(1, Math.ceil(steps / 8)) },
     }),
@@ -93,9 +85,7 @@ const trained = async (
       sampled = part;
       await keepSample(step, adapted.model);
     },
-    stopOn: ['SIGINT', 'SIGTERM'],
     logs,
-    ...(context.signal && { signal: context.signal }),
     onStep: async (progress) => {
       line(progress);
       await logStep(dir, progress);
