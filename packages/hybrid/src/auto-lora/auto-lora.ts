@@ -1,28 +1,14 @@
 import { attach, type Examples, type Method, type Target } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
-import {
-  checkOptions,
-  mustBe,
-  type OnExecutor,
-  onExecutor,
-  PeftError,
-  type Rules,
-  sizeOf,
-  type Variable,
-} from '@peftjs/tensor';
+import { checkOptions, mustBe, PeftError, type Rules, sizeOf, type Variable } from '@peftjs/tensor';
 import type { Path, TaskModel } from '@peftjs/transformer';
 import { adamStep, freshAdam, lengthOf } from '../bilevel/host-adam.ts';
 import { joined, type Looked, makeLook, writeAll } from '../bilevel/look.ts';
+import { type BilevelOptions, bilevelRules } from '../bilevel/options.ts';
 import { selectedLora } from './selected-lora.ts';
 
 /** Options of `autoLora`. */
-export interface AutoLoraOptions extends OnExecutor {
-  /** Batches that A and B are trained on, visited again and again. */
-  readonly train: readonly Examples[];
-  /** Batches that say which components are good. */
-  readonly validation: readonly Examples[];
-  /** Steps of the search. */
-  readonly steps: number;
+export interface AutoLoraOptions extends BilevelOptions {
   /** Default: what Hugging Face PEFT adapts with LoRA in this architecture (Llama: `q_proj` and `v_proj`). */
   readonly target?: Target;
   /** The rank that every layer has in the search, and the most that it may get. Default 8. */
@@ -35,10 +21,6 @@ export interface AutoLoraOptions extends OnExecutor {
   readonly selectionRate?: number;
   /** Values of A and B to begin with, by name: those of a state. Default: LoRA's first ones. */
   readonly from?: ReadonlyMap<string, ArrayLike<number>>;
-  /** Called after each step with the mean loss of its validation batch; waited for. */
-  readonly onStep?: (progress: { readonly step: number; readonly loss: number }) => unknown;
-  /** Default 0. */
-  readonly seed?: number;
 }
 
 /** Ranks that were found. */
@@ -51,20 +33,14 @@ export interface AutoLoraResult {
   readonly selection: Readonly<Record<Path, readonly number[]>>;
 }
 
-const batches = mustBe.given(mustBe.such('a list of batches', (v) => Array.isArray(v) && v.length > 0));
 const rules: Rules<AutoLoraOptions> = {
-  ...onExecutor,
-  train: batches,
-  validation: batches,
-  steps: mustBe.given(mustBe.count),
+  ...bilevelRules,
   target: mustBe.such('layers', (v) => v !== null),
   rank: mustBe.count,
   alpha: mustBe.positive,
   learningRate: mustBe.positive,
   selectionRate: mustBe.positive,
   from: mustBe.object,
-  onStep: mustBe.fn,
-  seed: mustBe.whole,
 };
 
 /** The values to begin with. Throws `state-mismatch`. */

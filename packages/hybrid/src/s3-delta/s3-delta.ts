@@ -1,32 +1,18 @@
 import { attach, combine, type Examples, type Method } from '@peftjs/core';
-import {
-  checkOptions,
-  mustBe,
-  type OnExecutor,
-  onExecutor,
-  PeftError,
-  type Rules,
-  randomSource,
-  sizeOf,
-} from '@peftjs/tensor';
+import { checkOptions, mustBe, PeftError, type Rules, randomSource, sizeOf } from '@peftjs/tensor';
 import type { TaskModel } from '@peftjs/transformer';
 import { adamStep, clipped, freshAdam, lengthOf } from '../bilevel/host-adam.ts';
 import { joined, type Looked, makeLook, writeAll } from '../bilevel/look.ts';
+import { type BilevelOptions, bilevelRules } from '../bilevel/options.ts';
 import { type CandidateParts, s3DeltaCandidates } from './candidates.ts';
 import { alphaGradient, drawnGates, type Each, fitting, probabilities } from './gates.ts';
 
 import { weighed } from './weighed.ts';
 
 /** Options of `s3Delta`. */
-export interface S3DeltaOptions extends OnExecutor {
+export interface S3DeltaOptions extends BilevelOptions {
   /** The most values that the structure may train. */
   readonly most: number;
-  /** Batches that the candidates are trained on, visited again and again. */
-  readonly train: readonly Examples[];
-  /** Batches that say which of them are good. */
-  readonly validation: readonly Examples[];
-  /** Steps of the search. */
-  readonly steps: number;
   /** Parts to choose from. Default `s3DeltaCandidates(model)`. */
   readonly candidates?: CandidateParts;
   /** Learning rate of the candidates, which falls to 0. Default 3e-4. */
@@ -35,10 +21,6 @@ export interface S3DeltaOptions extends OnExecutor {
   readonly structureRate?: number;
   /** Temperature β of the probabilities. Default 1. */
   readonly beta?: number;
-  /** Called after each step with the mean loss of its validation batch; waited for. */
-  readonly onStep?: (progress: { readonly step: number; readonly loss: number }) => unknown;
-  /** Default 0. */
-  readonly seed?: number;
 }
 
 /** A candidate after the search. */
@@ -61,19 +43,13 @@ export interface S3DeltaResult {
   readonly candidates: readonly RankedCandidate[];
 }
 
-const batches = mustBe.given(mustBe.such('a list of batches', (v) => Array.isArray(v) && v.length > 0));
 const rules: Rules<S3DeltaOptions> = {
-  ...onExecutor,
+  ...bilevelRules,
   most: mustBe.given(mustBe.count),
-  train: batches,
-  validation: batches,
-  steps: mustBe.given(mustBe.count),
   candidates: mustBe.object,
   learningRate: mustBe.positive,
   structureRate: mustBe.positive,
   beta: mustBe.positive,
-  onStep: mustBe.fn,
-  seed: mustBe.whole,
 };
 
 /**
