@@ -23,6 +23,18 @@ export const wordIds: Option<readonly number[]> = {
   accepts: (v) => Array.isArray(v) && v.every((id) => Number.isSafeInteger(id) && id >= 0),
 };
 
+/** The fault of a length that is not that of the words, which say it themselves; null for none. */
+export const lengthOfWords = ({
+  length,
+  words,
+}: {
+  readonly length?: number;
+  readonly words?: readonly number[];
+}): string | null =>
+  length !== undefined && words !== undefined && words.length > 0 && length !== words.length
+    ? `words are ${words.length} tokens, and length is ${length}; leave length out`
+    : null;
+
 const placeOf = ({ length, classes, words, start }: Chosen<CoOpOptions>): Place => ({
   length: words.length || length,
   classes,
@@ -46,10 +58,7 @@ export const coOp: MethodFactory<CoOpOptions> = defineMethod<CoOpOptions>({
       words: wordIds,
       start: wholeNumber('ctx_start', 1),
     },
-    check: ({ length, words }) =>
-      length !== undefined && words !== undefined && words.length > 0 && length !== words.length
-        ? `words are ${words.length} tokens, and length is ${length}; leave length out`
-        : null,
+    check: lengthOfWords,
     attach: (model, scope, options) => {
       const place = placeOf(options);
       const { length, classes, start } = place;

@@ -11,7 +11,7 @@ import {
 import { add, broadcastTo, concat, matmul, PeftError, reshape, type Tensor } from '@peftjs/tensor';
 import { type Around, type Path, slot } from '@peftjs/transformer';
 import { checkTexts, classTexts, firstContext, type Place, withRowsAt } from './class-texts.ts';
-import { wordIds } from './co-op.ts';
+import { lengthOfWords, wordIds } from './co-op.ts';
 import { pictureTower } from './picture-tower.ts';
 
 /** Options of `maple`. */
@@ -53,10 +53,7 @@ export const maple: MethodFactory<MapleOptions> = defineMethod<MapleOptions>({
       words: wordIds,
       start: wholeNumber('ctx_start', 1),
     },
-    check: ({ length, words }) =>
-      length !== undefined && words !== undefined && words.length > 0 && length !== words.length
-        ? `words are ${words.length} tokens, and length is ${length}; leave length out`
-        : null,
+    check: lengthOfWords,
     attach: (model, scope, options) => {
       const place = placeOf(options);
       const { length, start } = place;

@@ -1,10 +1,25 @@
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
 import { inLlamasWords, inOwnWords } from './decoder/other-words.ts';
+import type { DecoderRecord } from './decoder/record.ts';
 import type { Family } from './family.ts';
 
 /** Fields of its `config.json`, and those of a Llama's that they are. */
 const fields: Readonly<Record<string, string>> = { n_layer: 'num_hidden_layers', n_head: 'num_attention_heads' };
+
+/** The names of its tensors, which Falcon has too. */
+export const bloomNames: NonNullable<DecoderRecord['names']> = {
+  root: 'transformer',
+  blocks: 'h',
+  tokens: 'word_embeddings',
+  last: 'ln_f',
+  attn: 'self_attention',
+  queryKeyValue: 'query_key_value',
+  byHead: true,
+  attnOut: 'dense',
+  up: 'dense_h_to_4h',
+  down: 'dense_4h_to_h',
+};
 
 const defaults = { n_layer: 2, n_head: 8 };
 
@@ -25,18 +40,7 @@ export const bloom: Family<DecoderConfig> = decoder({
     tie_word_embeddings: true,
   },
   fields: { applyResidualConnectionPostLayernorm: false },
-  names: {
-    root: 'transformer',
-    blocks: 'h',
-    tokens: 'word_embeddings',
-    last: 'ln_f',
-    attn: 'self_attention',
-    queryKeyValue: 'query_key_value',
-    byHead: true,
-    attnOut: 'dense',
-    up: 'dense_h_to_4h',
-    down: 'dense_4h_to_h',
-  },
+  names: bloomNames,
   epsField: 'layer_norm_epsilon',
   words: {
     read: (json) => {

@@ -1,3 +1,4 @@
+import { bloomNames } from './bloom.ts';
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
 import type { Family } from './family.ts';
@@ -50,18 +51,7 @@ export const falcon: Family<DecoderConfig> = decoder({
     numLnInParallelAttn: null,
     bias: false,
   },
-  names: {
-    root: 'transformer',
-    blocks: 'h',
-    tokens: 'word_embeddings',
-    last: 'ln_f',
-    attn: 'self_attention',
-    queryKeyValue: 'query_key_value',
-    byHead: true,
-    attnOut: 'dense',
-    up: 'dense_h_to_4h',
-    down: 'dense_4h_to_h',
-  },
+  names: bloomNames,
   epsField: 'layer_norm_epsilon',
   activationField: 'activation',
   words: {
