@@ -6,7 +6,6 @@ const long: readonly string[] = [
   'tools/golden/test/methods.test.ts',
   'tools/golden/test/families.test.ts',
   'apps/demo/test/demo.test.ts',
-  'tools/pack-test/src/pack.test.ts',
   'packages/adapters/test/laws.test.ts',
 ];
 
