@@ -12,7 +12,8 @@ import { align } from './report/align.ts';
 import { jsonLine } from './report/json-line.ts';
 import { memoryTable } from './report/memory-table.ts';
 import { writePage } from './report/page-files.ts';
-import { profileTable } from './report/profile-table.ts';
+import { type ProfileRecord, profileRecord, profileTable } from './report/profile-table.ts';
+import { saveProfiles } from './report/profiles.ts';
 import { saveResults } from './report/results.ts';
 import { scalingTable } from './report/scaling.ts';
 import { table } from './report/table.ts';
@@ -77,15 +78,35 @@ const runTask = async (task: Task, group: Group, chosen: readonly Stack[], optio
   });
 };
 
-/** One warm run of each task by itself, then one with every kernel timed. */
-const printProfiles = async (options: BenchOptions): Promise<void> => {
-  for (const task of wantedGroups(options).flatMap((group) => group.tasks)) {
-    const worker = await open('ours-webgpu', await prepare(task), stackOptionsOf(options));
-    await worker.run();
-    const profiles = await worker.profile!();
-    process.stdout.write(`\n${task.name}: ${task.about}; ${worker.device}\n${profileTable(profiles)}\n`);
-    await worker.close();
+/** Stacks of ours that tell where time goes, unless others are named. */
+const profiled = ['ours-cpu', 'ours-webgpu'];
+
+/** One warm run of each task by itself, then one with every kernel timed; the exit code. */
+const printProfiles = async (options: BenchOptions): Promise<number> => {
+  const names = options.stack.length > 0 ? options.stack : profiled;
+  const others = names.filter((name) => !name.startsWith('ours'));
+  if (others.length > 0) {
+    say(`--profile tells of our own stacks alone, not of ${others.join(', ')}`);
+    return 1;
   }
+  const ours = stacks.filter(({ name }) => names.includes(name));
+  const records: ProfileRecord[] = [];
+  for (const task of wantedGroups(options).flatMap((group) => group.tasks))
+    for (const { name } of ours.filter((stack) => stack.does(task))) {
+      const worker = await open(name, await prepare(task), stackOptionsOf(options));
+      await worker.run();
+      const made = await worker.profile!();
+      const record = profileRecord(task.name, name, worker.device, made);
+      records.push(record);
+      process.stdout.write(
+        options.json
+          ? `${JSON.stringify(record)}\n`
+          : `\n${task.name}: ${task.about}; ${name}: ${worker.device}\n\n${profileTable(made)}\n`,
+      );
+      await worker.close();
+    }
+  if (!options.json) say(`\nwritten: ${await saveProfiles(options.out, records)}`);
+  return 0;
 };
 
 /** Does what the command line says; the exit code is 1 where a row failed or is wrong. */
@@ -101,10 +122,7 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
       for (const [name, text] of files) await writeFileAtomic(join(paths.docs, name), text);
     return 0;
   }
-  if (options.profile) {
-    await printProfiles(options);
-    return 0;
-  }
+  if (options.profile) return printProfiles(options);
   if (options.roofline) {
     const steps = await plannedSteps();
     process.stdout.write(`${[gpuCells(), stepCells(steps), boundCells(steps)].map(align).join('\n\n')}\n`);

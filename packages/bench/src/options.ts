@@ -30,7 +30,7 @@ export interface BenchOptions {
   /** Folder of the model of the task `quantized`. */
   readonly model: string;
   readonly setup: boolean;
-  /** Print where the time of each task goes on the WebGPU adapter instead. */
+  /** Print where the time of each task goes on our own stacks instead. */
   readonly profile: boolean;
   /** Print the roofline on paper instead. */
   readonly roofline: boolean;
@@ -139,7 +139,11 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     .option('--model <dir>', 'folder of the model of the task quantized', baseModelDir())
     .option('--out <dir>', 'where results and charts go', paths.results)
     .option('--json', 'print one line of JSON per task and stack, and write no files', false)
-    .option('--profile', 'print the time of each kernel of ours-webgpu, by timestamps of the adapter', false)
+    .option(
+      '--profile',
+      'print the time of each kernel of ours-cpu and ours-webgpu, or of those of ours that --stack names',
+      false,
+    )
     .option('--roofline', 'print what training steps cost on GPUs that need not be here, by their plans', false)
     .option(
       '--page',

@@ -7,7 +7,8 @@ import { parseOptions } from '../src/options.ts';
 import { barChart } from '../src/report/bar-chart.ts';
 import { jsonLine } from '../src/report/json-line.ts';
 import { memoryTable } from '../src/report/memory-table.ts';
-import { profileTable } from '../src/report/profile-table.ts';
+import { profileRecord, profileTable } from '../src/report/profile-table.ts';
+import { profileCells, readProfiles, saveProfiles } from '../src/report/profiles.ts';
 import { saveResults } from '../src/report/results.ts';
 import { scalingTable } from '../src/report/scaling.ts';
 import { scalingChart } from '../src/report/scaling-chart.ts';
@@ -32,26 +33,61 @@ describe('reports', () => {
     );
   });
 
-  test('a profile joins the kernels of all programs that ran, most time first', () => {
-    const kernel = { count: 2, flops: 4e6, bytes: 8e6, flopsPerSecond: 0, bytesPerSecond: 0, share: 0 };
-    const profiles = [
+  const kernel = { count: 2, flops: 4e6, bytes: 8e6, flopsPerSecond: 0, bytesPerSecond: 0, share: 0 };
+  const profiled = {
+    limit: 4e9,
+    profiles: [
       {
         ms: 3,
         kernels: [
-          { ...kernel, name: 'matmul(2x2)', ms: 1 },
-          { ...kernel, name: 'add(2)', ms: 2 },
+          { ...kernel, name: 'MatMul(2x2)', op: 'matmul', ms: 1 },
+          { ...kernel, name: 'Add(2)', op: 'add', ms: 2, flops: 0 },
         ],
       },
-      { ms: 2, kernels: [{ ...kernel, name: 'matmul(2x2)', ms: 2 }] },
-    ];
-    expect(profileTable(profiles)).toBe(
+      {
+        ms: 3,
+        kernels: [
+          { ...kernel, name: 'MatMul(2x2)', op: 'matmul', ms: 2 },
+          { ...kernel, name: 'wait', op: 'wait', ms: 1, flops: 0 },
+        ],
+      },
+    ],
+  };
+
+  test('a profile joins the kernels of all programs that ran, by op, kind and size, most time first', () => {
+    const text = profileTable(profiled);
+    expect(text.split('\n\n').map((part) => part.split('\n').length)).toEqual([4, 4, 4, 1]);
+    expect(text.split('\n\n').slice(2).join('\n')).toBe(
       [
-        'ms     share  times  GFLOP/s  GB/s  kernel',
-        '3.00  60.0 %      4     2.67  5.33  matmul(2x2)',
-        '2.00  40.0 %      2     2.00  4.00  add(2)',
-        '5.00 ms in 6 kernels',
+        'ms     share  times  GFLOP/s  of limit  GB/s  kernel',
+        '3.00  50.0 %      4     2.67    66.7 %  5.33  matmul: MatMul(2x2)',
+        '2.00  33.3 %      2     0.00         -  4.00  add: Add(2)',
+        '1.00  16.7 %      2     0.00         -  8.00  wait',
+        '6.00 ms in 8 kernels; limit: 4.0 GFLOP/s',
       ].join('\n'),
     );
+  });
+
+  test('profiles are kept by task and stack, and shown with their products beside the limit', async () => {
+    const out = await mkdtemp(join(tmpdir(), 'peftjs-bench-'));
+    try {
+      const record = profileRecord('lora-small', 'ours-cpu', 'x', profiled);
+      await saveProfiles(out, [
+        { ...record, ms: 1 },
+        { ...record, stack: 'ours-webgpu' },
+      ]);
+      await saveProfiles(out, [record]);
+      expect((await readProfiles(out)).map(({ stack, ms }) => [stack, ms])).toEqual([
+        ['ours-cpu', 6],
+        ['ours-webgpu', 6],
+      ]);
+      expect(profileCells({ ...record, ms: 300 }).slice(1)).toEqual([
+        ['matmul', 'MatMul(2x2)', '4', '3.0', '1.0 %', '3', '67 %'],
+        ['', 'all others', '4', '3.0', '1.0 %', '-', '-'],
+      ]);
+    } finally {
+      await rm(out, { recursive: true });
+    }
   });
 
   test('a line of JSON names the rate by its unit', () => {

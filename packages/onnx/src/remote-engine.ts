@@ -125,6 +125,7 @@ export const remoteEngine = async (threads: number): Promise<Engine> => {
   return {
     open: (recipe) => call('open', recipe),
     run: (program, feeds, read) => call('run', program, feeds, read),
+    profile: (recipe, feeds) => call('profile', recipe, feeds),
     close: (program) => tell('close', program),
     put: (key, data, owned) => call('put', key, data, owned),
     get: (key) => call('get', key),

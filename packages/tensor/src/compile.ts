@@ -43,6 +43,8 @@ export interface Plan {
 
 /** Kernels of one kind as they were timed in one run. */
 export interface ProfiledKernel extends PlannedKernel {
+  /** The op of the program that they were made for, where the executor can tell. */
+  readonly op?: string;
   /** Milliseconds on the device, of all of them. */
   readonly ms: number;
   /** Part of the time of all kernels, 0 to 1. */
@@ -78,7 +80,7 @@ export interface Executable {
   /** The outputs that runs were told to `keep` since the last call, one entry per run, oldest first; waits for those runs. */
   kept(): Promise<Record<string, TypedArray>[]>;
   /**
-   * Runs once, updates included, and times every kernel by itself. Absent where the executor can't tell. Throws `device-unavailable` when
+   * Runs once, updates included, and times every kernel by itself, or its quickest of some runs. Absent where the executor can't tell. Throws `device-unavailable` when
    * the adapter has no timestamps.
    */
   profile?(feeds?: Feeds): Promise<Profile>;

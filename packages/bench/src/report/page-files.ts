@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '@peftjs/io';
 import { plannedSteps } from '../roofline/roofline.ts';
 import { type Page, performancePage } from './page.ts';
+import { readProfiles } from './profiles.ts';
 import type { Results } from './results.ts';
 
 /** The page that a folder of results makes, and the results that it has no use for. */
@@ -16,6 +17,7 @@ export const makePage = async (
   const page = performancePage(
     files.map(([, results]) => results),
     await plannedSteps(),
+    await readProfiles(folder),
   );
   return { page, unused: files.filter(([, results]) => !page.used.has(results)).map(([name]) => name) };
 };

@@ -7,6 +7,8 @@ import { inShortCells } from './in-short.ts';
 import { markdown } from './markdown.ts';
 import { growths, memoryCells } from './memory-table.ts';
 import { newestByTask } from './newest.ts';
+import type { ProfileRecord } from './profile-table.ts';
+import { profileCells } from './profiles.ts';
 import { prose } from './prose.ts';
 import type { Results } from './results.ts';
 import { curvesOf, scalingCells } from './scaling.ts';
@@ -67,8 +69,25 @@ const section = (group: Group, rows: readonly Row[], byTask: (name: string) => r
 /** The tiny tasks tell of agreement alone. */
 const shown = groups.filter(({ tasks }) => tasks !== smoke);
 
-/** docs/performance.md, from results and the planned steps of the roofline. */
-export const performancePage = (all: readonly Results[], steps: readonly PlannedStep[]): Page => {
+const profileSection = (profiles: readonly ProfileRecord[]): string[] =>
+  profiles.length === 0
+    ? []
+    : [
+        '## Where the time goes',
+        prose.profile,
+        ...profiles.flatMap((record) => [
+          `**${record.task}**, ${record.stack} on ${record.device}, ${record.date.slice(0, 10)}: ${record.ms.toFixed(1)} ms; ` +
+            `limit ${(record.limit / 1e9).toFixed(0)} GFLOP/s`,
+          markdown(profileCells(record)),
+        ]),
+      ];
+
+/** docs/performance.md, from results, profiles and the planned steps of the roofline. */
+export const performancePage = (
+  all: readonly Results[],
+  steps: readonly PlannedStep[],
+  profiles: readonly ProfileRecord[] = [],
+): Page => {
   const newest = newestByTask(all);
   const byTask = (name: string): readonly Row[] => newest.get(name)?.rows ?? [];
   const rowsOf = (group: Group): Row[] => group.tasks.flatMap(({ name }) => byTask(name));
@@ -95,6 +114,7 @@ export const performancePage = (all: readonly Results[], steps: readonly Planned
         ]
       : []),
     ...shown.flatMap((group) => section(group, rowsOf(group), byTask)),
+    ...profileSection(profiles),
     '## The roofline on paper',
     prose.roofline,
     markdown(gpuCells()),

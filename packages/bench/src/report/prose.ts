@@ -40,6 +40,11 @@ every token meets all before it.
 
 ![Step time and memory by sequence, batch and depth](performance/scaling.svg)`,
 
+  profile: `\`pnpm bench --profile\`: every kernel by itself. On the CPU a program runs six times in a session that ONNX Runtime profiles, and a kernel counts with the least
+that it took in the last five; optimisers' steps run on the host, once. \`op\` is what the program has and \`kernel\` what runs for it, with m x k x n of a product. The
+limit is what a product of 1024 x 1024 x 1024 reached right after, so \`of limit\` tells what is left to win in the products; all else is passes over memory. Kernels below
+1 % of the time are one line. \`between kernels\` is ONNX Runtime itself, its profiler included.`,
+
   roofline: `No such GPU was here: these figures are computed. \`planProgram\` of \`@peftjs/webgpu\` lowers a whole training step (forward, backward,
 AdamW) of a published model to its kernels, as the WebGPU executor does on a desktop GPU, without a device and without weights. \`TFLOP\`
 are the operations of one step; \`GB moved\` counts each tensor once for every kernel that touches it: a kernel that reads a tensor twice

@@ -9,12 +9,14 @@ import {
   compile,
   type Executable,
   type Executor,
+  input,
   matmul,
   mean,
   mul,
   type Plan,
   type Profile,
   type Program,
+  type Tensor,
   type Variable,
   variable,
 } from '@peftjs/tensor';
@@ -69,6 +71,23 @@ const openMatmul = async (dir: string, task: MatmulTask, executor: Executor): Pr
   const y = matmul(a, b, { transposeA: task.transposeA, transposeB: task.transposeB });
   const executable = await compile({ outputs: { square: mean(mean(mul(y, y), { axes: [1] })) } }, { executor });
   return { run: async () => [(await executable.run())['square']![0]!] };
+};
+
+/** The side of the product that a device's limit is taken from, and how often it is tried. */
+const limitSide = 1024;
+const limitTrials = 3;
+
+/** Operations a second of a large product, the most of some trials: what a device gives in this hour, not in its data sheet. */
+const limitOf = async (executor: Executor): Promise<number> => {
+  const side = [limitSide, limitSide];
+  const [a, b] = ['a', 'b'].map((name) => input(name, side)) as [Tensor, Tensor];
+  const executable = await compile({ outputs: { y: matmul(a, b) } }, { executor });
+  const feeds = { a: new Float32Array(limitSide ** 2).fill(1), b: new Float32Array(limitSide ** 2).fill(1) };
+  let most = 0;
+  for (let trial = 0; trial < limitTrials; trial++)
+    for (const { flopsPerSecond } of (await executable.profile!(feeds)).kernels) most = Math.max(most, flopsPerSecond);
+  executable.close();
+  return most;
 };
 
 const baseOf = (stack: string, model: CausalLM, { method }: StepTask): CausalLM => {
@@ -131,7 +150,7 @@ export const open: OpenWorker = async (stack, { task, dir }, options) => {
       await run();
       const profiles = watched.timed;
       watched.timed = null;
-      return profiles;
+      return { profiles, limit: await limitOf(watched.executor) };
     },
     close: () => executor.close(),
   };

@@ -11,6 +11,14 @@ export interface StackOptions {
   readonly peers: string;
 }
 
+/** Where the time of a task went. */
+export interface TaskProfile {
+  /** Of each of its programs that ran. */
+  readonly profiles: readonly Profile[];
+  /** Operations a second of a large product on the same device, right after. */
+  readonly limit: number;
+}
+
 /** A task made ready on a stack. */
 export interface Worker {
   /** The hardware that it runs on, for people: the adapter or the processor's threads. */
@@ -22,7 +30,7 @@ export interface Worker {
   /** The memory that the stack itself counts, in bytes. */
   memory?(): Readonly<Record<string, number>>;
   /** Runs the task, and tells where the time of each of its programs went; where the device can tell. */
-  profile?(): Promise<readonly Profile[]>;
+  profile?(): Promise<TaskProfile>;
   close(): Promise<void>;
 }
 

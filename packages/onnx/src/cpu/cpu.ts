@@ -8,6 +8,7 @@ import {
   type Feeds,
   mustBe,
   PeftError,
+  type Profile,
   type Program,
   type Rules,
   type Tensor,
@@ -20,6 +21,7 @@ import { remoteEngine } from '../remote-engine.ts';
 import { type Arrays, localEngine } from './engine.ts';
 import { explain } from './explain.ts';
 import { checkMemory } from './memory.ts';
+import { profileOf } from './profile.ts';
 import { prepare } from './recipe.ts';
 import { narrow } from './storage.ts';
 import { Variables } from './variables.ts';
@@ -55,6 +57,7 @@ interface Opened {
   /** Bytes of what its graph makes while it runs. */
   readonly scratch: number;
   run(feeds: Feeds, read: readonly string[]): Promise<Record<string, TypedArray>>;
+  profile(feeds: Feeds): Promise<Profile>;
 }
 
 /**
@@ -110,6 +113,13 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
           Object.entries(results).map(([name, data]) => [name, narrow(program.outputs.get(name)!.dtype, data)]),
         );
       },
+      profile: async (feeds) => {
+        // The engine keeps no model that it has opened, and nobody the graph: both are made anew.
+        const again = await prepare(program, (node) => variables.keyOf(node));
+        const times = await engine.profile(again.recipe(), wide(feeds)).catch(fail('profile'));
+        variables.doubled(doubled);
+        return profileOf(times, again.origins);
+      },
     };
   };
 
@@ -139,21 +149,23 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
     const reads = readVariables(program);
     open.set(number, opened.scratch);
     dropped.register(opened, number);
+    /** A run of one kind or another, in its turn. */
+    const running = <T>(who: string, feeds: Feeds, task: () => Promise<T>): Promise<T> =>
+      serially(async () => {
+        if (!open.has(number))
+          throw new PeftError('bad-program', `${who}: the executable is closed; compile the program again`);
+        checkFeeds(program, feeds);
+        owner.check(`a ${who}`, reads);
+        await load([...program.variables, ...program.updates.map(([v]) => v)]);
+        const results = await task();
+        owner.changed(program.updates.map(([v]) => v));
+        peak = Math.max(peak, held());
+        return results;
+      });
     return {
       plan,
-      ...keepOnHost([...program.outputs.keys()], (feeds, read) =>
-        serially(async () => {
-          if (!open.has(number))
-            throw new PeftError('bad-program', 'run: the executable is closed; compile the program again');
-          checkFeeds(program, feeds);
-          owner.check('a run', reads);
-          await load([...program.variables, ...program.updates.map(([v]) => v)]);
-          const results = await opened.run(feeds, read);
-          owner.changed(program.updates.map(([v]) => v));
-          peak = Math.max(peak, held());
-          return results;
-        }),
-      ),
+      ...keepOnHost([...program.outputs.keys()], (feeds, read) => running('run', feeds, () => opened.run(feeds, read))),
+      profile: (feeds = {}) => running('profile', feeds, () => opened.profile(feeds)),
       close: () => close(number),
     };
   };

@@ -1,5 +1,6 @@
 import { type Spec, sizeOf } from '@peftjs/tensor';
 import { hostSteps } from './host-steps.ts';
+import { type KernelTime, openProfile } from './profile.ts';
 import type { Recipe, Source } from './recipe.ts';
 import { loadRuntime, type Runtime } from './runtime.ts';
 import { openSession, type Session } from './session.ts';
@@ -17,6 +18,8 @@ export interface Engine {
   /** Makes a session; gives its number. */
   open(recipe: Recipe): Promise<number>;
   run(program: number, feeds: Arrays, read: readonly string[]): Promise<Arrays>;
+  /** Runs a recipe in a session of its own, and tells what its kernels took: the graph some times, which changes nothing, then the host's steps, once. */
+  profile(recipe: Recipe, feeds: Arrays): Promise<readonly KernelTime[]>;
   close(program: number): void;
   /** Takes a variable's value; one that is not `owned` is only read, as long as it is held. */
   put(key: Key, data: HostArray, owned: boolean): Promise<void>;
@@ -33,6 +36,11 @@ interface Opened {
 }
 
 const arrayFor = ({ shape, dtype }: Spec): HostArray => wideArray(dtype, sizeOf(shape));
+
+/** Runs of a profile; the first is its warm-up. */
+const profiledRuns = 6;
+
+const madeBy = ({ made }: Recipe): readonly HostArray[] => made.map(({ spec }) => arrayFor(spec));
 
 /** The engine of this process. */
 class LocalEngine implements Engine {
@@ -51,13 +59,40 @@ class LocalEngine implements Engine {
     if (recipe.multipliesWhole) await mustMultiplyWhole(this.#runtime);
     const session = await openSession(this.#runtime, recipe, this.#threads);
     // The model's bytes are the session's now.
-    const opened = { recipe: { ...recipe, model: null }, session, made: recipe.made.map(({ spec }) => arrayFor(spec)) };
-    this.#programs.set(this.#next, opened);
+    this.#programs.set(this.#next, { recipe: { ...recipe, model: null }, session, made: madeBy(recipe) });
     return this.#next++;
   }
 
-  async run(program: number, feeds: Arrays, read: readonly string[]): Promise<Arrays> {
-    const { recipe, session, made } = this.#programs.get(program)!;
+  run(program: number, feeds: Arrays, read: readonly string[]): Promise<Arrays> {
+    return this.#execute(this.#programs.get(program)!, feeds, read);
+  }
+
+  async profile(recipe: Recipe, feeds: Arrays): Promise<readonly KernelTime[]> {
+    const profile = await openProfile();
+    const session = await openSession(this.#runtime, recipe, this.#threads, profile.prefix);
+    const steps: KernelTime[] = [];
+    try {
+      // What is stored is only written to afterwards, so each time the graph computes the same.
+      const run: Session['run'] = async (...arrays) => {
+        for (let time = 0; time < profiledRuns; time++) await session.run(...arrays);
+      };
+      const read = recipe.outputs.map(({ name }) => name);
+      await this.#execute({ recipe, session: { ...session, run }, made: madeBy(recipe) }, feeds, read, (type, ms) =>
+        steps.push({ node: null, type: `${type} on the host`, ms, inputs: [], outputs: [] }),
+      );
+    } finally {
+      session.endProfile();
+      session.close();
+    }
+    return [...(await profile.read()), ...steps];
+  }
+
+  async #execute(
+    { recipe, session, made }: Opened,
+    feeds: Arrays,
+    read: readonly string[],
+    note?: (step: string, ms: number) => void,
+  ): Promise<Arrays> {
     const storage = this.#storage;
     const valueOf = (source: Source): HostArray => {
       if ('variable' in source) return storage.value(source.variable);
@@ -78,9 +113,11 @@ class LocalEngine implements Engine {
     ].filter((target): target is readonly [string, HostArray] => target[0] !== null);
     if (targets.length > 0)
       await session.run(new Map(recipe.inputs.map(({ graph, from }) => [graph, valueOf(from)])), new Map(targets));
-    recipe.steps.forEach(
-      ({ op, grad, hyper }, i) => void hostSteps[op].run(inPlace[i]!, valueOf(grad), valueOf(hyper)),
-    );
+    recipe.steps.forEach(({ op, grad, hyper }, i) => {
+      const start = performance.now();
+      hostSteps[op].run(inPlace[i]!, valueOf(grad), valueOf(hyper));
+      note?.(op, performance.now() - start);
+    });
     for (const [i, { variable, spec }] of recipe.updates.entries()) {
       const half = halves[i];
       if (half) storage.replace(variable, narrow(spec.dtype, half));

@@ -6,7 +6,7 @@ import type { HostArray } from './storage.ts';
 
 const types = { f32: 'float32', f16: 'float32', i32: 'int32', u32: 'uint32', u8: 'uint8' } as const;
 
-const optionsFor = (threads: number): Ort.InferenceSession.SessionOptions => ({
+const optionsFor = (threads: number, profile: string | null): Ort.InferenceSession.SessionOptions => ({
   executionProviders: ['cpu'],
   executionMode: 'sequential',
   graphOptimizationLevel: 'all',
@@ -15,6 +15,7 @@ const optionsFor = (threads: number): Ort.InferenceSession.SessionOptions => ({
   enableMemPattern: false,
   intraOpNumThreads: threads,
   logSeverityLevel: 4,
+  ...(profile !== null && { enableProfiling: true, profileFilePrefix: profile }),
   extra: {
     session: {
       // Between runs, threads of one program would only take time from the next one's.
@@ -33,13 +34,20 @@ const optionsFor = (threads: number): Ort.InferenceSession.SessionOptions => ({
 export interface Session {
   /** Computes the results named, into the arrays given; all by their names in the graph. */
   run(inputs: ReadonlyMap<string, HostArray>, results: ReadonlyMap<string, HostArray>): Promise<void>;
+  /** Writes the profile, where it was opened with one. */
+  endProfile(): void;
   close(): void;
 }
 
-const emptySession: Session = { run: async () => {}, close: () => {} };
+const emptySession: Session = { run: async () => {}, endProfile: () => {}, close: () => {} };
 
-/** Makes a session of a recipe's model. Throws ONNX Runtime's errors as they are. */
-export const openSession = async (runtime: Runtime, recipe: Recipe, threads: number): Promise<Session> => {
+/** Makes a session of a recipe's model, which profiles its runs into files of a prefix where one is given. Throws ONNX Runtime's errors as they are. */
+export const openSession = async (
+  runtime: Runtime,
+  recipe: Recipe,
+  threads: number,
+  profile: string | null = null,
+): Promise<Session> => {
   if (!recipe.model) return emptySession;
   const specs = new Map(
     [...recipe.inputs, ...recipe.outputs, ...recipe.updates, ...recipe.made].map(({ graph, spec }) => [graph, spec]),
@@ -58,9 +66,10 @@ export const openSession = async (runtime: Runtime, recipe: Recipe, threads: num
       : new runtime.Tensor(types[dtype] as 'float32', data as Float32Array, shape);
   const wrapAll = (arrays: ReadonlyMap<string, HostArray>): Record<string, Ort.Tensor> =>
     Object.fromEntries([...arrays].map(([name, data]) => [name, wrap(name, data)]));
-  const session = await runtime.InferenceSession.create(recipe.model, optionsFor(threads));
+  const session = await runtime.InferenceSession.create(recipe.model, optionsFor(threads, profile));
   return {
     run: async (inputs, results) => void (await session.run(wrapAll(inputs), wrapAll(results))),
+    endProfile: () => session.endProfiling(),
     close: () => void session.release(),
   };
 };
