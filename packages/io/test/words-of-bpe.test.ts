@@ -1,6 +1,8 @@
+import { Tokenizer as Library } from '@huggingface/tokenizers';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { loadTokenizer, memoryFiles, type Tokenizer } from '../src/index.ts';
+import { mergePairs } from '../src/tokenizer/merge-pairs.ts';
 
 /** A vocabulary as SentencePiece makes it for Llama: letters, spaces, bytes, and merges by rank. */
 const letters = ['▁', 'a', 'b', 'c'];
@@ -36,4 +38,29 @@ test('words merged one by one give what the whole text gives', async () => {
   expect(byWords.decode(byWords.encode('abc  abc'))).toContain('abc');
   // What is kept of one text does not change another.
   expect([...byWords.encode('abc abc')]).toEqual([...whole.encode('abc abc')]);
+});
+
+test('merges are those of the library, whatever their ranks', () => {
+  // Tokens are made of earlier ones, so merges of a drawn order reach into one another.
+  const vocabularies = fc.array(fc.tuple(fc.nat(), fc.nat()), { minLength: 1, maxLength: 40 }).map((drawn) => {
+    const [tokens, pairs]: [string[], [string, string][]] = [['a', 'b', 'c', '🐋'], []];
+    for (const [left, right] of drawn) {
+      const pair: [string, string] = [tokens[left % tokens.length]!, tokens[right % tokens.length]!];
+      if (pair.join('').length < 12) pairs.push(pair);
+      if (!tokens.includes(pair.join(''))) tokens.push(pair.join(''));
+    }
+    return { tokens, pairs };
+  });
+  const pieces = fc.string({ unit: fc.constantFrom('a', 'b', 'c', '🐋'), maxLength: 200 });
+  fc.assert(
+    fc.property(vocabularies, fc.array(pieces, { maxLength: 5 }), ({ tokens, pairs }, texts) => {
+      const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
+      const parts = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
+      const model = new Library({ ...parts, model: { type: 'BPE', vocab, merges: pairs } }, {}).model!;
+      const merged = mergePairs(new Map(Object.entries(vocab)), pairs);
+      for (const text of texts) expect(merged(text)).toEqual(model([text]).map((token) => vocab[token]));
+      expect(merged('abd')).toBeNull();
+    }),
+    { numRuns: 300 },
+  );
 });

@@ -2,6 +2,7 @@ import { Tokenizer as Library } from '@huggingface/tokenizers';
 import { PeftError } from '@peftjs/tensor';
 import { isObject } from '../json.ts';
 import { quote, reasonOf } from '../report.ts';
+import { mergePairs } from './merge-pairs.ts';
 
 /** The part of a tokenizer that a vocabulary makes. */
 export interface Model {
@@ -37,24 +38,40 @@ const parts = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_pr
 /** The character that stands for a space in vocabularies of SentencePiece. */
 const space = '\u2581';
 
+/** Whether tokens are made of characters as they are. */
+const mergesCharacters = ({ type, end_of_word_suffix }: Readonly<Record<string, unknown>>): boolean =>
+  type === 'BPE' && !end_of_word_suffix;
+
+type Merges = Parameters<typeof mergePairs>[1];
+
+/** The ids of a piece by our own merges, where its characters are all tokens: several times as fast as the library. */
+const mergerOf = (
+  ids: ReadonlyMap<string, number>,
+  json: Readonly<Record<string, unknown>>,
+): ((piece: string) => readonly number[] | null) => {
+  if (!mergesCharacters(json)) return () => null;
+  const merged = mergePairs(ids, json['merges'] as Merges);
+  if (!json['ignore_merges']) return merged;
+  return (piece) => {
+    const whole = ids.get(piece);
+    return whole === undefined ? merged(piece) : [whole];
+  };
+};
+
 /**
  * Whether words can be merged one by one: where no token has a space behind another character, no merge reaches from one word into the space before
  * the next, so that the merges of each are the same alone.
  */
-const mergesWords = ({
-  type,
-  vocab,
-  ignore_merges,
-  end_of_word_suffix,
-  continuing_subword_prefix,
-}: Readonly<Record<string, unknown>>): boolean =>
-  type === 'BPE' &&
-  isObject(vocab) &&
-  Object.hasOwn(vocab, space) &&
-  !ignore_merges &&
-  !end_of_word_suffix &&
-  !continuing_subword_prefix &&
-  Object.keys(vocab).every((token) => token.lastIndexOf(space) <= 0 || !/[^\u2581]\u2581/.test(token));
+const mergesWords = (json: Readonly<Record<string, unknown>>): boolean => {
+  const { vocab, ignore_merges } = json;
+  return (
+    mergesCharacters(json) &&
+    !ignore_merges &&
+    isObject(vocab) &&
+    Object.hasOwn(vocab, space) &&
+    Object.keys(vocab).every((token) => token.lastIndexOf(space) <= 0 || !/[^\u2581]\u2581/.test(token))
+  );
+};
 
 /** A piece cut before each space that follows another character. */
 const wordsIn = (piece: string): readonly string[] => {
@@ -86,7 +103,7 @@ const remembered = (idsOf: (word: string) => readonly number[]): ((word: string)
   };
 };
 
-/** The model of a checked `tokenizer.json`, by the library; the other parts are ours. Throws `PeftError` `bad-tokenizer`. */
+/** The model of a checked `tokenizer.json`, by the library; merges of known characters, and the other parts, are ours. Throws `PeftError` `bad-tokenizer`. */
 export const makeModel = (json: Readonly<Record<string, unknown>>, who: string): Model => {
   const model = soundly(who, () => new Library({ ...parts, model: json }, {}).model!);
   // A BPE model without an unknown token drops what it has no token for; with one that has no id it can be told.
@@ -100,8 +117,9 @@ export const makeModel = (json: Readonly<Record<string, unknown>>, who: string):
       `${who}: the vocabulary has no id for ${what}. Remove it or use another tokenizer.`,
     );
   };
+  const merged = soundly(who, () => mergerOf(model.tokens_to_ids, json));
   // One piece at a time: unknown tokens of one piece may become one, those of two may not.
-  const idsOf = remembered((piece) => soundly(who, () => model([piece]).map(text)).map(idOf));
+  const idsOf = remembered((piece) => merged(piece) ?? soundly(who, () => model([piece]).map(text)).map(idOf));
   const cuts = mergesWords(json);
   return {
     ids: (piece) => {
