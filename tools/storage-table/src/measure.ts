@@ -4,7 +4,8 @@ import { lora } from '@peftjs/lora';
 import { storedBytes } from '@peftjs/quant';
 import { compile, constant, type Executor, evaluate, type Tensor } from '@peftjs/tensor';
 import { type CausalLM, meanOf } from '@peftjs/transformer';
-import { paces, type Text, tunedLosses } from './tune.ts';
+import { apart } from './apart.ts';
+import { type Text, tokensPerSecond, tunedLosses } from './tune.ts';
 
 /** A row of the table. */
 export interface Measured {
@@ -22,8 +23,16 @@ export interface Measured {
   readonly spread: number;
   /** How many times as long a training step takes as over f32. */
   readonly slower: number;
+  /** Tokens a second that such a step takes in on the cpu executor. */
+  readonly onCpu: number;
+  /** The same on `webgpu`. */
+  readonly onWebGpu: number;
+  /** What ran `webgpu`. */
+  readonly adapter: string;
   /** Planned peak of a step of LoRA on the cpu executor, in bytes. */
   readonly peak: number;
+  /** The most that a process had resident which ran such steps alone, in bytes. */
+  readonly resident: number;
 }
 
 /** Log probabilities of each row, and the mean loss of labels. */
@@ -83,7 +92,7 @@ const errorOf = async (model: CausalLM, floats: CausalLM, executor: Executor): P
 };
 
 /** The planned peak of a step of LoRA on all layers, 4 texts of 128 tokens. */
-export const peakOf = async (base: CausalLM, executor: Executor): Promise<number> => {
+const peakOf = async (base: CausalLM, executor: Executor): Promise<number> => {
   const { model, params } = attach(base, [lora({ rank: 8, target: 'all-linear' })]);
   const row = Array.from({ length: 128 }, (_, i) => i);
   const ids = ids2d([row, row, row, row]);
@@ -96,7 +105,7 @@ export const peakOf = async (base: CausalLM, executor: Executor): Promise<number
 };
 
 /** Loss after tuning. */
-export const tunedOn = async (
+const tunedOn = async (
   model: CausalLM,
   text: Text,
   executor: Executor,
@@ -115,8 +124,9 @@ export const measured = async (
   text: Text,
   executor: Executor,
 ): Promise<Measured> => {
-  const [own, plain] = await paces([model, floats.model], text, executor);
+  const [own, plain] = await tokensPerSecond([model, floats.model], text, executor);
   const { rows, loss } = await predictionsOf(model, texts, executor);
+  const [cpu, webgpu] = [await apart(name, 'cpu'), await apart(name, 'webgpu')];
   return {
     name,
     bits: bitsOf(model),
@@ -124,7 +134,11 @@ export const measured = async (
     loss,
     moved: divergence(floats.predictions.rows, rows),
     ...(await tunedOn(model, text, executor)),
-    slower: own! / plain!,
+    slower: plain! / own!,
+    onCpu: own!,
+    onWebGpu: webgpu.tokensPerSecond,
+    adapter: webgpu.device,
     peak: await peakOf(model, executor),
+    resident: cpu.resident,
   };
 };

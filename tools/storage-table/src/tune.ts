@@ -38,13 +38,21 @@ export const tunedLosses = async (
 
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
-/** Milliseconds of a step of LoRA on each base, in turns. */
-export const paces = async (
+/** How long steps are watched: rows of 128 tokens in each, and how many steps, of which the first do not count. */
+export interface Watch {
+  readonly batchSize: number;
+  readonly turns: number;
+  readonly warmUp: number;
+}
+
+/** Tokens a second that steps of LoRA take in on each base, in turns. */
+export const tokensPerSecond = async (
   bases: readonly CausalLM[],
   { train: data }: Text,
   executor: Executor,
+  { batchSize: rows, turns, warmUp }: Watch = { batchSize, turns: 25, warmUp: 4 },
 ): Promise<readonly number[]> => {
-  const batch = trainingBatches(data, batchSize, 1).next().value;
+  const batch = trainingBatches(data, rows, 1).next().value;
   const made = [];
   for (const base of bases) {
     const target = adapted(base, 1);
@@ -58,16 +66,17 @@ export const paces = async (
       times: [] as number[],
     });
   }
-  for (let turn = 0; turn < 25; turn++)
+  for (let turn = 0; turn < turns; turn++)
     for (const { step, times } of made) {
       const start = performance.now();
       await step.run(turn, learningRate, [batch]);
       await step.results();
-      if (turn >= 4) times.push(performance.now() - start);
+      if (turn >= warmUp) times.push(performance.now() - start);
     }
   for (const { target, step } of made) {
     step.close();
     executor.release(target.state.values());
   }
-  return made.map(({ times }) => median(times));
+  const tokens = batch.shapes['ids']!.reduce((n, size) => n * size, 1);
+  return made.map(({ times }) => (1000 * tokens) / median(times));
 };
