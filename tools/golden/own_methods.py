@@ -6,6 +6,7 @@ write them, with a type of our own.
 Usage: python own_methods.py [NAME ...], where a name is plain-moslora; all without one.
 """
 
+import copy
 import math
 import re
 import sys
@@ -18,6 +19,7 @@ from peft import AdamssConfig
 from peft.tuners.adamss.layer import Linear as AdamssLinear
 from peft.tuners.psoft.layer import OrthLayer
 from torch import nn
+from transformers import LlamaConfig, LlamaModel
 from transformers.pytorch_utils import Conv1D
 
 from common import LEARNING_RATE, OUT, record, save_tensors, shake, write_json
@@ -997,6 +999,158 @@ class MtLora(Changed):
         return x @ self.lora_shared_A.T @ self.lora_shared_B.T * shared + x @ self.lora_tasks_A[0].T @ self.lora_tasks_B[0].T * task
 
 
+class Peqa(Changed):
+    """Scales s' = s + \u0394s of groups of inputs, with s the largest magnitude of each; the file has s'/s. Kim et al., 2023. https://arxiv.org/abs/2305.14152"""
+
+    def begin(self, group_size: int) -> None:
+        self.group = group_size or self.in_dim
+        self.own("peqa_scale", torch.ones(self.out_dim, -(-self.in_dim // self.group)))
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        groups = self.weight.split(self.group, dim=1)
+        first = [g.abs().amax(1, keepdim=True) for g in groups]
+        now = [s * self.peqa_scale[:, i : i + 1] for i, s in enumerate(first)]
+        return x @ torch.cat([(to - s) * (g / s) for g, s, to in zip(groups, first, now, strict=True)], dim=1).T
+
+
+class AdaMix(Changed):
+    """Merged as for evaluation. Wang et al., 2022. https://arxiv.org/abs/2205.12410, https://github.com/microsoft/AdaMix"""
+
+    def begin(self, r: int, lora_alpha: float, n_experts: int, share_A: bool, share_B: bool, consistency: float, lora_dropout: float) -> None:
+        self.own("lora_A", kaiming(r, self.in_dim).expand(1 if share_A else n_experts, -1, -1).clone())
+        self.own("lora_B", torch.zeros(1 if share_B else n_experts, self.out_dim, r))
+        self.scale = lora_alpha / r
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        a, b = (sum(copies) / len(copies) for copies in (self.lora_A, self.lora_B))
+        return x @ a.T @ b.T * self.scale
+
+
+class DiffPruning(Changed):
+    """With gates as for evaluation. Guo, Rush & Kim, 2020. https://arxiv.org/abs/2012.07463, https://github.com/dguo98/DiffPruning"""
+
+    def begin(self, target_sparsity: float, prune_after: int, sparsity_pen: float, alpha_init: float, alpha_rate: float) -> None:
+        self.own("diff", torch.zeros(self.out_dim, self.in_dim))
+        self.own("diff_alpha", torch.full((self.out_dim, self.in_dim), alpha_init))
+        self.own("diff_group_alpha", torch.full((1,), alpha_init))
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        z, z_all = ((a.sigmoid() * 3 - 1.5).clamp(0, 1) for a in (self.diff_alpha, self.diff_group_alpha))
+        return x @ (self.diff * z * z_all).T
+
+
+class NormOf(nn.Module):
+    """A norm whose weight is trained."""
+
+    def __init__(self, base: nn.Module) -> None:
+        super().__init__()
+        self.base = base
+        self.difffit_weight = nn.Parameter(base.weight.detach().clone())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(self.base, {"weight": self.difffit_weight}, x)
+
+
+class DiffFit(Changed):
+    """At the last layers of attention and MLP. Xie et al., 2023. https://arxiv.org/abs/2304.06648, https://github.com/mkshing/DiffFit-pytorch"""
+
+    def begin(self, norms: bool, bias: str) -> None:
+        assert norms and bias == "difffit_only"
+        self.own("difffit_gamma", torch.ones(self.out_dim))
+        if self.bias is not None:  # by the name that the file has for it
+            self.base_layer = nn.ParameterDict({"bias": nn.Parameter(self.bias.detach())})
+
+    @staticmethod
+    def share(model: nn.Module) -> None:
+        for path, module in list(model.named_modules()):
+            if "norm" in path.rpartition(".")[2] or path.rpartition(".")[2].startswith("ln_"):
+                parent, _, name = path.rpartition(".")
+                setattr(model.get_submodule(parent), name, NormOf(module))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.difffit_gamma * (x @ self.weight.T)
+        return y if self.bias is None else y + self.base_layer["bias"]
+
+
+class Pasta(AroundLayer):
+    """Yang et al., 2022. https://arxiv.org/abs/2210.04433, https://github.com/luka-group/PASTA"""
+
+    def __init__(self, base: nn.Module, options: dict) -> None:
+        super().__init__(base)
+        self.most, self.specials = options["num_special_tokens"], torch.tensor(options["special_tokens"])
+        self.special_token_embedding = nn.Parameter(torch.zeros(self.most, self.d))
+
+    @classmethod
+    def share(cls, model: nn.Module) -> None:
+        """Layers see the ids of the whole text: those before what a cache continues too."""
+
+        def remember(_module: nn.Module, _inputs: tuple, named: dict) -> None:
+            past = named.get("past_key_values")
+            length = past.get_seq_length() if past is not None else 0
+            cls.ids = torch.cat([cls.ids[:, :length], named["input_ids"]], 1) if length else named["input_ids"]
+
+        model.register_forward_pre_hook(remember, with_kwargs=True)
+
+    def forward(self, x: torch.Tensor, *rest: object, **named: object) -> object:
+        special = torch.isin(self.ids, self.specials)
+        number = special.cumsum(1) - 1
+        rows = torch.where(special & (number < self.most), number, self.most)[:, -x.shape[1] :]
+        table = torch.cat([self.special_token_embedding, torch.zeros(1, self.d)])
+        return super().forward(x + table[rows], *rest, **named)
+
+
+class LadderSide(nn.Module):
+    """A narrow Llama beside one. Sung, Cho & Bansal, 2022. https://arxiv.org/abs/2206.06522, https://github.com/ylsung/Ladder-Side-Tuning, with zeros for its last
+    projection, added to the base's states."""
+
+    def __init__(self, config: LlamaConfig, reduction: int, every: int, temperature: float) -> None:
+        super().__init__()
+        narrow = copy.deepcopy(config)
+        narrow.hidden_size, narrow.intermediate_size = config.hidden_size // reduction, config.intermediate_size // reduction
+        narrow.head_dim = 2 * math.floor(config.head_dim / 2 / reduction + 0.5)
+        wide, layers = config.hidden_size, config.num_hidden_layers
+        self.beside = [i for i in range(layers) if (layers - 1 - i) % every == 0]
+        narrow.num_hidden_layers = len(self.beside)
+        self.model = LlamaModel(narrow)
+        del self.model.embed_tokens
+        self.first_down = nn.Linear(wide, narrow.hidden_size)
+        self.downs = nn.ModuleList(nn.Linear(wide, narrow.hidden_size) for _ in self.beside)
+        self.gates = nn.ParameterList(torch.zeros(1) for _ in self.beside)
+        self.up = nn.Linear(narrow.hidden_size, wide)
+        self.temperature = temperature
+
+    def climb(self, embedded: torch.Tensor, states: list[torch.Tensor]) -> torch.Tensor:
+        h = self.first_down(embedded)
+        positions = torch.arange(h.shape[1])[None]
+        turns = self.model.rotary_emb(h, positions)
+        for layer, down, gate, i in zip(self.model.layers, self.downs, self.gates, self.beside, strict=True):
+            mu = (gate / self.temperature).sigmoid()
+            h = layer(mu * h + (1 - mu) * down(states[i]), position_ids=positions, position_embeddings=turns)
+        return self.up(self.model.norm(h))
+
+    @classmethod
+    def share(cls, model: nn.Module, **options: float) -> None:
+        """Stands beside the model's blocks, of which it sees the states; of what a cache continues it sees those before too."""
+        side = model.ladder_side = cls(model.config, **options)
+        seen: list[torch.Tensor] = []
+        model.model.layers[0].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].detach()))
+        for layer in model.model.layers:
+            layer.register_forward_hook(lambda _module, _inputs, out: seen.append(out.detach()))
+        earlier: list[torch.Tensor] = []
+
+        def add(_module: nn.Module, _inputs: tuple, named: dict, out: object) -> object:
+            nonlocal earlier
+            length = out.past_key_values.get_seq_length() - seen[0].shape[1] if out.past_key_values is not None else 0
+            whole = [torch.cat([old[:, :length], new], 1) for old, new in zip(earlier, seen, strict=True)] if length else list(seen)
+            seen.clear()
+            earlier = whole
+            rows = out.last_hidden_state.shape[1]
+            out.last_hidden_state = out.last_hidden_state + side.climb(whole[0], whole[1:])[:, -rows:]
+            return out
+
+        model.model.register_forward_hook(add, with_kwargs=True)
+
+
 METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "moslora": ("PEFTJS_MOSLORA", MosLora, dict(r=4, lora_alpha=6)),
     "hydralora": ("PEFTJS_HYDRALORA", HydraLora, dict(r=3, lora_alpha=5, lora_nums=4)),
@@ -1012,6 +1166,26 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
         MtlLora,
         dict(r=3, alpha=5, n_up_projection=3, weights_sharpness=0.5, task_num=1),
     ),
+    "peqa": ("PEFTJS_PEQA", Peqa, dict(group_size=0)),
+    "peqa-groups": ("PEFTJS_PEQA", Peqa, dict(group_size=5)),
+    "adamix": (
+        "PEFTJS_ADAMIX",
+        AdaMix,
+        dict(r=3, lora_alpha=5, n_experts=3, share_A=False, share_B=False, consistency=0.0, lora_dropout=0.0),
+    ),
+    "adamix-shared": (
+        "PEFTJS_ADAMIX",
+        AdaMix,
+        dict(r=3, lora_alpha=5, n_experts=3, share_A=True, share_B=False, consistency=0.0, lora_dropout=0.0),
+    ),
+    "diff-pruning": (
+        "PEFTJS_DIFF_PRUNING",
+        DiffPruning,
+        dict(target_sparsity=0.1, prune_after=1000, sparsity_pen=0.0, alpha_init=0.5, alpha_rate=1.0),
+    ),
+    "diff-fit": ("PEFTJS_DIFFFIT", DiffFit, dict(norms=True, bias="difffit_only")),
+    "pasta": ("PEFTJS_PASTA", Pasta, dict(special_tokens=[3, 7, 11], num_special_tokens=4, dropout=0.0)),
+    "ladder-side": ("LADDER_SIDE", LadderSide, dict(reduction=2, every=1, temperature=0.1)),
     "l-lora": ("LORA", LLora, dict(r=3, lora_alpha=5, l_lora=True, fan_in_fan_out=False)),
     "mtlora": (
         "PEFTJS_MTLORA",
@@ -1101,6 +1275,9 @@ PLACES = {
     # Not the keys, whose bias changes nothing: its gradient is rounding, which AdamW makes steps of.
     "hiwi": ({"plain": r".*\.o_proj", "gpt2": r".*\.attn\.c_proj"}, (nn.Linear, Conv1D)),
     "krona-b": (MLP, nn.Module),
+    "diff-fit": ({"plain": r".*\.(o_proj|down_proj)", "gpt2": r".*\.(attn|mlp)\.c_proj"}, (nn.Linear, Conv1D)),
+    "pasta": (LAYERS, nn.Module),
+    "ladder-side": ({"plain": r"(?!)", "gpt2": r"(?!)"}, nn.Module),
     "mtlora": (MLP_LAYERS, (nn.Linear, Conv1D)),
     "propetl-adapter": (MLP, nn.Module),
     "llm-adapter": (MLP_LAYERS, (nn.Linear, Conv1D)),
@@ -1120,7 +1297,9 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
     model = load_model(base).eval().requires_grad_(False)
     places, kind = PLACES.get(method, (QUERY_AND_VALUE, (nn.Linear, Conv1D)))
     change_layers(model, places[base], kind, make, options)
-    if hasattr(make, "share"):
+    if make is LadderSide:
+        make.share(model, **options)
+    elif hasattr(make, "share"):
         make.share(model)
     params = {f"base_model.model.{n}": p for n, p in model.named_parameters() if p.requires_grad}
     for parameter in params.values():
@@ -1158,7 +1337,8 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
 def main(names: list[str]) -> None:
     for base in QUERY_AND_VALUE:
         for method in METHODS:
-            if not names or f"{base}-{method}" in names:
+            of_a_llama = METHODS[method][1] is LadderSide and base != "plain"
+            if not of_a_llama and (not names or f"{base}-{method}" in names):
                 make_golden(base, method)
 
 

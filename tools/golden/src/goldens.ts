@@ -7,6 +7,7 @@ import {
   diReft,
   hadamardAdapter,
   houlsby,
+  ladderSide,
   llmAdapter,
   loReft,
   madX,
@@ -22,6 +23,7 @@ import { load, type Method, type MethodFormat, type save } from '@peftjs/core';
 import { mam, proPetlAdapter, proPetlLora, unipelt } from '@peftjs/hybrid';
 import {
   adalora,
+  adaMix,
   adamss,
   afLora,
   alora,
@@ -118,8 +120,8 @@ import {
   smop,
   xPrompt,
 } from '@peftjs/prompts';
-import { ia3, llamaAdapterV2, mov } from '@peftjs/scaling';
-import { beft, bitfit, layerNormTuning, tokenTuning } from '@peftjs/selective';
+import { diffFit, ia3, llamaAdapterV2, mov, pasta, peqa } from '@peftjs/scaling';
+import { beft, bitfit, diffPruning, layerNormTuning, tokenTuning } from '@peftjs/selective';
 import type { CausalLM } from '@peftjs/transformer';
 
 /** What is not as usual with a golden. */
@@ -278,6 +280,8 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'aflora', afLora, ours),
   ...golden('plain gpt2', 'delta-lora', deltaLora, ours),
   ...golden('plain gpt2', 'bit-delta', bitDelta, ours),
+  ...golden('plain gpt2', 'adamix', adaMix, { ...withoutChance, ...ours }),
+  ...golden('plain', 'adamix-shared', adaMix, { ...withoutChance, ...ours }),
   ...golden('plain gpt2', 'relora', reLora, ours),
   ...golden('plain gpt2', 'periodic-lora', periodicLora, ours),
   ...golden('plain gpt2', 'llm-adapter', llmAdapter, ours),
@@ -289,6 +293,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'tiny-attention', tinyAttention, ours),
   ...golden('plain gpt2', 'llama-adapter-v2', llamaAdapterV2, ours),
   ...golden('plain gpt2', 'sparse-adapter', sparseAdapter, ours),
+  ...golden('plain', 'ladder-side', ladderSide, ours),
   ...golden('plain gpt2', 'hadamard-adapter', hadamardAdapter, ours),
   ...golden('plain gpt2', 'said', said, ours),
   ...golden('plain gpt2', 'lorta', lorta, ours),
@@ -363,6 +368,11 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'attempt', attemptFor(1), ours),
   ...golden('plain gpt2', 'ia3', ia3),
   ...golden('square gpt2', 'ia3-adapters', ia3),
+  ...golden('plain gpt2', 'peqa', peqa, ours),
+  ...golden('plain gpt2', 'peqa-groups', peqa, ours),
+  ...golden('plain gpt2', 'diff-fit', diffFit, ours),
+  ...golden('plain gpt2', 'pasta', pasta, ours),
+  ...golden('plain gpt2', 'diff-pruning', diffPruning, { ...withoutChance, ...ours }),
   ...golden('plain', 'beft', beft),
   ...golden('gpt2', 'beft', beft, { readsOurs: false }), // PEFT has it for Linear alone, not for Conv1D
   ...golden('gpt2', 'bitfit', bitfit, { trained: bitfit(), readsOurs: false }), // PEFT has no such method

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { choosing } from './choosing.ts';
 import { ownFamilyAdapters } from './families.ts';
 import { goldens } from './goldens.ts';
 
@@ -15,14 +16,19 @@ const libraryOf = (name: string): string => {
   return existsSync(join(pythonDir, name, 'adapter')) ? 'adapters' : 'torch';
 };
 
+/** Methods whose goldens are no adapters that are loaded: what they begin with (`starts.test.ts`, `loftq.test.ts`) is compared, and what they choose. */
+const elsewhere: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(Object.keys(choosing).map((name) => [name, 'torch'])),
+  ...{ corda: 'PEFT', eva: 'PEFT', loftq: 'PEFT', loraGa: 'PEFT' },
+};
+
 /** The libraries that a method's goldens are of, by the method's name. */
 export const goldenLibraries = (): ReadonlyMap<string, ReadonlySet<string>> => {
   const found = new Map<string, Set<string>>();
-  for (const { name, formats } of goldens) {
-    const method = formats[0]!.name;
-    found.set(method, (found.get(method) ?? new Set()).add(libraryOf(name)));
-  }
-  for (const { format } of ownFamilyAdapters)
-    found.set(format.name, (found.get(format.name) ?? new Set()).add('torch'));
+  const note = (method: string, library: string): unknown =>
+    found.set(method, (found.get(method) ?? new Set()).add(library));
+  for (const { name, formats } of goldens) note(formats[0]!.name, libraryOf(name));
+  for (const { format } of ownFamilyAdapters) note(format.name, 'torch');
+  for (const [method, library] of Object.entries(elsewhere)) note(method, library);
   return found;
 };

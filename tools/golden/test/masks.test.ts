@@ -1,25 +1,14 @@
 import { join } from 'node:path';
-import { attach, type Method, prepare } from '@peftjs/core';
+import { attach, prepare } from '@peftjs/core';
 import { rowsOf } from '@peftjs/core/collect';
-import { childTuningD, fishMask, gps, ltSft, paFi, sam, sensitivitySpt } from '@peftjs/selective';
 import { reference } from '@peftjs/tensor';
 import { loadModel } from '@peftjs/transformer';
 import { expect, test } from 'vitest';
+import { choosing } from '../src/choosing.ts';
 import { recordedIn } from '../src/families.ts';
 import { modelDir } from '../src/python-golden.ts';
 
-/** With the share of weights that Python kept. */
-const methods: Readonly<Record<string, (keep: number) => Method>> = {
-  fishMask: (keep) => fishMask({ keep }),
-  ltSft: (keep) => ltSft({ keep, steps: 12, learningRate: 1e-3 }),
-  paFi: (keep) => paFi({ keep }),
-  childTuningD: (keep) => childTuningD({ keep, maxNorm: 0.3 }),
-  sam: (keep) => sam({ keep }),
-  sensitivitySpt: (keep) => sensitivitySpt({ keep, rank: 1, ratio: 4 }),
-  gps: () => gps({ connections: 2 }),
-};
-
-test.each(Object.entries(methods))('%s chooses the weights that Python chooses', async (name, make) => {
+test.each(Object.entries(choosing))('%s chooses the weights that Python chooses', async (name, make) => {
   const recorded = await recordedIn(join(import.meta.dirname, '../data/python/masks.safetensors'));
   const integers = (column: string): Int32Array => Int32Array.from(recorded.get(column)!.data);
   const { shape } = recorded.get('ids')!;
