@@ -45,15 +45,27 @@ export class Variables {
     this.#held.set(key, { bytes: byteSize(variable), arrays: this.#held.get(key)?.arrays ?? 1 });
   }
 
-  /** Makes the values that are not there yet; those whose initialiser is a graph are evaluated together, once. */
+  /**
+   * Makes the values that are not there yet; those whose initialiser is a graph are evaluated together, once. What the host lets compute for
+   * first values, a model that was quantised for LoftQ say, is held no longer than that takes, unless it was held before or is to be loaded too.
+   */
   async load(
     variables: Iterable<Variable>,
     evaluate: (tensors: readonly Tensor[]) => Promise<readonly TypedArray[]>,
   ): Promise<void> {
     const graphs: Variable[] = [];
-    for (const v of variables) {
+    const wanted = [...variables];
+    const compute = async (t: Tensor): Promise<TypedArray> => {
+      const kept = new Set([...this.#held.keys(), ...wanted.map(({ node }) => this.keyOf(node))]);
+      try {
+        return (await evaluate([t]))[0]!;
+      } finally {
+        this.#drop([...this.#held.keys()].filter((key) => !kept.has(key)));
+      }
+    };
+    for (const v of wanted) {
       if (this.has(v)) continue;
-      const data = await initialData(v, async (t) => (await evaluate([t]))[0]!);
+      const data = await initialData(v, compute);
       if (data) await this.#put(v, data, false);
       else graphs.push(v);
     }

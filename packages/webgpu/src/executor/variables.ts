@@ -110,14 +110,18 @@ export const deviceVariables = (
     }
   };
 
-  /** Values of a tensor, for initialisers that make theirs of others. */
-  const compute = async (t: Tensor): Promise<TypedArray> => {
+  /** Values of a tensor, for initialisers that make theirs of others. What it is computed of goes again, unless it was there before or is `wanted`. */
+  const compute = async (t: Tensor, wanted: readonly Variable[]): Promise<TypedArray> => {
     const held = variable('computed', t.shape, t, t.dtype);
-    await ensure([held]);
+    const kept = new Set(wanted.map(({ node }) => node));
+    const passing = buildProgram({ outputs: { t } }).variables.filter(
+      ({ node }) => !stored.has(node) && !kept.has(node),
+    );
     try {
+      await ensure([held]);
       return await download(device, buffers, placeOf(held.node), t);
     } finally {
-      release([held]);
+      release([held, ...passing]);
     }
   };
 
@@ -126,7 +130,7 @@ export const deviceVariables = (
     try {
       for (const one of variables) {
         if (stored.has(one.node)) continue;
-        const data = await initialData(one, compute);
+        const data = await initialData(one, (t) => compute(t, variables));
         await fill(one, data);
         if (!data) graphs.push([one, one.node.init as Tensor]);
       }
