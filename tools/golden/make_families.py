@@ -56,6 +56,10 @@ ADAPTERS = {
         "ia3": lambda **o: IA3Config(target_modules=["k_proj", "v_proj", "fc2"], feedforward_modules=["fc2"], modules_to_save=["classifier"], **o),
     },
     "beit-image": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["q_proj", "v_proj"], modules_to_save=["classifier"], **o)},
+    "swin-image": {
+        "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["q_proj", "v_proj"], modules_to_save=["classifier"], **o),
+        "lora-all": lambda **o: LoraConfig(r=2, target_modules="all-linear", modules_to_save=["classifier"], **o),
+    },
     "clip-pairs": {
         "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["q_proj", "v_proj"], **o),
         "lora-all": lambda **o: LoraConfig(r=2, target_modules="all-linear", **o),

@@ -2,11 +2,13 @@
 
 import torch
 from transformers import (
-    BeitConfig, BeitForImageClassification, CLIPConfig, CLIPModel, DeiTConfig, DeiTForImageClassification, Dinov2Config, Dinov2ForImageClassification, SiglipConfig, SiglipModel, ViTConfig,
-    ViTForImageClassification,
+    BeitConfig, BeitForImageClassification, CLIPConfig, CLIPModel, DeiTConfig, DeiTForImageClassification, Dinov2Config, Dinov2ForImageClassification, SiglipConfig, SiglipModel,
+    SwinConfig, SwinForImageClassification, ViTConfig, ViTForImageClassification,
 )
 
 SIZES = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, layer_norm_eps=1e-3, patch_size=4, initializer_range=0.3, num_labels=3)
+
+SWIN = dict(embed_dim=8, mlp_ratio=2, layer_norm_eps=1e-3, initializer_range=0.3, num_labels=3)
 
 # The name ends with that of the task. Neither pictures nor patches of the first are square.
 VISION = {
@@ -22,6 +24,16 @@ VISION = {
         BeitConfig(
             **SIZES, image_size=8, intermediate_size=24, use_shared_relative_position_bias=True, use_absolute_position_embeddings=True, use_mean_pooling=False,
             layer_scale_init_value=0.0, use_mask_token=True,
+        ),
+    ),
+    # Grids of 6 x 8, 3 x 4 and 2 x 2 patches: windows of 2 are moved over the first two, the second is filled up, and merging meets odd numbers of lines.
+    "swin-image": (SwinForImageClassification, SwinConfig(**SWIN, depths=[2, 2, 1], num_heads=[2, 2, 4], image_size=[12, 24], patch_size=[2, 3], window_size=2)),
+    # Windows that the grid of 5 x 5 is filled up to, no window moved in the second stage, positions, and other fields.
+    "swin-other-image": (
+        SwinForImageClassification,
+        SwinConfig(
+            **SWIN | dict(mlp_ratio=1.5), depths=[2, 2], num_heads=[1, 2], image_size=10, patch_size=2, window_size=3, use_absolute_embeddings=True, qkv_bias=False,
+            hidden_act="relu",
         ),
     ),
 }

@@ -40,13 +40,14 @@ const atEmbedding = (scope: Scope, width: number, d: number, dropout: number): (
 const beside = (path: Path, site: 'attn' | 'mlp'): Path => `${path.slice(0, path.lastIndexOf('.'))}.${site}_adapter`;
 
 const sublayers = <S extends 'attn' | 'mlp'>(
+  model: Model,
   scope: Scope,
-  { hiddenSize, paths }: Tower,
+  { paths }: Tower,
   site: S,
   { bottleneck, dropout }: Required<CiatOptions>,
 ): [Path, Around<S>][] =>
   paths(site).map((path) => {
-    const changed = adapter(scope.at(beside(path, site)), bottleneck, hiddenSize, dropout);
+    const changed = adapter(scope.at(beside(path, site)), bottleneck, model.widthAt(path), dropout);
     return [path, ((x, next) => add(next(x), changed(x))) as Around<'attn'> as unknown as Around<S>];
   });
 
@@ -70,11 +71,11 @@ export const ciat: MethodFactory<CiatOptions> = defineMethod<CiatOptions>({
       const first = model.towers.map((tower): [Path, Around<'block'>] => {
         const path = tower.paths('block')[0]!;
         const own = scope.at(`${path}.emb_adapter`);
-        const changed = atEmbedding(own, options.embedding, tower.hiddenSize, options.dropout);
+        const changed = atEmbedding(own, options.embedding, model.widthAt(path), options.dropout);
         return [path, (x, next) => next(changed(x))];
       });
       const at = <S extends 'attn' | 'mlp'>(site: S): ReadonlyMap<Path, Around<S>> =>
-        new Map(model.towers.flatMap((tower) => sublayers(scope, tower, site, options)));
+        new Map(model.towers.flatMap((tower) => sublayers(model, scope, tower, site, options)));
       return { around: { block: new Map(first), attn: at('attn'), mlp: at('mlp') } };
     },
   },

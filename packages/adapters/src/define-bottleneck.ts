@@ -57,11 +57,10 @@ const computes = {
   inv_adapter: [],
 };
 
-/** The shape of an adapter with these options in a layer of a model. */
+/** The shape of an adapter with these options in its place. */
 export const shapeOf = (
-  { main: { hiddenSize } }: Model,
+  { hiddenSize, layer }: Pick<AdapterPlace, 'hiddenSize' | 'layer'>,
   options: Chosen<BottleneckOptions>,
-  layer: number,
 ): BottleneckShape => ({
   ...options,
   hiddenSize,
@@ -76,6 +75,8 @@ export interface AdapterPlace {
   /** The library's module that it is in. */
   readonly module: Path;
   readonly layer: number;
+  /** Width d of the stream there. */
+  readonly hiddenSize: number;
 }
 
 /** Middleware after each of some sublayers, but for the layers that are left out. Throws `no-match` where none is left. */
@@ -90,7 +91,7 @@ export const afterSublayers = (
     if (kept.length === 0) throw new PeftError('no-match', `${name}: no layer is left that could have an adapter`);
     const arounds = kept.map((path): [Path, Around<Sublayer>] => {
       const module = moduleOf(site, path);
-      const after = make(scope.at(module), { module, layer: layerOf(model, path) });
+      const after = make(scope.at(module), { module, layer: layerOf(model, path), hiddenSize: model.widthAt(path) });
       return [path, (x, next, call) => after(next(x), call.stream!, call)];
     });
     return [site, new Map(arounds)] as const;
@@ -134,12 +135,20 @@ export const attachBottlenecks = (
 ): MiddlewareTable => {
   const dropped = firstDropped(scope, chosen.dropLayers);
   return afterSublayers(model, scope, { name, ...at, leaveOut: chosen.leaveOut }, (own, place) => {
-    const adapter = bottleneck(own.at(adapterName), shapeOf(model, chosen, place.layer), project(place));
+    const adapter = bottleneck(own.at(adapterName), shapeOf(place, chosen), project(place));
     return (y, h, call) => {
       const changed = adapted(at, adapter, chosen, [y, h], call);
       return dropped ? select(lessEqual(dropped, place.layer), changed, y) : changed;
     };
   });
+};
+
+/** The reduction that gives a width in all layers: by layer where these are of unlike width themselves. */
+const reductionsOf = (model: Model, width: number): JsonValue => {
+  const all = model.towers.flatMap((tower) => tower.paths('block')).map((path) => model.widthAt(path));
+  return all.every((d) => d === model.main.hiddenSize)
+    ? reductionOf(model.main.hiddenSize, width)
+    : Object.fromEntries(all.map((d, layer) => [layer, reductionOf(d, width)]));
 };
 
 /** Fields of a configuration that say where the adapters are, and how wide. */
@@ -149,7 +158,7 @@ export const shapeFields = (
   { bottleneck: width }: Pick<Chosen<BottleneckOptions>, 'bottleneck'>,
 ): JsonObject => ({
   ...placementFields(at),
-  ...(width && { reduction_factor: reductionOf(model.main.hiddenSize, width) }),
+  ...(width && { reduction_factor: reductionsOf(model, width) }),
 });
 
 /** A bottleneck adapter as a method, with the files of the adapters library. */

@@ -15,8 +15,8 @@ export interface Fusible {
   readonly leaveOut: readonly number[];
   /** Its input, made of a sublayer's output and the residual stream that this is added to; all [batch, tokens, d]. */
   reads(output: Tensor, stream: Tensor): Tensor;
-  /** The term that it adds to a sublayer's output in a layer, without dropout, gate and a norm after it. Its tensors are made in `scope`. */
-  up(scope: Scope, layer: number): (x: Tensor) => Tensor;
+  /** The term that it adds to a sublayer's output in its place, without dropout, gate and a norm after it. Its tensors are made in `scope`. */
+  up(scope: Scope, place: AdapterPlace): (x: Tensor) => Tensor;
   /** Middleware at its places. */
   around: (
     scope: Scope,
@@ -40,7 +40,7 @@ export const fusible = (config: AdapterConfig, model: Model): Fusible | null => 
     name: kind.name,
     leaveOut: options.leaveOut,
     reads: (output, stream) => readAt(at, output, stream),
-    up: (scope, layer) => bottleneck(scope, { ...shapeOf(model, options, layer), gating: false, lnAfter: false }).up,
+    up: (scope, place) => bottleneck(scope, { ...shapeOf(place, options), gating: false, lnAfter: false }).up,
     around: (scope, make) => afterSublayers(model, scope, { name: kind.name, ...at, leaveOut: options.leaveOut }, make),
   };
 };

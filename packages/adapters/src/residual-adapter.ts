@@ -20,9 +20,9 @@ export const residualAdapter: MethodFactory<ResidualAdapterOptions> = defineMeth
     merges: false,
     options: { bottleneck: count('bottleneck', 100) },
     attach: (model, scope, { bottleneck }) => {
-      const d = model.main.hiddenSize;
       const init = normal(0.02);
-      return eachSite(model, scope, 'block', (layer) => {
+      return eachSite(model, scope, 'block', (layer, path) => {
+        const d = model.widthAt(path);
         const own = layer.at('adapter_block');
         const before = norm(own, 'ln', d);
         const down = linear(own, 'project_down', bottleneck, d, init);

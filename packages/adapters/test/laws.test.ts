@@ -169,3 +169,15 @@ describeMethod(
   },
   { families: ['vit'] },
 );
+
+// In blocks of unlike width.
+describeMethod(
+  family.houlsby,
+  {
+    options: { bottleneck: 3 },
+    identity: false,
+    parameters: (model) =>
+      [...model.paths('attn'), ...model.paths('mlp')].reduce((n, path) => n + 7 * model.widthAt(path) + 3, 0),
+  },
+  { families: ['swin'] },
+);

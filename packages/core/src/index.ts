@@ -105,6 +105,7 @@ export { type ProGradOptions, proGrad } from './objectives/pro-grad.ts';
 export { rDrop } from './objectives/r-drop.ts';
 export { type TFewOptions, tFew } from './objectives/t-few.ts';
 export { requireOneTower } from './one-tower.ts';
+export { requireOneWidth } from './one-width.ts';
 export {
   byPattern,
   type Candidates,

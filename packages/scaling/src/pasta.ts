@@ -89,7 +89,7 @@ export const pasta: MethodFactory<PastaOptions> = defineMethod<PastaOptions>({
     attach: (model, scope, options) => {
       if (options.tokens.length === 0)
         throw new PeftError('bad-option', 'pasta: there are no tokens; give the ids of special ones: [CLS] and [SEP]');
-      return eachSite(model, scope, 'block', (own) => atSpecials(own, model.main.hiddenSize, options));
+      return eachSite(model, scope, 'block', (own, path) => atSpecials(own, model.widthAt(path), options));
     },
   },
   files: { peftType: 'PEFTJS_PASTA' },

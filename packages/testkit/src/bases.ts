@@ -7,6 +7,7 @@ import {
   tinyGpt2,
   tinyGpt2Config,
   tinyLlama,
+  tinySwin,
   tinyT5,
   tinyVit,
 } from '@peftjs/transformer/testing';
@@ -20,7 +21,7 @@ export interface Sizes {
 }
 
 /** The name of an architecture. */
-export type Architecture = 'llama' | 'gpt2' | 'bert' | 't5' | 'vit' | 'clip';
+export type Architecture = 'llama' | 'gpt2' | 'bert' | 't5' | 'vit' | 'clip' | 'swin';
 
 /** The width of heads that make a width that a law asks for. */
 const headDim = (sizes: Sizes | undefined, heads: number): { readonly headDim?: number } =>
@@ -29,7 +30,7 @@ const headDim = (sizes: Sizes | undefined, heads: number): { readonly headDim?: 
 /**
  * The architectures that methods are tried on: grouped heads and matrices of all shapes; fused queries, keys and values, biases and a tied head;
  * an encoder, whose task has a head of its own; two towers of unlike depth, whose blocks attend across; a tower over pictures;
- * one beside a tower of texts, whose classes are texts.
+ * one beside a tower of texts, whose classes are texts; one over pictures whose blocks are of unlike width.
  */
 export const architectures: Readonly<Record<Architecture, (sizes?: Sizes) => TaskModel>> = {
   llama: (sizes) => tinyLlama(sizes),
@@ -38,6 +39,7 @@ export const architectures: Readonly<Record<Architecture, (sizes?: Sizes) => Tas
   t5: (sizes) => tinyT5(sizes),
   vit: (sizes) => tinyVit(sizes),
   clip: (sizes) => tinyClip(sizes),
+  swin: () => tinySwin(),
 };
 
 /** Storage formats, each with the function that makes it of a dense model. */

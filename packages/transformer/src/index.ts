@@ -14,6 +14,7 @@ export type { DualConfig } from './families/dual/config.ts';
 export type { BertConfig, EncoderConfig } from './families/encoder/config.ts';
 export type { Gpt2Config } from './families/gpt2/config.ts';
 export type { ModernBertConfig } from './families/modernbert/config.ts';
+export type { SwinConfig } from './families/swin/config.ts';
 export type { T5Config } from './families/t5/config.ts';
 export type { VitConfig } from './families/vit/config.ts';
 export type { BeamOptions } from './generation/beam-search.ts';

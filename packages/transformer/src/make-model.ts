@@ -68,6 +68,10 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
     batchSize: parts.batchSize,
     positionsLeft: Math.min(...computed, ...learned),
     paths,
+    widthAt: (path) => {
+      const at = towers.find((tower) => Object.values(tower.paths).some((all) => all.includes(path))) ?? last;
+      return at.widthAt?.(path) ?? at.hiddenSize;
+    },
     parts: (wanted) => partsOf(parts.linears, roles, wanted),
     with: (patch) => makeModel(architecture, patchParts(parts, patch, paths)),
     states: (inputs, given = {}) => {

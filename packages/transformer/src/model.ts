@@ -105,6 +105,8 @@ export interface Model {
   readonly batchSize: number | null;
   /** The paths of a site in all towers, in the order of the forward pass. */
   paths(site: SiteName): readonly Path[];
+  /** The width of the rows at a site, by its path: that of its tower, or of its block where these are of unlike width (Swin). */
+  widthAt(path: Path): number;
   /** The layers that play these roles, in the model's order. */
   parts(roles: readonly Role[]): readonly Part[];
   /** This model with parts replaced by path, and middleware around that which is there. Throws `no-match`, `bad-shape`. */

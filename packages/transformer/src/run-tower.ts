@@ -199,17 +199,25 @@ export const runTower = (
   const [embedPath] = spec.paths.embed as readonly [Path];
   const { tokenScale = 1, tokenTable, picture } = spec;
   const weights: Forward['weights'] = (path) => parts.embeddings.get(path)!.weight;
+  const norm: Forward['norm'] = (path, h) =>
+    at('norm', path, (y) => parts.norms.get(path)!.apply(y, callAt(path, null)))(h);
   const embed = (read: Tensor): Tensor => {
-    if (picture) return picture.embed(read, { linear, weights });
+    if (picture) return picture.embed(read, { linear, norm, weights });
     checkConstantIds(spec.reads.ids, read, parts.embeddings.get(tokenTable!)!.rows);
     const rows = embedding(tokenTable!, read);
     return tokenScale === 1 ? rows : mul(rows, tokenScale);
   };
   const embedded = at('embed', embedPath, embed)(inputs[spec.reads.ids]!);
-  const width = tokenTable === null ? spec.hiddenSize : parts.embeddings.get(tokenTable)!.dim;
+  const width =
+    tokenTable === null ? (spec.widthAt?.(embedPath) ?? spec.hiddenSize) : parts.embeddings.get(tokenTable)!.dim;
   const prepended = embedded.shape.length === 3 ? embedded.shape[1]! - sequence.tokens : -1;
   if (prepended < 0 || embedded.shape[0] !== batch || embedded.shape[2] !== width)
     throw shapeError('embed', [embedded], `must give [${batch}, ${sequence.tokens} or more, ${width}]`);
+  if (prepended > 0 && !tower.takesRows)
+    throw new PeftError(
+      'bad-option',
+      `model: a method puts rows in front of those of the ${spec.name}, whose attention is within windows of a picture; use a method of layers or blocks`,
+    );
   if (documents && prepended > 0)
     throw new PeftError(
       'bad-option',
@@ -287,7 +295,7 @@ export const runTower = (
     inputs,
     at,
     linear,
-    norm: (path, h) => at('norm', path, (y) => parts.norms.get(path)!.apply(y, callAt(path, null)))(h),
+    norm,
     experts: (path, x, index) => parts.experts.get(path)!.apply(x, index, callAt(path, null)),
     embedding,
     weights,
@@ -305,7 +313,8 @@ export const runTower = (
   const blocks = spec.paths.block ?? [];
   const last = (spec.order ?? blocks.map((_, i) => i)).reduce((h, i) => {
     const run = at('block', blocks[i]!, (y) => layer(y, i));
-    return options.recompute ? recomputed(run)(h) : run(h);
+    const y = options.recompute ? recomputed(run)(h) : run(h);
+    return spec.after ? spec.after(forward, y, i) : y;
   }, first);
   const y = at('head', spec.paths.head![0]!, (h) => spec.finish(forward, h))(last);
   const front = prepended - inCache;

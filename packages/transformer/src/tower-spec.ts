@@ -4,8 +4,12 @@ import type { Path, PathTable } from './sites.ts';
 import type { Tower } from './tower.ts';
 
 /** The architecture of one tower: what tells it from others; the rest of the forward pass is shared. */
-export interface TowerSpec extends Omit<Tower, 'paths'> {
+export interface TowerSpec extends Omit<Tower, 'paths' | 'takesRows'> {
   readonly paths: PathTable;
+  /** The width of the rows at a site, by its path, where blocks are of unlike width. Default `hiddenSize` everywhere. */
+  widthAt?(path: Path): number;
+  /** See `Tower.takesRows`. Default true. */
+  readonly takesRows?: boolean;
   /** Whether it reads no other tower, and none reads it: it runs where its `ids` are given, over as many sequences as these have. Default false. */
   readonly alone?: boolean;
   /** How a picture becomes rows, where the tower reads pictures. */
@@ -13,7 +17,7 @@ export interface TowerSpec extends Omit<Tower, 'paths'> {
     /** How many rows a picture of a size has: patches, and learned rows in front of them; 0 for one that is smaller than a patch. */
     rows(height: number, width: number): number;
     /** The core of the site `embed`: [batch, channels, height, width] -> [batch, rows, d], positions added. */
-    embed(pixels: Tensor, forward: Pick<Forward, 'linear' | 'weights'>): Tensor;
+    embed(pixels: Tensor, forward: Pick<Forward, 'linear' | 'norm' | 'weights'>): Tensor;
   };
   /** Factor of the embedded tokens, before methods see them at the site `embed`. Default 1. */
   readonly tokenScale?: number;
@@ -38,6 +42,8 @@ export interface TowerSpec extends Omit<Tower, 'paths'> {
   start?(forward: Forward, x: Tensor): Tensor;
   /** Called once per pass: a block's change of the residual stream. */
   layers(forward: Forward): (x: Tensor, block: number) => Tensor;
+  /** A step between a block and the next, outside of their sites: the layer between stages of unlike width. Default none. */
+  after?(forward: Forward, x: Tensor, block: number): Tensor;
   /** The core of the site `head`: the last norm, or nothing. */
   finish(forward: Forward, x: Tensor): Tensor;
 }
@@ -48,7 +54,19 @@ const towers = new WeakMap<TowerSpec, Tower>();
 export const towerOf = (spec: TowerSpec): Tower => {
   const known = towers.get(spec);
   if (known) return known;
-  const { name, attends, tokenTable, hiddenSize, heads, keyHeads, headDim, reads, order, paths } = spec;
+  const {
+    name,
+    attends,
+    tokenTable,
+    hiddenSize,
+    heads,
+    keyHeads,
+    headDim,
+    reads,
+    takesRows = true,
+    order,
+    paths,
+  } = spec;
   const tower: Tower = {
     name,
     attends,
@@ -58,6 +76,7 @@ export const towerOf = (spec: TowerSpec): Tower => {
     keyHeads,
     headDim,
     reads,
+    takesRows,
     ...(order && { order }),
     paths: (site) => paths[site] ?? [],
   };

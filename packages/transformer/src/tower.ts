@@ -23,7 +23,7 @@ export interface Tower {
   readonly attends: 'before' | 'all';
   /** The embedding of its tokens; null where it reads pictures. */
   readonly tokenTable: Path | null;
-  /** Width d of the residual stream. */
+  /** Width d of the residual stream, where it ends: of the last blocks, where these are of unlike width; see `Model.widthAt`. */
   readonly hiddenSize: number;
   /** Heads of queries. */
   readonly heads: number;
@@ -31,6 +31,8 @@ export interface Tower {
   readonly keyHeads: number;
   readonly headDim: number;
   readonly reads: TowerInputs;
+  /** Whether methods may put rows in front of its own: not where attention is within windows of a picture. */
+  readonly takesRows: boolean;
   /** The number of the block that each layer runs. Default each block once. */
   readonly order?: readonly number[];
   /** The paths of a site in this tower, in the order of the forward pass. */

@@ -1,9 +1,17 @@
-import { constant, evaluate, reference, type Tensor } from '@peftjs/tensor';
+import { constant, evaluate, pad, reference, type Tensor } from '@peftjs/tensor';
 import { messageOf } from '@peftjs/tensor/testing';
 import { describe, expect, test } from 'vitest';
 import { interpolated } from '../src/families/vit/interpolated.ts';
 import { relativePositions } from '../src/families/vit/relative.ts';
-import { buildModel, imageClassifier, parseConfig, tokenTableOf, type VitConfig } from '../src/index.ts';
+import {
+  type Around,
+  buildModel,
+  imageClassifier,
+  parseConfig,
+  type SwinConfig,
+  tokenTableOf,
+  type VitConfig,
+} from '../src/index.ts';
 import { tinyWeights } from './tiny.ts';
 
 const fields = { hidden_size: 8, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 12, patch_size: 2 };
@@ -117,4 +125,38 @@ test('a BEiT that has relative positions twice, or of pictures that are not squa
   expect(await messageOf('bad-config', () => configOf('beit', { ...relative, image_size: [4, 6] }))).toContain(
     'square pictures',
   );
+});
+
+const stages = { model_type: 'swin', embed_dim: 4, depths: [2, 1], num_heads: [1, 2], window_size: 2, patch_size: 2 };
+const swinOf = (more: object = {}): Promise<SwinConfig> =>
+  parseConfig({ ...stages, image_size: [6, 8], ...more }) as Promise<SwinConfig>;
+
+test('the rows of a Swin are as wide as their stage is', async () => {
+  const model = buildModel(await swinOf(), tinyWeights(1), imageClassifier({ labels: 3 }));
+  expect(model.paths('block').map((path) => model.widthAt(path))).toEqual([4, 4, 8]);
+  expect([model.widthAt('swin.embeddings'), model.widthAt('swin')]).toEqual([4, 8]);
+  const { main } = model.states({ pixels: pixels([2, 3, 6, 8]) });
+  expect(main.shape).toEqual([2, 4, 8]);
+});
+
+test('a Swin takes no rows in front', async () => {
+  const model = buildModel(await swinOf(), tinyWeights(1), imageClassifier({ labels: 3 }));
+  const front: Around<'embed'> = (x, next) => pad(next(x), { axis: 1, before: 1, after: 0 });
+  const prompted = model.with({ around: { embed: new Map([['swin.embeddings', [front]]]) } });
+  expect(await messageOf('bad-option', () => prompted.outputs({ pixels: pixels([1, 3, 6, 8]) }))).toContain(
+    'puts rows in front of those of the encoder, whose attention is within windows',
+  );
+});
+
+test('a Swin whose sizes do not go together is refused with all that is wrong', async () => {
+  const message = await messageOf('bad-config', () =>
+    swinOf({ image_size: [7, 8], num_heads: [3, 2, 2], window_size: 3 }),
+  );
+  for (const part of [
+    /num_heads has 3 entries and depths 2/,
+    /num_heads 3 of stage 0 does not divide its width 4/,
+    /image_size 7x8 is not a multiple/,
+    /window_size 3 is larger than the 2x2 patches of stage 1/,
+  ])
+    expect(message).toMatch(part);
 });

@@ -1,7 +1,6 @@
 import { count, defineMethod, eachSite, kaimingUniform, type MethodFactory, ones, rate, zeros } from '@peftjs/core';
 import { add, mul, relu } from '@peftjs/tensor';
 import { affine } from '@peftjs/transformer';
-import { widthAt } from './width-at.ts';
 
 /** Options of `adaptFormer`. */
 export interface AdaptFormerOptions {
@@ -36,7 +35,7 @@ export const adaptFormer: MethodFactory<AdaptFormerOptions> = defineMethod<Adapt
     attach: (model, scope, { bottleneck, scale, dropout }) =>
       eachSite(model, scope, 'mlp', (layer, path) => {
         const own = layer.at('adaptmlp');
-        const width = widthAt(model, 'mlp', path);
+        const width = model.widthAt(path);
         const down = {
           weight: own.param('down_proj.weight', [bottleneck, width], kaimingUniform),
           bias: own.param('down_proj.bias', [bottleneck], zeros),

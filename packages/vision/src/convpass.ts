@@ -8,6 +8,7 @@ import {
   type Option,
   oneOf,
   rate,
+  requireOneWidth,
   type Scope,
   uniform,
   zeros,
@@ -107,8 +108,9 @@ export const convpass: MethodFactory<ConvpassOptions> = defineMethod<ConvpassOpt
     },
     attach: (model, scope, { bottleneck, scale, dropout, init, sublayers }) => {
       const { tower, paths } = pictureTower(model, 'convpass', 'adaptFormer');
+      requireOneWidth(model, 'convpass', tower);
       const beside = (path: Path): Around<Bypassed> => {
-        const added = bypass(scope.at(path), tower.hiddenSize, bottleneck, init, dropout);
+        const added = bypass(scope.at(path), model.widthAt(path), bottleneck, init, dropout);
         return (x, next, call) => add(next(x), mul(added(x, call), scale));
       };
       return {

@@ -1,4 +1,4 @@
-import { count, defineMethod, flag, type MethodFactory, rate, uniform } from '@peftjs/core';
+import { count, defineMethod, flag, type MethodFactory, rate, requireOneWidth, uniform } from '@peftjs/core';
 import { broadcastTo, concat, slice, type Tensor } from '@peftjs/tensor';
 import { type Around, type Path, slot } from '@peftjs/transformer';
 import { apart, pictureTower } from './picture-tower.ts';
@@ -27,6 +27,7 @@ export const vpt: MethodFactory<VptOptions> = defineMethod<VptOptions>({
     options: { length: count('num_tokens', 5), deep: flag('deep', false), dropout: rate('prompt_dropout', 0) },
     attach: (model, scope, { length, deep, dropout }) => {
       const { tower, picture, patch, paths } = pictureTower(model, 'vpt', 'promptTuning, or prefixTuning');
+      requireOneWidth(model, 'vpt', tower);
       const { hiddenSize } = tower;
       const init = uniform(Math.sqrt(6 / (picture[0] * patch[0] * patch[1] + hiddenSize)));
       const first = scope.param('prompt_embeddings', [length, hiddenSize], init);

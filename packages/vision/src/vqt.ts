@@ -1,4 +1,4 @@
-import { count, defineMethod, flag, type MethodFactory, normal, rate, uniform } from '@peftjs/core';
+import { count, defineMethod, flag, type MethodFactory, normal, rate, requireOneWidth, uniform } from '@peftjs/core';
 import {
   add,
   broadcastTo,
@@ -48,6 +48,7 @@ export const vqt: MethodFactory<VqtOptions> = defineMethod<VqtOptions>({
     },
     attach: (model, scope, { length, dropout, normalize }) => {
       const { tower, picture, patch, paths } = pictureTower(model, 'vqt', 'ladderSide');
+      requireOneWidth(model, 'vqt', tower);
       const [head] = model.trainedHeads;
       const layer = head === undefined ? undefined : model.linears.get(head);
       if (head === undefined || !layer)

@@ -2,7 +2,17 @@ import { describeMethod, describeMethods, type OnFamilies, sumOver } from '@peft
 import type { TaskModel } from '@peftjs/transformer';
 import * as family from '../src/index.ts';
 
-const on: OnFamilies = { families: ['vit', 'llama', 'gpt2', 'bert', 't5'] };
+const on: OnFamilies = { families: ['vit', 'llama', 'gpt2', 'bert', 't5', 'swin'] };
+
+/** For models whose blocks are alike. */
+const stages = ({ layout: { modelType } }: TaskModel): RegExp | null =>
+  modelType === 'swin' ? /is for models whose blocks are alike, and those of swin are of the widths 4, 8/ : null;
+
+/** For pictures alone, whose patches all blocks read. */
+const refusesStages = (model: TaskModel): RegExp | null => stages(model) ?? refuses(model);
+
+/** Widths of the rows that the MLPs read, together. */
+const widths = (model: TaskModel): number => model.paths('mlp').reduce((n, path) => n + model.widthAt(path), 0);
 
 /** For pictures alone. */
 const refuses = ({ main }: TaskModel): RegExp | null =>
@@ -49,23 +59,20 @@ describeMethods(
       options: { length: 3 },
       parameters: ({ main }) => 3 * main.hiddenSize,
       identity: false,
-      refuses,
+      refuses: refusesStages,
     },
     adaptFormer: {
       options: { bottleneck: 3, scale: 'learned' },
-      parameters: (model) => {
-        const { hiddenSize: d } = model.main;
-        return model.paths('mlp').length * (2 * 3 * d + 3 + d + 1);
-      },
+      parameters: (model) => (2 * 3 + 1) * widths(model) + 4 * model.paths('mlp').length,
     },
     convpass: {
       options: { bottleneck: 3, scale: 2 },
       parameters: ({ main: { hiddenSize: d }, paths }) => 2 * paths('block').length * (2 * 3 * d + 3 + d + 9 * 9 + 3),
-      refuses,
+      refuses: refusesStages,
     },
     binaryAdapter: {
       options: { bottleneck: 3, scale: 3 },
-      parameters: (model) => model.paths('mlp').length * 2 * 3 * model.main.hiddenSize,
+      parameters: (model) => 2 * 3 * widths(model),
       identity: false,
       detaches: 'part', // straight through the levels
     },
@@ -74,7 +81,7 @@ describeMethods(
       parameters: (model) => model.paths('block').length * model.main.hiddenSize * (1 + headWidth(model)),
       identity: false,
       atOnce: /attach all methods in one list/,
-      refuses,
+      refuses: refusesStages,
     },
     // Any layer stands in for CLIP's.
     clipAdapter: {
@@ -88,12 +95,12 @@ describeMethods(
     factTt: {
       options: (model) => ({ rank: 3, scale: 2, ...target(model) }),
       parameters: (model) => 2 * 3 * model.main.hiddenSize + 9 * squares(model),
-      refuses: oddHeads,
+      refuses: (model) => oddHeads(model) ?? stages(model),
     },
     factTk: {
       options: (model) => ({ rank: 3, scale: 2, ...target(model) }),
       parameters: (model) => 2 * 3 * model.main.hiddenSize + 27 + 3 * squares(model),
-      refuses: oddHeads,
+      refuses: (model) => oddHeads(model) ?? stages(model),
     },
   },
   on,

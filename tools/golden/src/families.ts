@@ -194,6 +194,12 @@ export const familyGoldens: readonly FamilyGolden[] = [
   },
   { name: 'dinov2-other-image', task: imageClassifier({ labels: classes }), adapters: {} },
   { name: 'beit-image', task: imageClassifier({ labels: classes }), adapters: { lora } },
+  {
+    name: 'swin-image',
+    task: imageClassifier({ labels: classes }),
+    adapters: { lora, 'lora-all': lora },
+  },
+  { name: 'swin-other-image', task: imageClassifier({ labels: classes }), adapters: {} },
   { name: 'beit-shared-image', task: imageClassifier({ labels: classes }), adapters: {} },
   {
     name: 'clip-pairs',

@@ -51,6 +51,7 @@ const known: Readonly<Record<string, string>> = {
   deit: 'DeiT',
   dinov2: 'DINOv2, small to large',
   beit: 'BEiT',
+  swin: 'Swin',
   clip: 'CLIP',
   siglip: 'SigLIP',
 };

@@ -52,7 +52,7 @@ const parameterName = (name: string): string =>
   nameThere(name)
     .replace(/^embed_out\./, 'lm_head.')
     .replace(
-      /^((?:vit|deit|dinov2|beit)\..*\.)(cls_token|distillation_token|position_embeddings|lambda_[12])\.weight$/,
+      /^((?:vit|deit|dinov2|beit|swin)\..*\.)(cls_token|distillation_token|position_embeddings|lambda_[12])\.weight$/,
       '$1$2',
     )
     .replace(/\.relative_position_bias_table\.weight$/, '.relative_position_bias_table')

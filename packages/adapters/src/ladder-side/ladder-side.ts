@@ -7,6 +7,7 @@ import {
   type MethodFactory,
   positive,
   requireOneTower,
+  requireOneWidth,
   type Scope,
   zeros,
 } from '@peftjs/core';
@@ -68,6 +69,7 @@ export const ladderSide: MethodFactory<LadderSideOptions> = defineMethod<LadderS
     },
     attach: (model, scope, { reduction, every, temperature }) => {
       requireOneTower(model, 'ladderSide');
+      requireOneWidth(model, 'ladderSide');
       const [blocks, head] = [model.paths('block'), model.paths('head')[0]];
       if (!head) throw new PeftError('no-match', 'ladderSide: it needs the whole model, up to its head');
       const beside = blocks.filter((_, i) => (blocks.length - 1 - i) % every === 0);

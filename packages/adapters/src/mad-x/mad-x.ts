@@ -7,6 +7,7 @@ import {
   positive,
   type Scope,
 } from '@peftjs/core';
+import { PeftError } from '@peftjs/tensor';
 import type { Model } from '@peftjs/transformer';
 import { type BottleneckKind, defineBottleneck } from '../define-bottleneck.ts';
 import { homeOf } from '../home.ts';
@@ -35,7 +36,8 @@ export const isInvertibleAt =
 
 /** Whether the head gives a value for each token of the vocabulary. */
 const isVocabulary = ({ linears, embeddings, main }: Model, head: string): boolean => {
-  const rows = main.tokenTable === null ? undefined : embeddings.get(main.tokenTable)?.rows;
+  if (main.tokenTable === null) return false;
+  const { rows } = embeddings.get(main.tokenTable)!;
   return linears.get(head)?.outDim === rows || !linears.has(head);
 };
 
@@ -49,9 +51,15 @@ const around = (
   }: Required<Pick<MadXOptions, 'activation' | 'invertibleReduction' | 'invertHead'>>,
 ): MiddlewareTable => {
   const own = scope.at(homeOf(model)).at('invertible_adapters.default');
-  const { forward, inverse } = nice(own, model.main.hiddenSize, invertibleReduction, activation);
   // After positions and norms of the embedding, as the library has it.
   const first = model.towers.map((tower) => tower.paths('block')[0]!);
+  const [width, other = width] = [...new Set(first.map((path) => model.widthAt(path)))] as [number, number?];
+  if (other !== width)
+    throw new PeftError(
+      'bad-option',
+      `madX: all towers share an invertible adapter, and those of ${model.layout.modelType} are of the widths ${width} and ${other}; use pfeiffer or houlsby`,
+    );
+  const { forward, inverse } = nice(own, width, invertibleReduction, activation);
   const heads = invertHead ? model.paths('head').filter((path) => isVocabulary(model, path)) : [];
   return {
     block: new Map(first.map((path) => [path, (x, next) => next(forward(x))])),

@@ -17,7 +17,7 @@ import {
   wholeNumber,
 } from '@peftjs/core';
 import { add, matmul, PeftError, select, sub, type Tensor } from '@peftjs/tensor';
-import { type Around, affine, type Model, type Path } from '@peftjs/transformer';
+import { type Around, affine, type Path } from '@peftjs/transformer';
 import { type Activation, activationIn, activationOption, type Layer } from '../activation.ts';
 import { orthogonalRows } from './orthogonal.ts';
 import { positionsIn } from './positions.ts';
@@ -110,10 +110,10 @@ const unit = (
   };
 };
 
-const intervene = (scope: Scope, model: Model, kind: Reft, chosen: Chosen<ReftOptions>): Around<'block'> => {
+const intervene = (scope: Scope, hiddenSize: number, kind: Reft, chosen: Chosen<ReftOptions>): Around<'block'> => {
   const { prefixPositions, suffixPositions, tied } = chosen;
   const make = (i: number, used: boolean): Layer =>
-    unit(scope.at(`reft_layer.refts.default.units.${i}`), model.main.hiddenSize, kind, chosen, used);
+    unit(scope.at(`reft_layer.refts.default.units.${i}`), hiddenSize, kind, chosen, used);
   const ofPrefix = make(0, tied || prefixPositions > 0);
   const ofSuffix = tied ? ofPrefix : make(1, suffixPositions > 0);
   return (x, next, call) => {
@@ -147,19 +147,22 @@ const defineReft = (kind: Reft): MethodFactory<ReftOptions> =>
           ? 'prefixPositions and suffixPositions are both 0, so that nothing is changed; give one'
           : null,
       attach: (model, scope, chosen) => {
-        const { hiddenSize } = model.main;
-        if (kind.orthogonal && chosen.rank >= hiddenSize)
-          throw new PeftError(
-            'bad-option',
-            `${kind.name}: rank ${chosen.rank} must be below the hidden size ${hiddenSize}; choose less`,
-          );
         const paths = model.paths('block').filter((_, i) => chosen.layers === 'all' || chosen.layers.includes(i));
         if (paths.length === 0)
           throw new PeftError('no-match', `${kind.name}: the model has none of the layers ${chosen.layers}`);
+        const least = Math.min(...paths.map((path) => model.widthAt(path)));
+        if (kind.orthogonal && chosen.rank >= least)
+          throw new PeftError(
+            'bad-option',
+            `${kind.name}: rank ${chosen.rank} must be below the hidden size ${least}; choose less`,
+          );
         return {
           around: {
             block: new Map(
-              paths.map((path): [Path, Around<'block'>] => [path, intervene(scope.at(path), model, kind, chosen)]),
+              paths.map((path): [Path, Around<'block'>] => [
+                path,
+                intervene(scope.at(path), model.widthAt(path), kind, chosen),
+              ]),
             ),
           },
         };

@@ -66,7 +66,7 @@ export const tinyAttention: MethodFactory<TinyAttentionOptions> = defineMethod<T
       const blocks = model.paths('block');
       const arounds = model.paths('attn').map((path): [Path, Around<'attn'>] => {
         const block = blocks.find((b) => path.startsWith(`${b}.`));
-        const { hiddenSize } = model.towers.find((tower) => tower.paths('attn').includes(path)) ?? model.main;
+        const hiddenSize = model.widthAt(path);
         const name = `${block ?? path}${home.slice(0, -1)}`;
         const tiny = tinyHeads(model, scope.at(name), name, { hiddenSize, heads, headDim });
         return [

@@ -53,10 +53,7 @@ export const fusing = (model: Model, scope: Scope, values: boolean): Blend => ({
         'bad-option',
         `fuse: a part changes ${path} at ${kind}, which is no output [batch, tokens, d]; use methods of the stream or of layers`,
       );
-    const tower = model.towers.find(
-      ({ paths }) => kind !== 'linear' && kind !== 'norm' && paths(kind as 'block').includes(path),
-    );
-    const size = model.linears.get(path)?.outDim ?? model.norms.get(path)?.dim ?? (tower ?? model.main).hiddenSize;
+    const size = model.linears.get(path)?.outDim ?? model.norms.get(path)?.dim ?? model.widthAt(path);
     const { mix } = adapterAttention(scope.at(path), size, values);
     return (parts, plain, call) => {
       if (plain.shape.length !== 3 || String(plain.shape) !== String(parts[0]!.shape))

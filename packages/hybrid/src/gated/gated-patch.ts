@@ -65,7 +65,6 @@ export type GateOf = (path: Path, name: string, dim: number) => Gate;
 
 /** A patch whose changes are weighed, each by a gate over the input of its layer or sublayer; of a token embedding by one over its rows. */
 export const gatedPatch = (model: Model, patch: Patch, gateOf: GateOf): Patch => {
-  const { hiddenSize } = model.main;
   if (patch.experts?.size)
     throw new PeftError(
       'bad-option',
@@ -109,7 +108,9 @@ export const gatedPatch = (model: Model, patch: Patch, gateOf: GateOf): Patch =>
   const { around = {} } = patch;
   const streams = streamSites.map((site) => [
     site,
-    each(around[site] as MiddlewareTable['block'], (of, path) => gatedStream(of, gateOf(path, site, hiddenSize))),
+    each(around[site] as MiddlewareTable['block'], (of, path) =>
+      gatedStream(of, gateOf(path, site, model.widthAt(path))),
+    ),
   ]);
   return {
     ...patch,
@@ -118,13 +119,13 @@ export const gatedPatch = (model: Model, patch: Patch, gateOf: GateOf): Patch =>
     embedding: tables,
     around: {
       ...Object.fromEntries(streams),
-      embed: each(around.embed, (of, path) => gatedEmbedding(of, gateOf(path, 'embed', hiddenSize))),
+      embed: each(around.embed, (of, path) => gatedEmbedding(of, gateOf(path, 'embed', model.widthAt(path)))),
       heads: each(around.heads as unknown as MiddlewareTable['block'], (of, path) => {
-        const gate = gateOf(path, 'heads', hiddenSize);
+        const gate = gateOf(path, 'heads', model.widthAt(path));
         return gatedStream(of, (_, call) => gate(call.attended!, call));
       }),
       kv: each(around.kv, (of, path) => {
-        const gate = gateOf(path, 'kv', hiddenSize);
+        const gate = gateOf(path, 'kv', model.widthAt(path));
         return gatedKeys(of, (call) => gate(call.attended!, call));
       }),
     },

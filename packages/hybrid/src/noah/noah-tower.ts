@@ -1,3 +1,4 @@
+import { requireOneWidth } from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
 import type { Model, Part, Path, Role, SiteName } from '@peftjs/transformer';
 
@@ -28,6 +29,7 @@ export const noahTower = (model: Model, method: string): NoahTower => {
       'no-match',
       `${method}: is for models that read pictures as patches, and ${model.layout.modelType} reads none; for texts search through autoPeftSpace`,
     );
+  requireOneWidth(model, method, tower);
   const all = (site: SiteName): readonly Path[] => {
     const seen = new Set(model.paths(site));
     const paths = tower.paths(site);

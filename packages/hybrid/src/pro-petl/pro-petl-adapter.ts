@@ -1,4 +1,14 @@
-import { count, defineMethod, eachSite, flag, type MethodFactory, normal, positive, zeros } from '@peftjs/core';
+import {
+  count,
+  defineMethod,
+  eachSite,
+  flag,
+  type MethodFactory,
+  normal,
+  positive,
+  requireOneWidth,
+  zeros,
+} from '@peftjs/core';
 import { add, mul, relu, type Tensor, type Variable } from '@peftjs/tensor';
 import { affine } from '@peftjs/transformer';
 import { compactMasks, learnedMask } from './learned-mask.ts';
@@ -35,6 +45,7 @@ export const proPetlAdapter: MethodFactory<ProPetlAdapterOptions> = defineMethod
     check: ({ keep = 0.5 }) => (keep <= 1 ? null : `keep must be a share in (0, 1], got ${keep}`),
     compact: async (_model, options, state) => compactMasks(proPetlAdapter, options, state),
     attach: (model, scope, { bottleneck, ...masks }) => {
+      requireOneWidth(model, 'proPetlAdapter');
       const { hiddenSize: d } = model.main;
       const shared = scope.at('prototype');
       const weights = {

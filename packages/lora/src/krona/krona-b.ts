@@ -38,7 +38,7 @@ export const kronaB: MethodFactory<KronaBOptions> = defineMethod<KronaBOptions>(
     },
     attach: (model, scope, options) =>
       eachSite(model, scope, 'mlp', (own, path) => {
-        const d = model.main.hiddenSize;
+        const d = model.widthAt(path);
         const product = kronecker('kronaB', own, path, [d, d], options);
         const c = options.residual ? own.param('krona_residual', [1], ones) : null;
         return (x, next, context) => {

@@ -66,14 +66,13 @@ export const adapterFusion: MethodFactory<AdapterFusionOptions> = defineMethod<A
     merges: false,
     options: { adapters: fusedAdapters, penalty, values: flag('fusion.value', true) },
     attach: (model, scope, { adapters, penalty: weight, values: hasValues }: Chosen<AdapterFusionOptions>) => {
-      const { hiddenSize } = model.main;
       const parts = fusedParts(adapters, model);
       const { around, reads } = parts[0];
       const values: Variable[] = [];
       const fusionName = `adapter_fusion_layer.${parts.map((p) => p.as).join(',')}`;
-      const table = around(scope, (own, { module, layer }) => {
-        const ups = parts.map((p) => p.up(p.frozen(own, module), layer));
-        const { mix, value } = adapterAttention(own.at(fusionName), hiddenSize, hasValues);
+      const table = around(scope, (own, place) => {
+        const ups = parts.map((p) => p.up(p.frozen(own, place.module), place));
+        const { mix, value } = adapterAttention(own.at(fusionName), place.hiddenSize, hasValues);
         if (value) values.push(value);
         return (output, stream) => {
           const x = reads(output, stream);
@@ -87,7 +86,7 @@ export const adapterFusion: MethodFactory<AdapterFusionOptions> = defineMethod<A
         };
       });
       const far = (v: Tensor): Tensor => {
-        const d = sub(v, identity(hiddenSize));
+        const d = sub(v, identity(v.shape[0]!));
         return mul(sum(mul(d, d)), weight);
       };
       return {

@@ -1,4 +1,4 @@
-import { count, defineMethod, type MethodFactory, normal, type Patch } from '@peftjs/core';
+import { count, defineMethod, type MethodFactory, normal, type Patch, requireOneWidth } from '@peftjs/core';
 import { add, gather } from '@peftjs/tensor';
 import type { Around, Model, Path, Tower } from '@peftjs/transformer';
 import { onlyTask, type TaskedMethod, taskColumns, taskFault, tasksOf } from '../task-column.ts';
@@ -57,6 +57,7 @@ export const defineHyperformer = (
         const embeddings = scope.param('task_embeddings', [tasks, sizes.embedding], normal(1));
         const tables = { attn: new Map<Path, Around<'attn'>>(), mlp: new Map<Path, Around<'mlp'>>() };
         for (const tower of model.towers) {
+          requireOneWidth(model, name, tower);
           const layers = tower.paths('block').length;
           const width = Math.max(1, Math.floor(tower.hiddenSize / reduction));
           const own = scope.at(homeOf(model, tower));

@@ -6,6 +6,7 @@ import {
   normal,
   type Patch,
   positive,
+  requireOneWidth,
   type Scope,
   zeros,
 } from '@peftjs/core';
@@ -71,6 +72,7 @@ const define = (only: number | null): MethodFactory<PhaOptions> =>
       },
       check: ({ tasks = 1 }) => taskFault({ method: 'pha', tasks, only }),
       attach: (model, scope, { tasks, bottleneck, ...sizes }): Patch => {
+        requireOneWidth(model, 'pha', model.main);
         const { main } = model;
         const encoder = encoderOf(model);
         const tasked: TaskedMethod = { method: 'pha', tasks, only: onlyTask(only, tasks) };

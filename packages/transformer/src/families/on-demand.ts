@@ -57,7 +57,7 @@ const pieces: readonly Piece[] = [
     open: async () => (await import('./encoders.ts')).encoders,
   },
   {
-    types: ['vit', 'deit', 'dinov2', 'beit', 'clip', 'siglip'],
+    types: ['vit', 'deit', 'dinov2', 'beit', 'swin', 'clip', 'siglip'],
     open: async () => (await import('./pictures.ts')).pictures,
   },
 ];

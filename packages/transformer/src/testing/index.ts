@@ -7,6 +7,7 @@ export { tinyBert, tinyBertConfig } from './tiny-bert.ts';
 export { tinyClip } from './tiny-clip.ts';
 export { tinyGpt2, tinyGpt2Config } from './tiny-gpt2.ts';
 export { tinyConfig, tinyLlama } from './tiny-llama.ts';
+export { tinySwin, tinySwinConfig } from './tiny-swin.ts';
 export { tinyT5, tinyT5Config } from './tiny-t5.ts';
 export { tinyVit, tinyVitConfig } from './tiny-vit.ts';
 export { tinyWeights } from './tiny-weights.ts';

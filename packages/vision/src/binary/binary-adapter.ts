@@ -11,7 +11,6 @@ import {
   truncatedNormal,
 } from '@peftjs/core';
 import { add, matmul, mul, relu } from '@peftjs/tensor';
-import { widthAt } from '../width-at.ts';
 import { packedState, quantizedWeight } from './quantized-weight.ts';
 
 /** Options of `binaryAdapter`. */
@@ -62,7 +61,7 @@ export const binaryAdapter: MethodFactory<BinaryAdapterOptions> = defineMethod<B
     attach: (model, scope, { bottleneck, scale, dropout, ...stored }) =>
       eachSite(model, scope, 'mlp', (layer, path) => {
         const own = layer.at('adapter_mlp');
-        const width = widthAt(model, 'mlp', path);
+        const width = model.widthAt(path);
         const down = quantizedWeight(own, 'adapter_down', [bottleneck, width], kaimingUniform, stored);
         const up = quantizedWeight(own, 'adapter_up', [width, bottleneck], truncatedNormal(0.001), stored);
         return (x, next, { stream }) => {

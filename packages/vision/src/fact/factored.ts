@@ -1,4 +1,4 @@
-import { eachLinear, kaimingUniform, type Patch, type Scope, targeted, zeros } from '@peftjs/core';
+import { eachLinear, kaimingUniform, type Patch, requireOneWidth, type Scope, targeted, zeros } from '@peftjs/core';
 import { add, matmul, mul, PeftError, reshape, type Tensor } from '@peftjs/tensor';
 import type { Linear, Model, Path } from '@peftjs/transformer';
 import type { FactChosen } from './options.ts';
@@ -17,6 +17,7 @@ const squaresOf = (
   { target }: FactChosen,
   method: string,
 ): { readonly byPath: ReadonlyMap<Path, Squares>; readonly width: number; readonly count: number } => {
+  requireOneWidth(model, method, model.main);
   const width = model.main.hiddenSize;
   const byPath = new Map<Path, Squares>();
   let count = 0;
