@@ -33,18 +33,21 @@ const cosine = (a: TypedArray, b: TypedArray): number => {
 };
 
 describe.each(executors)('on %s', (_, open) => {
-  test('products of whole numbers and their gradients are the same as in the reference', async () => {
-    const layer = encodeLinear(format, 'w', { weight, bias });
-    const x = drawn('x', [5, 21], (i) => Math.cos(3 * i) + 0.01 * (i % 7));
-    const y = layer.apply(x, noModel);
-    const outputs = { y, dx: grad(sum(mul(y, y)), [x])[0]! };
-    const [got, wanted] = [
-      await evaluate(outputs, { executor: await open() }),
-      await evaluate(outputs, { executor: reference() }),
-    ];
-    for (const name of ['y', 'dx'])
-      expect(Math.max(...got[name]!.map((v, i) => Math.abs(v - wanted[name]![i]!)))).toBeLessThan(1e-4);
-  });
+  test.each([21, 24])(
+    'products of whole numbers and their gradients are the same as in the reference, of %i inputs',
+    async (inDim) => {
+      const layer = encodeLinear(format, 'w', { weight: drawn('w', [9, inDim], Math.sin), bias });
+      const x = drawn('x', [5, inDim], (i) => Math.cos(3 * i) + 0.01 * (i % 7));
+      const y = layer.apply(x, noModel);
+      const outputs = { y, dx: grad(sum(mul(y, y)), [x])[0]! };
+      const [got, wanted] = [
+        await evaluate(outputs, { executor: await open() }),
+        await evaluate(outputs, { executor: reference() }),
+      ];
+      for (const name of ['y', 'dx'])
+        expect(Math.max(...got[name]!.map((v, i) => Math.abs(v - wanted[name]![i]!)))).toBeLessThan(1e-4);
+    },
+  );
 });
 
 const ids = tokens([1, 5, 2, 9, 4], [3, 3, 12, 0, 7]);

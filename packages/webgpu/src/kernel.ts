@@ -7,8 +7,10 @@ export interface DeviceFacts {
   readonly subgroups: boolean;
   /** Lanes of a subgroup, where all have the same number of them. */
   readonly subgroupSize?: number;
-  /** Whether products may round what they multiply to f16; only where `f16`. Default: they may not. */
+  /** Whether products by frozen matrices, stored in f16 or packed, may be computed in f16; only where `f16`. Default: they may not. */
   readonly halfProducts?: boolean;
+  /** Whether WGSL multiplies four whole numbers at once (`packed_4x8_integer_dot_product`). Default: it does not. */
+  readonly dot4?: boolean;
   /** Whether the adapter is a CPU in disguise: registers beat workgroup memory there. */
   readonly software: boolean;
   /** Bytes of workgroup memory. */

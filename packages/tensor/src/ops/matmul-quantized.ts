@@ -73,10 +73,11 @@ const whole = (
   rounds: true,
 });
 
-/** Products of whole numbers, both ways: rows of few values and of many, a single row. */
+/** Products of whole numbers, both ways: rows of few values and of many, rows that end inside a word, a depth of several parts, a single row. */
 const wholeSamples = [
   whole([2, 9, 37], 11, 37),
   whole([70, 96], 130, 96),
+  whole([17, 520], 20, 520),
   whole([1, 64], 33, 64),
   whole([2, 9, 11], 11, 37, { transposed: true }),
   whole([70, 130], 130, 96, { transposed: true }),

@@ -20,8 +20,9 @@ export interface GpuOptions {
   /** Taken where the adapter has them. Default: all. */
   readonly features?: readonly GpuFeature[];
   /**
-   * `'f16'`: large products round what they multiply to f16 and sum runs of four so, the rest in f32. For generation and evaluation: relative
-   * errors are about 2⁻¹¹, values below 6·10⁻⁸ (many gradients) become 0, and sums above 65,504 infinite. Needs `shader-f16`. Default `'f32'`.
+   * `'f16'`: products by frozen matrices, those that are stored in f16 or packed, and by their transposes for the gradient of the inputs, round what they multiply to f16 and sum runs
+   * of four so, the rest in f32. Rows of the inputs are scaled by powers of two, so that neither large values nor small gradients leave f16's range; relative errors are about 2⁻¹¹. Where a
+   * matrix has values of 128 and more, a sum may not fit: the output is then NaN, never an infinity or a wrong number. Needs `shader-f16`. Default `'f32'`.
    */
   readonly compute?: 'f32' | 'f16';
   /** Dawn's toggles to switch on or off, in Node. */
@@ -102,9 +103,12 @@ const requestAdapter = async (
 const factsOf = (
   { features, limits }: GPUDevice,
   { info }: GPUAdapter,
+  { wgslLanguageFeatures }: GPU,
   { compute = 'f32' }: GpuOptions,
 ): DeviceFacts => ({
   f16: features.has('shader-f16'),
+  // A browser of WebGPU's first days has no such set.
+  dot4: wgslLanguageFeatures?.has('packed_4x8_integer_dot_product') ?? false,
   halfProducts: compute === 'f16',
   subgroups: features.has('subgroups'),
   ...(features.has('subgroups') &&
@@ -133,7 +137,7 @@ export const openGpu = async (options: GpuOptions = {}): Promise<Gpu> => {
   return {
     device,
     description,
-    facts: factsOf(device, adapter, options),
+    facts: factsOf(device, adapter, entry, options),
     note,
     check: () => {
       // Dawn lives as long as its entry point is held; this closure is what holds it.

@@ -24,6 +24,7 @@ export const planProgram = async (program: Program, { maxBindings = 10, ...facts
     facts: {
       f16: true,
       subgroups: true,
+      dot4: true,
       software: false,
       workgroupMemory: 32768,
       maxInvocations: 1024,

@@ -265,11 +265,12 @@ test('reductions of more than a kernel may bind: of all, of rows, of columns', a
 describe('a packed matrix larger than a kernel may bind', () => {
   const [rows, width] = [9001, 300];
   test.each([
-    ['int8', 100, false],
-    ['nf4', 20, false],
-    ['nf4', 20, true],
-  ] as const)('%s in blocks of %i, packed scales: %s', async (format, block, isDouble) => {
-    const attrs = { format, inDim: width, block };
+    ['int8', 100, false, 'f32'],
+    ['nf4', 20, false, 'f32'],
+    ['nf4', 20, true, 'f32'],
+    ['sint8', width, false, 'int8'],
+  ] as const)('%s in blocks of %i, packed scales: %s, products in %s', async (format, block, isDouble, compute) => {
+    const attrs = { format, inDim: width, block, ...(compute === 'int8' && { compute }) };
     const blocks = Math.ceil(width / block);
     const bytes = (blocks * block * (format === 'nf4' ? 4 : 8)) / 8;
     const byte = (name: string, shape: number[]): Tensor =>

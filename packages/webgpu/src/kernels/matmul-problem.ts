@@ -39,6 +39,10 @@ export interface MatmulProblem {
   readonly outOffset?: number;
   /** Adds to what `out` holds. */
   readonly accumulate?: boolean;
+  /**
+   * Powers of two, one for each row of a from the `first`, that bring its values to f16's range (`rowFactors`): such a product may be computed in f16. Default: it may not.
+   */
+  readonly factors?: { readonly buffer: string; readonly first: number };
   /** Shortens an axis at run time: only the first `counts[0] − first` of it (none below 0). Rows of `out` beyond it are not written. */
   readonly limit?: { readonly axis: 'm' | 'k'; readonly counts: string; readonly first: number };
 }
@@ -59,6 +63,8 @@ export interface MatmulVariant {
   readonly subgroups?: boolean;
   /** Whether it reads four elements at a time, both sides allowing it (`inFours`). */
   readonly vectors?: boolean;
+  /** Whether it computes in f16, of a problem with `factors`. */
+  readonly half?: boolean;
   readonly body: string;
 }
 
@@ -147,9 +153,13 @@ const limits = ({ limit }: MatmulProblem): string => {
   let depth = ${limit?.axis === 'k' ? `min(p.k, ${left})` : 'p.k'};`;
 };
 
-const bindingsOf = ({ a, b, out, outWindow, limit }: MatmulProblem, vectors: boolean): Binding[] => [
+const bindingsOf = (
+  { a, b, out, outWindow, limit, factors }: MatmulProblem,
+  { vectors = false, half = false }: MatmulVariant,
+): Binding[] => [
   ...sideBindings('a', a, vectors),
   ...sideBindings('b', b, vectors),
+  ...(factors && half ? [{ buffer: factors.buffer, as: 'factors', access: 'read', element: 'f32' } as const] : []),
   ...(limit ? [{ buffer: limit.counts, as: 'counts', access: 'read', element: 'u32' } as const] : []),
   { buffer: out, as: 'out', access: 'read_write', element: 'f32', ...(outWindow && { window: outWindow }) },
 ];
@@ -173,8 +183,8 @@ const partStep = 16;
  * With `splits` above 1, part s of the depth writes its own copy of the outputs, one after the other.
  */
 export const matmulDispatch = (problem: MatmulProblem, variant: MatmulVariant, splits: number): Dispatch => {
-  const { m, n, k, a, b, accumulate, limit, columns, outOffset = 0, label = 'matmul' } = problem;
-  const { vectors = false } = variant;
+  const { m, n, k, a, b, accumulate, limit, factors, columns, outOffset = 0, label = 'matmul' } = problem;
+  const { vectors = false, half = false } = variant;
   const batch = axes(problem);
   const batches = batchCount(problem);
   const [tilesM, tilesN] = [Math.ceil(m / variant.rows), Math.ceil(n / variant.columns)];
@@ -206,7 +216,7 @@ ${variant.body}
   return {
     label,
     wgsl,
-    bindings: bindingsOf(problem, vectors),
+    bindings: bindingsOf(problem, variant),
     ...(emits && { emits: problem.out }),
     params: {
       m,
@@ -225,6 +235,7 @@ ${variant.body}
       ...sideParams('a', a, m, k),
       ...sideParams('b', b, k, n),
       ...(limit && { first: limit.first }),
+      ...(half && { firstFactor: factors!.first, nan: 0x7fc00000 }),
     },
     flops: 2 * m * n * k * batches,
     workgroups: Math.ceil(units / variant.perGroup),

@@ -19,7 +19,7 @@ export interface Shards {
 
 /** Parts whose rows of the output are bound by themselves: gradients of weights that are too large to be bound. */
 const shardRows = (problem: MatmulProblem, maxBytes: number): Shards | null => {
-  const { m, n, k, a, columns, outOffset, limit, batch = [] } = problem;
+  const { m, n, k, a, columns, outOffset, limit, factors, batch = [] } = problem;
   if (columns || outOffset || limit?.axis === 'm' || batch.length > 0) return null;
   const step = Math.floor(maxBytes / (4 * n * rowStep)) * rowStep;
   if (step === 0) return null;
@@ -32,6 +32,7 @@ const shardRows = (problem: MatmulProblem, maxBytes: number): Shards | null => {
       m: count,
       a: { ...a, offset, pitch },
       outWindow: windowBytes(rows, 4 * n),
+      ...(factors && { factors: { ...factors, first: factors.first + first } }),
     };
   });
   return { axis: 'rows', parts };

@@ -59,14 +59,14 @@ const trialSide = (
       transposed,
       half,
       ...(packing && {
-        packing: { ...packed(packing), scales, ...(packing.high && { high }) },
+        packing: { ...packed(packing), ...(packing.scales && { scales }), ...(packing.high && { high }) },
         pitch,
       }),
       ...(count > 1 && { batchStrides: [shared ? 0 : stored * pitch] }),
     },
     buffers: {
       [side]: Math.ceil((elements * bits) / 8),
-      ...(packing && { [scales]: scaleBytes(packing) * Math.ceil(elements / packing.block) }),
+      ...(packing?.scales && { [scales]: scaleBytes(packing) * Math.ceil(elements / packing.block) }),
       ...(packing?.high && { [high]: Math.ceil((elements * format!.highBits) / 8) }),
     },
   };
@@ -79,7 +79,8 @@ export const matmulTrial = (
   const layOut = (sizes: Sizes) => {
     const [a, b] = [trialSide('a', problem.a, sizes), trialSide('b', problem.b, sizes)];
     const { m, n, count } = sizes;
-    return { a, b, buffers: { ...a.buffers, ...b.buffers, out0: 4 * m * n * count } };
+    const factors = problem.factors && { factors: 4 * m };
+    return { a, b, buffers: { ...a.buffers, ...b.buffers, ...factors, out0: 4 * m * n * count } };
   };
   const sizes = trialSizes({ m: problem.m, n: problem.n, k: problem.k, count: batchCount(problem) }, (s) =>
     Object.values(layOut(s).buffers).reduce((x, d) => x + d, 0),
@@ -87,7 +88,16 @@ export const matmulTrial = (
   const { a, b, buffers } = layOut(sizes);
   const { m, n, k, count } = sizes;
   return {
-    problem: { m, n, k, ...(count > 1 && { batch: [count] }), a: a.spec, b: b.spec, out: 'out0' },
+    problem: {
+      m,
+      n,
+      k,
+      ...(count > 1 && { batch: [count] }),
+      a: a.spec,
+      b: b.spec,
+      out: 'out0',
+      ...(problem.factors && { factors: { buffer: 'factors', first: 0 } }),
+    },
     buffers,
   };
 };

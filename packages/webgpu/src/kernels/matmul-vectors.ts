@@ -35,22 +35,35 @@ export interface Sides {
   readonly bTransposed: boolean;
 }
 
+/** A frozen matrix is multiplied by this before it is rounded to f16, so that small values keep their bits: from 4·10⁻⁶ on, whatever a device makes of f16's subnormals. */
+const halfWeightFactor = 16;
+
+/** `fn unfactored(sum: f32, m: u32) -> f32`: the sum without the factors of both sides, by exact powers of two; no number where it is not finite. */
+const unfactor = `
+fn unfactored(sum: f32, m: u32) -> f32 {
+  let value = sum * bitcast<f32>(0x7f000000u - bitcast<u32>(factors[p.firstFactor + m])) * ${1 / halfWeightFactor};
+  return select(value, bitcast<f32>(p.nan), (bitcast<u32>(sum) & 0x7f800000u) == 0x7f800000u);
+}`;
+
 /**
  * Copies a [size, 16] piece of a side to workgroup memory as [depth][row / 4]: each lane takes a block of 4 x 4 by four vector loads, turned
  * where neighbours in memory are neighbours in depth.
  */
-const load = (side: 'a' | 'b', alongDepth: boolean, size: number, element: string): string => {
+const load = (side: 'a' | 'b', alongDepth: boolean, size: number, half: boolean): string => {
   const [first, end, whole] = side === 'a' ? ['m0', 'rows', 'p.m'] : ['n0', 'p.n', 'p.n'];
   const pitch = (side === 'a') === alongDepth ? `p.${side}Row` : `p.${side}Column`;
-  const vector = `vec4<${element}>`;
-  const fetched = (name: string, test: string, at: string): string =>
-    `var ${name} = ${vector}(); if (${test}) { ${name} = ${vector}(at4_${side}(${side}Base + ${at})); }`;
+  const vector = `vec4<${half ? 'f16' : 'f32'}>`;
+  // Exact powers of two that bring values to f16's range.
+  const factor = (j: number): string =>
+    side === 'b' ? ` * ${halfWeightFactor}.0` : ` * factors[p.firstFactor + row + ${j}u]`;
+  const fetched = (j: number, test: string, at: string): string =>
+    `var v${j} = ${vector}(); if (${test}) { v${j} = ${vector}(at4_${side}(${side}Base + ${at})${half ? factor(j) : ''}); }`;
   if (alongDepth)
     return `
       let d = (block % ${depth / 4}u) * 4u;
       let r = block / ${depth / 4}u;
       let row = ${first} + 4u * r;
-${times(4, (j) => `      ${fetched(`v${j}`, `row + ${j}u < ${end} && k + d < k1`, `(row + ${j}u) * ${pitch} + k + d`)}`).join('\n')}
+${times(4, (j) => `      ${fetched(j, `row + ${j}u < ${end} && k + d < k1`, `(row + ${j}u) * ${pitch} + k + d`)}`).join('\n')}
 ${times(4, (c) => `      tile_${side}[(d + ${c}u) * ${size / 4}u + r] = ${vector}(${times(4, (j) => `v${j}[${c}]`).join(', ')});`).join('\n')}`;
   return `
       let r = block % ${size / 4}u;
@@ -58,24 +71,26 @@ ${times(4, (c) => `      tile_${side}[(d + ${c}u) * ${size / 4}u + r] = ${vector
       let row = ${first} + 4u * r;
 ${times(
   4,
-  (j) => `      ${fetched(`v${j}`, `row < ${whole} && k + d + ${j}u < k1`, `row + (k + d + ${j}u) * ${pitch}`)}
+  (j) => `      ${fetched(j, `row < ${whole} && k + d + ${j}u < k1`, `row + (k + d + ${j}u) * ${pitch}`)}
       tile_${side}[(d + ${j}u) * ${size / 4}u + r] = v${j};`,
 ).join('\n')}`;
 };
 
 /**
- * A product by square tiles that are read as vec4s. `element` is what workgroup memory holds; `multiply` has the statements that add the
+ * A product by square tiles that are read as vec4s. `half` says whether workgroup memory holds f16: rows of a times their factors, and b times `halfWeightFactor`, which
+ * are taken out of the sums again; a sum that has left f16's range is stored as no number. `multiply` has the statements that add the
  * products of a piece to the sums `c<row>_<column vector>`, from `tile_a` and `tile_b`.
  */
 export const vectorTile = (
   name: string,
   tile: VectorTile,
   { aTransposed, bTransposed }: Sides,
-  element: 'f32' | 'f16',
+  half: boolean,
   multiply: string,
 ): MatmulVariant => {
   const { size, rowVectors, columnVectors } = tile;
   const lanes = lanesOf(tile);
+  const element = half ? 'f16' : 'f32';
   const [rows, across] = [4 * rowVectors, size / 4 / columnVectors];
   const sums = times(rows, (r) => times(columnVectors, (v) => `c${r}_${v}`)).flat();
   return {
@@ -85,7 +100,8 @@ export const vectorTile = (
     perGroup: 1,
     lanes,
     vectors: true,
-    declarations: `${element === 'f16' ? 'enable f16;' : ''}
+    half,
+    declarations: `${half ? `enable f16;${unfactor}` : ''}
 var<workgroup> tile_a: array<vec4<${element}>, ${(depth * size) / 4}>;
 var<workgroup> tile_b: array<vec4<${element}>, ${(depth * size) / 4}>;`,
     // The stores are a loop, so that what other ops compute on a value as it is stored is compiled once.
@@ -95,8 +111,8 @@ var<workgroup> tile_b: array<vec4<${element}>, ${(depth * size) / 4}>;`,
   let line = lane / ${across}u * ${rowVectors}u;
 ${sums.map((c) => `  var ${c} = vec4<f32>();`).join('\n')}
   for (var k = k0; k < k1; k += ${depth}u) {
-    if (lane < ${lanes / 2}u) {${load('a', !aTransposed, size, element)}
-    } else {${load('b', bTransposed, size, element)}
+    if (lane < ${lanes / 2}u) {${load('a', !aTransposed, size, half)}
+    } else {${load('b', bTransposed, size, half)}
     }
     workgroupBarrier();
 ${multiply}
@@ -106,7 +122,7 @@ ${multiply}
   for (var i = 0u; i < ${4 * sums.length}u; i++) {
     let m = m0 + 4u * line + i / ${4 * columnVectors}u;
     let n = n0 + 4u * (column + ${across}u * (i / 4u % ${columnVectors}u)) + i % 4u;
-    if (m < rows && n < p.n) { store(outBase, m, n, sums[i / 4u][i % 4u]); }
+    if (m < rows && n < p.n) { store(outBase, m, n, ${half ? 'unfactored(sums[i / 4u][i % 4u], m)' : 'sums[i / 4u][i % 4u]'}); }
   }`,
   };
 };
@@ -142,7 +158,7 @@ export const vectorsVariant = (tile: VectorTile, sides: Sides): MatmulVariant =>
     'vectors',
     tile,
     sides,
-    'f32',
+    false,
     `    for (var d = 0u; d < ${depth}u; d++) {
       ${loadVectors(tile, 'd')}
 ${eachSum(tile, (c, x, y) => `      c${c} += ${x} * ${y};`)}

@@ -26,6 +26,7 @@ type AnySample = Sample<string, unknown>;
 /** A real GPU with WebGPU's own limits and every feature. */
 const gpuFacts: DeviceFacts = {
   f16: true,
+  dot4: true,
   subgroups: true,
   software: false,
   workgroupMemory: 16384,
@@ -54,7 +55,7 @@ const samplesInFours: readonly AnySample[] = [
   sample([5, 264], [200, 264], { transposeB: true }, { b: 'f16' }),
   sample([137, 260], [9, 260], { transposeB: true }),
   sample([3, 1544], [24, 1544], { transposeB: true }),
-  sample([20, 1032], [24, 1032], { transposeB: true }),
+  sample([20, 1032], [24, 1032], { transposeB: true }, { b: 'f16' }),
   sample([2, 3, 36, 20], [3, 20, 40]),
   sample([2, 3, 5, 36], [2, 1, 40, 36], { transposeB: true }),
 ];
@@ -124,7 +125,8 @@ describe('every way to compute a product', () => {
     const variants = ['skinny', 'subgroups', 'registers-8', 'registers-1', 'tile-64', 'tile-32'];
     const inFours = ['vectors-64', 'vectors-32', 'vectors-128', 'half-64', 'half-32', 'half-128'];
     const splits = ['skinny split', 'subgroups split', 'vectors-64 split', 'half-64 split', 'tile-64 split'];
-    expect([...offered]).toEqual(expect.arrayContaining([...variants, ...inFours, ...splits]));
+    const whole = ['whole-64', 'whole-32', 'whole-registers-8', 'whole-registers-1', 'whole-64 split'];
+    expect([...variants, ...inFours, ...splits, ...whole].filter((name) => !offered.has(name))).toEqual([]);
   });
 });
 
@@ -148,29 +150,41 @@ describe('every kernel of a product', () => {
     packed('uint5', { hasMin: true, high: 'h' }),
   ];
   const sides = [false, true];
+  /** Both sides as products of whole numbers have them. */
+  const whole = (transposed: boolean): readonly [Partial<MatmulSide>, Partial<MatmulSide>] => [
+    packed('sint8', { block: 64 }),
+    { packing: { format: 'sint8', block: 64, ...(transposed && { scales: 's' }) }, pitch: 64, transposed },
+  ];
 
   /** All WGSL texts of a product on a device with all features, ways and storage. */
   const shaders = () => {
     const found = new Map<string, { readonly shader: ReturnType<typeof shaderOf>; readonly name: string }>();
+    const pairs: (readonly [Partial<MatmulSide>, Partial<MatmulSide>])[] = [
+      ...rightSides.flatMap((right) =>
+        sides.flatMap((transposedA) =>
+          sides.map((transposed) => [{ transposed: transposedA }, { transposed, ...right }] as const),
+        ),
+      ),
+      ...sides.map(whole),
+    ];
     for (const size of sizes)
-      for (const right of rightSides)
-        for (const transposedA of sides)
-          for (const transposedB of sides) {
-            const problem: MatmulProblem = {
-              ...size,
-              a: { buffer: 'a', transposed: transposedA },
-              b: { buffer: 'b', transposed: transposedB, ...right },
-              out: 'out0',
-            };
-            const choose = ({ ways, trial }: Choice): undefined => {
-              for (const name of ways)
-                for (const dispatch of trial(name).plan.dispatches) {
-                  const shader = shaderOf(dispatch);
-                  found.set(shader.code, { shader, name });
-                }
-            };
-            matmulPlan(problem, { ...gpuFacts, halfProducts: true, choose });
-          }
+      for (const [left, right] of pairs) {
+        const problem: MatmulProblem = {
+          ...size,
+          a: { buffer: 'a', ...left },
+          b: { buffer: 'b', ...right },
+          out: 'out0',
+          ...(!left.transposed && !left.packing && { factors: { buffer: 'factors', first: 0 } }),
+        };
+        const choose = ({ ways, trial }: Choice): undefined => {
+          for (const name of ways)
+            for (const dispatch of trial(name).plan.dispatches) {
+              const shader = shaderOf(dispatch);
+              found.set(shader.code, { shader, name });
+            }
+        };
+        matmulPlan(problem, { ...gpuFacts, halfProducts: true, choose });
+      }
     return [...found.values()];
   };
 
@@ -183,7 +197,17 @@ describe('every kernel of a product', () => {
       const all = shaders();
       await Promise.all(all.map(({ shader, name }) => pipelines.get(shader, name)));
       const names = new Set(all.map(({ name }) => name.split(' ')[0]!));
-      for (const name of ['half-128', 'subgroups', 'vectors-128', 'tile-32', 'skinny', 'registers-8'])
+      for (const name of [
+        'whole-64',
+        'whole-32',
+        'whole-registers-8',
+        'half-128',
+        'subgroups',
+        'vectors-128',
+        'tile-32',
+        'skinny',
+        'registers-8',
+      ])
         expect([...names]).toContain(name);
     } finally {
       device.destroy();

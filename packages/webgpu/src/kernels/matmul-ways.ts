@@ -7,6 +7,7 @@ import { skinnyLimit, skinnyVariant } from './matmul-skinny.ts';
 import { subgroupsVariant } from './matmul-subgroups.ts';
 import { fitsTile, tileVariant } from './matmul-tile.ts';
 import { fitsVectorTile, vectorsVariant, vectorTiles } from './matmul-vectors.ts';
+import { fitsWholeTile, isWhole, wholeRegisters, wholeTile } from './matmul-whole.ts';
 
 /** The variants for products with a short side. */
 const skinnyVariants = (problem: MatmulProblem, { subgroups }: DeviceFacts): MatmulVariant[] => {
@@ -24,7 +25,7 @@ const skinnyVariants = (problem: MatmulProblem, { subgroups }: DeviceFacts): Mat
 const tileVariants = (problem: MatmulProblem, device: DeviceFacts): MatmulVariant[] => {
   const sides = { aTransposed: problem.a.transposed ?? false, bTransposed: problem.b.transposed ?? false };
   const vectors = inFours(problem) ? vectorTiles : [];
-  const half = device.f16 && device.halfProducts ? vectors : [];
+  const half = device.f16 && problem.factors ? vectors : [];
   return [
     ...half.filter((tile) => fitsVectorTile(tile, device, 2)).map((tile) => halfVariant(tile, sides)),
     ...vectors.filter((tile) => fitsVectorTile(tile, device, 4)).map((tile) => vectorsVariant(tile, sides)),
@@ -32,18 +33,41 @@ const tileVariants = (problem: MatmulProblem, device: DeviceFacts): MatmulVarian
   ];
 };
 
-/** The variants that compute a product on a device; the first is the fixed choice. */
-const variantsOf = (problem: MatmulProblem, device: DeviceFacts): MatmulVariant[] => {
+/** The numbers of rows of variants by registers: the largest that a product fills, and the next. */
+const registerRows = (m: number): number[] => [8, 4, 2, 1].filter((r) => r <= Math.max(1, m)).slice(0, 2);
+
+/** The variants that compute a product in floats on a device; the first is the fixed choice. */
+const floatVariants = (problem: MatmulProblem, device: DeviceFacts): MatmulVariant[] => {
   const { m, n } = problem;
   const { software, subgroupSize } = device;
-  const rows = [8, 4, 2, 1].filter((r) => r <= Math.max(1, m)).slice(0, 2);
-  const registers = rows.map(registersVariant);
+  const registers = registerRows(m).map(registersVariant);
   const tiles = tileVariants(problem, device);
+  // Who asks for f16 gets it on a CPU adapter too, to see what it does to the values.
+  if (software && problem.factors) return [...tiles.filter(({ half }) => half), ...registers];
   // Fewer rows than half a subgroup would leave most of what is broadcast unused.
   if (software && subgroupSize && 2 * m >= subgroupSize)
     return [broadcastVariant(broadcastTile(m, n, subgroupSize)), ...registers];
   if (software || tiles.length === 0) return registers;
   return Math.min(m, n) > skinnyLimit ? tiles : [...skinnyVariants(problem, device), registers[0]!];
+};
+
+/** The variants that multiply whole numbers: by tiles on a GPU, by registers on any device. */
+const wholeVariants = (problem: MatmulProblem, device: DeviceFacts): MatmulVariant[] => [
+  ...(device.software ? [] : ([64, 32] as const).filter((size) => fitsWholeTile(size, device))).map((size) =>
+    wholeTile(problem, size),
+  ),
+  ...registerRows(problem.m).map((rows) => wholeRegisters(problem, rows)),
+];
+
+/** The variants that compute a product on a device; the first is the fixed choice. */
+const variantsOf = (problem: MatmulProblem, device: DeviceFacts): MatmulVariant[] => {
+  const floats = floatVariants(problem, device);
+  if (!device.dot4 || !isWhole(problem)) return floats;
+  const whole = wholeVariants(problem, device);
+  // A few rows take a way whose lanes share the depth, unless timing says otherwise.
+  return !device.software && Math.min(problem.m, problem.n) <= skinnyLimit
+    ? [...floats, ...whole]
+    : [...whole, ...floats];
 };
 
 /** A way to compute a product: a variant, and the parts of the depth it takes. */

@@ -2,6 +2,7 @@ import type { Spec } from '@peftjs/tensor';
 import { matmulSizes } from '@peftjs/tensor/executor';
 import type { KernelFor } from './kernel-for.ts';
 import { batchAxes } from './matmul-batch.ts';
+import { frozenPlan } from './matmul-frozen.ts';
 import { matmulPlan } from './matmul-plan.ts';
 
 export const matmulKernel: KernelFor<'matmul'> = {
@@ -19,17 +20,16 @@ export const matmulKernel: KernelFor<'matmul'> = {
       batchStrides,
     });
     const batch = flat ? { sizes: [], a: [], b: [] } : axes;
-    return matmulPlan(
-      {
-        m: flat ? m * axes.sizes[0]! : m,
-        n,
-        k,
-        batch: batch.sizes,
-        a: sideOf('a', a!, attrs.transposeA, batch.a),
-        b: sideOf('b', b!, attrs.transposeB, batch.b),
-        out: 'out0',
-      },
-      device,
-    );
+    const problem = {
+      m: flat ? m * axes.sizes[0]! : m,
+      n,
+      k,
+      batch: batch.sizes,
+      a: sideOf('a', a!, attrs.transposeA, batch.a),
+      b: sideOf('b', b!, attrs.transposeB, batch.b),
+      out: 'out0',
+    };
+    // Weights are kept in f16 where they are frozen.
+    return a!.dtype === 'f32' && b!.dtype === 'f16' ? frozenPlan(problem, a!, device) : matmulPlan(problem, device);
   },
 };

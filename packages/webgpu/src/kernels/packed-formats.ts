@@ -25,13 +25,23 @@ export const packedWgsl = (format: PackedFormat, array: string): PackedWgsl => {
     return highBits === 0 ? low : `(${low} | (${bitsAt(`${array}_high`, highBits, step)} << ${lowBits}u))`;
   };
   const four = (each: (step: number) => string): string => [0, 1, 2, 3].map(each).join(', ');
+  // The bits of a code in front of the sign are those of the sign.
+  if (format === 'sint8')
+    return {
+      declarations: '',
+      level: `f32(extractBits(bitcast<i32>(${array}[i >> 2u]), (i & 3u) * 8u, 8u))`,
+      levels: `vec4<f32>((vec4<i32>(bitcast<i32>(${array}[i >> 2u])) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u))`,
+    };
   if (zero === null)
     return {
       declarations: `const ${array}_levels = array<f32, ${levels.length}>(${levels.join(', ')});`,
       level: `${array}_levels[${code(0)}]`,
       levels: `vec4<f32>(${four((step) => `${array}_levels[${code(step)}]`)})`,
     };
-  const codes = lowBits === 8 ? `unpack4xU8(${array}[i >> 2u])` : `vec4<u32>(${four(code)})`;
+  const codes =
+    lowBits === 8
+      ? `((vec4<u32>(${array}[i >> 2u]) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u))`
+      : `vec4<u32>(${four(code)})`;
   const less = zero === 0 ? '' : ` - ${zero}.0`;
   return { declarations: '', level: `(f32(${code(0)})${less})`, levels: `(vec4<f32>(${codes})${less})` };
 };

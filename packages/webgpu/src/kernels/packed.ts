@@ -1,73 +1,58 @@
 import { type Spec, sizeOf } from '@peftjs/tensor';
-import type { DeviceFacts, Dispatch } from '../kernel.ts';
+import type { DeviceFacts } from '../kernel.ts';
 import type { KernelFor } from './kernel-for.ts';
+import { frozenPlan } from './matmul-frozen.ts';
 import { matmulPlan } from './matmul-plan.ts';
-import { packedElement, readPacked } from './packed-scales.ts';
+import { type Readable, readPacked } from './packed-scales.ts';
 import { packingBindings, packingParams, unpackWgsl } from './packing.ts';
-import { lowest, rowDispatch, rowsOf } from './rows.ts';
+import { roundedPitch, roundRows } from './round-rows.ts';
 
 /**
- * Rows of x rounded to steps of max|x| / 127, as `compute: 'int8'` has them; where x meets the outputs of W, it is x times their scale that is
- * rounded, and the scale is taken out again, since the product brings it.
+ * Both sides of a product of whole numbers. Transposed, the sum runs over the outputs of W: their scales go with x before it is rounded, and codes stand for themselves.
  */
-const roundRows = (x: Spec, byOutput: boolean, scale: Spec, device: DeviceFacts): Dispatch => {
-  const { rows, width } = rowsOf(x);
-  const factor = byOutput ? packedElement('scale', scale, 'j') : '1.0';
-  return rowDispatch(
-    {
-      label: 'round rows',
-      rows,
-      width,
-      bindings: [
-        { buffer: 'x', access: 'read', element: 'f32' },
-        ...(byOutput
-          ? [{ buffer: 'scale', access: 'read', element: scale.dtype === 'f32' ? 'f32' : 'u32' } as const]
-          : []),
-        { buffer: 'rounded', access: 'read_write', element: 'f32' },
-      ],
-      body: `
-  let base = row * p.width;
-  var top = ${lowest};
-  var sum = 0.0;
-  for (var j = first; j < p.width; j += step) {
-    let v = x[base + j] * ${factor};
-    top = max(top, abs(v));
-    sum += v;
-  }
-  // A maximum may pass over what is no number; a sum does not.
-  let r = max(row_max(top, lane), 1e-30) * ${Math.fround(1 / 127)};
-  let kept = r + 0.0 * row_sum(sum, lane);
-  for (var j = first; j < p.width; j += step) {
-    let s = ${factor};
-    let q = round(x[base + j] * s * (1.0 / r)) * kept;
-    rounded[base + j] = ${byOutput ? 'select(q / s, 0.0, s == 0.0)' : 'q'};
-  }`,
-    },
-    device,
-  );
+const wholeSides = (x: Spec, scale: Spec, { packing, pitch }: Readable, transposed: boolean, device: DeviceFacts) => {
+  const width = x.shape.at(-1)!;
+  const [rows, rounded] = [sizeOf(x.shape) / width, roundedPitch(width)];
+  const { scales: _, ...levels } = packing;
+  return {
+    round: roundRows(x, transposed ? scale : null, device),
+    temps: { rounded: rows * rounded, steps: 4 * rows },
+    a: { buffer: 'rounded', packing: { format: packing.format, scales: 'steps', block: rounded }, pitch: rounded },
+    b: { buffer: 'codes', packing: transposed ? levels : packing, pitch, transposed: !transposed },
+  };
 };
 
 export const matmulQuantizedKernel: KernelFor<'matmul_quantized'> = {
   kind: 'dispatch',
   emits: true,
   plan: ({ inputs: { x, codes, scale, ...scales }, outs: [out] }, attrs, device) => {
-    const { dispatches, temps, packing, pitch } = readPacked({ codes: codes!, scale: scale!, ...scales }, attrs);
-    const rounded = attrs.compute ? roundRows(x!, Boolean(attrs.transposed), scale!, device) : null;
-    const product = matmulPlan(
-      {
-        label: 'matmul_quantized',
-        m: sizeOf(x!.shape.slice(0, -1)),
-        k: x!.shape.at(-1)!,
-        n: out!.shape.at(-1)!,
-        a: { buffer: rounded ? 'rounded' : 'x' },
-        b: { buffer: 'codes', packing, pitch, transposed: !attrs.transposed },
-        out: 'out0',
-      },
+    const { transposed = false, compute } = attrs;
+    const readable = readPacked({ codes: codes!, scale: scale!, ...scales }, attrs);
+    const { packing, pitch } = readable;
+    const sizes = {
+      label: 'matmul_quantized',
+      m: sizeOf(x!.shape.slice(0, -1)),
+      k: x!.shape.at(-1)!,
+      n: out!.shape.at(-1)!,
+      out: 'out0',
+    };
+    if (compute) {
+      const { round, temps, a, b } = wholeSides(x!, scale!, readable, transposed, device);
+      const product = matmulPlan({ ...sizes, a, b }, device);
+      const before = transposed ? { dispatches: [], temps: {} } : readable;
+      return {
+        dispatches: [...before.dispatches, round, ...product.dispatches],
+        temps: { ...before.temps, ...temps, ...product.temps },
+      };
+    }
+    const product = frozenPlan(
+      { ...sizes, a: { buffer: 'x' }, b: { buffer: 'codes', packing, pitch, transposed: !transposed } },
+      x!,
       device,
     );
     return {
-      dispatches: [...dispatches, ...(rounded ? [rounded] : []), ...product.dispatches],
-      temps: { ...temps, ...(rounded && { rounded: 4 * sizeOf(x!.shape) }), ...product.temps },
+      dispatches: [...readable.dispatches, ...product.dispatches],
+      temps: { ...readable.temps, ...product.temps },
     };
   },
 };

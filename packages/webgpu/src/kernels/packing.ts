@@ -10,8 +10,8 @@ interface Window {
 /** How the elements of a matrix are packed: codes, several to a word, and for each block of them an f32 scale, perhaps a minimum. */
 export interface Packing {
   readonly format: PackedFormat;
-  /** The buffer of the scales, f32; where there are minima, of pairs of both. */
-  readonly scales: string;
+  /** The buffer of the scales, f32; where there are minima, of pairs of both. Default: none, a value is its code's level. */
+  readonly scales?: string;
   /** Whether the blocks have minima. Default false. */
   readonly hasMin?: boolean;
   /** The buffer of the codes' upper bits, where the format has such. */
@@ -43,7 +43,7 @@ export const packingBindings = (side: string, { format, scales, hasMin, high, wi
     element,
     ...(window && { window }),
   });
-  const all = [of(scales, `${side}_scales`, hasMin ? 'vec2<f32>' : 'f32', windows?.scales)];
+  const all = scales ? [of(scales, `${side}_scales`, hasMin ? 'vec2<f32>' : 'f32', windows?.scales)] : [];
   if (packedFormats[format].highBits > 0) all.push(of(high!, `${side}_high`, 'u32', windows?.high));
   return all;
 };
@@ -54,7 +54,8 @@ export const packingParams = (side: string, { block }: Packing): Readonly<Record
 });
 
 /** A value of levels, by the scale, and the minimum, of its block. */
-const valueOf = (side: string, { hasMin }: Packing, levels: string): string => {
+const valueOf = (side: string, { hasMin, scales }: Packing, levels: string): string => {
+  if (!scales) return levels;
   const scale = `${side}_scales[i / p.${side}Block]`;
   return hasMin ? `${levels} * ${scale}.x - ${scale}.y` : `${levels} * ${scale}`;
 };
