@@ -18,6 +18,7 @@ import { saveResults } from './report/results.ts';
 import { scalingTable } from './report/scaling.ts';
 import { table } from './report/table.ts';
 import { boundCells, gpuCells, plannedSteps, stepCells } from './roofline/roofline.ts';
+import { energyMeter } from './run/energy.ts';
 import { type Contender, measure, type Row } from './run/measure.ts';
 import { type Stack, stacks } from './stacks/catalog.ts';
 import { open } from './stacks/ours.ts';
@@ -49,13 +50,15 @@ const wantedStacks = ({ stack: names }: BenchOptions): Stack[] =>
     return !why;
   });
 
+const energy = energyMeter();
+
 const summaries = { scaling: scalingTable, memory: memoryTable };
 
 const stackOptionsOf = ({ threads, toggles }: BenchOptions): StackOptions => ({ threads, toggles, peers: paths.peers });
 
 const runTask = async (task: Task, group: Group, chosen: readonly Stack[], options: BenchOptions): Promise<Row[]> => {
   const able = chosen.filter((stack) => (!group.figure || stack.name.startsWith('ours')) && stack.does(task));
-  const prepared = await prepare(task);
+  const prepared = await prepare(task, options);
   const contenders: Contender[] = [];
   for (const stack of able)
     contenders.push({
@@ -74,6 +77,7 @@ const runTask = async (task: Task, group: Group, chosen: readonly Stack[], optio
     leastWarmUps: task.kind === 'step' && !group.figure ? 2 : 1,
     warmUpSeconds: (part * options.budget) / 2,
     limitSeconds: options.limit,
+    ...(energy && { energy }),
     progress: say,
   });
 };
@@ -93,7 +97,7 @@ const printProfiles = async (options: BenchOptions): Promise<number> => {
   const records: ProfileRecord[] = [];
   for (const task of wantedGroups(options).flatMap((group) => group.tasks))
     for (const { name } of ours.filter((stack) => stack.does(task))) {
-      const worker = await open(name, await prepare(task), stackOptionsOf(options));
+      const worker = await open(name, await prepare(task, options), stackOptionsOf(options));
       await worker.run();
       const made = await worker.profile!();
       const record = profileRecord(task.name, name, worker.device, made);

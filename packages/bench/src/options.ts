@@ -27,7 +27,7 @@ export interface BenchOptions {
   readonly clients: number;
   readonly adapters: number;
   readonly minutes: number;
-  /** Folder of the model of the task `quantized`. */
+  /** Folder of the model of the tasks `quantized` and `smollm2`. */
   readonly model: string;
   readonly setup: boolean;
   /** Print where the time of each task goes on our own stacks instead. */
@@ -86,7 +86,11 @@ const stackNames = stacks.map(({ name }) => name);
 const defaultToggles = ['disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension'];
 
 const commandOf = (args: readonly string[]): string => {
-  const kept = args.filter((word, i) => !word.startsWith('--out') && args[i - 1] !== '--out');
+  const kept = args
+    .filter((word, i) => !word.startsWith('--out') && args[i - 1] !== '--out')
+    .map((word, i, all) =>
+      all[i - 1] === '--model' || word.startsWith('--model=') ? word.replace(/[^=]*\//, '') : word,
+    );
   return ['pnpm bench', ...kept].join(' ');
 };
 
@@ -97,7 +101,7 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     .addOption(
       new Option(
         '--task <names>',
-        "'list', or names with commas between (default: all but scaling, memory, quality, quantized and serve)",
+        "'list', or names with commas between (default: all but smollm2, qwen-0.5b, scaling, memory, quality, quantized and serve)",
       )
         .default([] as string[])
         .argParser(namesOf(taskNames)),
@@ -136,7 +140,7 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     .addOption(new Option('--adapters <n>', 'those of the task serve').default(8).argParser(positive(true)))
     .addOption(new Option('--minutes <n>', 'how long they ask').default(10).argParser(positive(false)))
     .option('--speed', 'measure the speed of their steps, on an idle machine, instead of their losses', false)
-    .option('--model <dir>', 'folder of the model of the task quantized', baseModelDir())
+    .option('--model <dir>', 'folder of the model of the tasks quantized and smollm2', baseModelDir())
     .option('--out <dir>', 'where results and charts go', paths.results)
     .option('--json', 'print one line of JSON per task and stack, and write no files', false)
     .option(

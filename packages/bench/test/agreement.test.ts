@@ -23,6 +23,16 @@ describe('agreement', () => {
     expect(agrees(generate, [1], [1, 3])).toBe(false);
   });
 
+  test('tokens of a stack that rounds are the same up to a near tie, which is not among the first eight', () => {
+    const tokens = Array.from({ length: 12 }, (_, i) => i);
+    const from = (first: number): number[] => tokens.map((t, i) => (i < first ? t : 99));
+    expect(agrees(generate, from(12), tokens, true)).toBe(true);
+    expect(agrees(generate, from(8), tokens, true)).toBe(true);
+    expect(agrees(generate, from(7), tokens, true)).toBe(false);
+    expect(agrees(generate, tokens.slice(0, 9), tokens, true)).toBe(false);
+    expect(agrees(generate, from(8), tokens)).toBe(false);
+  });
+
   test('the reference is PyTorch, and without it the middle of all', () => {
     const others: [string, number[]][] = [
       ['a', [1]],

@@ -38,19 +38,20 @@ describe('pnpm bench', () => {
       readonly rounds: number[];
       readonly peakBytes: number;
     }[];
-    const names = ['matmul', 'lora', 'qlora', 'variant', 'full', 'generate'];
+    const names = ['matmul', 'lora', 'qlora', 'variant', 'full', 'generate', 'q8'];
     expect(rows.map((r) => r.task)).toEqual(names.map((name) => `smoke-${name}`));
     for (const row of rows) {
       expect(row).toMatchObject({ stack: 'ours-cpu', agrees: true });
       expect(row.rounds).toHaveLength(2);
       expect(row.peakBytes).toBeGreaterThan(30e6);
     }
-    const [, lora, qlora, variant, full, generate] = rows;
+    const [, lora, qlora, variant, full, generate, q8] = rows;
     expect(Math.abs(qlora!.losses[0]! - lora!.losses[0]!)).toBeGreaterThan(1e-4);
     // The same weights and tokens, so the same first loss; both learn.
     expect(lora!.losses[0]).toBeCloseTo(full!.losses[0]!, 4);
     for (const { losses } of [lora!, qlora!, variant!, full!]) expect(losses[4]!).toBeLessThan(losses[0]! - 0.05);
     expect(generate!.losses).toHaveLength(12);
+    expect(q8!.losses).toHaveLength(12);
     expect(code).toBe(0);
   }, 300_000);
 });

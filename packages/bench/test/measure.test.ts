@@ -1,4 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { energyMeter } from '../src/run/energy.ts';
 import { measure } from '../src/run/measure.ts';
 import { mark } from '../src/run/protocol.ts';
 import type { Command } from '../src/run/session.ts';
@@ -45,6 +49,8 @@ describe('measure', () => {
       settings,
     );
     expect(fast).toMatchObject({ rate: 12_000, rounds: [12_000, 12_000, 12_000], agrees: true, peakBytes: 5 });
+    expect(fast!.firstMs! - fast!.startMs!).toBe(2);
+    expect(fast!.joules).toBeUndefined();
     expect(slow).toMatchObject({ rate: 3000, spread: 0, agrees: true, versions: { fake: '1' } });
   });
 
@@ -59,6 +65,34 @@ describe('measure', () => {
     expect(slow!.rounds).toEqual([60, 60, 60]);
     expect(slowest!.rounds).toEqual([20]);
     expect([fast, slow, slowest].map((row) => row!.agrees)).toEqual([true, true, true]);
+  });
+
+  test('joules of turns go to the stack whose turn it was, over its runs', async () => {
+    let joules = 0;
+    const [row] = await measure(prepared, [{ name: 'one', command: child(steady(2, 1.5)) }], {
+      ...settings,
+      energy: () => (joules += 6),
+    });
+    expect(row!.joules).toBe(6);
+  });
+
+  test('the meter of power capping adds the packages up, across a counter that wraps, and is null where there is none', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'peftjs-energy-'));
+    onTestFinished(() => rm(root, { recursive: true }));
+    expect(energyMeter(root)).toBeNull();
+    const tell = async (name: string, uj: number): Promise<void> => {
+      await mkdir(join(root, name), { recursive: true });
+      await writeFile(join(root, name, 'energy_uj'), `${uj}\n`);
+      await writeFile(join(root, name, 'max_energy_range_uj'), '10000000\n');
+    };
+    for (const name of ['intel-rapl:0', 'intel-rapl:1', 'intel-rapl:0:0']) await tell(name, 9e6);
+    const meter = energyMeter(root)!;
+    expect(meter()).toBe(0);
+    await tell('intel-rapl:0', 9.5e6);
+    await tell('intel-rapl:0:0', 9.9e6);
+    expect(meter()).toBeCloseTo(0.5);
+    await tell('intel-rapl:1', 1e6);
+    expect(meter()).toBeCloseTo(2.5);
   });
 
   test('marks the one that computes something else', async () => {

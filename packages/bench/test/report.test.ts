@@ -6,13 +6,14 @@ import { machine } from '../src/machine.ts';
 import { parseOptions } from '../src/options.ts';
 import { barChart } from '../src/report/bar-chart.ts';
 import { jsonLine } from '../src/report/json-line.ts';
-import { memoryTable } from '../src/report/memory-table.ts';
+import { memoryTable, processCells } from '../src/report/memory-table.ts';
 import { profileRecord, profileTable } from '../src/report/profile-table.ts';
 import { profileCells, readProfiles, saveProfiles } from '../src/report/profiles.ts';
 import { saveResults } from '../src/report/results.ts';
 import { scalingTable } from '../src/report/scaling.ts';
 import { scalingChart } from '../src/report/scaling-chart.ts';
 import { table } from '../src/report/table.ts';
+import type { Row } from '../src/run/measure.ts';
 import { row } from './rows.ts';
 
 const rows = [
@@ -31,6 +32,16 @@ describe('reports', () => {
         'a<b              -       -           -       -      -  failed: TypeError: x is not a function',
       ].join('\n'),
     );
+  });
+
+  test('the time to the first step and energy are columns where a row has them', () => {
+    const [head, ours, other] = table([
+      row('ours-cpu', [7200], { firstMs: 2340, joules: 4.5 }),
+      row('torch', [3600]),
+    ]).split('\n');
+    expect(head).toMatch(/start +first step +J per run +result$/);
+    expect(ours).toMatch(/1\.5 s +2\.3 s +4\.50 +agrees$/);
+    expect(other).toMatch(/1\.5 s +- +- +agrees$/);
   });
 
   const kernel = { count: 2, flops: 4e6, bytes: 8e6, flopsPerSecond: 0, bytesPerSecond: 0, share: 0 };
@@ -143,6 +154,15 @@ describe('reports', () => {
     expect(memoryTable([measured]).split('\n')[1]).toMatch(
       /^\+ attention without scores +ours-cpu +800 +505\.0 MB +500\.0 MB +600\.0 MB +101\.0 % +agrees$/,
     );
+  });
+
+  test('memory: the planned peak of a step beside the process, within a tenth and 60 MB or not', () => {
+    const of = (grew: number): Row =>
+      row('ours-cpu', [1], { peakBytes: grew + 100e6, memory: { idle: 100e6, planned: 200e6 } });
+    expect(processCells([of(280e6), of(281e6), row('torch', [1])]).slice(1)).toEqual([
+      ['lora-small', 'ours-cpu', '200.0 MB', '280.0 MB', '80.0 MB', 'yes'],
+      ['lora-small', 'ours-cpu', '200.0 MB', '281.0 MB', '81.0 MB', 'no'],
+    ]);
   });
 
   test('memory: how the process grows with the plan', () => {

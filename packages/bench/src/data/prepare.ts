@@ -1,21 +1,22 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { attach, save } from '@peftjs/core';
 import { writeSafetensors } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { normalValues, randomSource, reference } from '@peftjs/tensor';
-import { saveModel } from '@peftjs/transformer';
+import { type CausalLM, loadModel, saveModel } from '@peftjs/transformer';
 import { paths } from '../paths.ts';
-import type { GenerateTask, MatmulTask, StepTask, Task } from '../tasks/task.ts';
+import type { GenerateTask, MatmulTask, ModelShape, StepTask, Task } from '../tasks/task.ts';
 import { type BatchFile, labelled, randomBatch } from './batch.ts';
+import { writeGgufModel } from './gguf-model.ts';
 import { randomModel } from './random-model.ts';
 
 /** A task whose weights and data are on the disk. */
 export interface Prepared {
   readonly task: Task;
-  /** `operands.safetensors` (a, b); or `model` in Hugging Face's layout with `adapter`, `batch.json` or `prompt.json`. */
+  /** `operands.safetensors` (a, b); or `model` in Hugging Face's layout with `adapter`, `batch.json` or `prompt.json`, and `model.gguf` of a task that has a storage. */
   readonly dir: string;
   /** Floating-point operations or tokens of one run. */
   readonly work: number;
@@ -27,10 +28,10 @@ const seed = 1;
 const version = 2;
 
 /** The fields that the files on the disk depend on; tasks with the same ones share them. */
-const keyOf = (task: Task): string => {
+const keyOf = (task: Task, folder: string): string => {
   const { name: _name, about: _about, ...fields } = task;
   const { learningRate: _rate, variant: _variant, ...rest } = fields as Partial<StepTask>;
-  const shared = rest.kind === 'step' ? { ...rest, method: undefined } : rest;
+  const shared = rest.kind === 'step' ? { ...rest, method: undefined, ...(rest.weights && { weights: folder }) } : rest;
   return createHash('sha256')
     .update(JSON.stringify({ ...shared, seed, version }))
     .digest('hex')
@@ -49,10 +50,31 @@ const writeOperands = async (dir: string, { m, k, n, transposeA, transposeB }: M
   );
 };
 
-const writeStep = async (dir: string, task: StepTask): Promise<void> => {
+/** The folder of a published model, which must be what the task says. */
+const published = async (task: StepTask, folder: string): Promise<CausalLM> => {
+  const { hidden, layers, vocabulary } = task.model;
+  const model = await loadModel(folder);
+  const { hiddenSize, layers: depth, vocabSize } = model.config;
+  if (hiddenSize !== hidden || depth !== layers || vocabSize !== vocabulary)
+    throw new Error(
+      `${task.name}: it is measured with the weights of ${task.weights} (${layers} layers of ${hidden}, ${vocabulary} tokens), and ${folder} has ${depth} layers of ${hiddenSize}, ${vocabSize} tokens; name its folder with --model`,
+    );
+  return model;
+};
+
+/** Weights of more than a gigabyte are kept in 16 bits, from which all stacks read the same values. */
+const isLarge = ({ hidden, layers, inner }: ModelShape): boolean => layers * hidden * inner > 1e8;
+
+const writeStep = async (dir: string, task: StepTask, folder: string): Promise<void> => {
   const executor = reference();
-  const model = await randomModel(task.model, task.tokens, seed);
-  await saveModel(model, join(dir, 'model'), { executor });
+  let model: CausalLM;
+  if (task.weights) {
+    model = await published(task, folder);
+    await symlink(resolve(folder), join(dir, 'model'));
+  } else {
+    model = await randomModel(task.model, task.tokens, seed);
+    await saveModel(model, join(dir, 'model'), { executor, dtype: isLarge(task.model) ? 'bf16' : 'f32' });
+  }
   const method = lora({ rank: task.rank, alpha: task.alpha, target: ['q_proj', 'v_proj'] });
   await save(attach(model, [method], { seed }), join(dir, 'adapter'), { executor, baseModel: 'model' });
   await writeFile(join(dir, 'batch.json'), JSON.stringify(randomBatch(task, seed)));
@@ -62,16 +84,17 @@ const writeStep = async (dir: string, task: StepTask): Promise<void> => {
 const writePrompt = async (dir: string, task: GenerateTask): Promise<void> => {
   const executor = reference();
   const model = await randomModel(task.model, task.prompt + task.tokens, seed);
-  await saveModel(model, join(dir, 'model'), { executor });
+  if (task.storage) await writeGgufModel(model, dir, task.storage, { executor });
+  else await saveModel(model, join(dir, 'model'), { executor });
   const random = randomSource(seed, 'prompt');
   const ids = Array.from({ length: task.prompt }, () => Math.floor(random() * task.model.vocabulary));
   await writeFile(join(dir, 'prompt.json'), JSON.stringify(ids));
   await executor.close();
 };
 
-const write = async (dir: string, task: Task): Promise<void> => {
+const write = async (dir: string, task: Task, folder: string): Promise<void> => {
   if (task.kind === 'matmul') await writeOperands(dir, task);
-  else if (task.kind === 'step') await writeStep(dir, task);
+  else if (task.kind === 'step') await writeStep(dir, task, folder);
   else await writePrompt(dir, task);
 };
 
@@ -81,14 +104,25 @@ const workOf = async (dir: string, task: Task): Promise<number> => {
   return labelled(JSON.parse(await readFile(join(dir, 'batch.json'), 'utf8')) as BatchFile);
 };
 
+/** Where things are. */
+export interface PrepareOptions {
+  /** Where weights and data are kept. */
+  readonly cache?: string;
+  /** The folder of the published model that some tasks are of. */
+  readonly model?: string;
+}
+
 /** Makes the weights and data of a task, unless they are there: whole folders, put in place at the end. */
-export const prepare = async (task: Task, cache: string = paths.data): Promise<Prepared> => {
-  const dir = join(cache, keyOf(task));
+export const prepare = async (
+  task: Task,
+  { cache = paths.data, model = '' }: PrepareOptions = {},
+): Promise<Prepared> => {
+  const dir = join(cache, keyOf(task, resolve(model)));
   if (!existsSync(dir)) {
     await mkdir(dirname(dir), { recursive: true });
     const staged = await mkdtemp(`${dir}.`);
     try {
-      await write(staged, task);
+      await write(staged, task, model);
       await rename(staged, dir);
     } catch (error) {
       await rm(staged, { recursive: true, force: true });

@@ -45,5 +45,20 @@ export const memoryCells = (rows: readonly Row[]): Cells => {
   return [head, ...cells];
 };
 
+/** How far a process may grow beyond its plan: a tenth, and what the runtime takes for itself. */
+const allowed = (planned: number): number => 0.1 * planned + 60e6;
+
+/** The planned peak of each training step beside what the process grew by since the executor was opened. */
+export const processCells = (rows: readonly Row[]): Cells => [
+  ['task', 'stack', 'planned', 'process', 'more', 'within 10 % + 60 MB'],
+  ...rows.flatMap(({ task, stack, peakBytes, memory: known }) => {
+    const { planned, idle } = known ?? {};
+    if (planned === undefined || idle === undefined || peakBytes === null || !stack.startsWith('ours-cpu')) return [];
+    const grew = peakBytes - idle;
+    const isWithin = grew - planned <= allowed(planned);
+    return [[task, stack, megabytes(planned), megabytes(grew), megabytes(grew - planned), isWithin ? 'yes' : 'no']];
+  }),
+];
+
 /** The same lined up, and how the processes grew. */
 export const memoryTable = (rows: readonly Row[]): string => [align(memoryCells(rows)), ...growths(rows)].join('\n');

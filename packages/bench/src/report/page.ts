@@ -5,7 +5,7 @@ import { smoke } from '../tasks/smoke.ts';
 import { barChart } from './bar-chart.ts';
 import { inShortCells } from './in-short.ts';
 import { markdown } from './markdown.ts';
-import { growths, memoryCells } from './memory-table.ts';
+import { growths, memoryCells, processCells } from './memory-table.ts';
 import { newestByTask } from './newest.ts';
 import type { ProfileRecord } from './profile-table.ts';
 import { profileCells } from './profiles.ts';
@@ -66,6 +66,12 @@ const section = (group: Group, rows: readonly Row[], byTask: (name: string) => r
   return [title, ...tables];
 };
 
+/** The plans of steps on the CPU, beside their processes. */
+const planned = (rows: readonly Row[]): string[] => {
+  const cells = processCells(rows);
+  return cells.length > 1 ? ['## The planned peak and the process, on the CPU', prose.planned, markdown(cells)] : [];
+};
+
 /** The tiny tasks tell of agreement alone. */
 const shown = groups.filter(({ tasks }) => tasks !== smoke);
 
@@ -114,6 +120,12 @@ export const performancePage = (
         ]
       : []),
     ...shown.flatMap((group) => section(group, rowsOf(group), byTask)),
+    ...planned(
+      sideBySide
+        .flatMap((group) => group.tasks)
+        .filter(({ kind }) => kind === 'step')
+        .flatMap(({ name }) => byTask(name)),
+    ),
     ...profileSection(profiles),
     '## The roofline on paper',
     prose.roofline,

@@ -5,7 +5,7 @@ export const prose = {
 # Performance
 
 What training and generation cost with peftjs, beside what else a developer could use: PyTorch with Hugging Face's transformers and peft,
-[jax-js](https://github.com/ekzhang/jax-js), [TensorFlow.js](https://github.com/tensorflow/tfjs). All stacks get the same weights, tokens
+[JAX](https://github.com/jax-ml/jax), [llama.cpp](https://github.com/ggml-org/llama.cpp), [jax-js](https://github.com/ekzhang/jax-js), [TensorFlow.js](https://github.com/tensorflow/tfjs). All stacks get the same weights, tokens
 and optimiser; each runs in a process of its own. [packages/bench](../packages/bench/README.md) tells how to repeat it.`,
 
   reading: `## How to read it
@@ -14,8 +14,10 @@ and optimiser; each runs in a process of its own. [packages/bench](../packages/b
 - The stacks take turns, round after round. The rate is the median over the rounds, the spread the median distance from it, \`x\` the
   median of the quotients with the first stack within a round: what else the machine did met all alike. A slow stack takes fewer turns.
 - \`peak\` is the most memory that the process had resident, runtime and weights included. \`start\` is the time until the first step could
-  begin: runtime, loading, compiling.
-- \`agrees\`: losses of the first steps within 10⁻³ of the reference's, generated tokens the same, products within a thousandth. The
+  begin: runtime, loading, compiling; \`first step\` until it was done, as some compile at the first. Where the processor tells of its energy
+  there is a column of joules per run; on the machines below it does not.
+- \`agrees\`: losses of the first steps within 10⁻³ of the reference's, generated tokens the same, products within a thousandth; of a stack
+  that rounds what it multiplies to 16 or 8 bits losses within 0.02, and the first eight tokens. The
   reference is PyTorch's result where it took part, else the middle of all.
 
 What is not claimed: **no hardware GPU was timed**. WebGPU ran on the software adapter that the table of stacks names, which checks the
@@ -33,6 +35,10 @@ process grew by since the executor was opened.
 On the CPU attention is made of products and softmax over blocks of queries, whose weights are kept for the backward pass: there its line
 saves the masked half alone, and checkpointing the rest. On WebGPU no scores are ever in memory. Packing lays documents end to end where a
 row had one document and padding (9 of 16 tokens are text then): the same memory and work, and more tokens that count.`,
+
+  planned: `What \`plan.peakBytes\` says before the first run, and what the process then grew by since the executor was opened: everything that is no array of
+the program is more. That is ONNX Runtime's code and its session (about 40 MB), the graph in JavaScript (20 to 40 MB), first values that are
+copied and wait for the collector, and, with the size of the program, what the runtime's allocator cannot fill.`,
 
   scaling: `The small LoRA task, with one size changed. Time is linear in batch and depth, as the straight line through the points tells: \`r2\` is the
 share of the variance that it explains, \`off the line\` the largest distance of a point from it. In the sequence it grows faster, since

@@ -12,9 +12,21 @@ export const verdict = (row: Row): string => {
   return row.agrees ? 'agrees' : 'WRONG';
 };
 
+/** Columns that are there where some row has them: results of older days have none, and few machines tell of energy. */
+const extras: readonly {
+  readonly head: string;
+  of(row: Row): number | undefined;
+  text(value: number, row: Row): string;
+}[] = [
+  { head: 'first step', of: (row) => row.firstMs, text: (ms) => `${(ms / 1000).toFixed(1)} s` },
+  { head: 'J per run', of: (row) => row.joules, text: (joules) => number(joules) },
+];
+
 /** The rows of one task; the column `x` compares each with the first, by the median of quotients within rounds. */
 export const tableCells = ([first, ...others]: readonly [Row, ...Row[]]): Cells => {
-  const cells = [first, ...others].map((row) => [
+  const all = [first, ...others];
+  const extra = extras.filter(({ of }) => all.some((row) => of(row) !== undefined));
+  const cells = all.map((row) => [
     row.stack,
     row.rate === null ? '-' : number(row.rate),
     // Of a single round there is none.
@@ -22,9 +34,16 @@ export const tableCells = ([first, ...others]: readonly [Row, ...Row[]]): Cells 
     row.rounds.length > 0 && first.rounds.length > 0 ? number(ratio(row.rounds, first.rounds)) : '-',
     row.peakBytes === null ? '-' : `${Math.round(row.peakBytes / 1e6)} MB`,
     row.startMs === null ? '-' : `${(row.startMs / 1000).toFixed(1)} s`,
+    ...extra.map(({ of, text }) => {
+      const value = of(row);
+      return value === undefined ? '-' : text(value, row);
+    }),
     verdict(row),
   ]);
-  return [['stack', first.unit, 'spread', `x ${first.stack}`, 'peak', 'start', 'result'], ...cells];
+  return [
+    ['stack', first.unit, 'spread', `x ${first.stack}`, 'peak', 'start', ...extra.map(({ head }) => head), 'result'],
+    ...cells,
+  ];
 };
 
 /** The same lined up. */

@@ -2,6 +2,7 @@ import { agrees, referenceOf, type Values } from '../agreement.ts';
 import type { Prepared } from '../data/prepare.ts';
 import { median, spread } from '../stats.ts';
 import { type Task, type Unit, unitOf } from '../tasks/task.ts';
+import type { EnergyMeter } from './energy.ts';
 import type { Done } from './protocol.ts';
 import { type Command, openSession, type Session } from './session.ts';
 
@@ -18,6 +19,10 @@ export interface Row {
   readonly rounds: readonly number[];
   readonly peakBytes: number | null;
   readonly startMs: number | null;
+  /** From the start of the process until the first run was done: the time to the first step. */
+  readonly firstMs?: number;
+  /** What the processor's packages took for one run, in joules, all that the machine did meanwhile included; where it tells. */
+  readonly joules?: number;
   /** Of the warm-up: losses of the first 5 steps, tokens, or mean squares. */
   readonly values: Values;
   /** Whether they are those of the reference; false marks the row as wrong. */
@@ -44,6 +49,8 @@ export interface MeasureOptions {
   readonly warmUpSeconds: number;
   /** Warm-ups that there are all the same: the second loss tells of the first update. */
   readonly leastWarmUps: number;
+  /** Joules that the processor has taken since some moment; where the machine tells. */
+  readonly energy?: EnergyMeter;
   progress(text: string): void;
 }
 
@@ -56,6 +63,10 @@ export interface Contender {
 }
 
 interface Running extends Contender {
+  /** Of the first run. */
+  readonly firstRunMs: number | null;
+  /** Of all turns, and how many runs they were for. */
+  energy: { joules: number; runs: number };
   readonly session: Session | null;
   readonly values: Values;
   readonly rates: number[];
@@ -82,9 +93,11 @@ const warmUp = async (session: Session, task: Task, options: MeasureOptions): Pr
   return { ...more, ms: [...first.ms, ...more.ms], values: [...first.values, ...more.values] };
 };
 
+const noEnergy = (): Running['energy'] => ({ joules: 0, runs: 0 });
+
 const start = async (contender: Contender, { task, work }: Prepared, options: MeasureOptions): Promise<Running> => {
   options.progress(`${task.name}: ${contender.name} warms up`);
-  const nothing = { values: [], rates: [], last: null, seconds: 0 };
+  const nothing = { values: [], rates: [], last: null, firstRunMs: null, energy: noEnergy(), seconds: 0 };
   let session: Session | null = null;
   try {
     session = await openSession(contender.command, options.limitSeconds * 1000);
@@ -92,8 +105,10 @@ const start = async (contender: Contender, { task, work }: Prepared, options: Me
     // Every product and continuation is the first one again.
     const values = task.kind === 'step' ? last.values.flat() : last.values[0]!;
     const isSlow = secondsOf(last) >= options.budgetSeconds;
+    const firstRunMs = last.ms[0]!;
     const rates = isSlow ? [rateOf(work, unitOf(task), 1, last.ms.at(-1)! / 1000)] : [];
-    return { ...contender, session, values, rates, last, seconds: isSlow ? secondsOf(last) : 0, failure: null };
+    const seconds = isSlow ? secondsOf(last) : 0;
+    return { ...contender, session, values, rates, last, firstRunMs, seconds, energy: noEnergy(), failure: null };
   } catch (error) {
     await session?.close();
     return { ...contender, ...nothing, session: null, failure: reasonOf(error) };
@@ -103,7 +118,12 @@ const start = async (contender: Contender, { task, work }: Prepared, options: Me
 const takeTurn = async (running: Running, work: number, unit: Unit, options: MeasureOptions): Promise<void> => {
   if (!running.session || running.failure || running.seconds >= options.budgetSeconds) return;
   try {
+    const before = options.energy?.();
     const done = await running.session.run(1e9, options.secondsPerRound);
+    if (before !== undefined && options.energy) {
+      running.energy.joules += options.energy() - before;
+      running.energy.runs += done.ms.length;
+    }
     const seconds = secondsOf(done);
     running.seconds += seconds;
     running.rates.push(rateOf(work, unit, done.ms.length, seconds));
@@ -114,7 +134,7 @@ const takeTurn = async (running: Running, work: number, unit: Unit, options: Mea
 };
 
 const rowOf = (running: Running, { task }: Prepared, reference: Values): Row => {
-  const { name, session, rates, last, values, failure } = running;
+  const { name, session, rates, last, values, firstRunMs, energy, failure } = running;
   return {
     task: task.name,
     stack: name,
@@ -128,6 +148,8 @@ const rowOf = (running: Running, { task }: Prepared, reference: Values): Row => 
     agrees: agrees(task, values, reference, running.rounds),
     device: session?.ready.device ?? '',
     versions: session?.ready.versions ?? {},
+    ...(session && firstRunMs !== null && { firstMs: session.startMs + firstRunMs }),
+    ...(energy.runs > 0 && { joules: energy.joules / energy.runs }),
     ...(last?.memory && { memory: last.memory }),
     ...(failure !== null && { failure }),
   };

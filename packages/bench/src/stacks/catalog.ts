@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { softwareGpuEnv } from '@peftjs/testkit/software-gpu';
 import type { Prepared } from '../data/prepare.ts';
@@ -48,17 +48,50 @@ const inNode = (module: string, name: string, about: string, needs: readonly str
 /** The Python of the peers' virtual environment. */
 const pythonIn = (peers: string): string => join(peers, 'python/bin/python');
 
-const torch = (name: string, about: string): Stack => ({
+/** Whether a package of Python's is in the peers' environment. */
+const hasPackage = (peers: string, name: string): boolean =>
+  existsSync(pythonIn(peers)) &&
+  readdirSync(join(peers, 'python/lib')).some((version) =>
+    existsSync(join(peers, 'python/lib', version, 'site-packages', name)),
+  );
+
+const inPython = (module: string, name: string, about: string, needs: string): Stack => ({
   name,
   about,
   does: (task) => task.kind !== 'step' || !task.variant,
-  missing: (peers) => (existsSync(pythonIn(peers)) ? null : setUp),
+  missing: (peers) => (hasPackage(peers, needs) ? null : setUp),
   command: async (prepared, options) => ({
     file: pythonIn(options.peers),
-    args: [join(paths.source, 'stacks/pytorch.py'), JSON.stringify(prepared), JSON.stringify(options), name],
-    env: { OMP_NUM_THREADS: String(options.threads), HF_HUB_OFFLINE: '1' },
+    args: [join(paths.source, `stacks/${module}.py`), JSON.stringify(prepared), JSON.stringify(options), name],
+    env: threadsOf(options.threads),
   }),
 });
+
+/** The variables that libraries of Python take their threads from; JAX has no other way. */
+const threadsOf = (threads: number): Record<string, string> => ({
+  OMP_NUM_THREADS: String(threads),
+  NPROC: String(threads),
+  PJRT_NPROC: String(threads),
+  HF_HUB_OFFLINE: '1',
+  JAX_PLATFORMS: 'cpu',
+});
+
+const torch = (name: string, about: string): Stack => inPython('pytorch', name, about, 'torch');
+
+const jaxCpu = (name: string, about: string): Stack => {
+  const stack = inPython('jax_cpu', name, about, 'jax');
+  return {
+    ...stack,
+    does: (task) => task.kind !== 'generate' && (task.kind === 'matmul' || task.method !== 'qlora') && stack.does(task),
+  };
+};
+
+/** Training in llama.cpp needs its program `finetune`, which no package on PyPI has. */
+const llamaCpp: Stack = {
+  ...inPython('llamacpp', 'llama.cpp', 'llama.cpp of xllamacpp, CPU: activations in 8 bits too', 'xllamacpp'),
+  does: (task) => task.kind === 'generate' && task.storage !== undefined,
+  rounds: true,
+};
 
 /** A stack that does training steps alone. */
 const ofSteps = (stack: Stack): Stack => ({ ...stack, does: (task) => task.kind === 'step' && stack.does(task) });
@@ -82,6 +115,9 @@ export const stacks: readonly Stack[] = [
   ofSteps({ ...torch('torch-bf16', 'the same in bfloat16; NF4 computes in it'), rounds: true }),
   ofSteps({ ...torch('torch-compile', 'torch in f32 under torch.compile'), optional: true }),
   ofSteps({ ...torch('torch-compile-bf16', 'torch in bfloat16 under torch.compile'), optional: true, rounds: true }),
+  jaxCpu('jax-cpu', 'JAX with optax, CPU, f32: a whole step under jit'),
+  ofSteps({ ...jaxCpu('jax-cpu-bf16', 'the same in bfloat16'), optional: true, rounds: true }),
+  llamaCpp,
   inNode('jax', 'jax-wasm', '@jax-js/jax, WebAssembly, on threads as in a browser', ['@jax-js/jax']),
   inNode('jax', 'jax-wasm-1', '@jax-js/jax, WebAssembly, the one thread that it has in plain Node', ['@jax-js/jax']),
   inNode('jax', 'jax-webgpu', '@jax-js/jax, WebGPU', ['@jax-js/jax']),

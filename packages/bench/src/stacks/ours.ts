@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { load } from '@peftjs/core';
+import { loadGguf } from '@peftjs/gguf';
 import { openSafetensors } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { cpu } from '@peftjs/onnx';
@@ -125,7 +126,8 @@ const openStep = async (stack: string, dir: string, task: StepTask, executor: Ex
 
 const openGenerate = async (dir: string, task: GenerateTask, executor: Executor): Promise<Runs> => {
   const prompt = JSON.parse(await readFile(join(dir, 'prompt.json'), 'utf8')) as number[];
-  const made = generator(await loadModel(join(dir, 'model')), { executor });
+  const model = await (task.storage ? loadGguf(join(dir, 'model.gguf')) : loadModel(join(dir, 'model')));
+  const made = generator(model, { executor });
   return { run: async () => (await made.generate([prompt], { maxTokens: task.tokens, stop: [] }))[0]! };
 };
 

@@ -1,30 +1,10 @@
-"""PyTorch with Hugging Face transformers and peft, as their users write it. Speaks the protocol of run/protocol.ts."""
-
-import json
-import sys
-import time
-from importlib.metadata import version
-from pathlib import Path
+"""PyTorch with Hugging Face transformers and peft, as their users write it."""
 
 import torch
+from protocol import folder, name, options, read_json, serve, task
 
-prepared, options = (json.loads(text) for text in sys.argv[1:3])
-name = sys.argv[3]
 dtype = torch.bfloat16 if name.endswith("bf16") else torch.float32
-task, folder = prepared["task"], Path(prepared["dir"])
 torch.set_num_threads(options["threads"])
-
-
-def say(message):
-    sys.stdout.write(f"#bench {json.dumps(message)}\n")
-    sys.stdout.flush()
-
-
-def peak_bytes():
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("VmHWM is missing from /proc/self/status")
 
 
 def load_model(quantization=None):
@@ -71,7 +51,7 @@ def open_step():
         model = torch.compile(model)
     params = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(params, lr=task["learningRate"], weight_decay=0.0)
-    batch = json.loads((folder / "batch.json").read_text())
+    batch = read_json("batch.json")
     ids, labels = (torch.tensor(batch[key]).view(task["batch"], task["tokens"]) for key in ("ids", "labels"))
 
     def run():
@@ -86,7 +66,7 @@ def open_step():
 
 def open_generate():
     model = load_model().eval()
-    prompt = torch.tensor([json.loads((folder / "prompt.json").read_text())])
+    prompt = torch.tensor([read_json("prompt.json")])
 
     @torch.inference_mode()
     def run():
@@ -105,15 +85,4 @@ def open_generate():
 
 
 run = {"matmul": open_matmul, "step": open_step, "generate": open_generate}[task["kind"]]()
-versions = {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes")}
-say({"type": "ready", "device": f"{torch.get_num_threads()} threads", "versions": versions})
-
-for command in sys.stdin:
-    times, seconds = map(float, command.split()[1:])
-    end = time.perf_counter() + seconds
-    ms, values = [], []
-    while not ms or (len(ms) < times and time.perf_counter() < end):
-        start = time.perf_counter()
-        values.append(run())
-        ms.append((time.perf_counter() - start) * 1000)
-    say({"type": "done", "ms": ms, "values": values[:5], "peakBytes": peak_bytes()})
+serve(run, f"{torch.get_num_threads()} threads", ("torch", "transformers", "peft", "bitsandbytes"))

@@ -1,9 +1,11 @@
 import { fullSmall } from './full-small.ts';
+import { generateQ8 } from './generate-q8.ts';
 import { generateSmall } from './generate-small.ts';
 import { loraLarge } from './lora-large.ts';
 import { loraSmall } from './lora-small.ts';
 import { matmuls } from './matmul.ts';
 import { memory } from './memory.ts';
+import { qwenSteps, smollm2Steps } from './published.ts';
 import { qloraLarge } from './qlora-large.ts';
 import { scaling } from './scaling.ts';
 import { smoke } from './smoke.ts';
@@ -30,6 +32,14 @@ export const groups: readonly Group[] = [
   alone(qloraLarge),
   alone(fullSmall),
   alone(generateSmall),
+  alone(generateQ8),
+  {
+    name: 'smollm2',
+    about: 'steps of SmolLM2-135M with its weights, from the folder that --model names',
+    tasks: smollm2Steps,
+    optional: true,
+  },
+  { name: 'qwen-0.5b', about: 'steps of the shape of Qwen2.5-0.5B', tasks: qwenSteps, optional: true },
   { name: 'smoke', about: 'all of it on tiny shapes, in seconds', tasks: smoke, optional: true },
   {
     name: 'scaling',

@@ -1,4 +1,5 @@
 import { fullSmall } from './full-small.ts';
+import { generateQ8 } from './generate-q8.ts';
 import { generateSmall } from './generate-small.ts';
 import { loraSmall } from './lora-small.ts';
 import type { ModelShape, Task } from './task.ts';
@@ -30,4 +31,5 @@ export const smoke: readonly Task[] = [
   },
   { ...fullSmall, ...sizes, name: 'smoke-full', about: 'a tiny full fine-tuning step' },
   { ...generateSmall, model: tiny, name: 'smoke-generate', about: 'a tiny continuation', prompt: 5, tokens: 12 },
+  { ...generateQ8, model: tiny, name: 'smoke-q8', about: 'the same over Q8_0 weights', prompt: 5, tokens: 12 },
 ];

@@ -1,5 +1,9 @@
 /** Sizes of a Llama-type decoder. */
 export interface ModelShape {
+  /** Qwen 2 has biases on q, k and v. Default `llama`. */
+  readonly family?: 'llama' | 'qwen2';
+  /** Whether the head is the table of tokens. Default false. */
+  readonly tied?: boolean;
   readonly hidden: number;
   readonly layers: number;
   readonly heads: number;
@@ -36,6 +40,8 @@ export interface Variant {
 /** One training step: forward, backward and AdamW. */
 export interface StepTask {
   readonly kind: 'step';
+  /** The published model whose weights these are, in the folder that `--model` names. Default: random weights of the shape. */
+  readonly weights?: string;
   readonly name: string;
   readonly about: string;
   readonly model: ModelShape;
@@ -59,6 +65,8 @@ export interface GenerateTask {
   readonly model: ModelShape;
   readonly prompt: number;
   readonly tokens: number;
+  /** In which type of llama.cpp's blocks the matrices are. Default: none, f32. */
+  readonly storage?: 'Q8_0';
 }
 
 /** The task that every stack does in the same way. */
