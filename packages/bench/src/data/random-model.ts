@@ -4,13 +4,13 @@ import type { ModelShape } from '../tasks/task.ts';
 
 const configOf = (m: ModelShape, positions: number): Promise<ModelConfig> =>
   parseConfig({
-    model_type: m.family ?? 'llama',
+    model_type: m.biased ? 'qwen2' : 'llama',
     hidden_size: m.hidden,
     num_hidden_layers: m.layers,
     num_attention_heads: m.heads,
     num_key_value_heads: m.keyValueHeads,
     // Qwen 2 has no field for it.
-    ...(m.family !== 'qwen2' && { head_dim: m.hidden / m.heads }),
+    ...(!m.biased && { head_dim: m.hidden / m.heads }),
     intermediate_size: m.inner,
     vocab_size: m.vocabulary,
     max_position_embeddings: positions,

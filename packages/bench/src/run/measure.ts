@@ -21,7 +21,7 @@ export interface Row {
   readonly startMs: number | null;
   /** From the start of the process until the first run was done: the time to the first step. */
   readonly firstMs?: number;
-  /** What the processor's packages took for one run, in joules, all that the machine did meanwhile included; where it tells. */
+  /** Joules that the processor's packages took for one run, all that the machine did meanwhile included; where it tells. */
   readonly joules?: number;
   /** Of the warm-up: losses of the first 5 steps, tokens, or mean squares. */
   readonly values: Values;

@@ -14,7 +14,7 @@ const smollm2: ModelShape = {
 
 /** https://huggingface.co/Qwen/Qwen2.5-0.5B: 494 million weights. */
 const qwen: ModelShape = {
-  family: 'qwen2',
+  biased: true,
   tied: true,
   hidden: 896,
   layers: 24,

@@ -1,7 +1,7 @@
 /** Sizes of a Llama-type decoder. */
 export interface ModelShape {
-  /** Qwen 2 has biases on q, k and v. Default `llama`. */
-  readonly family?: 'llama' | 'qwen2';
+  /** Whether q, k and v have biases, as in Qwen 2. Default false. */
+  readonly biased?: boolean;
   /** Whether the head is the table of tokens. Default false. */
   readonly tied?: boolean;
   readonly hidden: number;
