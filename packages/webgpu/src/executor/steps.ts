@@ -6,6 +6,7 @@ import { fuse, type Unit } from './fuse.ts';
 import { fusedKernel, withEpilogue } from './fused-kernel.ts';
 import type { Arranged, Strides } from './layouts.ts';
 import type { Pack } from './packs.ts';
+import { type SharedPasses, sharedPasses } from './shared-passes.ts';
 import { scratch, type Value, type ValueTable } from './values.ts';
 
 /** A kernel over values. */
@@ -115,6 +116,7 @@ const kernelSteps = (
   unit: Unit,
   table: ValueTable,
   device: DeviceShape,
+  shared: SharedPasses,
 ): Step[] => {
   const named = byName<Tensor>(node.op, node.inputs);
   const {
@@ -133,6 +135,7 @@ const kernelSteps = (
   );
   const flops = shareFlops(dispatches, nodeFlops(node, program));
   const kernels = dispatches.flatMap((plain, i): Step[] => {
+    if (shared.isDone(plain, dispatches, temps, values)) return [];
     const joined = unit.members.length > 0 && plain.emits === 'out0' ? withEpilogue(unit, plain) : null;
     const dispatch = joined?.dispatch ?? plain;
     const own = dispatch.label ?? node.op.name;
@@ -174,12 +177,13 @@ export const lowerOps = (
   table: ValueTable,
   device: DeviceShape,
 ): (Step | Pack)[] => {
+  const shared = sharedPasses();
   const packOf = new Map(packs.flatMap((pack) => pack.members.map((node) => [node, pack] as const)));
   const steps = fuse(arranged.program, device.maxBindings, device.facts.maxBindingBytes).flatMap(
     (unit): (Step | Pack)[] => {
       const pack = unit.kernel && packOf.get(unit.kernel);
       if (pack) return unit.kernel === pack.members.at(-1) && !pack.packing.updates ? [pack] : [];
-      if (unit.kernel) return kernelSteps(arranged, unit.kernel, unit, table, device);
+      if (unit.kernel) return kernelSteps(arranged, unit.kernel, unit, table, device, shared);
       const { dispatches, tensors, inPlace } = fusedKernel(unit, device.facts.maxBindingBytes);
       const values = valuesOf(tensors, table);
       const flops = flopsOfAll(unit.members, arranged.program) / dispatches.length;

@@ -117,6 +117,31 @@ describe('products by frozen matrices', () => {
     expect(worstRow(got['y']!, wanted['y']!, outDim)).toBeLessThan(1e-6);
   });
 
+  it('of one x round its rows once', async () => {
+    const attrs = { format: 'sint8', inDim, block: inDim, compute: 'int8' } as const;
+    const x = input('x', [tokens, inDim]);
+    const product = (name: string, of: Tensor): Tensor => {
+      const codes = variable(
+        `${name}.c`,
+        [outDim, inDim],
+        Uint8Array.from({ length: outDim * inDim }, (_, i) => i % 251),
+        'u8',
+      );
+      const scale = variable(`${name}.s`, [outDim, 1], new Float32Array(outDim).fill(0.01));
+      return matmulQuantized(of, codes, scale, null, null, null, null, null, attrs);
+    };
+    const outputs = { q: product('q', x), k: product('k', x), v: product('v', mul(x, 2)) };
+    const executable = await compile({ outputs }, { executor });
+    const feeds = {
+      x: Float32Array.from({ length: tokens * inDim }, (_, i) => (i % inDim === 0 ? 127 : (i % 200) - 99.75)),
+    };
+    const [got, wanted] = [await executable.run(feeds), await run(outputs, reference(), feeds)];
+    // Rows of x and of 2·x, three products, and the doubling.
+    expect(executable.plan.dispatches).toBe(2 + 3 + 1);
+    executable.close();
+    for (const name of ['q', 'k', 'v']) expect(worstRow(got[name]!, wanted[name]!, outDim)).toBeLessThan(1e-5);
+  });
+
   it('of whole numbers are right at the depth that still fits an i32, and beyond it', async () => {
     for (const depth of [mostWholeDepth - (mostWholeDepth % 4), mostWholeDepth + 4001]) {
       const codes = variable('c', [4, depth], new Uint8Array(4 * depth).fill(128), 'u8');
