@@ -66,6 +66,13 @@ describe('the demo tells classes apart', () => {
       const html = await readFile(result.report, 'utf8');
       expect(html).toContain(shown);
       expect(html.match(/<figure/g)).toHaveLength(24);
+      const right = html.match(/<small>right<\/small>/g)?.length ?? 0;
+      const all = `Of all ${result.tests}: ${Math.round(result.accuracy * result.tests)} right`;
+      expect(html).toContain(
+        `24 of the ${result.tests} held-out ${task === 'image' ? 'pictures' : 'mails'}, drawn by the seed: ${right} right`,
+      );
+      expect(html).toContain(all);
+      expect(stdout).toContain(all);
       expect(html).toContain('loss, nats per example');
       expect(html).not.toMatch(/(?:src|href)=["']?https?:/);
     },

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { inNewFolder, methods, openDevice, type PredictedExample, renderReport, say } from '@peftjs/cli/shared';
 import { type Adapted, attach, load, prepare, save, startingRate } from '@peftjs/core';
-import { fromArray, pipe, repeat, shuffle } from '@peftjs/data';
+import { fromArray, pipe, shuffle } from '@peftjs/data';
 import { writeFileAtomic } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { type Executor, PeftError, type Tensor } from '@peftjs/tensor';
@@ -18,7 +18,7 @@ import { loadModel, parameters, type TaskModel } from '@peftjs/transformer';
 import { type Chosen, given } from '../chosen.ts';
 import { sizesOf, tensorBytes } from '../demo.ts';
 import type { DemoOptions } from '../options.ts';
-import { streamOf, together } from './batches.ts';
+import { endless, streamOf } from './batches.ts';
 import type { ClassData } from './class-data.ts';
 import { clothesData } from './clothes.ts';
 import { type ClassResult, linesOf, reportOf } from './outcome.ts';
@@ -67,10 +67,9 @@ const learn = async (
   { steps, seed, batch }: DemoOptions,
   { label, learningRate }: Pick<Chosen, 'label' | 'learningRate'>,
 ): Promise<TrainResult> => {
-  const rows = fromArray(data.train.map(({ row }) => row));
   const result = await train(target, {
     executor,
-    data: pipe(rows, shuffle({ seed }), repeat(), together(data, batch)),
+    data: endless(data, seed, batch),
     steps,
     seed,
     schedule: cosine({ learningRate, steps, warmup: Math.floor(steps / 15) }),
@@ -115,10 +114,22 @@ const tuneAll = async (data: ClassData, executor: Executor, options: DemoOptions
   }
 };
 
-/** Held-out examples of all classes, and what the model takes them for. */
-const examplesOf = async (model: Model, data: ClassData, executor: Executor): Promise<readonly PredictedExample[]> => {
-  const many = Math.min(shown, data.test.length);
-  const some = Array.from({ length: many }, (_, i) => data.test[Math.floor((i * data.test.length) / many)]!);
+/** So many numbers below a count, drawn by a seed, each of them as likely, from the lowest on. */
+const drawn = async (many: number, count: number, seed: number): Promise<number[]> => {
+  const numbers = Array.from({ length: count }, (_, i) => i);
+  const all: number[] = [];
+  for await (const one of pipe(fromArray(numbers), shuffle({ seed })).open()) all.push(one);
+  return all.slice(0, many).sort((a, b) => a - b);
+};
+
+/** Held-out examples, drawn whatever they are, and what the model takes them for. */
+const examplesOf = async (
+  model: Model,
+  data: ClassData,
+  executor: Executor,
+  { seed }: DemoOptions,
+): Promise<readonly PredictedExample[]> => {
+  const some = (await drawn(shown, data.test.length, seed)).map((i) => data.test[i]!);
   const probabilities = await predict(model, data, some, executor);
   return some.map(({ label, shown: seen }, i) => {
     const probability = Math.max(...probabilities[i]!);
@@ -152,7 +163,7 @@ const runOn = async (
   const adapterDir = join(dir, 'adapter');
   const { loss, metrics } = tuned.heldOut.at(-1)!;
   await saveAndCheck(adapted, data, executor, adapterDir, loss);
-  const examples = await examplesOf(adapted.model, data, executor);
+  const examples = await examplesOf(adapted.model, data, executor, options);
   const result: ClassResult = {
     task: options.task,
     method: chosen.method.name,

@@ -51,6 +51,13 @@ export interface ClassFindings {
 
 const share = (value: number): string => `${(100 * value).toFixed(1)} %`;
 
+/** Of which examples some are shown, and how many of these and of all were told right: so few may do better or worse than all. */
+const drawnOf = (r: ClassResult, { examples }: ClassData, predicted: readonly PredictedExample[]): string => {
+  const right = predicted.filter((p) => p.label === p.predicted).length;
+  const all = Math.round(r.accuracy * r.tests);
+  return `${predicted.length} of the ${r.tests} held-out ${examples}, drawn by the seed: ${right} right, ${share(right / predicted.length)}. Of all ${r.tests}: ${all} right, ${share(r.accuracy)}.`;
+};
+
 /** The outcome as a report. */
 export const reportOf = (
   r: ClassResult,
@@ -74,16 +81,15 @@ export const reportOf = (
     { label: 'the head alone', result: probe },
   ],
   unit: 'example',
-  examples: predicted,
+  examples: { shown: predicted, note: drawnOf(r, data, predicted) },
 });
 
 /** The outcome as lines for a terminal. */
 export const linesOf = (r: ClassResult, { data, predicted }: ClassFindings): string => {
-  const right = predicted.filter((p) => p.label === p.predicted).length;
   const full = r.fullAccuracy === null ? '' : `; all weights: ${share(r.fullAccuracy)}`;
   return [
     `\nHeld-out accuracy: ${share(r.accuracy)}, the head alone: ${share(r.probeAccuracy)}${full} (${r.tests} ${data.examples})`,
-    `Of the ${predicted.length} ${data.examples} in the report ${right} were told right.`,
+    `In the report: ${drawnOf(r, data, predicted)}`,
     `Adapter: ${r.adapterDir} (loaded again, same loss)`,
     `Report:  ${r.report}`,
     `${r.seconds.toFixed(0)} s in all.\n`,

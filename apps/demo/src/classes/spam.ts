@@ -10,8 +10,8 @@ const labels = ['not spam', 'spam'];
 /** Mails of each kind. */
 const each = 600;
 
-/** Tokens of a mail, at most. */
-const longest = 96;
+/** Tokens of a mail, at most, where nothing else is said. */
+const usualLongest = 96;
 
 const allOf = async <T>(stream: Stream<T>): Promise<T[]> => {
   const all: T[] = [];
@@ -19,8 +19,8 @@ const allOf = async <T>(stream: Stream<T>): Promise<T[]> => {
   return all;
 };
 
-/** Mails that are spam or not, split by a hash of their words, for an encoder. */
-export const spamData = async (modelDir?: string): Promise<ClassData> => {
+/** Mails that are spam or not, split by a hash of their words, for an encoder; of each mail at most so many tokens. */
+export const spamData = async (modelDir?: string, longest: number = usualLongest): Promise<ClassData> => {
   const dir = modelDir ?? baseEncoderDir();
   const [tokenizer, config] = [await loadTokenizer(dir), await loadConfig(dir)];
   const length = Math.min(longest, config.maxPositions);

@@ -26,6 +26,6 @@ const exampleOf = ({ shown, label, predicted, probability }: PredictedExample): 
   return `<figure${isRight ? '' : ' class="wrong"'}>${seen}<figcaption>${escapeHtml(predicted)} (${Math.round(100 * probability)} %)<small>${escapeHtml(verdict)}</small></figcaption></figure>`;
 };
 
-/** Examples side by side. */
-export const examplesOf = (examples: readonly PredictedExample[]): string =>
-  `<h2>Held-out examples, and what they were taken for</h2>\n<div class="examples${examples.some(({ shown }) => 'text' in shown) ? ' long' : ''}">${examples.map(exampleOf).join('\n')}</div>\n`;
+/** Examples side by side, under a line that tells which they are. */
+export const examplesOf = (examples: readonly PredictedExample[], note: string): string =>
+  `<h2>Held-out examples, and what they were taken for</h2>\n<p class="soft">${escapeHtml(note)}</p>\n<div class="examples${examples.some(({ shown }) => 'text' in shown) ? ' long' : ''}">${examples.map(exampleOf).join('\n')}</div>\n`;

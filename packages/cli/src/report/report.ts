@@ -29,7 +29,11 @@ export interface Report {
     readonly texts: readonly { readonly name: string; readonly text: string }[];
   };
   /** Examples of classes, and what the model took them for. */
-  readonly examples?: readonly PredictedExample[];
+  readonly examples?: {
+    readonly shown: readonly PredictedExample[];
+    /** Which these are, and how the model does on all. */
+    readonly note: string;
+  };
 }
 
 const style = `
@@ -112,7 +116,7 @@ export const renderReport = (report: Report): string => {
 <dl class="figures" style="--columns: ${report.figures.length % 3 === 0 ? 3 : 4}">${report.figures.map(figure).join('')}</dl>
 <h2>Loss</h2>
 <div id="chart"></div>
-${report.charts?.length ? smallOf(report.charts) : ''}${report.data ? dataOf(report.data) : ''}${report.table ? tableOf(report.table) : ''}${report.samples ? samplesOf(report.samples) : ''}${report.examples ? examplesOf(report.examples) : ''}<script>${js}</script>
+${report.charts?.length ? smallOf(report.charts) : ''}${report.data ? dataOf(report.data) : ''}${report.table ? tableOf(report.table) : ''}${report.samples ? samplesOf(report.samples) : ''}${report.examples ? examplesOf(report.examples.shown, report.examples.note) : ''}<script>${js}</script>
 <script>${chartScript(report)}</script>
 </body>
 </html>

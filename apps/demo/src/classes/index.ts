@@ -1,0 +1,4 @@
+export { endless, streamOf } from './batches.ts';
+export type { ClassData, ClassExample } from './class-data.ts';
+export { clothesData } from './clothes.ts';
+export { spamData } from './spam.ts';
