@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import { writeFileAtomic } from '@peftjs/io';
+import { classFiles, tellApart } from './classes/classes.ts';
+import { classTasks } from './classes/tasks.ts';
 import { prepare } from './data/prepare.ts';
 import { load, loadFiles } from './load/load.ts';
 import { machine } from './machine.ts';
@@ -122,6 +124,7 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
       await qualityFiles(options.out),
       await quantizedFiles(options.out),
       await loadFiles(options.out),
+      await classFiles(options.out),
     ])
       for (const [name, text] of files) await writeFileAtomic(join(paths.docs, name), text);
     return 0;
@@ -138,6 +141,7 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
       qualityTask,
       serveTask,
       quantizedTask,
+      ...classTasks,
     ]);
     return 0;
   }
@@ -148,8 +152,10 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
   if (options.task.join() === serveTask.name) return (await load({ ...options, docs: paths.docs, say })) === 0 ? 0 : 1;
   const failed = options.task.includes(qualityTask.name) ? await quality({ ...options, docs: paths.docs, say }) : 0;
   if (options.task.includes(quantizedTask.name)) await quantized({ ...options, docs: paths.docs, say });
-  if (options.task.every((name) => name === qualityTask.name || name === quantizedTask.name) && options.task.length > 0)
-    return failed === 0 ? 0 : 1;
+  for (const task of classTasks)
+    if (options.task.includes(task.name)) await tellApart(task, { ...options, docs: paths.docs, say });
+  const resumable: readonly string[] = [qualityTask, quantizedTask, ...classTasks].map(({ name }) => name);
+  if (options.task.every((name) => resumable.includes(name)) && options.task.length > 0) return failed === 0 ? 0 : 1;
   const chosen = wantedStacks(options);
   const all: Row[] = [];
   for (const group of wantedGroups(options)) {

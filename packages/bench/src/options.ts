@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { baseModelDir } from '@peftjs/base-model';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { classTasks } from './classes/tasks.ts';
 import { paths } from './paths.ts';
 import { tried } from './quality/quality.ts';
 import { stacks } from './stacks/catalog.ts';
@@ -75,6 +76,7 @@ const taskNames = [
     qualityTask.name,
     serveTask.name,
     quantizedTask.name,
+    ...classTasks.map(({ name }) => name),
   ]),
 ];
 const stackNames = stacks.map(({ name }) => name);
@@ -101,7 +103,7 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     .addOption(
       new Option(
         '--task <names>',
-        "'list', or names with commas between (default: all but smollm2, qwen-0.5b, scaling, memory, quality, quantized and serve)",
+        "'list', or names with commas between (default: all but smollm2, qwen-0.5b, scaling, memory, quality, quantized, serve, spam and images)",
       )
         .default([] as string[])
         .argParser(namesOf(taskNames)),
@@ -140,7 +142,7 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     .addOption(new Option('--adapters <n>', 'those of the task serve').default(8).argParser(positive(true)))
     .addOption(new Option('--minutes <n>', 'how long they ask').default(10).argParser(positive(false)))
     .option('--speed', 'measure the speed of their steps, on an idle machine, instead of their losses', false)
-    .option('--model <dir>', 'folder of the model of the tasks quantized and smollm2', baseModelDir())
+    .option('--model <dir>', 'folder of the model of the tasks quantized, smollm2 and spam', baseModelDir())
     .option('--out <dir>', 'where results and charts go', paths.results)
     .option('--json', 'print one line of JSON per task and stack, and write no files', false)
     .option(
@@ -151,7 +153,7 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     .option('--roofline', 'print what training steps cost on GPUs that need not be here, by their plans', false)
     .option(
       '--page',
-      'write docs/performance.md, docs/quality.md and docs/quantized-tuning.md from the newest results in --out',
+      'write docs/performance.md and the pages of the other tasks from the newest results in --out',
       false,
     )
     .option('--setup', 'install the peers into packages/bench/.peers (about 6 GB, most of it PyTorch)', false)

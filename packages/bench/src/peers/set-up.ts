@@ -12,16 +12,18 @@ const run = (file: string, args: readonly string[], cwd: string): boolean => {
   return status === 0;
 };
 
-/** Installs the peers' pinned versions: those of JavaScript with npm, PyTorch's into a virtual environment. The exit code of it all. */
+/** Installs the peers' pinned versions: those of JavaScript with npm, PyTorch's into virtual environments, one with Hugging Face PEFT and one with AdapterHub's adapters. The exit code of it all. */
 export const setUpPeers = (peers: string): number => {
   const node = join(peers, 'node');
   mkdirSync(node, { recursive: true });
   for (const name of ['package.json', 'package-lock.json']) cpSync(pins(`node/${name}`), join(node, name));
-  const python = join(peers, 'python');
+  const python = (name: string, requirements: string): boolean =>
+    run(process.env['PYTHON'] ?? 'python3', ['-m', 'venv', join(peers, name)], peers) &&
+    run(join(peers, name, 'bin/python'), ['-m', 'pip', 'install', '-r', pins(requirements)], peers);
   const isDone = [
     run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], node),
-    run(process.env['PYTHON'] ?? 'python3', ['-m', 'venv', python], peers) &&
-      run(join(python, 'bin/python'), ['-m', 'pip', 'install', '-r', pins('requirements.txt')], peers),
+    python('python', 'requirements.txt'),
+    python('adapters', 'requirements-adapters.txt'),
   ];
   return isDone.every(Boolean) ? 0 : 1;
 };
