@@ -55,7 +55,7 @@ test('two libraries are within noise where their means are no further apart than
   expect(rowsOf('lora')[1]).toBe('| `lora` | 2,400 | 1,200 | 2.00 | 256 | 512 | 0.50 | 4e-5 |');
   expect(rowsOf('ia3')[0]).toContain('| no |');
   expect(rowsOf('bitfit')[0]).toContain('| – |');
-  expect(text).toContain('Trained parameters are counted differently of `bitfit`');
+  expect(text).toContain('The sides do not train as many parameters of `bitfit`');
   expect(text).toContain(`${2 * 6 * 3 - 10} of 36 runs are not there yet`);
   expect(figure).toContain('<title>ia3, PyTorch: 85.0 %</title>');
   expect(text + figure).not.toMatch(/NaN|undefined|Infinity/);

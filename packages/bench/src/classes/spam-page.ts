@@ -120,7 +120,7 @@ ${markdown([qualityHead, ...qualityRows])}
 
 ${made < all ? `${all - made} of ${all} runs are not there yet.\n\n` : ''}- In percent, means of ${seeds.length} seeds, which draw the head, the adapter's first values and the order of the mails; ± is the standard deviation over them. F1 is the mean of both classes.
 - *Within noise*: accuracy and F1 of the two libraries lie no further apart than both spread together.
-- The adapter's first values go over as its file (LoRA, (IA)³, prompt tuning, loaded by \`PeftModel.from_pretrained\`) or as tensors by their names (BitFit, Houlsby, all weights). ${unlike.length === 0 ? 'Both count the same trained parameters.' : `Trained parameters are counted differently of ${unlike.map(({ contender }) => `\`${contender.name}\``).join(', ')}.`}
+- The adapter's first values go over as its file (LoRA and (IA)³, loaded by \`PeftModel.from_pretrained\`; prompt tuning, by \`set_peft_model_state_dict\`, as the former refuses to train prompts) or as tensors by their names (BitFit, Houlsby, all weights). ${unlike.length === 0 ? 'Both sides train as many parameters.' : `The sides do not train as many parameters of ${unlike.map(({ contender }) => `\`${contender.name}\``).join(', ')}.`}
 - AdamW without decay, gradients clipped to norm 1, a warm-up of ${Math.floor(steps / 15)} steps, then half a cosine; no dropout on either side, since each library draws its own.
 - So few steps are the beginning of a training: a method with a low place here may only be slow, as prompt tuning is known to be.
 
