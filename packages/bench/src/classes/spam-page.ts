@@ -15,13 +15,13 @@ const peers: Readonly<Record<Peer, string>> = {
 
 const firstOf = ({ runs }: Standing): readonly number[] => runs.flatMap(({ first }) => first);
 
-/** The largest distance between losses of the first steps, of runs from the same first values. */
-const apart = (ours: Standing, peer: Standing): number => {
+/** The largest distance between values of runs from the same seed. */
+const apart = (ours: Standing, peer: Standing, of: (run: Run) => readonly number[]): number => {
   const pairs = ours.runs.flatMap((run) => {
     const other = peer.runs.find(({ seed }) => seed === run.seed);
-    return other ? run.first.map((loss, i) => Math.abs(loss - other.first[i]!)) : [];
+    return other ? of(run).map((value, i) => Math.abs(value - of(other)[i]!)) : [];
   });
-  return Math.max(...pairs);
+  return Math.max(0, ...pairs);
 };
 
 const quotient = (ours: Standing, peer: Standing, of: (run: Run) => number): string =>
@@ -98,13 +98,18 @@ export const spamPage = (runs: readonly Run[]): readonly (readonly [name: string
       mib(ours),
       mib(peer),
       quotient(ours, peer, ({ resident }) => resident),
-      firstOf(peer).length > 0 ? apart(ours, peer).toExponential(0) : '–',
+      firstOf(peer).length > 0 ? apart(ours, peer, ({ first }) => first).toExponential(0) : '–',
     ];
   });
   const unlike = own.filter((ours) => {
     const peer = others.get(ours.contender.name);
     return peer && peer.runs[0]!.parameters !== ours.runs[0]!.parameters;
   });
+  const pairs = own.flatMap((ours) => {
+    const peer = others.get(ours.contender.name);
+    return peer ? [apart(ours, peer, ({ accuracy }) => [accuracy])] : [];
+  });
+  const unsteady = own.filter(({ accuracy }) => (accuracy.spread ?? 0) > 0.05);
   const { steps, batchSize } = spam;
   const text = `<!-- Made by \`pnpm bench --task spam --model FOLDER\`. -->
 
@@ -119,8 +124,13 @@ that has the method, from the same first values, batches in the same order, and 
 ${markdown([qualityHead, ...qualityRows])}
 
 ${made < all ? `${all - made} of ${all} runs are not there yet.\n\n` : ''}- In percent, means of ${seeds.length} seeds, which draw the head, the adapter's first values and the order of the mails; ± is the standard deviation over them. F1 is the mean of both classes.
-- *Within noise*: accuracy and F1 of the two libraries lie no further apart than both spread together.
-- The adapter's first values go over as its file (LoRA and (IA)³, loaded by \`PeftModel.from_pretrained\`; prompt tuning, by \`set_peft_model_state_dict\`, as the former refuses to train prompts) or as tensors by their names (BitFit, Houlsby, all weights). ${unlike.length === 0 ? 'Both sides train as many parameters.' : `The sides do not train as many parameters of ${unlike.map(({ contender }) => `\`${contender.name}\``).join(', ')}.`}
+- *Within noise*: accuracy and F1 of the two libraries lie no further apart than both spread together.${pairs.length > 0 ? ` Seed by seed their accuracies are at most ${(100 * Math.max(...pairs)).toFixed(1)} points apart.` : ''}
+${
+  unsteady.length > 0
+    ? `- Of ${unsteady.map(({ contender }) => `\`${contender.name}\``).join(', ')} the seeds end far from each other: the rate that suits one is too high or too low for another, or the steps too few. Such a mean tells little of the method.
+`
+    : ''
+}- The adapter's first values go over as its file (LoRA and (IA)³, loaded by \`PeftModel.from_pretrained\`; prompt tuning, by \`set_peft_model_state_dict\`, as the former refuses to train prompts) or as tensors by their names (BitFit, Houlsby, all weights). ${unlike.length === 0 ? 'Both sides train as many parameters.' : `The sides do not train as many parameters of ${unlike.map(({ contender }) => `\`${contender.name}\``).join(', ')}.`}
 - AdamW without decay, gradients clipped to norm 1, a warm-up of ${Math.floor(steps / 15)} steps, then half a cosine; no dropout on either side, since each library draws its own.
 - So few steps are the beginning of a training: a method with a low place here may only be slow, as prompt tuning is known to be.
 
