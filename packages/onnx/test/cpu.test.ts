@@ -1,3 +1,4 @@
+import { grad } from '@peftjs/autograd';
 import {
   add,
   broadcastTo,
@@ -6,6 +7,8 @@ import {
   compile,
   constant,
   type Executor,
+  halfToNumber,
+  headCrossEntropy,
   input,
   matmul,
   mul,
@@ -15,11 +18,12 @@ import {
   reshape,
   scatterAdd,
   sum,
+  type Tensor,
   variable,
 } from '@peftjs/tensor';
 import { flopsOf } from '@peftjs/tensor/executor';
 import { defineOp } from '@peftjs/tensor/op';
-import { mustMatch } from '@peftjs/tensor/testing';
+import { mustMatch, tolerances } from '@peftjs/tensor/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cpu } from '../src/index.ts';
 
@@ -102,6 +106,32 @@ describe('variables', () => {
     expect(wide!.slice(0, 3)).toEqual(f32(1, -2.5, 65504));
     expect(await executor.read(w)).toEqual(bits);
   });
+
+  it.each([16_384, 16_411])(
+    'in f16 of %i rows are widened in blocks: products and a head over them are those of f32',
+    async (rows) => {
+      const wave = (size: number, by: number): Float32Array =>
+        Float32Array.from({ length: size }, (_, i) => Math.sin(i * by));
+      const bits = Uint16Array.from(wave(rows * 129, 0.37), numberToHalf);
+      const half = variable('half', [rows, 129], bits, 'f16');
+      const whole = variable('whole', [rows, 129], Float32Array.from(bits, halfToNumber));
+      const [x, dy] = [constant(wave(2 * 129, 0.7), [2, 129]), constant(wave(2 * rows, 0.3), [2, rows])];
+      const labels = constant(Int32Array.of(5, rows - 1), [2]);
+      const of = (w: Tensor) => {
+        const loss = headCrossEntropy(x, w, labels);
+        return { y: matmul(x, w, { transposeB: true }), back: matmul(dy, w), loss, dx: grad(loss, [x])[0]! };
+      };
+      const look = async (w: Tensor) => {
+        const executable = await compile({ outputs: of(w) }, { executor });
+        return { values: await executable.run(), peak: executable.plan.peakBytes };
+      };
+      const [made, wanted] = [await look(half), await look(whole)];
+      for (const [name, values] of Object.entries(wanted.values))
+        mustMatch(name, { dtype: 'f32', shape: [values.length] }, made.values[name]!, values, tolerances.pass);
+      // Half of the bytes, and one block of rows in f32.
+      expect(made.peak).toBeLessThan(wanted.peak - rows * 129 * 2 + 2 * 2 ** 23);
+    },
+  );
 
   it('in f16 take two bytes, and updates and writes rounded', async () => {
     const bits = (...values: readonly number[]): Uint16Array => Uint16Array.from(values, numberToHalf);

@@ -34,5 +34,8 @@ export const normalValues = (size: number, std: number, random: Random): Float32
 };
 
 /** Values of the uniform distribution on [low, high). */
-export const uniformValues = (size: number, low: number, high: number, random: Random): Float32Array =>
-  Float32Array.from({ length: size }, () => low + (high - low) * random());
+export const uniformValues = (size: number, low: number, high: number, random: Random): Float32Array => {
+  const values = new Float32Array(size);
+  for (let i = 0; i < size; i++) values[i] = low + (high - low) * random();
+  return values;
+};

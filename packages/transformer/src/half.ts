@@ -24,8 +24,10 @@ export const asFloats = (t: Tensor): Tensor => {
 /** The bits of the nearest f16. Throws `bad-option` for a value beyond its range. */
 const halfBits = (name: string, values: Float32Array): Uint16Array => {
   const bits = float32ToHalf(values);
-  const overflow = bits.findIndex((half, i) => (half & 0x7fff) === 0x7c00 && Number.isFinite(values[i]));
-  if (overflow < 0) return bits;
+  let overflow = 0;
+  while (overflow < bits.length && !((bits[overflow]! & 0x7fff) === 0x7c00 && Number.isFinite(values[overflow])))
+    overflow++;
+  if (overflow === bits.length) return bits;
   throw new PeftError(
     'bad-option',
     `${name} holds ${values[overflow]}, too large for f16, whose largest value is 65,504; keep it as f32: loadModel(dir, { dtype: 'f32' })`,

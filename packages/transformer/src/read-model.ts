@@ -286,6 +286,12 @@ export const readModel = async (dir: Place, options: LoadModelOptions<unknown>):
       const isThere = tensor.pieces !== undefined || checkpoint.tensors.has(tensor.name);
       return isThere && !(newHead && isNew(name)) ? () => read(tensor) : fresh.load(name, shape);
     },
+    loadHalf: (name) => {
+      const tensor = stored.get(name);
+      if (!tensor || tensor.pieces || (newHead && isNew(name))) return null;
+      if (checkpoint.tensors.get(tensor.name)?.dtype !== 'F16') return null;
+      return async () => tensor.fromFile((await checkpoint.read(tensor.name)).data as Uint16Array);
+    },
   };
   const model = modelWith(family, config, weights, wanted);
   if (packed.size === 0) return model;

@@ -13,6 +13,8 @@ export interface WeightSource {
   readonly dtype?: WeightDType;
   /** First value, in f32, of the variable that will hold a tensor; `shape` is what the model needs. */
   load(name: string, shape: Shape): VariableInit;
+  /** The bits of a tensor that is stored as f16, so that they need not go by way of f32; null for one that is stored in another way. Default: none is. */
+  loadHalf?(name: string): (() => Promise<Uint16Array>) | null;
 }
 
 /** How a tensor starts where nothing is learnt yet; a number: all values are it. */

@@ -59,6 +59,8 @@ export interface Prepared {
   readonly origins: ReadonlyMap<string, OpNode>;
 }
 
+/** One and the same of all handles of an output. */
+const resultKey = ({ node, index }: Tensor): string => `${node.id} ${index}`;
 const isMade = (t: Tensor): boolean => t.node.kind === 'op' && sizeOf(t.shape) > 0;
 const specOf = ({ shape, dtype }: Spec): Spec => ({ shape, dtype });
 
@@ -69,7 +71,10 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 export const prepare = async (program: Program, keyOf: (node: VariableNode) => Key): Promise<Prepared> => {
   await turn();
   const { steps, rest } = splitUpdates(program);
-  const needed = steps.flatMap((s) => [s.grad, s.hyper]).filter(isMade);
+  // Rates and the like are one result for all parameters.
+  const needed = [
+    ...new Map(steps.flatMap((s) => [s.grad, s.hyper].filter(isMade).map((t) => [resultKey(t), t] as const))).values(),
+  ];
   const outputs = [...program.outputs];
   const lowered = lower(program, { results: [...outputs.map(([, t]) => t), ...rest.map(([, t]) => t), ...needed] });
   await turn();
@@ -108,8 +113,11 @@ const layOut = (
     // An op's result stands here only where it holds no values.
     return constant(node, node.kind === 'constant' ? widen(node.outs[0]!.dtype, node.data) : new Float32Array());
   };
-  const made = new Map(needed.map((t, i) => [t, i]));
-  const fromTensor = (t: Tensor): Source => (made.has(t) ? { made: made.get(t)! } : from(t.node));
+  const made = new Map(needed.map((t, i) => [resultKey(t), i]));
+  const fromTensor = (t: Tensor): Source => {
+    const index = made.get(resultKey(t));
+    return index === undefined ? from(t.node) : { made: index };
+  };
   const key = ({ node }: Variable): Key => keyOf(node);
   const laidOut = {
     inputs: [...feeds].map(([graph, node]) => ({ graph, spec: specOf(node.outs[0]!), from: from(node) })),

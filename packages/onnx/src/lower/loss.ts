@@ -1,5 +1,5 @@
 import type { Emitter, Value } from './emitter.ts';
-import { product } from './matmul.ts';
+import { product, productBy } from './matmul.ts';
 import type { Rule } from './rule.ts';
 
 interface LossAttrs {
@@ -33,39 +33,25 @@ const chunkOf = (g: Emitter, { hidden, labels }: Rows, from: number, size: numbe
 const columnOf = (g: Emitter, labels: Value): Value =>
   g.node('Unsqueeze', [labels, g.ints([1])], [labels.shape[0]!, 1]);
 
-/** Probabilities below this have lost digits. */
-const leastProbability = 1e-30;
+/** The largest of each row. */
+const largest = (g: Emitter, x: Value): Value =>
+  g.node('ReduceMax', [x, g.ints([1])], [x.shape[0]!, 1], { keepdims: 1 });
 
 /**
- * −log p(label) of each row. Where p has lost digits, log Σ exp(logits) − logit, from logits made again for those rows; nearly always that
- * is no row, and work on no row costs nothing.
+ * The softmax of each row, and −log p(label) of it: the label's distance from the largest logit, less log p of that one. The latter is at least
+ * 1 / vocabulary, where p of the label may have lost digits. Nothing needs the logits once there are probabilities, which may take their place.
  */
-const lossesOf = (g: Emitter, { hidden, labels }: Rows, weight: Value, probabilities: Value): Value => {
-  const [size, width] = hidden.shape as [number, number];
-  const plain = g.node('Neg', [g.node('Log', [probabilities], [size, 1])], [size, 1]);
-  const isLow = g.node('Less', [probabilities, g.scalar(leastProbability)], [size, 1], {}, 'bool');
-  const low = g.node(
-    'Squeeze',
-    [
-      g.node('Slice', [g.node('NonZero', [isLow], [2, size], {}, 'int64'), g.ints([0]), g.ints([1])], [1, size]),
-      g.ints([0]),
-    ],
-    [size],
+const lossesOf = (g: Emitter, logits: Value, labels: Value): { readonly losses: Value; readonly weights: Value } => {
+  const shape = [logits.shape[0]!, 1];
+  const column = columnOf(g, labels);
+  const distance = g.node(
+    'Sub',
+    [largest(g, logits), g.node('GatherElements', [logits, column], shape, { axis: 1 })],
+    shape,
   );
-  const own = {
-    hidden: g.node('Gather', [hidden, low], [size, width]),
-    labels: g.node('Gather', [labels, low], [size]),
-  };
-  const logits = product(g, own.hidden, weight, { transposeB: true });
-  const logSum = g.node('ReduceLogSumExp', [logits, g.ints([-1])], [size, 1], { keepdims: 1 });
-  const logit = g.node('GatherElements', [logits, columnOf(g, own.labels)], [size, 1], { axis: 1 });
-  // Of no rows, ONNX Runtime's reduction keeps all columns.
-  const exact = g.node(
-    'Slice',
-    [g.node('Sub', [logSum, logit], [size, 1]), g.ints([0]), g.ints([1]), g.ints([1])],
-    [size, 1],
-  );
-  return g.node('ScatterND', [plain, columnOf(g, low), exact], [size, 1]);
+  const weights = g.node('Softmax', [logits], logits.shape, { axis: -1 });
+  const losses = g.node('Sub', [distance, g.node('Log', [largest(g, weights)], shape)], shape);
+  return { losses, weights };
 };
 
 /** Losses of the rows of one chunk, their sum, and gradients of that sum. The logits are of the chunk alone. */
@@ -76,28 +62,22 @@ const chunkLoss = (
   wanted: { readonly dHidden: boolean; readonly dWeight: boolean },
 ) => {
   const size = labels.shape[0]!;
-  const logits = product(g, hidden, weight, { transposeB: true });
-  const weights = g.node('Softmax', [logits], logits.shape, { axis: -1 });
-  const column = columnOf(g, labels);
-  const losses = lossesOf(
-    g,
-    { hidden, labels },
-    weight,
-    g.node('GatherElements', [weights, column], [size, 1], { axis: 1 }),
-  );
+  const logits = productBy(g, hidden, weight, { transposeB: true });
+  const { losses, weights } = lossesOf(g, logits, labels);
   const loss = g.node('ReduceSum', [losses], [], { keepdims: 0 });
   if (!wanted.dHidden && !wanted.dWeight) return { losses, loss, dHidden: null, dWeight: null };
   if (!wanted.dWeight) {
     // softmax·W − W[label]: the one-hot labels never meet a product.
-    const own = g.node('Gather', [weight, labels], hidden.shape);
-    return { losses, loss, dHidden: g.node('Sub', [product(g, weights, weight), own], hidden.shape), dWeight: null };
+    const own = g.cast(g.node('Gather', [weight, labels], hidden.shape), 'float');
+    return { losses, loss, dHidden: g.node('Sub', [productBy(g, weights, weight), own], hidden.shape), dWeight: null };
   }
+  const column = columnOf(g, labels);
   const minusOne = g.node('Expand', [g.scalar(-1), g.node('Shape', [column], [2], {}, 'int64')], [size, 1]);
   const dLogits = g.node('ScatterElements', [weights, column, minusOne], weights.shape, { axis: 1, reduction: 'add' });
   return {
     losses,
     loss,
-    dHidden: wanted.dHidden ? product(g, dLogits, weight) : null,
+    dHidden: wanted.dHidden ? productBy(g, dLogits, weight) : null,
     dWeight: product(g, dLogits, hidden, { transposeA: true }),
   };
 };

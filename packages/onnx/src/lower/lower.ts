@@ -94,16 +94,24 @@ const leafType = (node: Node): ElementType => {
  */
 const inFloats = (
   g: Emitter,
-  inputs: OpNode['inputs'],
+  { op, inputs }: OpNode,
   valueOf: (t: Tensor) => Value,
 ): readonly (Value | null | undefined)[] => {
   const values = inputs.map((t) => t && valueOf(t));
   const token = values.find((v) => v && v.type !== 'float16');
-  return values.map((v) => (v?.type === 'float16' ? g.cast(token ? availableAfter(g, v, token) : v, 'float') : v));
+  const own = asStored.get(op);
+  return values.map((v, i) =>
+    v?.type === 'float16' && op.inputs[i] !== own ? g.cast(token ? availableAfter(g, v, token) : v, 'float') : v,
+  );
 };
 
-/** It takes rows of a table as it is stored. */
-const lowersGather = lowerings.gather as unknown as Rule<string>;
+/** The input of which an op's rule makes the best as it is stored, f16 too: rows of a table, the right side of a product. */
+const asStored: ReadonlyMap<unknown, string> = new Map<unknown, string>([
+  [ops.gather, 'table'],
+  [ops.matmul, 'b'],
+  [ops.head_cross_entropy, 'weight'],
+  [ops.head_label_losses, 'weight'],
+]);
 
 const lowerNode = (
   g: Emitter,
@@ -111,7 +119,7 @@ const lowerNode = (
   valueOf: (t: Tensor) => Value,
   isUsed: (index: number) => boolean,
 ): readonly (Value | null)[] => {
-  const { op, inputs, attrs, outs } = node;
+  const { op, attrs, outs } = node;
   g.label = `${op.name}_${node.id}`;
   if (outs.every((out) => sizeOf(out.shape) === 0)) return outs.map((out) => g.zeros(out));
   const rule = rules.get(op);
@@ -122,7 +130,7 @@ const lowerNode = (
     );
   const made = rule(
     {
-      ...byName(op, rule === lowersGather ? inputs.map((t) => t && valueOf(t)) : inFloats(g, inputs, valueOf)),
+      ...byName(op, inFloats(g, node, valueOf)),
       g,
       out: outs[0]!,
       outs,

@@ -1,6 +1,7 @@
 import { sizeOf } from '@peftjs/tensor';
 import type { Emitter, Value } from './emitter.ts';
 import type { Rule } from './rule.ts';
+import { availableAfter, rowsBetween } from './shape.ts';
 
 /** Which sides are stored transposed, and a factor of the product. */
 export interface ProductOptions {
@@ -35,6 +36,43 @@ export const product = (
 /** The rows of all leading axes under each other. */
 export const rows = (g: Emitter, x: Value): Value => g.reshape(x, [sizeOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
 
+/** Values of a matrix in f16 that are widened at a time: 8 MiB of them in f32. */
+const mostWidened = 2 ** 21;
+
+/** Rows of the blocks that a matrix is widened in: alike, where its height allows it, since memory is used again for values of the same shape. */
+const blockHeight = (height: number, width: number): number => {
+  const least = Math.ceil((height * width) / mostWidened);
+  for (let blocks = least; blocks <= 2 * least; blocks++) if (height % blocks === 0) return height / blocks;
+  return Math.ceil(height / least);
+};
+
+/**
+ * x·Wᵀ or, not `transposeB`, x·W of a matrix W that is stored as f16. Each product widens for itself, and not before x is there, so that W is in f32 only as
+ * long as one product takes, not from the forward pass to the backward one. A large W, such as a head over a vocabulary, is never whole in f32: it is widened in
+ * blocks of rows, and x·Wᵀ is the blocks' products side by side, x·W their sum.
+ */
+const productByHalf = (g: Emitter, x: Value, weight: Value, options: ProductOptions): Value => {
+  const [height, width] = weight.shape as readonly [number, number];
+  if (height * width <= mostWidened || g.sizesAreFree || options.transposeA || weight.shape.length !== 2)
+    return product(g, x, g.cast(availableAfter(g, weight, x), 'float'), options);
+  const axis = x.shape.length - 1;
+  const size = blockHeight(height, width);
+  const parts: Value[] = [];
+  for (let from = 0; from < height; from += size) {
+    const to = Math.min(height, from + size);
+    // Each block waits for the product before it: else all would be widened first.
+    const rows = rowsBetween(g, availableAfter(g, weight, parts.at(-1) ?? x), from, to);
+    const own = options.transposeB ? x : rowsBetween(g, x, from, to, axis);
+    parts.push(product(g, own, g.cast(rows, 'float'), options));
+  }
+  if (options.transposeB) return g.node('Concat', parts, [...x.shape.slice(0, -1), height], { axis });
+  return parts.reduce((sum, part) => g.node('Add', [sum, part], sum.shape));
+};
+
+/** `product`, its right side as it is stored: f32 or f16. */
+export const productBy = (g: Emitter, x: Value, weight: Value, options: ProductOptions = {}): Value =>
+  weight.type === 'float16' ? productByHalf(g, x, weight, options) : product(g, x, weight, options);
+
 /** One matrix on the right of many rows is one product. */
 export const matmul: Rule<'a' | 'b', { readonly transposeA?: boolean; readonly transposeB?: boolean }> = (
   { g, a, b, out },
@@ -43,6 +81,6 @@ export const matmul: Rule<'a' | 'b', { readonly transposeA?: boolean; readonly t
   if (sizeOf(a.shape) === 0) return g.zeros(out);
   const shared = !attrs.transposeA && a.shape.length > 2 && sizeOf(b.shape.slice(0, -2)) === 1;
   return shared
-    ? g.reshape(product(g, rows(g, a), g.reshape(b, b.shape.slice(-2)), attrs), out.shape)
-    : product(g, a, b, attrs);
+    ? g.reshape(productBy(g, rows(g, a), g.reshape(b, b.shape.slice(-2)), attrs), out.shape)
+    : productBy(g, a, b, attrs);
 };

@@ -12,15 +12,26 @@ export const broadcast_to: Rule<'x', { readonly shape: Shape }> = ({ g, x }, { s
 export const stop_gradient: Rule<'x'> = ({ x }) => x;
 
 /**
- * The same bytes, through a Reshape whose target shape needs one value of the token: an edge that ONNX Runtime's execution order respects
- * and that costs no copy. The value is cast to an integer and multiplied by 0, so nothing of it, not even NaN, gets through.
+ * The same bytes, through a Reshape whose target shape is made of the token's size: an edge that ONNX Runtime's execution order respects, that it does not
+ * fold away as it does `Shape`, and that costs no copy. Where sizes are free the size is multiplied by 0 instead of taken off.
  */
 export const availableAfter = (g: Emitter, x: Value, token: Value): Value => {
-  if (sizeOf(token.shape) === 0) return x;
-  const first = g.node('Slice', [g.reshape(token, [sizeOf(token.shape)]), g.ints([0]), g.ints([1])], [1]);
-  const zero = g.node('Mul', [g.cast(first, 'int64'), g.ints([0])], [1]);
-  return g.node('Reshape', [x, g.node('Add', [g.ints(x.shape), zero], [x.shape.length])], x.shape);
+  const size = sizeOf(token.shape);
+  if (size === 0) return x;
+  const known = g.node('Size', [token], [], {}, 'int64');
+  const target = g.sizesAreFree
+    ? g.node('Add', [g.ints(x.shape), g.node('Mul', [known, g.scalar(0, 'int64')], [])], [x.shape.length])
+    : g.node('Sub', [g.ints(x.shape.map((n) => n + size)), known], [x.shape.length]);
+  return g.node('Reshape', [x, target], x.shape);
 };
+
+/** Rows [from, to) of an axis. */
+export const rowsBetween = (g: Emitter, x: Value, from: number, to: number, axis = 0): Value =>
+  g.node(
+    'Slice',
+    [x, g.ints([from]), g.ints([to]), g.ints([axis])],
+    x.shape.map((n, i) => (i === axis ? to - from : n)),
+  );
 
 export const after: Rule<'x' | 'token'> = ({ g, x, token }) => availableAfter(g, x, token);
 

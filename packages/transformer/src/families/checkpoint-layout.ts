@@ -35,22 +35,22 @@ export interface StoredTensor {
   readonly pieces?: readonly Pick<StoredTensor, 'name' | 'shape'>[];
   readonly name: string;
   readonly shape: Shape;
-  /** Values from the file's order to the model's. */
-  fromFile(values: Float32Array): Float32Array;
+  /** Values from the file's order to the model's; bits of f16 too. */
+  fromFile<A extends Float32Array | Uint16Array>(values: A): A;
   /** Values from the model's order to the file's. */
   toFile(values: Float32Array): Float32Array;
 }
 
 /** [..., rows, columns] -> [..., columns, rows] */
-const transposedValues = (values: Float32Array, rows: number, columns: number): Float32Array => {
-  const out = new Float32Array(values.length);
+const transposedValues = <A extends Float32Array | Uint16Array>(values: A, rows: number, columns: number): A => {
+  const out = new (values.constructor as new (size: number) => A)(values.length);
   for (let at = 0; at < values.length; at += rows * columns)
     for (let r = 0; r < rows; r++)
       for (let c = 0; c < columns; c++) out[at + c * rows + r] = values[at + r * columns + c]!;
   return out;
 };
 
-const asIs = (values: Float32Array): Float32Array => values;
+const asIs = <A>(values: A): A => values;
 
 /** The name that files have for a tensor. */
 const fileName = ({ names = [] }: CheckpointLayout, name: string): string =>

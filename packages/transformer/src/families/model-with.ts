@@ -63,7 +63,8 @@ const modelOf = (
   for (const [name, { shape }] of needs) {
     const isMatrix = (shape.length === 2 || shape.length === 3) && sizeOf(shape) > 1 && !name.endsWith('_bias');
     const isHalf = weights.dtype === 'f16' && isMatrix && !isTrained(name);
-    const whole = variable(name, shape, weights.load(name, shape));
+    const bits = isHalf ? (weights.loadHalf?.(name) ?? null) : null;
+    const whole = bits ? variable(name, shape, bits, 'f16') : variable(name, shape, weights.load(name, shape));
     tensors.set(name, isHalf ? asHalf(name, whole) : whole);
   }
   const parts = family.parts(config, tensors);
