@@ -49,6 +49,9 @@ DECODERS = {
     "phi4-causal": ("Phi3", dict(head_dim=None, num_attention_heads=2, max_position_embeddings=160, original_max_position_embeddings=40, rope_parameters=dict(
         rope_type="longrope", rope_theta=100.0, partial_rotary_factor=0.75, short_factor=[1.1, 1.3, 1.7], long_factor=[2.0, 3.0, 5.0], original_max_position_embeddings=40,
     )), ["qkv_proj", "down_proj"]),
+    "phi4-long-causal": ("Phi3", dict(head_dim=None, num_attention_heads=2, max_position_embeddings=160, original_max_position_embeddings=8, rope_parameters=dict(
+        rope_type="longrope", rope_theta=100.0, partial_rotary_factor=0.75, short_factor=[1.1, 1.3, 1.7], long_factor=[2.0, 3.0, 5.0], original_max_position_embeddings=8,
+    )), ["qkv_proj", "down_proj"]),
     "stablelm-causal": ("StableLm", dict(head_dim=None, num_attention_heads=2, use_qkv_bias=True, layer_norm_eps=1e-3), None),
     "stablelm-parallel-causal": ("StableLm", dict(head_dim=None, num_attention_heads=2, use_parallel_residual=True, layer_norm_eps=1e-3), "all-linear"),
     "stablelm-norms-causal": ("StableLm", dict(

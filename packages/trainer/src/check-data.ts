@@ -119,7 +119,7 @@ const wantedOf = ({ model, columns = {}, free = false }: DataNeeds): Readonly<Re
 };
 
 const problemOf = (needs: DataNeeds, { rows, columns, shapes }: Batch): Problem | null => {
-  const { task, config, positionsLeft } = needs.model;
+  const { task, config, passPositions } = needs.model;
   const all = Object.entries(wantedOf(needs));
   const has = Object.keys(columns);
   const odd = has.filter((name) => Object.hasOwn(pythonNames, name));
@@ -147,7 +147,7 @@ const problemOf = (needs: DataNeeds, { rows, columns, shapes }: Batch): Problem 
       return { text: `${name} has the shape [${shape.join(', ')}], it must be [${taken}]${hint}` };
     }
   }
-  const most = Math.min(config.maxPositions, positionsLeft);
+  const most = Math.min(config.maxPositions, passPositions);
   for (const [name, { rule, shape }] of wanted) {
     const data = columns[name]!;
     const tokens = shape.length > 0 ? (shapes[name]![1] ?? 0) : 0;

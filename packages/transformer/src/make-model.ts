@@ -67,6 +67,7 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
     narrow,
     batchSize: parts.batchSize,
     positionsLeft: Math.min(...computed, ...learned),
+    passPositions: Math.min(Number.POSITIVE_INFINITY, ...learned),
     paths,
     widthAt: (path) => {
       const at = towers.find((tower) => Object.values(tower.paths).some((all) => all.includes(path))) ?? last;

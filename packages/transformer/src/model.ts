@@ -101,6 +101,8 @@ export interface Model {
   readonly trainedHeads: readonly Path[];
   /** Positions that tokens, and rows in front of them, can take: those of a learned table after the shift; Infinity where they are computed. */
   readonly positionsLeft: number;
+  /** The same of a pass over a whole text, without a cache or positions: more, where longer texts are rotated otherwise as a whole (LongRoPE). */
+  readonly passPositions: number;
   /** The only number of sequences it takes; null for any. */
   readonly batchSize: number | null;
   /** The paths of a site in all towers, in the order of the forward pass. */

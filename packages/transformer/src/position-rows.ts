@@ -18,8 +18,11 @@ import {
   type Tensor,
 } from '@peftjs/tensor';
 
-/** `count` rows of a table of positions, from `start` on: [count, D]. */
-export type RowsOf = (start: number, count: number) => Tensor;
+/**
+ * `count` rows of a table of positions, from `start` on: [count, D]. `all`: the positions of the whole pass; null where it is not known, since positions are
+ * given, as those of a cache or of several texts in a row are.
+ */
+export type RowsOf = (start: number, count: number, all: number | null) => Tensor;
 
 /** Where the rows of a pass stand. */
 export interface Places {
@@ -73,7 +76,8 @@ export const positionRows = (
       : null);
   const count = given ? (limit ?? Math.max(1, Math.min(maxPositions, available - start))) : tokens;
   requirePositions(start, count, available);
-  if (!positions) return rowsOf(shift, prepended + count);
+  const all = given ? null : start + count;
+  if (!positions) return rowsOf(shift, prepended + count, all);
   const shared = sameShape(positions.shape, [tokens]);
   if (positions.dtype !== 'i32' || !(shared || sameShape(positions.shape, [batch, tokens])))
     throw new PeftError(
@@ -83,12 +87,12 @@ export const positionRows = (
   // The table starts where token 0 stands, so that positions are looked up as they are; or at 0, where token 0 may stand at either place.
   const own = apart
     ? gather(
-        rowsOf(0, start + count),
+        rowsOf(0, start + count, all),
         add(positions, reshape(mul(present, constant(Int32Array.of(start), [])), [batch, 1])),
       )
-    : gather(rowsOf(start, count), positions);
+    : gather(rowsOf(start, count, all), positions);
   if (prepended === 0 || continues) return own;
-  const front = rowsOf(shift, prepended);
+  const front = rowsOf(shift, prepended, all);
   const together = shared && !apart;
   return concat(together ? front : broadcastTo(front, [batch, ...front.shape]), own, { axis: together ? 0 : 1 });
 };
@@ -153,7 +157,7 @@ export const tableRows = (table: Tensor, ids: Tensor, layout: PositionLayout, pl
     Int32Array.from({ length: tokens }, (_, t) => first + shift + prepended + t),
     [tokens],
   );
-  const front = rowsOf(shift, prepended);
+  const front = rowsOf(shift, prepended, null);
   const rows = unplaced === null || !has ? own : add(own, mul(has, sub(plain, own)));
   return concat(broadcastTo(front, [batch, ...front.shape]), gather(table, rows), { axis: 1 });
 };

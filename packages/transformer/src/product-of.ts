@@ -93,6 +93,7 @@ export const productOf = (first: CausalLM, second: CausalLM, weight = 1): Causal
     ...second,
     config: { ...second.config, maxPositions: Math.min(first.config.maxPositions, second.config.maxPositions) },
     positionsLeft: Math.min(first.positionsLeft, second.positionsLeft),
+    passPositions: Math.min(first.passPositions, second.passPositions),
     batchSize: second.batchSize ?? first.batchSize,
     with: (patch) => productOf(first, second.with(patch), weight),
     states: (inputs, options) => both(inputs, options).states,

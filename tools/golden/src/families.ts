@@ -74,6 +74,7 @@ const decoders = [
   'granite',
   'phi3',
   'phi4',
+  'phi4-long',
   'stablelm',
   'stablelm-parallel',
   'stablelm-norms',

@@ -6,7 +6,7 @@ import { grad } from '@peftjs/autograd';
 import { type Adapted, attach, save } from '@peftjs/core';
 import { isObject, openModelWeights } from '@peftjs/io';
 import { prefixTuning } from '@peftjs/prompts';
-import { constant, type Executor, evaluate, reference, type Tensor, transpose } from '@peftjs/tensor';
+import { argmax, constant, type Executor, evaluate, reference, type Tensor, transpose } from '@peftjs/tensor';
 import { distance } from '@peftjs/testkit';
 import {
   generate,
@@ -173,19 +173,44 @@ describe.each(places)('on %s', (where, open) => {
     });
   });
 
-  describe.each(goldens.filter(({ name }) => name.endsWith('causal')))('$name of transformers', (golden) => {
-    test('continues a prompt with the same twenty tokens, alone and beside a shorter one', async () => {
-      const recorded = await recordedOf(golden.name, null);
-      const model = await loadModel(familyModel(golden.name));
-      const greedy = [...recorded.get('greedy')!.data];
-      const prompt = Int32Array.from(recorded.get('input_ids')!.data.subarray(0, 8));
-      expect(await generate(model, { executor, prompt, maxTokens: 20 })).toEqual(greedy);
-      const pair = [prompt.subarray(0, 3), prompt];
-      expect((await generate(model, { executor, prompt: pair, maxTokens: 20 }))[1]).toEqual(greedy);
-      const [shorter] = await generate(model, { executor, prompt: pair, maxTokens: 20 });
-      expect(shorter).toEqual(await generate(model, { executor, prompt: prompt.subarray(0, 3), maxTokens: 20 }));
-    });
-  });
+  const long = 'phi4-long-causal';
+  describe.each(goldens.filter(({ name }) => name.endsWith('causal') && name !== long))(
+    '$name of transformers',
+    (golden) => {
+      test('continues a prompt with the same twenty tokens, alone and beside a shorter one', async () => {
+        const recorded = await recordedOf(golden.name, null);
+        const model = await loadModel(familyModel(golden.name));
+        const greedy = [...recorded.get('greedy')!.data];
+        const prompt = Int32Array.from(recorded.get('input_ids')!.data.subarray(0, 8));
+        expect(await generate(model, { executor, prompt, maxTokens: 20 })).toEqual(greedy);
+        const pair = [prompt.subarray(0, 3), prompt];
+        expect((await generate(model, { executor, prompt: pair, maxTokens: 20 }))[1]).toEqual(greedy);
+        const [shorter] = await generate(model, { executor, prompt: pair, maxTokens: 20 });
+        expect(shorter).toEqual(await generate(model, { executor, prompt: prompt.subarray(0, 3), maxTokens: 20 }));
+      });
+    },
+  );
+
+  test.runIf(goldens.some(({ name }) => name === long))(
+    'a text that grows beyond the context of pretraining is rotated otherwise, all of it, pass by pass',
+    async () => {
+      const recorded = await recordedOf(long, null);
+      const model = await loadModel(familyModel(long));
+      const text = [...recorded.get('input_ids')!.data.subarray(0, 8)] as number[];
+      const prompt = Int32Array.from(text);
+      for (const token of recorded.get('greedy')!.data) {
+        const ids = constant(Int32Array.from(text), [1, text.length]);
+        const { next } = await evaluate(
+          { next: argmax(model.logits(ids, { lastOnly: true }), { axis: 2 }) },
+          { executor },
+        );
+        expect(next![0]).toBe(token);
+        text.push(token);
+      }
+      await expect(generate(model, { executor, prompt, maxTokens: 20 })).rejects.toThrow(/context of 8/);
+      expect(model.positionsLeft).toBe(8);
+    },
+  );
 
   const problems = goldens.filter(({ name }) => name.endsWith('sequence'));
   describe.each(problems)('$name of transformers', (golden) => {

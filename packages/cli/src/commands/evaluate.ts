@@ -69,7 +69,7 @@ export const run = async ({ args, options, context }: Call): Promise<void> => {
   }
   await withSession(args, options, async ({ base, chat: own, voices, model, executor }) => {
     const encoder = { chat: voices[0]?.chat ?? own, end: base.end, learn: config.data.learn };
-    const room = Math.min(model.config.maxPositions, model.positionsLeft, numberIn(options, 'context', true) ?? 1024);
+    const room = Math.min(model.config.maxPositions, model.passPositions, numberIn(options, 'context', true) ?? 1024);
     let [examples, cut] = [0, 0];
     const rows = flatMap((example: Example) => {
       const { ids, labels } = encodeExample(example, encoder);

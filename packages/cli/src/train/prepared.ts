@@ -67,7 +67,7 @@ const contextOf = (
   { name, base }: { readonly name: string; readonly base: TaskModel<Tensor> },
 ): number => {
   if (lengths.length === 0) return 0;
-  const room = Math.min(base.config.maxPositions, base.positionsLeft);
+  const room = Math.min(base.config.maxPositions, base.passPositions);
   const own = asked ?? Math.min(longest, room);
   if (own <= room) return own;
   throw new PeftError('bad-config', `data.context is ${own}, and ${name} takes ${room} tokens`);

@@ -39,8 +39,8 @@ export interface YarnRopeScaling {
 }
 
 /**
- * LongRoPE: a divisor for each pair, found by search, for texts up to the context of pretraining, and others for longer texts, which are refused here;
- * cosines and sines are scaled. Ding et al., 2024. https://arxiv.org/abs/2402.13753
+ * LongRoPE: a divisor for each pair, found by search, for texts up to the context of pretraining, and others for all tokens of longer texts;
+ * cosines and sines are scaled. As transformers has it, the length of a pass decides, padding included. Ding et al., 2024. https://arxiv.org/abs/2402.13753
  */
 export interface LongRopeScaling {
   readonly kind: 'longrope';

@@ -23,6 +23,7 @@ const yarnRange = (s: YarnRopeScaling, theta: number, headDim: number): readonly
 const factors = (
   { ropeTheta, ropeScaling: s }: Rope,
   headDim: number,
+  isLong: boolean,
 ): ((pair: number, frequency: number) => number) => {
   switch (s?.kind) {
     case 'linear':
@@ -30,7 +31,7 @@ const factors = (
     case 'llama3':
       return (_, frequency) => llama3Factor(s, frequency);
     case 'longrope':
-      return (pair) => 1 / s.shortFactors[pair]!;
+      return (pair) => 1 / (isLong ? s.longFactors : s.shortFactors)[pair]!;
     case 'yarn': {
       const [low, high] = yarnRange(s, ropeTheta, headDim);
       const width = low === high ? 0.001 : high - low;
@@ -45,8 +46,8 @@ const factors = (
 };
 
 /** Radians per position of each rotated pair. */
-const frequencies = (rope: Rope, headDim: number): number[] => {
-  const factorOf = factors(rope, headDim);
+const frequencies = (rope: Rope, headDim: number, isLong: boolean): number[] => {
+  const factorOf = factors(rope, headDim, isLong);
   return Array.from({ length: headDim / 2 }, (_, i) => {
     const frequency = rope.ropeTheta ** ((-2 * i) / headDim);
     return frequency * factorOf(i, frequency);
@@ -58,20 +59,25 @@ export interface RopeOfModel extends Rope {
   readonly maxPositions: number;
 }
 
-/** The longest text in tokens that is computed: that of the model, or the context of pretraining where longer texts are rotated otherwise. */
+/**
+ * The longest text in tokens that may grow in a cache: that of the model, or the context of pretraining where longer texts are rotated otherwise, all of their tokens, which keys in a
+ * cache can't follow.
+ */
 export const reachOf = ({ ropeScaling, maxPositions }: RopeOfModel): number =>
   ropeScaling?.kind === 'longrope' ? Math.min(maxPositions, ropeScaling.originalMaxPositions) : maxPositions;
 
 /**
  * Cosines and sines of the rotary embedding's angles p·θᵢ, θᵢ = ropeTheta^(−2i/headDim) before they are stretched, for `count` positions from
  * `start` on: [count, headDim/2] each. Su et al., 2021. https://arxiv.org/abs/2104.09864; further sources: `RopeScaling`.
- * Throws `bad-option` for positions at which a dynamic one would change.
+ * `all`: the positions of a pass that is a text as a whole, which tell which of LongRoPE's factors rotate it; null where it is not known (see `RowsOf`).
+ * Throws `bad-option` for positions at which a dynamic one would change, and where LongRoPE's factors depend on what is not known.
  */
 export const ropeTable = (
   rope: RopeOfModel,
   headDim: number,
   start: number,
   count: number,
+  all: number | null = null,
 ): { readonly cos: Tensor; readonly sin: Tensor } => {
   const { ropeScaling: scaling, maxPositions } = rope;
   if (scaling?.kind === 'dynamic' && start + count > maxPositions)
@@ -79,12 +85,13 @@ export const ropeTable = (
       'bad-option',
       `model: got ${start + count} positions; its rope of type dynamic is another for texts beyond max_position_embeddings ${maxPositions}, which is not computed. Give shorter texts.`,
     );
-  if (scaling?.kind === 'longrope' && start + count > scaling.originalMaxPositions)
+  const original = scaling?.kind === 'longrope' ? scaling.originalMaxPositions : Number.POSITIVE_INFINITY;
+  if (all === null && start + count > original)
     throw new PeftError(
       'bad-option',
-      `model: got ${start + count} positions; its rope of type longrope is another for texts beyond original_max_position_embeddings ${scaling.originalMaxPositions}, which is not computed. Give shorter texts, or a generator a smaller context.`,
+      `model: got ${start + count} positions; its rope of type longrope rotates all tokens of a text beyond original_max_position_embeddings ${original} otherwise, which neither a cache nor several texts in a row can follow. Give such a text alone and whole, without positions, or a generator a smaller context.`,
     );
-  const theta = frequencies(rope, headDim);
+  const theta = frequencies(rope, headDim, all !== null && all > original);
   const half = theta.length;
   const scale = scaling && 'attentionFactor' in scaling ? scaling.attentionFactor : 1;
   const table = (f: (angle: number) => number): Tensor =>

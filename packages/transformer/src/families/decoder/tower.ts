@@ -207,7 +207,7 @@ export const decoderTower = (config: DecoderConfig, traits: Traits, names: Decod
       const anglesOf = (rope: Rope): Angles => {
         const table = (name: 'cos' | 'sin'): Tensor =>
           forward.positionRows(
-            (start, count) => ropeTable({ ...rope, maxPositions }, traits.rotaryDim, start, count)[name],
+            (start, count, all) => ropeTable({ ...rope, maxPositions }, traits.rotaryDim, start, count, all)[name],
           );
         return [table('cos'), table('sin')];
       };
