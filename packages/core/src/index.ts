@@ -127,6 +127,7 @@ export { mergePatches } from './patch.ts';
 export { type PolicyAdapterOptions, policyAdapter } from './policy-adapter.ts';
 export { prepare } from './prepare.ts';
 export { type Projection, type ProjectionStep, projected } from './projection.ts';
+export { type PushAdapterOptions, push } from './push.ts';
 export { requireAdapted } from './require-adapted.ts';
 export {
   makeRouters,

@@ -3,7 +3,7 @@ import { reference } from '@peftjs/tensor';
 import { loadModel, saveModel } from '@peftjs/transformer';
 import { shake, tinyLlama } from '@peftjs/transformer/testing';
 import { expect, test } from 'vitest';
-import { attach, combine, defineMethod, load, type Method, merge, save } from '../src/index.ts';
+import { attach, combine, defineMethod, load, type Method, merge, push, save } from '../src/index.ts';
 import { scale } from './toys.ts';
 
 const r = reference();
@@ -64,6 +64,28 @@ test('a combination prepares its methods and saves them in their final form', as
   expect([...final.state.keys()].sort()).toEqual(
     [...state.keys()].map((name) => (name.includes('v_proj') ? name.toUpperCase() : name)).sort(),
   );
+});
+
+test('an adapter is pushed as the files that are saved', async () => {
+  const adapted = attach(tinyLlama(), [scale()]);
+  const [folder, pushed] = [memoryFiles(), new Map<string, Uint8Array>()];
+  await save(adapted, folder, { executor: r });
+  const hub: typeof fetch = async (input, { body } = {}) => {
+    if (String(input).includes('/preupload/')) {
+      const { files } = JSON.parse(String(body)) as { files: { path: string }[] };
+      return Response.json({ files: files.map(({ path }) => ({ path, uploadMode: 'regular' })) });
+    }
+    if (String(input).includes('/commit/'))
+      for (const line of String(body).trim().split('\n').slice(1)) {
+        const { path, content } = (JSON.parse(line) as { value: { path: string; content: string } }).value;
+        pushed.set(path, Buffer.from(content, 'base64'));
+      }
+    return Response.json({ commitOid: 'a', commitUrl: 'b' });
+  };
+  await push(adapted, 'hub:me/mine', { executor: r, token: 'hf_x', endpoint: 'http://hub', fetch: hub });
+  const names = (await folder.list()) as readonly string[];
+  expect([...pushed.keys()].sort()).toEqual([...names].sort());
+  for (const name of names) expect(Buffer.from(pushed.get(name)!)).toEqual(Buffer.from(await folder.read(name)));
 });
 
 test('an adapter says where its base was found, unless told otherwise', async () => {

@@ -14,8 +14,9 @@ export interface Answer {
 export interface Question {
   /** Of the hub's address, with a slash in front. */
   readonly path: string;
-  readonly method?: 'GET' | 'HEAD';
+  readonly method?: 'GET' | 'HEAD' | 'POST';
   readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
 }
 
 const mostRedirects = 10;
@@ -23,7 +24,7 @@ const mostRedirects = 10;
 /** Makes one request. The token is shown to the hub alone. A HEAD stops where the hub sends elsewhere, as it says itself all that is asked. */
 const once = async (
   { endpoint, token, send }: Hub,
-  { path, method = 'GET', headers = {} }: Question,
+  { path, method = 'GET', headers = {}, body }: Question,
 ): Promise<Answer> => {
   const { origin } = new URL(endpoint);
   const own: Headers[] = [];
@@ -33,6 +34,7 @@ const once = async (
     const isHub = url.origin === origin;
     const response = await send(url.href, {
       method,
+      ...(body !== undefined && { body }),
       // A page sees nothing of a redirect, and its browser keeps the token from others.
       redirect: isNode() ? 'manual' : 'follow',
       headers: {
