@@ -1,6 +1,15 @@
 import { type FileContent, filesAt, type Place, writable } from '@peftjs/io';
 import { type OnnxFilesOptions, type OnnxInput, onnxFiles } from '@peftjs/onnx';
-import { checkOptions, mustBe, type OnExecutor, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
+import {
+  buildProgram,
+  checkOptions,
+  mustBe,
+  type OnExecutor,
+  onExecutor,
+  PeftError,
+  type ProgramSpec,
+  type Rules,
+} from '@peftjs/tensor';
 import {
   companionFiles,
   configText,
@@ -58,6 +67,17 @@ const check = (model: TaskModel, { cache, context }: ExportModelOptions): void =
     );
 };
 
+/**
+ * Throws `unknown-architecture` for a model that reads no positions: what it adds to scores instead (ALiBi, relative positions) is made on the host of the length of a text.
+ */
+const mustReadPositions = ({ config }: TaskModel, pass: Pick<ProgramSpec, 'outputs'>): void => {
+  if (buildProgram(pass).inputs.some(({ name }) => name === 'positions')) return;
+  throw new PeftError(
+    'unknown-architecture',
+    `exportModel: ${config.modelType} of this config reads no positions but adds to scores what is made of a text's length (ALiBi, relative positions), which a file of free lengths cannot say; exportOnnx of @peftjs/onnx writes a program for one length`,
+  );
+};
+
 /** The file's integers are int64, as those of PyTorch. */
 const int64 = (name: string, as: OnnxInput['as'] = 'values'): OnnxInput => ({ name, type: 'int64', as });
 
@@ -72,14 +92,19 @@ const onnxOf = (
     ...(externalData !== undefined && { externalData }),
   };
   const texts = { [ids]: int64('input_ids'), [mask]: int64('attention_mask') };
-  if (cache)
-    return onnxFiles(decoderWithPast(model, context), {
+  if (cache) {
+    const pass = decoderWithPast(model, context);
+    mustReadPositions(model, pass({ batch_size: 1, past_sequence_length: 1, sequence_length: 1 }));
+    return onnxFiles(pass, {
       ...shared,
       sizes: { batch_size: 1, past_sequence_length: 0, sequence_length: 1 },
       inputs: { ...texts, positions: int64('position_ids') },
     });
+  }
   const kinds = [...kindsOf(model)].map(([kind, name]) => [kind, int64(name)] as const);
-  return onnxFiles(wholePass(model, context), {
+  const pass = wholePass(model, context);
+  mustReadPositions(model, pass({ batch_size: 1, sequence_length: 1 }));
+  return onnxFiles(pass, {
     ...shared,
     sizes: { batch_size: 1, sequence_length: 1 },
     inputs: {

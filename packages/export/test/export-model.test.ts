@@ -352,6 +352,10 @@ describe('refused are', () => {
     );
   });
   test('a cache of an encoder', async () => {
+    const alibi = { ...tinyConfig, modelType: 'falcon', keyValueHeads: tinyConfig.heads, fields: { alibi: true } };
+    await expect(exportModel(await buildModel(alibi, tinyWeights(0)), files, { executor })).rejects.toThrow(
+      /no positions/,
+    );
     await expect(exportModel(tinyBert(), files, { executor, cache: true })).rejects.toThrow(/cache is for decoders/);
   });
   test('more positions than the model has', async () => {
