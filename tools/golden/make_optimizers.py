@@ -9,6 +9,8 @@ from collections.abc import Callable
 import bitsandbytes
 import bitsandbytes.backends.cpu.ops as bnb_cpu
 import numpy
+import prodigyopt
+import schedulefree
 import torch
 import torch.optim._muon as torch_muon
 from safetensors.torch import save_file
@@ -41,7 +43,7 @@ def rate(step: int) -> float:
 Make = Callable[[dict[str, torch.nn.Parameter]], list[torch.optim.Optimizer]]
 
 
-def record(case: str, names: str, make: Make, clip: float | None = None) -> None:
+def record(case: str, names: str, make: Make, clip: float | None = None, factor: float = 1, last: Callable | None = None) -> None:
     parameters = {name: torch.nn.Parameter(initial(name)) for name in names.split()}
     optimizers = make(parameters)
     kept: dict[str, torch.Tensor] = {}
@@ -52,8 +54,11 @@ def record(case: str, names: str, make: Make, clip: float | None = None) -> None
             torch.nn.utils.clip_grad_norm_(parameters.values(), clip)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = rate(step) * group.get("factor", 1)
+                group["lr"] = rate(step) * factor * group.get("factor", 1)
             optimizer.step()
+        if last is not None and step == STEPS - 1:
+            for optimizer in optimizers:
+                last(optimizer)
         if step in (0, STEPS - 1):
             kept |= {f"{step + 1} {name}": p.detach().clone() for name, p in parameters.items()}
     path = DATA / "optimizers" / f"{case}.safetensors"
@@ -168,6 +173,23 @@ class GaLore(torch.optim.Optimizer):
                 p -= group["lr"] * (1 - 0.999**t) ** 0.5 / (1 - group["beta1"] ** t) * n
                 p -= group["lr"] * group["weight_decay"] * p
 
+
+
+
+class ScheduleFree(schedulefree.AdamWScheduleFree):
+    """Steps in train mode, in which parameters are y."""
+
+    def __init__(self, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)
+        self.train()
+
+
+record("schedule-free", SMALL, matrices_decay(ScheduleFree, 0.1))
+record("schedule-free-others", SMALL, matrices_decay(ScheduleFree, 0.0, betas=(0.8, 0.95), eps=1e-6, r=1.0, weight_lr_power=1.0), clip=1.0)
+record("schedule-free-average", SMALL, matrices_decay(ScheduleFree, 0.1), last=lambda optimizer: optimizer.eval())
+
+record("prodigy", SMALL, matrices_decay(prodigyopt.Prodigy, 0.1, d0=1e-3), factor=50)
+record("prodigy-others", SMALL, matrices_decay(prodigyopt.Prodigy, 0.0, d0=1e-2, d_coef=2.0, growth_rate=1.1, use_bias_correction=True, safeguard_warmup=True, betas=(0.8, 0.95), eps=1e-6), clip=1.0, factor=50)
 
 record("galore", f"{SMALL} large", matrices_decay(GaLore, 0.1, rank=2, every=4, scale=0.25))
 record("galore-whole", f"{SMALL} cube", matrices_decay(GaLore, 0.0, rank=9, every=200, scale=1.0, beta1=0.8), clip=1.0)

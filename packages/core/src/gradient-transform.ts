@@ -41,6 +41,11 @@ export interface Transformed extends Gradients {
    * itself that they and the state stay as they are where `step.finite` is 0.
    */
   readonly next?: ByParam;
+  /**
+   * The values that held-out data is measured by and that are left at the end of a run, made of parameters and of what is kept for them, where these are not the ones that are trained: an average.
+   * Default: the parameters.
+   */
+  readonly resting?: ByParam;
 }
 
 /** One step of a run, as a transform sees it. */
@@ -73,6 +78,8 @@ export interface GradientTransform {
   readonly name: string;
   /** Whether it turns gradients into steps: downhill, by the learning rate. A run takes exactly one that does. Default: no. */
   readonly steps?: boolean;
+  /** The learning rate of a run that is told none, of an optimiser that finds its step size by itself. Default: that of what is trained. */
+  readonly rate?: number;
   update(gradients: Gradients, step: StepContext): Transformed;
 }
 
@@ -116,11 +123,13 @@ export const chain = (...parts: readonly GradientTransform[]): GradientTransform
   return {
     name: '',
     steps: stepping.length > 0,
+    ...(stepping[0]?.rate !== undefined && { rate: stepping[0].rate }),
     update: (gradients, step) =>
       parts.reduce<Transformed>(
         (before, part) => {
           const now = applied(part, before, step);
-          return { ...now, state: [...before.state, ...now.state] };
+          const resting = now.resting ?? before.resting;
+          return { ...now, state: [...before.state, ...now.state], ...(resting && { resting }) };
         },
         { ...gradients, state: [] },
       ),

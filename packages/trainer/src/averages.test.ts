@@ -7,7 +7,7 @@ import { cpu } from '@peftjs/onnx';
 import { type Executor, reference } from '@peftjs/tensor';
 import { tinyLlama } from '@peftjs/testkit';
 import { describe, expect, test } from 'vitest';
-import { evaluateLoss, packTokens, type TrainOptions, train } from './index.ts';
+import { evaluateLoss, packTokens, scheduleFree, type TrainOptions, train } from './index.ts';
 
 const data = packTokens([Array.from({ length: 60 }, (_, i) => 1 + (2 ** (i % 10) % 11))], {
   context: 6,
@@ -80,5 +80,24 @@ test('a run that was cut short goes on with its average', async () => {
   expect(again.steps).toEqual([]);
   expect(again.values).toEqual(whole.values.map((x) => expect.closeTo(x, 5)));
   await expect(run(reference(), { average: 1 })).rejects.toThrow('average must be in [0, 1), got 1');
+  await rm(dir, { recursive: true });
+});
+
+test('schedule-free AdamW is measured and ends with its average, also where it was stopped, and goes on from what it trained', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'peftjs-average-'));
+  const options = { optimizer: scheduleFree(), heldOut: { data, every: 3 } };
+  const whole = await run(reference(), options);
+  expect(whole.result.heldOut.at(-1)!.loss).toBeCloseTo(whole.loss, 5);
+  const trained = whole.steps.at(-1)!;
+  expect(Math.max(...whole.values.map((x, i) => Math.abs(x - trained[i]!)))).toBeGreaterThan(0.01);
+  const checkpoint = { file: join(dir, 'run.safetensors'), every: 1 };
+  const stop = new AbortController();
+  const onStep = ({ step }: { readonly step: number }) => void (step === 3 && stop.abort());
+  const cut = await run(reference(), { ...options, checkpoint, signal: stop.signal, onStep });
+  expect(cut.result.heldOut.at(-1)!.loss).toBeCloseTo(cut.loss, 5);
+  const rest = await run(reference(), { ...options, checkpoint });
+  expect(rest.steps.length).toBe(3);
+  expect(rest.values).toEqual(whole.values.map((x) => expect.closeTo(x, 6)));
+  await expect(run(reference(), { ...options, average: decay })).rejects.toThrow('averages by itself');
   await rm(dir, { recursive: true });
 });

@@ -1,5 +1,5 @@
-import type { StepContext, Updates } from '@peftjs/core';
-import { add, type Executor, mul, select, type Tensor, type Variable } from '@peftjs/tensor';
+import type { ByParam, StepContext, Updates } from '@peftjs/core';
+import { add, div, maximum, mul, select, type Tensor, type Variable } from '@peftjs/tensor';
 
 const names = { sum: 'average', weight: 'averageWeight' } as const;
 
@@ -24,24 +24,12 @@ export const averaged = (
   ]);
 };
 
-/** Makes parameters their averages; gives the way back. Those that have not been stepped yet stay as they are. */
-export const useAverages = async (
-  state: ReadonlyMap<Variable, readonly Variable[]>,
-  executor: Executor,
-): Promise<() => Promise<void>> => {
-  const before: (readonly [Variable, Float32Array])[] = [];
-  for (const [param, kept] of state) {
-    const of = (name: string): Variable => kept.find((v) => v.node.name === `${param.node.name}.${name}`)!;
-    const weight = (await executor.read(of(names.weight)))[0]!;
-    if (weight === 0) continue;
-    const sum = await executor.read(of(names.sum));
-    before.push([param, (await executor.read(param)).slice() as Float32Array]);
-    await executor.write(
-      param,
-      Float32Array.from(sum, (x) => x / weight),
-    );
-  }
-  return async () => {
-    for (const [param, values] of before) await executor.write(param, values);
-  };
-};
+/** The averages. Parameters that have not been stepped yet stay as they are. */
+export const averagesOf = (params: readonly Variable[], step: Pick<StepContext, 'state'>): ByParam =>
+  new Map(
+    params.map((param) => {
+      const weight = step.state(param, names.weight, []);
+      const mean = div(step.state(param, names.sum), maximum(weight, 1e-30));
+      return [param, select(weight, mean, param)] as const;
+    }),
+  );

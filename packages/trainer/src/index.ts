@@ -35,6 +35,8 @@ export { clip } from './optimizers/clip.ts';
 export { globalNorm } from './optimizers/global-norm.ts';
 export { type LionOptions, lion } from './optimizers/lion.ts';
 export { type MuonOptions, muon } from './optimizers/muon.ts';
+export { type ProdigyOptions, prodigy } from './optimizers/prodigy.ts';
+export { type ScheduleFreeOptions, scheduleFree } from './optimizers/schedule-free.ts';
 export { type SgdOptions, sgd } from './optimizers/sgd.ts';
 export { makeBatch } from './pack.ts';
 export type { BatchSpec } from './programs.ts';

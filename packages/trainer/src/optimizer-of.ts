@@ -7,6 +7,8 @@ import { type AdamW8bitOptions, adamw8bit } from './optimizers/adamw-8bit.ts';
 import { clip } from './optimizers/clip.ts';
 import { type LionOptions, lion } from './optimizers/lion.ts';
 import { type MuonOptions, muon } from './optimizers/muon.ts';
+import { type ProdigyOptions, prodigy } from './optimizers/prodigy.ts';
+import { type ScheduleFreeOptions, scheduleFree } from './optimizers/schedule-free.ts';
 import { type SgdOptions, sgd } from './optimizers/sgd.ts';
 
 /** The options of each optimiser, by name. */
@@ -16,6 +18,8 @@ export interface OptimizersByName {
   readonly adafactor: AdafactorOptions;
   readonly lion: LionOptions;
   readonly muon: Omit<MuonOptions, 'others' | 'matrices'>;
+  readonly prodigy: ProdigyOptions;
+  readonly scheduleFree: ScheduleFreeOptions;
   readonly sgd: SgdOptions;
 }
 
@@ -36,6 +40,8 @@ const makers: { readonly [N in Name]: (options: OptimizersByName[N]) => Gradient
   adafactor,
   lion,
   muon,
+  prodigy,
+  scheduleFree,
   sgd,
 };
 

@@ -24,6 +24,8 @@ export interface OptimizerStep extends Pick<TransformRun, 'state' | 'feeds'> {
   readonly gradNorm: Tensor;
   /** 1, or 0 where the loss or that norm is not finite. */
   readonly finite: Tensor;
+  /** Values to measure and to end with, where the optimiser makes others than it steps. */
+  readonly resting?: ByParam;
   /** Tensors of the optimiser whose values the host finds, before the steps in which they are due. */
   readonly found: readonly Found[];
 }
@@ -70,7 +72,21 @@ export const optimizerStep = (
   const found: Found[] = [];
   const step = run.step(finite, (one) => found.push(one));
   const made = applied(transform ? chain(transform, optimizer) : optimizer, gradients, step);
+  if (project && made.resting)
+    throw new PeftError(
+      'bad-option',
+      'train: the optimizer ends with averages of the parameters, which the method would have to project too; use another optimiser with this method',
+    );
   const next = project ? projected(project, made.next, step) : made.next;
   const { state, feeds } = run;
-  return { next, updates: [...next, ...made.state], gradNorm, finite, found, state, feeds };
+  return {
+    next,
+    updates: [...next, ...made.state],
+    gradNorm,
+    finite,
+    found,
+    state,
+    feeds,
+    ...(made.resting && { resting: made.resting }),
+  };
 };

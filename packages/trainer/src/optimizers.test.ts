@@ -13,6 +13,8 @@ import {
   muon,
   optimizerStep,
   packTokens,
+  prodigy,
+  scheduleFree,
   sgd,
   type TrainOptions,
   train,
@@ -100,12 +102,14 @@ describe('transforms', () => {
       mergePatches([times(3), plus, times(2)].map((of) => ({ project: of(w) }))).project;
     expect(await stepped(sgd(), [1, 2], { project: both })).toEqual([4, 1]);
     const other = (): Projection => plus(weight());
+    await expect(stepped(scheduleFree(), [1, 2], { project: plus })).rejects.toThrow('would have to project');
     await expect(stepped(sgd(), [1, 2], { project: other })).rejects.toThrow('projects w, which is not trained');
   });
 
   test('heed hints at a parameter', async () => {
     expect(await stepped(sgd(), [1, 0], { hint: { rate: 16 }, rate: 0.01 })).toEqual([expect.closeTo(0.84, 6), 1]);
     expect(await stepped(sgd({ weightDecay: 1 }), [0, 0])).toEqual([0.5, 0.5]);
+    await expect(stepped(prodigy(), [1, 0], { hint: { rate: 16 } })).rejects.toThrow('16 times');
     expect(await stepped(sgd({ weightDecay: 1 }), [0, 0], { hint: { decay: false } })).toEqual([1, 1]);
   });
 
@@ -153,6 +157,8 @@ describe('a run', () => {
     // Weights of 0 are stepped by a thousandth of the rate.
     ['adafactor', adafactor({ leastScale: 0.05 }), 1],
     ['muon', muon({ adjust: 'adamw' })],
+    ['prodigy', chain(clip(1), prodigy({ start: 1e-3 })), 1],
+    ['scheduleFree', chain(clip(1), scheduleFree())],
     ['galore', chain(clip(1), galore({ rank: 2, every: 4, scale: 1 }))],
   ] as const)('learns with %s, and begins anew with the same optimiser', async (_, optimizer, rate?: number) => {
     const first = await losses(optimizer, rate);
@@ -166,6 +172,13 @@ describe('a run', () => {
       await losses(galore({ rank: 2, every: 4, scale: 1 }), 0.03, { batchSize: 1, accumulate: 2 }),
     ];
     for (const [i, loss] of one.entries()) expect(gathered[i]).toBeCloseTo(loss, 3);
+  });
+
+  test('of an optimiser with a rate of its own takes that', async () => {
+    const target = attach(tinyLlama(), [lora({ rank: 4 })]);
+    const optimizer = chain(clip(1), prodigy());
+    const { losses: found } = await train(target, { executor: reference(), data: rows, steps: 2, optimizer });
+    expect(found[0]!.learningRate).toBe(1);
   });
 
   test('takes an optimiser of one rule', async () => {

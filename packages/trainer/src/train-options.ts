@@ -217,8 +217,13 @@ export const checkTrainOptions = (options: TrainOptions): void => {
   if (problems.length > 0) throw new PeftError('bad-option', `train: ${problems.join('; ')}`);
 };
 
-/** The schedule of a run; where none is given, by the method's learning rate. Throws `bad-option` where it tells none. */
-export const scheduleFor = ({ learningRate }: Trainable, steps: number, given: TrainOptions['schedule']): Schedule => {
+/** The schedule of a run; where none is given, by the optimiser's or the method's learning rate. Throws `bad-option` where it tells none. */
+export const scheduleFor = (
+  target: Trainable,
+  steps: number,
+  { schedule: given, optimizer }: Pick<TrainOptions, 'schedule' | 'optimizer'>,
+): Schedule => {
+  const learningRate = optimizer?.rate ?? target.learningRate;
   if (typeof given === 'function') return given;
   if (given) return scheduleOf(given, { steps, learningRate });
   if (learningRate != null) return cosine({ learningRate, steps, warmup: Math.round(0.06 * steps) });

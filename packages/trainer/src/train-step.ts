@@ -19,12 +19,13 @@ import {
   type Variable,
 } from '@peftjs/tensor';
 import { type Inputs, meanOf } from '@peftjs/transformer';
-import { averaged } from './averages.ts';
+import { averaged, averagesOf } from './averages.ts';
 import { checkBatch } from './check-data.ts';
 import { makeGathered } from './gathered.ts';
 import { metricNames, metricsOf } from './metrics-of.ts';
 import { type OptimizerStep, optimizerRule, optimizerStep, steppedParams } from './optimizer-step.ts';
 import { type BatchSpec, compileNamed, makePrograms, specOf } from './programs.ts';
+import { makeRest } from './rest.ts';
 import { metricOutput, stepOutputs, stepProgram } from './step-program.ts';
 import type { Trainable } from './trainable.ts';
 
@@ -55,6 +56,10 @@ export interface TrainStep {
   run(step: number, learningRate: number, batches: readonly Batch[]): Promise<void>;
   /** The reports of the steps since the last call, oldest first; waits for them. */
   results(): Promise<StepResult[]>;
+  /**
+   * Makes the parameters what they are measured and kept by, where that is another thing than what is trained: their moving average, or what the optimiser ends with. Gives the way back.
+   */
+  rest(): Promise<() => Promise<void>>;
   /** Variables that its programs read so far: the base's too. */
   readonly reads: ReadonlySet<Variable>;
   /** The optimiser's variables in this run, by parameter. */
@@ -92,6 +97,8 @@ const rules: Rules<TrainStepOptions> = {
 };
 
 interface Way extends Pick<TrainStep, 'collect' | 'gathered' | 'apply' | 'reads'> {
+  /** The step of the optimiser, as it was described first. */
+  readonly described: OptimizerStep;
   /** Programs whose results are to be read, by step. */
   readonly told: Executable[];
   /** Compiles what batches of such columns need. */
@@ -197,6 +204,7 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
     let next: { readonly batch: Batch; readonly draw: number } | null = null;
     return {
       told,
+      described,
       gathered: [],
       reads: programs.variables,
       collect: async (batch, draw) => {
@@ -228,6 +236,7 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
     const told: Executable[] = [];
     return {
       told,
+      described: stepped,
       gathered,
       reads: programs.variables,
       collect: async (batch, draw) => {
@@ -253,6 +262,11 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
 
   const way = await (gathers ? gathering() : single());
   if (inputs) await way.prepare(inputs);
+  const { resting, finite } = way.described;
+  if (resting && average !== undefined)
+    throw new PeftError('bad-option', 'train: the optimizer ends with averages by itself; leave `average` out');
+  const wanted = average === undefined ? resting : averagesOf(params, transforms.step(finite));
+  const rester = makeRest(wanted, executor);
   const needs = { model: target.model, columns: target.columns, free: objective !== undefined, parts: gathers };
   const collect: TrainStep['collect'] = async (batch, draw) => {
     await checkBatch(needs, { batch, name: 'the batch' });
@@ -272,8 +286,10 @@ export const makeTrainStep = async (target: Trainable, options: TrainStepOptions
       way.trim();
       return results;
     },
+    rest: rester.rest,
     state: transforms.state,
     close: () => {
+      rester.close();
       way.close();
       executor.release([...transforms.state.values()].flat());
     },

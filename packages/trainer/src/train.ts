@@ -2,7 +2,6 @@ import { type Between, chain, makeBetween, requireAdapted } from '@peftjs/core';
 import { pipe, repeat } from '@peftjs/data';
 import { PeftError } from '@peftjs/tensor';
 import type { TaskModel } from '@peftjs/transformer';
-import { useAverages } from './averages.ts';
 import { type BatchSource, isTokenRows, openBatches } from './batches.ts';
 import { makeBest } from './best.ts';
 import { checkRows } from './check-data.ts';
@@ -83,7 +82,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
   const { epochs, average } = options;
   const steps = options.steps ?? (await stepsOf(options.data, { epochs: epochs!, batchSize, accumulate, group }));
   const data = epochs === undefined || isTokenRows(options.data) ? options.data : pipe(options.data, repeat());
-  const schedule = scheduleFor(target, steps, options.schedule);
+  const schedule = scheduleFor(target, steps, options);
   const needs = { model: target.model, columns: target.columns, free: objective !== undefined };
   if (isTokenRows(data)) checkRows('train', needs, data);
   const started = performance.now();
@@ -159,10 +158,18 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     safe.stands(batches!.cursor());
     return tokens;
   };
+  /** Does something with the weights that a run ends with, where these are not those that it trains. */
+  const rested = async <T>(work: () => T | Promise<T>): Promise<T> => {
+    const back = await step.rest();
+    try {
+      return await work();
+    } finally {
+      await back();
+    }
+  };
   const measure = async (at: number): Promise<void> => {
     if (!evaluator) return;
-    const back = average === undefined ? null : await useAverages(step.state, executor);
-    const { loss, metrics } = await evaluator.run().finally(() => back?.());
+    const { loss, metrics } = await rested(() => evaluator!.run());
     if (!Number.isFinite(loss))
       throw new PeftError('diverged', `train: the held-out loss is ${loss} after step ${at}; ${await reason()}`);
     const measured = { step: at, loss, metrics };
@@ -170,7 +177,7 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
     const isBest = standing(evaluated, heldOut!).best === measured;
     if (isBest && heldOut!.keepBest) await best.keep();
     for (const log of logs) await log.measure?.({ ...measured, isBest });
-    await onEvaluate?.({ ...measured, isBest });
+    if (onEvaluate) await rested(() => onEvaluate({ ...measured, isBest }));
   };
   /** Whether the measurements have not become better for long enough. */
   const isPatienceOver = (): boolean =>
@@ -283,7 +290,8 @@ export const train = async (target: Trainable, options: TrainOptions): Promise<T
       if (ends) break;
     }
     if (isDone && heldOut?.keepBest) await best.restore();
-    if (isDone && average !== undefined) await useAverages(step.state, executor);
+    // An average over what is still to come is not asked for yet.
+    if (isDone || average === undefined) await step.rest();
     hasFailed = false;
   } catch (error) {
     throw await safe.rescue(error, settle);

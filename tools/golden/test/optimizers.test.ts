@@ -2,7 +2,17 @@ import { join } from 'node:path';
 import { type GradientTransform, makeFinding, type ParamHint } from '@peftjs/core';
 import { openSafetensors } from '@peftjs/io';
 import { galore } from '@peftjs/lora';
-import { compile, constant, type Executor, input, type Shape, sizeOf, type Variable, variable } from '@peftjs/tensor';
+import {
+  compile,
+  constant,
+  type Executor,
+  evaluate,
+  input,
+  type Shape,
+  sizeOf,
+  type Variable,
+  variable,
+} from '@peftjs/tensor';
 import {
   adafactor,
   adamw,
@@ -12,6 +22,8 @@ import {
   lion,
   muon,
   optimizerStep,
+  prodigy,
+  scheduleFree,
   sgd,
   steppedParams,
 } from '@peftjs/trainer';
@@ -42,14 +54,19 @@ const follow = async (
   optimizer: GradientTransform,
   names: readonly string[] = small,
   hints: Readonly<Record<string, ParamHint>> = {},
-  tolerance = 1e-5,
+  { tolerance = 1e-5, factor = 1, rests = false }: Pick<Case, 'tolerance' | 'factor' | 'rests'> = {},
 ): Promise<void> => {
   const wanted = await openSafetensors(join(import.meta.dirname, `../data/optimizers/${golden}.safetensors`));
   const params = new Map<string, Variable>(names.map((name) => [name, variable(name, shapes[name]!, initial(name))]));
   const target = { params, hints: new Map(Object.entries(hints).map(([name, hint]) => [params.get(name)!, hint])) };
   const gradients = new Map(steppedParams(target).map((p) => [p, input(`g ${p.node.name}`, p.shape)]));
   const one = constant(Float32Array.of(1), []);
-  const { updates, feeds, state, found, finite } = optimizerStep(optimizer, { values: gradients }, one, target);
+  const { updates, feeds, state, found, finite, resting } = optimizerStep(
+    optimizer,
+    { values: gradients },
+    one,
+    target,
+  );
   const step = await compile({ updates }, { executor });
   const finding = makeFinding(executor);
   for (let i = 0; i < 10; i++) {
@@ -61,7 +78,12 @@ const follow = async (
         once.close();
         return values;
       });
-    await step.run({ ...given, ...feeds(i, rate(i)) });
+    await step.run({ ...given, ...feeds(i, factor * rate(i)) });
+    if (rests && i === 9) {
+      const averages = Object.fromEntries([...resting!].map(([v, average]) => [v.node.name, average]));
+      const values = await evaluate(averages, { executor });
+      for (const [name, v] of params) await executor.write(v, values[name]!);
+    }
     if (i > 0 && i < 9) continue;
     for (const [name, v] of params) {
       const want = await wanted.readFloat32(`${i + 1} ${name}`);
@@ -79,6 +101,10 @@ interface Case {
   readonly names?: readonly string[];
   readonly hints?: Readonly<Record<string, ParamHint>>;
   readonly tolerance?: number;
+  /** Of the rate. */
+  readonly factor?: number;
+  /** Whether the last values are those to measure by and to end with. */
+  readonly rests?: boolean;
 }
 
 const cases: Readonly<Record<string, Case>> = {
@@ -102,6 +128,29 @@ const cases: Readonly<Record<string, Case>> = {
   'muon-spectral': { optimizer: () => muon({ iterations: 3, adjust: 'spectral' }) },
   // torch's own, whose iteration is rounded to 8 bits: ten steps move a weight by up to 0.15.
   'muon-bf16': { optimizer: () => muon({ weightDecay: 0.1 }), tolerance: 5e-3 },
+  'schedule-free': { optimizer: () => scheduleFree({ weightDecay: 0.1 }) },
+  'schedule-free-others': {
+    optimizer: () => chain(clip(1), scheduleFree({ beta1: 0.8, beta2: 0.95, eps: 1e-6, power: 1, ratePower: 1 })),
+  },
+  'schedule-free-average': { optimizer: () => scheduleFree({ weightDecay: 0.1 }), rests: true },
+  prodigy: { optimizer: () => prodigy({ weightDecay: 0.1, start: 1e-3 }), factor: 50 },
+  'prodigy-others': {
+    optimizer: () =>
+      chain(
+        clip(1),
+        prodigy({
+          beta1: 0.8,
+          beta2: 0.95,
+          eps: 1e-6,
+          start: 1e-2,
+          factor: 2,
+          growth: 1.1,
+          biasCorrection: true,
+          safeguardWarmup: true,
+        }),
+      ),
+    factor: 50,
+  },
   galore: {
     optimizer: () => galore({ rank: 2, every: 4, weightDecay: 0.1 }),
     names: [...small, 'large'],
@@ -124,6 +173,6 @@ describe.each([...executors, ['webgpu', () => webgpu({ adapter: 'software' })] a
   afterAll(() => executor.close());
 
   test.each(Object.entries(cases))('ten steps of %s are those of its reference', (golden, { optimizer, ...rest }) =>
-    follow(golden, executor, optimizer(), rest.names, rest.hints, rest.tolerance),
+    follow(golden, executor, optimizer(), rest.names, rest.hints, rest),
   );
 });

@@ -54,6 +54,18 @@ const optimizer = z.discriminatedUnion('name', [
     weightDecay,
   }),
   optimizerSchema('muon', 'Muon for matrices, AdamW for the rest', { momentum: share.optional(), weightDecay }),
+  optimizerSchema('scheduleFree', 'schedule-free AdamW, for `schedule: constant`; what is saved is its average', {
+    ...moments,
+    weightDecay,
+  }),
+  optimizerSchema('prodigy', 'Prodigy, which finds its step size; rate is a factor of it, by default 1', {
+    ...moments,
+    weightDecay,
+    start: positive.optional().describe('step size to begin with'),
+    factor: positive.optional().describe('factor of the step size that is found'),
+    biasCorrection: z.boolean().optional(),
+    safeguardWarmup: z.boolean().optional(),
+  }),
   optimizerSchema('adafactor', 'Adafactor with a rate that is given', { weightDecay }),
 ]);
 

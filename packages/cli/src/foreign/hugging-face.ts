@@ -17,6 +17,7 @@ export const optimizers: Rule = named('optimizer.name', {
   adafactor: 'adafactor',
   sgd: 'sgd',
   muon: 'muon',
+  schedule_free_adamw: 'scheduleFree',
 });
 
 /** Schedules by the names of transformers' `SchedulerType`. */

@@ -12,6 +12,7 @@ import { lessonOf } from '../learn/lesson-of.ts';
 import { objectiveOf } from '../learn/objective-of.ts';
 import { methods } from '../methods.ts';
 import { status } from '../status.ts';
+import { ownRate } from './own-rate.ts';
 
 /** The most tokens of an example, where nothing else is said and the model takes more. */
 const longest = 1024;
@@ -115,7 +116,7 @@ export const onGround = async (ground: Ground, config: RunConfig, executor: Exec
   const steps = stepsOf(config, examples.survey.examples);
   const made = await madeMethod(config, base, examples, steps, executor);
   const adapted = attach(base, [made], { seed: config.seed });
-  const rate = config.optimizer.rate ?? adapted.learningRate;
+  const rate = config.optimizer.rate ?? ownRate(config) ?? adapted.learningRate;
   if (rate !== null) return { ...ground, adapted, steps, rate };
   throw new PeftError('bad-config', `optimizer.rate is missing: ${made.name} has no rate of its own`);
 };

@@ -1,5 +1,6 @@
 import { shipped } from '../base.ts';
 import type { RunConfig } from '../config/schema.ts';
+import { ownRate } from './own-rate.ts';
 
 /** The learning rate that suits it. */
 export const shippedRate = 1.2e-2;
@@ -10,11 +11,13 @@ export const shippedRate = 1.2e-2;
  */
 export const suited = (config: RunConfig): RunConfig => {
   const { model = shipped, task, objective, method, optimizer } = config;
+  // What finds its rate by itself is given none.
+  const rate = optimizer.rate ?? (ownRate(config) === undefined ? shippedRate : undefined);
   const writes = task.name === 'causalLM' && objective === undefined;
   if (!writes || model !== shipped || method.name !== 'lora' || Object.keys(method).length > 1) return config;
   return {
     ...config,
     method: { name: 'lora', rank: 16, alpha: 16, target: ['all-linear', 'lm_head'] },
-    optimizer: { ...optimizer, rate: optimizer.rate ?? shippedRate },
+    optimizer: { ...optimizer, ...(rate !== undefined && { rate }) },
   };
 };

@@ -114,6 +114,7 @@ export const muon = (options: MuonOptions = {}): GradientTransform => {
         values: new Map([...ours.values, ...rest.values]),
         next: new Map([...ours.next, ...rest.next]),
         state: [...ours.state, ...rest.state],
+        ...(rest.resting && { resting: rest.resting }),
       };
     },
   };
