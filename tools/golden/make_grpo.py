@@ -41,6 +41,7 @@ CASES: dict[str, dict] = {
     "gspo": dict(loss_type="grpo", importance_sampling_level="sequence", epsilon=0.05),
     "on-policy": dict(loss_type="grpo", beta=0.1),
     "temperature": dict(loss_type="dapo", temperature=0.7, beta=0.1),
+    "updates": dict(loss_type="dapo", num_iterations=3, beta=0.1),
 }
 
 kept: dict[str, torch.Tensor] = {}
@@ -75,6 +76,21 @@ for case, options in CASES.items():
     )
     with model.disable_adapter():
         inputs["ref_per_token_logps"] = log_probs()
+    if case == "updates":
+        # The log-probabilities of the weights that drew, kept for all updates by the batch.
+        inputs["old_per_token_logps"] = log_probs()
+        optimizer = torch.optim.AdamW(params.values(), lr=0.02, weight_decay=0.0)
+        losses = []
+        for _ in range(options["num_iterations"]):
+            optimizer.zero_grad()
+            loss = trainer._compute_loss(model, inputs)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        kept["updates losses"] = torch.tensor(losses)
+        kept["updates clipped"] = torch.tensor(trainer._metrics["train"]["clip_ratio/region_mean"])
+        kept["updates kl"] = torch.tensor(trainer._metrics["train"]["kl"])
+        continue
     if case != "on-policy":
         inputs["old_per_token_logps"] = log_probs() + 0.3 * torch.randn(ROWS, COMPLETION, generator=torch.Generator().manual_seed(4))
         kept[f"{case} old"] = inputs["old_per_token_logps"]

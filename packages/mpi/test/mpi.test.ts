@@ -85,27 +85,31 @@ if (launcher === undefined)
   });
 else
   describe('two processes', () => {
-    test('train as one that takes twice the batch, and end with the same bits', async () => {
-      const [two, one, drawn, alone] = [
+    test('train as one that takes twice the batch, four as one that takes four times, and end with the same bits', async () => {
+      const [two, four, one, drawn, alone] = [
         await run({ steps: 50, batchSize: 2 }, 2),
+        await run({ steps: 50, batchSize: 1 }, 4),
         await run({ steps: 50, batchSize: 4 }),
         await run({ steps: 10, batchSize: 2, dropout: 0.2 }, 2),
         await run({ steps: 10, batchSize: 2, dropout: 0.2, accumulate: 2 }),
       ];
-      expect([two, one, drawn, alone].map((r) => r.code)).toEqual([0, 0, 0, 0]);
+      expect([two, four, one, drawn, alone].map((r) => r.code)).toEqual([0, 0, 0, 0, 0]);
       for (const [group, single] of [
         [two, one],
+        [four, one],
         [drawn, alone],
       ] as const) {
         const [first, second] = group.ended as [Ended, Ended];
-        expect([first.size, second.rank]).toEqual([2, 1]);
-        expect(second.weights).toEqual(first.weights);
-        expect(second.losses).toEqual(first.losses);
+        expect([first.size, second.rank]).toEqual([group === four ? 4 : 2, 1]);
+        for (const other of group.ended) {
+          expect(other.weights).toEqual(first.weights);
+          expect(other.losses).toEqual(first.losses);
+        }
         expect(farthest(first.weights, single.ended[0]!.weights)).toBeLessThan(1e-6);
         expect(farthest(first.losses, single.ended[0]!.losses)).toBeLessThan(1e-5);
         // Otherwise nothing has been learnt, and all would be the same.
         expect(first.losses.at(-1)).toBeLessThan(0.98 * first.losses[0]!);
-        expect(first.threads + second.threads).toBeLessThanOrEqual(Math.max(2, single.ended[0]!.threads));
+        expect(first.threads * group.ended.length).toBeLessThanOrEqual(Math.max(first.size, single.ended[0]!.threads));
       }
     });
 

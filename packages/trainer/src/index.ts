@@ -25,6 +25,7 @@ export { type MeasureName, measureNames } from './measures/measure-of.ts';
 export { type RougeScores, rouge } from './measures/rouge.ts';
 export { spanScores } from './measures/spans.ts';
 export { type AnswerScores, answerScores } from './measures/squad.ts';
+export { type OldLogProbs, oldLogProbs } from './old-log-probs.ts';
 export { type NamedOptimizer, type OptimizersByName, optimizerNames, optimizerOf } from './optimizer-of.ts';
 export { type OptimizerStep, optimizerStep, steppedParams } from './optimizer-step.ts';
 export { type AdafactorOptions, adafactor } from './optimizers/adafactor.ts';

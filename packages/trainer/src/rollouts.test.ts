@@ -1,5 +1,5 @@
 import { attach, grpo } from '@peftjs/core';
-import { fromArray, ignored, pipe, repeat } from '@peftjs/data';
+import { type Batch, fromArray, ignored, pipe, repeat } from '@peftjs/data';
 import { lora } from '@peftjs/lora';
 import { reference } from '@peftjs/tensor';
 import { messageOf } from '@peftjs/tensor/testing';
@@ -76,6 +76,40 @@ test('what is rewarded becomes likelier, and a run that goes on draws what it wo
   await from.next();
   const cursor = JSON.parse(JSON.stringify(from.cursor()));
   expect((await stream.open(cursor).next()).value).toEqual((await from.next()).value);
+});
+
+test('batches are gone through several times, with the log-probabilities of the weights that drew them, also after a resume', async () => {
+  const adapted = made();
+  const stream = rollouts(fromArray([...items, ...items, ...items]), {
+    ...options(adapted.model),
+    updates: 2,
+    together: 2,
+  });
+  const from = stream.open();
+  const all: Batch[] = [];
+  const cursors = [from.cursor()];
+  for await (const batch of { [Symbol.asyncIterator]: () => from }) {
+    all.push(batch);
+    cursors.push(JSON.parse(JSON.stringify(from.cursor())));
+  }
+  // Three batches: two that are drawn together, and one.
+  expect(all.map((batch) => all.indexOf(batch))).toEqual([0, 1, 0, 1, 4, 4]);
+  for (const [i, at] of cursors.entries()) {
+    const rest = [];
+    for await (const batch of { [Symbol.asyncIterator]: () => stream.open(at) }) rest.push(batch);
+    expect(rest).toEqual(all.slice(i));
+  }
+  const { columns, shapes } = all[0]!;
+  const first = { rows: 12, columns, shapes };
+  const objective = grpo({ clip: 0.05 });
+  const run = { executor, data: fromArray([first, first]), steps: 2, schedule: () => 0.05, objective };
+  const { losses } = await train(adapted, run);
+  // The first ratios are 1; then the weights have moved.
+  const clipped = losses.map(({ metrics }) => metrics!['clipped']!);
+  expect([clipped[0], clipped[1]! > 0]).toEqual([0, true]);
+  expect(
+    await messageOf('state-mismatch', async () => stream.open({ ...cursors[0], held: { batches: [1] } })),
+  ).toContain('no batch');
 });
 
 test('what can not be is told', async () => {

@@ -2,6 +2,7 @@ import { type Batch, type Cursor, ignored, opened, type Stream } from '@peftjs/d
 import { checkOptions, mustBe, type OnExecutor, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
 import { type CausalLM, generator, requireModel, type SampleOptions, type TextGenerator } from '@peftjs/transformer';
 import { advantagesOf, type RewardScale } from './advantages.ts';
+import { heldBatches, type OldLogProbs, oldLogProbs } from './old-log-probs.ts';
 
 /** A completion that the model has made. */
 export interface Rollout<T> {
@@ -37,6 +38,13 @@ export interface RolloutOptions<T> extends OnExecutor, Pick<SampleOptions, 'topK
   readonly maxTokens?: number;
   /** The token that ends a completion, and is learnt with it. Default: the first end of text of the model's config. */
   readonly end?: number;
+  /**
+   * Updates by each batch, one after the other: μ of the paper, TRL's `num_iterations`. From two on batches have `oldLogProbs`, those of the weights that drew them, and a cursor holds the batch. A step of
+   * `train` is then one batch: with `accumulate` give as many `together`. Default 1.
+   */
+  readonly updates?: number;
+  /** Batches that are drawn together, before the updates by the first of them: TRL's `steps_per_generation`. Default 1. */
+  readonly together?: number;
   /** Default 1; give `grpo` the same. */
   readonly temperature?: number;
   /**
@@ -68,6 +76,8 @@ const rules: Rules<RolloutOptions<unknown>> = {
   prompts: mustBe.count,
   maxTokens: mustBe.count,
   end: mustBe.whole,
+  updates: mustBe.count,
+  together: mustBe.count,
   temperature: mustBe.positive,
   topK: mustBe.count,
   topP: mustBe.positive,
@@ -81,11 +91,11 @@ const rules: Rules<RolloutOptions<unknown>> = {
 
 const cursorName = 'rollouts';
 
-/** The batches made before a cursor, and the cursor of the items; throws `state-mismatch`. */
-const standing = (at: Cursor): { readonly made: number; readonly input: Cursor } => {
-  const { stage, made, input } = at;
+/** The batches made before a cursor, the cursor of the items, and batches that are not done; throws `state-mismatch`. */
+const standing = (at: Cursor): { readonly made: number; readonly input: Cursor; readonly held: unknown } => {
+  const { stage, made, input, held } = at;
   if (stage === cursorName && Number.isSafeInteger(made) && (made as number) >= 0 && typeof input === 'object' && input)
-    return { made: made as number, input: input as Cursor };
+    return { made: made as number, input: input as Cursor, held };
   throw new PeftError(
     'state-mismatch',
     `rollouts: the cursor is one of ${JSON.stringify(stage)}; resume with the stages that it was made with`,
@@ -164,6 +174,8 @@ export const rollouts = <T>(items: Stream<T>, options: RolloutOptions<T>): Strea
     topK,
     topP,
     minP,
+    updates = 1,
+    together = 1,
   } = options;
   const { scale = 'group', tokenizer, multipleOf = 32, seed = 0, weights, rewards, onRollouts } = options;
   requireModel('rollouts', model, 'logits');
@@ -210,24 +222,44 @@ export const rollouts = <T>(items: Stream<T>, options: RolloutOptions<T>): Strea
     open: (at, epoch) => {
       const from = at && standing(at);
       const input = items.open(from?.input, epoch);
+      const held = heldBatches(updates, from?.held);
       let made = from?.made ?? 0;
       let texts: TextGenerator | undefined;
+      let old: OldLogProbs | undefined;
+      /** The next batch that is drawn; null where items are over. */
+      const draw = async (): Promise<Batch | null> => {
+        const chosen: T[] = [];
+        while (chosen.length < prompts) {
+          const next = await input.next();
+          if (next.done) break;
+          chosen.push(next.value);
+        }
+        if (chosen.length === 0) return null;
+        // What the folder's file says of sampling is not this policy.
+        texts ??= generator(model, { executor, config: null });
+        const batch = await complete(texts, chosen, made++);
+        if (updates === 1 && together === 1) return batch;
+        old ??= oldLogProbs(model, { executor, temperature });
+        return old.added(batch);
+      };
       return opened<Batch>({
         next: async () => {
-          const chosen: T[] = [];
-          while (chosen.length < prompts) {
-            const next = await input.next();
-            if (next.done) break;
-            chosen.push(next.value);
+          const known = held.next();
+          if (known) return { done: false, value: known };
+          const drawn: Batch[] = [];
+          while (drawn.length < together) {
+            const batch = await draw();
+            if (!batch) break;
+            drawn.push(batch);
           }
-          if (chosen.length === 0) return { done: true, value: undefined };
-          // What the folder's file says of sampling is not this policy.
-          texts ??= generator(model, { executor, config: null });
-          return { done: false, value: await complete(texts, chosen, made++) };
+          if (drawn.length === 0) return { done: true, value: undefined };
+          held.take(drawn);
+          return { done: false, value: held.next()! };
         },
-        cursor: () => ({ stage: cursorName, made, input: input.cursor() }),
+        cursor: () => ({ stage: cursorName, made, input: input.cursor(), ...held.cursor() }),
         begin: async () => input.begin?.(),
         close: async () => {
+          old?.close();
           await texts?.close();
           await input.return?.();
         },

@@ -1,9 +1,11 @@
 import { join } from 'node:path';
 import { grad } from '@peftjs/autograd';
 import { type GrpoOptions, grpo, load } from '@peftjs/core';
+import { fromArray } from '@peftjs/data';
 import { lora } from '@peftjs/lora';
 import { constant, type Executor, evaluate } from '@peftjs/tensor';
 import { distance } from '@peftjs/testkit';
+import { adamw, oldLogProbs, train } from '@peftjs/trainer';
 import { loadModel, meanOf } from '@peftjs/transformer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { recordedIn } from '../src/families.ts';
@@ -78,5 +80,32 @@ describe.each(executors)('on %s', (_, open) => {
     const clipped = recorded.get(`${name} clip_ratio/region_mean`);
     if (clipped) expect(found['clipped']![0]).toBeCloseTo(clipped.data[0]!, 5);
     expect(found['reward']![0]).toBeCloseTo(2.75 / 4, 6);
+  });
+
+  test('three updates by one batch are those of TRL, with the log-probabilities of the weights that drew it', async () => {
+    const adapted = await load(base, join(folder, 'adapter'), [lora]);
+    const values = await evaluate(inputsOf('updates'), { executor });
+    const wide = recorded.get('ids')!.shape;
+    const rows = wide[0]!;
+    const old = oldLogProbs(adapted.model, { executor });
+    const batch = await old.added({
+      rows,
+      columns: values,
+      shapes: { ids: wide, labels: wide, rewards: [rows], advantages: [rows, 1] },
+    });
+    old.close();
+    const { losses } = await train(adapted, {
+      executor,
+      data: fromArray([batch, batch, batch]),
+      steps: 3,
+      schedule: () => 0.02,
+      optimizer: adamw(),
+      objective: grpo({ beta: 0.1 }),
+    });
+    const wanted = (name: string) => [...recorded.get(`updates ${name}`)!.data].map((x) => expect.closeTo(x, 4));
+    expect(losses.map(({ loss }) => loss)).toEqual(wanted('losses'));
+    expect(losses.map(({ metrics }) => metrics!['kl'])).toEqual(wanted('kl'));
+    expect(losses.map(({ metrics }) => metrics!['clipped'])).toEqual(wanted('clipped'));
+    expect(losses[2]!.metrics!['clipped']).toBeGreaterThan(0);
   });
 });

@@ -72,7 +72,7 @@ const number = (value: number): Tensor => constant(Float32Array.of(value), []);
  * https://arxiv.org/abs/2512.02556) makes its gradient that of the KL divergence. Where batches have no `oldLogProbs`
  * they are the model's own, so r is 1 and has its gradient.
  *
- * Batches come from `rollouts` of `@peftjs/trainer`: `ids`, `labels` of completions, `advantages` and `rewards` f32, one a row, and, where others drew them, `oldLogProbs` f32 [rows, tokens] of the labels.
+ * Batches come from `rollouts` of `@peftjs/trainer`: `ids`, `labels` of completions, `advantages` and `rewards` f32, one a row, and, where weights of before drew them (`rollouts({ updates: 4 })`), `oldLogProbs` f32 [rows, tokens] of the labels.
  * Reported are `reward`, `clipped`, the share of tokens (of sequences, at that level) beyond the clip, and with β `kl`, its term's mean. Each loss is computed as TRL 1.16 does, whose batches of a step are
  * one here. Throws `bad-option`, `bad-shape`.
  * Shao et al., 2024. https://arxiv.org/abs/2402.03300; DAPO: Yu et al., 2025, https://arxiv.org/abs/2503.14476; Dr. GRPO: Liu et al., 2025, https://arxiv.org/abs/2503.20783; CISPO:
