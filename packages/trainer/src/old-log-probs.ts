@@ -24,7 +24,8 @@ export const oldLogProbs = (
       programs.trim(new Set());
       return {
         ...batch,
-        columns: { ...batch.columns, oldLogProbs: found!.slice() },
+        // JSON knows no −0.
+        columns: { ...batch.columns, oldLogProbs: Float32Array.from(found!, (x) => x + 0) },
         shapes: { ...batch.shapes, oldLogProbs: batch.shapes['labels']! },
       };
     },
