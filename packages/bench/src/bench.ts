@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '@peftjs/io';
 import { classFiles, tellApart } from './classes/classes.ts';
 import { classTasks } from './classes/tasks.ts';
+import { corpus, corpusFiles } from './corpus/corpus.ts';
 import { prepare } from './data/prepare.ts';
 import { load, loadFiles } from './load/load.ts';
 import { machine } from './machine.ts';
@@ -25,7 +26,7 @@ import { type Contender, measure, type Row } from './run/measure.ts';
 import { type Stack, stacks } from './stacks/catalog.ts';
 import { open } from './stacks/ours.ts';
 import type { StackOptions } from './stacks/stack.ts';
-import { type Group, groups, qualityTask, quantizedTask, serveTask } from './tasks/catalog.ts';
+import { dataTask, type Group, groups, qualityTask, quantizedTask, serveTask } from './tasks/catalog.ts';
 import type { Task } from './tasks/task.ts';
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -125,6 +126,7 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
       await quantizedFiles(options.out),
       await loadFiles(options.out),
       await classFiles(options.out),
+      await corpusFiles(options.out),
     ])
       for (const [name, text] of files) await writeFileAtomic(join(paths.docs, name), text);
     return 0;
@@ -140,6 +142,7 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
       ...groups.flatMap((group) => (group.tasks.length > 1 ? [group, ...group.tasks] : [group])),
       qualityTask,
       serveTask,
+      dataTask,
       quantizedTask,
       ...classTasks,
     ]);
@@ -150,6 +153,10 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
     return 0;
   }
   if (options.task.join() === serveTask.name) return (await load({ ...options, docs: paths.docs, say })) === 0 ? 0 : 1;
+  if (options.task.join() === dataTask.name) {
+    await corpus({ ...options, docs: paths.docs, say });
+    return 0;
+  }
   const failed = options.task.includes(qualityTask.name) ? await quality({ ...options, docs: paths.docs, say }) : 0;
   if (options.task.includes(quantizedTask.name)) await quantized({ ...options, docs: paths.docs, say });
   for (const task of classTasks)

@@ -5,7 +5,7 @@ import { classTasks } from './classes/tasks.ts';
 import { paths } from './paths.ts';
 import { tried } from './quality/quality.ts';
 import { stacks } from './stacks/catalog.ts';
-import { groups, qualityTask, quantizedTask, serveTask } from './tasks/catalog.ts';
+import { dataTask, groups, qualityTask, quantizedTask, serveTask } from './tasks/catalog.ts';
 
 /** The options of a bench. */
 export interface BenchOptions {
@@ -75,6 +75,7 @@ const taskNames = [
     ...groups.flatMap(({ name, tasks }) => [name, ...tasks.map((task) => task.name)]),
     qualityTask.name,
     serveTask.name,
+    dataTask.name,
     quantizedTask.name,
     ...classTasks.map(({ name }) => name),
   ]),
@@ -103,7 +104,7 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     .addOption(
       new Option(
         '--task <names>',
-        "'list', or names with commas between (default: all but smollm2, qwen-0.5b, scaling, memory, quality, quantized, serve, spam and images)",
+        "'list', or names with commas between (default: all but smollm2, qwen-0.5b, scaling, memory, quality, quantized, serve, data, spam and images)",
       )
         .default([] as string[])
         .argParser(namesOf(taskNames)),
@@ -142,7 +143,7 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     .addOption(new Option('--adapters <n>', 'those of the task serve').default(8).argParser(positive(true)))
     .addOption(new Option('--minutes <n>', 'how long they ask').default(10).argParser(positive(false)))
     .option('--speed', 'measure the speed of their steps, on an idle machine, instead of their losses', false)
-    .option('--model <dir>', 'folder of the model of the tasks quantized, smollm2 and spam', baseModelDir())
+    .option('--model <dir>', 'folder of the model of the tasks quantized, data, smollm2 and spam', baseModelDir())
     .option('--out <dir>', 'where results and charts go', paths.results)
     .option('--json', 'print one line of JSON per task and stack, and write no files', false)
     .option(

@@ -69,6 +69,12 @@ export const serveTask = {
   about: 'peftjs serve under load: speed, memory, errors, answers, kill and restart',
 } as const;
 
+/** The task of a corpus on its way to the trainer. Only when asked for by name. */
+export const dataTask = {
+  name: 'data',
+  about: '100 MB of conversations through template, tokenizer and packing: speed, memory, resuming',
+} as const;
+
 /** The task of adapters over quantised bases. Only when asked for by name. */
 export const quantizedTask = {
   name: 'quantized',
