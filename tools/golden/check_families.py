@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from check_all import hashes
 from common import DATA, save_tensors, write_json
 from families import FAMILIES, draw_inputs, load_model, logits_of, plain_call, stored_logits
-from peft_methods import require_same_tensors
+from peft_methods import choose_task, require_same_tensors
 from versions import versions
 
 
@@ -39,6 +39,7 @@ def main(names: list[str]) -> None:
         if names and name not in names:
             continue
         model = PeftModel.from_pretrained(load_model(name), adapter).eval()
+        choose_task(model)
         require_same_tensors(model, load_file(adapter / "adapter_model.safetensors"))
         record_adapter(adapter, name, model)
         checked += 1

@@ -15,9 +15,27 @@ from encoders import ENCODER_ADAPTERS
 from families import (
     FAMILIES, MODELS, draw_inputs, draw_numbers, label_inputs, load_model, logits_of, make_model, plain_call, stored_labels, stored_logits,
 )
-from peft_methods import save_adapter, shake_all, trainable
+from peft_methods import by_layer, choose_task, save_adapter, shake_all, trainable
 
 TASKS = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS", "causal": "CAUSAL_LM", "answers": "QUESTION_ANS"}
+
+# Every type of PEFT that changes layers (but Lily, whose mean counts padding), on an encoder and an encoder-decoder: layers of unlike sizes, in both towers.
+TYPES = ("dora", "vera", "loha", "lokr", "hira", "hra", "delora", "miss", "gralora", "oft", "road", "c3a", "shira", "deft", "peanut", "glora", "fourierft", "vblora",
+         "randlora", "pvera", "unilora", "tinylora", "supertuning", "waveft", "osf", "frod", "poly", "boft", "adalora")
+TARGETS = {"bert-sequence": ["query", "value", "output.dense"], "t5": ["q", "v", "wo"]}
+
+
+def every_type(name: str) -> dict[str, object]:
+    def maker(method: str) -> object:
+        def make(task_type: str) -> object:
+            config = by_layer(dict(target_modules=TARGETS[name]))[method]
+            config.task_type = task_type
+            return config
+
+        return make
+
+    return {method: maker(method) for method in TYPES}
+
 
 # The targets are PEFT's own, for each family.
 ADAPTERS = {
@@ -25,6 +43,7 @@ ADAPTERS = {
         "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config,
         "prompt-tuning": lambda **o: PromptTuningConfig(num_virtual_tokens=4, **o),
         "prefix-tuning": lambda **o: PrefixTuningConfig(num_virtual_tokens=4, **o),
+        **every_type("bert-sequence"),
     },
     "bert-answers": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
     "bert-choice": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, modules_to_save=["classifier"], **o)},
@@ -35,6 +54,7 @@ ADAPTERS = {
         "lora-tokens": lambda **o: LoraConfig(r=4, trainable_token_indices=[3, 5], **o),
         "lora-head": lambda **o: LoraConfig(r=4, target_modules=["q", "lm_head"], **o),
         "lora-head-whole": lambda **o: LoraConfig(r=4, modules_to_save=["lm_head"], **o),
+        **every_type("t5"),
     },
     # Their heads share the table of the tokens.
     "bert-masked": {
@@ -143,6 +163,7 @@ def record_base(name: str) -> None:
 def record_adapter(name: str, method: str, config: object) -> None:
     torch.manual_seed(1)
     model = get_peft_model(load_plain(name), config).eval()
+    choose_task(model)
     params = trainable(model)
     params = {n.replace(".modules_to_save", ""): p for n, p in params.items()}
     shake_all(params)

@@ -84,13 +84,9 @@ EPSILONS = {
 SEEDS = {("plain", "lokr-factor"): 2, ("plain", "gralora"): 3, ("plain", "road-4"): 3, ("plain", "adalora"): 5, ("plain", "deft-para"): 2, ("plain", "deft-qr"): 2, ("gpt2", "deft"): 2}
 
 
-def configs(model: str) -> dict[str, object]:
-    # PEFT takes the heads of keys to be as wide as hidden / heads.
-    adaption = {"adaption-prompt": AdaptionPromptConfig(adapter_len=4, adapter_layers=1)}
-    if model == "square":
-        return adaption
-    some, linears = dict(target_modules=SOME[model]), dict(target_modules=LINEARS[model])
-    cases = {
+def by_layer(some: dict) -> dict[str, object]:
+    """Methods that change layers, of those that `some` targets."""
+    return {
         "dora": LoraConfig(r=4, lora_alpha=6, use_dora=True, **some),
         "vera": VeraConfig(r=4, **some),
         "vera-drawn": VeraConfig(r=4, save_projection=False, projection_prng_key=7, **some),
@@ -146,10 +142,20 @@ def configs(model: str) -> dict[str, object]:
         "lily": LilyConfig(r=3, stride_A=2, num_B=3, scaling=0.7, **some),
         "poly": PolyConfig(r=3, n_skills=3, **some),
         "poly-parts": PolyConfig(r=2, n_tasks=3, n_skills=2, n_splits=2, **some),
-        "token-tuning": TrainableTokensConfig(token_indices=[3, 7, 1]),
         "boft": BOFTConfig(boft_block_size=4, bias="boft_only", **some),
         "boft-factors": BOFTConfig(boft_block_size=0, boft_block_num=4, boft_n_butterfly_factor=3, **some),
         "adalora": AdaLoraConfig(init_r=4, target_r=2, lora_alpha=6, **SCHEDULE, **some),
+    }
+
+
+def configs(model: str) -> dict[str, object]:
+    # PEFT takes the heads of keys to be as wide as hidden / heads.
+    adaption = {"adaption-prompt": AdaptionPromptConfig(adapter_len=4, adapter_layers=1)}
+    if model == "square":
+        return adaption
+    some, linears = dict(target_modules=SOME[model]), dict(target_modules=LINEARS[model])
+    cases = by_layer(some) | {
+        "token-tuning": TrainableTokensConfig(token_indices=[3, 7, 1]),
         "ia3": IA3Config(),
         "prompt-tuning": PromptTuningConfig(num_virtual_tokens=5),
         "multitask-prompt-tuning": MultitaskPromptTuningConfig(num_virtual_tokens=5, num_ranks=2, num_tasks=3),

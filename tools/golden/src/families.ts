@@ -3,8 +3,38 @@ import { type Adapted, load, type MethodFormat, type Objective, proGrad } from '
 import { type Batch, batch, fromArray, pipe, type Row, repeat, type Stream } from '@peftjs/data';
 import { noah } from '@peftjs/hybrid';
 import { openSafetensors } from '@peftjs/io';
-import { lora } from '@peftjs/lora';
-import { phaFor } from '@peftjs/multitask';
+import {
+  adalora,
+  boft,
+  c3a,
+  deft,
+  delora,
+  dora,
+  fourierft,
+  frod,
+  glora,
+  gralora,
+  hira,
+  hra,
+  loha,
+  lokr,
+  lora,
+  miss,
+  oft,
+  osf,
+  peanut,
+  pvera,
+  randlora,
+  road,
+  shira,
+  supertuning,
+  tinylora,
+  unilora,
+  vblora,
+  vera,
+  waveft,
+} from '@peftjs/lora';
+import { phaFor, poly } from '@peftjs/multitask';
 import { prefixTuning, promptTuning } from '@peftjs/prompts';
 import { ia3, ssf } from '@peftjs/scaling';
 import { constant, type Executor, mul, reshape, type Shape, type Tensor } from '@peftjs/tensor';
@@ -47,6 +77,8 @@ export interface FamilyGolden {
   readonly name: string;
   readonly task: Task<Tensor>;
   readonly adapters: Readonly<Record<string, MethodFormat>>;
+  /** Further ones, of which logits, gradients and files are compared, on one executor. */
+  readonly types?: Readonly<Record<string, MethodFormat>>;
   /** Those of methods that no library has: what `own_vision.py` makes. */
   readonly own?: Readonly<Record<string, MethodFormat>>;
 }
@@ -109,6 +141,39 @@ const further: Readonly<Record<string, Readonly<Record<string, MethodFormat>>>> 
   'gpt-oss': { 'lora-experts': lora },
 };
 
+/** Every type of PEFT that changes layers, by the golden's name; but Lily, whose mean over tokens counts padding there, which these inputs have. */
+const types: Readonly<Record<string, MethodFormat>> = {
+  adalora,
+  boft,
+  c3a,
+  deft,
+  delora,
+  dora,
+  fourierft,
+  frod,
+  glora,
+  gralora,
+  hira,
+  hra,
+  loha,
+  lokr,
+  miss,
+  oft,
+  osf,
+  peanut,
+  poly,
+  pvera,
+  randlora,
+  road,
+  shira,
+  supertuning,
+  tinylora,
+  unilora,
+  vblora,
+  vera,
+  waveft,
+};
+
 /** Encoders that `encoders.py` makes, each with two heads. */
 const encoders = ['distilbert', 'electra', 'albert', 'mpnet'];
 
@@ -118,6 +183,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
     name: 'bert-sequence',
     task: sequenceClassifier({ labels: classes }),
     adapters: { lora, ia3, 'prompt-tuning': promptTuning, 'prefix-tuning': prefixTuning },
+    types,
   },
   { name: 'bert-answers', task: questionAnswering(), adapters: { lora } },
   { name: 'bert-choice', task: multipleChoice({ choices: 3 }), adapters: { lora } },
@@ -144,6 +210,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
       'lora-head': lora,
       'lora-head-whole': lora,
     },
+    types,
     own: { pha: phaFor(1) },
   },
   { name: 'bart', task: seq2seqLM(), adapters: { lora, ia3 } },
@@ -220,14 +287,17 @@ export const onWebgpu: readonly string[] = ['gemma2-causal', 'gemma3-causal', 'q
 export interface FamilyAdapter extends FamilyGolden {
   readonly adapter: string;
   readonly format: MethodFormat;
+  /** Whether logits, gradients and files are all that is compared, on one executor. */
+  readonly brief?: boolean;
   /** The objective that it was trained by. Default: the task's own loss. */
   readonly objective?: (adapted: Adapted<TaskModel>) => Objective;
 }
 
 /** Every adapter of a library, which reads ours too. */
-export const familyAdapters: readonly FamilyAdapter[] = familyGoldens.flatMap((golden) =>
-  Object.entries(golden.adapters).map(([adapter, format]) => ({ ...golden, adapter, format })),
-);
+export const familyAdapters: readonly FamilyAdapter[] = familyGoldens.flatMap((golden) => [
+  ...Object.entries(golden.adapters).map(([adapter, format]) => ({ ...golden, adapter, format })),
+  ...Object.entries(golden.types ?? {}).map(([adapter, format]) => ({ ...golden, adapter, format, brief: true })),
+]);
 
 /** The texts of three classes that `own_vision.py` has: the start, four tokens in place of a context, a name, the end. */
 const classTexts: Readonly<Record<string, readonly number[]>> = {
@@ -371,7 +441,10 @@ export const openAdapter = async (
 
 /** The library's name for one of our parameters. */
 export const parameterThere = ({ method, params }: Adapted<TaskModel>, name: string): string => {
-  if (!params.has('prompt_embeddings') || !method.keys?.['prompt_embeddings']) return `base_model.model.${name}`;
+  if (!params.has('prompt_embeddings') || !method.keys?.['prompt_embeddings']) {
+    const [mine, theirs] = Object.entries(method.keys ?? {}).find(([key]) => name.startsWith(key)) ?? [];
+    return mine === undefined ? `base_model.model.${name}` : name.replace(mine, theirs!);
+  }
   return method.keys?.[name] ? 'prompt_encoder.embedding.weight' : `base_model.${name}`;
 };
 
