@@ -7,8 +7,8 @@ import { type CausalLM, meanOf } from '@peftjs/transformer';
 import { apart } from './apart.ts';
 import { type Text, tokensPerSecond, tunedLosses } from './tune.ts';
 
-/** A row of the table. */
-export interface Measured {
+/** How well a format keeps the model: nothing of it depends on what else the machine does. */
+export interface Kept {
   readonly name: string;
   /** Of all layers but the head, with scales and zero points. */
   readonly bits: number;
@@ -21,19 +21,27 @@ export interface Measured {
   /** Mean loss of held-out chapters after tuning, in nats: the mean over seeds, and the largest distance of one from it. */
   readonly tuned: number;
   readonly spread: number;
+  /** Planned peak of a step of LoRA on the cpu executor, in bytes. */
+  readonly peak: number;
+  /** The most that a process had resident which ran such steps alone, in bytes. */
+  readonly resident: number;
+}
+
+/** How fast it trains. */
+export interface Speed {
+  readonly name: string;
   /** How many times as long a training step takes as over f32. */
   readonly slower: number;
   /** Tokens a second that such a step takes in on the cpu executor. */
   readonly onCpu: number;
   /** The same on `webgpu`. */
   readonly onWebGpu: number;
-  /** What ran `webgpu`. */
+  /** The executor's name for its device, of `webgpu`. */
   readonly adapter: string;
-  /** Planned peak of a step of LoRA on the cpu executor, in bytes. */
-  readonly peak: number;
-  /** The most that a process had resident which ran such steps alone, in bytes. */
-  readonly resident: number;
 }
+
+/** A row of the table. */
+export type Measured = Kept & Speed;
 
 /** Log probabilities of each row, and the mean loss of labels. */
 export interface Predictions {
@@ -115,18 +123,16 @@ const tunedOn = async (
   return { tuned, spread: Math.max(...losses.map((loss) => Math.abs(loss - tuned))) };
 };
 
-/** The row of a quantised model beside its floats. */
-export const measured = async (
+/** What a quantised model keeps of its floats. */
+export const keptOf = async (
   name: string,
   model: CausalLM,
   floats: { readonly model: CausalLM; readonly predictions: Predictions },
   texts: readonly (readonly number[])[],
   text: Text,
   executor: Executor,
-): Promise<Measured> => {
-  const [own, plain] = await tokensPerSecond([model, floats.model], text, executor);
+): Promise<Kept> => {
   const { rows, loss } = await predictionsOf(model, texts, executor);
-  const [cpu, webgpu] = [await apart(name, 'cpu'), await apart(name, 'webgpu')];
   return {
     name,
     bits: bitsOf(model),
@@ -134,11 +140,20 @@ export const measured = async (
     loss,
     moved: divergence(floats.predictions.rows, rows),
     ...(await tunedOn(model, text, executor)),
-    slower: plain! / own!,
-    onCpu: own!,
-    onWebGpu: webgpu.tokensPerSecond,
-    adapter: webgpu.device,
     peak: await peakOf(model, executor),
-    resident: cpu.resident,
+    resident: (await apart(name, 'cpu')).resident,
   };
+};
+
+/** Its speed beside that of the floats; wants a machine that does nothing else. */
+export const speedOf = async (
+  name: string,
+  model: CausalLM,
+  floats: CausalLM,
+  text: Text,
+  executor: Executor,
+): Promise<Speed> => {
+  const [own, plain] = await tokensPerSecond([model, floats], text, executor);
+  const { tokensPerSecond: onWebGpu, device } = await apart(name, 'webgpu');
+  return { name, slower: plain! / own!, onCpu: own!, onWebGpu, adapter: device };
 };
