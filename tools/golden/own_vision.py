@@ -306,6 +306,36 @@ def co_op(model: nn.Module, make: Make, n_ctx: int, n_cls: int, ctx_init: list[i
     model.text_model.embeddings.token_embedding.register_forward_hook(replaced)
 
 
+def co_co_op(model: nn.Module, make: Make, n_ctx: int, ctx_init: list[int], ctx_start: int, meta_reduction: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Zhou et al., 2022. https://arxiv.org/abs/2203.05557, https://github.com/KaiyangZhou/CoOp, trainers/cocoop.py: the logits of pixels, one picture after the other."""
+    width, vectors = model.config.text_config.hidden_size, model.config.projection_dim
+    context, now = make("ctx", torch.randn(n_ctx, width) * 0.02), {}
+
+    def layer(name: str, outputs: int, inputs: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        first = nn.Linear(inputs, outputs)
+        weight, bias = make(f"meta_net.{name}.weight", first.weight.detach()), make(f"meta_net.{name}.bias", first.bias.detach())
+        return lambda x: nn.functional.linear(x, weight, bias)
+
+    first, second = layer("linear1", vectors // meta_reduction, vectors), layer("linear2", width, vectors // meta_reduction)
+
+    def replaced(module, args, out):
+        return torch.cat([out[:, :ctx_start], now["context"].expand(len(out), -1, -1), out[:, ctx_start + n_ctx :]], dim=1)
+
+    model.text_model.embeddings.token_embedding.register_forward_hook(replaced)
+
+    def logits(pixels: torch.Tensor) -> torch.Tensor:
+        rows = []
+        for picture in pixels:
+            seen = model.visual_projection(model.vision_model(pixel_values=picture[None]).pooler_output)[0]
+            seen = seen / seen.norm()
+            now["context"] = context + second(first(seen).relu())
+            texts = model.text_projection(model.text_model(input_ids=TEXTS).pooler_output)
+            rows.append(model.logit_scale.exp() * (texts / texts.norm(dim=1, keepdim=True)) @ seen)
+        return torch.stack(rows)
+
+    return logits
+
+
 def maple(model: nn.Module, make: Make, n_ctx: int, prompt_depth: int, ctx_init: list[int], ctx_start: int) -> None:
     """Khattak et al., 2022. https://arxiv.org/abs/2210.03117, https://github.com/muzairkhattak/multimodal-prompt-learning, trainers/maple.py and clip/model.py."""
     text, picture = model.config.text_config.hidden_size, model.config.vision_config.hidden_size
@@ -410,6 +440,7 @@ ZERO_SHOT: dict[tuple[str, str], tuple[str, Callable[..., None | Callable], dict
     ("clip-pairs", "pro-grad"): (
         "PEFTJS_COOP", co_op, dict(n_ctx=4, n_cls=0, ctx_init=[20] * 4, ctx_start=1, class_token_position="end"), {},
     ),
+    ("clip-pairs", "co-co-op"): ("PEFTJS_COCOOP", co_co_op, dict(n_ctx=4, ctx_init=[], ctx_start=1, meta_reduction=3), {}),
     ("clip-pairs", "maple"): ("PEFTJS_MAPLE", maple, dict(n_ctx=4, prompt_depth=2, ctx_init=[], ctx_start=1), {}),
     ("clip-pairs", "tip-adapter"): (
         "PEFTJS_TIP_ADAPTER", tip_adapter, dict(alpha=1.5, beta=2.5, cache=dict(pictures=5, width=10, classes=3)), CACHED,
@@ -439,6 +470,8 @@ def make_zero_shot(name: str, method: str) -> None:
     write_json(out / "adapter" / "adapter_config.json", {"peft_type": peft_type, "task_type": None, "modules_to_save": []} | options, indent=2)
 
     def logits() -> torch.Tensor:
+        if method == "co-co-op":  # texts of each picture
+            return added(pixels)
         seen = model(input_ids=TEXTS, pixel_values=pixels)
         return seen.logits_per_image + (added(seen.image_embeds) if added else 0)
 

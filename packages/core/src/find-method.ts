@@ -167,6 +167,7 @@ const known: readonly Known[] = [
   ['VQT', 'vqt', 'vision', byType('PEFTJS_VQT')],
   ['BI-Adapter', 'binaryAdapter', 'vision', byType('PEFTJS_BINARY_ADAPTER')],
   ['CLIP-Adapter', 'clipAdapter', 'vision', byType('PEFTJS_CLIP_ADAPTER')],
+  ['CoCoOp', 'coCoOp', 'vision', byType('PEFTJS_COCOOP')],
   ['CoOp', 'coOp', 'vision', byType('PEFTJS_COOP')],
   ['MaPLe', 'maple', 'vision', byType('PEFTJS_MAPLE')],
   ['Tip-Adapter', 'tipAdapter', 'vision', byType('PEFTJS_TIP_ADAPTER')],

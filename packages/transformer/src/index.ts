@@ -43,7 +43,7 @@ export type { Model, ModelLayout, ModelPatch, PassOptions } from './model.ts';
 export { layerNormLayer, type Norm, type NormValues, rmsNormLayer } from './norm.ts';
 export { parameters } from './parameters.ts';
 export { type Call, type Pass, type Sequence, type Slot, slot } from './pass.ts';
-export type { Pooling } from './pooling.ts';
+export { normalized, type Pooling } from './pooling.ts';
 export { productOf } from './product-of.ts';
 export { requireModel } from './require-model.ts';
 export type { Part, Role } from './roles.ts';

@@ -8,6 +8,7 @@ import { type Before, batchOf, passOf, type Ran, runTower, skippedTower } from '
 import { sequenceOf } from './sequence-of.ts';
 import { type Path, runAround, type SiteName } from './sites.ts';
 import type { Inputs, States } from './states.ts';
+import type { Pair } from './tasks/task.ts';
 import { type TowerSpec, towerOf } from './tower-spec.ts';
 
 /** The shape of a model, whatever its weights. */
@@ -18,18 +19,28 @@ export interface Architecture {
   readonly roles: readonly RoleRow[];
   readonly trainedHeads: Model['trainedHeads'];
   readonly narrow: Model['narrow'];
+  /** How it compares pictures with texts; null where it does not. */
+  readonly pair: { readonly size: number; of(model: Model, states: States, inputs: Inputs): Pair } | null;
 }
 
 /** The path of the site `model`. */
 const wholePass = '';
 
 /** The states of the towers that ran; the last is the main one. */
-const stateOf = (ran: ReadonlyMap<string, Ran>, callAt: States['call']): States => ({
-  main: [...ran.values()].at(-1)!.states,
-  rows: [...ran.values()].at(-1)!.rows,
-  byTower: new Map([...ran].map(([name, { states }]) => [name, states])),
-  call: callAt,
-});
+const stateOf = (
+  ran: ReadonlyMap<string, Ran>,
+  callAt: States['call'],
+  pairOf: (states: States) => Pair | null,
+): States => {
+  const states: States = {
+    main: [...ran.values()].at(-1)!.states,
+    rows: [...ran.values()].at(-1)!.rows,
+    byTower: new Map([...ran].map(([name, { states }]) => [name, states])),
+    call: callAt,
+    pair: () => pairOf(states),
+  };
+  return states;
+};
 
 /** The towers that run: of those that stand side by side the ones whose input is there. Throws `bad-option` where there is none. */
 const running = (towers: readonly TowerSpec[], inputs: Inputs): readonly [TowerSpec, ...TowerSpec[]] => {
@@ -43,7 +54,7 @@ const running = (towers: readonly TowerSpec[], inputs: Inputs): readonly [TowerS
 
 /** A model of an architecture and its parts. */
 export const makeModel = (architecture: Architecture, parts: Parts): Model => {
-  const { towers, layout, roles, trainedHeads, narrow } = architecture;
+  const { towers, layout, roles, trainedHeads, narrow, pair } = architecture;
   const last = towers.at(-1)!;
   const main = towerOf(last);
   const paths = (site: SiteName): readonly string[] =>
@@ -54,7 +65,7 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
       : [parts.embeddings.get(tower.positionTable)!.rows - firstRow(tower) - parts.positionShift],
   );
   const computed = towers.map(({ positionLimit = Number.POSITIVE_INFINITY }) => positionLimit - parts.positionShift);
-  return {
+  const model: Model = {
     linears: parts.linears,
     norms: parts.norms,
     embeddings: parts.embeddings,
@@ -66,6 +77,7 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
     trainedHeads,
     narrow,
     batchSize: parts.batchSize,
+    pairSize: pair?.size ?? null,
     positionsLeft: Math.min(...computed, ...learned),
     passPositions: Math.min(Number.POSITIVE_INFINITY, ...learned),
     paths,
@@ -109,7 +121,7 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
         }
         const callAt: States['call'] = (path, name) =>
           callOf(path, reading.find((tower) => tower.name === name) ?? reading.at(-1)!, read);
-        return stateOf(ran, callAt);
+        return stateOf(ran, callAt, (states) => pair?.of(model, states, read) ?? null);
       };
       return runAround(
         parts.around.model?.get(wholePass) ?? [],
@@ -118,4 +130,5 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
       )(inputs);
     },
   };
+  return model;
 };

@@ -109,6 +109,8 @@ export interface Model {
   paths(site: SiteName): readonly Path[];
   /** The width of the rows at a site, by its path: that of its tower, or of its block where these are of unlike width (Swin). */
   widthAt(path: Path): number;
+  /** The width of the vectors by which it compares pictures with texts; null where it does not. */
+  readonly pairSize: number | null;
   /** The layers that play these roles, in the model's order. */
   parts(roles: readonly Role[]): readonly Part[];
   /** This model with parts replaced by path, and middleware around that which is there. Throws `no-match`, `bad-shape`. */

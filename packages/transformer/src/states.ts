@@ -1,6 +1,7 @@
 import type { Tensor } from '@peftjs/tensor';
 import type { Call } from './pass.ts';
 import type { Path } from './sites.ts';
+import type { Pair } from './tasks/task.ts';
 
 /**
  * Named inputs of a pass. Of text: `ids` i32 [batch, tokens] and `mask` f32 [batch, keys], 1 to keep a token as a key, 0 to hide it (absent:
@@ -19,6 +20,8 @@ export interface States {
   readonly byTower: ReadonlyMap<string, Tensor>;
   /** As `main`, with the rows that methods put in front: [batch, rows, d]. */
   readonly rows: Tensor;
+  /** Vectors of pictures and of texts in one space, where the model compares them; null where it does not. */
+  pair(): Pair | null;
   /** The call of a layer that comes after the towers, such as a head; `tower` is the one whose states it reads, by default the main one. */
   call(path: Path, tower?: string): Call;
 }

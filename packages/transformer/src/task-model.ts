@@ -89,7 +89,7 @@ const headOf = (model: Model, spec: HeadSpec, config: ModelConfig, inputs: Input
   features: spec.features(model, states, inputs, config),
   mask: inputs[model.main.reads.mask] ?? null,
   call: states.call(spec.layer),
-  pair: spec.pair?.(model, states, inputs, config) ?? null,
+  pair: states.pair(),
 });
 
 /** A model with a task, whose head is as a family has it. */

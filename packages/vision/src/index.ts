@@ -1,6 +1,7 @@
 export { type AdaptFormerOptions, adaptFormer } from './adapt-former.ts';
 export { type BinaryAdapterOptions, binaryAdapter } from './binary/binary-adapter.ts';
 export { type ClipAdapterOptions, clipAdapter } from './clip-adapter.ts';
+export { type CoCoOpOptions, coCoOp } from './co-co-op.ts';
 export { type CoOpOptions, coOp } from './co-op.ts';
 export { type Bypassed, type ConvpassOptions, convpass } from './convpass.ts';
 export { decodeImage } from './decode-image.ts';

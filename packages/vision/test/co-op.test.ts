@@ -13,7 +13,7 @@ import {
 } from '@peftjs/transformer';
 import { tinyWeights, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
-import { type CoOpOptions, coOp, maple, tipAdapter } from '../src/index.ts';
+import { type CoOpOptions, coCoOp, coOp, maple, tipAdapter } from '../src/index.ts';
 import { picture } from './picture.ts';
 
 const side = { num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 12 };
@@ -45,6 +45,41 @@ const two = ofTexts([0, 5, 5, 1, 9], [0, 5, 5, 2, 3, 9]);
 const values = async (y: Tensor): Promise<readonly number[]> => [
   ...(await evaluate({ y }, { executor: reference() }))['y']!,
 ];
+
+describe('coCoOp', () => {
+  test('texts of each picture are its own: another picture of the batch changes nothing', async () => {
+    const executor = reference();
+    const base = open(zeroShot(two));
+    const adapted = attach(base, [coCoOp({ length: 2, reduction: 2 })]);
+    await shake(adapted.params, { executor });
+    const logits = async (pixels: Tensor): Promise<readonly number[]> => [
+      ...(await evaluate({ y: adapted.model.outputs({ pixels }) }, { executor }))['y']!,
+    ];
+    const [first, both] = [await logits(picture(base)), await logits(picture(base, 2))];
+    expect(
+      both
+        .slice(0, 2)
+        .map((v, i) => Math.abs(v - first[i]!))
+        .every((d) => d < 1e-5),
+    ).toBe(true);
+    expect(both.slice(2)).not.toEqual(both.slice(0, 2));
+  });
+
+  test('says what it needs', async () => {
+    const method = coCoOp({ length: 2, reduction: 2 });
+    const alone = attach(open(textFeatures()), [method]).model;
+    expect(await messageOf('bad-option', () => alone.outputs({ ids: tokens([0, 5, 5, 1, 9]) }))).toContain(
+      'texts depend on the picture',
+    );
+    expect(await messageOf('bad-option', () => attach(open(zeroShot(two)), [coCoOp({ length: 2 })]))).toContain(
+      "reduction 16 leaves nothing of a picture's vector of 6 values",
+    );
+    const other = open(zeroShot(ofTexts([0, 5, 6, 1, 9], [0, 5, 5, 2, 9])));
+    expect(
+      await messageOf('bad-data', () => attach(other, [method]).model.outputs({ pixels: picture(other) })),
+    ).toContain('the text of each class must have one placeholder 2 times');
+  });
+});
 
 describe('coOp', () => {
   test('beginning with words it is the model with those words', async () => {

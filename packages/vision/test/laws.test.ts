@@ -89,6 +89,7 @@ describeMethods(
       parameters: (model) => sumOver(model, outputs, (_, outDim) => 2 * outDim * Math.floor(outDim / 3)),
       identity: false,
     },
+    coCoOp: { options: { length: 2 }, parameters: () => 0, identity: false, refuses: refusesOne },
     coOp: { options: { length: 2 }, parameters: () => 0, identity: false, refuses: refusesOne },
     maple: { options: { length: 2 }, parameters: () => 0, identity: false, refuses: refusesOne },
     tipAdapter: { options: {}, parameters: () => 0, identity: false, refuses: refusesOne },
@@ -146,6 +147,21 @@ describeMethod(
   {
     options: { length: 2 },
     parameters: ({ towers }) => 2 * towers[0].hiddenSize,
+    identity: false,
+    learningRate: 0.1,
+  },
+  onClip,
+);
+
+// A context, and a net of two layers from a picture's vector to a row.
+describeMethod(
+  family.coCoOp,
+  {
+    options: { length: 2, reduction: 2 },
+    parameters: ({ towers: [{ hiddenSize: d }], pairSize }) => {
+      const inner = Math.floor(pairSize! / 2);
+      return 2 * d + inner * (pairSize! + 1) + d * (inner + 1);
+    },
     identity: false,
     learningRate: 0.1,
   },

@@ -59,6 +59,7 @@ import {
   adaptFormer,
   binaryAdapter,
   clipAdapter,
+  coCoOp,
   convpass,
   coOp,
   factTk,
@@ -309,6 +310,7 @@ const classTexts: Readonly<Record<string, readonly number[]>> = {
 /** Adapters on a model of pairs that tells pictures apart by those. */
 const zeroShotAdapters = Object.entries({
   'co-op': coOp,
+  'co-co-op': coCoOp,
   'co-op-classes': coOp,
   'pro-grad': coOp,
   maple,

@@ -7,6 +7,7 @@ export const leftOut: Readonly<Record<string, string>> = {
   attempt: 'combines prompts of several tasks',
   bitDelta: 'packs a model that was tuned before',
   clipAdapter: 'is for the vectors of CLIP',
+  coCoOp: 'is for the texts and pictures of CLIP',
   coOp: 'is for the texts of CLIP',
   convpass: 'is for models of pictures',
   cpt: 'is made of examples in context',

@@ -24,6 +24,8 @@ export interface HeadSpec<C extends ModelConfig = ModelConfig> {
   features(model: Model, states: States, inputs: Inputs, config: C): Tensor;
   /** Vectors of pictures and of texts in one space, where the class has them; null for those whose tower did not run. */
   pair?(model: Model, states: States, inputs: Inputs, config: C): Pair;
+  /** The width of those vectors. */
+  pairSize?(config: C): number;
   /** The logits l become cap · tanh(l / cap); null: they stay as they are. Default null. */
   cap?(config: C): number | null;
   /** A term of the loss beside the task's, of shape []; null for none. Default null. */

@@ -85,6 +85,12 @@ const modelOf = (
           [`${path}.weight`, ...(parts.experts?.has(path) ? [path] : [])].some((name) => layout.transposed?.test(name)),
         defaultTarget: (table) => (Object.hasOwn(defaultTargets, table) ? defaultTargets[table] : undefined),
       },
+      pair: head?.pair
+        ? {
+            size: head.pairSize!(config),
+            of: (model, states, inputs) => head.pair!(model, states, inputs, config),
+          }
+        : null,
       narrow: (reduction, layers) => {
         const narrow = family.narrow(config, reduction, layers);
         return modelOf(family, narrow, family.needs(narrow), zeroWeights, null);

@@ -12,6 +12,7 @@ import {
   neg,
   PeftError,
   type Rules,
+  reshape,
   shapeError,
   sum,
   type Tensor,
@@ -44,11 +45,19 @@ const vectorsOf = (who: string, head: Head, side: 'image' | 'text'): Tensor => {
  */
 export const addedLogits: Slot<(vectors: Tensor, classes: number) => Tensor> = slot('added logits of classes');
 
+/** cos(picture, text): [pictures, texts]; of texts [texts, d], or [pictures, texts, d] where each picture has its own. */
+const cosines = (image: Tensor, text: Tensor): Tensor => {
+  const [pictures, d] = image.shape as readonly [number, number];
+  if (text.shape.length === 2) return matmul(normalized(image), normalized(text), { transposeB: true });
+  const own = matmul(reshape(normalized(image), [pictures, 1, d]), normalized(text), { transposeB: true });
+  return reshape(own, [pictures, text.shape[1]!]);
+};
+
 /** scale · cos(picture, text) + bias: [pictures, texts]. */
 const likeness = (who: string, head: Head): Tensor => {
   const { scale, bias } = pairOf(who, head);
   const [image, text] = [vectorsOf(who, head, 'image'), vectorsOf(who, head, 'text')];
-  const logits = mul(matmul(normalized(image), normalized(text), { transposeB: true }), scale);
+  const logits = mul(cosines(image, text), scale);
   return bias ? add(logits, bias) : logits;
 };
 

@@ -32,7 +32,7 @@ export interface Column {
 export interface Pair {
   /** [pictures, d]; null where no pictures were given. */
   readonly image: Tensor | null;
-  /** [texts, d]; null where no texts were given. */
+  /** [texts, d], or [pictures, texts, d] where each picture has texts of its own; null where no texts were given. */
   readonly text: Tensor | null;
   /** [] */
   readonly scale: Tensor;

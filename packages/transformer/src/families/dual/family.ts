@@ -79,6 +79,7 @@ export const dualFamily = (record: DualRecord): Family<DualConfig> => {
         needs: () => new Map(),
         features: (_, { main }) => main,
         pair: head.pair,
+        pairSize: ({ projection }) => projection,
       },
     },
     narrow: (config, reduction, layers) => {
