@@ -7,6 +7,7 @@ import { prepare } from './data/prepare.ts';
 import { load, loadFiles } from './load/load.ts';
 import { machine } from './machine.ts';
 import type { BenchOptions } from './options.ts';
+import { pack } from './pack/pack.ts';
 import { paths } from './paths.ts';
 import { setUpPeers } from './peers/set-up.ts';
 import { quality, qualityFiles } from './quality/quality.ts';
@@ -21,13 +22,11 @@ import { saveResults } from './report/results.ts';
 import { scalingTable } from './report/scaling.ts';
 import { table } from './report/table.ts';
 import { boundCells, gpuCells, plannedSteps, stepCells } from './roofline/roofline.ts';
-import { energyMeter } from './run/energy.ts';
-import { type Contender, measure, type Row } from './run/measure.ts';
+import type { Row } from './run/measure.ts';
+import { runTask, stackOptionsOf } from './run/run-task.ts';
 import { type Stack, stacks } from './stacks/catalog.ts';
 import { open } from './stacks/ours.ts';
-import type { StackOptions } from './stacks/stack.ts';
 import { dataTask, type Group, groups, qualityTask, quantizedTask, serveTask } from './tasks/catalog.ts';
-import type { Task } from './tasks/task.ts';
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
@@ -53,37 +52,7 @@ const wantedStacks = ({ stack: names }: BenchOptions): Stack[] =>
     return !why;
   });
 
-const energy = energyMeter();
-
 const summaries = { scaling: scalingTable, memory: memoryTable };
-
-const stackOptionsOf = ({ threads, toggles }: BenchOptions): StackOptions => ({ threads, toggles, peers: paths.peers });
-
-const runTask = async (task: Task, group: Group, chosen: readonly Stack[], options: BenchOptions): Promise<Row[]> => {
-  const able = chosen.filter((stack) => (!group.figure || stack.name.startsWith('ours')) && stack.does(task));
-  const prepared = await prepare(task, options);
-  const contenders: Contender[] = [];
-  for (const stack of able)
-    contenders.push({
-      name: stack.name,
-      command: await stack.command(prepared, stackOptionsOf(options)),
-      rounds: stack.rounds ?? false,
-    });
-  // A product takes milliseconds.
-  const part = task.kind === 'matmul' ? 1 / 4 : 1;
-  return measure(prepared, contenders, {
-    rounds: options.rounds,
-    secondsPerRound: part * options.seconds,
-    budgetSeconds: part * options.budget,
-    // Nobody's losses but our own are compared there, and the steps are long.
-    warmUps: group.figure ? 2 : 5,
-    leastWarmUps: task.kind === 'step' && !group.figure ? 2 : 1,
-    warmUpSeconds: (part * options.budget) / 2,
-    limitSeconds: options.limit,
-    ...(energy && { energy }),
-    progress: say,
-  });
-};
 
 /** Stacks of ours that tell where time goes, unless others are named. */
 const profiled = ['ours-cpu', 'ours-webgpu'];
@@ -119,6 +88,11 @@ const printProfiles = async (options: BenchOptions): Promise<number> => {
 /** Does what the command line says; the exit code is 1 where a row failed or is wrong. */
 export const runBench = async (options: BenchOptions): Promise<number> => {
   if (options.setup) return setUpPeers(paths.peers);
+  if (options.pack) {
+    const bytes = await pack(options.pack);
+    say(`written: ${options.pack}, ${(bytes / 2 ** 20).toFixed(1)} MiB compressed; there: sh start.sh`);
+    return 0;
+  }
   if (options.page) {
     await writePage(options.out, paths.docs, say);
     for (const files of [
@@ -167,7 +141,7 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
   const all: Row[] = [];
   for (const group of wantedGroups(options)) {
     for (const task of group.tasks) {
-      const rows = await runTask(task, group, chosen, options);
+      const rows = await runTask(task, group, chosen, { ...options, say });
       all.push(...rows);
       if (options.json) for (const row of rows) process.stdout.write(`${jsonLine(row)}\n`);
       else process.stdout.write(`\n${task.name}: ${task.about}\n${table(rows)}\n`);

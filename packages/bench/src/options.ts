@@ -31,6 +31,8 @@ export interface BenchOptions {
   /** Folder of the model of the tasks `quantized` and `smollm2`. */
   readonly model: string;
   readonly setup: boolean;
+  /** Make a folder that runs elsewhere, instead. */
+  readonly pack?: string;
   /** Print where the time of each task goes on our own stacks instead. */
   readonly profile: boolean;
   /** Print the roofline on paper instead. */
@@ -156,6 +158,10 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
       '--page',
       'write docs/performance.md and the pages of the other tasks from the newest results in --out',
       false,
+    )
+    .option(
+      '--pack <dir>',
+      'make a folder that checks and measures WebGPU on a Linux machine with a GPU, without npm and network',
     )
     .option('--setup', 'install the peers into packages/bench/.peers (about 6 GB, most of it PyTorch)', false)
     .allowExcessArguments(false)

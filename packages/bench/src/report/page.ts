@@ -34,6 +34,16 @@ const runs = (used: readonly Results[]): string =>
     ]),
   ]);
 
+/** What packed benches have found of the kernels on their adapters. */
+const checkedKernels = (used: readonly Results[]): string[] =>
+  used.flatMap(({ kernels }) =>
+    kernels
+      ? [
+          `On ${kernels.device}: ${kernels.ops} ops with ${kernels.samples} samples, each way of a product by itself, ${kernels.runs} runs; ${kernels.failures.length} differ from the reference.`,
+        ]
+      : [],
+  );
+
 const stackTable = (rows: readonly Row[]): string => {
   const known = new Map<string, readonly string[]>();
   for (const { stack, device, versions } of rows) {
@@ -110,7 +120,7 @@ export const performancePage = (
     prose.intro,
     prose.reading,
     '## What was run',
-    ...(measured.length > 0 ? [runs([...used]), stackTable(measured)] : ['Nothing yet.']),
+    ...(measured.length > 0 ? [runs([...used]), stackTable(measured), ...checkedKernels([...used])] : ['Nothing yet.']),
     ...(compared.length > 0
       ? [
           '## In short',

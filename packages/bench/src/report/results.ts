@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '@peftjs/io';
 import type { Machine } from '../machine.ts';
 import type { BenchOptions } from '../options.ts';
+import type { KernelCheck } from '../pack/check-kernels.ts';
 import type { Row } from '../run/measure.ts';
 import { barChart } from './bar-chart.ts';
 import { headline } from './headline.ts';
@@ -17,6 +18,8 @@ export interface Results {
   readonly machine: Machine;
   readonly settings: Pick<BenchOptions, 'rounds' | 'seconds' | 'budget' | 'threads' | 'toggles'>;
   readonly rows: readonly Row[];
+  /** Of a packed bench: every kernel beside the reference. */
+  readonly kernels?: KernelCheck;
 }
 
 /** A failed row as it may be shown to others: folders of this machine are nobody's business. */
@@ -25,15 +28,19 @@ const published = ({ failure, ...row }: Row): Row =>
     ? row
     : { ...row, failure: headline(failure).replace(/(?:file:\/\/)?(?:\/[\w.@+-]+)+\/(?=[\w.@+-])/g, '') };
 
+/** The settings of a run, and where its results go. */
+export type SaveOptions = Results['settings'] & Pick<BenchOptions, 'out' | 'command'>;
+
 /** Writes the results and their charts under names that tell the date and the tasks; gives the paths. */
 export const saveResults = async (
   rows: readonly Row[],
   machine: Machine,
-  { rounds, seconds, budget, threads, toggles, out, command }: BenchOptions,
+  { rounds, seconds, budget, threads, toggles, out, command }: SaveOptions,
+  kernels?: KernelCheck,
 ): Promise<string[]> => {
   const date = new Date().toISOString();
   const settings = { rounds, seconds, budget, threads, toggles };
-  const results: Results = { date, command, machine, settings, rows: rows.map(published) };
+  const results: Results = { date, command, machine, settings, rows: rows.map(published), ...(kernels && { kernels }) };
   await mkdir(out, { recursive: true });
   const base = join(out, date.slice(0, 19).replaceAll(':', ''));
   const scaled = curvesOf(rows).length > 0;

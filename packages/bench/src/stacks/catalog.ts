@@ -24,6 +24,18 @@ export interface Stack {
 
 const setUp = 'run pnpm bench --setup';
 
+/** Arguments that start a stack's module, of the sources or of a bundle. */
+const childOf = (module: string): string[] =>
+  paths.packed
+    ? [join(paths.packed, 'child.mjs'), join(paths.packed, `${module}.mjs`)]
+    : [
+        '--conditions=@peftjs/source',
+        '--import',
+        'tsx',
+        join(paths.source, 'run/child.ts'),
+        join(paths.source, `stacks/${module}.ts`),
+      ];
+
 const inNode = (module: string, name: string, about: string, needs: readonly string[] = []): Stack => ({
   name,
   about,
@@ -31,29 +43,22 @@ const inNode = (module: string, name: string, about: string, needs: readonly str
   missing: (peers) => (needs.every((id) => existsSync(join(peers, 'node/node_modules', id))) ? null : setUp),
   command: async (prepared, options) => ({
     file: process.execPath,
-    args: [
-      '--conditions=@peftjs/source',
-      '--import',
-      'tsx',
-      join(paths.source, 'run/child.ts'),
-      join(paths.source, `stacks/${module}.ts`),
-      name,
-      JSON.stringify(prepared),
-      JSON.stringify(options),
-    ],
-    env: name.endsWith('webgpu') ? await softwareGpuEnv() : {},
+    args: [...childOf(module), name, JSON.stringify(prepared), JSON.stringify(options)],
+    env: name.endsWith('webgpu') && !paths.packed ? await softwareGpuEnv() : {},
   }),
 });
 
-/** The Python of the peers' virtual environment. */
-const pythonIn = (peers: string): string => join(peers, 'python/bin/python');
+/** The Python of the peers' virtual environment, or the one that a packed bench has found. */
+const pythonIn = (peers: string): string => process.env['PEFTJS_BENCH_PYTHON'] ?? join(peers, 'python/bin/python');
 
 /** Whether a package of Python's is in the peers' environment. */
 const hasPackage = (peers: string, name: string): boolean =>
-  existsSync(pythonIn(peers)) &&
-  readdirSync(join(peers, 'python/lib')).some((version) =>
-    existsSync(join(peers, 'python/lib', version, 'site-packages', name)),
-  );
+  process.env['PEFTJS_BENCH_PYTHON'] !== undefined
+    ? name === 'torch'
+    : existsSync(pythonIn(peers)) &&
+      readdirSync(join(peers, 'python/lib')).some((version) =>
+        existsSync(join(peers, 'python/lib', version, 'site-packages', name)),
+      );
 
 const inPython = (module: string, name: string, about: string, needs: string): Stack => ({
   name,
@@ -77,6 +82,16 @@ const threadsOf = (threads: number): Record<string, string> => ({
 });
 
 const torch = (name: string, about: string): Stack => inPython('pytorch', name, about, 'torch');
+
+/** PyTorch on the first NVIDIA GPU, which must be there. */
+const torchCuda = (name: string, about: string): Stack => {
+  const stack = torch(name, about);
+  return {
+    ...stack,
+    optional: true,
+    missing: (peers) => (existsSync('/dev/nvidia0') ? stack.missing(peers) : 'there is no NVIDIA GPU here'),
+  };
+};
 
 const jaxCpu = (name: string, about: string): Stack => {
   const stack = inPython('jax_cpu', name, about, 'jax');
@@ -115,6 +130,8 @@ export const stacks: readonly Stack[] = [
   ofSteps({ ...torch('torch-bf16', 'the same in bfloat16; NF4 computes in it'), rounds: true }),
   ofSteps({ ...torch('torch-compile', 'torch in f32 under torch.compile'), optional: true }),
   ofSteps({ ...torch('torch-compile-bf16', 'torch in bfloat16 under torch.compile'), optional: true, rounds: true }),
+  torchCuda('torch-cuda', 'torch in f32 on an NVIDIA GPU'),
+  ofSteps({ ...torchCuda('torch-cuda-bf16', 'torch in bfloat16 on an NVIDIA GPU'), rounds: true }),
   jaxCpu('jax-cpu', 'JAX with optax, CPU, f32: a whole step under jit'),
   ofSteps({ ...jaxCpu('jax-cpu-bf16', 'the same in bfloat16'), optional: true, rounds: true }),
   llamaCpp,

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 prepared, options = (json.loads(text) for text in sys.argv[1:3])
@@ -27,9 +27,19 @@ def _peak_bytes():
     raise RuntimeError("VmHWM is missing from /proc/self/status")
 
 
+def _installed(packages):
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            pass
+    return found
+
+
 def serve(run, device, packages):
     """Runs `run` as often as it is asked to, until the input ends."""
-    _say({"type": "ready", "device": device, "versions": {name: version(name) for name in packages}})
+    _say({"type": "ready", "device": device, "versions": _installed(packages)})
     for command in sys.stdin:
         times, seconds = map(float, command.split()[1:])
         end = time.perf_counter() + seconds

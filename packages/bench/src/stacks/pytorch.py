@@ -3,6 +3,8 @@
 import torch
 from protocol import folder, name, options, read_json, serve, task
 
+device = "cuda" if "cuda" in name else "cpu"
+place = {"device_map": device} if device == "cuda" else {}
 dtype = torch.bfloat16 if name.endswith("bf16") else torch.float32
 torch.set_num_threads(options["threads"])
 
@@ -10,7 +12,7 @@ torch.set_num_threads(options["threads"])
 def load_model(quantization=None):
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(folder / "model", dtype=dtype, quantization_config=quantization)
+    return AutoModelForCausalLM.from_pretrained(folder / "model", dtype=dtype, quantization_config=quantization, **place)
 
 
 def nf4():
@@ -27,7 +29,7 @@ def nf4():
 def open_matmul():
     from safetensors.torch import load_file
 
-    operands = load_file(folder / "operands.safetensors")
+    operands = load_file(folder / "operands.safetensors", device=device)
     a, b = operands["a"], operands["b"]
     a = a.T if task["transposeA"] else a
     b = b.T if task["transposeB"] else b
@@ -52,7 +54,7 @@ def open_step():
     params = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(params, lr=task["learningRate"], weight_decay=0.0)
     batch = read_json("batch.json")
-    ids, labels = (torch.tensor(batch[key]).view(task["batch"], task["tokens"]) for key in ("ids", "labels"))
+    ids, labels = (torch.tensor(batch[key], device=device).view(task["batch"], task["tokens"]) for key in ("ids", "labels"))
 
     def run():
         loss = model(input_ids=ids, labels=labels, shift_labels=labels, use_cache=False).loss
@@ -66,7 +68,7 @@ def open_step():
 
 def open_generate():
     model = load_model().eval()
-    prompt = torch.tensor([read_json("prompt.json")])
+    prompt = torch.tensor([read_json("prompt.json")], device=device)
 
     @torch.inference_mode()
     def run():
@@ -85,4 +87,5 @@ def open_generate():
 
 
 run = {"matmul": open_matmul, "step": open_step, "generate": open_generate}[task["kind"]]()
-serve(run, f"{torch.get_num_threads()} threads", ("torch", "transformers", "peft", "bitsandbytes"))
+runs_on = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
+serve(run, runs_on, ("torch", "transformers", "peft", "bitsandbytes"))

@@ -1,27 +1,18 @@
-import {
-  type DType,
-  type Executor,
-  type MatmulAttrs,
-  matmul,
-  matmulQuantized,
-  type PackedFormat,
-} from '@peftjs/tensor';
+import { matmul, matmulQuantized, type PackedFormat } from '@peftjs/tensor';
 import { ops } from '@peftjs/tensor/executor';
-import type { AnyOp, Sample } from '@peftjs/tensor/op';
+import type { AnyOp } from '@peftjs/tensor/op';
 import { expectReference, sampleInputs, sampleOutputs, sampleTitle } from '@peftjs/tensor/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { create } from 'webgpu';
-import { type Gpu, openGpu } from '../device/dawn.ts';
-import { executorOn } from '../executor/executor.ts';
 import { pipelineCache } from '../executor/pipelines.ts';
 import { shaderOf } from '../executor/shader.ts';
 import type { Choice, DeviceFacts } from '../kernel.ts';
 import { kernelOf } from '../kernel-of.ts';
+import { type EveryWay, everyWay } from '../testing/every-way.ts';
+import { productSamples } from '../testing/product-samples.ts';
 import { matmulPlan } from './matmul-plan.ts';
 import type { MatmulProblem, MatmulSide } from './matmul-problem.ts';
 import type { Packing } from './packing.ts';
-
-type AnySample = Sample<string, unknown>;
 
 /** A real GPU with WebGPU's own limits and every feature. */
 const gpuFacts: DeviceFacts = {
@@ -33,82 +24,28 @@ const gpuFacts: DeviceFacts = {
   maxInvocations: 256,
 };
 
-const sample = (
-  a: readonly number[],
-  b: readonly number[],
-  attrs: MatmulAttrs = {},
-  dtypes: Record<string, DType> = {},
-): AnySample => ({ shapes: { a, b }, attrs, dtypes });
-
-const both = { transposeA: true, transposeB: true };
-
-/** Sizes that all can be read in fours: beyond one tile of each size, a few rows or columns, deep ones, batches, f16 on either side. */
-const samplesInFours: readonly AnySample[] = [
-  sample([132, 72], [72, 136]),
-  sample([132, 72], [136, 72], { transposeB: true }),
-  sample([72, 132], [72, 136], { transposeA: true }),
-  sample([72, 132], [136, 72], both),
-  sample([36, 72], [40, 72], { transposeB: true }, { b: 'f16' }),
-  sample([36, 72], [72, 40], {}, { a: 'f16', b: 'f16' }),
-  sample([1, 520], [97, 520], { transposeB: true }),
-  sample([1, 520], [520, 96]),
-  sample([5, 264], [200, 264], { transposeB: true }, { b: 'f16' }),
-  sample([137, 260], [9, 260], { transposeB: true }),
-  sample([3, 1544], [24, 1544], { transposeB: true }),
-  sample([20, 1032], [24, 1032], { transposeB: true }, { b: 'f16' }),
-  sample([2, 3, 36, 20], [3, 20, 40]),
-  sample([2, 3, 5, 36], [2, 1, 40, 36], { transposeB: true }),
-];
-
-const headSample: AnySample = {
-  shapes: { hidden: [24, 36], weight: [72, 36], labels: [24] },
-  dtypes: { labels: 'i32' },
-  values: { labels: (i: number) => (i % 3 === 0 ? -100 : (i * 31) % 72) },
-  attrs: { ignoreIndex: -100, chunk: 16 },
-};
-
-const subjects: readonly (readonly [AnyOp, readonly AnySample[]])[] = [
-  [matmul, [...matmul.samples, ...samplesInFours]],
-  [matmulQuantized, matmulQuantized.samples],
-  [ops.head_cross_entropy, [...ops.head_cross_entropy.samples, headSample]],
-] as unknown as (readonly [AnyOp, readonly AnySample[]])[];
+const subjects = ([matmul, matmulQuantized, ops.head_cross_entropy] as unknown as AnyOp[]).map(
+  (op) => [op, [...op.samples, ...(productSamples[op.name] ?? [])]] as const,
+);
 
 describe('every way to compute a product', () => {
-  let gpu: Gpu;
-  let executor: Executor;
-  let ways: readonly string[] = [];
-  let at = 0;
-  /** Whether any product was computed in f16. */
-  let rounds = false;
-  /** Takes the way at `at` of every choice that has so many, and notes the longest list of them. */
-  const choose = (choice: Choice): string | undefined => {
-    if (choice.ways.length > ways.length) ways = choice.ways;
-    const way = choice.ways[at];
-    rounds ||= (way ?? choice.ways[0]!).startsWith('half');
-    return way;
-  };
+  let all: EveryWay;
   beforeAll(async () => {
-    gpu = await openGpu({ adapter: 'software' });
-    const { f16, subgroups } = gpu.facts;
-    executor = executorOn(
-      { ...gpu, facts: { ...gpuFacts, f16, subgroups, halfProducts: f16, choose } },
-      { poison: true },
-    );
+    // Those two must be the adapter's own.
+    const { f16: _f16, subgroups: _subgroups, ...facts } = gpuFacts;
+    all = await everyWay({ adapter: 'software' }, facts);
   });
-  afterAll(() => executor?.close());
+  afterAll(() => all?.executor.close());
 
   for (const [op, samples] of subjects)
     it.each(samples.map((one) => [op.name, sampleTitle(one), one] as const))('%s %s', async (_, __, one) => {
-      ways = [];
-      at = 0;
-      do {
-        rounds = false;
-        await expectReference(op, one, {
-          executor,
-          tolerance: () => (rounds ? 4e-3 : 1e-5),
-          title: () => `by ${ways[at]}`,
-        });
-      } while (++at < ways.length);
+      await all.each((way, rounds) =>
+        expectReference(op, one, {
+          executor: all.executor,
+          tolerance: () => (rounds() ? 4e-3 : 1e-5),
+          title: () => `by ${way()}`,
+        }),
+      );
     });
 
   it('is a way of some sample', () => {
