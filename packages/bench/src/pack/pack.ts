@@ -78,7 +78,10 @@ export const compressedSize = async (folder: string): Promise<number> => {
 };
 
 /** Makes a folder that runs the bench on a Linux x86-64 machine with a GPU, without npm and without a network. Gives its compressed size. */
-export const pack = async (folder: string, { node = process.execPath } = {}): Promise<number> => {
+export const pack = async (
+  folder: string,
+  { node = process.execPath }: { readonly node?: string } = {},
+): Promise<number> => {
   if (existsSync(folder) && (await readdir(folder)).length > 0) throw new Error(`--pack: ${folder} is not empty`);
   if (process.platform !== 'linux' || process.arch !== 'x64')
     throw new Error('--pack: packs are made on Linux x86-64, for the same');
