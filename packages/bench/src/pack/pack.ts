@@ -10,7 +10,7 @@ import { newestByTask } from '../report/newest.ts';
 import type { Results } from '../report/results.ts';
 
 /** The largest pack, compressed. */
-export const packLimit: number = 60 * 2 ** 20;
+const packLimit = 60 * 2 ** 20;
 
 const start = `#!/bin/sh
 # Runs the bench of this folder; nothing else has to be installed, and nothing is fetched. sh start.sh --help
@@ -66,7 +66,7 @@ const copyDawn = async (modules: string): Promise<void> => {
 };
 
 /** Bytes of a folder's files, each compressed by itself: an archive of them all is no larger but for its headers. */
-export const compressedSize = async (folder: string): Promise<number> => {
+const compressedSize = async (folder: string): Promise<number> => {
   let total = 0;
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;

@@ -34,7 +34,7 @@ const runs = (used: readonly Results[]): string =>
     ]),
   ]);
 
-/** What packed benches have found of the kernels on their adapters. */
+/** Sentences about the kernels that packed benches have checked. */
 const checkedKernels = (used: readonly Results[]): string[] =>
   used.flatMap(({ kernels }) =>
     kernels
