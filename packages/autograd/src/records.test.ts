@@ -104,6 +104,8 @@ describe.each(Object.entries(limits).filter(([, limit]) => limit.outputs))('the 
   });
 });
 
+type Part = Tensor | null;
+
 describe('the gradient of a product of whole numbers', () => {
   const rounding = ops.matmul_quantized.samples.filter((sample) => sample.rounds);
 
@@ -111,10 +113,13 @@ describe('the gradient of a product of whole numbers', () => {
     'goes straight through, near that of the values: %s',
     async (_, sample) => {
       const { tensors, feeds } = sampleInputs(ops.matmul_quantized as unknown as AnyOp, sample, 1);
-      const { x, codes, scale } = tensors as Record<'x' | 'codes' | 'scale', Tensor>;
+      const { x, codes, scale, ...t } = tensors as Record<'x' | 'codes' | 'scale', Tensor> &
+        Readonly<Record<string, Tensor>>;
+      const others = (['scaleCodes', 'scaleOffset', 'high', 'min', 'minCodes'] as const).map((name) => t[name] ?? null);
+      const [scaleCodes, scaleOffset, high, min, minCodes] = others as [Part, Part, Part, Part, Part];
       const { compute: _none, ...plain } = sample.attrs!;
       const slope = (attrs: typeof plain): Tensor => {
-        const y = matmulQuantized(x, codes, scale, null, null, null, null, null, attrs);
+        const y = matmulQuantized(x, codes, scale, scaleCodes, scaleOffset, high, min, minCodes, attrs);
         return grad(sum(mul(y, y)), [x])[0]!;
       };
       const found = await evaluate(

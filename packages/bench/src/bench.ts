@@ -4,6 +4,7 @@ import { classFiles, tellApart } from './classes/classes.ts';
 import { classTasks } from './classes/tasks.ts';
 import { corpus, corpusFiles } from './corpus/corpus.ts';
 import { prepare } from './data/prepare.ts';
+import { int8Quality } from './int8/int8.ts';
 import { load, loadFiles } from './load/load.ts';
 import { machine } from './machine.ts';
 import type { BenchOptions } from './options.ts';
@@ -26,7 +27,7 @@ import type { Row } from './run/measure.ts';
 import { runTask, stackOptionsOf } from './run/run-task.ts';
 import { type Stack, stacks } from './stacks/catalog.ts';
 import { open } from './stacks/ours.ts';
-import { dataTask, type Group, groups, qualityTask, quantizedTask, serveTask } from './tasks/catalog.ts';
+import { dataTask, type Group, groups, int8Task, qualityTask, quantizedTask, serveTask } from './tasks/catalog.ts';
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
@@ -118,6 +119,7 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
       serveTask,
       dataTask,
       quantizedTask,
+      int8Task,
       ...classTasks,
     ]);
     return 0;
@@ -133,9 +135,10 @@ export const runBench = async (options: BenchOptions): Promise<number> => {
   }
   const failed = options.task.includes(qualityTask.name) ? await quality({ ...options, docs: paths.docs, say }) : 0;
   if (options.task.includes(quantizedTask.name)) await quantized({ ...options, docs: paths.docs, say });
+  if (options.task.includes(int8Task.name)) await int8Quality({ ...options, docs: paths.docs, say });
   for (const task of classTasks)
     if (options.task.includes(task.name)) await tellApart(task, { ...options, docs: paths.docs, say });
-  const resumable: readonly string[] = [qualityTask, quantizedTask, ...classTasks].map(({ name }) => name);
+  const resumable: readonly string[] = [qualityTask, quantizedTask, int8Task, ...classTasks].map(({ name }) => name);
   if (options.task.every((name) => resumable.includes(name)) && options.task.length > 0) return failed === 0 ? 0 : 1;
   const chosen = wantedStacks(options);
   const all: Row[] = [];

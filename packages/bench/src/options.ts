@@ -5,7 +5,7 @@ import { classTasks } from './classes/tasks.ts';
 import { paths } from './paths.ts';
 import { tried } from './quality/quality.ts';
 import { stacks } from './stacks/catalog.ts';
-import { dataTask, groups, qualityTask, quantizedTask, serveTask } from './tasks/catalog.ts';
+import { dataTask, groups, int8Task, qualityTask, quantizedTask, serveTask } from './tasks/catalog.ts';
 
 /** The options of a bench. */
 export interface BenchOptions {
@@ -28,7 +28,7 @@ export interface BenchOptions {
   readonly clients: number;
   readonly adapters: number;
   readonly minutes: number;
-  /** Folder of the model of the tasks `quantized` and `smollm2`. */
+  /** Folder of the model of the tasks `quantized`, `int8-quality` and `smollm2`. */
   readonly model: string;
   readonly setup: boolean;
   /** Make a folder that runs elsewhere, instead. */
@@ -79,6 +79,7 @@ const taskNames = [
     serveTask.name,
     dataTask.name,
     quantizedTask.name,
+    int8Task.name,
     ...classTasks.map(({ name }) => name),
   ]),
 ];
@@ -106,7 +107,7 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     .addOption(
       new Option(
         '--task <names>',
-        "'list', or names with commas between (default: all but smollm2, qwen-0.5b, scaling, memory, quality, quantized, serve, data, spam and images)",
+        "'list', or names with commas between (default: all but smollm2, qwen-0.5b, scaling, memory, quality, quantized, int8-quality, serve, data, spam and images)",
       )
         .default([] as string[])
         .argParser(namesOf(taskNames)),
@@ -145,7 +146,7 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     .addOption(new Option('--adapters <n>', 'those of the task serve').default(8).argParser(positive(true)))
     .addOption(new Option('--minutes <n>', 'how long they ask').default(10).argParser(positive(false)))
     .option('--speed', 'measure the speed of their steps, on an idle machine, instead of their losses', false)
-    .option('--model <dir>', 'folder of the model of the tasks quantized, data, smollm2 and spam', baseModelDir())
+    .option('--model <dir>', 'folder of the model of the tasks quantized, int8-quality, data, smollm2 and spam', baseModelDir())
     .option('--out <dir>', 'where results and charts go', paths.results)
     .option('--json', 'print one line of JSON per task and stack, and write no files', false)
     .option(

@@ -1,8 +1,8 @@
-import type { QuantFormat } from './format.ts';
+import type { ComputeOptions, QuantFormat } from './format.ts';
 import { levelsFormat } from './levels.ts';
 
 /** Options of `fp8`. */
-export interface Fp8Options {
+export interface Fp8Options extends ComputeOptions {
   /** `e4m3`: 4 bits of exponent and 3 of mantissa, to 448. `e5m2`: 5 and 2, to 57,344. Default `e4m3`. */
   readonly type?: 'e4m3' | 'e5m2';
   /** Values that share a scale, along the input dimension. Default: all of an output's row. */

@@ -1,9 +1,9 @@
 import { checkOptions, mustBe, type Rules, type WholeBits } from '@peftjs/tensor';
-import type { QuantFormat } from './format.ts';
+import type { ComputeOptions, QuantFormat } from './format.ts';
 import { type Block, fitted, wholeWithMinima } from './real-zero-points.ts';
 
 /** Options of `hqq`. */
-export interface HqqOptions {
+export interface HqqOptions extends ComputeOptions {
   /** Default 4. */
   readonly bits?: 2 | 3 | 4 | 8;
   /** Values that share a scale and a zero point, along the input dimension; whole bytes of codes. Default 64. */
@@ -13,6 +13,7 @@ export interface HqqOptions {
 const rules: Rules<HqqOptions> = {
   bits: mustBe.such('2, 3, 4 or 8', (v) => [2, 3, 4, 8].includes(v as number)),
   blockSize: mustBe.count,
+  compute: mustBe.oneOf(['int8']),
 };
 
 /** The norm p of the errors, the weight β of the splitting, and rounds at most: the reference's. */
@@ -78,6 +79,6 @@ const fitBlocks = (blocks: readonly Float32Array[], bits: WholeBits): readonly B
  */
 export const hqq = (options: HqqOptions = {}): QuantFormat => {
   checkOptions('hqq', rules, options);
-  const { bits = 4, blockSize = 64 } = options;
-  return wholeWithMinima(`hqq${bits}`, bits, blockSize, (blocks) => fitBlocks(blocks, bits));
+  const { bits = 4, blockSize = 64, compute } = options;
+  return { ...wholeWithMinima(`hqq${bits}`, bits, blockSize, (blocks) => fitBlocks(blocks, bits)), compute };
 };

@@ -1,11 +1,18 @@
-import { type PackedFormat, PeftError, packedFormats, type WholeBits, wholeBytes } from '@peftjs/tensor';
+import { type PackedFormat, packedFormats, type WholeBits, wholeBytes } from '@peftjs/tensor';
 import { absMax, eachBlock } from './blocks.ts';
 import { codeWriter } from './code-writer.ts';
-import { checkBlockSize, checkFinite, type PackedData, type QuantFormat } from './format.ts';
+import {
+  type ComputeOptions,
+  checkBlockSize,
+  checkCompute,
+  checkFinite,
+  type PackedData,
+  type QuantFormat,
+} from './format.ts';
 import { realZeroPoints } from './real-zero-points.ts';
 
 /** Options of the formats of whole numbers. */
-export interface IntOptions {
+export interface IntOptions extends ComputeOptions {
   /** Values that share a scale, along the input dimension; whole bytes of codes. Default: 64; in `int8` all of an output's row. */
   readonly blockSize?: number;
   /**
@@ -13,16 +20,6 @@ export interface IntOptions {
    * nothing, as QA-LoRA's does when it is merged. Default true; in `int8` false.
    */
   readonly zeroPoints?: boolean | 'real';
-}
-
-/** Options of `int8`. */
-export interface Int8Options extends IntOptions {
-  /**
-   * `int8`: products round each row of their inputs to 8 bits too and multiply whole numbers, forward and in the gradient of the inputs, at about three times the speed on a processor with VNNI. The layer is then
-   * near what its values say, not equal: by 1 % of a product where no input stands out (see `quantizeByLlmInt8` for inputs that do). A scale for each output; no blocks, no zero points. Default: inputs
-   * as they are.
-   */
-  readonly compute?: 'int8';
 }
 
 /** Codes and scale of a block; a zero point where it has one. */
@@ -54,9 +51,10 @@ const asymmetric =
     return { step, zero: step === 0 ? 0 : Math.min(most, Math.round(-least / step)), most };
   };
 
-const integers = (bits: WholeBits, { blockSize: given, zeroPoints: asked }: IntOptions): QuantFormat => {
+const integers = (bits: WholeBits, { blockSize: given, zeroPoints: asked, compute }: IntOptions): QuantFormat => {
+  checkCompute(`int${bits}`, { compute });
   const zeroPoints = asked ?? bits < 8;
-  if (zeroPoints === 'real') return realZeroPoints(bits, given);
+  if (zeroPoints === 'real') return { ...realZeroPoints(bits, given), compute };
   const format: PackedFormat = `${zeroPoints ? 'uint' : 'int'}${bits}`;
   const blockSize = given ?? (bits === 8 ? null : 64);
   const whole = wholeBytes(format);
@@ -65,6 +63,7 @@ const integers = (bits: WholeBits, { blockSize: given, zeroPoints: asked }: IntO
   const rangeOf = zeroPoints ? asymmetric(bits) : symmetric(bits);
   return {
     name: `int${bits}`,
+    compute,
     parts: [
       ...(packedFormats[format].highBits > 0 ? (['high'] as const) : []),
       ...(zeroPoints ? (['minCodes'] as const) : []),
@@ -94,12 +93,7 @@ const integers = (bits: WholeBits, { blockSize: given, zeroPoints: asked }: IntO
 };
 
 /** Whole numbers as products of whole numbers take them: two's complement, a scale for each output. */
-const computed = ({ blockSize, zeroPoints = false }: IntOptions): QuantFormat => {
-  if (blockSize !== undefined || zeroPoints !== false)
-    throw new PeftError(
-      'bad-option',
-      `int8: compute: 'int8' takes a scale for each output; got ${blockSize === undefined ? '' : `blockSize ${blockSize}`}${zeroPoints === false ? '' : ` zeroPoints ${zeroPoints}`}, leave it out`,
-    );
+const computed = (): QuantFormat => {
   const plain = integers(8, {});
   return {
     ...plain,
@@ -118,11 +112,9 @@ const computed = ({ blockSize, zeroPoints = false }: IntOptions): QuantFormat =>
  * https://arxiv.org/abs/2208.07339
  * With `compute: 'int8'` gradients go as in SwitchBack: Wortsman, Dettmers, Zettlemoyer, Morcos, Farhadi & Schmidt, 2023. https://arxiv.org/abs/2304.13013
  */
-export const int8 = ({ compute, ...options }: Int8Options = {}): QuantFormat => {
-  if (compute === undefined) return integers(8, options);
-  if (compute !== 'int8')
-    throw new PeftError('bad-option', `int8: compute is 'int8' or left out, got ${JSON.stringify(compute)}`);
-  return computed(options);
+export const int8 = (options: IntOptions = {}): QuantFormat => {
+  const { compute, blockSize, zeroPoints = false } = options;
+  return compute === 'int8' && blockSize === undefined && zeroPoints === false ? computed() : integers(8, options);
 };
 
 /**

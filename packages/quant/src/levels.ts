@@ -1,11 +1,11 @@
 import { type PackedFormat, packedFormats, wholeBytes } from '@peftjs/tensor';
 import { absMax, eachBlock, midpoints, nearest } from './blocks.ts';
 import { codeWriter } from './code-writer.ts';
-import { checkBlockSize, checkFinite, type QuantFormat } from './format.ts';
+import { type ComputeOptions, checkBlockSize, checkCompute, checkFinite, type QuantFormat } from './format.ts';
 import { packScales } from './pack-scales.ts';
 
 /** Options of the formats that have a table of levels. */
-export interface LevelsOptions {
+export interface LevelsOptions extends ComputeOptions {
   /** Values that share a scale, along the input dimension; whole bytes of codes. */
   readonly blockSize?: number;
   /** Store the scales in 8 bits each. */
@@ -33,9 +33,10 @@ const inOrder = (format: PackedFormat): { readonly codes: readonly number[]; rea
  */
 export const levelsFormat = (
   format: PackedFormat,
-  { blockSize: given, doubleQuant: asked }: LevelsOptions,
+  { blockSize: given, doubleQuant: asked, compute }: LevelsOptions,
   defaults: LevelsDefaults,
 ): QuantFormat => {
+  checkCompute(format, { compute });
   const blockSize = given ?? defaults.blockSize;
   const doubleQuant = asked ?? defaults.doubleQuant;
   const whole = wholeBytes(format);
@@ -50,6 +51,7 @@ export const levelsFormat = (
   });
   return {
     name: format,
+    compute,
     parts: [
       ...(packedFormats[format].highBits > 0 ? (['high'] as const) : []),
       ...(doubleQuant ? (['scaleCodes', 'scaleOffset'] as const) : []),

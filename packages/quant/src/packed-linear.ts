@@ -72,6 +72,8 @@ const packedVariables = (format: Storage, name: string, [outDim, inDim]: MatrixS
 export interface StoredLinear {
   readonly storage: Storage;
   readonly packed: Packed<Tensor>;
+  /** The same layer, its products made otherwise. */
+  withCompute(compute: Storage['compute']): Linear;
 }
 
 const behind = new WeakMap<Linear, StoredLinear>();
@@ -88,7 +90,26 @@ const linearOf = (
   storage: Storage = format,
 ): Linear => {
   const init = initOnce(2 + storage.parts.length, read);
-  const packed = packedVariables(storage, name, [outDim, inDim], init);
+  return linearOfVariables(
+    format,
+    name,
+    [outDim, inDim],
+    bias,
+    read,
+    storage,
+    packedVariables(storage, name, [outDim, inDim], init),
+  );
+};
+
+const linearOfVariables = (
+  format: QuantFormat,
+  name: string,
+  [outDim, inDim]: MatrixShape,
+  bias: Tensor | null,
+  read: () => Promise<PackedData>,
+  storage: Storage,
+  packed: Packed<Tensor>,
+): Linear => {
   const { codes, scale, scaleCodes = null, scaleOffset = null, high = null, min = null, minCodes = null } = packed;
   const attrs = storage.layout(inDim);
   const { compute } = storage;
@@ -117,7 +138,17 @@ const linearOf = (
       return linearOf(format, name, [outDim, inDim], values.bias, pack);
     },
   };
-  behind.set(linear, { storage, packed });
+  const withCompute = (as: Storage['compute']): Linear =>
+    linearOfVariables(
+      { ...format, compute: as },
+      name,
+      [outDim, inDim],
+      bias,
+      read,
+      { ...storage, compute: as },
+      packed,
+    );
+  behind.set(linear, { storage, packed, withCompute });
   return linear;
 };
 

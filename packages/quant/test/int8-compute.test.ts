@@ -3,7 +3,7 @@ import { evaluate, mul, reference, sum, type TypedArray, variable } from '@peftj
 import { meanOf } from '@peftjs/transformer';
 import { describeLinear, noModel, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
-import { int8, quantize, quantizeByLlmInt8 } from '../src/index.ts';
+import { computeInt8, fp8, hqq, int4, int8, nf4, type QuantFormat, quantize, quantizeByLlmInt8 } from '../src/index.ts';
 import { apartLinear, apartOf } from '../src/llm-int8/apart-linear.ts';
 import { outliers } from '../src/llm-int8/quantize-by-llm-int8.ts';
 import { encodeLinear } from '../src/packed-linear.ts';
@@ -15,11 +15,19 @@ const drawn = (name: string, shape: readonly number[], of: (i: number) => number
 const weight = drawn('w', [9, 21], Math.sin);
 const bias = drawn('b', [9], (i) => i / 9);
 
-describeLinear('a layer that computes in int8', {
-  linear: () => encodeLinear(format, 'w', { weight, bias }),
-  encodes: 1e-6,
-  rounds: 0.03,
-});
+const compute = 'int8';
+/** Formats that compute in int8, and how far values move that are stored again. */
+const formats: readonly (readonly [string, QuantFormat, number])[] = [
+  ['int8', format, 1e-6],
+  ['nf4', nf4({ compute, blockSize: 8 }), 1e-3],
+  ['int4', int4({ compute, blockSize: 8, zeroPoints: 'real' }), 1e-3],
+];
+for (const [name, stored, encodes] of formats)
+  describeLinear(`a layer in ${name} that computes in int8`, {
+    linear: () => encodeLinear(stored, 'w', { weight, bias }),
+    encodes,
+    rounds: 0.03,
+  });
 describeLinear('a layer that computes in int8 but for two columns', {
   linear: () =>
     apartLinear('w', { weight, bias }, apartOf('w', 21, [3, 20]), (name, values) => encodeLinear(format, name, values)),
@@ -33,10 +41,11 @@ const cosine = (a: TypedArray, b: TypedArray): number => {
 };
 
 describe.each(executors)('on %s', (_, open) => {
-  test.each([21, 24])(
-    'products of whole numbers and their gradients are the same as in the reference, of %i inputs',
-    async (inDim) => {
-      const layer = encodeLinear(format, 'w', { weight: drawn('w', [9, inDim], Math.sin), bias });
+  const cases = formats.flatMap(([name, stored]) => [21, 24].map((inDim) => [name, inDim, stored] as const));
+  test.each(cases)(
+    'products of whole numbers and their gradients are the same as in the reference: %s, %i inputs',
+    async (__, inDim, stored) => {
+      const layer = encodeLinear(stored, 'w', { weight: drawn('w', [9, inDim], Math.sin), bias });
       const x = drawn('x', [5, inDim], (i) => Math.cos(3 * i) + 0.01 * (i % 7));
       const y = layer.apply(x, noModel);
       const outputs = { y, dx: grad(sum(mul(y, y)), [x])[0]! };
@@ -102,10 +111,45 @@ test('inputs that stand out stay floats, and the others lose less', async () => 
   expect(off('apart')).toBeLessThan(off('plain') / 3);
 });
 
+test('a base that is multiplied in int8 by one call is what its formats say, floats or packed', async () => {
+  const [executor, model] = [reference(), tinyLlama()];
+  const path = 'model.layers.0.mlp.up_proj';
+  const mixed = (own: QuantFormat) => quantize(quantize(model, own, ['up_proj']), int8(), ['down_proj']);
+  const [base, wanted] = [computeInt8(mixed(nf4())), quantize(mixed(nf4({ compute })), format, ['q_proj'])];
+  const of = (m: typeof model) => m.logits(ids);
+  const { all, one, plain } = await evaluate(
+    { all: of(base), one: of(computeInt8(wanted)), plain: of(model) },
+    { executor },
+  );
+  expect(Math.max(...all!.map((v, i) => Math.abs(v - one![i]!)))).toBe(0);
+  expect(cosine(all!, plain!)).toBeGreaterThan(0.95);
+  const layer = base.linears.get(path)!;
+  const again = layer.encode(model.linears.get(path)!.dense());
+  const x = drawn('x', [3, layer.inDim], (i) => Math.sin(i));
+  const products = { y: layer, again, z: mixed(nf4()).linears.get(path)! };
+  const got = await evaluate(
+    Object.fromEntries(Object.entries(products).map(([name, own]) => [name, own.apply(x, noModel)])),
+    { executor },
+  );
+  expect(got['again']).toEqual(got['y']);
+  expect(got['y']).not.toEqual(got['z']);
+});
+
+test('layers that are neither floats nor packed alone are refused by name', () => {
+  const model = tinyLlama();
+  const path = 'model.layers.0.self_attn.q_proj';
+  const own = model.linears.get(path)!;
+  const linears = new Map([
+    [path, { ...own, dense: () => ({ weight: mul(own.dense().weight, own.dense().weight), bias: null }) }],
+  ]);
+  expect(() => computeInt8(model.with({ linears }))).toThrow(`computeInt8: ${path} are neither`);
+});
+
 test.each([
-  ['blocks', { compute: 'int8', blockSize: 8 }],
-  ['zero points', { compute: 'int8', zeroPoints: true }],
-  ['another way', { compute: 'int4' as 'int8' }],
-] as const)('%s are refused', (_, options) => {
-  expect(() => int8(options)).toThrow(/int8: compute/);
+  ['int8', int8],
+  ['nf4', nf4],
+  ['fp8', fp8],
+  ['hqq', hqq],
+] as const)('%s refuses another way to compute', (name, of) => {
+  expect(() => of({ compute: 'int4' as 'int8' })).toThrow(new RegExp(`^${name}.*compute`));
 });

@@ -125,6 +125,7 @@ export { takeAlongAxis } from './ops/take-along-axis.ts';
 export { tanh } from './ops/tanh.ts';
 export { topK } from './ops/top-k.ts';
 export { transpose } from './ops/transpose.ts';
+export { isWhole, levelRange } from './ops/whole-rows.ts';
 export { checkOptions, mustBe, noOptions, optionProblems, type Rule, type Rules, shown } from './options.ts';
 export { buildProgram, type Program, type ProgramSpec } from './program.ts';
 export { normalValues, type Random, randomSource, uniformValues } from './random-source.ts';

@@ -1,10 +1,10 @@
-import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { promisify } from 'node:util';
 import { baseModelDir } from '@peftjs/base-model';
 import { writeFileAtomic } from '@peftjs/io';
-import { paths } from '../paths.ts';
+import { int8Section } from '../int8/page.ts';
+import { outcomesIn } from '../int8/results.ts';
+import { inChild } from './in-child.ts';
 import { quantizedPage } from './page.ts';
 import { addOutcome, outcomeOf, readOutcomes } from './results.ts';
 import { runs, settings } from './runs.ts';
@@ -23,8 +23,11 @@ export interface QuantizedOptions {
 }
 
 /** The page by its path in a folder of documents, from the outcomes in a folder of results. */
-export const quantizedFiles = async (results: string): Promise<ReadonlyMap<string, string>> =>
-  new Map([['quantized-tuning.md', quantizedPage(await readOutcomes(results))]]);
+export const quantizedFiles = async (results: string): Promise<ReadonlyMap<string, string>> => {
+  const { runs: own, gradients } = outcomesIn(results);
+  const page = quantizedPage(await readOutcomes(results)) + int8Section(await own.read(), await gradients.read());
+  return new Map([['quantized-tuning.md', page]]);
+};
 
 /** Makes the runs that are missing, each in a process of its own, and writes the page anew. */
 export const quantized = async ({ model, threads, out, docs, say }: QuantizedOptions): Promise<void> => {
@@ -32,12 +35,7 @@ export const quantized = async ({ model, threads, out, docs, say }: QuantizedOpt
   const label = model === baseModelDir() ? '@peftjs/base-model' : basename(model);
   for (const run of runs) {
     if (outcomeOf(await readOutcomes(out), label, run)) continue;
-    const child = [join(paths.source, 'quantized/child.ts'), model, run.name, run.base, String(threads)];
-    const { stdout } = await promisify(execFile)(process.execPath, [
-      ...['--conditions=@peftjs/source', '--import', 'tsx'],
-      ...child,
-    ]);
-    const tuned = JSON.parse(stdout) as Tuned;
+    const tuned = await inChild<Tuned>('quantized/child.ts', [model, run.name, run.base, String(threads)]);
     const line = { model: label, name: run.name, of: run.base, ...settings, ...tuned };
     await addOutcome(out, line);
     say(`${run.name} over ${run.base}: ${tuned.before.toFixed(3)} -> ${tuned.after.toFixed(3)} (${tuned.seconds} s)`);

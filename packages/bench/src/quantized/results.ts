@@ -1,6 +1,5 @@
 import { join } from 'node:path';
-import { writeFileAtomic } from '@peftjs/io';
-import { readLines } from '../quality/trials.ts';
+import { type Lines, linesOf } from './lines.ts';
 import { type QuantizedRun, settings } from './runs.ts';
 import type { Tuned } from './tune.ts';
 
@@ -16,11 +15,10 @@ export interface Outcome extends Tuned, Readonly<Record<keyof typeof settings, n
 /** The file of outcomes in a folder of results. */
 export const outcomesFile = (results: string): string => join(results, 'quantized.jsonl');
 
+const linesIn = (results: string): Lines<Outcome> => linesOf<Outcome>(outcomesFile(results), settings);
+
 /** The outcomes in a folder of results that were made as runs are made now. */
-export const readOutcomes = async (results: string): Promise<Outcome[]> =>
-  (await readLines<Outcome>(outcomesFile(results))).filter((line) =>
-    Object.entries(settings).every(([key, value]) => line[key as keyof typeof settings] === value),
-  );
+export const readOutcomes = (results: string): Promise<Outcome[]> => linesIn(results).read();
 
 /** That of a run on a model; undefined where it is missing. */
 export const outcomeOf = (
@@ -30,7 +28,4 @@ export const outcomeOf = (
 ): Outcome | undefined => outcomes.find((line) => line.model === model && line.name === name && line.of === base);
 
 /** Adds an outcome to those in a folder of results; a line that was cut short goes. */
-export const addOutcome = async (results: string, outcome: Outcome): Promise<void> => {
-  const all = [...(await readLines<Outcome>(outcomesFile(results))), outcome];
-  await writeFileAtomic(outcomesFile(results), all.map((line) => `${JSON.stringify(line)}\n`).join(''));
-};
+export const addOutcome = (results: string, outcome: Outcome): Promise<void> => linesIn(results).add(outcome);

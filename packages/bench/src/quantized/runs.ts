@@ -14,9 +14,6 @@ export const settings = {
   seed: 0,
 } as const;
 
-/** AdamW's peak: narrow models want more. */
-export const rateOf = (width: number): number => (width < 512 ? 4e-3 : 1e-3);
-
 /** A model to train, and what is trained on it. */
 export interface Ready {
   readonly base: CausalLM;

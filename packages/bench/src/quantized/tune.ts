@@ -1,15 +1,11 @@
-import { attach, chain, merge } from '@peftjs/core';
-import { loadText } from '@peftjs/demo/text';
-import { loadTokenizer } from '@peftjs/io';
-import { cpu } from '@peftjs/onnx';
+import { attach, merge } from '@peftjs/core';
 import { storedBytes } from '@peftjs/quant';
 import { sizeOf } from '@peftjs/tensor';
-import { clip, cosine, evaluateLoss, type TokenRows, train } from '@peftjs/trainer';
 import { type CausalLM, loadModel, parameters } from '@peftjs/transformer';
-import { evenly } from '../quality/ground.ts';
 import { watched } from '../quality/watched.ts';
 import { forgetPeak, peakMemory } from '../run/peak-memory.ts';
-import { type QuantizedRun, rateOf, settings } from './runs.ts';
+import { openGround } from './ground.ts';
+import { type QuantizedRun, settings } from './runs.ts';
 
 /** The outcome of a run: losses in nats a token of held-out text, sizes in bytes. */
 export interface Tuned {
@@ -43,24 +39,16 @@ const bitsOf = (model: CausalLM): number => {
 
 /** Trains one run on the model of a folder and measures it. What it took before the first step (packing, LoftQ's rounds) is not in the memory. */
 export const tune = async (dir: string, run: QuantizedRun, threads: number): Promise<Tuned> => {
-  const { steps, context, heldOut, seed } = settings;
+  const { seed } = settings;
   const started = performance.now();
-  const model = await loadModel(dir, { dtype: run.dtype ?? 'f32' });
-  const [tokenizer, executor] = [await loadTokenizer(dir), await cpu({ threads })];
-  const text = await loadText(undefined, tokenizer, context, model.config.eosIds[0]!);
-  const held: TokenRows = evenly(text.heldOut, heldOut);
-  const lossOf = async (of: CausalLM): Promise<number> =>
-    (await evaluateLoss(of, held, { executor, batchSize: 1 })).loss;
-  const learningRate = rateOf(model.config.hiddenSize);
+  const ground = await openGround(dir, run.dtype ?? 'f32', settings, threads);
+  const { model, executor, learningRate, lossOf } = ground;
   const { base, method } = run.make(model);
   const adapted = attach(base, [method], { seed });
   const losses = { base: await lossOf(base), before: await lossOf(adapted.model) };
   forgetPeak();
   const watch = watched(executor);
-  const schedule = cosine({ learningRate, steps, warmup: 5 });
-  const optimizer = chain(clip(1), run.optimizer);
-  const data = text.train;
-  await train(adapted, { executor: watch.executor, data, steps, batchSize: 1, seed, schedule, optimizer });
+  await ground.train(adapted, run.optimizer, { seed, executor: watch.executor });
   const resident = peakMemory();
   const after = await lossOf(adapted.model);
   const merged = await merge(adapted, { executor });

@@ -111,10 +111,14 @@ const llamaCpp: Stack = {
 /** A stack that does training steps alone. */
 const ofSteps = (stack: Stack): Stack => ({ ...stack, does: (task) => task.kind === 'step' && stack.does(task) });
 
-/** LoRA over int8 takes the place of LoRA over floats. */
+/** LoRA over int8 takes the place of LoRA over floats; QLoRA keeps its base, whose products are of 8 bits. */
 const int8: Stack = {
-  ...inNode('ours', 'ours-cpu-int8', 'the same over a base in int8 that is multiplied so, the head in f32'),
-  does: (task) => task.kind === 'step' && task.method === 'lora' && !task.variant,
+  ...inNode(
+    'ours',
+    'ours-cpu-int8',
+    'the same over a base that is multiplied in int8 (of LoRA it is stored so), the head in f32',
+  ),
+  does: (task) => task.kind === 'step' && task.method !== 'full' && !task.variant,
   rounds: true,
 };
 

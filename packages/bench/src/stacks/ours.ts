@@ -92,8 +92,9 @@ const limitOf = async (executor: Executor): Promise<number> => {
 };
 
 const baseOf = (stack: string, model: CausalLM, { method }: StepTask): CausalLM => {
-  if (stack === 'ours-cpu-int8') return quantize(model, int8({ compute: 'int8' }));
-  return method === 'qlora' ? quantize(model, nf4()) : model;
+  const compute = stack === 'ours-cpu-int8' ? 'int8' : undefined;
+  if (method === 'qlora') return quantize(model, nf4(compute && { compute }));
+  return compute ? quantize(model, int8({ compute })) : model;
 };
 
 const trainable = async (dir: string, base: CausalLM, { method, variant }: StepTask): Promise<Trainable> => {

@@ -80,3 +80,9 @@ export const quantizedTask = {
   name: 'quantized',
   about: 'LoRA, QLoRA, QA-LoRA and LoftQ over bases of 32 to 2 bits: losses and memory',
 } as const;
+
+/** The task of what products in int8 cost. Only when asked for by name. */
+export const int8Task = {
+  name: 'int8-quality',
+  about: 'LoRA over bases that multiply in int8, beside the same in f32: losses and gradients',
+} as const;

@@ -31,13 +31,14 @@ export const widen = (dtype: DType, data: TypedArray): Exclude<TypedArray, Uint1
   dtype === 'f16' ? Float32Array.from(data, halfToNumber) : (data as Exclude<TypedArray, Uint16Array>);
 
 /** An element type that constants come in. */
-export type ConstantType = 'float' | 'int32' | 'uint32' | 'uint8' | 'int64';
+export type ConstantType = 'float' | 'int32' | 'uint32' | 'uint8' | 'int8' | 'int64';
 
 const makers: Readonly<Record<ConstantType, (values: readonly number[]) => ArrayBufferView>> = {
   float: (v) => Float32Array.from(v),
   int32: (v) => Int32Array.from(v),
   uint32: (v) => Uint32Array.from(v),
   uint8: (v) => Uint8Array.from(v),
+  int8: (v) => Int8Array.from(v),
   int64: (v) => BigInt64Array.from(v, BigInt),
 };
 

@@ -1,6 +1,5 @@
 import type { Emitter, Value } from './emitter.ts';
 import { rows as rowsOf } from './matmul.ts';
-import { availableAfter } from './shape.ts';
 
 /** Rows as whole numbers, and the step of each row. */
 interface Rounded {
@@ -31,8 +30,8 @@ const roundRows = (g: Emitter, x: Value): Rounded => {
 };
 
 /** A packed matrix of whole numbers. */
-interface WholeMatrix {
-  /** uint8 [outDim, inDim]: two's complement. */
+export interface WholeMatrix {
+  /** int8 [outDim, inDim], or uint8: two's complement. There when x is. */
   readonly codes: Value;
   /** float [outDim, 1] */
   readonly scale: Value;
@@ -46,8 +45,7 @@ export const wholeProduct = (g: Emitter, x: Value, { codes, scale }: WholeMatrix
   const rows = rowsOf(g, x);
   const [outDim, inDim] = codes.shape as readonly [number, number];
   const factors = g.reshape(scale, [outDim]);
-  const late = availableAfter(g, codes, x);
-  const signed = g.cast(transposed ? late : g.transpose(late, [1, 0]), 'int8');
+  const signed = g.cast(transposed ? codes : g.transpose(codes, [1, 0]), 'int8');
   const folded = transposed ? g.node('Mul', [rows, g.reshape(scale, [1, outDim])], rows.shape) : rows;
   const { codes: q, step } = roundRows(g, folded);
   const shape = [rows.shape[0]!, transposed ? inDim : outDim];

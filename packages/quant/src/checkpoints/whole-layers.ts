@@ -89,7 +89,7 @@ const wholeLayer = (who: string, path: Path, linear: Linear): WholeLayer | strin
   const { block, format } = storage.layout(inDim);
   const how = known.get(format);
   const { parts } = storage;
-  const isPlain = parts.every((part) => part === 'high' || part === 'minCodes') && !storage.compute;
+  const isPlain = parts.every((part) => part === 'high' || part === 'minCodes');
   if (!how || !isPlain || (parts.includes('minCodes') ? how.isSymmetric : !how.isSymmetric))
     return `is in ${storage.name}, whose blocks are no whole numbers with a scale and a whole zero point each; quantise it by quantizeByGptq, or with int4()`;
   const { bits } = how;

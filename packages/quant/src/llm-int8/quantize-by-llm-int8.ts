@@ -1,6 +1,7 @@
 import type { Collecting } from '@peftjs/core/collect';
 import { checkOptions, mul, mustBe, type Rules, reshape, sum } from '@peftjs/tensor';
 import { type Dense, type Linear, type Path, requireModel, type TaskModel, targeted } from '@peftjs/transformer';
+import type { QuantFormat } from '../format.ts';
 import { int8 } from '../integers.ts';
 import { type LookOptions, lookRules } from '../look.ts';
 import { encodeLinear } from '../packed-linear.ts';
@@ -10,11 +11,14 @@ import { type Apart, apartLinear, apartOf } from './apart-linear.ts';
 export interface LlmInt8Options extends LookOptions {
   /** An input stands out where its root mean square is more than this many times the median of the layer's inputs. Default 6. */
   readonly threshold?: number;
+  /** How columns that don't stand out are stored; one that computes in int8. Default `int8({ compute: 'int8' })`; `nf4({ compute: 'int8' })` keeps them in 4 bits. */
+  readonly format?: QuantFormat;
 }
 
 const rules: Rules<LlmInt8Options> = {
   ...lookRules,
   threshold: mustBe.positive,
+  format: mustBe.such("a format with compute: 'int8'", (v) => (v as Partial<QuantFormat> | null)?.compute === 'int8'),
 };
 
 /** The inputs whose sum of squares is more than threshold² times the median of all. */
@@ -31,7 +35,7 @@ export const outliers = (squares: Float32Array, threshold: number): readonly num
 export const quantizeByLlmInt8 = async <M extends TaskModel>(model: M, options: LlmInt8Options): Promise<M> => {
   requireModel('quantizeByLlmInt8', model);
   checkOptions('quantizeByLlmInt8', rules, options);
-  const { executor, data, target = 'all-linear', threshold = 6 } = options;
+  const { executor, data, target = 'all-linear', threshold = 6, format = int8({ compute: 'int8' }) } = options;
   const { collect, seenBy } = await import('@peftjs/core/collect');
   const collecting: Collecting = {
     shapes: ({ inDim }) => ({ squares: [inDim] }),
@@ -42,7 +46,6 @@ export const quantizeByLlmInt8 = async <M extends TaskModel>(model: M, options: 
       }),
   };
   const paths = targeted(model.linears.keys(), target, 'quantizeByLlmInt8');
-  const format = int8({ compute: 'int8' });
   const linears = new Map<Path, Linear>();
   const takings = new Map<string, Apart>();
   await collect('quantizeByLlmInt8', model, paths, { executor, data }, collecting, (path, { squares }) => {

@@ -2,44 +2,28 @@ import { defineOp, type Op, type Sample } from '../define-op.ts';
 import { PeftError } from '../error.ts';
 import { shapeError, sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
-import { checkPacked, type PackedAttrs, type PackedInputs, type PackedOptional, unpack } from './packed-matrix.ts';
+import {
+  checkPacked,
+  type PackedAttrs,
+  type PackedInputs,
+  type PackedOption,
+  type PackedOptional,
+  packedShapes,
+  unpack,
+} from './packed-matrix.ts';
 import { packedSamples } from './packed-samples.ts';
+import { isWhole, roundRow, wholeRows } from './whole-rows.ts';
 
 /** How W is packed, and which way it is used. */
 export interface MatmulQuantizedAttrs extends PackedAttrs {
   /** x·W instead of x·Wᵀ. Default false. */
   readonly transposed?: boolean;
   /**
-   * `int8`: rows of x are rounded to 8 bits too, and multiplied as whole numbers; of `sint8` with one scale a row and nothing else. Default: the
-   * values of W times x as it is.
+   * `int8`: rows of x are rounded to 8 bits and multiplied as whole numbers by those of W, which are the codes of `sint8` where it has one scale a row and nothing else; other formats are rounded to one step a row, when
+   * the product is due. Default: the values of W times x as it is.
    */
   readonly compute?: 'int8';
 }
-
-/** Throws `bad-option` for a matrix that is not stored as products of whole numbers take it. */
-const checkCompute = ({ format, inDim, block, compute }: MatmulQuantizedAttrs, parts: readonly string[]): void => {
-  if (compute === undefined) return;
-  const others = parts.filter((part) => part !== 'codes' && part !== 'scale');
-  if (compute !== 'int8' || format !== 'sint8' || block !== inDim || others.length > 0)
-    throw new PeftError(
-      'bad-option',
-      `matmulQuantized: compute is ${compute} of a matrix in ${format}, ${block} of ${inDim} values a scale${others.length > 0 ? `, with ${others.join(', ')}` : ''}; it is int8 of sint8 with one scale a row`,
-    );
-};
-
-/** The largest whole number that a value is rounded to. */
-const mostCode = 127;
-
-/**
- * A row of `width` values as whole numbers and the step between them: q = round(x / r), half to even, r = max|x| / 127 in f32. Where a value is not finite, neither is r.
- */
-const roundRow = (x: Float64Array): { readonly q: Float64Array; readonly r: number } => {
-  const most = x.reduce((m, v) => Math.max(m, Math.abs(v)), 1e-30);
-  const r = Math.fround(Math.fround(most) * Math.fround(1 / mostCode));
-  const inverse = Math.fround(1 / r);
-  const even = (v: number): number => (Math.abs(v % 1) === 0.5 ? 2 * Math.round(v / 2) : Math.round(v));
-  return { q: x.map((v) => even(Math.fround(v * inverse))), r };
-};
 
 type Inputs = readonly ['x', ...PackedInputs];
 
@@ -73,6 +57,26 @@ const whole = (
   rounds: true,
 });
 
+/** Of formats that are rounded to one step a row first. Scales are no powers of two, so that no value lies halfway between two steps. */
+const rounded = (
+  x: readonly number[],
+  rows: number,
+  attrs: MatmulQuantizedAttrs,
+  parts: readonly PackedOption[] = [],
+): Sample<Inputs[number] | PackedOption, MatmulQuantizedAttrs> => ({
+  shapes: { x, ...packedShapes(attrs, rows, parts) },
+  dtypes: { codes: 'u8', scaleCodes: 'u8', high: 'u8' },
+  ranges: { codes: [0, 256], scaleCodes: [0, 256], high: [0, 256] },
+  values: {
+    x: farFromHalf(x.at(-1)!),
+    scale: (i) => 0.0113 + 0.00071 * (i % 7),
+    scaleOffset: () => 0.0171,
+    min: (i) => 0.0127 - 0.00331 * (i % 5),
+  },
+  attrs: { ...attrs, compute: 'int8' },
+  rounds: true,
+});
+
 /** Products of whole numbers, both ways: rows of few values and of many, rows that end inside a word, a depth of several parts, a single row. */
 const wholeSamples = [
   whole([2, 9, 37], 11, 37),
@@ -81,6 +85,11 @@ const wholeSamples = [
   whole([1, 64], 33, 64),
   whole([2, 9, 11], 11, 37, { transposed: true }),
   whole([70, 130], 130, 96, { transposed: true }),
+  rounded([2, 9, 96], 11, { format: 'nf4', inDim: 96, block: 32 }),
+  rounded([5, 70], 67, { format: 'nf4', inDim: 70, block: 16 }, ['scaleCodes', 'scaleOffset']),
+  rounded([70, 67], 67, { format: 'nf4', inDim: 70, block: 16, transposed: true }, ['scaleCodes', 'scaleOffset']),
+  rounded([3, 33], 9, { format: 'uint3', inDim: 33, block: 16 }, ['high', 'min']),
+  rounded([4, 9], 9, { format: 'fp8e4m3', inDim: 13, block: 13, transposed: true }),
 ];
 
 /**
@@ -88,7 +97,8 @@ const wholeSamples = [
  * exists in f32 as a whole beyond this product. x f32 [..., inDim] -> [..., outDim], transposed the other way. The gradient of x is the
  * transposed product; W gets none.
  *
- * With `compute: 'int8'` y = r·s·Σ q·c, where q = round(x / r) in [−127, 127], r = max|x| / 127 of the row, c and s being code and scale of an output; transposed, x·s takes the place of x and s is left out. The gradient is
+ * With `compute: 'int8'` y = r·s·Σ q·c, where q = round(x / r) in [−127, 127], r = max|x| / 127 of the row, c and s being code and scale of an output, of other formats than `sint8` by rows those of `wholeRows`: c = round(w / s), s being
+ * what a code of the output can stand for at most, over 127; transposed, x·s takes the place of x and s is left out. The gradient is
  * straight through: of x as if it were not rounded, with dy rounded in turn. Wortsman et al., 2023 (SwitchBack). https://arxiv.org/abs/2304.13013; Dettmers et al., 2022. https://arxiv.org/abs/2208.07339
  *
  * Throws `bad-shape`, `bad-dtype`, `bad-option`.
@@ -100,7 +110,8 @@ export const matmulQuantized: Op<'matmul_quantized', Inputs, PackedOptional, Mat
   infer: ({ x, ...packed }, attrs) => {
     accepts('matmulQuantized', 'x', x, ['f32']);
     const rows = checkPacked('matmulQuantized', packed, attrs);
-    checkCompute(attrs, Object.keys(packed));
+    if (attrs.compute !== undefined && attrs.compute !== 'int8')
+      throw new PeftError('bad-option', `matmulQuantized: compute is 'int8' or left out, got ${attrs.compute}`);
     const [depth, width] = attrs.transposed ? [rows, attrs.inDim] : [attrs.inDim, rows];
     if (x.shape.at(-1) !== depth)
       throw shapeError(
@@ -118,12 +129,15 @@ export const matmulQuantized: Op<'matmul_quantized', Inputs, PackedOptional, Mat
   reference: ({ x: given, ...packed }, specs, attrs) => {
     const x = attrs.compute ? given.slice() : given;
     const rows = specs.codes.shape[0]!;
-    const weight = unpack(packed, rows, attrs);
+    const whole = attrs.compute && !isWhole(attrs, packed) ? wholeRows(packed, rows, attrs) : null;
+    const weight = whole
+      ? whole.codes.map((code, i) => code * whole.steps[Math.floor(i / attrs.inDim)]!)
+      : unpack(packed, rows, attrs);
     const [depth, width] = [specs.x.shape.at(-1)!, specs.out.shape.at(-1)!];
     const [perColumn, perDepth] = attrs.transposed ? [1, attrs.inDim] : [attrs.inDim, 1];
     if (attrs.compute) {
       // As values they are the same: a code times its scale, taken from the side that holds it.
-      const { scale } = packed;
+      const scale = whole?.steps ?? packed.scale;
       for (let from = 0; from < x.length; from += depth) {
         const row = x.slice(from, from + depth);
         const { q, r } = roundRow(attrs.transposed ? row.map((v, n) => Math.fround(v * scale[n]!)) : row);

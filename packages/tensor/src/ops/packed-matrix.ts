@@ -169,19 +169,30 @@ const minOf =
     return minCodes[i]! * (min ? min[Math.floor(i / group)]! : scale);
   };
 
+/** Scale and minimum of a block, by its number. */
+export const unpackBlocks = (
+  packed: Packed<ArrayLike<number>>,
+  attrs: PackedAttrs,
+): ((i: number) => { readonly scale: number; readonly min: number }) => {
+  const [scaleAt, minAt] = [scaleOf(packed, attrs), minOf(packed, attrs)];
+  return (i) => {
+    const scale = scaleAt(i);
+    return { scale, min: minAt(i, scale) };
+  };
+};
+
 /** The values [outDim, inDim], by the definition. */
 export const unpack = (packed: Packed<ArrayLike<number>>, rows: number, attrs: PackedAttrs): Float64Array => {
   const { format, inDim, block } = attrs;
   const { levels } = packedFormats[format];
   const { blocks } = packedRow(attrs);
-  const [scaleAt, minAt] = [scaleOf(packed, attrs), minOf(packed, attrs)];
+  const at = unpackBlocks(packed, attrs);
   const out = new Float64Array(sizeOf([rows, inDim]));
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < inDim; column++) {
-      const of = row * blocks + Math.floor(column / block);
-      const scale = scaleAt(of);
+      const { scale, min } = at(row * blocks + Math.floor(column / block));
       const code = codeAt(format, packed.codes, row * blocks * block + column, packed.high);
-      out[row * inDim + column] = levels[code]! * scale - minAt(of, scale);
+      out[row * inDim + column] = levels[code]! * scale - min;
     }
   return out;
 };

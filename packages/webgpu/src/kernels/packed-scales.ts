@@ -15,7 +15,7 @@ export interface Readable {
 const byte = (array: string): string => `extractBits(${array}[i >> 2u], (i & 3u) * 8u, 8u)`;
 
 /** An element of an array of f32, or of f16, two to a word. */
-export const packedElement = (array: string, { dtype }: Spec, at: string): string =>
+export const packedElement = (array: string, { dtype }: Pick<Spec, 'dtype'>, at: string): string =>
   dtype === 'f16' ? `unpack2x16float(${array}[(${at}) >> 1u])[(${at}) & 1u]` : `${array}[${at}]`;
 
 const mapped: { readonly [M in ScaleMap]: string } = {

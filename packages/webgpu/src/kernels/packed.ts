@@ -1,16 +1,24 @@
-import { type Spec, sizeOf } from '@peftjs/tensor';
+import { isWhole, type Spec, sizeOf } from '@peftjs/tensor';
 import type { DeviceFacts } from '../kernel.ts';
 import type { KernelFor } from './kernel-for.ts';
 import { frozenPlan } from './matmul-frozen.ts';
 import { matmulPlan } from './matmul-plan.ts';
 import { type Readable, readPacked } from './packed-scales.ts';
 import { packingBindings, packingParams, unpackWgsl } from './packing.ts';
-import { roundedPitch, roundRows } from './round-rows.ts';
+import { type Factor, roundedPitch, roundRows } from './round-rows.ts';
+import { wholeRows } from './whole-rows.ts';
 
 /**
  * Both sides of a product of whole numbers. Transposed, the sum runs over the outputs of W: their scales go with x before it is rounded, and codes stand for themselves.
  */
-const wholeSides = (x: Spec, scale: Spec, { packing, pitch }: Readable, transposed: boolean, device: DeviceFacts) => {
+const wholeSides = (
+  x: Spec,
+  codes: string,
+  scale: Factor,
+  { packing, pitch }: Readable,
+  transposed: boolean,
+  device: DeviceFacts,
+) => {
   const width = x.shape.at(-1)!;
   const [rows, rounded] = [sizeOf(x.shape) / width, roundedPitch(width)];
   const { scales: _, ...levels } = packing;
@@ -18,7 +26,7 @@ const wholeSides = (x: Spec, scale: Spec, { packing, pitch }: Readable, transpos
     round: roundRows(x, transposed ? scale : null, device),
     temps: { rounded: rows * rounded, steps: 4 * rows },
     a: { buffer: 'rounded', packing: { format: packing.format, scales: 'steps', block: rounded }, pitch: rounded },
-    b: { buffer: 'codes', packing: transposed ? levels : packing, pitch, transposed: !transposed },
+    b: { buffer: codes, packing: transposed ? levels : packing, pitch, transposed: !transposed },
   };
 };
 
@@ -27,7 +35,8 @@ export const matmulQuantizedKernel: KernelFor<'matmul_quantized'> = {
   emits: true,
   plan: ({ inputs: { x, codes, scale, ...scales }, outs: [out] }, attrs, device) => {
     const { transposed = false, compute } = attrs;
-    const readable = readPacked({ codes: codes!, scale: scale!, ...scales }, attrs);
+    const packed = { codes: codes!, scale: scale!, ...scales };
+    const readable = readPacked(packed, attrs);
     const { packing, pitch } = readable;
     const sizes = {
       label: 'matmul_quantized',
@@ -37,9 +46,15 @@ export const matmulQuantizedKernel: KernelFor<'matmul_quantized'> = {
       out: 'out0',
     };
     if (compute) {
-      const { round, temps, a, b } = wholeSides(x!, scale!, readable, transposed, device);
+      const isStored = isWhole(attrs, packed);
+      const whole = isStored ? readable : wholeRows(readable, codes!.shape[0]!, attrs, device);
+      const [buffer, factor]: [string, Factor] = isStored
+        ? ['codes', { buffer: 'scale', dtype: scale!.dtype }]
+        : ['whole', { buffer: 'wholeSteps', dtype: 'f32' }];
+      const { round, temps, a, b } = wholeSides(x!, buffer, factor, whole, transposed, device);
       const product = matmulPlan({ ...sizes, a, b }, device);
-      const before = transposed ? { dispatches: [], temps: {} } : readable;
+      // Transposed, scales are read as they lie.
+      const before = transposed && isStored ? { dispatches: [], temps: {} } : whole;
       return {
         dispatches: [...before.dispatches, round, ...product.dispatches],
         temps: { ...before.temps, ...temps, ...product.temps },

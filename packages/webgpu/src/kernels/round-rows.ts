@@ -39,6 +39,11 @@ export const rowFactors = (x: Spec, buffer: string, device: DeviceFacts): Dispat
   );
 };
 
+/** Scales of the places of a row, and the buffer that holds them. */
+export interface Factor extends Pick<Spec, 'dtype'> {
+  readonly buffer: string;
+}
+
 /** Elements of a row of rounded values: whole words of four. */
 export const roundedPitch = (width: number): number => 4 * Math.ceil(width / 4);
 
@@ -46,7 +51,7 @@ export const roundedPitch = (width: number): number => 4 * Math.ceil(width / 4);
  * Rows of x as whole numbers, as `compute: 'int8'` has them: `rounded` gets q = round(x / r) in two's complement, four to a word and zeros behind the last, `steps` gets r = max|x| / 127,
  * which is no number where one of the row is not finite. `scale` is what x is multiplied by before, one for each place of a row.
  */
-export const roundRows = (x: Spec, scale: Spec | null, device: DeviceFacts): Dispatch => {
+export const roundRows = (x: Spec, scale: Factor | null, device: DeviceFacts): Dispatch => {
   const { rows, width } = rowsOf(x);
   const value = scale ? `x[base + j] * ${packedElement('scale', scale, 'j')}` : 'x[base + j]';
   return rowDispatch(
@@ -57,7 +62,14 @@ export const roundRows = (x: Spec, scale: Spec | null, device: DeviceFacts): Dis
       bindings: [
         { buffer: 'x', access: 'read', element: 'f32' },
         ...(scale
-          ? [{ buffer: 'scale', access: 'read', element: scale.dtype === 'f32' ? 'f32' : 'u32' } as const]
+          ? [
+              {
+                buffer: scale.buffer,
+                as: 'scale',
+                access: 'read',
+                element: scale.dtype === 'f32' ? 'f32' : 'u32',
+              } as const,
+            ]
           : []),
         { buffer: 'rounded', access: 'read_write', element: 'u32' },
         { buffer: 'steps', access: 'read_write', element: 'f32' },
