@@ -146,7 +146,11 @@ export const parseOptions = (args: readonly string[]): BenchOptions => ({
     .addOption(new Option('--adapters <n>', 'those of the task serve').default(8).argParser(positive(true)))
     .addOption(new Option('--minutes <n>', 'how long they ask').default(10).argParser(positive(false)))
     .option('--speed', 'measure the speed of their steps, on an idle machine, instead of their losses', false)
-    .option('--model <dir>', 'folder of the model of the tasks quantized, int8-quality, data, smollm2 and spam', baseModelDir())
+    .option(
+      '--model <dir>',
+      'folder of the model of the tasks quantized, int8-quality, data, smollm2 and spam',
+      baseModelDir(),
+    )
     .option('--out <dir>', 'where results and charts go', paths.results)
     .option('--json', 'print one line of JSON per task and stack, and write no files', false)
     .option(
