@@ -23,11 +23,11 @@ export interface Tuned {
 }
 
 /** A view of a base with the adapter that all runs train. */
-export const adaptedOf = (base: CausalLM, seed: number): Adapted =>
+const adaptedOf = (base: CausalLM, seed: number): Adapted =>
   attach(base, [lora({ rank: settings.rank, alpha: settings.rank, target: 'all-linear' })], { seed });
 
 /** Token ids and labels of the rows whose gradient is compared. */
-export const measuredRows = ({ held: { rows, context } }: Ground): Batch =>
+const measuredRows = ({ held: { rows, context } }: Ground): Batch =>
   makeBatch(rows.slice(0, settings.measured), settings.measured, context);
 
 /** The gradient of all trained values, one after another. */
@@ -41,7 +41,7 @@ const gradientOf = async (ground: Ground, adapted: Adapted): Promise<Float32Arra
 };
 
 /** Cosine of two vectors. */
-export const cosineOf = (a: Float32Array, b: Float32Array): number => {
+const cosineOf = (a: Float32Array, b: Float32Array): number => {
   let [dot, aa, bb] = [0, 0, 0];
   for (const [i, v] of a.entries()) {
     dot += v * b[i]!;

@@ -60,7 +60,7 @@ const scaleLevels: { readonly [M in ScaleMap]: ArrayLike<number> } = {
   dynamic: dynamicMap,
 };
 
-/** What a table says of each number of a vector. One number at a time ONNX Runtime finds by `GatherElements` at an eighth of the time that `Gather` takes. */
+/** A table's values for each number of a vector. One number at a time ONNX Runtime finds by `GatherElements` at an eighth of the time that `Gather` takes. */
 const each = (g: Emitter, table: Value, of: Value): Value => g.node('GatherElements', [table, of], of.shape);
 
 /** One number a code, times that of its super-block: shaped as the codes. */
