@@ -1,4 +1,15 @@
-import { compile, input, matmul, PeftError, variable } from '@peftjs/tensor';
+import {
+  add,
+  compile,
+  type Executor,
+  input,
+  matmul,
+  mul,
+  PeftError,
+  reference,
+  sliceUpdate,
+  variable,
+} from '@peftjs/tensor';
 import { expect, test } from 'vitest';
 import { cpu } from '../src/index.ts';
 
@@ -29,4 +40,27 @@ test('what is held already is not asked for again', async () => {
 
 test('a limit that is none is refused', async () => {
   await expect(cpu({ memoryLimit: 0 })).rejects.toBeInstanceOf(PeftError);
+});
+
+test.each([
+  ['are written over the variable', false, 1],
+  ['have an array of their own where something else reads the old value', true, 2],
+])('rows that take the place of others %s', async (_, isRead, arrays) => {
+  const [size, initial] = [4 * 2 * 64 * 8, new Float32Array(2 * 64 * 8).fill(3)];
+  const made = async (executor: Executor) => {
+    const cache = variable('cache', [2, 64, 8], initial);
+    const kept = sliceUpdate(cache, input('rows', [2, 1, 8]), input('slot', [], 'i32'), { axis: 1 });
+    const outputs = { y: mul(kept, 2), ...(isRead && { old: add(cache, 1) }) };
+    const { run } = await compile({ outputs, updates: [[cache, kept]] }, { executor });
+    return async (slot: number) => [
+      await run({ rows: Float32Array.from({ length: 16 }, (_, i) => slot + i), slot: Int32Array.of(slot) }),
+      await executor.read(cache),
+    ];
+  };
+  const executor = await cpu({ threads: 1 });
+  const [own, other] = [await made(executor), await made(reference())];
+  for (const slot of [5, 63, 700]) expect(await own(slot)).toEqual(await other(slot));
+  expect(executor.memory().byKind.variables).toBe(arrays * size);
+  expect(initial.every((x) => x === 3)).toBe(true);
+  await executor.close();
 });

@@ -95,7 +95,7 @@ export const cpu = async (options: CpuOptions = {}): Promise<Executor> => {
     checkMemory(program, prepared.peak, (v) => variables.has(v), limit());
     const { plan, origins } = prepared;
     const recipe = prepared.recipe();
-    const doubled = recipe.updates.map(({ variable }) => variable);
+    const doubled = recipe.updates.flatMap(({ variable, inPlace }) => (inPlace ? [] : [variable]));
     const fail = (what: string) => (cause: unknown) => {
       throw explain(cause, what, origins);
     };

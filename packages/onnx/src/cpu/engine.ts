@@ -108,7 +108,10 @@ class LocalEngine implements Engine {
     const halves = recipe.updates.map(({ spec }) => (spec.dtype === 'f16' ? arrayFor(spec) : null));
     const targets = [
       ...outputs.map(({ graph }, i) => [graph, values[i]!] as const),
-      ...recipe.updates.map(({ graph, variable }, i) => [graph, halves[i] ?? storage.next(variable)] as const),
+      ...recipe.updates.map(({ graph, variable, inPlace }, i) => {
+        const target = inPlace ? storage.writable(variable) : (halves[i] ?? storage.next(variable));
+        return [graph, target] as const;
+      }),
       ...recipe.made.map(({ graph }, i) => [graph, made[i]!] as const),
     ].filter((target): target is readonly [string, HostArray] => target[0] !== null);
     if (targets.length > 0)
@@ -118,8 +121,9 @@ class LocalEngine implements Engine {
       hostSteps[op].run(inPlace[i]!, valueOf(grad), valueOf(hyper));
       note?.(op, performance.now() - start);
     });
-    for (const [i, { variable, spec }] of recipe.updates.entries()) {
+    for (const [i, { variable, spec, inPlace }] of recipe.updates.entries()) {
       const half = halves[i];
+      if (inPlace) continue;
       if (half) storage.replace(variable, narrow(spec.dtype, half));
       else storage.swap(variable);
     }

@@ -29,8 +29,11 @@ export interface Peak {
 const originOf = (lowered: Lowered, name: string): OpNode | undefined =>
   lowered.origins.get(name.slice(0, name.includes('.') ? name.indexOf('.') : name.length));
 
-/** The most that a graph's buffers and results take at once, in the order in which ONNX Runtime executes and as it plans them. */
-export const peakOf = (lowered: Lowered): Peak => {
+/**
+ * The most that a graph's buffers and results take at once, in the order in which ONNX Runtime executes and as it plans them; results that are
+ * written over their variables take nothing.
+ */
+export const peakOf = (lowered: Lowered, over: ReadonlySet<string> = new Set()): Peak => {
   const { model, values } = lowered;
   const nodes = executionOrder(fileOrder(model));
   const bytesOf = (name: string): number => {
@@ -39,12 +42,13 @@ export const peakOf = (lowered: Lowered): Peak => {
   };
   const results = model.outputs.map((v) => v.name);
   const buffers = buffersOf(nodes, new Set(results), values);
+  const fresh = results.filter((name) => !over.has(name));
   const change = new Float64Array(nodes.length + 1);
   for (const { name, from, to } of buffers) {
     change[from]! += bytesOf(name);
     change[to + 1]! -= bytesOf(name);
   }
-  const outside = results.reduce((n, name) => n + bytesOf(name), 0);
+  const outside = fresh.reduce((n, name) => n + bytesOf(name), 0);
   let [now, peak, moment] = [outside, outside, 0];
   nodes.forEach((node, i) => {
     now += change[i]!;
@@ -52,7 +56,7 @@ export const peakOf = (lowered: Lowered): Peak => {
   });
   const maker = new Map(nodes.flatMap((n) => n.outputs.map((name) => [name, n] as const)));
   const held = buffers.filter(({ from, to }) => from <= moment && moment <= to).map(({ name }) => name);
-  const tensors = [...held, ...results].map((name): PlannedTensor => {
+  const tensors = [...held, ...fresh].map((name): PlannedTensor => {
     const node = maker.get(name)!;
     const op = originOf(lowered, node.name)?.op.name ?? node.type;
     return { name: `${op} [${values.get(name)!.shape}]`, kind: 'temporary', bytes: bytesOf(name) };

@@ -6,6 +6,7 @@ import { wholeProductType } from '../lower/whole-products.ts';
 import { encodeModel } from '../proto/model.ts';
 import { fileOrder } from './execution-order.ts';
 import type { HostStepName } from './host-steps.ts';
+import { overwritten } from './overwritten.ts';
 import { type Peak, peakOf, planOf } from './plan.ts';
 import { splitUpdates } from './split-updates.ts';
 import type { HostArray, Key } from './storage.ts';
@@ -37,8 +38,8 @@ export interface Recipe {
   readonly inputs: readonly { readonly graph: string; readonly spec: Spec; readonly from: Source }[];
   /** The program's outputs by name. */
   readonly outputs: readonly (Result & { readonly name: string })[];
-  /** Variables that take a value made by the graph. */
-  readonly updates: readonly (Result & { readonly variable: Key })[];
+  /** Variables that take a value made by the graph; `inPlace` where it may be written over the one before. */
+  readonly updates: readonly (Result & { readonly variable: Key; readonly inPlace: boolean })[];
   /** Gradients and hyperparameters that the steps need. */
   readonly made: readonly Result[];
   /** Steps of optimisers, done in place after the graph. */
@@ -78,7 +79,8 @@ export const prepare = async (program: Program, keyOf: (node: VariableNode) => K
   const outputs = [...program.outputs];
   const lowered = lower(program, { results: [...outputs.map(([, t]) => t), ...rest.map(([, t]) => t), ...needed] });
   await turn();
-  const peak = peakOf(lowered);
+  const over = overwritten(lowered, { steps, rest }, outputs.length);
+  const peak = peakOf(lowered, over);
   await turn();
   const plan = planOf(program, lowered, peak);
   await turn();
@@ -86,18 +88,19 @@ export const prepare = async (program: Program, keyOf: (node: VariableNode) => K
     plan,
     peak,
     origins: lowered.origins,
-    recipe: () => layOut(lowered, { outputs, steps, rest, needed }, keyOf),
+    recipe: () => layOut(lowered, { outputs, steps, rest, needed, over }, keyOf),
   };
 };
 
 interface Parts extends ReturnType<typeof splitUpdates> {
   readonly outputs: readonly (readonly [string, Tensor])[];
   readonly needed: readonly Tensor[];
+  readonly over: ReadonlySet<string>;
 }
 
 const layOut = (
   { model, feeds, results }: Lowered,
-  { outputs, steps, rest, needed }: Parts,
+  { outputs, steps, rest, needed, over }: Parts,
   keyOf: (node: VariableNode) => Key,
 ): Recipe => {
   const constants: HostArray[] = [];
@@ -122,7 +125,10 @@ const layOut = (
   const laidOut = {
     inputs: [...feeds].map(([graph, node]) => ({ graph, spec: specOf(node.outs[0]!), from: from(node) })),
     outputs: outputs.map(([name, t], i) => ({ name, graph: results[i]!, spec: specOf(t) })),
-    updates: rest.map(([v], i) => ({ variable: key(v), graph: results[outputs.length + i]!, spec: specOf(v) })),
+    updates: rest.map(([v], i) => {
+      const graph = results[outputs.length + i]!;
+      return { variable: key(v), graph, spec: specOf(v), inPlace: over.has(graph) };
+    }),
     made: needed.map((t, i) => ({ graph: results[outputs.length + rest.length + i]!, spec: specOf(t) })),
     steps: steps.map(({ op, state, grad, hyper }) => ({
       op,

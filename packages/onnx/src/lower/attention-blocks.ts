@@ -15,7 +15,7 @@ export interface Block {
 }
 
 /** How many keys a block has. */
-export const keysIn = ({ first, last }: Block): number => last - first;
+const keysIn = ({ first, last }: Block): number => last - first;
 
 /** The value of a masked score: so low that its exponential is 0, and finite, so a row without any key does not become NaN. */
 const masked = -1e30;
@@ -55,15 +55,27 @@ export const part = (g: Emitter, x: Value, from: number, to: number): Value =>
 export const grouped = (g: Emitter, x: Value, groups: number): Value =>
   g.reshape(x, [x.shape[0]!, groups, (x.shape[1]! / groups) * x.shape[2]!, x.shape[3]!]);
 
-/** Whether a query sees a key: [t, keys], [B, 1, 1, 1, keys], both joined, or null for all. */
-const visible = (
-  { g, q, k, keyMask, offset }: ScoreInputs,
-  { causal, window }: AttentionAttrs,
-  block: Block,
-): Value | null => {
+/**
+ * The shape of a block's scores to which a mask of rows by keys broadcasts: [B, G, H/G, t, keys], and where heads share no keys, or a single query
+ * is asked for, the scores' own, which spares reshapes.
+ */
+export const scoreShape = ({ g, q, k }: ScoreInputs, block: Block): readonly number[] => {
+  const [batch, heads] = q.shape as [number, number];
+  const [groups, t] = [k.shape[1]!, block.to - block.from];
+  const each = heads / groups;
+  const isFlat = each === 1 || (t === 1 && !g.sizesAreFree);
+  return isFlat ? [batch, groups, each * t, keysIn(block)] : [batch, groups, each, t, keysIn(block)];
+};
+
+/** Whether a query sees a key: [t, keys], [B, 1, .., keys] of as many axes as `scoreShape`, both joined, or null for all. */
+const visible = (t: ScoreInputs, { causal, window }: AttentionAttrs, block: Block): Value | null => {
+  const { g, q, k, keyMask, offset } = t;
   const { from, to, first, last } = block;
   const keys = keysIn(block);
   const batch = q.shape[0]!;
+  const leading = scoreShape(t, block)
+    .slice(0, -2)
+    .map((_, i) => (i === 0 ? batch : 1));
   const parts: Value[] = [];
   if (causal) {
     const shift = offset
@@ -79,9 +91,9 @@ const visible = (
   }
   if (keyMask) {
     const kept = g.node('Greater', [keyMask, g.scalar(0.5)], keyMask.shape, {}, 'bool');
-    parts.push(g.reshape(part(g, g.reshape(kept, [batch, 1, k.shape[2]!]), first, last), [batch, 1, 1, 1, keys]));
+    parts.push(g.reshape(part(g, g.reshape(kept, [batch, 1, k.shape[2]!]), first, last), [...leading, 1, keys]));
   }
-  return parts.length === 2 ? g.node('And', parts, [batch, 1, 1, to - from, keys]) : (parts[0] ?? null);
+  return parts.length === 2 ? g.node('And', parts, [...leading, to - from, keys]) : (parts[0] ?? null);
 };
 
 /** The scores of a block's rows, and of which rows something is seen. */
@@ -90,7 +102,7 @@ export interface Scores {
   readonly scores: Value;
   /** tanh(scale·q·kᵀ / softCap), by which the gradient of a capped score is known; null without a cap. */
   readonly bent: Value | null;
-  /** 1 or 0, broadcasting to [B, G, H/G, t, 1]; null where every row sees something. */
+  /** 1 or 0, broadcasting to `scoreShape`; null where every row sees something. */
   readonly sighted: Value | null;
 }
 
@@ -98,7 +110,6 @@ export interface Scores {
 export const scoresOf = (t: ScoreInputs, attrs: AttentionAttrs, block: Block): Scores => {
   const { g, q, k, keyMask, offset } = t;
   const { scale, softCap } = attrs;
-  const [batch, heads] = q.shape as [number, number];
   const groups = k.shape[1]!;
   const plain = product(g, grouped(g, part(g, q, block.from, block.to), groups), part(g, k, block.first, block.last), {
     transposeB: true,
@@ -108,7 +119,7 @@ export const scoresOf = (t: ScoreInputs, attrs: AttentionAttrs, block: Block): S
   const raw = bent ? g.node('Mul', [bent, g.scalar(softCap!)], plain.shape) : plain;
   const mask = visible(t, attrs, block);
   if (!mask) return { scores: raw, bent, sighted: null };
-  const full = [batch, groups, heads / groups, block.to - block.from, keysIn(block)];
+  const full = scoreShape(t, block);
   const penalty = g.where(mask, g.scalar(0), g.scalar(masked), mask.shape);
   const scores = g.reshape(g.node('Add', [g.reshape(raw, full), penalty], full), raw.shape);
   const allSee = !keyMask && !offset && k.shape[2]! >= q.shape[2]!;

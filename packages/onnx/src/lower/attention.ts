@@ -3,10 +3,10 @@ import {
   type Block,
   blocksOf,
   grouped,
-  keysIn,
   part,
   type ScoreInputs,
   type Scores,
+  scoreShape,
   scoresOf,
 } from './attention-blocks.ts';
 import type { Emitter, Value } from './emitter.ts';
@@ -24,11 +24,11 @@ interface Weights extends Scores {
 }
 
 const weigh = (t: ScoreInputs, attrs: AttentionAttrs, block: Block): Weights => {
-  const { g, q, k } = t;
+  const { g } = t;
   const { scores, bent, sighted } = scoresOf(t, attrs, block);
   const spread = g.node('Softmax', [scores], scores.shape, { axis: -1 });
   if (!sighted) return { scores, bent, sighted, spread, weights: spread };
-  const full = [q.shape[0]!, k.shape[1]!, q.shape[1]! / k.shape[1]!, block.to - block.from, keysIn(block)];
+  const full = scoreShape(t, block);
   return {
     scores,
     bent,
@@ -39,14 +39,15 @@ const weigh = (t: ScoreInputs, attrs: AttentionAttrs, block: Block): Weights => 
 };
 
 /** max − log(max weight) by row, 0 in a row that sees nothing: [B, H, t]. */
-const logSumExpOf = ({ g, q, k }: ScoreInputs, { scores, spread, sighted }: Weights, { from, to }: Block): Value => {
+const logSumExpOf = (t: ScoreInputs, { scores, spread, sighted }: Weights, block: Block): Value => {
+  const { g, q } = t;
   const perRow = [...scores.shape.slice(0, -1), 1];
   const top = (x: Value): Value => g.node('ReduceMax', [x, g.ints([-1])], perRow, { keepdims: 1 });
   const sum = g.node('Sub', [top(scores), g.node('Log', [top(spread)], perRow)], perRow);
   const [batch, heads] = q.shape as [number, number];
-  const byHead = g.reshape(sum, [batch, k.shape[1]!, heads / k.shape[1]!, to - from, 1]);
+  const byHead = g.reshape(sum, [...scoreShape(t, block).slice(0, -1), 1]);
   const seen = sighted ? g.where(g.cast(sighted, 'bool'), byHead, g.scalar(0), byHead.shape) : byHead;
-  return g.reshape(seen, [batch, heads, to - from]);
+  return g.reshape(seen, [batch, heads, block.to - block.from]);
 };
 
 /** Block by block of queries; what nobody reads of logSumExp costs nothing. */

@@ -83,28 +83,32 @@ export const top_k: Rule<'x', { readonly k: number }> = ({ g, x, outs }, { k }) 
   return [values!, g.cast(indices!, 'int32')];
 };
 
-/** Rows of what lies behind the axis, written over a copy of x. The start is moved to where the value fits. */
+/**
+ * Rows of what lies behind the axis, written over a copy of x, or over x itself where the executor sees that nothing else reads it. The start is
+ * moved to where the value fits. Without a reshape behind it, so that what it makes can be the graph's result.
+ */
 export const slice_update: Rule<'x' | 'value' | 'start', { readonly axis: number }> = (
   { g, x, value, start, out },
-  { axis },
+  attrs,
 ) => {
   if (sizeOf(value.shape) === 0) return x;
-  const [size, written] = [x.shape.at(axis)!, value.shape.at(axis)!];
-  const inner = sizeOf(x.shape.slice(axis < 0 ? axis + x.shape.length : axis).slice(1));
-  const rowCount = sizeOf(x.shape) / inner;
-  const bounds = [g.scalar(0, 'int64'), g.scalar(size - written, 'int64')] as const;
+  const axis = attrs.axis < 0 ? attrs.axis + x.shape.length : attrs.axis;
+  const bounds = [g.scalar(0, 'int64'), g.scalar(x.shape[axis]! - value.shape[axis]!, 'int64')] as const;
   const from = g.node('Clip', [g.cast(start, 'int64'), ...bounds], []);
-  const places = Array.from(
-    { length: (rowCount / size) * written },
-    (_, i) => Math.floor(i / written) * size + (i % written),
-  );
-  const positions = g.node('Add', [g.constant(places, 'int64', [places.length, 1]), from], [places.length, 1]);
-  const updated = g.node(
-    'ScatterND',
-    [g.reshape(x, [rowCount, inner]), positions, g.reshape(value, [places.length, inner])],
-    [rowCount, inner],
-  );
-  return g.reshape(updated, out.shape);
+  const sizes = value.shape.slice(0, axis + 1);
+  const places = Array.from({ length: sizeOf(sizes) }, (_, i) => {
+    let rest = i;
+    return sizes.map((_, d) => {
+      const inner = sizeOf(sizes.slice(d + 1));
+      const at = Math.floor(rest / inner);
+      rest %= inner;
+      return at;
+    });
+  });
+  const step = g.node('Mul', [g.ints(sizes.map((_, d) => Number(d === axis))), from], [axis + 1]);
+  const shape = [...sizes, axis + 1];
+  const positions = g.node('Add', [g.constant(places.flat(), 'int64', shape), step], shape);
+  return g.node('ScatterND', [x, positions, value], out.shape);
 };
 
 /** x ^= x>>16; x *= 0x7feb352d; x ^= x>>15; x *= 0x846ca68b; x ^= x>>16 in u32. Wellons, https://nullprogram.com/blog/2018/07/31/ */
