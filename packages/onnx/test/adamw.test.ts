@@ -131,3 +131,24 @@ it('keeps the weights that another program reads in one place', async () => {
   await step.run({ hyper: hyperAt(1) });
   expect((await look.run())['w']).toEqual(await executor.read(parts.state[0]));
 });
+
+it('takes large weights where they lie, wherever they were written or made in between', async () => {
+  const parts = stepParts(2 ** 18 + 3);
+  const [w] = parts.state;
+  const exact = reference();
+  await startOnEach([executor, exact], [...parts.state, parts.sum]);
+  for (const on of [executor, exact]) {
+    const step = await compile({ updates: updatesOf(parts, mul(parts.sum, 0.5)) }, { executor: on });
+    const grow = await compile({ updates: [[w, mul(w, 2)]] }, { executor: on });
+    const [first, second, third] = [1, 2, 3].map((t) => () => step.run({ hyper: hyperAt(t) }));
+    await first!();
+    await grow.run();
+    await grow.run();
+    await second!();
+    await grow.run();
+    await on.write(w, (await on.read(w)).map((x) => x + 1) as Float32Array<ArrayBuffer>);
+    await third!();
+    await grow.run();
+  }
+  for (const v of parts.state) mustMatch(v.node.name, v, await executor.read(v), await exact.read(v));
+});

@@ -1,5 +1,6 @@
 import { type Spec, sizeOf } from '@peftjs/tensor';
 import { hostSteps } from './host-steps.ts';
+import { Places } from './places.ts';
 import { type KernelTime, openProfile } from './profile.ts';
 import type { Recipe, Source } from './recipe.ts';
 import { loadRuntime, type Runtime } from './runtime.ts';
@@ -40,13 +41,12 @@ const arrayFor = ({ shape, dtype }: Spec): HostArray => wideArray(dtype, sizeOf(
 /** Runs of a profile; the first is its warm-up. */
 const profiledRuns = 6;
 
-const madeBy = ({ made }: Recipe): readonly HostArray[] => made.map(({ spec }) => arrayFor(spec));
-
 /** The engine of this process. */
 class LocalEngine implements Engine {
   readonly #runtime: Runtime;
   readonly #threads: number;
   readonly #storage = new Storage();
+  readonly #places = new Places();
   readonly #programs = new Map<number, Opened>();
   #next = 0;
 
@@ -55,11 +55,23 @@ class LocalEngine implements Engine {
     this.#threads = threads;
   }
 
+  /** Arrays for what a program makes for the steps on the host. */
+  #madeBy(recipe: Recipe): readonly HostArray[] {
+    this.#places.prepare(recipe, (made) => sizeOf(recipe.made[made]!.spec.shape));
+    const placed = new Map(
+      recipe.steps.flatMap(({ grad, state }) => {
+        const place = 'made' in grad ? this.#places.gradOf(state[0]!) : null;
+        return place && 'made' in grad ? [[grad.made, place] as const] : [];
+      }),
+    );
+    return recipe.made.map(({ spec }, i) => placed.get(i) ?? arrayFor(spec));
+  }
+
   async open(recipe: Recipe): Promise<number> {
     if (recipe.multipliesWhole) await mustMultiplyWhole(this.#runtime);
     const session = await openSession(this.#runtime, recipe, this.#threads);
     // The model's bytes are the session's now.
-    this.#programs.set(this.#next, { recipe: { ...recipe, model: null }, session, made: madeBy(recipe) });
+    this.#programs.set(this.#next, { recipe: { ...recipe, model: null }, session, made: this.#madeBy(recipe) });
     return this.#next++;
   }
 
@@ -77,8 +89,11 @@ class LocalEngine implements Engine {
         for (let time = 0; time < profiledRuns; time++) await session.run(...arrays);
       };
       const read = recipe.outputs.map(({ name }) => name);
-      await this.#execute({ recipe, session: { ...session, run }, made: madeBy(recipe) }, feeds, read, (type, ms) =>
-        steps.push({ node: null, type: `${type} on the host`, ms, inputs: [], outputs: [] }),
+      await this.#execute(
+        { recipe, session: { ...session, run }, made: this.#madeBy(recipe) },
+        feeds,
+        read,
+        (type, ms) => steps.push({ node: null, type: `${type} on the host`, ms, inputs: [], outputs: [] }),
       );
     } finally {
       session.endProfile();
@@ -100,7 +115,9 @@ class LocalEngine implements Engine {
       return 'constant' in source ? recipe.constants[source.constant]! : made[source.made]!;
     };
     // First of all, since the graph reads what these hold.
-    const inPlace = recipe.steps.map(({ state }) => state.map((key) => storage.writable(key)));
+    const inPlace = recipe.steps.map(({ state }) =>
+      state.map((key) => storage.writable(key, this.#places.of(state[0]!, key))),
+    );
     const wanted = new Set(read);
     const outputs = recipe.outputs.filter(({ name }) => wanted.has(name));
     const values = outputs.map(({ spec }) => arrayFor(spec));
@@ -145,6 +162,7 @@ class LocalEngine implements Engine {
 
   release(keys: readonly Key[]): void {
     for (const key of keys) this.#storage.release(key);
+    this.#places.release(keys);
   }
 
   async end(): Promise<void> {

@@ -43,9 +43,14 @@ export class Storage {
     return this.#cell(key).data;
   }
 
-  /** The value, to be changed in place. */
-  writable(key: Key): HostArray {
+  /** The value, to be changed in place; moved to where it is wanted. */
+  writable(key: Key, place: HostArray | null = null): HostArray {
     const cell = this.#cell(key);
+    if (place && cell.data !== place) {
+      place.set(cell.data);
+      // The next value of a graph is not to be written over this one.
+      Object.assign(cell, { data: place, owned: true, spare: cell.spare === place ? null : cell.spare });
+    }
     if (!cell.owned) Object.assign(cell, { data: cell.data.slice(), owned: true });
     return cell.data;
   }

@@ -14,6 +14,9 @@ const simd = (opcode: number, ...inputs: readonly Code[]): Code => [...inputs.fl
 /** A local variable's value. */
 export const local = (index: number): Code => [0x20, index];
 
+/** The sum of two addresses. */
+export const sum = (a: Code, b: Code): Code => [...a, ...b, 0x6a];
+
 /** Sets a local variable. */
 export const setLocal = (index: number, value: Code): Code => [...value, 0x21, index];
 
@@ -51,18 +54,27 @@ const [i32, f32, v128] = [0x7f, 0x7d, 0x7b] as const;
 /** A compiled function over a memory of its own. */
 export interface Kernel {
   readonly memory: ArrayBuffer;
-  run(bytes: number, ...numbers: readonly number[]): void;
+  /** Takes the i32, then the f32. */
+  run(...numbers: readonly number[]): void;
+}
+
+/** The locals that a function takes and has: in this order, with one i32 between the two halves. */
+interface Locals {
+  readonly ints: number;
+  readonly floats: number;
+  readonly vectors: number;
 }
 
 /**
- * Compiles a function of one i32 (local 0) and `numbers` f32 (locals from 1 on), with an i32 and then `vectors` four-lane locals after
- * them, and a memory of `bytes`. https://webassembly.github.io/spec/core/binary/
+ * Compiles a function of some i32 and then f32, with an i32 and then four-lane vectors as locals after them, and a memory of `bytes`. Throws a
+ * RangeError where there is no such memory to have. https://webassembly.github.io/spec/core/binary/
  */
-export const compileKernel = (numbers: number, vectors: number, bytes: number, body: Code): Kernel => {
+export const compileKernel = ({ ints, floats, vectors }: Locals, bytes: number, body: Code): Kernel => {
+  const parameters = [...Array<number>(ints).fill(i32), ...Array<number>(floats).fill(f32)];
   const code = [2, 1, i32, vectors, v128, ...body, 0x0b];
   const module = Uint8Array.from([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, [1, 0x60, 1 + numbers, i32, ...Array<number>(numbers).fill(f32), 0]),
+    ...section(1, [1, 0x60, parameters.length, ...parameters, 0]),
     ...section(3, [1, 0]),
     ...section(5, [1, 0, ...unsigned(Math.ceil(bytes / 2 ** 16))]),
     ...section(7, [2, ...exported('memory', 2), ...exported('run', 0)]),
