@@ -1,0 +1,98 @@
+"""Runs the authors' code of methods that quantise beside what is written in this folder from their papers, on the same values, and tells how far they are apart.
+
+Usage: python check_authors.py FOLDER, with checkouts of JieShibo/PETL-ViT, FasterDecoding/BitDelta, HanGuo97/lq-lora and yuhuixu1993/qa-lora in it (`pip install scipy`, which the first one reads).
+Parts of these need CUDA or other libraries: those that compute a method are run, by their text, with nothing changed but what is named here.
+"""
+
+import ast
+import sys
+from pathlib import Path
+from typing import Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import nn
+
+from common import DATA
+from own_methods import BitDelta
+from own_vision import normal_levels
+
+LIMIT = 1e-5
+
+
+def parts(file: Path, *names: str, **given: object) -> dict:
+    """Functions and classes of a file, without the rest of it."""
+    tree = ast.parse(file.read_text())
+    tree.body = [node for node in tree.body if getattr(node, "name", None) in names]
+    space = dict(given)
+    exec(compile(tree, file, "exec"), space)
+    return space
+
+
+def binary_adapter(root: Path) -> float:
+    """BI-Adapter's layers of 1, 2 and 4 bits: outputs, and gradients that go straight through."""
+    import numpy
+    from scipy.stats import norm
+
+    QLinear = parts(root / "PETL-ViT/binary_adapter/utils.py", "QLinear", nn=nn, F=F, torch=torch, np=numpy, norm=norm)["QLinear"]
+    worst = 0.0
+    for bits in (1, 2, 4):
+        theirs = QLinear(24, 5, bits)
+        levels, bounds = normal_levels(bits)
+        weight = theirs.weight.detach().clone().requires_grad_(True)
+        standard = (weight - weight.mean()) / (weight.std() + 1e-5)
+        nearest = levels[torch.bucketize(standard.detach(), bounds)]
+        ours = (nearest - standard.detach() + standard) * weight.std() + weight.mean()
+        x = torch.randn(7, 24)
+        a, b = theirs(x), x @ ours.T
+        a.square().sum().backward()
+        b.square().sum().backward()
+        worst = max(worst, (a - b).abs().max().item(), (theirs.weight.grad - weight.grad).abs().max().item() / weight.grad.abs().max().item())
+    return worst
+
+
+def bit_delta(root: Path) -> float:
+    """BitDelta's layer of a base and a fine-tuned weight. Its product is a kernel of CUDA's: here as its comment has it, of what it unpacks."""
+    packing = parts(root / "BitDelta/bitdelta/binary_gemm_kernel.py", "pack", "unpack", torch=torch)
+    product = lambda x, mask: x @ (2.0 * packing["unpack"](mask).float() - 1)  # noqa: E731
+    BinaryDiff = parts(root / "BitDelta/bitdelta/diff.py", "BinaryDiff", nn=nn, torch=torch, pack=packing["pack"], binary_bmm=product)["BinaryDiff"]
+    base = nn.Linear(64, 24, bias=False)
+    ours = BitDelta(base, dict(keeps_rest=False))
+    change = ours.sign * (0.5 + torch.rand(24, 64))
+    theirs = BinaryDiff(base.weight.detach(), base.weight.detach() + change)
+    ours.scale.data = change.abs().mean().reshape(1)
+    x = torch.randn(2, 7, 64)
+    return (theirs(x) - ours(x)).abs().max().item()
+
+
+def lq_lora(root: Path) -> float:
+    """The product that LQ-LoRA begins with where weights count by their Fisher information."""
+    weighted = parts(root / "lq-lora/models/factorizations_utils.py", "svd_decomposition", "weighted_svd_decomposition", torch=torch, Tuple=Tuple, Optional=Optional)
+    golden = load_file(DATA / "bitsandbytes" / "loftq.safetensors")
+    lost = golden["weight"].float() - golden["4 1 quantized"].float()
+    b, a = weighted["weighted_svd_decomposition"](lost, golden["fisher"], None, False, 4)
+    return ((b @ a) - golden["weighted B"] @ golden["weighted A"]).abs().max().item() / lost.abs().max().item()
+
+
+def qa_lora(root: Path) -> float:
+    """QA-LoRA's update: means of groups by A, by B, by a scale, so one column of B·A for all of a group. Hugging Face PEFT's, which ours is, is that times the number of groups."""
+    text = (root / "qa-lora/peft_utils.py").read_text()
+    assert "torch.nn.AvgPool1d(group_size)" in text and "lora_B(lora_A(lora_dropout(self.qa_pool(x)))) * scale" in text
+    group, x, a, b = 4, torch.randn(3, 24), torch.randn(5, 6), torch.randn(7, 5)
+    theirs = nn.AvgPool1d(group)(x) @ a.T @ b.T
+    whole = (b @ a).repeat_interleave(group, dim=1) / group
+    return (theirs - x @ whole.T).abs().max().item()
+
+
+def main(root: Path) -> None:
+    torch.manual_seed(0)
+    for check in (binary_adapter, bit_delta, lq_lora, qa_lora):
+        apart = check(root)
+        print(f"{check.__name__}: {apart:.1e}")
+        if not apart < LIMIT:
+            raise SystemExit(f"{check.__name__} is further apart than {LIMIT}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
