@@ -1,13 +1,17 @@
-"""Runs the authors' code of methods that quantise beside what is written in this folder from their papers, on the same values, and tells how far they are apart.
+"""Runs authors' code of methods beside what is written in this folder from their papers, on the same values, and tells how far they are apart.
 
-Usage: python check_authors.py FOLDER, with checkouts of JieShibo/PETL-ViT, FasterDecoding/BitDelta, HanGuo97/lq-lora and yuhuixu1993/qa-lora in it (`pip install scipy`, which the first one reads).
+Usage: python check_authors.py FOLDER, with checkouts in it of JieShibo/PETL-ViT, FasterDecoding/BitDelta, HanGuo97/lq-lora, yuhuixu1993/qa-lora, microsoft/AdaMix, liuqidong07/MOELoRA-peft and
+ChaosCodes/ProPETL (`pip install scipy`, which the first one reads).
 Parts of these need CUDA or other libraries: those that compute a method are run, by their text, with nothing changed but what is named here.
 """
 
 import ast
+import copy
+import math
 import sys
+import warnings
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from common import DATA
-from own_methods import BitDelta
+from own_methods import AdaMix, BitDelta, MoeLora, TopShare
 from own_vision import normal_levels
 
 LIMIT = 1e-5
@@ -85,9 +89,63 @@ def qa_lora(root: Path) -> float:
     return (theirs - x @ whole.T).abs().max().item()
 
 
+def adamix(root: Path) -> float:
+    """AdaMix's layer of GPT-2 in evaluation, with copies of both matrices and with one A."""
+    space = parts(
+        root / "AdaMix/NLG/loralib/layers.py", "LoRALayer", "MergedLinear", "AdamixMergedLinear", nn=nn, F=F, torch=torch, math=math, copy=copy, List=List, Optional=Optional
+    )
+    worst = 0.0
+    for share in (0, 1):
+        theirs = space["AdamixMergedLinear"](
+            num_experts=3, share_A=share, share_B=0, in_features=16, out_features=24, r=4, lora_alpha=6, enable_lora=[True], merge_weights=False
+        )
+        for copies in (theirs.experts_lora_A, theirs.experts_lora_B):
+            for one in copies:
+                nn.init.normal_(one)
+        theirs.eval()
+        base = nn.Linear(16, 24)
+        base.load_state_dict({"weight": theirs.weight, "bias": theirs.bias})
+        ours = AdaMix(base, dict(r=4, lora_alpha=6, n_experts=3, share_A=share == 1, share_B=False, consistency=0.0, lora_dropout=0.0))
+        ours.lora_A.data, ours.lora_B.data = (torch.stack([one.data for one in copies]) for copies in (theirs.experts_lora_A, theirs.experts_lora_B))
+        x = torch.randn(2, 7, 16)
+        worst = max(worst, (theirs(x) - ours(x)).abs().max().item())
+    return worst
+
+
+def moelora(root: Path) -> float:
+    """MOELoRA's layer, whose gate reads the vector of the task."""
+    folder = root / "MOELoRA-peft/src/MLoRA/peft/tuners"
+    layer = parts(folder / "lora.py", "LoraLayer", nn=nn, torch=torch)["LoraLayer"]
+    names = ("MMOELoraLayer", "MMOELoraLinear", "MMOELinearA", "MMOELinearB", "Expert", "Gate")
+    space = parts(folder / "mmoelora.py", *names, nn=nn, F=F, torch=torch, warnings=warnings, LoraLayer=layer, transpose=lambda w, turned: w.T if turned else w)
+    theirs = space["MMOELoraLinear"]("own", 16, 24, r=6, lora_alpha=5, expert_num=3, task_num=2, task_embedding_dim=4)
+    options = dict(r=6, lora_alpha=5, expert_num=3, task_num=2, task_embedding_dim=4, lora_dropout=0.0)
+    base = nn.Linear(16, 24)
+    base.load_state_dict({"weight": theirs.weight, "bias": theirs.bias})
+    ours = MoeLora(base, options)
+    for parameter in theirs.lora_B.parameters():
+        nn.init.normal_(parameter)
+    ours.lora_A.data = torch.cat([one.mlp.weight.data for one in theirs.lora_A["own"].loraA])
+    ours.lora_B.data = torch.cat([one.mlp.weight.data for one in theirs.lora_B["own"].loraB], dim=1)
+    ours.lora_task_embedding.data = theirs.lora_task_embedding["own"].weight.data[:2]
+    ours.lora_gate.data = theirs.lora_gate["own"].GateL.weight.data
+    x = torch.randn(2, 7, 16)
+    return (theirs(x, task_id=torch.tensor([0])) - ours(x)).abs().max().item()
+
+
+def propetl(root: Path) -> float:
+    """ProPETL's masks: those of the largest scores, and gradients that go straight through."""
+    GetSubnet = parts(root / "ProPETL/propetl-roberta/src/transformers/adapters/modeling.py", "GetSubnet", autograd=torch.autograd, torch=torch)["GetSubnet"]
+    scores = torch.randn(6, 11, requires_grad=True)
+    way = torch.randn(6, 11)
+    both = [function.apply(scores.abs(), 0.4) for function in (GetSubnet, TopShare)]
+    gradients = [torch.autograd.grad((mask * way).sum(), scores)[0] for mask in both]
+    return max((a - b).abs().max().item() for a, b in (both, gradients))
+
+
 def main(root: Path) -> None:
     torch.manual_seed(0)
-    for check in (binary_adapter, bit_delta, lq_lora, qa_lora):
+    for check in (binary_adapter, bit_delta, lq_lora, qa_lora, adamix, moelora, propetl):
         apart = check(root)
         print(f"{check.__name__}: {apart:.1e}")
         if not apart < LIMIT:
