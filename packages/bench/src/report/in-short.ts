@@ -26,7 +26,11 @@ const peakShare = (own: Row | undefined, other: Row | undefined): string =>
 
 /** Each task in one line: ours as multiples of the others. What is wrong or failed is left out. */
 export const inShortCells = (tasks: readonly (readonly Row[])[]): Cells => [
-  ['task', 'CPU: x PyTorch', 'its memory: x PyTorch', 'CPU: x best in JavaScript', 'WebGPU: x best in JavaScript'],
+  [
+    ...['task', 'CPU: x PyTorch', 'its memory: x PyTorch'],
+    ...['int8: x PyTorch bf16', 'int8: x compiled bf16', 'int8 memory: x PyTorch bf16'],
+    ...['CPU: x best in JavaScript', 'WebGPU: x best in JavaScript'],
+  ],
   ...tasks
     .filter((rows) => rows.length > 0)
     .map((rows) => {
@@ -36,6 +40,9 @@ export const inShortCells = (tasks: readonly (readonly Row[])[]): Cells => [
         rows[0]!.task,
         times(of('ours-cpu'), of('torch')),
         peakShare(of('ours-cpu'), of('torch')),
+        times(of('ours-cpu-int8'), of('torch-bf16')),
+        times(of('ours-cpu-int8'), of('torch-compile-bf16')),
+        peakShare(of('ours-cpu-int8'), of('torch-bf16')),
         timesBest(
           of('ours-cpu'),
           peers.filter(({ stack }) => !stack.endsWith('webgpu')),

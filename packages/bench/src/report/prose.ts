@@ -25,6 +25,7 @@ kernels and tells nothing of their speed on a GPU; what a GPU allows is told [on
 are small and their weights random, so that a figure takes seconds; speed does not depend on the values of weights.`,
 
   inShort: `How many times as fast peftjs is as others on the same device; what computed something else than the reference does not take part.
+PyTorch without a word is eager and in f32. *int8* is ours over a base whose products are of whole numbers, beside PyTorch as it is fastest: in bfloat16, eager and compiled.
 On the CPU jax-js and TensorFlow.js run as WebAssembly. jax-js takes longer for a LoRA step than for a full one there: its products of rank 8
 are slow within a step, though not alone, however they are written (scale on the wide or the narrow side, two axes or three).`,
 
