@@ -178,7 +178,7 @@ export const commands: readonly CommandLine[] = [
       ['--weights <list>', 'numbers between commas, one for each; default: all alike'],
       [
         '--how <name>',
-        'svd (default), cat, linear, ties, dare_ties, magnitude_prune, …; average for methods other than LoRA',
+        'svd (default), cat, linear, ties, dare_ties, magnitude_prune, …; average for methods other than LoRA, mera for bottlenecks',
       ],
       ['--rank <n>', 'rank of the result'],
       ['--density <x>', 'share of values that pruning keeps'],

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { averageAdapters, save } from '@peftjs/core';
 import { type CombinationType, mergeAdapters } from '@peftjs/lora';
+import { mera } from '@peftjs/multitask';
 import { PeftError } from '@peftjs/tensor';
 import type { Call } from '../commands.ts';
 import { result } from '../context.ts';
@@ -21,7 +22,7 @@ const weightsOf = (given: unknown, adapters: number): readonly number[] => {
 
 /**
  * `peftjs combine`: one adapter of several over the same base, with weights; of LoRAs by `--how` (`svd`, `cat`, `linear`, `ties`, `dare_ties`, …), of any other method,
- * alike in all but their values, by `--how average`. Throws as `mergeAdapters` and `averageAdapters`.
+ * alike in all but their values, by `--how average`, and of bottlenecks by `--how mera`. Throws as `mergeAdapters`, `averageAdapters` and `mera`.
  */
 export const run = async ({ args, options, context }: Call): Promise<void> => {
   const out = options['out'] as string | undefined;
@@ -33,16 +34,16 @@ export const run = async ({ args, options, context }: Call): Promise<void> => {
     const weights = weightsOf(options['weights'], voices.length);
     const adapters = voices.map(({ adapted }) => adapted);
     const [rank, density] = [numberIn(options, 'rank', true), numberIn(options, 'density')];
-    const made =
-      how === 'average'
-        ? { adapted: await averageAdapters(adapters, { executor, weights }), errors: new Map<string, number>() }
-        : await mergeAdapters(adapters, {
-            executor,
-            weights,
-            how: how as CombinationType,
-            ...(rank !== undefined && { rank }),
-            ...(density !== undefined && { density }),
-          });
+    const average = { average: averageAdapters, mera }[how];
+    const made = average
+      ? { adapted: await average(adapters, { executor, weights }), errors: new Map<string, number>() }
+      : await mergeAdapters(adapters, {
+          executor,
+          weights,
+          how: how as CombinationType,
+          ...(rank !== undefined && { rank }),
+          ...(density !== undefined && { density }),
+        });
     await save(made.adapted, out, { executor, baseModel: base.name });
     const template = voices[0]!.template;
     if (template !== null) await writeFile(join(out, templateFile), template);
