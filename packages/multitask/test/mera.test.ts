@@ -58,6 +58,8 @@ test('another order of one of several changes nothing of what is made, whatever 
 test('what has no units to bring together is refused, and so is what cannot be averaged', async () => {
   const adapted = await shaken(1);
   await expect(mera([adapted], { executor, anchor: 1 })).rejects.toThrow('anchor 1 is not among 1 adapters');
-  await expect(mera([attach(base, [compacter({ dimension: 2, bottleneck: 4 })])], { executor })).rejects.toThrow('no bottleneck of two matrices');
+  await expect(mera([attach(base, [compacter({ dimension: 2, bottleneck: 4 })])], { executor })).rejects.toThrow(
+    'no bottleneck of two matrices',
+  );
   await expect(mera([adapted, attach(base, [houlsby({ bottleneck: 2 })])], { executor })).rejects.toThrow('adapter 1');
 });
