@@ -12,17 +12,13 @@ export const broadcast_to: Rule<'x', { readonly shape: Shape }> = ({ g, x }, { s
 export const stop_gradient: Rule<'x'> = ({ x }) => x;
 
 /**
- * The same bytes, through a Reshape whose target shape is made of the token's size: an edge that ONNX Runtime's execution order respects, that it does not
- * fold away as it does `Shape`, and that costs no copy. Where sizes are free the size is multiplied by 0 instead of taken off.
+ * The same bytes, through a Reshape whose target shape is made of the token's size times 0: an edge that ONNX Runtime's execution order respects, that it does not
+ * fold away as it does `Shape`, and that costs no copy. The size is that of the run: rows whose label is ignored are left out of a head's loss, say.
  */
 export const availableAfter = (g: Emitter, x: Value, token: Value): Value => {
-  const size = sizeOf(token.shape);
-  if (size === 0) return x;
-  const known = g.node('Size', [token], [], {}, 'int64');
-  const target = g.sizesAreFree
-    ? g.node('Add', [g.ints(x.shape), g.node('Mul', [known, g.scalar(0, 'int64')], [])], [x.shape.length])
-    : g.node('Sub', [g.ints(x.shape.map((n) => n + size)), known], [x.shape.length]);
-  return g.node('Reshape', [x, target], x.shape);
+  if (sizeOf(token.shape) === 0) return x;
+  const zero = g.node('Mul', [g.node('Size', [token], [], {}, 'int64'), g.scalar(0, 'int64')], []);
+  return g.node('Reshape', [x, g.node('Add', [g.ints(x.shape), zero], [x.shape.length])], x.shape);
 };
 
 /** Rows [from, to) of an axis. */
