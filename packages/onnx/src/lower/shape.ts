@@ -13,7 +13,8 @@ export const stop_gradient: Rule<'x'> = ({ x }) => x;
 
 /**
  * The same bytes, through a Reshape whose target shape is made of the token's size times 0: an edge that ONNX Runtime's execution order respects, that it does not
- * fold away as it does `Shape`, and that costs no copy. The size is that of the run: rows whose label is ignored are left out of a head's loss, say.
+ * fold away as it does `Shape`, and that costs no copy. The size is that of the run: rows whose label is ignored are left out of a head's loss, say. Another Reshape must
+ * not come right behind: ONNX Runtime makes one of two and fails on files of free sizes.
  */
 export const availableAfter = (g: Emitter, x: Value, token: Value): Value => {
   if (sizeOf(token.shape) === 0) return x;

@@ -63,11 +63,14 @@ const scaleLevels: { readonly [M in ScaleMap]: ArrayLike<number> } = {
 /** A table's values for each number of a vector. One number at a time ONNX Runtime finds by `GatherElements` at an eighth of the time that `Gather` takes. */
 const each = (g: Emitter, table: Value, of: Value): Value => g.node('GatherElements', [table, of], of.shape);
 
+/** Bytes as a vector of indices. They are cast first, as a Reshape must not come right behind `availableAfter`. */
+const inRow = (g: Emitter, bytes: Value): Value => g.reshape(g.cast(bytes, 'int32'), [sizeOf(bytes.shape)]);
+
 /** One number a code, times that of its super-block: shaped as the codes. */
 const grouped = (g: Emitter, codes: Value, map: ScaleMap, scale: Value, group: number): Value => {
   const [size, groups] = [sizeOf(codes.shape), scale.shape[0]!];
   const table = g.constant(Array.from(scaleLevels[map]), 'float');
-  const levels = g.reshape(each(g, table, g.cast(g.reshape(codes, [size]), 'int32')), [size, 1]);
+  const levels = g.reshape(each(g, table, inRow(g, codes)), [size, 1]);
   const blocks = g.reshape(padTo(g, levels, 0, groups * group), [groups, group]);
   const scaled = g.node('Mul', [blocks, g.reshape(floats(g, scale), [groups, 1])], blocks.shape);
   return g.reshape(range(g, g.reshape(scaled, [groups * group, 1]), 0, 0, size), codes.shape);
@@ -108,7 +111,7 @@ const lookUp = (
   level: (code: number) => number,
 ): Value => {
   const [perByte, size] = [8 / bits, sizeOf(plane.shape)];
-  const bytes = g.cast(g.reshape(plane, [size]), 'int32');
+  const bytes = inRow(g, plane);
   const found = Array.from({ length: perByte }, (_, place) => {
     const shift = (perByte - 1 - place) * bits;
     const table = Array.from({ length: 256 }, (__, byte) => level((byte >> shift) & (2 ** bits - 1)));
