@@ -44,9 +44,21 @@ const distances = (one: Tensors, other: Tensors, down: string): number[][] => {
   return ours.map((a) => theirs.map((b) => Math.hypot(...a.map((v, k) => v - b[k]!))));
 };
 
+const solver = async (): Promise<typeof import('linear-sum-assignment')> => {
+  try {
+    return await import('linear-sum-assignment');
+  } catch (cause) {
+    throw new PeftError(
+      'bad-option',
+      'mera: units are brought together by linear-sum-assignment, which is not installed; npm install linear-sum-assignment',
+      { cause },
+    );
+  }
+};
+
 /** The same bottlenecks with their units in the order in which they lie next to the anchor's. */
 const brought = async (anchor: Tensors, other: Tensors): Promise<Tensors> => {
-  const { linearSumAssignment } = await import('linear-sum-assignment'); // which few need
+  const { linearSumAssignment } = await solver();
   const made = new Map(other);
   for (const down of [...anchor.keys()].filter(isDown)) {
     const [from, up] = [other.get(down)!, other.get(upOf(down))!];
@@ -72,9 +84,9 @@ const brought = async (anchor: Tensors, other: Tensors): Promise<Tensors> => {
  * MerA: one adapter of several bottlenecks (`houlsby`, `pfeiffer`, …) over the same base, W = Σ wᵢ·W̃ᵢ, where W̃ᵢ is adapter i with the units of each bottleneck in another order, which changes nothing of what it
  * computes: the one that brings them next to the anchor's. That is the optimal transport between units of equal mass, exact, with the Euclidean distance of what goes into a unit (its row of W_down and its bias) as
  * the cost; rows of W_down, b_down and columns of W_up move with it. Without it a plain average mixes units that have nothing to do with each other. Throws as `averageAdapters`, and `bad-option` for
- * adapters without bottlenecks and for an anchor that is not among them. He, Fan, Ding, Shen, Zhou & Tao, 2023. https://arxiv.org/abs/2308.15982
+ * adapters without bottlenecks, for an anchor that is not among them, and where the solver is not installed. He, Fan, Ding, Shen, Zhou & Tao, 2023. https://arxiv.org/abs/2308.15982
  *
- * The transport is that of Singh & Jaggi, 2020, by weights, https://arxiv.org/abs/1910.05653, https://github.com/sidak/otfusion, solved by Jonker and Volgenant's algorithm.
+ * The transport is that of Singh & Jaggi, 2020, by weights, https://arxiv.org/abs/1910.05653, https://github.com/sidak/otfusion, solved by Jonker and Volgenant's algorithm: `npm install linear-sum-assignment`.
  */
 export const mera = async <M extends Model>(
   adapters: readonly Adapted<M>[],
