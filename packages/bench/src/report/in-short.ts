@@ -2,7 +2,8 @@ import type { Row } from '../run/measure.ts';
 import { ratio } from '../stats.ts';
 import type { Cells } from './align.ts';
 
-const isPeer = ({ stack }: Row): boolean => stack.startsWith('jax') || stack.startsWith('tfjs');
+/** Those in JavaScript; `jax-cpu` is Python's. */
+const isPeer = ({ stack }: Row): boolean => /^(jax-(wasm|webgpu)|tfjs)/.test(stack);
 
 const counts = ({ agrees, failure, rate, rounds }: Row): boolean =>
   agrees && failure === undefined && rate !== null && rounds.length > 0;
