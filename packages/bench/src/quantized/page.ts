@@ -15,7 +15,7 @@ const cellsOf = ({ name, of, bits, parameters, base, before, after, merged, undo
   merged.toFixed(3),
   String(undone),
   mib(planned),
-  mib(resident),
+  resident === 0 ? '–' : mib(resident),
 ];
 
 const head = [
@@ -67,7 +67,8 @@ Moby-Dick, rank ${rank} on all linear layers, alpha ${rank}, AdamW after a warm-
 - Bits are those of a weight of these layers, scales included. \`f16\` are the floats of the file, kept as they are by \`loadModel(dir, { dtype: 'f16' })\`; the others pack the same values in f32.
 - *Before* is the loss with the adapter before the first step: that of the base, but for LoftQ, whose adapter begins with what quantisation lost (one round, as Hugging Face PEFT has it; \`loftqBase\` makes more).
 - *Merged* is the loss once the adapter is folded into the base's own format; *layers undone* are those where storing takes half of what was learnt or more, as \`merge\` tells. QA-LoRA's changes move zero points alone and lose nothing.
-- *Planned* is the peak of a training step by its plan, weights and optimiser included; *resident* the most that the process had in memory while it trained (\`VmHWM\`), with Node and ONNX Runtime.
+- *Planned* is the peak of a training step by its plan, weights and optimiser included; *resident* the most that the process had in memory while it trained (\`VmHWM\`), with Node and ONNX Runtime; – where it was taken while
+  executors still held the model before quantisation, of which LoftQ's first values are made.
 
 ${models.map((model) => sectionOf(outcomes, model)).join('\n')}`;
 };
