@@ -16,7 +16,7 @@ const paceOfFloats = (rows: readonly Measured[]): number =>
 
 /** A column: its head, and its cell in a row. */
 const columns: readonly (readonly [string, (row: Measured, floats: number) => string])[] = [
-  ['format', ({ name }) => `\`${name}\``],
+  ['format', ({ name }) => (name === 'f32' ? name : `\`${name}\``)],
   ['bits a weight', ({ bits }) => shownBits(bits)],
   ['error of weights', ({ error }) => (error === 0 ? '0' : `${(100 * error).toFixed(error < 0.01 ? 2 : 1)} %`)],
   ['predictions move (nats a token)', ({ moved }) => nearZero(moved, 4, '< 0.0001')],
