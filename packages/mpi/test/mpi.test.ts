@@ -5,6 +5,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { environment } from '../tools/environment.ts';
 import type { Ended } from '../tools/train-in-group.ts';
 
 const script = join(import.meta.dirname, '../tools/train-in-group.ts');
@@ -14,17 +15,6 @@ const launcher = (process.env['PATH'] ?? '')
   .split(delimiter)
   .map((folder) => join(folder, 'mpirun'))
   .find((file) => existsSync(file));
-
-/** Open MPI wants to be asked twice before it runs for root, and for more processes than cores; MPICH knows none of it. */
-const env = {
-  ...process.env,
-  OMPI_ALLOW_RUN_AS_ROOT: '1',
-  OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1',
-  OMPI_MCA_rmaps_base_oversubscribe: '1',
-  // Who waits lets others work: tests share the machine.
-  OMPI_MCA_mpi_yield_when_idle: '1',
-  PRTE_MCA_rmaps_default_mapping_policy: ':oversubscribe',
-};
 
 interface Run {
   readonly code: number | null;
@@ -39,7 +29,7 @@ const run = async (asked: object, processes = 1, more: Readonly<Record<string, s
   const out = await mkdtemp(join(tmpdir(), 'peftjs-mpi-'));
   const child = spawn(command!, [...args, JSON.stringify({ out, ...asked })], {
     cwd: join(import.meta.dirname, '..'),
-    env: { ...env, ...more },
+    env: { ...environment, ...more },
   });
   let [stderr, last] = ['', performance.now()];
   child.stderr.on('data', (text) => {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { randomSource } from '@peftjs/tensor';
+import { environment } from './environment.ts';
 
 /**
  * Kills one of several processes that train, at moments that a seed draws, from the launcher's start on: all must end within 5 seconds, with a code that is not 0. `kills.ts [TIMES] [SEED] [PROCESSES]`, with
@@ -13,14 +14,6 @@ import { randomSource } from '@peftjs/tensor';
  */
 const [times = 20, seed = 1, processes = 2] = process.argv.slice(2).map(Number);
 const launcher = process.env['MPIRUN'] ?? 'mpirun';
-const env = {
-  ...process.env,
-  OMPI_ALLOW_RUN_AS_ROOT: '1',
-  OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1',
-  OMPI_MCA_rmaps_base_oversubscribe: '1',
-  OMPI_MCA_mpi_yield_when_idle: '1',
-  PRTE_MCA_rmaps_default_mapping_policy: ':oversubscribe',
-};
 const script = join(import.meta.dirname, 'train-in-group.ts');
 const node = [process.execPath, '--conditions=@peftjs/source', '--import', 'tsx', script];
 const out = await mkdtemp(join(tmpdir(), 'peftjs-kills-'));
@@ -47,7 +40,7 @@ const isAlive = (pid: number): boolean => {
 const start = (onStep: (step: number) => void) => {
   const asked = JSON.stringify({ out, steps: 1_000_000, batchSize: 2 });
   const child = spawn(launcher, ['-n', String(processes), ...node, asked], {
-    env,
+    env: environment,
     cwd: join(import.meta.dirname, '..'),
     stdio: ['ignore', 'ignore', 'pipe'],
   });

@@ -63,9 +63,7 @@ const brought = async (anchor: Tensors, other: Tensors): Promise<Tensors> => {
   for (const down of [...anchor.keys()].filter(isDown)) {
     const [from, up] = [other.get(down)!, other.get(upOf(down))!];
     const [units, width] = from.shape as readonly [number, number];
-    const { columnAssignments: _, rowAssignments } = linearSumAssignment(distances(anchor, other, down), {
-      maximaze: false,
-    });
+    const { rowAssignments } = linearSumAssignment(distances(anchor, other, down), { maximaze: false });
     const order = Array.from(rowAssignments);
     const rows = Float32Array.from(
       from.data,
