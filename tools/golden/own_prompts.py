@@ -124,6 +124,51 @@ class LlamaAdapter(Prompted):
         out.register_forward_pre_hook(lambda module, args: (args[0] + self.added,))
 
 
+class APrompt(Prompted):
+    """Wang et al., 2023. https://aclanthology.org/2023.emnlp-main.567"""
+
+    def begin(self, prompt_len: int, key_value_len: int, query_key_len: int, max_length: int) -> None:
+        config = self.config
+        heads = getattr(config, "num_key_value_heads", config.num_attention_heads)
+        self.prompts, r = prompt_len + key_value_len, query_key_len
+        for path, attention in self.attentions():
+            width = heads * attention.head_dim
+            rows = self.own(f"{path}.aprompt_input", torch.randn(1, prompt_len, self.width))
+            keys, values = (self.own(f"{path}.aprompt_{n}", torch.randn(1, key_value_len, width)) for n in ("key", "value"))
+            of_queries = self.own(f"{path}.aprompt_query_key.query", torch.zeros(max_length, r))
+            of_keys = self.own(f"{path}.aprompt_query_key.key", torch.randn(self.prompts + max_length, r))
+            attention.forward = self.forward_of(attention, rows, keys, values, of_queries, of_keys)
+
+    def forward_of(self, attention: nn.Module, rows: nn.Parameter, keys: nn.Parameter, values: nn.Parameter, of_queries: nn.Parameter, of_keys: nn.Parameter) -> Callable:
+        def made(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            if hasattr(attention, "c_attn"):
+                return attention.c_attn(x).chunk(3, -1)
+            return attention.q_proj(x), attention.k_proj(x), attention.v_proj(x)
+
+        def split(x: torch.Tensor) -> torch.Tensor:
+            return x.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+
+        def forward(hidden_states: torch.Tensor, position_embeddings: tuple | None = None, **given: object) -> tuple:
+            batch, n, _ = hidden_states.shape
+            q, k, v = map(split, made(hidden_states))
+            if position_embeddings is not None:
+                q, k = apply_rotary_pos_emb(q, k, *position_embeddings)
+            _, row_keys, row_values = map(split, made(rows))
+            front = [torch.cat([split(own), of_rows], 2).expand(batch, -1, -1, -1) for own, of_rows in ((keys, row_keys), (values, row_values))]
+            k, v = torch.cat([front[0], k], 2), torch.cat([front[1], v], 2)
+            k, v = (t.repeat_interleave(q.shape[1] // t.shape[1], dim=1) for t in (k, v))
+            # columns of Q and K are tokens: here rows, which get longer
+            longer_q = F.pad(of_queries, (0, 0, 0, max(0, n - len(of_queries))))[:n]
+            longer_k = F.pad(of_keys, (0, 0, 0, max(0, self.prompts + n - len(of_keys))))[: self.prompts + n]
+            q, k = (torch.cat([t, more.expand(*t.shape[:2], -1, -1)], 3) for t, more in ((q, longer_q), (k, longer_k)))
+            seen = torch.ones(n, self.prompts + n).tril(self.prompts)
+            scores = (q @ k.transpose(2, 3) / math.sqrt(attention.head_dim)).masked_fill(seen == 0, -torch.inf)
+            y = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+            return (attention.c_proj if hasattr(attention, "c_proj") else attention.o_proj)(y), None
+
+        return forward
+
+
 class DePt(Prompted):
     """Shi & Lipani, 2023. https://arxiv.org/abs/2309.05173, https://github.com/ZhengxiangShi/DePT"""
 
@@ -516,6 +561,7 @@ METHODS: dict[str, tuple[str, type[Prompted], dict]] = {
         XPrompt,
         dict(num_virtual_tokens=5, num_pieces=4, tokens_at=1, pieces_at=2, token_share=0.4, piece_share=0.5),
     ),
+    "aprompt": ("PEFTJS_APROMPT", APrompt, dict(prompt_len=3, key_value_len=4, query_key_len=2, max_length=32)),
     "llama-adapter": ("PEFTJS_LLAMA_ADAPTER", LlamaAdapter, dict(adapter_len=4, adapter_layers=2)),
 }
 

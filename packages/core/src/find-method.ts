@@ -119,6 +119,7 @@ const known: readonly Known[] = [
   ['XPrompt', 'xPrompt', 'prompts', byType('PEFTJS_XPROMPT')],
   ['SMoP', 'smop', 'prompts', byType('PEFTJS_SMOP')],
   ['ATTEMPT', 'attempt', 'multitask', byType('PEFTJS_ATTEMPT')],
+  ['APrompt', 'aPrompt', 'prompts', byType('PEFTJS_APROMPT')],
   ['LLaMA-Adapter', 'llamaAdapter', 'prompts', byType('PEFTJS_LLAMA_ADAPTER')],
   ['norm tuning (LN_TUNING)', 'layerNormTuning', 'selective', byType('LN_TUNING')],
   ['token tuning (TRAINABLE_TOKENS)', 'tokenTuning', 'selective', byType('TRAINABLE_TOKENS')],

@@ -40,6 +40,11 @@ const choose = (path: string, row: Tensor, plain: Tensor, others: readonly (Tens
       'bad-shape',
       `mixBatch: at ${path} the adapters give ${[...sizes].join(' and ')} rows; all that put rows in front must put as many`,
     );
+  if (others.some((y) => y?.shape.some((d, i) => i !== axis && d !== plain.shape[i])))
+    throw new PeftError(
+      'bad-shape',
+      `mixBatch: at ${path} an adapter gives values of another width than the base; run it in a batch of its own`,
+    );
   const size = Math.max(plain.shape[axis]!, ...sizes);
   const mask = (i: number): Tensor => reshape(ofRow(row, i), [row.shape[0]!, ...plain.shape.slice(1).map(() => 1)]);
   return others.reduce<Tensor>(

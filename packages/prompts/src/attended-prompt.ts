@@ -40,7 +40,11 @@ export const lastAttentions = (model: Model, layers: number, method: string): re
 };
 
 /** The output of a part's layer for m rows of a prompt [1, m, d], the same for all sequences: [batch, its heads, m, headDim]. */
-const headsOf = (prompt: Tensor, { path, start, size }: Part, { pass, tower: { headDim }, linear }: Call): Tensor => {
+export const headsOf = (
+  prompt: Tensor,
+  { path, start, size }: Part,
+  { pass, tower: { headDim }, linear }: Call,
+): Tensor => {
   const [, m, d] = prompt.shape as readonly [number, number, number];
   const rows = slice(linear(path, broadcastTo(prompt, [pass.batch, m, d])), { axis: 2, start, end: start + size });
   return splitHeads(rows, headDim);

@@ -2,7 +2,7 @@ import { count, defineMethod, kaimingUniform, type MethodFactory, type Option, p
 import { add, concat, constant, gather, matmul, mul, reshape, slice, type Tensor } from '@peftjs/tensor';
 import { type Around, type Call, tokenTableOf } from '@peftjs/transformer';
 import { rowsName } from './encoder.ts';
-import { tokenRows } from './over-tokens.ts';
+import { positionsOf, tokenRows } from './over-tokens.ts';
 import { promptComputes, promptConfig, rowsInFront } from './soft-prompt.ts';
 import { initOf, type RowInit, rowInit } from './vocabulary.ts';
 
@@ -26,14 +26,6 @@ export interface DePtOptions {
 const pair = ['prompt_encoder.lora_embedding_A', 'prompt_encoder.lora_embedding_B'] as const;
 
 const pairRate: Option<number> = positive('pair_rate', 1 / 600);
-
-/** The positions of a pass's tokens: i32 [tokens] or [batch, tokens]. */
-const positionsOf = ({ sequence: { positions, tokens } }: Call): Tensor =>
-  positions ??
-  constant(
-    Int32Array.from({ length: tokens }, (_, t) => t),
-    [tokens],
-  );
 
 /**
  * DePT: [P; E(x) + (α/√r)·A·B], m trained rows P [m, d] before the embedded tokens, and a low-rank update of those by their position: A [s, r] from U(−1/√r, 1/√r), B [r, d] zero at the start.

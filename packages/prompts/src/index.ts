@@ -1,3 +1,4 @@
+export { type APromptOptions, aPrompt } from './a-prompt.ts';
 export { type AdapterHubPrefixTuningOptions, adapterHubPrefixTuning } from './adapter-hub-prefix-tuning.ts';
 export { type AdaptionPromptOptions, adaptionPrompt } from './adaption-prompt.ts';
 export { type AptOptions, apt } from './apt.ts';

@@ -24,6 +24,14 @@ export const tokenRows = (x: Tensor, { sequence: { tokens } }: Call): Tensor => 
   return rows === tokens ? x : slice(x, { axis: 1, start: rows - tokens, end: rows });
 };
 
+/** The positions of a pass's tokens: i32 [tokens] or [batch, tokens]. */
+export const positionsOf = ({ sequence: { positions, tokens } }: Call): Tensor =>
+  positions ??
+  constant(
+    Int32Array.from({ length: tokens }, (_, t) => t),
+    [tokens],
+  );
+
 /** f32 [batch, tokens, 1], 1 where a token counts and 0 where padding hides it; null where all count. */
 export const shownTokens = ({ pass, sequence: { mask, tokens, continues } }: Call): Tensor | null =>
   mask && !continues

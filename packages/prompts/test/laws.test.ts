@@ -39,6 +39,13 @@ describeMethods(family, {
     learningRate: 0.3,
     refuses,
   },
+  aPrompt: {
+    options: { length: 2, keyValues: 3, queryKeys: 2, context: 9 },
+    parameters: ({ config: { layers, hiddenSize }, main }) =>
+      layers * (2 * hiddenSize + 2 * 3 * main.keyHeads * main.headDim + 2 * (9 + 3 + 2 + 9)),
+    identity: false,
+    refuses,
+  },
   cpt: {
     options: {
       tokens: [4, 7, 2, 9, 1],

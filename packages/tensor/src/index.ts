@@ -41,6 +41,7 @@ export { addSquares } from './ops/add-squares.ts';
 export { after } from './ops/after.ts';
 export { argmax } from './ops/argmax.ts';
 export { type AttentionOptions, attention } from './ops/attention.ts';
+export { maxHeadDim } from './ops/attention-spec.ts';
 export { bitsToUniform } from './ops/bits-to-uniform.ts';
 export { broadcastTo } from './ops/broadcast-to.ts';
 export { cast } from './ops/cast.ts';

@@ -225,8 +225,11 @@ export const runTower = (
     );
   const inCache = sequence.continues ? prepended : 0;
 
-  const attend: Forward['attend'] = (path, queries, own, { bias, reach, ...how } = {}) =>
-    at('heads', path, (q) => {
+  const attend: Forward['attend'] = (path, queries, own, { bias, reach, ...given } = {}) => {
+    const width = queries.shape.at(-1)!;
+    // A method may lengthen queries and keys: scores keep the factor of the heads' own size.
+    const how = { ...given, scale: given.scale ?? 1 / Math.sqrt(width) };
+    return at('heads', path, (q) => {
       let known = own.k.shape[2]!;
       const through = (kv: KeyValue): KeyValue => {
         const all = options.cache ? options.cache.append(path, kv) : kv;
@@ -240,7 +243,8 @@ export const runTower = (
       const start = options.cache?.offset ?? null;
       const offset = start && (keys === known ? start : add(start, constant(Int32Array.of(keys - known), [])));
       if (bias || reach !== undefined || documents) {
-        const added = bias ? bias(q.shape[2]!, keys, k, offset, mask) : null;
+        const plain = k.shape[3] === width ? k : slice(k, { axis: 3, start: 0, end: width });
+        const added = bias ? bias(q.shape[2]!, keys, plain, offset, mask) : null;
         const apart = (x: Tensor): Tensor => (documents ? perQueryHead(x, q.shape[1]!) : x);
         return biasedAttention(q, apart(k), apart(v), {
           ...how,
@@ -254,6 +258,7 @@ export const runTower = (
       }
       return attention(q, k, v, { ...how, causal, ...(mask && { keyMask: mask }), ...(offset && { offset }) });
     })(queries);
+  };
 
   const attendTo: Forward['attendTo'] = (name, path, q, make, { bias, ...how } = {}) => {
     const { rows: theirs, mask, tokens } = before.get(name)!;

@@ -106,6 +106,7 @@ import {
 } from '@peftjs/multitask';
 import {
   adaptionPrompt,
+  aPrompt,
   apt,
   cartridge,
   cpt,
@@ -349,6 +350,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'p-tuning-lstm', pTuning, { trained: pTuning({ length: 5, hidden: 4, encoder: 'lstm' }) }),
   ...golden('square gpt2', 'adaption-prompt', adaptionPrompt),
   ...golden('plain gpt2', 'llama-adapter', llamaAdapter, ours),
+  ...golden('plain gpt2', 'aprompt', aPrompt, ours),
   ...golden('plain gpt2', 'dept', dePt, ours),
   ...golden('plain gpt2', 'apt', apt, ours),
   ...golden('plain', 'idpg', idpg, ours),
