@@ -482,6 +482,35 @@ class Lpt(Prompted):
         return y[0] if isinstance(y, tuple) else y
 
 
+class Spt(Lpt):
+    """Zhu & Tan, 2023. https://aclanthology.org/2023.emnlp-main.727"""
+
+    def begin(self, num_virtual_tokens: int, prompt_layers: list[int] | None) -> None:
+        self.length, self.chosen = num_virtual_tokens, prompt_layers
+        name = "transformer.h" if hasattr(self.base, "transformer") else "model.layers"
+        self.rows, self.gates = {}, {}
+        for i in prompt_layers or range(self.config.num_hidden_layers):
+            self.rows[i] = self.own(f"{name}.{i}.prompt_embeddings", torch.randn(num_virtual_tokens, self.width))
+            if prompt_layers is None:
+                self.gates[i] = self.own(f"{name}.{i}.prompt_gate", torch.zeros(1))
+
+    def run(self, input_ids: torch.Tensor, read: int) -> torch.Tensor:
+        model = getattr(self.base, "model", None) or self.base.transformer
+        x = self.embedding(input_ids)
+        if hasattr(model, "wpe"):
+            x = x + model.wpe.weight[: x.shape[1]]
+        front = x[:, :0] if self.chosen else torch.zeros(len(x), self.length, self.width)
+        for i, layer in enumerate(model.h if hasattr(model, "h") else model.layers):
+            if i in self.rows:
+                own = self.rows[i].expand(len(x), -1, -1)
+                gate = self.gates[i].sigmoid() if i in self.gates else 1.0
+                front = own if front.shape[1] == 0 else (1 - gate) * front + gate * own
+            m = front.shape[1]
+            y = self.through(model, layer, torch.cat([front, x], dim=1), -m)
+            front, x = y[:, :m], y[:, m:]
+        return self.base.lm_head((model.ln_f if hasattr(model, "ln_f") else model.norm)(x))
+
+
 class XPrompt(Prompted):
     """Ma et al., 2022. https://arxiv.org/abs/2210.04457"""
 
@@ -561,6 +590,8 @@ METHODS: dict[str, tuple[str, type[Prompted], dict]] = {
         XPrompt,
         dict(num_virtual_tokens=5, num_pieces=4, tokens_at=1, pieces_at=2, token_share=0.4, piece_share=0.5),
     ),
+    "spt": ("PEFTJS_SPT", Spt, dict(num_virtual_tokens=3, prompt_layers=None)),
+    "spt-chosen": ("PEFTJS_SPT", Spt, dict(num_virtual_tokens=3, prompt_layers=[1])),
     "aprompt": ("PEFTJS_APROMPT", APrompt, dict(prompt_len=3, key_value_len=4, query_key_len=2, max_length=32)),
     "llama-adapter": ("PEFTJS_LLAMA_ADAPTER", LlamaAdapter, dict(adapter_len=4, adapter_layers=2)),
 }

@@ -116,6 +116,7 @@ const known: readonly Known[] = [
   ['PHA', 'pha', 'multitask', byType('PEFTJS_PHA')],
   ['TPT', 'tpt', 'multitask', byType('PEFTJS_TPT')],
   ['LPT', 'lpt', 'prompts', byType('PEFTJS_LPT')],
+  ['SPT of prompts', 'selectivePromptTuning', 'prompts', byType('PEFTJS_SPT')],
   ['XPrompt', 'xPrompt', 'prompts', byType('PEFTJS_XPROMPT')],
   ['SMoP', 'smop', 'prompts', byType('PEFTJS_SMOP')],
   ['ATTEMPT', 'attempt', 'multitask', byType('PEFTJS_ATTEMPT')],

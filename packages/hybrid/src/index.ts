@@ -19,3 +19,8 @@ export { trialsFigure, trialsTable } from './search/report.ts';
 export { type SearchOptions, type SearchResult, search } from './search/search.ts';
 export type { Choice, SearchPlace, SearchPoint, SearchSpace } from './search/space.ts';
 export type { SoFar, Strategy, Trial, Tried } from './search/trial.ts';
+export {
+  type SelectPromptLayersOptions,
+  type SelectPromptLayersResult,
+  selectPromptLayers,
+} from './spt/select-prompt-layers.ts';

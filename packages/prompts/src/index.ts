@@ -15,6 +15,7 @@ export { type PTuningOptions, pTuning } from './p-tuning.ts';
 export { type PrefixTuningOptions, prefixTuning } from './prefix-tuning.ts';
 export { type PromptSpaceSizes, promptSpace } from './prompt-space.ts';
 export { type PromptTuningOptions, promptTuning } from './prompt-tuning.ts';
+export { type SelectivePromptTuningOptions, selectivePromptTuning } from './selective-prompt-tuning.ts';
 export { type SmopOptions, smop } from './smop.ts';
 export {
   promptComputes,

@@ -10,12 +10,12 @@ import {
   type Scope,
   uniform,
 } from '@peftjs/core';
-import { broadcastTo, concat, constant, PeftError, relu, reshape, slice, type Tensor } from '@peftjs/tensor';
-import { type Around, affine, type Call, type Model, slot, tokenTableOf } from '@peftjs/transformer';
+import { broadcastTo, relu, reshape, slice, type Tensor } from '@peftjs/tensor';
+import { affine, type Call } from '@peftjs/transformer';
 import { adaptivePool } from './adaptive-pool.ts';
 import { rowsName } from './encoder.ts';
+import { lateRowsInFront } from './late-rows.ts';
 import { lastToken, tokenRows } from './over-tokens.ts';
-import { rowsInFront } from './soft-prompt.ts';
 
 type Generator = 'naive' | 'average' | 'max' | 'none';
 
@@ -68,43 +68,6 @@ const generatorOf = (
   };
 };
 
-/** Middleware that hides the rows of late prompts from attention. */
-const hides = new WeakSet<Around<'kv'>>();
-
-/** The attentions of the layers that run before the rows are there, and the block that reads them first. Throws `bad-option`, `no-match`. */
-const placesOf = (model: Model, layer: number) => {
-  requireOneTower(model, 'lpt');
-  const blocks = model.main.paths('block');
-  const inSight = model.paths('block');
-  if (model.main.order?.some((block, i) => block !== i))
-    throw new PeftError('bad-option', 'lpt: this model runs a block more than once, so no block has one place');
-  if (layer >= blocks.length)
-    throw new PeftError(
-      'bad-option',
-      `lpt: layer ${layer} must be below the number of layers, ${blocks.length}; choose one of 1 to ${blocks.length - 1}`,
-    );
-  if (inSight.length < blocks.length)
-    throw new PeftError('no-match', 'lpt: this part of the model has not all blocks; give it the whole model');
-  const early = blocks.slice(0, layer);
-  const attentions = model.paths('kv').filter((path) => early.some((block) => path.startsWith(`${block}.`)));
-  const foreign = attentions.some((path) => model.around.kv?.get(path)?.some((around) => !hides.has(around)));
-  if (foreign) throw new PeftError('bad-option', 'lpt: another method changes keys and values; attach it after lpt');
-  return { attentions, block: blocks[layer]! };
-};
-
-/** How many rows all late prompts of a pass have in front of its tokens. */
-const lateRows = slot<number>('lpt');
-
-/** The first of some rows in front, of which `behind` come after them. Throws `bad-option` where other methods have some too. */
-const startOf = (front: number, { pass }: Call, length: number, behind: number): number => {
-  const all = pass.get(lateRows)!;
-  if (front === all) return all - behind - length;
-  throw new PeftError(
-    'bad-option',
-    `lpt: ${front - all} rows of another method stand in front of the tokens; use one of both`,
-  );
-};
-
 /**
  * LPT, late prompt tuning: the first k layers read the text alone; then m rows come in front, [P(h); h] with h [tokens, d] the text as it is after them, and the other layers read both. P is made of each text by a
  * bottleneck, W₂·relu(W₁·z + b₁) + b₂: `naive`, of one token's z = h_t, W₁ [h, d], W₂ [m·d, h]; `average` and `max`, row by row, W₂ [d, h], with W₁·z + b₁ pooled over m parts of the text. Values are from U(−1/√in, 1/√in), rows of `none` from N(0, 1).
@@ -124,55 +87,14 @@ export const lpt: MethodFactory<LptOptions> = defineMethod<LptOptions>({
       dropout: rate('generator_dropout', 0),
     },
     attach: (model, scope, { layer, ...sizes }) => {
+      requireOneTower(model, 'lpt');
       const { length } = sizes;
-      const { attentions, block } = placesOf(model, layer);
       const rowsOf = generatorOf(scope, model.main.hiddenSize, sizes);
-      // Until then zeros keep the place of the rows; the first layers' attention does not see them.
-      const { dim } = tokenTableOf(model, model.main, 'lpt');
-      const held = rowsInFront(model, { length }, () => constant(new Float32Array(length * dim), [length, dim]));
-      const [[site, inFront]] = [...held.around!.embed!] as [[string, Around<'embed'>]];
-      /** Rows of late prompts that were attached before, which come after these. */
-      const behind = slot<number>('lpt behind');
-      const embed: Around<'embed'> = (ids, next, call) => {
-        const { pass } = call;
-        const known = pass.get(lateRows) ?? 0;
-        return inFront(
-          ids,
-          (own) => {
-            const x = next(own);
-            pass.put(behind, pass.get(lateRows) ?? known);
-            pass.put(lateRows, pass.get(behind)! + length);
-            return x;
-          },
-          call,
-        );
-      };
-      const start = (front: number, call: Call): number => startOf(front, call, length, call.pass.get(behind)!);
-      const unseen: Around<'kv'> = (own, next, call) => {
-        const { k, v } = next(own);
-        const from = start(call.pass.get(lateRows)!, call);
-        const without = (t: Tensor): Tensor => {
-          const rest = slice(t, { axis: 2, start: from + length, end: t.shape[2]! });
-          return from === 0 ? rest : concat(slice(t, { axis: 2, start: 0, end: from }), rest, { axis: 2 });
-        };
-        return { k: without(k), v: without(v) };
-      };
-      hides.add(unseen);
-      const late: Around<'block'> = (x, next, call) => {
-        if (call.sequence.continues) return next(x); // they are in the cache
-        const from = start(x.shape[1]! - call.sequence.tokens, call);
-        const part = (first: number, end: number): Tensor => slice(x, { axis: 1, start: first, end });
-        const rest = concat(rowsOf(tokenRows(x, call), call), part(from + length, x.shape[1]!), { axis: 1 });
-        return next(from === 0 ? rest : concat(part(0, from), rest, { axis: 1 }));
-      };
-      return {
-        around: {
-          embed: new Map([[site, embed]]),
-          kv: new Map(attentions.map((path) => [path, unseen])),
-          block: new Map([[block, late]]),
-        },
-        positionShift: -length,
-      };
+      return lateRowsInFront(model, {
+        who: 'lpt',
+        length,
+        rows: new Map([[layer, (x, _, call) => rowsOf(tokenRows(x, call), call)]]),
+      });
     },
   },
   files: { peftType: 'PEFTJS_LPT' },

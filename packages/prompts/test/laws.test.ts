@@ -90,6 +90,12 @@ describeMethods(family, {
     causal: false,
     refuses,
   },
+  selectivePromptTuning: {
+    options: { length: 3 },
+    parameters: ({ config: { layers, hiddenSize } }) => layers * (3 * hiddenSize + 1),
+    identity: false,
+    refuses,
+  },
   smop: {
     options: { length: 2, prompts: 3 },
     parameters: ({ config: { hiddenSize: d } }) => 2 * 3 * d + 3 * d,
@@ -136,6 +142,14 @@ describeMethod(family.pTuning, {
     return 3 * d + layer(d) + layer(4) + 4 * (4 + 1) + d * (4 + 1);
   },
   identity: false,
+});
+
+// Of a layer that was chosen.
+describeMethod(family.selectivePromptTuning, {
+  options: { length: 3, layers: [1] },
+  parameters: ({ config }) => 3 * config.hiddenSize,
+  identity: false,
+  refuses,
 });
 
 // With plain matrices.

@@ -118,6 +118,7 @@ import {
   prefixTuning,
   promptTuning,
   pTuning,
+  selectivePromptTuning,
   smop,
   xPrompt,
 } from '@peftjs/prompts';
@@ -351,6 +352,8 @@ export const goldens: readonly Golden[] = [
   ...golden('square gpt2', 'adaption-prompt', adaptionPrompt),
   ...golden('plain gpt2', 'llama-adapter', llamaAdapter, ours),
   ...golden('plain gpt2', 'aprompt', aPrompt, ours),
+  ...golden('plain gpt2', 'spt', selectivePromptTuning, ours),
+  ...golden('plain gpt2', 'spt-chosen', selectivePromptTuning, ours),
   ...golden('plain gpt2', 'dept', dePt, ours),
   ...golden('plain gpt2', 'apt', apt, ours),
   ...golden('plain', 'idpg', idpg, ours),

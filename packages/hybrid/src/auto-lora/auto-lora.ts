@@ -1,9 +1,8 @@
-import { attach, type Examples, type Method, type Target } from '@peftjs/core';
+import { attach, type Method, type Target } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { checkOptions, mustBe, PeftError, type Rules, sizeOf, type Variable } from '@peftjs/tensor';
 import type { Path, TaskModel } from '@peftjs/transformer';
-import { adamStep, freshAdam, lengthOf } from '../bilevel/host-adam.ts';
-import { joined, type Looked, makeLook, writeAll } from '../bilevel/look.ts';
+import { darts } from '../bilevel/darts.ts';
 import { type BilevelOptions, bilevelRules } from '../bilevel/options.ts';
 import { selectedLora } from './selected-lora.ts';
 
@@ -65,14 +64,14 @@ const aboveMean = (numbers: readonly number[]): number => {
 };
 
 /**
- * AutoLoRA: the rank of each layer, found by gradients. Every component of an update has a number c that weighs it, ΔW = (alpha/r)·Σⱼ softmax(c)ⱼ·bⱼaⱼᵀ, and a step trains c on a validation batch and A and B on a training batch: w′ is w after a step of Adam; with
- * v = ∂w′ of the validation loss and ε = 0.01/‖v‖, c takes a step of Adam (β₁ 0.5) by ∂c of that loss at w′ − (∂c of the training loss at w′ + εv − that at w′ − εv)/(2ε); then w takes its step with the new c. In the end a layer's rank is the number of its components whose c is at
+ * AutoLoRA: the rank of each layer, found by gradients. Every component of an update has a number c that weighs it, ΔW = (alpha/r)·Σⱼ softmax(c)ⱼ·bⱼaⱼᵀ, and a step of `darts` trains c on a validation batch and A and B on a training batch.
+ * In the end a layer's rank is the number of its components whose c is at
  * least 1/r of their sum. The result is an ordinary LoRA with ranks by path: attach it and train it on all data. Components are looked at without dropout; the executor forgets what they learnt. Throws `bad-option`, `no-match`, `state-mismatch`, `diverged`.
  * Zhang, Qiang, Somayajula & Xie, 2024. https://arxiv.org/abs/2403.09113. As the authors' code has it, https://github.com/ruz048/AutoLoRA, with its defaults, where the validation split is 0.3 of the training data.
  */
 export const autoLora = async (model: TaskModel, options: AutoLoraOptions): Promise<AutoLoraResult> => {
   checkOptions('autoLora', rules, options);
-  const { train, validation, steps, executor, target, rank = 8, alpha = 16, seed = 0, onStep } = options;
+  const { executor, target, rank = 8, alpha = 16, seed = 0 } = options;
   const { learningRate = 3e-4, selectionRate = 3e-4 } = options;
   const base = { rank, alpha, ...(target !== undefined && { target }) };
   const paths = lora(base).settled!(model)!.paths.filter((path) => model.linears.has(path));
@@ -80,47 +79,21 @@ export const autoLora = async (model: TaskModel, options: AutoLoraOptions): Prom
   const chosen = paths.map((path) => params.get(`${path}.selection`)!);
   const own = new Map([...params].filter(([, v]) => !chosen.includes(v)));
   const variables = [...own.values()];
-  const { look, close } = makeLook('autoLora', view, variables, chosen, executor);
   try {
-    let values = joined(await firstValues(own, options));
-    let selection: Float64Array = new Float64Array(paths.length * rank).fill(1);
-    let [valuesState, selectionState] = [freshAdam(values.length), freshAdam(selection.length)];
-    const lookAt = async (at: Float64Array, batch: Examples): Promise<Looked> => {
-      await writeAll(executor, variables, at);
-      return look(batch);
-    };
-    for (let step = 0; step < steps; step++) {
-      const [seen, unseen] = [train[step % train.length]!, validation[step % validation.length]!];
-      await writeAll(executor, chosen, selection);
-      const ahead = adamStep(values, (await lookAt(values, seen)).byValues, learningRate, valuesState).values;
-      const { loss, byValues, byStructure } = await lookAt(ahead, unseen);
-      const epsilon = 0.01 / (lengthOf(byValues) + 1e-15);
-      const moved = async (by: number): Promise<Float64Array> =>
-        (
-          await lookAt(
-            ahead.map((v, i) => v + by * byValues[i]!),
-            seen,
-          )
-        ).byStructure;
-      const [above, below] = [await moved(epsilon), await moved(-epsilon)];
-      const gradient = byStructure.map((g, i) => g - (above[i]! - below[i]!) / (2 * epsilon));
-      ({ values: selection, state: selectionState } = adamStep(
-        selection,
-        gradient,
-        selectionRate,
-        selectionState,
-        0.5,
-      ));
-      await writeAll(executor, chosen, selection);
-      const now = await lookAt(values, seen);
-      ({ values, state: valuesState } = adamStep(values, now.byValues, learningRate, valuesState));
-      await onStep?.({ step: step + 1, loss });
-    }
+    const selection = await darts(view, {
+      ...options,
+      who: 'autoLora',
+      values: variables,
+      first: await firstValues(own, options),
+      structure: chosen,
+      structureFrom: 1,
+      learningRate,
+      structureRate: selectionRate,
+    });
     const found = paths.map((path, i) => [path, [...selection.subarray(i * rank, (i + 1) * rank)]] as const);
     const ranks = Object.fromEntries(found.map(([path, numbers]) => [path, aboveMean(numbers)]));
     return { method: lora({ ...base, rankPattern: ranks }), ranks, selection: Object.fromEntries(found) };
   } finally {
-    close();
     executor.release([...params.values()]);
   }
 };
