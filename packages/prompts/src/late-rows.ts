@@ -40,7 +40,7 @@ export interface LateRowsOptions {
   readonly who: string;
   /** Rows m. */
   readonly length: number;
-  /** What makes them, by the number of the block that reads them first; blocks without read those that the one before gives. */
+  /** Their maker, by the number of the block that reads them; blocks without one read the rows that the block before gives. */
   readonly rows: ReadonlyMap<number, LateRows>;
 }
 

@@ -5,7 +5,7 @@ import { adamStep, freshAdam, lengthOf } from './host-adam.ts';
 import { joined, type Looked, makeLook, writeAll } from './look.ts';
 import type { BilevelOptions } from './options.ts';
 
-/** What is searched, and how fast. */
+/** The values and the structure of a search, and their rates. */
 export interface DartsOptions extends BilevelOptions {
   /** Who asks, for errors. */
   readonly who: string;
