@@ -1,11 +1,10 @@
 """Runs authors' code of methods beside what is written in this folder from their papers, on the same values, and tells how far they are apart.
 
-Usage: python check_authors.py FOLDER, with checkouts in it of JieShibo/PETL-ViT, FasterDecoding/BitDelta, HanGuo97/lq-lora, yuhuixu1993/qa-lora, microsoft/AdaMix, liuqidong07/MOELoRA-peft and
-ChaosCodes/ProPETL (`pip install scipy`, which the first one reads).
+Usage: python check_authors.py FOLDER, with checkouts in it of JieShibo/PETL-ViT, FasterDecoding/BitDelta, HanGuo97/lq-lora, yuhuixu1993/qa-lora, microsoft/AdaMix, liuqidong07/MOELoRA-peft,
+ChaosCodes/ProPETL, AkariAsai/ATTEMPT, rabeehk/hyperformer, Bumble666/PHA, ZhangYuanhan-AI/NOAH, sail-sg/lorahub, cambridgeltl/autopeft and sidak/otfusion (`pip install scipy POT==0.9.6 ConfigSpace==0.7.2`, which some of them read).
 Parts of these need CUDA or other libraries: those that compute a method are run, by their text, with nothing changed but what is named here.
 """
 
-import ast
 import copy
 import math
 import sys
@@ -18,20 +17,14 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
 
+from authors import parts
+from authors_search import CHECKS as SEARCHED
+from authors_shared import CHECKS as SHARED
 from common import DATA
 from own_methods import AdaMix, BitDelta, MoeLora, TopShare
 from own_vision import normal_levels
 
 LIMIT = 1e-5
-
-
-def parts(file: Path, *names: str, **given: object) -> dict:
-    """Functions and classes of a file, without the rest of it."""
-    tree = ast.parse(file.read_text())
-    tree.body = [node for node in tree.body if getattr(node, "name", None) in names]
-    space = dict(given)
-    exec(compile(tree, file, "exec"), space)
-    return space
 
 
 def binary_adapter(root: Path) -> float:
@@ -145,7 +138,7 @@ def propetl(root: Path) -> float:
 
 def main(root: Path) -> None:
     torch.manual_seed(0)
-    for check in (binary_adapter, bit_delta, lq_lora, qa_lora, adamix, moelora, propetl):
+    for check in (binary_adapter, bit_delta, lq_lora, qa_lora, adamix, moelora, propetl, *SHARED, *SEARCHED):
         apart = check(root)
         print(f"{check.__name__}: {apart:.1e}")
         if not apart < LIMIT:

@@ -42,8 +42,8 @@ export const autoPeftSpace = (
 };
 
 /**
- * The method of a point of `autoPeftSpace`: `pfeiffer`, `parallelAdapter` and `adapterHubPrefixTuning`, whose rows are trained themselves, in the layers of the
- * point. Throws `bad-option` where nothing is left to train. Its file is a combination's: `load(model, dir, [pfeiffer, parallelAdapter, adapterHubPrefixTuning])`.
+ * The method of a point of `autoPeftSpace`: `pfeiffer`, `parallelAdapter` and `adapterHubPrefixTuning` in the layers of the point, so that with y = mlp(…), which is added to h, y ← y + SA(y + h) + 4·PA(h). The prefix's rows are trained themselves; the authors
+ * make them by a network of width 800 while training, and count the rows alone. By the authors' code, https://github.com/cambridgeltl/autopeft. Throws `bad-option` where nothing is left to train. Its file is a combination's: `load(model, dir, [pfeiffer, parallelAdapter, adapterHubPrefixTuning])`.
  */
 export const autoPeft = (point: AutoPeftPoint): Method => {
   const layers = Object.entries(point).flatMap(([name, on]) =>
@@ -51,8 +51,9 @@ export const autoPeft = (point: AutoPeftPoint): Method => {
   );
   const parts = [
     point.prefix > 0 && { name: 'prefix', method: adapterHubPrefixTuning({ length: point.prefix, flat: true }) },
-    point.parallel > 0 && { name: 'parallel', method: parallelAdapter({ bottleneck: point.parallel }) },
+    // In this order, so that the one after the MLP does not read what the one beside it adds.
     point.serial > 0 && { name: 'serial', method: pfeiffer({ bottleneck: point.serial }) },
+    point.parallel > 0 && { name: 'parallel', method: parallelAdapter({ bottleneck: point.parallel }) },
   ].filter((part) => part !== false);
   if (parts.length === 0 || layers.length === 0)
     throw new PeftError('bad-option', 'autoPeft: this point trains nothing; it needs a size above 0 and a layer');

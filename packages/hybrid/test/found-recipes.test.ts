@@ -4,9 +4,9 @@ import { memoryFiles } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { adapterHubPrefixTuning } from '@peftjs/prompts';
 import { bitfit } from '@peftjs/selective';
-import { evaluate, reference, sizeOf } from '@peftjs/tensor';
+import { evaluate, normalValues, randomSource, reference, sizeOf, type Tensor } from '@peftjs/tensor';
 import { distance, shake, tinyLlama, tokens } from '@peftjs/testkit';
-import type { CausalLM } from '@peftjs/transformer';
+import type { Around, CausalLM } from '@peftjs/transformer';
 import { expect, test } from 'vitest';
 import { type AutoPeftPoint, autoPeft, autoPeftSpace, randomly, s4, search, unipelt } from '../src/index.ts';
 import { spindle } from '../src/s4.ts';
@@ -65,6 +65,34 @@ test("AutoPEFT's space has sizes by halves and a bit for each layer; its points 
   const adapted = await returns(base, autoPeft(point), [pfeiffer, parallelAdapter, adapterHubPrefixTuning]);
   expect(layersIn(adapted, 'adapter_down')).toEqual([0, 2]);
   expect(() => autoPeft({ ...point, layer0: false, layer2: false })).toThrow('trains nothing');
+});
+
+test("the adapter after the MLP does not read what AutoPEFT's adapter beside it adds", async () => {
+  const base = tinyLlama({ layers: 1 });
+  const blockOf = async (model: CausalLM): Promise<Float32Array> => {
+    let y: Tensor | null = null;
+    const watch: Around<'block'> = (x, next) => {
+      y = next(x);
+      return y;
+    };
+    model.with({ around: { block: new Map([[model.paths('block')[0]!, [watch]]]) } }).logits(tokens([1, 5, 2, 9]));
+    return (await evaluate({ y: y! }, { executor }))['y'] as Float32Array;
+  };
+  const changed = async (serial: number, parallel: number): Promise<Float32Array> => {
+    const adapted = attach(base, [autoPeft({ serial, parallel, prefix: 0, layer0: true })]);
+    for (const [name, v] of adapted.params)
+      await executor.write(v, normalValues(sizeOf(v.shape), 0.5, randomSource(v.shape[0]!, name.slice(-9))));
+    return blockOf(adapted.model as CausalLM);
+  };
+  const [none, after, beside, both] = [
+    await blockOf(base),
+    await changed(2, 0),
+    await changed(0, 3),
+    await changed(2, 3),
+  ];
+  const sum = none.map((v, i) => after[i]! + beside[i]! - v);
+  expect(distance(both, sum)).toBeLessThan(1e-5);
+  for (const alone of [after, beside]) expect(distance(alone, none)).toBeGreaterThan(1e-2);
 });
 
 test('a search over it counts what each point trains', async () => {

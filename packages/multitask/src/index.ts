@@ -4,7 +4,7 @@ export { type AttemptOptions, attempt, attemptFor } from './attempt.ts';
 export type { HyperformerOptions } from './hyperformer/define-hyperformer.ts';
 export { hyperformer, hyperformerFor, hyperformerPlusPlus, hyperformerPlusPlusFor } from './hyperformer/hyperformer.ts';
 export { type IptSpaceOptions, iptSpace, iptSpaceFor } from './ipt-space.ts';
-export { type MeraOptions, mera } from './mera.ts';
+export { type MeraOptions, mera } from './mera/mera.ts';
 export { type MoeLoraOptions, moeLora, moeLoraFor } from './moe-lora.ts';
 export { type MtLoraOptions, mtLora, mtLoraFor } from './mt-lora.ts';
 export { type MtlLoraOptions, mtlLora, mtlLoraFor } from './mtl-lora.ts';

@@ -41,6 +41,8 @@ test('the order of units does not matter: an adapter and itself in another order
   const wanted = await logitsOf(adapted);
   expect(distance(await logitsOf(other), wanted)).toBeLessThan(1e-5);
   expect(distance(await logitsOf(await mera([adapted, other], { executor })), wanted)).toBeLessThan(1e-5);
+  const data = [{ rows: 1, columns: { ids: Int32Array.of(1, 5, 2, 9, 4) }, shapes: { ids: [1, 5] } }];
+  expect(distance(await logitsOf(await mera([adapted, other], { executor, data })), wanted)).toBeLessThan(1e-5);
   expect(distance(await logitsOf(await averageAdapters([adapted, other], { executor })), wanted)).toBeGreaterThan(1e-2);
 });
 
@@ -57,6 +59,7 @@ test('another order of one of several changes nothing of what is made, whatever 
 
 test('what has no units to bring together is refused, and so is what cannot be averaged', async () => {
   const adapted = await shaken(1);
+  await expect(mera([adapted], { executor, data: [] })).rejects.toThrow('a list of batches, one at least');
   await expect(mera([adapted], { executor, anchor: 1 })).rejects.toThrow('anchor 1 is not among 1 adapters');
   await expect(mera([attach(base, [compacter({ dimension: 2, bottleneck: 4 })])], { executor })).rejects.toThrow(
     'no bottleneck of two matrices',

@@ -1,47 +1,23 @@
-import { type Adapted, type AverageOptions, attach, averageAdapters, type State } from '@peftjs/core';
-import { checkOptions, mustBe, type OnExecutor, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
+import { type Adapted, type AverageOptions, attach, averageAdapters, type Examples, type State } from '@peftjs/core';
+import { checkOptions, mustBe, onExecutor, PeftError, type Rules } from '@peftjs/tensor';
 import type { Model } from '@peftjs/transformer';
+import { distancesOfActivity } from './activity.ts';
+import { biasOf, type Distances, distancesOfWeights, isDown, type Tensors, upOf, valuesOf } from './units.ts';
 
 /** Options of `mera`. */
 export interface MeraOptions extends AverageOptions {
   /** The adapter, by its number, whose order of units the others are brought to. Default 0. */
   readonly anchor?: number;
+  /** Examples by which units are told: by their values over all tokens. Default: by the weights and bias that go into them. */
+  readonly data?: readonly Examples[];
 }
 
 const rules: Rules<MeraOptions> = {
   ...onExecutor,
   weights: mustBe.such('a list of finite numbers', (v) => Array.isArray(v) && v.every(Number.isFinite)),
   normalize: mustBe.flag,
+  data: mustBe.such('a list of batches, one at least', (v) => Array.isArray(v) && v.length > 0),
   anchor: mustBe.such('the number of an adapter', (v) => Number.isSafeInteger(v) && (v as number) >= 0),
-};
-
-type Tensors = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
-
-/** A bottleneck's projection to its units, [units, d], by name. */
-const isDown = (name: string): boolean => /(^|\.)adapter_down\.[01]\.weight$/.test(name);
-
-const biasOf = (down: string): string => down.replace(/weight$/, 'bias');
-const upOf = (down: string): string => down.replace(/adapter_down\.[01]\.weight$/, 'adapter_up.weight');
-
-const valuesOf = async <M extends Model>(adapted: Adapted<M>, { executor }: OnExecutor): Promise<Tensors> =>
-  new Map(
-    await Promise.all(
-      [...adapted.state].map(
-        async ([name, v]) => [name, { shape: v.shape, data: (await executor.read(v)) as Float32Array }] as const,
-      ),
-    ),
-  );
-
-/** Euclidean distances of the units of two bottlenecks, of their incoming weights and bias: [units of one][units of other]. */
-const distances = (one: Tensors, other: Tensors, down: string): number[][] => {
-  const [units, width] = one.get(down)!.shape as readonly [number, number];
-  const unitsOf = (tensors: Tensors): number[][] =>
-    Array.from({ length: units }, (_, i) => [
-      ...tensors.get(down)!.data.subarray(i * width, (i + 1) * width),
-      tensors.get(biasOf(down))?.data[i] ?? 0,
-    ]);
-  const [ours, theirs] = [unitsOf(one), unitsOf(other)];
-  return ours.map((a) => theirs.map((b) => Math.hypot(...a.map((v, k) => v - b[k]!))));
 };
 
 const solver = async (): Promise<typeof import('linear-sum-assignment')> => {
@@ -57,13 +33,16 @@ const solver = async (): Promise<typeof import('linear-sum-assignment')> => {
 };
 
 /** The same bottlenecks with their units in the order in which they lie next to the anchor's. */
-const brought = async (anchor: Tensors, other: Tensors): Promise<Tensors> => {
+const brought = async (other: Tensors, distances: (down: string) => Distances): Promise<Tensors> => {
   const { linearSumAssignment } = await solver();
   const made = new Map(other);
-  for (const down of [...anchor.keys()].filter(isDown)) {
+  for (const down of [...other.keys()].filter(isDown)) {
     const [from, up] = [other.get(down)!, other.get(upOf(down))!];
     const [units, width] = from.shape as readonly [number, number];
-    const { rowAssignments } = linearSumAssignment(distances(anchor, other, down), { maximaze: false });
+    const { rowAssignments } = linearSumAssignment(
+      distances(down).map((row) => [...row]),
+      { maximaze: false },
+    );
     const order = Array.from(rowAssignments);
     const rows = Float32Array.from(
       from.data,
@@ -80,18 +59,18 @@ const brought = async (anchor: Tensors, other: Tensors): Promise<Tensors> => {
 
 /**
  * MerA: one adapter of several bottlenecks (`houlsby`, `pfeiffer`, …) over the same base, W = Σ wᵢ·W̃ᵢ, where W̃ᵢ is adapter i with the units of each bottleneck in another order, which changes nothing of what it
- * computes: the one that brings them next to the anchor's. That is the optimal transport between units of equal mass, exact, with the Euclidean distance of what goes into a unit (its row of W_down and its bias) as
- * the cost; rows of W_down, b_down and columns of W_up move with it. Without it a plain average mixes units that have nothing to do with each other. Throws as `averageAdapters`, and `bad-option` for
+ * computes: the one that brings them next to the anchor's. That is the optimal transport between units of equal mass, exact, with a Euclidean distance as the cost: of what goes into a unit (its row of W_down and its bias), or with `data` of its
+ * values before the activation over all tokens of these examples, of each adapter in a pass of its own; rows of W_down, b_down and columns of W_up move with it. Without it a plain average mixes units that have nothing to do with each other. Throws as `averageAdapters`, and `bad-option` for
  * adapters without bottlenecks, for an anchor that is not among them, and where the solver is not installed. He, Fan, Ding, Shen, Zhou & Tao, 2023. https://arxiv.org/abs/2308.15982
  *
- * The transport is that of Singh & Jaggi, 2020, by weights, https://arxiv.org/abs/1910.05653, https://github.com/sidak/otfusion, solved by Jonker and Volgenant's algorithm: `npm install linear-sum-assignment`.
+ * The transport is that of Singh & Jaggi, 2020, by weights or activations, https://arxiv.org/abs/1910.05653, https://github.com/sidak/otfusion (`--geom-ensemble-type`, with `--prelu-acts`), solved by Jonker and Volgenant's algorithm: `npm install linear-sum-assignment`.
  */
 export const mera = async <M extends Model>(
   adapters: readonly Adapted<M>[],
   options: MeraOptions,
 ): Promise<Adapted<M>> => {
   checkOptions('mera', rules, options);
-  const { anchor: number = 0, ...rest } = options;
+  const { anchor: number = 0, data, ...rest } = options;
   const plain = await averageAdapters(adapters, rest); // refuses those that are unlike
   const anchor = adapters[number];
   if (!anchor) throw new PeftError('bad-option', `mera: anchor ${number} is not among ${adapters.length} adapters`);
@@ -101,12 +80,18 @@ export const mera = async <M extends Model>(
       'mera: the adapters have no bottleneck of two matrices, whose units could be brought in one order; `averageAdapters` takes any method',
     );
   const values = await Promise.all(adapters.map((adapted) => valuesOf(adapted, rest)));
-  const aligned = await Promise.all(
-    values.map(async (own, i) => {
-      if (i === number) return anchor;
-      const state: State = await brought(values[number]!, own);
-      return attach(anchor.base, anchor.methods, { state });
-    }),
-  );
+  const aligned: Adapted<M>[] = [];
+  for (const [i, own] of values.entries()) {
+    if (i === number) {
+      aligned.push(anchor);
+      continue;
+    }
+    const known = data && (await distancesOfActivity(anchor, adapters[i]!, { executor: rest.executor, data }));
+    const state: State = await brought(
+      own,
+      (down) => known?.get(down) ?? distancesOfWeights(values[number]!, own, down),
+    );
+    aligned.push(attach(anchor.base, anchor.methods, { state }));
+  }
   return averageAdapters(aligned, rest);
 };
