@@ -72,4 +72,22 @@ unlikely = -(torch.log(1 - torch.exp(log_p[:, 1:]) + 1e-2) * has_label[:, 1:]).s
 record("t-few", lm + 0.5 * mc + 0.7 * unlikely, y)
 kept["t-few accuracy"] = (scores.argmax(-1) == 0).float().mean().reshape(1)
 
+# PTP's adversarial kind, of the norm before the head: https://arxiv.org/abs/2305.02423, Madry et al., https://arxiv.org/abs/1706.06083.
+model = load_model("plain")
+norm = model.model.norm.weight
+x = model.get_input_embeddings()(ids).detach()
+
+
+def loss_at(delta: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(model(inputs_embeds=x + delta).logits.flatten(0, 1), shifted.flatten().long(), ignore_index=IGNORED)
+
+
+delta = torch.zeros_like(x)
+for _ in range(3):
+    (g,) = torch.autograd.grad(loss_at(delta.requires_grad_()), delta)
+    delta = delta.detach() + 0.4 * g / g.flatten(1).norm(dim=1)[:, None, None]
+    delta *= (0.9 / delta.flatten(1).norm(dim=1)).clamp(max=1)[:, None, None]
+clean, both = loss_at(torch.zeros_like(x)), loss_at(torch.zeros_like(x)) + 0.7 * loss_at(delta)
+kept |= {"ptp loss": both.detach().reshape(1), "ptp clean": clean.detach().reshape(1), "ptp gradient": torch.autograd.grad(both, norm)[0]}
+
 save_file({name: t.detach().contiguous() for name, t in kept.items()}, DATA / "objectives.safetensors", metadata={"torch": torch.__version__})

@@ -91,6 +91,7 @@ export type {
 } from './method.ts';
 export { type MixedBatch, mixBatch } from './mix-batch.ts';
 export { noWeight } from './no-weight.ts';
+export { normalNoise } from './normal-noise.ts';
 export { type LossOptions, lossRules, type Objective, penalty, supervised, type Views } from './objective.ts';
 export { consistency } from './objectives/consistency.ts';
 export { type CpoOptions, cpo, type SimpoOptions, simpo } from './objectives/cpo.ts';
@@ -102,6 +103,7 @@ export { labelSmoothing } from './objectives/label-smoothing.ts';
 export { type NeftuneOptions, neftune } from './objectives/neftune.ts';
 export { type OrpoOptions, orpo } from './objectives/orpo.ts';
 export { type ProGradOptions, proGrad } from './objectives/pro-grad.ts';
+export { type PtpOptions, ptp } from './objectives/ptp.ts';
 export { rDrop } from './objectives/r-drop.ts';
 export { type TFewOptions, tFew } from './objectives/t-few.ts';
 export { requireOneTower } from './one-tower.ts';

@@ -8,6 +8,7 @@ import {
   filled,
   flag,
   type MethodFactory,
+  normalNoise,
   number,
   rate,
   type Target,
@@ -17,7 +18,6 @@ import {
 } from '@peftjs/core';
 import { add, exp, matmul, mul, reshape, slice, type Tensor } from '@peftjs/tensor';
 import { addDelta } from './add-delta.ts';
-import { noise } from './noise.ts';
 import { fanInFanOut } from './peft-config.ts';
 import { first, sharedProjections } from './shared-projections.ts';
 
@@ -79,7 +79,7 @@ export const pvera: MethodFactory<PveraOptions> = defineMethod<PveraOptions>({
           apply: (x) => {
             const kept = own.dropout(x, dropout);
             const mean = half(0, kept);
-            const drawn = noise(own, mean.shape);
+            const drawn = normalNoise(own, mean.shape);
             const z = drawn ? add(mean, mul(drawn, exp(mul(half(1, kept), 0.5)))) : mean;
             return mul(matmul(z, b, { transposeB: true }), gains);
           },

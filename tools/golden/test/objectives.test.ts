@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { grad } from '@peftjs/autograd';
-import { attach, distillation, labelSmoothing, neftune, type Objective, tFew, type Views } from '@peftjs/core';
+import { attach, distillation, labelSmoothing, neftune, type Objective, ptp, tFew, type Views } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
+import { layerNormTuning } from '@peftjs/selective';
 import { constant, type Executor, evaluate, type Tensor, variable } from '@peftjs/tensor';
 import { distance } from '@peftjs/testkit';
 import {
@@ -144,5 +145,45 @@ describe.each(executors)('on %s', (_, open) => {
       { executor },
     );
     expect(loss['noisy']![0]).not.toBeCloseTo(loss['own']![0]!, 4);
+  });
+
+  test('ptp trains on what its ascent makes of a text too, as torch does', async () => {
+    const { loss, params } = attach(plain, [layerNormTuning({ target: ['model.norm'] })]);
+    const inputs = { ids: whole('ids'), labels: whole('targets') };
+    const objective = ptp({ kind: 'adversarial', size: 0.9, stepSize: 0.4, weight: 0.7 });
+    const both = meanOf(loss(inputs, constant(Uint32Array.of(1), []), { objective }));
+    const [norm] = [...params.values()];
+    const found = await evaluate({ both, gradient: grad(both, [norm!])[0]! }, { executor });
+    expect(found['both']![0]).toBeCloseTo(recorded.get('ptp loss')!.data[0]!, 5);
+    expect(distance(found['gradient']!, recorded.get('ptp gradient')!.data)).toBeLessThan(1e-5);
+    // It is made larger.
+    expect(recorded.get('ptp loss')!.data[0]!).toBeGreaterThan(1.75 * recorded.get('ptp clean')!.data[0]!);
+  });
+
+  test('ptp draws normal noise of its size, anew in every pass', async () => {
+    const adapted = attach(plain, [lora({ rank: 2 })]);
+    const inputs = { ids: whole('ids'), labels: whole('targets') };
+    const seen: Tensor[] = [];
+    const [path] = plain.towers[0].paths('embed');
+    const watching: Objective = (views, given) => {
+      seen.push(
+        views
+          .train()
+          .embeddings.get(path!)!
+          .apply(given['ids']!, null as never),
+      );
+      return views.evaluate.loss(given);
+    };
+    const objective = ptp({ kind: 'random', size: 0.3, objective: watching });
+    adapted.loss(inputs, constant(Uint32Array.of(1), []), { objective });
+    const [moved, still] = seen as [Tensor, Tensor];
+    const found = await evaluate({ moved, still }, { executor });
+    const noise = [...found['moved']!].map((x, i) => x - found['still']![i]!);
+    const mean = noise.reduce((a, b) => a + b) / noise.length;
+    const deviation = Math.sqrt(noise.reduce((a, b) => a + (b - mean) ** 2, 0) / noise.length);
+    expect(Math.abs(mean)).toBeLessThan(0.03);
+    expect(Math.abs(deviation - 0.3)).toBeLessThan(0.03);
+    expect(Math.max(...noise)).toBeGreaterThan(0.6);
+    expect(() => ptp({ kind: 'random' } as never)).toThrow(/ptp: size is missing/);
   });
 });

@@ -1,6 +1,7 @@
-import { add, checkOptions, mul, mustBe, type Rules, sub } from '@peftjs/tensor';
-import type { Embedding, TaskModel } from '@peftjs/transformer';
+import { add, checkOptions, mul, mustBe, type Rules, sub, type Tensor } from '@peftjs/tensor';
+import type { TaskModel } from '@peftjs/transformer';
 import { type Objective, supervised, type Views } from '../objective.ts';
+import { reportingAs, shiftedTokens, trainingAs } from './shifted-tokens.ts';
 
 /** Options of `neftune`. */
 export interface NeftuneOptions {
@@ -12,29 +13,10 @@ export interface NeftuneOptions {
 
 const rules: Rules<NeftuneOptions> = { alpha: mustBe.positive, objective: mustBe.fn };
 
-/** A view whose embeddings of tokens are noisy. */
-const noisy = (view: TaskModel, alpha: number, draw: NonNullable<Views['draw']>): TaskModel => {
-  const embeddings = view.towers.flatMap(({ paths }): [string, Embedding][] =>
-    paths('embed').flatMap((path) => {
-      const embedding = view.embeddings.get(path);
-      if (!embedding) return [];
-      return [
-        [
-          path,
-          {
-            ...embedding,
-            apply: (ids, call) => {
-              const rows = embedding.apply(ids, call);
-              const [tokens, width] = rows.shape.slice(-2) as [number, number];
-              const noise = sub(mul(draw(rows.shape), 2), 1);
-              return add(rows, mul(noise, alpha / Math.sqrt(tokens * width)));
-            },
-          },
-        ],
-      ];
-    }),
-  );
-  return view.with({ embeddings: new Map(embeddings) });
+/** Rows [..., T, d] with noise, uniform in ±α/√(T·d). */
+const noisy = (rows: Tensor, alpha: number, draw: NonNullable<Views['draw']>): Tensor => {
+  const [tokens, width] = rows.shape.slice(-2) as [number, number];
+  return add(rows, mul(sub(mul(draw(rows.shape), 2), 1), alpha / Math.sqrt(tokens * width)));
 };
 
 /**
@@ -44,15 +26,10 @@ const noisy = (view: TaskModel, alpha: number, draw: NonNullable<Views['draw']>)
 export const neftune = (options: NeftuneOptions = {}): Objective => {
   checkOptions('neftune', rules, options);
   const { alpha = 5, objective = supervised as Objective } = options;
-  const { metrics, measures } = objective;
-  return Object.assign(
-    (views: Views, inputs: Parameters<Objective>[1]) => {
-      const { draw } = views;
-      if (!draw) return objective(views, inputs);
-      const train = (): TaskModel => noisy(views.train(), alpha, draw);
-      // Not spread: the base is asked for by those alone who need it.
-      return objective(Object.create(views, { train: { value: train } }) as Views, inputs);
-    },
-    { ...(metrics && { metrics }), ...(measures && { measures }) },
-  );
+  return reportingAs(objective, (views, inputs) => {
+    const { draw } = views;
+    if (!draw) return objective(views, inputs);
+    const train = (): TaskModel => shiftedTokens(views.train(), (rows) => noisy(rows, alpha, draw));
+    return objective(trainingAs(views, train), inputs);
+  });
 };

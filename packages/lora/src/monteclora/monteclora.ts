@@ -7,6 +7,7 @@ import {
   flag,
   type Init,
   type MethodFactory,
+  normalNoise,
   number,
   type Option,
   type Patch,
@@ -36,7 +37,6 @@ import {
 import { addTerm, type Slot, slot } from '@peftjs/transformer';
 import { addDelta } from '../add-delta.ts';
 import { type LoraOptions, loraOptions, lowRank } from '../low-rank.ts';
-import { noise } from '../noise.ts';
 import { variantConfig, variantFiles } from '../variant-files.ts';
 import { dirichletDivergence, gaussianDivergence } from './divergences.ts';
 
@@ -89,9 +89,9 @@ const sampler = (own: Scope, a: Variable, { samples, sampleScale, prior, diverge
   own.buffer(name('expert_weights'), [samples], filled(1 / samples));
   return (): { readonly noise: Tensor; readonly penalty: Tensor } | null => {
     const [forA, forVariances, forWeights] = [
-      noise(own, [rank, inDim]),
-      noise(own, [rank, rank]),
-      noise(own, [samples]),
+      normalNoise(own, [rank, inDim]),
+      normalNoise(own, [rank, rank]),
+      normalNoise(own, [samples]),
     ];
     if (!forA || !forVariances || !forWeights) return null;
     const scales = exp(mul(logDeviations, 2));
