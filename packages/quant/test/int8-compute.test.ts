@@ -1,11 +1,12 @@
 import { grad } from '@peftjs/autograd';
 import { evaluate, mul, reference, sum, type TypedArray, variable } from '@peftjs/tensor';
-import { meanOf } from '@peftjs/transformer';
+import { affine, type Linear, meanOf } from '@peftjs/transformer';
 import { describeLinear, noModel, tinyLlama, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
 import { computeInt8, fp8, hqq, int4, int8, nf4, type QuantFormat, quantize, quantizeByLlmInt8 } from '../src/index.ts';
 import { apartLinear, apartOf } from '../src/llm-int8/apart-linear.ts';
 import { outliers } from '../src/llm-int8/quantize-by-llm-int8.ts';
+import { twoDigits } from '../src/llm-int8/two-digits.ts';
 import { encodeLinear } from '../src/packed-linear.ts';
 import { executors } from './executors.ts';
 
@@ -31,6 +32,12 @@ for (const [name, stored, encodes] of formats)
 describeLinear('a layer that computes in int8 but for two columns', {
   linear: () =>
     apartLinear('w', { weight, bias }, apartOf('w', 21, [3, 20]), (name, values) => encodeLinear(format, name, values)),
+  encodes: 1e-6,
+  rounds: 0.03,
+});
+
+describeLinear('a layer that computes in int8 in two digits', {
+  linear: () => twoDigits(encodeLinear(format, 'w', { weight, bias: null }), bias),
   encodes: 1e-6,
   rounds: 0.03,
 });
@@ -84,6 +91,27 @@ test('an input is an outlier where its size is over so many times the median', (
   expect(outliers(new Float32Array(4), 6)).toEqual([]);
 });
 
+test('inputs in two digits lose a hundredth of what one loses, and their gradient is that of one product', async () => {
+  const one = encodeLinear(format, 'w', { weight, bias });
+  const both = twoDigits(encodeLinear(format, 'w', { weight, bias: null }), bias);
+  const [x, dy] = [drawn('x', [2, 3, 21], Math.tan), drawn('dy', [2, 3, 9], Math.cos)];
+  const slope = (layer: Linear) => grad(sum(mul(layer.apply(x, noModel), dy)), [x])[0]!;
+  const { exact, ...got } = await evaluate(
+    {
+      exact: affine(x, one.dense()),
+      one: one.apply(x, noModel),
+      both: both.apply(x, noModel),
+      dOne: slope(one),
+      dBoth: slope(both),
+    },
+    { executor: reference() },
+  );
+  const off = (values: TypedArray): number => Math.hypot(...values.map((v, i) => v - exact![i]!));
+  expect(off(got['one']!)).toBeGreaterThan(0.01);
+  expect(off(got['both']!)).toBeLessThan(off(got['one']!) / 100);
+  expect(got['dBoth']).toEqual(got['dOne']);
+});
+
 test('inputs that stand out stay floats, and the others lose less', async () => {
   const [executor, model] = [reference(), tinyLlama()];
   // The layer before makes one of the inputs large.
@@ -97,11 +125,13 @@ test('inputs that stand out stay floats, and the others lose less', async () => 
   const row = Int32Array.from([1, 5, 2, 9, 4, 3, 3, 0, 7, 12]);
   const data = [{ rows: 1, columns: { ids: row }, shapes: { ids: [1, row.length] } }];
   const target = ['down_proj'];
-  const [plain, apart] = [
-    quantize(outlying, format, target),
-    await quantizeByLlmInt8(outlying, { executor, data, target, threshold: 4 }),
-  ];
-  const logits = { whole: outlying, plain, apart };
+  const look = { executor, data, target, threshold: 4 };
+  const logits = {
+    whole: outlying,
+    plain: quantize(outlying, format, target),
+    apart: await quantizeByLlmInt8(outlying, { ...look, peaks: Number.POSITIVE_INFINITY }),
+    both: await quantizeByLlmInt8(outlying, { ...look, peaks: 1 }),
+  };
   const got = await evaluate(
     Object.fromEntries(Object.entries(logits).map(([name, m]) => [name, m.logits(tokens([...row]))])),
     { executor },
@@ -109,6 +139,7 @@ test('inputs that stand out stay floats, and the others lose less', async () => 
   const off = (name: string): number => Math.hypot(...got[name]!.map((v, i) => v - got['whole']![i]!));
   expect(off('apart')).toBeGreaterThan(0);
   expect(off('apart')).toBeLessThan(off('plain') / 3);
+  expect(off('both')).toBeLessThan(off('apart'));
 });
 
 test('a base that is multiplied in int8 by one call is what its formats say, floats or packed', async () => {
