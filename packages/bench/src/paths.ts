@@ -3,6 +3,8 @@ import { fileURLToPath } from 'node:url';
 
 const inPackage = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
+const isPacked = existsSync(inPackage('app/start.mjs'));
+
 /** Where the bench keeps things. */
 export const paths: {
   /** Weights and data, made once from a seed. */
@@ -12,13 +14,16 @@ export const paths: {
   readonly results: string;
   readonly docs: string;
   readonly source: string;
-  /** The bundle, in a folder that `--pack` made; null among the sources. */
-  readonly packed: string | null;
+  /** The bundle of stacks: made among the sources when it is needed, there in a folder that `--pack` made. */
+  readonly app: string;
+  /** Whether this is a folder that `--pack` made. */
+  readonly isPacked: boolean;
 } = {
   data: inPackage('.cache/data'),
   peers: process.env['PEFTJS_BENCH_PEERS'] ?? inPackage('.peers'),
   results: inPackage('results'),
   docs: inPackage('../../docs'),
   source: inPackage('src'),
-  packed: existsSync(inPackage('app/start.mjs')) ? inPackage('app') : null,
+  app: inPackage(isPacked ? 'app' : '.cache/app'),
+  isPacked,
 };

@@ -3,11 +3,11 @@ import { chmod, copyFile, cp, mkdir, readdir, readFile, realpath, writeFile } fr
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { createGzip } from 'node:zlib';
-import { build } from 'esbuild';
 import type { Values } from '../agreement.ts';
 import { paths } from '../paths.ts';
 import { newestByTask } from '../report/newest.ts';
 import type { Results } from '../report/results.ts';
+import { bundle } from '../run/bundle.ts';
 
 /** The largest pack, compressed. */
 const packLimit = 60 * 2 ** 20;
@@ -18,31 +18,6 @@ case $0 in */*) cd "\${0%/*}" || exit 1 ;; esac
 # What is found out about the GPU stays in this folder.
 XDG_CACHE_HOME="$PWD/cache" exec ./node app/start.mjs "$@"
 `;
-
-/** Loaded by name where it is installed; the rest is in the bundle. */
-const external = ['webgpu', 'onnxruntime-node', '@sparticuz/chromium', 'vitest'];
-
-const bundle = async (app: string): Promise<void> => {
-  const source = (path: string): string => join(paths.source, path);
-  await build({
-    entryPoints: { start: source('pack/portable.ts'), child: source('run/child.ts'), ours: source('stacks/ours.ts') },
-    outdir: app,
-    outExtension: { '.js': '.mjs' },
-    chunkNames: 'chunk-[hash]',
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    conditions: ['@peftjs/source'],
-    external,
-    minify: true,
-    keepNames: true,
-    logLevel: 'warning',
-    // Packages in CommonJS within the bundle ask for Node's own.
-    banner: { js: "import{createRequire as packRequire}from'node:module';const require=packRequire(import.meta.url);" },
-  });
-};
 
 /** The first results of PyTorch in the newest results: what a stack must compute, whatever the machine. */
 const referencesOf = async (folder: string): Promise<Record<string, Values>> => {
@@ -87,7 +62,7 @@ export const pack = async (
     throw new Error('--pack: packs are made on Linux x86-64, for the same');
   const app = join(folder, 'app');
   await mkdir(app, { recursive: true });
-  await bundle(app);
+  await bundle(app, { start: 'pack/portable.ts', child: 'run/child.ts', ours: 'stacks/ours.ts' }, 'by name');
   await copyDawn(join(app, 'node_modules'));
   await writeFile(join(app, 'references.json'), JSON.stringify(await referencesOf(paths.results)));
   await mkdir(join(folder, 'src/stacks'), { recursive: true });

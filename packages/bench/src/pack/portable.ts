@@ -57,7 +57,7 @@ const known = (names: readonly string[], all: readonly string[], what: string): 
 
 /** The first results of PyTorch on the CPU, which do not depend on the machine. */
 const references = async (): Promise<Readonly<Record<string, Values>>> => {
-  const file = join(paths.packed!, 'references.json');
+  const file = join(paths.app, 'references.json');
   return existsSync(file) ? (JSON.parse(await readFile(file, 'utf8')) as Record<string, Values>) : {};
 };
 

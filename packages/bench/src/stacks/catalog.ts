@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { softwareGpuEnv } from '@peftjs/testkit/software-gpu';
 import type { Prepared } from '../data/prepare.ts';
 import { paths } from '../paths.ts';
+import { bundle } from '../run/bundle.ts';
 import type { Command } from '../run/session.ts';
 import type { Task } from '../tasks/task.ts';
 import type { StackOptions } from './stack.ts';
@@ -24,28 +25,35 @@ export interface Stack {
 
 const setUp = 'run pnpm bench --setup';
 
-/** Arguments that start a stack's module, of the sources or of a bundle. */
-const childOf = (module: string): string[] =>
-  paths.packed
-    ? [join(paths.packed, 'child.mjs'), join(paths.packed, `${module}.mjs`)]
-    : [
-        '--conditions=@peftjs/source',
-        '--import',
-        'tsx',
-        join(paths.source, 'run/child.ts'),
-        join(paths.source, `stacks/${module}.ts`),
-      ];
+/** The bundle, made once of the sources as they are: stacks run as those who install packages run them, without a loader of TypeScript in their memory and their start. */
+let made: Promise<void> | undefined;
+const bundled = (): Promise<void> =>
+  (made ??= paths.isPacked
+    ? Promise.resolve()
+    : bundle(
+        paths.app,
+        Object.fromEntries(
+          ['run/child', ...['ours', 'jax', 'tfjs'].map((s) => `stacks/${s}`)].map((m) => [m.split('/')[1]!, `${m}.ts`]),
+        ),
+        'in place',
+      ));
+
+/** Arguments that start a stack's module. */
+const childOf = (module: string): string[] => [join(paths.app, 'child.mjs'), join(paths.app, `${module}.mjs`)];
 
 const inNode = (module: string, name: string, about: string, needs: readonly string[] = []): Stack => ({
   name,
   about,
   does: (task) => module === 'ours' || task.kind !== 'step' || (task.method !== 'qlora' && !task.variant),
   missing: (peers) => (needs.every((id) => existsSync(join(peers, 'node/node_modules', id))) ? null : setUp),
-  command: async (prepared, options) => ({
-    file: process.execPath,
-    args: [...childOf(module), name, JSON.stringify(prepared), JSON.stringify(options)],
-    env: name.endsWith('webgpu') && !paths.packed ? await softwareGpuEnv() : {},
-  }),
+  command: async (prepared, options) => {
+    await bundled();
+    return {
+      file: process.execPath,
+      args: [...childOf(module), name, JSON.stringify(prepared), JSON.stringify(options)],
+      env: name.endsWith('webgpu') && !paths.isPacked ? await softwareGpuEnv() : {},
+    };
+  },
 });
 
 /** The Python of the peers' virtual environment, or the one that a packed bench has found. */
