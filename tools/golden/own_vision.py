@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from coda import coda
 from common import LEARNING_RATE, save_tensors, shake, write_json
 from families import FAMILIES, draw_inputs, label_inputs, load_model, logits_of, stored_logits
 from pha import OPTIONS as PHA
@@ -419,6 +420,9 @@ METHODS: dict[tuple[str, str], tuple[str, Callable[..., Callable[[], torch.Tenso
     ("dinov2-image", "fact-tt"): ("PEFTJS_FACT_TT", fact_tt, dict(r=3, scale=0.5, dropout=0.0, target_modules=SQUARES)),
     ("dinov2-image", "fact-tk"): ("PEFTJS_FACT_TK", fact_tk, dict(r=3, scale=0.5, dropout=0.0, target_modules=SQUARES)),
     ("t5", "pha"): ("PEFTJS_PHA", pha, PHA),
+} | {
+    (name, "coda"): ("PEFTJS_CODA", coda, dict(routing_ratio=ratio, routing_keys=keys, routing_epsilon=epsilon, bottleneck=4))
+    for name, ratio, keys, epsilon in (("bert-sequence", 1.5, "chosen", 1.0), ("t5", 2.5, "all", 0.5))
 }
 
 

@@ -3,6 +3,7 @@ export { adapterPlus } from './adapter-plus.ts';
 export type { Scale } from './bottleneck.ts';
 export { type BottleneckAdapterOptions, bottleneckAdapter } from './bottleneck-adapter.ts';
 export { type CiatOptions, ciat } from './ciat.ts';
+export { type CodaOptions, coda } from './coda/coda.ts';
 export { type CompacterOptions, compacter, compacterPlusPlus } from './compacter/compacter.ts';
 export type { AdapterPlace } from './define-bottleneck.ts';
 export { type Fusible, fusible } from './fusible.ts';

@@ -72,6 +72,15 @@ describeMethods(family, {
         return n + (paths('attn').length + paths('mlp').length) * size(3) + size(2) + 2 * d;
       }, 0),
   },
+  coda: {
+    options: { bottleneck: 3, ratio: 1.25, epsilon: 3 },
+    identity: false,
+    parameters: ({ main: { hiddenSize: d }, towers }) => {
+      const encoder = towers.find(({ attends }) => attends === 'all');
+      return encoder!.paths('block').length * (d + 2 * d * 3 + 3 + d);
+    },
+    refuses: ({ towers }) => (towers.some(({ attends }) => attends === 'all') ? null : /coda: .* it is for encoders/),
+  },
   residualAdapter: {
     options: { bottleneck: 3 },
     identity: false,
@@ -158,6 +167,17 @@ describeMethod(family.pfeiffer, {
   causal: false,
   parameters: (model) => bottlenecks(1, model.config.hiddenSize + 1)(model),
 });
+
+// Over texts that all is tried on, and over pictures.
+describeMethod(
+  family.coda,
+  {
+    options: { bottleneck: 3, ratio: 1.5, epsilon: 3, keys: 'chosen' },
+    identity: false,
+    parameters: ({ main: { hiddenSize: d, paths } }) => paths('block').length * (d + 2 * d * 3 + 3 + d),
+  },
+  { families: ['bert', 'vit'] },
+);
 
 // Over pictures.
 describeMethod(

@@ -157,6 +157,7 @@ const known: readonly Known[] = [
   ['MoLoRA', 'moLora', 'lora', byType('PEFTJS_MOLORA')],
   ['MOELoRA', 'moeLora', 'multitask', byType('PEFTJS_MOELORA')],
   ['CIAT', 'ciat', 'adapters', byType('PEFTJS_CIAT')],
+  ['CoDA', 'coda', 'adapters', byType('PEFTJS_CODA')],
   ['Residual adapter', 'residualAdapter', 'adapters', byType('PEFTJS_RESIDUAL_ADAPTER')],
   ['tiny attention', 'tinyAttention', 'adapters', byType('PEFTJS_TINY_ATTENTION')],
   ['LLaMA-Adapter V2', 'llamaAdapterV2', 'scaling', byType('PEFTJS_LLAMA_ADAPTER_V2')],

@@ -47,6 +47,7 @@ export { normalized, type Pooling } from './pooling.ts';
 export { productOf } from './product-of.ts';
 export { requireModel } from './require-model.ts';
 export type { Part, Role } from './roles.ts';
+export type { KeysOf } from './rows-alone.ts';
 export {
   companionFiles,
   hfConfig,
@@ -72,6 +73,7 @@ export {
   streamSites,
 } from './sites.ts';
 export type { Inputs, States } from './states.ts';
+export { putRows, takeRows } from './take-rows.ts';
 export { covers, nameMatches, type Target, targeted, targetRule } from './target.ts';
 export type { CausalLM, LogitsOptions, TaskModel, TaskRun } from './task-model.ts';
 export { causalLM, type LanguageModelOptions, maskedLM, seq2seqLM } from './tasks/causal-lm.ts';

@@ -4,11 +4,12 @@ import { linearOf, type Parts, patchParts } from './parts.ts';
 import { type Call, makePass } from './pass.ts';
 import { firstRow } from './position-rows.ts';
 import { partsOf, type RoleRow } from './roles.ts';
-import { type Before, batchOf, passOf, type Ran, runTower, skippedTower } from './run-tower.ts';
+import { type Ran, runTower } from './run-tower.ts';
 import { sequenceOf } from './sequence-of.ts';
 import { type Path, runAround, type SiteName } from './sites.ts';
 import type { Inputs, States } from './states.ts';
 import type { Pair } from './tasks/task.ts';
+import { type Before, batchOf, passOf, skippedTower } from './tower-pass.ts';
 import { type TowerSpec, towerOf } from './tower-spec.ts';
 
 /** The shape of a model, whatever its weights. */
@@ -101,6 +102,7 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
           layer: null,
           stream: null,
           attended: null,
+          over: null,
           linear: (of, x) => linearOf(parts, of).apply(x, callOf(of, spec, read)),
         };
       };

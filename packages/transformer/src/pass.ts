@@ -1,6 +1,7 @@
 import type { DType, Shape, Tensor } from '@peftjs/tensor';
 import type { PassOptions } from './model.ts';
-import type { Path } from './sites.ts';
+import type { KeysOf } from './rows-alone.ts';
+import type { Path, SiteCore } from './sites.ts';
 import type { Inputs } from './states.ts';
 import type { Tower } from './tower.ts';
 
@@ -62,6 +63,12 @@ export interface Call {
   readonly stream: Tensor | null;
   /** At the sites `heads`, `kv` and `crossKv`: the rows that the attention reads, [B,T,d]; null at other sites. */
   readonly attended: Tensor | null;
+  /**
+   * At the site `block`, in towers whose rows see all others: `next` over some rows of x alone, by their numbers, i32 [B,k]: [B,k,d]; B·T is the number of no row (`takeRows`). All within is told of a
+   * sequence of these rows, whose positions are their numbers. `keys`: whether its attentions see the keys and values of all rows, or of the chosen ones. For those of all `next` is called of x too, and
+   * nothing else of that is computed. Throws `bad-option` where attention compares each row with the places of all others (DeBERTa). Null elsewhere, also where a row of input holds several texts.
+   */
+  readonly over: ((x: Tensor, rows: Tensor, keys: KeysOf, next: SiteCore<'block'>) => Tensor) | null;
   /** The output of a linear layer of this view, for rows of the method's own: keys of a prompt by the layer that makes those of the tokens. Throws `no-match`. */
   linear(path: Path, x: Tensor): Tensor;
 }

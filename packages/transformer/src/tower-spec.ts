@@ -1,5 +1,5 @@
 import type { Tensor } from '@peftjs/tensor';
-import type { Forward } from './run-tower.ts';
+import type { Forward } from './forward.ts';
 import type { Path, PathTable } from './sites.ts';
 import type { Tower } from './tower.ts';
 

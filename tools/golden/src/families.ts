@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { coda } from '@peftjs/adapters';
 import { type Adapted, load, type MethodFormat, type Objective, proGrad } from '@peftjs/core';
 import { type Batch, batch, fromArray, pipe, type Row, repeat, type Stream } from '@peftjs/data';
 import { noah } from '@peftjs/hybrid';
@@ -185,6 +186,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
     task: sequenceClassifier({ labels: classes }),
     adapters: { lora, ia3, 'prompt-tuning': promptTuning, 'prefix-tuning': prefixTuning },
     types,
+    own: { coda },
   },
   { name: 'bert-answers', task: questionAnswering(), adapters: { lora } },
   { name: 'bert-choice', task: multipleChoice({ choices: 3 }), adapters: { lora } },
@@ -212,7 +214,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
       'lora-head-whole': lora,
     },
     types,
-    own: { pha: phaFor(1) },
+    own: { pha: phaFor(1), coda },
   },
   { name: 'bart', task: seq2seqLM(), adapters: { lora, ia3 } },
   { name: 'mbart', task: seq2seqLM(), adapters: { lora } },

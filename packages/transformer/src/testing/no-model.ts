@@ -21,6 +21,7 @@ export const noModel: Call = {
   layer: null,
   stream: null,
   attended: null,
+  over: null,
   linear: (path) => {
     throw new PeftError('no-match', `noModel: there is no layer ${path}`);
   },

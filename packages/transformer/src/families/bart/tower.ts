@@ -1,7 +1,7 @@
 import { add, PeftError, type Tensor } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
+import type { Forward } from '../../forward.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
-import type { Forward } from '../../run-tower.ts';
 import type { KeyValue } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import type { BartConfig } from './config.ts';

@@ -1,7 +1,7 @@
 import { bfloat16ToFloat32, float32ToBfloat16 } from '@peftjs/io';
 import { cast, constant, gather, greater, matmul, mul, reshape, sub, type Tensor, transpose } from '@peftjs/tensor';
+import type { AttendOptions } from '../../forward.ts';
 import { upTo } from '../../position-rows.ts';
-import type { AttendOptions } from '../../run-tower.ts';
 
 /** The slopes of n heads: 2^(−8i/n) for the i-th, from 1 on; where n is no power of two, those of the power below, then every other one of that above. */
 const alibiSlopes = (heads: number): number[] => {

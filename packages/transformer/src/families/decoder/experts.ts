@@ -17,8 +17,8 @@ import {
   topK,
 } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
+import type { Forward } from '../../forward.ts';
 import { type Slot, slot } from '../../pass.ts';
-import type { Forward } from '../../run-tower.ts';
 import type { Path } from '../../sites.ts';
 import type { Inputs, States } from '../../states.ts';
 import type { TensorNeed } from '../../weights.ts';

@@ -1,8 +1,8 @@
 import { add, concat, mul, reshape, ropePair, slice, type Tensor, transpose } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
 import type { Rope } from '../../config/rope.ts';
+import type { AttendOptions, Forward } from '../../forward.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
-import type { AttendOptions, Forward } from '../../run-tower.ts';
 import type { KeyValue, Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import { reachOf, ropeTable } from '../rope-table.ts';

@@ -1,7 +1,7 @@
 import { add, broadcastTo, concat, PeftError, type Tensor } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
+import type { Forward } from '../../forward.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
-import type { Forward } from '../../run-tower.ts';
 import type { Path, PathTable } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import { patchesOf } from '../vit/patches.ts';

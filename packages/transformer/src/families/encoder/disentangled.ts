@@ -9,8 +9,8 @@ import {
   takeAlongAxis,
   transpose,
 } from '@peftjs/tensor';
+import type { AttendOptions, Forward } from '../../forward.ts';
 import { splitHeads } from '../../heads.ts';
-import type { AttendOptions, Forward } from '../../run-tower.ts';
 import type { Path } from '../../sites.ts';
 import type { Disentangled, EncoderConfig } from './config.ts';
 import type { BlockPaths } from './record.ts';
@@ -101,6 +101,6 @@ export const disentangled = (
         scale,
       );
     };
-    return { scale, ...(contentToPosition || positionToContent ? { bias } : {}) };
+    return { scale, ...(contentToPosition || positionToContent ? { bias, ofContent: true } : {}) };
   };
 };

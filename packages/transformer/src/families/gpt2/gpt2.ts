@@ -1,8 +1,8 @@
 import { add, PeftError, slice, type Tensor } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
+import type { Forward } from '../../forward.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
 import { layerNormLayer } from '../../norm.ts';
-import type { Forward } from '../../run-tower.ts';
 import type { Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import type { Family } from '../family.ts';

@@ -1,8 +1,8 @@
 import { add, mul, PeftError, ropePair, slice, type Tensor } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
 import type { Rope } from '../../config/rope.ts';
+import type { Forward } from '../../forward.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
-import type { Forward } from '../../run-tower.ts';
 import type { Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import { ropeTable } from '../rope-table.ts';

@@ -1,7 +1,7 @@
 import { add, reshape, type Tensor, transpose } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
 import { biasedAttention } from '../../biased-attention.ts';
-import type { Forward } from '../../run-tower.ts';
+import type { Forward } from '../../forward.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import { patchesOf } from '../vit/patches.ts';
 import type { SwinConfig } from './config.ts';

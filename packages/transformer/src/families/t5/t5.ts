@@ -1,8 +1,8 @@
 import { add, mul, type Tensor } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
+import type { AttendOptions, Forward } from '../../forward.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
 import { rmsNormLayer } from '../../norm.ts';
-import type { AttendOptions, Forward } from '../../run-tower.ts';
 import type { KeyValue, Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import type { Family, HeadSpec } from '../family.ts';

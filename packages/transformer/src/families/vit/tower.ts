@@ -1,7 +1,7 @@
 import { add, broadcastTo, concat, mul, PeftError, slice, type Tensor } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
+import type { AttendOptions, Forward } from '../../forward.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
-import type { AttendOptions, Forward } from '../../run-tower.ts';
 import type { Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import type { VitConfig } from './config.ts';
