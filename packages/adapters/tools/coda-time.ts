@@ -4,31 +4,22 @@
 import { grad } from '@peftjs/autograd';
 import { attach, type Method } from '@peftjs/core';
 import { cpu } from '@peftjs/onnx';
-import { compile, type Executable, input, type Tensor } from '@peftjs/tensor';
-import {
-  buildModel,
-  meanOf,
-  parseConfig,
-  randomWeights,
-  sequenceClassifier,
-  type TaskModel,
-} from '@peftjs/transformer';
+import { compile, type Executable, input } from '@peftjs/tensor';
+import { meanOf } from '@peftjs/transformer';
+import { tinyBert } from '@peftjs/transformer/testing';
 import { coda, parallelAdapter } from '../src/index.ts';
 
 const [tokens = 256, turns = 9] = process.argv.slice(2).map(Number);
 const batch = 4;
-const json = {
-  model_type: 'bert',
-  vocab_size: 1000,
-  hidden_size: 384,
-  num_hidden_layers: 6,
-  num_attention_heads: 6,
-  intermediate_size: 1536,
-  max_position_embeddings: Math.max(512, tokens),
-};
-const task = sequenceClassifier({ labels: 2 });
-const config = await parseConfig(json);
-const model = buildModel(config, randomWeights(config, 1, task), task);
+const model = tinyBert({
+  vocabSize: 1000,
+  hiddenSize: 384,
+  layers: 6,
+  heads: 6,
+  headDim: 64,
+  intermediateSize: 1536,
+  maxPositions: Math.max(512, tokens),
+});
 const executor = await cpu();
 
 const feeds = {
@@ -43,7 +34,7 @@ interface Case {
 }
 
 const caseOf = async (name: string, method: Method): Promise<Case> => {
-  const adapted = attach(model as TaskModel<Tensor>, [method]);
+  const adapted = attach(model, [method]);
   const inputs = { ids: input('ids', [batch, tokens], 'i32'), labels: input('labels', [batch], 'i32') };
   const params = [...adapted.params.values()];
   const gradients = grad(meanOf(adapted.model.loss(inputs)), params);
