@@ -56,11 +56,12 @@ const saveRules: Rules<SaveOptions> = {
 };
 
 /** Refuses the layout of adapter-hub/adapters for models whose modules it has under names that are not known here. Throws `bad-adapter`. */
-const requireHubNames = ({ layout: { modelType, defaultTarget } }: Model, method: string): void => {
-  if (defaultTarget('adapterHubIntermediate') === undefined)
+const requireHubNames = ({ layout }: Model, { name, hubTable = 'adapterHubIntermediate' }: Method): void => {
+  const { modelType, defaultTarget } = layout;
+  if (defaultTarget(hubTable) === undefined)
     throw new PeftError(
       'bad-adapter',
-      `${method}: its files are those of adapter-hub/adapters, whose names for the layers of ${modelType} are not known here; use a method of Hugging Face PEFT's layout`,
+      `${name}: its files are those of adapter-hub/adapters, whose names for the layers of ${modelType} are not known here; use a method of Hugging Face PEFT's layout`,
     );
 };
 
@@ -120,7 +121,7 @@ export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOpt
     [...stored].map(([key, tensor]) => [renamed(Object.entries(keys), key) ?? prefix + within(base, key), tensor]),
   );
   if (layout === 'peft') return writeAdapter(dir, complete(config, base.layout.trainedModules), tensors);
-  requireHubNames(base, method.name);
+  requireHubNames(base, method);
   const { modelType, modelClass } = base.layout;
   const model = { modelType, hiddenSize: base.main.hiddenSize, modelClass, name: baseModel };
   return writeAdapterHub(dir, withoutType(config) as JsonObject, model, tensors);
@@ -229,7 +230,7 @@ export const load = async <M extends Model>(base: M, dir: Place, methods: Method
     const { layout = 'peft' } = method;
     if (layout !== adapter.layout)
       throw new PeftError('bad-adapter', `${method.name} has files in the layout of ${layout}, not ${adapter.layout}`);
-    if (layout === 'adapter-hub') requireHubNames(base, method.name);
+    if (layout === 'adapter-hub') requireHubNames(base, method);
     checkFinite(adapter.tensors);
     const wanted = attach(base, [method]).state;
     const own = withoutAliases(named(adapter, method, base, wanted), method, wanted);

@@ -61,6 +61,8 @@ export interface MethodFiles<O> {
   readonly peftType: string;
   /** Whose files it has. Default: Hugging Face PEFT's. See `Method.layout`. */
   readonly layout?: AdapterLayout;
+  /** See `Method.hubTable`. */
+  readonly hubTable?: string;
   /** Whether a file of this `peft_type`, or one of adapter-hub/adapters where that is the layout, is this method. Default: it is. */
   reads?(config: AdapterConfig): boolean;
   /** The same method in another layout, with names of its own: `load` takes its files too. */
@@ -247,7 +249,7 @@ const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
   checkOptions(def, given);
   const { name, formula, files } = def;
   const { merges, prepare, needsData, compact } = formula;
-  const { peftType, layout, keys, repeated, copies, aliases, config } = files;
+  const { peftType, layout, hubTable, keys, repeated, copies, aliases, config } = files;
   const forModel = (model: Model): readonly [chosen: Chosen<O>, layers: LayersInView] => {
     const chosen = choose(def, given, model);
     return [chosen, layersInView(def, chosen, model, strict)];
@@ -258,6 +260,7 @@ const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
     learningRate: def.card.learningRate,
     ...(def.card.narrowRate !== undefined && { narrowRate: def.card.narrowRate }),
     ...(layout && { layout }),
+    ...(hubTable !== undefined && { hubTable }),
     attach: (model, scope) => {
       const [chosen, layers] = forModel(model);
       const own = formula.attach(model, scope, resolved(def, chosen, layers));

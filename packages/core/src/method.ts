@@ -46,7 +46,7 @@ export interface Patch {
   readonly experts?: Wraps<Experts>;
   /** Code around a sublayer: adapters, prompts, key/value prefixes, representation edits. */
   readonly around?: MiddlewareTable;
-  /** Added to every token's position: the length of a key/value prefix, as huggingface/peft counts it. */
+  /** Added to the position of every token of the main tower: the length of a key/value prefix, as huggingface/peft counts it. */
   readonly positionShift?: number;
   /** The only number of sequences that a view with it takes. Default: any. */
   readonly batchSize?: number;
@@ -152,6 +152,11 @@ export interface Method {
    * adapter-hub/adapters, whose keys are the names, with `default` for the adapter's: `…output_adapters.adapters.default.adapter_up.weight`.
    */
   readonly layout?: AdapterLayout;
+  /**
+   * In the layout of adapter-hub/adapters: the table of default targets that a model has where that library's names for what the method adds are known. Default
+   * `adapterHubIntermediate`: the names of all its methods.
+   */
+  readonly hubTable?: string;
   /** Its `adapter_config.json` for this model: the fields of the layout's library where that has the method, and `peft_type`. */
   config(model: Model): AdapterConfig;
   /** Names of tensors whose key in the file is another one than the layout's; a name that ends with a dot is the beginning of several. */

@@ -7,22 +7,26 @@ import type { TaskModel } from '@peftjs/transformer';
 import { describe, test } from 'vitest';
 import * as family from '../src/index.ts';
 
-/** Values of an MLP of width 5 that makes a prefix of 3 tokens. */
-const prefixSize = ({ config: { layers }, main: { hiddenSize: d, headDim, keyHeads } }: TaskModel): number =>
-  3 * d + 5 * (d + 1) + 2 * layers * keyHeads * headDim * (5 + 1);
+/** Attentions of all kinds. */
+const attentions = ({ paths }: TaskModel): number => paths('attn').length + paths('cross').length;
 
-/** Prefixes are of one tower. */
-const refuses = ({ towers }: TaskModel): RegExp | null =>
-  towers.length > 1 ? /prefixTuning: is for models of one tower/ : null;
+/** Values of an MLP of width 5 that makes a prefix of 3 tokens, one for each kind of attention. */
+const prefixSize = (model: TaskModel): number => {
+  const { hiddenSize: d, headDim, keyHeads } = model.main;
+  const kinds = model.towers.length > 1 ? 3 : 1;
+  return kinds * (3 * d + 5 * (d + 1)) + 2 * attentions(model) * keyHeads * headDim * (5 + 1);
+};
 
 /** Values of an adapter of width 3 in every layer. */
-const adapterSize = ({ config: { layers, hiddenSize: d } }: TaskModel): number => layers * (3 * d + 3 + d * 3 + d);
+const adapterSize = ({ main: { hiddenSize: d }, paths }: TaskModel): number =>
+  paths('mlp').length * (3 * d + 3 + d * 3 + d);
 
 /** Values of two updates of rank 2 in every layer, and the outputs they are of. */
-const loraSize = ({ config: { layers }, main, linears }: TaskModel): number => {
+const loraSize = (model: TaskModel): number => {
+  const { main, linears } = model;
   const { hiddenSize: d, heads, headDim, keyHeads } = main;
   const values = [...linears.keys()].some((path) => path.endsWith('c_attn')) ? heads : keyHeads;
-  return layers * 2 * (2 * d + (heads + values) * headDim);
+  return attentions(model) * 2 * (2 * d + (heads + values) * headDim);
 };
 
 /** Structures of NOAH are of models of pictures. */
@@ -76,19 +80,17 @@ describeMethods(family, {
     options: { prefix, adapter },
     parameters: (model) => prefixSize(model) + adapterSize(model),
     identity: false,
-    refuses,
   },
   unipelt: {
     options: { prefix, adapter, lora: { rank: 2 } },
-    // Four gates in every layer.
+    // Three gates at every attention, and one at every MLP.
     parameters: (model) =>
       prefixSize(model) +
       adapterSize(model) +
       loraSize(model) +
-      4 * model.config.layers * (model.config.hiddenSize + 1),
+      (3 * attentions(model) + model.paths('mlp').length) * (model.config.hiddenSize + 1),
     identity: false,
     causal: false,
-    refuses,
   },
 });
 

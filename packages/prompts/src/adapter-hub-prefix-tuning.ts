@@ -5,14 +5,16 @@ import {
   flag,
   type MethodFactory,
   meanGate,
+  mergePatches,
   normal,
+  type Patch,
   rate,
   type Scope,
 } from '@peftjs/core';
 import { reshape, type Tensor, tanh } from '@peftjs/tensor';
 import type { Model } from '@peftjs/transformer';
 import { affineOf } from './encoder.ts';
-import { keyWidth, prefixInFront, prefixLayers } from './prefix.ts';
+import { type Attentions, attentionsAt, ownAttentions, prefixInFront, prefixWidth, readsEncoder } from './prefix.ts';
 
 /** Options of `adapterHubPrefixTuning`. */
 export interface AdapterHubPrefixTuningOptions {
@@ -26,18 +28,40 @@ export interface AdapterHubPrefixTuningOptions {
   readonly dropout?: number;
   /** Whether each layer weighs its prefix by a gate over the sequence that attends to it, see `meanGate`: a part of UniPELT. Default false. */
   readonly gating?: boolean;
+  /** In an encoder-decoder: whether the encoder has a prefix too. Default true. */
+  readonly encoderPrefix?: boolean;
+  /** In an encoder-decoder: whether the attention to the encoder has one. Default true. */
+  readonly crossPrefix?: boolean;
 }
 
 /** The module that holds the prefixes of all layers. */
-const poolOf = (model: Model): string => `${model.paths('kv')[0]!.split('.')[0]}.prefix_tuning`;
+const poolOf = ({ layout, paths }: Model): string => {
+  const [within = paths('kv')[0]!.split('.')[0]!] = layout.defaultTarget('adapterHubPrefix') ?? [];
+  return within === '' ? 'prefix_tuning' : `${within}.prefix_tuning`;
+};
+
+/** Attentions with one MLP, by its name. */
+const groupsOf = (
+  model: Model,
+  { encoderPrefix, crossPrefix }: Chosen<AdapterHubPrefixTuningOptions>,
+): readonly (readonly [name: string, at: Attentions])[] => {
+  const own = ['self_prefix', ownAttentions(model, 'adapterHubPrefixTuning')] as const;
+  if (!readsEncoder(model)) return [own];
+  return [
+    ...(encoderPrefix ? [['encoder_prefix', attentionsAt(model, model.towers[0], 'kv')] as const] : []),
+    own,
+    ...(crossPrefix ? [['cross_prefix', attentionsAt(model, model.main, 'crossKv')] as const] : []),
+  ];
+};
 
 const rowsOf = (
   model: Model,
   scope: Scope,
+  name: string,
+  width: number,
   { length, bottleneck, flat, dropout }: Chosen<AdapterHubPrefixTuningOptions>,
 ): Tensor => {
-  const width = prefixLayers(model) * 2 * keyWidth(model);
-  const own = scope.at(`${poolOf(model)}.prefix_tunings.default.self_prefix`);
+  const own = scope.at(`${poolOf(model)}.prefix_tunings.default.${name}`);
   if (flat)
     return scope.dropout(reshape(own.param('control_trans', [length * width], normal(1)), [length, width]), dropout);
   const first = own.param('wte.weight', [length, model.main.hiddenSize], normal(1));
@@ -48,7 +72,8 @@ const rowsOf = (
 /**
  * Prefix tuning as the adapters library has it: in every layer Attn(q, [P_k; k], [P_v; v]) with the m keys and values computed by an MLP of
  * m embeddings, shared by the layers, and tokens at the positions that they have without a prefix. Files are that library's, which keep
- * the MLP. Does not merge. Throws `bad-option`. Li & Liang, 2021. https://arxiv.org/abs/2101.00190
+ * the MLP. An encoder-decoder has three such MLPs: for the encoder, the decoder, and the decoder's attention to the encoder. In a T5 the library's version 1.3 counts the prefix among the keys, but not
+ * for the queries, so that the bias of relative positions takes each key for m rows nearer to the end than it is; its files were trained so, and it is so here. Does not merge. Throws `bad-option`. Li & Liang, 2021. https://arxiv.org/abs/2101.00190
  */
 export const adapterHubPrefixTuning: MethodFactory<AdapterHubPrefixTuningOptions> =
   defineMethod<AdapterHubPrefixTuningOptions>({
@@ -61,26 +86,28 @@ export const adapterHubPrefixTuning: MethodFactory<AdapterHubPrefixTuningOptions
         flat: flag('flat', false),
         dropout: rate('dropout', 0),
         gating: flag('use_gating', false),
+        encoderPrefix: flag('encoder_prefix', true),
+        crossPrefix: flag('cross_prefix', true),
       },
-      attach: (model, scope, options) =>
-        prefixInFront(
-          model,
-          scope,
-          rowsOf(model, scope, options),
-          options.gating
-            ? (attention) => meanGate(attention, 'prefix_tuning.prefix_gates.default', model.main.hiddenSize)
-            : null,
-        ),
+      attach: (model, scope, options): Patch => {
+        const gateAt = options.gating
+          ? (attention: Scope) => meanGate(attention, 'prefix_tuning.prefix_gates.default', model.main.hiddenSize)
+          : null;
+        return mergePatches(
+          groupsOf(model, options).map(([name, at]) =>
+            prefixInFront(at, scope, rowsOf(model, scope, name, prefixWidth(at), options), { gateAt }),
+          ),
+        );
+      },
     },
     files: {
       peftType: 'PEFTJS_ADAPTER_HUB_PREFIX_TUNING',
       layout: 'adapter-hub',
+      hubTable: 'adapterHubPrefix',
       reads: ({ architecture }) => architecture === 'prefix_tuning',
       computes: { non_linearity: ['tanh'], leave_out: [], shared_gating: [true] },
       config: () => ({
         architecture: 'prefix_tuning',
-        cross_prefix: true,
-        encoder_prefix: true,
         init_weights_seed: null,
         leave_out: [],
         non_linearity: 'tanh',

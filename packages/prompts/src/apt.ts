@@ -1,9 +1,18 @@
-import { count, defineMethod, type Gate, type MethodFactory, normal, ones, type Scope } from '@peftjs/core';
+import {
+  count,
+  defineMethod,
+  type Gate,
+  type MethodFactory,
+  normal,
+  ones,
+  requireOneTower,
+  type Scope,
+} from '@peftjs/core';
 import { matmul, mul, sigmoid, slice, type Tensor } from '@peftjs/tensor';
 import type { Call } from '@peftjs/transformer';
 import { rowsName } from './encoder.ts';
 import { meanOfTokens, tokenRows } from './over-tokens.ts';
-import { activations, keyWidth, prefixInFront, prefixLayers } from './prefix.ts';
+import { activations, ownAttentions, prefixInFront, prefixWidth } from './prefix.ts';
 import { prefixTuning } from './prefix-tuning.ts';
 import { initOf, type RowInit, rowInit } from './vocabulary.ts';
 
@@ -50,10 +59,12 @@ export const apt: MethodFactory<AptOptions> = defineMethod<AptOptions>({
       init: { ...rowInit, key: null },
     },
     attach: (model, scope, { length, init }) => {
-      const width = prefixLayers(model) * 2 * keyWidth(model);
-      const first = initOf(init, model, length, (ids) => activations(model, ids));
-      const rows = scope.param(rowsName, [length, width], first);
-      return { ...prefixInFront(model, scope, rows, gateOf(length, model.main.hiddenSize)), positionShift: length };
+      requireOneTower(model, 'apt');
+      const own = ownAttentions(model, 'apt');
+      const first = initOf(init, model, length, (ids) => activations(model, own, ids));
+      const rows = scope.param(rowsName, [length, prefixWidth(own)], first);
+      const gateAt = gateOf(length, model.main.hiddenSize);
+      return { ...prefixInFront(own, scope, rows, { gateAt }), positionShift: length };
     },
   },
   files: { peftType: 'PEFTJS_APT' },

@@ -1,15 +1,16 @@
-import {
-  count,
-  defineMethod,
-  type MethodFactory,
-  type Option,
-  type Projection,
-  requireOneTower,
-  wholeNumber,
-} from '@peftjs/core';
+import { count, defineMethod, type MethodFactory, type Option, type Projection, wholeNumber } from '@peftjs/core';
 import { concat, slice, stopGradient, type Tensor, type Variable } from '@peftjs/tensor';
 import { rowsName } from './encoder.ts';
-import { activations, keyWidth, prefixInFront, prefixLayers } from './prefix.ts';
+import {
+  activations,
+  checkSubmodules,
+  keyWidth,
+  ownAttentions,
+  peftPairs,
+  prefixInFront,
+  prefixSubmodules,
+  prefixWidth,
+} from './prefix.ts';
 import { promptComputes, promptConfig } from './soft-prompt.ts';
 import { initOf, isTextInit, type RowInit, rowInit } from './vocabulary.ts';
 
@@ -24,6 +25,8 @@ export interface CartridgeOptions {
    * Face PEFT's.
    */
   readonly init?: RowInit;
+  /** As in `prefixTuning`. */
+  readonly submodules?: number;
 }
 
 const initOption: Option<RowInit> = { ...rowInit, key: null }; // a file holds the values
@@ -45,6 +48,7 @@ const keepsFirst =
 /**
  * Cartridge: a trained cache of keys and values, in every layer m of each before those of the tokens, whose positions count them. It begins as the cache of a text and learns
  * to stand for a corpus, by `distillation` from the model that reads that corpus (self-study); the first `frozen` tokens stay. Files are Hugging Face PEFT's.
+ * In an encoder-decoder the decoder has it, with the layers in PEFT's odd order: see `prefixTuning`.
  * Does not merge. Throws `bad-option`, also when attached, for a text that is shorter than m or has tokens that the model does not have.
  * Eyuboglu et al., 2025. https://arxiv.org/abs/2506.06266 By huggingface/peft, tuners/cartridge.
  */
@@ -56,6 +60,7 @@ export const cartridge: MethodFactory<CartridgeOptions> = defineMethod<Cartridge
       length: count('num_virtual_tokens', 20),
       frozen: wholeNumber('num_frozen_tokens', 1),
       init: initOption,
+      submodules: prefixSubmodules,
     },
     check: ({ length = 20, frozen = 1, init }) => {
       if (frozen >= length) return `frozen must be below length, ${length}, got ${frozen}; nothing would be trained`;
@@ -63,13 +68,14 @@ export const cartridge: MethodFactory<CartridgeOptions> = defineMethod<Cartridge
         ? `init: a text of ${length} tokens or more is needed, got ${init.text.length}`
         : null;
     },
-    attach: (model, scope, { length, frozen, init }) => {
-      requireOneTower(model, 'cartridge');
-      const width = prefixLayers(model) * 2 * keyWidth(model);
-      const first = initOf(init, model, length, (ids) => activations(model, ids));
-      const rows = scope.param(rowsName, [length, width], first);
+    attach: (model, scope, { length, frozen, init, submodules }) => {
+      const own = ownAttentions(model, 'cartridge');
+      checkSubmodules(model, 'cartridge', submodules);
+      const pairOf = peftPairs(model, own);
+      const first = initOf(init, model, length, (ids) => activations(model, own, ids, pairOf));
+      const rows = scope.param(rowsName, [length, prefixWidth(own)], first);
       return {
-        ...prefixInFront(model, scope, joined(stopGradient(rows), rows, frozen)),
+        ...prefixInFront(own, scope, joined(stopGradient(rows), rows, frozen), { pairOf }),
         positionShift: length,
         project: keepsFirst(rows, frozen),
       };
@@ -77,11 +83,8 @@ export const cartridge: MethodFactory<CartridgeOptions> = defineMethod<Cartridge
   },
   files: {
     peftType: 'CARTRIDGE',
-    computes: { ...promptComputes, num_transformer_submodules: [1] },
-    config: (model) => ({
-      num_transformer_submodules: 1,
-      ...promptConfig(model, keyWidth(model), model.main.keyHeads),
-    }),
+    computes: promptComputes,
+    config: (model) => promptConfig(model, keyWidth(model.main), model.main.keyHeads),
     keys: { [rowsName]: rowsName },
   },
   card: {

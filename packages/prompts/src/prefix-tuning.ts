@@ -3,7 +3,16 @@ import { type Tensor, tanh } from '@peftjs/tensor';
 import type { Model } from '@peftjs/transformer';
 import { adapterHubPrefixTuning } from './adapter-hub-prefix-tuning.ts';
 import { affineOf, computedRows, rowsName, type TensorsOf } from './encoder.ts';
-import { activations, keyWidth, prefixInFront, prefixLayers } from './prefix.ts';
+import {
+  activations,
+  checkSubmodules,
+  keyWidth,
+  ownAttentions,
+  peftPairs,
+  prefixInFront,
+  prefixSubmodules,
+  prefixWidth,
+} from './prefix.ts';
 import { promptComputes, promptConfig } from './soft-prompt.ts';
 import { initOf, isTextInit, type RowInit } from './vocabulary.ts';
 
@@ -18,6 +27,8 @@ export interface PrefixTuningOptions {
    * those of a text, repeated or cut to m; `random`, N(0, 1); `zeros`. An MLP starts at `random` (default) or with `zeros`.
    */
   readonly init?: RowInit | 'zeros' | null;
+  /** For how many towers the file says that the prefix is: 2 in an encoder-decoder, else 1, as is the default. */
+  readonly submodules?: number;
 }
 
 const initOption: Option<RowInit | 'zeros' | null> = {
@@ -42,25 +53,32 @@ interface Mlp {
   readonly zero: boolean;
 }
 
-/** [m, layers · 2 · width] from m learned embeddings: Linear, tanh, Linear, shared by all layers. */
+/** [m, out] from m learned embeddings of `width`: Linear, tanh, Linear, shared by all layers. */
 const mlpRows =
-  ({ length, bottleneck, zero }: Mlp, width: number, layers: number) =>
+  ({ length, bottleneck, zero }: Mlp, width: number, out: number) =>
   (tensors: TensorsOf): Tensor => {
     const first = tensors('prompt_encoder.embedding.weight', [length, width], normal(1));
     const inner = tanh(affineOf(tensors, 'prompt_encoder.transform.0', first, bottleneck));
-    return affineOf(tensors, 'prompt_encoder.transform.2', inner, layers * 2 * width, zero ? zeros : undefined);
+    return affineOf(tensors, 'prompt_encoder.transform.2', inner, out, zero ? zeros : undefined);
   };
 
 const encoderOf = (model: Model, { length, bottleneck, init }: Chosen<PrefixTuningOptions>) =>
   bottleneck === null
     ? null
-    : mlpRows({ length, bottleneck, zero: init === 'zeros' }, keyWidth(model), prefixLayers(model));
+    : mlpRows(
+        { length, bottleneck, zero: init === 'zeros' },
+        keyWidth(model.main),
+        prefixWidth(ownAttentions(model, 'prefixTuning')),
+      );
 
 /**
  * Prefix tuning: in every layer Attn(q, [P_k; k], [P_v; v]) with m trained keys and values of the heads' size before those of the tokens,
  * whose positions count them. With a `bottleneck` they come from an MLP of m embeddings, shared by the layers, which is dropped when
  * saved. Without one this is P-tuning v2 (Liu et al., 2021. https://arxiv.org/abs/2110.07602). Files are Hugging Face PEFT's; those of
  * the adapters library are read too, as `adapterHubPrefixTuning`.
+ * In an encoder-decoder the decoder alone has the prefix, before its own tokens, as in PEFT 0.21.2, whose `get_prompt` gives the layers keys and values in an odd order: layer i of L has those of
+ * number 2i mod L. So with an even L half of what is trained and saved is never read, and two layers share each of the rest; it is so here too, as the files would else be another function there.
+ * `adapterHubPrefixTuning` has them apart, and in the encoder too.
  * Does not merge. Throws `bad-option`, also when attached, for a text of tokens that the model does not have.
  * Li & Liang, 2021. https://arxiv.org/abs/2101.00190
  */
@@ -72,6 +90,7 @@ export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<Pre
       length: count('num_virtual_tokens', 20),
       bottleneck: bottleneckOption,
       init: initOption,
+      submodules: prefixSubmodules,
     },
     check: ({ bottleneck, init }) =>
       bottleneck && init && init !== 'random' && init !== 'zeros'
@@ -83,23 +102,26 @@ export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<Pre
       return { method: prefixTuning({ length: options.length }), state: await computedRows(encode, state, executor) };
     },
     attach: (model, scope, options) => {
-      const { length, init } = options;
-      const shape = [length, prefixLayers(model) * 2 * keyWidth(model)];
+      const { length, init, submodules } = options;
+      const own = ownAttentions(model, 'prefixTuning');
+      checkSubmodules(model, 'prefixTuning', submodules);
+      const pairOf = peftPairs(model, own);
       const first =
-        init === 'zeros' ? zeros : initOf(init ?? 'vocabulary', model, length, (ids) => activations(model, ids));
-      const rows = encoderOf(model, options)?.(scope.param) ?? scope.param(rowsName, shape, first);
-      return { ...prefixInFront(model, scope, rows), positionShift: length };
+        init === 'zeros'
+          ? zeros
+          : initOf(init ?? 'vocabulary', model, length, (ids) => activations(model, own, ids, pairOf));
+      const rows = encoderOf(model, options)?.(scope.param) ?? scope.param(rowsName, [length, prefixWidth(own)], first);
+      return { ...prefixInFront(own, scope, rows, { pairOf }), positionShift: length };
     },
   },
   files: {
     peftType: 'PREFIX_TUNING',
     also: adapterHubPrefixTuning,
-    computes: { ...promptComputes, num_transformer_submodules: [1] },
+    computes: promptComputes,
     config: (model, { bottleneck }) => ({
-      num_transformer_submodules: 1,
-      ...promptConfig(model, keyWidth(model), model.main.keyHeads),
+      ...promptConfig(model, keyWidth(model.main), model.main.keyHeads),
       prefix_projection: bottleneck !== null,
-      encoder_hidden_size: bottleneck ?? keyWidth(model),
+      encoder_hidden_size: bottleneck ?? keyWidth(model.main),
     }),
     keys: { [rowsName]: rowsName },
   },

@@ -2,11 +2,18 @@ import { describeMethod, describeMethods } from '@peftjs/testkit';
 import type { TaskModel } from '@peftjs/transformer';
 import * as family from '../src/index.ts';
 
-/** Values of m keys and as many values in every layer. */
+/** Values of m keys and as many values in every layer: in an encoder-decoder those of the decoder. */
 const prefixSize = ({ config, main }: TaskModel, m: number): number =>
   m * 2 * config.layers * main.keyHeads * main.headDim;
 
-/** Prefixes are of one tower. */
+/** Values of m keys and as many values at every attention. */
+const prefixesSize = ({ main, paths }: TaskModel, m: number): number =>
+  m * 2 * (paths('kv').length + paths('crossKv').length) * main.keyHeads * main.headDim;
+
+/** Prefixes and MLPs that make them: one for each kind of attention. */
+const kindsOf = ({ towers }: TaskModel): number => (towers.length > 1 ? 3 : 1);
+
+/** These are of one tower. */
 const refuses = ({ towers }: TaskModel): RegExp | null => (towers.length > 1 ? /: is for models of one tower/ : null);
 
 describeMethods(family, {
@@ -19,13 +26,12 @@ describeMethods(family, {
     options: { length: 3 },
     parameters: (model) => prefixSize(model, 3),
     identity: false,
-    refuses,
   },
   adapterHubPrefixTuning: {
     options: { length: 3, bottleneck: 5 },
-    parameters: (model) => 3 * model.config.hiddenSize + 5 * (model.config.hiddenSize + 1) + prefixSize(model, 1) * 6,
+    parameters: (model) =>
+      kindsOf(model) * (3 * model.config.hiddenSize + 5 * (model.config.hiddenSize + 1)) + prefixesSize(model, 1) * 6,
     identity: false,
-    refuses,
   },
   adaptionPrompt: {
     options: { length: 3, layers: 1 },
@@ -114,7 +120,6 @@ describeMethods(family, {
     parameters: (model) => prefixSize(model, 3),
     identity: false,
     detaches: 'part',
-    refuses,
   },
   pTuning: {
     options: { length: 3, hidden: 6 },
@@ -131,7 +136,6 @@ describeMethod(family.prefixTuning, {
     return 3 * width + 5 * (width + 1) + prefixSize(model, 1) * (5 + 1);
   },
   identity: false,
-  refuses,
 });
 
 // An LSTM makes the prompt.
@@ -163,8 +167,8 @@ describeMethod(family.idpg, {
 // Its gates are a mean over whole sequences.
 describeMethod(family.adapterHubPrefixTuning, {
   options: { length: 3, flat: true, gating: true },
-  parameters: (model) => prefixSize(model, 3) + model.config.layers * (model.config.hiddenSize + 1),
+  parameters: (model) =>
+    prefixesSize(model, 3) + (model.paths('kv').length + model.paths('crossKv').length) * (model.config.hiddenSize + 1),
   identity: false,
   causal: false,
-  refuses,
 });

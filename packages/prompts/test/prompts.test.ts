@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { attach, combine, load, type Method, save } from '@peftjs/core';
 import { constant, evaluate, reference, slice, type Tensor } from '@peftjs/tensor';
-import { distance, shake, tinyGpt2, tinyLlama, tokens } from '@peftjs/testkit';
+import { distance, shake, tinyGpt2, tinyLlama, tinyT5, tokens } from '@peftjs/testkit';
 import { type CausalLM, generate } from '@peftjs/transformer';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { prefixTuning, promptTuning, pTuning } from '../src/index.ts';
@@ -116,8 +116,11 @@ test('says what is wrong', () => {
   );
   expect(() => attach(base, [combine([{ layers: [0], method: promptTuning() }])])).toThrow('has no site embed');
   expect(() => attach(base, [combine([{ target: 'lm_head', method: prefixTuning() }])])).toThrow('has no attention');
-  expect(() => prefixTuning.fromConfig({ peft_type: 'PREFIX_TUNING', num_transformer_submodules: 2 })).toThrow(
-    'it asks for what is not computed here: num_transformer_submodules = 2',
+  expect(() => attach(base, [prefixTuning({ submodules: 2 })])).toThrow(
+    'submodules must be 1 in a model of one tower, got 2',
+  );
+  expect(() => attach(tinyT5(), [prefixTuning.fromConfig({ num_transformer_submodules: 1 })])).toThrow(
+    "with 1 PEFT lets the attention to the encoder read the decoder's keys too",
   );
   expect(() => attach(base, [promptTuning({ submodules: 2 })])).toThrow(
     'submodules: there are rows for 2 towers, and the model has 1',

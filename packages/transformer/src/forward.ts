@@ -1,4 +1,5 @@
 import type { Tensor } from '@peftjs/tensor';
+import type { Parts } from './parts.ts';
 import type { Pass, Sequence } from './pass.ts';
 import type { RowsOf } from './position-rows.ts';
 import type { KeyValue, Path, SiteCore, SiteName } from './sites.ts';
@@ -18,9 +19,16 @@ export interface AttendOptions {
   readonly sinks?: Tensor;
   /**
    * Added to the scores of so many queries and keys k: [1 or B, H, 1 or queries, keys]. `first` i32 []: the first query's row among the keys; null where
-   * theirs are the last. `mask` f32 [batch, keys]; null where no key is hidden.
+   * theirs are the last. `mask` f32 [batch, keys]; null where no key is hidden. `added`: how many of the keys methods put in front.
    */
-  readonly bias?: (queries: number, keys: number, k: Tensor, first: Tensor | null, mask: Tensor | null) => Tensor;
+  readonly bias?: (
+    queries: number,
+    keys: number,
+    k: Tensor,
+    first: Tensor | null,
+    mask: Tensor | null,
+    added: number,
+  ) => Tensor;
   /** Whether the bias is made of the queries and keys themselves, not of their places alone. Default false. */
   readonly ofContent?: boolean;
 }
@@ -29,6 +37,8 @@ export interface AttendOptions {
 export interface Forward {
   readonly pass: Pass;
   readonly sequence: Sequence;
+  /** How far the tower's tokens are moved, and for which sequences; see `ModelPatch.positionShift`. */
+  readonly moved: Pick<Parts, 'positionShift' | 'present'>;
   /** The named inputs of the pass. */
   readonly inputs: Inputs;
   /** `core` with the middlewares of a site and path around it; `stream` is what its output is added to. */

@@ -60,12 +60,13 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
   const main = towerOf(last);
   const paths = (site: SiteName): readonly string[] =>
     site === 'model' ? [wholePass] : towers.flatMap((tower) => tower.paths[site] ?? []);
+  const shiftOf = (tower: TowerSpec): number => (tower === last ? parts.positionShift : 0);
   const learned = towers.flatMap((tower) =>
     tower.positionTable === null
       ? []
-      : [parts.embeddings.get(tower.positionTable)!.rows - firstRow(tower) - parts.positionShift],
+      : [parts.embeddings.get(tower.positionTable)!.rows - firstRow(tower) - shiftOf(tower)],
   );
-  const computed = towers.map(({ positionLimit = Number.POSITIVE_INFINITY }) => positionLimit - parts.positionShift);
+  const computed = towers.map((tower) => (tower.positionLimit ?? Number.POSITIVE_INFINITY) - shiftOf(tower));
   const model: Model = {
     linears: parts.linears,
     norms: parts.norms,
@@ -117,7 +118,10 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
             before.set(tower.name, skippedTower(tower, read));
             continue;
           }
-          const own = runTower(tower, parts, pass, read, before, tower === last ? options : others);
+          const own =
+            tower === last
+              ? runTower(tower, parts, pass, read, before, options)
+              : runTower(tower, { ...parts, positionShift: 0 }, pass, read, before, others);
           ran.set(tower.name, own);
           before.set(tower.name, own);
         }

@@ -38,7 +38,7 @@ export interface ModelPatch {
   readonly experts?: ReadonlyMap<Path, Experts>;
   /** Wrapped around what is there. */
   readonly around?: AroundTable;
-  /** Added to every token's position, as huggingface/peft counts the rows of a key/value prefix. Default 0. */
+  /** Added to the position of every token of the main tower, as huggingface/peft counts the rows of a key/value prefix. Default 0. */
   readonly positionShift?: number;
   /**
    * i32 [batch], 1 or 0: for which sequences the rows and keys that methods put in front are there, and move the tokens' positions. Default:
@@ -75,7 +75,7 @@ export interface ModelLayout {
   storedTransposed(path: Path): boolean;
   /**
    * The layers that Hugging Face PEFT adapts in such a model when no target is given, by the name of its table: `lora`, `ia3`,
-   * `ia3Feedforward`; undefined where it has none. `normAfterAttention` is no table of it: the norms that read what self-attention gives. `adapterHubIntermediate` is of adapter-hub/adapters, whose files are known where it is there.
+   * `ia3Feedforward`; undefined where it has none. `normAfterAttention` is no table of it: the norms that read what self-attention gives. `adapterHubIntermediate` is of adapter-hub/adapters, whose files are known where it is there; `adapterHubPrefix` is the module that holds its prefixes, by which those files are known.
    */
   defaultTarget(table: string): readonly string[] | undefined;
 }

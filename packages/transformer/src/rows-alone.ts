@@ -98,6 +98,6 @@ export const attendAlone = (
     causal: false,
     keyMask: mask,
     pairs: reach === undefined ? null : apart(),
-    bias: bias ? biasAt(bias(total, front + total, k, null, mask), alone, places, front) : null,
+    bias: bias ? biasAt(bias(total, front + total, k, null, mask, front), alone, places, front) : null,
   });
 };

@@ -156,7 +156,7 @@ export const runTower = (
         const offset = start && (keys === known ? start : add(start, constant(Int32Array.of(keys - known), [])));
         if (bias || reach !== undefined || documents) {
           const plain = k.shape[3] === width ? k : slice(k, { axis: 3, start: 0, end: width });
-          const added = bias ? bias(q.shape[2]!, keys, plain, offset, mask) : null;
+          const added = bias ? bias(q.shape[2]!, keys, plain, offset, mask, keys - known) : null;
           const apart = (x: Tensor): Tensor => (documents ? perQueryHead(x, q.shape[1]!) : x);
           return biasedAttention(q, apart(k), apart(v), {
             ...others,
@@ -187,7 +187,7 @@ export const runTower = (
             ...how,
             causal: false,
             keyMask,
-            bias: bias(q.shape[2]!, keys, k, null, keyMask),
+            bias: bias(q.shape[2]!, keys, k, null, keyMask, keys - tokens),
           })
         : attention(q, k, v, { ...how, causal: false, ...(keyMask && { keyMask }) });
     };
@@ -195,6 +195,7 @@ export const runTower = (
     return {
       pass,
       sequence,
+      moved: parts,
       inputs,
       at,
       linear,

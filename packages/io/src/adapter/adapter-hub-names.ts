@@ -38,7 +38,11 @@ export const withoutAliases = (
 ): Map<string, AdapterTensor> => {
   const result = new Map<string, AdapterTensor>();
   for (const [name, tensor] of tensors) {
-    const original = name.replace(/^([^.]+)\..*\.prefix_tuning\.pool\./, '$1.prefix_tuning.');
+    // A T5 has no module around its towers.
+    const [usual, bare] = ['$1.prefix_tuning.', 'prefix_tuning.'].map((own) =>
+      name.replace(/^([^.]+)\..*\.prefix_tuning\.pool\./, own),
+    ) as [string, string];
+    const original = tensors.has(usual) || !tensors.has(bare) ? usual : bare;
     const first = tensors.get(original) ?? result.get(original) ?? tensor;
     if (!isSame(first, tensor)) problems.push(`${name} should be the same as ${original}`);
     if (!result.has(original)) result.set(original, first);

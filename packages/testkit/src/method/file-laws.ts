@@ -133,7 +133,9 @@ const namelessRefusal = (of: MethodCase): Law => ({
 /** The laws of the two files. */
 export const fileLaws = (of: MethodCase): readonly Law[] => {
   const base = of.base();
-  const isHub = methodOf(of, base).layout === 'adapter-hub';
-  const named = base.layout.defaultTarget('adapterHubIntermediate') !== undefined;
-  return isHub && !named ? [namelessRefusal(of), configuration(of)] : [roundTrip(of), refusal(of), configuration(of)];
+  const { layout, hubTable = 'adapterHubIntermediate' } = methodOf(of, base);
+  const named = base.layout.defaultTarget(hubTable) !== undefined;
+  return layout === 'adapter-hub' && !named
+    ? [namelessRefusal(of), configuration(of)]
+    : [roundTrip(of), refusal(of), configuration(of)];
 };

@@ -17,5 +17,6 @@ export const llama: Family<DecoderConfig> = decoder({
     ia3Feedforward: ['down_proj'],
     beft: ['v_proj'],
     adapterHubIntermediate: ['down_proj'],
+    adapterHubPrefix: ['model'],
   },
 });

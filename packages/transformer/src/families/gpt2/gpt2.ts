@@ -115,6 +115,7 @@ export const gpt2: Family<Gpt2Config> = {
     ia3: ['c_attn', 'mlp.c_proj'],
     ia3Feedforward: ['mlp.c_proj'],
     adapterHubIntermediate: ['c_fc'],
+    adapterHubPrefix: ['transformer'],
     normAfterAttention: ['ln_2'],
   },
   heads: {
