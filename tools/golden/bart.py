@@ -1,6 +1,8 @@
 """The tiny encoder-decoders that are like BART: heads, blocks and widths of the towers differ."""
 
-from transformers import BartConfig, BartForConditionalGeneration, MBartConfig, MBartForConditionalGeneration
+from transformers import (
+    BartConfig, BartForConditionalGeneration, BartForSequenceClassification, MBartConfig, MBartForConditionalGeneration, MBartForQuestionAnswering,
+)
 
 from models import VOCABULARY
 
@@ -11,5 +13,9 @@ BART = dict(
 
 BARTS = {
     "bart": (BartForConditionalGeneration, BartConfig(**BART)),
+    # The adapters library takes both towers to have as many heads.
+    "bart-even": (BartForConditionalGeneration, BartConfig(**BART | dict(decoder_layers=2, decoder_attention_heads=4))),
+    "bart-sequence": (BartForSequenceClassification, BartConfig(**BART | dict(num_labels=3))),
+    "mbart-answers": (MBartForQuestionAnswering, MBartConfig(**BART | dict(num_labels=2))),
     "mbart": (MBartForConditionalGeneration, MBartConfig(**BART, scale_embedding=True, activation_function="relu")),
 }

@@ -36,7 +36,7 @@ def main(names: list[str]) -> None:
     checked = 0
     for adapter in sorted((DATA / "peftjs" / "families").glob("*/*/adapter")):
         name = adapter.parents[1].name
-        if names and name not in names:
+        if names and name not in names or not (adapter / "adapter_model.safetensors").exists():
             continue
         model = PeftModel.from_pretrained(load_model(name), adapter).eval()
         choose_task(model)

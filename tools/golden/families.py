@@ -4,7 +4,7 @@ import torch
 from transformers import (
     BertConfig, BertForMaskedLM, BertForMultipleChoice, BertForQuestionAnswering, BertForSequenceClassification, BertForTokenClassification, GPT2Config,
     GPT2ForSequenceClassification, LlamaConfig, LlamaForSequenceClassification, LlamaForTokenClassification, MT5Config,
-    MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration,
+    MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration, T5ForQuestionAnswering, UMT5Config, UMT5ForConditionalGeneration,
 )
 
 from common import IGNORED, OUT, shake, shift
@@ -38,6 +38,9 @@ MODELS = {
     "t5": (T5ForConditionalGeneration, T5Config(**T5)),
     "t5-gated": (T5ForConditionalGeneration, T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
     "mt5": (MT5ForConditionalGeneration, MT5Config(**T5)),
+    "t5-answers": (T5ForQuestionAnswering, T5Config(**T5 | dict(num_labels=2))),
+    # An even number of blocks in the decoder, of which PEFT gives each second one's prefix to two.
+    "umt5": (UMT5ForConditionalGeneration, UMT5Config(**T5 | dict(d_kv=4, num_decoder_layers=2))),
     "llama-sequence": (LlamaForSequenceClassification, LlamaConfig(**SIZES, **CLASSIFIER, rope_parameters=ROPE)),
     "llama-token": (LlamaForTokenClassification, LlamaConfig(**SIZES, **CLASSIFIER, rope_parameters=ROPE)),
     "gpt2-sequence": (GPT2ForSequenceClassification, GPT2Config(**GPT2 | CLASSIFIER)),
@@ -56,7 +59,7 @@ def make_model(name: str) -> None:
     # The scores of T5 are not divided by sqrt(d), so large weights make the softmax steep and rounding counts. Moved by 0.3, LoRA on t5-gated
     # has in torch's f32 gradients 1.4e-4 (of the largest) and weights after three steps 3.0e-4 away from those of torch's f64; ours on
     # reference 8.1e-5 and 1.2e-4, on cpu 2.4e-4 and 7.6e-4. Moved by 0.1, all of them are within 2.4e-5 and 2.0e-6.
-    std = 0.1 if name.startswith(("t5", "mt5", "deberta", "bart", "mbart")) else 0.3
+    std = 0.1 if name.startswith(("t5", "mt5", "umt5", "deberta", "bart", "mbart")) else 0.3
     for parameter in model.parameters():
         shake(parameter, std)
     if name in ("t5-gated", "mt5"):  # transformers ties even what the checkpoints of 1.1 and of mT5 have apart
@@ -90,7 +93,10 @@ def draw_inputs(name: str) -> dict[str, torch.Tensor]:
     inputs = {"input_ids": ids, "attention_mask": mask.long()}
     if getattr(config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = (torch.arange(length) > 8).long().repeat(rows, 1)
-    if config.is_encoder_decoder:
+    if name == "bart-sequence":  # each text has one end
+        ids[ids == config.eos_token_id] = 7
+        ids[torch.arange(rows), [19, 13, 19]] = config.eos_token_id
+    if config.is_encoder_decoder and not name.endswith(("sequence", "answers")):  # those make their own
         inputs["decoder_input_ids"] = torch.randint(1, VOCABULARY, (rows, 17), generator=draw)
         inputs["decoder_attention_mask"] = torch.ones(rows, 17).long()
         inputs["decoder_attention_mask"][1, 12:] = 0
@@ -133,7 +139,7 @@ def stored_labels(name: str, labels: torch.Tensor) -> torch.Tensor:
 
 def plain_call(name: str, model: torch.nn.Module) -> torch.nn.Module:
     """The module to call: PEFT 0.21.2's class for answers drops the tokens' types."""
-    return getattr(model, "base_model", model) if name.endswith("answers") else model
+    return getattr(model, "base_model", model) if name == "bert-answers" else model
 
 
 def logits_of(out: object) -> torch.Tensor:

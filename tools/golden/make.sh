@@ -19,3 +19,4 @@ rm -rf data/python
 "$python" own_prompts.py
 "$python" own_vision.py
 "$python_adapters" make_adapters.py
+"$python_adapters" make_hub_families.py make

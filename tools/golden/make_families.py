@@ -7,7 +7,7 @@ Usage: python make_families.py [NAME ...]; all without names
 import sys
 
 import torch
-from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
+from peft import CartridgeConfig, IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 
 from common import continue_greedily, save_tensors
 from decoders import DECODERS
@@ -51,6 +51,9 @@ ADAPTERS = {
     "t5": {
         "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config,
         "prompt-tuning": lambda **o: PromptTuningConfig(num_virtual_tokens=4, **o),
+        # Its defaults are the encoder's blocks, and heads that divide the width.
+        "prefix-tuning": lambda **o: PrefixTuningConfig(num_virtual_tokens=4, num_layers=3, token_dim=24, **o),
+        "cartridge": lambda **o: CartridgeConfig(num_virtual_tokens=4, num_frozen_tokens=0, num_layers=3, token_dim=24, **o),
         "lora-tokens": lambda **o: LoraConfig(r=4, trainable_token_indices=[3, 5], **o),
         "lora-head": lambda **o: LoraConfig(r=4, target_modules=["q", "lm_head"], **o),
         "lora-head-whole": lambda **o: LoraConfig(r=4, modules_to_save=["lm_head"], **o),
@@ -66,7 +69,18 @@ ADAPTERS = {
     "llama-token": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
     "llama-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
     "gpt2-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, fan_in_fan_out=True, **o)},
-    "bart": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config},
+    "bart": {
+        "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config,
+        "prompt-tuning": lambda **o: PromptTuningConfig(num_virtual_tokens=4, **o),
+        "prefix-tuning": lambda **o: PrefixTuningConfig(num_virtual_tokens=4, num_layers=3, num_attention_heads=2, **o),
+    },
+    "bart-even": {"prefix-tuning": lambda **o: PrefixTuningConfig(num_virtual_tokens=4, **o)},
+    "bart-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, modules_to_save=["classification_head"], **o)},
+    "mbart-answers": {"lora": lambda **o: LoraConfig(r=4, target_modules=["q_proj", "v_proj"], **o)},
+    "umt5": {
+        "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["q", "v"], **o),
+        "prefix-tuning": lambda **o: PrefixTuningConfig(num_virtual_tokens=4, **o),
+    },
     "mbart": {"lora": lambda **o: LoraConfig(r=4, target_modules=["k_proj", "out_proj", "fc1"], **o)},
     **ENCODER_ADAPTERS,
     "vit-image": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["q_proj", "v_proj"], modules_to_save=["classifier"], **o)},
@@ -188,7 +202,8 @@ def record_adapter(name: str, method: str, config: object) -> None:
 
 
 def task_type(name: str) -> str:
-    return "SEQ_2_SEQ_LM" if MODELS[name][1].is_encoder_decoder else TASKS.get(name.split("-")[-1])
+    last = name.split("-")[-1]
+    return "SEQ_2_SEQ_LM" if MODELS[name][1].is_encoder_decoder and last not in TASKS else TASKS.get(last)
 
 
 def main(names: list[str]) -> None:

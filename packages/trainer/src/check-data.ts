@@ -87,11 +87,11 @@ interface Wanted extends Column {
 
 /** All columns that the towers, the task and the methods read. A word in a shape is a length: `tokens` those of the tower that the task reads. */
 const wantedOf = ({ model, columns = {}, free = false }: DataNeeds): Readonly<Record<string, Wanted>> => {
-  const { task, config, towers, main } = model;
+  const { task, config, towers, main, makes } = model;
   const given = task.gives ?? {};
   const ofTowers = towers.flatMap(({ name, reads }): [string, Wanted][] => {
     if (Object.hasOwn(given, reads.ids)) return [];
-    const required = !free && (task.towers?.includes(name) ?? true);
+    const required = !free && !makes.includes(reads.ids) && (task.towers?.includes(name) ?? true);
     if (reads.picture) {
       const [channels] = reads.picture;
       const sizes = reads.anySize ? [channels, 'height', 'width'] : reads.picture;

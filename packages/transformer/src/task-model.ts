@@ -28,6 +28,8 @@ export interface TaskRun<Out> {
 export interface TaskModel<Out = Tensor> extends Model {
   readonly config: ModelConfig;
   readonly task: Task<Out>;
+  /** Inputs of its towers that it makes of others where they are missing. */
+  readonly makes: readonly string[];
   /** One pass, whose outputs and loss may both be read. Throws as `states`. */
   run(inputs: Inputs, options?: PassOptions): TaskRun<Out>;
   /** The task's outputs: logits. Throws as `states`. */
@@ -95,7 +97,8 @@ const headOf = (model: Model, spec: HeadSpec, config: ModelConfig, inputs: Input
 /** A model with a task, whose head is as a family has it. */
 export const withTask = <Out>(model: Model, config: ModelConfig, spec: HeadSpec, task: Task<Out>): TaskModel<Out> => {
   const run: TaskModel<Out>['run'] = (given, options) => {
-    const inputs = task.gives ? { ...given, ...task.gives } : given;
+    const stated = task.gives ? { ...given, ...task.gives } : given;
+    const inputs = spec.inputs?.(stated, config) ?? stated;
     const states = model.states(inputs, options);
     const head = headOf(model, spec, config, inputs, states);
     const labelLosses: TaskRun<Out>['labelLosses'] = ({ labels, ...options } = {}) => {
@@ -116,6 +119,7 @@ export const withTask = <Out>(model: Model, config: ModelConfig, spec: HeadSpec,
     ...model,
     config,
     task,
+    makes: spec.makes ?? [],
     with: (patch) => withTask(model.with(patch), config, spec, task),
     run,
     outputs: (inputs, options) => run(inputs, options).outputs(),

@@ -263,3 +263,17 @@ describe('an encoder-decoder of BART with a bias of its logits', () => {
     );
   });
 });
+
+test("a BART classifies by the state at a text's end: of a text without one it gives no number, of other lengths it says so", async () => {
+  const config = await parseConfig({ model_type: 'bart', ...barts });
+  const model = buildModel(config, tinyWeights(), sequenceClassifier({ labels: 2 }));
+  const text = [3, 4, 5, 2];
+  const [with_, without] = [text, text.map((id) => (id === 2 ? 6 : id))].map((row) =>
+    model.outputs({ ids: tokens(row) }),
+  );
+  expect([...(await valuesOf(with_!))].every(Number.isFinite)).toBe(true);
+  expect([...(await valuesOf(without!))].every(Number.isNaN)).toBe(true);
+  const shifted = model.outputs({ ids: tokens(text), decoderIds: tokens([config.decoderStartId!, 3, 4, 5]) });
+  expect(await valuesOf(with_!)).toEqual(await valuesOf(shifted));
+  expect(() => model.outputs({ ids: tokens(text), decoderIds: tokens([2, 3]) })).toThrow(/as long as ids/);
+});

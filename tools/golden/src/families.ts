@@ -36,7 +36,7 @@ import {
   waveft,
 } from '@peftjs/lora';
 import { phaFor, poly } from '@peftjs/multitask';
-import { prefixTuning, promptTuning } from '@peftjs/prompts';
+import { adapterHubPrefixTuning, cartridge, prefixTuning, promptTuning } from '@peftjs/prompts';
 import { ia3, ssf } from '@peftjs/scaling';
 import { constant, type Executor, mul, reshape, type Shape, type Tensor } from '@peftjs/tensor';
 import { adamw, train } from '@peftjs/trainer';
@@ -81,6 +81,8 @@ export interface FamilyGolden {
   readonly adapters: Readonly<Record<string, MethodFormat>>;
   /** Further ones, of which logits, gradients and files are compared, on one executor. */
   readonly types?: Readonly<Record<string, MethodFormat>>;
+  /** Those of the adapters library: what `make_hub_families.py` makes. */
+  readonly hub?: Readonly<Record<string, MethodFormat>>;
   /** Those of methods that no library has: what `own_vision.py` makes. */
   readonly own?: Readonly<Record<string, MethodFormat>>;
 }
@@ -208,15 +210,27 @@ export const familyGoldens: readonly FamilyGolden[] = [
     adapters: {
       lora,
       ia3,
-      'prompt-tuning': promptTuning,
+      ...prompts,
+      cartridge,
       'lora-tokens': lora,
       'lora-head': lora,
       'lora-head-whole': lora,
     },
     types,
     own: { pha: phaFor(1), coda },
+    hub: { 'hub-prefix-tuning': adapterHubPrefixTuning },
   },
-  { name: 'bart', task: seq2seqLM(), adapters: { lora, ia3 } },
+  { name: 'bart', task: seq2seqLM(), adapters: { lora, ia3, ...prompts } },
+  {
+    name: 'bart-even',
+    task: seq2seqLM(),
+    adapters: { 'prefix-tuning': prefixTuning },
+    hub: { 'hub-prefix-tuning': adapterHubPrefixTuning },
+  },
+  { name: 'bart-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
+  { name: 'mbart-answers', task: questionAnswering(), adapters: { lora } },
+  { name: 't5-answers', task: questionAnswering(), adapters: {} },
+  { name: 'umt5', task: seq2seqLM(), adapters: { lora, 'prefix-tuning': prefixTuning } },
   { name: 'mbart', task: seq2seqLM(), adapters: { lora } },
   { name: 't5-gated', task: seq2seqLM(), adapters: { lora } },
   { name: 'mt5', task: seq2seqLM(), adapters: { lora } },
@@ -298,7 +312,7 @@ export interface FamilyAdapter extends FamilyGolden {
 
 /** Every adapter of a library, which reads ours too. */
 export const familyAdapters: readonly FamilyAdapter[] = familyGoldens.flatMap((golden) => [
-  ...Object.entries(golden.adapters).map(([adapter, format]) => ({ ...golden, adapter, format })),
+  ...Object.entries({ ...golden.adapters, ...golden.hub }).map(([adapter, format]) => ({ ...golden, adapter, format })),
   ...Object.entries(golden.types ?? {}).map(([adapter, format]) => ({ ...golden, adapter, format, brief: true })),
 ]);
 
@@ -445,11 +459,13 @@ export const openAdapter = async (
 
 /** The library's name for one of our parameters. */
 export const parameterThere = ({ method, params }: Adapted<TaskModel>, name: string): string => {
+  if (method.layout === 'adapter-hub') return name;
   if (!params.has('prompt_embeddings') || !method.keys?.['prompt_embeddings']) {
     const [mine, theirs] = Object.entries(method.keys ?? {}).find(([key]) => name.startsWith(key)) ?? [];
     return mine === undefined ? `base_model.model.${name}` : name.replace(mine, theirs!);
   }
-  return method.keys?.[name] ? 'prompt_encoder.embedding.weight' : `base_model.${name}`;
+  const rows = method.name === 'cartridge' ? 'trainable_embedding' : 'embedding.weight';
+  return method.keys?.[name] ? `prompt_encoder.${rows}` : `base_model.${name}`;
 };
 
 /** Three steps of AdamW on the rows that Python recorded: learning rate 10⁻², no decay, no clipping. Gives the loss before each. */

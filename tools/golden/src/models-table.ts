@@ -45,6 +45,7 @@ const known: Readonly<Record<string, string>> = {
   modernbert: 'ModernBERT',
   t5: 'T5, T5 1.1, FLAN-T5',
   mt5: 'mT5',
+  umt5: 'umT5',
   bart: 'BART',
   mbart: 'mBART, mBART-50',
   vit: 'ViT',

@@ -8,7 +8,7 @@ import type { Family } from './family.ts';
 import { modernbert } from './modernbert/modernbert.ts';
 import { mpnet } from './mpnet.ts';
 import { roberta, xlmRoberta } from './roberta.ts';
-import { mt5, t5 } from './t5/t5.ts';
+import { mt5, t5, umt5 } from './t5/t5.ts';
 
 /** All models of texts with an encoder, alone or beside a decoder. */
 export const encoders: readonly Family[] = [
@@ -23,6 +23,7 @@ export const encoders: readonly Family[] = [
   modernbert,
   t5,
   mt5,
+  umt5,
   bart,
   mbart,
 ] as unknown as readonly Family[];

@@ -20,6 +20,10 @@ export interface HeadSpec<C extends ModelConfig = ModelConfig> {
   readonly trained: readonly Path[];
   /** Tensors of its own. `outputs`: classes, or the vocabulary. */
   needs(config: C, outputs: number): TensorNeeds;
+  /** Inputs that the class makes of others where they are missing. Default none. */
+  readonly makes?: readonly string[];
+  /** The inputs of a pass with those. */
+  inputs?(inputs: Inputs, config: C): Inputs;
   /** The rows that the last layer reads: [batch, tokens, d], or [batch, d] where the whole sequence gives one. */
   features(model: Model, states: States, inputs: Inputs, config: C): Tensor;
   /** Vectors of pictures and of texts in one space, where the class has them; null for those whose tower did not run. */

@@ -51,6 +51,7 @@ const pieces: readonly Piece[] = [
       'modernbert',
       't5',
       'mt5',
+      'umt5',
       'bart',
       'mbart',
     ],

@@ -1,4 +1,5 @@
 import { layerNormLayer } from '../../norm.ts';
+import { answerHead, endHead } from '../decoder-inputs.ts';
 import type { Family } from '../family.ts';
 import { languageHead } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
@@ -12,7 +13,8 @@ import { bartTower } from './tower.ts';
 const normEps = 1e-5;
 
 /**
- * The family of a record. Inputs: `ids` and `mask` of the encoder, `decoderIds` and `decoderMask` of the decoder, which a caller shifts. Paths are
+ * The family of a record. Inputs: `ids` and `mask` of the encoder, `decoderIds` and `decoderMask` of the decoder, which a caller shifts; for classes and answers they are made of
+ * `ids` where they are missing. Paths are
  * Hugging Face's module paths; the site `mlp` is at `fc2`. Dropout of the base is off, as in every family. A checkpoint whose
  * `final_logits_bias` is not zero is refused.
  */
@@ -46,9 +48,15 @@ const bartFamily = (record: BartRecord): Family<BartConfig> => ({
     { role: 'up', name: 'fc1' },
     { role: 'down', name: 'fc2' },
     { role: 'head', name: 'lm_head' },
+    { role: 'head', name: 'classification_head.out_proj' },
+    { role: 'head', name: 'qa_outputs' },
   ],
-  defaultTargets: record.targets,
-  heads: { seq2seqLM: languageHead(`${record.stem}ForConditionalGeneration`) },
+  defaultTargets: { adapterHubPrefix: ['model'], ...record.targets },
+  heads: {
+    seq2seqLM: languageHead(`${record.stem}ForConditionalGeneration`),
+    sequenceClassifier: endHead(`${record.stem}ForSequenceClassification`, record.firstToken),
+    questionAnswering: answerHead(`${record.stem}ForQuestionAnswering`, record.firstToken),
+  },
   narrow: (config, reduction, layers) => {
     const part = (size: number): number => Math.max(1, Math.round(size / reduction));
     const { encoderHeads, decoderHeads } = config;
@@ -74,6 +82,7 @@ export const bart: Family<BartConfig> = bartFamily({
   stem: 'Bart',
   normFirst: false,
   startId: 2,
+  firstToken: 'start',
   targets: {
     lora: ['q_proj', 'v_proj'],
     vblora: ['q_proj', 'k_proj', 'v_proj', 'out_proj', 'fc1', 'fc2'],
@@ -89,5 +98,6 @@ export const mbart: Family<BartConfig> = bartFamily({
   stem: 'MBart',
   normFirst: true,
   startId: null,
+  firstToken: 'last',
   targets: { lora: ['q_proj', 'v_proj'], ia3: ['k_proj', 'v_proj', 'fc2'], ia3Feedforward: ['fc2'], beft: ['v_proj'] },
 });

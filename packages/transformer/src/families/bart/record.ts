@@ -1,4 +1,5 @@
 import type { Path } from '../../sites.ts';
+import type { FirstToken } from '../decoder-inputs.ts';
 import type { BartConfig } from './config.ts';
 
 /** That in which encoder-decoders of BART's kind differ. */
@@ -10,6 +11,8 @@ export interface BartRecord {
   readonly normFirst: boolean;
   /** The default of `decoder_start_token_id`. */
   readonly startId: number | null;
+  /** What a decoder begins with that reads the encoder's text. */
+  readonly firstToken: FirstToken;
   /** Default targets by table; see `ModelLayout.defaultTarget`. */
   readonly targets: Readonly<Record<string, readonly string[]>>;
 }

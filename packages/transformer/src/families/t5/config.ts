@@ -102,7 +102,7 @@ export const parseT5 = (record: T5Record, given: unknown, problems: string[]): T
     normEps: raw.layer_norm_epsilon,
     tieWordEmbeddings: raw.tie_word_embeddings,
     // Of mT5 transformers scales none, though it says of each that its head is tied.
-    scaledHead: record.modelType === 't5' && (raw.scale_decoder_outputs ?? raw.tie_word_embeddings),
+    scaledHead: record.scaledHead !== 'never' && (raw.scale_decoder_outputs ?? raw.tie_word_embeddings),
     decoderStartId: startId,
     ...feedForwardOf(raw.feed_forward_proj, problems),
     ...shared,

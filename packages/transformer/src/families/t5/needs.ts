@@ -1,9 +1,10 @@
 import type { InitKind, TensorNeed, TensorNeeds } from '../../weights.ts';
 import type { T5Config } from './config.ts';
-import { blocksOf, type Stack } from './paths.ts';
+import { biasTable, blocksOf, type Stack } from './paths.ts';
+import type { T5Record } from './record.ts';
 
 /** The tensors of a stack. */
-const stackNeeds = (config: T5Config, stack: Stack): [string, TensorNeed][] => {
+const stackNeeds = (record: T5Record, config: T5Config, stack: Stack): [string, TensorNeed][] => {
   const { hiddenSize: d, intermediateSize, heads, headDim, buckets, gated } = config;
   const inner = heads * headDim;
   const tensor = (path: string, shape: readonly number[], init: InitKind = 'normal'): [string, TensorNeed] => [
@@ -18,10 +19,11 @@ const stackNeeds = (config: T5Config, stack: Stack): [string, TensorNeed][] => {
   ];
   const norm = (path: string): [string, TensorNeed] => tensor(path, [d], 'ones');
   const ups = gated ? ['wi_0', 'wi_1'] : ['wi'];
+  const blocks = blocksOf(config, stack);
   return [
-    ...blocksOf(config, stack).flatMap(({ attn, cross, mlp, norms }, i) => [
+    ...blocks.flatMap(({ attn, cross, mlp, norms }, i) => [
       ...attention(attn),
-      ...(i === 0 ? [tensor(`${attn}.relative_attention_bias`, [buckets, heads])] : []),
+      ...(i === 0 || record.biases === 'all' ? [tensor(biasTable(record, blocks, i), [buckets, heads])] : []),
       ...(cross ? attention(cross) : []),
       ...ups.map((name) => tensor(`${mlp}.${name}`, [intermediateSize, d])),
       tensor(`${mlp}.wo`, [d, intermediateSize], 'residual'),
@@ -32,9 +34,9 @@ const stackNeeds = (config: T5Config, stack: Stack): [string, TensorNeed][] => {
 };
 
 /** The tensors of a T5's towers by Hugging Face name. */
-export const t5Needs = (config: T5Config): TensorNeeds =>
+export const t5Needs = (record: T5Record, config: T5Config): TensorNeeds =>
   new Map<string, TensorNeed>([
     ['shared.weight', { shape: [config.vocabSize, config.hiddenSize], init: 'normal' }],
-    ...stackNeeds(config, 'encoder'),
-    ...stackNeeds(config, 'decoder'),
+    ...stackNeeds(record, config, 'encoder'),
+    ...stackNeeds(record, config, 'decoder'),
   ]);

@@ -1,5 +1,6 @@
 import type { Path } from '../../sites.ts';
 import type { T5Config } from './config.ts';
+import type { T5Record } from './record.ts';
 
 /** The towers by their modules' names. */
 export type Stack = 'encoder' | 'decoder';
@@ -28,3 +29,10 @@ export const blocksOf = ({ encoderLayers, layers }: T5Config, stack: Stack): rea
       norms: Array.from({ length: parts }, (_, part) => `${block}.layer.${part}.layer_norm`),
     };
   });
+
+/** The table of relative positions that a block reads. */
+export const biasTable = ({ biases }: T5Record, blocks: readonly BlockPaths[], layer: number): Path =>
+  `${blocks[biases === 'all' ? layer : 0]!.attn}.relative_attention_bias`;
+
+/** Whether a tensor is such a table. */
+export const isBiasTable = (name: string): boolean => name.endsWith('.relative_attention_bias.weight');

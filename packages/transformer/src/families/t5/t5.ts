@@ -1,10 +1,11 @@
-import { add, mul, type Tensor } from '@peftjs/tensor';
+import { add, constant, mul, reshape, select, sub, type Tensor } from '@peftjs/tensor';
 import { activations } from '../../activation.ts';
 import type { AttendOptions, Forward } from '../../forward.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
 import { rmsNormLayer } from '../../norm.ts';
 import type { KeyValue, Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
+import { answerHead } from '../decoder-inputs.ts';
 import type { Family, HeadSpec } from '../family.ts';
 import { languageHead } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
@@ -12,14 +13,13 @@ import { relativeBias } from '../relative-bias.ts';
 import type { T5Config } from './config.ts';
 import { t5ConfigJson } from './config-json.ts';
 import { t5Needs } from './needs.ts';
-import { blocksOf, type Stack } from './paths.ts';
+import { biasTable, blocksOf, isBiasTable, type Stack } from './paths.ts';
 import type { T5Record } from './record.ts';
 
 const tokenTable: Path = 'shared';
-const biasTables: readonly Path[] = ['encoder', 'decoder'].map(
-  (stack) => `${stack}.block.0.layer.0.SelfAttention.relative_attention_bias`,
-);
 const unscaled = 1;
+
+const scalar = (value: number): Tensor => constant(Int32Array.of(value), []);
 
 const selfAttention =
   (path: Path, { headDim }: T5Config, bias: AttendOptions['bias'] & {}, { linear, attend }: Forward) =>
@@ -49,7 +49,7 @@ const feedForward =
     return linear(`${path}.wo`, gated ? mul(act('wi_0'), linear(`${path}.wi_1`, x)) : act('wi'));
   };
 
-const tower = (config: T5Config, stack: Stack): TowerSpec => {
+const tower = (record: T5Record, config: T5Config, stack: Stack): TowerSpec => {
   const { hiddenSize, heads, headDim } = config;
   const blocks = blocksOf(config, stack);
   const both = stack === 'encoder';
@@ -79,16 +79,27 @@ const tower = (config: T5Config, stack: Stack): TowerSpec => {
     },
     positionTable: null,
     layers: (forward) => {
-      const table = forward.weights(`${attns[0]!}.relative_attention_bias`);
       const made = new Map<string, Tensor>();
-      const bias: AttendOptions['bias'] & {} = (queries, keys, _, first) => {
-        const sizes = `${queries} ${keys}`;
-        return made.get(sizes) ?? made.set(sizes, relativeBias(table, config, both, queries, keys, first)).get(sizes)!;
-      };
+      const { positionShift, present } = forward.moved;
+      const biasBy =
+        (table: Path): AttendOptions['bias'] & {} =>
+        (queries, keys, _, first, __, added) => {
+          const sizes = `${table} ${queries} ${keys} ${added}`;
+          const from = (row: Tensor | null): Tensor =>
+            relativeBias(forward.weights(table), config, both, queries, keys, row);
+          const biasOf = (): Tensor => {
+            if (added === 0 || added === positionShift) return from(first);
+            // Queries stand where their positions say, keys where they lie: those in front that move no position bring the others nearer.
+            const moved = from(sub(first ?? scalar(keys - queries), scalar(added - positionShift)));
+            return present ? select(reshape(present, [-1, 1, 1, 1]), moved, from(first)) : moved;
+          };
+          return made.get(sizes) ?? made.set(sizes, biasOf()).get(sizes)!;
+        };
       return (x, layer) => {
         const { attn, cross, mlp, norms } = blocks[layer]!;
         const part = (site: 'attn' | 'cross' | 'mlp', path: Path, core: (h: Tensor) => Tensor, norm: Path, h: Tensor) =>
           add(h, forward.at(site, path, core, h)(forward.norm(norm, h)));
+        const bias = biasBy(biasTable(record, blocks, layer));
         const own = part('attn', attn, selfAttention(attn, config, bias, forward), norms[0]!, x);
         const h = cross ? part('cross', cross, crossAttention(cross, config, forward), norms[1]!, own) : own;
         return part('mlp', mlp, feedForward(mlp, config, forward), norms.at(-1)!, h);
@@ -105,7 +116,7 @@ const headOf = (stem: string): HeadSpec<T5Config> => ({
 
 /**
  * The family of a record. Inputs: `ids` and `mask` of the encoder, `decoderIds` and `decoderMask` of the decoder, which a caller shifts: they begin
- * with the config's `decoderStartId`. Paths are Hugging Face's module paths. Dropout of the base is off, as in every family.
+ * with the config's `decoderStartId`; for answers they are made of `ids` where they are missing. Paths are Hugging Face's module paths. Dropout of the base is off, as in every family.
  */
 const t5Family = (record: T5Record): Family<T5Config> => ({
   modelType: record.modelType,
@@ -115,12 +126,19 @@ const t5Family = (record: T5Record): Family<T5Config> => ({
   },
   configJson: t5ConfigJson,
   // Since its version 5 transformers says of every T5 that its head is tied, and finds by the file that it is not.
-  settle: (config, has) => ({ ...config, tieWordEmbeddings: config.tieWordEmbeddings && !has('lm_head.weight') }),
-  needs: t5Needs,
-  towers: (config) => [tower(config, 'encoder'), tower(config, 'decoder')],
+  settle: (config, has) => {
+    const tieWordEmbeddings = config.tieWordEmbeddings && !has('lm_head.weight');
+    return {
+      ...config,
+      tieWordEmbeddings,
+      scaledHead: record.scaledHead === 'tied' ? tieWordEmbeddings : config.scaledHead,
+    };
+  },
+  needs: (config) => t5Needs(record, config),
+  towers: (config) => [tower(record, config, 'encoder'), tower(record, config, 'decoder')],
   parts: ({ normEps, tieWordEmbeddings }, tensors) =>
     partsOfTensors(tensors, {
-      embeddings: [tokenTable, ...biasTables],
+      embeddings: [tokenTable, ...[...tensors.keys()].filter(isBiasTable).map((name) => name.replace(/\.weight$/, ''))],
       isNorm: (path) => path.endsWith('layer_norm'),
       norm: (values) => rmsNormLayer(values, normEps),
       tied: tieWordEmbeddings ? ['lm_head', tokenTable] : null,
@@ -139,14 +157,19 @@ const t5Family = (record: T5Record): Family<T5Config> => ({
     { role: 'up', name: 'wi' },
     { role: 'down', name: 'wo' },
     { role: 'head', name: 'lm_head' },
+    { role: 'head', name: 'qa_outputs' },
   ],
   defaultTargets: {
     lora: ['q', 'v'],
     normAfterAttention: ['layer.1.layer_norm'],
     beft: ['v'],
+    adapterHubPrefix: [''],
     ...record.targets,
   },
-  heads: { seq2seqLM: headOf(record.stem) },
+  heads: {
+    seq2seqLM: headOf(record.stem),
+    questionAnswering: answerHead(`${record.stem}ForQuestionAnswering`, 'start'),
+  },
   narrow: (config, reduction, layers) => {
     const part = (size: number): number => Math.max(1, Math.round(size / reduction));
     return {
@@ -169,6 +192,8 @@ const t5Family = (record: T5Record): Family<T5Config> => ({
 export const t5: Family<T5Config> = t5Family({
   modelType: 't5',
   stem: 'T5',
+  scaledHead: 'stated',
+  biases: 'first',
   defaults: {},
   targets: {
     vblora: ['q', 'k', 'v', 'o', 'wi', 'wo'],
@@ -177,6 +202,16 @@ export const t5: Family<T5Config> = t5Family({
   },
 });
 
+/** The sizes of the smallest T5 of many languages. */
+const largeVocabulary: T5Record['defaults'] = {
+  vocab_size: 250_112,
+  d_ff: 1024,
+  num_layers: 8,
+  num_heads: 6,
+  feed_forward_proj: 'gated-gelu',
+  decoder_start_token_id: 0,
+};
+
 /**
  * mT5: a T5 1.1 of many languages, whose head is never scaled. Xue et al., 2020. https://arxiv.org/abs/2010.11934; transformers,
  * `modeling_mt5.py`.
@@ -184,17 +219,25 @@ export const t5: Family<T5Config> = t5Family({
 export const mt5: Family<T5Config> = t5Family({
   modelType: 'mt5',
   stem: 'MT5',
-  defaults: {
-    vocab_size: 250_112,
-    d_ff: 1024,
-    num_layers: 8,
-    num_heads: 6,
-    feed_forward_proj: 'gated-gelu',
-    decoder_start_token_id: 0,
-  },
+  scaledHead: 'never',
+  biases: 'first',
+  defaults: largeVocabulary,
   targets: {
     vblora: ['q', 'k', 'v', 'o', 'wi_0', 'wi_1', 'wo'],
     ia3: ['k', 'v', 'wi_1'],
     ia3Feedforward: [],
   },
+});
+
+/**
+ * umT5: an mT5 with a table of relative positions in every layer. PEFT has no default targets for it. A head of its own is not scaled, as by t5x, which trained it, and by transformers up to its version
+ * 4; version 5 takes every head for tied, and so divides the states of all. Chung et al., 2023 (UniMax). https://arxiv.org/abs/2304.09151; transformers, `modeling_umt5.py`.
+ */
+export const umt5: Family<T5Config> = t5Family({
+  modelType: 'umt5',
+  stem: 'UMT5',
+  scaledHead: 'tied',
+  biases: 'all',
+  defaults: largeVocabulary,
+  targets: {},
 });
