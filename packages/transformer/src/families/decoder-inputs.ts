@@ -21,7 +21,7 @@ import type { Inputs } from '../states.ts';
 import type { HeadSpec } from './family.ts';
 import { layerNeeds, tokenHead } from './heads.ts';
 
-/** What stands first where a decoder reads the encoder's text: the config's own token, or the text's last one. */
+/** The first token of a decoder that reads the encoder's text: the config's own, or the text's last one. */
 export type FirstToken = 'start' | 'last';
 
 /** 1 where ids i32 are one of some tokens, else 0. */

@@ -11,7 +11,7 @@ export interface BartRecord {
   readonly normFirst: boolean;
   /** The default of `decoder_start_token_id`. */
   readonly startId: number | null;
-  /** What a decoder begins with that reads the encoder's text. */
+  /** The first token of a decoder that reads the encoder's text. */
   readonly firstToken: FirstToken;
   /** Default targets by table; see `ModelLayout.defaultTarget`. */
   readonly targets: Readonly<Record<string, readonly string[]>>;
