@@ -551,6 +551,98 @@ class LorTa(Changed):
         return x @ (update.T if self.matrices == (3,) else update) * self.scale
 
 
+class SharedTensors(nn.Module):
+    """Tensors that several layers share, some of which are not trained."""
+
+
+class SuperLora(Changed):
+    """Chen, Liu, Wang, Wang, Brand, Wang & Koike-Akino, 2024. https://arxiv.org/abs/2403.11887"""
+
+    def begin(
+        self, groups: int | None, order: int, splits: int, r: int, lora_alpha: float, projection_ratio: float = 1.0, shuffle: bool = False, save_projection: bool = True
+    ) -> None:
+        self.options = dict(groups=groups, order=order, splits=splits, r=r, ratio=projection_ratio, shuffle=shuffle)
+        self.scale, self.held = lora_alpha / r, {}
+
+    @staticmethod
+    def fold(values: int, order: int) -> list[int]:
+        edges = []
+        for m in range(order, 0, -1):
+            edges.append(math.ceil(values ** (1 / m) - 1e-9))
+            values = math.ceil(values / edges[-1])
+        return edges
+
+    @staticmethod
+    def split(size: int, count: int) -> list[int]:
+        edges = []
+        for k in range(count, 1, -1):
+            edges.append(max(e for e in range(1, int(size ** (1 / k) + 1e-9) + 1) if size % e == 0))
+            size //= edges[-1]
+        return [*edges, size]
+
+    @classmethod
+    def share(cls, model: nn.Module) -> None:
+        layers = [(path, layer) for path, layer in model.named_modules() if isinstance(layer, cls)]
+        sizes = [layer.weight.numel() for _, layer in layers]
+        groups = layers[0][1].options["groups"]
+        if groups is None:
+            for _, layer in layers:
+                layer.source = [cls.group(layer, layer.weight.shape, **layer.options)]
+                layer.place = (0, layer.weight.numel())
+            return
+        each = math.ceil(sum(sizes) / groups)
+        model.superlora_groups = nn.ModuleList([SharedTensors() for _ in range(math.ceil(sum(sizes) / each))])
+        made = [cls.group(of, (min(each, sum(sizes) - g * each),), **layers[0][1].options) for g, of in enumerate(model.superlora_groups)]
+        start = 0
+        for _, layer in layers:
+            layer.source, layer.place = made, (start, start + layer.weight.numel())
+            start += layer.weight.numel()
+
+    @classmethod
+    def group(cls, of: nn.Module, shape: tuple, groups: int | None, order: int, splits: int, r: int, ratio: float, shuffle: bool) -> Callable:
+        size = math.prod(shape)
+        inner = math.ceil(ratio * size)
+        if len(shape) == 1 or order > 2 or inner < size:
+            edges = [cls.fold(e, splits) for e in cls.fold(inner, order)]
+        else:
+            edges = [cls.split(e, splits) for e in shape]
+        factors_of = [{str(m): nn.Parameter(torch.randn(edges[m][k], r) / 2) for m in range(order)} for k in range(splits)]
+        of.superlora_A = nn.ModuleList(map(nn.ParameterDict, factors_of))
+        if order > 2:
+            of.superlora_C = nn.ParameterList([0.5 * torch.randn([r] * order) for _ in range(splits)])
+        length = 2 ** math.ceil(math.log2(size)) if inner < size else size
+        permutes = inner < size or shuffle
+        if permutes:
+            order_ = torch.randperm(length)
+            of.register_buffer("superlora_F_P", torch.stack([order_ // 4096, order_ % 4096]).float())
+        if inner < size:
+            of.register_buffer("superlora_F_B", torch.randint(0, 2, (length,)) * 2.0 - 1)
+            of.register_buffer("superlora_F_G", torch.randn(length))
+
+        def values() -> torch.Tensor:
+            whole = None
+            for k in range(splits):
+                factors = [of.superlora_A[k][str(m)] for m in range(order)]
+                core = of.superlora_C[k] if order > 2 else torch.eye(r)
+                inner_axes, outer_axes = "abcd"[:order], "wxyz"[:order]
+                terms = ",".join(o + i for o, i in zip(outer_axes, inner_axes, strict=True))
+                t = torch.einsum(f"{inner_axes},{terms}->{outer_axes}", core, *factors)
+                whole = t if whole is None else torch.kron(whole, t)
+            flat = whole.flatten()[:inner]
+            if inner < size:
+                padded = nn.functional.pad(flat, (0, length - inner))
+                mixed = hadamard(hadamard(padded * of.superlora_F_B)[order_] * of.superlora_F_G)
+                return mixed[:size] / (of.superlora_F_G.norm() * math.sqrt(size))
+            return flat[order_] if shuffle else flat
+
+        return values
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        start, end = self.place
+        update = torch.cat([values() for values in self.source])[start:end].view(self.weight.shape)
+        return x @ update.T * self.scale
+
+
 class TopShare(torch.autograd.Function):
     """1 where scores are among the largest, 0 elsewhere; the gradient passes as it is."""
 
@@ -1252,6 +1344,13 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
         Adamss,
         dict(r=6, num_subspaces=4, subspace_rank=2, asa_target_subspaces=5, init_warmup=0, final_warmup=2, mask_interval=1),
     ),
+    "superlora": ("PEFTJS_SUPERLORA", SuperLora, dict(groups=None, order=2, splits=2, r=2, lora_alpha=3)),
+    "superlora-folded": ("PEFTJS_SUPERLORA", SuperLora, dict(groups=3, order=3, splits=1, r=3, lora_alpha=6, shuffle=True, save_projection=True)),
+    "superlora-projected": (
+        "PEFTJS_SUPERLORA",
+        SuperLora,
+        dict(groups=2, order=2, splits=2, r=2, lora_alpha=6, projection_ratio=0.3, save_projection=True),
+    ),
     "lorta": ("PEFTJS_LORTA", LorTa, dict(r=3, lora_alpha=6)),
     "krona": ("PEFTJS_KRONA", KronA, dict(rows=4, columns=2, scale=3.0)),
     "kadaptation": ("PEFTJS_KADAPTATION", KAdaptation, dict(phm_dim=2, phm_rank=3, scale=4.0)),
@@ -1308,7 +1407,7 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
     changed = [(path, module) for path, module in model.named_modules() if isinstance(module, Changed)]
     for _, module in changed:
         module.ready()
-    own = [(path, module) for path, module in model.named_modules() if isinstance(module, (Changed, AroundLayer))]
+    own = [(path, module) for path, module in model.named_modules() if isinstance(module, (Changed, AroundLayer, SharedTensors))]
     held = {
         f"base_model.model.{path}.{n}": b
         for path, module in own

@@ -146,6 +146,7 @@ const known: readonly Known[] = [
   ['KAdaptation', 'kAdaptation', 'lora', byType('PEFTJS_KADAPTATION')],
   ['HiWi', 'hiwi', 'lora', byType('PEFTJS_HIWI')],
   ['KronA_B', 'kronaB', 'lora', byType('PEFTJS_KRONA_B')],
+  ['SuperLoRA', 'superLora', 'lora', byType('PEFTJS_SUPERLORA')],
   ['LoRTA', 'lorta', 'lora', byType('PEFTJS_LORTA')],
   ['MoSLoRA', 'moslora', 'lora', byType('PEFTJS_MOSLORA')],
   ['PEQA', 'peqa', 'scaling', byType('PEFTJS_PEQA')],

@@ -92,6 +92,7 @@ export { loraFa } from './steps/lora-fa.ts';
 export { type LoraPlusOptions, loraPlus } from './steps/lora-plus.ts';
 export { loraPro } from './steps/lora-pro.ts';
 export { type RiemannianLoraOptions, riemannianLora } from './steps/riemannian-lora.ts';
+export { type SuperLoraOptions, superLora } from './super-lora/super-lora.ts';
 export { type SupertuningOptions, supertuning } from './supertuning.ts';
 export { type TinyloraInit, type TinyloraOptions, tinylora } from './tinylora.ts';
 export { type UniloraOptions, unilora } from './unilora.ts';

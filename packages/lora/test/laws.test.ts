@@ -115,6 +115,10 @@ describeMethods(family, {
     },
     learningRate: 0.1,
   },
+  superLora: {
+    options: { rank: 2, alpha: 4 },
+    parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
+  },
   loraPro: {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),
@@ -559,5 +563,18 @@ describe('of projections that a file does not hold', () => {
     options: { rank: 6, saveProjections: false, seed: 5 },
     parameters: (model) => sumOver(model, attention, (_, outDim) => 6 + outDim),
     learningRate: 0.1,
+  });
+});
+
+describe('of all updates folded to one tensor, made of a projection', () => {
+  describeMethod(family.superLora, {
+    options: { groups: 2, order: 3, rank: 2, share: 0.5 },
+    parameters: (model) => {
+      const half = Math.ceil(sumOver(model, attention, (inDim, outDim) => inDim * outDim) / 2 / 2);
+      const first = Math.ceil(half ** (1 / 3) - 1e-9);
+      const second = Math.ceil(Math.sqrt(Math.ceil(half / first)) - 1e-9);
+      const third = Math.ceil(Math.ceil(half / first) / second);
+      return 2 * (2 ** 3 + 2 * (first + second + third));
+    },
   });
 });

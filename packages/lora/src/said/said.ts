@@ -5,7 +5,6 @@ import {
   defineMethod,
   eachLinear,
   flag,
-  type HostInit,
   type MethodFactory,
   ones,
   type Target,
@@ -13,26 +12,9 @@ import {
   wholeNumber,
   zeros,
 } from '@peftjs/core';
-import {
-  add,
-  cast,
-  concat,
-  constant,
-  gather,
-  matmul,
-  mul,
-  normalValues,
-  type Random,
-  randomSource,
-  reshape,
-  rsqrt,
-  type Shape,
-  slice,
-  sum,
-  type Tensor,
-} from '@peftjs/tensor';
+import { matmul, mul, reshape, type Tensor } from '@peftjs/tensor';
 import { addDelta } from '../add-delta.ts';
-import { walshHadamard } from './walsh-hadamard.ts';
+import { fastfood } from './fastfood.ts';
 
 /** Options of `said`. */
 export interface SaidOptions {
@@ -49,34 +31,6 @@ export interface SaidOptions {
   /** Which biases of the base are trained too: all, or those of the adapted layers. Default `none`. */
   readonly bias?: BiasChoice;
 }
-
-type Draw = (shape: Shape, random: Random) => Float32Array;
-
-const signs: Draw = ([n], random) => Float32Array.from({ length: n! }, () => (random() < 0.5 ? -1 : 1));
-const normals: Draw = ([n], random) => normalValues(n!, 1, random);
-
-/** f32 holds whole numbers up to 2²⁴ alone, so places stand as multiples of this and a rest. */
-const radix = 4096;
-
-/** A random order of so many places, [2, n]. Fisher & Yates, 1938. */
-const permutation: Draw = ([, n], random) => {
-  const order = Int32Array.from({ length: n! }, (_, i) => i);
-  for (let i = n! - 1; i > 0; i--) {
-    const j = Math.floor(random() * (i + 1));
-    [order[i], order[j]] = [order[j]!, order[i]!];
-  }
-  return Float32Array.from({ length: 2 * n! }, (_, i) =>
-    i < n! ? Math.floor(order[i]! / radix) : order[i - n!]! % radix,
-  );
-};
-
-/** The first `size` values, zeros behind them where there are fewer. */
-const fitted = (t: Tensor, size: number): Tensor => {
-  const own = t.shape[0]!;
-  if (own === size) return t;
-  if (own > size) return slice(t, { axis: 0, start: 0, end: size });
-  return concat(t, constant(new Float32Array(size - own), [size - own]), { axis: 0 });
-};
 
 /**
  * Intrinsic SAID: y = (W + λ·P·θ)·x + b, with θ [D] all that is trained, zero at the start, shared by all layers, and λ a factor of each layer. P is a random
@@ -102,23 +56,10 @@ export const said: MethodFactory<SaidOptions> = defineMethod<SaidOptions>({
       return eachLinear(model, scope, target, 'said', (base, own, path) => {
         const { inDim, outDim } = base;
         const size = inDim * outDim;
-        const length = 2 ** Math.ceil(Math.log2(size));
-        const drawn = (name: string, shape: Shape, init: Draw): Tensor => {
-          const seeded: HostInit = (of) => init(of, randomSource(seed, `${path}.${name}`));
-          return saveProjections ? own.buffer(name, shape, seeded) : own.running(name, shape, seeded);
-        };
-        const b = drawn('said_B', [length], signs);
-        const order = drawn('said_P', [2, length], permutation);
-        const g = drawn('said_G', [length], normals);
+        const project = fastfood(own, size, { name: 'said', salt: path, seed, save: saveProjections });
         const lambda = byLayer ? own.param('said_lambda', [1], ones) : null;
-        const part = (at: 0 | 1): Tensor => cast(slice(order, { axis: 0, start: at, end: at + 1 }), { dtype: 'i32' });
         const delta = (): Tensor => {
-          const places = reshape(add(mul(part(0), constant(Int32Array.of(radix), [1])), part(1)), [length]);
-          const first = walshHadamard(mul(fitted(theta, length), b));
-          const mixed = reshape(gather(reshape(first, [length, 1]), places), [length]);
-          const second = fitted(walshHadamard(mul(mixed, g)), size);
-          const factor = mul(rsqrt(sum(mul(g, g))), 1 / Math.sqrt(size));
-          const unit = mul(reshape(second, [outDim, inDim]), factor);
+          const unit = reshape(project(theta), [outDim, inDim]);
           return lambda ? mul(unit, lambda) : unit;
         };
         return addDelta(base, {
