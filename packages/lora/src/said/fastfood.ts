@@ -50,7 +50,7 @@ export const fitted = (t: Tensor, size: number): Tensor => {
 export interface DrawnOptions {
   /** The beginning of the tensors' names. */
   readonly name: string;
-  /** What makes the values other than those of other projections of a seed. */
+  /** A word by which the values are other than those of other projections of a seed. */
   readonly salt: string;
   readonly seed: number;
   /** Whether they are saved; else they are drawn again. */
