@@ -54,9 +54,9 @@ def model_of(kind: str) -> torch.nn.Module:
     return AutoModelForSequenceClassification.from_pretrained(MODELS / "plain", num_labels=1, dtype=torch.float32, pad_token_id=0)
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
+def tokenizer(kind: type = models.WordLevel) -> PreTrainedTokenizerFast:
     words = {"<pad>": 0, "<s>": 1, "</s>": 2} | {f"w{i}": i for i in range(3, VOCABULARY)}
-    tok = Tokenizer(models.WordLevel(words, unk_token="<pad>"))
+    tok = Tokenizer(kind(words, unk_token="<pad>"))
     tok.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=tok, pad_token="<pad>", bos_token="<s>", eos_token="</s>")
 

@@ -1,30 +1,17 @@
 import type { Report } from '@peftjs/cli/shared';
 import type { TrainResult } from '@peftjs/trainer';
+import type { RunFigures } from './run.ts';
 
 /** The output of `--json`. Losses in nats per token over the whole held-out text; sizes in bytes. */
-export interface DemoResult {
-  /** The name of the method. */
-  readonly method: string;
-  readonly device: string;
+export interface DemoResult extends RunFigures {
   readonly baseLoss: number;
   readonly tunedLoss: number;
   /** After training all weights for as many steps; null without `--full`. */
   readonly fullLoss: number | null;
-  /** Parameters that the adapter trains, and those of the base. */
-  readonly trainable: number;
-  readonly total: number;
   readonly tokensPerSecond: number;
   /** The bytes of the base's linear layers, the head apart; and what they would be in f16. */
   readonly baseBytes: number;
   readonly baseHalfBytes: number;
-  /** Largest resident memory of the process. */
-  readonly peakBytes: number;
-  readonly seconds: number;
-  readonly adapterBytes: number;
-  readonly adapterDir: string;
-  /** File of the losses by step. */
-  readonly losses: string;
-  readonly report: string;
 }
 
 /** The findings of a run beside its figures. */

@@ -1,22 +1,21 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PeftError } from '@peftjs/tensor';
+import { PeftError, type TypedArray } from '@peftjs/tensor';
 import type { TrainResult } from '@peftjs/trainer';
 import type { Chosen } from './chosen.ts';
-import type { Loaded } from './loaded.ts';
 import type { DemoOptions } from './options.ts';
 
-/** The file of a run that was cut short: the same command finds it and goes on. Another method, text, seed, rate, target, batch or number of steps has another. */
+/** The file of a run that was cut short: the same command finds it and goes on. Another task, method, model, examples, seed, rate, target, batch or number of steps has another. */
 export const unfinishedFile = (
-  { out, steps, seed, rank, quantize, target, batch }: DemoOptions,
-  { dir, text }: Loaded,
+  { out, task, steps, seed, rank, quantize, target, batch }: DemoOptions,
+  madeOf: readonly (string | TypedArray)[],
   { label, learningRate }: Pick<Chosen, 'label' | 'learningRate'>,
 ): string => {
   const hash = createHash('sha256').update(
-    JSON.stringify([dir, label, learningRate, steps, seed, rank, quantize, target, batch]),
+    JSON.stringify([task, label, learningRate, steps, seed, rank, quantize, target, batch]),
   );
-  for (const row of text.train.rows) hash.update(row);
+  for (const part of madeOf) hash.update(part);
   return join(out, `unfinished-${hash.digest('hex').slice(0, 12)}.safetensors`);
 };
 

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { baseEncoderDir } from '@peftjs/base-encoder';
@@ -20,7 +20,7 @@ import {
 } from '@peftjs/transformer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { wordsOf } from '../src/classes/mails.ts';
-import { runDemoCli } from './cli.ts';
+import { type Run, runDemoCli } from './cli.ts';
 
 let work = '';
 beforeAll(async () => {
@@ -46,6 +46,48 @@ afterAll(() => rm(work, { recursive: true }));
 
 const encoderDir = (): string => join(work, 'encoder');
 const vitDir = (): string => join(work, 'vit');
+
+test('stopped while either is trained, the same command goes on and ends with what an undisturbed run gives', async () => {
+  const args = [
+    '--task',
+    'image',
+    '--model',
+    vitDir(),
+    '--shots',
+    '2',
+    '--steps',
+    '5',
+    '--rank',
+    '2',
+    '--device',
+    'cpu',
+  ];
+  const run = (out: string, ...how: Parameters<typeof runDemoCli>[1][]): Promise<Run> =>
+    runDemoCli([...args, '--json', '--out', join(work, out)], ...how);
+  const lossesOf = async ({ code, stdout, stderr }: Run): Promise<unknown> => {
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    const { losses, probeAccuracy } = JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
+    return [JSON.parse(await readFile(losses, 'utf8')), probeAccuracy];
+  };
+  const cutAt = (moment: RegExp): Promise<Run> => {
+    let isSent = false;
+    return run('cut', (seen, kill) => {
+      if (isSent || !moment.test(seen)) return;
+      isSent = true;
+      kill('SIGINT');
+    });
+  };
+  const whole = await lossesOf(await run('whole'));
+  for (const moment of [/the head alone {2}step 2\//, /LoRA of rank 2 {2}step 2\//]) {
+    const { code, stderr } = await cutAt(moment);
+    expect(code).toBe(130);
+    expect(stderr).toMatch(/Stopped after step [2-4] of 5, which are kept: the same command goes on from there\.\n$/);
+  }
+  const again = await run('cut');
+  expect(await lossesOf(again)).toEqual(whole);
+  expect(Number(/LoRA of rank 2 {2}step (\d)/.exec(again.stderr)![1])).toBeGreaterThan(1);
+  expect((await readdir(join(work, 'cut'))).filter((name) => name.startsWith('unfinished'))).toEqual([]);
+}, 120_000);
 
 describe('the demo tells classes apart', () => {
   test.each([

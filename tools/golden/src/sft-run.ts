@@ -1,6 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { load } from '@peftjs/core';
-import { type Batch, fromArray } from '@peftjs/data';
+import { type Batch, chat, fromArray, pipe } from '@peftjs/data';
+import { type ChatMessage, loadChat } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import type { Executor } from '@peftjs/tensor';
 import { adamw, chain, clip, train } from '@peftjs/trainer';
@@ -26,6 +28,25 @@ const textsOf = (recorded: Awaited<ReturnType<typeof recordedIn>>, step: number)
     texts.at(-1)!.labels.push(labels!.data[at]!);
   }
   return texts.filter((text) => text.ids.length > 1);
+};
+
+/** The texts of all steps, and those that we make of the same conversations by a template without marks; labels move to the token before. */
+export const saidTexts = async (
+  folder: string,
+): Promise<{ readonly wanted: readonly string[]; readonly ours: readonly string[] }> => {
+  const recorded = await recordedIn(join(folder, 'steps.safetensors'));
+  const steps = recorded.get('losses')!.data.length;
+  const conversations = JSON.parse(
+    await readFile(join(folder, 'conversations.json'), 'utf8'),
+  ) as readonly (readonly ChatMessage[])[];
+  const made = pipe(fromArray(conversations), chat(await loadChat(join(folder, 'tokenizer'))));
+  const ours: string[] = [];
+  for await (const { ids, labels } of made.open()) ours.push(JSON.stringify([[...ids], [...labels]]));
+  const wanted = Array.from({ length: steps }, (_, step) => textsOf(recorded, step)).flat();
+  return {
+    wanted: wanted.map(({ ids, labels }) => JSON.stringify([ids.slice(0, -1), labels.slice(1)])).sort(),
+    ours: ours.sort(),
+  };
 };
 
 /** Texts as a batch of so many rows; labels move to the token before. */

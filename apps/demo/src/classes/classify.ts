@@ -1,23 +1,13 @@
-import { join } from 'node:path';
-import { inNewFolder, methods, openDevice, type PredictedExample, renderReport, say } from '@peftjs/cli/shared';
-import { type Adapted, attach, load, prepare, save, startingRate } from '@peftjs/core';
+import { methods, type PredictedExample } from '@peftjs/cli/shared';
+import { attach, prepare, startingRate } from '@peftjs/core';
 import { fromArray, pipe, shuffle } from '@peftjs/data';
-import { writeFileAtomic } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
-import { type Executor, PeftError, type Tensor } from '@peftjs/tensor';
-import {
-  allWeights,
-  cosine,
-  evaluateModel,
-  progressLine,
-  type Trainable,
-  type TrainResult,
-  train,
-} from '@peftjs/trainer';
+import type { Executor, Tensor } from '@peftjs/tensor';
+import { evaluateModel, type TrainResult } from '@peftjs/trainer';
 import { loadModel, parameters, type TaskModel } from '@peftjs/transformer';
 import { type Chosen, given } from '../chosen.ts';
-import { sizesOf, tensorBytes } from '../demo.ts';
 import type { DemoOptions } from '../options.ts';
+import { type DemoTask, runTask, sizesOf } from '../run.ts';
 import { endless, streamOf } from './batches.ts';
 import type { ClassData } from './class-data.ts';
 import { clothesData } from './clothes.ts';
@@ -59,60 +49,7 @@ const choose = async (options: DemoOptions, model: Model, data: ClassData, execu
   return { label: name, method: method!, learningRate: learningRate ?? startingRate(method!, model)! }; // a card has one
 };
 
-/** Trains on the examples again and again. Throws where it is stopped. */
-const learn = async (
-  target: Trainable,
-  data: ClassData,
-  executor: Executor,
-  { steps, seed, batch }: DemoOptions,
-  { label, learningRate }: Pick<Chosen, 'label' | 'learningRate'>,
-): Promise<TrainResult> => {
-  const result = await train(target, {
-    executor,
-    data: endless(data, seed, batch),
-    steps,
-    seed,
-    schedule: cosine({ learningRate, steps, warmup: Math.floor(steps / 15) }),
-    heldOut: { data: streamOf(data, data.test), every: Math.max(1, Math.ceil(steps / evaluations)) },
-    stopOn: ['SIGINT', 'SIGTERM'],
-    onStep: progressLine({ label }),
-  });
-  if (result.stopped !== null) throw new PeftError('bad-program', 'Stopped; nothing is kept.');
-  return result;
-};
-
 const accuracyOf = ({ heldOut }: TrainResult): number => heldOut.at(-1)!.metrics['accuracy']!;
-
-/** Saves, loads it into a view of its own, and measures again: the loss must be the same. */
-const saveAndCheck = async (
-  adapted: Adapted<Model>,
-  data: ClassData,
-  executor: Executor,
-  dir: string,
-  loss: number,
-): Promise<void> => {
-  await save(adapted, dir, { executor, baseModel: data.base });
-  const again = await load(adapted.base, dir, [...methods.values()]);
-  const measured = await evaluateModel(again.model, streamOf(data, data.test), { executor });
-  executor.release(again.state.values());
-  if (Math.abs(measured.loss - loss) > (adapted.method.compact ? 1e-4 : 0))
-    throw new PeftError(
-      'bad-adapter',
-      `${dir}: loaded again the adapter gives loss ${measured.loss}, trained it gave ${loss}`,
-    );
-};
-
-/** The accuracy after training all weights of another copy of the model. */
-const tuneAll = async (data: ClassData, executor: Executor, options: DemoOptions): Promise<number> => {
-  const copy = await baseOf(data, options);
-  try {
-    return accuracyOf(
-      await learn(allWeights(copy), data, executor, options, { label: 'all weights', learningRate: fullRate }),
-    );
-  } finally {
-    executor.release(parameters(copy).values());
-  }
-};
 
 /** So many numbers below a count, drawn by a seed, each of them as likely, from the lowest on. */
 const drawn = async (many: number, count: number, seed: number): Promise<number[]> => {
@@ -138,66 +75,54 @@ const examplesOf = async (
   });
 };
 
-const runOn = async (
-  executor: Executor,
+const taskOf = async (
   data: ClassData,
   options: DemoOptions,
-  dir: string,
-  started: number,
-): Promise<ClassResult> => {
-  const { seed } = options;
+  executor: Executor,
+): Promise<DemoTask<ClassResult, Model>> => {
+  const { seed, steps, batch } = options;
   const base = await baseOf(data, options);
   const chosen = await choose(options, base, data, executor);
   const adapted = attach(base, [chosen.method], { seed });
   const [trainable, total] = [sizesOf(adapted.params.values()), sizesOf(parameters(base).values())];
-  say(
-    process.stderr,
-    `Base model: ${total} parameters. ${chosen.label}, with the head: ${trainable}.\n` +
-      `${data.name}: ${data.train.length} ${data.examples} to learn from, ${data.test.length} to test on. Device: ${executor.description}.\n`,
-  );
-  const probe = await learn(attach(base, [], { seed }), data, executor, options, {
-    label: 'the head alone',
-    learningRate: probeRate,
-  });
-  const tuned = await learn(adapted, data, executor, options, chosen);
-  const adapterDir = join(dir, 'adapter');
-  const { loss, metrics } = tuned.heldOut.at(-1)!;
-  await saveAndCheck(adapted, data, executor, adapterDir, loss);
-  const examples = await examplesOf(adapted.model, data, executor, options);
-  const result: ClassResult = {
-    task: options.task,
-    method: chosen.method.name,
-    device: executor.name,
-    classes: data.labels,
-    examples: data.train.length,
-    tests: data.test.length,
-    probeAccuracy: accuracyOf(probe),
-    accuracy: accuracyOf(tuned),
-    macroF1: metrics['macroF1']!,
-    fullAccuracy: options.full ? await tuneAll(data, executor, options) : null,
-    heldOutLoss: loss,
-    trainable,
+  const heldOut = streamOf(data, data.test);
+  return {
+    adapted,
+    chosen,
     total,
-    seconds: (performance.now() - started) / 1000,
-    peakBytes: process.resourceUsage().maxRSS * 1024,
-    adapterBytes: await tensorBytes(adapterDir),
-    adapterDir,
-    losses: join(dir, 'losses.json'),
-    report: join(dir, 'report.html'),
+    opening:
+      `Base model: ${total} parameters. ${chosen.label}, with the head: ${trainable}.\n` +
+      `${data.name}: ${data.train.length} ${data.examples} to learn from, ${data.test.length} to test on. Device: ${executor.description}.\n`,
+    baseName: data.base,
+    madeOf: [data.dir, ...data.train.flatMap(({ row }) => Object.values(row))],
+    training: {
+      data: endless(data, seed, batch),
+      heldOut: { data: heldOut, every: Math.max(1, Math.ceil(steps / evaluations)) },
+    },
+    fullRate,
+    copy: () => baseOf(data, options),
+    lossOf: async (model) => (await evaluateModel(model, heldOut, { executor })).loss,
+    tell: async (tune, trainIt) => {
+      const probe = await trainIt(attach(base, [], { seed }), { label: 'the head alone', learningRate: probeRate });
+      const { tuned, full, figures } = await tune();
+      const { loss, metrics } = tuned.heldOut.at(-1)!;
+      const result: ClassResult = {
+        ...figures,
+        task: options.task,
+        classes: data.labels,
+        examples: data.train.length,
+        tests: data.test.length,
+        probeAccuracy: accuracyOf(probe),
+        accuracy: accuracyOf(tuned),
+        macroF1: metrics['macroF1']!,
+        fullAccuracy: full && accuracyOf(full),
+        heldOutLoss: loss,
+      };
+      const predicted = await examplesOf(adapted.model, data, executor, options);
+      const findings = { label: chosen.label, data, device: executor.description, options, probe, tuned, predicted };
+      return { result, report: reportOf(result, findings), lines: linesOf(result, findings) };
+    },
   };
-  await writeFileAtomic(result.losses, `${JSON.stringify({ losses: tuned.losses, heldOut: tuned.heldOut })}\n`);
-  const findings = {
-    label: chosen.label,
-    data,
-    device: executor.description,
-    options,
-    probe,
-    tuned,
-    predicted: examples,
-  };
-  await writeFileAtomic(result.report, renderReport(reportOf(result, findings)));
-  say(process.stdout, linesOf(result, findings));
-  return result;
 };
 
 /**
@@ -206,12 +131,7 @@ const runOn = async (
  */
 export const classify = async (options: DemoOptions): Promise<ClassResult> => {
   const started = performance.now();
-  const { task, shots = usualShots, model, out } = options;
+  const { task, shots = usualShots, model } = options;
   const data = task === 'image' ? await clothesData(shots, model) : await spamData(model);
-  const executor = await openDevice(options.device);
-  try {
-    return await inNewFolder(out, (dir) => runOn(executor, data, options, dir, started));
-  } finally {
-    await executor.close();
-  }
+  return runTask(options, (executor) => taskOf(data, options, executor), started);
 };

@@ -2,15 +2,13 @@ import type { PredictedExample, Report } from '@peftjs/cli/shared';
 import type { TrainResult } from '@peftjs/trainer';
 import type { DemoOptions } from '../options.ts';
 import { count, percent } from '../outcome.ts';
+import type { RunFigures } from '../run.ts';
 import { batchSize } from './batches.ts';
 import type { ClassData } from './class-data.ts';
 
-/** The output of `--json` of tasks that tell classes apart. Shares of the held-out examples; sizes in bytes. */
-export interface ClassResult {
+/** The output of `--json` of tasks that tell classes apart, whose heads are among what is trained. Shares of the held-out examples; sizes in bytes. */
+export interface ClassResult extends RunFigures {
   readonly task: DemoOptions['task'];
-  /** The name of the method. */
-  readonly method: string;
-  readonly device: string;
   readonly classes: readonly string[];
   /** Examples to learn from, and held-out ones. */
   readonly examples: number;
@@ -24,17 +22,6 @@ export interface ClassResult {
   readonly fullAccuracy: number | null;
   /** Nats per example. */
   readonly heldOutLoss: number;
-  /** Parameters that the adapter trains, its head's among them, and those of the base. */
-  readonly trainable: number;
-  readonly total: number;
-  readonly seconds: number;
-  /** Largest resident memory of the process. */
-  readonly peakBytes: number;
-  readonly adapterBytes: number;
-  readonly adapterDir: string;
-  /** File of the losses by step. */
-  readonly losses: string;
-  readonly report: string;
 }
 
 /** The findings of a run beside its figures. */
