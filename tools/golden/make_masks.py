@@ -100,6 +100,70 @@ def spt(scores: Scores, keep: float) -> dict[str, torch.Tensor] | None:
     return {n: places if few[n] else torch.tensor([-1]) for n, places in chosen.items()}
 
 
+def s_bitfit(structured: bool) -> Callable[..., Callable[[float], dict[str, torch.Tensor] | None]]:
+    """Two rounds of six steps on a row each. Lawton et al., 2023. https://arxiv.org/abs/2305.16597"""
+
+    def prune(model: nn.Module, ids: torch.Tensor, targets: torch.Tensor) -> Callable[[float], dict[str, torch.Tensor] | None]:
+        modules = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear) and n != "lm_head"}
+
+        def left_of(keep: float) -> dict[str, torch.Tensor] | None:
+            changes = {n: torch.zeros(m.out_features, requires_grad=True) for n, m in modules.items()}
+            masks = {n: torch.ones(m.out_features) for n, m in modules.items()}
+
+            def loss(rows: slice) -> torch.Tensor:
+                for n, m in modules.items():
+                    m.bias = None
+                    m.forward = lambda x, m=m, n=n: nn.functional.linear(x, m.weight, changes[n] * masks[n])
+                return model(input_ids=ids[rows], labels=targets[rows]).loss
+
+            for turn in (1, 2):
+                optimizer = torch.optim.AdamW(changes.values(), lr=1e-3, weight_decay=0.0)
+                for step in range(6):
+                    optimizer.param_groups[0]["lr"] = 1e-3 * (1 - step / 6)
+                    optimizer.zero_grad()
+                    row = step % len(ids)
+                    loss(slice(row, row + 1)).backward()
+                    optimizer.step()
+                each = [torch.autograd.grad(loss(slice(i, i + 1)), list(changes.values())) for i in range(len(ids))]
+                scores = [c.detach() * sum(g[i] for g in each) for i, c in enumerate(changes.values())]
+                if structured:
+                    scores = [s.sum()[None] for s in scores]
+                open_ = [m[: len(s)] for m, s in zip(masks.values(), scores, strict=True)]
+                flat = torch.cat([torch.where(m > 0, s.abs(), -1) for m, s in zip(open_, scores, strict=True)])
+                if (places := largest(flat, max(1, int(len(flat) * keep ** (turn / 2) + 1e-9)))) is None:
+                    return None
+                kept = torch.zeros_like(flat)
+                kept[places] = 1
+                parts = kept.split([len(s) for s in scores])
+                masks = {n: part * torch.ones_like(m) for (n, m), part in zip(masks.items(), parts, strict=True)}
+            return {n: m.nonzero()[:, 0] for n, m in masks.items()}
+
+        return left_of
+
+    return prune
+
+
+def far(model: nn.Module, ids: torch.Tensor, targets: torch.Tensor) -> Scores:
+    """The L1 norm of what twelve steps change of each node of an MLP, by its block. Vucetic et al., 2022. https://arxiv.org/abs/2205.01541"""
+    tuned = copy.deepcopy(model)
+    own = {n: m.weight for n, m in tuned.named_modules() if isinstance(m, nn.Linear) and ".mlp." in n}
+    for weight in own.values():
+        weight.requires_grad_(True)
+    optimizer = torch.optim.AdamW(own.values(), lr=1e-3, weight_decay=0.0)
+    for step in range(12):
+        optimizer.param_groups[0]["lr"] = 1e-3 * (1 - step / 12)
+        optimizer.zero_grad()
+        row = step % len(ids)
+        tuned(input_ids=ids[row : row + 1], labels=targets[row : row + 1]).loss.backward()
+        optimizer.step()
+    nodes: Scores = {}
+    for n, w in own.items():
+        change = (w - model.get_parameter(f"{n}.weight")).abs().detach()
+        block = n.split(".mlp.")[0]
+        nodes[block] = nodes.get(block, 0) + change.sum(0 if n.endswith("down_proj") else 1)
+    return nodes
+
+
 def largest(scores: torch.Tensor, count: int) -> torch.Tensor | None:
     """Places of the `count` largest; none where the last of them is a close decision."""
     best = scores.flatten().topk(count + 1).values
@@ -133,6 +197,9 @@ METHODS = {
     "sam": (sam, in_each),
     "gps": (sam, gps),
     "sensitivitySpt": (fish_mask, spt),
+    "sBitfit": (s_bitfit(structured=True), lambda prune, keep: prune(keep)),
+    "uBitfit": (s_bitfit(structured=False), lambda prune, keep: prune(keep)),
+    "far": (far, over_all),
 }
 
 

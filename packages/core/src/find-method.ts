@@ -188,6 +188,8 @@ const known: readonly Known[] = [
   ['SPT', 'sensitivitySpt', 'selective', byType('PEFTJS_SENSITIVITY_SPT')],
   ['Fish-DIP', 'fishDip', 'selective', byType('PEFTJS_FISH_DIP')],
   ['SAM', 'sam', 'selective', byType('PEFTJS_SAM')],
+  ['S-BitFit', 'sBitfit', 'selective', byType('PEFTJS_S_BITFIT')],
+  ['FAR', 'far', 'selective', byType('PEFTJS_FAR')],
   ['PaFi', 'paFi', 'selective', byType('PEFTJS_PAFI')],
   ['LoRA of the adapters library', 'lora', 'lora', byArchitecture('lora')],
   ['prefix tuning of the adapters library', 'adapterHubPrefixTuning', 'prompts', byArchitecture('prefix_tuning')],

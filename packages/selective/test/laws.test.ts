@@ -58,6 +58,25 @@ describeMethods(family, {
     options: { keep: 0.1 },
     parameters: (model) => sumOver(model, chosenFrom, (inDim, outDim) => Math.floor((inDim * outDim) / 10)),
   },
+  // A tenth of all single biases: those of linear layers, and those that norms have.
+  sBitfit: {
+    options: { keep: 0.1, structured: false, rounds: 2, steps: 4 },
+    parameters: (model) =>
+      Math.floor((outputs(model, chosenFrom) + biases(model) * model.config.hiddenSize) / 10 + 1e-9),
+  },
+  // Of the first block alone, so that the count is by formula: biases of rows too, where the layers have some.
+  far: {
+    options: (model) => ({ mask: { [model.paths('block')[0]!]: [1, 4, 6] } }),
+    parameters: (model) => {
+      const [block] = model.paths('block') as readonly [string];
+      const parts = model.parts(['gate', 'up', 'down']).filter(({ path }) => path.startsWith(`${block}.`));
+      const size = (path: string): number => {
+        const { bias } = model.linears.get(path)!.dense();
+        return model.main.hiddenSize + (bias ? 1 : 0);
+      };
+      return 3 * parts.reduce((n, { path, role }) => n + (role === 'down' ? model.main.hiddenSize : size(path)), 0);
+    },
+  },
   ltSft: { options: { keep: 0.1, steps: 2, l1: 0.1 }, parameters: tenth },
   paFi: { options: { keep: 0.1 }, parameters: tenth },
   tokenTuning: {

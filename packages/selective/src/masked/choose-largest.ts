@@ -18,6 +18,15 @@ export const chooseLargest = async (
   return Object.fromEntries([...largest.places()].map(([i, places]) => [paths[i]!, places]));
 };
 
+/** The share `keep` of all scores, by whose they are; one at least. */
+export const chooseLargestOf = (scores: ReadonlyMap<Path, ArrayLike<number>>, keep: number): Mask => {
+  const paths = [...scores.keys()];
+  const total = [...scores.values()].reduce((n, { length }) => n + length, 0);
+  const largest = keepLargest(Math.max(1, Math.floor(keep * total)));
+  for (const [i, own] of [...scores.values()].entries()) largest.add(i, own);
+  return Object.fromEntries([...largest.places()].map(([i, places]) => [paths[i]!, places]));
+};
+
 /** The same of each layer by itself. */
 export const chooseInEach = async (keep: number, each: EachScore): Promise<Mask> => {
   const mask: Record<Path, Int32Array> = {};
