@@ -1,6 +1,6 @@
 import type { AdapterConfig, MethodFactory, MiddlewareTable, Scope } from '@peftjs/core';
 import type { Tensor } from '@peftjs/tensor';
-import type { Model } from '@peftjs/transformer';
+import type { Call, Model } from '@peftjs/transformer';
 import { bottleneck } from './bottleneck.ts';
 import { type AdapterPlace, afterSublayers, type BottleneckKind, shapeOf } from './define-bottleneck.ts';
 import { houlsby, houlsbyKind } from './houlsby.ts';
@@ -20,7 +20,7 @@ export interface Fusible {
   /** Middleware at its places. */
   around: (
     scope: Scope,
-    make: (own: Scope, place: AdapterPlace) => (output: Tensor, stream: Tensor) => Tensor,
+    make: (own: Scope, place: AdapterPlace) => (output: Tensor, stream: Tensor, call: Call) => Tensor,
   ) => MiddlewareTable;
 }
 

@@ -1,5 +1,6 @@
 export { type AdapterFusionOptions, adapterFusion } from './adapter-fusion/adapter-fusion.ts';
 export type { FusedAdapter, FusedAdapters } from './adapter-fusion/fused-adapters.ts';
+export { type PruneFusionOptions, pruneFusion } from './adapter-fusion/prune-fusion.ts';
 export { type AttemptOptions, attempt, attemptFor } from './attempt.ts';
 export type { HyperformerOptions } from './hyperformer/define-hyperformer.ts';
 export { hyperformer, hyperformerFor, hyperformerPlusPlus, hyperformerPlusPlusFor } from './hyperformer/hyperformer.ts';

@@ -10,8 +10,8 @@ const nearIdentity: Init = ([rows, columns]) =>
 
 /** Attention over what several adapters add. */
 export interface AdapterAttention {
-  /** V·Σᵢ wᵢ·uᵢ, with w = softmaxᵢ(q · kᵢ): query and each of `added` are [batch, tokens, d]. */
-  mix(query: Tensor, added: readonly Tensor[]): Tensor;
+  /** V·Σᵢ wᵢ·uᵢ, with w = softmaxᵢ(q · kᵢ): query and each of `added` are [batch, tokens, d]. `note` is given w, [batch, tokens, adapters]. */
+  mix(query: Tensor, added: readonly Tensor[], note?: (weights: Tensor) => void): Tensor;
   /** V [d, d]; null where there is none. */
   readonly value: Variable | null;
 }
@@ -30,10 +30,11 @@ export const adapterAttention = (scope: Scope, size: number, values: boolean): A
   const value = values ? scope.param('value.weight', [size, size], nearIdentity) : null;
   return {
     value,
-    mix: (query, added) => {
+    mix: (query, added, note) => {
       const q = queryOf(query); // [batch, tokens, d]
       const scores = added.map((u) => sum(mul(q, keyOf(u)), { axes: [2], keepDims: true }));
       const weights = softmax(concatAll(scores, 2)); // [batch, tokens, adapters]
+      note?.(weights);
       const mixed = added
         .map((u, i) => mul(u, slice(weights, { axis: 2, start: i, end: i + 1 })))
         .reduce((a, b) => add(a, b));

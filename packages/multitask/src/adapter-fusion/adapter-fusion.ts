@@ -10,6 +10,7 @@ import {
   penalty as penalised,
 } from '@peftjs/core';
 import { add, constant, mul, sub, sum, type Tensor, type Variable } from '@peftjs/tensor';
+import { type Slot, slot } from '@peftjs/transformer';
 import { type FusedAdapters, fusedAdapters, fusedParts } from './fused-adapters.ts';
 
 /** Options of `adapterFusion`. */
@@ -47,6 +48,18 @@ const penalty: Option<number> = {
   },
 };
 
+/** The weights of the adapters in one place of a pass. */
+export interface PlaceWeights {
+  /** [batch, rows, adapters]; rows in front of the tokens are the first ones. */
+  readonly weights: Tensor;
+  readonly tokens: number;
+  /** The input that says which tokens are there. */
+  readonly mask: string;
+}
+
+/** Those of all places that a pass went through. */
+export const fusionWeights: Slot<readonly PlaceWeights[]> = slot('fusion weights');
+
 const identity = (size: number): Tensor =>
   constant(
     Float32Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0)),
@@ -74,15 +87,17 @@ export const adapterFusion: MethodFactory<AdapterFusionOptions> = defineMethod<A
         const ups = parts.map((p) => p.up(p.frozen(own, place.module), place));
         const { mix, value } = adapterAttention(own.at(fusionName), place.hiddenSize, hasValues);
         if (value) values.push(value);
-        return (output, stream) => {
+        return (output, stream, { pass, sequence, tower }) => {
           const x = reads(output, stream);
-          return add(
-            output,
-            mix(
-              x,
-              ups.map((up) => up(x)),
-            ),
+          const mixed = mix(
+            x,
+            ups.map((up) => up(x)),
+            (weights) => {
+              const of = { weights, tokens: sequence.tokens, mask: tower.reads.mask };
+              pass.put(fusionWeights, [...(pass.get(fusionWeights) ?? []), of]);
+            },
           );
+          return add(output, mixed);
         };
       });
       const far = (v: Tensor): Tensor => {
