@@ -43,6 +43,7 @@ ADAPTERS = {
         "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o), "ia3": IA3Config,
         "prompt-tuning": lambda **o: PromptTuningConfig(num_virtual_tokens=4, **o),
         "prefix-tuning": lambda **o: PrefixTuningConfig(num_virtual_tokens=4, **o),
+        "lora-repeated": lambda **o: LoraConfig(r=2, target_modules=["value"], layer_replication=[[1, 2], [0, 2]], **o),
         **every_type("bert-sequence"),
     },
     "bert-answers": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
@@ -104,6 +105,10 @@ ADAPTERS = {
     **{
         name: {"lora": lambda targets=targets, **o: LoraConfig(r=4, lora_alpha=6, target_modules=targets, **o)}
         for name, (_, _, targets) in DECODERS.items()
+    },
+    "llama-linear-causal": {
+        "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o),
+        "lora-repeated": lambda **o: LoraConfig(r=2, target_modules=["q_proj", "down_proj"], layer_replication=[[0, 2], [1, 2], [0, 2]], **o),
     },
     # Rows and keys in front move learned positions, and count in ALiBi.
     **{

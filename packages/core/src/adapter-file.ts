@@ -25,10 +25,11 @@ import {
   PeftError,
   type Rules,
   type Shape,
+  shown,
   type TypedArray,
 } from '@peftjs/tensor';
 import { hostArray } from '@peftjs/tensor/executor';
-import { type Model, requireModel, type TaskModel } from '@peftjs/transformer';
+import { type LayerRange, type Model, requireModel, type TaskModel } from '@peftjs/transformer';
 import { foldersOf, foldersWith, keyPrefix, together } from './adapter-folders.ts';
 import { type Adapted, attach } from './attach.ts';
 import { checkSizes } from './check-sizes.ts';
@@ -101,8 +102,10 @@ export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOpt
   const copies = method.copies?.(base, [...own.keys()]) ?? new Map<string, string>();
   const state = new Map([...own, ...[...copies].map(([name, of]) => [name, own.get(of)!] as const)]);
   const stored = new Map([...state].map(([key, tensor]) => [key, asStored(base, key, inFile(tensor))]));
+  const repeats = repeatsInFile(base, config, method.name);
   const complete = (own: AdapterConfig, heads: readonly string[]): JsonObject => ({
     ...own,
+    ...(repeats && { layer_replication: repeats }),
     task_type: taskType(base),
     inference_mode: true,
     ...(heads.length > 0 && { modules_to_save: withHeads(own, heads) }),
@@ -125,6 +128,32 @@ export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOpt
   const { modelType, modelClass } = base.layout;
   const model = { modelType, hiddenSize: base.main.hiddenSize, modelClass, name: baseModel };
   return writeAdapterHub(dir, withoutType(config) as JsonObject, model, tensors);
+};
+
+/** The repeated layers of a base as files tell of them; null for none. Throws `bad-adapter` for a method in whose files they have no place. */
+const repeatsInFile = ({ layout: { repeats } }: Model, config: AdapterConfig, method: string): JsonValue | null => {
+  if (!repeats) return null;
+  if (config['peft_type'] !== 'LORA' || foldersOf(config))
+    throw new PeftError(
+      'bad-adapter',
+      `${method}: the model repeats layers, of which the files of Hugging Face PEFT tell for LoRA alone; attach lora, or save nothing`,
+    );
+  return repeats.map((range) => [...range]);
+};
+
+/** A base with the layers that a file's adapter was made on, and the file without what it says of them. Throws `bad-adapter` where the base's are repeated otherwise, `bad-option`. */
+const repeatedFor = <M extends Model>(base: M, config: AdapterConfig): readonly [base: M, config: AdapterConfig] => {
+  const { layer_replication: asked, ...rest } = config;
+  const { repeats } = base.layout;
+  const wanted = Array.isArray(asked) && asked.length > 0 ? (asked as unknown as readonly LayerRange[]) : null;
+  if (repeats) {
+    if (String(wanted) === String(repeats)) return [base, rest];
+    throw new PeftError(
+      'bad-adapter',
+      `adapter_config.json: layer_replication is ${shown(asked ?? null)}, and the model's layers are repeated as ${JSON.stringify(repeats)}; give the base itself`,
+    );
+  }
+  return wanted ? [base.repeat(wanted), rest] : [base, config];
 };
 
 /** A name as the class in transformers has it. */
@@ -214,19 +243,20 @@ const withoutRepeated = (state: State, { name: method, repeated = [] }: Method, 
 
 /**
  * Attaches the adapter in a folder (a path on disk, a URL, `Files`), written by `save`, by Hugging Face PEFT or by adapter-hub/adapters. `methods` are those
- * it may build, a list or all that a package exports; it finds the one by itself. Throws `file-missing`, `bad-safetensors`, `bad-adapter`; `state-mismatch` when tensors are missing, left over or of
+ * it may build, a list or all that a package exports; it finds the one by itself. Layers that PEFT's file repeats (`layer_replication`) are repeated first, see `repeatLayers`: the adapter's `base` has them. Throws `file-missing`, `bad-safetensors`, `bad-adapter`; `state-mismatch` when tensors are missing, left over or of
  * other shapes.
  */
-export const load = async <M extends Model>(base: M, dir: Place, methods: Methods): Promise<Adapted<M>> => {
-  requireModel('load', base);
+export const load = async <M extends Model>(given: M, dir: Place, methods: Methods): Promise<Adapted<M>> => {
+  requireModel('load', given);
   const formats = formatsIn(methods);
   const files = await filesAt(dir);
   const found = await readAdapters(files);
   try {
-    const adapter = 'layout' in found ? found : together(found, base);
+    const adapter = 'layout' in found ? found : together(found, given);
     checkSizes(adapter.config.raw, adapter.tensors as State);
     const { outerFormats } = await import('./compose/block-format.ts');
-    const method = findMethod(withoutHeads(adapter.config.raw, base), formats, outerFormats);
+    const [base, config] = repeatedFor(given, adapter.config.raw);
+    const method = findMethod(withoutHeads(config, base), formats, outerFormats);
     const { layout = 'peft' } = method;
     if (layout !== adapter.layout)
       throw new PeftError('bad-adapter', `${method.name} has files in the layout of ${layout}, not ${adapter.layout}`);

@@ -66,7 +66,7 @@ const foreignParts = ({
   if (isObject(router) && Object.keys(router).length > 0)
     return "arrow_config is that of a router, whose file has no experts; load these with lora, one by one, and give them to arrow from '@peftjs/lora'";
   if (Array.isArray(repeated) && repeated.length > 0)
-    return 'layer_replication repeats layers of the base, and a model here has the layers that its files have; save the repeated model from transformers with a config of as many layers, load that, and leave layer_replication out';
+    return 'layer_replication repeats layers of the base; `load` does so by itself, else repeat them with `repeatLayers`, and leave layer_replication out';
   if (Array.isArray(fused) && fused.length > 0)
     return `target_parameters names ${fused.slice(0, 3).join(', ')}, parameters of fused experts, which lora alone adapts`;
   return null;

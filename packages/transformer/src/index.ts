@@ -45,6 +45,7 @@ export { parameters } from './parameters.ts';
 export { type Call, type Pass, type Sequence, type Slot, slot } from './pass.ts';
 export { normalized, type Pooling } from './pooling.ts';
 export { productOf } from './product-of.ts';
+export { type LayerRange, repeatLayers } from './repeat-layers.ts';
 export { requireModel } from './require-model.ts';
 export type { Part, Role } from './roles.ts';
 export type { KeysOf } from './rows-alone.ts';

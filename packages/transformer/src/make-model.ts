@@ -3,6 +3,7 @@ import type { Model, ModelLayout } from './model.ts';
 import { linearOf, type Parts, patchParts } from './parts.ts';
 import { type Call, makePass } from './pass.ts';
 import { firstRow } from './position-rows.ts';
+import { withRepeated } from './repeat-layers.ts';
 import { partsOf, type RoleRow } from './roles.ts';
 import { type Ran, runTower } from './run-tower.ts';
 import { sequenceOf } from './sequence-of.ts';
@@ -89,6 +90,12 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
     },
     parts: (wanted) => partsOf(parts.linears, roles, wanted),
     with: (patch) => makeModel(architecture, patchParts(parts, patch, paths)),
+    repeat: (ranges) => {
+      if (layout.repeats)
+        throw new PeftError('bad-option', 'repeatLayers: the layers are repeated already; give all ranges at once');
+      const { tower, parts: all } = withRepeated(towers, parts, ranges);
+      return makeModel({ ...architecture, towers: [tower], layout: { ...layout, repeats: ranges } }, all);
+    },
     states: (inputs, given = {}) => {
       const options = { ...given, recompute: given.recompute ?? parts.recompute };
       const reading = running(towers, inputs);

@@ -6,6 +6,7 @@ import type { KvCache } from './kv-cache.ts';
 import type { Linear } from './linear.ts';
 import type { Norm } from './norm.ts';
 import type { Pass } from './pass.ts';
+import type { LayerRange } from './repeat-layers.ts';
 import type { Part, Role } from './roles.ts';
 import type { AroundTable, Path, SiteName } from './sites.ts';
 import type { Inputs, States } from './states.ts';
@@ -67,6 +68,8 @@ export interface ModelLayout {
   readonly source: Files | null;
   /** The name of the folder that has these weights; null for a model that was built, or whose weights were changed since. */
   readonly name: string | null;
+  /** The ranges of layers that it has in place of all that its files hold, see `repeatLayers`; null: it has those. */
+  readonly repeats: readonly LayerRange[] | null;
   /** The modules that hold the model's `trainedHeads` (`modules_to_save` in PEFT's files). */
   readonly trainedModules: readonly Path[];
   /** The beginning of the paths that the class in transformers has not: `bert.` of a `BertModel`, which has no head; else ''. */
@@ -115,6 +118,8 @@ export interface Model {
   parts(roles: readonly Role[]): readonly Part[];
   /** This model with parts replaced by path, and middleware around that which is there. Throws `no-match`, `bad-shape`. */
   with(patch: ModelPatch): this;
+  /** This model with ranges of its layers in place of all; see `repeatLayers`. Throws `bad-option`. */
+  repeat(ranges: readonly LayerRange[]): this;
   /**
    * A model of the same architecture with all sizes divided by `reduction`, `layers` layers, a vocabulary of one and zeros for weights: the
    * shell of a side network.

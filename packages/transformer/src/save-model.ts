@@ -71,6 +71,11 @@ const checkPlain = (
       'not-mergeable',
       `${who}: weights cannot say what is wrapped around ${wrapped.map(([site]) => site).join(', ')}; save the adapter instead`,
     );
+  if (model.layout.repeats)
+    throw new PeftError(
+      'not-mergeable',
+      `${who}: the model repeats layers of its base, which its weights do not tell; save the adapter, and repeat the layers of the base anew`,
+    );
   const needs = needsOf(familyOfModel(model), config, model.task);
   const odd = [...tensors.keys()].filter((name) => !needs.has(name));
   if (odd.length > 0)

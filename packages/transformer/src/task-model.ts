@@ -94,6 +94,12 @@ const headOf = (model: Model, spec: HeadSpec, config: ModelConfig, inputs: Input
   pair: states.pair(),
 });
 
+/** The config of a model with another number of layers. */
+const deeper = (config: ModelConfig, { main }: Model): ModelConfig => ({
+  ...config,
+  layers: main.paths('block').length,
+});
+
 /** A model with a task, whose head is as a family has it. */
 export const withTask = <Out>(model: Model, config: ModelConfig, spec: HeadSpec, task: Task<Out>): TaskModel<Out> => {
   const run: TaskModel<Out>['run'] = (given, options) => {
@@ -121,6 +127,10 @@ export const withTask = <Out>(model: Model, config: ModelConfig, spec: HeadSpec,
     task,
     makes: spec.makes ?? [],
     with: (patch) => withTask(model.with(patch), config, spec, task),
+    repeat: (ranges) => {
+      const repeated = model.repeat(ranges);
+      return withTask(repeated, deeper(config, repeated), spec, task);
+    },
     run,
     outputs: (inputs, options) => run(inputs, options).outputs(),
     loss: (inputs, options) => run(inputs, options).loss(),
@@ -133,6 +143,10 @@ export const asCausalLM = (model: Model, config: ModelConfig, spec: HeadSpec, ta
   return {
     ...withTask(model, config, spec, task),
     with: (patch) => asCausalLM(model.with(patch), config, spec, task),
+    repeat: (ranges) => {
+      const repeated = model.repeat(ranges);
+      return asCausalLM(repeated, deeper(config, repeated), spec, task);
+    },
     hidden: (ids, { mask, lastOnly = false, at, ...options } = {}) => {
       const inputs = inputsOf(ids, mask);
       const { features } = headOf(model, spec, config, inputs, model.states(inputs, options));

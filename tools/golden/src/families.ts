@@ -137,6 +137,7 @@ const prompts = { 'prompt-tuning': promptTuning, 'prefix-tuning': prefixTuning }
 
 /** Further adapters on decoders: of experts, and in front of positions that are not rotary. */
 const further: Readonly<Record<string, Readonly<Record<string, MethodFormat>>>> = {
+  'llama-linear': { 'lora-repeated': lora },
   opt: prompts,
   bloom: prompts,
   mixtral: { 'lora-experts': lora },
@@ -186,7 +187,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
   {
     name: 'bert-sequence',
     task: sequenceClassifier({ labels: classes }),
-    adapters: { lora, ia3, 'prompt-tuning': promptTuning, 'prefix-tuning': prefixTuning },
+    adapters: { lora, ia3, 'prompt-tuning': promptTuning, 'prefix-tuning': prefixTuning, 'lora-repeated': lora },
     types,
     own: { coda },
   },

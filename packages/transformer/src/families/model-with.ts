@@ -79,6 +79,7 @@ const modelOf = (
         modelClass: head?.modelClass ?? '',
         source: weights.source ?? null,
         name: weights.source?.name ?? null,
+        repeats: null,
         trainedModules: head?.trained ?? [],
         outerModule: head?.layer === '' ? (layout.prefix ?? '') : '',
         storedTransposed: (path) =>
