@@ -1,3 +1,5 @@
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { ggufFolder, loadGguf } from '@peftjs/gguf';
 import { type Files, isHub, isObject, loadTokenizer, parseHub, readJsonObject, type Tokenizer } from '@peftjs/io';
 import {
@@ -62,22 +64,29 @@ const formats: Readonly<Record<NonNullable<RunConfig['quantize']>, () => QuantFo
   hqq,
 };
 
-const shippedDir = async (): Promise<string> => {
-  try {
-    return (await import('@peftjs/base-model')).baseModelDir();
-  } catch (cause) {
-    throw new PeftError(
-      'file-missing',
-      `there is no model: ${shipped} is not installed. npm install ${shipped}, or give --model the folder of one in Hugging Face layout, or hub:owner/name.`,
-      { cause },
-    );
-  }
+/** Models in packages of their own, which go by their names. */
+const packages: readonly string[] = [shipped, '@peftjs/base-encoder', '@peftjs/base-vit'];
+
+/** Whether a name is that of a model in a package, and no path. */
+export const isPackaged = (name: string | null | undefined): name is string =>
+  name !== undefined && name !== null && packages.includes(name);
+
+/** The folder of a packaged model: of where the command is used, or of where it is installed. Throws `file-missing`. */
+const packagedDir = (name: string): string => {
+  for (const from of [join(process.cwd(), 'package.json'), import.meta.url])
+    try {
+      return dirname(createRequire(from).resolve(`${name}/model/config.json`));
+    } catch {} // not there
+  throw new PeftError(
+    'file-missing',
+    `there is no model: ${name} is not installed. npm install ${name}, or give --model the folder of one in Hugging Face layout, or hub:owner/name.`,
+  );
 };
 
 /** The folder of a base, or what a GGUF file holds as one. Throws as `filesAt`, `ggufFolder`. */
 export const openPlace = async (asked: string | undefined): Promise<Place> => {
   const name = asked ?? shipped;
-  const path = name === shipped ? await shippedDir() : name;
+  const path = isPackaged(name) ? packagedDir(name) : name;
   return { name, path, files: isGguf(path) ? await ggufFiles(path) : await shownFiles(path) };
 };
 

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { isPeftError, PeftError } from '@peftjs/tensor';
 import type { ProgressStream } from '@peftjs/trainer';
 import { Command, CommanderError } from 'commander';
@@ -25,6 +26,10 @@ const told = (error: unknown, { out, err, json }: Context): number => {
   return error instanceof Stopped ? error.exitCode : exitCodeOf(error);
 };
 
+/** The version in the package's own file. */
+const version = (): string =>
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version as string;
+
 /** Answers a shell that asks how a line may go on: `peftjs complete -- train --opt`. */
 const complete = async (typed: readonly string[]): Promise<number> => {
   const [{ completions }, { choicesFor }] = await Promise.all([import('./completion.ts'), import('./choices.ts')]);
@@ -48,6 +53,7 @@ export const main = async (args: readonly string[], options: MainOptions = {}): 
   };
   const program = new Command('peftjs')
     .description('Parameter-efficient fine-tuning: train, chat, serve.')
+    .version(version(), '--version', 'the version of the command')
     .configureOutput({ writeOut: (text) => out.write(text), writeErr: (text) => err.write(text) })
     .configureHelp({ minWidthToWrap: 20, helpWidth: out.columns ?? 80 })
     .helpCommand(false)

@@ -1,6 +1,6 @@
-import { merge } from '@peftjs/core';
+import { type Adapted, merge } from '@peftjs/core';
 import { type Executor, PeftError } from '@peftjs/tensor';
-import type { CausalLM } from '@peftjs/transformer';
+import type { TaskModel } from '@peftjs/transformer';
 import type { Context } from './context.ts';
 import { status } from './status.ts';
 import type { Tuned, Voice } from './tuned.ts';
@@ -26,11 +26,11 @@ export const onlyVoice = (who: string, { voices }: Tuned): Voice => {
 };
 
 /** The model with an adapter folded in; says so where rounding takes much of what was learnt. Throws as `merge`. */
-export const merged = async (
-  { adapted }: Voice,
+export const merged = async <M extends TaskModel>(
+  adapted: Adapted<M>,
   executor: Executor,
   { storedAs, context }: { readonly storedAs: StoredDType; readonly context: Context },
-): Promise<CausalLM> => {
+): Promise<M> => {
   const { model, undone } = await merge(adapted, { executor, storedAs });
   if (undone.length > 0)
     status(

@@ -4,7 +4,7 @@ import { type Adapted, load } from '@peftjs/core';
 import { type Chat, fileAt, filesAt, isHub, joinPath, readAdapter } from '@peftjs/io';
 import { isPeftError, PeftError } from '@peftjs/tensor';
 import type { CausalLM } from '@peftjs/transformer';
-import { type Base, type BaseOptions, loadBase, shipped } from './base.ts';
+import { type Base, type BaseOptions, isPackaged, loadBase } from './base.ts';
 import { conversation, templateFile } from './conversation.ts';
 import { methods } from './methods.ts';
 import { placeKind } from './place-kind.ts';
@@ -66,7 +66,7 @@ const newestRun = async (folder: string): Promise<string | null> => {
 
 /** The adapter folder of a path, and the name that it goes by; null for a model. */
 export const adapterAt = async (path: string): Promise<{ readonly dir: string; readonly name: string } | null> => {
-  if (path === shipped) return null;
+  if (isPackaged(path)) return null;
   const kind = await placeKind(path);
   if (kind === 'adapter') return { dir: path, name: basename(path) };
   if (kind === 'model' || kind === 'gguf') return null;
@@ -87,7 +87,7 @@ const hubName = (name: string, revision: unknown): string | null => {
 export const baseOf = async (dir: string): Promise<string> => {
   const { config } = await readAdapter(dir);
   const { baseModel, raw } = config;
-  if (baseModel === shipped || (baseModel !== null && (await isThere(baseModel)))) return baseModel;
+  if (isPackaged(baseModel) || (baseModel !== null && (await isThere(baseModel)))) return baseModel;
   const onHub = baseModel === null ? null : hubName(baseModel, raw['revision']);
   if (onHub === null)
     throw new PeftError(
@@ -116,7 +116,7 @@ const loadVoice = async (
   if (task !== null)
     throw new PeftError(
       'bad-option',
-      `${dir}: is an adapter of the task ${task}, and one that writes is wanted; peftjs evaluate RUN --data FILE measures it`,
+      `${dir}: is an adapter of the task ${task}, and one that writes is wanted; peftjs evaluate RUN --data FILE measures its run, peftjs merge RUN OUT folds it in`,
     );
   const file = joinPath(dir, templateFile);
   const { chat, template } = await conversation(base.files, base.tokenizer, (await isThere(file)) ? file : undefined);

@@ -26,6 +26,7 @@ const json = async (...args: string[]): Promise<Record<string, unknown>> => {
 
 describe('the command', () => {
   test('lists what it can do, and says how to go on where nothing is asked for', async () => {
+    expect(await peftjs(['--version'])).toMatchObject({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
     const help = await peftjs(['--help']);
     expect(help.code).toBe(0);
     expect(help.out).toMatch(/methods.*inspect.*doctor.*Exit codes: 0 done/s);

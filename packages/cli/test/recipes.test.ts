@@ -1,13 +1,25 @@
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { baseModelDir } from '@peftjs/base-model';
-import { reference } from '@peftjs/tensor';
-import { saveModel } from '@peftjs/transformer';
-import { tinyT5, tinyVit } from '@peftjs/transformer/testing';
+import { baseVitDir } from '@peftjs/base-vit';
+import { load } from '@peftjs/core';
+import { lora } from '@peftjs/lora';
+import { constant, evaluate, reference, type Tensor } from '@peftjs/tensor';
+import {
+  type Inputs,
+  imageClassifier,
+  loadModel,
+  saveModel,
+  sequenceClassifier,
+  type Task,
+  type TaskModel,
+} from '@peftjs/transformer';
+import { tinyT5 } from '@peftjs/transformer/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { recipes } from '../src/recipes.ts';
+import { runFiles } from '../src/train/run-folder.ts';
 import { peftjs } from './cli.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'peftjs-recipes-'));
@@ -23,28 +35,29 @@ const done = async (...args: string[]) => {
   return out;
 };
 
-/** Small models of the kinds that are not shipped, at random: an encoder-decoder with the shipped tokenizer, a ViT of 4 × 6 pixels. */
+/** A small model of the kind that is not shipped, at random: an encoder-decoder with the shipped tokenizer. */
 beforeAll(async () => {
   process.chdir(folder);
   const executor = reference();
   await saveModel(tinyT5({ vocabSize: 4096 }), 't5', { executor });
   for (const name of ['tokenizer.json', 'tokenizer_config.json']) cpSync(join(baseModelDir(), name), join('t5', name));
-  await saveModel(tinyVit(), 'vit', { executor });
-  writeFileSync(
-    'vit/preprocessor_config.json',
-    JSON.stringify({
-      image_processor_type: 'ViTImageProcessor',
-      do_resize: true,
-      size: { height: 4, width: 6 },
-      do_normalize: true,
-      image_mean: [0.5, 0.5, 0.5],
-      image_std: [0.5, 0.5, 0.5],
-    }),
-  );
   await executor.close();
 });
 
-const models: Readonly<Record<string, readonly string[]>> = { seq2seq: ['--model', 't5'], images: ['--model', 'vit'] };
+const models: Readonly<Record<string, readonly string[]>> = { seq2seq: ['--model', 't5'] };
+
+/** The base of a classifier's recipe, and inputs for it. */
+const openBase = (name: string, task: Task<Tensor>): Promise<TaskModel> =>
+  loadModel(name === 'images' ? baseVitDir() : baseModelDir(), { task, newHead: true });
+const inputOf = (name: string): Inputs =>
+  name === 'images'
+    ? {
+        pixels: constant(
+          new Float32Array(28 * 28).map((_, i) => Math.sin(i)),
+          [1, 1, 28, 28],
+        ),
+      }
+    : { ids: constant(Int32Array.of(1, 5, 2, 9), [1, 4]) };
 
 /** What a recipe's adapter is said to be for, and the measures of its held-out data. */
 const outcomes: Readonly<Record<string, readonly [taskType: string | null, unit: string, measure?: string]>> = {
@@ -87,6 +100,31 @@ describe.each(Object.entries(outcomes))('%s', (name, [taskType, unit, measure]) 
         code: 2,
         err: expect.stringContaining('is an adapter of the task SEQ_CLS'),
       });
+    if (taskType === 'SEQ_CLS' || name === 'images') {
+      await done('merge', found.dir, `merged-${name}`, '--device', 'cpu');
+      const { labels } = parse(readFileSync(runFiles(found.dir).config, 'utf8')).task;
+      const task = name === 'images' ? imageClassifier({ labels }) : sequenceClassifier({ labels });
+      const [base, merged] = [await openBase(name, task), await loadModel(`merged-${name}`, { task })];
+      const { model } = await load(base, found.adapter, [lora]);
+      const inputs = inputOf(name);
+      const both = await evaluate({ a: model.outputs(inputs), b: merged.outputs(inputs) }, { executor: reference() });
+      expect(Math.max(...both['a']!.map((v, i) => Math.abs(v - both['b']![i]!)))).toBeLessThan(1e-4);
+    }
+    if (name === 'tagging') {
+      await done('export', found.dir, 'exported', '--to', 'onnx', '--device', 'cpu');
+      expect(JSON.parse(readFileSync('exported/config.json', 'utf8')).id2label).toEqual({ 0: 'lower', 1: 'upper' });
+      expect(existsSync('exported/onnx/model.onnx')).toBe(true);
+    }
+    if (name === 'classification') {
+      expect(await peftjs(['export', found.dir, 'last', '--to', 'onnx', '--device', 'cpu'])).toMatchObject({
+        code: 2,
+        err: expect.stringContaining('as the last token of each; peftjs merge writes it'),
+      });
+      expect(await peftjs(['export', found.dir, 'x.gguf', '--to', 'gguf'])).toMatchObject({
+        code: 2,
+        err: expect.stringContaining('is a run of the task sequenceClassifier'),
+      });
+    }
     if (!['classification', 'dpo', 'images'].includes(name)) return;
     const measured = JSON.parse(
       await done('evaluate', found.dir, '--data', data.train, '--device', 'cpu', '--context', '32', '--json'),

@@ -101,8 +101,8 @@ write(
   whale.slice(580, 700).map(([, target]) => ({ source: target.toLowerCase().replace(/[^\p{L}' ]/gu, ''), target })),
 );
 
-/** Pixels to a side of a picture. */
-const side = 32;
+/** Pixels to a side of a picture, which is grey: as the model of `@peftjs/base-vit` reads. */
+const side = 28;
 
 /** Whether a point, from −1 to 1 from the middle in units of the size, is in a shape. */
 const shapes: Readonly<Record<string, (x: number, y: number) => boolean>> = {
@@ -115,16 +115,14 @@ for (const [name, isIn] of Object.entries(shapes)) {
   mkdirSync(new URL(`shapes/${name}/`, out), { recursive: true });
   const random = randomSource(0, name);
   for (let n = 0; n < 10; n++) {
-    const [size, left, top] = [6 + 6 * random(), 12 + 8 * random(), 12 + 8 * random()];
-    const [paper, ink] = [0, 1].map(() => [0, 1, 2].map(() => Math.floor(90 * random())));
-    const data = new Uint8Array(3 * side * side);
-    for (let i = 0; i < side * side; i++) {
-      const inside = isIn(((i % side) - left) / size, (Math.floor(i / side) - top) / size);
-      data.set(inside ? ink!.map((v) => 255 - v) : paper!, 3 * i);
-    }
+    const [size, left, top] = [6 + 5 * random(), 11 + 6 * random(), 11 + 6 * random()];
+    const [paper, ink] = [Math.floor(90 * random()), 255 - Math.floor(90 * random())];
+    const data = Uint8Array.from({ length: side * side }, (_, i) =>
+      isIn(((i % side) - left) / size, (Math.floor(i / side) - top) / size) ? ink : paper,
+    );
     writeFileSync(
       new URL(`shapes/${name}/${String(n + 1).padStart(2, '0')}.png`, out),
-      encode({ width: side, height: side, channels: 3, depth: 8, data }),
+      encode({ width: side, height: side, channels: 1, depth: 8, data }),
     );
   }
 }

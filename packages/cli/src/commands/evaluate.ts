@@ -2,7 +2,6 @@ import { batch, flatMap, ignored, pipe } from '@peftjs/data';
 import { PeftError } from '@peftjs/tensor';
 import { type Evaluation, evaluateLoss } from '@peftjs/trainer';
 import { counted } from '../bar.ts';
-import { shipped } from '../base.ts';
 import type { Call } from '../commands.ts';
 import { readRunConfig } from '../config/read.ts';
 import type { RunConfig } from '../config/schema.ts';
@@ -11,9 +10,9 @@ import { type Example, encodeExample } from '../data/encode-example.ts';
 import { lengthStep } from '../data/examples.ts';
 import { openItems } from '../data/open-items.ts';
 import { evaluateRun } from '../learn/evaluate-run.ts';
-import { placeKind } from '../place-kind.ts';
+import { runConfigAt } from '../learn/open-run.ts';
 import { numberIn } from '../sampling.ts';
-import { baseOptions, deviceOf, withSession } from '../session.ts';
+import { deviceOf, withSession } from '../session.ts';
 import { runFiles } from '../train/run-folder.ts';
 
 const figures = ({ loss, metrics }: Evaluation): string =>
@@ -47,10 +46,9 @@ const runOfTask = async (
 };
 
 /** The configuration of a run that `evaluate` measures by its own task; null for a language model's, and for what is no run. */
-const taskRun = async (path: string | undefined): Promise<RunConfig | null> => {
-  if (path === undefined || path === shipped || (await placeKind(path)) !== 'run') return null;
-  const config = await readRunConfig(runFiles(path).config, []);
-  return config.task.name === 'causalLM' && !config.objective?.name ? null : config;
+const taskRun = async (path: string | undefined, options: Call['options']): Promise<RunConfig | null> => {
+  const config = await runConfigAt(path, options);
+  return config && (config.task.name !== 'causalLM' || config.objective?.name) ? config : null;
 };
 
 /** `peftjs evaluate`: the mean loss of what is learnt of examples, with the adapter and without. */
@@ -60,12 +58,10 @@ export const run = async ({ args, options, context }: Call): Promise<void> => {
   // The defaults of a run hold here too.
   const config = await readRunConfig(undefined, [{ path: ['data'], value: data }]);
   const batchSize = numberIn(options, 'batchSize', true) ?? config.batchSize;
-  const own = await taskRun(args[0]);
+  const own = await taskRun(args[0], options);
   if (own) {
     const { adapter } = runFiles(args[0]!);
-    const { model, quantize } = baseOptions(options);
-    const asked = { ...own, model: model ?? own.model, quantize: quantize ?? own.quantize, batchSize };
-    return runOfTask({ ...asked, data: { ...own.data, train: data } }, adapter, options, context);
+    return runOfTask({ ...own, batchSize, data: { ...own.data, train: data } }, adapter, options, context);
   }
   await withSession(args, options, async ({ base, chat: own, voices, model, executor }) => {
     const encoder = { chat: voices[0]?.chat ?? own, end: base.end, learn: config.data.learn };

@@ -1,12 +1,13 @@
 import { exportModel } from '@peftjs/export';
 import { type SaveGgufOptions, saveGguf, saveGgufAdapter } from '@peftjs/gguf';
-import { PeftError } from '@peftjs/tensor';
+import { isPeftError, PeftError } from '@peftjs/tensor';
 import type { Call } from '../commands.ts';
 import { result } from '../context.ts';
+import { tunedOfTask } from '../learn/open-run.ts';
 import { merged } from '../merged.ts';
 import { placeKind } from '../place-kind.ts';
 import { numberIn } from '../sampling.ts';
-import { withSession } from '../session.ts';
+import { withDevice, withSession } from '../session.ts';
 import { runFiles } from '../train/run-folder.ts';
 
 const kinds = ['onnx', 'gguf', 'gguf-adapter'] as const;
@@ -22,6 +23,31 @@ export const run = async ({ args: [path, out], options, context }: Call): Promis
       'bad-option',
       `export: --to is ${to ?? 'missing'}; there are ${kinds.join(', ')}; peftjs merge writes Hugging Face's layout`,
     );
+  const contextOf = (): { readonly context?: number } => {
+    const given = numberIn(options, 'context', true);
+    return given === undefined ? {} : { context: given };
+  };
+  const written = (): void => result(context, { to, out }, `Written: ${out}`);
+  const own = await tunedOfTask(path, options);
+  if (own) {
+    if (to !== 'onnx')
+      throw new PeftError(
+        'bad-option',
+        `export: --to ${to} is for models that write, and ${path} is a run of the task ${own.task}; export --to onnx or peftjs merge takes it`,
+      );
+    await withDevice(options, async (executor) => {
+      const model = await merged(own.adapted, executor, { storedAs: 'f32', context });
+      await exportModel(model, out!, { executor, ...contextOf() }).catch((cause) => {
+        if (!isPeftError(cause) || cause.code !== 'bad-program') throw cause;
+        throw new PeftError(
+          'bad-option',
+          `export: a file for texts of all lengths cannot say what the head of ${path} reads, as the last token of each; peftjs merge writes it for transformers, and a run over an encoder can be exported`,
+          { cause },
+        );
+      });
+    });
+    return written();
+  }
   await withSession([path!], options, async ({ base, voices, executor }) => {
     if (to === 'gguf-adapter') {
       const dir = (await placeKind(path!)) === 'run' ? runFiles(path!).adapter : path!;
@@ -31,15 +57,14 @@ export const run = async ({ args: [path, out], options, context }: Call): Promis
       });
     } else {
       const [voice] = voices;
-      const model = voice ? await merged(voice, executor, { storedAs: 'f32', context }) : base.model;
-      const given = numberIn(options, 'context', true);
-      if (to === 'onnx') await exportModel(model, out!, { executor, ...(given !== undefined && { context: given }) });
+      const model = voice ? await merged(voice.adapted, executor, { storedAs: 'f32', context }) : base.model;
+      if (to === 'onnx') await exportModel(model, out!, { executor, ...contextOf() });
       else
         await saveGguf(model, out!, {
           executor,
           ...(storage !== undefined && { storage: storage as NonNullable<SaveGgufOptions['storage']> }),
         });
     }
-    result(context, { to, out }, `Written: ${out}`);
+    written();
   });
 };

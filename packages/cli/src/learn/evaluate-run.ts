@@ -1,14 +1,12 @@
-import { load, type Objective } from '@peftjs/core';
+import type { Objective } from '@peftjs/core';
 import type { Executor } from '@peftjs/tensor';
 import { type Evaluation, evaluateModel } from '@peftjs/trainer';
 import { counted } from '../bar.ts';
-import { loadTask, openPlace } from '../base.ts';
 import type { RunConfig } from '../config/schema.ts';
 import type { Context } from '../context.ts';
 import { batches, rowsOf } from '../data/examples.ts';
-import { methods } from '../methods.ts';
-import { lessonOf } from './lesson-of.ts';
 import { objectiveOf } from './objective-of.ts';
+import { openRun } from './open-run.ts';
 
 /** A run's model on examples, and the base before it. */
 export interface EvaluatedRun {
@@ -18,17 +16,14 @@ export interface EvaluatedRun {
   readonly base: Evaluation;
 }
 
-/** Measures the adapter of a run on other examples, by the run's own task and loss. Throws as `lessonOf`, `load`, `evaluateModel`. */
+/** Measures the adapter of a run on other examples, by the run's own task and loss. Throws as `openRun`, `evaluateModel`. */
 export const evaluateRun = async (
   config: RunConfig,
   adapter: string,
   executor: Executor,
   { context: asked, shown }: { readonly context?: number | undefined; readonly shown: Pick<Context, 'err'> },
 ): Promise<EvaluatedRun> => {
-  const place = await openPlace(config.model);
-  const lesson = await lessonOf(config, place);
-  const base = await loadTask(place, config, lesson.task);
-  const adapted = await load(base, adapter, [...methods.values()]);
+  const { lesson, base, adapted } = await openRun(config, adapter);
   const room = Math.min(base.config.maxPositions, adapted.model.passPositions, config.data.context ?? 1024);
   const options = { ...config, context: asked ?? room };
   const raw = await lesson.open(config.data.train);

@@ -5,7 +5,7 @@ import { writeFileAtomic } from '@peftjs/io';
 import { type Executor, PeftError } from '@peftjs/tensor';
 import type { Progress, TrainResult } from '@peftjs/trainer';
 import { stringify } from 'yaml';
-import { shipped } from '../base.ts';
+import { isPackaged, shipped } from '../base.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { fixed } from '../hub.ts';
 import { newFolder } from '../output.ts';
@@ -37,7 +37,7 @@ export const runFiles = (dir: string): Readonly<Record<keyof typeof names, strin
 /** An objective whose teacher is named from the root. */
 const withTeacher = (objective: NonNullable<RunConfig['objective']>): NonNullable<RunConfig['objective']> => {
   const { teacher } = objective;
-  if (teacher === undefined || teacher === shipped) return objective;
+  if (teacher === undefined || isPackaged(teacher as string)) return objective;
   return { ...objective, teacher: fixed(teacher as string) };
 };
 
@@ -46,7 +46,7 @@ export const settled = (config: RunConfig, steps: number): RunConfig => {
   const { model, data, epochs: _, objective, ...others } = config;
   const { train, heldOut, template } = data;
   return {
-    model: model === undefined || model === shipped ? shipped : fixed(model),
+    model: model === undefined ? shipped : isPackaged(model) ? model : fixed(model),
     ...others,
     ...(objective && { objective: withTeacher(objective) }),
     steps,
