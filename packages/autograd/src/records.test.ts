@@ -41,8 +41,8 @@ interface Limit {
 const limits: Readonly<Record<string, Limit>> = {
   // The gradient of its second output takes four columns more than q has.
   attention: { outputs: ({ q }) => (q!.shape[3]! > 252 ? 1 : 2), constant: ['keyMask'] },
-  head_cross_entropy: { outputs: 1 },
-  head_label_losses: { outputs: 1 },
+  head_cross_entropy: { outputs: 1, constant: ['scale'] },
+  head_label_losses: { outputs: 1, constant: ['scale'] },
   matmul_quantized: { constant: ['scale', 'scaleOffset', 'min'] },
 };
 

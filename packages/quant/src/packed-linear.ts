@@ -2,6 +2,7 @@ import {
   add,
   type DType,
   dequantize,
+  isWhole,
   matmulQuantized,
   type Packed,
   type PackedOption,
@@ -11,7 +12,7 @@ import {
   type VariableInit,
   variable,
 } from '@peftjs/tensor';
-import type { Dense, Linear, Path } from '@peftjs/transformer';
+import { type Dense, type Linear, type Path, withCodedRows } from '@peftjs/transformer';
 import type { PackedData, QuantFormat, Storage } from './format.ts';
 import { hostFloats } from './host-floats.ts';
 
@@ -149,7 +150,9 @@ const linearOfVariables = (
       packed,
     );
   behind.set(linear, { storage, packed, withCompute });
-  return linear;
+  return compute && !bias && isWhole(attrs, packed) && scale.dtype === 'f32'
+    ? withCodedRows(linear, { codes, scale })
+    : linear;
 };
 
 /** A layer in a format that holds packed values. */

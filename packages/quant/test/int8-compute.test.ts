@@ -69,20 +69,37 @@ describe.each(executors)('on %s', (_, open) => {
 const ids = tokens([1, 5, 2, 9, 4], [3, 3, 12, 0, 7]);
 const labels = tokens([5, 2, 9, 4, -100], [3, 12, 0, 7, 1]);
 
-test('a model that computes in int8 has nearly the loss and the gradient of the norms that it had', async () => {
-  const base = tinyLlama();
-  const norm = base.norms.get('model.layers.0.input_layernorm')!.weight;
-  const of = (model: typeof base) => {
-    const loss = meanOf(model.loss({ ids, labels }));
-    return { loss, slope: grad(loss, [norm])[0]! };
-  };
-  const executor = reference();
-  const [plain, rounded] = [
-    await evaluate(of(base), { executor }),
-    await evaluate(of(quantize(base, format)), { executor }),
-  ];
-  expect(Math.abs(plain['loss']![0]! - rounded['loss']![0]!)).toBeLessThan(0.01);
-  expect(cosine(plain['slope']!, rounded['slope']!)).toBeGreaterThan(0.99);
+test.each([
+  ['its layers', 'all-linear'],
+  ['its head too, which the loss reads as it is stored', [...tinyLlama().linears.keys()]],
+] as const)(
+  'a model that computes %s in int8 has nearly the loss and the gradient of the norms that it had',
+  async (_, target) => {
+    const base = tinyLlama();
+    const norm = base.norms.get('model.layers.0.input_layernorm')!.weight;
+    const of = (model: typeof base) => {
+      const loss = meanOf(model.loss({ ids, labels }));
+      return { loss, slope: grad(loss, [norm])[0]! };
+    };
+    const executor = reference();
+    const [plain, rounded] = [
+      await evaluate(of(base), { executor }),
+      await evaluate(of(quantize(base, format, target)), { executor }),
+    ];
+    expect(Math.abs(plain['loss']![0]! - rounded['loss']![0]!)).toBeLessThan(0.01);
+    expect(cosine(plain['slope']!, rounded['slope']!)).toBeGreaterThan(0.99);
+  },
+);
+
+test('an adapted head in int8 is no head that the loss reads as it is stored', async () => {
+  const base = quantize(tinyLlama(), format, ['lm_head']);
+  const head = base.linears.get('lm_head')!;
+  const twice = base.with({
+    linears: new Map([['lm_head', { ...head, apply: (x, call) => mul(head.apply(x, call), 2) }]]),
+  });
+  const lossOf = (model: typeof base) => meanOf(model.loss({ ids, labels }));
+  const { fused, wrapped } = await evaluate({ fused: lossOf(base), wrapped: lossOf(twice) }, { executor: reference() });
+  expect(Math.abs(fused![0]! - wrapped![0]!)).toBeGreaterThan(1e-3);
 });
 
 test('an input is an outlier where its size is over so many times the median', () => {

@@ -36,7 +36,17 @@ export type { StreamOptions } from './generation/stream-options.ts';
 export { type StreamTextOptions, streamText } from './generation/stream-text.ts';
 export { joinHeads, splitHeads } from './heads.ts';
 export type { KvCache } from './kv-cache.ts';
-export { affine, type Dense, denseLinear, isDenseLinear, type Linear, storedValues, viaDense } from './linear.ts';
+export {
+  affine,
+  type CodedRows,
+  type Dense,
+  denseLinear,
+  isDenseLinear,
+  type Linear,
+  storedValues,
+  viaDense,
+  withCodedRows,
+} from './linear.ts';
 export { type LoadModelOptions, loadModel } from './load-model.ts';
 export { addLosses, addTerm, joinLosses, type Loss, type Metric, meanOf, shareOf } from './loss.ts';
 export type { Model, ModelLayout, ModelPatch, PassOptions } from './model.ts';

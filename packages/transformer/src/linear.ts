@@ -72,6 +72,23 @@ export const denseLinear = (values: Dense): Linear => {
   return linear;
 };
 
+/** A matrix as codes of 8 bits in two's complement: u8 [outDim, inDim], and the scale of each row, f32 [outDim, 1]. */
+export interface CodedRows {
+  readonly codes: Tensor;
+  readonly scale: Tensor;
+}
+
+const coded = new WeakMap<Linear, CodedRows>();
+
+/** Says that a layer is such a matrix and nothing else, and is multiplied in whole numbers: a loss that is joined with a head then reads it as it is stored. */
+export const withCodedRows = (linear: Linear, rows: CodedRows): Linear => {
+  coded.set(linear, rows);
+  return linear;
+};
+
+/** The codes of a layer that `withCodedRows` told of; null for any other, and for one with something wrapped around it. */
+export const codedRows = (linear: Linear): CodedRows | null => coded.get(linear) ?? null;
+
 /** The values of a layer as `denseLinear` was given them, the weight f32 or f16; null for one that is stored or made in another way, or wrapped. */
 export const storedValues = (linear: Linear): Dense | null => plain.get(linear) ?? null;
 

@@ -124,7 +124,7 @@ const int8: Stack = {
   ...inNode(
     'ours',
     'ours-cpu-int8',
-    'the same over a base that is multiplied in int8 (of LoRA it is stored so), the head in f32',
+    'the same over a base and a head that are multiplied in int8; NF4 aside they are stored so',
   ),
   does: (task) => task.kind === 'step' && task.method !== 'full' && !task.variant,
   rounds: true,

@@ -5,7 +5,7 @@ import { loadGguf } from '@peftjs/gguf';
 import { openSafetensors } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { cpu } from '@peftjs/onnx';
-import { int8, nf4, quantize } from '@peftjs/quant';
+import { computeInt8, nf4, quantize } from '@peftjs/quant';
 import {
   compile,
   type Executable,
@@ -93,8 +93,8 @@ const limitOf = async (executor: Executor): Promise<number> => {
 
 const baseOf = (stack: string, model: CausalLM, { method }: StepTask): CausalLM => {
   const compute = stack === 'ours-cpu-int8' ? 'int8' : undefined;
-  if (method === 'qlora') return quantize(model, nf4(compute && { compute }));
-  return compute ? quantize(model, int8({ compute })) : model;
+  const layers = method === 'qlora' ? quantize(model, nf4(compute && { compute })) : model;
+  return compute ? computeInt8(layers, [...layers.linears.keys()]) : layers;
 };
 
 const trainable = async (dir: string, base: CausalLM, { method, variant }: StepTask): Promise<Trainable> => {

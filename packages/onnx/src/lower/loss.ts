@@ -1,6 +1,8 @@
 import type { Emitter, Value } from './emitter.ts';
-import { product, productBy } from './matmul.ts';
+import { type ProductOptions, product, productBy } from './matmul.ts';
 import type { Rule } from './rule.ts';
+import { availableAfter } from './shape.ts';
+import { wholeProduct } from './whole-products.ts';
 
 interface LossAttrs {
   readonly ignoreIndex: number;
@@ -11,6 +13,25 @@ interface Rows {
   readonly hidden: Value;
   readonly labels: Value;
 }
+
+/** A head's weight [vocabulary, dim] as it is stored: floats, or codes of 8 bits with a scale for each row. */
+interface Head {
+  readonly weight: Value;
+  readonly scale: Value | null;
+}
+
+/** A product by it, which of codes multiplies whole numbers, rows in two digits: one row of a softmax is near to 1 in one place, and its gradient is of the others. */
+const productByHead = (g: Emitter, x: Value, { weight, scale }: Head, { transposeB = false }: ProductOptions): Value =>
+  scale ? wholeProduct(g, x, { codes: weight, scale }, !transposeB, 2) : productBy(g, x, weight, { transposeB });
+
+/** Rows of it, in floats. */
+const rowsOfHead = (g: Emitter, { weight, scale }: Head, rows: Value): Value => {
+  const shape = [...rows.shape, weight.shape[1]!];
+  const values = g.node('Gather', [weight, rows], shape);
+  if (!scale) return g.cast(values, 'float');
+  const scales = g.node('Gather', [scale, rows], [...rows.shape, 1]);
+  return g.node('Mul', [g.cast(g.cast(values, 'int8'), 'float'), scales], shape);
+};
 
 /** Logits that exist at a time: 8 MiB of them. Fewer rows than `leastRows` would cost more in products than the memory is worth. */
 const mostLogits = 2 ** 21;
@@ -58,18 +79,19 @@ const lossesOf = (g: Emitter, logits: Value, labels: Value): { readonly losses: 
 const chunkLoss = (
   g: Emitter,
   { hidden, labels }: Rows,
-  weight: Value,
+  head: Head,
   wanted: { readonly dHidden: boolean; readonly dWeight: boolean },
 ) => {
   const size = labels.shape[0]!;
-  const logits = productBy(g, hidden, weight, { transposeB: true });
+  const logits = productByHead(g, hidden, head, { transposeB: true });
   const { losses, weights } = lossesOf(g, logits, labels);
   const loss = g.node('ReduceSum', [losses], [], { keepdims: 0 });
   if (!wanted.dHidden && !wanted.dWeight) return { losses, loss, dHidden: null, dWeight: null };
   if (!wanted.dWeight) {
     // softmax·W − W[label]: the one-hot labels never meet a product.
-    const own = g.cast(g.node('Gather', [weight, labels], hidden.shape), 'float');
-    return { losses, loss, dHidden: g.node('Sub', [productBy(g, weights, weight), own], hidden.shape), dWeight: null };
+    const own = rowsOfHead(g, head, labels);
+    const expected = productByHead(g, weights, head, {});
+    return { losses, loss, dHidden: g.node('Sub', [expected, own], hidden.shape), dWeight: null };
   }
   const column = columnOf(g, labels);
   const minusOne = g.node('Expand', [g.scalar(-1), g.node('Shape', [column], [2], {}, 'int64')], [size, 1]);
@@ -77,18 +99,18 @@ const chunkLoss = (
   return {
     losses,
     loss,
-    dHidden: wanted.dHidden ? productBy(g, dLogits, weight) : null,
+    dHidden: wanted.dHidden ? productByHead(g, dLogits, head, {}) : null,
     dWeight: product(g, dLogits, hidden, { transposeA: true }),
   };
 };
 
 /** The rows that have a label, and what a head makes of them, chunk by chunk; null where there is no row at all. */
 const labelledChunks = (
-  t: Parameters<Rule<'hidden' | 'weight' | 'labels', LossAttrs>>[0],
+  t: Parameters<Rule<'hidden' | 'weight' | 'labels', LossAttrs, 'scale'>>[0],
   { ignoreIndex, chunk }: LossAttrs,
   wanted: { readonly dHidden: boolean; readonly dWeight: boolean },
 ) => {
-  const { g, hidden, weight, labels } = t;
+  const { g, hidden, weight, labels, scale = null } = t;
   const [count, width] = hidden.shape as [number, number];
   if (count === 0) return null;
   const test = (type: string, value: number): Value =>
@@ -101,10 +123,12 @@ const labelledChunks = (
     hidden: g.node('Gather', [hidden, rows], [count, width]),
     labels: g.node('Gather', [labels, rows], [count]),
   };
+  // Codes are made int8, and turned, once for all chunks, and not before there are rows.
+  const head = { weight: scale ? availableAfter(g, weight, all.hidden) : weight, scale };
   const size = chunkSize(count, weight.shape[0]!, chunk);
   const starts = Array.from({ length: Math.ceil(count / size) }, (_, i) => i * size);
   const chunks = starts.map((from) =>
-    chunkLoss(g, starts.length === 1 ? all : chunkOf(g, all, from, Math.min(size, count - from)), weight, wanted),
+    chunkLoss(g, starts.length === 1 ? all : chunkOf(g, all, from, Math.min(size, count - from)), head, wanted),
   );
   /** Parts of the chunks, where their rows were; zeros elsewhere. */
   const spread = (parts: readonly Value[], shape: readonly number[], change = (x: Value): Value => x): Value => {
@@ -119,7 +143,7 @@ const labelledChunks = (
 };
 
 /** The mean over labelled rows, and its gradients made in the same pass, chunk by chunk; rows without a label take no part. */
-export const head_cross_entropy: Rule<'hidden' | 'weight' | 'labels', LossAttrs> = (t, attrs) => {
+export const head_cross_entropy: Rule<'hidden' | 'weight' | 'labels', LossAttrs, 'scale'> = (t, attrs) => {
   const { g, hidden, isUsed } = t;
   const made = labelledChunks(t, attrs, { dHidden: isUsed(1), dWeight: isUsed(2) });
   if (!made) return [g.scalar(0), null, g.zeros(t.outs[2]!)];
@@ -142,7 +166,7 @@ export const head_cross_entropy: Rule<'hidden' | 'weight' | 'labels', LossAttrs>
 };
 
 /** The loss of each labelled row, and its gradient by the row; 0 for the others. */
-export const head_label_losses: Rule<'hidden' | 'weight' | 'labels', LossAttrs> = (t, attrs) => {
+export const head_label_losses: Rule<'hidden' | 'weight' | 'labels', LossAttrs, 'scale'> = (t, attrs) => {
   const { g, hidden, labels, isUsed } = t;
   const made = labelledChunks(t, attrs, { dHidden: isUsed(1), dWeight: false });
   if (!made) return [g.zeros(t.outs[0]!), g.zeros(t.outs[1]!)];

@@ -29,6 +29,12 @@ const roundRows = (g: Emitter, x: Value): Rounded => {
   return { codes, step };
 };
 
+/** x less what its whole numbers stand for. */
+const left = (g: Emitter, x: Value, { codes, step }: Rounded): Value => {
+  const whole = g.node('DequantizeLinear', [codes, g.scalar(1), g.constant([zero], 'uint8', [])], x.shape, {}, 'float');
+  return g.node('Sub', [x, g.node('Mul', [whole, step], x.shape)], x.shape);
+};
+
 /** A packed matrix of whole numbers. */
 export interface WholeMatrix {
   /** int8 [outDim, inDim], or uint8: two's complement. There when x is. */
@@ -39,22 +45,32 @@ export interface WholeMatrix {
 
 /**
  * x·Wᵀ, or x·W where `transposed`, with rows of x rounded to whole numbers: see `matmulQuantized`. The one copy of the codes is turned for the first, when x is there, so that no copy
- * waits for its use.
+ * waits for its use. Of two digits what rounding leaves of x is rounded and multiplied too: 15 bits of each row.
  */
-export const wholeProduct = (g: Emitter, x: Value, { codes, scale }: WholeMatrix, transposed: boolean): Value => {
+export const wholeProduct = (
+  g: Emitter,
+  x: Value,
+  { codes, scale }: WholeMatrix,
+  transposed: boolean,
+  digits: 1 | 2 = 1,
+): Value => {
   const rows = rowsOf(g, x);
   const [outDim, inDim] = codes.shape as readonly [number, number];
   const factors = g.reshape(scale, [outDim]);
   const signed = g.cast(transposed ? codes : g.transpose(codes, [1, 0]), 'int8');
   const folded = transposed ? g.node('Mul', [rows, g.reshape(scale, [1, outDim])], rows.shape) : rows;
-  const { codes: q, step } = roundRows(g, folded);
   const shape = [rows.shape[0]!, transposed ? inDim : outDim];
-  const product = g.node(
-    `com.microsoft.${wholeProductType}`,
-    [q, signed, g.scalar(1), transposed ? g.scalar(1) : factors, g.constant([zero], 'uint8', [])],
-    shape,
-    {},
-    'float',
-  );
-  return g.node('Mul', [product, step], shape);
+  const productOf = ({ codes: q, step }: Rounded): Value => {
+    const product = g.node(
+      `com.microsoft.${wholeProductType}`,
+      [q, signed, g.scalar(1), transposed ? g.scalar(1) : factors, g.constant([zero], 'uint8', [])],
+      shape,
+      {},
+      'float',
+    );
+    return g.node('Mul', [product, step], shape);
+  };
+  const first = roundRows(g, folded);
+  if (digits === 1) return productOf(first);
+  return g.node('Add', [productOf(first), productOf(roundRows(g, left(g, folded, first)))], shape);
 };

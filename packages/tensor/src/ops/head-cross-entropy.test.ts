@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { constant, type Tensor } from '../graph.ts';
 import { apart, drawn, known, valuesOf } from '../testing/known.ts';
+import { cast } from './cast.ts';
 import { headCrossEntropy, headCrossEntropyOp } from './head-cross-entropy.ts';
 import { logSoftmax } from './log-softmax.ts';
 import { matmul } from './matmul.ts';
@@ -28,7 +29,7 @@ describe('headCrossEntropy', () => {
   });
 
   it('is 0 with gradients of 0 where no row has a label', async () => {
-    const [loss, dHidden, dWeight] = headCrossEntropyOp(hidden, weight, labelsOf(-100, -100, -100, -100), {
+    const [loss, dHidden, dWeight] = headCrossEntropyOp(hidden, weight, labelsOf(-100, -100, -100, -100), null, {
       ignoreIndex: -100,
       chunk: 2,
     });
@@ -37,10 +38,33 @@ describe('headCrossEntropy', () => {
   });
 
   it('gives rows without a label no gradient', async () => {
-    const [, dHidden] = headCrossEntropyOp(hidden, weight, labelsOf(2, -100, 0, 4), { ignoreIndex: -100, chunk: 2 });
+    const [, dHidden] = headCrossEntropyOp(hidden, weight, labelsOf(2, -100, 0, 4), null, {
+      ignoreIndex: -100,
+      chunk: 2,
+    });
     const rows = await valuesOf(dHidden);
     expect(rows.slice(3, 6)).toEqual([0, 0, 0]);
     expect(apart(rows.slice(0, 3), [0, 0, 0])).toBeGreaterThan(0.01);
+  });
+
+  it('reads a weight of codes as their values, which get no gradient', async () => {
+    const codes = constant(
+      Uint8Array.from({ length: 15 }, (_, i) => (i * 71) % 256),
+      [5, 3],
+    );
+    const scale = known([5, 1], [0.01, 0.02, 0.003, 0.01, 0.05]);
+    const [labels, values] = [labelsOf(2, -100, 0, 4), await valuesOf(cast(codes, { dtype: 'f32' }))];
+    const plain = known(
+      [5, 3],
+      values.map((code, i) => (code < 128 ? code : code - 256) * [0.01, 0.02, 0.003, 0.01, 0.05][Math.floor(i / 3)]!),
+    );
+    const coded = headCrossEntropy(hidden, codes, labels, { scale });
+    const wanted = headCrossEntropy(hidden, plain, labels);
+    expect(apart(await valuesOf(coded), await valuesOf(wanted))).toBeLessThan(1e-6);
+    expect(() => headCrossEntropy(hidden, codes, labels)).toThrow('weight');
+    expect(() => headCrossEntropy(hidden, codes, labels, { scale: known([5], [1, 1, 1, 1, 1]) })).toThrow(
+      'a weight of codes [vocabulary, dim] has a scale for each row, [vocabulary, 1]',
+    );
   });
 
   it('names what does not fit', () => {

@@ -13,18 +13,28 @@ export interface HeadCrossEntropyAttrs {
   readonly chunk: number;
 }
 
-type Inputs = readonly ['hidden', 'weight', 'labels'];
+/** Inputs of both ops of heads. */
+export type HeadInputs = readonly ['hidden', 'weight', 'labels'];
 
-type HeadSpecs = { readonly [K in Inputs[number]]: Spec };
+/** Of a weight of codes. */
+export type HeadOptional = readonly ['scale'];
+
+type HeadSpecs = { readonly [K in HeadInputs[number]]: Spec } & { readonly scale?: Spec | undefined };
 
 /** Throws `bad-shape`, `bad-dtype`, `bad-option` for what is no head with its rows and their labels. */
 export const checkHead = (
   name: string,
-  { hidden, weight, labels }: HeadSpecs,
+  { hidden, weight, labels, scale }: HeadSpecs,
   { chunk, ignoreIndex }: HeadCrossEntropyAttrs,
 ): void => {
-  expectF32(name, { hidden });
-  accepts(name, 'weight', weight, ['f32', 'f16']);
+  expectF32(name, { hidden, ...(scale && { scale }) });
+  accepts(name, 'weight', weight, scale ? ['u8'] : ['f32', 'f16']);
+  if (scale && !sameShape(scale.shape, [weight.shape[0]!, 1]))
+    throw shapeError(
+      name,
+      [weight, scale],
+      'a weight of codes [vocabulary, dim] has a scale for each row, [vocabulary, 1]',
+    );
   if (labels.dtype !== 'i32') throw new PeftError('bad-dtype', `${name}: labels are ${labels.dtype}; they must be i32`);
   if (
     hidden.shape.length !== 2 ||
@@ -50,11 +60,15 @@ export interface LabelledRow {
   readonly dLogits: Float64Array;
 }
 
-type HeadValues = { readonly [K in Inputs[number]]: Float64Array };
+type HeadValues = { readonly [K in HeadInputs[number]]: Float64Array } & { readonly scale?: Float64Array | undefined };
+
+/** The values of a head's weight: as they are, or those of codes in two's complement, each times the scale of its row. */
+export const headWeight = ({ weight, scale }: Pick<HeadValues, 'weight' | 'scale'>, dim: number): Float64Array =>
+  scale ? weight.map((code, i) => (code < 128 ? code : code - 256) * scale[Math.floor(i / dim)]!) : weight;
 
 /** The rows that have a label, one by one. */
 export function* labelledRows(
-  { hidden, weight, labels }: HeadValues,
+  { hidden, weight, labels }: Omit<HeadValues, 'scale'>,
   [vocabulary, dim]: readonly [number, number],
   ignoreIndex: number,
 ): Generator<LabelledRow> {
@@ -77,7 +91,7 @@ const infer = (specs: HeadSpecs, attrs: HeadCrossEntropyAttrs): readonly [Spec, 
 };
 
 /** Heads with labels, for both ops of them. */
-export const headSamples: readonly Sample<Inputs[number], HeadCrossEntropyAttrs>[] = [
+export const headSamples: readonly Sample<HeadInputs[number] | HeadOptional[number], HeadCrossEntropyAttrs>[] = [
   { shapes: { hidden: [7, 5], weight: [11, 5], labels: [7] }, labels: (i: number) => (i * 5) % 11, chunk: 1024 },
   {
     shapes: { hidden: [23, 9], weight: [70, 9], labels: [23] },
@@ -98,10 +112,25 @@ export const headSamples: readonly Sample<Inputs[number], HeadCrossEntropyAttrs>
   { shapes: { hidden: [5, 3], weight: [6, 3], labels: [5] }, labels: () => -100, chunk: 2 },
   { shapes: { hidden: [5, 3], weight: [6, 3], labels: [5] }, labels: (i: number) => i + 3, chunk: 2 },
   { shapes: { hidden: [0, 3], weight: [6, 3], labels: [0] }, labels: () => 0, chunk: 2 },
+  {
+    shapes: { hidden: [9, 21], weight: [35, 21], labels: [9], scale: [35, 1] },
+    labels: (i: number) => (i % 4 === 0 ? -100 : (i * 31) % 35),
+    chunk: 4,
+  },
+  {
+    shapes: { hidden: [150, 32], weight: [72, 32], labels: [150], scale: [72, 1] },
+    labels: (i: number) => (i % 5 === 0 ? -100 : (i * 31) % 72),
+    chunk: 1024,
+  },
 ].map(({ shapes, half, labels, chunk }) => ({
   shapes,
-  dtypes: { labels: 'i32' as const, ...(half && { weight: 'f16' as const }) },
-  values: { labels },
+  dtypes: {
+    labels: 'i32' as const,
+    ...(half && { weight: 'f16' as const }),
+    ...('scale' in shapes && { weight: 'u8' as const }),
+  },
+  ranges: { ...('scale' in shapes && { weight: [0, 256] as const }) },
+  values: { labels, ...('scale' in shapes && { scale: (i: number) => 2 ** -(9 + (i % 3)) }) },
   attrs: { ignoreIndex: -100, chunk },
 }));
 
@@ -111,29 +140,32 @@ export const headSamples: readonly Sample<Inputs[number], HeadCrossEntropyAttrs>
  */
 export const headCrossEntropyOp: Op<
   'head_cross_entropy',
-  Inputs,
-  readonly [],
+  HeadInputs,
+  HeadOptional,
   HeadCrossEntropyAttrs,
   readonly [Spec, Spec, Spec]
 > = defineOp({
   name: 'head_cross_entropy',
   inputs: ['hidden', 'weight', 'labels'],
+  optional: ['scale'],
   infer,
-  vjp: ({ weight, outs: [, dHidden, dWeight], dys }) => {
+  vjp: ({ weight, scale, outs: [, dHidden, dWeight], dys }) => {
     if (dys[1] || dys[2])
       throw new PeftError(
         'bad-program',
         'headCrossEntropy: its gradients cannot be differentiated again; differentiate the loss only',
       );
-    return { hidden: mul(dys[0]!, dHidden!), weight: cast(mul(dys[0]!, dWeight!), { dtype: weight.dtype }) };
+    const hidden = mul(dys[0]!, dHidden!);
+    return scale ? { hidden } : { hidden, weight: cast(mul(dys[0]!, dWeight!), { dtype: weight.dtype }) };
   },
   reference: (values, specs, { ignoreIndex }) => {
-    const { hidden, weight } = values;
+    const { hidden } = values;
     const size = specs.weight.shape as [number, number];
     const dim = size[1];
+    const weight = headWeight(values, dim);
     const dHidden = new Float64Array(hidden.length);
     const dWeight = new Float64Array(weight.length);
-    const labelled = [...labelledRows(values, size, ignoreIndex)];
+    const labelled = [...labelledRows({ ...values, weight }, size, ignoreIndex)];
     for (const { row, dLogits } of labelled)
       dLogits.forEach((gradient, v) => {
         const dLogit = gradient / labelled.length;
@@ -163,15 +195,21 @@ export interface HeadCrossEntropyOptions {
   readonly chunk?: number;
 }
 
+/** The scales of a weight of codes. */
+export interface HeadScale {
+  readonly scale?: Tensor | null;
+}
+
 /**
  * Mean cross-entropy of softmax(hidden · weightᵀ) against labels, over the rows that have a label; 0 when none has. hidden [rows, dim],
  * weight [vocabulary, dim], labels i32 [rows]; `ignoreIndex` and any label outside [0, vocabulary) mean none. The logits of all rows never exist.
  * After Wijmans et al., 2024 (Cut Your Losses). https://arxiv.org/abs/2411.09009. `weight` may be
- * f16, which is read as it is stored. Throws `bad-shape`, `bad-dtype`, `bad-option`.
+ * f16, which is read as it is stored; or u8, codes of 8 bits in two's complement with the `scale` f32 [vocabulary, 1] of each row: it has no gradient, and an executor may round rows of what it multiplies to 15 bits.
+ * Throws `bad-shape`, `bad-dtype`, `bad-option`.
  */
 export const headCrossEntropy = (
   hidden: Tensor,
   weight: Tensor,
   labels: Tensor,
-  { ignoreIndex = -100, chunk = 1024 }: HeadCrossEntropyOptions = {},
-): Tensor => headCrossEntropyOp(hidden, weight, labels, { ignoreIndex, chunk })[0];
+  { ignoreIndex = -100, chunk = 1024, scale = null }: HeadCrossEntropyOptions & HeadScale = {},
+): Tensor => headCrossEntropyOp(hidden, weight, labels, scale, { ignoreIndex, chunk })[0];

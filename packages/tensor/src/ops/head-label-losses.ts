@@ -10,7 +10,11 @@ import {
   checkHead,
   type HeadCrossEntropyAttrs,
   type HeadCrossEntropyOptions,
+  type HeadInputs,
+  type HeadOptional,
+  type HeadScale,
   headSamples,
+  headWeight,
   labelledRows,
 } from './head-cross-entropy.ts';
 import { less } from './less.ts';
@@ -23,8 +27,6 @@ import { slice } from './slice.ts';
 import { softmax } from './softmax.ts';
 import { sub } from './sub.ts';
 
-type Inputs = readonly ['hidden', 'weight', 'labels'];
-
 const whole = (value: number): Tensor => constant(Int32Array.of(value), []);
 
 /** f32 [rows], 1 where a label counts. */
@@ -33,7 +35,7 @@ const countedRows = (labels: Tensor, vocabulary: number, ignoreIndex: number): T
 
 /** The gradient of a weighed sum of the losses by the weight, chunk by chunk: Σ w·(softmax − one-hot) ⊗ hidden. */
 const weightGradient = (
-  { hidden, weight, labels }: { readonly [K in Inputs[number]]: Tensor },
+  { hidden, weight, labels }: { readonly [K in HeadInputs[number]]: Tensor },
   dy: Tensor,
   { ignoreIndex, chunk }: HeadCrossEntropyAttrs,
 ): Tensor => {
@@ -56,18 +58,19 @@ const weightGradient = (
 /** The record behind `headLabelLosses`: [losses, dLoss/dHidden of each row], where gradients are made in the forward pass, chunk by chunk, if they are read. */
 export const headLabelLossesOp: Op<
   'head_label_losses',
-  Inputs,
-  readonly [],
+  HeadInputs,
+  HeadOptional,
   HeadCrossEntropyAttrs,
   readonly [Spec, Spec]
 > = defineOp({
   name: 'head_label_losses',
   inputs: ['hidden', 'weight', 'labels'],
+  optional: ['scale'],
   infer: (specs, attrs): readonly [Spec, Spec] => {
     checkHead('headLabelLosses', specs, attrs);
     return [{ shape: specs.labels.shape, dtype: 'f32' }, specs.hidden];
   },
-  vjp: ({ hidden, weight, labels, outs: [, dHidden], dys }, attrs) => {
+  vjp: ({ hidden, weight, labels, scale, outs: [, dHidden], dys }, attrs) => {
     if (dys[1])
       throw new PeftError(
         'bad-program',
@@ -75,18 +78,19 @@ export const headLabelLossesOp: Op<
       );
     return {
       hidden: mul(reshape(dys[0]!, [-1, 1]), dHidden!),
-      weight: weightGradient({ hidden, weight, labels }, dys[0]!, attrs),
+      ...(!scale && { weight: weightGradient({ hidden, weight, labels }, dys[0]!, attrs) }),
     };
   },
   reference: (values, specs, { ignoreIndex }) => {
     const size = specs.weight.shape as [number, number];
     const dim = size[1];
+    const weight = headWeight(values, dim);
     const losses = new Float64Array(values.labels.length);
     const dHidden = new Float64Array(values.hidden.length);
-    for (const { row, loss, dLogits } of labelledRows(values, size, ignoreIndex)) {
+    for (const { row, loss, dLogits } of labelledRows({ ...values, weight }, size, ignoreIndex)) {
       losses[row] = loss;
       dLogits.forEach((dLogit, v) => {
-        for (let d = 0; d < dim; d++) dHidden[row * dim + d]! += dLogit * values.weight[v * dim + d]!;
+        for (let d = 0; d < dim; d++) dHidden[row * dim + d]! += dLogit * weight[v * dim + d]!;
       });
     }
     return [losses, dHidden];
@@ -97,7 +101,7 @@ export const headLabelLossesOp: Op<
 });
 
 /**
- * Cross-entropy of softmax(hidden · weightᵀ) against labels, of each row: [rows], 0 for rows without a label. hidden [rows, dim], weight [vocabulary, dim], f16 too, labels i32
+ * Cross-entropy of softmax(hidden · weightᵀ) against labels, of each row: [rows], 0 for rows without a label. hidden [rows, dim], weight [vocabulary, dim], f16 or codes with a `scale` too, as there, labels i32
  * [rows]; `ignoreIndex` and any label outside [0, vocabulary) mean none. The logits of all rows never exist, and rows without a label take no part. For losses that
  * weigh rows unlike; `headCrossEntropy` is the mean. Throws `bad-shape`, `bad-dtype`, `bad-option`.
  */
@@ -105,5 +109,5 @@ export const headLabelLosses = (
   hidden: Tensor,
   weight: Tensor,
   labels: Tensor,
-  { ignoreIndex = -100, chunk = 1024 }: HeadCrossEntropyOptions = {},
-): Tensor => headLabelLossesOp(hidden, weight, labels, { ignoreIndex, chunk })[0];
+  { ignoreIndex = -100, chunk = 1024, scale = null }: HeadCrossEntropyOptions & HeadScale = {},
+): Tensor => headLabelLossesOp(hidden, weight, labels, scale, { ignoreIndex, chunk })[0];

@@ -22,7 +22,7 @@ import {
   sum,
   type Tensor,
 } from '@peftjs/tensor';
-import { type Dense, type Linear, storedValues } from '../linear.ts';
+import { codedRows, type Dense, type Linear, storedValues } from '../linear.ts';
 import type { Loss } from '../loss.ts';
 import type { Call } from '../pass.ts';
 import type { LabelLosses, LabelLossOptions } from './task.ts';
@@ -101,19 +101,35 @@ const byChunk = (
   });
 };
 
+/** A head's weight, the rows that it reads, and its scales where it is codes. */
+interface Fused {
+  readonly rows: Tensor;
+  readonly weight: Tensor;
+  readonly scale: Tensor | null;
+}
+
+/** A head that the fused losses read as it is stored; null for any other. */
+const fusedOf = (head: Linear, features: Tensor): Fused | null => {
+  const rows = reshape(features, [-1, features.shape.at(-1)!]);
+  const coded = codedRows(head);
+  if (coded) return { rows, weight: coded.codes, scale: coded.scale };
+  const stored = storedValues(head);
+  return stored && { ...foldBias(rows, stored.bias ? head.dense() : stored), scale: null };
+};
+
 /**
  * Cross-entropy of a head's softmax over the labelled positions; features [batch, tokens, d], labels i32 [batch, tokens].
- * A plain head goes the fused way, where logits and their gradient exist chunk by chunk alone. An adapted or quantised head says its
+ * A plain head, of floats or of whole numbers, goes the fused way, where logits and their gradient exist chunk by chunk alone. An adapted or otherwise quantised head says its
  * function by `apply` only (dropout, 4-bit products): its logits are made chunk by chunk of the tokens and again in the backward pass, or
  * all at once where they depend on other rows.
  */
 export const headLoss = (head: Linear, features: Tensor, labels: Tensor, ignoreIndex: number, call: Call): Loss => {
   const counted = countedLabels(labels, head.outDim, ignoreIndex);
   const weight = sum(counted);
-  const stored = storedValues(head);
-  if (stored) {
-    const folded = foldBias(reshape(features, [-1, features.shape.at(-1)!]), stored.bias ? head.dense() : stored);
-    const average = headCrossEntropy(folded.rows, folded.weight, reshape(labels, [-1]), { ignoreIndex });
+  const fused = fusedOf(head, features);
+  if (fused) {
+    const { scale } = fused;
+    const average = headCrossEntropy(fused.rows, fused.weight, reshape(labels, [-1]), { ignoreIndex, scale });
     return { sum: mul(average, weight), weight, mean: average };
   }
   const losses = byChunk({ head, features, labels, counted, call }, crossEntropies, (part) => sum(part));
@@ -130,10 +146,10 @@ export const lossesByLabel = (
   { smoothing = 0, temperature = 1 }: LabelLossOptions = {},
 ): LabelLosses => {
   const counted = countedLabels(labels, head.outDim, ignoreIndex);
-  const stored = smoothing === 0 && temperature === 1 ? storedValues(head) : null;
-  if (stored) {
-    const folded = foldBias(reshape(features, [-1, features.shape.at(-1)!]), stored.bias ? head.dense() : stored);
-    const losses = headLabelLosses(folded.rows, folded.weight, reshape(labels, [-1]), { ignoreIndex });
+  const fused = smoothing === 0 && temperature === 1 ? fusedOf(head, features) : null;
+  if (fused) {
+    const { scale } = fused;
+    const losses = headLabelLosses(fused.rows, fused.weight, reshape(labels, [-1]), { ignoreIndex, scale });
     return { losses: reshape(losses, labels.shape), counted };
   }
   const lossesOf = (logits: Tensor, own: Tensor): Tensor =>

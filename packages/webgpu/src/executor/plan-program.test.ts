@@ -25,6 +25,7 @@ const spec = (
     hidden,
     variable('head', [50, 32], () => values(50 * 32)),
     input('labels', [48], 'i32'),
+    null,
     {
       ignoreIndex: -100,
       chunk: 16,

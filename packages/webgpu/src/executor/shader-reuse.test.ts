@@ -44,7 +44,7 @@ const block = (batch: number, tokens: number) => {
   const z = add(x, linear('o', joined(y)));
   const out = add(z, linear('down', mul(silu(linear('gate', z, 172)), linear('up', z, 172))));
   const labels = input('labels', [rows], 'i32');
-  const [loss, dOut] = ops.head_cross_entropy(out, weight('head', vocabulary, width), labels, {
+  const [loss, dOut] = ops.head_cross_entropy(out, weight('head', vocabulary, width), labels, null, {
     ignoreIndex: -100,
     chunk: 1024,
   });

@@ -96,7 +96,7 @@ describe('a weight larger than a kernel may bind', () => {
 
   test('makes a loss and its gradient', async () => {
     const hidden = input('hidden', [5, width]);
-    const [loss, dHidden] = ops.head_cross_entropy(hidden, w, input('labels', [5], 'i32'), {
+    const [loss, dHidden] = ops.head_cross_entropy(hidden, w, input('labels', [5], 'i32'), null, {
       ignoreIndex: -100,
       chunk: 1024,
     });
@@ -120,6 +120,7 @@ test('logits are made in chunks that can be bound', async () => {
     input('hidden', [rows, 4]),
     weight('head', vocabulary, 4),
     input('labels', [rows], 'i32'),
+    null,
     { ignoreIndex: -100, chunk: 1024 },
   );
   const labels = Int32Array.from({ length: rows }, (_, i) => (i * 31) % vocabulary);
@@ -182,7 +183,7 @@ describe('a weight that is trained', () => {
     const [w, m, v] = [owned('w'), owned('m'), positive('v')];
     const index = input('index', [40], 'i32');
     const hidden = mul(gather(w, index), 0.5);
-    const [loss, dHidden, dWeight] = ops.head_cross_entropy(hidden, w, input('labels', [40], 'i32'), {
+    const [loss, dHidden, dWeight] = ops.head_cross_entropy(hidden, w, input('labels', [40], 'i32'), null, {
       ignoreIndex: -100,
       chunk: 16,
     });

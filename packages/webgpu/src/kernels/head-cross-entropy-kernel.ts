@@ -53,7 +53,9 @@ const planHead = (
 ): ReturnType<Plan> => {
   const [rows, dim] = inputs.hidden!.shape as [number, number];
   const vocabulary = inputs.weight!.shape[0]!;
-  const weight = { buffer: 'weight', half: inputs.weight!.dtype === 'f16' };
+  const weight = inputs.scale
+    ? { buffer: 'weight', packing: { format: 'sint8' as const, scales: 'scale', block: dim }, pitch: dim }
+    : { buffer: 'weight', half: inputs.weight!.dtype === 'f16' };
   const chunk = Math.max(
     1,
     Math.min(
