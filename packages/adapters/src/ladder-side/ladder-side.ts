@@ -5,6 +5,7 @@ import {
   type Init,
   kaimingUniform,
   type MethodFactory,
+  oneOf,
   positive,
   requireOneTower,
   requireOneWidth,
@@ -12,8 +13,9 @@ import {
   zeros,
 } from '@peftjs/core';
 import { add, concat, constant, mul, PeftError, sigmoid, slice, stopGradient, sub, type Tensor } from '@peftjs/tensor';
-import { type Around, affine, type Call, type Pass, slot } from '@peftjs/transformer';
+import { type Around, affine, type Call, type Pass, type Path, slot } from '@peftjs/transformer';
 import { narrowModel } from './narrow-model.ts';
+import { type FirstValues, prunedStart, type SidePruning } from './pruned-start.ts';
 
 /** Options of `ladderSide`. */
 export interface LadderSideOptions {
@@ -23,7 +25,17 @@ export interface LadderSideOptions {
   readonly every?: number;
   /** T of the gates σ(α / T). Default 0.1. */
   readonly temperature?: number;
+  /**
+   * How its layers begin: `random`; or pruned from the base's by `prepare`, channels kept by the L1 norm of `weights` or of their `fisher` information, for which it is given examples. Default random.
+   */
+  readonly start?: 'random' | SidePruning;
+  /** The values that `prepare` finds, by the names of the side network's tensors. */
+  readonly first?: FirstValues;
 }
+
+/** The blocks that the side network has a layer beside. */
+const besideOf = (blocks: readonly Path[], every: number): readonly Path[] =>
+  blocks.filter((_, i) => (blocks.length - 1 - i) % every === 0);
 
 const projection = (scope: Scope, name: string, outDim: number, inDim: number, init: Init): ((x: Tensor) => Tensor) => {
   const weight = scope.param(`${name}.weight`, [outDim, inDim], init);
@@ -56,7 +68,7 @@ const addToTokens = (x: Tensor, more: Tensor): Tensor => {
  * https://arxiv.org/abs/2206.06522
  *
  * Their code lets the head read W_up norm(h) alone, from random values; here W_up begins at zero and is added to the base's states, so that
- * training begins at the base. Layers are not pruned from the base's.
+ * training begins at the base. `start: 'fisher'` is their way to begin layers (`fisher-v2`, `pruning_without_residual`; the embeddings, which have no side here, by their weights).
  */
 export const ladderSide: MethodFactory<LadderSideOptions> = defineMethod<LadderSideOptions>({
   name: 'ladderSide',
@@ -66,15 +78,33 @@ export const ladderSide: MethodFactory<LadderSideOptions> = defineMethod<LadderS
       reduction: positive('reduction', 8),
       every: count('every', 1),
       temperature: positive('temperature', 0.1),
+      start: oneOf<'random' | SidePruning>(null, ['random', 'weights', 'fisher'], 'random'),
+      first: {
+        key: null,
+        fallback: () => ({}),
+        expected: 'values by name, as prepare makes them',
+        accepts: (v) => typeof v === 'object' && v !== null,
+      },
     },
-    attach: (model, scope, { reduction, every, temperature }) => {
+    needsData: false,
+    prepare: async (model, options, look) => {
+      const { reduction, every, start, first } = options;
+      requireOneTower(model, 'ladderSide');
+      requireOneWidth(model, 'ladderSide');
+      if (start === 'random' || Object.keys(first).length > 0) return {};
+      const beside = besideOf(model.paths('block'), every);
+      return { first: await prunedStart(model, model.narrow(reduction, beside.length), beside, start, look) };
+    },
+    attach: (model, scope, { reduction, every, temperature, start, first: values }) => {
       requireOneTower(model, 'ladderSide');
       requireOneWidth(model, 'ladderSide');
       const [blocks, head] = [model.paths('block'), model.paths('head')[0]];
       if (!head) throw new PeftError('no-match', 'ladderSide: it needs the whole model, up to its head');
-      const beside = blocks.filter((_, i) => (blocks.length - 1 - i) % every === 0);
+      if (start !== 'random' && Object.keys(values).length === 0)
+        throw new PeftError('bad-option', `ladderSide: start '${start}' is found by prepare; call it first`);
+      const beside = besideOf(blocks, every);
       const own = scope.at('ladder_side');
-      const side = narrowModel(model, own, reduction, beside.length);
+      const side = narrowModel(model, own, reduction, beside.length, values);
       const [wide, narrow] = [model.main.hiddenSize, side.main.hiddenSize];
       const down = (name: string): ((x: Tensor) => Tensor) => projection(own, name, narrow, wide, kaimingUniform);
       const first = down('first_down');
