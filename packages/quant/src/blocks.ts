@@ -34,3 +34,26 @@ export const nearest = (points: Float32Array, value: number): number => {
   }
   return low;
 };
+
+/** Parts of the range of points that `nearestBy` has a table of. */
+const parts = 1024;
+
+/** `nearest` for many values: a table says between which points a value can lie, mostly none or one. */
+export const nearestBy = (points: Float32Array): ((value: number) => number) => {
+  const [first, last] = [points[0]!, points.at(-1)!];
+  const perUnit = parts / (last - first);
+  // From one part before to two behind, so that rounding of the place does not matter.
+  const below = Uint16Array.from({ length: parts + 4 }, (_, i) => nearest(points, first + (i - 1) / perUnit));
+  return (value) => {
+    if (!(value > first)) return 0;
+    if (value > last) return points.length;
+    const part = Math.floor((value - first) * perUnit);
+    let [low, high] = [below[part]!, below[part + 3]!];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (value > points[middle]!) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
+};

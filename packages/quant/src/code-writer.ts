@@ -45,6 +45,10 @@ export const packPlane = (
   bytes: Uint8Array,
   at: number,
 ): void => {
+  if (bits === 8 && shift === 0) {
+    bytes.set(codes, at);
+    return;
+  }
   const [perByte, mask] = [8 / bits, 2 ** bits - 1];
   for (let i = 0; i < codes.length; i += perByte) {
     let byte = 0;
@@ -70,4 +74,19 @@ export const rowWriter = (attrs: PackedAttrs, rows: number): RowWriter => {
       if (planes.high) packPlane(codes, lowBits, highBits as 1 | 2, planes.high, row * highBytes);
     },
   };
+};
+
+/** The planes of a matrix whose rows of codes `fill` makes one after another, in the array that it is given. */
+export const eachRow = (
+  attrs: PackedAttrs,
+  rows: number,
+  fill: (row: number, codes: Uint8Array) => void,
+): CodeWriter['planes'] => {
+  const { planes, put } = rowWriter(attrs, rows);
+  const codes = new Uint8Array(packedRow(attrs).blocks * attrs.block);
+  for (let row = 0; row < rows; row++) {
+    fill(row, codes);
+    put(row, codes);
+  }
+  return planes;
 };

@@ -45,8 +45,10 @@ export type Storage = Omit<QuantFormat, 'pack'>;
 
 /** Throws `bad-data` where values are not finite: how many, and the first. */
 export const checkFinite = (format: string, name: string, values: Float32Array, inDim: number): void => {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += 0 * values[i]!;
+  if (sum === 0) return;
   const first = values.findIndex((v) => !Number.isFinite(v));
-  if (first < 0) return;
   const count = values.reduce((n, v) => n + Number(!Number.isFinite(v)), 0);
   throw new PeftError(
     'bad-data',

@@ -1,6 +1,6 @@
 import { type PackedFormat, packedFormats, type WholeBits, wholeBytes } from '@peftjs/tensor';
-import { absMax, eachBlock } from './blocks.ts';
-import { codeWriter } from './code-writer.ts';
+import { absMax } from './blocks.ts';
+import { eachRow } from './code-writer.ts';
 import {
   type ComputeOptions,
   checkBlockSize,
@@ -72,22 +72,25 @@ const integers = (bits: WholeBits, { blockSize: given, zeroPoints: asked, comput
     pack: (name, values, rows, inDim): PackedData => {
       checkFinite(`int${bits}`, name, values, inDim);
       const attrs = layout(inDim);
-      const blocks = rows * Math.ceil(inDim / attrs.block);
-      const writer = codeWriter(attrs, rows);
-      const scale = new Float32Array(blocks);
-      const zeros = new Uint8Array(blocks);
-      eachBlock(rows, attrs, (block, from, to, code) => {
-        const { step, zero, most } = rangeOf(values, from, to);
-        scale[block] = step;
-        zeros[block] = zero;
-        const least = zeroPoints ? 0 : 1;
-        for (let i = from; i < from + attrs.block; i++) {
+      const blocks = Math.ceil(inDim / attrs.block);
+      const scale = new Float32Array(rows * blocks);
+      const zeros = new Uint8Array(rows * blocks);
+      const least = zeroPoints ? 0 : 1;
+      const planes = eachRow(attrs, rows, (row, codes) => {
+        for (let block = 0; block < blocks; block++) {
+          const [start, end] = [block * attrs.block, Math.min(inDim, (block + 1) * attrs.block)];
+          const { step, zero, most } = rangeOf(values, row * inDim + start, row * inDim + end);
+          scale[row * blocks + block] = step;
+          zeros[row * blocks + block] = zero;
           // Where the scale underflows, the values are 0 to f32.
-          const steps = i < to && step > 0 ? Math.round(values[i]! / step) : 0;
-          writer.put(code + i - from, Math.max(least, Math.min(most, zero + steps)));
+          for (let i = start; i < end; i++) {
+            const steps = step > 0 ? Math.round(values[row * inDim + i]! / step) : 0;
+            codes[i] = Math.max(least, Math.min(most, zero + steps));
+          }
+          codes.fill(Math.max(least, Math.min(most, zero)), end, start + attrs.block);
         }
       });
-      return { ...writer.planes, scale, ...(zeroPoints && { minCodes: zeros }) };
+      return { ...planes, scale, ...(zeroPoints && { minCodes: zeros }) };
     },
   };
 };
@@ -101,7 +104,9 @@ const computed = (): QuantFormat => {
     layout: (inDim) => ({ format: 'sint8', inDim, block: inDim }),
     pack: (...given) => {
       const { codes, scale } = plain.pack(...given);
-      return { codes: (codes as Uint8Array).map((code) => code ^ 128), scale };
+      const signed = codes as Uint8Array;
+      for (let i = 0; i < signed.length; i++) signed[i]! ^= 128;
+      return { codes, scale };
     },
   };
 };

@@ -1,6 +1,6 @@
 import { type PackedFormat, packedFormats, wholeBytes } from '@peftjs/tensor';
-import { absMax, eachBlock, midpoints, nearest } from './blocks.ts';
-import { codeWriter } from './code-writer.ts';
+import { absMax, midpoints, nearestBy } from './blocks.ts';
+import { eachRow } from './code-writer.ts';
 import { type ComputeOptions, checkBlockSize, checkCompute, checkFinite, type QuantFormat } from './format.ts';
 import { packScales } from './pack-scales.ts';
 
@@ -42,7 +42,8 @@ export const levelsFormat = (
   const whole = wholeBytes(format);
   if (blockSize !== null) checkBlockSize(format, blockSize, whole);
   const { codes: codesOf, levels } = inOrder(format);
-  const [points, top] = [midpoints(levels), levels.at(-1)!];
+  const [place, top] = [nearestBy(midpoints(levels)), levels.at(-1)!];
+  const codeAt = Uint8Array.from(codesOf);
   const zero = packedFormats[format].levels.indexOf(0);
   const layout: QuantFormat['layout'] = (inDim) => ({
     format,
@@ -60,16 +61,22 @@ export const levelsFormat = (
     pack: (name, values, rows, inDim) => {
       checkFinite(format, name, values, inDim);
       const attrs = layout(inDim);
-      const scales = new Float32Array(rows * Math.ceil(inDim / attrs.block));
-      const writer = codeWriter(attrs, rows);
-      eachBlock(rows, attrs, (block, from, to, code) => {
-        const most = absMax(values, from, to);
-        scales[block] = most / top;
-        const factor = most === 0 ? 0 : top / most;
-        for (let i = from; i < from + attrs.block; i++)
-          writer.put(code + i - from, i < to ? codesOf[nearest(points, Math.fround(values[i]! * factor))]! : zero);
+      const blocks = Math.ceil(inDim / attrs.block);
+      const scales = new Float32Array(rows * blocks);
+      const planes = eachRow(attrs, rows, (row, codes) => {
+        codes.fill(zero, inDim);
+        for (let block = 0; block < blocks; block++) {
+          const [from, to] = [
+            row * inDim + block * attrs.block,
+            row * inDim + Math.min(inDim, (block + 1) * attrs.block),
+          ];
+          const most = absMax(values, from, to);
+          scales[row * blocks + block] = most / top;
+          const factor = most === 0 ? 0 : top / most;
+          for (let i = from; i < to; i++) codes[i - row * inDim] = codeAt[place(Math.fround(values[i]! * factor))]!;
+        }
       });
-      return { ...writer.planes, ...(doubleQuant ? packScales(scales) : { scale: scales }) };
+      return { ...planes, ...(doubleQuant ? packScales(scales) : { scale: scales }) };
     },
   };
 };

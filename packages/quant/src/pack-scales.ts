@@ -1,8 +1,8 @@
 import { dynamicMap, scaleGroup } from '@peftjs/tensor';
-import { absMax, midpoints, nearest } from './blocks.ts';
+import { absMax, midpoints, nearestBy } from './blocks.ts';
 import type { PackedData } from './format.ts';
 
-const points = midpoints(dynamicMap);
+const place = nearestBy(midpoints(dynamicMap));
 
 /**
  * Scales in 8 bits each (double quantisation): less their mean, and divided by the largest magnitude in each group of 256, they become
@@ -18,7 +18,7 @@ export const packScales = (scales: Float32Array): Omit<PackedData, 'codes'> => {
     const most = absMax(rest, from, to);
     scale[group] = most;
     const factor = most === 0 ? 0 : 1 / most;
-    for (let i = from; i < to; i++) scaleCodes[i] = nearest(points, Math.fround(rest[i]! * factor));
+    for (let i = from; i < to; i++) scaleCodes[i] = place(Math.fround(rest[i]! * factor));
   }
   return { scale, scaleCodes, scaleOffset: Float32Array.of(offset) };
 };
