@@ -14,7 +14,9 @@ import {
   type DecoderConfig,
   generate,
   loadModel,
+  randomWeights,
   saveModel,
+  sequenceClassifier,
   type TaskModel,
 } from '@peftjs/transformer';
 import {
@@ -342,6 +344,25 @@ test('an encoder reads texts of any number and length', async () => {
   }
   const long = [Array<number>(15).fill(1)];
   await expect(run(long, { types: long })).rejects.toThrow(/out of data bounds/);
+});
+
+test('a decoder that tells classes by the last token of a text reads texts of any number and length', async () => {
+  const task = sequenceClassifier({ labels: 3 });
+  const model = buildModel(tinyConfig, randomWeights(tinyConfig, 4, task), task);
+  const { inputs, run } = await exported(model);
+  expect(Object.keys(inputs)).toEqual(['input_ids', 'attention_mask']);
+  for (const rows of [[text.slice(0, 5)], [text.slice(0, 9), text.slice(4, 13), text.slice(2, 11)], [[7]]]) {
+    const { wanted } = await evaluate({ wanted: model.outputs({ ids: tokens(...rows) }) }, { executor });
+    const mask = rows.map((row) => [...row.map(() => 1), 0, 0]);
+    for (const got of [
+      await run(rows),
+      await run(
+        rows.map((row) => [...row, 5, 5]),
+        { mask },
+      ),
+    ])
+      expect(distance(got.logits, wanted!)).toBeLessThan(near);
+  }
 });
 
 describe('refused are', () => {

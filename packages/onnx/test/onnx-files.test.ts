@@ -117,6 +117,33 @@ describe('a program of free sizes', () => {
     await session.release();
   });
 
+  it('counts where the host has counted: 0, step, 2 · step, … by a step that is fixed or a size', async () => {
+    const session = await sessionOf(({ n, m }) => {
+      const [a, b] = [input('a', [n]), input('b', [m, 3])];
+      const twos = Float32Array.from({ length: n }, (_, i) => 2 * i);
+      const starts = Int32Array.from({ length: m }, (_, i) => i * n);
+      // Of n · m values those at i·n: gather knows that the last is at n·m − 1.
+      const sums = sum(b, { axes: [1] });
+      const every = reshape(matmul(reshape(sums, [m, 1]), reshape(add(a, 1), [1, n])), [m * n]);
+      return {
+        firsts: gather(every, constant(starts, [m])),
+        sum: add(a, constant(twos, [n])),
+        rows: add(sums, cast(constant(starts, [m]), { dtype: 'f32' })),
+      };
+    });
+    for (const [n, m] of [
+      [1, 1],
+      [4, 3],
+      [50, 2],
+    ] as const) {
+      const { sum: sums, rows, firsts } = await session.run({ a: counting(n), b: counting(m, 3) });
+      expect([...(sums!.data as Float32Array)]).toEqual(Array.from({ length: n }, (_, i) => 3 * i));
+      expect([...(firsts!.data as Float32Array)]).toEqual(Array.from({ length: m }, (_, i) => 9 * i + 3));
+      expect([...(rows!.data as Float32Array)]).toEqual(Array.from({ length: m }, (_, i) => 9 * i + 3 + i * n));
+    }
+    await session.release();
+  });
+
   it.each<[string, (sizes: Sizes) => Tensor, RegExp]>([
     [
       'a constant that the host makes of the sizes',
@@ -124,7 +151,7 @@ describe('a program of free sizes', () => {
         mul(
           input('x', [n]),
           constant(
-            Float32Array.from({ length: n }, (_, i) => i),
+            Float32Array.from({ length: n }, (_, i) => i * i),
             [n],
           ),
         ),

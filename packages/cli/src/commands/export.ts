@@ -1,6 +1,6 @@
 import { exportModel } from '@peftjs/export';
 import { type SaveGgufOptions, saveGguf, saveGgufAdapter } from '@peftjs/gguf';
-import { isPeftError, PeftError } from '@peftjs/tensor';
+import { PeftError } from '@peftjs/tensor';
 import type { Call } from '../commands.ts';
 import { result } from '../context.ts';
 import { tunedOfTask } from '../learn/open-run.ts';
@@ -37,14 +37,7 @@ export const run = async ({ args: [path, out], options, context }: Call): Promis
       );
     await withDevice(options, async (executor) => {
       const model = await merged(own.adapted, executor, { storedAs: 'f32', context });
-      await exportModel(model, out!, { executor, ...contextOf() }).catch((cause) => {
-        if (!isPeftError(cause) || cause.code !== 'bad-program') throw cause;
-        throw new PeftError(
-          'bad-option',
-          `export: a file for texts of all lengths cannot say what the head of ${path} reads, as the last token of each; peftjs merge writes it for transformers, and a run over an encoder can be exported`,
-          { cause },
-        );
-      });
+      await exportModel(model, out!, { executor, ...contextOf() });
     });
     return written();
   }

@@ -32,6 +32,16 @@ const integersOf = ({ data, type }: TensorProto): readonly number[] | null => {
   return type === 'int32' ? Array.from(new Int32Array(buffer)) : null;
 };
 
+/** The step of values 0, step, 2·step, … of a vector; null where they are not so, or too few to tell. */
+const stepOf = (t: TensorProto): number | null => {
+  const values = t.type === 'float' && t.data instanceof Uint8Array ? floatsOf(t.data) : integersOf(t);
+  if (t.dims.length !== 1 || !values || values.length < 2) return null;
+  const step = values[1]!;
+  return step > 0 && values.every((v, i) => v === i * step) ? step : null;
+};
+
+const floatsOf = (data: Uint8Array): readonly number[] => Array.from(new Float32Array(data.slice().buffer));
+
 /** Whether all are rows of numbers, as many in each. */
 const isTable = (rows: readonly (readonly number[] | null)[]): rows is readonly (readonly number[])[] =>
   rows.every((row) => row !== null && row.length === rows[0]?.length);
@@ -120,7 +130,7 @@ const axesOf = (
 
 /**
  * One graph for all sizes from graphs of the same program for several. They must be alike but for numbers: shapes, limits, counts. A number that
- * differs is one of `fitExpression`'s, and is computed in the new graph from the shapes of its inputs. Traces are in the order that
+ * differs is one of `fitExpression`'s, and is computed in the new graph from the shapes of its inputs; so are vectors of 0, step, 2·step, …. Traces are in the order that
  * `traceSizes` gives: some determine the expressions, the others prove them. Throws `bad-program` naming what has no such form.
  */
 export const generalize = (traces: readonly Trace[], names: readonly SizeName[]): ModelProto => {
@@ -143,11 +153,32 @@ export const generalize = (traces: readonly Trace[], names: readonly SizeName[])
     if (all.every((other) => other.dims.join() === t.dims.join() && sameData(other, t))) return true;
     const numbers: readonly (readonly number[] | null)[] = all.map(integersOf);
     const op = opOf(readers.get(t.name)!);
+    const steps = all.map(stepOf);
+    if (steps.every((step) => step !== null)) {
+      const scalarOf = (values: readonly number[]): Value | null => {
+        const found = fitExpression(values, sizes);
+        return found && g.node('Squeeze', [compute(found)], []);
+      };
+      const [limit, delta] = [scalarOf(all.map(({ dims }, k) => dims[0]! * steps[k]!)), scalarOf(steps)];
+      if (limit && delta) {
+        const zero = g.scalar(0, 'int64');
+        replaced.set(t.name, g.cast(g.node('Range', [zero, limit, delta], t.dims), t.type));
+        return false;
+      }
+    }
     if (!isTable(numbers) || t.dims.length > 1)
       throw refuse(`${op} reads a constant of ${t.type} [${t.dims}] that depends on the sizes`);
     const parts = numbers[0]!.map((_, at) => {
       const values = numbers.map((row) => row[at]!);
       const found = fitExpression(values, sizes);
+      // The last of as many places as a product of sizes is no such product itself.
+      const places = found
+        ? null
+        : fitExpression(
+            values.map((v) => v + 1),
+            sizes,
+          );
+      if (places) return g.node('Sub', [compute(places), g.ints([1])], [1]);
       if (!found) throw refuse(`${op} has a number that follows no rule that was found (${values})`);
       if (valueOf(found, least) === 0) zeros.add(t.name);
       return compute(found);
