@@ -27,6 +27,9 @@ DEBERTA = SIZES | dict(
     norm_rel_ebd="layer_norm", position_biased_input=False, type_vocab_size=0,
 )
 
+# The first version: fewer relative positions than the texts are long.
+DEBERTA_1 = SIZES | dict(relative_attention=True, max_relative_positions=6, pos_att_type=["p2c", "c2p"], position_biased_input=False, type_vocab_size=0)
+
 HEADS = {"sequence": "SequenceClassification", "masked": "MaskedLM", "token": "TokenClassification", "answers": "QuestionAnswering", "choice": "MultipleChoice"}
 
 # Name, whose last part is the head: word that the classes begin with, fields of the config.
@@ -46,6 +49,9 @@ ENCODERS = {
     "modernbert-sequence": ("ModernBert", MODERNBERT | dict(norm_bias=True, attention_bias=True, classifier_pooling="mean")),
     "modernbert-masked": ("ModernBert", MODERNBERT | dict(mlp_bias=True, classifier_bias=True, classifier_activation="relu")),
     "modernbert-token": ("ModernBert", MODERNBERT),
+    "deberta-sequence": ("Deberta", DEBERTA_1),
+    "deberta-masked": ("Deberta", DEBERTA_1 | dict(max_relative_positions=-1, position_biased_input=True, type_vocab_size=2)),
+    "deberta-token": ("Deberta", DEBERTA_1 | dict(pos_att_type=["p2c"])),
     "deberta-v2-sequence": ("DebertaV2", DEBERTA | dict(pooler_hidden_act="tanh")),
     "deberta-v2-masked": ("DebertaV2", DEBERTA | dict(
         position_buckets=-1, max_relative_positions=6, share_att_key=False, norm_rel_ebd="none", position_biased_input=True, type_vocab_size=2,
@@ -75,6 +81,11 @@ ENCODER_ADAPTERS = {
     "modernbert-sequence": {"lora": lora(["Wqkv"])},
     "modernbert-masked": {"lora": lora(["Wqkv", "attn.Wo", "Wi", "mlp.Wo"])},
     "modernbert-token": {},
+    "deberta-sequence": {
+        "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, modules_to_save=["pooler", "classifier"], **o),
+        "ia3": lambda **o: IA3Config(modules_to_save=["pooler", "classifier"], **o),
+    },
+    "deberta-masked": {"lora": lora(["in_proj", "pos_proj", "pos_q_proj", "dense"])},
     "deberta-v2-sequence": {
         "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, modules_to_save=["pooler", "classifier"], **o),
     },

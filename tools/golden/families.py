@@ -86,7 +86,7 @@ def draw_inputs(name: str) -> dict[str, torch.Tensor]:
     ids = torch.randint(1, VOCABULARY, (rows, length), generator=draw)
     mask = torch.ones(rows, length)
     mask[1, 14:] = mask[2, :5] = 0
-    if name == "deberta-v2-sequence":  # its rows of padding, of which the first is read, look at all others
+    if name in ("deberta-sequence", "deberta-v2-sequence"):  # its rows of padding, of which the first is read, look at all others
         mask[2] = 1
     config = MODELS[name][1]
     ids[mask == 0] = config.pad_token_id
@@ -114,7 +114,7 @@ def draw_labels(name: str, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     shape = inputs.get("decoder_input_ids", inputs["input_ids"]).shape
     labels = torch.randint(LABELS if name.endswith("token") else VOCABULARY, shape, generator=draw)
     labels[0, 3:6] = labels[1, 10:] = IGNORED
-    if name.startswith("deberta-v2"):
+    if name.startswith("deberta"):
         labels[inputs["attention_mask"] == 0] = IGNORED
     if name.endswith("causal"):  # nor is the first token after padding on the left predicted, which a padded one would do, or one of a prompt
         labels[:, 0] = labels[2, :6] = IGNORED
@@ -151,7 +151,7 @@ def logits_of(out: object) -> torch.Tensor:
 
 def stored_logits(name: str, logits: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """Logits as they are stored. A decoder's and DeBERTa's of padded tokens say nothing: zeros. Those of a prompt are left out."""
-    says_nothing = name.endswith("causal") or name in ("deberta-v2-masked", "deberta-v2-token")
+    says_nothing = name.endswith("causal") or name.startswith("deberta") and name.endswith(("masked", "token"))
     if not says_nothing:
         return logits
     mask = inputs["attention_mask"]

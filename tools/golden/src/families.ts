@@ -245,6 +245,9 @@ export const familyGoldens: readonly FamilyGolden[] = [
   },
   { name: 'roberta-masked', task: maskedLM(), adapters: { lora } },
   { name: 'xlm-roberta-token', task: tokenClassifier({ labels: classes }), adapters: { lora } },
+  { name: 'deberta-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora, ia3 } },
+  { name: 'deberta-masked', task: maskedLM(), adapters: { lora } },
+  { name: 'deberta-token', task: tokenClassifier({ labels: classes }), adapters: {} },
   { name: 'deberta-v2-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
   { name: 'deberta-v2-masked', task: maskedLM(), adapters: { lora } },
   { name: 'deberta-v2-token', task: tokenClassifier({ labels: classes }), adapters: {} },
@@ -426,7 +429,7 @@ export const inputsOf = (recorded: ReadonlyMap<string, Recorded>): Inputs =>
 
 /** A model's logits as Python stored them: of a decoder's and DeBERTa's padded tokens zeros. */
 export const storedLogits = ({ name }: Pick<FamilyGolden, 'name'>, logits: Tensor, { mask }: Inputs): Tensor =>
-  name.endsWith('causal') || /^deberta-v2-(masked|token)$/.test(name)
+  name.endsWith('causal') || /^deberta(-v2)?-(masked|token)$/.test(name)
     ? mul(logits, reshape(mask!, [...mask!.shape, 1]))
     : logits;
 

@@ -41,6 +41,7 @@ const known: Readonly<Record<string, string>> = {
   electra: 'ELECTRA',
   albert: 'ALBERT',
   mpnet: 'MPNet',
+  deberta: 'DeBERTa',
   'deberta-v2': 'DeBERTa-v2, DeBERTa-v3',
   modernbert: 'ModernBERT',
   t5: 'T5, T5 1.1, FLAN-T5',

@@ -58,7 +58,8 @@ const parameterName = (name: string): string =>
     .replace(/\.relative_position_bias_table\.weight$/, '.relative_position_bias_table')
     .replace(/\.layer_scale(\d)\.weight$/, '.layer_scale$1.lambda1')
     .replace(/(class_embedding|^logit_scale|^logit_bias|\.probe|\.sinks)\.weight$/, '$1')
-    .replace(/\.in_proj\.(weight|bias)$/, '.in_proj_$1');
+    .replace(/\.([qv]_bias)\.weight$/, '.$1')
+    .replace(/(head\.attention)\.in_proj\.(weight|bias)$/, '$1.in_proj_$2');
 
 /** Gradients by name, where the library has a norm for each head, ten at most, and we one table: those of a list's norms, one after the other. */
 const withTables = (gradients: ReadonlyMap<string, Float32Array>): ReadonlyMap<string, Float32Array> => {

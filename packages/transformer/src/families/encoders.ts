@@ -1,6 +1,7 @@
 import { albert } from './albert.ts';
 import { bart, mbart } from './bart/bart.ts';
 import { bert } from './bert.ts';
+import { deberta } from './deberta.ts';
 import { debertaV2 } from './deberta-v2.ts';
 import { distilbert } from './distilbert.ts';
 import { electra } from './electra.ts';
@@ -19,6 +20,7 @@ export const encoders: readonly Family[] = [
   electra,
   albert,
   mpnet,
+  deberta,
   debertaV2,
   modernbert,
   t5,

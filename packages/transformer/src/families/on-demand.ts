@@ -47,6 +47,7 @@ const pieces: readonly Piece[] = [
       'electra',
       'albert',
       'mpnet',
+      'deberta',
       'deberta-v2',
       'modernbert',
       't5',

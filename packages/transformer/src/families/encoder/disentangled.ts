@@ -21,6 +21,10 @@ export interface DisentangledPaths {
   readonly table: Path;
   /** The norm of its rows. */
   readonly norm: Path;
+  /** The names of the layers that make keys and queries of its rows. Default `pos_key_proj`, `pos_query_proj`. */
+  readonly layers?: readonly [key: string, query: string];
+  /** Whether the first of them has a bias. Default true. */
+  readonly keyBias?: boolean;
 }
 
 /** Relative positions that have rows of their own, to either side. */
@@ -49,16 +53,28 @@ const rowsOf = (of: Disentangled, queries: number, keys: number): Int32Array => 
 };
 
 /** The layers that make keys and queries of relative positions: those of the content, where they are shared. */
-const projections = ({ sharedKeys }: Disentangled, { query, key }: BlockPaths): readonly [key: Path, query: Path] => {
+const projections = (
+  { sharedKeys }: Disentangled,
+  { layers: [keys, queries] = ['pos_key_proj', 'pos_query_proj'] }: DisentangledPaths,
+  { query, key }: BlockPaths,
+): readonly [key: Path, query: Path] => {
   if (sharedKeys) return [key, query];
   const own = (path: Path, name: string): Path => path.replace(/\w+$/, name);
-  return [own(key, 'pos_key_proj'), own(query, 'pos_query_proj')];
+  return [own(key, keys), own(query, queries)];
 };
 
-/** The paths of a block's layers of its own for positions. */
-export const positionLayers = (of: Disentangled, block: BlockPaths): readonly Path[] => {
-  const [key, query] = projections(of, block);
-  return of.sharedKeys ? [] : [...(of.contentToPosition ? [key] : []), ...(of.positionToContent ? [query] : [])];
+/** The paths of a block's layers of its own for positions, and whether they have biases. */
+export const positionLayers = (
+  of: Disentangled,
+  paths: DisentangledPaths,
+  block: BlockPaths,
+): readonly (readonly [path: Path, bias: boolean])[] => {
+  const [key, query] = projections(of, paths, block);
+  if (of.sharedKeys) return [];
+  return [
+    ...(of.contentToPosition ? [[key, paths.keyBias ?? true] as const] : []),
+    ...(of.positionToContent ? [[query, true] as const] : []),
+  ];
 };
 
 /** The rows of the table as all blocks read them: [1, 2 · span, hidden]. */
@@ -84,7 +100,7 @@ export const disentangled = (
   if (!of.relative) return () => ({ scale });
   const table = tableOf(of, paths, forward);
   return (block, q) => {
-    const [keyPath, queryPath] = projections(of, block);
+    const [keyPath, queryPath] = projections(of, paths, block);
     const position = (path: Path): Tensor => splitHeads(forward.linear(path, table), headDim); // [1, heads, 2·span, headDim]
     const [batch] = q.shape as readonly [number, ...number[]];
     const taken = (scores: Tensor, at: Tensor): Tensor =>

@@ -1,3 +1,4 @@
+import type { Shape } from '@peftjs/tensor';
 import { layerNormLayer } from '../../norm.ts';
 import type { Family } from '../family.ts';
 import { tokenHead } from '../heads.ts';
@@ -19,7 +20,9 @@ const neverRead = /(^|\.)position_ids$/;
 export const encoder = <C extends EncoderConfig = EncoderConfig>(record: EncoderRecord): Family<C> => {
   const { token, position, type } = embeddingPaths(record);
   const { relativeBias, pooled, choice = pooled, masked, ignored, disentangled: apart } = record;
-  const { block, attnNorm } = record.block(0);
+  const { block, attnNorm, fused } = record.block(0);
+  /** A row that is added to queries or values, which files have as a vector. */
+  const isAdded = (name: string): boolean => fused !== undefined && /\.[qv]_bias\.weight$/.test(name);
   return {
     modelType: record.modelType,
     parser: async () => {
@@ -38,6 +41,7 @@ export const encoder = <C extends EncoderConfig = EncoderConfig>(record: Encoder
           type,
           ...(relativeBias ? [relativeBias.table] : []),
           ...(apart ? [apart.table] : []),
+          ...[...tensors.keys()].filter(isAdded).map((name) => name.replace(/\.weight$/, '')),
         ],
         isNorm: (path) => /(LayerNorm|layer_norm)$/.test(path),
         norm: (values) => layerNormLayer(values, normEps),
@@ -46,6 +50,10 @@ export const encoder = <C extends EncoderConfig = EncoderConfig>(record: Encoder
     layout: {
       ignored: ignored ? new RegExp(`${neverRead.source}|${ignored.source}`) : neverRead,
       prefix: `${record.prefix}.`,
+      ...(fused && {
+        names: [[/\.([qv]_bias)\.weight$/, '.$1']],
+        shapes: (name: string, shape: Shape): Shape => (isAdded(name) ? shape.slice(1) : shape),
+      }),
       aliases: [
         [/LayerNorm\.weight$/, 'LayerNorm.gamma'],
         [/LayerNorm\.bias$/, 'LayerNorm.beta'],

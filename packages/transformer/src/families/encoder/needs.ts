@@ -31,10 +31,15 @@ export const encoderNeeds = (record: EncoderRecord, config: EncoderConfig): Tens
       ? [table(apart.paths.table, 2 * spanOf(apart.of), d), ...(apart.of.normed ? norm(apart.paths.norm, d) : [])]
       : []),
     ...blocksOf(record, config).flatMap((block) => {
-      const { query, key, value, out, attnNorm, up, down, mlpNorm } = block;
-      const further = apart ? positionLayers(apart.of, block) : [];
+      const { query, key, value, fused, out, attnNorm, up, down, mlpNorm } = block;
+      const further = apart ? positionLayers(apart.of, apart.paths, block) : [];
+      const added = (path: string): [string, TensorNeed] => [`${path}.weight`, { shape: [1, d], init: 'zeros' }];
       return [
-        ...[query, key, value, ...further, out].flatMap((path) => layerNeeds(path, d, d, true)),
+        ...(fused
+          ? [...layerNeeds(query, 3 * d, d, false), added(fused.queryBias), added(fused.valueBias)]
+          : [query, key, value].flatMap((path) => layerNeeds(path, d, d, true))),
+        ...further.flatMap(([path, bias]) => layerNeeds(path, d, d, bias)),
+        ...layerNeeds(out, d, d, true),
         ...layerNeeds(up, intermediateSize, d, true),
         ...layerNeeds(down, d, intermediateSize, true),
         ...norm(attnNorm, d),

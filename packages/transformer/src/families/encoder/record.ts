@@ -12,6 +12,8 @@ export interface BlockPaths {
   readonly query: Path;
   readonly key: Path;
   readonly value: Path;
+  /** Where queries, keys and values are one layer, head by head, without a bias: rows that are added to queries and to values. Default: they are three layers. */
+  readonly fused?: { readonly queryBias: Path; readonly valueBias: Path };
   readonly out: Path;
   /** The norm of the sum of attention's output and its input. */
   readonly attnNorm: Path;

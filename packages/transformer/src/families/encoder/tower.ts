@@ -12,14 +12,30 @@ import { type BlockPaths, blocksOf, type EncoderRecord, embeddingPaths, hasPosit
 /** How a block's scores become weights, made once a pass. */
 type How = (block: BlockPaths, q: Tensor) => AttendOptions;
 
+/** Queries, keys and values of a block: [batch, rows, d] each. */
+const projected = (
+  { query, key, value, fused }: BlockPaths,
+  x: Tensor,
+  { heads, headDim }: EncoderConfig,
+  { linear, weights }: Forward,
+): readonly [q: Tensor, k: Tensor, v: Tensor] => {
+  if (!fused) return [linear(query, x), linear(key, x), linear(value, x)];
+  const [batch, rows, width] = x.shape as readonly [number, number, number];
+  const all = reshape(linear(query, x), [batch, rows, heads, 3, headDim]);
+  const part = (start: number): Tensor =>
+    reshape(slice(all, { axis: 3, start, end: start + 1 }), [batch, rows, width]);
+  return [add(part(0), weights(fused.queryBias)), part(1), add(part(2), weights(fused.valueBias))];
+};
+
 const selfAttention =
-  (block: BlockPaths, { headDim }: EncoderConfig, how: How, { linear, attend }: Forward) =>
+  (block: BlockPaths, config: EncoderConfig, how: How, forward: Forward) =>
   (x: Tensor): Tensor => {
-    const { attn, query, key, value, out } = block;
-    const heads = (path: Path): Tensor => splitHeads(linear(path, x), headDim);
-    const q = heads(query);
-    const mixed = attend(attn, q, { k: heads(key), v: heads(value) }, how(block, q));
-    return linear(out, joinHeads(mixed));
+    const [q, k, v] = projected(block, x, config, forward).map((rows) => splitHeads(rows, config.headDim)) as [
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
+    return forward.linear(block.out, joinHeads(forward.attend(block.attn, q, { k, v }, how(block, q))));
   };
 
 const feedForward =
