@@ -22,8 +22,7 @@ const projected = (
   if (!fused) return [linear(query, x), linear(key, x), linear(value, x)];
   const [batch, rows, width] = x.shape as readonly [number, number, number];
   const all = reshape(linear(query, x), [batch, rows, heads, 3, headDim]);
-  const part = (start: number): Tensor =>
-    reshape(slice(all, { axis: 3, start, end: start + 1 }), [batch, rows, width]);
+  const part = (start: number): Tensor => reshape(slice(all, { axis: 3, start, end: start + 1 }), [batch, rows, width]);
   return [add(part(0), weights(fused.queryBias)), part(1), add(part(2), weights(fused.valueBias))];
 };
 
