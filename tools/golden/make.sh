@@ -10,6 +10,7 @@ rm -rf data/python
 "$python" make_families.py
 "$python" make_sums.py
 "$python" make_arrow.py
+"$python" make_xlora.py
 "$python" make_starts.py
 "$python" make_masks.py
 "$python" make_steps.py

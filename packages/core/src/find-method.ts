@@ -213,7 +213,7 @@ const unread: Readonly<Record<string, string>> = {
   SHADOW:
     'it trains a second model beside the base, which no method here has, and nothing merges it; use a lora, or an adapter',
   XLORA:
-    'it weighs several adapters, which are folders of their own, by a look at what the base makes of the input; load these one by one with lora',
+    'it weighs several adapters, which are folders of their own; load those with lora, and this one with xLoraFor of @peftjs/lora, given them',
 };
 
 /** Kinds of LoRA of the adapters library whose files are not read, and what to do. */

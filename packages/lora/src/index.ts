@@ -101,3 +101,5 @@ export { type VeloraDirection, type VeloraOptions, velora } from './velora.ts';
 export { type VeraOptions, vera } from './vera.ts';
 export type { Wavelet } from './waveft/filters.ts';
 export { type WaveftInit, type WaveftOptions, waveft } from './waveft/waveft.ts';
+export type { XLoraExperts } from './x-lora/experts.ts';
+export { type XLoraOptions, xLoraFor } from './x-lora/x-lora.ts';

@@ -1,5 +1,6 @@
+import { attach } from '@peftjs/core';
 import { mul } from '@peftjs/tensor';
-import { describeMethod, describeMethods, sumOver } from '@peftjs/testkit';
+import { describeMethod, describeMethods, sumOver, tinyLlama } from '@peftjs/testkit';
 import { type Dense, type TaskModel, viaDense } from '@peftjs/transformer';
 import { describe } from 'vitest';
 import * as family from '../src/index.ts';
@@ -577,4 +578,25 @@ describe('of all updates folded to one tensor, made of a projection', () => {
       return 2 * (2 ** 3 + 2 * (first + second + third));
     },
   });
+});
+
+describe('of LoRAs of a decoder', () => {
+  const base = tinyLlama();
+  const method = family.lora({ rank: 2, alpha: 4 });
+  const experts = [1, 2, 3].map((seed) => {
+    const values = [...attach(base, [method]).params].map(([name, { shape }]) => {
+      const data = Float32Array.from({ length: shape[0]! * shape[1]! }, (_, i) => Math.sin(seed + 1.3 * i) / 2);
+      return [name, { shape, data }] as const;
+    });
+    return attach(base, [method], { state: new Map(values) });
+  });
+  describeMethod(
+    family.xLoraFor({ a: experts[0]!, b: experts[1]!, c: experts[2]! }),
+    {
+      options: { depth: 2, size: 5, classifierDropout: 0.1, layerwise: true, topK: 2, softmaxTopK: true },
+      parameters: ({ config: { layers, hiddenSize } }) => 5 * (hiddenSize + 1) + 3 * 2 * layers * (5 + 1),
+      identity: false,
+    },
+    { families: ['llama'] },
+  );
 });

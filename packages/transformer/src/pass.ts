@@ -15,6 +15,11 @@ export interface Slot<T> {
 /** A new slot; two of the same name are two. */
 export const slot = <T>(name: string): Slot<T> => ({ name });
 
+/**
+ * The beginning of the names under which a pass has what it leaves in its cache: of methods that go through the whole model twice, each look keeps keys and values of its own. Default none.
+ */
+export const cachedUnder: Slot<string> = slot('cached under');
+
 /** One forward pass, with the same slots at every site and in every layer of it. */
 export interface Pass {
   /** As the caller gave them. */
@@ -77,6 +82,7 @@ export interface Call {
 export const makePass = (inputs: Inputs, batch: number, training: boolean, options: PassOptions): Pass => {
   const slots = new Map<Slot<unknown>, unknown>();
   const { cache } = options;
+  const own = (name: string): string => ((slots.get(cachedUnder) as string | undefined) ?? '') + name;
   return {
     inputs,
     batch,
@@ -86,7 +92,7 @@ export const makePass = (inputs: Inputs, batch: number, training: boolean, optio
     put: (of, value) => {
       slots.set(of, value);
     },
-    recall: (name, shape, dtype = 'f32') => (cache?.continues ? cache.recall(name, shape, dtype) : null),
-    keep: (name, value) => cache?.keep(name, value),
+    recall: (name, shape, dtype = 'f32') => (cache?.continues ? cache.recall(own(name), shape, dtype) : null),
+    keep: (name, value) => cache?.keep(own(name), value),
   };
 };

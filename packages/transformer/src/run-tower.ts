@@ -19,7 +19,7 @@ import { documentsOf, perQueryHead } from './documents.ts';
 import type { Forward } from './forward.ts';
 import type { PassOptions } from './model.ts';
 import { linearOf, type Parts } from './parts.ts';
-import type { Call, Pass, Sequence } from './pass.ts';
+import { type Call, cachedUnder, type Pass, type Sequence } from './pass.ts';
 import { positionRows, tableRows } from './position-rows.ts';
 import { attendAlone, counted, type RowsAlone, rowsOfRows } from './rows-alone.ts';
 import { sequenceOf } from './sequence-of.ts';
@@ -131,6 +131,9 @@ export const runTower = (
 
     const norm: Forward['norm'] = (path, h) =>
       at('norm', path, (y) => parts.norms.get(path)!.apply(y, callAt(path, null)))(h);
+    /** The name of an attention's keys in the cache. */
+    const under = (path: Path): string => (pass.get(cachedUnder) ?? '') + path;
+
     const attend: Forward['attend'] = (path, queries, own, given = {}) => {
       const width = queries.shape.at(-1)!;
       // A method may lengthen queries and keys: scores keep the factor of the heads' own size.
@@ -138,7 +141,7 @@ export const runTower = (
       return at('heads', path, (q) => {
         let known = own.k.shape[2]!;
         const through = (kv: KeyValue): KeyValue => {
-          const all = alone?.all?.get(path) ?? (options.cache ? options.cache.append(path, kv) : kv);
+          const all = alone?.all?.get(path) ?? (options.cache ? options.cache.append(under(path), kv) : kv);
           noted?.set(path, all);
           known = all.k.shape[2]!;
           return all;
@@ -175,8 +178,8 @@ export const runTower = (
     const attendTo: Forward['attendTo'] = (name, path, q, make, { bias, ofContent: _, ...how } = {}) => {
       const { rows: theirs, mask, tokens } = before.get(name)!;
       const { cache } = options;
-      const stored = theirs ? null : cache!.cross(path, null);
-      const through = (kv: KeyValue): KeyValue => stored ?? (cache ? cache.cross(path, kv) : kv);
+      const stored = theirs ? null : cache!.cross(under(path), null);
+      const through = (kv: KeyValue): KeyValue => stored ?? (cache ? cache.cross(under(path), kv) : kv);
       const over: Sequence = { tower: name, tokens, mask, positions: null, continues: false };
       const ofTheirs: Forward['linear'] = (of, x) => parts.linears.get(of)!.apply(x, callAt(of, null, null, over));
       const { k, v } = at('crossKv', path, through)(stored ?? make(theirs!, ofTheirs));

@@ -3,6 +3,7 @@ import { PeftError } from '@peftjs/tensor';
 import type { Model, Path } from '@peftjs/transformer';
 import type { Matrix } from 'ml-matrix';
 import { lora } from '../lora.ts';
+import { namesOf } from './scales-of.ts';
 import type { Product } from './truncated-svd.ts';
 
 /** A LoRA that was computed, and how far it is from what it stands for. */
@@ -11,12 +12,6 @@ export interface ComputedLora<M extends Model> {
   /** ‖ΔW − wanted‖ / ‖wanted‖ of each layer (Frobenius), after rounding to f32; Infinity where nothing was wanted and something is there. */
   readonly errors: ReadonlyMap<Path, number>;
 }
-
-/** Names of A and B of a layer. */
-export const namesOf = ({ embeddings }: Model, path: Path): readonly [a: string, b: string] =>
-  embeddings.has(path)
-    ? [`${path}.lora_embedding_A`, `${path}.lora_embedding_B`]
-    : [`${path}.lora_A.weight`, `${path}.lora_B.weight`];
 
 const most = (numbers: readonly number[]): number => {
   const counts = new Map<number, number>();
