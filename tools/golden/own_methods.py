@@ -1243,7 +1243,92 @@ class LadderSide(nn.Module):
         model.model.register_forward_hook(add, with_kwargs=True)
 
 
+class Tuner(nn.Module):
+    def __init__(self, width: int, length: int) -> None:
+        super().__init__()
+        self.ln1, self.ln2 = nn.Linear(width, length), nn.Linear(length, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.ln2(nn.functional.gelu(self.ln1(x)))
+
+
+class ResTuning(nn.Module):
+    """The bypass. Jiang et al., 2023. https://arxiv.org/abs/2310.19859, https://github.com/modelscope/ms-swift"""
+
+    def __init__(self, width: int, layers: int, length: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict({name: Tuner(width, length) for name in ("lateral", "vertical")}) for _ in range(layers)
+        )
+
+    @classmethod
+    def share(cls, model: nn.Module, adapter_length: int, zero_init_last: bool) -> None:
+        base = getattr(model, "model", None) or model.transformer
+        layers, norm = (base.layers, base.norm) if hasattr(base, "layers") else (base.h, base.ln_f)
+        own = model.res_tuning = cls(model.config.hidden_size, len(layers), adapter_length)
+        seen: list[torch.Tensor] = []
+        layers[0].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].detach()))
+        for layer in layers:
+            layer.register_forward_hook(
+                lambda _module, _inputs, out: seen.append((out[0] if isinstance(out, tuple) else out).detach())
+            )
+
+        def bypass(_module: nn.Module, _inputs: tuple) -> tuple:
+            b, *states = seen
+            seen.clear()
+            for block, x in zip(own.blocks, states, strict=True):
+                b = block["lateral"](x) + block["vertical"](b)
+            return (b,)
+
+        norm.register_forward_pre_hook(bypass)
+
+
+class SideTuning(nn.Module):
+    """A narrow Llama beside one, blended with it. Zhang et al., 2019. https://arxiv.org/abs/1912.13503, https://github.com/jozhang97/side-tuning"""
+
+    def __init__(self, config: LlamaConfig, reduction: int, layers: int, alpha: float) -> None:
+        super().__init__()
+        narrow = copy.deepcopy(config)
+        narrow.hidden_size, narrow.intermediate_size = config.hidden_size // reduction, config.intermediate_size // reduction
+        narrow.head_dim = 2 * math.floor(config.head_dim / 2 / reduction + 0.5)
+        narrow.num_hidden_layers = layers
+        self.model = LlamaModel(narrow)
+        del self.model.embed_tokens
+        self.first_down, self.up = nn.Linear(config.hidden_size, narrow.hidden_size), nn.Linear(narrow.hidden_size, config.hidden_size)
+        self.alpha = nn.Parameter(torch.tensor([alpha]))
+
+    def beside(self, embedded: torch.Tensor) -> torch.Tensor:
+        h = self.first_down(embedded)
+        positions = torch.arange(h.shape[1])[None]
+        turns = self.model.rotary_emb(h, positions)
+        for layer in self.model.layers:
+            h = layer(h, position_ids=positions, position_embeddings=turns)
+        return self.up(self.model.norm(h))
+
+    @classmethod
+    def share(cls, model: nn.Module, reduction: int, side_layers: int, alpha_init: float) -> None:
+        """Of what a cache continues it sees the tokens before too."""
+        side = model.side_tuning = cls(model.config, reduction, side_layers, alpha_init)
+        seen: list[torch.Tensor] = []
+        model.model.layers[0].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].detach()))
+        earlier = None
+
+        def blend(_module: nn.Module, _inputs: tuple, named: dict, out: object) -> object:
+            nonlocal earlier
+            now = seen.pop()
+            length = out.past_key_values.get_seq_length() - now.shape[1] if out.past_key_values is not None else 0
+            earlier = torch.cat([earlier[:, :length], now], 1) if length else now
+            share = side.alpha.sigmoid()
+            own = side.beside(earlier)[:, -now.shape[1] :]
+            out.last_hidden_state = share * out.last_hidden_state.detach() + (1 - share) * own
+            return out
+
+        model.model.register_forward_hook(blend, with_kwargs=True)
+
+
 METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
+    "side-tuning": ("PEFTJS_SIDE_TUNING", SideTuning, dict(reduction=2, side_layers=1, alpha_init=0.0)),
+    "res-tuning": ("PEFTJS_RES_TUNING", ResTuning, dict(adapter_length=3, zero_init_last=False)),
     "moslora": ("PEFTJS_MOSLORA", MosLora, dict(r=4, lora_alpha=6)),
     "hydralora": ("PEFTJS_HYDRALORA", HydraLora, dict(r=3, lora_alpha=5, lora_nums=4)),
     "molora": ("PEFTJS_MOLORA", MoLora, dict(r=2, lora_alpha=5, num_experts=4, top_k=2)),
@@ -1377,10 +1462,16 @@ PLACES = {
     "diff-fit": ({"plain": r".*\.(o_proj|down_proj)", "gpt2": r".*\.(attn|mlp)\.c_proj"}, (nn.Linear, Conv1D)),
     "pasta": (LAYERS, nn.Module),
     "ladder-side": ({"plain": r"(?!)", "gpt2": r"(?!)"}, nn.Module),
+    "res-tuning": ({"plain": r"(?!)", "gpt2": r"(?!)"}, nn.Module),
+    "side-tuning": ({"plain": r"(?!)", "gpt2": r"(?!)"}, nn.Module),
     "mtlora": (MLP_LAYERS, (nn.Linear, Conv1D)),
     "propetl-adapter": (MLP, nn.Module),
     "llm-adapter": (MLP_LAYERS, (nn.Linear, Conv1D)),
 }
+
+
+# Those that are told of the whole model.
+WHOLE = (LadderSide, ResTuning, SideTuning)
 
 
 def change_layers(model: nn.Module, pattern: str, kind: type | tuple, make: Callable[..., nn.Module], options: dict) -> None:
@@ -1396,7 +1487,7 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
     model = load_model(base).eval().requires_grad_(False)
     places, kind = PLACES.get(method, (QUERY_AND_VALUE, (nn.Linear, Conv1D)))
     change_layers(model, places[base], kind, make, options)
-    if make is LadderSide:
+    if make in WHOLE:
         make.share(model, **options)
     elif hasattr(make, "share"):
         make.share(model)
@@ -1436,7 +1527,7 @@ def make_golden(base: str, method: str, seed: int = 1) -> None:
 def main(names: list[str]) -> None:
     for base in QUERY_AND_VALUE:
         for method in METHODS:
-            of_a_llama = METHODS[method][1] is LadderSide and base != "plain"
+            of_a_llama = METHODS[method][1] in (LadderSide, SideTuning) and base != "plain"
             if not of_a_llama and (not names or f"{base}-{method}" in names):
                 make_golden(base, method)
 

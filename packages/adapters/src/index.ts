@@ -11,6 +11,7 @@ export { type HadamardAdapterOptions, hadamardAdapter } from './hadamard-adapter
 export { houlsby } from './houlsby.ts';
 export type { InitName } from './init.ts';
 export { type LadderSideOptions, ladderSide } from './ladder-side/ladder-side.ts';
+export { type SideTuningOptions, sideTuning } from './ladder-side/side-tuning.ts';
 export { type LlmAdapterOptions, llmAdapter } from './llm-adapter.ts';
 export { type MadXOptions, madX, madXHoulsby } from './mad-x/mad-x.ts';
 export type { BottleneckOptions, ReductionByLayer } from './options.ts';
@@ -19,6 +20,7 @@ export { pfeiffer } from './pfeiffer.ts';
 export type { Sublayer } from './placement.ts';
 export { type LoadPyreftOptions, loadPyreft } from './reft/pyreft/load-pyreft.ts';
 export { diReft, loReft, noReft, type ReftOptions } from './reft/reft.ts';
+export { type ResTuningOptions, resTuning } from './res-tuning.ts';
 export { type ResidualAdapterOptions, residualAdapter } from './residual-adapter.ts';
 export type { Kept, Pruning } from './sparse-adapter/choose.ts';
 export { type SparseAdapterOptions, sparseAdapter } from './sparse-adapter/sparse-adapter.ts';

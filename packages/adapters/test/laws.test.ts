@@ -81,6 +81,24 @@ describeMethods(family, {
     },
     refuses: ({ towers }) => (towers.some(({ attends }) => attends === 'all') ? null : /coda: .* it is for encoders/),
   },
+  sideTuning: {
+    options: ({ config }) => ({ reduction: config.hiddenSize > 8 ? 12 : 4 }),
+    identity: false,
+    detaches: 'backbone',
+    refuses: ({ towers }) => (towers.length > 1 ? /sideTuning: is for models of one tower/ : null),
+    // As that of `ladderSide`, without a projection and a gate for each layer, and with one factor.
+    parameters: (model) => {
+      const { hiddenSize: d, paths } = model.main;
+      return side(model) - paths('block').length * ((d / 4) * d + d / 4 + 1) + 1;
+    },
+  },
+  resTuning: {
+    options: { bottleneck: 3 },
+    identity: false,
+    detaches: 'backbone',
+    refuses: ({ towers }) => (towers.length > 1 ? /resTuning: is for models of one tower/ : null),
+    parameters: ({ main: { hiddenSize: d, paths } }) => paths('block').length * 2 * (2 * d * 3 + 3 + d),
+  },
   residualAdapter: {
     options: { bottleneck: 3 },
     identity: false,

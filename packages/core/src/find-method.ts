@@ -159,6 +159,8 @@ const known: readonly Known[] = [
   ['MOELoRA', 'moeLora', 'multitask', byType('PEFTJS_MOELORA')],
   ['CIAT', 'ciat', 'adapters', byType('PEFTJS_CIAT')],
   ['CoDA', 'coda', 'adapters', byType('PEFTJS_CODA')],
+  ['Res-Tuning', 'resTuning', 'adapters', byType('PEFTJS_RES_TUNING')],
+  ['side-tuning', 'sideTuning', 'adapters', byType('PEFTJS_SIDE_TUNING')],
   ['Residual adapter', 'residualAdapter', 'adapters', byType('PEFTJS_RESIDUAL_ADAPTER')],
   ['tiny attention', 'tinyAttention', 'adapters', byType('PEFTJS_TINY_ATTENTION')],
   ['LLaMA-Adapter V2', 'llamaAdapterV2', 'scaling', byType('PEFTJS_LLAMA_ADAPTER_V2')],

@@ -16,6 +16,8 @@ import {
   parallelAdapter,
   pfeiffer,
   residualAdapter,
+  resTuning,
+  sideTuning,
   sparseAdapter,
   tinyAttention,
 } from '@peftjs/adapters';
@@ -297,6 +299,8 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'llama-adapter-v2', llamaAdapterV2, ours),
   ...golden('plain gpt2', 'sparse-adapter', sparseAdapter, ours),
   ...golden('plain', 'ladder-side', ladderSide, ours),
+  ...golden('plain gpt2', 'res-tuning', resTuning, ours),
+  ...golden('plain', 'side-tuning', sideTuning, ours),
   ...golden('plain gpt2', 'hadamard-adapter', hadamardAdapter, ours),
   ...golden('plain gpt2', 'said', said, ours),
   ...golden('plain gpt2', 'superlora', superLora, ours),

@@ -2,20 +2,20 @@ import {
   count,
   defineMethod,
   filled,
-  type Init,
   kaimingUniform,
   type MethodFactory,
   oneOf,
   positive,
   requireOneTower,
   requireOneWidth,
-  type Scope,
   zeros,
 } from '@peftjs/core';
 import { add, concat, constant, mul, PeftError, sigmoid, slice, stopGradient, sub, type Tensor } from '@peftjs/tensor';
-import { type Around, affine, type Call, type Pass, type Path, slot } from '@peftjs/transformer';
+import { type Around, type Call, type Pass, type Path, slot } from '@peftjs/transformer';
+import { linear } from '../bottleneck.ts';
 import { narrowModel } from './narrow-model.ts';
 import { type FirstValues, prunedStart, type SidePruning } from './pruned-start.ts';
+import { ofTokens, runSide } from './run-side.ts';
 
 /** Options of `ladderSide`. */
 export interface LadderSideOptions {
@@ -37,20 +37,8 @@ export interface LadderSideOptions {
 const besideOf = (blocks: readonly Path[], every: number): readonly Path[] =>
   blocks.filter((_, i) => (blocks.length - 1 - i) % every === 0);
 
-const projection = (scope: Scope, name: string, outDim: number, inDim: number, init: Init): ((x: Tensor) => Tensor) => {
-  const weight = scope.param(`${name}.weight`, [outDim, inDim], init);
-  const bias = scope.param(`${name}.bias`, [outDim], zeros);
-  return (x) => affine(x, { weight, bias });
-};
-
 /** Projected states of the base, by the layer that they came out of. */
 const rungs = slot<ReadonlyMap<string, Tensor>>('rungs');
-
-/** The rows of the tokens, without those that other methods put in front. */
-const ofTokens = (x: Tensor, { sequence: { tokens } }: Call): Tensor => {
-  const rows = x.shape[1]!;
-  return rows === tokens ? x : slice(x, { axis: 1, start: rows - tokens, end: rows });
-};
 
 /** `more` added to the last rows. */
 const addToTokens = (x: Tensor, more: Tensor): Tensor => {
@@ -106,14 +94,14 @@ export const ladderSide: MethodFactory<LadderSideOptions> = defineMethod<LadderS
       const own = scope.at('ladder_side');
       const side = narrowModel(model, own, reduction, beside.length, values);
       const [wide, narrow] = [model.main.hiddenSize, side.main.hiddenSize];
-      const down = (name: string): ((x: Tensor) => Tensor) => projection(own, name, narrow, wide, kaimingUniform);
+      const down = (name: string): ((x: Tensor) => Tensor) => linear(own, name, narrow, wide, kaimingUniform);
       const first = down('first_down');
       const steps = beside.map((path, i) => ({
         path,
         down: down(`downs.${i}`),
         gate: sigmoid(mul(own.param(`gates.${i}`, [1], filled(0)), 1 / temperature)),
       }));
-      const up = projection(own, 'up', wide, narrow, zeros);
+      const up = linear(own, 'up', wide, narrow, zeros);
       const keep = (call: Call, name: string, states: Tensor, project: (x: Tensor) => Tensor): void => {
         const rung = project(stopGradient(ofTokens(states, call)));
         call.pass.put(rungs, new Map([...(call.pass.get(rungs) ?? []), [name, rung]]));
@@ -129,29 +117,12 @@ export const ladderSide: MethodFactory<LadderSideOptions> = defineMethod<LadderS
         };
       const climb = (pass: Pass): Tensor => {
         const states = pass.get(rungs)!;
-        const { cache } = pass.options;
         const enter = ({ path, gate }: (typeof steps)[number]): Around<'block'> => {
           const rung = states.get(path)!;
           return (h, next) => next(add(mul(h, gate), mul(rung, sub(constant(Float32Array.of(1), [1]), gate))));
         };
-        const top = side
-          .with({
-            around: {
-              embed: new Map([[side.paths('embed')[0]!, [() => states.get('first')!]]]),
-              block: new Map(steps.map((step, i) => [side.paths('block')[i]!, [enter(step)]])),
-            },
-          })
-          .states(pass.inputs, {
-            ...pass.options,
-            ...(cache && {
-              cache: {
-                ...cache,
-                append: (path, kv) => cache.append(`ladder_side.${path}`, kv),
-                cross: (path, kv) => cache.cross(`ladder_side.${path}`, kv),
-              },
-            }),
-          });
-        return up(top.main);
+        const enters = new Map(steps.map((step, i) => [side.paths('block')[i]!, [enter(step)]]));
+        return up(runSide(side, pass, 'ladder_side', states.get('first')!, enters));
       };
       return {
         around: {

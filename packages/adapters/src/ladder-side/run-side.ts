@@ -1,0 +1,30 @@
+import { slice, type Tensor } from '@peftjs/tensor';
+import type { Around, Call, Model, Pass, Path } from '@peftjs/transformer';
+
+/** The rows of the tokens, without those that other methods put in front. */
+export const ofTokens = (x: Tensor, { sequence: { tokens } }: Call): Tensor => {
+  const rows = x.shape[1]!;
+  return rows === tokens ? x : slice(x, { axis: 1, start: rows - tokens, end: rows });
+};
+
+/** The last states of a side network in a pass of the base, [batch, tokens, narrow]: its rows begin with `first`, its keys are kept in the pass's cache under a name of its own. */
+export const runSide = (
+  side: Model,
+  pass: Pass,
+  name: string,
+  first: Tensor,
+  block: ReadonlyMap<Path, readonly Around<'block'>[]> = new Map(),
+): Tensor => {
+  const { cache } = pass.options;
+  const around = { embed: new Map([[side.paths('embed')[0]!, [() => first]]]), block };
+  return side.with({ around }).states(pass.inputs, {
+    ...pass.options,
+    ...(cache && {
+      cache: {
+        ...cache,
+        append: (path, kv) => cache.append(`${name}.${path}`, kv),
+        cross: (path, kv) => cache.cross(`${name}.${path}`, kv),
+      },
+    }),
+  }).main;
+};
