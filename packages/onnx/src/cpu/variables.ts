@@ -54,7 +54,8 @@ export class Variables {
     evaluate: (tensors: readonly Tensor[]) => Promise<readonly TypedArray[]>,
   ): Promise<void> {
     const graphs: Variable[] = [];
-    const wanted = [...variables];
+    // Large ones first: what they are made of is garbage then, which the collector looks for while the others are made, and hardly afterwards.
+    const wanted = [...variables].sort((a, b) => byteSize(b) - byteSize(a));
     const compute = async (t: Tensor): Promise<TypedArray> => {
       const kept = new Set([...this.#held.keys(), ...wanted.map(({ node }) => this.keyOf(node))]);
       try {
