@@ -102,6 +102,9 @@ describe.each(Object.entries(outcomes))('%s', (name, [taskType, unit, measure]) 
       });
     if (taskType === 'SEQ_CLS' || name === 'images') {
       await done('merge', found.dir, `merged-${name}`, '--device', 'cpu');
+      expect(
+        existsSync(join(`merged-${name}`, name === 'images' ? 'preprocessor_config.json' : 'tokenizer.json')),
+      ).toBe(true);
       const { labels } = parse(readFileSync(runFiles(found.dir).config, 'utf8')).task;
       const task = name === 'images' ? imageClassifier({ labels }) : sequenceClassifier({ labels });
       const [base, merged] = [await openBase(name, task), await loadModel(`merged-${name}`, { task })];

@@ -49,6 +49,11 @@ const check = (model: TaskModel, { cache, context }: ExportModelOptions): void =
       'unknown-architecture',
       `exportModel: ${model.config.modelType} has ${model.towers.map((t) => t.name).join(' and ')}, which other runtimes take as files of their own; models of one tower can be exported`,
     );
+  if (model.main.reads.picture)
+    throw new PeftError(
+      'unknown-architecture',
+      `exportModel: ${model.config.modelType} reads pictures, and files are made of models that read tokens; saveModel writes it for transformers`,
+    );
   if (model.batchSize !== null)
     throw new PeftError(
       'not-mergeable',
@@ -140,7 +145,7 @@ const jsonText = (value: object): string => `${JSON.stringify(value, null, 2)}\n
  *
  * f16 weights stay f16 in the file; inputs, outputs and computing are f32. Ids and positions beyond the tables make a run fail. Into a
  * folder on disk, or `Files` that can be written; the old one stays until the new is whole. Throws `bad-option`; `unknown-architecture` for
- * encoder-decoders; `not-mergeable` where a file cannot say what the model does; `bad-program`; `write-failed`.
+ * encoder-decoders and models of pictures; `not-mergeable` where a file cannot say what the model does; `bad-program`; `write-failed`.
  */
 export const exportModel = async (model: TaskModel, dir: Place, options: ExportModelOptions): Promise<void> => {
   requireModel('exportModel', model);

@@ -27,6 +27,7 @@ import {
   tinyGpt2,
   tinyLlama,
   tinyT5,
+  tinyVit,
   tinyWeights,
   tokens,
 } from '@peftjs/transformer/testing';
@@ -372,6 +373,12 @@ describe('refused are', () => {
       /t5 has encoder and decoder.*files of their own/,
     );
   });
+  test('models of pictures', async () => {
+    await expect(exportModel(tinyVit(), memoryFiles(), { executor })).rejects.toThrow(
+      /vit reads pictures.*read tokens/,
+    );
+  });
+
   test('a cache of an encoder', async () => {
     const alibi = { ...tinyConfig, modelType: 'falcon', keyValueHeads: tinyConfig.heads, fields: { alibi: true } };
     await expect(exportModel(await buildModel(alibi, tinyWeights(0)), files, { executor })).rejects.toThrow(

@@ -1,6 +1,6 @@
 import type { Files } from '@peftjs/io';
 
-/** Files that belong to a model beside its weights and its config: those of its tokenizer, its chat template, how it generates. */
+/** Files that belong to a model beside its weights and its config: those of its tokenizer, its chat template, how it generates, how pictures become pixels. */
 const names = [
   'tokenizer.json',
   'tokenizer_config.json',
@@ -15,6 +15,8 @@ const names = [
   'chat_template.jinja',
   'chat_template.json',
   'generation_config.json',
+  'preprocessor_config.json',
+  'processor_config.json',
 ];
 
 /** The folder of further chat templates. */

@@ -149,7 +149,7 @@ export const hfConfig = (
 };
 
 /**
- * The files that belong to a model beside its weights and config: the tokenizer, chat template and `generation_config.json` of the folder that it
+ * The files that belong to a model beside its weights and config: the tokenizer, chat template, `generation_config.json` and `preprocessor_config.json` of the folder that it
  * was loaded from; none for one that was built. Throws `read-failed`.
  */
 export const companionFiles = async ({ layout }: TaskModel<unknown>): Promise<ReadonlyMap<string, Uint8Array>> =>
@@ -169,7 +169,7 @@ const checkPacked = (left: readonly (readonly [string, ModelTensor])[], blocks: 
 
 /**
  * Writes a model as Hugging Face does: `model.safetensors` and `config.json`, which `loadModel` and transformers read. The tokenizer, chat template
- * and `generation_config.json` of the folder that it was loaded from come along, over what the new one has of them. Adapted and
+ * `generation_config.json` and `preprocessor_config.json` of the folder that it was loaded from come along, over what the new one has of them. Adapted and
  * quantised layers are written as their effective values, or quantised ones as a `writer` packs them. One tensor is in memory at a time. The old model stays until the new
  * weights are whole; into a folder on disk, or `Files` that can be written. Throws `not-mergeable` where weights cannot say what the model does; `bad-option` for values too
  * large for f16; `write-failed`.

@@ -9,6 +9,7 @@ import { type BaseFlags, baseOptions } from '../session.ts';
 import { runFiles } from '../train/run-folder.ts';
 import type { Lesson } from './lesson.ts';
 import { lessonOf } from './lesson-of.ts';
+import { taskOf } from './task-of.ts';
 
 /** A run's model with its adapter, and its lesson. */
 export interface OpenRun {
@@ -33,13 +34,14 @@ export const runConfigAt = async (path: string | undefined, options: BaseFlags):
   return { ...config, model: model ?? config.model, quantize: quantize ?? config.quantize };
 };
 
-/** The tuned model of a run whose task is not writing, as of a classifier; null for what is none. Throws as `openRun`. */
+/** The tuned model of a run whose task is not writing, as of a classifier; null for what is none. No examples are read. Throws as `loadTask`, `load`. */
 export const tunedOfTask = async (
   path: string | undefined,
   options: BaseFlags,
 ): Promise<{ readonly task: string; readonly adapted: Adapted<TaskModel> } | null> => {
   const config = await runConfigAt(path, options);
-  if (!config || config.task.name === 'causalLM') return null;
-  const { adapted } = await openRun(config, runFiles(path!).adapter);
-  return { task: config.task.name, adapted };
+  const task = config && taskOf(config.task);
+  if (!task) return null;
+  const base = await loadTask(await openPlace(config.model), config, task);
+  return { task: config.task.name, adapted: await load(base, runFiles(path!).adapter, [...methods.values()]) };
 };
