@@ -7,4 +7,5 @@ export { checkPlaces, isAscending } from './collect/places.ts';
 export { rowsOf } from './collect/rows-of.ts';
 export { seenBy } from './collect/seen-by.ts';
 export { sumGradients } from './collect/sum-gradients.ts';
+export { sumOutputs } from './collect/sum-outputs.ts';
 export { type OwnWeights, withWeights } from './collect/weights-of.ts';

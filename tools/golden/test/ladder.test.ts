@@ -1,22 +1,16 @@
 import { join } from 'node:path';
 import { ladderSide } from '@peftjs/adapters';
 import { attach, prepare } from '@peftjs/core';
-import { rowsOf } from '@peftjs/core/collect';
 import { reference } from '@peftjs/tensor';
 import { loadModel } from '@peftjs/transformer';
 import { expect, test } from 'vitest';
+import { recordedRows } from '../src/choosing.ts';
 import { recordedIn } from '../src/families.ts';
 import { modelDir } from '../src/python-golden.ts';
 
 test.each(['weights', 'fisher'] as const)('a side network pruned by %s begins as Python prunes it', async (start) => {
   const recorded = await recordedIn(join(import.meta.dirname, '../data/python/ladder.safetensors'));
-  const integers = (column: string): Int32Array => Int32Array.from(recorded.get(column)!.data);
-  const { shape } = recorded.get('ids')!;
-  const data = rowsOf({
-    rows: shape[0]!,
-    columns: { ids: integers('ids'), labels: integers('labels') },
-    shapes: { ids: shape, labels: shape },
-  });
+  const data = recordedRows(recorded);
   const [base, executor] = [await loadModel(modelDir('plain')), reference()];
   const { params } = attach(base, await prepare(base, [ladderSide({ reduction: 2, start })], { executor, data }));
   const theirs = [...recorded].filter(([key]) => key.startsWith(`${start} `));

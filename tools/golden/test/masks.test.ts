@@ -1,22 +1,15 @@
 import { join } from 'node:path';
 import { attach, prepare } from '@peftjs/core';
-import { rowsOf } from '@peftjs/core/collect';
 import { reference } from '@peftjs/tensor';
 import { loadModel } from '@peftjs/transformer';
 import { expect, test } from 'vitest';
-import { choosing } from '../src/choosing.ts';
+import { choosing, recordedRows } from '../src/choosing.ts';
 import { recordedIn } from '../src/families.ts';
 import { modelDir } from '../src/python-golden.ts';
 
 test.each(Object.entries(choosing))('%s chooses the weights that Python chooses', async (name, make) => {
   const recorded = await recordedIn(join(import.meta.dirname, '../data/python/masks.safetensors'));
-  const integers = (column: string): Int32Array => Int32Array.from(recorded.get(column)!.data);
-  const { shape } = recorded.get('ids')!;
-  const data = rowsOf({
-    rows: shape[0]!,
-    columns: { ids: integers('ids'), labels: integers('labels') },
-    shapes: { ids: shape, labels: shape },
-  });
+  const data = recordedRows(recorded);
   const [base, executor] = [await loadModel(modelDir('plain')), reference()];
   const method = make(recorded.get(`${name} keep`)!.data[0]!);
   const { state } = attach(base, await prepare(base, [method], { executor, data }));

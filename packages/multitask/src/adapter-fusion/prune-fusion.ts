@@ -1,9 +1,8 @@
 import { type Adapted, attach, type Examples, type State } from '@peftjs/core';
-import { inputsOf } from '@peftjs/core/collect';
+import { sumOutputs } from '@peftjs/core/collect';
 import {
-  buildProgram,
+  add,
   checkOptions,
-  compile,
   mul,
   mustBe,
   type OnExecutor,
@@ -42,30 +41,16 @@ const summedOver = ({ weights, tokens, mask: name }: PlaceWeights, inputs: Input
 };
 
 /** The sum of each adapter's weights over all places and tokens. Throws `bad-option` where no example reaches a place. */
-const relevance = async (
-  { model }: Adapted<Model>,
-  count: number,
-  { executor, data }: PruneFusionOptions,
-): Promise<Float64Array> => {
-  const total = new Float64Array(count);
-  for (const batch of data) {
+const relevance = async ({ model }: Adapted<Model>, look: PruneFusionOptions): Promise<Float64Array> => {
+  const sums = await sumOutputs(look, (inputs) => {
     let pass: Pass | undefined;
-    const inputs = inputsOf(batch);
     model.with({ watch: (made) => void (pass ??= made) }).states(inputs);
     const places = pass?.get(fusionWeights) ?? [];
     if (places.length === 0)
       throw new PeftError('bad-option', 'pruneFusion: the examples reach no place where adapters are fused');
-    const outputs = Object.fromEntries(places.map((of, i) => [`p${i}`, summedOver(of, inputs)]));
-    const reads = buildProgram({ outputs }).inputs.map(({ name }) => [name, batch.columns[name]!] as const);
-    const program = await compile({ outputs }, { executor });
-    try {
-      for (const sums of Object.values(await program.run(Object.fromEntries(reads))))
-        sums.forEach((w, i) => void (total[i]! += w));
-    } finally {
-      program.close();
-    }
-  }
-  return total;
+    return { weights: places.map((of) => summedOver(of, inputs)).reduce((a, b) => add(a, b)) };
+  });
+  return sums.get('weights')!;
 };
 
 const nameOf = (as: readonly string[]): string => `adapter_fusion_layer.${as.join(',')}.`;
@@ -92,7 +77,7 @@ export const pruneFusion = async <M extends Model>(
   const { keep, executor } = options;
   if (keep >= entries.length)
     throw new PeftError('bad-option', `pruneFusion: keep ${keep} must be below the ${entries.length} adapters`);
-  const weights = await relevance(fused, entries.length, options);
+  const weights = await relevance(fused, options);
   const best = [...weights.keys()].sort((i, j) => weights[j]! - weights[i]! || i - j).slice(0, keep);
   const isLeft = (_: unknown, i: number): boolean => best.includes(i);
   const [before, after] = [entries, entries.filter(isLeft)].map((all) => nameOf(all.map(([as]) => as))) as [

@@ -1,20 +1,6 @@
 import type { Adapted, Examples } from '@peftjs/core';
-import { inputsOf } from '@peftjs/core/collect';
-import {
-  add,
-  buildProgram,
-  compile,
-  type Executor,
-  matmul,
-  mul,
-  type OnExecutor,
-  PeftError,
-  reshape,
-  sizeOf,
-  sum,
-  type Tensor,
-  type TypedArray,
-} from '@peftjs/tensor';
+import { sumOutputs } from '@peftjs/core/collect';
+import { add, matmul, mul, type OnExecutor, PeftError, reshape, sizeOf, sum, type Tensor } from '@peftjs/tensor';
 import type { Inputs, Model } from '@peftjs/transformer';
 import { biasOf, type Distances, isDown } from './units.ts';
 
@@ -65,37 +51,6 @@ const termsOf = (one: Tensor, other: Tensor): readonly [string, Tensor][] => [
   ['both', matmul(one, other, { transposeA: true })],
 ];
 
-/** Adds what each batch gives to the sums, by name. */
-const summed = async (
-  executor: Executor,
-  data: readonly Examples[],
-  outputsOf: (inputs: Inputs) => Record<string, Tensor>,
-): Promise<ReadonlyMap<string, Float64Array>> => {
-  const sums = new Map<string, Float64Array>();
-  const shapes = new Map<string, Examples[]>();
-  for (const batch of data) {
-    const key = JSON.stringify(batch.shapes);
-    shapes.set(key, [...(shapes.get(key) ?? []), batch]);
-  }
-  for (const batches of shapes.values()) {
-    const outputs = outputsOf(inputsOf(batches[0]!));
-    const program = await compile({ outputs }, { executor });
-    try {
-      for (const { columns } of batches) {
-        const reads = buildProgram({ outputs }).inputs.map(({ name }): [string, TypedArray] => [name, columns[name]!]);
-        for (const [name, values] of Object.entries(await program.run(Object.fromEntries(reads))))
-          sums.set(
-            name,
-            Float64Array.from(values, (v, i) => v + (sums.get(name)?.[i] ?? 0)),
-          );
-      }
-    } finally {
-      program.close();
-    }
-  }
-  return sums;
-};
-
 /**
  * Euclidean distances of the units of two adapters' bottlenecks, of their values before the activation over all tokens of the examples, each adapter in a pass of its own; by the name of the projection to them. Throws `bad-option` for a bottleneck
  * that no example reaches.
@@ -103,9 +58,9 @@ const summed = async (
 export const distancesOfActivity = async (
   one: Adapted<Model>,
   other: Adapted<Model>,
-  { executor, data }: ActivityOptions,
+  look: ActivityOptions,
 ): Promise<ReadonlyMap<string, Distances>> => {
-  const sums = await summed(executor, data, (inputs) => {
+  const sums = await sumOutputs(look, (inputs) => {
     const [ours, theirs] = [activity(one, inputs), activity(other, inputs)];
     return Object.fromEntries(
       [...ours].flatMap(([name, values]) =>
