@@ -88,7 +88,7 @@ const atRows = (call: Call, rows: number, invocation: readonly number[]): Tensor
 /**
  * aLoRA: y = Wx + m·(alpha/r)·B·A·dropout(x), m = 1 for the tokens from the last `invocation` in the text on, else 0, and 0 everywhere in a text without one. Keys and
  * values of all that comes before are the base's, so that a cache of it serves base and adapter alike. When generating, the prompt decides: what follows an invocation in it is
- * adapted, whatever is generated. A and B are LoRA's. Does not merge, as it depends on the text. Throws as `lora`, and `bad-option` for models of several towers.
+ * adapted, whatever is generated. A and B are LoRA's. Does not merge, as it depends on the text. Throws as `lora`, and `bad-option` for models of several towers or of pictures.
  * Greenewald et al., 2025. https://arxiv.org/abs/2504.12397. Of several invocations the last counts, as in Hugging Face PEFT.
  */
 export const alora: MethodFactory<AloraOptions> = defineMethod<AloraOptions>({
@@ -102,6 +102,8 @@ export const alora: MethodFactory<AloraOptions> = defineMethod<AloraOptions>({
     },
     attach: (model, scope, options) => {
       requireOneTower(model, 'alora');
+      if (model.main.reads.picture)
+        throw new PeftError('bad-option', 'alora: begins at tokens of a text, and this model reads pictures; use lora');
       return eachLinear(model, scope, options.target, 'alora', (base, own, path) => {
         const delta = lowRank(base, own, path, options);
         return {

@@ -1,5 +1,6 @@
 import { type Chosen, count, defineMethod, type MethodFactory, normal, type Option, rate } from '@peftjs/core';
 import { relu, type Tensor } from '@peftjs/tensor';
+import { tokenTableOf } from '@peftjs/transformer';
 import { affineOf, computedRows, rowsName, type TensorsOf } from './encoder.ts';
 import { lstm } from './lstm.ts';
 import { promptComputes, promptConfig, rowsInFront, submodulesOption } from './soft-prompt.ts';
@@ -82,7 +83,7 @@ export const pTuning: MethodFactory<PTuningOptions> = defineMethod<PTuningOption
     check: ({ encoder = 'mlp', layers = 2, dropout = 0 }) =>
       encoder === 'mlp' && (layers !== 2 || dropout > 0) ? "layers and dropout are of encoder: 'lstm'" : null,
     compact: async (model, { submodules, ...sizes }, state, { executor }) => {
-      const encode = encoderOf(sizes, model.main.hiddenSize);
+      const encode = encoderOf(sizes, tokenTableOf(model, model.towers[0], 'prompt').dim);
       return {
         method: pTuning({ ...sizes, encoder: 'none', submodules: encode ? 1 : submodules }),
         state: encode ? await computedRows(encode, state, executor) : state,

@@ -23,8 +23,8 @@ export interface PrefixTuningOptions {
   /** Width of the MLP that computes the rows of all layers while training; null (default) trains the rows themselves. The paper has 512. */
   readonly bottleneck?: number | null;
   /**
-   * First values of the rows: `vocabulary` (default), the model's own keys and values for tokens drawn at random; `{ text: ids }`, for
-   * those of a text, repeated or cut to m; `random`, N(0, 1); `zeros`. An MLP starts at `random` (default) or with `zeros`.
+   * First values of the rows: `vocabulary` (default), the model's own keys and values for tokens drawn at random, which one of pictures has not; `{ text: ids }`, for
+   * those of a text, repeated or cut to m; `random`, N(0, 1), there the default; `zeros`. An MLP starts at `random` (default) or with `zeros`.
    */
   readonly init?: RowInit | 'zeros' | null;
   /** For how many towers the file says that the prefix is: 2 in an encoder-decoder, else 1, as is the default. */
@@ -106,10 +106,9 @@ export const prefixTuning: MethodFactory<PrefixTuningOptions> = defineMethod<Pre
       const own = ownAttentions(model, 'prefixTuning');
       checkSubmodules(model, 'prefixTuning', submodules);
       const pairOf = peftPairs(model, own);
+      const usual = model.main.tokenTable === null ? 'random' : 'vocabulary';
       const first =
-        init === 'zeros'
-          ? zeros
-          : initOf(init ?? 'vocabulary', model, length, (ids) => activations(model, own, ids, pairOf));
+        init === 'zeros' ? zeros : initOf(init ?? usual, model, length, (ids) => activations(model, own, ids, pairOf));
       const rows = encoderOf(model, options)?.(scope.param) ?? scope.param(rowsName, [length, prefixWidth(own)], first);
       return { ...prefixInFront(own, scope, rows, { pairOf }), positionShift: length };
     },

@@ -89,6 +89,11 @@ export const pasta: MethodFactory<PastaOptions> = defineMethod<PastaOptions>({
     attach: (model, scope, options) => {
       if (options.tokens.length === 0)
         throw new PeftError('bad-option', 'pasta: there are no tokens; give the ids of special ones: [CLS] and [SEP]');
+      if (model.towers.some(({ reads }) => reads.picture))
+        throw new PeftError(
+          'bad-option',
+          'pasta: adds to special tokens of texts, and this model reads pictures; use ssf or lora',
+        );
       return eachSite(model, scope, 'block', (own, path) => atSpecials(own, model.widthAt(path), options));
     },
   },

@@ -47,6 +47,10 @@ export const selectionFor = (method: string, { families, formats, packed }: Axes
   ];
 };
 
+/** The one of several towers of pictures that a method over texts is tried on: methods together meet them all. */
+export const pictureFor = <T extends string>(method: string, towers: readonly [T, ...T[]]): T =>
+  towers[turnOf(method) % towers.length]!;
+
 /** Every base: the full product. */
 export const fullProduct = ({ families, formats }: Axes): readonly Cell[] =>
   families.flatMap((family) =>

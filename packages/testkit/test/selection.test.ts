@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { axesOf as lawAxes } from '../src/bases.ts';
-import { type Axes, type Cell, fullProduct, selectionFor } from '../src/selection.ts';
+import { type Axes, type Cell, fullProduct, pictureFor, selectionFor } from '../src/selection.ts';
 
 const names = (of: string, n: number): string[] => Array.from({ length: n }, (_, i) => `${of}${i}`);
 const axesOf = (families: number, formats: number): Axes => ({
@@ -60,4 +60,11 @@ test('methods together meet every pair of what is left of both axes', () => {
   const met = pairs(methods.flatMap((method) => selectionFor(method, axes)));
   for (const family of axes.families.slice(1))
     for (const format of axes.formats.slice(1, -1)) expect(met).toContain(`${family} ${format}`);
+});
+
+test('methods together meet every tower of pictures, each about as often', () => {
+  const towers = ['vit', 'clip', 'swin'] as const;
+  const met = methods.map((method) => pictureFor(method, towers));
+  for (const tower of towers) expect(met.filter((own) => own === tower).length).toBeGreaterThan(methods.length / 6);
+  expect(pictureFor('lora', towers)).toBe(pictureFor('lora', towers));
 });

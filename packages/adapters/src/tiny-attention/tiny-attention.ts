@@ -1,4 +1,12 @@
-import { count, defineMethod, flag, type MethodFactory, type MiddlewareTable, type State } from '@peftjs/core';
+import {
+  count,
+  defineMethod,
+  flag,
+  type MethodFactory,
+  type MiddlewareTable,
+  requireOneWidth,
+  type State,
+} from '@peftjs/core';
 import { add, PeftError } from '@peftjs/tensor';
 import type { Around, Path } from '@peftjs/transformer';
 import { averageHeads } from './average.ts';
@@ -63,6 +71,7 @@ export const tinyAttention: MethodFactory<TinyAttentionOptions> = defineMethod<T
       };
     },
     attach: (model, scope, { heads, headDim }) => {
+      requireOneWidth(model, 'tinyAttention');
       const blocks = model.paths('block');
       const arounds = model.paths('attn').map((path): [Path, Around<'attn'>] => {
         const block = blocks.find((b) => path.startsWith(`${b}.`));

@@ -2,10 +2,11 @@ import type { Law } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
 import { type Architecture, architectures, axesOf, formats } from '../bases.ts';
 import { openExecutors, testOn } from '../executors.ts';
-import { type Cell, fullProduct, selectionFor } from '../selection.ts';
+import { type Cell, fullProduct, pictureFor, selectionFor } from '../selection.ts';
 import { timeout } from '../timeout.ts';
 import { type Expected, expectedOf, mustAgree } from './executor-law.ts';
-import { familyLaws, formatLaws, methodLaws, refusalOf } from './laws.ts';
+import { fileLaws } from './file-laws.ts';
+import { familyLaws, formatLaws, methodLaws, refusalOf, wordsOf } from './laws.ts';
 import type { AnyFactory, MethodCase, MethodRow, OptionsOf } from './row.ts';
 
 type Opened = ReturnType<typeof openExecutors>;
@@ -49,11 +50,42 @@ const describeCell = (factory: AnyFactory, row: MethodRow, cell: Cell, opened: O
       });
 };
 
+/** The architectures over pictures: each method over texts is tried on one of them. */
+const pictures: readonly [Architecture, ...Architecture[]] = ['vit', 'clip', 'swin'];
+
+/**
+ * A method over texts on a model of pictures: its files come back, and the CPU computes what the definition says; or it is refused, and the test is called by its words. What is counted and
+ * merged, other cells have tried.
+ */
+const describePictures = (factory: AnyFactory, row: MethodRow, family: Architecture, opened: Opened): void => {
+  const title = `${factory.name} on ${family} over dense`;
+  const of: MethodCase = { factory, row, base: (sizes) => architectures[family](sizes) };
+  const words = wordsOf(of);
+  if (words !== null) {
+    describe(`${title} is refused`, () => {
+      test(words, { timeout }, () => expect(wordsOf(of)).toBe(words));
+    });
+    return;
+  }
+  const [{ name, check }] = fileLaws(of) as readonly [Law, ...Law[]];
+  describe(`${title} on reference`, () => test(name, { timeout }, check));
+  for (const [executor, open] of opened)
+    if (executor === 'cpu')
+      describe(`${title} on ${executor}`, () => {
+        testOn('logits, loss and gradients are what the definition says', executor, open, async (on) =>
+          mustAgree(await expectedOf(of), on),
+        );
+      });
+};
+
 const describeRow = (factory: AnyFactory, row: MethodRow, opened: Opened, { families }: OnFamilies): void => {
   const full = Boolean(process.env['PEFTJS_FULL']);
   const axes = axesOf(families);
   for (const cell of full ? fullProduct(axes) : selectionFor(factory.name, axes))
     describeCell(factory, row, cell, opened);
+  if (families !== undefined) return;
+  for (const picture of full ? pictures : [pictureFor(factory.name, pictures)])
+    describePictures(factory, row, picture, opened);
 };
 
 /**

@@ -29,6 +29,18 @@ const refuses = (of: MethodCase, says: RegExp): Law => ({
   },
 });
 
+/** The words of the error of a method that is attached to a model; null where it takes it, perhaps after a look at data. Throws what is no `PeftError`. */
+export const wordsOf = (of: MethodCase): string | null => {
+  const base = of.base();
+  try {
+    attach(base, [methodOf(of, base)]);
+    return null;
+  } catch (error) {
+    if (!isPeftError(error)) throw error;
+    return error.message.includes('call prepare') ? null : error.message;
+  }
+};
+
 /** The words of a method about a model that it is not for; null where it takes it. */
 export const refusalOf = ({ row, base }: MethodCase): RegExp | null => row.refuses?.(base()) ?? null;
 

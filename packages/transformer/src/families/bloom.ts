@@ -2,6 +2,7 @@ import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
 import { inLlamasWords, inOwnWords } from './decoder/other-words.ts';
 import type { DecoderRecord } from './decoder/record.ts';
+import { gptLayers } from './decoder/record.ts';
 import type { Family } from './family.ts';
 
 /** Fields of its `config.json`, and those of a Llama's that they are. */
@@ -59,10 +60,7 @@ export const bloom: Family<DecoderConfig> = decoder({
     },
   },
   traits: ({ fields }) => ({
-    biases: { qkv: true, out: true, mlp: true },
-    norm: 'layer',
-    normBias: true,
-    gated: false,
+    ...gptLayers({ qkv: true, out: true, mlp: true }),
     rowNorm: 'word_embeddings_layernorm',
     addsToRead: fields?.applyResidualConnectionPostLayernorm ?? false,
   }),

@@ -1,8 +1,7 @@
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
+import { normsBefore } from './decoder/record.ts';
 import type { Family } from './family.ts';
-
-const norm = { before: 'input_layernorm', after: null };
 
 /**
  * Cohere's Command R: a Llama whose halves of a block read the same rows, by one LayerNorm without a bias, which rotates neighbours, and whose logits
@@ -28,7 +27,7 @@ export const cohere: Family<DecoderConfig> = decoder({
     biases: { qkv: attentionBias, out: attentionBias, mlp: false },
     norm: 'layer',
     parallel: true,
-    norms: { attn: norm, mlp: norm },
+    norms: normsBefore('input_layernorm'),
     queryKeyNorms: fields?.useQkNorm ? 'each-head' : null,
     rotaryPairs: 'neighbours',
     logitScale: fields?.logitScale ?? 1,

@@ -1,6 +1,7 @@
 import { bloomNames } from './bloom.ts';
-import type { DecoderConfig } from './decoder/config.ts';
+import type { DecoderConfig, DecoderFields } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
+import { gptLayers, normsBefore } from './decoder/record.ts';
 import type { Family } from './family.ts';
 
 const [hiddenSize, heads] = [4544, 71];
@@ -13,15 +14,15 @@ const keyHeadsOf = (json: Readonly<Record<string, unknown>>): unknown => {
 };
 
 /** The norms of a block's halves: one for each half, of the stream or by turns, or one for both. */
-const normsOf = ({ fields }: DecoderConfig) => {
-  const { newDecoderArchitecture: isNew, parallelAttn = true, numLnInParallelAttn } = fields ?? {};
-  const half = (before: string) => ({ before, after: null });
-  const isParallel = isNew || parallelAttn;
-  if (!isParallel) return { attn: half('input_layernorm'), mlp: half('post_attention_layernorm') };
-  const areTwo = isNew && numLnInParallelAttn !== 1;
-  return areTwo
-    ? { attn: half('ln_attn'), mlp: half('ln_mlp') }
-    : { attn: half('input_layernorm'), mlp: half('input_layernorm') };
+const normsOf = ({
+  newDecoderArchitecture: isNew,
+  parallelAttn = true,
+  numLnInParallelAttn,
+}: Partial<DecoderFields>) => {
+  if (isNew && numLnInParallelAttn !== 1) return normsBefore('ln_attn', 'ln_mlp');
+  return isNew || parallelAttn
+    ? normsBefore('input_layernorm')
+    : normsBefore('input_layernorm', 'post_attention_layernorm');
 };
 
 /**
@@ -77,15 +78,12 @@ export const falcon: Family<DecoderConfig> = decoder({
       };
     },
   },
-  traits: (config) => {
-    const { newDecoderArchitecture: isNew = false, parallelAttn = true, bias = false } = config.fields ?? {};
+  traits: ({ fields = {} }) => {
+    const { newDecoderArchitecture: isNew = false, parallelAttn = true, bias = false } = fields;
     return {
-      biases: { qkv: bias, out: bias, mlp: bias },
-      norm: 'layer',
-      normBias: true,
+      ...gptLayers({ qkv: bias, out: bias, mlp: bias }),
       parallel: isNew || parallelAttn,
-      gated: false,
-      norms: normsOf(config),
+      norms: normsOf(fields),
     };
   },
   targets: {

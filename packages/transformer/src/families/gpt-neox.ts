@@ -1,5 +1,6 @@
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
+import { gptLayers } from './decoder/record.ts';
 import type { Family } from './family.ts';
 
 /**
@@ -35,11 +36,8 @@ export const gptNeox: Family<DecoderConfig> = decoder({
   thetaField: 'rotary_emb_base',
   ignored: /\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)$/,
   traits: ({ attentionBias, fields }) => ({
-    biases: { qkv: attentionBias, out: attentionBias, mlp: true },
-    norm: 'layer',
-    normBias: true,
+    ...gptLayers({ qkv: attentionBias, out: attentionBias, mlp: true }),
     parallel: fields?.useParallelResidual ?? true,
-    gated: false,
   }),
   targets: {
     lora: ['query_key_value'],

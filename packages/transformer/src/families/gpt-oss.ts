@@ -1,5 +1,6 @@
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
+import { expertsBy } from './decoder/experts.ts';
 import type { Family } from './family.ts';
 import { layerWindow } from './layer-window.ts';
 
@@ -64,20 +65,13 @@ export const gptOss: Family<DecoderConfig> = decoder({
       biases: { qkv: attentionBias, out: attentionBias, mlp: false },
       sinks: true,
       window: layerWindow(config, (layer) => layer % 2 === 0),
-      experts:
-        count === 0
-          ? null
-          : {
-              count,
-              perToken: numExpertsPerTok,
-              width: intermediateSize,
-              shared: 0,
-              sumsToOne: true,
-              biased: true,
-              bounds: { slope: swigluAlpha, limit: swigluLimit },
-              balance: fields.outputRouterLogits ? (fields.routerAuxLossCoef ?? 0) : 0,
-              at: () => true,
-            },
+      experts: expertsBy(fields, {
+        count,
+        perToken: numExpertsPerTok,
+        width: intermediateSize,
+        biased: true,
+        bounds: { slope: swigluAlpha, limit: swigluLimit },
+      }),
     };
   },
   targets: {},

@@ -1,10 +1,8 @@
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
 import { inLlamasWords, inOwnWords } from './decoder/other-words.ts';
-import { rotaryDimOf } from './decoder/record.ts';
+import { gptLayers, normsBefore, rotaryDimOf } from './decoder/record.ts';
 import type { Family } from './family.ts';
-
-const norm = { before: 'ln_1', after: null };
 
 /** Fields of its `config.json`, and those of a Llama's that they are. */
 const fields: Readonly<Record<string, string>> = {
@@ -59,14 +57,11 @@ export const gptj: Family<DecoderConfig> = decoder({
     write: (json, config) => ({ ...inOwnWords(json, fields), rotary_dim: rotaryDimOf(config) }),
   },
   traits: () => ({
-    biases: { qkv: false, out: false, mlp: true },
-    norm: 'layer',
-    normBias: true,
+    ...gptLayers({ qkv: false, out: false, mlp: true }),
     parallel: true,
-    gated: false,
     headBias: true,
     rotaryPairs: 'neighbours',
-    norms: { attn: norm, mlp: norm },
+    norms: normsBefore('ln_1'),
   }),
   targets: {
     lora: ['q_proj', 'v_proj'],

@@ -1,5 +1,6 @@
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
+import { expertsBy } from './decoder/experts.ts';
 import type { Family } from './family.ts';
 
 /** Mixtral: a Mistral with experts in place of the MLP in all layers. Jiang et al., 2024. https://arxiv.org/abs/2401.04088 */
@@ -27,17 +28,11 @@ export const mixtral: Family<DecoderConfig> = decoder({
   traits: ({ intermediateSize, fields = {} }) => ({
     biases: { qkv: false, out: false, mlp: false },
     window: () => fields.slidingWindow ?? null,
-    experts: fields.numLocalExperts
-      ? {
-          count: fields.numLocalExperts,
-          perToken: fields.numExpertsPerTok ?? 2,
-          width: intermediateSize,
-          shared: 0,
-          sumsToOne: true,
-          balance: fields.outputRouterLogits ? (fields.routerAuxLossCoef ?? 0) : 0,
-          at: () => true,
-        }
-      : null,
+    experts: expertsBy(fields, {
+      count: fields.numLocalExperts ?? 0,
+      perToken: fields.numExpertsPerTok ?? 2,
+      width: intermediateSize,
+    }),
   }),
   targets: {
     lora: ['q_proj', 'v_proj'],

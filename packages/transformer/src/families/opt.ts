@@ -1,6 +1,7 @@
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
 import { inLlamasWords, inOwnWords } from './decoder/other-words.ts';
+import { gptLayers } from './decoder/record.ts';
 import type { Family } from './family.ts';
 
 /** Fields of its `config.json`, and those that they are here. */
@@ -66,10 +67,7 @@ export const opt: Family<DecoderConfig> = decoder({
     } = fields ?? {};
     const half = (norm: string) => (first ? { before: norm, after: null } : { before: null, after: null, sum: norm });
     return {
-      biases: { qkv: bias, out: bias, mlp: bias },
-      norm: 'layer',
-      normBias: true,
-      gated: false,
+      ...gptLayers({ qkv: bias, out: bias, mlp: bias }),
       tokenWidth: fields?.wordEmbedProjDim ?? hiddenSize,
       lastNorm: first && !isBare,
       norms: { attn: half(attnNorm), mlp: half(mlpNorm) },

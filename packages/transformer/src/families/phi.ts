@@ -1,8 +1,7 @@
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
+import { gptLayers, normsBefore } from './decoder/record.ts';
 import type { Family } from './family.ts';
-
-const norm = { before: 'input_layernorm', after: null };
 
 /**
  * Phi-1, Phi-1.5 and Phi-2: biases everywhere, an MLP without a gate, one LayerNorm for both halves of a block, which read the same rows, and a part
@@ -30,14 +29,11 @@ export const phi: Family<DecoderConfig> = decoder({
   },
   epsField: 'layer_norm_eps',
   traits: ({ fields }) => ({
-    biases: { qkv: true, out: true, mlp: true },
-    norm: 'layer',
-    normBias: true,
+    ...gptLayers({ qkv: true, out: true, mlp: true }),
     parallel: true,
-    gated: false,
     headBias: true,
     queryKeyNorms: fields?.qkLayernorm ? 'by-head' : null,
-    norms: { attn: norm, mlp: norm },
+    norms: normsBefore('input_layernorm'),
   }),
   targets: {
     lora: ['q_proj', 'v_proj', 'fc1', 'fc2'],

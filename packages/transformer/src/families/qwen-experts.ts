@@ -1,5 +1,5 @@
 import type { DecoderConfig, DecoderFields } from './decoder/config.ts';
-import type { ExpertFileNames, ExpertsTrait } from './decoder/experts.ts';
+import { type ExpertFileNames, type ExpertsTrait, expertsBy } from './decoder/experts.ts';
 
 /** Fields of Qwen's configs with experts that both of its generations have, with the defaults of both. */
 export const qwenExpertFields: Partial<DecoderFields> = {
@@ -18,14 +18,12 @@ export const qwenExpertFiles: ExpertFileNames = { gate: 'gate_proj', up: 'up_pro
 /** The experts of a Qwen: in every so many layers, but in none of those that the config names. */
 export const qwenExperts = ({ fields = {} }: DecoderConfig): ExpertsTrait | null => {
   const { numExperts = 0, decoderSparseStep: step = 1, mlpOnlyLayers } = fields;
-  if (numExperts === 0) return null;
-  return {
+  return expertsBy(fields, {
     count: numExperts,
     perToken: fields.numExpertsPerTok ?? 1,
     width: fields.moeIntermediateSize ?? 1,
     shared: fields.sharedExpertIntermediateSize ?? 0,
     sumsToOne: fields.normTopkProb ?? false,
-    balance: fields.outputRouterLogits ? (fields.routerAuxLossCoef ?? 0) : 0,
     at: (layer) => !mlpOnlyLayers?.includes(layer) && (layer + 1) % step === 0,
-  };
+  });
 };

@@ -1,5 +1,6 @@
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
+import { normsBefore } from './decoder/record.ts';
 import type { Family } from './family.ts';
 
 /**
@@ -25,14 +26,13 @@ export const stablelm: Family<DecoderConfig> = decoder({
   epsField: 'layer_norm_eps',
   traits: ({ fields }) => {
     const parallel = fields?.useParallelResidual ?? false;
-    const first = { before: 'input_layernorm', after: null };
     return {
       biases: { qkv: fields?.useQkvBias ?? false, out: false, mlp: false },
       norm: 'layer',
       normBias: true,
       parallel,
       queryKeyNorms: fields?.qkLayernorm ? 'each-head' : null,
-      norms: { attn: first, mlp: parallel ? first : { before: 'post_attention_layernorm', after: null } },
+      norms: normsBefore('input_layernorm', parallel ? undefined : 'post_attention_layernorm'),
     };
   },
   targets: { lora: ['q_proj', 'v_proj'] },

@@ -8,6 +8,7 @@ import { swinConfigJson } from './swin/config-json.ts';
 import { swinNeeds } from './swin/needs.ts';
 import { blocksOf, embeddings } from './swin/record.ts';
 import { swinTower } from './swin/tower.ts';
+import { pictureRoles, pictureTargets } from './vit/record.ts';
 
 const classifier = 'classifier';
 
@@ -53,20 +54,9 @@ export const swin: Family<SwinConfig> = {
       return name === `${embeddings.positions}.weight` ? [1, ...shape] : shape;
     },
   },
-  roles: [
-    { role: 'query', name: 'attention.q_proj' },
-    { role: 'key', name: 'attention.k_proj' },
-    { role: 'value', name: 'attention.v_proj' },
-    { role: 'attn-out', name: 'attention.o_proj' },
-    { role: 'up', name: 'mlp.fc1' },
-    { role: 'down', name: 'mlp.fc2' },
-    { role: 'patch', name: 'patch_embeddings.projection' },
-    { role: 'head', name: classifier },
-  ],
+  roles: [...pictureRoles, { role: 'head', name: classifier }],
   defaultTargets: {
-    lora: ['q_proj', 'v_proj'],
-    ia3: ['k_proj', 'v_proj', 'fc2'],
-    ia3Feedforward: ['fc2'],
+    ...pictureTargets,
     normAfterAttention: ['layernorm_after'],
   },
   heads: {

@@ -25,7 +25,7 @@ const tinyClipConfig: DualConfig = {
   hiddenSize: 12,
   layers: 2,
   vocabSize: 13,
-  maxPositions: 8,
+  maxPositions: 12,
   tieWordEmbeddings: false,
   bosId: 0,
   eosIds: [9],

@@ -52,6 +52,15 @@ export interface ExpertsTrait {
   at(layer: number): boolean;
 }
 
+/** Experts of all layers, whose weights sum to 1 and whose load is balanced by the usual fields, where nothing else is said; null where there are none. */
+export const expertsBy = (
+  { outputRouterLogits, routerAuxLossCoef = 0 }: DecoderConfig['fields'] & {},
+  own: Pick<ExpertsTrait, 'count' | 'perToken' | 'width'> & Partial<ExpertsTrait>,
+): ExpertsTrait | null =>
+  own.count === 0
+    ? null
+    : { shared: 0, sumsToOne: true, balance: outputRouterLogits ? routerAuxLossCoef : 0, at: () => true, ...own };
+
 /** Names of the layers that are there beside the router `gate`. */
 const names = { gateUp: 'experts.gate_up_proj', down: 'experts.down_proj', shared: 'shared_expert' };
 

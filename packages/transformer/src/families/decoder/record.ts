@@ -145,6 +145,20 @@ export const namesOf = ({ names }: DecoderRecord): DecoderNames => ({ ...llamaNa
 /** The path of a layer in a module, '' for none. */
 export const within = (module: string, name: string): string => (module === '' ? name : `${module}.${name}`);
 
+/** One norm before each half of a block, by name; the same of both where they read the same rows. */
+export const normsBefore = (attn: string, mlp: string = attn): Traits['norms'] => ({
+  attn: { before: attn, after: null },
+  mlp: { before: mlp, after: null },
+});
+
+/** Layers as GPT has them, and most decoders before Llama: LayerNorm with a bias, an MLP without a gate. */
+export const gptLayers = (biases: Traits['biases']): Pick<Traits, 'biases' | 'norm' | 'normBias' | 'gated'> => ({
+  biases,
+  norm: 'layer',
+  normBias: true,
+  gated: false,
+});
+
 /** All that tells one `model_type` of decoders from others: a new one is such a record and a row of goldens. */
 export interface DecoderRecord {
   readonly modelType: string;

@@ -1,3 +1,4 @@
+import type { RoleRow } from '../../roles.ts';
 import type { Path } from '../../sites.ts';
 import type { CheckpointLayout } from '../checkpoint-layout.ts';
 import type { VitConfig } from './config.ts';
@@ -89,3 +90,21 @@ export const attentionNames: NonNullable<CheckpointLayout['names']> = [
   [/\.attention\.o_proj\./, '.attention.output.dense.'],
   [/\.(cls_token|distillation_token|position_embeddings)\.weight$/, '.$1'],
 ];
+
+/** The layers of towers over patches by role, but for the classifier's. */
+export const pictureRoles: readonly RoleRow[] = [
+  { role: 'query', name: 'attention.q_proj' },
+  { role: 'key', name: 'attention.k_proj' },
+  { role: 'value', name: 'attention.v_proj' },
+  { role: 'attn-out', name: 'attention.o_proj' },
+  { role: 'up', name: 'mlp.fc1' },
+  { role: 'down', name: 'mlp.fc2' },
+  { role: 'patch', name: 'patch_embeddings.projection' },
+];
+
+/** Default targets of towers over patches, for which PEFT has none. */
+export const pictureTargets: Readonly<Record<string, readonly string[]>> = {
+  lora: ['q_proj', 'v_proj'],
+  ia3: ['k_proj', 'v_proj', 'fc2'],
+  ia3Feedforward: ['fc2'],
+};
