@@ -53,6 +53,9 @@ export const formats: Readonly<Record<string, (model: TaskModel) => TaskModel>> 
 /** The architectures over texts, which every method must work on, or refuse. */
 const texts: readonly Architecture[] = ['llama', 'gpt2', 'bert', 't5'];
 
+/** The architectures over pictures: each method over texts is tried on one of them. */
+export const pictures: readonly [Architecture, ...Architecture[]] = ['vit', 'clip', 'swin'];
+
 /** The names of both, in the order in which tests take them: all laws are tried on the first architecture. */
 export const axesOf = (families: readonly Architecture[] = texts): Axes => ({
   families,

@@ -1,6 +1,6 @@
 import type { Law } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
-import { type Architecture, architectures, axesOf, formats } from '../bases.ts';
+import { type Architecture, architectures, axesOf, formats, pictures } from '../bases.ts';
 import { openExecutors, testOn } from '../executors.ts';
 import { type Cell, fullProduct, pictureFor, selectionFor } from '../selection.ts';
 import { timeout } from '../timeout.ts';
@@ -49,9 +49,6 @@ const describeCell = (factory: AnyFactory, row: MethodRow, cell: Cell, opened: O
         });
       });
 };
-
-/** The architectures over pictures: each method over texts is tried on one of them. */
-const pictures: readonly [Architecture, ...Architecture[]] = ['vit', 'clip', 'swin'];
 
 /**
  * A method over texts on a model of pictures: its files come back, and the CPU computes what the definition says; or it is refused, and the test is called by its words. What is counted and
