@@ -7,7 +7,7 @@ from pathlib import Path
 import adapters
 import torch
 from adapters import (
-    AdapterPlusConfig, BnConfig, CompacterConfig, CompacterPlusPlusConfig, DiReftConfig, DoubleSeqBnConfig, DoubleSeqBnInvConfig, IA3Config, LoRAConfig, LoReftConfig, MAMConfig, NoReftConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, SeqBnInvConfig, UniPELTConfig,
+    AdapterPlusConfig, BnConfig, CompacterConfig, CompacterPlusPlusConfig, DiReftConfig, DoubleSeqBnConfig, DoubleSeqBnInvConfig, IA3Config, LoRAConfig, LoReftConfig, MAMConfig, MTLLoRAConfig, NoReftConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, SeqBnInvConfig, UniPELTConfig,
 )
 from adapters.composition import Fuse
 from safetensors.torch import load_file
@@ -51,6 +51,7 @@ METHODS = {
     ),
     "ia3-adapters": IA3Config(),
     "lora-adapters": LoRAConfig(r=4, alpha=6),
+    "mtl-lora-adapters": MTLLoRAConfig(r=4, alpha=6, n_up_projection=3, weights_sharpness=0.7),
 }
 FUSED = ("a", "b")
 BASES = ("square", "gpt2")

@@ -194,6 +194,7 @@ const known: readonly Known[] = [
   ['FAR', 'far', 'selective', byType('PEFTJS_FAR')],
   ['PaFi', 'paFi', 'selective', byType('PEFTJS_PAFI')],
   ['LoRA of the adapters library', 'lora', 'lora', byArchitecture('lora')],
+  ['MTL-LoRA of the adapters library', 'adapterHubMtlLora', 'lora', byArchitecture('mtl_lora')],
   ['prefix tuning of the adapters library', 'adapterHubPrefixTuning', 'prompts', byArchitecture('prefix_tuning')],
   ['union of methods of the adapters library', 'mam', 'hybrid', byArchitecture('union')],
   ['fusion of the adapters library', 'adapterFusion', 'multitask', byArchitecture('fuse')],
@@ -221,7 +222,6 @@ const unread: Readonly<Record<string, string>> = {
 /** Kinds of LoRA of the adapters library whose files are not read, and what to do. */
 const unreadThere = (config: AdapterConfig): string | undefined => {
   if (config.peft_type !== undefined) return undefined;
-  if (config['architecture'] === 'mtl_lora') return 'MTL-LoRA of the adapters library; train one with mtlLora';
   if (config['architecture'] !== 'lora') return undefined;
   const vera = config['vera_d'] != null || config['vera_b'] != null;
   if (config['use_dora'] === true || vera)

@@ -3,6 +3,7 @@ export type { AdaloraOptions, KeptTriplets } from './adalora/options.ts';
 export { type AdaMixOptions, adaMix } from './adamix.ts';
 export { type AdamssOptions, adamss } from './adamss/adamss.ts';
 export { adapterHubGatedLora, adapterHubLora } from './adapter-hub-lora/adapter-hub-lora.ts';
+export { type AdapterHubMtlLoraOptions, adapterHubMtlLora } from './adapter-hub-lora/adapter-hub-mtl-lora.ts';
 export type { AdapterHubLoraOptions } from './adapter-hub-lora/projections.ts';
 export { type AfLoraOptions, afLora } from './aflora/aflora.ts';
 export type { ComputedLora } from './algebra/lora-of.ts';

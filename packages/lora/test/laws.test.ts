@@ -438,6 +438,12 @@ describeMethods(family, {
     learningRate: 0.1,
   },
   adapterHubLora: { options: { rank: 2, alpha: 4 }, parameters: (model) => hub(model, () => 0) },
+  adapterHubMtlLora: {
+    options: { rank: 2, alpha: 4, ups: 3, sharpness: 0.5 },
+    parameters: (model) =>
+      sumOver(model, /q_proj|v_proj|query|value|\.q$|\.v$/, (inDim, outDim) => 2 * inDim + 3 * 2 * outDim + 2 + 3),
+    refuses: ({ config }) => (config.modelType === 'gpt2' ? /holds several projections/ : null),
+  },
   // Its gates are a mean over whole sequences.
   adapterHubGatedLora: { options: { rank: 2 }, parameters: (model) => hub(model, (inDim) => inDim + 1), causal: false },
 });

@@ -95,7 +95,7 @@ const define = (only: number | null): MethodFactory<MtlLoraOptions> =>
  * MTL-LoRA: y = Wx + (alpha/r)·Σᵢ ωᵢ·Bᵢ·Λ·A·dropout(x) with ω = softmax(w/τ), where A [rank, in] and all of B [out, ups·rank], side by side, serve all tasks, and a task has Λ, a diagonal of `rank` values, and w [ups] of its
  * own. A is from U(−1/√in, 1/√in), B zero at the start, Λ and w ones. Of more than one task each example says its own in the column `task` (i32, from 0); `mtlLoraFor(task)` is for one of them alone. Does not merge.
  * Throws `bad-option`, and when attached `no-match`.
- * Yang et al., 2024. https://arxiv.org/abs/2410.09437. As the adapters library computes it, with singular values, for several tasks at once; its files are not read.
+ * Yang et al., 2024. https://arxiv.org/abs/2410.09437. As the adapters library computes it, with singular values, for several tasks at once; its files, of a task each, are read by `adapterHubMtlLora`.
  */
 export const mtlLora: MethodFactory<MtlLoraOptions> = define(null);
 

@@ -27,6 +27,7 @@ import {
   adalora,
   adaMix,
   adamss,
+  adapterHubMtlLora,
   afLora,
   alora,
   bdlora,
@@ -341,6 +342,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'boft-factors', boft),
   ...golden('plain gpt2', 'adalora', adalora),
   ...golden('square gpt2', 'lora-adapters', lora),
+  ...golden('square', 'mtl-lora-adapters', adapterHubMtlLora),
   ...golden('plain gpt2', 'prompt-tuning', promptTuning, rowsThere),
   ...golden('plain gpt2', 'multitask-prompt-tuning', multitaskPromptTuningFor(2), {
     nameThere: (name) => `prompt_encoder.${name === 'prompt_embeddings' ? 'embedding.weight' : name}`,

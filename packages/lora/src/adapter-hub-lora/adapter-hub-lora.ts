@@ -1,4 +1,5 @@
 import {
+  type AdapterConfig,
   type Chosen,
   count,
   defineMethod,
@@ -25,13 +26,40 @@ const attach = (model: Model, scope: Scope, options: Chosen<AdapterHubLoraOption
   return { linear: new Map(placesOf(model, options).map((place) => [place.path, wrap(place)])) };
 };
 
-const matricesOption: Option<readonly (typeof matrices)[number][]> = {
+/** The option of which projections are adapted, as the library's files have it. */
+export const matricesOption: Option<readonly (typeof matrices)[number][]> = {
   key: 'attn_matrices',
   fallback: () => ['q', 'v'],
   expected: 'a list of some of q, k, v',
   accepts: (v) => Array.isArray(v) && v.length > 0 && v.every((m) => matrices.includes(m)),
   toJson: (chosen) => [...chosen],
 };
+
+/** Settings of the library's files that are computed only with these values. */
+export const computes: Readonly<Record<string, readonly unknown[]>> = {
+  intermediate_lora: [false],
+  output_lora: [false],
+  selfattn_lora: [true],
+  leave_out: [],
+  dtype: ['float32'],
+};
+
+/** Settings that its files have beside the options. */
+export const configOf = (architecture: string, gated: boolean): AdapterConfig => ({
+  architecture,
+  composition_mode: 'add',
+  dtype: null,
+  init_weights: 'lora',
+  init_weights_seed: null,
+  intermediate_lora: false,
+  leave_out: [],
+  output_lora: false,
+  selfattn_lora: true,
+  use_dora: false,
+  use_gating: gated,
+  vera_b: null,
+  vera_d: null,
+});
 
 const define = (name: string, gated: boolean, card: MethodCard): MethodFactory<AdapterHubLoraOptions> =>
   defineMethod<AdapterHubLoraOptions>({
@@ -55,28 +83,8 @@ const define = (name: string, gated: boolean, card: MethodCard): MethodFactory<A
         config['use_dora'] !== true &&
         (config['vera_d'] ?? null) === null &&
         (config['use_gating'] ?? false) === gated,
-      computes: {
-        intermediate_lora: [false],
-        output_lora: [false],
-        selfattn_lora: [true],
-        leave_out: [],
-        dtype: ['float32'],
-      },
-      config: () => ({
-        architecture: 'lora',
-        composition_mode: 'add',
-        dtype: null,
-        init_weights: 'lora',
-        init_weights_seed: null,
-        intermediate_lora: false,
-        leave_out: [],
-        output_lora: false,
-        selfattn_lora: true,
-        use_dora: false,
-        use_gating: gated,
-        vera_b: null,
-        vera_d: null,
-      }),
+      computes,
+      config: () => configOf('lora', gated),
     },
     card,
   });
