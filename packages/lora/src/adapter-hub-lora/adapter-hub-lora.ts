@@ -36,7 +36,7 @@ export const matricesOption: Option<readonly (typeof matrices)[number][]> = {
 };
 
 /** Settings of the library's files that are computed only with these values. */
-export const computes: Readonly<Record<string, readonly unknown[]>> = {
+export const computes: Readonly<Record<string, readonly (boolean | string)[]>> = {
   intermediate_lora: [false],
   output_lora: [false],
   selfattn_lora: [true],
