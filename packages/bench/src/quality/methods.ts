@@ -10,6 +10,7 @@ export const leftOut: Readonly<Record<string, string>> = {
   coCoOp: 'is for the texts and pictures of CLIP',
   coOp: 'is for the texts of CLIP',
   convpass: 'is for models of pictures',
+  coda: 'is for encoders',
   cpt: 'is made of examples in context',
   factTk: 'is for layers of one width, which grouped keys are not of',
   factTt: 'is for layers of one width, which grouped keys are not of',
