@@ -1,4 +1,5 @@
-import { writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { baseModelDir } from '@peftjs/base-model';
@@ -9,6 +10,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { figureOf } from './figure.ts';
 import { openRecord } from './record.ts';
 import { pageOf } from './report.ts';
+import { measureSpeeds, type Speed } from './speed.ts';
 import { makeSuite, withheld } from './suite/tasks.ts';
 import type { Bench } from './training.ts';
 import { makeTrials, trialNames, trialRuns } from './trial.ts';
@@ -43,6 +45,7 @@ const options = new Command()
   )
   .option('--rates <factors>', 'tries learning rates on examples withheld from training, these times the own', factors)
   .option('--report', 'only write the page of what is there')
+  .option('--speed', 'measure the time of a step beside LoRA, on an idle machine, instead')
   .parse()
   .opts<{
     steps: number;
@@ -54,6 +57,7 @@ const options = new Command()
     out: string;
     rates?: readonly number[];
     report?: true;
+    speed?: true;
   }>();
 
 const { steps, fewSteps, batchSize, out } = options;
@@ -87,11 +91,23 @@ const compare = async (): Promise<void> => {
   }
 };
 
-if (!options.report) await (options.rates ? tryRates(options.rates) : compare());
+const speedsFile = join(out, 'multitask-speeds.json');
+const measure = async (): Promise<void> => {
+  const say = (text: string): void => void process.stderr.write(`${text}\n`);
+  await writeFile(speedsFile, `${JSON.stringify(await measureSpeeds(bench, { rounds: 7, say }), null, 2)}\n`);
+};
+const speeds = async (): Promise<readonly Speed[]> =>
+  existsSync(speedsFile) ? (JSON.parse(await readFile(speedsFile, 'utf8')) as Speed[]) : [];
+
+if (options.speed) await measure();
+else if (!options.report) await (options.rates ? tryRates(options.rates) : compare());
 
 if (record.trials.length > 0) {
   const names = suite.tasks.map(({ name }) => name);
-  await writeFile(join(out, 'multitask.md'), pageOf(record.trials, tuning.trials, suite, trialNames(bench)));
+  await writeFile(
+    join(out, 'multitask.md'),
+    pageOf(record.trials, tuning.trials, await speeds(), suite, trialNames(bench)),
+  );
   await writeFile(join(out, 'multitask.svg'), figureOf(record.trials, names, suite.leftOut.name));
 }
 await executor.close();

@@ -1,4 +1,5 @@
 import { groupsOf, mean, type TrialGroup } from './groups.ts';
+import type { Speed } from './speed.ts';
 import type { Suite } from './suite/tasks.ts';
 import type { Trial } from './trial.ts';
 
@@ -115,10 +116,23 @@ const lacking = (groups: readonly TrialGroup[], all: readonly string[]): string 
   return odd.length > 0 ? `Runs that have not been made: ${odd.join(', ')}.\n\n` : '';
 };
 
+/** The time of steps; nothing where none was measured. */
+const speedPart = (speeds: readonly Speed[]): string =>
+  speeds.length === 0
+    ? ''
+    : `
+## The time of a step
+
+A step on one batch of examples of all tasks as a multiple of LoRA's, by rounds in turns (\`npm run multitask -- --speed\`):
+
+${[row(['method', 'step / LoRA']), row(['--', '--:']), ...speeds.map(({ method, besideLora }) => row([`\`${method}\``, besideLora.toFixed(2)]))].join('\n')}
+`;
+
 /** The page of the suite and of all trials of one setting; `tuning`, those that rates were chosen by. */
 export const pageOf = (
   trials: readonly Trial[],
   tuning: readonly Trial[],
+  speeds: readonly Speed[],
   { tasks, leftOut }: Suite,
   all: readonly string[] = [],
 ): string => {
@@ -155,5 +169,5 @@ Loss of the answers' tokens, in nats:
 ${lossTable(groups, names, leftOut.name)}
 
 ![Loss of the answers by method](multitask.svg)
-`;
+${speedPart(speeds)}`;
 };

@@ -38,12 +38,13 @@ test('methods are compared at equal parameters, or not at all', async () => {
 test('the page has means and ranges of the seeds, and – where a method was not tried', () => {
   const only: Trial = { ...trial('loraHub', 0, 0, 0), tasks: {} };
   const trials = [trial('one', 0, 0.25, 2), trial('one', 1, 0.75, 3), only];
-  const page = pageOf(trials, [], suite);
+  const page = pageOf(trials, [], [{ method: 'one', besideLora: 1.234 }], suite);
   const line = (start: string): string[] => page.split('\n').filter((text) => text.startsWith(start));
   const cells = (of: string): string => names.map(() => of).join(' | ');
   expect(line('| `one`')).toEqual([
     `| \`one\` | 50,176 | 0.005 | ${cells('50 ± 25')} | 50.0 ± 25.0 | 2 | 7 |`,
     `| \`one\` | ${cells('2.50 ± 0.50')} | 2.50 ± 0.50 | 1.50 ± 0.00 | 50 ± 0 |`,
+    '| `one` | 1.23 |',
   ]);
   expect(line('| `loraHub`')).toEqual([`| \`loraHub\` | ${cells('–')} | – | 1.50 | 50 |`]);
   const figure = figureOf(trials, names, suite.leftOut.name);
@@ -54,7 +55,7 @@ test('the page has means and ranges of the seeds, and – where a method was not
 test('the page tells which rates were tried, which one was taken, and which runs are not there', () => {
   const trials = [trial('one', 0, 0.25, 2), trial('one', 1, 0.75, 3), trial('two', 0, 0.5, 2)];
   const tuning = [{ ...trial('one', 9, 0, 4), rate: 0.1 }, trial('one', 9, 0, 5)];
-  const page = pageOf(trials, tuning, suite, ['one', 'two', 'three']);
+  const page = pageOf(trials, tuning, [], suite, ['one', 'two', 'three']);
   expect(page).toContain('| `one` | 0.005: 5.00 · **0.1: 4.00** | 0.005 |');
   expect(page).toContain('Runs that have not been made: `two` 1 of 2, `three` 0 of 2.');
 });
