@@ -123,7 +123,7 @@ const speedPart = (speeds: readonly Speed[]): string =>
     : `
 ## The time of a step
 
-A step on one batch of examples of all tasks as a multiple of LoRA's, by rounds in turns (\`npm run multitask -- --speed\`):
+A step on one batch of examples of all tasks as a multiple of LoRA's, by rounds in turns (\`npm run multitask -- --speed\`). \`adaMix\` goes through every example twice, for its consistency; \`multitaskPromptTuning\` has 64 rows in front of each text:
 
 ${[row(['method', 'step / LoRA']), row(['--', '--:']), ...speeds.map(({ method, besideLora }) => row([`\`${method}\``, besideLora.toFixed(2)]))].join('\n')}
 `;

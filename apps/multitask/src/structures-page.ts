@@ -73,7 +73,7 @@ export const structuresPage = (
 
 Tables and figure are written by \`npm run structures\`, from the record \`structures.jsonl\` beside this page; a run that was killed goes on where it was. The tasks are those of [multi-task methods](multitask.md).
 
-- Space: \`autoPeftSpace\` of the base model: an adapter after the MLP (\`serial\`), one beside it (\`parallel\`), a prefix, each of several sizes or none, and the layers that have them. When these runs were made the adapter after the MLP still read what the one beside it adds. At most ${most.toLocaleString('en')} values are trained.
+- Space: \`autoPeftSpace\` of the base model: an adapter after the MLP (\`serial\`), one beside it (\`parallel\`), a prefix, each of several sizes or none, and the layers that have them. At most ${most.toLocaleString('en')} values are trained.
 - Objective: the mean loss of six tasks on ${tests} examples of each that were withheld from training, after ${steps} steps of ${batchSize} examples at a rate of ${rate}; fewer values are a second aim.
 - Searches: ${budget} trials each, of which the first ${initial} are drawn at random, the same in both.
 - Random structures: ten of the same space, drawn among those of ${(most / 2).toLocaleString('en')} to ${most.toLocaleString('en')} values, trained as the trials are.

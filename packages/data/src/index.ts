@@ -72,6 +72,7 @@ export { shuffled } from './shuffled.ts';
 export { type SkipBadOptions, skipBad } from './skip-bad.ts';
 export { type Split, type SplitOptions, splitByHash } from './split-by-hash.ts';
 export type { Cursor, Opened, Origin, Parts, Row, Stage, Stream } from './stream.ts';
+export { type TemperatureOptions, temperatureWeights } from './temperature-weights.ts';
 export { type TextOptions, text } from './text.ts';
 export { textLines } from './text-lines.ts';
 export { type TokenizeOptions, type TokenRow, tokenize } from './tokenize.ts';

@@ -19,6 +19,7 @@ import {
   type Stream,
   shard,
   shuffle,
+  temperatureWeights,
   text,
   textLines,
   tokenize,
@@ -421,5 +422,17 @@ describe('tokenize', () => {
     expect(await failure('bad-data', json('{"text":7}'))).toContain('line 2: has the number 7 as text');
     expect(await failure('bad-data', json('null'))).toContain('line 2: is null where a text');
     expect(await failure('bad-data', json('5'))).toContain('line 2: is the number 5');
+  });
+});
+
+describe('temperatureWeights', () => {
+  test('are by size at temperature 1, even at a large one, and take sets beyond the limit for such of its size', () => {
+    const near = (values: readonly number[]) => values.map((v) => expect.closeTo(v, 6));
+    expect(temperatureWeights([100, 300])).toEqual(near([0.25, 0.75]));
+    expect(temperatureWeights([100, 10_000], { temperature: 2 })).toEqual(near([10 / 110, 100 / 110]));
+    expect(temperatureWeights([100, 300], { temperature: 1e9 })).toEqual(near([0.5, 0.5]));
+    expect(temperatureWeights([100, 300, 1e300], { limit: 200, temperature: 0.001 })).toEqual(near([0, 0.5, 0.5]));
+    expect(() => temperatureWeights([3, 0])).toThrow('sizes are numbers above 0, one at least, got [3,0]');
+    expect(() => temperatureWeights([1], { temperature: 0 })).toThrow('temperatureWeights: temperature');
   });
 });
