@@ -118,7 +118,6 @@ test.each([
   ['DoRA of the adapters library; merge it', { architecture: 'lora', use_dora: true }],
   ['VeRA of the adapters library', { architecture: 'lora', vera_d: 0.1 }],
   ['DVoRA of the adapters library', { architecture: 'lora', vera_d: 0.1, use_dora: true }],
-  ['MTL-LoRA of the adapters library; train one with mtlLora', { architecture: 'mtl_lora' }],
 ])('says of a file that no method reads what it is: %s', (message, config) => {
   expect(() => findMethod(config, [scale], [])).toThrow(
     `the folder holds an adapter that no method of these packages reads: ${message}`,
