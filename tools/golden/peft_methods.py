@@ -15,7 +15,7 @@ import peft.tuners.lora.layer as lora_layer
 import torch
 from peft import (
     AdaLoraConfig, AdaptionPromptConfig, BeftConfig, BOFTConfig, C3AConfig, CartridgeConfig, CPTConfig, DeftConfig, DeloraConfig, FourierFTConfig, FrodConfig, GloraConfig, GraloraConfig, HiraConfig, HRAConfig, IA3Config, LilyConfig, LNTuningConfig, LoHaConfig, LoKrConfig, LoraConfig, MissConfig, MultitaskPromptTuningConfig, PeftModel,
-    OFTConfig, OSFConfig, PeanutConfig, PolyConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShiraConfig, SupertuningConfig, TinyLoraConfig, TrainableTokensConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, WaveFTConfig, get_peft_model, get_peft_model_state_dict,
+    OFTConfig, OSFConfig, PeanutConfig, PolyConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, PveraConfig, RandLoraConfig, RoadConfig, ShadowConfig, ShiraConfig, SupertuningConfig, TinyLoraConfig, TrainableTokensConfig, UniLoraConfig, VBLoRAConfig, VeraConfig, WaveFTConfig, get_peft_model, get_peft_model_state_dict,
 )
 from peft.tuners.c3a.utils import get_circulant_fast
 from peft.tuners.lora.config import BdLoraConfig, KasaConfig, MontecloraConfig, VeloraConfig
@@ -204,6 +204,8 @@ def configs(model: str) -> dict[str, object]:
             "olora": LoraConfig(init_lora_weights="olora", use_rslora=True, rank_pattern={"v_proj": 3}, **lora, **some),
             "kasa": LoraConfig(kasa_config=KasaConfig(beta=0.01, gamma=0.05), **lora, **some),
             "monteclora": LoraConfig(monteclora_config=MontecloraConfig(num_samples=3, buffer_size=2), **lora, **some),
+            "shadow": ShadowConfig(r=3, shadow_dropout=0.0, shadow_alpha=0.7, auxiliary_loss_weight=0.5),
+            "shadow-part": ShadowConfig(r=3, shadow_dropout=0.0, shadow_num_hidden_layers=2, update_hidden_size=5, target_modules=["layers.1"], modules_to_save=["lm_head"]),
             "qalora": LoraConfig(use_qalora=True, qalora_group_size=4, **lora, **some),
         }
     if model == "gpt2":
@@ -261,7 +263,9 @@ def require_same_tensors(model: PeftModel, adapter: dict[str, torch.Tensor]) -> 
 
 def trainable(model: PeftModel) -> dict[str, torch.nn.Parameter]:
     """By their names in the adapter's file, or in the encoder of prompts if the file holds what it computes."""
-    found = {n.replace(".default", ""): p for n, p in model.named_parameters() if p.requires_grad}
+    # ShadowPEFT's files have the adapter's name, always `default`.
+    found = {n if "shadow_" in n else n.replace(".default", ""): p for n, p in model.named_parameters() if p.requires_grad}
+    found = {n: p for n, p in found.items() if "layers.1.shadow_update" not in n}  # nothing reads the state behind the last block
     found = {n.replace(".modules_to_save", ""): p for n, p in found.items()}
     found = {n.replace("magnitude_vector.weight", "magnitude_vector"): p for n, p in found.items()}
     return {re.sub(r".*(vblora_vector_bank|unilora_theta_d|tinylora_v\.)", r"base_model.\1", n): p for n, p in found.items()}

@@ -11,6 +11,7 @@ export { type HadamardAdapterOptions, hadamardAdapter } from './hadamard-adapter
 export { houlsby } from './houlsby.ts';
 export type { InitName } from './init.ts';
 export { type LadderSideOptions, ladderSide } from './ladder-side/ladder-side.ts';
+export { type ShadowOptions, shadow } from './ladder-side/shadow.ts';
 export { type SideTuningOptions, sideTuning } from './ladder-side/side-tuning.ts';
 export { type LlmAdapterOptions, llmAdapter } from './llm-adapter.ts';
 export { type MadXOptions, madX, madXHoulsby } from './mad-x/mad-x.ts';

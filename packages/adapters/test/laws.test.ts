@@ -92,6 +92,18 @@ describeMethods(family, {
       return side(model) - paths('block').length * ((d / 4) * d + d / 4 + 1) + 1;
     },
   },
+  // Of bert, gpt2 and t5: encoders, learned positions, two towers.
+  shadow: {
+    options: { rank: 3, inner: 2, alpha: 0.7, dropout: 0.1 },
+    refuses: ({ layout: { modelType } }) => (modelType === 'llama' ? null : /shadow: is for/),
+    parameters: ({ main: { hiddenSize: d, paths }, linears, norms }) => {
+      const first = ([path]: readonly [string, unknown]): boolean => !/\.[1-9]\d*\.|lm_head/.test(path);
+      const mirror = [...linears].filter(first).reduce((n, [, { outDim, inDim }]) => n + outDim * inDim, 0);
+      const scales = [...norms].filter(first).reduce((n, [, { dim }]) => n + dim, 0);
+      const blocks = paths('block').length; // The state behind the last is not read.
+      return mirror + scales + blocks * 2 * 3 * d + (blocks - 1) * 2 * (2 * 2 * d + 2 + d);
+    },
+  },
   resTuning: {
     options: { bottleneck: 3 },
     identity: false,

@@ -122,6 +122,7 @@ const known: readonly Known[] = [
   ['ATTEMPT', 'attempt', 'multitask', byType('PEFTJS_ATTEMPT')],
   ['APrompt', 'aPrompt', 'prompts', byType('PEFTJS_APROMPT')],
   ['LLaMA-Adapter', 'llamaAdapter', 'prompts', byType('PEFTJS_LLAMA_ADAPTER')],
+  ['ShadowPEFT (SHADOW)', 'shadow', 'adapters', byType('SHADOW')],
   ['norm tuning (LN_TUNING)', 'layerNormTuning', 'selective', byType('LN_TUNING')],
   ['token tuning (TRAINABLE_TOKENS)', 'tokenTuning', 'selective', byType('TRAINABLE_TOKENS')],
   ['BEFT (BEFT)', 'beft', 'selective', byType('BEFT')],
@@ -213,8 +214,6 @@ const known: readonly Known[] = [
 
 /** Types of Hugging Face PEFT that no method reads, and why. */
 const unread: Readonly<Record<string, string>> = {
-  SHADOW:
-    'it trains a second model beside the base, which no method here has, and nothing merges it; use a lora, or an adapter',
   XLORA:
     'it weighs several adapters, which are folders of their own; load those with lora, and this one with xLoraFor of @peftjs/lora, given them',
 };

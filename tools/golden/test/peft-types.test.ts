@@ -25,7 +25,6 @@ const formats = Object.values<unknown>(all).filter(
 const refused: Readonly<Record<string, RegExp>> = {
   ADAMSS: /clusters .* are not in its file; .*merge_and_unload/,
   PSOFT: /signs, .* save_as_lora/,
-  SHADOW: /second model/,
   XLORA: /several adapters/,
 };
 

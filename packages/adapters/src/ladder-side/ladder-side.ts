@@ -10,12 +10,12 @@ import {
   requireOneWidth,
   zeros,
 } from '@peftjs/core';
-import { add, concat, constant, mul, PeftError, sigmoid, slice, stopGradient, sub, type Tensor } from '@peftjs/tensor';
+import { add, constant, mul, PeftError, sigmoid, stopGradient, sub, type Tensor } from '@peftjs/tensor';
 import { type Around, type Call, type Pass, type Path, slot } from '@peftjs/transformer';
 import { linear } from '../bottleneck.ts';
 import { narrowModel } from './narrow-model.ts';
 import { type FirstValues, prunedStart, type SidePruning } from './pruned-start.ts';
-import { ofTokens, runSide } from './run-side.ts';
+import { addToTokens, ofTokens, runSide } from './run-side.ts';
 
 /** Options of `ladderSide`. */
 export interface LadderSideOptions {
@@ -39,14 +39,6 @@ const besideOf = (blocks: readonly Path[], every: number): readonly Path[] =>
 
 /** Projected states of the base, by the layer that they came out of. */
 const rungs = slot<ReadonlyMap<string, Tensor>>('rungs');
-
-/** `more` added to the last rows. */
-const addToTokens = (x: Tensor, more: Tensor): Tensor => {
-  const front = x.shape[1]! - more.shape[1]!;
-  if (front === 0) return add(x, more);
-  const part = (start: number, end: number): Tensor => slice(x, { axis: 1, start, end });
-  return concat(part(0, front), add(part(front, x.shape[1]!), more), { axis: 1 });
-};
 
 /**
  * Ladder side-tuning: a narrow transformer of the base's architecture beside it. h ← P₀ e of the embeddings e; then for each of its layers

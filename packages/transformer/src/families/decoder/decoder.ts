@@ -187,7 +187,8 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
         hiddenSize: part(config.hiddenSize),
         // Rotary positions turn pairs.
         headDim: 2 * part(config.headDim / 2),
-        ...(config.rotaryShare !== undefined && { rotaryShare: 1 }),
+        // So few may be left that a share of them is none.
+        ...(config.rotaryShare !== undefined && reduction !== 1 && { rotaryShare: 1 }),
         // Its blocks have a narrow MLP in place of experts.
         ...(config.fields && { fields: { ...config.fields, ...narrowed(config.fields) } }),
       };
