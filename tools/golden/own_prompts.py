@@ -277,6 +277,53 @@ class Idpg(Prompted):
         return self.last(F.gelu(self.first(x.mean(1)))).view(len(x), self.length, self.width)
 
 
+class InfoPrompt(Prompted):
+    """Wu et al., 2023. https://arxiv.org/abs/2306.04933, https://github.com/JoshuaWu1997/InfoPrompt, without chance: z is its mean."""
+
+    def begin(self, num_virtual_tokens: int, n_latent: int, beta: float, gamma: float, prior: float, noise: float) -> None:
+        self.length, self.weights = num_virtual_tokens, (gamma, beta, prior)
+        d, n = self.width, n_latent
+        sizes = dict(prompt_dense=(n, d), prompt_out_proj=(self.length * d, n), latent_mean=(n, d), latent_log_std=(n, d), latent_out=(d, n), latent_context=(d, d))
+        for name, (out, into) in sizes.items():
+            self.own(f"{name}.weight", torch.randn(out, into) / math.sqrt(into))
+            self.own(f"{name}.bias", torch.zeros(out))
+        self.stack = self.base.get_decoder()
+
+    def layer(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"])
+
+    def latent(self, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.layer("latent_mean", h), self.layer("latent_log_std", h).clamp(-2, 10)
+
+    def run(self, input_ids: torch.Tensor, read: int) -> torch.Tensor:
+        x = self.embedding(input_ids)
+        given = x[:, :read]
+        with torch.no_grad():
+            state = self.stack(inputs_embeds=given, use_cache=False).last_hidden_state[:, -1]
+        rows = self.layer("prompt_out_proj", F.gelu(self.layer("prompt_dense", state))).unflatten(1, (self.length, -1))
+        states = self.stack(inputs_embeds=torch.cat([rows, x], 1), use_cache=False).last_hidden_state[:, self.length :]
+        mean, _ = self.latent(states)
+        self.seen = given, state, rows, states[:, -1]
+        return self.base.lm_head(self.layer("latent_out", mean))
+
+    def penalty(self) -> torch.Tensor:
+        given, state, rows, last = self.seen
+        batch, scale = len(rows), math.sqrt(self.width)
+
+        def first(scores: torch.Tensor) -> torch.Tensor:
+            return F.cross_entropy(scores, torch.zeros(batch, dtype=torch.long))
+
+        word = self.base.lm_head.weight.mean(0)
+        of_head = first(torch.cat([rows.mean(1, keepdim=True), given], 1) @ word / scale)
+        bare, own = self.latent(state), self.latent(last)
+        about = self.layer("latent_context", rows.detach()).mean(1)
+        score = lambda z: (self.layer("latent_out", z) * about).sum(-1, keepdim=True) / scale
+        of_rows = first(torch.cat([score(own[0])] + 4 * batch * [score(bare[0])], 1))
+        normal = sum((-s + 0.5 * ((2 * s).exp() + m.square() - 1)).mean() for m, s in (bare, own))
+        gamma, beta, prior = self.weights
+        return gamma * of_head + beta * of_rows + prior * normal
+
+
 class Smop(Prompted):
     """Choi, Kim, Kim & Lee, 2023. https://aclanthology.org/2023.emnlp-main.884, https://github.com/jyjohnchoi/SMoP"""
 
@@ -560,6 +607,11 @@ METHODS: dict[str, tuple[str, type[Prompted], dict]] = {
     "apt": ("PEFTJS_APT", Apt, dict(num_virtual_tokens=5)),
     "idpg": ("PEFTJS_IDPG", Idpg, dict(num_virtual_tokens=3, bottleneck_dim=6, phm_dim=None, generation_dropout=0.0)),
     "idpg-phm": ("PEFTJS_IDPG", Idpg, dict(num_virtual_tokens=3, bottleneck_dim=6, phm_dim=2, generation_dropout=0.0)),
+    "info-prompt": (
+        "PEFTJS_INFO_PROMPT",
+        InfoPrompt,
+        dict(num_virtual_tokens=3, n_latent=6, beta=0.5, gamma=0.3, prior=0.2, noise=0.0),
+    ),
     "smop": ("PEFTJS_SMOP", Smop, dict(num_virtual_tokens=3, num_prompts=3, router_noise=0.0)),
     **{
         f"lpt{'' if kind == 'naive' else f'-{kind}'}": (

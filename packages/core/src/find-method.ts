@@ -109,6 +109,7 @@ const known: readonly Known[] = [
   ['DePT (PROMPT_TUNING_LORA)', 'dePt', 'prompts', byType('PROMPT_TUNING_LORA')],
   ['APT', 'apt', 'prompts', byType('PEFTJS_APT')],
   ['IDPG', 'idpg', 'prompts', byType('PEFTJS_IDPG')],
+  ['InfoPrompt', 'infoPrompt', 'prompts', byType('PEFTJS_INFO_PROMPT')],
   ['IPT', 'ipt', 'prompts', byType('PEFTJS_IPT')],
   ['the space of IPT', 'iptSpace', 'multitask', byType('PEFTJS_IPT_SPACE')],
   ['HyperFormer', 'hyperformer', 'multitask', byType('PEFTJS_HYPERFORMER')],

@@ -7,6 +7,7 @@ export { type CptOptions, cpt } from './cpt.ts';
 export { type DePtOptions, dePt } from './dept.ts';
 export type { TensorsOf } from './encoder.ts';
 export { type IdpgOptions, idpg } from './idpg.ts';
+export { type InfoPromptOptions, infoPrompt } from './info-prompt.ts';
 export { type IptOptions, ipt } from './ipt.ts';
 export { type LlamaAdapterOptions, llamaAdapter } from './llama-adapter.ts';
 export { type LptOptions, lpt } from './lpt.ts';

@@ -83,6 +83,14 @@ describeMethods(family, {
     identity: false,
     causal: false,
   },
+  infoPrompt: {
+    options: { length: 2, bottleneck: 4, representation: 0.1, prior: 0.05 },
+    parameters: ({ config: { hiddenSize: d } }) => 4 * (d + 1) + 2 * d * 5 + 2 * 4 * (d + 1) + 5 * d + d * (d + 1),
+    identity: false,
+    causal: false,
+    detaches: 'part',
+    refuses: ({ towers }) => (towers.length > 1 ? /infoPrompt: is for models of one tower/ : null),
+  },
   ipt: {
     options: { length: 3, dimension: 2, inner: 4 },
     parameters: () => 2,

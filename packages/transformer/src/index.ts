@@ -52,7 +52,7 @@ export { addLosses, addTerm, joinLosses, type Loss, type Metric, meanOf, shareOf
 export type { Model, ModelLayout, ModelPatch, PassOptions } from './model.ts';
 export { layerNormLayer, type Norm, type NormValues, rmsNormLayer } from './norm.ts';
 export { parameters } from './parameters.ts';
-export { type Call, cachedUnder, type Pass, type Sequence, type Slot, slot } from './pass.ts';
+export { type Call, cachedUnder, type Pass, type Sequence, type Slot, slot, uncached } from './pass.ts';
 export { normalized, type Pooling } from './pooling.ts';
 export { productOf } from './product-of.ts';
 export { type LayerRange, repeatLayers } from './repeat-layers.ts';

@@ -20,6 +20,11 @@ export const slot = <T>(name: string): Slot<T> => ({ name });
  */
 export const cachedUnder: Slot<string> = slot('cached under');
 
+/**
+ * Whether a pass goes on without its cache for now: a look before that which counts, of methods that keep what they saw, leaves no keys and values. Default false.
+ */
+export const uncached: Slot<boolean> = slot('uncached');
+
 /** One forward pass, with the same slots at every site and in every layer of it. */
 export interface Pass {
   /** As the caller gave them. */
@@ -28,7 +33,7 @@ export interface Pass {
   readonly batch: number;
   /** Whether a training view makes it. */
   readonly training: boolean;
-  /** As the caller gave them: for a model beside this one that goes through the same tokens. */
+  /** As the caller gave them, without the cache while it is `uncached`: for a model beside this one that goes through the same tokens. */
   readonly options: PassOptions;
   /** The value that was put last; undefined where none was. */
   get<T>(slot: Slot<T>): T | undefined;
@@ -81,18 +86,22 @@ export interface Call {
 /** A pass over inputs. */
 export const makePass = (inputs: Inputs, batch: number, training: boolean, options: PassOptions): Pass => {
   const slots = new Map<Slot<unknown>, unknown>();
-  const { cache } = options;
+  const { cache, ...others } = options;
   const own = (name: string): string => ((slots.get(cachedUnder) as string | undefined) ?? '') + name;
   return {
     inputs,
     batch,
     training,
-    options,
+    get options() {
+      return slots.get(uncached) ? others : options;
+    },
     get: <T>(of: Slot<T>) => slots.get(of) as T | undefined,
     put: (of, value) => {
       slots.set(of, value);
     },
     recall: (name, shape, dtype = 'f32') => (cache?.continues ? cache.recall(own(name), shape, dtype) : null),
-    keep: (name, value) => cache?.keep(own(name), value),
+    keep: (name, value) => {
+      if (!slots.get(uncached)) cache?.keep(own(name), value);
+    },
   };
 };

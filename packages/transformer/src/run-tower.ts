@@ -19,7 +19,7 @@ import { documentsOf, perQueryHead } from './documents.ts';
 import type { Forward } from './forward.ts';
 import type { PassOptions } from './model.ts';
 import { linearOf, type Parts } from './parts.ts';
-import { type Call, cachedUnder, type Pass, type Sequence } from './pass.ts';
+import { type Call, cachedUnder, type Pass, type Sequence, uncached } from './pass.ts';
 import { positionRows, tableRows } from './position-rows.ts';
 import { attendAlone, counted, type RowsAlone, rowsOfRows } from './rows-alone.ts';
 import { sequenceOf } from './sequence-of.ts';
@@ -92,9 +92,10 @@ export const runTower = (
   whole: Pass,
   inputs: Inputs,
   before: ReadonlyMap<string, Before>,
-  options: PassOptions,
+  { cache, ...others }: PassOptions,
 ): Ran => {
   const pass = passOf(spec, whole, inputs, parts);
+  const options: PassOptions = cache && !pass.get(uncached) ? { ...others, cache } : others;
   const given = sequenceOf(spec, inputs, pass, options);
   const documents = documentsOf(spec, inputs, options, before.size === 0 && !spec.alone);
   const sequence = documents ? { ...given, positions: documents.positions } : given;
