@@ -16,7 +16,7 @@ import {
   type Variable,
   variable,
 } from '@peftjs/tensor';
-import { type Model, meanOf } from '@peftjs/transformer';
+import { type CausalLM, cachedUnder, generate, type Model, meanOf } from '@peftjs/transformer';
 import { distance, shake, tinyBert, tinyGpt2, tinyLlama, tinyT5, tokens } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
 import { activationIn } from '../src/activation.ts';
@@ -36,6 +36,8 @@ import {
   noReft,
   parallelAdapter,
   pfeiffer,
+  shadow,
+  sideTuning,
 } from '../src/index.ts';
 import { nice } from '../src/mad-x/invertible.ts';
 import { orthogonalRows } from '../src/reft/orthogonal.ts';
@@ -400,4 +402,45 @@ describe('ladderSide', () => {
   test('needs the head', () => {
     expect(() => ladderSide({ every: 0 })).toThrow('every must be a whole number of at least 1');
   });
+});
+
+describe('shadow', () => {
+  test.each([
+    ['shadow_model', 'someone/model', /a model of its own, someone\/model, whose weights are not in the folder/],
+    ['shadow_hidden_size', 4, /other sizes than the base \(shadow_hidden_size\)/],
+    ['share_embeddings', false, /a table of tokens of its own/],
+    ['task_type', 'SEQ_CLS', /a classifier of its own/],
+  ])('refuses files of other kinds: %s', (field, value, says) =>
+    expect(() => shadow.fromConfig({ peft_type: 'SHADOW', [field]: value })).toThrow(says),
+  );
+
+  test('goes from block to block', () =>
+    expect(() => attach(tinyLlama({ layers: 3 }), [shadow({ target: ['layers.0', 'layers.2'] })])).toThrow(
+      /blocks in a row, and it is model\.layers\.0, model\.layers\.2/,
+    ));
+});
+
+test('side networks keep keys of their own in each look', async () => {
+  const executor = reference();
+  const base = tinyLlama();
+  const adapted = attach(base, [sideTuning({ reduction: 4 })], { seed: 3 });
+  const twice: CausalLM = adapted.model.with({
+    around: {
+      model: new Map([
+        [
+          '',
+          [
+            (inputs, next, { pass }) => {
+              pass.put(cachedUnder, 'look.');
+              next(inputs);
+              pass.put(cachedUnder, '');
+              return next(inputs);
+            },
+          ],
+        ],
+      ]),
+    },
+  });
+  const options = { executor, prompt: [1, 5, 2], maxTokens: 6 };
+  expect(await generate(twice, options)).toEqual(await generate(adapted.model, options));
 });
