@@ -29,6 +29,7 @@ def load_base(name: str) -> torch.nn.Module:
     folder = OUT / "families" / name / "model"
     (architecture,) = json.loads((folder / "config.json").read_text())["architectures"]
     model = getattr(transformers, architecture).from_pretrained(folder, attn_implementation="eager")
+    model.config.name_or_path = name  # written into the adapter's configuration
     adapters.init(model)
     return model
 

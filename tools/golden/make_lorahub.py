@@ -41,6 +41,7 @@ def main(root: Path) -> None:
         for name, parameter in model.named_parameters():
             if "lora_" in name:
                 shake(parameter, 0.3)
+        model.peft_config["default"].base_model_name_or_path = "plain"
         model.save_pretrained(out / str(i))
         (out / str(i) / "README.md").unlink()
         cache[str(i)] = copy.deepcopy(get_peft_model_state_dict(model))
