@@ -54,8 +54,7 @@ export class Variables {
     evaluate: (tensors: readonly Tensor[]) => Promise<readonly TypedArray[]>,
   ): Promise<void> {
     const graphs: Variable[] = [];
-    // Large ones first: what they are made of is garbage then, which the collector looks for while the others are made, and hardly afterwards.
-    const wanted = [...variables].sort((a, b) => byteSize(b) - byteSize(a));
+    const wanted = [...variables];
     const compute = async (t: Tensor): Promise<TypedArray> => {
       const kept = new Set([...this.#held.keys(), ...wanted.map(({ node }) => this.keyOf(node))]);
       try {
@@ -64,7 +63,9 @@ export class Variables {
         this.#drop([...this.#held.keys()].filter((key) => !kept.has(key)));
       }
     };
-    for (const v of wanted) {
+    // Large ones first: what they are made of is garbage then, which the collector looks for while the others are made, and hardly afterwards.
+    const missing = wanted.filter((v) => !this.has(v)).sort((a, b) => byteSize(b) - byteSize(a));
+    for (const v of missing) {
       if (this.has(v)) continue;
       const data = await initialData(v, compute);
       if (data) await this.#put(v, data, false);
