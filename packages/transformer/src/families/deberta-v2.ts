@@ -1,3 +1,4 @@
+import { debertaParts } from './deberta-parts.ts';
 import type { EncoderConfig } from './encoder/config.ts';
 import { encoder } from './encoder/encoder.ts';
 import { bertBlock } from './encoder/record.ts';
@@ -9,6 +10,7 @@ import type { Family } from './family.ts';
  * texts with padding in front. He, Gao & Chen, 2021. https://arxiv.org/abs/2111.09543
  */
 export const debertaV2: Family<EncoderConfig> = encoder({
+  ...debertaParts,
   modelType: 'deberta-v2',
   stem: 'DebertaV2',
   prefix: 'deberta',
@@ -26,25 +28,11 @@ export const debertaV2: Family<EncoderConfig> = encoder({
     pooler_hidden_act: 'gelu',
   },
   only: { conv_kernel_size: 0 },
-  sameAsHidden: ['embedding_size', 'pooler_hidden_size'],
   disentangled: { table: 'deberta.encoder.rel_embeddings', norm: 'deberta.encoder.LayerNorm' },
   block: (index) => {
     const of = bertBlock('deberta')(index);
     return { ...of, query: `${of.query}_proj`, key: `${of.key}_proj`, value: `${of.value}_proj` };
   },
-  pooled: {
-    dense: 'pooler.dense',
-    activation: 'gelu',
-    classifier: 'classifier',
-    trained: ['pooler', 'classifier'],
-  },
-  masked: {
-    dense: 'cls.predictions.transform.dense',
-    activation: null,
-    norm: 'cls.predictions.transform.LayerNorm',
-    decoder: 'cls.predictions.decoder',
-  },
-  ignored: /^cls\.predictions\.bias$|^(lm|mask)_predictions\.|(^|\.)embeddings\.position_embeddings\./,
   roles: [
     { role: 'query', name: 'query_proj' },
     { role: 'key', name: 'key_proj' },

@@ -1,3 +1,4 @@
+import { debertaParts } from './deberta-parts.ts';
 import type { EncoderConfig } from './encoder/config.ts';
 import { encoder } from './encoder/encoder.ts';
 import { bertBlock } from './encoder/record.ts';
@@ -8,6 +9,7 @@ import type { Family } from './family.ts';
  * calls legacy. Of rows of padding see `debertaV2`. He, Liu, Gao & Chen, 2020. https://arxiv.org/abs/2006.03654; transformers, `modeling_deberta.py`.
  */
 export const deberta: Family<EncoderConfig> = encoder({
+  ...debertaParts,
   modelType: 'deberta',
   stem: 'Deberta',
   prefix: 'deberta',
@@ -26,7 +28,6 @@ export const deberta: Family<EncoderConfig> = encoder({
   },
   fixed: { position_buckets: -1, share_att_key: false, norm_rel_ebd: 'none' },
   only: { talking_head: false, legacy: true },
-  sameAsHidden: ['embedding_size', 'pooler_hidden_size'],
   disentangled: {
     table: 'deberta.encoder.rel_embeddings',
     norm: 'deberta.encoder.LayerNorm',
@@ -45,20 +46,7 @@ export const deberta: Family<EncoderConfig> = encoder({
       fused: { queryBias: `${self}.q_bias`, valueBias: `${self}.v_bias` },
     };
   },
-  pooled: {
-    dense: 'pooler.dense',
-    activation: 'gelu',
-    classifier: 'classifier',
-    trained: ['pooler', 'classifier'],
-  },
   choice: null,
-  masked: {
-    dense: 'cls.predictions.transform.dense',
-    activation: null,
-    norm: 'cls.predictions.transform.LayerNorm',
-    decoder: 'cls.predictions.decoder',
-  },
-  ignored: /^cls\.predictions\.bias$|^(lm|mask)_predictions\.|(^|\.)embeddings\.position_embeddings\./,
   roles: [
     { role: 'attn-out', name: 'attention.output.dense' },
     { role: 'up', name: 'intermediate.dense' },
