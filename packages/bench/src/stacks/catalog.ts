@@ -32,9 +32,7 @@ const bundled = (): Promise<void> =>
     ? Promise.resolve()
     : bundle(
         paths.app,
-        Object.fromEntries(
-          ['run/child', ...['ours', 'jax', 'tfjs'].map((s) => `stacks/${s}`)].map((m) => [m.split('/')[1]!, `${m}.ts`]),
-        ),
+        { child: 'run/child.ts', ours: 'stacks/ours.ts', jax: 'stacks/jax.ts', tfjs: 'stacks/tfjs.ts' },
         'in place',
       ));
 
