@@ -19,3 +19,13 @@ export interface KvCache {
   /** Keeps a value for later passes: the same shape and dtype in all of them. */
   keep(name: string, value: Tensor): void;
 }
+
+/** The same cache, in which everything is kept under another name; of the part of a model that shares it with others. */
+export const renamedCache = (cache: KvCache, of: (name: string) => string): KvCache => ({
+  append: (path, own) => cache.append(of(path), own),
+  cross: (path, theirs) => cache.cross(of(path), theirs),
+  offset: cache.offset,
+  continues: cache.continues,
+  recall: (name, shape, dtype) => cache.recall(of(name), shape, dtype),
+  keep: (name, value) => cache.keep(of(name), value),
+});

@@ -127,7 +127,7 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
           }
           const own =
             tower === last
-              ? runTower(tower, parts, pass, read, before, options)
+              ? runTower(tower, parts, pass, read, before, pass.options)
               : runTower(tower, { ...parts, positionShift: 0 }, pass, read, before, others);
           ran.set(tower.name, own);
           before.set(tower.name, own);

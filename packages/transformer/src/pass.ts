@@ -1,4 +1,5 @@
 import type { DType, Shape, Tensor } from '@peftjs/tensor';
+import { renamedCache } from './kv-cache.ts';
 import type { PassOptions } from './model.ts';
 import type { KeysOf } from './rows-alone.ts';
 import type { Path, SiteCore } from './sites.ts';
@@ -33,7 +34,7 @@ export interface Pass {
   readonly batch: number;
   /** Whether a training view makes it. */
   readonly training: boolean;
-  /** As the caller gave them, without the cache while it is `uncached`: for a model beside this one that goes through the same tokens. */
+  /** As the caller gave them; what goes into the cache has names of this look (`cachedUnder`), and while the pass is `uncached` there is none: for a model beside this one that goes through the same tokens. */
   readonly options: PassOptions;
   /** The value that was put last; undefined where none was. */
   get<T>(slot: Slot<T>): T | undefined;
@@ -87,21 +88,22 @@ export interface Call {
 export const makePass = (inputs: Inputs, batch: number, training: boolean, options: PassOptions): Pass => {
   const slots = new Map<Slot<unknown>, unknown>();
   const { cache, ...others } = options;
-  const own = (name: string): string => ((slots.get(cachedUnder) as string | undefined) ?? '') + name;
+  const named = cache && renamedCache(cache, (name) => ((slots.get(cachedUnder) as string | undefined) ?? '') + name);
+  const whole: PassOptions = named ? { ...options, cache: named } : options;
   return {
     inputs,
     batch,
     training,
     get options() {
-      return slots.get(uncached) ? others : options;
+      return slots.get(uncached) ? others : whole;
     },
     get: <T>(of: Slot<T>) => slots.get(of) as T | undefined,
     put: (of, value) => {
       slots.set(of, value);
     },
-    recall: (name, shape, dtype = 'f32') => (cache?.continues ? cache.recall(own(name), shape, dtype) : null),
+    recall: (name, shape, dtype = 'f32') => (named?.continues ? named.recall(name, shape, dtype) : null),
     keep: (name, value) => {
-      if (!slots.get(uncached)) cache?.keep(own(name), value);
+      if (!slots.get(uncached)) named?.keep(name, value);
     },
   };
 };

@@ -1,24 +1,15 @@
 import { add, concat, mul, PeftError, slice, type Tensor } from '@peftjs/tensor';
-import type { KvCache } from './kv-cache.ts';
+import { renamedCache } from './kv-cache.ts';
 import type { Linear } from './linear.ts';
 import type { PassOptions } from './model.ts';
 import type { Inputs, States } from './states.ts';
 import { type CausalLM, rowsOf, type TaskRun } from './task-model.ts';
 import type { Head } from './tasks/task.ts';
 
-/** One of two models' part of a cache. */
-const cacheOf = (cache: KvCache, name: string): KvCache => ({
-  append: (path, own) => cache.append(`${name}:${path}`, own),
-  cross: (path, theirs) => cache.cross(`${name}:${path}`, theirs),
-  offset: cache.offset,
-  continues: cache.continues,
-  recall: (of, shape, dtype) => cache.recall(`${name}:${of}`, shape, dtype),
-  keep: (of, value) => cache.keep(`${name}:${of}`, value),
-});
-
+/** Options of one of two models, which keeps what it has in its part of the cache. */
 const optionsOf = ({ cache, ...options }: PassOptions, name: string): PassOptions => ({
   ...options,
-  ...(cache && { cache: cacheOf(cache, name) }),
+  ...(cache && { cache: renamedCache(cache, (path) => `${name}:${path}`) }),
 });
 
 /** Rows in front of a text would stand in one cache's slots and not in the other's. Throws `bad-option`. */

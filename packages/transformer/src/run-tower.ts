@@ -19,7 +19,7 @@ import { documentsOf, perQueryHead } from './documents.ts';
 import type { Forward } from './forward.ts';
 import type { PassOptions } from './model.ts';
 import { linearOf, type Parts } from './parts.ts';
-import { type Call, cachedUnder, type Pass, type Sequence, uncached } from './pass.ts';
+import type { Call, Pass, Sequence } from './pass.ts';
 import { positionRows, tableRows } from './position-rows.ts';
 import { attendAlone, counted, type RowsAlone, rowsOfRows } from './rows-alone.ts';
 import { sequenceOf } from './sequence-of.ts';
@@ -92,10 +92,9 @@ export const runTower = (
   whole: Pass,
   inputs: Inputs,
   before: ReadonlyMap<string, Before>,
-  { cache, ...others }: PassOptions,
+  options: PassOptions,
 ): Ran => {
   const pass = passOf(spec, whole, inputs, parts);
-  const options: PassOptions = cache && !pass.get(uncached) ? { ...others, cache } : others;
   const given = sequenceOf(spec, inputs, pass, options);
   const documents = documentsOf(spec, inputs, options, before.size === 0 && !spec.alone);
   const sequence = documents ? { ...given, positions: documents.positions } : given;
@@ -132,8 +131,6 @@ export const runTower = (
 
     const norm: Forward['norm'] = (path, h) =>
       at('norm', path, (y) => parts.norms.get(path)!.apply(y, callAt(path, null)))(h);
-    /** The name of an attention's keys in the cache. */
-    const under = (path: Path): string => (pass.get(cachedUnder) ?? '') + path;
 
     const attend: Forward['attend'] = (path, queries, own, given = {}) => {
       const width = queries.shape.at(-1)!;
@@ -142,7 +139,7 @@ export const runTower = (
       return at('heads', path, (q) => {
         let known = own.k.shape[2]!;
         const through = (kv: KeyValue): KeyValue => {
-          const all = alone?.all?.get(path) ?? (options.cache ? options.cache.append(under(path), kv) : kv);
+          const all = alone?.all?.get(path) ?? (options.cache ? options.cache.append(path, kv) : kv);
           noted?.set(path, all);
           known = all.k.shape[2]!;
           return all;
@@ -179,8 +176,8 @@ export const runTower = (
     const attendTo: Forward['attendTo'] = (name, path, q, make, { bias, ofContent: _, ...how } = {}) => {
       const { rows: theirs, mask, tokens } = before.get(name)!;
       const { cache } = options;
-      const stored = theirs ? null : cache!.cross(under(path), null);
-      const through = (kv: KeyValue): KeyValue => stored ?? (cache ? cache.cross(under(path), kv) : kv);
+      const stored = theirs ? null : cache!.cross(path, null);
+      const through = (kv: KeyValue): KeyValue => stored ?? (cache ? cache.cross(path, kv) : kv);
       const over: Sequence = { tower: name, tokens, mask, positions: null, continues: false };
       const ofTheirs: Forward['linear'] = (of, x) => parts.linears.get(of)!.apply(x, callAt(of, null, null, over));
       const { k, v } = at('crossKv', path, through)(stored ?? make(theirs!, ofTheirs));
