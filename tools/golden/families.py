@@ -4,7 +4,9 @@ import torch
 from transformers import (
     BertConfig, BertForMaskedLM, BertForMultipleChoice, BertForQuestionAnswering, BertForSequenceClassification, BertForTokenClassification, GPT2Config,
     GPT2ForSequenceClassification, LlamaConfig, LlamaForSequenceClassification, LlamaForTokenClassification, MT5Config,
-    MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration, T5ForQuestionAnswering, UMT5Config, UMT5ForConditionalGeneration,
+    MT5ForConditionalGeneration, MT5ForSequenceClassification, MT5ForTokenClassification, T5Config, T5ForConditionalGeneration, T5ForQuestionAnswering,
+    T5ForSequenceClassification, T5ForTokenClassification, UMT5Config, UMT5ForConditionalGeneration, UMT5ForSequenceClassification,
+    UMT5ForTokenClassification,
 )
 
 from common import IGNORED, OUT, shake, shift
@@ -38,6 +40,12 @@ MODELS = {
     "t5": (T5ForConditionalGeneration, T5Config(**T5)),
     "t5-gated": (T5ForConditionalGeneration, T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
     "mt5": (MT5ForConditionalGeneration, MT5Config(**T5)),
+    "t5-sequence": (T5ForSequenceClassification, T5Config(**T5 | dict(num_labels=LABELS))),
+    "t5-token": (T5ForTokenClassification, T5Config(**T5 | dict(num_labels=LABELS))),
+    "umt5-sequence": (UMT5ForSequenceClassification, UMT5Config(**T5 | dict(num_labels=LABELS, num_decoder_layers=2))),
+    "umt5-token": (UMT5ForTokenClassification, UMT5Config(**T5 | dict(num_labels=LABELS))),
+    "mt5-sequence": (MT5ForSequenceClassification, MT5Config(**T5 | dict(num_labels=LABELS))),
+    "mt5-token": (MT5ForTokenClassification, MT5Config(**T5 | dict(num_labels=LABELS))),
     "t5-answers": (T5ForQuestionAnswering, T5Config(**T5 | dict(num_labels=2))),
     # An even number of blocks in the decoder, of which PEFT gives each second one's prefix to two.
     "umt5": (UMT5ForConditionalGeneration, UMT5Config(**T5 | dict(d_kv=4, num_decoder_layers=2))),
@@ -93,10 +101,10 @@ def draw_inputs(name: str) -> dict[str, torch.Tensor]:
     inputs = {"input_ids": ids, "attention_mask": mask.long()}
     if getattr(config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = (torch.arange(length) > 8).long().repeat(rows, 1)
-    if name == "bart-sequence":  # each text has one end
+    if config.is_encoder_decoder and name.endswith("sequence"):  # each text has one end
         ids[ids == config.eos_token_id] = 7
         ids[torch.arange(rows), [19, 13, 19]] = config.eos_token_id
-    if config.is_encoder_decoder and not name.endswith(("sequence", "answers")):  # those make their own
+    if config.is_encoder_decoder and not name.endswith(("sequence", "token", "answers")):  # those make their own
         inputs["decoder_input_ids"] = torch.randint(1, VOCABULARY, (rows, 17), generator=draw)
         inputs["decoder_attention_mask"] = torch.ones(rows, 17).long()
         inputs["decoder_attention_mask"][1, 12:] = 0

@@ -75,6 +75,14 @@ ADAPTERS = {
         "prompt-tuning": lambda **o: PromptTuningConfig(num_virtual_tokens=4, **o),
         "prefix-tuning": lambda **o: PrefixTuningConfig(num_virtual_tokens=4, num_layers=3, num_attention_heads=2, **o),
     },
+    **{
+        name: {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["q", "v"], modules_to_save=["classification_head"], **o)}
+        for name in ("t5-sequence", "umt5-sequence", "mt5-sequence")
+    },
+    **{
+        name: {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, target_modules=["k", "wo"], **o)}
+        for name in ("t5-token", "umt5-token", "mt5-token")
+    },
     "bart-even": {"prefix-tuning": lambda **o: PrefixTuningConfig(num_virtual_tokens=4, **o)},
     "bart-sequence": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, modules_to_save=["classification_head"], **o)},
     "mbart-answers": {"lora": lambda **o: LoraConfig(r=4, target_modules=["q_proj", "v_proj"], **o)},

@@ -102,11 +102,14 @@ const misfits = (
   ];
 };
 
-/** The tensors that any of a family's heads has: those of other tasks are left unread. */
-const headTensors = (family: Family, config: ModelConfig): ReadonlySet<string> =>
-  new Set(
-    Object.values(family.heads).flatMap((head) => [...head.needs({ ...config, tieWordEmbeddings: false }, 1).keys()]),
-  );
+/** The tensors that any of a family's classes has: those of other tasks are left unread. */
+const otherTensors = (family: Family, config: ModelConfig): ReadonlySet<string> =>
+  new Set([
+    ...family.needs(config).keys(),
+    ...Object.values(family.heads).flatMap((head) => [
+      ...head.needs({ ...config, tieWordEmbeddings: false }, 1).keys(),
+    ]),
+  ]);
 
 /** Problems in one line; of many only the number is told. */
 const told = (problems: readonly string[]): string => {
@@ -247,14 +250,14 @@ export const readModel = async (dir: Place, options: LoadModelOptions<unknown>):
   };
   const stored = new Map<string, StoredTensor>();
   for (const [name, { shape }] of needs) if (!isPacked(name)) stored.set(name, asFound(piecewise(name, shape), name));
-  const heads = new Set([...headTensors(family, config)].flatMap((name) => [name, nameInFile(name)]));
+  const others = new Set([...otherTensors(family, config)].flatMap((name) => [name, nameInFile(name)]));
   // What is not trained is never made anew: without it nothing was learnt.
   const isNew = (name: string): boolean => head.trained.some((path) => name.startsWith(`${path}.`));
   const wholly = [...stored].filter(([name]) => !(newHead && isNew(name)));
   const problems = misfits(
     wholly.flatMap(([, tensor]): readonly Pick<StoredTensor, 'name' | 'shape'>[] => tensor.pieces ?? [tensor]),
     checkpoint,
-    (name) => layout.ignored.test(name) || layout.zeros?.test(name) || heads.has(name) || packedTensors.has(name),
+    (name) => layout.ignored.test(name) || layout.zeros?.test(name) || others.has(name) || packedTensors.has(name),
     isNew,
   );
   if (problems.length > 0)

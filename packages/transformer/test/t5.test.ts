@@ -1,6 +1,16 @@
-import { constant, type Tensor } from '@peftjs/tensor';
+import { memoryFiles } from '@peftjs/io';
+import { constant, reference, type Tensor } from '@peftjs/tensor';
 import { describe, expect, test } from 'vitest';
-import { buildModel, meanOf, seq2seqLM, type T5Config } from '../src/index.ts';
+import {
+  buildModel,
+  loadModel,
+  meanOf,
+  saveModel,
+  seq2seqLM,
+  sequenceClassifier,
+  type T5Config,
+  tokenClassifier,
+} from '../src/index.ts';
 import { tinyT5Config } from '../src/testing/index.ts';
 import { naiveLoss } from './naive.ts';
 import { naiveT5 } from './naive-t5.ts';
@@ -53,4 +63,27 @@ describe.each(Object.entries(variants))('t5 with %s', (_, changes) => {
     const [loss] = await valuesOf(meanOf(model.loss({ ...inputs, labels: tokens(labels, labels) })));
     expect(loss).toBeCloseTo(naiveLoss(rows.flat(), [...labels, ...labels]), 4);
   });
+});
+
+test("a T5's folder is read for any task: its classes have the towers in a module of their own, or the encoder alone, and give the same states", async () => {
+  const executor = reference();
+  const ends = [...ids, 1];
+  const inputs = { ids: tokens(ends), decoderIds: tokens([0, ...ids]) };
+  const encoded = async (model: { states(inputs: object): { byTower: ReadonlyMap<string, Tensor> } }) =>
+    valuesOf(model.states(inputs).byTower.get('encoder')!);
+  const [base, classes, tags] = [memoryFiles(), memoryFiles(), memoryFiles()];
+  const whole = buildModel({ ...tinyT5Config, eosIds: [1], decoderStartId: 0 }, tinyWeights(), seq2seqLM());
+  await saveModel(whole, base, { executor });
+  const classifier = await loadModel(base, { task: sequenceClassifier({ labels: 2 }) });
+  expect(classifier.paths('attn')[0]).toBe('transformer.encoder.block.0.layer.0.SelfAttention');
+  expect(await encoded(classifier)).toEqual(await encoded(whole));
+  expect(await valuesOf(classifier.outputs({ ids: inputs.ids }))).toEqual(await valuesOf(classifier.outputs(inputs)));
+  await saveModel(classifier, classes, { executor });
+  const tagger = await loadModel(classes, { task: tokenClassifier({ labels: 3 }) });
+  expect(tagger.towers.map(({ name }) => name)).toEqual(['encoder']);
+  expect(await encoded(tagger)).toEqual(await encoded(whole));
+  const again = await loadModel(classes, { task: seq2seqLM() });
+  expect(await valuesOf(again.outputs(inputs))).toEqual(await valuesOf(whole.outputs(inputs)));
+  await saveModel(tagger, tags, { executor });
+  await expect(loadModel(tags, { task: seq2seqLM() })).rejects.toThrow(/decoder\.block\.0.* is missing/);
 });

@@ -230,6 +230,10 @@ export const familyGoldens: readonly FamilyGolden[] = [
   },
   { name: 'bart-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
   { name: 'mbart-answers', task: questionAnswering(), adapters: { lora } },
+  ...['t5', 'mt5', 'umt5'].flatMap((name) => [
+    { name: `${name}-sequence`, task: sequenceClassifier({ labels: classes }), adapters: { lora } },
+    { name: `${name}-token`, task: tokenClassifier({ labels: classes }), adapters: { lora } },
+  ]),
   { name: 't5-answers', task: questionAnswering(), adapters: {} },
   { name: 'umt5', task: seq2seqLM(), adapters: { lora, 'prefix-tuning': prefixTuning } },
   { name: 'mbart', task: seq2seqLM(), adapters: { lora } },

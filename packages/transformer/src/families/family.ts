@@ -20,6 +20,8 @@ export interface HeadSpec<C extends ModelConfig = ModelConfig> {
   readonly trained: readonly Path[];
   /** Tensors of its own. `outputs`: classes, or the vocabulary. */
   needs(config: C, outputs: number): TensorNeeds;
+  /** The config of the class's towers, where they are fewer than the family's others or stand elsewhere. Default: the same. */
+  towersOf?(config: C): ModelConfig;
   /** Inputs that the class makes of others where they are missing. Default none. */
   readonly makes?: readonly string[];
   /** The inputs of a pass with those. */

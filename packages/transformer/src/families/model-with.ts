@@ -34,9 +34,14 @@ export const headOf = (family: Family, task: Task<unknown>): HeadSpec => {
 /** How many outputs a task's head has. */
 const outputsOf = ({ labels }: Task<unknown>, { vocabSize }: ModelConfig): number => labels?.length ?? vocabSize;
 
+/** The config of a head's towers. */
+const towersConfig = ({ towersOf }: HeadSpec, config: ModelConfig): ModelConfig => towersOf?.(config) ?? config;
+
 /** The tensors of a model with a task's head, by Hugging Face name. */
-export const needsOf = (family: Family, config: ModelConfig, task: Task<unknown>): TensorNeeds =>
-  new Map([...family.needs(config), ...headOf(family, task).needs(config, outputsOf(task, config))]);
+export const needsOf = (family: Family, config: ModelConfig, task: Task<unknown>): TensorNeeds => {
+  const head = headOf(family, task);
+  return new Map([...family.needs(towersConfig(head, config)), ...head.needs(config, outputsOf(task, config))]);
+};
 
 /** The key in a model's layout under which its family stands; one and the same in several copies of this package. */
 const mark: unique symbol = Symbol.for('@peftjs/transformer/family');
@@ -114,7 +119,7 @@ export const modelWith = (
   task: Task<unknown>,
 ): TaskModel<unknown> => {
   const head = headOf(family, task);
-  const model = modelOf(family, config, needsOf(family, config, task), weights, head);
+  const model = modelOf(family, towersConfig(head, config), needsOf(family, config, task), weights, head);
   // The name of that head is that of its task, whose outputs are logits.
   return task.head === 'causalLM'
     ? asCausalLM(model, config, head, task as Task<Tensor>)

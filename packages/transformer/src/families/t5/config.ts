@@ -5,6 +5,7 @@ import { collect } from '../../config/collect.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import { parseShared } from '../../config/shared.ts';
 import { checkTokenIds } from '../../config/token-ids.ts';
+import type { Stack } from './paths.ts';
 import type { T5Record } from './record.ts';
 
 /**
@@ -30,6 +31,8 @@ export interface T5Config extends ModelConfig {
   /** Whether the head reads states divided by √hiddenSize: version 1.0. */
   readonly scaledHead: boolean;
   readonly decoderStartId: number | null;
+  /** The stacks that a head's class has, and the module that they stand in, by its path and a point: what the head says. Default both, in none. */
+  readonly stands?: { readonly within: string; readonly stacks: readonly Stack[] };
 }
 
 const count = z.int().min(1);
@@ -54,7 +57,8 @@ const schema = z.object({
     .union([z.int().min(0), z.array(z.int().min(0))])
     .nullable()
     .default(1),
-  is_encoder_decoder: z.literal(true).default(true),
+  // Files of an encoder alone deny it.
+  is_encoder_decoder: z.boolean().default(true),
 });
 
 /** `relu`, `gated-gelu`, …; of gated ones transformers takes `gelu` for its approximation by tanh. */

@@ -1,6 +1,6 @@
 import type { InitKind, TensorNeed, TensorNeeds } from '../../weights.ts';
 import type { T5Config } from './config.ts';
-import { biasTable, blocksOf, type Stack } from './paths.ts';
+import { biasTable, blocksOf, pathIn, type Stack, stacksOf, tokenTable } from './paths.ts';
 import type { T5Record } from './record.ts';
 
 /** The tensors of a stack. */
@@ -29,14 +29,13 @@ const stackNeeds = (record: T5Record, config: T5Config, stack: Stack): [string, 
       tensor(`${mlp}.wo`, [d, intermediateSize], 'residual'),
       ...norms.map(norm),
     ]),
-    norm(`${stack}.final_layer_norm`),
+    norm(pathIn(config, `${stack}.final_layer_norm`)),
   ];
 };
 
 /** The tensors of a T5's towers by Hugging Face name. */
 export const t5Needs = (record: T5Record, config: T5Config): TensorNeeds =>
   new Map<string, TensorNeed>([
-    ['shared.weight', { shape: [config.vocabSize, config.hiddenSize], init: 'normal' }],
-    ...stackNeeds(record, config, 'encoder'),
-    ...stackNeeds(record, config, 'decoder'),
+    [`${tokenTable(config)}.weight`, { shape: [config.vocabSize, config.hiddenSize], init: 'normal' }],
+    ...stacksOf(config).flatMap((stack) => stackNeeds(record, config, stack)),
   ]);

@@ -5,6 +5,15 @@ import type { T5Record } from './record.ts';
 /** The towers by their modules' names. */
 export type Stack = 'encoder' | 'decoder';
 
+/** The towers of a config's class, in the order of a pass. */
+export const stacksOf = ({ stands }: T5Config): readonly Stack[] => stands?.stacks ?? ['encoder', 'decoder'];
+
+/** The path of a part that stands where a config's class has it. */
+export const pathIn = ({ stands }: T5Config, path: Path): Path => `${stands?.within ?? ''}${path}`;
+
+/** The table of tokens that both stacks read. */
+export const tokenTable = (config: T5Config): Path => pathIn(config, 'shared');
+
 /** The paths of one block. */
 export interface BlockPaths {
   readonly block: Path;
@@ -17,9 +26,9 @@ export interface BlockPaths {
 }
 
 /** The blocks of a stack: transformers counts the parts of a block as its layers. */
-export const blocksOf = ({ encoderLayers, layers }: T5Config, stack: Stack): readonly BlockPaths[] =>
-  Array.from({ length: stack === 'encoder' ? encoderLayers : layers }, (_, i) => {
-    const block = `${stack}.block.${i}`;
+export const blocksOf = (config: T5Config, stack: Stack): readonly BlockPaths[] =>
+  Array.from({ length: stack === 'encoder' ? config.encoderLayers : config.layers }, (_, i) => {
+    const block = pathIn(config, `${stack}.block.${i}`);
     const parts = stack === 'encoder' ? 2 : 3;
     return {
       block,

@@ -5,18 +5,17 @@ import { joinHeads, splitHeads } from '../../heads.ts';
 import { rmsNormLayer } from '../../norm.ts';
 import type { KeyValue, Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
-import { answerHead } from '../decoder-inputs.ts';
+import { answerHead, endHead } from '../decoder-inputs.ts';
 import type { Family, HeadSpec } from '../family.ts';
-import { languageHead } from '../heads.ts';
+import { languageHead, tokenHead } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
 import { relativeBias } from '../relative-bias.ts';
 import type { T5Config } from './config.ts';
 import { t5ConfigJson } from './config-json.ts';
 import { t5Needs } from './needs.ts';
-import { biasTable, blocksOf, isBiasTable, type Stack } from './paths.ts';
+import { biasTable, blocksOf, isBiasTable, pathIn, type Stack, stacksOf, tokenTable } from './paths.ts';
 import type { T5Record } from './record.ts';
 
-const tokenTable: Path = 'shared';
 const unscaled = 1;
 
 const scalar = (value: number): Tensor => constant(Int32Array.of(value), []);
@@ -55,10 +54,11 @@ const tower = (record: T5Record, config: T5Config, stack: Stack): TowerSpec => {
   const both = stack === 'encoder';
   const crosses = blocks.flatMap(({ cross }) => cross ?? []);
   const attns = blocks.map(({ attn }) => attn);
+  const lastNorm = pathIn(config, `${stack}.final_layer_norm`);
   return {
     name: stack,
     attends: both ? 'all' : 'before',
-    tokenTable,
+    tokenTable: tokenTable(config),
     hiddenSize,
     heads,
     keyHeads: heads,
@@ -66,16 +66,16 @@ const tower = (record: T5Record, config: T5Config, stack: Stack): TowerSpec => {
     maxPositions: Number.POSITIVE_INFINITY,
     reads: both ? { ids: 'ids', mask: 'mask' } : { ids: 'decoderIds', mask: 'decoderMask' },
     paths: {
-      embed: [`${stack}.embed_tokens`],
+      embed: [pathIn(config, `${stack}.embed_tokens`)],
       block: blocks.map(({ block }) => block),
       attn: attns,
       cross: crosses,
       mlp: blocks.map(({ mlp }) => mlp),
-      norm: [...blocks.flatMap(({ norms }) => norms), `${stack}.final_layer_norm`],
+      norm: [...blocks.flatMap(({ norms }) => norms), lastNorm],
       heads: attns,
       kv: attns,
       crossKv: crosses,
-      head: [both ? 'encoder' : 'lm_head'],
+      head: [both ? pathIn(config, 'encoder') : 'lm_head'],
     },
     positionTable: null,
     layers: (forward) => {
@@ -105,7 +105,7 @@ const tower = (record: T5Record, config: T5Config, stack: Stack): TowerSpec => {
         return part('mlp', mlp, feedForward(mlp, config, forward), norms.at(-1)!, h);
       };
     },
-    finish: (forward, x) => forward.norm(`${stack}.final_layer_norm`, x),
+    finish: (forward, x) => forward.norm(lastNorm, x),
   };
 };
 
@@ -114,9 +114,15 @@ const headOf = (stem: string): HeadSpec<T5Config> => ({
   features: (_, { main }, __, { scaledHead, hiddenSize }) => (scaledHead ? mul(main, hiddenSize ** -0.5) : main),
 });
 
+/** The towers as the classes that tell classes have them: in a module of their own. */
+const standing =
+  (stacks: readonly Stack[]) =>
+  (config: T5Config): T5Config => ({ ...config, stands: { within: 'transformer.', stacks } });
+
 /**
  * The family of a record. Inputs: `ids` and `mask` of the encoder, `decoderIds` and `decoderMask` of the decoder, which a caller shifts: they begin
- * with the config's `decoderStartId`; for answers they are made of `ids` where they are missing. Paths are Hugging Face's module paths. Dropout of the base is off, as in every family.
+ * with the config's `decoderStartId`; for answers and classes they are made of `ids` where they are missing. Classes of tokens are
+ * told by the encoder alone. Paths are Hugging Face's module paths. Dropout of the base is off, as in every family.
  */
 const t5Family = (record: T5Record): Family<T5Config> => ({
   modelType: record.modelType,
@@ -135,17 +141,26 @@ const t5Family = (record: T5Record): Family<T5Config> => ({
     };
   },
   needs: (config) => t5Needs(record, config),
-  towers: (config) => [tower(record, config, 'encoder'), tower(record, config, 'decoder')],
-  parts: ({ normEps, tieWordEmbeddings }, tensors) =>
+  towers: (config) =>
+    stacksOf(config).map((stack) => tower(record, config, stack)) as unknown as readonly [TowerSpec, ...TowerSpec[]],
+  parts: (config, tensors) =>
     partsOfTensors(tensors, {
-      embeddings: [tokenTable, ...[...tensors.keys()].filter(isBiasTable).map((name) => name.replace(/\.weight$/, ''))],
+      embeddings: [
+        tokenTable(config),
+        ...[...tensors.keys()].filter(isBiasTable).map((name) => name.replace(/\.weight$/, '')),
+      ],
       isNorm: (path) => path.endsWith('layer_norm'),
-      norm: (values) => rmsNormLayer(values, normEps),
-      tied: tieWordEmbeddings ? ['lm_head', tokenTable] : null,
+      norm: (values) => rmsNormLayer(values, config.normEps),
+      tied: config.tieWordEmbeddings ? ['lm_head', tokenTable(config)] : null,
     }),
   layout: {
-    ignored: /^(encoder|decoder)\.embed_tokens\.weight$|EncDecAttention\.relative_attention_bias\.weight$/,
-    aliases: [[/^shared\./, 'encoder.embed_tokens.']],
+    ignored:
+      /^(transformer\.)?(encoder|decoder)\.embed_tokens\.weight$|EncDecAttention\.relative_attention_bias\.weight$/,
+    prefix: 'transformer.',
+    aliases: [
+      [/^(transformer\.)?shared\./, '$1encoder.embed_tokens.'],
+      [/^(?=(shared|encoder|decoder)\.)/, 'transformer.'],
+    ],
   },
   roles: [
     { role: 'query', name: 'q' },
@@ -158,6 +173,8 @@ const t5Family = (record: T5Record): Family<T5Config> => ({
     { role: 'down', name: 'wo' },
     { role: 'head', name: 'lm_head' },
     { role: 'head', name: 'qa_outputs' },
+    { role: 'head', name: 'classification_head.out_proj' },
+    { role: 'head', name: 'classifier' },
   ],
   defaultTargets: {
     lora: ['q', 'v'],
@@ -169,6 +186,14 @@ const t5Family = (record: T5Record): Family<T5Config> => ({
   heads: {
     seq2seqLM: headOf(record.stem),
     questionAnswering: answerHead(`${record.stem}ForQuestionAnswering`, 'start'),
+    sequenceClassifier: {
+      ...endHead(`${record.stem}ForSequenceClassification`, 'start'),
+      towersOf: standing(['encoder', 'decoder']),
+    },
+    tokenClassifier: {
+      ...tokenHead(`${record.stem}ForTokenClassification`, 'classifier'),
+      towersOf: standing(['encoder']),
+    },
   },
   narrow: (config, reduction, layers) => {
     const part = (size: number): number => Math.max(1, Math.round(size / reduction));
