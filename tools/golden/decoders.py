@@ -96,6 +96,19 @@ DECODERS = {
 }
 
 
+# Other heads on some of them, by the layer that reads rows; targets as above.
+HEADED = {
+    "llama-linear-answers": None, "opt-350m-answers": None, "bloom-token": None, "gpt-oss-token": ["q_proj", "v_proj"],
+}
+
+
+def headed(name: str) -> tuple[type, object]:
+    family, _, task = name.rpartition("-")
+    stem, fields, _ = DECODERS[f"{family}-causal"]
+    head, labels = {"answers": ("QuestionAnswering", 2), "token": ("TokenClassification", 3)}[task]
+    return getattr(transformers, f"{stem}For{head}"), decoder(stem, fields | dict(num_labels=labels))[1]
+
+
 def decoder(stem: str, fields: dict) -> tuple[type, object]:
     # A config may write into what it is given. A head size of None is the class's own.
     given = copy.deepcopy(BASE | fields)

@@ -59,6 +59,7 @@ ENCODERS = {
     "deberta-v2-token": ("DebertaV2", DEBERTA | dict(pos_att_type=["p2c"], share_att_key=False)),
     "mpnet-choice": ("MPNet", SIZES | dict(num_labels=1)),
     "modernbert-answers": ("ModernBert", MODERNBERT | dict(num_labels=2)),
+    "modernbert-choice": ("ModernBert", MODERNBERT | dict(num_labels=1, classifier_pooling="mean")),
     "mpnet-masked": ("MPNet", SIZES | dict(hidden_act="relu")),
 }
 

@@ -3,7 +3,7 @@
 import torch
 from transformers import (
     BertConfig, BertForMaskedLM, BertForMultipleChoice, BertForQuestionAnswering, BertForSequenceClassification, BertForTokenClassification, GPT2Config,
-    GPT2ForSequenceClassification, LlamaConfig, LlamaForSequenceClassification, LlamaForTokenClassification, MT5Config,
+    GPT2ForSequenceClassification, GPT2ForTokenClassification, LlamaConfig, LlamaForSequenceClassification, LlamaForTokenClassification, MT5Config,
     MT5ForConditionalGeneration, MT5ForSequenceClassification, MT5ForTokenClassification, T5Config, T5ForConditionalGeneration, T5ForQuestionAnswering,
     T5ForSequenceClassification, T5ForTokenClassification, UMT5Config, UMT5ForConditionalGeneration, UMT5ForSequenceClassification,
     UMT5ForTokenClassification,
@@ -11,7 +11,7 @@ from transformers import (
 
 from common import IGNORED, OUT, shake, shift
 from bart import BARTS
-from decoders import DECODERS, decoder
+from decoders import DECODERS, HEADED, decoder, headed
 from encoders import ENCODERS, encoder
 from vision import PAIRS, VISION, draw_pairs, picture_size
 from models import GPT2, ROPE, SIZES, VOCABULARY
@@ -56,6 +56,8 @@ MODELS = {
     **VISION,
     **PAIRS,
     **{name: encoder(name) for name in ENCODERS},
+    "gpt2-token": (GPT2ForTokenClassification, GPT2Config(**GPT2 | CLASSIFIER)),
+    **{name: headed(name) for name in HEADED},
     **{name: decoder(stem, fields) for name, (stem, fields, _) in DECODERS.items()},
 }
 
@@ -122,7 +124,7 @@ def draw_labels(name: str, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     shape = inputs.get("decoder_input_ids", inputs["input_ids"]).shape
     labels = torch.randint(LABELS if name.endswith("token") else VOCABULARY, shape, generator=draw)
     labels[0, 3:6] = labels[1, 10:] = IGNORED
-    if name.startswith("deberta"):
+    if name.startswith(("deberta", "bloom")):
         labels[inputs["attention_mask"] == 0] = IGNORED
     if name.endswith("causal"):  # nor is the first token after padding on the left predicted, which a padded one would do, or one of a prompt
         labels[:, 0] = labels[2, :6] = IGNORED
@@ -158,8 +160,8 @@ def logits_of(out: object) -> torch.Tensor:
 
 
 def stored_logits(name: str, logits: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Logits as they are stored. A decoder's and DeBERTa's of padded tokens say nothing: zeros. Those of a prompt are left out."""
-    says_nothing = name.endswith("causal") or name.startswith("deberta") and name.endswith(("masked", "token"))
+    """Logits as they are stored. A language model's, DeBERTa's and BLOOM's of padded tokens say nothing: zeros. Those of a prompt are left out."""
+    says_nothing = name.endswith("causal") or name.startswith(("deberta", "bloom")) and name.endswith(("masked", "token"))
     if not says_nothing:
         return logits
     mask = inputs["attention_mask"]

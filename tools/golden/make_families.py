@@ -10,7 +10,7 @@ import torch
 from peft import CartridgeConfig, IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 
 from common import continue_greedily, save_tensors
-from decoders import DECODERS
+from decoders import DECODERS, HEADED
 from encoders import ENCODER_ADAPTERS
 from families import (
     FAMILIES, MODELS, draw_inputs, draw_numbers, label_inputs, load_model, logits_of, make_model, plain_call, stored_labels, stored_logits,
@@ -112,7 +112,7 @@ ADAPTERS = {
     "siglip-pairs": {"lora": lambda **o: LoraConfig(r=2, target_modules=["q_proj", "v_proj", "text_model.head"], **o)},
     **{
         name: {"lora": lambda targets=targets, **o: LoraConfig(r=4, lora_alpha=6, target_modules=targets, **o)}
-        for name, (_, _, targets) in DECODERS.items()
+        for name, targets in [*((name, targets) for name, (_, _, targets) in DECODERS.items()), *HEADED.items()]
     },
     "llama-linear-causal": {
         "lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o),

@@ -198,7 +198,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
     task: questionAnswering(),
     adapters: {},
   })),
-  ...['distilbert', 'mpnet'].map((name) => ({
+  ...['distilbert', 'mpnet', 'modernbert'].map((name) => ({
     name: `${name}-choice`,
     task: multipleChoice({ choices: 3 }),
     adapters: {},
@@ -241,6 +241,17 @@ export const familyGoldens: readonly FamilyGolden[] = [
   { name: 'mt5', task: seq2seqLM(), adapters: { lora } },
   { name: 'llama-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
   { name: 'llama-token', task: tokenClassifier({ labels: classes }), adapters: { lora } },
+  ...['llama-linear-answers', 'opt-350m-answers'].map((name) => ({
+    name,
+    task: questionAnswering(),
+    adapters: { lora },
+  })),
+  ...['bloom-token', 'gpt-oss-token'].map((name) => ({
+    name,
+    task: tokenClassifier({ labels: classes }),
+    adapters: { lora },
+  })),
+  { name: 'gpt2-token', task: tokenClassifier({ labels: classes }), adapters: {} },
   { name: 'gpt2-sequence', task: sequenceClassifier({ labels: classes }), adapters: { lora } },
   {
     name: 'roberta-sequence',
@@ -431,9 +442,9 @@ export const recordedInputs = async (name: string, adapter: string): Promise<Rea
 export const inputsOf = (recorded: ReadonlyMap<string, Recorded>): Inputs =>
   Object.fromEntries(columnsOf(recorded).map(([name, data, shape]) => [name, constant(data, shape)]));
 
-/** A model's logits as Python stored them: of a decoder's and DeBERTa's padded tokens zeros. */
+/** A model's logits as Python stored them: of a language model's, DeBERTa's and BLOOM's padded tokens zeros. */
 export const storedLogits = ({ name }: Pick<FamilyGolden, 'name'>, logits: Tensor, { mask }: Inputs): Tensor =>
-  name.endsWith('causal') || /^deberta(-v2)?-(masked|token)$/.test(name)
+  name.endsWith('causal') || /^(deberta(-v2)?|bloom)-(masked|token)$/.test(name)
     ? mul(logits, reshape(mask!, [...mask!.shape, 1]))
     : logits;
 

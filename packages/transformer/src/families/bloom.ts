@@ -32,6 +32,8 @@ const defaults = { n_layer: 2, n_head: 8 };
 export const bloom: Family<DecoderConfig> = decoder({
   modelType: 'bloom',
   stem: 'Bloom',
+  tags: 'classifier',
+  answers: 'transformer',
   positions: 'alibi',
   defaults: {
     vocab_size: 250_880,

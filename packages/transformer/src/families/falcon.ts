@@ -33,6 +33,8 @@ const normsOf = ({
 export const falcon: Family<DecoderConfig> = decoder({
   modelType: 'falcon',
   stem: 'Falcon',
+  tags: 'classifier',
+  answers: 'transformer',
   positions: ({ alibi }) => (alibi ? 'coarse-alibi' : 'rotary'),
   defaults: {
     vocab_size: 65_024,

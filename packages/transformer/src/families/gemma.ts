@@ -9,7 +9,7 @@ import type { Family } from './family.ts';
 export const gemma: Family<DecoderConfig> = decoder({
   modelType: 'gemma',
   stem: 'Gemma',
-  tags: true,
+  tags: 'score',
   defaults: {
     num_key_value_heads: 16,
     head_dim: 256,

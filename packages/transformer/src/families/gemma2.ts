@@ -10,7 +10,7 @@ import { layerWindow } from './layer-window.ts';
 export const gemma2: Family<DecoderConfig> = decoder({
   modelType: 'gemma2',
   stem: 'Gemma2',
-  tags: true,
+  tags: 'score',
   defaults: {
     num_key_value_heads: 4,
     head_dim: 256,

@@ -10,6 +10,8 @@ import type { Family } from './family.ts';
 export const gptNeox: Family<DecoderConfig> = decoder({
   modelType: 'gpt_neox',
   stem: 'GPTNeoX',
+  tags: 'classifier',
+  answers: 'gpt_neox',
   defaults: {
     layer_norm_eps: 1e-5,
     hidden_act: 'gelu',

@@ -22,6 +22,7 @@ const rope = {
 export const gptOss: Family<DecoderConfig> = decoder({
   modelType: 'gpt_oss',
   stem: 'GptOss',
+  tags: 'score',
   defaults: {
     vocab_size: 201_088,
     hidden_size: 2880,

@@ -22,6 +22,7 @@ const defaults = { n_embd: 4096, n_head: 16, n_layer: 28, n_positions: 2048, rot
 export const gptj: Family<DecoderConfig> = decoder({
   modelType: 'gptj',
   stem: 'GPTJ',
+  answers: 'transformer',
   defaults: {
     vocab_size: 50_400,
     layer_norm_epsilon: 1e-5,

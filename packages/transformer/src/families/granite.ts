@@ -9,6 +9,7 @@ import type { Family } from './family.ts';
 export const granite: Family<DecoderConfig> = decoder({
   modelType: 'granite',
   stem: 'Granite',
+  classifies: false,
   defaults: { bos_token_id: 1, eos_token_id: 2 },
   fields: { embeddingMultiplier: 1, logitsScaling: 1, residualMultiplier: 1, attentionMultiplier: 1 },
   traits: ({ fields: { embeddingMultiplier, logitsScaling, residualMultiplier, attentionMultiplier } = {} }) => ({

@@ -9,7 +9,8 @@ import type { Family } from './family.ts';
 export const llama: Family<DecoderConfig> = decoder({
   modelType: 'llama',
   stem: 'Llama',
-  tags: true,
+  tags: 'score',
+  answers: 'transformer',
   activations: ['silu', 'swish'],
   targets: {
     lora: ['q_proj', 'v_proj'],

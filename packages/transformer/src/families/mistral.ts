@@ -6,7 +6,8 @@ import type { Family } from './family.ts';
 export const mistral: Family<DecoderConfig> = decoder({
   modelType: 'mistral',
   stem: 'Mistral',
-  tags: true,
+  tags: 'score',
+  answers: 'model',
   defaults: { num_key_value_heads: 8, max_position_embeddings: 131_072, bos_token_id: 1, eos_token_id: 2 },
   fields: { slidingWindow: 4096 },
   traits: ({ fields: { slidingWindow = null } = {} }) => ({

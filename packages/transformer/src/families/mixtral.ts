@@ -7,7 +7,8 @@ import type { Family } from './family.ts';
 export const mixtral: Family<DecoderConfig> = decoder({
   modelType: 'mixtral',
   stem: 'Mixtral',
-  tags: true,
+  tags: 'score',
+  answers: 'model',
   defaults: {
     num_key_value_heads: 8,
     max_position_embeddings: 131_072,

@@ -23,6 +23,7 @@ const [attnNorm, mlpNorm] = ['self_attn_layer_norm', 'final_layer_norm'];
 export const opt: Family<DecoderConfig> = decoder({
   modelType: 'opt',
   stem: 'OPT',
+  answers: 'model.decoder',
   positions: 'learned',
   defaults: {
     vocab_size: 50_272,

@@ -10,7 +10,7 @@ import type { Family } from './family.ts';
 export const phi: Family<DecoderConfig> = decoder({
   modelType: 'phi',
   stem: 'Phi',
-  tags: true,
+  tags: 'score',
   defaults: {
     layer_norm_eps: 1e-5,
     hidden_act: 'gelu_new',

@@ -10,7 +10,7 @@ import type { Family } from './family.ts';
 export const phi3: Family<DecoderConfig> = decoder({
   modelType: 'phi3',
   stem: 'Phi3',
-  tags: true,
+  tags: 'score',
   defaults: {
     max_position_embeddings: 4096,
     rms_norm_eps: 1e-5,

@@ -11,7 +11,8 @@ import { qwenExpertFields, qwenExpertFiles, qwenExperts } from './qwen-experts.t
 export const qwen2Moe: Family<DecoderConfig> = decoder({
   modelType: 'qwen2_moe',
   stem: 'Qwen2Moe',
-  tags: true,
+  tags: 'score',
+  answers: 'model',
   defaults: { num_key_value_heads: 16, max_position_embeddings: 32_768 },
   fields: {
     ...qwenExpertFields,

@@ -10,7 +10,8 @@ import { layerWindow } from './layer-window.ts';
 export const qwen2: Family<DecoderConfig> = decoder({
   modelType: 'qwen2',
   stem: 'Qwen2',
-  tags: true,
+  tags: 'score',
+  answers: 'transformer',
   defaults: { num_key_value_heads: 32, max_position_embeddings: 32_768 },
   fields: { useSlidingWindow: false, slidingWindow: 4096, maxWindowLayers: 28, layerTypes: null },
   traits: (config) => ({

@@ -11,7 +11,8 @@ import { qwenExpertFields, qwenExpertFiles, qwenExperts } from './qwen-experts.t
 export const qwen3Moe: Family<DecoderConfig> = decoder({
   modelType: 'qwen3_moe',
   stem: 'Qwen3Moe',
-  tags: true,
+  tags: 'score',
+  answers: 'transformer',
   defaults: { num_key_value_heads: 4, max_position_embeddings: 32_768 },
   fields: { ...qwenExpertFields, numExperts: 128, numExpertsPerTok: 8, moeIntermediateSize: 768 },
   // transformers 5 writes the second name, and takes either.

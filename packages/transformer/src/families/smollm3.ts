@@ -9,7 +9,8 @@ import type { Family } from './family.ts';
 export const smollm3: Family<DecoderConfig> = decoder({
   modelType: 'smollm3',
   stem: 'SmolLM3',
-  tags: true,
+  tags: 'score',
+  answers: 'transformer',
   defaults: {
     num_key_value_heads: 4,
     max_position_embeddings: 32_768,

@@ -11,7 +11,7 @@ import type { Family } from './family.ts';
 export const stablelm: Family<DecoderConfig> = decoder({
   modelType: 'stablelm',
   stem: 'StableLm',
-  tags: true,
+  tags: 'score',
   defaults: {
     num_key_value_heads: 32,
     max_position_embeddings: 4096,

@@ -133,6 +133,8 @@ export interface DecoderConfig extends ModelConfig, Rope {
   readonly localRope?: Rope;
   /** Further fields, of those families that read them. */
   readonly fields?: Partial<DecoderFields>;
+  /** The module that holds the tower in a head's class, where it is another: what the head says. */
+  readonly root?: string;
 }
 
 /**

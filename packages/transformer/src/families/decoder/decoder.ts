@@ -69,8 +69,16 @@ const rolesOf = (names: DecoderNames, { heads, keyValueHeads }: DecoderConfig): 
     { role: 'down', name: `shared_expert.${names.down}` },
     { role: 'router', name: within(mlp, names.router) },
     { role: 'head', name: names.head },
+    { role: 'head', name: 'classifier' },
+    { role: 'head', name: 'qa_outputs' },
   ];
 };
+
+/** Names of the same tensors in files of two classes, which hold them in modules of unlike names. */
+const sameIn = (one: string, other: string): readonly (readonly [part: RegExp, instead: string])[] => [
+  [new RegExp(`^${one}\\.`), `${other}.`],
+  [new RegExp(`^${other}\\.`), `${one}.`],
+];
 
 /** The norms of queries or keys that a file holds one by one, of heads that follow one another here: `q_layernorm.norms.0.weight`, … */
 const headPieces = (
@@ -92,7 +100,7 @@ const headPieces = (
  */
 export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
   const names = namesOf(record);
-  const tokenTable = tokenTableOf(names);
+  const module = names.root.split('.')[0]!;
   const ofExperts = record.expertFiles && expertPieces(record.expertFiles);
   const isQueryKeyNorm = (path: Path): boolean =>
     [names.queryNorm, names.keyNorm].some((name) => path.endsWith(`.${names.attn}.${name}`));
@@ -116,16 +124,18 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
       const json = decoderConfigJson(config, record);
       return record.words?.write(json, config) ?? json;
     },
-    needs: (config) => decoderNeeds(config, traitsOf(record, config), names),
-    towers: (config) => [decoderTower(config, traitsOf(record, config), names)],
+    needs: (config) => decoderNeeds(config, traitsOf(record, config), namesOf(record, config)),
+    towers: (config) => [decoderTower(config, traitsOf(record, config), namesOf(record, config))],
     parts: (config, tensors) => {
+      const own = namesOf(record, config);
+      const tokenTable = tokenTableOf(own);
       const { norm: kind, sinks, queryKeyNorms } = traitsOf(record, config);
       const isOfHeads = (path: Path): boolean => queryKeyNorms === 'each-head' && isQueryKeyNorm(path);
       const attns = Array.from({ length: sinks ? config.layers : 0 }, (_, i) =>
-        [names.root, names.blocks, i, names.attn].join('.'),
+        [own.root, own.blocks, i, own.attn].join('.'),
       );
       return partsOfTensors(tensors, {
-        embeddings: [tokenTable, positionTableOf(names), ...attns.map(sinksOf)],
+        embeddings: [tokenTable, positionTableOf(own), ...attns.map(sinksOf)],
         isNorm: (path) => /(norm|\.ln_\w+)$/.test(path),
         norm: (values, path) =>
           isOfHeads(path) ? headNormLayer(values, config.normEps, config.headDim) : norms[kind](values, config.normEps),
@@ -134,7 +144,8 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
     },
     layout: {
       ignored: record.ignored ?? /\.rotary_emb\.inv_freq$/,
-      prefix: `${names.root.split('.')[0]}.`,
+      prefix: `${module}.`,
+      ...(record.answers && record.answers !== names.root && { aliases: sameIn(module, record.answers) }),
       ...(record.transposed && { transposed: record.transposed }),
       names: [...(record.expertFiles?.names ?? []), [/\.sinks\.weight$/, '.sinks']],
       shapes: (name, shape, config) => {
@@ -172,8 +183,14 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
       ...(record.classifies !== false && {
         sequenceClassifier: reading(lastTokenHead(`${record.classifierStem ?? record.stem}ForSequenceClassification`)),
       }),
-      ...(record.tags === true && {
-        tokenClassifier: reading(tokenHead(`${record.stem}ForTokenClassification`, 'score')),
+      ...(record.tags && {
+        tokenClassifier: reading(tokenHead(`${record.stem}ForTokenClassification`, record.tags)),
+      }),
+      ...(record.answers && {
+        questionAnswering: {
+          ...reading(tokenHead(`${record.stem}ForQuestionAnswering`, 'qa_outputs')),
+          ...(record.answers !== names.root && { towersOf: (config) => ({ ...config, root: record.answers }) }),
+        },
       }),
     },
     narrow: (config, reduction, layers) => {

@@ -139,8 +139,12 @@ const llamaNames: DecoderNames = {
   head: 'lm_head',
 };
 
-/** The names of a record: its own, else those of a Llama. */
-export const namesOf = ({ names }: DecoderRecord): DecoderNames => ({ ...llamaNames, ...names });
+/** The names of a record: its own, else those of a Llama; of a config's class, where this has them in another module. */
+export const namesOf = ({ names }: DecoderRecord, config?: DecoderConfig): DecoderNames => ({
+  ...llamaNames,
+  ...names,
+  ...(config?.root && { root: config.root }),
+});
 
 /** The path of a layer in a module, '' for none. */
 export const within = (module: string, name: string): string => (module === '' ? name : `${module}.${name}`);
@@ -168,8 +172,10 @@ export interface DecoderRecord {
   readonly classifierStem?: string;
   /** Whether transformers has a class of classifiers for it. Default true. */
   readonly classifies?: boolean;
-  /** Whether transformers has one that classifies tokens by a layer `score` (`GenericForTokenClassification`). Default false. */
-  readonly tags?: boolean;
+  /** The layer of its class that classifies tokens: `score` (`GenericForTokenClassification`) or `classifier`. Default: there is none. */
+  readonly tags?: 'score' | 'classifier';
+  /** The module that holds the table, the blocks and the last norm in its class that finds answers, mostly that of the others. Default: there is none. */
+  readonly answers?: string;
   /** Default `rotary`; of the further fields, where these say it. */
   readonly positions?: Positions | ((fields: Partial<DecoderFields>) => Positions);
   /** The base of the rotary embedding that layers with a window have, where it is one of their own. */

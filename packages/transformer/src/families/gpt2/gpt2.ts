@@ -6,7 +6,7 @@ import { layerNormLayer } from '../../norm.ts';
 import type { Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import type { Family } from '../family.ts';
-import { languageHead, lastTokenHead } from '../heads.ts';
+import { languageHead, lastTokenHead, tokenHead } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
 import type { Gpt2Config } from './config.ts';
 import { gpt2ConfigJson } from './config-json.ts';
@@ -108,6 +108,8 @@ export const gpt2: Family<Gpt2Config> = {
     { role: 'up', name: 'c_fc' },
     { role: 'down', name: 'mlp.c_proj' },
     { role: 'head', name: 'lm_head' },
+    { role: 'head', name: 'classifier' },
+    { role: 'head', name: 'qa_outputs' },
   ],
   defaultTargets: {
     lora: ['c_attn'],
@@ -121,6 +123,8 @@ export const gpt2: Family<Gpt2Config> = {
   heads: {
     causalLM: languageHead('GPT2LMHeadModel'),
     sequenceClassifier: lastTokenHead('GPT2ForSequenceClassification'),
+    tokenClassifier: tokenHead('GPT2ForTokenClassification', 'classifier'),
+    questionAnswering: tokenHead('GPT2ForQuestionAnswering', 'qa_outputs'),
   },
   narrow: (config, reduction, layers) => {
     const part = (size: number): number => Math.max(1, Math.round(size / reduction));

@@ -41,6 +41,9 @@ export const textHead: HeadSpec<ModernBertConfig> = head(
     classifierPooling === 'cls' ? firstRow(rows) : meanRow(rows, inputs, main.shape[1]!),
 );
 
+/** The same of each choice: `ModernBertForMultipleChoice`. */
+export const choiceHead: HeadSpec<ModernBertConfig> = { ...textHead, modelClass: 'ModernBertForMultipleChoice' };
+
 /** The same of every token: `ModernBertForTokenClassification`. */
 export const wordHead: HeadSpec<ModernBertConfig> = head('TokenClassification', 'classifier', ({ main }) => main);
 

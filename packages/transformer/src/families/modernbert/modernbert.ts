@@ -3,7 +3,7 @@ import type { Family } from '../family.ts';
 import { partsOfTensors } from '../parts-of.ts';
 import type { ModernBertConfig } from './config.ts';
 import { modernBertConfigJson } from './config-json.ts';
-import { answerHead, textHead, vocabularyHead, wordHead } from './heads.ts';
+import { answerHead, choiceHead, textHead, vocabularyHead, wordHead } from './heads.ts';
 import { modernBertNeeds } from './needs.ts';
 import { modernBertTower, tokenTable } from './tower.ts';
 
@@ -51,6 +51,7 @@ export const modernbert: Family<ModernBertConfig> = {
     sequenceClassifier: textHead,
     tokenClassifier: wordHead,
     questionAnswering: answerHead,
+    multipleChoice: choiceHead,
   },
   narrow: (config, reduction, layers) => {
     const part = (size: number): number => Math.max(1, Math.round(size / reduction));
