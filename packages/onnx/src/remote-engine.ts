@@ -123,6 +123,7 @@ export const remoteEngine = async (threads: number): Promise<Engine> => {
     throw new PeftError('device-unavailable', cause.message, { cause });
   });
   return {
+    multipliesBits: () => call('multipliesBits'),
     open: (recipe) => call('open', recipe),
     run: (program, feeds, read) => call('run', program, feeds, read),
     profile: (recipe, feeds) => call('profile', recipe, feeds),

@@ -22,6 +22,7 @@ export { type AttentionAttrs, attentionSizes } from './ops/attention-spec.ts';
 export { blocksOf } from './ops/blocks.ts';
 export { middlesOf, nearestCode, unsignedDynamicMap } from './ops/dynamic-map.ts';
 export { matmulSizes } from './ops/matmul.ts';
+export { unpackBlocks } from './ops/packed-matrix.ts';
 export * as ops from './ops/records.ts';
 export type { TransposeAttrs } from './ops/transpose.ts';
 export { checkProgram } from './program.ts';

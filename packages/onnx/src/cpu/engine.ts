@@ -1,12 +1,13 @@
-import { type Spec, sizeOf } from '@peftjs/tensor';
+import { type Packed, type Spec, sizeOf } from '@peftjs/tensor';
 import { hostSteps } from './host-steps.ts';
+import { type BitsArrays, packBits } from './pack-bits.ts';
 import { Places } from './places.ts';
 import { type KernelTime, openProfile } from './profile.ts';
 import type { Recipe, Source } from './recipe.ts';
 import { loadRuntime, type Runtime } from './runtime.ts';
 import { openSession, type Session } from './session.ts';
 import { type HostArray, type Key, narrow, Storage, wideArray } from './storage.ts';
-import { mustMultiplyWhole } from './whole-products.ts';
+import { multipliesBits, mustMultiplyWhole } from './whole-products.ts';
 
 /** Arrays by the name of an input or output of a program. */
 export type Arrays = Readonly<Record<string, HostArray>>;
@@ -16,7 +17,9 @@ export type Arrays = Readonly<Record<string, HostArray>>;
  * made one after another.
  */
 export interface Engine {
-  /** Makes a session; gives its number. */
+  /** Whether this processor multiplies by matrices of few bits exactly. */
+  multipliesBits(): Promise<boolean>;
+  /** Makes a session, or the place for one that is made of variables' values when it first runs; gives its number. */
   open(recipe: Recipe): Promise<number>;
   run(program: number, feeds: Arrays, read: readonly string[]): Promise<Arrays>;
   /** Runs a recipe in a session of its own, and tells what its kernels took: the graph some times, which changes nothing, then the host's steps, once. */
@@ -32,7 +35,9 @@ export interface Engine {
 
 interface Opened {
   readonly recipe: Recipe;
-  readonly session: Session;
+  session: Session | null;
+  /** Versions of the values that its packed matrices were made of. */
+  versions: readonly number[];
   readonly made: readonly HostArray[];
 }
 
@@ -67,21 +72,53 @@ class LocalEngine implements Engine {
     return recipe.made.map(({ spec }, i) => placed.get(i) ?? arrayFor(spec));
   }
 
+  multipliesBits(): Promise<boolean> {
+    return multipliesBits(this.#runtime);
+  }
+
+  #bitsOf({ bits }: Recipe): BitsArrays {
+    return bits.flatMap(({ matrix, parts }) =>
+      packBits(
+        matrix,
+        Object.fromEntries(
+          Object.entries(parts).map(([part, key]) => [part, this.#storage.value(key)]),
+        ) as unknown as Packed<HostArray>,
+      ),
+    );
+  }
+
+  /** A program's session, made anew where a matrix in it has changed. */
+  async #sessionOf(opened: Opened): Promise<Session> {
+    const { recipe } = opened;
+    const versions = recipe.bits.flatMap(({ parts }) =>
+      Object.values(parts).map((key: Key) => this.#storage.version(key)),
+    );
+    if (opened.session && versions.every((version, i) => version === opened.versions[i])) return opened.session;
+    opened.session?.close();
+    opened.session = null;
+    opened.session = await openSession(this.#runtime, recipe, this.#threads, this.#bitsOf(recipe));
+    opened.versions = versions;
+    return opened.session;
+  }
+
   async open(recipe: Recipe): Promise<number> {
     if (recipe.multipliesWhole) await mustMultiplyWhole(this.#runtime);
-    const session = await openSession(this.#runtime, recipe, this.#threads);
+    const later = recipe.bits.length > 0;
+    const session = later ? null : await openSession(this.#runtime, recipe, this.#threads);
     // The model's bytes are the session's now.
-    this.#programs.set(this.#next, { recipe: { ...recipe, model: null }, session, made: this.#madeBy(recipe) });
+    const kept = later ? recipe : { ...recipe, model: null };
+    this.#programs.set(this.#next, { recipe: kept, session, versions: [], made: this.#madeBy(recipe) });
     return this.#next++;
   }
 
-  run(program: number, feeds: Arrays, read: readonly string[]): Promise<Arrays> {
-    return this.#execute(this.#programs.get(program)!, feeds, read);
+  async run(program: number, feeds: Arrays, read: readonly string[]): Promise<Arrays> {
+    const opened = this.#programs.get(program)!;
+    return this.#execute({ ...opened, session: await this.#sessionOf(opened) }, feeds, read);
   }
 
   async profile(recipe: Recipe, feeds: Arrays): Promise<readonly KernelTime[]> {
     const profile = await openProfile();
-    const session = await openSession(this.#runtime, recipe, this.#threads, profile.prefix);
+    const session = await openSession(this.#runtime, recipe, this.#threads, this.#bitsOf(recipe), profile.prefix);
     const steps: KernelTime[] = [];
     try {
       // What is stored is only written to afterwards, so each time the graph computes the same.
@@ -103,7 +140,7 @@ class LocalEngine implements Engine {
   }
 
   async #execute(
-    { recipe, session, made }: Opened,
+    { recipe, session, made }: Pick<Opened, 'recipe' | 'made'> & { readonly session: Session },
     feeds: Arrays,
     read: readonly string[],
     note?: (step: string, ms: number) => void,
@@ -148,7 +185,7 @@ class LocalEngine implements Engine {
   }
 
   close(program: number): void {
-    this.#programs.get(program)?.session.close();
+    this.#programs.get(program)?.session?.close();
     this.#programs.delete(program);
   }
 

@@ -10,6 +10,7 @@ import {
 } from '@peftjs/tensor';
 import { flopsOf, nodeFlops, type OpNode } from '@peftjs/tensor/executor';
 import { elementBytes, elementType } from '../lower/emitter.ts';
+import { packedBytesOf } from '../lower/few-rows.ts';
 import type { Lowered } from '../lower/lower.ts';
 import type { NodeProto } from '../proto/model.ts';
 import { buffersOf, isView } from './buffers.ts';
@@ -98,7 +99,7 @@ export const planOf = (program: Program, lowered: Lowered, peak: Peak): Plan => 
     leaves.reduce((n, spec) => n + heldBytes(spec), 0) + program.variables.reduce((n, v) => n + byteSize(v), 0);
   const kernels = kernelsOf(lowered, program);
   return {
-    peakBytes: peak.bytes + held,
+    peakBytes: peak.bytes + held + packedBytesOf(lowered.bitsMatrices),
     dispatches: lowered.model.nodes.length,
     flops: flopsOf(program),
     bytesMoved: kernels.reduce((n, k) => n + k.bytes, 0),

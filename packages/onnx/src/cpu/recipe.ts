@@ -1,6 +1,7 @@
-import { type Plan, type Program, type Spec, sizeOf, type Tensor, type Variable } from '@peftjs/tensor';
-import type { Node, OpNode, VariableNode } from '@peftjs/tensor/executor';
+import { type Packed, type Plan, type Program, type Spec, sizeOf, type Tensor, type Variable } from '@peftjs/tensor';
+import { type Node, type OpNode, ops, type VariableNode } from '@peftjs/tensor/executor';
 import { widen } from '../lower/emitter.ts';
+import { type BitsMatrix, fewRows, packedBytesOf } from '../lower/few-rows.ts';
 import { type Lowered, lower } from '../lower/lower.ts';
 import { wholeProductType } from '../lower/whole-products.ts';
 import { encodeModel } from '../proto/model.ts';
@@ -34,6 +35,8 @@ export interface Recipe {
   /** Whether it multiplies whole numbers, which some processors do wrongly. */
   readonly multipliesWhole: boolean;
   readonly constants: readonly HostArray[];
+  /** Matrices whose values, made of variables, are constants of the graph as long as these do not change. */
+  readonly bits: readonly { readonly matrix: BitsMatrix; readonly parts: Packed<Key> }[];
   /** The graph's inputs. */
   readonly inputs: readonly { readonly graph: string; readonly spec: Spec; readonly from: Source }[];
   /** The program's outputs by name. */
@@ -56,6 +59,8 @@ export interface Prepared {
   readonly recipe: () => Recipe;
   readonly plan: Plan;
   readonly peak: Peak;
+  /** Bytes of constants that the runtime makes of variables and keeps. */
+  readonly packedBytes: number;
   /** The ops behind the graph's nodes, for errors. */
   readonly origins: ReadonlyMap<string, OpNode>;
 }
@@ -69,7 +74,11 @@ const specOf = ({ shape, dtype }: Spec): Spec => ({ shape, dtype });
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Lowers a program and lays out its recipe; the model is encoded when the recipe is asked for, after memory has been checked. */
-export const prepare = async (program: Program, keyOf: (node: VariableNode) => Key): Promise<Prepared> => {
+export const prepare = async (
+  program: Program,
+  keyOf: (node: VariableNode) => Key,
+  packsBits = false,
+): Promise<Prepared> => {
   await turn();
   const { steps, rest } = splitUpdates(program);
   // Rates and the like are one result for all parameters.
@@ -77,7 +86,10 @@ export const prepare = async (program: Program, keyOf: (node: VariableNode) => K
     ...new Map(steps.flatMap((s) => [s.grad, s.hyper].filter(isMade).map((t) => [resultKey(t), t] as const))).values(),
   ];
   const outputs = [...program.outputs];
-  const lowered = lower(program, { results: [...outputs.map(([, t]) => t), ...rest.map(([, t]) => t), ...needed] });
+  const lowered = lower(program, {
+    results: [...outputs.map(([, t]) => t), ...rest.map(([, t]) => t), ...needed],
+    packsBits,
+  });
   await turn();
   const over = overwritten(lowered, { steps, rest }, outputs.length);
   const peak = peakOf(lowered, over);
@@ -87,9 +99,20 @@ export const prepare = async (program: Program, keyOf: (node: VariableNode) => K
   return {
     plan,
     peak,
+    packedBytes: packedBytesOf(lowered.bitsMatrices),
     origins: lowered.origins,
     recipe: () => layOut(lowered, { outputs, steps, rest, needed, over }, keyOf),
   };
+};
+
+/** Whether a program multiplies few rows by packed matrices, and never the other way, as steps of training do. */
+export const hasFewRows = ({ nodes }: Program): boolean => {
+  const products = nodes.filter(({ op }) => (op as unknown) === ops.matmul_quantized);
+  const rowsOf = ({ outs }: OpNode): number => sizeOf(outs[0]!.shape.slice(0, -1));
+  return (
+    products.some((node) => rowsOf(node) <= fewRows) &&
+    !products.some(({ attrs }) => (attrs as { readonly transposed?: boolean }).transposed)
+  );
 };
 
 interface Parts extends ReturnType<typeof splitUpdates> {
@@ -99,7 +122,7 @@ interface Parts extends ReturnType<typeof splitUpdates> {
 }
 
 const layOut = (
-  { model, feeds, results }: Lowered,
+  { model, feeds, results, bitsMatrices, leaves }: Lowered,
   { outputs, steps, rest, needed, over }: Parts,
   keyOf: (node: VariableNode) => Key,
 ): Recipe => {
@@ -141,6 +164,12 @@ const layOut = (
   return {
     ...laidOut,
     constants,
+    bits: bitsMatrices.map((matrix) => ({
+      matrix,
+      parts: Object.fromEntries(
+        Object.entries(matrix.parts).map(([part, name]) => [part, keyOf(leaves.get(name) as VariableNode)]),
+      ) as unknown as Packed<Key>,
+    })),
     model: model.outputs.length > 0 ? file() : null,
     multipliesWhole: model.nodes.some(({ type }) => type === wholeProductType),
   };

@@ -1,12 +1,18 @@
 import type { DType, Shape } from '@peftjs/tensor';
 import type * as Ort from 'onnxruntime-node';
+import { bytesOf } from '../lower/emitter.ts';
+import type { BitsArrays } from './pack-bits.ts';
 import type { Recipe } from './recipe.ts';
 import type { Runtime } from './runtime.ts';
 import type { HostArray } from './storage.ts';
 
 const types = { f32: 'float32', f16: 'float32', i32: 'int32', u32: 'uint32', u8: 'uint8' } as const;
 
-const optionsFor = (threads: number, profile: string | null): Ort.InferenceSession.SessionOptions => ({
+const optionsFor = (
+  threads: number,
+  bits: BitsArrays,
+  profile: string | null,
+): Ort.InferenceSession.SessionOptions => ({
   executionProviders: ['cpu'],
   executionMode: 'sequential',
   graphOptimizationLevel: 'all',
@@ -15,6 +21,7 @@ const optionsFor = (threads: number, profile: string | null): Ort.InferenceSessi
   enableMemPattern: false,
   intraOpNumThreads: threads,
   logSeverityLevel: 4,
+  ...(bits.length > 0 && { externalData: bits.map(([path, data]) => ({ path, data: bytesOf(data) })) }),
   ...(profile !== null && { enableProfiling: true, profileFilePrefix: profile }),
   extra: {
     session: {
@@ -41,11 +48,12 @@ export interface Session {
 
 const emptySession: Session = { run: async () => {}, endProfile: () => {}, close: () => {} };
 
-/** Makes a session of a recipe's model, which profiles its runs into files of a prefix where one is given. Throws ONNX Runtime's errors as they are. */
+/** Makes a session of a recipe's model and of its packed matrices, which profiles its runs into files of a prefix where one is given. Throws ONNX Runtime's errors as they are. */
 export const openSession = async (
   runtime: Runtime,
   recipe: Recipe,
   threads: number,
+  bits: BitsArrays = [],
   profile: string | null = null,
 ): Promise<Session> => {
   if (!recipe.model) return emptySession;
@@ -66,7 +74,7 @@ export const openSession = async (
       : new runtime.Tensor(types[dtype] as 'float32', data as Float32Array, shape);
   const wrapAll = (arrays: ReadonlyMap<string, HostArray>): Record<string, Ort.Tensor> =>
     Object.fromEntries([...arrays].map(([name, data]) => [name, wrap(name, data)]));
-  const session = await runtime.InferenceSession.create(recipe.model, optionsFor(threads, profile));
+  const session = await runtime.InferenceSession.create(recipe.model, optionsFor(threads, bits, profile));
   return {
     run: async (inputs, results) => void (await session.run(wrapAll(inputs), wrapAll(results))),
     endProfile: () => session.endProfiling(),

@@ -21,6 +21,8 @@ interface Cell {
   owned: boolean;
   /** Where the next value is written, when a program makes one. */
   spare: HostArray | null;
+  /** Another number after each change. */
+  version: number;
 }
 
 const alike = (data: HostArray): HostArray => new (data.constructor as new (size: number) => HostArray)(data.length);
@@ -28,6 +30,7 @@ const alike = (data: HostArray): HostArray => new (data.constructor as new (size
 /** The values of variables: each once, shared by all programs. */
 export class Storage {
   readonly #cells = new Map<Key, Cell>();
+  #changes = 0;
 
   #cell(key: Key): Cell {
     return this.#cells.get(key)!;
@@ -35,7 +38,7 @@ export class Storage {
 
   /** Takes a value over; one that is not `owned` is never written to. */
   put(key: Key, data: HostArray, owned: boolean): void {
-    this.#cells.set(key, { data, owned, spare: this.#cells.get(key)?.spare ?? null });
+    this.#cells.set(key, { data, owned, spare: this.#cells.get(key)?.spare ?? null, version: this.#changes++ });
   }
 
   /** The value, to be read only. */
@@ -43,9 +46,15 @@ export class Storage {
     return this.#cell(key).data;
   }
 
+  /** A number that is another one when the value has changed. */
+  version(key: Key): number {
+    return this.#cell(key).version;
+  }
+
   /** The value, to be changed in place; moved to where it is wanted. */
   writable(key: Key, place: HostArray | null = null): HostArray {
     const cell = this.#cell(key);
+    cell.version = this.#changes++;
     if (place && cell.data !== place) {
       place.set(cell.data);
       // The next value of a graph is not to be written over this one.
@@ -65,7 +74,13 @@ export class Storage {
   /** Puts what was written to `next` in place; nothing when the variable was released meanwhile. */
   swap(key: Key): void {
     const cell = this.#cells.get(key);
-    if (cell) Object.assign(cell, { data: cell.spare!, spare: cell.owned ? cell.data : null, owned: true });
+    if (cell)
+      Object.assign(cell, {
+        data: cell.spare!,
+        spare: cell.owned ? cell.data : null,
+        owned: true,
+        version: this.#changes++,
+      });
   }
 
   /** Puts a new value in place; nothing when the variable was released meanwhile. */

@@ -61,3 +61,67 @@ export const mustMultiplyWhole = (runtime: Runtime): Promise<void> => {
   checked.set(runtime, known);
   return known;
 };
+
+/** Rows, depth and block of the product that is tried. */
+const tried = { rows: 3, block: 32, depth: 128 };
+
+/** Whether products of the largest codes and inputs come out as they are, in 4 and 8 bits: two of them in 16 bits would not fit. */
+const triesBits = async (runtime: Runtime, bits: 4 | 8): Promise<boolean> => {
+  const { rows, block, depth } = tried;
+  const [outDim, blocks] = [16, depth / block];
+  const model = encodeModel({
+    nodes: [
+      {
+        name: 'product',
+        type: 'MatMulNBits',
+        domain: 'com.microsoft',
+        inputs: ['x', 'codes', 'steps'],
+        outputs: ['y'],
+        attributes: { K: depth, N: outDim, bits, block_size: block, accuracy_level: 4 },
+      },
+    ],
+    inputs: [{ name: 'x', type: 'float', dims: [rows, depth] }],
+    outputs: [{ name: 'y', type: 'float', dims: [rows, outDim] }],
+    initializers: [
+      {
+        name: 'codes',
+        type: 'uint8',
+        dims: [outDim, blocks, (block * bits) / 8],
+        // Half of the outputs have the largest code, half the least.
+        data: new Uint8Array((outDim * depth * bits) / 8).fill(255, (outDim * depth * bits) / 16),
+      },
+      {
+        name: 'steps',
+        type: 'float',
+        dims: [outDim, blocks],
+        data: bytesOf(new Float32Array(outDim * blocks).fill(1)),
+      },
+    ],
+  });
+  const session = await runtime.InferenceSession.create(model, { logSeverityLevel: 4 });
+  try {
+    const x = Float32Array.from({ length: rows * depth }, (_, i) => (i < depth ? 127 : -127));
+    const y = (await session.run({ x: new runtime.Tensor('float32', x, [rows, depth]) }))['y']!.data as Float32Array;
+    const [least, largest] = [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1];
+    return y.every((sum, i) => {
+      const exact = (i < outDim ? 127 : -127) * depth * (i % outDim < outDim / 2 ? least : largest);
+      return Math.abs(sum - exact) <= 1e-5 * Math.abs(exact);
+    });
+  } finally {
+    await session.release();
+  }
+};
+
+const bitsTried = new WeakMap<Runtime, Promise<boolean>>();
+
+/** Whether ONNX Runtime's product by matrices of few bits is exact on this processor; tried once. One that has no such product is not. */
+export const multipliesBits = (runtime: Runtime): Promise<boolean> => {
+  const known =
+    bitsTried.get(runtime) ??
+    Promise.all([triesBits(runtime, 4), triesBits(runtime, 8)]).then(
+      (all) => all.every(Boolean),
+      () => false,
+    );
+  bitsTried.set(runtime, known);
+  return known;
+};

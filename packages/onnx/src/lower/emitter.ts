@@ -1,5 +1,6 @@
 import { type DType, halfToNumber, type Shape, type Spec, sizeOf, type TypedArray } from '@peftjs/tensor';
 import { type Attribute, type ElementType, elementTypes, type NodeProto, type TensorProto } from '../proto/model.ts';
+import type { BitsMatrix } from './few-rows.ts';
 
 /** A value of the ONNX graph. Where a size is known only when it runs, the shape says the largest it can be. */
 export interface Value {
@@ -64,6 +65,10 @@ export class Emitter {
   sizesAreFree = false;
   /** Constants of one value. */
   readonly scalars: Map<string, number> = new Map();
+  /** Names of variables that the program does not change, where they may become constants of the graph: null where they may not. */
+  frozen: ReadonlySet<string> | null = null;
+  /** Packed matrices that are constants of the graph, by their parts. */
+  readonly bitsMatrices: Map<string, BitsMatrix> = new Map();
   readonly #reshaped = new Map<string, Value>();
   readonly #truth = new Map<string, Value>();
 

@@ -2,6 +2,7 @@ import { PeftError, type Program, type Spec, sizeOf, type Tensor } from '@peftjs
 import { byName, type ConstantNode, type Node, type OpNode, ops } from '@peftjs/tensor/executor';
 import type { ElementType, ModelProto, NodeProto, TensorProto, ValueProto } from '../proto/model.ts';
 import { bytesOf, Emitter, elementType, type Value, widen } from './emitter.ts';
+import type { BitsMatrix } from './few-rows.ts';
 import { fuse } from './fuse.ts';
 import type { Rule } from './rule.ts';
 import { availableAfter } from './shape.ts';
@@ -16,6 +17,10 @@ export interface Lowered {
   readonly results: readonly (string | null)[];
   /** Where nodes of the graph come from, for errors: by their names up to the first full stop. */
   readonly origins: ReadonlyMap<string, OpNode>;
+  /** All leaves by the names of their values, those that no node reads too. */
+  readonly leaves: ReadonlyMap<string, Node>;
+  /** Packed matrices that are constants, whose values its maker brings along. */
+  readonly bitsMatrices: readonly BitsMatrix[];
   /** The values of the graph by name. */
   readonly values: ReadonlyMap<string, Value>;
 }
@@ -38,6 +43,8 @@ export interface LowerOptions {
   readonly inputs?: (g: Emitter) => GraphInputs;
   /** Whether the program has other sizes in other runs, so that its graph must not depend on them. Default false. */
   readonly sizesAreFree?: boolean;
+  /** Whether packed matrices that the program does not change may be constants whose values are brought along. Default false. */
+  readonly packsBits?: boolean;
 }
 
 /** Inputs of a graph that are not those of the program, and what the program's are made of them. */
@@ -134,6 +141,10 @@ const lowerNode = (
       g,
       out: outs[0]!,
       outs,
+      stored: byName(
+        op,
+        node.inputs.map((t) => t && valueOf(t)),
+      ),
       isUsed,
     } as never,
     attrs,
@@ -162,6 +173,12 @@ const nameResults = (
   for (const [from, to] of renamed) g.values.set(to, { ...g.values.get(from)!, name: to });
   g.nodes.forEach((n, i) => (g.nodes[i] = { ...n, inputs: n.inputs.map(rename), outputs: n.outputs.map(rename) }));
   return outputs;
+};
+
+/** The names of variables that a program leaves as they are. */
+const frozenOf = (program: Program, feeds: ReadonlyMap<string, Node>): Set<string> => {
+  const changed = new Set<Node>(program.updates.map(([v]) => v.node));
+  return new Set([...feeds].flatMap(([name, node]) => (node.kind === 'variable' && !changed.has(node) ? [name] : [])));
 };
 
 /** A program as an ONNX graph. Throws `bad-program` for an op that has no rule. */
@@ -195,6 +212,7 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
     values.set(node, [value]);
   }
 
+  if (options.packsBits) g.frozen = frozenOf(program, feeds);
   const valueOf = (t: Tensor): Value => values.get(t.node)![t.index]!;
   for (const node of program.nodes) {
     if (!wanted.has(node)) continue;
@@ -228,6 +246,8 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
     feeds: new Map([...feeds].filter(([name]) => read.has(name))),
     results: results.map((t, i) => (sizeOf(t.shape) === 0 ? null : names[i]!)),
     origins,
+    leaves: feeds,
+    bitsMatrices: [...g.bitsMatrices.values()],
     values: g.values,
   };
 };

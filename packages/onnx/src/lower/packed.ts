@@ -1,9 +1,10 @@
 import { isWhole, type PackedAttrs, type PackedFormat, type PackedOption, packedRow, sizeOf } from '@peftjs/tensor';
 import type { Emitter, Value } from './emitter.ts';
+import { byFewRows } from './few-rows.ts';
 import { product, rows as rowsOf } from './matmul.ts';
 import type { Rule } from './rule.ts';
 import { availableAfter } from './shape.ts';
-import { blocksOf, floats, late, type Matrix, padTo, pieces, range, unpackAll } from './unpack.ts';
+import { blocksOf, floats, late, type Matrix, type Parts, padTo, pieces, range, unpackAll } from './unpack.ts';
 import { wholeProduct } from './whole-products.ts';
 import { wholeRows } from './whole-rows.ts';
 
@@ -39,6 +40,9 @@ export const dequantize: Rule<'codes' | 'scale', PackedAttrs, PackedOption> = ({
   return range(g, values, 1, 0, attrs.inDim);
 };
 
+/** The parts of a packed matrix among an op's inputs. */
+const partsOf = ({ x: _, ...parts }: Readonly<Record<string, Value | undefined>>): Parts => parts as unknown as Parts;
+
 /**
  * A product by a packed matrix: x·Wᵀ of 4 bits by ONNX Runtime's own product, which unpacks W into its scratch; the others unpack pieces
  * of W, each after the product before, so that their memory is used again.
@@ -47,7 +51,7 @@ export const matmul_quantized: Rule<
   'x' | 'codes' | 'scale',
   PackedAttrs & { readonly transposed?: boolean; readonly compute?: 'int8' },
   PackedOption
-> = ({ g, x, out, ...parts }, attrs) => {
+> = ({ g, x, out, stored, ...parts }, attrs) => {
   const { inDim, block, transposed = false } = attrs;
   const { codes, high = null } = parts;
   if (attrs.compute) {
@@ -57,6 +61,8 @@ export const matmul_quantized: Rule<
       : wholeRows(g, parts, attrs, x);
     return g.reshape(wholeProduct(g, x, matrix, transposed), out.shape);
   }
+  const few = transposed ? null : byFewRows(g, x, partsOf(stored), attrs);
+  if (few) return g.reshape(few, out.shape);
   const width = packedRow(attrs).blocks * block;
   const rows = rowsOf(g, x);
   const parted = pieces(g, { codes, high, ...blocksOf(g, parts, attrs, x) }, width);

@@ -7,6 +7,8 @@ export type Scope<In extends string, Opt extends string> = Named<readonly In[], 
   readonly g: Emitter;
   readonly out: Spec;
   readonly outs: readonly Spec[];
+  /** An input as it is stored, f16 not widened. */
+  readonly stored: Readonly<Record<string, Value | undefined>>;
   /** Whether anything reads an output: what nobody reads may be null. */
   readonly isUsed: (index: number) => boolean;
 };
