@@ -72,16 +72,9 @@ const check = (model: TaskModel, { cache, context }: ExportModelOptions): void =
     );
 };
 
-/**
- * Throws `unknown-architecture` for a model that reads no positions: what it adds to scores instead (ALiBi, relative positions) is made on the host of the length of a text.
- */
-const mustReadPositions = ({ config }: TaskModel, pass: Pick<ProgramSpec, 'outputs'>): void => {
-  if (buildProgram(pass).inputs.some(({ name }) => name === 'positions')) return;
-  throw new PeftError(
-    'unknown-architecture',
-    `exportModel: ${config.modelType} of this config reads no positions but adds to scores what is made of a text's length (ALiBi, relative positions), which a file of free lengths cannot say; exportOnnx of @peftjs/onnx writes a program for one length`,
-  );
-};
+/** Whether a pass reads positions: it does not where scores fall with the distance instead (ALiBi). */
+const readsPositions = (pass: Pick<ProgramSpec, 'outputs'>): boolean =>
+  buildProgram(pass).inputs.some(({ name }) => name === 'positions');
 
 /** The file's integers are int64, as those of PyTorch. */
 const int64 = (name: string, as: OnnxInput['as'] = 'values'): OnnxInput => ({ name, type: 'int64', as });
@@ -99,33 +92,35 @@ const onnxOf = (
   const texts = { [ids]: int64('input_ids'), [mask]: int64('attention_mask') };
   if (cache) {
     const pass = decoderWithPast(model, context);
-    mustReadPositions(model, pass({ batch_size: 1, past_sequence_length: 1, sequence_length: 1 }));
+    const isPlaced = readsPositions(pass({ batch_size: 1, past_sequence_length: 1, sequence_length: 1 }));
     return onnxFiles(pass, {
       ...shared,
       sizes: { batch_size: 1, past_sequence_length: 0, sequence_length: 1 },
-      inputs: { ...texts, positions: int64('position_ids') },
+      inputs: { ...texts, ...(isPlaced && { positions: int64('position_ids') }) },
     });
   }
   const kinds = [...kindsOf(model)].map(([kind, name]) => [kind, int64(name)] as const);
   const pass = wholePass(model, context);
-  mustReadPositions(model, pass({ batch_size: 1, sequence_length: 1 }));
+  const isPlaced = readsPositions(pass({ batch_size: 1, sequence_length: 1 }));
   return onnxFiles(pass, {
     ...shared,
     sizes: { batch_size: 1, sequence_length: 1 },
     inputs: {
       ...texts,
-      positions: int64('attention_mask', model.main.attends === 'before' ? 'places' : 'order'),
+      ...(isPlaced && {
+        positions: int64('attention_mask', model.main.attends === 'before' ? 'places' : 'order'),
+      }),
       ...Object.fromEntries(kinds),
     },
   });
 };
 
-/** For a decoder with a cache; the tokens that end a text are those that it generates with. */
+/** For a decoder with a cache and a longest text; the tokens that end a text are those that it generates with. */
 const genaiOf = async (
   model: TaskModel,
   { cache = isDecoder(model), context = positionsOf(model) }: ExportModelOptions,
 ) => {
-  if (!cache) return null;
+  if (!cache || !Number.isFinite(context)) return null;
   const { source } = model.layout;
   const generation = source && (await loadGenerationConfig(source));
   return genaiConfig(model, generation && generation.eosIds.length > 0 ? generation : model.config, context);
@@ -136,12 +131,12 @@ const jsonText = (value: object): string => `${JSON.stringify(value, null, 2)}\n
 /**
  * Writes a model, adapted or merged or plain, as a folder that transformers.js, Optimum and ONNX Runtime take: `onnx/model.onnx`, `config.json`, and
  * the tokenizer, chat template and `generation_config.json` of the folder that it was loaded from; for decoders that end texts with a token
- * `genai_config.json` too, which onnxruntime-genai reads. Batch and lengths are free.
+ * `genai_config.json` too, which onnxruntime-genai reads, where their positions or `context` have a limit. Batch and lengths are free.
  *
  * A decoder continues earlier passes: inputs `input_ids`, `position_ids` int64 [batch, tokens], `attention_mask` int64 [batch, past + tokens],
  * `past_key_values.N.key` and `.value` float [batch, key heads, past, head dim], where past may be 0; outputs `logits` and
  * `present.N.key`, `.value`. Without a cache, and for encoders: `input_ids`, `attention_mask` (`token_type_ids`), and `logits`; positions of a decoder then are
- * those among the tokens that the mask keeps. Names and layout are those of Optimum's exporter, https://github.com/huggingface/optimum-onnx.
+ * those among the tokens that the mask keeps. Decoders with ALiBi have no `position_ids`. Names and layout are those of Optimum's exporter, https://github.com/huggingface/optimum-onnx.
  *
  * f16 weights stay f16 in the file; inputs, outputs and computing are f32. Ids and positions beyond the tables make a run fail. Into a
  * folder on disk, or `Files` that can be written; the old one stays until the new is whole. Throws `bad-option`; `unknown-architecture` for

@@ -74,10 +74,24 @@ const gemma2: DecoderConfig = {
   fields: { slidingWindow: 10, queryPreAttnScalar: 3, attnLogitSoftcapping: 2, finalLogitSoftcapping: 3 },
 };
 
+/** Scores that fall with the distance, and no limit of positions. */
+const alibi = (modelType: string, fields: DecoderConfig['fields'] & {}): DecoderConfig => ({
+  ...tinyConfig,
+  modelType,
+  keyValueHeads: tinyConfig.heads,
+  maxPositions: Number.POSITIVE_INFINITY,
+  fields,
+});
+
 const decoders: readonly (readonly [string, () => Promise<CausalLM>])[] = [
   ['a Llama with grouped heads', async () => tinyLlama()],
   // What hides padding on the right counts in a window, so one that is wider than a text and its padding.
   ['a Gemma 2 with windows and caps', async () => buildModel(gemma2, tinyWeights(0))],
+  ['a BLOOM', async () => buildModel(alibi('bloom', {}), tinyWeights(2))],
+  [
+    'LoRA on a Falcon with ALiBi',
+    () => shaken(attach(buildModel(alibi('falcon', { alibi: true }), tinyWeights(0)), [lora({ rank: 2 })])),
+  ],
   ['a GPT-2', async () => tinyGpt2({ tieWordEmbeddings: false }, 2)],
   ['LoRA on a Llama', () => shaken(attach(tinyLlama(), [lora({ rank: 2, target: 'all-linear' })]))],
   [
@@ -380,10 +394,6 @@ describe('refused are', () => {
   });
 
   test('a cache of an encoder', async () => {
-    const alibi = { ...tinyConfig, modelType: 'falcon', keyValueHeads: tinyConfig.heads, fields: { alibi: true } };
-    await expect(exportModel(await buildModel(alibi, tinyWeights(0)), files, { executor })).rejects.toThrow(
-      /no positions/,
-    );
     await expect(exportModel(tinyBert(), files, { executor, cache: true })).rejects.toThrow(/cache is for decoders/);
   });
   test('more positions than the model has', async () => {

@@ -13,9 +13,11 @@ import {
   select,
   slice,
   softmax,
+  sub,
   type Tensor,
   tanh,
 } from '@peftjs/tensor';
+import { counting } from './position-rows.ts';
 
 /** Scores that stand for −∞: their weights are 0 in f32. */
 const hidden = -1e30;
@@ -52,22 +54,10 @@ const weightsOf = (scores: Tensor, sinks: Tensor | null): Tensor => {
   return slice(softmax(concat(scores, beside, { axis: 3 })), { axis: 3, start: 0, end: keys });
 };
 
-/** f32 [1, 1, queries, keys], 1 where a query may look: `distance` is how many rows the key is before it. */
-const pairsSeen = (queries: number, keys: number, sees: (distance: number) => boolean): Tensor =>
-  constant(
-    Float32Array.from({ length: queries * keys }, (_, i) =>
-      Number(sees(Math.floor(i / keys) + keys - queries - (i % keys))),
-    ),
-    [1, 1, queries, keys],
-  );
-
-/** The same where the first query's row is known in the pass alone. */
+/** f32 [1, 1, queries, keys], 1 where a query may look: at keys that are from `nearest` to `farthest` rows before it. */
 const pairsFrom = (first: Tensor, queries: number, keys: number, nearest: number, farthest: number): Tensor => {
-  const apart = constant(
-    Float32Array.from({ length: queries * keys }, (_, i) => Math.floor(i / keys) - (i % keys)),
-    [1, 1, queries, keys],
-  );
-  const distance = add(apart, cast(first, { dtype: 'f32' }));
+  const rows = add(reshape(counting(queries), [1, 1, queries, 1]), cast(first, { dtype: 'f32' }));
+  const distance = sub(rows, counting(keys));
   const after = greater(distance, nearest - 0.5);
   return Number.isFinite(farthest) ? mul(after, less(distance, farthest + 0.5)) : after;
 };
@@ -107,13 +97,8 @@ export const biasedAttention = (
   const own = capped(scale === 1 ? products : mul(products, scale), softCap);
   const scores = bias ? add(own, bias) : own;
   const isCut = causal ? queries > 1 || keys > window : keys > reach + 1;
-  const sees = (distance: number): boolean =>
-    causal ? distance >= 0 && distance < window : Math.abs(distance) <= reach;
-  const near = first
-    ? pairsFrom(first, queries, keys, causal ? 0 : -reach, causal ? window - 1 : reach)
-    : isCut
-      ? pairsSeen(queries, keys, sees)
-      : null;
+  const from = first ?? (isCut ? constant(Int32Array.of(keys - queries), []) : null);
+  const near = from && pairsFrom(from, queries, keys, causal ? 0 : -reach, causal ? window - 1 : reach);
   const kept = keyMask && reshape(greater(keyMask, 0.5), [batch, 1, 1, keys]);
   const masks = [near, kept, pairs].filter((mask) => mask !== null);
   const seen = masks.length > 0 ? masks.reduce((a, b) => mul(a, b)) : null;

@@ -8,6 +8,7 @@ import {
   equal,
   gather,
   greater,
+  greaterEqual,
   matmul,
   mul,
   PeftError,
@@ -108,12 +109,16 @@ export interface PositionLayout {
 export const firstRow = ({ unplacedToken = null, firstPosition = 0 }: PositionLayout): number =>
   unplacedToken === null ? firstPosition : unplacedToken + 1;
 
+/** 0, 1, …, count − 1 as f32 [count]: what is made of it in the graph can be made for any count, where a file leaves it free. */
+export const counting = (count: number): Tensor =>
+  constant(
+    Float32Array.from({ length: count }, (_, i) => i),
+    [count],
+  );
+
 /** f32 [rows, columns], 1 where the row is not after the column: what sums those before. */
 export const upTo = (rows: number, columns: number): Tensor =>
-  constant(
-    Float32Array.from({ length: rows * columns }, (_, i) => Number(Math.floor(i / columns) <= i % columns)),
-    [rows, columns],
-  );
+  greaterEqual(counting(columns), reshape(counting(rows), [rows, 1]));
 
 const whole = (value: number): Tensor => constant(Int32Array.of(value), []);
 
