@@ -29,6 +29,7 @@ import {
 import type { RunConfig } from './config/schema.ts';
 import { shownFiles } from './hub.ts';
 import type { Place } from './learn/lesson.ts';
+import { hint } from './nearest.ts';
 
 /** The name by which runs and adapters call the model that is shipped. */
 export const shipped = '@peftjs/base-model';
@@ -65,7 +66,7 @@ const formats: Readonly<Record<NonNullable<RunConfig['quantize']>, () => QuantFo
 };
 
 /** Models in packages of their own, which go by their names. */
-const packages: readonly string[] = [shipped, '@peftjs/base-encoder', '@peftjs/base-vit'];
+const packages: readonly string[] = [shipped, '@peftjs/base-encoder', '@peftjs/base-seq2seq', '@peftjs/base-vit'];
 
 /** Whether a name is that of a model in a package, and no path. */
 export const isPackaged = (name: string | null | undefined): name is string =>
@@ -83,9 +84,11 @@ const packagedDir = (name: string): string => {
   );
 };
 
-/** The folder of a base, or what a GGUF file holds as one. Throws as `filesAt`, `ggufFolder`. */
+/** The folder of a base, or what a GGUF file holds as one. Throws as `filesAt`, `ggufFolder`; `bad-option` for a package that has none. */
 export const openPlace = async (asked: string | undefined): Promise<Place> => {
   const name = asked ?? shipped;
+  if (name.startsWith('@peftjs/') && !isPackaged(name))
+    throw new PeftError('bad-option', `there is no model ${name}${hint(name, packages)}`);
   const path = isPackaged(name) ? packagedDir(name) : name;
   return { name, path, files: isGguf(path) ? await ggufFiles(path) : await shownFiles(path) };
 };

@@ -2,6 +2,7 @@ import { save } from '@peftjs/core';
 import type { Call } from './commands.ts';
 import { result } from './context.ts';
 import { onlyVoice } from './merged.ts';
+import { checkApart } from './output.ts';
 import { withSession } from './session.ts';
 
 /**
@@ -9,6 +10,7 @@ import { withSession } from './session.ts';
  * for llama.cpp: `peftjs export --to gguf-adapter`.
  */
 export const convertAdapter = async (path: string, out: string, { options, context }: Call): Promise<void> => {
+  checkApart('convert', path, out);
   await withSession([path], options, async (session) => {
     const { adapted } = onlyVoice('convert', session);
     await save(adapted, out, { executor: session.executor, baseModel: session.base.name });

@@ -1,5 +1,23 @@
 import { mkdir, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { PeftError } from '@peftjs/tensor';
+
+/** The reason why a file can't be read, in words where Node has a code. */
+export const reasonOf = (cause: unknown): string =>
+  ({ ENOENT: 'there is no such file', EISDIR: 'it is a folder', EACCES: 'it may not be read' })[
+    (cause as NodeJS.ErrnoException).code ?? ''
+  ] ?? (cause as Error).message;
+
+/** Makes a folder, with those above it. Throws `bad-option` where it can't be, as where a file has its name. */
+export const folderFor = async (out: string): Promise<void> => {
+  try {
+    await mkdir(out, { recursive: true });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const why = code === 'EEXIST' || code === 'ENOTDIR' ? 'a file stands there' : (cause as Error).message;
+    throw new PeftError('bad-option', `${out}: no folder can be made: ${why}`, { cause });
+  }
+};
 
 /** Makes a folder for a run that begins at a time: named by it, with a number after it where another run has taken that. */
 export const newFolder = async (out: string, now: Date): Promise<string> => {
@@ -39,4 +57,10 @@ export const inNewFolder = async <T>(
     if (first) await removeEmpty(resolve(out), resolve(first));
     throw error;
   }
+};
+
+/** Throws `bad-option` where what is written would stand over what is read. */
+export const checkApart = (who: string, from: string, out: string): void => {
+  if (resolve(from) !== resolve(out)) return;
+  throw new PeftError('bad-option', `${who}: ${out} is what is read; give another folder to write to`);
 };

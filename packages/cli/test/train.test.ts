@@ -239,6 +239,12 @@ describe('train', () => {
   });
 });
 
+/** Examples with a label each, of which there are twelve. */
+const classes = (...labels: readonly (string | number | null)[]) =>
+  Array.from({ length: 12 }, (_, i) => ({ text: `text ${i}`, label: labels[i % labels.length] }));
+
+const cosine = ['--task', 'featureExtraction', '--task.loss', 'cosineSimilarity'];
+
 /** Data that can't be learnt from: its name, its text, and flags. */
 const spoilt: readonly (readonly [name: string, text: string, ...flags: string[]])[] = [
   ['empty.jsonl', ''],
@@ -256,23 +262,98 @@ const spoilt: readonly (readonly [name: string, text: string, ...flags: string[]
   ['all-held-out.jsonl', lines(chats), '--data.held-out', '1'],
   ['context.jsonl', lines(chats), '--data.context', '100000'],
   ['kind.bin', 'x'],
+  ['picture.jsonl', lines([{ messages: [{ role: 'user', content: [{ type: 'image_url', image_url: {} }] }] }])],
+  ['says-nothing.jsonl', lines([{ messages: [{ role: 'assistant', content: null }] }])],
+  ['list.jsonl', `${JSON.stringify(chats)}\n`],
+  ['same.jsonl', lines(chats), '--data.held-out', '$DIR/same.jsonl'],
+  ['nothing-to-measure.jsonl', lines(chats), '--data.held-out', '$DIR/user-alone.jsonl'],
+  ['no-decoder.jsonl', lines([{ source: 'a', target: 'b' }]), '--task', 'seq2seqLM'],
+  ['alike.jsonl', lines(classes('Good', 'good ', 'bad')), '--task', 'sequenceClassifier'],
+  ['one-class.jsonl', lines(classes('good')), '--task', 'sequenceClassifier'],
+  ['shares.jsonl', lines(classes(0.5, 1)), '--task', 'sequenceClassifier'],
+  ['no-label.jsonl', lines(classes('good', 'bad', null)), '--task', 'sequenceClassifier'],
+  [
+    'no-text.jsonl',
+    lines([
+      { text: '', label: 'a' },
+      { text: '', label: 'b' },
+    ]),
+    '--task',
+    'sequenceClassifier',
+  ],
+  ['fewer-tags.jsonl', lines([{ tokens: ['a', 'b', 'c'], tags: ['x', 'y'] }]), '--task', 'tokenClassifier'],
+  ['as-good.jsonl', lines([{ prompt: 'a', chosen: 'b', rejected: 'b' }]), '--objective', 'dpo'],
+  ['no-rejected.jsonl', lines([{ prompt: 'a', chosen: 'b' }]), '--objective', 'dpo'],
+  ['too-like.jsonl', lines([{ sentence1: 'a', sentence2: 'b', label: 5 }]), ...cosine],
+  ['open.csv', 'prompt,completion\n"a","b"\n"c\n'],
+  ['short.csv', 'text,label\na,x\nb\n', '--task', 'sequenceClassifier'],
+  ['semicolons.csv', 'text;label\na;x\n', '--task', 'sequenceClassifier'],
+  ['no-gzip.jsonl.gz', 'x'],
 ];
 
+/** Calls that are wrong, whatever the data. */
+const wrong: readonly (readonly string[])[] = [
+  ['train', '$DIR/same.jsonl'],
+  ['train', '$DIR/none.yaml'],
+  ['train', 'a.yaml', 'b.yaml'],
+  ['train', '--data', '$DIR/same.jsonl', '--out', '$DIR/same.jsonl', '--device', 'cpu', '--steps', '1'],
+  ['train', '--data', '$DIR/same.jsonl', '--threads', '100000', '--device', 'cpu'],
+  ['train', '--data', '$DIR/same.jsonl', '--model', '@peftjs/base-modle', '--device', 'cpu'],
+  ['train', '--data', '$DIR/same.jsonl', '--data.context', '1', '--device', 'cpu'],
+  ['train', '--data', '$DIR/same.jsonl', '--objective', 'distillation', '--objective.teacher', '$DIR/none'],
+  ['serve', '$DIR/none', '--port', '99999'],
+  ['serve', '$DIR/none', '--port', 'abc'],
+  ['serve', '$DIR/none', '--rows', '0'],
+  ['serve', '$DIR/none', '--max-tokens', '0'],
+  ['serve', '$DIR/none', '--host', '0.0.0.0'],
+  ['chat', '$DIR/same.jsonl'],
+  ['merge', '$DIR/none', '$DIR/none'],
+  ['convert', '$DIR/none', '$DIR/none'],
+  ['convert', 'config', '$DIR/none.yaml'],
+  ['export', '$DIR/none', '$DIR/out', '--to', 'ggguf'],
+  ['generate', '$DIR/none', '--prompt', 'a', '--system', 'b'],
+  ['generate', '$DIR/none', '--prompt', 'a', '--message', 'b'],
+  ['combine', '$DIR/none', '--out', '$DIR/out'],
+  ['evaluate', '$DIR/none'],
+  ['search', '--data', '$DIR/same.jsonl', '--methods', 'lora,lra'],
+  ['search', '--data', '$DIR/same.jsonl', '--factor', '1'],
+  ['inspect', '$DIR/empty.jsonl.gz'],
+  ['methods', 'lroa'],
+];
+
+/** An error's first line, without what differs from machine to machine. */
+const told = (err: string): string =>
+  err
+    .replaceAll(`${folder}/`, '')
+    .replace(/^Model:.*\n/, '')
+    .replace(/^Data:.*\n/, '')
+    .replace(/(is not JSON: ).*/, '$1…')
+    .replace(/this machine has \d+ cores; give at most \d+/, 'this machine has … cores; give at most …')
+    .replace(/\n[^]*/, '\n');
+
+const inFolder = (args: readonly string[]): string[] => args.map((one) => one.replace('$DIR', folder));
+
 test('what is wrong with data is told with its place', async () => {
-  const told: string[] = [];
+  const all: string[] = [];
   for (const [name, text, ...given] of spoilt) {
     const path = file(name, text);
-    const { code, err } = await peftjs(['train', '--data', path, '--device', 'cpu', ...given]);
-    expect(code).toBe(2);
+    const { code, err } = await peftjs(['train', '--data', path, '--device', 'cpu', ...inFolder(given)]);
+    expect([name, code]).toEqual([name, 2]);
     // Each version of Node has other words for what is no JSON; what all formats need is told after the first line.
-    const message = err
-      .replaceAll(`${folder}/`, '')
-      .replace(/^Model:.*\n/, '')
-      .replace(/(is not JSON: ).*/, '$1…')
-      .replace(/\n[^]*/, '\n');
-    told.push(`${[name, ...given].join(' ')}\n${message}`);
+    all.push(`${[name, ...given].join(' ')}\n${told(err)}`);
   }
   const { err } = await peftjs(['train', '--data', join(folder, 'none.jsonl'), '--device', 'cpu']);
-  told.push(`none.jsonl\n${err.replaceAll(`${folder}/`, '').replace(/^Model:.*\n/, '')}`);
-  await expect(told.join('\n')).toMatchFileSnapshot('golden/spoilt-data.txt');
+  all.push(`none.jsonl\n${told(err)}`);
+  await expect(all.join('\n')).toMatchFileSnapshot('golden/spoilt-data.txt');
+});
+
+test('what is wrong with a call is told before anything is begun', async () => {
+  file('same.jsonl', lines(chats));
+  const all: string[] = [];
+  for (const args of wrong) {
+    const { code, err } = await peftjs(inFolder(args));
+    expect([args.join(' '), code]).toEqual([args.join(' '), 2]);
+    all.push(`${args.join(' ')}\n${told(err)}`);
+  }
+  await expect(all.join('\n')).toMatchFileSnapshot('golden/spoilt-calls.txt');
 });

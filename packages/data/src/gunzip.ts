@@ -87,7 +87,13 @@ export const gunzip = async (place: FilePlace): Promise<FileIn> => {
       ...files,
       open: async (other) => {
         const file = await files.open(other);
-        return other === path ? openUnpacked(file, nameOf(packed)) : file;
+        if (other !== path) return file;
+        try {
+          return await openUnpacked(file, nameOf(packed));
+        } catch (cause) {
+          await file.close();
+          throw cause;
+        }
       },
     },
     path,

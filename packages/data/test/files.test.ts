@@ -136,9 +136,20 @@ describe('gzip', () => {
     expect((await stream.parts!()).count).toBe(1);
     expect(await failure('bad-data', pipe(stream, shuffle({ seed: 0 })))).toContain('memory/a.jsonl.gz line 3');
   });
-  test('what is cut short is refused', async () => {
-    const stream = textLines(await gunzip(file(packed.subarray(0, packed.length - 100), 'a.txt.gz')));
+  test('what is cut short is refused, and the file is closed', async () => {
+    const { files, path } = file(packed.subarray(0, packed.length - 100), 'a.txt.gz');
+    let open = 0;
+    const watched = {
+      ...files,
+      open: async (own: string) => {
+        const made = await files.open(own);
+        open++;
+        return { ...made, close: async () => void (open--, await made.close()) };
+      },
+    };
+    const stream = textLines(await gunzip({ files: watched, path }));
     expect(await failure('bad-data', stream)).toContain('memory/a.txt.gz: is not whole, or no gzip file');
+    expect(open).toBe(0);
   });
 });
 

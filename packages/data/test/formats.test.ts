@@ -30,6 +30,23 @@ const cases: readonly (readonly [
   ConvertOptions?,
 ])[] = [
   ['messages', { messages: [user('a'), assistant('b')], id: 1 }, 'messages', { messages: [user('a'), assistant('b')] }],
+  [
+    'messages whose content is in parts, as OpenAI has them',
+    {
+      messages: [
+        {
+          role: 'user',
+          content: [
+            { type: 'text', text: 'a' },
+            { type: 'text', text: ' c' },
+          ],
+        },
+        assistant('b'),
+      ],
+    },
+    'messages',
+    { messages: [user('a c'), assistant('b')] },
+  ],
   ['a list of messages', [user('a'), assistant('b')], 'messages', { messages: [user('a'), assistant('b')] }],
   [
     'ShareGPT with a system text and tools in JSON',

@@ -37,6 +37,15 @@ export const run = async ({ args, options, context }: Call): Promise<void> => {
       'bad-option',
       `serve: --host ${host} is seen by others, so a key is needed: --key KEY, or the variable PEFTJS_KEY`,
     );
+  const port = numberIn(options, 'port', true) ?? 8000;
+  if (port > 65535) throw new PeftError('bad-option', `--port is ${port}, and must be at most 65535`);
+  const sizes = {
+    rows: numberIn(options, 'rows', true) ?? 8,
+    queue: numberIn(options, 'queue', true) ?? 256,
+    maxTokens: numberIn(options, 'maxTokens', true) ?? 512,
+  };
+  for (const [name, value] of Object.entries({ rows: sizes.rows, 'max-tokens': sizes.maxTokens }))
+    if (value < 1) throw new PeftError('bad-option', `--${name} is ${value}, and must be at least 1`);
   const tuned = await openTuned(args, baseOptions(options));
   const { config, positionsLeft } = tuned.base.model;
   const longest = Math.min(
@@ -57,8 +66,8 @@ export const run = async ({ args, options, context }: Call): Promise<void> => {
   const engine = await makeEngine(tuned, {
     executor,
     context: tokens,
-    rows: numberIn(options, 'rows', true) ?? 8,
-    queue: numberIn(options, 'queue', true) ?? 256,
+    rows: sizes.rows,
+    queue: sizes.queue,
     stop,
     onBatch: metrics.batch,
     onKnown: metrics.known,
@@ -77,26 +86,23 @@ export const run = async ({ args, options, context }: Call): Promise<void> => {
     metrics,
     key,
     origins: (options['origin'] as readonly string[] | undefined) ?? [],
-    maxTokens: numberIn(options, 'maxTokens', true) ?? 512,
+    maxTokens: sizes.maxTokens,
     answersBy: tuned.voices[0]?.name ?? null,
     loadFrom: (options['loadFrom'] as string | undefined) ?? null,
     longestBody: 2 ** 22,
   });
   try {
     const server = await new Promise<Server>((done, failed) => {
-      const made = serve(
-        { fetch: app.fetch, hostname: host, port: numberIn(options, 'port', true) ?? 8000 },
-        ({ port }) => {
-          status(
-            context,
-            `http://${host.includes(':') ? `[${host}]` : host}:${port}/v1 answers by ${[tuned.base.name, ...engine.voices.keys()].join(', ')} on ${executor.description}`,
-          );
-          context.out.write(
-            context.json ? `${JSON.stringify({ port, models: [tuned.base.name, ...engine.voices.keys()] })}\n` : '',
-          );
-          done(made as Server);
-        },
-      ) as Server;
+      const made = serve({ fetch: app.fetch, hostname: host, port }, ({ port }) => {
+        status(
+          context,
+          `http://${host.includes(':') ? `[${host}]` : host}:${port}/v1 answers by ${[tuned.base.name, ...engine.voices.keys()].join(', ')} on ${executor.description}`,
+        );
+        context.out.write(
+          context.json ? `${JSON.stringify({ port, models: [tuned.base.name, ...engine.voices.keys()] })}\n` : '',
+        );
+        done(made as Server);
+      }) as Server;
       made.once('error', (cause) =>
         failed(new PeftError('bad-option', `serve: can't listen on ${host}: ${cause.message}`, { cause })),
       );

@@ -3,6 +3,7 @@ import { PeftError } from '@peftjs/tensor';
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import type * as z from 'zod';
 import { hint } from '../nearest.ts';
+import { reasonOf } from '../output.ts';
 import { byOtherName } from './other-names.ts';
 import { applied, type Override } from './overrides.ts';
 import { expanded, type RunConfig, runSchema } from './schema.ts';
@@ -167,16 +168,19 @@ export const parseRunConfig = (text: string | null, name: string, overrides: rea
   return fail([...new Set(result.error.issues.flatMap((issue) => faultsOf(written, issue, raw)))]);
 };
 
-/** Reads a configuration from a file, or of flags alone where there is none. Throws `file-missing`, and as `parseRunConfig`. */
+/** Whether a file is one of examples by its name; JSON may be YAML. */
+const isData = (file: string): boolean => /\.(jsonl|ndjson|csv|tsv|parquet|txt)(\.gz)?$/i.test(file);
+
+/** Reads a configuration from a file, or of flags alone where there is none. Throws `file-missing`, `bad-option` for a file of examples, and as `parseRunConfig`. */
 export const readRunConfig = async (file: string | undefined, overrides: readonly Override[]): Promise<RunConfig> => {
   if (file === undefined) return parseRunConfig(null, '', overrides);
+  if (isData(file))
+    throw new PeftError('bad-option', `${file}: is no run.yaml; to learn from it: --data ${file}, or data: ${file}`);
   let text: string;
   try {
     text = await readFile(file, 'utf8');
   } catch (cause) {
-    throw new PeftError('file-missing', `${file}: the configuration can't be read: ${(cause as Error).message}`, {
-      cause,
-    });
+    throw new PeftError('file-missing', `${file}: the configuration can't be read: ${reasonOf(cause)}`, { cause });
   }
   return parseRunConfig(text, file, overrides);
 };

@@ -184,7 +184,7 @@ export const runSchema: z.ZodType<RunConfig> = z
       .string()
       .optional()
       .describe(
-        'folder of a model in Hugging Face layout, a GGUF file, either on the hub: hub:owner/name@revision, or an installed @peftjs/base-encoder or @peftjs/base-vit; default: the small one that is shipped',
+        'folder of a model in Hugging Face layout, a GGUF file, either on the hub: hub:owner/name@revision, or an installed @peftjs/base-encoder, @peftjs/base-seq2seq or @peftjs/base-vit; default: the small one that is shipped',
       ),
     dtype: z.enum(['f32', 'f16']).default('f32').describe('precision in which floats of the base are kept'),
     quantize: z

@@ -24,6 +24,8 @@ import type { Lesson } from '../learn/lesson.ts';
 export interface Survey {
   readonly examples: number;
   readonly heldOut: number;
+  /** Those of the held-out ones that are learnt too, since a file of them has what another has. */
+  readonly repeated: number;
   /** Tokens of the examples to learn from, and those of them that are learnt; of tasks whose labels are of examples, those. */
   readonly tokens: number;
   readonly learnt: number;
@@ -130,6 +132,29 @@ export const rowsOf = (
     flatMap((one: Encoded) => kept(one, lesson, options) ?? []),
   );
 
+/** How many examples a file of held-out ones has, and how many of them are learnt too. Throws `bad-data` where there is none to measure, and where all are learnt. */
+const counted = async (
+  examples: Stream<Encoded>,
+  lesson: Lesson,
+  options: ExamplesOptions,
+  learnt: ReadonlySet<number>,
+): Promise<{ readonly examples: number; readonly repeated: number }> => {
+  let [all, repeated] = [0, 0];
+  for await (const one of examples.open()) {
+    if (!kept(one, lesson, options)) continue;
+    all++;
+    if (learnt.has(placeOf(lesson.key(one.value)))) repeated++;
+  }
+  const file = String(options.data.heldOut);
+  if (all === 0)
+    throw new PeftError('bad-data', `${file}: there is nothing to measure: no example has anything to learn`);
+  if (repeated < all) return { examples: all, repeated };
+  throw new PeftError(
+    'bad-data',
+    `${file}: all ${all} held-out examples are among those to learn from, so their loss would tell nothing; give others, or a share as data.heldOut`,
+  );
+};
+
 /**
  * The examples of a run: read once to count them, and then as a stream of batches. Which of them are held out depends on each alone, so that it stays so when
  * others come. Throws as `openRows`; `bad-data` with the place for what is no example, for one that is too long where that is an error, and where nothing is to learn.
@@ -150,6 +175,7 @@ export const openExamples = async (
   let firstValue: unknown = null;
   // The lowest place, and how many examples have it: the same example twice has the same.
   let [least, lowest] = [Number.POSITIVE_INFINITY, 0];
+  const places = new Set<number>();
   for await (const one of pipe(raw, encoded(lesson, model, options)).open()) {
     onRead?.(++read);
     const isLong = tokensOf(one.rows, lesson) > context;
@@ -162,6 +188,7 @@ export const openExamples = async (
     const place = placeOf(lesson.key(one.value));
     if (place <= least) [least, lowest] = [place, place < least ? 1 : lowest + 1];
     if (place < share) held++;
+    if (typeof data.heldOut === 'string') places.add(place);
     examples++;
     const counts = countsOf(own, lesson);
     tokens += counts.tokens;
@@ -197,16 +224,14 @@ export const openExamples = async (
     repeat(),
   );
   const train = inBatches(rowsOf(shuffled, lesson, model, options));
-  const measured =
-    typeof data.heldOut === 'string'
-      ? await lesson.open([data.heldOut])
-      : held > 0
-        ? pipe(raw, filter(isHeldOut))
-        : null;
+  const apart = typeof data.heldOut === 'string' ? await lesson.open([data.heldOut]) : null;
+  const own = apart && (await counted(pipe(apart, encoded(lesson, model, options)), lesson, options, places));
+  const measured = apart ?? (held > 0 ? pipe(raw, filter(isHeldOut)) : null);
   return {
     survey: {
       examples: examples - held,
-      heldOut: held,
+      heldOut: own?.examples ?? held,
+      repeated: own?.repeated ?? 0,
       tokens,
       learnt,
       longest,

@@ -5,11 +5,12 @@ import { loadConfig } from '@peftjs/transformer';
 import { readers } from '../base.ts';
 import type { Call } from '../commands.ts';
 import { result } from '../context.ts';
+import { reasonOf } from '../output.ts';
 import { type Beside, convertConfig, keysIn } from './convert-config.ts';
 
 const textOf = (file: string): Promise<string> =>
   readFile(file, 'utf8').catch((cause: Error) => {
-    throw new PeftError('file-missing', `${file}: can't be read: ${cause.message}`, { cause });
+    throw new PeftError('file-missing', `${file}: can't be read: ${reasonOf(cause)}`, { cause });
   });
 
 /** The datasets that LLaMA-Factory has registered, beside a configuration or where it is called; undefined where there are none. */

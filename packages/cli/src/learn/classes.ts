@@ -17,6 +17,22 @@ const open = async <F extends 'labels' | 'tags'>(
   return pipe(rows, convert(takes, data.fields ? { fields: data.fields } : {}));
 };
 
+/** Throws `bad-data` for names that differ only in large letters or in spaces: whoever wrote them meant one class. */
+const checkAlike = (names: readonly string[]): void => {
+  const byWord = new Map<string, string[]>();
+  for (const name of names) {
+    const word = name.trim().replace(/\s+/g, ' ').toLowerCase();
+    byWord.set(word, [...(byWord.get(word) ?? []), name]);
+  }
+  const alike = [...byWord.values()].filter((own) => own.length > 1);
+  if (alike.length === 0) return;
+  const shown = alike.map((own) => own.map((name) => JSON.stringify(name)).join(' and ')).join('; ');
+  throw new PeftError(
+    'bad-data',
+    `classes differ only in large letters or spaces: ${shown}; write them alike, or name all classes as task.labels`,
+  );
+};
+
 /** The names of the classes: those that are given, or those that the examples have. */
 const classesOf = async (
   given: unknown,
@@ -26,6 +42,7 @@ const classesOf = async (
   if (given !== undefined) return given as readonly string[];
   try {
     const names = await classNames(await items());
+    checkAlike(names);
     if (names.length > 1) return names;
     throw new PeftError(
       'bad-data',

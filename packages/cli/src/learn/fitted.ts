@@ -14,9 +14,12 @@ const cut = (name: string, column: TypedArray, context: number, ending: number |
   return kept;
 };
 
+const isEmpty = (row: Row, { lengths: [text] }: Pick<Lesson, 'lengths'>): boolean =>
+  text !== undefined && row[text]?.length === 0;
+
 const isLearnt = ({ labels }: Row): boolean => !(labels instanceof Int32Array) || labels.some((id) => id !== ignored);
 
-/** An example's rows with at most `context` tokens each; null where a row has nothing left to learn. */
+/** An example's rows with at most `context` tokens each; null where a row has no text, or nothing left to learn. */
 export const fitted = (
   rows: readonly Row[],
   { lengths, ending }: Pick<Lesson, 'lengths' | 'ending'>,
@@ -30,7 +33,7 @@ export const fitted = (
     ]);
     return Object.fromEntries(columns);
   });
-  return own.every(isLearnt) ? own : null;
+  return own.every((row) => isLearnt(row) && !isEmpty(row, { lengths })) ? own : null;
 };
 
 /** Tokens of rows, and how many of them are learnt: those with a label; of a row without labels of tokens it is the row. */

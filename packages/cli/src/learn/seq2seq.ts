@@ -1,17 +1,31 @@
 import type { DecoderStart } from '@peftjs/data';
 import { convert, map, pipe, shiftRight, targetRows } from '@peftjs/data';
-import { seq2seqLM } from '@peftjs/transformer';
-import { endingOf, loadTexts } from '../base.ts';
-import type { MakeLesson } from './lesson.ts';
+import type { Tokenizer } from '@peftjs/io';
+import { PeftError } from '@peftjs/tensor';
+import { loadConfig, seq2seqLM } from '@peftjs/transformer';
+import { endingOf, loadTexts, readers } from '../base.ts';
+import type { RunConfig } from '../config/schema.ts';
+import type { Lesson, Place } from './lesson.ts';
 import { oneByOne } from './one-by-one.ts';
 import { openFormat } from './texts.ts';
 
-/** Learning to write a text that answers another, by an encoder and a decoder: T5, BART. */
-export const seq2seq: MakeLesson = async ({ data, task }, place) => {
+/** The lesson of an encoder and a decoder, and what reads and writes its texts. */
+export interface AnswerLesson extends Lesson {
+  readonly tokenizer: Tokenizer;
+}
+
+/** Learning to write a text that answers another, by an encoder and a decoder: T5, BART. Throws `bad-config` for a model that is none, and as `loadTexts`, `openRows`. */
+export const seq2seq = async ({ data, task }: RunConfig, place: Place): Promise<AnswerLesson> => {
+  if ((await loadConfig(place.files, { readers })).decoderStartId === undefined)
+    throw new PeftError(
+      'bad-config',
+      `${place.name}: is no encoder-decoder, which task seq2seqLM takes: "@peftjs/base-seq2seq" (npm install it), or the folder of a T5 or BART. A model that writes alone learns source and target by task: causalLM`,
+    );
   const tokenizer = await loadTexts(place);
   const rows = targetRows(tokenizer);
   return {
     task: seq2seqLM(),
+    tokenizer,
     kept: task,
     group: 1,
     unit: 'token',

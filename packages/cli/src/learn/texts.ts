@@ -1,4 +1,5 @@
 import { type DataFormat, type FieldNames, openRows, recognise, type Stream } from '@peftjs/data';
+import { isObject } from '@peftjs/io';
 import { isPeftError, PeftError } from '@peftjs/tensor';
 import type { RunConfig } from '../config/schema.ts';
 
@@ -40,9 +41,25 @@ export const openFormat = async <F extends DataFormat>(
   const names = files.join(', ');
   const items = await firstOf(rows);
   if (items.length === 0) throw new PeftError('bad-data', `${names}: there is nothing to learn: no examples`);
+  const [first] = items;
+  if (Array.isArray(first) && first.some((one) => isObject(one) && !('role' in one) && !('from' in one)))
+    throw new PeftError(
+      'bad-data',
+      `${names}: the first line is a list of examples; the name of such a file ends with .json`,
+    );
   try {
-    const { format } = recognise(items, fields as FieldNames | undefined);
+    const own = (some: readonly unknown[]): DataFormat => recognise(some, fields as FieldNames | undefined).format;
+    const format = own(items);
     if (isTaken(format)) return { rows, format };
+    // One that lacks a label makes texts of all.
+    const meant = own(items.slice(0, 1));
+    if (isTaken(meant))
+      for (const [at, one] of items.entries())
+        if (own([one]) !== meant)
+          throw new PeftError(
+            'bad-data',
+            `item 0 is ${meant}, but item ${at} is ${own([one])}: a field is missing, or is nothing`,
+          );
     throw new PeftError(
       'bad-data',
       `the examples are ${format}, and ${who} learns from ${takes.join(', ')}; what learns from ${format} is ${takers[format]}. Say fields that are called otherwise, as data.fields: { text: review }`,

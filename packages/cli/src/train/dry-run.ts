@@ -60,7 +60,7 @@ export const dryRun = async (
   };
   const text = [
     `${facts.method} trains ${count(trained)} of ${count(all)} values, ${(100 * facts.share).toPrecision(3)} %`,
-    `${count(steps)} steps of ${config.batchSize * config.accumulate} examples, highest rate ${rate}`,
+    `${count(steps)} ${steps === 1 ? 'step' : 'steps'} of ${config.batchSize * config.accumulate} examples, highest rate ${rate}`,
     `planned peak of a step with the longest examples${tokens === null ? '' : `, ${tokens} tokens`}: ${bytes(peakBytes)}; ${(flops / 1e9).toPrecision(3)} GFLOP`,
     tokens === null
       ? `${count(survey.learnt)} examples`

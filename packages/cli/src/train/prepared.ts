@@ -96,17 +96,26 @@ export const openGround = async (config: RunConfig, context: Context): Promise<G
   const examples = await openExamples(lesson, base, { ...config, context: own, onRead: line.tell });
   line.end();
   const objective = await objectiveOf(config, lesson.task, base);
-  const { examples: number, heldOut, tokens, tooLong, empty } = examples.survey;
+  const { examples: number, heldOut, repeated, tokens, tooLong, empty } = examples.survey;
   status(
     context,
-    `Data: ${count(number)} examples to learn from, ${count(heldOut)} held out${tokens > 0 ? `, ${count(tokens)} tokens` : ''}.`,
+    `Data: ${count(number)} ${number === 1 ? 'example' : 'examples'} to learn from, ${count(heldOut)} held out${tokens > 0 ? `, ${count(tokens)} tokens` : ''}.`,
   );
+  if (repeated > 0)
+    status(
+      context,
+      `${count(repeated)} of the held-out examples are learnt too: the held-out loss is too low by that.`,
+    );
   if (tooLong > 0)
     status(
       context,
-      `${count(tooLong)} are longer than ${own} tokens and are ${config.data.tooLong === 'skip' ? 'left out' : 'cut'}.`,
+      `${count(tooLong)} ${tooLong === 1 ? 'is' : 'are'} longer than ${own} tokens and ${tooLong === 1 ? 'is' : 'are'} ${config.data.tooLong === 'skip' ? 'left out' : 'cut'}.`,
     );
-  if (empty > 0) status(context, `${count(empty)} have nothing to learn within ${own} tokens and are left out.`);
+  if (empty > 0)
+    status(
+      context,
+      `${count(empty)} ${empty === 1 ? 'has' : 'have'} nothing to learn within ${own} tokens and ${empty === 1 ? 'is' : 'are'} left out.`,
+    );
   return { place, lesson, base, examples, objective, context: own };
 };
 

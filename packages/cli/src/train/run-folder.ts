@@ -1,4 +1,4 @@
-import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { writeFileAtomic } from '@peftjs/io';
@@ -8,7 +8,7 @@ import { stringify } from 'yaml';
 import { isPackaged, shipped } from '../base.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { fixed } from '../hub.ts';
-import { newFolder } from '../output.ts';
+import { folderFor, newFolder } from '../output.ts';
 
 /** Names of the files of a run. */
 const names = {
@@ -95,7 +95,7 @@ export const beginRun = async (
   into?: string,
   now: Date = new Date(),
 ): Promise<string> => {
-  await mkdir(into ?? config.out, { recursive: true });
+  await folderFor(into ?? config.out);
   const dir = into ?? (await newFolder(config.out, now));
   const files = runFiles(dir);
   const environment = {

@@ -1,8 +1,10 @@
-import type { PreferenceItem } from '@peftjs/data';
+import type { PreferenceItem, TargetItem } from '@peftjs/data';
+import type { Tokenizer } from '@peftjs/io';
 import type { Executor } from '@peftjs/tensor';
 import { type CausalLM, generator, streamText, type TextGenerator } from '@peftjs/transformer';
 import type { Example } from '../data/encode-example.ts';
 import type { Lesson } from '../learn/lesson.ts';
+import type { AnswerLesson } from '../learn/seq2seq.ts';
 import type { WritingLesson } from '../learn/writing.ts';
 import type { Prepared } from './prepared.ts';
 
@@ -16,6 +18,8 @@ export interface Sample {
 const longest = 64;
 
 const isWriting = (lesson: Lesson): lesson is WritingLesson => 'conversation' in lesson;
+
+const isAnswering = (lesson: Lesson): lesson is AnswerLesson => lesson.task.head === 'seq2seqLM';
 
 /** The part of an example that a model is given: up to what the assistant says first, the prompt, or the opening of a text. */
 const promptOf = (example: Example | PreferenceItem, { chat }: WritingLesson['conversation']): Int32Array => {
@@ -38,20 +42,38 @@ interface Sampler {
   close(): Promise<void>;
 }
 
+/** The part of the first example that a model is given, and its tokenizer; null of a task that does not write. */
+const asked = ({
+  lesson,
+  examples,
+}: Prepared): { readonly ids: Int32Array; readonly tokenizer: Tokenizer; readonly beside: boolean } | null => {
+  const first = examples.firstValue;
+  if (isAnswering(lesson))
+    return {
+      ids: lesson.tokenizer.encode((first as TargetItem).source),
+      tokenizer: lesson.tokenizer,
+      beside: true,
+    };
+  if (!isWriting(lesson)) return null;
+  const { chat } = lesson.conversation;
+  return { ids: promptOf(first as Example, lesson.conversation), tokenizer: chat.tokenizer, beside: false };
+};
+
 /** Lets models answer the first example of a run. Always the likeliest tokens, so that answers can be compared. */
-export const sampler = ({ lesson, examples }: Prepared, executor: Executor): Sampler => {
-  if (!isWriting(lesson)) return { of: async () => null, close: async () => {} };
-  const { conversation } = lesson;
-  const ids = promptOf(examples.firstValue as Example, conversation);
-  const { tokenizer } = conversation.chat;
+export const sampler = (ready: Prepared, executor: Executor): Sampler => {
+  const question = asked(ready);
+  if (!question) return { of: async () => null, close: async () => {} };
+  const { ids, tokenizer, beside } = question;
+  // A decoder beside an encoder writes from its first token on.
+  const before = beside ? 1 : ids.length;
   const made = new Map<CausalLM, TextGenerator>();
   return {
     of: async (of) => {
       const model = of as CausalLM;
-      const room = Math.min(model.config.maxPositions, model.positionsLeft) - ids.length;
+      const room = Math.min(model.config.maxPositions, model.positionsLeft) - before;
       if (room < 8 || ids.length === 0) return null;
       const maxTokens = Math.min(longest, room);
-      const own = made.get(model) ?? generator(model, { executor, context: ids.length + maxTokens });
+      const own = made.get(model) ?? generator(model, { executor, context: before + maxTokens });
       made.set(model, own);
       let text = '';
       for await (const piece of streamText(own, { tokenizer, prompt: ids, maxTokens, temperature: 0 })) text += piece;

@@ -131,9 +131,16 @@ const pairsOf = (measured: TrainResult['heldOut']): RunResult['measures'] => {
   );
 };
 
+/** The command to go on with after a run of a task. */
+const nextOf = (task: string, dir: string): string => {
+  if (task === 'causalLM') return `Try it: npx peftjs chat ${dir}`;
+  if (task === 'seq2seqLM') return `Try it: npx peftjs generate ${dir} --prompt TEXT`;
+  return `Measure it: npx peftjs evaluate ${dir} --data FILE`;
+};
+
 const told = (
   { dir, adapter, report, loss, heldOut, unit, measures, trained: values }: RunResult,
-  writes: boolean,
+  task: string,
 ): string =>
   [
     heldOut
@@ -144,7 +151,7 @@ const told = (
     ),
     `Adapter: ${shorter(adapter)}, ${count(values)} values`,
     `Report:  ${shorter(report)}`,
-    writes ? `Try it: npx peftjs chat ${shorter(dir)}` : `Measure it: npx peftjs evaluate ${shorter(dir)} --data FILE`,
+    nextOf(task, shorter(dir)),
   ].join('\n');
 
 /** How a run is begun. */
@@ -166,7 +173,7 @@ export const trainRun = async (
   { dry = false, dir: given }: TrainRunOptions = {},
 ): Promise<void> => {
   const outcome = await runOf(asked, context, { dry, ...(given !== undefined && { dir: given }) });
-  if (outcome) result(context, outcome, told(outcome, asked.task.name === 'causalLM'));
+  if (outcome) result(context, outcome, told(outcome, asked.task.name));
 };
 
 /** The same without the result being told; null of a run that is dry. */
@@ -186,7 +193,10 @@ export const runOf = async (
     }
     const kept = settled({ ...config, task: ready.lesson.kept }, ready.steps);
     const dir = given ?? (await beginRun(kept, executor, into));
-    status(context, `Run: ${shorter(dir)}, ${count(ready.steps)} steps on ${executor.description}`);
+    status(
+      context,
+      `Run: ${shorter(dir)}, ${count(ready.steps)} ${ready.steps === 1 ? 'step' : 'steps'} on ${executor.description}`,
+    );
     try {
       return await trained(config, ready, { dir, isNew: given === undefined }, executor, context);
     } catch (error) {

@@ -51,11 +51,37 @@ const renamed = ({ from, value, ...others }: Fields): ChatMessage => {
   return { ...others, role, content: '', tool_calls: calls };
 };
 
-/** Messages, as they are or renamed. Throws `bad-data` for speakers that are not known. */
+/** The texts of a content's parts as one text. Throws `bad-data` for a part that is none, as a picture. */
+const joined = (parts: readonly unknown[]): string =>
+  parts
+    .map((part) => {
+      if (isObject(part) && part['type'] === 'text' && isText(part['text'])) return part['text'];
+      const what = isObject(part) && isText(part['type']) ? `of the type ${part['type']}` : `that is ${kindOf(part)}`;
+      throw new PeftError(
+        'bad-data',
+        `has a message with a part ${what}; a language model reads texts: { type: 'text', text }`,
+      );
+    })
+    .join('');
+
+/** A message with its content as a text, which may be given in parts. Throws `bad-data` for one that says nothing at all: it calls no tool either. */
+const withText = (message: ChatMessage): ChatMessage => {
+  const { role, content, ...others } = message;
+  if (Array.isArray(content)) return { ...message, content: joined(content) };
+  if (content != null || Object.values(others).some((one) => one != null)) return message;
+  throw new PeftError(
+    'bad-data',
+    `has a message of ${role} whose content is ${kindOf(content)}, and nothing beside it`,
+  );
+};
+
+/** Messages, as they are or renamed. Throws `bad-data` for speakers that are not known, and as `withText`. */
 export const messagesIn = (value: unknown): readonly ChatMessage[] => {
   const read = fromJson(value);
   const list = (Array.isArray(read) ? read : [read]) as readonly Fields[];
-  return list.map((message) => (isText(message['role']) ? (message as unknown as ChatMessage) : renamed(message)));
+  return list.map((message) =>
+    withText(isText(message['role']) ? (message as unknown as ChatMessage) : renamed(message)),
+  );
 };
 
 /** A text as it is, or messages. */
