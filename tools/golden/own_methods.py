@@ -7,6 +7,7 @@ Usage: python own_methods.py [NAME ...], where a name is plain-moslora; all with
 """
 
 import copy
+import inspect
 import math
 import re
 import sys
@@ -1326,8 +1327,71 @@ class SideTuning(nn.Module):
         model.model.register_forward_hook(blend, with_kwargs=True)
 
 
+class ReversibleAdapter(nn.Module):
+    def __init__(self, width: int, bottleneck: int, layernorm: bool = False) -> None:
+        super().__init__()
+        self.LayerNorm = nn.LayerNorm(width) if layernorm else nn.Identity()
+        self.dense1, self.dense2 = nn.Linear(width, bottleneck), nn.Linear(bottleneck, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.dense2(nn.functional.gelu(self.dense1(self.LayerNorm(x))))
+
+
+class Meft(nn.Module):
+    """Both streams go from layer to layer side by side, and nothing is rebuilt. Liao, Tan & Monz, 2023. https://arxiv.org/abs/2306.00477, https://github.com/BaohaoLiao/mefts"""
+
+    @classmethod
+    def share(
+        cls, model: nn.Module, f_arch: str, adapter_bottleneck_dim: int, x1_factor: float, x2_factor: float,
+        layernorm_in_adapter: bool, keep_every: int,
+    ) -> None:
+        base = getattr(model, "model", None) or model.transformer
+        layers, norm = (base.layers, base.norm) if hasattr(base, "layers") else (base.h, base.ln_f)
+        make = lambda **more: ReversibleAdapter(model.config.hidden_size, adapter_bottleneck_dim, **more)
+
+        def reversible(layer: nn.Module, is_first: bool) -> None:
+            attention = layer.self_attn if hasattr(layer, "self_attn") else layer.attn
+            names = ("input_layernorm", "post_attention_layernorm") if hasattr(layer, "self_attn") else ("ln_1", "ln_2")
+            before, between = (getattr(layer, name) for name in names)
+            layer.mlp.ffn_adapter = make()
+            layer.mlp.register_forward_hook(lambda module, inputs, out: out + module.ffn_adapter(inputs[0]))
+            if f_arch == "attn":
+                attention.attn_adapter = make()
+            else:
+                layer.rev_adapter = make(layernorm=layernorm_in_adapter)
+
+            def attend(x: torch.Tensor, **how: object) -> torch.Tensor:
+                out = attention(before(x), **how)[0]
+                return x + (out + attention.attn_adapter(out) if f_arch == "attn" else out)
+
+            think = lambda h: h + layer.mlp(between(h))
+            names = list(inspect.signature(layer.forward).parameters)[1:]
+
+            def forward(hidden_states: torch.Tensor, *given: object, **how: object) -> torch.Tensor:
+                how |= dict(zip(names, given))
+                x1, x2 = (hidden_states, hidden_states) if is_first else hidden_states.chunk(2, -1)
+                whole = lambda x: think(attend(x, **how))
+                f, g = {
+                    "layer": lambda: (whole, layer.rev_adapter),
+                    "adapter": lambda: (layer.rev_adapter, whole),
+                    "attn": lambda: (lambda x: attend(x, **how), think),
+                }[f_arch]()
+                y1 = x1_factor * x1 + f(x2)
+                y2 = x2_factor * x2 + g(y1)
+                return torch.cat((y1, y2) if f_arch == "attn" else (y2, y1), -1)
+
+            layer.forward = forward
+
+        for i, layer in enumerate(layers):
+            reversible(layer, i == 0)
+        norm.register_forward_pre_hook(lambda _module, inputs: (sum(inputs[0].chunk(2, -1)) / 2,))
+
+
 METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
     "side-tuning": ("PEFTJS_SIDE_TUNING", SideTuning, dict(reduction=2, side_layers=1, alpha_init=0.0)),
+    "meft1": ("PEFTJS_MEFT", Meft, dict(f_arch="layer", adapter_bottleneck_dim=3, x1_factor=0.1, x2_factor=1.0, layernorm_in_adapter=True, keep_every=0)),
+    "meft2": ("PEFTJS_MEFT", Meft, dict(f_arch="adapter", adapter_bottleneck_dim=3, x1_factor=1.0, x2_factor=0.2, layernorm_in_adapter=False, keep_every=0)),
+    "meft3": ("PEFTJS_MEFT", Meft, dict(f_arch="attn", adapter_bottleneck_dim=3, x1_factor=0.3, x2_factor=0.2, layernorm_in_adapter=False, keep_every=0)),
     "res-tuning": ("PEFTJS_RES_TUNING", ResTuning, dict(adapter_length=3, zero_init_last=False)),
     "moslora": ("PEFTJS_MOSLORA", MosLora, dict(r=4, lora_alpha=6)),
     "hydralora": ("PEFTJS_HYDRALORA", HydraLora, dict(r=3, lora_alpha=5, lora_nums=4)),
@@ -1462,6 +1526,7 @@ PLACES = {
     "diff-fit": ({"plain": r".*\.(o_proj|down_proj)", "gpt2": r".*\.(attn|mlp)\.c_proj"}, (nn.Linear, Conv1D)),
     "pasta": (LAYERS, nn.Module),
     "ladder-side": ({"plain": r"(?!)", "gpt2": r"(?!)"}, nn.Module),
+    **{f"meft{kind}": ({"plain": r"(?!)", "gpt2": r"(?!)"}, nn.Module) for kind in (1, 2, 3)},
     "res-tuning": ({"plain": r"(?!)", "gpt2": r"(?!)"}, nn.Module),
     "side-tuning": ({"plain": r"(?!)", "gpt2": r"(?!)"}, nn.Module),
     "mtlora": (MLP_LAYERS, (nn.Linear, Conv1D)),
@@ -1471,7 +1536,7 @@ PLACES = {
 
 
 # Those that are told of the whole model.
-WHOLE = (LadderSide, ResTuning, SideTuning)
+WHOLE = (LadderSide, Meft, ResTuning, SideTuning)
 
 
 def change_layers(model: nn.Module, pattern: str, kind: type | tuple, make: Callable[..., nn.Module], options: dict) -> None:

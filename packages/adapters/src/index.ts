@@ -15,6 +15,7 @@ export { type ShadowOptions, shadow } from './ladder-side/shadow.ts';
 export { type SideTuningOptions, sideTuning } from './ladder-side/side-tuning.ts';
 export { type LlmAdapterOptions, llmAdapter } from './llm-adapter.ts';
 export { type MadXOptions, madX, madXHoulsby } from './mad-x/mad-x.ts';
+export { type MeftKind, type MeftOptions, meft } from './meft/meft.ts';
 export type { BottleneckOptions, ReductionByLayer } from './options.ts';
 export { parallelAdapter } from './parallel-adapter.ts';
 export { pfeiffer } from './pfeiffer.ts';

@@ -33,6 +33,7 @@ import {
   loReft,
   madX,
   madXHoulsby,
+  meft,
   noReft,
   parallelAdapter,
   pfeiffer,
@@ -443,4 +444,24 @@ test('side networks keep keys of their own in each look', async () => {
   });
   const options = { executor, prompt: [1, 5, 2], maxTokens: 6 };
   expect(await generate(twice, options)).toEqual(await generate(adapted.model, options));
+});
+
+describe('meft', () => {
+  const base = tinyLlama();
+
+  test('takes a layer apart with what other methods add beneath it, and refuses what is added to attention around it', () => {
+    const halves = meft({ kind: 'attn' });
+    expect(() => attach(base, [pfeiffer(), houlsby(), halves]).model.logits(ids)).not.toThrow();
+    expect(() => attach(base, [halves, houlsby()]).model.logits(ids)).toThrow(
+      /list the method that adds it before meft/,
+    );
+  });
+
+  test('refuses rows of layers of which rounding would leave nothing', () => {
+    const deep = tinyLlama({ layers: 16 });
+    expect(() => attach(deep, [meft({ keepEvery: 0 })])).toThrow(
+      /through 15 rebuilt layers in a row.*give a smaller keepEvery/,
+    );
+    expect(() => attach(deep, [meft({ keepEvery: 0, lambda: 1 })])).not.toThrow();
+  });
 });

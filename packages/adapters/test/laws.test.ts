@@ -104,6 +104,12 @@ describeMethods(family, {
       return mirror + scales + blocks * 2 * 3 * d + (blocks - 1) * 2 * (2 * 2 * d + 2 + d);
     },
   },
+  meft: {
+    options: { bottleneck: 3, keepEvery: 0 },
+    identity: false,
+    refuses: ({ towers }) => (towers.length > 1 ? /meft: is for models of one tower/ : null),
+    parameters: bottlenecks(2),
+  },
   resTuning: {
     options: { bottleneck: 3 },
     identity: false,

@@ -15,9 +15,9 @@ import {
   type Tensor,
   variable,
 } from '@peftjs/tensor';
-import { ops } from '@peftjs/tensor/executor';
-import { expect, test } from 'vitest';
-import { grad, gradcheck, recomputed } from './index.ts';
+import { type Node, ops } from '@peftjs/tensor/executor';
+import { describe, expect, test } from 'vitest';
+import { coupled, grad, gradcheck, recomputed } from './index.ts';
 
 const values = (n: number, seed = 1): Float64Array =>
   Float64Array.from({ length: n }, (_, i) => Math.sin(i * 2.3 + seed));
@@ -105,6 +105,46 @@ test('checkpoint gives the same gradients and recomputes after the gradient arri
   const kept = await compile({ outputs: run(block) }, { executor: reference() });
   expect(program.plan.dispatches).toBeGreaterThan(kept.plan.dispatches);
   expect(after.name).toBe(ops.after.name);
+});
+
+describe('a chain of couplings', () => {
+  const w = variable('w', [64], f32(values(64)));
+  const chain = (length: number, rebuild: boolean): { value: Tensor; dw: Tensor } => {
+    const fn = (z: Tensor): Tensor => silu(mul(silu(mul(z, w)), w));
+    let [x, z] = [mul(w, 2), mul(w, 3)];
+    for (let i = 0; i < length; i++) [x, z] = [z, coupled(x, z, fn, { factor: 0.3, rebuild })];
+    const value = sum(mul(x, z));
+    return { value, dw: grad(value, [w])[0]! };
+  };
+
+  test('has the gradients of one that is kept, but for rounding', async () => {
+    const [rebuilt, kept] = [chain(6, true), chain(6, false)];
+    const got = await evaluate(
+      { r: rebuilt.dw, k: kept.dw, a: rebuilt.value, b: kept.value },
+      { executor: reference() },
+    );
+    expect(got['a']).toEqual(got['b']);
+    expect([...got['r']!].some((v, i) => v !== got['k']![i])).toBe(true);
+    for (const [i, v] of got['r']!.entries())
+      expect(Math.abs(v - got['k']![i]!)).toBeLessThan(1e-4 * Math.abs(v) + 1e-4);
+  });
+
+  test('keeps two values, however long it is', () => {
+    /** Values of the forward pass that the gradient reads. */
+    const readsOf = (length: number, rebuild: boolean): number => {
+      const { value, dw } = chain(length, rebuild);
+      const isForward = ({ node }: Tensor): boolean => node.kind === 'op' && node.id <= value.node.id;
+      const [seen, kept, stack] = [new Set<Node>(), new Set<Node>(), [dw.node]];
+      for (let node = stack.pop(); node; node = stack.pop()) {
+        if (node.kind !== 'op' || seen.has(node)) continue;
+        seen.add(node);
+        for (const t of node.inputs) if (t) isForward(t) ? kept.add(t.node) : stack.push(t.node);
+      }
+      return kept.size;
+    };
+    expect(readsOf(12, true)).toBe(readsOf(4, true));
+    expect(readsOf(12, false)).toBe(readsOf(4, false) + 8);
+  });
 });
 
 test('a tensor behind which no gradient flows has one itself', async () => {

@@ -1,6 +1,6 @@
 import { add, broadcastTo, constant, describe, PeftError, sameShape, type Tensor } from '@peftjs/tensor';
 import { byName, type Node, type OpNode } from '@peftjs/tensor/executor';
-import { type Region, regionOf } from './recomputed.ts';
+import { noneRebuilt, type Region, regionOf } from './recomputed.ts';
 
 type Grads = Map<Node, (Tensor | undefined)[]>;
 
@@ -70,13 +70,14 @@ export const grad = (loss: Tensor, wrt: readonly Tensor[]): Tensor[] => {
   const grads: Grads = new Map();
   accumulate(grads, loss, broadcastTo(constant(Float32Array.of(1), []), loss.shape));
   const replays = new Map<Region, (t: Tensor) => Tensor>();
+  const rebuilt = noneRebuilt();
   const wanted = new Set(wrt.map((t) => t.node));
   for (const node of order.reverse()) {
     const dys = grads.get(node);
     // What was asked for and depends on nothing else that was: the end of the way, whatever op it is.
     if (!dys || node.op.vjp === 'none' || !node.inputs.some(needs)) continue;
     const region = regionOf(node);
-    if (region && !replays.has(region)) replays.set(region, region.replay(dys.find((dy) => dy)!));
+    if (region && !replays.has(region)) replays.set(region, region.replay(dys.find((dy) => dy)!, rebuilt));
     const dxs = backNode(node, dys, (region && replays.get(region)) ?? ((t) => t));
     const names = [...node.op.inputs, ...(node.op.optional ?? [])];
     for (const [i, name] of names.entries()) {

@@ -1,11 +1,30 @@
-import { after, type Tensor } from '@peftjs/tensor';
+import { add, after, mul, sub, type Tensor } from '@peftjs/tensor';
 import { type Node, type OpNode, upcomingId } from '@peftjs/tensor/executor';
 import { applyOp } from '@peftjs/tensor/op';
 
+/** Tensors of the forward pass that the backward pass made anew, so that they were not kept. */
+export interface Rebuilt {
+  of(t: Tensor): Tensor | undefined;
+  put(t: Tensor, value: Tensor): void;
+}
+
+/** None so far. */
+export const noneRebuilt = (): Rebuilt => {
+  const values = new Map<Node, Map<number, Tensor>>();
+  return {
+    of: ({ node, index }) => values.get(node)?.get(index),
+    put: ({ node, index }, value) =>
+      values.set(node, (values.get(node) ?? new Map<number, Tensor>()).set(index, value)),
+  };
+};
+
 /** Part of a graph whose inner values are recomputed in the backward pass instead of stored. */
 export interface Region {
-  /** Recomputes the region once `token`, the first gradient that reaches it, is there; maps its tensors to the new ones. */
-  replay(token: Tensor): (t: Tensor) => Tensor;
+  /**
+   * Recomputes the region once `token`, the first gradient that reaches it, is there, from what regions behind it rebuilt of its inputs; maps its
+   * tensors to the new ones.
+   */
+  replay(token: Tensor, rebuilt: Rebuilt): (t: Tensor) => Tensor;
 }
 
 const regions = new WeakMap<Node, Region>();
@@ -36,12 +55,12 @@ const readsOf = (nodes: readonly OpNode[], inputs: readonly Tensor[]): Tensor[] 
 };
 
 const makeRegion = (nodes: readonly OpNode[], reads: readonly Tensor[]): Region => ({
-  replay: (token) => {
+  replay: (token, rebuilt) => {
     const moved = new Map<Node, Node>();
     const barred = new Map<Node, Map<number, Tensor>>();
     for (const t of reads) {
       const outs = barred.get(t.node) ?? new Map<number, Tensor>();
-      if (!outs.has(t.index)) barred.set(t.node, outs.set(t.index, after(t, token)));
+      if (!outs.has(t.index)) barred.set(t.node, outs.set(t.index, after(rebuilt.of(t) ?? t, token)));
     }
     const at = (t: Tensor): Tensor => {
       const outer = barred.get(t.node)?.get(t.index);
@@ -61,6 +80,20 @@ const makeRegion = (nodes: readonly OpNode[], reads: readonly Tensor[]): Region 
   },
 });
 
+/** Runs `fn`, and says that its nodes are recomputed: as `regionFor` makes the region of them. */
+const within = <R extends Tensor | readonly Tensor[]>(
+  fn: () => R,
+  inputs: readonly Tensor[],
+  regionFor: (plain: Region, result: R) => Region = (plain) => plain,
+): R => {
+  const start = upcomingId();
+  const result = fn();
+  const nodes = madeSince(start, 'node' in result ? [result] : result);
+  const region = regionFor(makeRegion(nodes, readsOf(nodes, inputs)), result);
+  for (const node of nodes) regions.set(node, region);
+  return result;
+};
+
 /**
  * Gradient checkpointing: `fn`'s inner values are not kept for the backward pass but computed again from its inputs when the gradient
  * arrives; one more forward pass for memory of the inputs alone. Nested regions count as the outermost.
@@ -68,11 +101,44 @@ const makeRegion = (nodes: readonly OpNode[], reads: readonly Tensor[]): Region 
  */
 export const recomputed =
   <A extends readonly Tensor[], R extends Tensor | readonly Tensor[]>(fn: (...inputs: A) => R): ((...inputs: A) => R) =>
-  (...inputs) => {
-    const start = upcomingId();
-    const result = fn(...inputs);
-    const nodes = madeSince(start, 'node' in result ? [result] : result);
-    const region = makeRegion(nodes, readsOf(nodes, inputs));
-    for (const node of nodes) regions.set(node, region);
-    return result;
-  };
+  (...inputs) =>
+    within(() => fn(...inputs), inputs);
+
+/** How a coupling is gone back through. */
+export interface CouplingOptions {
+  /** α, not 0. Default 1. */
+  readonly factor?: number;
+  /** Whether x is rebuilt; else it is kept, and only `fn`'s inner values are made again. Default true. */
+  readonly rebuild?: boolean;
+}
+
+/**
+ * A reversible coupling: y = α·x + fn(z). Neither `fn`'s inner values nor x are kept for the backward pass: when the gradient arrives `fn` is computed again from z, which gives x = (y − fn(z)) / α. So of a chain of couplings, each of which reads as
+ * z what the one before it gave, only the last two values are kept, however long it is. What was rebuilt differs from what it was by rounding: each coupling hands on the error of y divided by α, so a long chain of small factors needs `rebuild: false`
+ * here and there. What reads x or z otherwise keeps it. Within `recomputed` it is a part of that, and nothing is rebuilt.
+ * Gomez, Ren, Urtasun & Grosse, 2017. https://arxiv.org/abs/1707.04585
+ */
+export const coupled = (
+  x: Tensor,
+  z: Tensor,
+  fn: (z: Tensor) => Tensor,
+  { factor = 1, rebuild = true }: CouplingOptions = {},
+): Tensor => {
+  let y: Tensor | null = null;
+  const added = within(
+    () => fn(z),
+    [z],
+    (plain, result) => ({
+      replay: (token, rebuilt) => {
+        const at = plain.replay(token, rebuilt);
+        if (rebuild && x.node.kind === 'op' && !rebuilt.of(x)) {
+          const apart = sub(rebuilt.of(y!) ?? after(y!, token), at(result));
+          rebuilt.put(x, factor === 1 ? apart : mul(apart, 1 / factor));
+        }
+        return at;
+      },
+    }),
+  );
+  y = add(factor === 1 ? x : mul(x, factor), added);
+  return y;
+};

@@ -161,6 +161,7 @@ const known: readonly Known[] = [
   ['MOELoRA', 'moeLora', 'multitask', byType('PEFTJS_MOELORA')],
   ['CIAT', 'ciat', 'adapters', byType('PEFTJS_CIAT')],
   ['CoDA', 'coda', 'adapters', byType('PEFTJS_CODA')],
+  ['MEFT', 'meft', 'adapters', byType('PEFTJS_MEFT')],
   ['Res-Tuning', 'resTuning', 'adapters', byType('PEFTJS_RES_TUNING')],
   ['side-tuning', 'sideTuning', 'adapters', byType('PEFTJS_SIDE_TUNING')],
   ['Residual adapter', 'residualAdapter', 'adapters', byType('PEFTJS_RESIDUAL_ADAPTER')],

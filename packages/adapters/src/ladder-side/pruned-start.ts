@@ -1,7 +1,8 @@
 import type { PrepareOptions } from '@peftjs/core';
 import { eachGradient } from '@peftjs/core/collect';
-import { constant, evaluate, mul, type OnExecutor, PeftError, type Tensor } from '@peftjs/tensor';
-import type { Around, AroundTable, Inputs, Linear, Model, Part, Path, TaskModel } from '@peftjs/transformer';
+import { evaluate, mul, type OnExecutor, PeftError, type Tensor } from '@peftjs/tensor';
+import type { Around, AroundTable, Linear, Model, Part, Path, TaskModel } from '@peftjs/transformer';
+import { dryRun } from '../dry-run.ts';
 
 /** By what channels are kept: the weights themselves, or their Fisher information. */
 export type SidePruning = 'weights' | 'fisher';
@@ -58,13 +59,7 @@ const orderIn = (model: Model, block: Path): (readonly ['norm' | 'attn' | 'mlp',
         ]),
     );
   const around: AroundTable = { norm: noting('norm'), attn: noting('attn'), mlp: noting('mlp') };
-  const { ids, picture } = model.main.reads;
-  const inputs: Inputs = {
-    [ids]: picture
-      ? constant(new Float32Array(picture.reduce((a, b) => a * b)), [1, ...picture])
-      : constant(new Int32Array(2), [1, 2]),
-  };
-  model.with({ around }).states(inputs); // A graph: nothing is computed.
+  dryRun(model.with({ around }));
   return order;
 };
 
