@@ -21,12 +21,12 @@ import { type Activation, activationIn, activationOption, type Layer } from '../
 import { norm } from '../bottleneck.ts';
 import { halvesOf } from './halves.ts';
 
-/** What F is; G is the other part. */
+/** The part that is F; G is the other. */
 export type MeftKind = 'layer' | 'adapter' | 'attn';
 
 /** Options of `meft`. */
 export interface MeftOptions {
-  /** F: the layer (MEFT1), an adapter (MEFT2), or attention (MEFT3). Default `layer`. */
+  /** F is the layer (MEFT1), an adapter (MEFT2), or attention (MEFT3). Default `layer`. */
   readonly kind?: MeftKind;
   /** Width r of the adapters. Default 8. */
   readonly bottleneck?: number;
