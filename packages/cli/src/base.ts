@@ -72,6 +72,16 @@ const packages: readonly string[] = [shipped, '@peftjs/base-encoder', '@peftjs/b
 export const isPackaged = (name: string | null | undefined): name is string =>
   name !== undefined && name !== null && packages.includes(name);
 
+/** Whether a packaged model is there. */
+export const isInstalled = (name: string): boolean => {
+  try {
+    packagedDir(name);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
 /** The folder of a packaged model: of where the command is used, or of where it is installed. Throws `file-missing`. */
 const packagedDir = (name: string): string => {
   for (const from of [join(process.cwd(), 'package.json'), import.meta.url])

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { cpu } from '@peftjs/onnx';
 import { type Executor, firstAvailable, PeftError } from '@peftjs/tensor';
@@ -9,6 +10,19 @@ export interface DeviceOptions {
   /** Whether the CPU computes in a process beside this one, which then stays free to answer. Default false. */
   readonly worker?: boolean;
 }
+
+/**
+ * Whether a hardware GPU may be there. On Linux each shows itself as a file in `/dev`; where none does, the libraries of GPUs are not loaded, which takes its time, and which
+ * would write their warnings of software drivers between our lines.
+ */
+const mayHaveGpu = (): boolean => {
+  if (process.platform !== 'linux') return true;
+  try {
+    return readdirSync('/dev').some((name) => /^(dri$|nvidia|nvhost|nvgpu|dxg$|kfd$|mali|kgsl)/.test(name));
+  } catch {
+    return true;
+  }
+};
 
 /** Threads that may be asked for on a machine of few cores. */
 const mostThreads = 64;
@@ -27,5 +41,5 @@ export const openDevice = async (
   const onCpu = () => cpu({ ...(threads !== undefined && { threads }), ...(worker && { worker }) });
   return device === 'webgpu'
     ? webgpu({ adapter: 'any' })
-    : firstAvailable({ webgpu: () => webgpu(), cpu: onCpu }, { device });
+    : firstAvailable({ ...(mayHaveGpu() && { webgpu: () => webgpu() }), cpu: onCpu }, { device });
 };

@@ -1,9 +1,21 @@
 import type { ProgressStream } from '@peftjs/trainer';
 import wrapAnsi from 'wrap-ansi';
 
-/** A line in lines of so many columns, broken between words; its own indentation stays. */
-const broken = (line: string, columns: number): string =>
-  wrapAnsi(line, columns, { trim: false }).replaceAll('\n ', '\n');
+/** Columns that a text beside a name needs; in fewer it goes on below the name. */
+const leastBeside = 24;
+
+/** The columns before the text of a line: those of a name that stands in front of it, two spaces or more between them, or the line's indentation. */
+const indentOf = (line: string, columns: number): number => {
+  const [front = ''] = /^ *\S+(?: \S+)* {2,}(?=\S)/.exec(line) ?? /^ */.exec(line) ?? [];
+  return front.includes('\u001b') || columns - front.length < leastBeside ? 0 : front.length;
+};
+
+/** A line in lines of so many columns, broken between words; what goes on stands below where its text began. */
+const broken = (line: string, columns: number): string => {
+  const indent = indentOf(line, columns);
+  const text = wrapAnsi(line.slice(indent), columns - indent, { trim: false }).replaceAll(/ *\n ?/g, '\n');
+  return line.slice(0, indent) + text.replaceAll('\n', `\n${' '.repeat(indent)}`);
+};
 
 /** Writes text; on a terminal, lines break between words. */
 export const say = (stream: ProgressStream, text: string): void => {

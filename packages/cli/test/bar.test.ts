@@ -1,6 +1,7 @@
 import { fromArray } from '@peftjs/data';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { bar, barLine, counted } from '../src/bar.ts';
+import { say } from '../src/terminal.ts';
 
 /** A terminal of so many columns, or none, and what it was told. */
 const terminal = (columns: number | null) => {
@@ -63,4 +64,22 @@ describe('a bar', () => {
     const counts = told.map((text) => /(\d+)\/10/.exec(text)?.[1]);
     expect(counts).toEqual(['4', '8', undefined, '4', '8', undefined]);
   });
+});
+
+test('lines of a terminal go on below where their text began, as far as there is room', () => {
+  const said = (columns: number, text: string): string => {
+    const { context, told } = terminal(columns);
+    say(context.err, text);
+    return told.join('');
+  };
+  expect(said(40, '-- GPU   the only adapter is one of software; use the CPU')).toBe(
+    '-- GPU   the only adapter is one of\n         software; use the CPU',
+  );
+  expect(said(40, '  an option of a method: a list of numbers of layers')).toBe(
+    '  an option of a method: a list of\n  numbers of layers',
+  );
+  expect(said(30, '-- GPU   the only adapter is one of software')).toBe(
+    '-- GPU   the only adapter is\none of software',
+  );
+  expect(said(20, 'Run: a-name, 5 steps on a CPU')).toBe('Run: a-name, 5 steps\non a CPU');
 });

