@@ -9,13 +9,16 @@ import type { HostArray } from './storage.ts';
 const types = { f32: 'float32', f16: 'float32', i32: 'int32', u32: 'uint32', u8: 'uint8' } as const;
 
 const optionsFor = (
+  { multipliesWhole }: Recipe,
   threads: number,
   bits: BitsArrays,
   profile: string | null,
 ): Ort.InferenceSession.SessionOptions => ({
   executionProviders: ['cpu'],
   executionMode: 'sequential',
-  graphOptimizationLevel: 'all',
+  // Graphs come as they are best: looking for more takes longer than the rest of a session's start, and what it finds saves nothing, but 4 % of a
+  // step with products of whole numbers.
+  graphOptimizationLevel: multipliesWhole ? 'all' : 'disabled',
   enableCpuMemArena: true,
   // A pattern is one more block beside the arena that the first run has filled: half as much memory again, and no faster.
   enableMemPattern: false,
@@ -74,7 +77,7 @@ export const openSession = async (
       : new runtime.Tensor(types[dtype] as 'float32', data as Float32Array, shape);
   const wrapAll = (arrays: ReadonlyMap<string, HostArray>): Record<string, Ort.Tensor> =>
     Object.fromEntries([...arrays].map(([name, data]) => [name, wrap(name, data)]));
-  const session = await runtime.InferenceSession.create(recipe.model, optionsFor(threads, bits, profile));
+  const session = await runtime.InferenceSession.create(recipe.model, optionsFor(recipe, threads, bits, profile));
   return {
     run: async (inputs, results) => void (await session.run(wrapAll(inputs), wrapAll(results))),
     endProfile: () => session.endProfiling(),
