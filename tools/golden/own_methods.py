@@ -869,6 +869,103 @@ class LoraPrune(Changed):
                 group["mask"].fill_(1)[gone] = 0
 
 
+class LoraShear(Changed):
+    """Chen et al., 2023. https://arxiv.org/abs/2310.18356, https://github.com/microsoft/only_train_once: groups and `lhspg.py`'s step, over rows of weights, biases and B."""
+
+    def begin(self, r: int, lora_alpha: float, **plan: object) -> None:
+        self.own("lora_A", kaiming(r, self.in_dim))
+        self.own("lora_B", torch.zeros(self.out_dim, r))
+        self.scale, self.plan = lora_alpha / r, plan
+
+    @classmethod
+    def share(cls, model: nn.Module) -> None:
+        """Groups by the layer that reads them: the number of structures, and the rows of theirs in each of the layers that make them, [count, rows]."""
+        config = model.config
+        shared = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        inner = getattr(config, "intermediate_size", None) or 4 * config.n_embd
+        groups: dict[str, dict] = {}
+        for path, layer in model.named_modules():
+            if not isinstance(layer, cls):
+                continue
+            parent, _, name = path.rpartition(".")
+            count = shared if "attn" in parent else inner
+            group = groups.setdefault(parent, {"count": count, "makers": [], "active": [], "gone": []})
+            if name in ("o_proj", "down_proj", "c_proj"):
+                layer.fixed("lora_mask", torch.ones(count))
+            else:
+                parts = torch.arange(layer.out_dim).chunk(3 if name == "c_attn" else 1)
+                group["makers"].append((layer, [part.reshape(count, -1) for part in parts]))
+        whole = next(iter(layer.plan for layer in model.modules() if isinstance(layer, cls)))["unprunable_modules"]
+        cls.groups = [group for parent, group in groups.items() if not any(path.startswith(f"{parent}.") for path in whole)]
+
+    def delta(self, x: torch.Tensor) -> torch.Tensor:
+        self.before = (self.lora_A.detach().clone(), self.lora_B.detach().clone())
+        return x @ self.lora_A.T @ self.lora_B.T * self.scale
+
+    @classmethod
+    def scores(cls) -> torch.Tensor:
+        found: dict[str, list[torch.Tensor]] = {}
+        for group in cls.groups:
+            norm = weight_norm = delta_norm = inner = torch.zeros(group["count"])
+            tensors = 0
+            for layer, parts in group["makers"]:
+                a, b = layer.before
+                for rows in parts:
+                    w, delta = layer.weight[rows].flatten(1), (b @ a)[rows].flatten(1)
+                    norm = norm + w.square().sum(1)
+                    tensors += 1
+                    if layer.bias is not None:
+                        norm = norm + layer.bias[rows].square().sum(1)
+                        tensors += 1
+                    weight_norm, delta_norm = weight_norm + w.square().sum(1), delta_norm + delta.square().sum(1)
+                    inner = inner + (w * delta).sum(1)
+            own = {
+                "magnitude": norm.sqrt(),
+                "avg_magnitude": norm.sqrt() / (tensors * group["count"] + 1e-6),
+                "cosine_similarity": inner / (weight_norm.sqrt() + 1e-8) / (delta_norm.sqrt() + 1e-8) + 1,
+                "taylor_first_order": inner.abs(),
+                "taylor_second_order": 0.5 * inner.abs() ** 2,
+            }
+            for name, values in own.items():
+                found.setdefault(name, []).append(values)
+        total = 0.0
+        for values in found.values():
+            together = torch.cat(values)
+            total = total + 0.2 * together / ((1e-8 + together.square().sum()).sqrt() + 1e-8)
+        return total
+
+    @classmethod
+    @torch.no_grad()
+    def after_all(cls, layers: list["LoraShear"], step: int, rate: float) -> None:
+        """The optimizer has stepped already; what is chosen is chosen by the values before."""
+        plan, now = layers[0].plan, step + 1
+        duration = plan["pruning_steps"] // plan["pruning_periods"]
+        if now <= plan["start_pruning_step"]:
+            return
+        period, done = divmod(now - plan["start_pruning_step"] - 1, duration)
+        if done == 0 and period < plan["pruning_periods"]:
+            numbers = [(group, i) for group in cls.groups for i in range(group["count"])]
+            target = int(len(numbers) * plan["target_group_sparsity"])
+            each = target // plan["pruning_periods"]
+            count = each if period < plan["pruning_periods"] - 1 else target - each * period
+            order = [numbers[i] for i in torch.argsort(cls.scores()).tolist()]
+            for group, i in [(group, i) for group, i in order if i not in group["gone"]][:count]:
+                group["active"].append(i)
+        t = (now - plan["start_pruning_step"]) % duration
+        ratio = (duration - t - 1.0) / (duration - t)
+        for group in cls.groups:
+            for layer, parts in group["makers"]:
+                for rows in parts:
+                    chosen = rows[group["active"]].flatten()
+                    gone = rows[group["gone"]].flatten()
+                    for tensor in (layer.weight, layer.lora_B) + (() if layer.bias is None else (layer.bias,)):
+                        tensor[chosen] *= ratio
+                        tensor[gone] = 0
+            if t == duration - 1 or duration == 1:
+                group["gone"] += group["active"]
+                group["active"] = []
+
+
 class AfLora(Changed):
     """Liu, Kundu, Li, Wan, Jiang & Beerel, 2024. https://arxiv.org/abs/2403.13269"""
 
@@ -1440,6 +1537,14 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
         dict(r=4, lora_alpha=6, sparse_lambda=5.0, max_lambda=20.0, lambda_num=2, total_step=4),
     ),
     "capaboost": ("PEFTJS_CAPABOOST", CapaBoost, dict(r=3, lora_alpha=5, num_layer=3, density=0.4)),
+    "lora-shear": (
+        "PEFTJS_LORA_SHEAR",
+        LoraShear,
+        dict(
+            r=3, lora_alpha=5, target_group_sparsity=0.4, start_pruning_step=1, pruning_steps=3, pruning_periods=1,
+            unprunable_ratio=0.0, unprunable_modules=[],
+        ),
+    ),
     "lora-prune": (
         "PEFTJS_LORA_PRUNE",
         LoraPrune,
@@ -1509,6 +1614,10 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
 # Those that change something else than the linear layers of queries and values.
 PLACES = {
     "lorta": ({"plain": r".*\.[qvo]_proj", "gpt2": r".*\.attn\.(c_attn|c_proj)"}, (nn.Linear, Conv1D)),
+    "lora-shear": (
+        {"plain": r".*\.(self_attn|mlp)\.\w+_proj", "gpt2": r".*\.(attn|mlp)\.(c_attn|c_proj|c_fc)"},
+        (nn.Linear, Conv1D),
+    ),
     "lora-prune": (
         {"plain": r".*\.(self_attn|mlp)\.\w+_proj", "gpt2": r".*\.(attn|mlp)\.(c_attn|c_proj|c_fc)"},
         (nn.Linear, Conv1D),

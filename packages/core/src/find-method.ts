@@ -137,6 +137,7 @@ const known: readonly Known[] = [
   ['DyLoRA', 'dylora', 'lora', byType('PEFTJS_DYLORA')],
   ['SoRA', 'sora', 'lora', byType('PEFTJS_SORA')],
   ['CapaBoost', 'capaboost', 'lora', byType('PEFTJS_CAPABOOST')],
+  ['LoRAShear', 'loraShear', 'lora', byType('PEFTJS_LORA_SHEAR')],
   ['LoRAPrune', 'loraPrune', 'lora', byType('PEFTJS_LORA_PRUNE')],
   ['LoRA-SP', 'loraSp', 'lora', byType('PEFTJS_LORA_SP')],
   ['AFLoRA', 'afLora', 'lora', byType('PEFTJS_AFLORA')],

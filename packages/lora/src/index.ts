@@ -54,6 +54,7 @@ export { type LokrOptions, lokr } from './lokr.ts';
 export { lora } from './lora.ts';
 export type { BiasedLoraOptions } from './lora-bias.ts';
 export { type LoraPruneOptions, loraPrune } from './lora-prune/lora-prune.ts';
+export { type LoraShearOptions, loraShear } from './lora-shear/lora-shear.ts';
 export { type LoraSpOptions, loraSp } from './lora-sp.ts';
 export { type LortaOptions, lorta } from './lorta.ts';
 export type { LoraOptions } from './low-rank.ts';

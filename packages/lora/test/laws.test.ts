@@ -235,6 +235,10 @@ describeMethods(family, {
     options: { rank: 2, alpha: 4, steps: 6, warmup: 0, every: 1 },
     parameters: (model) => sumOver(model, /^(?!lm_head|classifier)/, (inDim, outDim) => 2 * (inDim + outDim)),
   },
+  loraShear: {
+    options: { rank: 2, alpha: 4, warmup: 1, steps: 6, periods: 2, unprunable: 0 },
+    parameters: (model) => sumOver(model, /^(?!lm_head|classifier)/, (inDim, outDim) => 2 * (inDim + outDim)),
+  },
   loraSp: {
     options: { rank: 2, alpha: 4 },
     parameters: (model) => sumOver(model, attention, (inDim, outDim) => 2 * (inDim + outDim)),

@@ -1,11 +1,13 @@
-import { attach, merge } from '@peftjs/core';
+import { attach, merge, prepare } from '@peftjs/core';
 import { memoryFiles } from '@peftjs/io';
-import { loraPrune } from '@peftjs/lora';
-import { evaluate, reference } from '@peftjs/tensor';
+import { loraPrune, loraShear } from '@peftjs/lora';
+import { evaluate, reference, type Tensor, type Variable } from '@peftjs/tensor';
 import { distance, shake, tinyLlama, tokens } from '@peftjs/testkit';
 import { loadModel, saveModel, type TaskModel } from '@peftjs/transformer';
 import { describe, expect, test } from 'vitest';
 import { sparsityAt } from '../src/lora-prune/sparsity.ts';
+import { goingIn } from '../src/lora-shear/half-space.ts';
+import { lossesWithout } from '../src/lora-shear/knowledge.ts';
 
 const executor = reference();
 const base = tinyLlama();
@@ -80,5 +82,69 @@ describe('loraPrune', () => {
   test('refuses what it cannot prune by', () => {
     expect(() => attach(base, [loraPrune({ target: ['model.layers.1.mlp.up_proj'] })])).toThrow(/no layer of others/);
     expect(() => loraPrune({ warmup: 0.6, final: 0.5 })).toThrow(/leave no steps/);
+  });
+});
+
+describe('loraShear', () => {
+  const small = { rank: 2, ratio: 0.4, warmup: 1, steps: 6, periods: 2 };
+
+  test('finds by examples what stays whole, and asks for that', async () => {
+    expect(() => attach(base, [loraShear(small)])).not.toThrow(); // A tenth of four groups is none.
+    expect(() => attach(base, [loraShear({ ...small, unprunable: 0.3 })])).toThrow(/found by prepare; call it first/);
+    const data = [1, 2].map((seed) => {
+      const ids = Int32Array.from({ length: 8 }, (_, i) => (i * 7 + seed * 3) % 12);
+      const shape = [2, 4];
+      return { rows: 2, columns: { ids, labels: ids }, shapes: { ids: shape, labels: shape } };
+    });
+    const [method] = await prepare(base, [loraShear({ ...small, unprunable: 0.3 })], { executor, data });
+    const masks = [...attach(base, [method!]).state.keys()].filter((name) => name.endsWith('lora_mask'));
+    const readers = [0, 1].flatMap((i) => ['self_attn.o_proj', 'mlp.down_proj'].map((n) => `model.layers.${i}.${n}`));
+    const groups = readers.map((reader) => ({ reader, count: 1, makers: [] }));
+    const losses = await lossesWithout(base, groups, { executor, data });
+    const whole = readers[losses.indexOf(Math.max(...losses))]!;
+    expect(masks.sort()).toEqual(
+      readers
+        .filter((r) => r !== whole)
+        .map((r) => `${r}.lora_mask`)
+        .sort(),
+    );
+  });
+
+  test('shrinks what it chooses to nothing, and goes on from a state as it is', async () => {
+    const adapted = attach(base, [loraShear({ ...small, unprunable: 0 })]);
+    await shake(adapted.params, { executor });
+    const { decision, state } = adapted;
+    const between = {
+      read: (v: Variable) => executor.read(v),
+      write: (v: Variable, data: Float32Array) => executor.write(v, data),
+      compute: (outputs: Readonly<Record<string, Tensor>>) => evaluate(outputs, { executor }),
+    };
+    const masks = [...state].filter(([name]) => name.endsWith('lora_mask')).map(([, v]) => v);
+    const seen: number[][] = [];
+    for (let step = 1; step <= 7; step++) {
+      expect(decision!.due(step)).toBe(true);
+      await decision!.run(step, between as never);
+      const all = await Promise.all(masks.map((v) => executor.read(v)));
+      const values = all.flatMap((mask) => [...mask]);
+      seen.push([values.filter((v) => v === 0).length, values.filter((v) => v > 0 && v < 1).length]);
+    }
+    expect(decision!.due(8)).toBe(false);
+    const total = masks.reduce((n, { shape }) => n + shape[0]!, 0);
+    const [first, second] = [goingIn({ ...small }, total, 0), goingIn({ ...small }, total, 1)];
+    expect(first + second).toBe(Math.floor(0.4 * total));
+    // Chosen after step 1, half gone after 2, gone after 3; chosen again after 4.
+    expect(seen).toEqual([
+      [0, 0],
+      [0, first],
+      [first, 0],
+      [first, 0],
+      [first, second],
+      [first + second, 0],
+      [first + second, 0],
+    ]);
+    const { model } = await merge(adapted, { executor });
+    const files = memoryFiles();
+    await saveModel(model, files, { executor });
+    expect(distance(await logits(await loadModel(files)), await logits(adapted.model))).toBeLessThan(1e-5);
   });
 });

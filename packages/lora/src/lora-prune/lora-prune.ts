@@ -11,11 +11,11 @@ import {
   targets,
   zeros,
 } from '@peftjs/core';
-import { broadcastTo, matmul, mul, reshape, type Tensor, type Variable } from '@peftjs/tensor';
+import { matmul, mul, type Tensor } from '@peftjs/tensor';
 import type { Linear, Path } from '@peftjs/transformer';
 import { addDelta } from '../add-delta.ts';
 import { gatherImportance, type Updated, type Watched } from './importance.ts';
-import { pruneGroups } from './prune-groups.ts';
+import { pruneGroups, spread } from './prune-groups.ts';
 import { letGo } from './sparsity.ts';
 
 /** Options of `loraPrune`. */
@@ -39,12 +39,6 @@ export interface LoraPruneOptions {
   /** Steps from one decision to the next. Default 10. */
   readonly every?: number;
 }
-
-/** A mask for each of a layer's inputs, [inDim]. */
-const spread = (mask: Variable, inDim: number): Tensor => {
-  const [groups] = mask.shape as [number];
-  return reshape(broadcastTo(reshape(mask, [groups, 1]), [groups, inDim / groups]), [inDim]);
-};
 
 /** y = W·(m∘x) + b, whose columns of what is gone are zero. */
 const masked = (base: Linear, mask: Tensor): Linear => ({

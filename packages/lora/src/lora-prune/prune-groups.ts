@@ -1,4 +1,4 @@
-import { PeftError } from '@peftjs/tensor';
+import { broadcastTo, PeftError, reshape, type Tensor } from '@peftjs/tensor';
 import type { Model, Part, Path, Role } from '@peftjs/transformer';
 
 /** Structures of one kind that a layer reads side by side: the heads of an attention, the channels of an MLP. */
@@ -30,7 +30,7 @@ const kinds: readonly Kind[] = [
 ];
 
 /** The groups of a kind in the model's order. */
-const groupsOf = (model: Model, { makers, reader, count }: Kind): PruneGroup[] => {
+const groupsOf = (who: string, model: Model, { makers, reader, count }: Kind): PruneGroup[] => {
   const readers = model.parts([reader]);
   const byRole = makers.map((role) => [role, model.parts([role])] as const).filter(([, parts]) => parts.length > 0);
   return readers.map(({ path }, i): PruneGroup => {
@@ -39,9 +39,19 @@ const groupsOf = (model: Model, { makers, reader, count }: Kind): PruneGroup[] =
     const number = count(model, sizes) ?? 0;
     const all = [model.linears.get(path)!.inDim, ...sizes.values()];
     if (number === 0 || byRole.some(([, { length }]) => length !== readers.length) || all.some((n) => n % number !== 0))
-      throw new PeftError('bad-option', `loraPrune: the model does not tell which rows make what ${path} reads`);
+      throw new PeftError('bad-option', `${who}: the model does not tell which rows make what ${path} reads`);
     return { reader: path, count: number, makers: own.map(([, part]) => part) };
   });
+};
+
+/** All groups of a model by kind: those of attentions, those of MLPs. Throws `bad-option` where it does not tell its structures. */
+export const structuresOf = (who: string, model: Model): readonly (readonly PruneGroup[])[] =>
+  kinds.map((kind) => groupsOf(who, model, kind));
+
+/** A number for each structure as one for each of `size` rows that make them, or inputs that read them: [count] -> [size]. */
+export const spread = (numbers: Tensor, size: number): Tensor => {
+  const [count] = numbers.shape as [number];
+  return reshape(broadcastTo(reshape(numbers, [count, 1]), [count, size / count]), [size]);
 };
 
 /**
@@ -49,10 +59,8 @@ const groupsOf = (model: Model, { makers, reader, count }: Kind): PruneGroup[] =
  * tell its structures, and where none is left.
  */
 export const pruneGroups = (model: Model, chosen: ReadonlySet<Path>): readonly PruneGroup[] => {
-  const groups = kinds
-    .flatMap((kind) =>
-      groupsOf(model, kind).filter((_, i, { length }) => i >= Math.floor(length / 10) && i < length - 1),
-    )
+  const groups = structuresOf('loraPrune', model)
+    .flatMap((all) => all.filter((_, i, { length }) => i >= Math.floor(length / 10) && i < length - 1))
     .filter(({ reader, makers }) => chosen.has(reader) || makers.some(({ path }) => chosen.has(path)));
   if (groups.length === 0)
     throw new PeftError(
