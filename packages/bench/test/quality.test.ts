@@ -136,8 +136,10 @@ test('a trial takes a method at the budget from its first values, the same for t
     heldOut: { ...ground.heldOut, rows: ground.heldOut.rows.slice(0, 16) },
   };
   const method = await sized(methods.get('lora')!, ground, length, executor);
-  expect(method).toMatchObject({ parameters: budget, options: { rank: 4, alpha: 4, target: 'all-linear' } });
-  const run = (learningRate: number) => tryOut(method, small, length, { learningRate, seed: 1, executor });
+  const { method: lora, parameters } = await method.ready();
+  expect(parameters).toBe(budget);
+  expect(method.options).toEqual({ rank: 4, alpha: 4, target: 'all-linear' });
+  const run = (learningRate: number) => tryOut(lora, small, length, { learningRate, seed: 1, executor });
   const [still, learnt, again] = [await run(1e-9), await run(1e-2), await run(1e-2)];
   expect(learnt.heldOut).toBeLessThan(still.heldOut - 0.01);
   expect(again).toMatchObject({ heldOut: learnt.heldOut, validation: learnt.validation, planned: learnt.planned });

@@ -22,6 +22,7 @@ export const leftOut: Readonly<Record<string, string>> = {
   multitaskPromptTuning: 'is for several tasks',
   pasta: 'trains the vectors of special tokens, which the text has none of',
   poly: 'is for several tasks',
+  shadow: 'has a whole block beside the base, ten times as many values as the others',
   tipAdapter: 'is for the vectors of CLIP',
   tokenTuning: 'trains rows of chosen tokens',
   vpt: 'is for models of pictures',

@@ -20,11 +20,13 @@ interface Run {
 
 const trial = async (method: Sized, place: number, seed: number, run: Run): Promise<Trial> => {
   const { ground, executor, trials, say } = run;
-  const { name, options, parameters } = method;
+  const { name, options } = method;
   const learningRate = rateAt(place);
   const known = trials.find(name, options, learningRate, seed);
   if (known) return known;
-  const outcome = await tryOut(method, ground, length, { learningRate, seed, executor });
+  const ready = await method.ready();
+  const outcome = await tryOut(ready.method, ground, length, { learningRate, seed, executor });
+  const { parameters } = ready;
   const made = trialOf({ method: name, options, parameters, learningRate, seed, ...length }, outcome);
   await trials.add(made);
   say(
@@ -62,18 +64,26 @@ export const runQuality = async (
   const run = { ground: await loadGround(), executor, trials: await openTrials(file, length), say };
   const found: { readonly method: Sized; readonly place: number }[] = [];
   let failed = 0;
+  const tried = async (name: string, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      if (!isPeftError(error)) throw error;
+      failed++;
+      say(`${name} failed: ${error.message}`);
+    }
+  };
   try {
     await measureBase(run);
     for (const factory of wanted)
-      try {
+      await tried(factory.name, async () => {
         const method = await sized(factory, run.ground, length, executor);
         found.push({ method, place: await findPlace(method, firstPlaceOf(factory), run) });
-      } catch (error) {
-        if (!isPeftError(error)) throw error;
-        failed++;
-        say(`${factory.name} failed: ${error.message}`);
-      }
-    for (const { method, place } of found) for (const seed of seeds.slice(1)) await trial(method, place, seed, run);
+      });
+    for (const { method, place } of found)
+      await tried(method.name, async () => {
+        for (const seed of seeds.slice(1)) await trial(method, place, seed, run);
+      });
   } finally {
     await executor.close();
   }

@@ -24,7 +24,7 @@ export const measureSpeeds = async (
   const { rows, context } = ground.train;
   const batch = makeBatch(rows.slice(0, length.batchSize), length.batchSize, context);
   const ready = async (name: string): Promise<Timed> => {
-    const { method } = await sized(methods.get(name)!, ground, length, executor);
+    const { method } = await (await sized(methods.get(name)!, ground, length, executor)).ready();
     return timedStep(attach(ground.model, [method]), batch, executor);
   };
   const speeds: Speed[] = [];

@@ -1,9 +1,8 @@
-import { attach } from '@peftjs/core';
+import { attach, type Method } from '@peftjs/core';
 import { type Executor, isPeftError } from '@peftjs/tensor';
 import { cosine, evaluateLoss, type TokenRows, train } from '@peftjs/trainer';
 import type { CausalLM } from '@peftjs/transformer';
 import type { Length } from './length.ts';
-import type { Sized } from './sized.ts';
 import { watched } from './watched.ts';
 
 /** The model and data of the trials. */
@@ -38,7 +37,7 @@ export const lossesOf = async (
 
 /** Trains a method from its first values and measures it. The loss is Infinity where the training diverges. */
 export const tryOut = async (
-  { method }: Sized,
+  method: Method,
   ground: Ground,
   { steps, batchSize }: Length,
   {
