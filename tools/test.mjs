@@ -50,7 +50,9 @@ if (results) {
   if (given.length === 0 && failed === 0) tableIsCurrent = methodsTable(file, '--check') === 0;
 }
 rmSync(folder, { recursive: true, force: true });
-console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped`);
+console.log(
+  `\n${passed} passed, ${failed} failed, ${skipped} skipped${tableIsCurrent ? '' : '; the table of methods is not current'}`,
+);
 process.exitCode = status === 0 && (failed > 0 || !tableIsCurrent) ? 1 : (status ?? 1);
 
 function read(path) {
