@@ -45,8 +45,9 @@ export const kAdaptation: MethodFactory<KAdaptationOptions> = defineMethod<KAdap
     attach: (model, scope, { target, dimension: n, rank: k, scale }) => {
       const a = scope.param('phm_rule_left', [n, n, 1], uniform(0.01));
       const c = scope.param('phm_rule_right', [n, 1, n], uniform(0.01));
-      /** Aᵢ, scaled: [n, n, n]. */
-      const rule = (): Tensor => matmul(mul(a, scale), c);
+      /** The aᵢ and the scaled cᵢ as rows of [n, n]. */
+      const lefts = (): Tensor => reshape(a, [n, n]);
+      const rights = (): Tensor => mul(reshape(c, [n, n]), scale);
       return eachLinear(model, scope, target, 'kAdaptation', (base, own, path) => {
         const { inDim, outDim } = base;
         if (inDim % n !== 0 || outDim % n !== 0)
@@ -60,17 +61,17 @@ export const kAdaptation: MethodFactory<KAdaptationOptions> = defineMethod<KAdap
         return addDelta(base, {
           apply: (x) => {
             const rows = x.shape.slice(0, -1).reduce((m, d) => m * d, 1);
-            const pieces = reshape(x, [1, rows * n, p]);
-            const low = reshape(matmul(pieces, left), [n, rows, n, k]); // by product, row, piece
-            const turned = reshape(transpose(low, [0, 1, 3, 2]), [n, rows * k, n]);
-            const mixed = reshape(matmul(turned, rule()), [n, rows, k, n]); // pieces of the output
-            const last = transpose(mixed, [1, 3, 0, 2]); // by row, piece, product
-            const y = matmul(reshape(last, [rows * n, n * k]), reshape(right, [n * k, q]));
-            return reshape(y, [...x.shape.slice(0, -1), outDim]);
+            const pieces = reshape(transpose(reshape(x, [rows, n, p]), [1, 0, 2]), [n, rows * p]);
+            const sums = reshape(matmul(lefts(), pieces), [n, rows, p]); // of each product, Σⱼ aᵢⱼ·xⱼ
+            const low = matmul(sums, left); // [n, rows, k]
+            const outputs = reshape(matmul(low, right), [n, rows * q]);
+            const mixed = reshape(matmul(rights(), outputs, { transposeA: true }), [n, rows, q]); // pieces of the output
+            return reshape(transpose(mixed, [1, 0, 2]), [...x.shape.slice(0, -1), outDim]);
           },
           dense: () => {
             const second = reshape(matmul(left, right), [n, p * q]);
-            const products = matmul(reshape(rule(), [n, n * n]), second, { transposeA: true }); // [n·n, p·q]
+            const rule = matmul(reshape(lefts(), [n, n, 1]), reshape(rights(), [n, 1, n])); // Aᵢ
+            const products = matmul(reshape(rule, [n, n * n]), second, { transposeA: true }); // [n·n, p·q]
             const whole = reshape(products, [n, n, p, q]);
             return reshape(transpose(whole, [1, 3, 0, 2]), [outDim, inDim]);
           },
