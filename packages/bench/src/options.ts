@@ -3,7 +3,7 @@ import { baseModelDir } from '@peftjs/base-model';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { classTasks } from './classes/tasks.ts';
 import { paths } from './paths.ts';
-import { tried } from './quality/quality.ts';
+import { tried } from './quality/methods.ts';
 import { stacks } from './stacks/catalog.ts';
 import { dataTask, groups, int8Task, qualityTask, quantizedTask, serveTask } from './tasks/catalog.ts';
 

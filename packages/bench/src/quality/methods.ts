@@ -1,4 +1,4 @@
-import type { Factory } from '@peftjs/cli/shared';
+import { type Factory, methods } from '@peftjs/cli/shared';
 
 /** Methods that are not in the table, and why. */
 export const leftOut: Readonly<Record<string, string>> = {
@@ -15,19 +15,39 @@ export const leftOut: Readonly<Record<string, string>> = {
   factTk: 'is for layers of one width, which grouped keys are not of',
   factTt: 'is for layers of one width, which grouped keys are not of',
   gated: 'puts a gate at another method',
+  hyperformer: 'is for several tasks',
+  hyperformerPlusPlus: 'is for several tasks',
+  iptSpace: 'is a space of several tasks’ prompts',
   loftq: 'begins from a quantised base',
   maple: 'is for the texts and pictures of CLIP',
   moeLora: 'is for several tasks',
+  mtLora: 'is for several tasks',
   mtlLora: 'is for several tasks',
   multitaskPromptTuning: 'is for several tasks',
+  noahSupernet: 'is searched for its parts',
   pasta: 'trains the vectors of special tokens, which the text has none of',
+  pha: 'is for several tasks',
   poly: 'is for several tasks',
   shadow: 'has a whole block beside the base, ten times as many values as the others',
   tipAdapter: 'is for the vectors of CLIP',
   tokenTuning: 'trains rows of chosen tokens',
+  tpt: 'takes prompts from another model',
   vpt: 'is for models of pictures',
   vqt: 'is for models of pictures',
   xattn: 'is for models with cross-attention',
+};
+
+/** Methods that the task tries: all that have something to learn from a text alone, those that fold into the weights first. */
+export const tried = (): string[] =>
+  [...methods.values()]
+    .sort((a, b) => Number(b.merges) - Number(a.merges))
+    .map(({ name }) => name)
+    .filter((name) => !(name in leftOut));
+
+/** The work that makes a step take more than one and a half times LoRA's. */
+export const slowSteps: Readonly<Record<string, string>> = {
+  adaMix: 'takes every example twice, through two draws of its experts, for the loss of their agreement',
+  fourierft: 'is applied as a product of rank 2n, 500 here, whose waves are computed anew in each step',
 };
 
 /** Where the grid of rates begins: 5 is 3.2e-3. */

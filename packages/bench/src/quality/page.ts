@@ -1,7 +1,7 @@
 import { methods as factories } from '@peftjs/cli/shared';
 import { markdown } from '../report/markdown.ts';
 import { qualityFigure } from './figure.ts';
-import { leftOut } from './methods.ts';
+import { leftOut, slowSteps, tried } from './methods.ts';
 import { budget } from './sizes.ts';
 import type { Speed } from './speed.ts';
 import { type Standing, standings } from './standing.ts';
@@ -64,6 +64,12 @@ export const qualityPage = (
   const tableOf = (own: readonly Standing[]): string => markdown([head, ...own.map(rowOf(base, speeds))]);
   const near = methods.filter(({ parameters }) => Math.abs(parameters / budget - 1) <= 0.1).length;
   const few = methods.filter(({ seeds }) => seeds < 3);
+  const missing = tried().filter((name) => !methods.some(({ method }) => method === name));
+  const slow = speeds.filter(({ besideLora }) => besideLora > 1.5).sort((a, b) => b.besideLora - a.besideLora);
+  const reasons = slow.map(
+    ({ method, besideLora }) =>
+      `\`${method}\` (${besideLora.toFixed(2)}) ${slowSteps[method] ?? 'was not looked into yet'}`,
+  );
   const text = `# Which method, which learning rate
 
 Every method on the same base, text and steps, each with the learning rate that suits it best, made by \`pnpm bench --task quality\`. The base is the model of
@@ -80,7 +86,7 @@ this small tell how methods compare when each has its rate, and what rate that i
 - Not there: ${Object.entries(leftOut)
     .map(([name, why]) => `\`${name}\` ${why}`)
     .join('; ')}.
-${few.length > 0 ? `- ${few.length} of ${methods.length} methods have fewer than three seeds so far, those with one no ±: there a difference below 0.02 says nothing.\n` : ''}
+${slow.length > 0 ? `- Steps of more than 1.5 of LoRA's time: ${reasons.join('; ')}.\n` : ''}${missing.length > 0 ? `- Not tried yet: ${missing.map((name) => `\`${name}\``).join(', ')}.\n` : ''}${few.length > 0 ? `- ${few.length} of ${methods.length} methods have fewer than three seeds so far, those with one no ±: there a difference below 0.02 says nothing.\n` : ''}
 ## Methods that fold into the weights
 
 ${tableOf(methods.filter(({ method }) => folds(method)))}

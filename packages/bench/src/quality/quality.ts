@@ -1,7 +1,5 @@
 import { join } from 'node:path';
-import { methods } from '@peftjs/cli/shared';
 import { writeFileAtomic } from '@peftjs/io';
-import { leftOut } from './methods.ts';
 import { qualityPage } from './page.ts';
 import { runQuality } from './run-quality.ts';
 import { measureSpeeds, type Speed } from './speed.ts';
@@ -16,13 +14,6 @@ export const qualityFiles = async (results: string): Promise<ReadonlyMap<string,
     ['quality.svg', figure],
   ]);
 };
-
-/** Methods that the task tries: all that have something to learn from a text alone, those that fold into the weights first. */
-export const tried = (): string[] =>
-  [...methods.values()]
-    .sort((a, b) => Number(b.merges) - Number(a.merges))
-    .map(({ name }) => name)
-    .filter((name) => !(name in leftOut));
 
 /** Where the task reads and writes, and how it runs. */
 export interface QualityOptions {
@@ -39,17 +30,17 @@ export interface QualityOptions {
   say(text: string): void;
 }
 
-/** Makes the trials that are missing, or measures speeds, and writes the page anew; how many methods failed. */
+/** Makes the trials that are missing, or measures speeds, each kept as soon as it is there, and writes the page anew; how many methods failed. */
 export const quality = async (options: QualityOptions): Promise<number> => {
   const { methods: names, speed, rounds, threads, out, docs, say } = options;
-  let failed = 0;
-  if (speed) {
-    const fresh = await measureSpeeds(names, { rounds, threads, say });
-    failed = names.length - fresh.length;
-    const file = join(out, 'quality-speed.jsonl');
-    const kept = (await readLines<Speed>(file)).filter(({ method }) => !fresh.some((own) => own.method === method));
-    await writeFileAtomic(file, [...kept, ...fresh].map((line) => `${JSON.stringify(line)}\n`).join(''));
-  } else failed = await runQuality(names, join(out, 'quality.jsonl'), { threads, say });
+  const file = join(out, 'quality-speed.jsonl');
+  const keep = async (fresh: Speed): Promise<void> => {
+    const others = (await readLines<Speed>(file)).filter(({ method }) => method !== fresh.method);
+    await writeFileAtomic(file, [...others, fresh].map((line) => `${JSON.stringify(line)}\n`).join(''));
+  };
+  const failed = speed
+    ? await measureSpeeds(names, { rounds, threads, say, keep })
+    : await runQuality(names, join(out, 'quality.jsonl'), { threads, say });
   const files = await qualityFiles(out);
   for (const [name, text] of files) await writeFileAtomic(join(docs, name), text);
   say(`written: ${[...files.keys()].join(', ')}`);

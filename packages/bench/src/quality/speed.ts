@@ -15,11 +15,20 @@ export interface Speed {
   readonly besideLora: number;
 }
 
-/** Times methods, each in turns with LoRA: `rounds` of a few steps, after a warm-up. Those that fail are told, and left out. */
+/** How speeds are measured, and who is told. */
+export interface Speedometer {
+  readonly rounds: number;
+  readonly threads: number;
+  say(text: string): void;
+  /** Takes a speed as soon as it is measured. */
+  keep(speed: Speed): Promise<void>;
+}
+
+/** Times methods, each in turns with LoRA: `rounds` of a few steps, after a warm-up. Those that fail are told, and left out; how many did. */
 export const measureSpeeds = async (
   names: readonly string[],
-  { rounds, threads, say }: { readonly rounds: number; readonly threads: number; readonly say: (text: string) => void },
-): Promise<Speed[]> => {
+  { rounds, threads, say, keep }: Speedometer,
+): Promise<number> => {
   const [executor, ground] = [await openDevice('cpu', { threads }), await loadGround()];
   const { rows, context } = ground.train;
   const batch = makeBatch(rows.slice(0, length.batchSize), length.batchSize, context);
@@ -27,7 +36,7 @@ export const measureSpeeds = async (
     const { method } = await (await sized(methods.get(name)!, ground, length, executor)).ready();
     return timedStep(attach(ground.model, [method]), batch, executor);
   };
-  const speeds: Speed[] = [];
+  let failed = 0;
   try {
     const lora = await ready('lora');
     for (const name of names)
@@ -40,15 +49,16 @@ export const measureSpeeds = async (
           tokensPerSecond: Math.round((length.batchSize * context) / seconds),
           besideLora: Number(beside.toFixed(3)),
         };
-        speeds.push(speed);
+        await keep(speed);
         say(`${name}: ${speed.tokensPerSecond} tokens/s, a step takes ${speed.besideLora} of LoRA's`);
       } catch (error) {
         if (!isPeftError(error)) throw error;
+        failed++;
         say(`${name} failed: ${error.message}`);
       }
     lora.close();
   } finally {
     await executor.close();
   }
-  return speeds;
+  return failed;
 };
