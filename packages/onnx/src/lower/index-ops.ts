@@ -1,6 +1,5 @@
 import { type Shape, sizeOf } from '@peftjs/tensor';
 import { type ConstantType, type Emitter, elementType, type Value } from './emitter.ts';
-import { product } from './matmul.ts';
 import type { Rule } from './rule.ts';
 
 /** Which indices lie in [0, rows), and the indices moved into that range. */
@@ -36,30 +35,28 @@ export const take_along_axis: Rule<'x' | 'index', { readonly axis: number }> = (
   return keepWhere(g, valid, g.node('GatherElements', [x, safe], out.shape, { axis }));
 };
 
-/** Rows added at a time, at least; and in how many parts, at most. */
-const leastRows = 512;
-const mostParts = 16;
+/** Values added at a time, at most: each has its place as an int64 of its own. */
+const mostPlaces = 2 ** 20;
 
 /**
- * Rows outside the result are dropped. ONNX Runtime's ScatterND adds rows from several threads at once and loses sums where an index comes
- * twice; so in each part of the rows, those of one index are first summed by a product with a matrix of ones and zeros.
+ * Rows outside the result are dropped. Added value by value (ScatterElements), one after another: ONNX Runtime's ScatterND adds rows from several
+ * threads at once and loses sums where an index comes twice.
  */
 export const scatter_add: Rule<'values' | 'index', { readonly rows: number }> = ({ g, values, index, out }) => {
   if (sizeOf(values.shape) === 0) return g.zeros(out);
   const { valid, safe } = clamp(g, index, out.shape[0]!);
   const [count, width] = [sizeOf(index.shape), sizeOf(out.shape.slice(1))];
-  const positions = g.reshape(safe, [count]);
+  const positions = g.reshape(safe, [count, 1]);
   const kept = g.reshape(keepWhere(g, valid, values), [count, width]);
-  const size = Math.max(leastRows, Math.ceil(count / mostParts));
+  const size = Math.max(1, Math.floor(mostPlaces / width));
   let sum = g.zeros({ shape: [out.shape[0]!, width], dtype: out.dtype });
   for (let from = 0; from < count; from += size) {
     const n = Math.min(size, count - from);
     const part = (x: Value): Value =>
       n === count ? x : g.node('Slice', [x, g.ints([from]), g.ints([from + n]), g.ints([0])], [n, ...x.shape.slice(1)]);
     const own = part(positions);
-    const rows = g.node('Unsqueeze', [g.node('Unique', [own], [n]), g.ints([1])], [n, 1]);
-    const belongs = g.cast(g.node('Equal', [rows, g.reshape(own, [1, n])], [n, n], {}, 'bool'), 'float');
-    sum = g.node('ScatterND', [sum, rows, product(g, belongs, part(kept))], sum.shape, { reduction: 'add' });
+    const places = width === 1 ? own : g.node('Expand', [own, g.ints([n, width])], [n, width]);
+    sum = g.node('ScatterElements', [sum, places, part(kept)], sum.shape, { axis: 0, reduction: 'add' });
   }
   return g.reshape(sum, out.shape);
 };
