@@ -1,6 +1,6 @@
 """A tiny gpt-oss as OpenAI publishes it, its experts in MXFP4 and the rest in bf16, in data/mxfp4/model: its values are packed here, and unpacked by transformers, which reads the folder and
 gives the logits of golden.safetensors. And there: blocks at random with every exponent that is safe for every code, and their values by transformers' `convert_moe_packed_tensors`; those of a
-layer's experts too.
+layer's experts too; LoRA of PEFT on the experts of that model, in data/mxfp4/adapter, its logits and gradients.
 
 Usage: python make_mxfp4.py
 """
@@ -10,17 +10,19 @@ from importlib.metadata import version
 
 import numpy as np
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, GptOssConfig, GptOssForCausalLM, Mxfp4Config
 from transformers.integrations.mxfp4 import FP4_VALUES, convert_moe_packed_tensors
 from transformers.utils import logging
 
-from common import DATA, draw_batch, shake, write_json
+from common import DATA, IGNORED, draw_batch, shake, shift, write_json
+from peft_methods import save_adapter, shake_all, trainable
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 OUT = DATA / "mxfp4"
-VERSIONS = {name: version(name) for name in ("torch", "transformers")}
+VERSIONS = {name: version(name) for name in ("torch", "transformers", "peft")}
 BLOCK = 32
 # The fields that the published file has, smaller.
 CONFIG = dict(
@@ -75,6 +77,20 @@ def main() -> None:
     with torch.no_grad():
         logits = read(input_ids=ids).logits
 
+    adapted = get_peft_model(read, LoraConfig(
+        r=2, lora_alpha=3, task_type="CAUSAL_LM", target_modules=["q_proj"], target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"],
+    )).eval()
+    params = trainable(adapted)
+    shake_all(params)
+    save_adapter(adapted, "gpt-oss-mxfp4", OUT / "adapter")
+    labels = ids.clone()
+    labels[:, :2] = IGNORED
+    out = adapted(input_ids=ids, labels=labels)
+    out.loss.backward()
+    peft = {"labels": shift(labels).int(), "adapted logits": out.logits.detach().contiguous()} | {
+        f"gradient {name}": p.grad.contiguous() for name, p in params.items()
+    }
+
     rng = np.random.default_rng(0)
     blocks = torch.from_numpy(rng.integers(0, 256, (2, 16, 8, BLOCK // 2)).astype(np.uint8))
     # 252 is the largest with which 6 is finite.
@@ -83,7 +99,7 @@ def main() -> None:
         {
             "ids": ids.int(), "logits": logits.contiguous(), "down": values.bfloat16(), "odd_blocks": blocks, "odd_scales": scales,
             # [experts, in, out]
-            "odd": convert_moe_packed_tensors(blocks, scales, dtype=torch.float32),
+            **peft, "odd": convert_moe_packed_tensors(blocks, scales, dtype=torch.float32),
         },
         OUT / "golden.safetensors",
         metadata=VERSIONS,

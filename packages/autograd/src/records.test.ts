@@ -44,6 +44,7 @@ const limits: Readonly<Record<string, Limit>> = {
   head_cross_entropy: { outputs: 1, constant: ['scale'] },
   head_label_losses: { outputs: 1, constant: ['scale'] },
   matmul_quantized: { constant: ['scale', 'scaleOffset', 'min'] },
+  expert_matmul_packed: { constant: ['scale'] },
 };
 
 interface Point {

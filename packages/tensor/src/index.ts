@@ -55,6 +55,7 @@ export { equal } from './ops/equal.ts';
 export { erf } from './ops/erf.ts';
 export { exp } from './ops/exp.ts';
 export { type ExpertMatmulAttrs, expertMatmul } from './ops/expert-matmul.ts';
+export { type ExpertMatmulPackedAttrs, expertMatmulPacked } from './ops/expert-matmul-packed.ts';
 export { type ExpertOuterAttrs, expertOuter } from './ops/expert-outer.ts';
 export { floor } from './ops/floor.ts';
 export { gather } from './ops/gather.ts';

@@ -1,5 +1,6 @@
 import type { JsonObject, TensorReader } from '@peftjs/io';
 import type { Tensor } from '@peftjs/tensor';
+import type { Experts } from './experts.ts';
 import type { Linear } from './linear.ts';
 
 /** A linear layer that a checkpoint holds packed. */
@@ -17,12 +18,12 @@ export type FindLayer = (
   shape: readonly [outDim: number, inDim: number],
 ) => Promise<StoredLayer | null>;
 
-/** Matrices of experts that a checkpoint holds packed, and a model as floats. */
+/** Matrices of experts that a checkpoint holds packed. */
 export interface StoredExperts {
   /** The tensors of the file that they are made of, all of them. */
   readonly tensors: readonly string[];
-  /** The values [experts, outDim, inDim], unpacked when an executor first needs them. */
-  read(): Promise<Float32Array>;
+  /** The experts; `name` is that of their tensor. */
+  experts(name: string, bias: Tensor | null): Experts;
 }
 
 /** Finds matrices of experts in a checkpoint by the beginning of their tensors' names (`model.layers.0.mlp.experts.down_proj`); null where the file holds them as floats. */

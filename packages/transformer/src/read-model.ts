@@ -3,6 +3,7 @@ import { checkOptions, mustBe, PeftError, type Rules, type Shape, sameShape, siz
 import type { FindExperts, FindLayer, StoredExperts, StoredLayer } from './checkpoint-reader.ts';
 import { loadQuantizedConfig } from './config/load.ts';
 import type { ModelConfig } from './config/model-config.ts';
+import type { Experts } from './experts.ts';
 import { fileNames, type StoredTensor, storedTensor, strayPrefix } from './families/checkpoint-layout.ts';
 import type { Family, HeadSpec } from './families/family.ts';
 import { headOf, modelWith, needsOf } from './families/model-with.ts';
@@ -282,8 +283,6 @@ export const readModel = async (dir: Place, options: LoadModelOptions<unknown>):
     dtype,
     has: (name) => needs.has(name),
     load: (name, shape) => {
-      const packedExperts = experts.get(name);
-      if (packedExperts) return () => packedExperts.read();
       const tensor = stored.get(name);
       if (!tensor) return noFloats(files.name, name);
       const isThere = tensor.pieces !== undefined || checkpoint.tensors.has(tensor.name);
@@ -297,10 +296,14 @@ export const readModel = async (dir: Place, options: LoadModelOptions<unknown>):
     },
   };
   const model = modelWith(family, config, weights, wanted);
-  if (packed.size === 0) return model;
+  if (packed.size + experts.size === 0) return model;
   const linears = [...packed].map(([path, layer]): [Path, Linear] => [
     path,
     layer.linear(`${path}.weight`, model.linears.get(path)!.dense().bias),
   ]);
-  return model.with({ linears: new Map(linears) });
+  const matrices = [...experts].map(([path, stored]): [Path, Experts] => [
+    path,
+    stored.experts(path, model.experts.get(path)!.bias),
+  ]);
+  return model.with({ linears: new Map(linears), experts: new Map(matrices) });
 };

@@ -102,6 +102,15 @@ const unpackBytes = (g: Emitter, { codes, scales }: Matrix, block: number, zero:
   return g.node('DequantizeLinear', [codes, factors, zeros], codes.shape, attributes, 'float');
 };
 
+/** What a function says of the code at each place in a byte, by the byte: a table for every place. */
+export const byteTables = (bits: number, level: (code: number) => number): readonly (readonly number[])[] => {
+  const perByte = 8 / bits;
+  return Array.from({ length: perByte }, (_, place) => {
+    const shift = (perByte - 1 - place) * bits;
+    return Array.from({ length: 256 }, (__, byte) => level((byte >> shift) & (2 ** bits - 1)));
+  });
+};
+
 /** [rows, codes]: what a function says of each code of a plane, by a table of bytes for each place in a byte. */
 const lookUp = (
   g: Emitter,
@@ -112,11 +121,7 @@ const lookUp = (
 ): Value => {
   const [perByte, size] = [8 / bits, sizeOf(plane.shape)];
   const bytes = inRow(g, plane);
-  const found = Array.from({ length: perByte }, (_, place) => {
-    const shift = (perByte - 1 - place) * bits;
-    const table = Array.from({ length: 256 }, (__, byte) => level((byte >> shift) & (2 ** bits - 1)));
-    return g.reshape(each(g, g.constant(table, type), bytes), [size, 1]);
-  });
+  const found = byteTables(bits, level).map((table) => g.reshape(each(g, g.constant(table, type), bytes), [size, 1]));
   const all = perByte === 1 ? found[0]! : g.node('Concat', found, [size, perByte], { axis: 1 });
   return g.reshape(all, [plane.shape[0]!, plane.shape[1]! * perByte]);
 };

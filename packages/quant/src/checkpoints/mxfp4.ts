@@ -1,5 +1,6 @@
 import { PeftError, packedFormats } from '@peftjs/tensor';
 import type { CheckpointReader, FindExperts } from '@peftjs/transformer';
+import { packedExperts } from '../packed-experts.ts';
 import { bytesOf, expectTensor } from './tensors.ts';
 
 /** Values that share a scale. */
@@ -8,47 +9,24 @@ const blockSize = 32;
 /** The largest exponent with which every code is a finite f32. */
 const safeExponent = 252;
 
-/** Values of all codes by exponent: 16 for each, value · 2^(exponent − 127). The exponent 255 is no number, by the OCP's format. */
-const valueTable = (): Float32Array => {
+/** Codes whose first in a byte lies in its upper bits, as here, of such whose first is in the lower. */
+const swapped = (bytes: Uint8Array): Uint8Array => bytes.map((byte) => (byte >> 4) | ((byte & 15) << 4));
+
+/** Throws `bad-data` for an exponent that makes a value which is not finite. 255 is no number, by the OCP's format. */
+const checkExponents = (who: string, exponents: Uint8Array, bytes: Uint8Array): void => {
   const { levels } = packedFormats.mxfp4;
-  return Float32Array.from({ length: 256 * 16 }, (_, i) => {
-    const [exponent, code] = [i >> 4, i & 15];
-    // The upper bit is the sign, of zeros too.
-    return exponent === 255 ? Number.NaN : (code < 8 ? 1 : -1) * levels[code & 7]! * 2 ** (exponent - 127);
-  });
-};
-
-const zeros = (who: string, length: number): Float32Array => {
-  try {
-    return new Float32Array(length);
-  } catch (cause) {
-    throw new PeftError('out-of-memory', `${who}: ${length} values in f32 do not fit in memory.`, { cause });
-  }
-};
-
-/** Blocks of 16 bytes, the first of two codes in a byte's lower bits, and an exponent for each. Throws `bad-data` for a value that is not finite. */
-const unpack = (who: string, bytes: Uint8Array, exponents: Uint8Array): Float32Array => {
-  const values = zeros(who, 2 * bytes.length);
-  const table = valueTable();
   const half = blockSize / 2;
-  for (let block = 0; block < exponents.length; block++) {
-    const exponent = exponents[block]!;
-    const row = exponent << 4;
-    for (let i = block * half; i < (block + 1) * half; i++) {
-      const byte = bytes[i]!;
-      values[2 * i] = table[row | (byte & 15)]!;
-      values[2 * i + 1] = table[row | (byte >> 4)]!;
-    }
-    if (exponent <= safeExponent) continue;
-    const start = block * blockSize;
-    const odd = values.subarray(start, start + blockSize).find((value) => !Number.isFinite(value));
-    if (odd !== undefined)
-      throw new PeftError(
-        'bad-data',
-        `${who}: scale ${block} is 2^${exponent - 127}, which makes a value ${odd}; download the folder again.`,
-      );
-  }
-  return values;
+  exponents.forEach((exponent, block) => {
+    if (exponent <= safeExponent) return;
+    const scale = exponent === 255 ? Number.NaN : 2 ** (exponent - 127);
+    const codes = [...bytes.subarray(block * half, (block + 1) * half)].flatMap((byte) => [byte >> 4, byte & 15]);
+    const odd = codes.map((code) => Math.fround(levels[code]! * scale)).find((value) => !Number.isFinite(value));
+    if (odd === undefined) return;
+    throw new PeftError(
+      'bad-data',
+      `${who}: scale ${block} is 2^${exponent - 127}, which makes a value ${odd}; download the folder again.`,
+    );
+  });
 };
 
 /** Experts as transformers' `convert_moe_packed_tensors` unpacks them, which turns [out, in] to [in, out] besides. */
@@ -64,16 +42,27 @@ const experts: FindExperts = (checkpoint, path, shape) => {
   const groups = [count, outDim, inDim / blockSize];
   expectTensor(checkpoint, blocks, [...groups, blockSize / 2], ['U8']);
   expectTensor(checkpoint, scales, groups, ['U8']);
+  const codes = async (): Promise<Uint8Array> => swapped(await bytesOf(checkpoint, blocks));
   return {
     tensors: [blocks, scales],
-    read: async () =>
-      unpack(`${checkpoint.path}: ${path}`, await bytesOf(checkpoint, blocks), await bytesOf(checkpoint, scales)),
+    experts: (name, bias) =>
+      packedExperts(name, shape, bias, {
+        format: 'mxfp4',
+        block: blockSize,
+        codes,
+        exponents: async () => {
+          const exponents = await bytesOf(checkpoint, scales);
+          if (exponents.some((exponent) => exponent > safeExponent))
+            checkExponents(`${checkpoint.path}: ${path}`, exponents, await codes());
+          return exponents;
+        },
+      }),
   };
 };
 
 /**
  * Checkpoints whose experts are in MXFP4, as OpenAI publishes gpt-oss: `loadModel(dir, { dtype: 'f16', readers: [mxfp4] })`. Floats of 4 bits and a power of two for 32 inputs,
- * v · 2^(e − 127). Each tensor is unpacked when an executor first needs it, to the bit in f32 and to the nearest in f16: experts stay packed in no executor, so they take 16 or 32 bits a value in place of 4.25.
+ * v · 2^(e − 127). They stay so in memory and on the device, 4.25 bits a value whatever `dtype` says: what a row's expert holds is unpacked when its product is due. Merged experts are floats.
  * All else lies there as floats. A value that is not finite is refused when it is read (`bad-data`).
  * OpenAI, 2025. https://arxiv.org/abs/2508.10925; Rouhani et al., 2023 (Microscaling Data Formats). https://arxiv.org/abs/2310.10537; transformers, `integrations/mxfp4.py`.
  */

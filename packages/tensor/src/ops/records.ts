@@ -18,6 +18,7 @@ export { equal } from './equal.ts';
 export { erf } from './erf.ts';
 export { exp } from './exp.ts';
 export { expertMatmul as expert_matmul } from './expert-matmul.ts';
+export { expertMatmulPacked as expert_matmul_packed } from './expert-matmul-packed.ts';
 export { expertOuter as expert_outer } from './expert-outer.ts';
 export { floor } from './floor.ts';
 export { gather } from './gather.ts';

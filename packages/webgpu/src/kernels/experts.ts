@@ -1,5 +1,7 @@
+import { type ExpertMatmulPackedAttrs, type Spec, sizeOf } from '@peftjs/tensor';
 import type { Binding, DeviceFacts, Dispatch, KernelPlan } from '../kernel.ts';
 import type { KernelFor } from './kernel-for.ts';
+import { packedWgsl } from './packed-formats.ts';
 import { type PositionPart, partsOf, windowBytes } from './position-shards.ts';
 
 const read = (buffer: string, element: string): Binding => ({ buffer, access: 'read', element });
@@ -49,13 +51,29 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (e < 0 || u32(e) >= p.experts) { out0[i] = 0.0; }
 }`;
 
-/** 16 rows of one expert times 64 columns of its matrix: an invocation makes a column. */
-const multiply = (half: boolean, transpose: boolean): string => `
-var<workgroup> left: array<f32, ${tile.rows * tile.depth}>;
-var<workgroup> right: array<f32, ${tile.columns * tile.depth}>;
+/** `weight_at` of matrices that lie as floats. */
+const plainWeights = (half: boolean): string => `
 fn weight_at(i: u32) -> f32 {
   ${half ? 'return unpack2x16float(weight[i >> 1u])[i & 1u];' : 'return weight[i];'}
-}
+}`;
+
+/** The same of packed ones: the level of a code times the scale of its block, which an exponent makes by its place in the bits of a float. */
+const packedWeights = ({ format, block }: ExpertMatmulPackedAttrs, isExponent: boolean): string => {
+  const { declarations, level } = packedWgsl(format, 'codes');
+  const exponent = 'extractBits(scale[b >> 2u], (b & 3u) * 8u, 8u)';
+  return `
+${declarations}
+fn weight_at(i: u32) -> f32 {
+  let b = i / ${block}u;
+  return ${level} * ${isExponent ? `bitcast<f32>(${exponent} << 23u)` : 'scale[b]'};
+}`;
+};
+
+/** 16 rows of one expert times 64 columns of its matrix: an invocation makes a column. */
+const multiply = (weights: string, transpose: boolean): string => `
+var<workgroup> left: array<f32, ${tile.rows * tile.depth}>;
+var<workgroup> right: array<f32, ${tile.columns * tile.depth}>;
+${weights}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let id = group_index(group);
@@ -163,50 +181,97 @@ const temps = (rows: number, experts: number): NonNullable<KernelPlan['temps']> 
   order: 4 * Math.max(rows, 1),
 });
 
-/** Experts whose matrices may be bound at once; those that begin where WebGPU lets a binding begin. */
-const expertParts = (experts: number, bytes: number, { maxBindingBytes }: DeviceFacts): readonly PositionPart[] => {
+/** Experts whose matrices may be bound at once; those that begin where WebGPU lets a binding begin. `others`: bytes of an expert in further, smaller buffers. */
+const expertParts = (
+  experts: number,
+  bytes: number,
+  { maxBindingBytes }: DeviceFacts,
+  others: readonly number[] = [],
+): readonly PositionPart[] => {
   if (maxBindingBytes === undefined || experts * bytes <= maxBindingBytes) return [{ first: 0, count: experts }];
   let unit = 1;
-  while ((unit * bytes) % 256 !== 0) unit *= 2;
+  while ([bytes, ...others].some((size) => (unit * size) % 256 !== 0)) unit *= 2;
   return partsOf(experts, Math.max(unit, Math.floor(maxBindingBytes / (bytes * unit)) * unit));
 };
 
 const windowed = (binding: Binding, part: PositionPart, experts: number, bytes: number): Binding =>
   part.count === experts ? binding : { ...binding, window: windowBytes(part, bytes) };
 
+/** The matrices of experts: the WGSL that reads a value, and the buffers that it reads, the largest first, with the bytes of one expert in each. */
+interface Matrices {
+  readonly experts: number;
+  readonly wgsl: string;
+  readonly buffers: readonly (readonly [binding: Binding, bytes: number])[];
+}
+
 /** One pass sorts the rows by expert, the next multiplies 16 rows of one expert at a time: the matrix of an expert without rows is not read. */
+const products = (x: Spec, out: Spec, transpose: boolean, matrices: Matrices, device: DeviceFacts): KernelPlan => {
+  const { experts, wgsl, buffers } = matrices;
+  const [rows, width] = out.shape as readonly [number, number];
+  const depth = x.shape[1]!;
+  if (rows * width === 0) return { dispatches: [] };
+  const tiles = Math.ceil(width / tile.columns);
+  const zeros: Dispatch = {
+    label: 'expert_matmul clear',
+    wgsl: clear,
+    bindings: [read('index', 'i32'), write('out0', 'f32')],
+    params: { rows, width, experts },
+    workgroups: Math.ceil((rows * width) / 64),
+  };
+  const [most, ...others] = buffers.map(([, bytes]) => bytes);
+  const parts = expertParts(experts, most!, device, others).map(
+    (part): Dispatch => ({
+      wgsl: multiply(wgsl, transpose),
+      bindings: [
+        read('x', 'f32'),
+        ...buffers.map(([binding, bytes]) => windowed(binding, part, experts, bytes)),
+        read('starts', 'u32'),
+        read('order', 'u32'),
+        write('out0', 'f32'),
+      ],
+      params: { width, depth, tiles, first: part.first, count: part.count },
+      workgroups: part.count * tiles,
+    }),
+  );
+  return { dispatches: [sortPass(rows, experts), zeros, ...parts], temps: temps(rows, experts) };
+};
+
 export const expertMatmulKernel: KernelFor<'expert_matmul'> = {
   kind: 'dispatch',
   plan: ({ inputs: { x, weight }, outs: [out] }, { transpose = false }, device) => {
-    const [rows, width] = out!.shape as readonly [number, number];
-    const [experts] = weight!.shape as readonly [number];
-    const depth = x!.shape[1]!;
-    if (rows * width === 0) return { dispatches: [] };
+    const [experts, ...matrix] = weight!.shape as readonly [number, ...number[]];
     const half = weight!.dtype === 'f16';
-    const bytes = (half ? 2 : 4) * width * depth;
-    const tiles = Math.ceil(width / tile.columns);
-    const zeros: Dispatch = {
-      label: 'expert_matmul clear',
-      wgsl: clear,
-      bindings: [read('index', 'i32'), write('out0', 'f32')],
-      params: { rows, width, experts },
-      workgroups: Math.ceil((rows * width) / 64),
-    };
-    const parts = expertParts(experts, bytes, device).map(
-      (part): Dispatch => ({
-        wgsl: multiply(half, transpose),
-        bindings: [
-          read('x', 'f32'),
-          windowed(read('weight', half ? 'u32' : 'f32'), part, experts, bytes),
-          read('starts', 'u32'),
-          read('order', 'u32'),
-          write('out0', 'f32'),
-        ],
-        params: { width, depth, tiles, first: part.first, count: part.count },
-        workgroups: part.count * tiles,
-      }),
+    const binding = read('weight', half ? 'u32' : 'f32');
+    return products(
+      x!,
+      out!,
+      transpose,
+      { experts, wgsl: plainWeights(half), buffers: [[binding, (half ? 2 : 4) * sizeOf(matrix)]] },
+      device,
     );
-    return { dispatches: [sortPass(rows, experts), zeros, ...parts], temps: temps(rows, experts) };
+  },
+};
+
+export const expertMatmulPackedKernel: KernelFor<'expert_matmul_packed'> = {
+  kind: 'dispatch',
+  plan: ({ inputs: { x, codes, scale }, outs: [out] }, attrs, device) => {
+    const isExponent = scale!.dtype === 'u8';
+    const [experts, ...ofOne] = scale!.shape as readonly [number, ...number[]];
+    const scales = read('scale', isExponent ? 'u32' : 'f32');
+    return products(
+      x!,
+      out!,
+      attrs.transpose ?? false,
+      {
+        experts,
+        wgsl: packedWeights(attrs, isExponent),
+        buffers: [
+          [read('codes', 'u32'), sizeOf(codes!.shape.slice(1))],
+          [scales, (isExponent ? 1 : 4) * sizeOf(ofOne)],
+        ],
+      },
+      device,
+    );
   },
 };
 

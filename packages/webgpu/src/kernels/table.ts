@@ -5,7 +5,7 @@ import { adamw8bitKernel } from './adamw8bit.ts';
 import { addSquaresKernel } from './add-squares.ts';
 import { attentionGradKernel } from './attention-backward.ts';
 import { attentionKernel } from './attention-forward.ts';
-import { expertMatmulKernel, expertOuterKernel } from './experts.ts';
+import { expertMatmulKernel, expertMatmulPackedKernel, expertOuterKernel } from './experts.ts';
 import { erfExpression, geluExpression, powExpression, sigmoidExpression, sineExpression } from './expressions.ts';
 import { headCrossEntropyKernel, headLabelLossesKernel } from './head-cross-entropy-kernel.ts';
 import type { KernelFor } from './kernel-for.ts';
@@ -49,6 +49,7 @@ export const kernels: { readonly [K in keyof typeof ops]: KernelFor<K> } = {
   erf: elementwise(erfExpression('x')),
   exp: elementwise('exp(x)'),
   expert_matmul: expertMatmulKernel,
+  expert_matmul_packed: expertMatmulPackedKernel,
   expert_outer: expertOuterKernel,
   floor: elementwise('floor(x)'),
   gather: gatherKernel,
