@@ -102,7 +102,7 @@ const unpackBytes = (g: Emitter, { codes, scales }: Matrix, block: number, zero:
   return g.node('DequantizeLinear', [codes, factors, zeros], codes.shape, attributes, 'float');
 };
 
-/** What a function says of the code at each place in a byte, by the byte: a table for every place. */
+/** A table for every place in a byte: of each byte, what a function says of the code at that place. */
 export const byteTables = (bits: number, level: (code: number) => number): readonly (readonly number[])[] => {
   const perByte = 8 / bits;
   return Array.from({ length: perByte }, (_, place) => {
