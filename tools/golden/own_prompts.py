@@ -485,23 +485,23 @@ class Lpt(Prompted):
     """Liu, Sun, Huang & Qiu, 2022. https://arxiv.org/abs/2210.11292, https://github.com/xyltt/LPT"""
 
     def begin(self, num_virtual_tokens: int, prompt_layer: int, generator_type: str, bottleneck_dim: int, generator_dropout: float) -> None:
-        m, h, d = num_virtual_tokens, bottleneck_dim, self.width
-        self.length, self.layer, self.kind = m, prompt_layer, generator_type
-        if generator_type == "none":
-            self.rows = self.own("prompt_embeddings", torch.randn(m, d))
-            return
-        name = "prompt_generator."
-        out = m * d if generator_type == "naive" else d
-        self.down = [self.own(name + "proj_down.weight", torch.randn(h, d) / 4), self.own(name + "proj_down.bias", torch.zeros(h))]
-        self.up = [self.own(name + "proj_up.weight", torch.randn(out, h) / 4), self.own(name + "proj_up.bias", torch.zeros(out))]
+        self.layer = prompt_layer
+        self.front = self.generator("", num_virtual_tokens, generator_type, bottleneck_dim)
 
-    def front(self, x: torch.Tensor) -> torch.Tensor:
-        if self.kind == "none":
-            return self.rows.expand(len(x), -1, -1)
-        if self.kind == "naive":
-            return F.linear(F.linear(x[:, -1], *self.down).relu(), *self.up).view(len(x), self.length, self.width)
-        pool = F.adaptive_avg_pool1d if self.kind == "average" else F.adaptive_max_pool1d
-        return F.linear(pool(F.linear(x, *self.down).transpose(1, 2), self.length).transpose(1, 2).relu(), *self.up)
+    def generator(self, prefix: str, m: int, kind: str, h: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Rows [batch, m, d] of a text's tokens, with the tensors that make them."""
+        d = self.width
+        if kind == "none":
+            rows = self.own(prefix + "prompt_embeddings", torch.randn(m, d))
+            return lambda x: rows.expand(len(x), -1, -1)
+        name = prefix + "prompt_generator."
+        out = m * d if kind == "naive" else d
+        down = [self.own(name + "proj_down.weight", torch.randn(h, d) / 4), self.own(name + "proj_down.bias", torch.zeros(h))]
+        up = [self.own(name + "proj_up.weight", torch.randn(out, h) / 4), self.own(name + "proj_up.bias", torch.zeros(out))]
+        if kind == "naive":
+            return lambda x: F.linear(F.linear(x[:, -1], *down).relu(), *up).view(len(x), m, d)
+        pool = F.adaptive_avg_pool1d if kind == "average" else F.adaptive_max_pool1d
+        return lambda x: F.linear(pool(F.linear(x, *down).transpose(1, 2), m).transpose(1, 2).relu(), *up)
 
     def run(self, input_ids: torch.Tensor, read: int) -> torch.Tensor:
         model = getattr(self.base, "model", None) or self.base.transformer
@@ -532,12 +532,14 @@ class Lpt(Prompted):
 class Spt(Lpt):
     """Zhu & Tan, 2023. https://aclanthology.org/2023.emnlp-main.727"""
 
-    def begin(self, num_virtual_tokens: int, prompt_layers: list[int] | None) -> None:
+    def begin(
+        self, num_virtual_tokens: int, prompt_layers: list[int] | None, generator_type: str = "none", bottleneck_dim: int = 128
+    ) -> None:
         self.length, self.chosen = num_virtual_tokens, prompt_layers
         name = "transformer.h" if hasattr(self.base, "transformer") else "model.layers"
         self.rows, self.gates = {}, {}
         for i in prompt_layers or range(self.config.num_hidden_layers):
-            self.rows[i] = self.own(f"{name}.{i}.prompt_embeddings", torch.randn(num_virtual_tokens, self.width))
+            self.rows[i] = self.generator(f"{name}.{i}.", num_virtual_tokens, generator_type, bottleneck_dim)
             if prompt_layers is None:
                 self.gates[i] = self.own(f"{name}.{i}.prompt_gate", torch.zeros(1))
 
@@ -549,7 +551,7 @@ class Spt(Lpt):
         front = x[:, :0] if self.chosen else torch.zeros(len(x), self.length, self.width)
         for i, layer in enumerate(model.h if hasattr(model, "h") else model.layers):
             if i in self.rows:
-                own = self.rows[i].expand(len(x), -1, -1)
+                own = self.rows[i](x[:, :read])
                 gate = self.gates[i].sigmoid() if i in self.gates else 1.0
                 front = own if front.shape[1] == 0 else (1 - gate) * front + gate * own
             m = front.shape[1]
@@ -643,6 +645,11 @@ METHODS: dict[str, tuple[str, type[Prompted], dict]] = {
         dict(num_virtual_tokens=5, num_pieces=4, tokens_at=1, pieces_at=2, token_share=0.4, piece_share=0.5),
     ),
     "spt": ("PEFTJS_SPT", Spt, dict(num_virtual_tokens=3, prompt_layers=None)),
+    "spt-generated": (
+        "PEFTJS_SPT",
+        Spt,
+        dict(num_virtual_tokens=3, prompt_layers=None, generator_type="average", bottleneck_dim=5),
+    ),
     "spt-chosen": ("PEFTJS_SPT", Spt, dict(num_virtual_tokens=3, prompt_layers=[1])),
     "aprompt": ("PEFTJS_APROMPT", APrompt, dict(prompt_len=3, key_value_len=4, query_key_len=2, max_length=32)),
     "llama-adapter": ("PEFTJS_LLAMA_ADAPTER", LlamaAdapter, dict(adapter_len=4, adapter_layers=2)),
@@ -654,7 +661,7 @@ AS_THEY_ARE = ("PROMPT_TUNING_LORA",)
 
 
 # IDPG's gradients in GPT-2 hold values so small that AdamW follows their rounding in whole steps; of LPT's generators one model is enough.
-LEFT_OUT = ("gpt2-idpg", *(f"gpt2-lpt-{kind}" for kind in ("average", "max")), "plain-lpt-none")
+LEFT_OUT = ("gpt2-idpg", *(f"gpt2-lpt-{kind}" for kind in ("average", "max")), "plain-lpt-none", "gpt2-spt-generated")
 
 
 def key_of(peft_type: str, options: dict, name: str) -> str:

@@ -17,7 +17,11 @@ import { rowsName } from './encoder.ts';
 import { lateRowsInFront } from './late-rows.ts';
 import { lastToken, tokenRows } from './over-tokens.ts';
 
-type Generator = 'naive' | 'average' | 'max' | 'none';
+/** How rows are made of a text. */
+export type PromptGenerator = 'naive' | 'average' | 'max' | 'none';
+
+/** All of them. */
+export const generators: readonly PromptGenerator[] = ['naive', 'average', 'max', 'none'];
 
 /** Options of `lpt`. */
 export interface LptOptions {
@@ -29,7 +33,7 @@ export interface LptOptions {
    * The rows are made of the text as it is after those layers: `naive` (default), all of one token, the first of an encoder and the last of a decoder; `average` or `max`, each of a part of the tokens;
    * `none`, the rows are trained as they are, the same for all texts.
    */
-  readonly generator?: Generator;
+  readonly generator?: PromptGenerator;
   /** Width h of the generator. Default 128. */
   readonly bottleneck?: number;
   /** Probability that a value of the rows is dropped while training. Default 0; the authors' generator has that of the model, 0.1. */
@@ -46,7 +50,7 @@ const oneToken = (x: Tensor, call: Call): Tensor =>
   call.tower.attends === 'all' ? slice(x, { axis: 1, start: 0, end: 1 }) : lastToken(x, call);
 
 /** The rows [batch, m, d] of a text's tokens [batch, tokens, d], with the tensors that make them. */
-const generatorOf = (
+export const generatorOf = (
   scope: Scope,
   d: number,
   { length, generator, bottleneck, dropout }: Required<Omit<LptOptions, 'layer'>>,
@@ -82,7 +86,7 @@ export const lpt: MethodFactory<LptOptions> = defineMethod<LptOptions>({
     options: {
       length: count('num_virtual_tokens', 5),
       layer: layerOption,
-      generator: oneOf('generator_type', ['naive', 'average', 'max', 'none'], 'naive'),
+      generator: oneOf('generator_type', generators, 'naive'),
       bottleneck: count('bottleneck_dim', 128),
       dropout: rate('generator_dropout', 0),
     },

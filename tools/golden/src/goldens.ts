@@ -374,6 +374,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'aprompt', aPrompt, ours),
   ...golden('plain gpt2', 'spt', selectivePromptTuning, ours),
   ...golden('plain gpt2', 'spt-chosen', selectivePromptTuning, ours),
+  ...golden('plain', 'spt-generated', selectivePromptTuning, ours),
   ...golden('plain gpt2', 'dept', dePt, ours),
   ...golden('plain gpt2', 'apt', apt, ours),
   ...golden('plain', 'idpg', idpg, ours),

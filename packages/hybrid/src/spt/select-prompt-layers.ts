@@ -1,12 +1,14 @@
 import { attach, type Method } from '@peftjs/core';
-import { selectivePromptTuning } from '@peftjs/prompts';
+import { type SelectivePromptTuningOptions, selectivePromptTuning } from '@peftjs/prompts';
 import { checkOptions, mustBe, PeftError, type Rules } from '@peftjs/tensor';
 import type { TaskModel } from '@peftjs/transformer';
 import { darts } from '../bilevel/darts.ts';
 import { type BilevelOptions, bilevelRules } from '../bilevel/options.ts';
 
 /** Options of `selectPromptLayers`. */
-export interface SelectPromptLayersOptions extends BilevelOptions {
+export interface SelectPromptLayersOptions
+  extends BilevelOptions,
+    Pick<SelectivePromptTuningOptions, 'generator' | 'bottleneck'> {
   /** How many layers keep their prompt. */
   readonly keep: number;
   /** Virtual tokens of each prompt. Default 10. */
@@ -31,6 +33,8 @@ const rules: Rules<SelectPromptLayersOptions> = {
   ...bilevelRules,
   keep: mustBe.given(mustBe.count),
   length: mustBe.count,
+  generator: mustBe.text,
+  bottleneck: mustBe.count,
   learningRate: mustBe.positive,
   gateRate: mustBe.positive,
 };
@@ -45,11 +49,21 @@ export const selectPromptLayers = async (
   options: SelectPromptLayersOptions,
 ): Promise<SelectPromptLayersResult> => {
   checkOptions('selectPromptLayers', rules, options);
-  const { keep, length = 10, learningRate = 3e-2, gateRate = 0.1, executor, seed = 0 } = options;
+  const {
+    keep,
+    length = 10,
+    learningRate = 3e-2,
+    gateRate = 0.1,
+    executor,
+    seed = 0,
+    generator = 'none',
+    bottleneck = 128,
+  } = options;
+  const prompts = { length, generator, bottleneck };
   const blocks = model.main.paths('block');
   if (keep > blocks.length)
     throw new PeftError('bad-option', `selectPromptLayers: keep is ${keep}, and the model has ${blocks.length} layers`);
-  const { params, model: view } = attach(model, [selectivePromptTuning({ length })], { seed });
+  const { params, model: view } = attach(model, [selectivePromptTuning(prompts)], { seed });
   const structure = blocks.map((path) => params.get(`${path}.prompt_gate`)!);
   const values = [...params.values()].filter((v) => !structure.includes(v));
   try {
@@ -69,7 +83,7 @@ export const selectPromptLayers = async (
       .sort((a, b) => gates[b]! - gates[a]! || a - b)
       .slice(0, keep)
       .sort((a, b) => a - b);
-    return { method: selectivePromptTuning({ length, layers }), layers, gates };
+    return { method: selectivePromptTuning({ ...prompts, layers }), layers, gates };
   } finally {
     executor.release([...params.values()]);
   }
