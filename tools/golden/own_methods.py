@@ -876,6 +876,9 @@ class LoraShear(Changed):
         self.own("lora_A", kaiming(r, self.in_dim))
         self.own("lora_B", torch.zeros(self.out_dim, r))
         self.scale, self.plan = lora_alpha / r, plan
+        total = plan["total_step"]
+        start = max(1, int(total * plan["warmup_iters"]))
+        plan |= {"start_pruning_step": start, "pruning_steps": total - start - int(total * plan["cooldown_iters"])}
 
     @classmethod
     def share(cls, model: nn.Module) -> None:
@@ -1541,7 +1544,7 @@ METHODS: dict[str, tuple[str, Callable[..., nn.Module], dict]] = {
         "PEFTJS_LORA_SHEAR",
         LoraShear,
         dict(
-            r=3, lora_alpha=5, target_group_sparsity=0.4, start_pruning_step=1, pruning_steps=3, pruning_periods=1,
+            r=3, lora_alpha=5, target_group_sparsity=0.4, total_step=5, warmup_iters=0.2, cooldown_iters=0.2, pruning_periods=1,
             unprunable_ratio=0.0, unprunable_modules=[],
         ),
     ),

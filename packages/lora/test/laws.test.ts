@@ -236,7 +236,7 @@ describeMethods(family, {
     parameters: (model) => sumOver(model, /^(?!lm_head|classifier)/, (inDim, outDim) => 2 * (inDim + outDim)),
   },
   loraShear: {
-    options: { rank: 2, alpha: 4, warmup: 1, steps: 6, periods: 2, unprunable: 0 },
+    options: { rank: 2, alpha: 4, warmup: 0, final: 0, steps: 7, periods: 2, unprunable: 0 },
     parameters: (model) => sumOver(model, /^(?!lm_head|classifier)/, (inDim, outDim) => 2 * (inDim + outDim)),
   },
   loraSp: {

@@ -6,7 +6,7 @@ import { distance, shake, tinyLlama, tokens } from '@peftjs/testkit';
 import { loadModel, saveModel, type TaskModel } from '@peftjs/transformer';
 import { describe, expect, test } from 'vitest';
 import { sparsityAt } from '../src/lora-prune/sparsity.ts';
-import { goingIn } from '../src/lora-shear/half-space.ts';
+import { goingIn, periodsOf } from '../src/lora-shear/half-space.ts';
 import { lossesWithout } from '../src/lora-shear/knowledge.ts';
 
 const executor = reference();
@@ -86,7 +86,7 @@ describe('loraPrune', () => {
 });
 
 describe('loraShear', () => {
-  const small = { rank: 2, ratio: 0.4, warmup: 1, steps: 6, periods: 2 };
+  const small = { rank: 2, ratio: 0.4, warmup: 0.1, final: 0.3, steps: 10, periods: 2 };
 
   test('finds by examples what stays whole, and asks for that', async () => {
     expect(() => attach(base, [loraShear(small)])).not.toThrow(); // A tenth of four groups is none.
@@ -108,6 +108,12 @@ describe('loraShear', () => {
         .map((r) => `${r}.lora_mask`)
         .sort(),
     );
+  });
+
+  test('has its periods between the first and the last steps', () => {
+    expect(periodsOf(small)).toEqual({ start: 1, periods: 2, duration: 3 });
+    expect(periodsOf({ ...small, steps: 4, periods: 10 })).toEqual({ start: 1, periods: 2, duration: 1 });
+    expect(() => loraShear({ warmup: 0.5, final: 0.5 })).toThrow(/leave no steps between them/);
   });
 
   test('shrinks what it chooses to nothing, and goes on from a state as it is', async () => {

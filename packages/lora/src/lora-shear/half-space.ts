@@ -6,15 +6,35 @@ import { importanceOf, type Sheared, type ShearedLayer } from './scores.ts';
 export interface ShearOptions {
   /** The share of all structures that is gone at last. */
   readonly ratio: number;
-  /** Steps before the first choice. */
-  readonly warmup: number;
-  /** Steps in which they go, and the number of choices among them. */
+  /** Steps of the training. */
   readonly steps: number;
+  /** The share of them before the first choice. */
+  readonly warmup: number;
+  /** The share of them after the last structure is gone. */
+  readonly final: number;
+  /** The number of choices between. */
   readonly periods: number;
 }
 
+/** The steps before the first choice, at least 1; the choices, and the steps from one to the next. */
+export const periodsOf = ({
+  steps,
+  warmup,
+  final,
+  periods: most,
+}: Omit<ShearOptions, 'ratio'>): { readonly start: number; readonly periods: number; readonly duration: number } => {
+  const start = Math.max(1, Math.floor(warmup * steps));
+  const between = Math.max(1, steps - start - Math.floor(final * steps));
+  const periods = Math.min(most, between);
+  return { start, periods, duration: Math.floor(between / periods) };
+};
+
 /** The number of structures that go in a period, of so many. */
-export const goingIn = ({ ratio, periods }: ShearOptions, total: number, period: number): number => {
+export const goingIn = (
+  { ratio, periods }: Pick<ShearOptions, 'ratio' | 'periods'>,
+  total: number,
+  period: number,
+): number => {
   const target = Math.floor(total * Math.min(ratio, 0.999));
   const each = Math.floor(target / periods);
   return period < periods - 1 ? each : target - each * (periods - 1);
@@ -46,11 +66,10 @@ export const halfSpace = (
   layers: ReadonlyMap<Path, ShearedLayer>,
   options: ShearOptions,
 ): Decision => {
-  const { warmup, steps, periods } = options;
-  const duration = Math.floor(steps / periods);
+  const { start, periods, duration } = periodsOf(options);
   const shrinking = Math.max(duration - 1, 1);
   return {
-    due: (step) => step >= warmup && step <= warmup + periods * duration,
+    due: (step) => step >= start && step <= start + periods * duration,
     run: async (step, between) => {
       const masks: Float32Array[] = [];
       const shrunk: Float32Array[] = [];
@@ -61,11 +80,15 @@ export const halfSpace = (
         masks.push(now);
         shrunk.push(factors);
       }
-      const [period, done] = [Math.floor((step - warmup) / duration), (step - warmup) % duration];
+      const [period, done] = [Math.floor((step - start) / duration), (step - start) % duration];
       const total = groups.reduce((n, { count }) => n + count, 0);
       const chosen =
         done === 0 && period < periods
-          ? choose(await importanceOf(groups, layers, between), masks, goingIn(options, total, period))
+          ? choose(
+              await importanceOf(groups, layers, between),
+              masks,
+              goingIn({ ratio: options.ratio, periods }, total, period),
+            )
           : masks.map((mask, g) => new Set([...mask.keys()].filter((i) => shrunk[g]![i]! < 1)));
       const factor = Math.max(shrinking - done - 1, 0) / Math.max(shrinking - done, 1);
       for (const [g, { keep }] of groups.entries())

@@ -32,11 +32,13 @@ export interface LoraShearOptions {
   readonly dropout?: number;
   /** The share that is gone at last of the heads and channels that may go, in [0, 1). Default 0.2. */
   readonly ratio?: number;
-  /** Steps before the first choice, at least 1. Default 100. */
-  readonly warmup?: number;
-  /** Steps in which structures go. Those after them recover what was lost. Default 800. */
+  /** Steps of the training. Default 1000. */
   readonly steps?: number;
-  /** Choices among these steps. Default 10. */
+  /** The share of them before the first choice. Default 0.1. */
+  readonly warmup?: number;
+  /** The share of them after the last structure is gone, which recover what was lost. Default 0.2. */
+  readonly final?: number;
+  /** Choices between, at most one a step. Default 10. */
   readonly periods?: number;
   /** The share of attentions and MLPs without which the loss of examples is largest, which `prepare` finds and which stay whole. Default 0.1. */
   readonly unprunable?: number;
@@ -99,12 +101,12 @@ const masked = (base: Linear, rows: Tensor): Linear => ({
 
 /**
  * LoRAShear: LoRA that prunes the base while it learns. Structures are heads and channels of MLPs; the rows of all layers that make one belong together (its minimal removal structure), and y = m∘(Wx + b) + (alpha/r)·BA·x in these layers, with m 1 for
- * what stays. A [rank, in] is from U(−1/√in, 1/√in), B [out, rank] zero at the start. LHSPG: after `warmup` steps and then at the beginning of each of `periods` parts of `steps`, the least important structures of all are chosen; within the part
+ * what stays. A [rank, in] is from U(−1/√in, 1/√in), B [out, rank] zero at the start. LHSPG: after the share `warmup` of the steps, and then at the beginning of each of `periods` equal parts of those before `final`, the least important structures of all are chosen; within the part
  * their rows of W, b and B are shrunk to 0 in equal steps, while training goes on and moves what they know to the others, and they stay 0. Importance is the mean of ‖W‖, ‖W‖ by tensor, the cosine of W and BA plus 1, |⟨W, BA⟩| and ½⟨W, BA⟩², each divided by its
  * length over all structures. One structure of each attention and MLP stays at least. `prepare` analyses where knowledge lies: it takes out each attention and MLP as a whole, and those of the largest loss of the examples stay whole.
  *
  * As the authors' code has it, https://github.com/microsoft/only_train_once, `optimizer/lhspg.py`: choices look at W and BA as they are, not at gradients. Its choice among more than are needed, when those that are gone score higher than others, goes by number; here it goes by
- * importance. The paper's recovery is further training, of which the steps after the last choice are a part; its choice of data for that is not here. Masks are saved with the adapter, and a merged model has zeros for what is gone, as of `loraPrune`. Merges. Throws
+ * importance. The paper's recovery is further training, of which the steps of `final` are a part; its choice of data for that is not here. Masks are saved with the adapter, and a merged model has zeros for what is gone, as of `loraPrune`. Merges. Throws
  * `bad-option`, also when attached to a model that does not tell its structures, and then `no-match`.
  * Chen et al., 2023. https://arxiv.org/abs/2310.18356
  */
@@ -118,14 +120,15 @@ export const loraShear: MethodFactory<LoraShearOptions> = defineMethod<LoraShear
       alpha: number('lora_alpha', 16),
       dropout: rate('lora_dropout', 0),
       ratio: rate('target_group_sparsity', 0.2),
-      warmup: count('start_pruning_step', 100),
-      steps: count('pruning_steps', 800),
+      steps: count('total_step', 1000),
+      warmup: rate('warmup_iters', 0.1),
+      final: rate('cooldown_iters', 0.2),
       periods: count('pruning_periods', 10),
       unprunable: rate('unprunable_ratio', 0.1),
       whole: wholeOption,
     },
-    check: ({ steps = 800, periods = 10 }) =>
-      periods <= steps ? null : `periods ${periods} must not be above steps ${steps}`,
+    check: ({ warmup = 0.1, final = 0.2 }) =>
+      warmup + final < 1 ? null : `warmup ${warmup} and final ${final} leave no steps between them`,
     prepare: async (model, { target, unprunable, whole }, look) => {
       if (whole !== null) return {};
       const groups = groupsOf(model, new Set(targeted(model.linears.keys(), target, 'loraShear')));
