@@ -4,6 +4,7 @@ import { widen } from '../lower/emitter.ts';
 import { type BitsMatrix, fewRows, packedBytesOf } from '../lower/few-rows.ts';
 import { type Lowered, lower } from '../lower/lower.ts';
 import { wholeProductType } from '../lower/whole-products.ts';
+import { withEnd } from '../proto/end.ts';
 import { encodeModel } from '../proto/model.ts';
 import { fileOrder } from './execution-order.ts';
 import type { HostStepName } from './host-steps.ts';
@@ -160,7 +161,7 @@ const layOut = (
       hyper: fromTensor(hyper),
     })),
   };
-  const file = () => encodeModel({ ...model, nodes: fileOrder(model) });
+  const file = () => encodeModel(withEnd({ ...model, nodes: fileOrder(model) }));
   return {
     ...laidOut,
     constants,

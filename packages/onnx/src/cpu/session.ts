@@ -1,6 +1,7 @@
 import type { DType, Shape } from '@peftjs/tensor';
 import type * as Ort from 'onnxruntime-node';
 import { bytesOf } from '../lower/emitter.ts';
+import { endName, isEnd } from '../proto/end.ts';
 import type { BitsArrays } from './pack-bits.ts';
 import type { Recipe } from './recipe.ts';
 import type { Runtime } from './runtime.ts';
@@ -51,6 +52,11 @@ export interface Session {
 
 const emptySession: Session = { run: async () => {}, endProfile: () => {}, close: () => {} };
 
+/** Takes the error of a run that is over; throws any other. */
+const mustHaveEnded = (error: unknown): void => {
+  if (!isEnd(error)) throw error;
+};
+
 /** Makes a session of a recipe's model and of its packed matrices, which profiles its runs into files of a prefix where one is given. Throws ONNX Runtime's errors as they are. */
 export const openSession = async (
   runtime: Runtime,
@@ -79,7 +85,9 @@ export const openSession = async (
     Object.fromEntries([...arrays].map(([name, data]) => [name, wrap(name, data)]));
   const session = await runtime.InferenceSession.create(recipe.model, optionsFor(recipe, threads, bits, profile));
   return {
-    run: async (inputs, results) => void (await session.run(wrapAll(inputs), wrapAll(results))),
+    run: async (inputs, results) => {
+      await session.run(wrapAll(inputs), { ...wrapAll(results), [endName]: null }).catch(mustHaveEnded);
+    },
     endProfile: () => session.endProfiling(),
     close: () => void session.release(),
   };

@@ -55,6 +55,8 @@ export interface ValueProto {
   readonly name: string;
   readonly type: ElementType;
   readonly dims: readonly (number | string)[];
+  /** Whether it is a list of tensors, whose sizes nothing says. */
+  readonly isList?: boolean;
 }
 
 /** Where the bytes of an external initialiser lie, relative to the model's folder. */
@@ -141,7 +143,11 @@ const writeNode = (w: Wire, { name, type, domain, inputs, outputs, attributes }:
   w.string(7, domain);
 };
 
-const writeValue = (w: Wire, { name, type, dims }: ValueProto): void => {
+const writeValue = (w: Wire, { name, type, dims, isList }: ValueProto): void => {
+  if (isList) {
+    writeBodyValue(w, { name, type, isList });
+    return;
+  }
   w.string(1, name);
   w.message(2, () =>
     w.message(1, () => {
