@@ -30,7 +30,7 @@ const version = 2;
 /** The fields that the files on the disk depend on; tasks with the same ones share them. */
 const keyOf = (task: Task, folder: string): string => {
   const { name: _name, about: _about, ...fields } = task;
-  const { learningRate: _rate, variant: _variant, ...rest } = fields as Partial<StepTask>;
+  const { learningRate: _rate, variant: _variant, inHalf: _inHalf, ...rest } = fields as Partial<StepTask>;
   const shared = rest.kind === 'step' ? { ...rest, method: undefined, ...(rest.weights && { weights: folder }) } : rest;
   return createHash('sha256')
     .update(JSON.stringify({ ...shared, seed, version }))
@@ -75,7 +75,7 @@ const writeStep = async (dir: string, task: StepTask, folder: string): Promise<v
     model = await randomModel(task.model, task.tokens, seed);
     await saveModel(model, join(dir, 'model'), { executor, dtype: isLarge(task.model) ? 'bf16' : 'f32' });
   }
-  const method = lora({ rank: task.rank, alpha: task.alpha, target: ['q_proj', 'v_proj'] });
+  const method = lora({ rank: task.rank, alpha: task.alpha, target: [...(task.layers ?? ['q_proj', 'v_proj'])] });
   await save(attach(model, [method], { seed }), join(dir, 'adapter'), { executor, baseModel: 'model' });
   await writeFile(join(dir, 'batch.json'), JSON.stringify(randomBatch(task, seed)));
   await executor.close();

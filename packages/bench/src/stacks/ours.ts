@@ -111,7 +111,11 @@ const openStep = async (stack: string, dir: string, task: StepTask, executor: Ex
     columns: { ids: Int32Array.from(ids), labels: Int32Array.from(labels) },
     shapes: { ids: shape, labels: shape },
   };
-  const target = await trainable(dir, baseOf(stack, await loadModel(join(dir, 'model')), task), task);
+  const target = await trainable(
+    dir,
+    baseOf(stack, await loadModel(join(dir, 'model'), { dtype: task.inHalf ? 'f16' : 'f32' }), task),
+    task,
+  );
   const step = await makeTrainStep(target, {
     executor,
     optimizer: adamw(),

@@ -37,11 +37,17 @@ const step = (name: string, model: ModelShape, batch: number, tokens: number, mo
 
 const weights = 'SmolLM2-135M';
 
-/** LoRA of rank 8 on q and v of a published model, with its weights. */
+const everyLayer = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
+
+/** LoRA of rank 8 on q and v of a published model, with its weights; and how little memory the larger rank on all layers needs. */
 export const smollm2Steps: readonly StepTask[] = [
   step('smollm2-1x256', smollm2, 1, 256, { weights }),
   step('smollm2-4x512', smollm2, 4, 512, { weights }),
   step('smollm2-nf4-1x256', smollm2, 1, 256, { weights, method: 'qlora' }),
+  {
+    ...step('smollm2-f16-1x64', smollm2, 1, 64, { weights, rank: 32, alpha: 64, layers: everyLayer, inHalf: true }),
+    about: 'LoRA of rank 32 on all layers, weights held in f16, batch 1 x 64',
+  },
 ];
 
 /** The same of a larger one's shape, with random weights. */

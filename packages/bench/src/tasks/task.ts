@@ -47,8 +47,12 @@ export interface StepTask {
   readonly model: ModelShape;
   readonly batch: number;
   readonly tokens: number;
-  /** The trained part: LoRA on q and v over weights as they are or over NF4, or all weights. */
+  /** The trained part: LoRA over weights as they are or over NF4, or all weights. */
   readonly method: 'lora' | 'qlora' | 'full';
+  /** The layers that LoRA is on. Default: q and v. */
+  readonly layers?: readonly string[];
+  /** Whether ours holds the weights in f16, as their file does. Default: in f32. */
+  readonly inHalf?: boolean;
   readonly rank: number;
   readonly alpha: number;
   readonly learningRate: number;
