@@ -23,6 +23,6 @@ export const withEnd = (model: ModelProto): ModelProto => ({
   outputs: [{ name: endName, type: 'float', dims: [], isList: true }, ...model.outputs],
 });
 
-/** What onnxruntime-node says of it. */
+/** Whether an error is onnxruntime-node's at that result. */
 export const isEnd = (error: unknown): boolean =>
   error instanceof Error && error.message.startsWith('Non tensor type is temporarily not supported');
