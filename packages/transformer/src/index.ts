@@ -35,7 +35,7 @@ export { type SampleOptions, sampleToken } from './generation/sample.ts';
 export type { StreamOptions } from './generation/stream-options.ts';
 export { type StreamTextOptions, streamText } from './generation/stream-text.ts';
 export { joinHeads, splitHeads } from './heads.ts';
-export type { KvCache } from './kv-cache.ts';
+export { type KvCache, renamedCache } from './kv-cache.ts';
 export {
   affine,
   type CodedRows,

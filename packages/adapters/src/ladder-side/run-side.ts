@@ -1,5 +1,5 @@
 import { add, concat, slice, type Tensor } from '@peftjs/tensor';
-import type { Around, Call, Model, Pass, Path } from '@peftjs/transformer';
+import { type Around, type Call, type Model, type Pass, type Path, renamedCache } from '@peftjs/transformer';
 
 /** The rows of the tokens, without those that other methods put in front. */
 export const ofTokens = (x: Tensor, { sequence: { tokens } }: Call): Tensor => {
@@ -24,16 +24,9 @@ export const runSide = (
   block: ReadonlyMap<Path, readonly Around<'block'>[]> = new Map(),
 ): Tensor => {
   const { cache } = pass.options;
-  const own = (path: Path): string => `${name}.${path}`;
   const around = { embed: new Map([[side.paths('embed')[0]!, [() => first]]]), block };
   return side.with({ around }).states(pass.inputs, {
     ...pass.options,
-    ...(cache && {
-      cache: {
-        ...cache,
-        append: (path, kv) => cache.append(own(path), kv),
-        cross: (path, kv) => cache.cross(own(path), kv),
-      },
-    }),
+    ...(cache && { cache: renamedCache(cache, (path) => `${name}.${path}`) }),
   }).main;
 };

@@ -1,12 +1,9 @@
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
-import { inLlamasWords, inOwnWords } from './decoder/other-words.ts';
+import { unknownBeforeLlama } from './decoder/other-words.ts';
 import type { DecoderRecord } from './decoder/record.ts';
 import { gptLayers } from './decoder/record.ts';
 import type { Family } from './family.ts';
-
-/** Fields of its `config.json`, and those of a Llama's that they are. */
-const fields: Readonly<Record<string, string>> = { n_layer: 'num_hidden_layers', n_head: 'num_attention_heads' };
 
 /** The names of its tensors, which Falcon has too. */
 export const bloomNames: NonNullable<DecoderRecord['names']> = {
@@ -22,8 +19,6 @@ export const bloomNames: NonNullable<DecoderRecord['names']> = {
   down: 'dense_4h_to_h',
 };
 
-const defaults = { n_layer: 2, n_head: 8 };
-
 /**
  * BLOOM: scores that fall with the distance (ALiBi) and no limit of positions, a LayerNorm of the embedded tokens, one layer for queries, keys and values,
  * whose outputs go head by head, and an MLP without a gate. Le Scao et al., 2022. https://arxiv.org/abs/2211.05100; transformers,
@@ -37,6 +32,8 @@ export const bloom: Family<DecoderConfig> = decoder({
   positions: 'alibi',
   defaults: {
     vocab_size: 250_880,
+    n_layer: 2,
+    n_head: 8,
     layer_norm_epsilon: 1e-5,
     bos_token_id: 1,
     eos_token_id: 2,
@@ -45,24 +42,23 @@ export const bloom: Family<DecoderConfig> = decoder({
   fields: { applyResidualConnectionPostLayernorm: false },
   names: bloomNames,
   epsField: 'layer_norm_epsilon',
+  ownNames: { n_layer: 'num_hidden_layers', n_head: 'num_attention_heads' },
+  unread: unknownBeforeLlama,
   words: {
     read: (json) => {
       const width = json['n_embed'] ?? json['hidden_size'] ?? 64;
       return {
-        ...inLlamasWords(json, fields, defaults),
+        ...json,
         hidden_size: width,
         intermediate_size: 4 * Number(width),
         hidden_act: 'gelu_pytorch_tanh',
         max_position_embeddings: undefined,
       };
     },
-    write: (json) => {
-      const { intermediate_size: _, hidden_act: __, max_position_embeddings: ___, ...own } = inOwnWords(json, fields);
-      return own;
-    },
+    write: ({ intermediate_size: _, hidden_act: __, max_position_embeddings: ___, ...own }) => own,
   },
   traits: ({ fields }) => ({
-    ...gptLayers({ qkv: true, out: true, mlp: true }),
+    ...gptLayers(true),
     rowNorm: 'word_embeddings_layernorm',
     addsToRead: fields?.applyResidualConnectionPostLayernorm ?? false,
   }),

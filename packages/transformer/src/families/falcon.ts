@@ -1,7 +1,7 @@
 import { bloomNames } from './bloom.ts';
 import type { DecoderConfig, DecoderFields } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
-import { gptLayers, normsBefore } from './decoder/record.ts';
+import { fusedTargets, gptLayers, normsBefore } from './decoder/record.ts';
 import type { Family } from './family.ts';
 
 const [hiddenSize, heads] = [4544, 71];
@@ -57,40 +57,31 @@ export const falcon: Family<DecoderConfig> = decoder({
   names: bloomNames,
   epsField: 'layer_norm_epsilon',
   activationField: 'activation',
+  ownNames: { ffn_hidden_size: 'intermediate_size' },
+  unread: ['head_dim', 'attention_bias', 'mlp_bias', 'partial_rotary_factor', 'num_key_value_heads'],
   words: {
     read: (json) => {
-      const { head_dim: _, attention_bias: __, mlp_bias: ___, partial_rotary_factor: ____, ...own } = json;
       const width = json['n_embed'] ?? json['hidden_size'] ?? hiddenSize;
       return {
-        ...own,
+        ...json,
         hidden_size: width,
         intermediate_size: json['ffn_hidden_size'] ?? 4 * Number(width),
         num_key_value_heads: keyHeadsOf(json),
       };
     },
-    write: (json, { heads: all, keyValueHeads, intermediateSize, fields }) => {
-      const { head_dim: _, attention_bias: __, mlp_bias: ___, num_key_value_heads: ____, ...own } = json;
-      const { intermediate_size: _____, max_position_embeddings: most, ...rest } = own;
-      const isNew = fields?.newDecoderArchitecture;
-      return {
-        ...rest,
-        ...(Number.isFinite(most) && { max_position_embeddings: most }),
-        ffn_hidden_size: intermediateSize,
-        num_kv_heads: isNew ? keyValueHeads : all,
-      };
-    },
+    write: ({ max_position_embeddings: most, ...json }, { heads: all, keyValueHeads, fields }) => ({
+      ...json,
+      ...(Number.isFinite(most) && { max_position_embeddings: most }),
+      num_kv_heads: fields?.newDecoderArchitecture ? keyValueHeads : all,
+    }),
   },
   traits: ({ fields = {} }) => {
     const { newDecoderArchitecture: isNew = false, parallelAttn = true, bias = false } = fields;
     return {
-      ...gptLayers({ qkv: bias, out: bias, mlp: bias }),
+      ...gptLayers(bias),
       parallel: isNew || parallelAttn,
       norms: normsOf(fields),
     };
   },
-  targets: {
-    lora: ['query_key_value'],
-    ia3: ['query_key_value', 'dense_4h_to_h'],
-    ia3Feedforward: ['dense_4h_to_h'],
-  },
+  targets: fusedTargets,
 });

@@ -1,6 +1,6 @@
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
-import { gptLayers } from './decoder/record.ts';
+import { fusedTargets, gptLayers } from './decoder/record.ts';
 import type { Family } from './family.ts';
 
 /**
@@ -41,9 +41,5 @@ export const gptNeox: Family<DecoderConfig> = decoder({
     ...gptLayers({ qkv: attentionBias, out: attentionBias, mlp: true }),
     parallel: fields?.useParallelResidual ?? true,
   }),
-  targets: {
-    lora: ['query_key_value'],
-    ia3: ['query_key_value', 'dense_4h_to_h'],
-    ia3Feedforward: ['dense_4h_to_h'],
-  },
+  targets: fusedTargets,
 });

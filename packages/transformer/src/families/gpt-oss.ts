@@ -57,7 +57,6 @@ export const gptOss: Family<DecoderConfig> = decoder({
       ...(json['rope_scaling'] == null && json['rope_parameters'] == null && { rope_scaling: rope }),
       num_local_experts: count,
     }),
-    write: (json) => json,
   },
   traits: (config) => {
     const { intermediateSize, attentionBias, fields = {} } = config;

@@ -1,19 +1,8 @@
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
-import { inLlamasWords, inOwnWords } from './decoder/other-words.ts';
+import { unknownBeforeLlama } from './decoder/other-words.ts';
 import { gptLayers, normsBefore, rotaryDimOf } from './decoder/record.ts';
 import type { Family } from './family.ts';
-
-/** Fields of its `config.json`, and those of a Llama's that they are. */
-const fields: Readonly<Record<string, string>> = {
-  n_embd: 'hidden_size',
-  n_head: 'num_attention_heads',
-  n_layer: 'num_hidden_layers',
-  n_positions: 'max_position_embeddings',
-  n_inner: 'intermediate_size',
-};
-
-const defaults = { n_embd: 4096, n_head: 16, n_layer: 28, n_positions: 2048, rotary_dim: 64 };
 
 /**
  * GPT-J: one LayerNorm for both halves of a block, which read the same rows, an MLP without a gate, a part of each head rotated, neighbours together,
@@ -25,6 +14,10 @@ export const gptj: Family<DecoderConfig> = decoder({
   answers: 'transformer',
   defaults: {
     vocab_size: 50_400,
+    n_embd: 4096,
+    n_head: 16,
+    n_layer: 28,
+    n_positions: 2048,
     layer_norm_epsilon: 1e-5,
     activation_function: 'gelu_new',
     bos_token_id: 50_256,
@@ -44,10 +37,16 @@ export const gptj: Family<DecoderConfig> = decoder({
   activationField: 'activation_function',
   epsField: 'layer_norm_epsilon',
   ignored: /\.attn\.(bias|masked_bias|embed_positions)$/,
+  ownNames: {
+    n_embd: 'hidden_size',
+    n_head: 'num_attention_heads',
+    n_layer: 'num_hidden_layers',
+    n_positions: 'max_position_embeddings',
+    n_inner: 'intermediate_size',
+  },
+  unread: unknownBeforeLlama,
   words: {
-    read: (json) => {
-      const all = inLlamasWords(json, fields, defaults);
-      const dim = json['rotary_dim'] === undefined ? defaults.rotary_dim : json['rotary_dim'];
+    read: ({ rotary_dim: dim = 64, ...all }) => {
       const [width, heads] = [Number(all['hidden_size']), Number(all['num_attention_heads'])];
       return {
         ...all,
@@ -55,7 +54,7 @@ export const gptj: Family<DecoderConfig> = decoder({
         partial_rotary_factor: Number(dim ?? width / heads) / (width / heads),
       };
     },
-    write: (json, config) => ({ ...inOwnWords(json, fields), rotary_dim: rotaryDimOf(config) }),
+    write: (json, config) => ({ ...json, rotary_dim: rotaryDimOf(config) }),
   },
   traits: () => ({
     ...gptLayers({ qkv: false, out: false, mlp: true }),

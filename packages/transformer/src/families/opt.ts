@@ -1,16 +1,8 @@
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
-import { inLlamasWords, inOwnWords } from './decoder/other-words.ts';
+import { unknownBeforeLlama } from './decoder/other-words.ts';
 import { gptLayers } from './decoder/record.ts';
 import type { Family } from './family.ts';
-
-/** Fields of its `config.json`, and those that they are here. */
-const fields: Readonly<Record<string, string>> = {
-  ffn_dim: 'intermediate_size',
-  _remove_final_layer_norm: 'remove_final_layer_norm',
-};
-
-const defaults = { ffn_dim: 3072, _remove_final_layer_norm: false };
 
 const hiddenSize = 768;
 const [attnNorm, mlpNorm] = ['self_attn_layer_norm', 'final_layer_norm'];
@@ -28,6 +20,7 @@ export const opt: Family<DecoderConfig> = decoder({
   defaults: {
     vocab_size: 50_272,
     hidden_size: hiddenSize,
+    ffn_dim: 3072,
     num_hidden_layers: 12,
     num_attention_heads: 12,
     activation_function: 'relu',
@@ -45,20 +38,19 @@ export const opt: Family<DecoderConfig> = decoder({
   },
   names: { root: 'model.decoder', last: 'final_layer_norm', attnOut: 'out_proj', mlp: '', up: 'fc1', down: 'fc2' },
   activationField: 'activation_function',
+  ownNames: { ffn_dim: 'intermediate_size', _remove_final_layer_norm: 'remove_final_layer_norm' },
+  unread: unknownBeforeLlama,
   words: {
-    read: (json) => {
-      const { word_embed_proj_dim: width = null, hidden_size: d = hiddenSize } = json;
-      // Its class has no field for the ε of its norms: it is torch's.
-      return {
-        ...inLlamasWords(json, fields, defaults),
-        word_embed_proj_dim: width === d ? null : width,
-        rms_norm_eps: 1e-5,
-      };
-    },
-    write: (json, config) => {
-      const { rms_norm_eps: _, ...own } = inOwnWords(json, fields);
-      return { ...own, word_embed_proj_dim: config.fields?.wordEmbedProjDim ?? config.hiddenSize };
-    },
+    // Its class has no field for the ε of its norms: it is torch's.
+    read: ({ word_embed_proj_dim: width = null, ...json }) => ({
+      ...json,
+      word_embed_proj_dim: width === (json['hidden_size'] ?? hiddenSize) ? null : width,
+      rms_norm_eps: 1e-5,
+    }),
+    write: ({ rms_norm_eps: _, ...json }, { fields, hiddenSize: d }) => ({
+      ...json,
+      word_embed_proj_dim: fields?.wordEmbedProjDim ?? d,
+    }),
   },
   traits: ({ hiddenSize, fields }) => {
     const {
@@ -68,7 +60,7 @@ export const opt: Family<DecoderConfig> = decoder({
     } = fields ?? {};
     const half = (norm: string) => (first ? { before: norm, after: null } : { before: null, after: null, sum: norm });
     return {
-      ...gptLayers({ qkv: bias, out: bias, mlp: bias }),
+      ...gptLayers(bias),
       tokenWidth: fields?.wordEmbedProjDim ?? hiddenSize,
       lastNorm: first && !isBare,
       norms: { attn: half(attnNorm), mlp: half(mlpNorm) },

@@ -8,6 +8,7 @@ import { parseRope, parseTwoRopes, type Rope } from '../../config/rope.ts';
 import { parseShared } from '../../config/shared.ts';
 import { checkTokenIds } from '../../config/token-ids.ts';
 import { jsonName } from './field-names.ts';
+import { inLlamasWords } from './other-words.ts';
 import { type DecoderRecord, positionsOf, rotaryDimOf, rotaryShareField } from './record.ts';
 
 /** The sight of a layer: all tokens, or those of a window. */
@@ -274,7 +275,7 @@ const checkLayerTypes = (
 
 /** The config of a record's `model_type` by our names with the defaults of its class of configs; or undefined; problems are collected. */
 export const parseDecoder = (record: DecoderRecord, file: unknown, problems: string[]): DecoderConfig | undefined => {
-  const given = record.words?.read(file as Readonly<Record<string, unknown>>) ?? file;
+  const given = inLlamasWords(record, Object(file) as Readonly<Record<string, unknown>>);
   const stated: Readonly<Record<string, unknown>> = { ...record.defaults, ...(given as object) };
   const taken = Object.entries(record.readAs ?? {}).map(([name, other]) => [
     name,

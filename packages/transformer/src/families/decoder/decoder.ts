@@ -17,6 +17,7 @@ import { decoderConfigJson } from './config-json.ts';
 import { balanceLoss, expertPieces } from './experts.ts';
 import { jsonName } from './field-names.ts';
 import { decoderNeeds, sinksOf } from './needs.ts';
+import { inOwnWords } from './other-words.ts';
 import {
   type DecoderNames,
   type DecoderRecord,
@@ -121,8 +122,8 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
       ...(rotaryShareField(record) ? [rotaryShareField(record)!] : []),
     ],
     configJson: (config) => {
-      const json = decoderConfigJson(config, record);
-      return record.words?.write(json, config) ?? json;
+      const json = inOwnWords(record, decoderConfigJson(config, record));
+      return record.words?.write?.(json, config) ?? json;
     },
     needs: (config) => decoderNeeds(config, traitsOf(record, config), namesOf(record, config)),
     towers: (config) => [decoderTower(config, traitsOf(record, config), namesOf(record, config))],

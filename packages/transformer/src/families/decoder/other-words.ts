@@ -1,8 +1,10 @@
+import type { DecoderRecord } from './record.ts';
+
 /** A parsed `config.json`. */
 type Json = Readonly<Record<string, unknown>>;
 
-/** Fields of a Llama's that the classes of older decoders do not read. */
-const foreign: readonly string[] = [
+/** Fields of a Llama's that the classes of decoders before it do not read. */
+export const unknownBeforeLlama: readonly string[] = [
   'partial_rotary_factor',
   'rope_theta',
   'rope_scaling',
@@ -13,20 +15,26 @@ const foreign: readonly string[] = [
   'mlp_bias',
 ];
 
-/**
- * The `config.json` of an older decoder in a Llama's words. `names`: its fields, and those of a Llama's that they are; transformers takes either name,
- * and of both its own. Fields that its class knows nothing of, which would be read as a Llama's, are left out.
- */
-export const inLlamasWords = (json: Json, names: Readonly<Record<string, string>>, defaults: Json): Json => {
-  const stated = { ...defaults, ...json };
-  const renamed = Object.entries(names).map(([own, name]) => [name, json[own] ?? json[name] ?? stated[own]]);
-  const rest = Object.entries(json).filter(([name]) => !foreign.includes(name));
-  return Object.fromEntries([...rest, ...renamed]);
+const without = (json: Json, names: readonly string[]): Json =>
+  Object.fromEntries(Object.entries(json).filter(([name]) => !names.includes(name)));
+
+/** A record's `config.json` in a Llama's words: fields by the names of a Llama's, without those that its class does not read, which would be read as a Llama's. */
+export const inLlamasWords = (
+  { ownNames = {}, unread = [], words, defaults = {} }: DecoderRecord,
+  json: Json,
+): Json => {
+  const renamed = Object.entries(ownNames).flatMap(([own, name]) => {
+    const value = json[own] ?? json[name] ?? defaults[own];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  const llamas = { ...without(json, unread), ...Object.fromEntries(renamed) };
+  return words?.read?.(llamas, json) ?? llamas;
 };
 
 /** The same back. */
-export const inOwnWords = (json: Json, names: Readonly<Record<string, string>>): Json => {
-  const own = new Map(Object.entries(names).map(([name, llamas]) => [llamas, name]));
-  const kept = Object.entries(json).filter(([name]) => !foreign.includes(name));
-  return Object.fromEntries(kept.map(([name, value]) => [own.get(name) ?? name, value]));
+export const inOwnWords = ({ ownNames = {}, unread = [] }: DecoderRecord, json: Json): Json => {
+  const own = new Map(Object.entries(ownNames).map(([name, llamas]) => [llamas, name]));
+  return Object.fromEntries(
+    Object.entries(without(json, unread)).map(([name, value]) => [own.get(name) ?? name, value]),
+  );
 };

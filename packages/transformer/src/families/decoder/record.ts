@@ -155,13 +155,22 @@ export const normsBefore = (attn: string, mlp: string = attn): Traits['norms'] =
   mlp: { before: mlp, after: null },
 });
 
-/** Layers as GPT has them, and most decoders before Llama: LayerNorm with a bias, an MLP without a gate. */
-export const gptLayers = (biases: Traits['biases']): Pick<Traits, 'biases' | 'norm' | 'normBias' | 'gated'> => ({
-  biases,
+/** Layers as GPT has them, and most decoders before Llama: LayerNorm with a bias, an MLP without a gate. `biases`: of all alike, or by projection. */
+export const gptLayers = (
+  biases: Traits['biases'] | boolean,
+): Pick<Traits, 'biases' | 'norm' | 'normBias' | 'gated'> => ({
+  biases: typeof biases === 'boolean' ? { qkv: biases, out: biases, mlp: biases } : biases,
   norm: 'layer',
   normBias: true,
   gated: false,
 });
+
+/** PEFT's default targets of decoders with one layer for queries, keys and values. */
+export const fusedTargets: DecoderRecord['targets'] = {
+  lora: ['query_key_value'],
+  ia3: ['query_key_value', 'dense_4h_to_h'],
+  ia3Feedforward: ['dense_4h_to_h'],
+};
 
 /** All that tells one `model_type` of decoders from others: a new one is such a record and a row of goldens. */
 export interface DecoderRecord {
@@ -206,12 +215,16 @@ export interface DecoderRecord {
   readonly readAs?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Fields of `config.json` that it reads and a Llama does not, with their defaults. */
   readonly fields?: Partial<DecoderFields>;
-  /** Its `config.json` in the words of a Llama's, and back, where these are others. */
+  /** Fields of its `config.json` by the names of a Llama's that they are; transformers takes either name, and of both its own. `defaults` are by its own. */
+  readonly ownNames?: Readonly<Record<string, string>>;
+  /** Fields of a Llama's that its class does not read. Default none. */
+  readonly unread?: readonly string[];
+  /** What names alone do not say of its `config.json`, in the words of a Llama's: `read` is given it in these, and as it lies there; `write` in its own words. */
   readonly words?: {
     /** Other names of fields that it reads. Default none. */
     readonly names?: readonly string[];
-    read(json: Json): Json;
-    write(json: Json, config: DecoderConfig): Json;
+    read?(json: Json, file: Json): Json;
+    write?(json: Json, config: DecoderConfig): Json;
   };
   /** Where it is made in another way than a Llama. Default nowhere. */
   traits?(config: DecoderConfig): Partial<Traits>;
