@@ -1,6 +1,5 @@
 import { detached, filesAt, openModelWeights, type Place, sameTensor, steady, type TensorReader } from '@peftjs/io';
 import { checkOptions, mustBe, PeftError, type Rules, type Shape, sameShape, sizeOf } from '@peftjs/tensor';
-import type { FindExperts, FindLayer, StoredExperts, StoredLayer } from './checkpoint-reader.ts';
 import { loadQuantizedConfig } from './config/load.ts';
 import type { ModelConfig } from './config/model-config.ts';
 import type { Experts } from './experts.ts';
@@ -10,6 +9,7 @@ import { headOf, modelWith, needsOf } from './families/model-with.ts';
 import type { Linear } from './linear.ts';
 import type { LoadModelOptions } from './load-model.ts';
 import type { Path } from './sites.ts';
+import { storedExperts, storedLayers, zeroBiases } from './stored-parts.ts';
 import type { TaskModel } from './task-model.ts';
 import { causalLM } from './tasks/causal-lm.ts';
 import type { Task } from './tasks/task.ts';
@@ -25,57 +25,6 @@ const rules: Rules<LoadModelOptions<never>> = {
   newHead: mustBe.flag,
   dtype: mustBe.oneOf(['f32', 'f16']),
   readers: mustBe.such('a list of readers', (v) => Array.isArray(v)),
-};
-
-/** The layers that a checkpoint holds packed, by path. */
-const storedLayers = async (
-  find: FindLayer | null,
-  needs: TensorNeeds,
-  checkpoint: TensorReader,
-  nameInFile: (name: string) => string,
-): Promise<ReadonlyMap<Path, StoredLayer>> => {
-  const found = new Map<Path, StoredLayer>();
-  if (!find) return found;
-  for (const [name, { shape }] of needs) {
-    const path = name.replace(/\.weight$/, '');
-    if (shape.length !== 2 || path === name) continue;
-    const layer = await find(checkpoint, nameInFile(name).replace(/\.weight$/, ''), shape as [number, number]);
-    if (layer) found.set(path, layer);
-  }
-  return found;
-};
-
-/** The matrices of experts that a checkpoint holds packed, by our name. */
-const storedExperts = (
-  find: FindExperts | null,
-  needs: TensorNeeds,
-  checkpoint: TensorReader,
-  nameInFile: (name: string) => string,
-): ReadonlyMap<string, StoredExperts> => {
-  const found = new Map<string, StoredExperts>();
-  if (!find) return found;
-  for (const [name, { shape }] of needs) {
-    if (shape.length !== 3 || name.endsWith('.weight')) continue;
-    const experts = find(checkpoint, nameInFile(name), shape as [number, number, number]);
-    if (experts) found.set(name, experts);
-  }
-  return found;
-};
-
-/** Biases of zeros that some quantisers give layers which have none. */
-const zeroBiases = async (
-  paths: Iterable<Path>,
-  needs: TensorNeeds,
-  checkpoint: TensorReader,
-  nameInFile: (name: string) => string,
-): Promise<string[]> => {
-  const zeros: string[] = [];
-  for (const path of paths) {
-    const name = nameInFile(`${path}.weight`).replace(/weight$/, 'bias');
-    if (needs.has(`${path}.bias`) || !checkpoint.tensors.has(name)) continue;
-    if ((await checkpoint.readFloat32(name)).every((v) => v === 0)) zeros.push(name);
-  }
-  return zeros;
 };
 
 /** Values of a layer that is not made of floats: nothing asks for them. */

@@ -1,36 +1,19 @@
 import { recomputed } from '@peftjs/autograd';
-import {
-  add,
-  attention,
-  broadcastTo,
-  cast,
-  concat,
-  constant,
-  gather,
-  mul,
-  PeftError,
-  reshape,
-  shapeError,
-  slice,
-  type Tensor,
-} from '@peftjs/tensor';
-import { biasedAttention } from './biased-attention.ts';
-import { documentsOf, perQueryHead } from './documents.ts';
+import { add, gather, mul, PeftError, shapeError, slice, type Tensor } from '@peftjs/tensor';
+import { attendBefore, attendIn, type Known, widenMask } from './attend.ts';
+import { documentsOf } from './documents.ts';
 import type { Forward } from './forward.ts';
 import type { PassOptions } from './model.ts';
 import { linearOf, type Parts } from './parts.ts';
 import type { Call, Pass, Sequence } from './pass.ts';
 import { positionRows, tableRows } from './position-rows.ts';
-import { attendAlone, counted, type RowsAlone, rowsOfRows } from './rows-alone.ts';
+import { counted, type RowsAlone, rowsOfRows } from './rows-alone.ts';
 import { sequenceOf } from './sequence-of.ts';
-import { type KeyValue, type Path, runAround, type SiteCore } from './sites.ts';
+import { type Path, runAround, type SiteCore } from './sites.ts';
 import type { Inputs } from './states.ts';
 import { takeRows } from './take-rows.ts';
 import { type Before, passOf } from './tower-pass.ts';
 import { layerOf, type TowerSpec, towerOf } from './tower-spec.ts';
-
-/** Keys and values by the attention's path. */
-type Known = Map<Path, KeyValue>;
 
 /** The rows that a block goes over: of whole sequences, or some of them alone. */
 interface Among {
@@ -57,29 +40,6 @@ const checkConstantIds = (name: string, ids: Tensor, rows: number): void => {
     'bad-data',
     `model: ${name} has ${data[at]} in row ${Math.floor(at / length)} at ${at % length}; the ids of this vocabulary are 0 to ${rows - 1}`,
   );
-};
-
-/**
- * The mask with one more column in front for each key that methods put there: 1, or whether the sequence has it. Null keeps all keys.
- */
-const widenMask = (
-  mask: Tensor | null,
-  batch: number,
-  present: Tensor | null,
-  { keys, added }: { readonly keys: number; readonly added: number },
-  path: Path,
-): Tensor | null => {
-  if (!mask && (!present || added === 0)) return null;
-  const ones = (count: number): Tensor => broadcastTo(constant(Float32Array.of(1), []), [batch, count]);
-  const own = mask ?? ones(keys - added);
-  const columns = keys - own.shape[1]!;
-  if (columns < 0)
-    throw shapeError(`mask at ${path}`, [own], `there are only ${keys} keys; the mask must have one entry per token`);
-  if (columns === 0) return own;
-  const front = present
-    ? broadcastTo(reshape(cast(present, { dtype: 'f32' }), [batch, 1]), [batch, columns])
-    : ones(columns);
-  return concat(front, own, { axis: 1 });
 };
 
 /**
@@ -132,66 +92,19 @@ export const runTower = (
     const norm: Forward['norm'] = (path, h) =>
       at('norm', path, (y) => parts.norms.get(path)!.apply(y, callAt(path, null)))(h);
 
-    const attend: Forward['attend'] = (path, queries, own, given = {}) => {
-      const width = queries.shape.at(-1)!;
-      // A method may lengthen queries and keys: scores keep the factor of the heads' own size.
-      const how = { ...given, scale: given.scale ?? 1 / Math.sqrt(width) };
-      return at('heads', path, (q) => {
-        let known = own.k.shape[2]!;
-        const through = (kv: KeyValue): KeyValue => {
-          const all = alone?.all?.get(path) ?? (options.cache ? options.cache.append(path, kv) : kv);
-          noted?.set(path, all);
-          known = all.k.shape[2]!;
-          return all;
-        };
-        const { k, v } = at('kv', path, through)(own);
-        const keys = k.shape[2]!;
-        if (alone) {
-          const mask = widenMask(alone.keyMask, batch, parts.present, { keys, added: keys - known }, path);
-          return attendAlone(path, q, { k, v }, how, alone, { front: keys - known, mask });
-        }
-        const { bias, reach, ofContent: _, ...others } = how;
-        const mask = widenMask(sequence.mask, batch, parts.present, { keys, added: keys - known + prepended }, path);
-        const causal = spec.attends === 'before';
-        const start = options.cache?.offset ?? null;
-        const offset = start && (keys === known ? start : add(start, constant(Int32Array.of(keys - known), [])));
-        if (bias || reach !== undefined || documents) {
-          const plain = k.shape[3] === width ? k : slice(k, { axis: 3, start: 0, end: width });
-          const added = bias ? bias(q.shape[2]!, keys, plain, offset, mask, keys - known) : null;
-          const apart = (x: Tensor): Tensor => (documents ? perQueryHead(x, q.shape[1]!) : x);
-          return biasedAttention(q, apart(k), apart(v), {
-            ...others,
-            causal,
-            first: offset,
-            keyMask: mask,
-            pairs: documents?.sees(keys) ?? null,
-            bias: added,
-            ...(reach !== undefined && { reach }),
-          });
-        }
-        return attention(q, k, v, { ...others, causal, ...(mask && { keyMask: mask }), ...(offset && { offset }) });
-      })(queries);
+    const how = { batch, parts, options, at };
+    const ofTower = {
+      sequence,
+      causal: spec.attends === 'before',
+      documents,
+      alone,
+      noted,
+      prepended: () => prepended,
     };
-
-    const attendTo: Forward['attendTo'] = (name, path, q, make, { bias, ofContent: _, ...how } = {}) => {
-      const { rows: theirs, mask, tokens } = before.get(name)!;
-      const { cache } = options;
-      const stored = theirs ? null : cache!.cross(path, null);
-      const through = (kv: KeyValue): KeyValue => stored ?? (cache ? cache.cross(path, kv) : kv);
-      const over: Sequence = { tower: name, tokens, mask, positions: null, continues: false };
-      const ofTheirs: Forward['linear'] = (of, x) => parts.linears.get(of)!.apply(x, callAt(of, null, null, over));
-      const { k, v } = at('crossKv', path, through)(stored ?? make(theirs!, ofTheirs));
-      const keys = k.shape[2]!;
-      const keyMask = widenMask(mask, batch, parts.present, { keys, added: keys - tokens }, path);
-      return bias
-        ? biasedAttention(q, k, v, {
-            ...how,
-            causal: false,
-            keyMask,
-            bias: bias(q.shape[2]!, keys, k, null, keyMask, keys - tokens),
-          })
-        : attention(q, k, v, { ...how, causal: false, ...(keyMask && { keyMask }) });
-    };
+    const linearOver =
+      (over: Sequence): Forward['linear'] =>
+      (path, h) =>
+        parts.linears.get(path)!.apply(h, callAt(path, null, null, over));
 
     return {
       pass,
@@ -204,8 +117,8 @@ export const runTower = (
       experts: (path, x, index) => parts.experts.get(path)!.apply(x, index, callAt(path, null)),
       embedding,
       weights,
-      attend,
-      attendTo,
+      attend: attendIn({ ...how, ...ofTower }),
+      attendTo: attendBefore(how, before, linearOver),
       positionRows: (rowsOf, available = Number.POSITIVE_INFINITY) => {
         const found = positionRows(rowsOf, available, places);
         if (!alone) return found;
