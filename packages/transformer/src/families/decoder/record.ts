@@ -219,7 +219,7 @@ export interface DecoderRecord {
   readonly ownNames?: Readonly<Record<string, string>>;
   /** Fields of a Llama's that its class does not read. Default none. */
   readonly unread?: readonly string[];
-  /** What names alone do not say of its `config.json`, in the words of a Llama's: `read` is given it in these, and as it lies there; `write` in its own words. */
+  /** Further differences of its `config.json` from a Llama's: `read` is given it in the words of a Llama's, and as it lies there; `write` in its own words. */
   readonly words?: {
     /** Other names of fields that it reads. Default none. */
     readonly names?: readonly string[];
