@@ -44,10 +44,35 @@ export const tried = (): string[] =>
     .map(({ name }) => name)
     .filter((name) => !(name in leftOut));
 
+const wholeGradient =
+  'takes its share of the gradient of all weights of a layer, a product as large as the layer’s own';
+const wideVectors = 'has products of rank 256 in layers that are 256 wide';
+
 /** The work that makes a step take more than one and a half times LoRA's. */
 export const slowSteps: Readonly<Record<string, string>> = {
   adaMix: 'takes every example twice, through two draws of its experts, for the loss of their agreement',
-  fourierft: 'is applied as a product of rank 2n, 500 here, whose waves are computed anew in each step',
+  c3a: 'forms the matrix of circulant blocks anew, and its whole gradient',
+  childTuningD: wholeGradient,
+  childTuningF: wholeGradient,
+  diffPruning: 'draws a gate for every weight, and has its gradient',
+  fishDip: wholeGradient,
+  fishMask: wholeGradient,
+  fourierft: 'is applied as a product of rank 2n, 500 here, whose waves are computed anew',
+  frod: 'has two products with whole matrices beside each layer, twice its work',
+  gps: wholeGradient,
+  kAdaptation: 'is applied as four narrow products a layer, where LoRA has two',
+  lorta: 'has products of a rank as wide as the layers',
+  ltSft: wholeGradient,
+  paFi: wholeGradient,
+  psoft: 'turns by a rotation of 72 × 72 in each layer, whose inverse is found by Newton’s iteration',
+  pvera: `${wideVectors}, and draws noise`,
+  randlora: 'has two products whose inner size is that of the layer, of bases that are scaled anew',
+  said: 'projects one vector to every weight of each layer, through two Walsh–Hadamard transforms and a permutation',
+  sam: wholeGradient,
+  shira: wholeGradient,
+  supertuning: wholeGradient,
+  vera: wideVectors,
+  waveft: 'transforms each layer’s input and output by wavelets, around a product with a sparse matrix',
 };
 
 /** Where the grid of rates begins: 5 is 3.2e-3. */
