@@ -24,6 +24,7 @@ export const leftOut: Readonly<Record<string, string>> = {
   mtLora: 'is for several tasks',
   mtlLora: 'is for several tasks',
   multitaskPromptTuning: 'is for several tasks',
+  noah: 'is for models of pictures',
   noahSupernet: 'is searched for its parts',
   pasta: 'trains the vectors of special tokens, which the text has none of',
   pha: 'is for several tasks',
