@@ -190,7 +190,10 @@ class LocalEngine implements Engine {
   }
 
   async put(key: Key, data: HostArray, owned: boolean): Promise<void> {
-    this.#storage.put(key, data, owned);
+    const place = this.#places.at(key);
+    // A value that is moved at once is garbage before the next one is made, not only when the first run moves all.
+    if (place) place.set(data);
+    this.#storage.put(key, place ?? data, owned || place !== null);
   }
 
   async get(key: Key): Promise<HostArray> {

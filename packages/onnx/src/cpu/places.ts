@@ -23,6 +23,7 @@ const padded = (values: number): number => Math.ceil((4 * values) / adamwAlignme
  */
 export class Places {
   readonly #byWeight = new Map<Key, Place>();
+  readonly #byKey = new Map<Key, HostArray>();
 
   /** Makes places for the steps of a program that have none. Where there is no memory for them they go without. */
   prepare({ steps, made }: Recipe, sizeOf: (made: number) => number): void {
@@ -58,13 +59,21 @@ export class Places {
       at += padded(values);
       return array;
     };
-    for (const { state, values } of steps)
-      this.#byWeight.set(state[0]!, { state: new Map(state.map((key) => [key, next(values)])), grad: next(values) });
+    for (const { state, values } of steps) {
+      const arrays = state.map((key) => [key, next(values)] as const);
+      this.#byWeight.set(state[0]!, { state: new Map(arrays), grad: next(values) });
+      for (const [key, array] of arrays) this.#byKey.set(key, array);
+    }
   }
 
   /** The place of a variable that a step writes; null where it has none. */
   of(weight: Key, key: Key): HostArray | null {
     return this.#byWeight.get(weight)?.state.get(key) ?? null;
+  }
+
+  /** The place of a variable's first value; null where it has none. */
+  at(key: Key): HostArray | null {
+    return this.#byKey.get(key) ?? null;
   }
 
   /** The place of the gradient of a weight; null where it has none. */
@@ -73,6 +82,9 @@ export class Places {
   }
 
   release(keys: readonly Key[]): void {
-    for (const key of keys) this.#byWeight.delete(key);
+    for (const key of keys) {
+      this.#byWeight.delete(key);
+      this.#byKey.delete(key);
+    }
   }
 }

@@ -38,7 +38,9 @@ export class Storage {
 
   /** Takes a value over; one that is not `owned` is never written to. */
   put(key: Key, data: HostArray, owned: boolean): void {
-    this.#cells.set(key, { data, owned, spare: this.#cells.get(key)?.spare ?? null, version: this.#changes++ });
+    const spare = this.#cells.get(key)?.spare ?? null;
+    // The next value of a graph is not to be written over this one.
+    this.#cells.set(key, { data, owned, spare: spare === data ? null : spare, version: this.#changes++ });
   }
 
   /** The value, to be read only. */
