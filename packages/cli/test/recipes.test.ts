@@ -1,22 +1,14 @@
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { baseModelDir } from '@peftjs/base-model';
+import { baseSeq2seqDir } from '@peftjs/base-seq2seq';
 import { baseVitDir } from '@peftjs/base-vit';
 import { load } from '@peftjs/core';
 import { lora } from '@peftjs/lora';
 import { constant, evaluate, reference, type Tensor } from '@peftjs/tensor';
-import {
-  type Inputs,
-  imageClassifier,
-  loadModel,
-  saveModel,
-  sequenceClassifier,
-  type Task,
-  type TaskModel,
-} from '@peftjs/transformer';
-import { tinyT5 } from '@peftjs/transformer/testing';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Inputs, imageClassifier, loadModel, seq2seqLM, sequenceClassifier, type Task } from '@peftjs/transformer';
+import { afterAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { recipes } from '../src/recipes.ts';
 import { runFiles } from '../src/train/run-folder.ts';
@@ -35,29 +27,35 @@ const done = async (...args: string[]) => {
   return out;
 };
 
-/** A small model of the kind that is not shipped, at random: an encoder-decoder with the shipped tokenizer. */
-beforeAll(async () => {
-  process.chdir(folder);
-  const executor = reference();
-  await saveModel(tinyT5({ vocabSize: 4096 }), 't5', { executor });
-  for (const name of ['tokenizer.json', 'tokenizer_config.json']) cpSync(join(baseModelDir(), name), join('t5', name));
-  await executor.close();
-});
+process.chdir(folder);
 
-const models: Readonly<Record<string, readonly string[]>> = { seq2seq: ['--model', 't5'] };
+/** Recipes whose runs are merged: the base of each, and inputs for it. */
+const mergeable: Readonly<Record<string, { readonly dir: string; readonly inputs: Inputs }>> = {
+  classification: { dir: baseModelDir(), inputs: { ids: constant(Int32Array.of(1, 5, 2, 9), [1, 4]) } },
+  seq2seq: {
+    dir: baseSeq2seqDir(),
+    inputs: {
+      ids: constant(Int32Array.of(1, 5, 2, 9), [1, 4]),
+      decoderIds: constant(Int32Array.of(7, 1, 5), [1, 3]),
+    },
+  },
+  images: {
+    dir: baseVitDir(),
+    inputs: {
+      pixels: constant(
+        new Float32Array(28 * 28).map((_, i) => Math.sin(i)),
+        [1, 1, 28, 28],
+      ),
+    },
+  },
+};
 
-/** The base of a classifier's recipe, and inputs for it. */
-const openBase = (name: string, task: Task<Tensor>): Promise<TaskModel> =>
-  loadModel(name === 'images' ? baseVitDir() : baseModelDir(), { task, newHead: true });
-const inputOf = (name: string): Inputs =>
-  name === 'images'
-    ? {
-        pixels: constant(
-          new Float32Array(28 * 28).map((_, i) => Math.sin(i)),
-          [1, 1, 28, 28],
-        ),
-      }
-    : { ids: constant(Int32Array.of(1, 5, 2, 9), [1, 4]) };
+/** The task of a run as its folder says it. */
+const taskIn = (name: string, dir: string): Task<Tensor> => {
+  const { labels } = parse(readFileSync(runFiles(dir).config, 'utf8')).task;
+  if (name === 'seq2seq') return seq2seqLM();
+  return name === 'images' ? imageClassifier({ labels }) : sequenceClassifier({ labels });
+};
 
 /** What a recipe's adapter is said to be for, and the measures of its held-out data. */
 const outcomes: Readonly<Record<string, readonly [taskType: string | null, unit: string, measure?: string]>> = {
@@ -84,7 +82,7 @@ test('there are ten recipes, and init lists them', async () => {
 
 describe.each(Object.entries(outcomes))('%s', (name, [taskType, unit, measure]) => {
   test('is written with its examples, trains, and is measured', async () => {
-    await done('init', `${name}.yaml`, '--recipe', name, ...(models[name] ?? []));
+    await done('init', `${name}.yaml`, '--recipe', name);
     const { data } = parse(readFileSync(`${name}.yaml`, 'utf8'));
     expect(existsSync(data.train)).toBe(true);
     const few = ['--steps', '2', '--batch-size', '2', '--data.context', '32', '--data.held-out', '0.04'];
@@ -100,18 +98,32 @@ describe.each(Object.entries(outcomes))('%s', (name, [taskType, unit, measure]) 
         code: 2,
         err: expect.stringContaining('is an adapter of the task SEQ_CLS'),
       });
-    if (taskType === 'SEQ_CLS' || name === 'images') {
+    const own = mergeable[name];
+    if (own) {
       await done('merge', found.dir, `merged-${name}`, '--device', 'cpu');
       expect(
         existsSync(join(`merged-${name}`, name === 'images' ? 'preprocessor_config.json' : 'tokenizer.json')),
       ).toBe(true);
-      const { labels } = parse(readFileSync(runFiles(found.dir).config, 'utf8')).task;
-      const task = name === 'images' ? imageClassifier({ labels }) : sequenceClassifier({ labels });
-      const [base, merged] = [await openBase(name, task), await loadModel(`merged-${name}`, { task })];
+      const task = taskIn(name, found.dir);
+      const [base, merged] = [
+        await loadModel(own.dir, { task, newHead: name !== 'seq2seq' }),
+        await loadModel(`merged-${name}`, { task }),
+      ];
       const { model } = await load(base, found.adapter, [lora]);
-      const inputs = inputOf(name);
-      const both = await evaluate({ a: model.outputs(inputs), b: merged.outputs(inputs) }, { executor: reference() });
+      const both = await evaluate(
+        { a: model.outputs(own.inputs), b: merged.outputs(own.inputs) },
+        { executor: reference() },
+      );
       expect(Math.max(...both['a']!.map((v, i) => Math.abs(v - both['b']![i]!)))).toBeLessThan(1e-4);
+    }
+    if (name === 'seq2seq') {
+      expect(readFileSync(found.report, 'utf8')).toContain('Answers as training went on');
+      const answered = await done('generate', found.dir, '--prompt', 'call me ishmael', '--max-tokens', '4', '--json');
+      expect(JSON.parse(answered)).toEqual({ text: expect.any(String), promptTokens: expect.any(Number) });
+      expect(await peftjs(['generate', found.dir, '--message', 'a'])).toMatchObject({
+        code: 2,
+        err: expect.stringContaining('answers a text: give --prompt'),
+      });
     }
     if (name === 'classification') {
       await done('export', found.dir, 'exported', '--to', 'onnx', '--device', 'cpu');

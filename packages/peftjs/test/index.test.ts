@@ -11,7 +11,7 @@ const { dependencies } = JSON.parse(readFileSync(join(import.meta.dirname, '../p
 };
 
 /** Packages beside it: internal ones, programs, the models to try, what is for clusters, and what is for tests. */
-const apart = ['base-encoder', 'base-model', 'base-vit', 'bench', 'cli', 'mpi', 'peftjs', 'testkit'];
+const apart = ['base-encoder', 'base-model', 'base-seq2seq', 'base-vit', 'bench', 'cli', 'mpi', 'peftjs', 'testkit'];
 const ids = readdirSync(join(import.meta.dirname, '../..')).filter((id) => !apart.includes(id));
 const exportsOf = async (id: string): Promise<readonly (readonly [string, unknown])[]> =>
   Object.entries((await import(`@peftjs/${id}`)) as object);

@@ -18,6 +18,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   data: ['tensor', 'io'],
   'base-model': [],
   'base-encoder': [],
+  'base-seq2seq': [],
   'base-vit': [],
   transformer: ['tensor', 'autograd', 'io'],
   quant: ['tensor', 'autograd', 'io', 'transformer', 'core'],

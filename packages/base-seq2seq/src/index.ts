@@ -1,0 +1,1 @@
+export { baseSeq2seqDir } from './base-seq2seq-dir.ts';
