@@ -112,6 +112,12 @@ describe('a configuration', () => {
     });
   });
 
+  test('takes a flag of a method that comes several times as a list', () => {
+    const flags = ['--data', 'a.jsonl', '--method.target', 'q_proj', '--method.target', 'v_proj'];
+    expect(parse(null, flags).method).toEqual({ name: 'lora', target: ['q_proj', 'v_proj'] });
+    expect(() => parse(null, [...flags, '--method.rank', '4', '--method.rank', '8'])).toThrow('method.rank is [4,8]');
+  });
+
   test('of a file that says epochs takes the steps of a flag instead, and the other way round', () => {
     expect(parse('data: a.jsonl\nepochs: 3', ['--steps', '9'])).toMatchObject({ steps: 9 });
     expect(parse('data: a.jsonl\nepochs: 3', ['--steps', '9'])).not.toHaveProperty('epochs');

@@ -18,8 +18,8 @@ const valueOf = (text: string): unknown => {
 
 const camel = (name: string): string => name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
-/** Fields whose flag may come several times: a list. */
-const lists: readonly string[] = ['data', 'data.train'];
+/** Whether the flag of a field may come several times, and is a list then: files, and options of a method, as `--method.target q_proj --method.target v_proj`. */
+const isList = (field: string): boolean => /^data(\.train)?$|^method\.(?!name$)/.test(field);
 
 /**
  * Flags out of arguments: `--a.b value`, `--a.b=value`, and `--flag` for true. `--batch-size` is `--batchSize`. Gives them, and the arguments that are none.
@@ -44,7 +44,7 @@ export const parseOverrides = (
     const path = name.split('.').map(camel);
     const before = overrides.findIndex((one) => one.path.join('.') === path.join('.'));
     const value = valueOf(text);
-    if (before >= 0 && lists.includes(path.join('.')))
+    if (before >= 0 && isList(path.join('.')))
       overrides[before] = { path, value: [overrides[before]!.value, value].flat() };
     else overrides.push({ path, value });
   }
