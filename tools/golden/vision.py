@@ -2,8 +2,9 @@
 
 import torch
 from transformers import (
-    BeitConfig, BeitForImageClassification, CLIPConfig, CLIPModel, DeiTConfig, DeiTForImageClassification, Dinov2Config, Dinov2ForImageClassification, SiglipConfig, SiglipModel,
-    SwinConfig, SwinForImageClassification, ViTConfig, ViTForImageClassification,
+    BeitConfig, BeitForImageClassification, CLIPConfig, CLIPForImageClassification, CLIPModel, DeiTConfig, DeiTForImageClassification, Dinov2Config,
+    Dinov2ForImageClassification, SiglipConfig, SiglipForImageClassification, SiglipModel, SwinConfig, SwinForImageClassification, ViTConfig,
+    ViTForImageClassification,
 )
 
 SIZES = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, layer_norm_eps=1e-3, patch_size=4, initializer_range=0.3, num_labels=3)
@@ -59,6 +60,15 @@ PAIRS = {
     ),
 }
 
+# Their towers of pictures alone, with a head.
+VISION |= {
+    "clip-image": (CLIPForImageClassification, CLIPConfig(text_config=TEXT | dict(bos_token_id=0, eos_token_id=9), vision_config=PICTURE, projection_dim=10, num_labels=3)),
+    "siglip-image": (
+        SiglipForImageClassification,
+        SiglipConfig(text_config=TEXT | dict(bos_token_id=0, eos_token_id=9, projection_size=16), vision_config=PICTURE, num_labels=3),
+    ),
+}
+
 
 def draw_pairs(name: str, draw: torch.Generator) -> dict[str, torch.Tensor]:
     """Pictures and texts, each of which ends; the second one has an end within, of which the first counts."""
@@ -78,5 +88,6 @@ def draw_pairs(name: str, draw: torch.Generator) -> dict[str, torch.Tensor]:
 def picture_size(name: str) -> tuple[int, int]:
     if name == "dinov2-other-image":
         return 22, 11
-    size = VISION[name][1].image_size
+    config = VISION[name][1]
+    size = getattr(config, "vision_config", config).image_size
     return tuple(size) if isinstance(size, (list, tuple)) else (size, size)

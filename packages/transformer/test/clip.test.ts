@@ -1,4 +1,5 @@
 import { grad } from '@peftjs/autograd';
+import { memoryFiles } from '@peftjs/io';
 import { constant, evaluate, reference, type Tensor } from '@peftjs/tensor';
 import { messageOf } from '@peftjs/tensor/testing';
 import { expect, test } from 'vitest';
@@ -6,11 +7,14 @@ import {
   buildModel,
   type DualConfig,
   featureExtraction,
+  imageClassifier,
   imageFeatures,
   imageText,
+  loadModel,
   meanOf,
   parameters,
   parseConfig,
+  saveModel,
   textFeatures,
   type ZeroShotOptions,
   zeroShot,
@@ -173,4 +177,22 @@ test('of SigLIP the last token stands for the text, and layers of its pooling ar
       parseConfig({ model_type: 'siglip', text_config: text, vision_config: vision }),
     ),
   ).toContain('projection_size 8 is not the hidden_size 12');
+});
+
+test.each([
+  ['clip', config],
+  ['siglip', siglip],
+])('a folder of both towers of %s has a classifier of pictures made, and reads no texts', async (_, whole) => {
+  const dir = memoryFiles();
+  await saveModel(buildModel(whole, tinyWeights(1), imageText()), dir, { executor: reference() });
+  const task = imageClassifier({ labels: 3 });
+  const model = await loadModel(dir, { task });
+  expect(model.towers.map(({ name }) => name)).toEqual(['vision']);
+  expect(model.trainedHeads).toEqual(['classifier']);
+  const logits = await read(model.outputs({ pixels: pixelsOf(2) }));
+  expect(logits).toHaveLength(6);
+  expect(await read((await loadModel(dir, { task, seed: 1 })).outputs({ pixels: pixelsOf(2) }))).not.toEqual(logits);
+  await saveModel(model, dir, { executor: reference() });
+  expect(await read((await loadModel(dir, { task, seed: 1 })).outputs({ pixels: pixelsOf(2) }))).toEqual(logits);
+  expect(await messageOf('bad-option', () => model.outputs({ ids: ids(...texts) }))).toContain('pixels is needed');
 });

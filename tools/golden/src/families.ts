@@ -305,6 +305,11 @@ export const familyGoldens: readonly FamilyGolden[] = [
   },
   { name: 'swin-other-image', task: imageClassifier({ labels: classes }), adapters: {} },
   { name: 'beit-shared-image', task: imageClassifier({ labels: classes }), adapters: {} },
+  ...['clip-image', 'siglip-image'].map((name) => ({
+    name,
+    task: imageClassifier({ labels: classes }),
+    adapters: { lora },
+  })),
   {
     name: 'clip-pairs',
     task: imageText(),

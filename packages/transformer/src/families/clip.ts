@@ -11,6 +11,7 @@ export const clip: Family<DualConfig> = dualFamily({
   stem: 'CLIP',
   attends: 'before',
   classRow: true,
+  classifies: 'blocks',
   head: projectedHead,
   configJson: ({ projection, firstScale }) => ({ projection_dim: projection, logit_scale_init_value: firstScale }),
   sideJson: ({ projection }) => ({ projection_dim: projection }),

@@ -21,6 +21,7 @@ export const siglip: Family<DualConfig> = dualFamily({
   stem: 'Siglip',
   attends: 'all',
   classRow: false,
+  classifies: 'normed',
   head: pooledHead,
   configJson: () => ({}),
   // The activation's own name of two that it has.

@@ -33,6 +33,8 @@ export interface DualConfig extends ModelConfig {
   readonly projection: number;
   /** The logarithm of the scale that a new model begins with. */
   readonly firstScale: number;
+  /** The one tower that there is, as in the class of classifiers. Default: there are both. */
+  readonly only?: 'vision';
 }
 
 const count = z.int().min(1);

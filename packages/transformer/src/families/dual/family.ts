@@ -1,5 +1,7 @@
+import { mean, slice } from '@peftjs/tensor';
 import { layerNormLayer } from '../../norm.ts';
-import type { Family } from '../family.ts';
+import type { Family, HeadSpec } from '../family.ts';
+import { layerNeeds } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
 import type { DualConfig, SideConfig } from './config.ts';
 import { dualConfigJson } from './config-json.ts';
@@ -16,6 +18,20 @@ const narrowSide = <S extends SideConfig>(side: S, reduction: number, layers: nu
     hiddenSize: side.heads * part(side.hiddenSize / side.heads),
   };
 };
+
+const classifier = 'classifier';
+
+/** A layer over the mean of the patches, without the class's row: the tower of pictures alone, whose file keeps what it pools with. `CLIPForImageClassification`. */
+const patchesHead = ({ stem, classRow, head }: DualRecord): HeadSpec<DualConfig> => ({
+  modelClass: `${stem}ForImageClassification`,
+  layer: classifier,
+  trained: [classifier],
+  needs: (config, labels) =>
+    new Map([...head.pictureNeeds(config), ...layerNeeds(classifier, labels, config.vision.hiddenSize, true)]),
+  towersOf: (config) => ({ ...config, only: 'vision' }),
+  features: (_, { main }) =>
+    mean(slice(main, { axis: 1, start: Number(classRow), end: main.shape[1]! }), { axes: [1] }),
+});
 
 /**
  * The family of a record: towers side by side, of which those run whose input is given. Inputs: `ids` and `mask` of texts, `pixels` f32 [batch, channels,
@@ -37,7 +53,8 @@ export const dualFamily = (record: DualRecord): Family<DualConfig> => {
     },
     configJson: (config) => dualConfigJson(record, config),
     needs: (config) => dualNeeds(record, config),
-    towers: (config) => [textTower(record, config), visionTower(record, config)],
+    towers: (config) =>
+      config.only ? [visionTower(record, config)] : [textTower(record, config), visionTower(record, config)],
     parts: ({ text, vision }, tensors) =>
       partsOfTensors(tensors, {
         embeddings: tables,
@@ -64,6 +81,7 @@ export const dualFamily = (record: DualRecord): Family<DualConfig> => {
       { role: 'down', name: 'fc2' },
       { role: 'patch', name: 'patch_embedding' },
       ...head.roles,
+      { role: 'head', name: classifier },
     ],
     defaultTargets: {
       lora: ['q_proj', 'v_proj'],
@@ -81,6 +99,7 @@ export const dualFamily = (record: DualRecord): Family<DualConfig> => {
         pair: head.pair,
         pairSize: ({ projection }) => projection,
       },
+      imageClassifier: patchesHead(record),
     },
     narrow: (config, reduction, layers) => {
       const vision = narrowSide(config.vision, reduction, layers);

@@ -34,24 +34,32 @@ export const rowsOfPicture = (
   return patches > 0 ? Number(classRow) + patches : 0;
 };
 
-/** The tensors of both towers and of the space that they share. */
-export const dualNeeds = (record: DualRecord, config: DualConfig): TensorNeeds => {
-  const { text, vision, vocabSize, maxPositions } = config;
+const textNeeds = ({ text, vocabSize, maxPositions }: DualConfig): [string, TensorNeed][] => [
+  table(dualPaths.tokens, vocabSize, text.hiddenSize),
+  table(dualPaths.textPositions, maxPositions, text.hiddenSize),
+  ...blocksNeeds('text', text),
+  ...normNeeds(dualPaths.textNorm, text.hiddenSize),
+];
+
+const visionNeeds = (record: DualRecord, { vision }: DualConfig): [string, TensorNeed][] => {
   const at = dualPaths;
   const [channels, height, width] = vision.picture;
   const d = vision.hiddenSize;
-  const { classRow, head } = record;
-  return new Map([
-    table(at.tokens, vocabSize, text.hiddenSize),
-    table(at.textPositions, maxPositions, text.hiddenSize),
-    ...blocksNeeds('text', text),
-    ...normNeeds(at.textNorm, text.hiddenSize),
+  const { classRow } = record;
+  return [
     ...(classRow ? [table(at.classRow, 1, d)] : []),
     ...layerNeeds(at.patches, d, channels * vision.patch ** 2, !classRow),
     table(at.picturePositions, rowsOfPicture(record, vision, height, width), d),
     ...(classRow ? normNeeds(at.firstNorm, d) : []),
     ...blocksNeeds('vision', vision),
     ...normNeeds(at.visionNorm, d),
-    ...head.needs(config),
-  ]);
+  ];
 };
+
+/** The tensors of both towers and of the space that they share, or of the only tower that there is. */
+export const dualNeeds = (record: DualRecord, config: DualConfig): TensorNeeds =>
+  new Map(
+    config.only
+      ? visionNeeds(record, config)
+      : [...textNeeds(config), ...visionNeeds(record, config), ...record.head.needs(config)],
+  );

@@ -54,20 +54,25 @@ const pair = (model: Model, states: States, _: Inputs, config: DualConfig): Pair
   };
 };
 
+const pictureNeeds: DualHead['pictureNeeds'] = ({ vision: { hiddenSize: d, intermediateSize } }) => [
+  [`${pool.probe}.weight`, { shape: [1, d], init: 'normal' }],
+  ...layerNeeds(pool.qkv, 3 * d, d, true),
+  ...layerNeeds(pool.out, d, d, true),
+  ...normNeeds(pool.norm, d),
+  ...layerNeeds(pool.up, intermediateSize, d, true),
+  ...layerNeeds(pool.down, d, intermediateSize, true),
+];
+
 /** SigLIP's head. The last token may be one that fills the text up: texts are as long as they were in pretraining. */
 export const pooledHead: DualHead = {
-  needs: ({ text, vision: { hiddenSize: d, intermediateSize }, projection }) => [
-    ...layerNeeds(textLayer, projection, text.hiddenSize, true),
-    [`${pool.probe}.weight`, { shape: [1, d], init: 'normal' }],
-    ...layerNeeds(pool.qkv, 3 * d, d, true),
-    ...layerNeeds(pool.out, d, d, true),
-    ...normNeeds(pool.norm, d),
-    ...layerNeeds(pool.up, intermediateSize, d, true),
-    ...layerNeeds(pool.down, d, intermediateSize, true),
+  needs: (config) => [
+    ...layerNeeds(textLayer, config.projection, config.text.hiddenSize, true),
+    ...pictureNeeds(config),
     // The first values of its paper: scale 10, bias −10.
     [`${dualPaths.scale}.weight`, { shape: [1, 1], init: Math.log(10) }],
     [`${dualPaths.bias}.weight`, { shape: [1, 1], init: -10 }],
   ],
+  pictureNeeds,
   tables: [pool.probe, dualPaths.scale, dualPaths.bias],
   names: [
     [/^(logit_scale|logit_bias)\.weight$/, '$1'],

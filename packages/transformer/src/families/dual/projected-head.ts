@@ -53,6 +53,7 @@ export const projectedHead: DualHead = {
     ...layerNeeds(textLayer, projection, text.hiddenSize, false),
     [`${dualPaths.scale}.weight`, { shape: [1, 1], init: firstScale }],
   ],
+  pictureNeeds: () => [],
   tables: [dualPaths.scale],
   names: [[/^logit_scale\.weight$/, 'logit_scale']],
   shapes: { 'logit_scale.weight': () => [] },

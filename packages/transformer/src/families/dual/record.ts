@@ -14,6 +14,8 @@ export type Side = 'text' | 'vision';
 export interface DualHead {
   /** Its tensors, after those of the towers. */
   needs(config: DualConfig): readonly (readonly [string, TensorNeed])[];
+  /** Those of them that lie in the module of the pictures' tower. */
+  pictureNeeds(config: DualConfig): readonly (readonly [string, TensorNeed])[];
   /** Those of them that are tables, not layers. */
   readonly tables: readonly Path[];
   /** Names in files that are not ours. */
@@ -39,6 +41,8 @@ export interface DualRecord {
   readonly attends: 'before' | 'all';
   /** Whether pictures have a row in front of their patches, a norm before the blocks, and patches without a bias. */
   readonly classRow: boolean;
+  /** The rows that a classifier of pictures reads: as the blocks give them, or after the last norm. */
+  readonly classifies: 'blocks' | 'normed';
   readonly head: DualHead;
   /** Fields of the whole that its `config.json` has. */
   configJson(config: DualConfig): Readonly<Record<string, unknown>>;

@@ -29,7 +29,7 @@ const sideSpec = (
   side: Side,
   modelType: string,
   config: SideConfig,
-  norms: { readonly first: readonly Path[]; readonly last: Path },
+  norms: { readonly first: readonly Path[]; readonly last: Path | null },
 ): Omit<TowerSpec, 'attends' | 'tokenTable' | 'reads' | 'maxPositions' | 'positionTable'> => {
   const { hiddenSize, heads, layers } = config;
   const headDim = hiddenSize / heads;
@@ -45,7 +45,7 @@ const sideSpec = (
     block: blocks.map(({ block }) => block),
     attn: attns,
     mlp: blocks.map(({ mlp }) => mlp),
-    norm: [...norms.first, ...blocks.flatMap((block) => block.norms), norms.last],
+    norm: [...norms.first, ...blocks.flatMap((block) => block.norms), ...(norms.last ? [norms.last] : [])],
     heads: attns,
     kv: attns,
     head: [moduleOf(side)],
@@ -65,7 +65,7 @@ const sideSpec = (
       const run = forward.at('mlp', mlp, feedForward(mlp, config, forward), h);
       return add(h, run(forward.norm(own[1], h)));
     },
-    finish: (forward, x) => forward.norm(norms.last, x),
+    finish: (forward, x) => (norms.last ? forward.norm(norms.last, x) : x),
   };
 };
 
@@ -79,12 +79,15 @@ export const textTower = ({ attends }: DualRecord, { modelType, text, maxPositio
   positionTable: dualPaths.textPositions,
 });
 
-/** The tower of pictures: patches with learned positions; with a class's row in front of them there is a norm before the blocks. */
-export const visionTower = (record: DualRecord, { modelType, vision }: DualConfig): TowerSpec => {
+/** The tower of pictures: patches with learned positions; with a class's row in front of them there is a norm before the blocks. Alone it ends as its classifier reads it. */
+export const visionTower = (record: DualRecord, { modelType, vision, only }: DualConfig): TowerSpec => {
   const { picture, patch, hiddenSize } = vision;
   const { classRow, patches, picturePositions, firstNorm, visionNorm } = dualPaths;
   return {
-    ...sideSpec('vision', modelType, vision, { first: record.classRow ? [firstNorm] : [], last: visionNorm }),
+    ...sideSpec('vision', modelType, vision, {
+      first: record.classRow ? [firstNorm] : [],
+      last: only && record.classifies === 'blocks' ? null : visionNorm,
+    }),
     attends: 'all',
     tokenTable: null,
     reads: { ids: 'pixels', mask: 'pixelMask', picture, patch: [patch, patch] },
