@@ -42,6 +42,10 @@ ENCODERS = {
     "distilbert-answers": ("DistilBert", DISTILBERT | dict(num_labels=2)),
     "distilbert-masked": ("DistilBert", DISTILBERT | dict(activation="relu")),
     "electra-sequence": ("Electra", SIZES | dict(embedding_size=12)),
+    "electra-choice": ("Electra", SIZES | dict(embedding_size=12, num_labels=1)),
+    # Rows of padding count, and no layer stands before the classifier.
+    "electra-mean-choice": ("Electra", SIZES | dict(embedding_size=12, num_labels=1, summary_type="mean", summary_use_proj=False, summary_activation="")),
+    "electra-last-choice": ("Electra", SIZES | dict(embedding_size=16, num_labels=1, summary_type="last", summary_activation="tanh")),
     "electra-masked": ("Electra", SIZES | dict(embedding_size=16, hidden_act="relu")),
     "albert-sequence": ("Albert", ALBERT),
     "albert-masked": ("Albert", ALBERT | dict(num_hidden_groups=1)),
@@ -78,6 +82,7 @@ ENCODER_ADAPTERS = {
     "xlm-roberta-token": {"lora": lora()},
     "distilbert-sequence": {"lora": lora(["q_lin", "v_lin", "lin1"])},
     "electra-sequence": {"lora": lora()},
+    "electra-choice": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, modules_to_save=["sequence_summary", "classifier"], **o)},
     "albert-sequence": {"lora": lora(["query", "value", "ffn"])},
     "modernbert-sequence": {"lora": lora(["Wqkv"])},
     "modernbert-masked": {"lora": lora(["Wqkv", "attn.Wo", "Wi", "mlp.Wo"])},

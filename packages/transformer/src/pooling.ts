@@ -45,6 +45,12 @@ export const firstRow = (rows: Tensor): Tensor => {
   return reshape(slice(rows, { axis: 1, start: 0, end: 1 }), [batch, width]);
 };
 
+/** The last row of each sequence, of padding too: [batch, rows, d] -> [batch, d]. */
+export const lastRow = (rows: Tensor): Tensor => {
+  const [batch, count, width] = rows.shape as readonly [number, number, number];
+  return reshape(slice(rows, { axis: 1, start: count - 1, end: count }), [batch, width]);
+};
+
 /** The sum of the rows that count, and their number, at least 1e-9: [batch, d] and [batch, 1]. */
 const summed = (rows: Tensor, counted: Tensor | null): readonly [sum: Tensor, count: Tensor] => {
   const [batch, count] = rows.shape as readonly [number, number, number];

@@ -203,6 +203,12 @@ export const familyGoldens: readonly FamilyGolden[] = [
     task: multipleChoice({ choices: 3 }),
     adapters: {},
   })),
+  { name: 'electra-choice', task: multipleChoice({ choices: 3 }), adapters: { lora } },
+  ...['electra-mean-choice', 'electra-last-choice'].map((name) => ({
+    name,
+    task: multipleChoice({ choices: 3 }),
+    adapters: {},
+  })),
   { name: 'bert-masked', task: maskedLM(), adapters: { 'lora-head': lora, 'lora-embedding': lora } },
   { name: 'bert-token', task: tokenClassifier({ labels: classes }), adapters: { lora } },
   {

@@ -23,6 +23,9 @@ export const electra: Family<EncoderConfig> = encoder({
     type_vocab_size: 2,
     layer_norm_eps: 1e-12,
     pad_token_id: 0,
+    summary_type: 'first',
+    summary_use_proj: true,
+    summary_activation: 'gelu',
   },
   projection: ({ hiddenSize, embeddingSize = hiddenSize }) =>
     embeddingSize === hiddenSize ? null : 'electra.embeddings_project',
@@ -33,8 +36,8 @@ export const electra: Family<EncoderConfig> = encoder({
     classifier: 'classifier.out_proj',
     trained: ['classifier'],
   },
-  // A summary, whose kind the config says.
   choice: null,
+  summary: 'sequence_summary',
   masked: {
     dense: 'generator_predictions.dense',
     activation: 'gelu',

@@ -2,6 +2,7 @@ import { add, attention, broadcastTo, exp, reshape, slice, type Tensor } from '@
 import { activations } from '../../activation.ts';
 import { joinHeads, splitHeads } from '../../heads.ts';
 import type { Model } from '../../model.ts';
+import { lastRow } from '../../pooling.ts';
 import type { Inputs, States } from '../../states.ts';
 import type { Pair } from '../../tasks/task.ts';
 import { layerNeeds } from '../heads.ts';
@@ -40,13 +41,9 @@ const pooled = (model: Model, states: States, rows: Tensor, { vision }: DualConf
 /** SigLIP's vectors: of a text its last token's row through a layer, of a picture what a learned row sees of it. */
 const pair = (model: Model, states: States, _: Inputs, config: DualConfig): Pair => {
   const [text, image] = [states.byTower.get('text'), states.byTower.get('vision')];
-  const last = (x: Tensor): Tensor => {
-    const [batch, tokens, d] = x.shape as readonly [number, number, number];
-    return reshape(slice(x, { axis: 1, start: tokens - 1, end: tokens }), [batch, d]);
-  };
   const value = (path: string): Tensor => reshape(model.embeddings.get(path)!.weight, []);
   return {
-    text: text ? model.linears.get(textLayer)!.apply(last(text), states.call(textLayer, 'text')) : null,
+    text: text ? model.linears.get(textLayer)!.apply(lastRow(text), states.call(textLayer, 'text')) : null,
     image: image ? pooled(model, states, image, config) : null,
     scale: exp(value(dualPaths.scale)),
     bias: value(dualPaths.bias),

@@ -20,6 +20,15 @@ const disentangledJson = ({
       }
     : {};
 
+const summaryJson = ({ summary: of }: EncoderConfig): Readonly<Record<string, unknown>> =>
+  of
+    ? {
+        summary_type: of.reads,
+        summary_use_proj: of.projects,
+        summary_activation: of.activation === null ? '' : activationNames[of.activation],
+      }
+    : {};
+
 /** The `config.json` of an encoder, as Hugging Face's transformers reads it. */
 export const encoderConfigJson = (record: EncoderRecord, c: EncoderConfig): Readonly<Record<string, unknown>> => {
   const fields = {
@@ -40,6 +49,7 @@ export const encoderConfigJson = (record: EncoderRecord, c: EncoderConfig): Read
     ...('embedding_size' in record.defaults && { embedding_size: c.embeddingSize ?? c.hiddenSize }),
     ...('num_hidden_groups' in record.defaults && { num_hidden_groups: c.groups ?? c.layers, inner_group_num: 1 }),
     ...disentangledJson(c),
+    ...summaryJson(c),
   };
   const { fieldNames = {}, fixed = {} } = record;
   return Object.fromEntries(

@@ -27,6 +27,17 @@ export interface EncoderConfig extends ModelConfig {
   readonly disentangled?: Disentangled;
   /** Of the layer before a classifier of texts. Default that of the record. */
   readonly poolerActivation?: Activation;
+  readonly summary?: Summary;
+}
+
+/** The way from a text's rows to the one that tells choices apart, where the config says it: ELECTRA. transformers, `ElectraSequenceSummary`. */
+export interface Summary {
+  /** The row that is read: the first, the last, or the mean of all, those of padding among them. */
+  readonly reads: 'first' | 'last' | 'mean';
+  /** Whether it goes through a layer. */
+  readonly projects: boolean;
+  /** The function after that; null for none. */
+  readonly activation: Activation | null;
 }
 
 /** How contents and relative positions attend to each other, where they do so apart: DeBERTa. */
@@ -115,6 +126,27 @@ const parseDisentangled = (
   };
 };
 
+const summarySchema = z.object({
+  // Without an index of its own the class reads the last row by it.
+  summary_type: z.literal(['first', 'last', 'mean', 'cls_index']),
+  summary_use_proj: z.boolean(),
+  summary_proj_to_labels: z.literal(false).optional(),
+  // Older files have null for none, and transformers 5 takes no null.
+  summary_activation: z.union([activationSchema, z.literal(['', 'linear'])]).nullable(),
+});
+
+/** A summary's fields by our names; or undefined; problems are collected. */
+const parseSummary = (
+  json: Readonly<Record<string, unknown>>,
+  problems: string[],
+): Pick<EncoderConfig, 'summary'> | undefined => {
+  const raw = collect(summarySchema, json, problems);
+  if (!raw) return undefined;
+  const { summary_type: type, summary_use_proj: projects, summary_activation: named } = raw;
+  const activation = named === null || named === '' || named === 'linear' ? null : activationOf[named];
+  return { summary: { reads: type === 'cls_index' ? 'last' : type, projects, activation } };
+};
+
 const optional = ['embedding_size', 'num_hidden_groups', 'inner_group_num'];
 
 /** A file's fields by BERT's names, where it says anything of them. */
@@ -146,6 +178,7 @@ export const parseEncoder = (record: EncoderRecord, given: unknown, problems: st
     if ((stated[name] ?? raw.hidden_size) !== raw.hidden_size)
       problems.push(`${name}: ${JSON.stringify(stated[name])} is not supported; hidden_size ${raw.hidden_size} is`);
   const apart = record.disentangled && parseDisentangled(json, raw.max_position_embeddings, problems);
+  const summary = record.summary && parseSummary(json, problems);
   const headDim = raw.hidden_size / raw.num_attention_heads;
   if (!Number.isInteger(headDim))
     problems.push(`hidden_size ${raw.hidden_size} is not a multiple of num_attention_heads ${raw.num_attention_heads}`);
@@ -171,6 +204,7 @@ export const parseEncoder = (record: EncoderRecord, given: unknown, problems: st
     ...(raw.embedding_size !== undefined && { embeddingSize: raw.embedding_size }),
     ...(groups !== undefined && { groups }),
     ...apart,
+    ...summary,
     ...shared,
   };
   const first = firstPosition(record, config);

@@ -5,7 +5,7 @@ import { tokenHead } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
 import type { EncoderConfig } from './config.ts';
 import { encoderConfigJson } from './config-json.ts';
-import { maskedHead, pooledHead } from './heads.ts';
+import { maskedHead, pooledHead, summaryHead } from './heads.ts';
 import { encoderNeeds } from './needs.ts';
 import { type EncoderRecord, embeddingPaths } from './record.ts';
 import { encoderTower } from './tower.ts';
@@ -19,7 +19,7 @@ const neverRead = /(^|\.)position_ids$/;
  */
 export const encoder = <C extends EncoderConfig = EncoderConfig>(record: EncoderRecord): Family<C> => {
   const { token, position, type } = embeddingPaths(record);
-  const { relativeBias, pooled, choice = pooled, masked, ignored, disentangled: apart } = record;
+  const { relativeBias, pooled, choice = pooled, summary, masked, ignored, disentangled: apart } = record;
   const { block, attnNorm, fused } = record.block(0);
   /** A row that is added to queries or values, which files have as a vector. */
   const isAdded = (name: string): boolean => fused !== undefined && /\.[qv]_bias\.weight$/.test(name);
@@ -73,6 +73,9 @@ export const encoder = <C extends EncoderConfig = EncoderConfig>(record: Encoder
       sequenceClassifier: pooledHead(`${record.stem}ForSequenceClassification`, pooled),
       tokenClassifier: tokenHead(`${record.stem}ForTokenClassification`, 'classifier'),
       questionAnswering: tokenHead(`${record.stem}ForQuestionAnswering`, 'qa_outputs'),
+      ...(summary !== undefined && {
+        multipleChoice: summaryHead(`${record.stem}ForMultipleChoice`, summary),
+      }),
       ...(choice && { multipleChoice: pooledHead(`${record.stem}ForMultipleChoice`, choice) }),
     },
     narrow: (whole, reduction, layers) => {

@@ -71,8 +71,10 @@ export interface EncoderRecord {
   /** The paths of a block, by its number among those that have weights of their own. */
   block(index: number): BlockPaths;
   readonly pooled: PooledHead;
-  /** The same of its class for multiple choice; null where that is made in another way. Default `pooled`. */
+  /** The same of its class for multiple choice; null where there is none, or `summary` is. Default `pooled`. */
   readonly choice?: PooledHead | null;
+  /** The module of its class for multiple choice whose work the config says. Default none. */
+  readonly summary?: Path;
   readonly masked: MaskedHead;
   /** Tensors that checkpoints carry and nothing reads, beside those that no encoder reads. */
   readonly ignored?: RegExp;
