@@ -1,3 +1,4 @@
+import { existsSync, realpathSync } from 'node:fs';
 import { mkdir, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { PeftError } from '@peftjs/tensor';
@@ -59,8 +60,11 @@ export const inNewFolder = async <T>(
   }
 };
 
-/** Throws `bad-option` where what is written would stand over what is read. */
+/** A path as the file system knows it, through links where there is such a file. */
+const placeOf = (path: string): string => (existsSync(path) ? realpathSync(path) : resolve(path));
+
+/** Throws `bad-option` where what is written would stand over what is read: an adapter or a run, or the base that it changes, over which it would act twice. */
 export const checkApart = (who: string, from: string, out: string): void => {
-  if (resolve(from) !== resolve(out)) return;
+  if (placeOf(from) !== placeOf(out)) return;
   throw new PeftError('bad-option', `${who}: ${out} is what is read; give another folder to write to`);
 };

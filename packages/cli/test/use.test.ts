@@ -184,6 +184,10 @@ describe('files for others', () => {
     expect(await json('generate', out, '--message', 'Who hunts the whale?')).toMatchObject({
       text: 'Captain Ahab hunts it.',
     });
+    const link = join(folder, 'merged-too');
+    symlinkSync(out, link);
+    const over = await peftjs(['merge', run, link, '--model', out, ...onCpu]);
+    expect(over).toMatchObject({ code: 2, err: expect.stringContaining('merged-too is what is read') });
   });
 
   test('export writes GGUF and ONNX', async () => {

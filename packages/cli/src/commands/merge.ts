@@ -21,10 +21,12 @@ export const run = async ({ args: [path, out], options, context }: Call): Promis
   };
   const own = await tunedOfTask(path, options);
   if (own) {
+    checkApart('merge', own.base, out!);
     await withDevice(options, (executor) => write(own.adapted, executor));
   } else
     await withSession([path!], options, async (session) => {
       const { adapted, template } = onlyVoice('merge', session);
+      checkApart('merge', session.base.files.name, out!);
       await write(adapted, session.executor);
       if (template !== null) await writeFile(join(out!, templateFile), template);
     });

@@ -38,10 +38,12 @@ export const runConfigAt = async (path: string | undefined, options: BaseFlags):
 export const tunedOfTask = async (
   path: string | undefined,
   options: BaseFlags,
-): Promise<{ readonly task: string; readonly adapted: Adapted<TaskModel> } | null> => {
+): Promise<{ readonly task: string; readonly base: string; readonly adapted: Adapted<TaskModel> } | null> => {
   const config = await runConfigAt(path, options);
   const task = config && taskOf(config.task);
   if (!task) return null;
-  const base = await loadTask(await openPlace(config.model), config, task);
-  return { task: config.task.name, adapted: await load(base, runFiles(path!).adapter, [...methods.values()]) };
+  const place = await openPlace(config.model);
+  const base = await loadTask(place, config, task);
+  const adapted = await load(base, runFiles(path!).adapter, [...methods.values()]);
+  return { task: config.task.name, base: place.path, adapted };
 };
