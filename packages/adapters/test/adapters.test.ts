@@ -16,8 +16,18 @@ import {
   type Variable,
   variable,
 } from '@peftjs/tensor';
-import { type CausalLM, cachedUnder, generate, type Model, meanOf } from '@peftjs/transformer';
-import { distance, shake, tinyBert, tinyGpt2, tinyLlama, tinyT5, tokens } from '@peftjs/transformer/testing';
+import { buildModel, type CausalLM, cachedUnder, generate, type Model, meanOf } from '@peftjs/transformer';
+import {
+  distance,
+  shake,
+  tinyBert,
+  tinyConfig,
+  tinyGpt2,
+  tinyLlama,
+  tinyT5,
+  tinyWeights,
+  tokens,
+} from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
 import { activationIn } from '../src/activation.ts';
 import {
@@ -453,8 +463,18 @@ describe('meft', () => {
     const halves = meft({ kind: 'attn' });
     expect(() => attach(base, [pfeiffer(), houlsby(), halves]).model.logits(ids)).not.toThrow();
     expect(() => attach(base, [halves, houlsby()]).model.logits(ids)).toThrow(
-      /list the method that adds it before meft/,
+      /another method changes the stream; list it on the other side of meft/,
     );
+    expect(() => attach(base, [shadow(), halves]).model.logits(ids)).toThrow(/list it on the other side/);
+    expect(() => attach(base, [halves, shadow()]).model.logits(ids)).not.toThrow();
+  });
+
+  test('refuses halves where a layer adds to what its norm gives', () => {
+    const fields = { applyResidualConnectionPostLayernorm: true };
+    const config = { ...tinyConfig, modelType: 'bloom', keyValueHeads: 4, fields };
+    const bloom = buildModel(config, tinyWeights(0)) as CausalLM;
+    expect(() => attach(bloom, [meft({ kind: 'attn' })])).toThrow(/so there are no halves; use kind 'layer'/);
+    expect(() => attach(bloom, [meft()]).model.logits(ids)).not.toThrow();
   });
 
   test('refuses rows of layers of which rounding would leave nothing', () => {

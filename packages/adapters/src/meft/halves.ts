@@ -14,6 +14,10 @@ const table = <S extends SiteName>(
   make: (path: Path) => Around<S>,
 ): ReadonlyMap<Path, Around<S>> => new Map([...paths].map((path) => [path, make(path)]));
 
+/** One middleware at each path. */
+const only = <S extends SiteName>(paths: Iterable<Path>, own: Around<S>): ReadonlyMap<Path, readonly Around<S>[]> =>
+  new Map([...paths].map((path) => [path, [own]]));
+
 /** Norms of what attention gives, and of its sum with the stream. Throws `no-match` where an MLP is beside attention. */
 const normsOfSums = (model: Model): ReadonlySet<Path> => {
   const found = new Set<Path>();
@@ -67,9 +71,30 @@ const isOf = (h: Tensor, y: Tensor): boolean => {
 /** Thrown away: what stands for values that nothing reads. */
 const nothing = (x: Tensor): Tensor => broadcastTo(constant(Float32Array.of(0), []), x.shape);
 
+/** Throws `no-match` where attention adds to something else than what the layer is given, so that a second half could not begin there. */
+const mustGoOn = (model: Model, norms: ReadonlySet<Path>): void => {
+  let begun: Tensor | null = null;
+  const around: AroundTable = {
+    block: only<'block'>(model.paths('block'), (x, next) => {
+      begun = x;
+      return next(x);
+    }),
+    attn: only<'attn'>(model.paths('attn'), nothing),
+    norm: only<'norm'>(norms, (x) => x),
+    mlp: only<'mlp'>(model.paths('mlp'), (x, next, { stream }) => {
+      if (isOf(stream!, begun!)) return next(x);
+      throw new PeftError(
+        'no-match',
+        "meft: attention adds to something else than what its layer is given, so there are no halves; use kind 'layer' or 'adapter'",
+      );
+    }),
+  };
+  dryRun(model.with({ around }));
+};
+
 /**
  * The halves of every layer of a model, with the middleware that takes them apart: the whole layer is gone through each time, and what is not of the half is never computed. `attn` and `mlp` are around the sublayers. Throws `no-match`, and while a
- * pass is made `bad-option` where another method outside of this one changes what attention adds.
+ * pass is made `bad-option` where another method changes the stream between the halves.
  */
 export const halvesOf = (
   model: Model,
@@ -79,6 +104,8 @@ export const halvesOf = (
   readonly halves: Halves;
   readonly around: { readonly [S in 'attn' | 'mlp' | 'norm']: ReadonlyMap<Path, Around<S>> };
 } => {
+  const norms = normsOfSums(model);
+  mustGoOn(model, norms);
   let half: 'first' | 'second' = 'first';
   let middle: Tensor | null = null;
   const run = (which: typeof half, x: Tensor, given: Tensor | null, next: SiteCore<'block'>): Tensor => {
@@ -101,7 +128,7 @@ export const halvesOf = (
         const own = attn(path);
         return (x, next, call) => (half === 'first' ? own(x, next, call) : nothing(x));
       }),
-      norm: table<'norm'>(normsOfSums(model), () => (x, next) => (half === 'first' ? next(x) : x)),
+      norm: table<'norm'>(norms, () => (x, next) => (half === 'first' ? next(x) : x)),
       mlp: table<'mlp'>(model.paths('mlp'), (path) => {
         const own = mlp(path);
         return (x, next, call) => {
@@ -109,7 +136,7 @@ export const halvesOf = (
             if (isOf(call.stream!, middle!)) return own(x, next, call);
             throw new PeftError(
               'bad-option',
-              `meft: before ${path} something is added to the stream that is not of this method; list the method that adds it before meft, or use kind 'layer' or 'adapter'`,
+              `meft: before ${path} another method changes the stream; list it on the other side of meft, or use kind 'layer' or 'adapter'`,
             );
           }
           middle = call.stream!;
