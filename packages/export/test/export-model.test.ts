@@ -14,6 +14,7 @@ import {
   type DecoderConfig,
   generate,
   loadModel,
+  parseConfig,
   randomWeights,
   saveModel,
   sequenceClassifier,
@@ -359,6 +360,23 @@ test('an encoder reads texts of any number and length', async () => {
   }
   const long = [Array<number>(15).fill(1)];
   await expect(run(long, { types: long })).rejects.toThrow(/out of data bounds/);
+});
+
+const apart = { relative_attention: true, pos_att_type: ['p2c', 'c2p'], position_biased_input: false };
+
+test.each([
+  ['deberta', { ...apart, max_relative_positions: 6 }],
+  ['deberta-v2', { ...apart, position_buckets: 6 }],
+  ['mpnet', {}],
+])('positions that %s reads from each row to each other are of any number and length', async (model_type, fields) => {
+  const sizes = { vocab_size: 40, hidden_size: 8, num_attention_heads: 2, num_hidden_layers: 2, intermediate_size: 12 };
+  const config = await parseConfig({ model_type, ...sizes, max_position_embeddings: 40, ...fields });
+  const model = buildModel(config, tinyWeights(1), sequenceClassifier({ labels: 3 }));
+  const { run } = await exported(model);
+  for (const rows of [[text.slice(0, 5)], [text, text.toReversed()]]) {
+    const { wanted } = await evaluate({ wanted: model.outputs({ ids: tokens(...rows) }) }, { executor });
+    expect(distance((await run(rows)).logits, wanted!)).toBeLessThan(near);
+  }
 });
 
 test('a decoder that tells classes by the last token of a text reads texts of any number and length', async () => {

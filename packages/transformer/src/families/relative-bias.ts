@@ -1,4 +1,5 @@
 import { constant, gather, reshape, sub, type Tensor, transpose } from '@peftjs/tensor';
+import { placesByDistance } from './places-by-distance.ts';
 
 /** The sizes of a bias by relative position. */
 export interface RelativeBias {
@@ -61,9 +62,9 @@ export const relativeBias = (
   first: Tensor | null,
 ): Tensor => {
   if (first) return movedBias(table, config, both, queries, keys, first);
-  const ids = Int32Array.from({ length: queries * keys }, (_, i) =>
-    bucketOf((i % keys) - (Math.floor(i / keys) + keys - queries), config, both),
-  );
-  const rows = gather(table, constant(ids, [queries * keys])); // [queries·keys, heads]
+  const most = Math.min(config.maxDistance, Math.max(queries, keys));
+  const buckets = Int32Array.from({ length: 2 * most + 1 }, (_, i) => bucketOf(i - most, config, both));
+  const byDistance = gather(table, constant(buckets, [2 * most + 1]));
+  const rows = gather(byDistance, placesByDistance(queries, keys, most)); // [queries·keys, heads]
   return reshape(transpose(rows, [1, 0]), [1, config.heads, queries, keys]);
 };

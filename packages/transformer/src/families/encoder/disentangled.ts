@@ -1,7 +1,9 @@
 import {
   add,
   broadcastTo,
+  cast,
   constant,
+  gather,
   matmul,
   mul,
   reshape,
@@ -12,6 +14,7 @@ import {
 import type { AttendOptions, Forward } from '../../forward.ts';
 import { splitHeads } from '../../heads.ts';
 import type { Path } from '../../sites.ts';
+import { placesByDistance } from '../places-by-distance.ts';
 import type { Disentangled, EncoderConfig } from './config.ts';
 import type { BlockPaths } from './record.ts';
 
@@ -43,13 +46,32 @@ const bucketOf = (distance: number, { buckets, maxDistance }: Disentangled): num
   return Math.sign(distance) * (Math.ceil(fround(share * (middle - 1))) + middle);
 };
 
-/** The rows of the table for each pair of a query and a key, the last of which are the queries': [queries, keys]. */
-const rowsOf = (of: Disentangled, queries: number, keys: number): Int32Array => {
+/** The row of the table for a key so many rows before a query. */
+const rowOf = (distance: number, of: Disentangled): number => {
   const span = spanOf(of);
-  return Int32Array.from({ length: queries * keys }, (_, i) => {
-    const distance = Math.floor(i / keys) + keys - queries - (i % keys);
-    return Math.min(2 * span - 1, Math.max(0, bucketOf(distance, of) + span));
-  });
+  return Math.min(2 * span - 1, Math.max(0, bucketOf(distance, of) + span));
+};
+
+/** A distance either way beyond which all have the same row; at most four of the longest texts, as no pass has more rows. */
+const mostOf = (of: Disentangled, { maxPositions }: EncoderConfig): number => {
+  let most = 1;
+  while (most < 4 * maxPositions && (rowOf(most, of) < 2 * spanOf(of) - 1 || rowOf(-most, of) > 0)) most++;
+  return most;
+};
+
+/** f32 [2·most + 1, 1]: those rows by how far a key lies after a query. */
+const rowsByDistance = (of: Disentangled, config: EncoderConfig): Tensor => {
+  const most = mostOf(of, config);
+  return constant(
+    Float32Array.from({ length: 2 * most + 1 }, (_, i) => rowOf(most - i, of)),
+    [2 * most + 1, 1],
+  );
+};
+
+/** The rows of the table for each pair of a query and a key, the last of which are the queries': i32 [queries, keys]. */
+const rowsOf = (byDistance: Tensor, queries: number, keys: number): Tensor => {
+  const places = placesByDistance(queries, keys, (byDistance.shape[0]! - 1) / 2);
+  return cast(reshape(gather(byDistance, places), [queries, keys]), { dtype: 'i32' });
 };
 
 /** The layers that make keys and queries of relative positions: those of the content, where they are shared. */
@@ -91,14 +113,21 @@ const tableOf = (of: Disentangled, { table, norm }: DisentangledPaths, forward: 
  */
 export const disentangled = (
   of: Disentangled,
-  { heads, headDim }: EncoderConfig,
+  config: EncoderConfig,
   paths: DisentangledPaths,
   forward: Forward,
 ): ((block: BlockPaths, q: Tensor) => AttendOptions) => {
+  const { heads, headDim } = config;
   const { contentToPosition, positionToContent } = of;
   const scale = 1 / Math.sqrt(headDim * (1 + Number(contentToPosition) + Number(positionToContent)));
   if (!of.relative) return () => ({ scale });
   const table = tableOf(of, paths, forward);
+  const byDistance = rowsByDistance(of, config);
+  const made = new Map<string, Tensor>();
+  const rowsFor = (queries: number, keys: number): Tensor => {
+    const sizes = `${queries} ${keys}`;
+    return made.get(sizes) ?? made.set(sizes, rowsOf(byDistance, queries, keys)).get(sizes)!;
+  };
   return (block, q) => {
     const [keyPath, queryPath] = projections(of, paths, block);
     const position = (path: Path): Tensor => splitHeads(forward.linear(path, table), headDim); // [1, heads, 2·span, headDim]
@@ -106,7 +135,7 @@ export const disentangled = (
     const taken = (scores: Tensor, at: Tensor): Tensor =>
       takeAlongAxis(scores, broadcastTo(at, [batch, heads, ...at.shape]), { axis: 3 });
     const bias = (queries: number, keys: number, k: Tensor): Tensor => {
-      const rows = constant(rowsOf(of, queries, keys), [queries, keys]);
+      const rows = rowsFor(queries, keys);
       const own = (x: Tensor, path: Path): Tensor => matmul(x, position(path), { transposeB: true });
       const terms = [
         ...(contentToPosition ? [taken(own(q, keyPath), rows)] : []),
