@@ -56,13 +56,18 @@ const saveRules: Rules<SaveOptions> = {
   baseModel: mustBe.such('a text or null', (v) => v === null || typeof v === 'string'),
 };
 
-/** Refuses the layout of adapter-hub/adapters for models whose modules it has under names that are not known here. Throws `bad-adapter`. */
+/** Refuses the layout of adapter-hub/adapters for models whose modules it has under names that are not known here, and for heads that it keeps in files beside the adapter's. Throws `bad-adapter`. */
 const requireHubNames = ({ layout }: Model, { name, hubTable = 'adapterHubIntermediate' }: Method): void => {
   const { modelType, defaultTarget } = layout;
   if (defaultTarget(hubTable) === undefined)
     throw new PeftError(
       'bad-adapter',
       `${name}: its files are those of adapter-hub/adapters, whose names for the layers of ${modelType} are not known here; use a method of Hugging Face PEFT's layout`,
+    );
+  if (layout.trainedModules.length > 0)
+    throw new PeftError(
+      'bad-adapter',
+      `${name}: its files are those of adapter-hub/adapters, which keeps the head of a ${layout.modelClass} (${layout.trainedModules.join(', ')}) in files of its own, and those are neither read nor written here; use a method of Hugging Face PEFT's layout`,
     );
 };
 
