@@ -373,7 +373,9 @@ test.each([
   const config = await parseConfig({ model_type, ...sizes, max_position_embeddings: 40, ...fields });
   const model = buildModel(config, tinyWeights(1), sequenceClassifier({ labels: 3 }));
   const { run } = await exported(model);
-  for (const rows of [[text.slice(0, 5)], [text, text.toReversed()]]) {
+  // Without the id of padding, which takes no position in MPNet.
+  const whole = text.map((id) => 2 + (id % 38));
+  for (const rows of [[whole.slice(0, 5)], [whole, whole.toReversed()]]) {
     const { wanted } = await evaluate({ wanted: model.outputs({ ids: tokens(...rows) }) }, { executor });
     expect(distance((await run(rows)).logits, wanted!)).toBeLessThan(near);
   }
