@@ -64,7 +64,9 @@ export const qualityPage = (
   const tableOf = (own: readonly Standing[]): string => markdown([head, ...own.map(rowOf(base, speeds))]);
   const near = methods.filter(({ parameters }) => Math.abs(parameters / budget - 1) <= 0.1).length;
   const few = methods.filter(({ seeds }) => seeds < 3);
-  const missing = tried().filter((name) => !methods.some(({ method }) => method === name));
+  const missing = tried()
+    .filter((name) => !methods.some(({ method }) => method === name))
+    .sort();
   const slow = speeds.filter(({ besideLora }) => besideLora > 1.5).sort((a, b) => b.besideLora - a.besideLora);
   const reasons = slow.map(
     ({ method, besideLora }) =>
