@@ -102,13 +102,14 @@ const onnxOf = (
   const kinds = [...kindsOf(model)].map(([kind, name]) => [kind, int64(name)] as const);
   const pass = wholePass(model, context);
   const isPlaced = readsPositions(pass({ batch_size: 1, sequence_length: 1 }));
+  const { attends, unplacedToken } = model.main;
   return onnxFiles(pass, {
     ...shared,
     sizes: { batch_size: 1, sequence_length: 1 },
     inputs: {
       ...texts,
       ...(isPlaced && {
-        positions: int64('attention_mask', model.main.attends === 'before' ? 'places' : 'order'),
+        positions: int64('attention_mask', attends === 'before' || unplacedToken !== null ? 'places' : 'order'),
       }),
       ...Object.fromEntries(kinds),
     },
@@ -136,7 +137,7 @@ const jsonText = (value: object): string => `${JSON.stringify(value, null, 2)}\n
  * A decoder continues earlier passes: inputs `input_ids`, `position_ids` int64 [batch, tokens], `attention_mask` int64 [batch, past + tokens],
  * `past_key_values.N.key` and `.value` float [batch, key heads, past, head dim], where past may be 0; outputs `logits` and
  * `present.N.key`, `.value`. Without a cache, and for encoders: `input_ids`, `attention_mask` (`token_type_ids`), and `logits`; positions of a decoder then are
- * those among the tokens that the mask keeps. Decoders with ALiBi have no `position_ids`. Names and layout are those of Optimum's exporter, https://github.com/huggingface/optimum-onnx.
+ * those among the tokens that the mask keeps, and so are those of encoders whose padding takes none (RoBERTa, XLM-R, MPNet): the mask has to hide it. Decoders with ALiBi have no `position_ids`. Names and layout are those of Optimum's exporter, https://github.com/huggingface/optimum-onnx.
  *
  * f16 weights stay f16 in the file; inputs, outputs and computing are f32. Ids and positions beyond the tables make a run fail. Into a
  * folder on disk, or `Files` that can be written; the old one stays until the new is whole. Throws `bad-option`; `unknown-architecture` for

@@ -7,7 +7,7 @@ import { lora } from '@peftjs/lora';
 import { cpu } from '@peftjs/onnx';
 import { prefixTuning, promptTuning } from '@peftjs/prompts';
 import { nf4, quantize } from '@peftjs/quant';
-import { type Executor, evaluate } from '@peftjs/tensor';
+import { constant, type Executor, evaluate } from '@peftjs/tensor';
 import {
   buildModel,
   type CausalLM,
@@ -19,6 +19,7 @@ import {
   saveModel,
   sequenceClassifier,
   type TaskModel,
+  tokenClassifier,
 } from '@peftjs/transformer';
 import {
   distance,
@@ -378,6 +379,37 @@ test.each([
   for (const rows of [[whole.slice(0, 5)], [whole, whole.toReversed()]]) {
     const { wanted } = await evaluate({ wanted: model.outputs({ ids: tokens(...rows) }) }, { executor });
     expect(distance((await run(rows)).logits, wanted!)).toBeLessThan(near);
+  }
+});
+
+test('tokens of RoBERTa are placed without their padding, on either side or among them', async () => {
+  const sizes = { vocab_size: 40, hidden_size: 8, num_attention_heads: 2, num_hidden_layers: 2, intermediate_size: 12 };
+  const config = await parseConfig({ model_type: 'roberta', ...sizes, max_position_embeddings: 24, pad_token_id: 1 });
+  const model = buildModel(config, tinyWeights(1), tokenClassifier({ labels: 3 }));
+  const { run } = await exported(model);
+  const words = [0, 5, 9, 7, 2];
+  for (const [row, mask] of [
+    [words, [1, 1, 1, 1, 1]],
+    [
+      [...words, 1, 1],
+      [1, 1, 1, 1, 1, 0, 0],
+    ],
+    [
+      [1, 1, ...words],
+      [0, 0, 1, 1, 1, 1, 1],
+    ],
+    [
+      [0, 1, 5, 9, 1, 7, 2],
+      [1, 0, 1, 1, 0, 1, 1],
+    ],
+  ] as const) {
+    const { wanted } = await evaluate(
+      { wanted: model.outputs({ ids: tokens(row), mask: constant(Float32Array.from(mask), [1, mask.length]) }) },
+      { executor },
+    );
+    const { logits } = await run([row], { mask: [mask], types: [row.map(() => 0)] });
+    const kept = (all: ArrayLike<number>): number[] => Array.from(all).filter((_, i) => mask[Math.floor(i / 3)] === 1);
+    expect(distance(kept(logits), kept(wanted!))).toBeLessThan(near);
   }
 });
 

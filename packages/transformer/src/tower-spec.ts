@@ -4,7 +4,7 @@ import type { Path, PathTable } from './sites.ts';
 import type { Tower } from './tower.ts';
 
 /** The architecture of one tower: what tells it from others; the rest of the forward pass is shared. */
-export interface TowerSpec extends Omit<Tower, 'paths' | 'takesRows'> {
+export interface TowerSpec extends Omit<Tower, 'paths' | 'takesRows' | 'unplacedToken'> {
   readonly paths: PathTable;
   /** The width of the rows at a site, by its path, where blocks are of unlike width. Default `hiddenSize` everywhere. */
   widthAt?(path: Path): number;
@@ -63,6 +63,7 @@ export const towerOf = (spec: TowerSpec): Tower => {
     keyHeads,
     headDim,
     reads,
+    unplacedToken = null,
     takesRows = true,
     order,
     paths,
@@ -76,6 +77,7 @@ export const towerOf = (spec: TowerSpec): Tower => {
     keyHeads,
     headDim,
     reads,
+    unplacedToken,
     takesRows,
     ...(order && { order }),
     paths: (site) => paths[site] ?? [],

@@ -31,6 +31,8 @@ export interface Tower {
   readonly keyHeads: number;
   readonly headDim: number;
   readonly reads: TowerInputs;
+  /** The id of a token that takes no position, as the others count without it; null where all take one. */
+  readonly unplacedToken: number | null;
   /** Whether methods may put rows in front of its own: not where attention is within windows of a picture. */
   readonly takesRows: boolean;
   /** The number of the block that each layer runs. Default each block once. */

@@ -13,6 +13,7 @@ export const noModel: Call = {
     heads: 1,
     keyHeads: 1,
     headDim: 1,
+    unplacedToken: null,
     takesRows: true,
     reads: { ids: 'ids', mask: 'mask' },
     paths: () => [],
