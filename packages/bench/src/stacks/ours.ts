@@ -5,7 +5,7 @@ import { loadGguf } from '@peftjs/gguf';
 import { openSafetensors } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { cpu } from '@peftjs/onnx';
-import { computeInt8, nf4, quantize } from '@peftjs/quant';
+import { computeInt8, nf4, quantize, quantizeByLlmInt8 } from '@peftjs/quant';
 import {
   compile,
   type Executable,
@@ -21,7 +21,7 @@ import {
   type Variable,
   variable,
 } from '@peftjs/tensor';
-import { adamw, allWeights, makeTrainStep, type Trainable } from '@peftjs/trainer';
+import { adamw, allWeights, type Batch, makeTrainStep, type Trainable } from '@peftjs/trainer';
 import { type CausalLM, generator, loadModel } from '@peftjs/transformer';
 import { webgpu } from '@peftjs/webgpu';
 import type { BatchFile } from '../data/batch.ts';
@@ -91,10 +91,22 @@ const limitOf = async (executor: Executor): Promise<number> => {
   return most;
 };
 
-const baseOf = (stack: string, model: CausalLM, { method }: StepTask): CausalLM => {
-  const compute = stack === 'ours-cpu-int8' ? 'int8' : undefined;
-  const layers = method === 'qlora' ? quantize(model, nf4(compute && { compute })) : model;
-  return compute ? computeInt8(layers, [...layers.linears.keys()]) : layers;
+/** What int8 multiplies: all layers and the head. Of published weights inputs stand out, which the batch shows, and which are multiplied apart. */
+const inInt8 = async (model: CausalLM, { weights, method }: StepTask, batch: Batch, executor: Executor) =>
+  weights && method === 'lora'
+    ? computeInt8(await quantizeByLlmInt8(model, { executor, data: [batch] }), ['lm_head'])
+    : computeInt8(model, [...model.linears.keys()]);
+
+const baseOf = async (
+  stack: string,
+  model: CausalLM,
+  task: StepTask,
+  batch: Batch,
+  executor: Executor,
+): Promise<CausalLM> => {
+  const isWhole = stack === 'ours-cpu-int8';
+  const layers = task.method === 'qlora' ? quantize(model, nf4(isWhole ? { compute: 'int8' } : undefined)) : model;
+  return isWhole ? inInt8(layers, task, batch, executor) : layers;
 };
 
 const trainable = async (dir: string, base: CausalLM, { method, variant }: StepTask): Promise<Trainable> => {
@@ -106,14 +118,20 @@ const openStep = async (stack: string, dir: string, task: StepTask, executor: Ex
   const { batch, tokens, learningRate } = task;
   const { ids, labels } = JSON.parse(await readFile(join(dir, 'batch.json'), 'utf8')) as BatchFile;
   const shape = [batch, tokens];
-  const fed = {
+  const fed: Batch = {
     rows: batch,
     columns: { ids: Int32Array.from(ids), labels: Int32Array.from(labels) },
     shapes: { ids: shape, labels: shape },
   };
   const target = await trainable(
     dir,
-    baseOf(stack, await loadModel(join(dir, 'model'), { dtype: task.inHalf ? 'f16' : 'f32' }), task),
+    await baseOf(
+      stack,
+      await loadModel(join(dir, 'model'), { dtype: task.inHalf ? 'f16' : 'f32' }),
+      task,
+      fed,
+      executor,
+    ),
     task,
   );
   const step = await makeTrainStep(target, {
