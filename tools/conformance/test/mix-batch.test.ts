@@ -63,7 +63,8 @@ describe.each(executors.slice(1))('mixed batches on %s', (executorName, open) =>
         const got = await run!();
         for (const [row, i] of turn.entries()) {
           const own = rowOf(i === null ? without : wanted[i]!, row);
-          expect(distance(rowOf(got, row), own), `${architecture}, row ${row}`).toBeLessThan(1e-5);
+          // A row alone is multiplied by the packed codes, many by the unpacked matrix: the last digits differ.
+          expect(distance(rowOf(got, row), own), `${architecture}, row ${row}`).toBeLessThan(2e-5);
         }
       }
     }
