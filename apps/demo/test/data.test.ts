@@ -152,12 +152,12 @@ describe('say', () => {
 
   it('breaks lines of a terminal between words, and leaves a file as it is', () => {
     const text = 'a whale of some size\n  it was said\n\nno less.\n';
-    expect(written(true, text)).toBe('a whale of \nsome size\n  it was \nsaid\n\nno less.\n');
+    expect(written(true, text)).toBe('a whale of\nsome size\n  it was\nsaid\n\nno less.\n');
     expect(written(false, text)).toBe(text);
   });
 
   it('begins no line with the space at which it was broken', () => {
-    expect(written(true, 'twelve words and more words, still')).toBe('twelve words\nand more \nwords, still');
+    expect(written(true, 'twelve words and more words, still')).toBe('twelve words\nand more\nwords, still');
   });
 });
 
