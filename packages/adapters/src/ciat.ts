@@ -89,5 +89,6 @@ export const ciat: MethodFactory<CiatOptions> = defineMethod<CiatOptions>({
       url: 'https://arxiv.org/abs/2104.08154',
     },
     learningRate: 7e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -89,5 +89,6 @@ export const resTuning: MethodFactory<ResTuningOptions> = defineMethod<ResTuning
       url: 'https://arxiv.org/abs/2310.19859',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
 });

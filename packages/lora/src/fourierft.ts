@@ -136,5 +136,6 @@ export const fourierft: MethodFactory<FourierFTOptions> = defineMethod<FourierFT
       url: 'https://arxiv.org/abs/2405.03003',
     },
     learningRate: 1e-4,
+    narrowRate: 1e-1,
   },
 });

@@ -101,5 +101,6 @@ export const osf: MethodFactory<OsfOptions> = defineMethod<OsfOptions>({
       url: 'https://arxiv.org/abs/2504.07097',
     },
     learningRate: 5e-5,
+    narrowRate: 3.2e-2,
   },
 });

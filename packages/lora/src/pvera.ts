@@ -106,5 +106,6 @@ export const pvera: MethodFactory<PveraOptions> = defineMethod<PveraOptions>({
       url: 'https://arxiv.org/abs/2512.07703',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-1,
   },
 });

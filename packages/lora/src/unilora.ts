@@ -131,5 +131,6 @@ export const unilora: MethodFactory<UniloraOptions> = defineMethod<UniloraOption
       url: 'https://arxiv.org/abs/2506.00799',
     },
     learningRate: 5e-3,
+    narrowRate: 1e-2,
   },
 });

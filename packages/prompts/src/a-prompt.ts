@@ -154,6 +154,6 @@ export const aPrompt: MethodFactory<APromptOptions> = defineMethod<APromptOption
       url: 'https://aclanthology.org/2023.emnlp-main.567',
     },
     learningRate: 3e-2,
-    narrowRate: 0.1,
+    narrowRate: 3.2e-2,
   },
 });

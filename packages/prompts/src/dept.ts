@@ -91,5 +91,6 @@ export const dePt: MethodFactory<DePtOptions> = defineMethod<DePtOptions>({
       url: 'https://arxiv.org/abs/2309.05173',
     },
     learningRate: 0.1,
+    narrowRate: 3.2e-2,
   },
 });

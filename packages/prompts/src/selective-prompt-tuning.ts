@@ -101,5 +101,6 @@ export const selectivePromptTuning: MethodFactory<SelectivePromptTuningOptions> 
         url: 'https://aclanthology.org/2023.emnlp-main.727',
       },
       learningRate: 3e-2,
+      narrowRate: 1e-2,
     },
   });

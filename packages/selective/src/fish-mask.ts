@@ -43,5 +43,6 @@ export const fishMask: MethodFactory<FishMaskOptions> = defineMasked<FishMaskOpt
       url: 'https://arxiv.org/abs/2111.09839',
     },
     learningRate: 2e-3,
+    narrowRate: 3.2e-3,
   },
 });

@@ -44,5 +44,6 @@ export const gps: MethodFactory<GpsOptions> = defineMasked<GpsOptions>({
       url: 'https://arxiv.org/abs/2312.10136',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
 });

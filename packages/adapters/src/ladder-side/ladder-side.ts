@@ -136,5 +136,6 @@ export const ladderSide: MethodFactory<LadderSideOptions> = defineMethod<LadderS
       url: 'https://arxiv.org/abs/2206.06522',
     },
     learningRate: 3e-3,
+    narrowRate: 1e-2,
   },
 });

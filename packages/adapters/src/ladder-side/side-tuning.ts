@@ -100,5 +100,6 @@ export const sideTuning: MethodFactory<SideTuningOptions> = defineMethod<SideTun
       url: 'https://arxiv.org/abs/1912.13503',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-1,
   },
 });

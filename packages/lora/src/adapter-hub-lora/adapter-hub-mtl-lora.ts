@@ -89,5 +89,6 @@ export const adapterHubMtlLora: MethodFactory<AdapterHubMtlLoraOptions> = define
       url: 'https://arxiv.org/abs/2410.09437',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
 });

@@ -205,5 +205,6 @@ export const frod: MethodFactory<FrodOptions> = defineMethod<FrodOptions>({
       url: 'https://doi.org/10.1609/aaai.v40i31.39813',
     },
     learningRate: 1e-3,
+    narrowRate: 3.2e-3,
   },
 });

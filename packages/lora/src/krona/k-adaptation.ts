@@ -89,5 +89,6 @@ export const kAdaptation: MethodFactory<KAdaptationOptions> = defineMethod<KAdap
       url: 'https://arxiv.org/abs/2203.16329',
     },
     learningRate: 1e-3,
+    narrowRate: 3.2e-3,
   },
 });

@@ -79,5 +79,6 @@ export const said: MethodFactory<SaidOptions> = defineMethod<SaidOptions>({
       url: 'https://arxiv.org/abs/2012.13255',
     },
     learningRate: 1e-2,
+    narrowRate: 3.2e-3,
   },
 });

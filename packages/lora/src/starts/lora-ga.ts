@@ -88,5 +88,6 @@ export const loraGa: MethodFactory<LoraGaOptions> = defineMethod<LoraGaOptions>(
       url: 'https://arxiv.org/abs/2407.05000',
     },
     learningRate: 5e-5,
+    narrowRate: 1e-2,
   },
 });

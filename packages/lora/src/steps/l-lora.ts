@@ -28,5 +28,6 @@ export const lLora: MethodFactory<LoraOptions> = defineMethod<LoraOptions>({
       url: 'https://arxiv.org/abs/2310.04742',
     },
     learningRate: 1e-5,
+    narrowRate: 3.2e-2,
   },
 });

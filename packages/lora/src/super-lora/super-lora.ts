@@ -181,6 +181,6 @@ export const superLora: MethodFactory<SuperLoraOptions> = defineMethod<SuperLora
       url: 'https://arxiv.org/abs/2403.11887',
     },
     learningRate: 1e-3,
-    narrowRate: 3.2e-2,
+    narrowRate: 3.2e-3,
   },
 });

@@ -114,6 +114,6 @@ export const sBitfit: MethodFactory<SBitfitOptions> = defineMethod<SBitfitOption
       url: 'https://arxiv.org/abs/2305.16597',
     },
     learningRate: 1e-3,
-    narrowRate: 3.2e-2,
+    narrowRate: 1e-2,
   },
 });
