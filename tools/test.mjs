@@ -50,9 +50,12 @@ if (results) {
   if (given.length === 0 && failed === 0) tableIsCurrent = methodsTable(file, '--check') === 0;
 }
 rmSync(folder, { recursive: true, force: true });
-console.log(
-  `\n${passed} passed, ${failed} failed, ${skipped} skipped${tableIsCurrent ? '' : '; the table of methods is not current'}`,
-);
+const stopped =
+  status !== 0 && failed === 0
+    ? '; Vitest ended with an error of its own, told above: a process that ended before its tests'
+    : '';
+const stale = tableIsCurrent ? '' : '; the table of methods is not current';
+console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped${stopped}${stale}`);
 process.exitCode = status === 0 && (failed > 0 || !tableIsCurrent) ? 1 : (status ?? 1);
 
 function read(path) {

@@ -27,9 +27,9 @@ export interface SuperLoraOptions {
   readonly target?: Target;
   /** Groups G of about as many values each, over all layers' updates one behind the other; null (default): one of each layer's matrix. */
   readonly groups?: number | null;
-  /** Order M of the tensors: 2 for matrices, which have no core. Default 2. */
+  /** Order M of the tensors, at most 16: 2 for matrices, which have no core. Default 2. */
   readonly order?: number;
-  /** Tensors K of a group, whose Kronecker product it is. Default 1. */
+  /** Tensors K of a group, at most 16, whose Kronecker product it is. Default 1. */
   readonly splits?: number;
   /** Rank r of each axis. Default 8. */
   readonly rank?: number;
@@ -56,11 +56,14 @@ const groupsOption: Option<number | null> = {
   accepts: (v) => v === null || (Number.isSafeInteger(v) && (v as number) >= 1),
 };
 
-const orderOption: Option<number> = {
-  ...count('order', 2),
-  expected: 'a whole number of at least 2',
-  accepts: (v) => Number.isSafeInteger(v) && (v as number) >= 2,
-};
+/** Edges of 2 at order 16, or in 16 tensors, hold 65,536 values: a group is not cut finer. */
+const most = 16;
+
+const upTo = (name: string, least: number): Option<number> => ({
+  ...count(name, least),
+  expected: `a whole number from ${least} to ${most}`,
+  accepts: (v) => Number.isSafeInteger(v) && (v as number) >= least && (v as number) <= most,
+});
 
 const shareOption: Option<number> = {
   key: 'projection_ratio',
@@ -113,8 +116,8 @@ export const superLora: MethodFactory<SuperLoraOptions> = defineMethod<SuperLora
     options: {
       target: targets('target_modules', familyTarget('lora')),
       groups: groupsOption,
-      order: orderOption,
-      splits: count('splits', 1),
+      order: upTo('order', 2),
+      splits: upTo('splits', 1),
       rank: count('r', 8),
       alpha: number('lora_alpha', 8),
       share: shareOption,
