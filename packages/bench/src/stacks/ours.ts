@@ -91,7 +91,7 @@ const limitOf = async (executor: Executor): Promise<number> => {
   return most;
 };
 
-/** What int8 multiplies: all layers and the head. Of published weights inputs stand out, which the batch shows, and which are multiplied apart. */
+/** A base whose layers and head multiply in int8. Of published weights inputs stand out, which the batch shows, and which are multiplied apart. */
 const inInt8 = async (model: CausalLM, { weights, method }: StepTask, batch: Batch, executor: Executor) =>
   weights && method === 'lora'
     ? computeInt8(await quantizeByLlmInt8(model, { executor, data: [batch] }), ['lm_head'])
