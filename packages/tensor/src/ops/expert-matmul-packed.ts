@@ -2,7 +2,7 @@ import { defineOp, type Op, type Sample } from '../define-op.ts';
 import { PeftError } from '../error.ts';
 import { type Shape, type Spec, shapeError, sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
-import { checkExperts } from './expert-spec.ts';
+import { checkExperts, expertProducts } from './expert-spec.ts';
 import { codeAt, type PackedFormat, packedFormats } from './packed-formats.ts';
 
 /** How the matrices are packed, and which way they are used. */
@@ -86,23 +86,9 @@ export const expertMatmulPacked: Op<'expert_matmul_packed', Inputs, readonly [],
   reference: ({ x, codes, scale, index }, specs, { format, block, transpose = false }) => {
     const { levels } = packedFormats[format];
     const [experts, outDim, blocks] = specs.scale.shape as readonly [number, number, number];
-    const [rows, width] = specs.out.shape as readonly [number, number];
-    const [depth, inDim] = [specs.x.shape[1]!, blocks * block];
-    const [stepOut, stepIn] = transpose ? [1, inDim] : [inDim, 1];
     const scaleAt = (i: number): number => (specs.scale.dtype === 'u8' ? 2 ** (scale[i]! - 127) : scale[i]!);
     const valueAt = (i: number): number => levels[codeAt(format, codes, i)]! * scaleAt(Math.floor(i / block));
-    const out = new Float64Array(rows * width);
-    for (let n = 0; n < rows; n++) {
-      const e = index[n]!;
-      if (e < 0 || e >= experts) continue;
-      for (let j = 0; j < width; j++) {
-        let sum = 0;
-        for (let d = 0; d < depth; d++)
-          sum += x[n * depth + d]! * valueAt(e * outDim * inDim + j * stepOut + d * stepIn);
-        out[n * width + j] = sum;
-      }
-    }
-    return out;
+    return expertProducts(x, index, [experts, outDim, blocks * block], transpose, valueAt);
   },
   flops: ({ x, out }) => 2 * sizeOf(out.shape) * x.shape[1]!,
   samples: [

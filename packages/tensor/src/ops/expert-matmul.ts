@@ -3,7 +3,7 @@ import { shapeError, sizeOf } from '../shape.ts';
 import { accepts } from './accepts.ts';
 import { cast } from './cast.ts';
 import { expertOuter } from './expert-outer.ts';
-import { checkExperts, expertSample } from './expert-spec.ts';
+import { checkExperts, expertProducts, expertSample } from './expert-spec.ts';
 
 /** How the matrices are applied. */
 export interface ExpertMatmulAttrs {
@@ -37,24 +37,8 @@ export const expertMatmul: Op<'expert_matmul', readonly ['x', 'weight', 'index']
         weight: cast(gradient, { dtype: weight.dtype }),
       };
     },
-    reference: ({ x, weight, index }, specs, { transpose = false }) => {
-      const [experts, outDim, inDim] = specs.weight.shape as readonly [number, number, number];
-      const [rows, width] = specs.out.shape as readonly [number, number];
-      const depth = transpose ? outDim : inDim;
-      const [stepOut, stepIn] = transpose ? [1, inDim] : [inDim, 1];
-      const out = new Float64Array(rows * width);
-      for (let n = 0; n < rows; n++) {
-        const e = index[n]!;
-        if (e < 0 || e >= experts) continue;
-        for (let j = 0; j < width; j++) {
-          let sum = 0;
-          for (let d = 0; d < depth; d++)
-            sum += x[n * depth + d]! * weight[e * outDim * inDim + j * stepOut + d * stepIn]!;
-          out[n * width + j] = sum;
-        }
-      }
-      return out;
-    },
+    reference: ({ x, weight, index }, specs, { transpose = false }) =>
+      expertProducts(x, index, specs.weight.shape as readonly [number, number, number], transpose, (i) => weight[i]!),
     flops: ({ x, out }) => 2 * sizeOf(out.shape) * x.shape[1]!,
     samples: [
       expertSample({ x: [7, 5], weight: [3, 4, 5], index: [7] }, {}),

@@ -24,3 +24,27 @@ export const expertSample = <In extends string, A>(
     dtypes: { index: 'i32', ...('weight' in shapes && { weight }) },
     values: { index: experts },
   }) as unknown as Sample<In | 'index', A>;
+
+/** The reference of each row of x times the matrix of its expert: matrices [experts, outDim, inDim] whose values `valueAt` tells by their number; zeros where there is no such expert. */
+export const expertProducts = (
+  x: ArrayLike<number>,
+  index: ArrayLike<number>,
+  [experts, outDim, inDim]: readonly [number, number, number],
+  transpose: boolean,
+  valueAt: (i: number) => number,
+): Float64Array => {
+  const rows = index.length;
+  const [depth, width] = transpose ? [outDim, inDim] : [inDim, outDim];
+  const [stepOut, stepIn] = transpose ? [1, inDim] : [inDim, 1];
+  const out = new Float64Array(rows * width);
+  for (let n = 0; n < rows; n++) {
+    const e = index[n]!;
+    if (e < 0 || e >= experts) continue;
+    for (let j = 0; j < width; j++) {
+      let sum = 0;
+      for (let d = 0; d < depth; d++) sum += x[n * depth + d]! * valueAt(e * outDim * inDim + j * stepOut + d * stepIn);
+      out[n * width + j] = sum;
+    }
+  }
+  return out;
+};
