@@ -77,6 +77,16 @@ export const rankAndScaleOf = (
   return { rank: r, scale: (patternValue(alphaPattern, path) ?? alpha) / (rsLora ? Math.sqrt(r) : r) };
 };
 
+/** scale·B·A of factors [rank, in] and [out, rank], whose input is dropped with a probability while training. */
+export const deltaOf = (own: Scope, a: Tensor, b: Tensor, scale: number, dropout: number): Delta => ({
+  apply: (x) => {
+    const low = matmul(own.dropout(x, dropout), a, { transposeB: true }); // [..., rank]
+    // Scaled where it is narrowest: neither gradient then needs a pass over all of dy.
+    return matmul(mul(low, scale), b, { transposeB: true });
+  },
+  dense: () => mul(matmul(b, a), scale),
+});
+
 /** LoRA's update of one layer, with its parameters. */
 export const lowRank = (
   base: Linear,
@@ -89,10 +99,5 @@ export const lowRank = (
   const { rank: r, scale } = rankAndScaleOf(path, options);
   const a = own.param('lora_A.weight', [r, base.inDim], first.a);
   const b = own.param('lora_B.weight', [base.outDim, r], first.b);
-  const apply = (x: Tensor): Tensor => {
-    const low = matmul(own.dropout(x, dropout), a, { transposeB: true }); // [..., rank]
-    // Scaled where it is narrowest: neither gradient then needs a pass over all of dy.
-    return matmul(mul(low, scale), b, { transposeB: true });
-  };
-  return { a, b, scale, apply, dense: () => mul(matmul(b, a), scale) };
+  return { a, b, scale, ...deltaOf(own, a, b, scale, dropout) };
 };

@@ -11,9 +11,10 @@ import {
   targets,
   zeros,
 } from '@peftjs/core';
-import { matmul, mul, type Tensor } from '@peftjs/tensor';
+import { mul, type Tensor } from '@peftjs/tensor';
 import type { Linear, Path } from '@peftjs/transformer';
 import { addDelta } from '../add-delta.ts';
+import { deltaOf } from '../low-rank.ts';
 import { gatherImportance, type Updated, type Watched } from './importance.ts';
 import { pruneGroups, spread } from './prune-groups.ts';
 import { letGo } from './sparsity.ts';
@@ -92,13 +93,7 @@ export const loraPrune: MethodFactory<LoraPruneOptions> = defineMethod<LoraPrune
         const b = own.param('lora_B', [base.outDim, rank], zeros);
         const scale = alpha / rank;
         layers.set(path, { a, b, scale, base });
-        return addDelta(base, {
-          apply: (x) => {
-            const low = matmul(own.dropout(x, dropout), a, { transposeB: true }); // [..., rank]
-            return matmul(mul(low, scale), b, { transposeB: true });
-          },
-          dense: () => mul(matmul(b, a), scale),
-        });
+        return addDelta(base, deltaOf(own, a, b, scale, dropout));
       };
       const masks = new Map(groups.map(({ reader, mask }) => [reader, mask]));
       const wrap =

@@ -12,10 +12,11 @@ import {
   targets,
   zeros,
 } from '@peftjs/core';
-import { broadcastTo, concat, constant, greater, matmul, mul, PeftError, reshape, type Tensor } from '@peftjs/tensor';
+import { broadcastTo, concat, constant, greater, mul, PeftError, reshape, type Tensor } from '@peftjs/tensor';
 import type { Linear, Model, Path } from '@peftjs/transformer';
 import { addDelta } from '../add-delta.ts';
 import { type PruneGroup, spread, structuresOf } from '../lora-prune/prune-groups.ts';
+import { deltaOf } from '../low-rank.ts';
 import { halfSpace } from './half-space.ts';
 import { lossesWithout } from './knowledge.ts';
 import type { Sheared, ShearedLayer } from './scores.ts';
@@ -174,32 +175,17 @@ export const loraShear: MethodFactory<LoraShearOptions> = defineMethod<LoraShear
           const a = own.param('lora_A', [rank, base.inDim], kaimingUniform);
           const b = own.param('lora_B', [base.outDim, rank], zeros);
           layers.set(path, { masked: rest, update: { a, b } });
-          return addDelta(rest, {
-            apply: (x) => {
-              const low = matmul(own.dropout(x, dropout), a, { transposeB: true }); // [..., rank]
-              return matmul(mul(low, alpha / rank), b, { transposeB: true });
-            },
-            dense: () => mul(matmul(b, a), alpha / rank),
-          });
+          return addDelta(rest, deltaOf(own, a, b, alpha / rank, dropout));
         };
       return {
         linear: new Map([...new Set([...chosen, ...making])].map((path) => [path, wrap(path)])),
         project: (updated) =>
-          [...layers].flatMap(
-            ([
-              path,
-              {
-                masked: { outDim },
-                masked: layer,
-                update,
-              },
-            ]) => {
-              if (!update || !making.has(path)) return [];
-              // What is gone stays gone, also in an adapter that was loaded.
-              const rows = rowsOf(path, layer, groups, ({ mask, keep }) => mul(keep, greater(mask, 0)));
-              return [[update.b, mul(updated(update.b), reshape(rows, [outDim, 1]))] as const];
-            },
-          ),
+          [...layers].flatMap(([path, { masked: layer, update }]) => {
+            if (!update || !making.has(path)) return [];
+            // What is gone stays gone, also in an adapter that was loaded.
+            const rows = rowsOf(path, layer, groups, ({ mask, keep }) => mul(keep, greater(mask, 0)));
+            return [[update.b, mul(updated(update.b), reshape(rows, [layer.outDim, 1]))] as const];
+          }),
         decision: halfSpace(groups, layers, options),
       };
     },

@@ -2,6 +2,7 @@ import { type Decision, eachLinear, kaimingUniform, type Patch, type Scope, type
 import { add, matmul, mul, sizeOf, type Variable } from '@peftjs/tensor';
 import type { Model, Path } from '@peftjs/transformer';
 import { addDelta } from '../add-delta.ts';
+import { deltaOf } from '../low-rank.ts';
 import { torchUniform } from '../torch-random.ts';
 
 /** The factors of a layer, and the sum of what they were before they began anew, [out, in]. */
@@ -42,12 +43,10 @@ export const attachRestarted = (
     const last = momentum > 0 ? own.running('lora_last', [outDim, inDim], zeros) : null;
     const scale = alpha / rank;
     layers.set(path, { a, b, sum, last, scale });
+    const now = deltaOf(own, a, b, scale, dropout);
     return addDelta(base, {
-      apply: (x) => {
-        const low = matmul(own.dropout(x, dropout), a, { transposeB: true }); // [..., rank]
-        return add(matmul(x, sum, { transposeB: true }), matmul(mul(low, scale), b, { transposeB: true }));
-      },
-      dense: () => add(sum, mul(matmul(b, a), scale)),
+      apply: (x, call) => add(matmul(x, sum, { transposeB: true }), now.apply(x, call)),
+      dense: () => add(sum, now.dense()),
     });
   });
   return { patch, layers };
