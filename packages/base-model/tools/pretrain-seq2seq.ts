@@ -1,6 +1,4 @@
-import { join } from 'node:path';
 import { baseSeq2seqDir } from '@peftjs/base-seq2seq';
-import { writeFileAtomic } from '@peftjs/io';
 import { cpu } from '@peftjs/onnx';
 import { evaluateLoss } from '@peftjs/trainer';
 import {
@@ -113,6 +111,6 @@ const summary = {
   seconds,
   curve,
 };
-await writeFileAtomic(join(out, 'training.json'), `${JSON.stringify(summary, null, 2)}\n`);
+await writeJson(out, 'training.json', summary);
 await device.close();
 process.stdout.write(`${JSON.stringify(summary)}\n`);

@@ -1,7 +1,8 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Batch, batch, fromArray, map, pipe, type Row, type Stream } from '@peftjs/data';
+import { writeFileAtomic } from '@peftjs/io';
 import { type Executor, randomSource, sizeOf } from '@peftjs/tensor';
 import { adamw, allWeights, chain, clip, cosine, progressLine, type TrainResult, train } from '@peftjs/trainer';
 import { parameters, type TaskModel } from '@peftjs/transformer';
@@ -47,7 +48,7 @@ export const flags = (defaults: Pick<Flags, 'steps' | 'batchSize' | 'out'>): Fla
 /** Writes a file of JSON into a folder, which is made. */
 export const writeJson = async (folder: string, name: string, content: object, indent = 2): Promise<void> => {
   await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, name), `${JSON.stringify(content, null, indent)}\n`);
+  await writeFileAtomic(join(folder, name), `${JSON.stringify(content, null, indent)}\n`);
 };
 
 /** Documents as one stream of tokens, cut into rows. */
