@@ -45,6 +45,7 @@ DECODERS = {
     ), None),
     "smollm3-causal": ("SmolLM3", dict(num_hidden_layers=3, no_rope_layer_interval=2, mlp_bias=True), ["q_proj", "down_proj"]),
     "olmo2-causal": ("Olmo2", {}, "all-linear"),
+    "starcoder2-causal": ("Starcoder2", dict(head_dim=None, num_attention_heads=2, sliding_window=7, norm_epsilon=1e-3), ["k_proj", "c_fc", "c_proj"]),
     "phi3-causal": ("Phi3", dict(sliding_window=7), "all-linear"),
     "phi4-causal": ("Phi3", dict(head_dim=None, num_attention_heads=2, max_position_embeddings=160, original_max_position_embeddings=40, rope_parameters=dict(
         rope_type="longrope", rope_theta=100.0, partial_rotary_factor=0.75, short_factor=[1.1, 1.3, 1.7], long_factor=[2.0, 3.0, 5.0], original_max_position_embeddings=40,

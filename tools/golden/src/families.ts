@@ -114,6 +114,7 @@ const decoders = [
   'stablelm',
   'stablelm-parallel',
   'stablelm-norms',
+  'starcoder2',
   'cohere',
   'cohere-norms',
   'phi',

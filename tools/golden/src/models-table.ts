@@ -27,6 +27,7 @@ const known: Readonly<Record<string, string>> = {
   phi3: 'Phi-3, Phi-4',
   phi: 'Phi-1, Phi-1.5, Phi-2',
   stablelm: 'StableLM',
+  starcoder2: 'StarCoder2',
   cohere: 'Command R, Aya',
   gpt_neox: 'GPT-NeoX, Pythia',
   gptj: 'GPT-J',

@@ -23,6 +23,7 @@ import { qwen3 } from './qwen3.ts';
 import { qwen3Moe } from './qwen3-moe.ts';
 import { smollm3 } from './smollm3.ts';
 import { stablelm } from './stablelm.ts';
+import { starcoder2 } from './starcoder2.ts';
 
 /** All decoders. */
 export const decoders: readonly Family[] = [
@@ -42,6 +43,7 @@ export const decoders: readonly Family[] = [
   granite,
   phi3,
   stablelm,
+  starcoder2,
   cohere,
   phi,
   gptNeox,

@@ -27,6 +27,7 @@ const pieces: readonly Piece[] = [
       'granite',
       'phi3',
       'stablelm',
+      'starcoder2',
       'cohere',
       'phi',
       'gpt_neox',

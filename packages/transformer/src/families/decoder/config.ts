@@ -106,6 +106,8 @@ export interface DecoderFields {
   readonly numLnInParallelAttn: number | null;
   /** Whether linear layers have biases. */
   readonly bias: boolean;
+  /** The same. */
+  readonly useBias: boolean;
   /** The context of pretraining of a model that was made longer. */
   readonly originalMaxPositionEmbeddings: number;
 }
@@ -203,6 +205,7 @@ const fieldSchemas: { readonly [F in keyof DecoderFields]: z.ZodType<DecoderFiel
   parallelAttn: z.boolean(),
   numLnInParallelAttn: z.union([z.literal(1), z.literal(2)]).nullable(),
   bias: z.boolean(),
+  useBias: z.boolean(),
   originalMaxPositionEmbeddings: count,
   numLocalExperts: experts.min(1),
   numExperts: experts,
