@@ -45,6 +45,10 @@ DECODERS = {
     ), None),
     "smollm3-causal": ("SmolLM3", dict(num_hidden_layers=3, no_rope_layer_interval=2, mlp_bias=True), ["q_proj", "down_proj"]),
     "olmo2-causal": ("Olmo2", {}, "all-linear"),
+    "olmo3-causal": ("Olmo3", dict(num_hidden_layers=4, sliding_window=6, rope_parameters=dict(
+        full_attention=dict(rope_type="yarn", rope_theta=100.0, factor=4.0, original_max_position_embeddings=16, beta_fast=1.5, beta_slow=0.25, attention_factor=1.25, truncate=True),
+        sliding_attention=dict(rope_type="default", rope_theta=20.0),
+    )), ["q_proj", "o_proj", "down_proj"]),
     "starcoder2-causal": ("Starcoder2", dict(head_dim=None, num_attention_heads=2, sliding_window=7, norm_epsilon=1e-3), ["k_proj", "c_fc", "c_proj"]),
     "phi3-causal": ("Phi3", dict(sliding_window=7), "all-linear"),
     "phi4-causal": ("Phi3", dict(head_dim=None, num_attention_heads=2, max_position_embeddings=160, original_max_position_embeddings=40, rope_parameters=dict(

@@ -107,6 +107,7 @@ const decoders = [
   'gemma2',
   'smollm3',
   'olmo2',
+  'olmo3',
   'granite',
   'phi3',
   'phi4',

@@ -23,6 +23,7 @@ const known: Readonly<Record<string, string>> = {
   gemma3_text: 'Gemma 3, of texts',
   smollm3: 'SmolLM3',
   olmo2: 'OLMo 2',
+  olmo3: 'OLMo 3',
   granite: 'Granite 3',
   phi3: 'Phi-3, Phi-4',
   phi: 'Phi-1, Phi-1.5, Phi-2',

@@ -14,6 +14,7 @@ import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
 import { mixtral } from './mixtral.ts';
 import { olmo2 } from './olmo2.ts';
+import { olmo3 } from './olmo3.ts';
 import { opt } from './opt.ts';
 import { phi } from './phi.ts';
 import { phi3 } from './phi3.ts';
@@ -40,6 +41,7 @@ export const decoders: readonly Family[] = [
   gemma3,
   smollm3,
   olmo2,
+  olmo3,
   granite,
   phi3,
   stablelm,

@@ -24,6 +24,7 @@ const pieces: readonly Piece[] = [
       'gemma3_text',
       'smollm3',
       'olmo2',
+      'olmo3',
       'granite',
       'phi3',
       'stablelm',
