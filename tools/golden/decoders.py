@@ -50,6 +50,9 @@ DECODERS = {
         sliding_attention=dict(rope_type="default", rope_theta=20.0),
     )), ["q_proj", "o_proj", "down_proj"]),
     "starcoder2-causal": ("Starcoder2", dict(head_dim=None, num_attention_heads=2, sliding_window=7, norm_epsilon=1e-3), ["k_proj", "c_fc", "c_proj"]),
+    "cohere2-causal": ("Cohere2", dict(
+        head_dim=None, num_attention_heads=2, num_hidden_layers=3, sliding_window=6, sliding_window_pattern=2, logit_scale=0.4, layer_norm_eps=1e-3,
+    ), ["q_proj", "k_proj", "down_proj"]),
     "phi3-causal": ("Phi3", dict(sliding_window=7), "all-linear"),
     "phi4-causal": ("Phi3", dict(head_dim=None, num_attention_heads=2, max_position_embeddings=160, original_max_position_embeddings=40, rope_parameters=dict(
         rope_type="longrope", rope_theta=100.0, partial_rotary_factor=0.75, short_factor=[1.1, 1.3, 1.7], long_factor=[2.0, 3.0, 5.0], original_max_position_embeddings=40,

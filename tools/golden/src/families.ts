@@ -118,6 +118,7 @@ const decoders = [
   'starcoder2',
   'cohere',
   'cohere-norms',
+  'cohere2',
   'phi',
   'phi-norms',
   'gptj',

@@ -30,6 +30,7 @@ const known: Readonly<Record<string, string>> = {
   stablelm: 'StableLM',
   starcoder2: 'StarCoder2',
   cohere: 'Command R, Aya',
+  cohere2: 'Command R7B, Command A',
   gpt_neox: 'GPT-NeoX, Pythia',
   gptj: 'GPT-J',
   opt: 'OPT',

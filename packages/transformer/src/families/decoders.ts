@@ -1,5 +1,6 @@
 import { bloom } from './bloom.ts';
 import { cohere } from './cohere.ts';
+import { cohere2 } from './cohere2.ts';
 import { falcon } from './falcon.ts';
 import type { Family } from './family.ts';
 import { gemma } from './gemma.ts';
@@ -47,6 +48,7 @@ export const decoders: readonly Family[] = [
   stablelm,
   starcoder2,
   cohere,
+  cohere2,
   phi,
   gptNeox,
   gptj,

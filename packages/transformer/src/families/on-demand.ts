@@ -30,6 +30,7 @@ const pieces: readonly Piece[] = [
       'stablelm',
       'starcoder2',
       'cohere',
+      'cohere2',
       'phi',
       'gpt_neox',
       'gptj',
