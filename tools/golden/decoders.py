@@ -17,7 +17,8 @@ DECODERS = {
     "qwen2-yarn-causal": ("Qwen2", dict(head_dim=16, hidden_size=64, num_hidden_layers=1, rope_parameters=dict(
         rope_type="yarn", rope_theta=100.0, factor=4.0, original_max_position_embeddings=16, beta_fast=1.5, beta_slow=0.25,
     )), None),
-    "gemma3-causal": ("Gemma3", dict(num_hidden_layers=3, sliding_window=6, sliding_window_pattern=2, query_pre_attn_scalar=3, rope_parameters=dict(
+    # The cap is in the config alone.
+    "gemma3-causal": ("Gemma3", dict(num_hidden_layers=3, sliding_window=6, sliding_window_pattern=2, query_pre_attn_scalar=3, attn_logit_softcapping=0.5, rope_parameters=dict(
         full_attention=dict(rope_type="linear", rope_theta=100.0, factor=2.0),
         sliding_attention=dict(rope_type="default", rope_theta=20.0),
     )), None),
@@ -43,7 +44,7 @@ DECODERS = {
     "gemma2-causal": ("Gemma2", dict(
         num_hidden_layers=3, sliding_window=7, query_pre_attn_scalar=3, attn_logit_softcapping=2.0, final_logit_softcapping=3.0,
     ), None),
-    "smollm3-causal": ("SmolLM3", dict(num_hidden_layers=3, no_rope_layer_interval=2, mlp_bias=True), ["q_proj", "down_proj"]),
+    "smollm3-causal": ("SmolLM3", dict(num_hidden_layers=3, no_rope_layer_interval=2, mlp_bias=True, use_sliding_window=True, sliding_window=6), ["q_proj", "down_proj"]),
     "olmo2-causal": ("Olmo2", {}, "all-linear"),
     "olmo3-causal": ("Olmo3", dict(num_hidden_layers=4, sliding_window=6, rope_parameters=dict(
         full_attention=dict(rope_type="yarn", rope_theta=100.0, factor=4.0, original_max_position_embeddings=16, beta_fast=1.5, beta_slow=0.25, attention_factor=1.25, truncate=True),

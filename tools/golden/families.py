@@ -41,7 +41,7 @@ MODELS = {
     "t5-gated": (T5ForConditionalGeneration, T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
     "mt5": (MT5ForConditionalGeneration, MT5Config(**T5)),
     "t5-sequence": (T5ForSequenceClassification, T5Config(**T5 | dict(num_labels=LABELS))),
-    "t5-token": (T5ForTokenClassification, T5Config(**T5 | dict(num_labels=LABELS))),
+    "t5-token": (T5ForTokenClassification, T5Config(**T5 | dict(num_labels=LABELS, relative_attention_num_buckets=10))),
     "umt5-sequence": (UMT5ForSequenceClassification, UMT5Config(**T5 | dict(num_labels=LABELS, num_decoder_layers=2))),
     "umt5-token": (UMT5ForTokenClassification, UMT5Config(**T5 | dict(num_labels=LABELS))),
     "mt5-sequence": (MT5ForSequenceClassification, MT5Config(**T5 | dict(num_labels=LABELS))),
@@ -56,7 +56,7 @@ MODELS = {
     **VISION,
     **PAIRS,
     **{name: encoder(name) for name in ENCODERS},
-    "gpt2-token": (GPT2ForTokenClassification, GPT2Config(**GPT2 | CLASSIFIER)),
+    "gpt2-token": (GPT2ForTokenClassification, GPT2Config(**GPT2 | CLASSIFIER | dict(scale_attn_by_inverse_layer_idx=True, scale_attn_weights=False))),
     **{name: headed(name) for name in HEADED},
     **{name: decoder(stem, fields) for name, (stem, fields, _) in DECODERS.items()},
 }

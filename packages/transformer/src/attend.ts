@@ -11,7 +11,7 @@ import {
   type Tensor,
 } from '@peftjs/tensor';
 import { biasedAttention } from './biased-attention.ts';
-import { type Documents, perQueryHead } from './documents.ts';
+import type { Documents } from './documents.ts';
 import type { Forward } from './forward.ts';
 import type { PassOptions } from './model.ts';
 import type { Parts } from './parts.ts';
@@ -102,8 +102,7 @@ export const attendIn = ({
       if (!bias && reach === undefined && !documents)
         return attention(q, k, v, { ...others, causal, ...(mask && { keyMask: mask }), ...(offset && { offset }) });
       const plain = k.shape[3] === width ? k : slice(k, { axis: 3, start: 0, end: width });
-      const apart = (x: Tensor): Tensor => (documents ? perQueryHead(x, q.shape[1]!) : x);
-      return biasedAttention(q, apart(k), apart(v), {
+      return biasedAttention(q, k, v, {
         ...others,
         causal,
         first: offset,

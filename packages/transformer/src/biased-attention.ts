@@ -8,7 +8,6 @@ import {
   less,
   matmul,
   mul,
-  PeftError,
   reshape,
   select,
   slice,
@@ -17,6 +16,7 @@ import {
   type Tensor,
   tanh,
 } from '@peftjs/tensor';
+import { perQueryHead } from './documents.ts';
 import { counting } from './position-rows.ts';
 
 /** Scores that stand for −∞: their weights are 0 in f32. */
@@ -67,7 +67,7 @@ const capped = (scores: Tensor, softCap: number | undefined): Tensor =>
 
 /**
  * softmax(cap(scale · q·kᵀ) + bias + mask) · v, with stored scores, where the bias has a gradient. q [batch, heads, queries, headDim]; k and v
- * [batch, heads, keys, headDim]. A query that sees nothing yields zeros, as in `attention`. Throws `bad-shape` for shared keys.
+ * [batch, heads or fewer that these share, keys, headDim]. A query that sees nothing yields zeros, as in `attention`.
  */
 export const biasedAttention = (
   q: Tensor,
@@ -88,12 +88,7 @@ export const biasedAttention = (
 ): Tensor => {
   const [batch, heads, queries] = q.shape as readonly [number, number, number, number];
   const keys = k.shape[2]!;
-  if (k.shape[1] !== heads)
-    throw new PeftError(
-      'bad-shape',
-      `attention: ${heads} heads of queries with a bias need as many of keys, not ${k.shape[1]}`,
-    );
-  const products = matmul(q, k, { transposeB: true });
+  const products = matmul(q, perQueryHead(k, heads), { transposeB: true });
   const own = capped(scale === 1 ? products : mul(products, scale), softCap);
   const scores = bias ? add(own, bias) : own;
   const isCut = causal ? queries > 1 || keys > window : keys > reach + 1;
@@ -102,6 +97,7 @@ export const biasedAttention = (
   const kept = keyMask && reshape(greater(keyMask, 0.5), [batch, 1, 1, keys]);
   const masks = [near, kept, pairs].filter((mask) => mask !== null);
   const seen = masks.length > 0 ? masks.reduce((a, b) => mul(a, b)) : null;
-  if (!seen) return matmul(weightsOf(scores, sinks), v);
-  return matmul(mul(weightsOf(select(seen, scores, hidden), sinks), seen), v);
+  const values = perQueryHead(v, heads);
+  if (!seen) return matmul(weightsOf(scores, sinks), values);
+  return matmul(mul(weightsOf(select(seen, scores, hidden), sinks), seen), values);
 };

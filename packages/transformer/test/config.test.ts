@@ -180,7 +180,7 @@ const bad: [string, object, string][] = [
   ['a text for a size', { ...small, hidden_size: '16' }, 'hidden_size: '],
   ['a fraction', { ...small, num_hidden_layers: 1.5 }, 'num_hidden_layers: '],
   ['no layers', { ...small, num_hidden_layers: 0 }, 'num_hidden_layers: '],
-  ['an activation', { ...small, hidden_act: 'gelu' }, 'hidden_act: '],
+  ['an activation', { ...small, hidden_act: 'mish' }, 'hidden_act: '],
   [
     'a rope kind',
     { ...small, rope_scaling: { type: 'proportional', factor: 2 } },
@@ -213,7 +213,7 @@ const bad: [string, object, string][] = [
   ],
   ['quantised weights', { ...small, quantization_config: { quant_method: 'gptq' } }, 'quantization_config: '],
   ['gpt2 heads', { ...gpt2, n_head: 7 }, 'n_embd 768 is not a multiple of n_head 7'],
-  ['gpt2 scaling by layer', { ...gpt2, scale_attn_by_inverse_layer_idx: true }, 'scale_attn_by_inverse_layer_idx: '],
+  ['gpt2 beside an encoder', { ...gpt2, add_cross_attention: true }, 'add_cross_attention: '],
   ['gpt2 activation', { ...gpt2, activation_function: 'toString' }, 'activation_function: '],
 ];
 

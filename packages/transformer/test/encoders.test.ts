@@ -123,7 +123,8 @@ test.each([
   ['roberta', { ...sizes, pad_token_id: null }, /pad_token_id: must be a token/],
   ['roberta', { ...sizes, max_position_embeddings: 2 }, /leaves no position after 2/],
   ['albert', { ...sizes, num_hidden_groups: 3 }, /not a multiple of num_hidden_groups 3/],
-  ['albert', { ...sizes, inner_group_num: 2 }, /inner_group_num/],
+  ['albert', { ...sizes, inner_group_num: 2 }, /inner_group_num: 2 is not supported; 1 is\n.*may well be sound/],
+  ['bert', { ...sizes, hidden_act: 'mish' }, /hidden_act: "mish" is not supported; "gelu_new", .* are\n/],
   ['distilbert', { ...distil, dim: 0 }, /- dim: /],
   ['deberta-v2', { ...sizes, conv_kernel_size: 3 }, /conv_kernel_size: 3 is not supported/],
   ['deberta-v2', { ...sizes, embedding_size: 4 }, /embedding_size: 4 is not supported/],
@@ -132,11 +133,13 @@ test.each([
   ['modernbert', { ...sizes, num_attention_heads: 8 }, /head_dim 1 is odd/],
   ['modernbert', { ...sizes, layer_types: ['full_attention'] }, /layer_types has 1 entries for 2 layers/],
   ['modernbert', { ...sizes, layer_types: ['full_attention', 'x'] }, /layer_types/],
-  ['bart', { ...barts, tie_word_embeddings: false }, /tie_word_embeddings/],
+  ['bart', { ...barts, tie_word_embeddings: false }, /tie_word_embeddings: false is not supported; true is/],
   ['bart', { ...barts, normalize_before: true }, /normalize_before: true is not supported; false is/],
   ['mbart', { ...barts, decoder_attention_heads: 3 }, /not a multiple of decoder_attention_heads 3/],
   ['mbart', { ...barts, decoder_start_token_id: 13 }, /decoder_start_token_id 13 is not within/],
   ['electra', { ...sizes, type_vocab_size: 0 }, /type_vocab_size/],
+  ['t5', { relative_attention_max_distance: 16 }, /relative_attention_max_distance: 16 is not supported/],
+  ['bloom', { slow_but_exact: true, pretraining_tp: 2 }, /slow_but_exact: true is not supported/],
 ])('a config of %s that none of its kind has is refused by name', async (model_type, fields, message) => {
   expect(await messageOf('bad-config', () => parseConfig({ model_type, ...fields }))).toMatch(message);
 });

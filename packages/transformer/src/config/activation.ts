@@ -7,7 +7,10 @@ export const activationOf: {
     | 'gelu_new'
     | 'gelu_pytorch_tanh'
     | 'gelu_fast'
+    | 'gelu_accurate'
+    | 'gelu_python_tanh'
     | 'gelu'
+    | 'gelu_python'
     | 'quick_gelu'
     | 'relu'
     | 'silu'
@@ -17,7 +20,10 @@ export const activationOf: {
   gelu_new: 'gelu-tanh',
   gelu_pytorch_tanh: 'gelu-tanh',
   gelu_fast: 'gelu-tanh',
+  gelu_accurate: 'gelu-tanh',
+  gelu_python_tanh: 'gelu-tanh',
   gelu: 'gelu',
+  gelu_python: 'gelu',
   quick_gelu: 'quick-gelu',
   relu: 'relu',
   silu: 'silu',

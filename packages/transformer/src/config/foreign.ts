@@ -36,6 +36,8 @@ const fields: Readonly<Record<string, (value: unknown, config: Json) => boolean>
   num_local_experts: isOff,
   n_routed_experts: isOff,
   relative_attention: isOff,
+  // BLOOM's class leaves biases out where it adds up slices.
+  slow_but_exact: (value, { pretraining_tp: slices }) => isOff(value) || isOne(slices),
 };
 
 /** `Llama` of `LlamaForCausalLM`: the beginning that all classes of a family share. */

@@ -5,7 +5,7 @@ import { layerWindow } from './layer-window.ts';
 
 /**
  * Gemma 3, of texts alone: a Gemma 2 whose queries and keys are normed head by head, without caps, with windows in all layers but every sixth, and a
- * rotary embedding of its own in those. Gemma Team, 2025. https://arxiv.org/abs/2503.19786
+ * rotary embedding of its own in those. A cap of scores that a config names is not applied: transformers, `modeling_gemma3.py`. Gemma Team, 2025. https://arxiv.org/abs/2503.19786
  */
 export const gemma3: Family<DecoderConfig> = decoder({
   modelType: 'gemma3_text',
@@ -43,7 +43,6 @@ export const gemma3: Family<DecoderConfig> = decoder({
     window: layerWindow(config, (layer) => (layer + 1) % (config.fields?.slidingWindowPattern ?? 6) !== 0),
     tokenScale: Math.sqrt(config.hiddenSize),
     scoreScale: (config.fields?.queryPreAttnScalar ?? 256) ** -0.5,
-    scoreCap: config.fields?.attnLogitSoftcapping ?? null,
     logitCap: config.fields?.finalLogitSoftcapping ?? null,
   }),
   targets: {

@@ -11,7 +11,6 @@ export const llama: Family<DecoderConfig> = decoder({
   stem: 'Llama',
   tags: 'score',
   answers: 'transformer',
-  activations: ['silu', 'swish'],
   targets: {
     lora: ['q_proj', 'v_proj'],
     ia3: ['k_proj', 'v_proj', 'down_proj'],

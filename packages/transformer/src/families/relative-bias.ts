@@ -20,7 +20,7 @@ const bucketOf = (
   { buckets, maxDistance }: Pick<RelativeBias, 'buckets' | 'maxDistance'>,
   both: boolean,
 ): number => {
-  const size = both ? buckets / 2 : buckets;
+  const size = both ? Math.floor(buckets / 2) : buckets;
   const first = both && distance > 0 ? size : 0;
   const far = both ? Math.abs(distance) : Math.max(0, -distance);
   const exact = Math.floor(size / 2);

@@ -1,10 +1,11 @@
 import type { DecoderConfig } from './decoder/config.ts';
 import { decoder } from './decoder/decoder.ts';
 import type { Family } from './family.ts';
+import { layerWindow } from './layer-window.ts';
 
 /**
  * SmolLM3: a Llama some of whose layers do not rotate queries and keys: by `no_rope_layers`, else every fourth (NoPE).
- * Yang et al., 2025. https://arxiv.org/abs/2501.18795; transformers, `SmolLM3Config`. PEFT has no default targets for it.
+ * Windows, where asked for, are for those. Yang et al., 2025. https://arxiv.org/abs/2501.18795; transformers, `SmolLM3Config`. PEFT has no default targets for it.
  */
 export const smollm3: Family<DecoderConfig> = decoder({
   modelType: 'smollm3',
@@ -20,9 +21,18 @@ export const smollm3: Family<DecoderConfig> = decoder({
     bos_token_id: 128_000,
     eos_token_id: 128_001,
   },
-  fields: { noRopeLayers: null, noRopeLayerInterval: 4 },
-  traits: ({ fields: { noRopeLayers, noRopeLayerInterval = 4 } = {} }) => ({
-    rotates: (layer) => (noRopeLayers ? noRopeLayers[layer] === 1 : (layer + 1) % noRopeLayerInterval !== 0),
-  }),
+  fields: {
+    noRopeLayers: null,
+    noRopeLayerInterval: 4,
+    useSlidingWindow: false,
+    slidingWindow: null,
+    layerTypes: null,
+  },
+  traits: (config) => {
+    const { noRopeLayers, noRopeLayerInterval = 4 } = config.fields ?? {};
+    const rotates = (layer: number): boolean =>
+      noRopeLayers ? noRopeLayers[layer] === 1 : (layer + 1) % noRopeLayerInterval !== 0;
+    return { rotates, window: layerWindow(config, (layer) => !rotates(layer)) };
+  },
   targets: {},
 });

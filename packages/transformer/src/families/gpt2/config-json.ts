@@ -13,6 +13,8 @@ export const gpt2ConfigJson = (c: Gpt2Config): Readonly<Record<string, unknown>>
   layer_norm_epsilon: c.normEps,
   tie_word_embeddings: c.tieWordEmbeddings,
   activation_function: activationNames[c.activation],
+  scale_attn_weights: c.scaleAttnWeights ?? true,
+  scale_attn_by_inverse_layer_idx: c.scaleAttnByInverseLayerIdx ?? false,
   bos_token_id: c.bosId,
   eos_token_id: c.eosIds.length === 1 ? c.eosIds[0] : c.eosIds.length > 0 ? c.eosIds : null,
   pad_token_id: c.padId,

@@ -19,6 +19,10 @@ export interface Gpt2Config extends ModelConfig {
   readonly headDim: number;
   readonly normEps: number;
   readonly activation: Activation;
+  /** Whether scores of attention are divided by √headDim. Default true. */
+  readonly scaleAttnWeights?: boolean;
+  /** Whether those of layer i, from 0 on, are divided by i + 1 too. Default false. */
+  readonly scaleAttnByInverseLayerIdx?: boolean;
 }
 
 const count = z.int().min(1);
@@ -33,8 +37,8 @@ const schema = z.object({
   layer_norm_epsilon: z.number().positive().default(1e-5),
   activation_function: activationSchema.default('gelu_new'),
   tie_word_embeddings: z.boolean().default(true),
-  scale_attn_weights: z.literal(true).default(true),
-  scale_attn_by_inverse_layer_idx: z.literal(false).default(false),
+  scale_attn_weights: z.boolean().default(true),
+  scale_attn_by_inverse_layer_idx: z.boolean().default(false),
   add_cross_attention: z.literal(false).default(false),
 });
 
@@ -58,6 +62,8 @@ export const parseGpt2 = (json: unknown, problems: string[]): Gpt2Config | undef
     normEps: raw.layer_norm_epsilon,
     tieWordEmbeddings: raw.tie_word_embeddings,
     activation: activationOf[raw.activation_function],
+    ...(!raw.scale_attn_weights && { scaleAttnWeights: false }),
+    ...(raw.scale_attn_by_inverse_layer_idx && { scaleAttnByInverseLayerIdx: true }),
     ...shared,
   };
 };

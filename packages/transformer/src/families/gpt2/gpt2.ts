@@ -15,13 +15,21 @@ import { gpt2Needs } from './needs.ts';
 const tokenTable: Path = 'transformer.wte';
 const positionTable: Path = 'transformer.wpe';
 
+/** Factor of the scores of a layer. */
+const scoreScale = ({ headDim, scaleAttnWeights, scaleAttnByInverseLayerIdx }: Gpt2Config, layer: number): number =>
+  ((scaleAttnWeights ?? true) ? headDim ** -0.5 : 1) / (scaleAttnByInverseLayerIdx ? layer + 1 : 1);
+
 const selfAttention =
-  (path: Path, { hiddenSize, headDim }: Gpt2Config, { linear, attend }: Forward) =>
+  (path: Path, layer: number, config: Gpt2Config, { linear, attend }: Forward) =>
   (x: Tensor): Tensor => {
+    const { hiddenSize, headDim } = config;
     const qkv = linear(`${path}.c_attn`, x); // [batch, tokens, 3·hidden]: all queries, then all keys, then all values
     const heads = (third: number): Tensor =>
       splitHeads(slice(qkv, { axis: 2, start: third * hiddenSize, end: (third + 1) * hiddenSize }), headDim);
-    return linear(`${path}.c_proj`, joinHeads(attend(path, heads(0), { k: heads(1), v: heads(2) })));
+    return linear(
+      `${path}.c_proj`,
+      joinHeads(attend(path, heads(0), { k: heads(1), v: heads(2) }, { scale: scoreScale(config, layer) })),
+    );
   };
 
 const feedForward =
@@ -66,7 +74,7 @@ const tower = (config: Gpt2Config): TowerSpec => {
     positionTable,
     layers: (forward) => (x, layer) => {
       const [block, attnPath, mlpPath] = [blocks[layer]!, attns[layer]!, mlps[layer]!];
-      const attn = forward.at('attn', attnPath, selfAttention(attnPath, config, forward), x);
+      const attn = forward.at('attn', attnPath, selfAttention(attnPath, layer, config, forward), x);
       const h = add(x, attn(forward.norm(`${block}.ln_1`, x)));
       const mlp = forward.at('mlp', mlpPath, feedForward(mlpPath, config, forward), h);
       return add(h, mlp(forward.norm(`${block}.ln_2`, h)));

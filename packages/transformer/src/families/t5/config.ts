@@ -1,3 +1,4 @@
+import { shown } from '@peftjs/tensor';
 import * as z from 'zod';
 import type { Activation } from '../../activation.ts';
 import { activationOf } from '../../config/activation.ts';
@@ -68,7 +69,7 @@ const feedForwardOf = (name: string, problems: string[]): Pick<T5Config, 'activa
   const activation = name === 'gated-gelu' ? 'gelu-tanh' : (activationOf as Record<string, Activation>)[plain];
   if (activation === undefined || !Object.hasOwn(activationOf, plain))
     problems.push(
-      `feed_forward_proj: must be one of ${Object.keys(activationOf).join(', ')}, perhaps after gated-, got ${JSON.stringify(name)}`,
+      `feed_forward_proj: ${shown(name)} is not supported; ${Object.keys(activationOf).join(', ')} are, perhaps after gated-`,
     );
   return { activation: activation ?? 'relu', gated };
 };
@@ -84,12 +85,9 @@ export const parseT5 = (record: T5Record, given: unknown, problems: string[]): T
   const startId = raw.decoder_start_token_id ?? null;
   if (startId !== null && startId >= raw.vocab_size)
     problems.push(`decoder_start_token_id ${startId} is not within vocab_size ${raw.vocab_size}`);
-  // Halved in the encoder, and halved again for the exact distances.
-  if (raw.relative_attention_num_buckets % 4 !== 0)
-    problems.push(`relative_attention_num_buckets ${raw.relative_attention_num_buckets} is not a multiple of 4`);
   if (raw.relative_attention_max_distance <= raw.relative_attention_num_buckets / 2)
     problems.push(
-      `relative_attention_max_distance ${raw.relative_attention_max_distance} is not above half of the buckets`,
+      `relative_attention_max_distance: ${raw.relative_attention_max_distance} is not supported; more than half of the buckets is`,
     );
   return {
     modelType: record.modelType,

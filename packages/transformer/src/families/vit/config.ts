@@ -71,7 +71,7 @@ const parseBeit = (given: unknown, problems: string[]): BeitParts | undefined =>
   const { use_relative_position_bias: ofBlocks, use_shared_relative_position_bias: ofAll } = raw;
   if (ofBlocks && ofAll)
     problems.push(
-      'use_relative_position_bias and use_shared_relative_position_bias are both true; one of them is computed here',
+      'use_relative_position_bias and use_shared_relative_position_bias both true is not supported; one of them is',
     );
   return {
     positions: raw.use_absolute_position_embeddings,
@@ -98,7 +98,7 @@ export const parseVit = (record: VitRecord, given: unknown, problems: string[]):
   const beit = record.isBeit ? parseBeit(given, problems) : undefined;
   if (beit?.relative && (height !== width || patch[0] !== patch[1]))
     problems.push(
-      `relative positions are of square pictures and patches; image_size is ${height}x${width}, patch_size ${patch.join('x')}`,
+      `relative positions: image_size ${height}x${width} with patch_size ${patch.join('x')} is not supported; squares are`,
     );
   const config: VitConfig = {
     modelType: record.modelType,
