@@ -7,7 +7,7 @@ Usage: python make_families.py [NAME ...]; all without names
 import sys
 
 import torch
-from peft import CartridgeConfig, IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
+from peft import CartridgeConfig, IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig, UniLoraConfig, get_peft_model
 
 from common import continue_greedily, save_tensors
 from decoders import DECODERS, HEADED
@@ -37,6 +37,9 @@ def every_type(name: str) -> dict[str, object]:
     return {method: maker(method) for method in TYPES}
 
 
+# Its places are drawn over the layers in the order in which the class has them, which is not that of the forward pass.
+DRAWN = {"unilora": lambda **o: UniLoraConfig(r=2, theta_d_length=40, proj_seed=7, init_theta_d_bound=0.5, target_modules="all-linear", **o)}
+
 # Their files have parts of a tower that the head leaves unread.
 UNREAD = ("clip-image", "siglip-image")
 
@@ -47,6 +50,7 @@ ADAPTERS = {
         "prompt-tuning": lambda **o: PromptTuningConfig(num_virtual_tokens=4, **o),
         "prefix-tuning": lambda **o: PrefixTuningConfig(num_virtual_tokens=4, **o),
         "lora-repeated": lambda **o: LoraConfig(r=2, target_modules=["value"], layer_replication=[[1, 2], [0, 2]], **o),
+        "lora-bias": lambda **o: LoraConfig(r=2, target_modules=["query", "output.dense"], bias="all", **o),
         **every_type("bert-sequence"),
     },
     "bert-answers": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},
@@ -115,9 +119,16 @@ ADAPTERS = {
         "lora-text": lambda **o: LoraConfig(r=2, target_modules=r"text_model\..*\.(k_proj|out_proj|fc2)", **o),
         "ia3": lambda **o: IA3Config(target_modules=["k_proj", "v_proj", "fc2"], feedforward_modules=["fc2"], **o),
     },
-    "siglip-pairs": {"lora": lambda **o: LoraConfig(r=2, target_modules=["q_proj", "v_proj", "text_model.head"], **o)},
+    "siglip-pairs": {
+        "lora": lambda **o: LoraConfig(r=2, target_modules=["q_proj", "v_proj", "text_model.head"], **o),
+        # Without its pooling, whose layers PEFT takes for linear ones.
+        "unilora": lambda **o: UniLoraConfig(r=2, theta_d_length=40, proj_seed=7, init_theta_d_bound=0.5, target_modules=["q_proj", "v_proj", "text_model.head", "k_proj"], **o),
+    },
     **{
-        name: {"lora": lambda targets=targets, **o: LoraConfig(r=4, lora_alpha=6, target_modules=targets, **o)}
+        name: {
+            "lora": lambda targets=targets, **o: LoraConfig(r=4, lora_alpha=6, target_modules=targets, **o),
+            **(DRAWN if name in ("gptj-causal", "phi3-causal", "opt-350m-causal") else {}),
+        }
         for name, targets in [*((name, targets) for name, (_, _, targets) in DECODERS.items()), *HEADED.items()]
     },
     "llama-linear-causal": {
@@ -203,7 +214,7 @@ def record_adapter(name: str, method: str, config: object) -> None:
     model = get_peft_model(load_plain(name), config).eval()
     choose_task(model)
     params = trainable(model)
-    params = {n.replace(".modules_to_save", ""): p for n, p in params.items()}
+    params = {n.replace(".modules_to_save", ""): p for n, p in params.items() if ".original_module." not in n}
     shake_all(params)
     out = FAMILIES / name / method
     save_adapter(model, name, out / "adapter")

@@ -255,6 +255,7 @@ def require_same_tensors(model: PeftModel, adapter: dict[str, torch.Tensor]) -> 
     loaded = get_peft_model_state_dict(model, save_embedding_layers=False)
     loaded = {n: t for n, t in loaded.items() if not re.fullmatch(r"base_model\.model\..*\.randlora_[AB]", n)}
     loaded = {n: t for n, t in loaded.items() if n != "base_model.model.lm_head.trainable_tokens_delta"}
+    loaded = {n: t for n, t in loaded.items() if not n.endswith((".modules_to_save.bias", ".original_module.bias"))}  # of all biases, again
     if odd := loaded.keys() ^ adapter.keys():
         raise SystemExit(f"missing or unexpected in the adapter: {', '.join(sorted(odd))}")
     if other := [name for name, tensor in adapter.items() if not torch.equal(loaded[name], tensor)]:

@@ -40,6 +40,7 @@ import type { AdapterConfig, Method, State } from './method.ts';
 import { requireAdapted } from './require-adapted.ts';
 import { snapshot } from './snapshot.ts';
 import { withHeads, withoutHeads } from './task-heads.ts';
+import { withoutWrappedBiases } from './wrapped-biases.ts';
 
 /** Hugging Face PEFT puts a model with rows or keys in front into one module, any other into two. */
 const prefixOf = (layout: keyof typeof keyPrefix, config: AdapterConfig): string =>
@@ -268,7 +269,11 @@ export const load = async <M extends Model>(given: M, dir: Place, methods: Metho
     if (layout === 'adapter-hub') requireHubNames(base, method);
     checkFinite(adapter.tensors);
     const wanted = attach(base, [method]).state;
-    const own = withoutAliases(named(adapter, method, base, wanted), method, wanted);
+    const own = withoutAliases(
+      withoutWrappedBiases(named(adapter, method, base, wanted), method.name, wanted),
+      method,
+      wanted,
+    );
     const stored = new Map(
       [...withoutRepeated(own, method, wanted)].map(([name, t]) => [
         name,

@@ -66,6 +66,7 @@ export const adaptingOptions: OptionTable<AdaptingOptions> = {
     ...(targets('exclude_modules', none) as Option<LayerTarget>),
     expected: targetExpected,
     toJson: () => undefined,
+    resolve: (target) => target,
     fromJson: readTarget,
   },
 };

@@ -18,7 +18,8 @@ export const biases = (prefix: string): Option<BiasChoice> => ({
   expected: 'one of none, all, adapted',
   accepts: (v) => choices.includes(v),
   toJson: (choice) => (choice === 'adapted' ? `${prefix}_only` : choice),
-  fromJson: (value) => (value === `${prefix}_only` ? 'adapted' : value),
+  // Hugging Face PEFT asks for no more than this end of the word.
+  fromJson: (value) => (typeof value === 'string' && value.endsWith('_only') ? 'adapted' : value),
 });
 
 const trainLinearBias = (base: Linear, own: Scope, name: string): Linear => {

@@ -50,8 +50,14 @@ export interface MethodFormula<O> {
   prepare?(model: TaskModel, options: Chosen<O>, look: PrepareOptions): Promise<O>;
   /** False where that look is at the base's weights alone. See `Method.needsData`. */
   readonly needsData?: false;
-  /** The same function in fewer tensors, once training is over. See `Method.compact`. */
-  compact?(model: Model, options: Chosen<O>, state: State, on: OnExecutor): Promise<Compacted>;
+  /** The same function in fewer tensors, once training is over; `again` makes the method of other options. See `Method.compact`. */
+  compact?(
+    model: Model,
+    options: Chosen<O>,
+    state: State,
+    on: OnExecutor,
+    again: (options: Chosen<O>) => Method,
+  ): Promise<Compacted>;
   attach(model: Model, scope: Scope, options: Chosen<O>): Patch;
 }
 
@@ -294,7 +300,8 @@ const make = <O>(def: MethodDef<O>, given: O, strict = true): Method => {
       },
     }),
     ...(compact && {
-      compact: (model, state, on) => compact(model, choose(def, given, model), state, on),
+      compact: (model, state, on) =>
+        compact(model, choose(def, given, model), state, on, (options) => make(def, options as O, strict)),
     }),
   };
 };

@@ -149,6 +149,9 @@ const further: Readonly<Record<string, Readonly<Record<string, MethodFormat>>>> 
   'gpt-oss': { 'lora-experts': lora },
 };
 
+/** Decoders whose class has its layers in another order than that of the forward pass, on which a method depends that draws over all of them. */
+const otherOrder = ['gptj', 'phi3', 'opt-350m'];
+
 /** Every type of PEFT that changes layers, by the golden's name; but Lily, whose mean over tokens counts padding there, which these inputs have. */
 const types: Readonly<Record<string, MethodFormat>> = {
   adalora,
@@ -191,7 +194,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
     name: 'bert-sequence',
     task: sequenceClassifier({ labels: classes }),
     adapters: { lora, ia3, 'prompt-tuning': promptTuning, 'prefix-tuning': prefixTuning, 'lora-repeated': lora },
-    types,
+    types: { ...types, 'lora-bias': lora },
     own: { coda },
   },
   { name: 'bert-answers', task: questionAnswering(), adapters: { lora } },
@@ -326,8 +329,13 @@ export const familyGoldens: readonly FamilyGolden[] = [
     own: { 'clip-adapter': clipAdapter },
   },
   { name: 'clip-first-pairs', task: imageText(), adapters: {} },
-  { name: 'siglip-pairs', task: imageText(), adapters: { lora } },
-  ...decoders.map((name) => ({ name: `${name}-causal`, task: causalLM(), adapters: { lora, ...further[name] } })),
+  { name: 'siglip-pairs', task: imageText(), adapters: { lora }, types: { unilora } },
+  ...decoders.map((name) => ({
+    name: `${name}-causal`,
+    task: causalLM(),
+    adapters: { lora, ...further[name] },
+    ...(otherOrder.includes(name) && { types: { unilora } }),
+  })),
 ];
 
 /** The models that are tried on a software GPU too: one for each way in which attention differs. */

@@ -57,11 +57,11 @@ export const adalora: MethodFactory<AdaloraOptions> = defineMethod<AdaloraOption
         ? null
         : `warmup ${warmup} and final ${final} leave none of ${steps} steps between them`;
     },
-    compact: async (_model, options, state) => {
+    compact: async (_model, options, state, _on, again) => {
       const kept = keptIn(state);
       return kept
-        ? { method: adalora({ ...options, kept }), state: compacted(state, kept) }
-        : { method: adalora(options), state };
+        ? { method: again({ ...options, kept }), state: compacted(state, kept) }
+        : { method: again(options), state };
     },
     attach: (model, scope, options) => {
       const paths = targeted(model.linears.keys(), options.target, 'adalora');

@@ -31,6 +31,7 @@ export const gptj: Family<DecoderConfig> = decoder({
     last: 'ln_f',
     attn: 'attn',
     attnOut: 'out_proj',
+    attnOrder: ['key', 'value', 'query', 'attnOut'],
     up: 'fc_in',
     down: 'fc_out',
   },

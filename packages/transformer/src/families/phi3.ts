@@ -20,7 +20,7 @@ export const phi3: Family<DecoderConfig> = decoder({
     partial_rotary_factor: 1,
   },
   fields: { slidingWindow: null, originalMaxPositionEmbeddings: 4096 },
-  names: { queryKeyValue: 'qkv_proj', gateUp: 'gate_up_proj' },
+  names: { queryKeyValue: 'qkv_proj', attnOrder: ['attnOut', 'queryKeyValue'], gateUp: 'gate_up_proj' },
   traits: ({ fields }) => ({
     biases: { qkv: false, out: false, mlp: false },
     window: () => fields?.slidingWindow ?? null,

@@ -18,22 +18,21 @@ const blockLinears = (
   layer: number,
 ): readonly (readonly [path: string, outDim: number, inDim: number, bias: boolean, init: InitKind])[] => {
   const [queries, keys] = [c.heads * c.headDim, c.keyValueHeads * c.headDim];
-  const { attn, mlp, queryKeyValue, gateUp } = names;
+  const { attn, mlp, queryKeyValue, gateUp, attnOrder } = names;
   type Outputs = readonly (readonly [name: string, outDim: number])[];
-  const projections: Outputs = queryKeyValue
-    ? [[queryKeyValue, queries + 2 * keys]]
-    : [
-        [names.query, queries],
-        [names.key, keys],
-        [names.value, keys],
-      ];
+  const rows = { queryKeyValue: queries + 2 * keys, query: queries, key: keys, value: keys };
+  const joined = ['query', 'key', 'value'];
+  const ofAttention = attnOrder.filter((role) => (queryKeyValue ? !joined.includes(role) : role !== 'queryKeyValue'));
   const wide: Outputs = gateUp
     ? [[gateUp, 2 * c.intermediateSize]]
     : [...(gated ? [[names.gate, c.intermediateSize] as const] : []), [names.up, c.intermediateSize]];
   const hasMlp = !experts?.at(layer);
   return [
-    ...projections.map(([name, out]) => [`${attn}.${name}`, out, c.hiddenSize, biases.qkv, 'normal'] as const),
-    [`${attn}.${names.attnOut}`, c.hiddenSize, queries, biases.out, 'residual'],
+    ...ofAttention.map((role) =>
+      role === 'attnOut'
+        ? ([`${attn}.${names.attnOut}`, c.hiddenSize, queries, biases.out, 'residual'] as const)
+        : ([`${attn}.${names[role]}`, rows[role], c.hiddenSize, biases.qkv, 'normal'] as const),
+    ),
     ...(hasMlp ? wide : []).map(([name, out]) => [within(mlp, name), out, c.hiddenSize, biases.mlp, 'normal'] as const),
     ...(hasMlp ? [[within(mlp, names.down), c.hiddenSize, c.intermediateSize, biases.mlp, 'residual'] as const] : []),
   ];
@@ -57,7 +56,7 @@ const queryKeyNorms = (
   ];
 };
 
-/** The tensors of a gated decoder's tower by Hugging Face name, in the order of the forward pass. */
+/** The tensors of a gated decoder's tower by Hugging Face name, in the order in which the class has its layers. */
 export const decoderNeeds = (config: DecoderConfig, traits: Traits, names: DecoderNames): TensorNeeds => {
   const { vocabSize, hiddenSize, layers } = config;
   const init = traits.norm === 'rms-plus-one' ? 'zeros' : 'ones';
@@ -65,8 +64,10 @@ export const decoderNeeds = (config: DecoderConfig, traits: Traits, names: Decod
     [`${names.root}.${names.tokens}.weight`, { shape: [vocabSize, traits.tokenWidth], init: 'normal' }],
   ]);
   const isProjected = traits.tokenWidth !== hiddenSize;
-  if (isProjected)
+  if (isProjected) {
+    needs.set(`${projectionOf(names, 'out')}.weight`, { shape: [traits.tokenWidth, hiddenSize], init: 'normal' });
     needs.set(`${projectionOf(names, 'in')}.weight`, { shape: [hiddenSize, traits.tokenWidth], init: 'normal' });
+  }
   const norm = (path: string, width = hiddenSize, bias = traits.normBias): void => {
     needs.set(`${path}.weight`, { shape: [width], init });
     if (bias) needs.set(`${path}.bias`, { shape: [width], init: 'zeros' });
@@ -93,7 +94,5 @@ export const decoderNeeds = (config: DecoderConfig, traits: Traits, names: Decod
     for (const path of blockNorms(traits)) norm(`${block}.${path}`);
   }
   if (traits.lastNorm) norm(`${names.root}.${names.last}`);
-  if (isProjected)
-    needs.set(`${projectionOf(names, 'out')}.weight`, { shape: [traits.tokenWidth, hiddenSize], init: 'normal' });
   return needs;
 };

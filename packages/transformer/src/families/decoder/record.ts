@@ -102,6 +102,8 @@ export interface DecoderNames {
   readonly queryNorm: string;
   readonly keyNorm: string;
   readonly attnOut: string;
+  /** An attention's layers in the order in which the class makes them, which methods count them by */
+  readonly attnOrder: readonly ('query' | 'key' | 'value' | 'queryKeyValue' | 'attnOut')[];
   readonly gate: string;
   readonly up: string;
   /** One layer whose outputs are those of the gate, then what it gates; null where these are two. */
@@ -131,6 +133,7 @@ const llamaNames: DecoderNames = {
   queryNorm: 'q_norm',
   keyNorm: 'k_norm',
   attnOut: 'o_proj',
+  attnOrder: ['queryKeyValue', 'query', 'key', 'value', 'attnOut'],
   gate: 'gate_proj',
   up: 'up_proj',
   gateUp: null,

@@ -17,7 +17,7 @@ export const normNeeds = (path: string, d: number): [string, TensorNeed][] => [
 const blocksNeeds = (side: Side, { hiddenSize: d, intermediateSize, layers }: SideConfig): [string, TensorNeed][] =>
   blocksOf(side, layers).flatMap(({ attn, mlp, norms }) => [
     ...normNeeds(norms[0], d),
-    ...['q_proj', 'k_proj', 'v_proj', 'out_proj'].flatMap((name) => layerNeeds(`${attn}.${name}`, d, d, true)),
+    ...['k_proj', 'v_proj', 'q_proj', 'out_proj'].flatMap((name) => layerNeeds(`${attn}.${name}`, d, d, true)),
     ...normNeeds(norms[1], d),
     ...layerNeeds(`${mlp}.fc1`, intermediateSize, d, true),
     ...layerNeeds(`${mlp}.fc2`, d, intermediateSize, true),
@@ -56,10 +56,15 @@ const visionNeeds = (record: DualRecord, { vision }: DualConfig): [string, Tenso
   ];
 };
 
-/** The tensors of both towers and of the space that they share, or of the only tower that there is. */
-export const dualNeeds = (record: DualRecord, config: DualConfig): TensorNeeds =>
-  new Map(
-    config.only
-      ? visionNeeds(record, config)
-      : [...textNeeds(config), ...visionNeeds(record, config), ...record.head.needs(config)],
-  );
+/** The tensors of both towers and of the space that they share, or of the only tower that there is, in the order in which the class has its layers. */
+export const dualNeeds = (record: DualRecord, config: DualConfig): TensorNeeds => {
+  if (config.only) return new Map(visionNeeds(record, config));
+  const head = [...record.head.needs(config)];
+  const isOfText = ([name]: (typeof head)[number]): boolean => name.startsWith('text_model.');
+  return new Map([
+    ...textNeeds(config),
+    ...head.filter(isOfText),
+    ...visionNeeds(record, config),
+    ...head.filter((need) => !isOfText(need)),
+  ]);
+};
