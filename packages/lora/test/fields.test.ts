@@ -58,6 +58,13 @@ test('code must name what there is, files need not', async () => {
   expect([...attach(tinyLlama(), [fromFile]).params.keys()][0]).toBe(`${attn(0, 'q_proj')}.lora_A.weight`);
 });
 
+test.each([['nope'], '.*nope'])('a file that excludes %s, which is not there, is saved again', async (exclude) => {
+  const fields = { ...config, exclude_modules: exclude, bias: 'any_only', total_step: 3, target_r: 1, init_r: 2 };
+  const method = adalora.fromConfig({ ...fields, peft_type: 'ADALORA', alpha_pattern: { nope: 2 } });
+  const again = await readAdapter(await saved(attach(tinyLlama(), [method])));
+  expect(again.config.raw).toMatchObject({ target_modules: [0, 1].map((n) => attn(n, 'q_proj')), bias: 'lora_only' });
+});
+
 test('overlapping patterns are saved by path, so that sorted keys mean the same', () => {
   const method = lora({ rank: 2, rankPattern: { 'layers.1.self_attn.q_proj': 3, q_proj: 4, '.*v_proj': 5 } });
   const expected = { [attn(0, 'q_proj')]: 4, [attn(0, 'v_proj')]: 5, [attn(1, 'q_proj')]: 3, [attn(1, 'v_proj')]: 5 };
