@@ -1,11 +1,13 @@
 """Tiny decoders as GGUF files, with what transformers makes of the same weights, in data/gguf: names, order of rows and metadata as llama.cpp's converter
 writes them (conversion/*.py there), quantised by its `gguf` package. Those that transformers reads itself are read there too, and must agree.
 
-Usage: python make_gguf.py
+Usage: python make_gguf.py [NAME ...]; all without names
 """
 
 import importlib.metadata
 import json
+import math
+import sys
 
 import gguf
 import numpy as np
@@ -44,6 +46,18 @@ MODELS = {
     "granite": ("Granite", SIZES | dict(
         rope_parameters=PLAIN, embedding_multiplier=1.5, residual_multiplier=0.7, attention_multiplier=0.3, logits_scaling=2.0,
     ), True, False),
+    "gemma2": ("Gemma2", SIZES | dict(rope_parameters=PLAIN, sliding_window=5, query_pre_attn_scalar=16, attn_logit_softcapping=2.0, final_logit_softcapping=3.0), False, False),
+    "gemma3": ("Gemma3", SIZES | dict(num_hidden_layers=7, sliding_window=5, query_pre_attn_scalar=16, rope_parameters=dict(
+        full_attention=dict(rope_type="linear", rope_theta=500.0, factor=2.0), sliding_attention=dict(rope_type="default", rope_theta=10000.0),
+    )), False, False),
+    "phi3": ("Phi3", SIZES | dict(rope_parameters=PLAIN | dict(original_max_position_embeddings=128), original_max_position_embeddings=128, sliding_window=6), False, False),
+    "phi3-long": ("Phi3", SIZES | dict(original_max_position_embeddings=32, rope_parameters=dict(
+        rope_type="longrope", rope_theta=500.0, partial_rotary_factor=0.75, short_factor=[1.1, 1.3, 1.7, 1.9, 2.3, 2.9], long_factor=[2.0, 3.0, 5.0, 6.0, 7.0, 8.0],
+        original_max_position_embeddings=32,
+    )), False, False),
+    "starcoder2": ("Starcoder2", SIZES | dict(rope_parameters=PLAIN, norm_epsilon=1e-3), False, False),
+    "command-r": ("Cohere", SIZES | dict(rope_parameters=PLAIN, layer_norm_eps=1e-3, logit_scale=0.4), False, False),
+    "cohere2": ("Cohere2", SIZES | dict(rope_parameters=PLAIN, layer_norm_eps=1e-3, logit_scale=0.4, num_hidden_layers=4, sliding_window=5), False, False),
     # transformers takes 1,024 positions and an MLP of 4 hidden sizes, whatever the file says.
     "gpt2": ("GPT2", GPT2, False, False),
 }  # fmt: skip
@@ -86,7 +100,9 @@ CUTS = {
     "qwen2": (normalizers.NFC(), [pre_tokenizers.Split(Regex(WORDS % r"\p{N}"), "isolated"), BARE]),
     "llama-bpe": (None, [pre_tokenizers.Split(Regex(WORDS % r"\p{N}{1,3}"), "isolated"), BARE]),
 }
-CUT_OF = {"llama": "llama-bpe", "qwen2": "qwen2", "qwen3": "qwen2", "smollm3": "smollm", "olmo2": "gpt-2", "granite": "gpt-2", "gpt2": "gpt-2"}
+# Those of SentencePiece have none.
+CUT_OF = {"llama": "llama-bpe", "qwen2": "qwen2", "qwen3": "qwen2", "smollm3": "smollm", "olmo2": "gpt-2", "granite": "gpt-2", "gpt2": "gpt-2",
+          "starcoder2": "gpt-2", "command-r": "gpt-2", "cohere2": "gpt-2"}
 
 
 def add_byte_level(writer, cut: str) -> list[list[int]]:
@@ -145,10 +161,32 @@ def add_config(writer, arch: str, c) -> None:
     writer.add_head_count_kv(c.num_key_value_heads)
     writer.add_key_length(16)
     writer.add_value_length(16)
-    writer.add_layer_norm_rms_eps(c.rms_norm_eps)
-    writer.add_rope_freq_base(c.rope_parameters["rope_theta"])
-    writer.add_rope_dimension_count(16)
+    if arch in ("starcoder2", "command-r", "cohere2"):
+        writer.add_layer_norm_eps(c.norm_epsilon if arch == "starcoder2" else c.layer_norm_eps)
+    else:
+        writer.add_layer_norm_rms_eps(c.rms_norm_eps)
+    rope = c.rope_parameters.get("full_attention", c.rope_parameters)
+    writer.add_rope_freq_base(rope["rope_theta"])
+    writer.add_rope_dimension_count(int(16 * rope.get("partial_rotary_factor", 1)))
     writer.add_vocab_size(c.vocab_size)
+    if arch in ("gemma2", "gemma3", "phi3", "cohere2"):
+        writer.add_sliding_window(c.sliding_window or 0)
+    if arch == "gemma2":
+        writer.add_attn_logit_softcapping(c.attn_logit_softcapping)
+        writer.add_final_logit_softcapping(c.final_logit_softcapping)
+    if rope["rope_type"] == "linear":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(rope["factor"])
+    if arch == "phi3":
+        writer.add_rope_scaling_orig_ctx_len(c.original_max_position_embeddings)
+    if rope["rope_type"] == "longrope":
+        scale = c.max_position_embeddings / c.original_max_position_embeddings
+        writer.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(scale) / math.log(c.original_max_position_embeddings)))
+        writer.add_tensor("rope_factors_long.weight", np.array(rope["long_factor"], np.float32))
+        writer.add_tensor("rope_factors_short.weight", np.array(rope["short_factor"], np.float32))
+    if arch in ("command-r", "cohere2"):
+        writer.add_logit_scale(c.logit_scale)
+        writer.add_rope_scaling_type(gguf.RopeScalingType.NONE)
     if arch == "granite":
         writer.add_attention_scale(c.attention_multiplier)
         writer.add_embedding_scale(c.embedding_multiplier)
@@ -158,14 +196,14 @@ def add_config(writer, arch: str, c) -> None:
 
 def make(label: str) -> None:
     stem, fields, paired, readable = MODELS[label]
-    arch = label.split("-")[0]
+    arch = "command-r" if label == "command-r" else label.split("-")[0]
     torch.manual_seed(0)
     config = getattr(transformers, f"{stem}LMHeadModel" if arch == "gpt2" else f"{stem}ForCausalLM").config_class(**fields)
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     writer = gguf.GGUFWriter(OUT / f"{label}.gguf", arch)
     add_config(writer, arch, config)
-    tokens = add_sentence_piece(writer) if arch == "gemma" else add_byte_level(writer, CUT_OF[arch])
-    names = gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, arch.upper()), config.num_hidden_layers)
+    tokens = add_sentence_piece(writer) if arch not in CUT_OF else add_byte_level(writer, CUT_OF[arch])
+    names = gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, arch.upper().replace("-", "_")), config.num_hidden_layers)
     tied = config.tie_word_embeddings
     if label == "llama":
         inverse = 1 / (10000.0 ** (np.arange(0, 16, 2) / 16))
@@ -191,7 +229,7 @@ def make(label: str) -> None:
             if paired and base.endswith("k_proj"):
                 heads = 2
             file_values = np.ascontiguousarray(in_pairs(values, heads) if heads else values)
-            if arch == "gemma" and base.endswith("norm"):
+            if arch.startswith("gemma") and base.endswith("norm"):
                 file_values = file_values + 1
             target = f"{names.get_name(base)}.{kind}"
             if values.ndim == 1 or base.endswith("wpe"):
@@ -229,5 +267,5 @@ def make(label: str) -> None:
 
 
 OUT.mkdir(parents=True, exist_ok=True)
-for name in MODELS:
+for name in sys.argv[1:] or MODELS:
     make(name)

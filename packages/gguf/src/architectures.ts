@@ -1,41 +1,7 @@
 import { PeftError } from '@peftjs/tensor';
-import type { GgufValue } from './header.ts';
+import { type Architecture, type Fields, type NumberField, type Rotary, readNumbers } from './architecture.ts';
 
-/** Numbers and flags of a file's metadata, by what follows the architecture's name: `block_count` of `llama.block_count`. */
-export interface Fields {
-  number(name: string): number | undefined;
-  text(name: string): string | undefined;
-  /** Whether the file has a tensor. */
-  hasTensor(name: string): boolean;
-}
-
-/** How queries and keys are turned by position. */
-export interface Rotary {
-  readonly theta: number;
-  /** Values of a head. */
-  readonly headDim: number;
-  /** `rope_scaling`; null where there is none. */
-  readonly scaling: Readonly<Record<string, unknown>> | null;
-}
-
-/** How one of llama.cpp's architectures is a model of Hugging Face's. https://github.com/ggml-org/llama.cpp (convert_hf_to_gguf.py) */
-export interface Architecture {
-  readonly modelType: string;
-  /** Names of layers within a block: Hugging Face's, and llama.cpp's. */
-  readonly layers: Readonly<Record<string, string>>;
-  /** The same outside of blocks. */
-  readonly outside: Readonly<Record<string, string>>;
-  /** Where blocks lie in Hugging Face's names: `model.layers`. */
-  readonly blocks: string;
-  /** Whether rows of queries and keys are ordered by pairs of neighbours, as llama.cpp rotates them, not by halves. */
-  readonly pairedRows?: boolean;
-  /** Number that the file's norms are above ours. */
-  readonly normOffset?: number;
-  /** The numbers of its metadata. */
-  readonly numbers: readonly NumberField[];
-  /** Fields of `config.json`: these numbers, and what else the metadata say. */
-  config(fields: Fields, rope: Rotary): Readonly<Record<string, unknown>>;
-}
+type Json = Readonly<Record<string, unknown>>;
 
 const decoderOutside = { 'model.embed_tokens': 'token_embd', 'model.norm': 'output_norm', lm_head: 'output' };
 
@@ -52,11 +18,6 @@ const decoderLayers = {
 };
 
 const queryKeyNorms = { 'self_attn.q_norm': 'attn_q_norm', 'self_attn.k_norm': 'attn_k_norm' };
-
-type Json = Readonly<Record<string, unknown>>;
-
-/** A number of the metadata, after the architecture's name, its kind there, and the field of `config.json` that it is. */
-type NumberField = readonly [name: string, kind: 'u32' | 'f32', field: string];
 
 /** Those of all gated decoders. */
 const decoderNumbers: readonly NumberField[] = [
@@ -90,14 +51,27 @@ const gpt2Numbers: readonly NumberField[] = [
   ['attention.layer_norm_epsilon', 'f32', 'layer_norm_epsilon'],
 ];
 
-/** The fields of numbers that a file has. */
-const readNumbers = (rows: readonly NumberField[], { number }: Fields): Json =>
-  Object.fromEntries(
-    rows.flatMap(([name, , field]) => {
-      const value = number(name);
-      return value === undefined ? [] : [[field, value]];
-    }),
-  );
+/** Those of decoders that take the mean away in their norms. */
+const layerNormNumbers = (eps: string): readonly NumberField[] => [
+  ...decoderNumbers.filter(([, , field]) => field !== 'rms_norm_eps'),
+  ['attention.layer_norm_epsilon', 'f32', eps],
+];
+
+const windowNumber: NumberField = ['attention.sliding_window', 'u32', 'sliding_window'];
+
+const gemma2Numbers: readonly NumberField[] = [
+  windowNumber,
+  ['attn_logit_softcapping', 'f32', 'attn_logit_softcapping'],
+  ['final_logit_softcapping', 'f32', 'final_logit_softcapping'],
+];
+
+const gemma3Numbers: readonly NumberField[] = [
+  windowNumber,
+  ['final_logit_softcapping', 'f32', 'final_logit_softcapping'],
+  ['rope.freq_base_swa', 'f32', 'rope_local_base_freq'],
+];
+
+const cohereNumbers: readonly NumberField[] = [['logit_scale', 'f32', 'logit_scale']];
 
 /** The fields that all gated decoders have. */
 const decoderConfig = (fields: Fields, { theta, headDim, scaling }: Rotary): Json => {
@@ -111,6 +85,29 @@ const decoderConfig = (fields: Fields, { theta, headDim, scaling }: Rotary): Jso
     ...(scaling && { rope_scaling: scaling }),
     ...(rotated !== headDim && { partial_rotary_factor: rotated / headDim }),
   };
+};
+
+/** Those of a Gemma, whose files don't name the activation. */
+const gemmaConfig = (fields: Fields, rope: Rotary): Json => ({
+  ...decoderConfig(fields, rope),
+  hidden_act: 'gelu_pytorch_tanh',
+  hidden_activation: 'gelu_pytorch_tanh',
+});
+
+/** The scale of scores that llama.cpp takes for a Gemma 2 or 3, whose files don't tell it: of a head's width, or, at the depth of the largest, of another. */
+const scoreScale =
+  (largest: number) =>
+  ({ number }: Fields, headDim: number): Json => ({
+    query_pre_attn_scalar:
+      number('block_count') === largest ? number('embedding_length')! / number('attention.head_count')! : headDim,
+  });
+const [gemma2Scale, gemma3Scale] = [scoreScale(46), scoreScale(62)];
+
+const gemma2Layers = {
+  ...decoderLayers,
+  post_attention_layernorm: 'post_attention_norm',
+  pre_feedforward_layernorm: 'ffn_norm',
+  post_feedforward_layernorm: 'post_ffw_norm',
 };
 
 const decoder = {
@@ -139,10 +136,89 @@ export const architectures: Readonly<Record<string, Architecture>> = {
     ...decoder,
     modelType: 'gemma',
     normOffset: 1,
+    config: gemmaConfig,
+  },
+  gemma2: {
+    ...decoder,
+    layers: gemma2Layers,
+    modelType: 'gemma2',
+    normOffset: 1,
+    numbers: [...decoderNumbers, ...gemma2Numbers],
+    config: (fields, rope) => ({
+      ...gemmaConfig(fields, rope),
+      ...readNumbers(gemma2Numbers, fields),
+      ...gemma2Scale(fields, rope.headDim),
+    }),
+  },
+  gemma3: {
+    ...decoder,
+    layers: { ...gemma2Layers, ...queryKeyNorms },
+    modelType: 'gemma3_text',
+    normOffset: 1,
+    numbers: [...decoderNumbers, ...gemma3Numbers],
+    config: (fields, rope) => ({
+      ...gemmaConfig(fields, rope),
+      sliding_window: null,
+      ...readNumbers(gemma3Numbers, fields),
+      ...gemma3Scale(fields, rope.headDim),
+    }),
+  },
+  phi3: {
+    ...decoder,
+    layers: {
+      input_layernorm: 'attn_norm',
+      'self_attn.qkv_proj': 'attn_qkv',
+      'self_attn.o_proj': 'attn_output',
+      post_attention_layernorm: 'ffn_norm',
+      'mlp.gate_up_proj': 'ffn_up',
+      'mlp.down_proj': 'ffn_down',
+    },
+    modelType: 'phi3',
+    reads: ['attention.sliding_window', 'rope.scaling.attn_factor'],
     config: (fields, rope) => ({
       ...decoderConfig(fields, rope),
-      hidden_act: 'gelu_pytorch_tanh',
-      hidden_activation: 'gelu_pytorch_tanh',
+      // 0 is none.
+      sliding_window: fields.number('attention.sliding_window') || null,
+      original_max_position_embeddings: fields.number('rope.scaling.original_context_length'),
+    }),
+    more: ({ sliding_window, head_dim, partial_rotary_factor = 1, rope_scaling, original_max_position_embeddings }) => [
+      ['attention.sliding_window', 'u32', Number(sliding_window ?? 0)],
+      ['rope.dimension_count', 'u32', Math.trunc(Number(head_dim) * Number(partial_rotary_factor))],
+      ['rope.scaling.original_context_length', 'u32', Number(original_max_position_embeddings)],
+      ...(rope_scaling
+        ? [['rope.scaling.attn_factor', 'f32', Number(Object(rope_scaling)['attention_factor'])] as const]
+        : []),
+    ],
+  },
+  starcoder2: {
+    ...decoder,
+    layers: { ...decoderLayers, 'mlp.c_fc': 'ffn_up', 'mlp.c_proj': 'ffn_down' },
+    modelType: 'starcoder2',
+    numbers: layerNormNumbers('norm_epsilon'),
+    config: (fields, rope) => ({
+      ...decoderConfig(fields, rope),
+      norm_epsilon: fields.number('attention.layer_norm_epsilon'),
+      use_bias: fields.hasTensor('blk.0.attn_q.bias'),
+    }),
+  },
+  'command-r': {
+    ...decoder,
+    modelType: 'cohere',
+    numbers: [...layerNormNumbers('layer_norm_eps'), ...cohereNumbers],
+    config: (fields, rope) => ({
+      ...decoderConfig(fields, rope),
+      layer_norm_eps: fields.number('attention.layer_norm_epsilon'),
+      ...readNumbers(cohereNumbers, fields),
+    }),
+  },
+  cohere2: {
+    ...decoder,
+    modelType: 'cohere2',
+    numbers: [...layerNormNumbers('layer_norm_eps'), windowNumber, ...cohereNumbers],
+    config: (fields, rope) => ({
+      ...decoderConfig(fields, rope),
+      layer_norm_eps: fields.number('attention.layer_norm_epsilon'),
+      ...readNumbers([windowNumber, ...cohereNumbers], fields),
     }),
   },
   smollm3: { ...decoder, modelType: 'smollm3', pairedRows: true },
@@ -184,56 +260,6 @@ export const architectures: Readonly<Record<string, Architecture>> = {
     config: (fields) => readNumbers(gpt2Numbers, fields),
   },
 };
-
-/** A number to write: its name in the metadata, after the architecture's. */
-export type NumberRow = readonly [name: string, kind: 'u32' | 'f32', value: number];
-
-/** The numbers of a config, as the metadata of a file have them. */
-export const numbersOf = ({ numbers }: Architecture, json: Json): readonly NumberRow[] =>
-  numbers.flatMap(([name, kind, field]): NumberRow[] =>
-    typeof json[field] === 'number' ? [[name, kind, json[field]]] : [],
-  );
-
-/** The name that a file has for a tensor of ours: `blk.0.attn_q.weight` for `model.layers.0.self_attn.q_proj.weight`; undefined where it has none. */
-export const nameInFile = ({ layers, outside, blocks }: Architecture, name: string): string | undefined => {
-  const dot = name.lastIndexOf('.');
-  const [path, kind] = [name.slice(0, dot), name.slice(dot)];
-  if (Object.hasOwn(outside, path)) return `${outside[path]}${kind}`;
-  const [, layer, inBlock] = path.startsWith(`${blocks}.`)
-    ? (/^(\d+)\.(.+)$/.exec(path.slice(blocks.length + 1)) ?? [])
-    : [];
-  return inBlock !== undefined && Object.hasOwn(layers, inBlock) ? `blk.${layer}.${layers[inBlock]}${kind}` : undefined;
-};
-
-/** Reads a file's metadata under an architecture's name. */
-export const fieldsOf = (
-  architecture: string,
-  metadata: ReadonlyMap<string, GgufValue>,
-  tensors: ReadonlyMap<string, unknown>,
-): Fields => {
-  const of = (name: string): GgufValue | undefined => metadata.get(`${architecture}.${name}`);
-  return {
-    number: (name) => {
-      const value = of(name);
-      return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : undefined;
-    },
-    text: (name) => {
-      const value = of(name);
-      return typeof value === 'string' ? value : undefined;
-    },
-    hasTensor: (name) => tensors.has(name),
-  };
-};
-
-/** Rotary factors of Llama 3: [headDim / 2], as llama.cpp's converter computes them. Llama Team, 2024. https://arxiv.org/abs/2407.21783 */
-export const llama3Factors = (theta: number, headDim: number, factor: number): readonly number[] =>
-  Array.from({ length: headDim / 2 }, (_, i) => {
-    const wavelength = 2 * Math.PI * theta ** ((2 * i) / headDim);
-    if (wavelength < 8192 / 4) return 1;
-    if (wavelength > 8192) return factor;
-    const smooth = (8192 / wavelength - 1) / 3;
-    return 1 / ((1 - smooth) / factor + smooth);
-  });
 
 /** llama.cpp's name and record for a `model_type`. Throws `unknown-architecture` with those that there are. */
 export const architectureOf = (who: string, modelType: string): readonly [string, Architecture] => {

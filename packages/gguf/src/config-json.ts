@@ -1,7 +1,9 @@
 import { PeftError } from '@peftjs/tensor';
-import { type Architecture, architectures, type Fields, fieldsOf, llama3Factors } from './architectures.ts';
+import { type Architecture, fieldsOf } from './architecture.ts';
+import { architectures } from './architectures.ts';
 import type { GgufValue } from './header.ts';
-import { type GgufFile, readValues } from './open-gguf.ts';
+import type { GgufFile } from './open-gguf.ts';
+import { scalingOf } from './rope-factors.ts';
 
 /** A model's config, as Hugging Face's `config.json` has it, and the architecture that it is of. */
 export interface GgufConfig {
@@ -9,19 +11,16 @@ export interface GgufConfig {
   readonly json: Readonly<Record<string, unknown>>;
 }
 
-/** Fields of an architecture that are read here, or say nothing of how values are computed. */
-const known = new Set([
+/** Fields of every architecture that are read here, or say nothing of how values are computed. */
+const known = [
   'block_count',
   'context_length',
   'embedding_length',
   'feed_forward_length',
   'attention.head_count',
   'attention.head_count_kv',
-  'attention.layer_norm_rms_epsilon',
-  'attention.layer_norm_epsilon',
   'attention.key_length',
   'attention.value_length',
-  'attention.scale',
   'rope.freq_base',
   'rope.dimension_count',
   'rope.scaling.type',
@@ -29,57 +28,19 @@ const known = new Set([
   'rope.scaling.original_context_length',
   'rope.scaling.finetuned',
   'vocab_size',
-  'embedding_scale',
-  'residual_scale',
-  'logit_scale',
   'tensor_data_layout',
-]);
+];
 
 /** Throws `bad-config` for fields that ask for something that is not computed here. */
-const checkFields = (file: GgufFile, name: string): void => {
+const checkFields = (file: GgufFile, name: string, { numbers, reads = [] }: Architecture): void => {
   const prefix = `${name}.`;
-  const odd = [...file.metadata.keys()].filter((key) => key.startsWith(prefix) && !known.has(key.slice(prefix.length)));
+  const read = new Set([...known, ...numbers.map(([field]) => field), ...reads].map((field) => prefix + field));
+  const odd = [...file.metadata.keys()].filter((key) => key.startsWith(prefix) && !read.has(key));
   if (odd.length > 0)
     throw new PeftError(
       'bad-config',
       `${file.name}: asks for ${odd.join(', ')}, which no ${name} does here. Take a file of another model.`,
     );
-};
-
-/** The rule of a file's table of rotary factors, of which Llama 3's alone is known; null where it has none. Throws `bad-config` for another. */
-const ropeRule = async (
-  file: GgufFile,
-  theta: number,
-  headDim: number,
-): Promise<Readonly<Record<string, unknown>> | null> => {
-  const table = file.tensors.get('rope_freqs.weight');
-  if (!table) return null;
-  const found = await readValues(table);
-  const factor = found.at(-1)!;
-  const isWhole = found.length === headDim / 2;
-  const wanted = isWhole ? llama3Factors(theta, headDim, factor) : [];
-  if (isWhole && wanted.every((v, i) => Math.abs(v - found[i]!) < 1e-4 * v))
-    return {
-      rope_type: 'llama3',
-      factor,
-      low_freq_factor: 1,
-      high_freq_factor: 4,
-      original_max_position_embeddings: 8192,
-    };
-  throw new PeftError(
-    'bad-config',
-    `${file.name}: its rope_freqs.weight is not the table of Llama 3, the only one that is known`,
-  );
-};
-
-const scalingOf = ({ text, number }: Fields): Readonly<Record<string, unknown>> | null => {
-  const type = text('rope.scaling.type') ?? 'none';
-  if (type === 'none') return null;
-  return {
-    rope_type: type,
-    factor: number('rope.scaling.factor'),
-    original_max_position_embeddings: number('rope.scaling.original_context_length'),
-  };
 };
 
 const idsOf = (metadata: ReadonlyMap<string, GgufValue>): Readonly<Record<string, unknown>> => ({
@@ -105,8 +66,8 @@ export const configJsonOf = async (file: GgufFile): Promise<GgufConfig> => {
       'unknown-architecture',
       `${file.name}: is of the architecture ${JSON.stringify(name)}; supported are ${Object.keys(architectures).join(', ')}. Choose a model of one of these.`,
     );
-  checkFields(file, name);
   const architecture = architectures[name]!;
+  checkFields(file, name, architecture);
   const fields = fieldsOf(name, file.metadata, file.tensors);
   const { number } = fields;
   const [hidden, heads] = [number('embedding_length'), number('attention.head_count')];
@@ -128,7 +89,7 @@ export const configJsonOf = async (file: GgufFile): Promise<GgufConfig> => {
   if ((number('attention.value_length') ?? headDim) !== headDim)
     throw new PeftError('bad-config', `${file.name}: has values of another width than keys, which no ${name} has here`);
   const theta = number('rope.freq_base') ?? 10_000;
-  const scaling = scalingOf(fields) ?? (await ropeRule(file, theta, headDim));
+  const scaling = await scalingOf(file, fields, theta, headDim);
   return {
     architecture,
     json: {

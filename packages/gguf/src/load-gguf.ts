@@ -2,10 +2,11 @@ import type { FilePlace, Files } from '@peftjs/io';
 import { ggml, iqBlocks, storedLinear } from '@peftjs/quant';
 import { checkOptions, isPeftError, mustBe, PeftError, type Rules, type Shape, sameShape } from '@peftjs/tensor';
 import { buildModel, type CausalLM, type Linear, type Path, parseConfig, type WeightDType } from '@peftjs/transformer';
-import { type Architecture, nameInFile } from './architectures.ts';
+import { type Architecture, nameInFile } from './architecture.ts';
 import { configJsonOf } from './config-json.ts';
 import { folderOf } from './gguf-folder.ts';
 import { type GgufFile, type GgufTensor, isBlocks, isIq, openGguf, readValues } from './open-gguf.ts';
+import { ropeTables } from './rope-factors.ts';
 import { byHalves, headsOf } from './row-order.ts';
 
 /** Options of `loadGguf`. */
@@ -18,6 +19,8 @@ export interface LoadGgufOptions {
 }
 
 const rules: Rules<LoadGgufOptions> = { dtype: mustBe.oneOf(['f32', 'f16']) };
+
+const isRopeTable = (name: string): boolean => (Object.values(ropeTables) as string[]).includes(name);
 
 const isNorm = (name: string): boolean => /norm\.weight$/.test(name);
 
@@ -36,7 +39,7 @@ const finder = (file: GgufFile, architecture: Architecture) => {
       if (tensor) used.add(tensor.name);
       return tensor ?? null;
     },
-    left: (): string[] => [...file.tensors.keys()].filter((name) => !used.has(name) && name !== 'rope_freqs.weight'),
+    left: (): string[] => [...file.tensors.keys()].filter((name) => !used.has(name) && !isRopeTable(name)),
   };
 };
 

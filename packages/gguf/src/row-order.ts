@@ -1,4 +1,4 @@
-import type { Architecture } from './architectures.ts';
+import type { Architecture } from './architecture.ts';
 
 /** How many heads the rows of a tensor are of, where a file has them ordered by pairs; null where it has not. */
 export const headsOf = (

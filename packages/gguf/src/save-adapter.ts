@@ -9,7 +9,8 @@ import {
 } from '@peftjs/io';
 import { checkOptions, mustBe, PeftError, type Rules } from '@peftjs/tensor';
 import { type CausalLM, hfConfig, requireModel } from '@peftjs/transformer';
-import { architectureOf, nameInFile } from './architectures.ts';
+import { nameInFile } from './architecture.ts';
+import { architectureOf } from './architectures.ts';
 import { encodeGguf, type WrittenTensor, type WrittenValue } from './encode.ts';
 import { floatBytes, floatTypes } from './float-bytes.ts';
 import { headsOf, inPairs } from './row-order.ts';

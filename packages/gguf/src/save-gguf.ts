@@ -7,12 +7,17 @@ import {
   hfConfig,
   type ModelTensor,
   modelTensors,
+  parseConfig,
   requireModel,
+  unlikeFields,
 } from '@peftjs/transformer';
-import { architectureOf, llama3Factors, nameInFile, numbersOf } from './architectures.ts';
+import { nameInFile, numbersOf } from './architecture.ts';
+import { architectureOf } from './architectures.ts';
+import { configJsonOf } from './config-json.ts';
 import { encodeGguf, type WrittenTensor, type WrittenValue } from './encode.ts';
 import { floatBytes, floatTypes } from './float-bytes.ts';
-import { isBlocks } from './open-gguf.ts';
+import { type GgufTensor, isBlocks } from './open-gguf.ts';
+import { tablesOf } from './rope-factors.ts';
 import { headsOf, inPairs } from './row-order.ts';
 import { tokenizerMetadata } from './tokenizer-metadata.ts';
 
@@ -87,26 +92,40 @@ const written = (
   return { name, shape, type: format.id, size, bytes: async () => format.write(name, await values(), rows, row) };
 };
 
-/** The table of rotary factors, where a config stretches positions; only Llama 3's rule has one. */
-const ropeTable = (json: Readonly<Record<string, unknown>>): WrittenTensor[] => {
-  const scaling = json['rope_scaling'] as Readonly<Record<string, unknown>> | null | undefined;
-  if (!scaling) return [];
-  const {
-    rope_type: kind,
-    factor,
-    low_freq_factor: low,
-    high_freq_factor: high,
-    original_max_position_embeddings: from,
-  } = scaling;
-  if (kind !== 'llama3' || low !== 1 || high !== 4 || from !== 8192)
+/** The tables of rotary factors, where a config stretches positions by such. */
+const ropeRows = (json: Readonly<Record<string, unknown>>): WrittenTensor[] =>
+  [...tablesOf(json)].map(([name, factors]) => written(name, [factors.length], 'F32', async () => factors));
+
+/** What the metadata say of the positions beyond the context of pretraining. */
+const ropeMetadata = (architecture: string, json: Readonly<Record<string, unknown>>): [string, WrittenValue][] => {
+  const { rope_type: kind, factor } = Object(json['rope_scaling']) as Readonly<Record<string, unknown>>;
+  if (kind !== 'linear') return [];
+  return [
+    [`${architecture}.rope.scaling.type`, { kind: 'string', value: kind }],
+    [`${architecture}.rope.scaling.factor`, { kind: 'f32', value: Number(factor) }],
+  ];
+};
+
+/**
+ * Reads what a file would say of a model, as llama.cpp takes it, and compares. Throws `not-mergeable` with what it would not be told: windows in other layers than the
+ * architecture's, a scale of scores of its own.
+ */
+const checkTold = async (
+  model: CausalLM,
+  name: string,
+  metadata: ReadonlyMap<string, WrittenValue>,
+  rows: readonly WrittenTensor[],
+): Promise<void> => {
+  const tensors = new Map(rows.map((row) => [row.name, { ...row, storage: 'F32' } as GgufTensor]));
+  const values = new Map([...metadata].map(([key, { value }]) => [key, value]));
+  const { json } = await configJsonOf({ name, metadata: values, tensors });
+  const told = await parseConfig(json, name);
+  const odd = unlikeFields({ ...model.config, tieWordEmbeddings: told.tieWordEmbeddings }, told);
+  if (odd.length > 0)
     throw new PeftError(
       'not-mergeable',
-      `saveGguf: rope_scaling ${JSON.stringify(scaling)} is not written; only that of Llama 3 (factors 1 and 4, 8192 positions) is`,
+      `saveGguf: llama.cpp's files cannot say what this ${model.config.modelType} does by ${odd.join(', ')}, and would be read as another model; save it with saveModel`,
     );
-  const factors = Float32Array.from(
-    llama3Factors(Number(json['rope_theta']), Number(json['head_dim']), Number(factor)),
-  );
-  return [written('rope_freqs.weight', [factors.length], 'F32', async () => factors)];
 };
 
 /**
@@ -149,7 +168,10 @@ export const saveGguf = async (model: CausalLM, place: FilePlace, options: SaveG
       `${name}.${field}`,
       { kind, value },
     ]),
+    ...ropeMetadata(name, json),
     ...tokenizerMetadata(nameOf(file), companions, model.config),
   ]);
-  await writable(file.files).write(new Map([[file.path, encodeGguf(metadata, [...ropeTable(json), ...rows])]]));
+  const all = [...ropeRows(json), ...rows];
+  await checkTold(model, nameOf(file), metadata, all);
+  await writable(file.files).write(new Map([[file.path, encodeGguf(metadata, all)]]));
 };

@@ -1,7 +1,8 @@
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AdapterTensorData, loadTokenizer, memoryFiles, readAdapter, writeAdapter } from '@peftjs/io';
 import { constant, evaluate, reference, variable } from '@peftjs/tensor';
-import type { CausalLM, DecoderConfig } from '@peftjs/transformer';
+import { buildModel, type CausalLM, type DecoderConfig, parseConfig, randomWeights } from '@peftjs/transformer';
 import { tinyBert, tinyLlama } from '@peftjs/transformer/testing';
 import { describe, expect, test } from 'vitest';
 import { ggufFolder, loadGguf, openGguf, readValues, saveGguf, saveGgufAdapter } from '../src/index.ts';
@@ -18,24 +19,24 @@ const apart = (a: Float32Array, b: Float32Array): number =>
 /** A file in memory to write to. */
 const fresh = () => ({ files: memoryFiles(), path: 'saved.gguf' });
 
-describe.each(['llama', 'llama-plain', 'qwen2', 'qwen3', 'gemma', 'smollm3', 'olmo2', 'granite', 'gpt2'])(
-  '%s',
-  (name) => {
-    test('is written and read again: logits, tokens, metadata', async () => {
-      const file = join(data, `${name}.gguf`);
-      const [model, executor, to] = [await loadGguf(file), reference(), fresh()];
-      await saveGguf(model, to, { executor, storage: 'F32' });
-      expect(apart(await logitsOf(await loadGguf(to)), await logitsOf(model))).toBeLessThan(1e-5);
-      const [before, after] = [await loadTokenizer(await ggufFolder(file)), await loadTokenizer(await ggufFolder(to))];
-      for (const text of ["The white whale, it's 12345  of them\n", 'héllo 漢字 🤖'])
-        expect(after.encode(text)).toEqual(before.encode(text));
-      const [old, written] = [await openGguf(file), await openGguf(to)];
-      expect([...written.tensors.keys()].sort()).toEqual([...old.tensors.keys()].sort());
-      for (const [key, value] of old.metadata)
-        if (/^(qwen|llama|gemma|smol|olmo|granite|gpt2)/.test(key)) expect(written.metadata.get(key)).toEqual(value);
-    });
-  },
-);
+const models = readdirSync(data).flatMap((file) => (file.endsWith('.gguf') ? [file.slice(0, -5)] : []));
+
+describe.each(models)('%s', (name) => {
+  test('is written and read again: logits, tokens, metadata', async () => {
+    const file = join(data, `${name}.gguf`);
+    const [model, executor, to] = [await loadGguf(file), reference(), fresh()];
+    await saveGguf(model, to, { executor, storage: 'F32' });
+    expect(apart(await logitsOf(await loadGguf(to)), await logitsOf(model))).toBeLessThan(1e-5);
+    const [before, after] = [await loadTokenizer(await ggufFolder(file)), await loadTokenizer(await ggufFolder(to))];
+    for (const text of ["The white whale, it's 12345  of them\n", 'héllo 漢字 🤖'])
+      expect(after.encode(text)).toEqual(before.encode(text));
+    const [old, written] = [await openGguf(file), await openGguf(to)];
+    expect([...written.tensors.keys()].sort()).toEqual([...old.tensors.keys()].sort());
+    for (const [key, value] of old.metadata)
+      if (!/^(tokenizer|general|GGUF)/.test(key) && value !== 'none')
+        expect(written.metadata.get(key), key).toEqual(value);
+  });
+});
 
 test('blocks that are written in the type that they were read in stay what they are', async () => {
   const [model, executor, to] = [await loadGguf(join(data, 'llama-plain.gguf')), reference(), fresh()];
@@ -91,6 +92,30 @@ test('layers by a codebook are what the file holds; other values are packed in a
   const got = await values(halved);
   expect(Math.hypot(...got.map((v, i) => v - wanted[i]! / 2)) / Math.hypot(...wanted.map((v) => v / 2))).toBeLessThan(
     0.35,
+  );
+});
+
+test.each([
+  ['rotates', 'smollm3', { no_rope_layers: [0, 1, 1, 1] }],
+  ['window', 'qwen2', { use_sliding_window: true, sliding_window: 4, max_window_layers: 0 }],
+  ['scoreScale', 'gemma2', { query_pre_attn_scalar: 24 }],
+  ['window', 'gemma2', { layer_types: ['full_attention', 'sliding_attention'], sliding_window: 4 }],
+  ['activation', 'phi3', { hidden_act: 'gelu', sliding_window: 6, original_max_position_embeddings: 128 }],
+])('%s of its own, of which the files of a %s cannot tell, is refused by name', async (field, modelType, more) => {
+  const sizes = { vocab_size: 16, hidden_size: 32, intermediate_size: 32, num_attention_heads: 2, head_dim: 16 };
+  const layers = { num_hidden_layers: modelType === 'smollm3' ? 4 : 2, num_key_value_heads: 2 };
+  const config = await parseConfig({
+    model_type: modelType,
+    ...sizes,
+    ...layers,
+    pad_token_id: 0,
+    bos_token_id: 1,
+    eos_token_id: 2,
+    ...more,
+  });
+  const made = buildModel(config, randomWeights(config, 1));
+  await expect(saveGguf(made as CausalLM, fresh(), { executor: reference() })).rejects.toThrow(
+    new RegExp(`llama.cpp's files cannot say what this ${modelType} does by ${field}`),
   );
 });
 

@@ -5,6 +5,7 @@ export type { GenerationConfig } from './config/generation.ts';
 export { type LoadConfigOptions, loadConfig, loadGenerationConfig, parseConfig } from './config/load.ts';
 export type { ModelConfig } from './config/model-config.ts';
 export type { TokenIds } from './config/token-ids.ts';
+export { unlikeFields } from './config/unlike.ts';
 export { denseEmbedding, type Embedding } from './embedding.ts';
 export { denseExperts, type Experts } from './experts.ts';
 export type { BartConfig } from './families/bart/config.ts';

@@ -53,6 +53,8 @@ export interface Family<C extends ModelConfig = ModelConfig> {
   readonly reads?: readonly string[];
   /** `config.json`, as transformers reads it. */
   configJson(config: C): Readonly<Record<string, unknown>>;
+  /** The config with what it leaves to the family's rules told layer by layer: alike for models that are alike. Default: the config. */
+  explicit?(config: C): Readonly<Record<string, unknown>>;
   /** Settles what `config.json` leaves open, by the names of a checkpoint's tensors. */
   settle?(config: C, has: (name: string) => boolean): C;
   /** Tensors of the towers by Hugging Face name, in the order of the forward pass; matrices as [out, in]. */

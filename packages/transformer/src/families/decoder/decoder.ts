@@ -125,6 +125,16 @@ export const decoder = (record: DecoderRecord): Family<DecoderConfig> => {
       const json = inOwnWords(record, decoderConfigJson(config, record));
       return record.words?.write?.(json, config) ?? json;
     },
+    explicit: (config) => {
+      // Of these the traits are made.
+      const { fields: _, attentionBias: _a, mlpBias: _m, rotaryShare: _r, ropeScaling, ...rest } = config;
+      const traits = traitsOf(record, config);
+      const layers = Array.from({ length: config.layers }, (_, i) => i);
+      // LongRoPE's factor is what its scale was made of.
+      const scaling = ropeScaling?.kind === 'longrope' ? { ...ropeScaling, factor: null } : ropeScaling;
+      const [rotates, window] = [layers.map(traits.rotates), layers.map(traits.window)];
+      return { ...rest, ...traits, ropeScaling: scaling, rotates, window };
+    },
     needs: (config) => decoderNeeds(config, traitsOf(record, config), namesOf(record, config)),
     towers: (config) => [decoderTower(config, traitsOf(record, config), namesOf(record, config))],
     parts: (config, tensors) => {
