@@ -96,7 +96,7 @@ const written = (
 const ropeRows = (json: Readonly<Record<string, unknown>>): WrittenTensor[] =>
   [...tablesOf(json)].map(([name, factors]) => written(name, [factors.length], 'F32', async () => factors));
 
-/** What the metadata say of the positions beyond the context of pretraining. */
+/** The metadata of the positions beyond the context of pretraining. */
 const ropeMetadata = (architecture: string, json: Readonly<Record<string, unknown>>): [string, WrittenValue][] => {
   const { rope_type: kind, factor } = Object(json['rope_scaling']) as Readonly<Record<string, unknown>>;
   if (kind !== 'linear') return [];
