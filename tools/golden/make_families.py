@@ -51,6 +51,8 @@ ADAPTERS = {
         "prefix-tuning": lambda **o: PrefixTuningConfig(num_virtual_tokens=4, **o),
         "lora-repeated": lambda **o: LoraConfig(r=2, target_modules=["value"], layer_replication=[[1, 2], [0, 2]], **o),
         "lora-bias": lambda **o: LoraConfig(r=2, target_modules=["query", "output.dense"], bias="all", **o),
+        # Without a task it leaves the head as it is, or changes it as any other layer.
+        "lora-no-task": lambda **o: LoraConfig(r=2, target_modules=["query", "classifier"]),
         **every_type("bert-sequence"),
     },
     "bert-answers": {"lora": lambda **o: LoraConfig(r=4, lora_alpha=6, **o)},

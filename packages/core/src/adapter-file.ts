@@ -29,7 +29,7 @@ import {
   type TypedArray,
 } from '@peftjs/tensor';
 import { hostArray } from '@peftjs/tensor/executor';
-import { type LayerRange, type Model, requireModel, type TaskModel } from '@peftjs/transformer';
+import { type LayerRange, type Model, requireModel } from '@peftjs/transformer';
 import { foldersOf, foldersWith, keyPrefix, together } from './adapter-folders.ts';
 import { type Adapted, attach } from './attach.ts';
 import { checkSizes } from './check-sizes.ts';
@@ -39,7 +39,7 @@ import { checkFinite } from './finite.ts';
 import type { AdapterConfig, Method, State } from './method.ts';
 import { requireAdapted } from './require-adapted.ts';
 import { snapshot } from './snapshot.ts';
-import { withHeads, withoutHeads } from './task-heads.ts';
+import { taskType, withHeads, withOwnHeads, withoutHeads } from './task-heads.ts';
 import { withoutWrappedBiases } from './wrapped-biases.ts';
 
 /** Hugging Face PEFT puts a model with rows or keys in front into one module, any other into two. */
@@ -71,9 +71,6 @@ const requireHubNames = ({ layout }: Model, { name, hubTable = 'adapterHubInterm
       `${name}: its files are those of adapter-hub/adapters, which keeps the head of a ${layout.modelClass} (${layout.trainedModules.join(', ')}) in files of its own, and those are neither read nor written here; use a method of Hugging Face PEFT's layout`,
     );
 };
-
-/** `task_type` of PEFT's files; null where a model has no task, or one that PEFT has no name for. */
-const taskType = (model: Model): string | null => ('task' in model ? (model as TaskModel).task.type : null);
 
 /** A base as PEFT names it: a model on the hub by its repository, and its revision where it is not the usual one. A folder in a repository has no such name. */
 const onHub = (name: string | null): { readonly baseModel: string | null; readonly revision: string | null } => {
@@ -249,7 +246,7 @@ const withoutRepeated = (state: State, { name: method, repeated = [] }: Method, 
 
 /**
  * Attaches the adapter in a folder (a path on disk, a URL, `Files`), written by `save`, by Hugging Face PEFT or by adapter-hub/adapters. `methods` are those
- * it may build, a list or all that a package exports; it finds the one by itself. Layers that PEFT's file repeats (`layer_replication`) are repeated first, see `repeatLayers`: the adapter's `base` has them. Throws `file-missing`, `bad-safetensors`, `bad-adapter`; `state-mismatch` when tensors are missing, left over or of
+ * it may build, a list or all that a package exports; it finds the one by itself. Layers that PEFT's file repeats (`layer_replication`) are repeated first, see `repeatLayers`, and a task's head that it was trained without stays the base's: the adapter's `base` is such a model. Throws `file-missing`, `bad-safetensors`, `bad-adapter`; `state-mismatch` when tensors are missing, left over or of
  * other shapes.
  */
 export const load = async <M extends Model>(given: M, dir: Place, methods: Methods): Promise<Adapted<M>> => {
@@ -261,7 +258,9 @@ export const load = async <M extends Model>(given: M, dir: Place, methods: Metho
     const adapter = 'layout' in found ? found : together(found, given);
     checkSizes(adapter.config.raw, adapter.tensors as State);
     const { outerFormats } = await import('./compose/block-format.ts');
-    const [base, config] = repeatedFor(given, adapter.config.raw);
+    const { raw } = adapter.config;
+    const headed = adapter.layout === 'peft' ? withOwnHeads(given, raw, adapter.tensors.keys()) : given;
+    const [base, config] = repeatedFor(headed, raw);
     const method = findMethod(withoutHeads(config, base), formats, outerFormats);
     const { layout = 'peft' } = method;
     if (layout !== adapter.layout)

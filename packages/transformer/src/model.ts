@@ -54,6 +54,8 @@ export interface ModelPatch {
   readonly recompute?: boolean;
   /** Whether the weights are from now on others than those of the folder that the model was loaded from, as after a merge. Default: as before. */
   readonly reweighted?: boolean;
+  /** Whether no method trains the task's own heads, which stay as they are: then the model has no `trainedHeads`. Default: as before; false in a new model. */
+  readonly headsKept?: boolean;
   /** Is told of every pass that the view makes, before it begins. */
   readonly watch?: (pass: Pass) => void;
 }
@@ -72,6 +74,8 @@ export interface ModelLayout {
   readonly repeats: readonly LayerRange[] | null;
   /** The modules that hold the model's `trainedHeads` (`modules_to_save` in PEFT's files). */
   readonly trainedModules: readonly Path[];
+  /** Whether the task's own heads are not those of the folder but new. */
+  readonly headsAreNew: boolean;
   /** The beginning of the paths that the class in transformers has not: `bert.` of a `BertModel`, which has no head; else ''. */
   readonly outerModule: string;
   /** Whether checkpoints hold this layer's weight as [in, out] (`fan_in_fan_out` in PEFT's files). */

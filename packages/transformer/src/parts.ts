@@ -23,6 +23,8 @@ export interface Parts {
   readonly recompute: boolean;
   /** Whether the weights are no longer those of the folder that the model was loaded from. */
   readonly reweighted: boolean;
+  /** Whether no method trains the task's own heads. */
+  readonly headsKept: boolean;
   readonly watch: (pass: Pass) => void;
 }
 
@@ -42,6 +44,7 @@ export const untouched: Omit<Parts, 'linears' | 'norms' | 'embeddings' | 'expert
   training: false,
   recompute: false,
   reweighted: false,
+  headsKept: false,
   watch: () => {},
 };
 
@@ -93,6 +96,7 @@ export const patchParts = (parts: Parts, patch: ModelPatch, paths: (site: SiteNa
     training: patch.training ?? parts.training,
     recompute: patch.recompute ?? parts.recompute,
     reweighted: patch.reweighted ?? parts.reweighted,
+    headsKept: patch.headsKept ?? parts.headsKept,
     watch: patch.watch
       ? (pass) => {
           parts.watch(pass);

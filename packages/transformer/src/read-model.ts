@@ -231,11 +231,15 @@ export const readModel = async (dir: Place, options: LoadModelOptions<unknown>):
     source: files,
     dtype,
     has: (name) => needs.has(name),
+    isNew: (name) => {
+      const tensor = stored.get(name);
+      if (!tensor) return false;
+      return (newHead && isNew(name)) || (tensor.pieces === undefined && !checkpoint.tensors.has(tensor.name));
+    },
     load: (name, shape) => {
       const tensor = stored.get(name);
       if (!tensor) return noFloats(files.name, name);
-      const isThere = tensor.pieces !== undefined || checkpoint.tensors.has(tensor.name);
-      return isThere && !(newHead && isNew(name)) ? () => read(tensor) : fresh.load(name, shape);
+      return weights.isNew!(name) ? fresh.load(name, shape) : () => read(tensor);
     },
     loadHalf: (name) => {
       const tensor = stored.get(name);

@@ -9,6 +9,8 @@ export interface WeightSource {
   /** The folder that they lie in; none for weights that are made. */
   readonly source?: Files;
   has(name: string): boolean;
+  /** Whether a tensor is drawn in place of one that is not there. Default: none is. */
+  isNew?(name: string): boolean;
   /** How matrices (weights of linear layers, tables) are kept; vectors, and heads that the task trains, are f32. Default f32. */
   readonly dtype?: WeightDType;
   /** First value, in f32, of the variable that will hold a tensor; `shape` is what the model needs. */

@@ -194,7 +194,7 @@ export const familyGoldens: readonly FamilyGolden[] = [
     name: 'bert-sequence',
     task: sequenceClassifier({ labels: classes }),
     adapters: { lora, ia3, 'prompt-tuning': promptTuning, 'prefix-tuning': prefixTuning, 'lora-repeated': lora },
-    types: { ...types, 'lora-bias': lora },
+    types: { ...types, 'lora-bias': lora, 'lora-no-task': lora },
     own: { coda },
   },
   { name: 'bert-answers', task: questionAnswering(), adapters: { lora } },

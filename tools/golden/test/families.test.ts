@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ladderSide, pfeiffer } from '@peftjs/adapters';
 import { grad } from '@peftjs/autograd';
-import { type Adapted, attach, save } from '@peftjs/core';
+import { type Adapted, attach, load, save } from '@peftjs/core';
 import { isObject, memoryFiles, openModelWeights } from '@peftjs/io';
+import { lora } from '@peftjs/lora';
 import { adapterHubPrefixTuning, apt } from '@peftjs/prompts';
 import { argmax, constant, type Executor, evaluate, reference, type Tensor, transpose } from '@peftjs/tensor';
 import { distance } from '@peftjs/testkit';
@@ -331,6 +332,14 @@ test('the head of classes, which the adapters library keeps in files of its own,
   );
   const dir = familyAdapter('t5', 'hub-prefix-tuning');
   await expect(openAdapter(golden, dir, adapterHubPrefixTuning)).rejects.toThrow(/neither read nor written here/);
+});
+
+test('an adapter that was trained without a head is refused where the base has a new one', async () => {
+  const { task } = familyGoldens[0]!;
+  const fresh = await loadModel(familyModel('bert-sequence'), { task, newHead: true });
+  await expect(load(fresh, familyAdapter('bert-sequence', 'lora-no-task'), [lora])).rejects.toThrow(
+    /the file has no classifier, .* the base's own is new/,
+  );
 });
 
 test("an encoder's adapter is not written in the layout of a library whose names are not known", async () => {

@@ -86,6 +86,7 @@ const modelOf = (
         name: weights.source?.name ?? null,
         repeats: null,
         trainedModules: head?.trained ?? [],
+        headsAreNew: [...needs.keys()].some((name) => isTrained(name) && weights.isNew?.(name) === true),
         outerModule: head?.layer === '' ? (layout.prefix ?? '') : '',
         storedTransposed: (path) =>
           [`${path}.weight`, ...(parts.experts?.has(path) ? [path] : [])].some((name) => layout.transposed?.test(name)),
