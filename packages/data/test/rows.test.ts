@@ -71,7 +71,8 @@ test('two texts are joined as Python joins them, by every kind of post-processor
     expect([[...made.ids], [...made.types]]).toEqual([ids, types]);
     expect([...made.ids.slice(made.starts[1], made.starts[1] + of('the whale').length)]).toEqual([...of('the whale')]);
   }
-  const none = await tokenizerOf({ post_processor: null });
+  const odd = { type: 'TemplateProcessing', single: [{ Sequence: { id: 'A' } }], pair: [], special_tokens: {} };
+  const none = await tokenizerOf({ post_processor: odd });
   expect(await messageOf('bad-tokenizer', () => none.pair([1], [2]))).toContain(
     'does not say how two texts are joined',
   );

@@ -7,7 +7,7 @@ import { readJsonObject } from './read-json.ts';
 export interface EncodeOptions {
   /** Whether the ids that the model expects around a text are put there. Default true. */
   readonly special?: boolean;
-  /** Whether a special token that is spelt out in the text becomes that token. Without it, it is text as any other: for what users write. Default true. */
+  /** Whether a special token that is spelt out in the text becomes that token. Without it, it is text as any other: for what users write. Default true, unless `tokenizer_config.json` has `split_special_tokens`. */
   readonly readSpecial?: boolean;
   /** Places (UTF-16 units) that no special token reaches over: what is spelt out there stays text. */
   readonly apart?: readonly number[];
@@ -71,9 +71,9 @@ export interface Tokenizer {
 }
 
 /**
- * Reads `tokenizer.json` and, if there is one, `tokenizer_config.json` of a Hugging Face model folder.
+ * Reads `tokenizer.json` and, if there is one, `tokenizer_config.json` of a Hugging Face model folder, which may name a class of tokenizers that makes parts of the first anew.
  *
- * Throws `PeftError`: `file-missing`, `bad-tokenizer`.
+ * Throws `PeftError`: `file-missing`, `bad-tokenizer`, `bad-config`.
  */
 export const loadTokenizer = async (dir: Place): Promise<Tokenizer> => {
   const files = await filesAt(dir);
@@ -81,7 +81,12 @@ export const loadTokenizer = async (dir: Place): Promise<Tokenizer> => {
   const json = await readJsonObject(files, path, 'bad-tokenizer');
   const hasConfig = (await files.size(configPath)) !== null;
   const config = hasConfig ? await readJsonObject(files, configPath, 'bad-tokenizer') : {};
+  const isThere = (await files.size('config.json')) !== null;
+  const { model_type: modelType } = isThere ? await readJsonObject(files, 'config.json', 'bad-config') : {};
   // Loaded when asked for: the library takes longer to load than the rest of this package.
-  const { buildTokenizer } = await import('./tokenizer/build.ts');
-  return buildTokenizer(json, config, joinPath(files.name, path));
+  const [{ buildTokenizer }, { partsByClass }] = await Promise.all([
+    import('./tokenizer/build.ts'),
+    import('./tokenizer/by-class.ts'),
+  ]);
+  return buildTokenizer(partsByClass(json, config, modelType), config, joinPath(files.name, path));
 };

@@ -5,6 +5,7 @@ import { isPeftError } from '@peftjs/tensor';
 import { messageOf } from '@peftjs/tensor/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { memoryFiles } from '../src/files/memory-files.ts';
 import { buildTokenizer } from '../src/tokenizer/build.ts';
 import { loadTokenizer } from '../src/tokenizer.ts';
 import { byteLevel } from './byte-level.ts';
@@ -92,6 +93,38 @@ test('a wrong argument is the fault of the argument', async () => {
     );
   for (const wrong of [undefined, '5', {}, 5n])
     expect(await messageOf('bad-data', () => tokenizer.decode([wrong] as unknown as number[]))).toContain('is no id');
+});
+
+const folders: Readonly<Record<string, Folder>> = JSON.parse(
+  readFileSync(join(import.meta.dirname, '../../../tools/golden/data/io/tokenizer-classes.json'), 'utf8'),
+);
+interface Folder {
+  readonly tokenizer: string;
+  readonly further: object;
+  readonly config: object;
+  readonly type: string | null;
+  readonly pad: number | null;
+  readonly rows: readonly (readonly [text: string, ids: number[], decoded: string])[];
+  readonly pair: readonly number[];
+}
+
+test.each(Object.keys(folders))('folder %s: texts have the ids of the class that it names', async (name) => {
+  const { tokenizer: own, further, config, type, pad, rows, pair } = folders[name]!;
+  const { model, parts } = golden.tokenizers[own]!;
+  const bytes = (json: object): Uint8Array => new TextEncoder().encode(JSON.stringify(json));
+  const tokenizer = await loadTokenizer(
+    memoryFiles(
+      new Map([
+        ['tokenizer.json', bytes({ ...parts, ...further, model: golden.models[model] })],
+        ['tokenizer_config.json', bytes(config)],
+        ...(type === null ? [] : [['config.json', bytes({ model_type: type })] as const]),
+      ]),
+    ),
+  );
+  const bare = rows.map(([text]) => tokenizer.encode(text, { special: false }));
+  expect(rows.map(([text, ids]) => [text, [...tokenizer.encode(text)], tokenizer.decode(ids)])).toEqual(rows);
+  expect([...tokenizer.pair(bare[0]!, bare[1]!).ids]).toEqual(pair);
+  expect(tokenizer.padId ?? null).toBe(pad);
 });
 
 interface Golden {

@@ -1,4 +1,5 @@
 import { PeftError } from '@peftjs/tensor';
+import { isObject } from '../json.ts';
 import type { EncodeOptions, Tokenizer } from '../tokenizer.ts';
 import { addedTokens, specialTokens } from './added-of-config.ts';
 import { type AddedToken, type IsText, type Section, sectionizer } from './added-tokens.ts';
@@ -8,7 +9,7 @@ import { placeIn } from './locate.ts';
 import { makeModel } from './model.ts';
 import { type Normalize, normalizer } from './normalizers.ts';
 import { type Part, partOf } from './part.ts';
-import { postProcessor } from './post-processors.ts';
+import { neither, postProcessor } from './post-processors.ts';
 import { type PreTokenize, preTokenizer } from './pre-tokenizers.ts';
 
 /** A tokenizer from parsed `tokenizer.json` and `tokenizer_config.json`. Throws `PeftError` `bad-tokenizer`. */
@@ -25,10 +26,13 @@ export const buildTokenizer = (
   };
   const normalize: Normalize = part('normalizer', normalizer) ?? ((text) => text);
   const preTokenize: PreTokenize = part('pre_tokenizer', preTokenizer) ?? ((piece) => [piece]);
-  const around = part('post_processor', postProcessor);
+  const around = part('post_processor', postProcessor) ?? { before: [], behind: [], pair: neither };
   const decodeTokens = part('decoder', decoder);
 
-  const added = addedTokens(checked, config, who);
+  const { padding } = json;
+  const filling = isObject(padding) ? padding['pad_token'] : undefined;
+  const roles = { ...config, pad_token: config['pad_token'] ?? filling };
+  const added = addedTokens(checked, roles, who);
   const byContent = new Map(added.map((token) => [token.content, token]));
   const byId = new Map(added.map((token) => [token.id, token]));
   const vocabSize = added.reduce((size, { id }) => Math.max(size, id + 1), checked.size);
@@ -36,8 +40,8 @@ export const buildTokenizer = (
   const sectioned = sectionizer(added, normalize);
   const specials = added.filter(({ special }) => special).map(({ content }) => content);
   const idOf = (token: string): number | undefined => byContent.get(token)?.id ?? checked.ids.get(token);
-  const inPair = (around?.pair ?? []).flatMap((item) => ('id' in item ? [item.id] : []));
-  const beyond = [...(around?.before ?? []), ...(around?.behind ?? []), ...inPair].find((id) => id >= vocabSize);
+  const inPair = (around.pair ?? []).flatMap((item) => ('id' in item ? [item.id] : []));
+  const beyond = [...around.before, ...around.behind, ...inPair].find((id) => id >= vocabSize);
   if (beyond !== undefined)
     throw new PeftError(
       'bad-tokenizer',
@@ -45,7 +49,8 @@ export const buildTokenizer = (
     );
 
   /** Whether a special token that is spelt out in a text stays text: nowhere read, or not over one of the places. */
-  const textAt = ({ readSpecial = true, apart = [] }: EncodeOptions): IsText => {
+  const reads = config['split_special_tokens'] !== true;
+  const textAt = ({ readSpecial = reads, apart = [] }: EncodeOptions): IsText => {
     if (readSpecial && apart.length === 0) return () => false;
     return ({ special }, start, end) => special && (!readSpecial || apart.some((at) => start < at && at < end));
   };
@@ -53,10 +58,10 @@ export const buildTokenizer = (
     if (section.token) return [section.token.id];
     const { start, end } = section;
     // Places in a normalised text are not known: one within it counts for all of it.
-    const { readSpecial = true, apart = [] } = options;
-    const reads = readSpecial && !apart.some((at) => start < at && at < end);
+    const { readSpecial = reads, apart = [] } = options;
+    const isRead = readSpecial && !apart.some((at) => start < at && at < end);
     const ids: number[] = [];
-    for (const part of sectioned.within(section, textAt({ readSpecial: reads })))
+    for (const part of sectioned.within(section, textAt({ readSpecial: isRead })))
       if (part.token) ids.push(part.token.id);
       else for (const piece of preTokenize(part)) for (const id of model.ids(piece.text)) ids.push(id);
     return ids;
@@ -69,10 +74,10 @@ export const buildTokenizer = (
 
   const encode: Tokenizer['encode'] = (text, options = {}) => {
     const { special = true } = options;
-    const ids: number[] = special && around ? [...around.before] : [];
+    const ids: number[] = special ? [...around.before] : [];
     for (const section of sectionsOf('encode', text, options))
       for (const id of ofSection(section, options)) ids.push(id);
-    if (special && around) ids.push(...around.behind);
+    if (special) ids.push(...around.behind);
     return Int32Array.from(ids);
   };
 
@@ -96,7 +101,7 @@ export const buildTokenizer = (
   };
 
   const pair: Tokenizer['pair'] = (first, second) => {
-    const items = around ? around.pair : null;
+    const items = around.pair;
     if (!items)
       throw new PeftError(
         'bad-tokenizer',
@@ -127,7 +132,7 @@ export const buildTokenizer = (
     return decodeTokens ? decodeTokens(tokens).join('') : tokens.join(' ');
   };
 
-  const [bosId, eosId, padId] = specialTokens(config).map((token) => (token === undefined ? undefined : idOf(token)));
+  const [bosId, eosId, padId] = specialTokens(roles).map((token) => (token === undefined ? undefined : idOf(token)));
   return { vocabSize, bosId, eosId, padId, specials, encode, locate, pair, decode, idOf };
 };
 

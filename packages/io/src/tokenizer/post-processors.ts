@@ -71,7 +71,8 @@ const template = (part: Part): Around => {
   return { before: ids(single.slice(0, own)), behind: ids(single.slice(own + 1)), pair: isWhole ? items : null };
 };
 
-const neither: readonly PairItem[] = [
+/** Two texts one after the other. */
+export const neither: readonly PairItem[] = [
   { text: 0, type: 0 },
   { text: 1, type: 1 },
 ];
