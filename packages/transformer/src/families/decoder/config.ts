@@ -146,7 +146,6 @@ export interface DecoderConfig extends ModelConfig, Rope {
  */
 export interface LlamaConfig extends DecoderConfig {
   readonly modelType: 'llama';
-  readonly activation: 'silu';
 }
 
 const count = z.int().min(1);
