@@ -17,6 +17,7 @@ const exceptions: readonly (readonly [where: RegExp, reason: string])[] = [
   [/^packages\/testkit\/src\/bases\.ts$/, 'the models on which the laws of all methods are checked'],
   [/^tools\/(golden|fuzz)\//, 'what Python computed is of models of certain types'],
   [/^packages\/gguf\/src\/(architectures|tokenizer-(json|cuts|metadata))\.ts$/, 'names that llama.cpp has'],
+  [/^packages\/io\/src\/tokenizer\/by-class\.ts$/, 'classes of tokenizers that transformers takes for types of models'],
   [/^packages\/base-(model|vit)\/tools\/pretrain(-encoder|-seq2seq)?\.ts$/, 'they make the shipped models'],
   [/^packages\/bench\/src\/(roofline\/models|data\/random-model)\.ts$/, 'the models that are measured'],
   [/^packages\/adapters\/src\/init\.ts$/, 'the adapters library calls a way to draw first values "bert"'],
