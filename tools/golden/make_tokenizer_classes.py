@@ -31,6 +31,10 @@ FOLDERS = {
     "bert-lower": ("bert-cased", {}, BERT | dict(tokenizer_class="DistilBertTokenizerFast"), None),
     "bert-general": ("bert-cased", {}, BERT | dict(tokenizer_class="PreTrainedTokenizerFast", do_lower_case=True), "bert"),
     "split": ("gpt2", {}, dict(tokenizer_class="PreTrainedTokenizerFast", eos_token="<|endoftext|>", split_special_tokens=True), None),
+    "prefix": ("gpt2", {}, dict(tokenizer_class="GPT2Tokenizer", eos_token="<|endoftext|>", unk_token="<|endoftext|>", add_prefix_space=True), "gpt2"),
+    "no-prefix": (
+        "gpt2-prefix", {}, dict(tokenizer_class="GPT2TokenizerFast", eos_token="<|endoftext|>", unk_token="<|endoftext|>", add_prefix_space=False), None,
+    ),
     "padding": (
         "llama",
         dict(padding=dict(strategy=dict(Fixed=9), direction="Right", pad_to_multiple_of=None, pad_id=0, pad_type_id=0, pad_token="<unk>")),

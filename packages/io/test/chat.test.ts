@@ -33,6 +33,11 @@ describe('whose template', () => {
     expect(chat.text([user('x')], { tools: [{}], template: 'default' })).toBe('own x');
   });
 
+  test('line breaks of every kind are one, in texts too', async () => {
+    const chat = await chatOf("{% for m in messages -%}\r\n{{ m.role + '\r\n' }}\r\n{%- endfor %}\r.");
+    expect(chat.text([user('x')])).toBe('user\n.');
+  });
+
   test('special tokens are those of the config, then of the map', async () => {
     const files = await folder({
       'chat_template.jinja': '{{ bos_token }}{{ cls_token }}{{ image_token }}',

@@ -30,13 +30,15 @@ export type Render = (
 const tag = /\{%(-?)\s*(end)?generation\s*(-?)%\}/g;
 const [beginName, endName] = ['generation_begins_here', 'generation_ends_here'];
 
-/** A template whose generation blocks write marks around what they hold; spaces around their tags are kept or dropped as before. */
+/** A template with one kind of line breaks, as Jinja reads it, and whose generation blocks write marks around what they hold; spaces around their tags are kept or dropped as before. */
 const marked = (source: string): string =>
-  source.replace(tag, (_, left: string, ends: string | undefined, right: string) =>
-    ends
-      ? `{%${left} endif %}{{ ${endName} }}{% endif ${right}%}`
-      : `{%${left} if true %}{{ ${beginName} }}{% if true ${right}%}`,
-  );
+  source
+    .replace(/\r\n?/g, '\n')
+    .replace(tag, (_, left: string, ends: string | undefined, right: string) =>
+      ends
+        ? `{%${left} endif %}{{ ${endName} }}{% endif ${right}%}`
+        : `{%${left} if true %}{{ ${beginName} }}{% if true ${right}%}`,
+    );
 
 /** Names that a message's reasoning goes by; templates read the first, some the second. Source: transformers, `chat_template_utils.py`. */
 const reasoning = ['reasoning_content', 'thinking', 'reasoning'] as const;

@@ -64,12 +64,27 @@ const llama = (json: Json, { legacy, add_prefix_space: prefix }: Json): Json => 
   };
 };
 
+/** A step that cuts texts into bytes, with a space in front of a text or without. */
+const withPrefix = (step: unknown, prefix: boolean): unknown => {
+  if (!isObject(step)) return step;
+  const { pretokenizers: steps } = step;
+  if (Array.isArray(steps)) return { ...step, pretokenizers: steps.map((one) => withPrefix(one, prefix)) };
+  return step['type'] === 'ByteLevel' ? { ...step, add_prefix_space: prefix } : step;
+};
+
+/** The space in front of a text as the config says it, where it does. */
+const bytes = (json: Json, { add_prefix_space: prefix }: Json): Json =>
+  typeof prefix === 'boolean' ? { ...json, pre_tokenizer: withPrefix(json['pre_tokenizer'], prefix) } : json;
+
 const remakes: Readonly<Record<string, (json: Json, config: Json) => Json>> = {
   BertTokenizer: bert,
   DistilBertTokenizer: bert,
   ElectraTokenizer: bert,
   MPNetTokenizer: bert,
   LlamaTokenizer: llama,
+  GPT2Tokenizer: bytes,
+  RobertaTokenizer: bytes,
+  BartTokenizer: bytes,
 };
 
 /**
