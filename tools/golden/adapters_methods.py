@@ -51,6 +51,8 @@ METHODS = {
     ),
     "ia3-adapters": IA3Config(),
     "lora-adapters": LoRAConfig(r=4, alpha=6),
+    "ia3-adapters-wide": IA3Config(attn_matrices=["q"], output_lora=True, intermediate_lora=False, leave_out=[1], alpha=2),
+    "lora-adapters-wide": LoRAConfig(r=2, alpha=5, attn_matrices=["k"], intermediate_lora=True, output_lora=True, leave_out=[0]),
     "mtl-lora-adapters": MTLLoRAConfig(r=4, alpha=6, n_up_projection=3, weights_sharpness=0.7),
 }
 FUSED = ("a", "b")

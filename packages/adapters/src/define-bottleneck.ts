@@ -4,6 +4,8 @@ import {
   defineMethod,
   type JsonObject,
   type JsonValue,
+  layerOf,
+  layersKept,
   type MethodCard,
   type MethodFactory,
   type MiddlewareTable,
@@ -13,7 +15,6 @@ import {
 import { floor, lessEqual, mul, PeftError, select, type Tensor } from '@peftjs/tensor';
 import type { Around, Call, Model, Path } from '@peftjs/transformer';
 import { type BottleneckShape, bottleneck, type Project } from './bottleneck.ts';
-import { layerOf, layersKept } from './layers.ts';
 import { type BottleneckOptions, reductionOf, widthOf } from './options.ts';
 import { adapted, type Placement, placementFields, placementIn, type Sublayer, samePlace } from './placement.ts';
 

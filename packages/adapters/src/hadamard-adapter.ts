@@ -4,6 +4,8 @@ import {
   eachNorm,
   familyTarget,
   flag,
+  layerNumbers,
+  layersKept,
   type MethodFactory,
   ones,
   trainedNorm,
@@ -11,7 +13,6 @@ import {
 } from '@peftjs/core';
 import { add, mul, PeftError, reshape } from '@peftjs/tensor';
 import { type Target, targeted } from '@peftjs/transformer';
-import { layerNumbers, layersKept } from './layers.ts';
 
 /** Options of `hadamardAdapter`. */
 export interface HadamardAdapterOptions {

@@ -1,9 +1,18 @@
-import { type Chosen, count, flag, isObject, type Option, type OptionTable, rate, wholeNumber } from '@peftjs/core';
+import {
+  type Chosen,
+  count,
+  flag,
+  isObject,
+  layerNumbers,
+  type Option,
+  type OptionTable,
+  rate,
+  wholeNumber,
+} from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
 import { type Activation, activationOption } from './activation.ts';
 import type { Scale } from './bottleneck.ts';
 import { type InitName, initOption } from './init.ts';
-import { layerNumbers } from './layers.ts';
 
 /** Reductions by the layer's number, `default` for all others: `{ 0: 8, default: 16 }`. */
 export type ReductionByLayer = Readonly<Record<string, number>>;

@@ -68,6 +68,7 @@ export {
   uniform,
   zeros,
 } from './init.ts';
+export { layerNumbers, layerOf, layersKept } from './layer-numbers.ts';
 export { type LayerTarget, layersOf, type PatternTarget, type RoleTarget } from './layer-target.ts';
 export type { LayersInView } from './layers-in-view.ts';
 export { type Merged, type MergeOptions, type ModelFormat, merge } from './merge.ts';

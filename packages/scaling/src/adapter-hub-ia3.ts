@@ -1,5 +1,17 @@
-import { defineMethod, eachLinear, type MethodFactory, type Option, ones, type Scope } from '@peftjs/core';
-import { concatAll, constant, reshape, slice, type Tensor } from '@peftjs/tensor';
+import {
+  type Chosen,
+  defineMethod,
+  eachLinear,
+  flag,
+  layerNumbers,
+  layersKept,
+  type MethodFactory,
+  number,
+  type Option,
+  ones,
+  type Scope,
+} from '@peftjs/core';
+import { concatAll, constant, mul, reshape, slice, type Tensor } from '@peftjs/tensor';
 import { type Model, nameMatches, type Path } from '@peftjs/transformer';
 import { scaleOutput } from './scale-output.ts';
 
@@ -8,20 +20,30 @@ const projections: readonly Projection[] = ['q', 'k', 'v'];
 
 /** Options of `adapterHubIa3`. */
 export interface AdapterHubIa3Options {
-  /** Which of the attention's projections are scaled. Default keys and values, as in the paper. */
+  /** Which of the attention's projections are scaled; an empty list for none. Default keys and values, as in the paper. */
   readonly attention?: readonly Projection[];
+  /** Whether the layer of the MLP is that the library calls intermediate: `down_proj` of a Llama, `c_fc` of GPT-2. Default true. */
+  readonly intermediate?: boolean;
+  /** The same of the one that it calls output: `up_proj`, `c_proj`. Default false. */
+  readonly output?: boolean;
+  /** Numbers of layers in which nothing is scaled. Default: none. */
+  readonly leaveOut?: readonly number[];
+  /** Factor α of the vectors; of a layer that holds all projections, of its whole output. Default 1. */
+  readonly scale?: number;
 }
 
 const attentionOption: Option<readonly Projection[]> = {
   key: 'attn_matrices',
   fallback: () => ['k', 'v'],
   expected: 'some of q, k, v',
-  accepts: (v) => Array.isArray(v) && v.length > 0 && v.every((p) => projections.includes(p)),
+  accepts: (v) => Array.isArray(v) && v.every((p) => projections.includes(p)),
+  toJson: (chosen) => (chosen.length > 0 ? [...chosen] : ['k', 'v']),
+  fromJson: (value, { selfattn_lora: own }) => (own === false ? [] : value),
 };
 
 const roles = { q: 'query', k: 'key', v: 'value' } as const;
 
-/** Ones for the projections that are not scaled, the trained values for the others. */
+/** The trained values, or ones for the projections that are not scaled. */
 const fusedRow = (own: Scope, outDim: number, attention: readonly Projection[]): Tensor => {
   const width = outDim / projections.length;
   const scaled = projections.filter((p) => attention.includes(p));
@@ -36,18 +58,23 @@ const fusedRow = (own: Scope, outDim: number, attention: readonly Projection[]):
 };
 
 /** The layers that are scaled: those of the projections, and of the MLP the one that the adapters library calls `intermediate`. */
-const scaledPaths = ({ parts, layout }: Model, attention: readonly Projection[]): ReadonlyMap<Path, boolean> => {
+const scaledPaths = (
+  model: Model,
+  { attention, intermediate, output, leaveOut }: Chosen<AdapterHubIa3Options>,
+): ReadonlyMap<Path, boolean> => {
+  const { parts, layout } = model;
   const projections = parts(attention.map((p) => roles[p]));
   const ofMlp = new Set(parts(['gate', 'up', 'down']).map(({ path }) => path));
-  const mlp = [...ofMlp].filter((path) =>
-    layout.defaultTarget('adapterHubIntermediate')?.some((name) => nameMatches(name, path)),
-  );
+  const tables = [...(intermediate ? ['adapterHubIntermediate'] : []), ...(output ? ['adapterHubOutput'] : [])];
+  const names = tables.flatMap((table) => layout.defaultTarget(table) ?? []);
+  const mlp = [...ofMlp].filter((path) => names.some((name) => nameMatches(name, path)));
   const fusedOf = (path: Path): boolean => parts(['query', 'key', 'value']).filter((p) => p.path === path).length > 1;
-  return new Map([...projections.map(({ path }) => path), ...mlp].map((path) => [path, fusedOf(path)]));
+  const all = layersKept(model, [...projections.map(({ path }) => path), ...mlp], leaveOut);
+  return new Map(all.map((path) => [path, fusedOf(path)]));
 };
 
 /**
- * (IA)³ as the adapters library has it: the outputs of the key and value projections and of one layer of the MLP are scaled, y = l⊙(Wx + b)
+ * (IA)³ as the adapters library has it: the outputs of the key and value projections and of one layer of the MLP are scaled, y = α·l⊙(Wx + b)
  * with l of shape [out, 1], 1 at the start; of GPT-2's fused projection the keys and values alone. Files are that library's. Merges exactly.
  * Throws `bad-option`. Liu et al., 2022. https://arxiv.org/abs/2205.05638
  */
@@ -55,9 +82,16 @@ export const adapterHubIa3: MethodFactory<AdapterHubIa3Options> = defineMethod<A
   name: 'adapterHubIa3',
   formula: {
     merges: true,
-    options: { attention: attentionOption },
-    attach: (model, scope, { attention }) => {
-      const paths = scaledPaths(model, attention);
+    options: {
+      attention: attentionOption,
+      intermediate: flag('intermediate_lora', true),
+      output: flag('output_lora', false),
+      leaveOut: layerNumbers('leave_out'),
+      scale: number('alpha', 1),
+    },
+    attach: (model, scope, options) => {
+      const { attention, scale } = options;
+      const paths = scaledPaths(model, options);
       return eachLinear(
         model,
         scope,
@@ -65,12 +99,10 @@ export const adapterHubIa3: MethodFactory<AdapterHubIa3Options> = defineMethod<A
         'adapterHubIa3',
         (base, layer, path) => {
           const own = layer.at('loras.default');
-          return scaleOutput(
-            base,
-            paths.get(path)
-              ? fusedRow(own, base.outDim, attention)
-              : reshape(own.param('lora_B', [base.outDim, 1], ones), [-1]),
-          );
+          const l = paths.get(path)
+            ? fusedRow(own, base.outDim, attention)
+            : reshape(own.param('lora_B', [base.outDim, 1], ones), [-1]);
+          return scaleOutput(base, scale === 1 ? l : mul(l, scale));
         },
       );
     },
@@ -80,28 +112,19 @@ export const adapterHubIa3: MethodFactory<AdapterHubIa3Options> = defineMethod<A
     layout: 'adapter-hub',
     reads: ({ architecture, composition_mode: mode }) => architecture === 'lora' && mode === 'scale',
     computes: {
-      alpha: [1],
       dropout: [0],
-      intermediate_lora: [true],
-      leave_out: [],
-      output_lora: [false],
       r: [1],
-      selfattn_lora: [true],
       use_dora: [false],
       use_gating: [false],
     },
-    config: () => ({
-      alpha: 1,
+    config: (_, { attention }) => ({
       architecture: 'lora',
       composition_mode: 'scale',
       dropout: 0,
       init_weights: 'ia3',
       init_weights_seed: null,
-      intermediate_lora: true,
-      leave_out: [],
-      output_lora: false,
       r: 1,
-      selfattn_lora: true,
+      selfattn_lora: attention.length > 0,
       use_dora: false,
       use_gating: false,
       vera_b: null,

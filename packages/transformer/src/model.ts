@@ -82,7 +82,7 @@ export interface ModelLayout {
   storedTransposed(path: Path): boolean;
   /**
    * The layers that Hugging Face PEFT adapts in such a model when no target is given, by the name of its table: `lora`, `ia3`,
-   * `ia3Feedforward`; undefined where it has none. `normAfterAttention` is no table of it: the norms that read what self-attention gives. `adapterHubIntermediate` is of adapter-hub/adapters, whose files are known where it is there; `adapterHubPrefix` is the module that holds its prefixes, by which those files are known.
+   * `ia3Feedforward`; undefined where it has none. `normAfterAttention` is no table of it: the norms that read what self-attention gives. `adapterHubIntermediate` and `adapterHubOutput` are the layers of the MLP that adapter-hub/adapters calls so, whose files are known where the first is there; `adapterHubPrefix` is the module that holds its prefixes, by which those files are known.
    */
   defaultTarget(table: string): readonly string[] | undefined;
 }

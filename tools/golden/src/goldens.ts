@@ -352,6 +352,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'boft-factors', boft),
   ...golden('plain gpt2', 'adalora', adalora),
   ...golden('square gpt2', 'lora-adapters', lora),
+  ...golden('square gpt2', 'lora-adapters-wide', lora),
   ...golden('square', 'mtl-lora-adapters', adapterHubMtlLora),
   ...golden('plain gpt2', 'prompt-tuning', promptTuning, rowsThere),
   ...golden('plain gpt2', 'multitask-prompt-tuning', multitaskPromptTuningFor(2), {
@@ -395,6 +396,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'attempt', attemptFor(1), ours),
   ...golden('plain gpt2', 'ia3', ia3),
   ...golden('square gpt2', 'ia3-adapters', ia3),
+  ...golden('square gpt2', 'ia3-adapters-wide', ia3),
   ...golden('plain gpt2', 'peqa', peqa, ours),
   ...golden('plain gpt2', 'peqa-groups', peqa, ours),
   ...golden('plain gpt2', 'diff-fit', diffFit, ours),

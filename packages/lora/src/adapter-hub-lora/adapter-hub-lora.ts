@@ -7,13 +7,12 @@ import {
   type MethodFactory,
   meanGate,
   number,
-  type Option,
   type Patch,
   rate,
   type Scope,
 } from '@peftjs/core';
 import type { Linear, Model } from '@peftjs/transformer';
-import { type AdapterHubLoraOptions, adaptedLayer, matrices, type Place, placesOf } from './projections.ts';
+import { type AdapterHubLoraOptions, adaptedLayer, type Place, placeOptions, placesOf } from './projections.ts';
 
 const attach = (model: Model, scope: Scope, options: Chosen<AdapterHubLoraOptions>, gated: boolean): Patch => {
   const wrap =
@@ -26,21 +25,8 @@ const attach = (model: Model, scope: Scope, options: Chosen<AdapterHubLoraOption
   return { linear: new Map(placesOf(model, options).map((place) => [place.path, wrap(place)])) };
 };
 
-/** The option of which projections are adapted, as the library's files have it. */
-export const matricesOption: Option<readonly (typeof matrices)[number][]> = {
-  key: 'attn_matrices',
-  fallback: () => ['q', 'v'],
-  expected: 'a list of some of q, k, v',
-  accepts: (v) => Array.isArray(v) && v.length > 0 && v.every((m) => matrices.includes(m)),
-  toJson: (chosen) => [...chosen],
-};
-
 /** Settings of the library's files that are computed only with these values. */
 export const computes: Readonly<Record<string, readonly (boolean | string)[]>> = {
-  intermediate_lora: [false],
-  output_lora: [false],
-  selfattn_lora: [true],
-  leave_out: [],
   dtype: ['float32'],
 };
 
@@ -51,10 +37,6 @@ export const configOf = (architecture: string, gated: boolean): AdapterConfig =>
   dtype: null,
   init_weights: 'lora',
   init_weights_seed: null,
-  intermediate_lora: false,
-  leave_out: [],
-  output_lora: false,
-  selfattn_lora: true,
   use_dora: false,
   use_gating: gated,
   vera_b: null,
@@ -67,7 +49,7 @@ const define = (name: string, gated: boolean, card: MethodCard): MethodFactory<A
     formula: {
       merges: !gated,
       options: {
-        matrices: matricesOption,
+        ...placeOptions,
         rank: count('r', 8),
         alpha: number('alpha', 8),
         dropout: rate('dropout', 0),
@@ -91,7 +73,7 @@ const define = (name: string, gated: boolean, card: MethodCard): MethodFactory<A
 
 /**
  * LoRA as the adapters library has it: y = Wx + (alpha/r)·B·A·dropout(x) on an attention's queries and values, each with its own rank r also
- * where one layer holds them all, as in GPT-2. Files are that library's. Merges. Throws `bad-option`.
+ * where one layer holds them all, as in GPT-2, and on layers of the MLP where that is asked for. Files are that library's. Merges. Throws `bad-option`.
  * Hu et al., 2021. https://arxiv.org/abs/2106.09685
  */
 export const adapterHubLora: MethodFactory<AdapterHubLoraOptions> = define('adapterHubLora', false, {

@@ -11,8 +11,8 @@ import {
 } from '@peftjs/core';
 import { add, matmul, mul, PeftError, reshape, softmax, type Tensor } from '@peftjs/tensor';
 import type { Linear } from '@peftjs/transformer';
-import { computes, configOf, matricesOption } from './adapter-hub-lora.ts';
-import { type AdapterHubLoraOptions, placesOf } from './projections.ts';
+import { computes, configOf } from './adapter-hub-lora.ts';
+import { type AdapterHubLoraOptions, placeOptions, placesOf } from './projections.ts';
 
 /** Options of `adapterHubMtlLora`. */
 export interface AdapterHubMtlLoraOptions extends AdapterHubLoraOptions {
@@ -33,14 +33,15 @@ export const adapterHubMtlLora: MethodFactory<AdapterHubMtlLoraOptions> = define
   formula: {
     merges: true,
     options: {
-      matrices: matricesOption,
+      ...placeOptions,
       rank: count('r', 8),
       alpha: number('alpha', 8),
       dropout: rate('dropout', 0),
       ups: count('n_up_projection', 1),
       sharpness: positive('weights_sharpness', 0.05),
     },
-    attach: (model, scope, { matrices, rank, alpha, dropout, ups, sharpness }) => {
+    attach: (model, scope, options) => {
+      const { rank, alpha, dropout, ups, sharpness } = options;
       const adapted = (base: Linear, path: string): Linear => {
         const own = scope.at(`${path}.loras.default`);
         const a = own.param('lora_A', [rank, base.inDim], kaimingUniform);
@@ -61,7 +62,7 @@ export const adapterHubMtlLora: MethodFactory<AdapterHubMtlLoraOptions> = define
           },
         };
       };
-      const places = placesOf(model, { matrices, rank, alpha, dropout });
+      const places = placesOf(model, options);
       const joined = places.filter(({ path, outDim }) => model.linears.get(path)!.outDim !== outDim);
       if (joined.length > 0)
         throw new PeftError(
@@ -74,10 +75,17 @@ export const adapterHubMtlLora: MethodFactory<AdapterHubMtlLoraOptions> = define
   files: {
     peftType: 'PEFTJS_ADAPTER_HUB_MTL_LORA',
     layout: 'adapter-hub',
-    reads: (config) =>
-      config['architecture'] === 'mtl_lora' && config['composition_mode'] === 'add' && config['use_gating'] !== true,
+    reads: (config) => config['architecture'] === 'mtl_lora',
     // The library's other kind of Λ, a whole matrix, cannot be made there.
-    computes: { ...computes, task_specific_matrix_type: ['singular_values'] },
+    computes: {
+      ...computes,
+      task_specific_matrix_type: ['singular_values'],
+      composition_mode: ['add'],
+      use_gating: [false],
+      use_dora: [false],
+      vera_d: [],
+      vera_b: [],
+    },
     config: () => ({ ...configOf('mtl_lora', false), task_specific_matrix_type: 'singular_values' }),
   },
   card: {

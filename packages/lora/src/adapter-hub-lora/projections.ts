@@ -1,16 +1,57 @@
-import { type Chosen, type Gate, kaimingUniform, type Scope, zeros } from '@peftjs/core';
+import {
+  type Chosen,
+  flag,
+  type Gate,
+  kaimingUniform,
+  layerNumbers,
+  layersKept,
+  type Option,
+  type OptionTable,
+  type Scope,
+  zeros,
+} from '@peftjs/core';
 import { add, matmul, mul, PeftError, pad, slice, type Tensor } from '@peftjs/tensor';
-import type { Linear, Model, Path } from '@peftjs/transformer';
+import { type Linear, type Model, nameMatches, type Path } from '@peftjs/transformer';
 
 /** An attention's projections. */
 export const matrices = ['q', 'k', 'v'] as const;
 
 const roles = { q: 'query', k: 'key', v: 'value' } as const;
 
-/** Options of `adapterHubLora` and `adapterHubGatedLora`. */
-export interface AdapterHubLoraOptions {
+/** Which layers the adapters library's LoRA adapts. */
+export interface AdapterHubPlaces {
   /** Which of an attention's projections: `q`, `k`, `v`. Default q and v. */
   readonly matrices?: readonly (typeof matrices)[number][];
+  /** Whether attentions are adapted. Default true. */
+  readonly attention?: boolean;
+  /** Whether the layer of the MLP is that the library calls intermediate: `down_proj` of a Llama, `c_fc` of GPT-2. Default false. */
+  readonly intermediate?: boolean;
+  /** The same of the one that it calls output: `up_proj`, `c_proj`. Default false. */
+  readonly output?: boolean;
+  /** Numbers of layers in which nothing is adapted. Default: none. */
+  readonly leaveOut?: readonly number[];
+}
+
+/** The option of which projections are adapted, as the library's files have it. */
+const matricesOption: Option<readonly (typeof matrices)[number][]> = {
+  key: 'attn_matrices',
+  fallback: () => ['q', 'v'],
+  expected: 'a list of some of q, k, v',
+  accepts: (v) => Array.isArray(v) && v.length > 0 && v.every((m) => matrices.includes(m)),
+  toJson: (chosen) => [...chosen],
+};
+
+/** How its files hold them. */
+export const placeOptions: OptionTable<AdapterHubPlaces> = {
+  matrices: matricesOption,
+  attention: flag('selfattn_lora', true),
+  intermediate: flag('intermediate_lora', false),
+  output: flag('output_lora', false),
+  leaveOut: layerNumbers('leave_out'),
+};
+
+/** Options of `adapterHubLora` and `adapterHubGatedLora`. */
+export interface AdapterHubLoraOptions extends AdapterHubPlaces {
   /** Rank r of each update. Default 8. */
   readonly rank?: number;
   /** The update is scaled by alpha / rank; a gate takes that scale's place. Default 8. */
@@ -26,16 +67,44 @@ export interface Place {
   readonly starts: readonly number[];
 }
 
-/** Queries, keys and values have a layer each, or share one as in GPT-2; in that order either way, as the adapters library has them. */
-export const placesOf = (model: Model, { matrices: chosen }: Chosen<AdapterHubLoraOptions>): Place[] => {
-  const adapted = matrices.filter((m) => chosen.includes(m));
+/** The layers of the MLP that the library calls by a name. Throws `no-match` where a model has none. */
+const ofMlp = (model: Model, table: string): Path[] => {
+  const names = model.layout.defaultTarget(table) ?? [];
+  const mlp = new Set(model.parts(['gate', 'up', 'down']).map(({ path }) => path));
+  const found = [...mlp].filter((path) => names.some((name) => nameMatches(name, path)));
+  if (found.length > 0) return found;
+  throw new PeftError(
+    'no-match',
+    `adapterHubLora: which layer of an MLP of ${model.layout.modelType} is meant is not known here`,
+  );
+};
+
+/**
+ * Queries, keys and values have a layer each, or share one as in GPT-2; in that order either way, as the adapters library has them. Those of the MLP
+ * follow. Throws `no-match` where none is left.
+ */
+export const placesOf = (model: Model, chosen: Chosen<AdapterHubPlaces>): Place[] => {
+  const adapted = chosen.attention ? matrices.filter((m) => chosen.matrices.includes(m)) : [];
   const parts = model.parts(adapted.map((m) => roles[m]));
   const places = [...new Set(parts.map(({ path }) => path))].map((path): Place => {
     const own = parts.filter((part) => part.path === path);
     return { path, outDim: own[0]!.size, starts: own.map(({ start }) => start) };
   });
-  if (places.length === 0) throw new PeftError('no-match', 'adapterHubLora: this part of the model has no attention');
-  return places;
+  const wide = [
+    ...(chosen.intermediate ? ofMlp(model, 'adapterHubIntermediate') : []),
+    ...(chosen.output ? ofMlp(model, 'adapterHubOutput') : []),
+  ].map((path): Place => ({ path, outDim: model.linears.get(path)!.outDim, starts: [0] }));
+  const all = [...places, ...wide];
+  const kept = layersKept(
+    model,
+    all.map(({ path }) => path),
+    chosen.leaveOut,
+  );
+  if (kept.length > 0) return all.filter(({ path }) => kept.includes(path));
+  throw new PeftError(
+    'no-match',
+    'adapterHubLora: no layer is left to adapt: this part of the model has none of those that are chosen, or all of them are left out',
+  );
 };
 
 /** A layer with its update, scaled by alpha / rank or by a gate. */

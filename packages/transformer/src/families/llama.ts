@@ -17,6 +17,7 @@ export const llama: Family<DecoderConfig> = decoder({
     ia3Feedforward: ['down_proj'],
     beft: ['v_proj'],
     adapterHubIntermediate: ['down_proj'],
+    adapterHubOutput: ['up_proj'],
     adapterHubPrefix: ['model'],
   },
 });

@@ -125,6 +125,7 @@ export const gpt2: Family<Gpt2Config> = {
     ia3: ['c_attn', 'mlp.c_proj'],
     ia3Feedforward: ['mlp.c_proj'],
     adapterHubIntermediate: ['c_fc'],
+    adapterHubOutput: ['mlp.c_proj'],
     adapterHubPrefix: ['transformer'],
     normAfterAttention: ['ln_2'],
   },

@@ -1,5 +1,5 @@
-import type { Option } from '@peftjs/core';
 import type { Model, Path } from '@peftjs/transformer';
+import type { Option } from './option.ts';
 
 /** The number of the layer that a path lies in: a decoder's go on where its encoder's end; −1 outside the layers. */
 export const layerOf = ({ towers }: Model, path: Path): number =>
