@@ -18,7 +18,10 @@ describe('pnpm bench', () => {
 
   test.each([
     [['--task', 'lora-smal'], /no 'lora-smal'.*lora-small/],
-    [['--stack', 'ours-cpu,cuda'], /no 'cuda'.*ours-cpu, ours-cpu-worker, ours-webgpu, ours-cpu-int8, torch/],
+    [
+      ['--stack', 'ours-cpu,cuda'],
+      /no 'cuda'.*ours-cpu, ours-cpu-worker, ours-webgpu, ours-cpu-int8, ours-cpu-int8-lean, torch/,
+    ],
     [['--rounds', '0'], /whole number above 0/],
   ])('refuses %j, with what there is', async (args, message) => {
     const { code, stderr } = await bench(...args);

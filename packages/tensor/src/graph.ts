@@ -120,21 +120,38 @@ export const variable = (name: string, shape: Shape, init: VariableInit, dtype: 
   return { ...spec, node, index: 0 };
 };
 
-const written = new WeakSet<VariableNode>();
+/** Whether a variable takes other values than its initial ones; apart from its node, so that who asks later does not keep the variable alive. */
+interface Fate {
+  written: boolean;
+}
+
+const fates = new WeakMap<VariableNode, Fate>();
+
+const fateOf = (node: VariableNode): Fate => {
+  const known = fates.get(node);
+  if (known) return known;
+  const fate: Fate = { written: false };
+  fates.set(node, fate);
+  return fate;
+};
 
 /** Notes that variables take other values than their initial ones: called where a program updates them, and where they are written. */
 export const markWritten = (variables: Iterable<Variable>): void => {
   for (const { node } of variables) {
     checkCopy(`variable ${node.name}`, node);
-    written.add(node);
+    fateOf(node).written = true;
   }
 };
 
-/** Whether a program that updates a variable has been made, or it has been written: its initialiser may not tell its value any more. */
-export const wasWritten = ({ node }: Variable): boolean => {
+/** Tells whether a program that updates a variable has been made, or it has been written: its initialiser may not tell its value any more. Does not keep the variable alive. */
+export const writtenBy = ({ node }: Variable): (() => boolean) => {
   checkCopy(`variable ${node.name}`, node);
-  return written.has(node);
+  const fate = fateOf(node);
+  return () => fate.written;
 };
+
+/** Whether that is so now. */
+export const wasWritten = (v: Variable): boolean => writtenBy(v)();
 
 /** Whether a tensor is a variable. */
 export const isVariable = (t: Tensor): t is Variable => t.node.kind === 'variable';
@@ -143,14 +160,21 @@ const noCompute: Compute = () => {
   throw new PeftError('bad-program', 'a first value that is made of other tensors is known to executors alone');
 };
 
-/** The host data of a variable's initialiser, checked against its spec; null when it is a graph. */
-export const initialData = async ({ node }: Variable, compute: Compute = noCompute): Promise<TypedArray | null> => {
+/** A function that loads the host data of a variable's initialiser, checked against its spec; null when it is a graph. The function does not keep the variable alive. */
+export const initialLoader = ({ node }: Variable): ((compute?: Compute) => Promise<TypedArray>) | null => {
   checkCopy(`variable ${node.name}`, node);
-  if (typeof node.init !== 'function' && !ArrayBuffer.isView(node.init)) return null;
-  const data = typeof node.init === 'function' ? await node.init(compute) : node.init;
-  checkData(`variable ${node.name}`, node.outs[0]!, data);
-  return data;
+  const { name, init, outs } = node;
+  if (typeof init !== 'function' && !ArrayBuffer.isView(init)) return null;
+  return async (compute = noCompute) => {
+    const data = typeof init === 'function' ? await init(compute) : init;
+    checkData(`variable ${name}`, outs[0]!, data);
+    return data;
+  };
 };
+
+/** That data; null when the initialiser is a graph. */
+export const initialData = async (v: Variable, compute?: Compute): Promise<TypedArray | null> =>
+  initialLoader(v)?.(compute) ?? null;
 
 /** Bytes of a tensor's values. */
 export const byteSize = ({ shape, dtype }: Spec): number => sizeOf(shape) * bytesPerElement(dtype);

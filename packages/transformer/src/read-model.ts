@@ -151,6 +151,24 @@ const checkTask = (dir: string, family: Family, config: ModelConfig): void => {
   );
 };
 
+/** A model with those layers and experts that a checkpoint stores packed. */
+const withStored = (
+  model: TaskModel<unknown>,
+  packed: Awaited<ReturnType<typeof storedLayers>>,
+  experts: ReturnType<typeof storedExperts>,
+): TaskModel<unknown> => {
+  if (packed.size + experts.size === 0) return model;
+  const linears = [...packed].map(([path, layer]): [Path, Linear] => [
+    path,
+    layer.linear(`${path}.weight`, model.linears.get(path)!.dense().bias),
+  ]);
+  const matrices = [...experts].map(([path, stored]): [Path, Experts] => [
+    path,
+    stored.experts(path, model.experts.get(path)!.bias),
+  ]);
+  return model.with({ linears: new Map(linears), experts: new Map(matrices) });
+};
+
 /** The work behind `loadModel`: a piece of its own in a bundle, apart from families, which have much in common with it. */
 export const readModel = async (dir: Place, options: LoadModelOptions<unknown>): Promise<TaskModel<unknown>> => {
   checkOptions('loadModel', rules as Rules<LoadModelOptions<unknown>>, options);
@@ -248,15 +266,6 @@ export const readModel = async (dir: Place, options: LoadModelOptions<unknown>):
       return async () => tensor.fromFile((await checkpoint.read(tensor.name)).data as Uint16Array);
     },
   };
-  const model = modelWith(family, config, weights, wanted);
-  if (packed.size + experts.size === 0) return model;
-  const linears = [...packed].map(([path, layer]): [Path, Linear] => [
-    path,
-    layer.linear(`${path}.weight`, model.linears.get(path)!.dense().bias),
-  ]);
-  const matrices = [...experts].map(([path, stored]): [Path, Experts] => [
-    path,
-    stored.experts(path, model.experts.get(path)!.bias),
-  ]);
-  return model.with({ linears: new Map(linears), experts: new Map(matrices) });
+  // The model is no variable here: what reads its weights lives as long as they do, and would keep it alive, and with it layers that a view of it has replaced.
+  return withStored(modelWith(family, config, weights, wanted), packed, experts);
 };

@@ -30,6 +30,7 @@ export const inShortCells = (tasks: readonly (readonly Row[])[]): Cells => [
   [
     ...['task', 'CPU: x PyTorch', 'its memory: x PyTorch'],
     ...['int8: x PyTorch bf16', 'int8: x compiled bf16', 'int8 memory: x PyTorch bf16'],
+    ...['recomputed: x PyTorch bf16', 'its memory: x PyTorch bf16'],
     ...['CPU: x best in JavaScript', 'WebGPU: x best in JavaScript'],
   ],
   ...tasks
@@ -44,6 +45,8 @@ export const inShortCells = (tasks: readonly (readonly Row[])[]): Cells => [
         times(of('ours-cpu-int8'), of('torch-bf16')),
         times(of('ours-cpu-int8'), of('torch-compile-bf16')),
         peakShare(of('ours-cpu-int8'), of('torch-bf16')),
+        times(of('ours-cpu-int8-lean'), of('torch-bf16')),
+        peakShare(of('ours-cpu-int8-lean'), of('torch-bf16')),
         timesBest(
           of('ours-cpu'),
           peers.filter(({ stack }) => !stack.endsWith('webgpu')),

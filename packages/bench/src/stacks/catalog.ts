@@ -128,6 +128,13 @@ const int8: Stack = {
   rounds: true,
 };
 
+/** The same in less memory, for more work. */
+const int8Lean: Stack = {
+  ...int8,
+  ...inNode('ours', 'ours-cpu-int8-lean', 'the same, each block computed again in the backward pass (recompute: true)'),
+  optional: true,
+};
+
 const tfjs = ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-wasm', '@tensorflow/tfjs-backend-webgpu'];
 
 /** All stacks, ours first: the others are compared with it. */
@@ -136,6 +143,7 @@ export const stacks: readonly Stack[] = [
   { ...inNode('ours', 'ours-cpu-worker', 'the same in a process beside the one that asks'), optional: true },
   inNode('ours', 'ours-webgpu', 'peftjs on WebGPU'),
   int8,
+  int8Lean,
   torch('torch', 'PyTorch with transformers and peft, CPU, f32'),
   ofSteps({ ...torch('torch-bf16', 'the same in bfloat16; NF4 computes in it'), rounds: true }),
   ofSteps({ ...torch('torch-compile', 'torch in f32 under torch.compile'), optional: true }),

@@ -97,6 +97,9 @@ const inInt8 = async (model: CausalLM, { weights, method }: StepTask, batch: Bat
     ? computeInt8(await quantizeByLlmInt8(model, { executor, data: [batch] }), ['lm_head'])
     : computeInt8(model, [...model.linears.keys()]);
 
+/** Whether a stack multiplies in int8. */
+const inWhole = (stack: string): boolean => stack.startsWith('ours-cpu-int8');
+
 const baseOf = async (
   stack: string,
   model: CausalLM,
@@ -104,7 +107,7 @@ const baseOf = async (
   batch: Batch,
   executor: Executor,
 ): Promise<CausalLM> => {
-  const isWhole = stack === 'ours-cpu-int8';
+  const isWhole = inWhole(stack);
   const layers = task.method === 'qlora' ? quantize(model, nf4(isWhole ? { compute: 'int8' } : undefined)) : model;
   return isWhole ? inInt8(layers, task, batch, executor) : layers;
 };
@@ -127,7 +130,8 @@ const openStep = async (stack: string, dir: string, task: StepTask, executor: Ex
     dir,
     await baseOf(
       stack,
-      await loadModel(join(dir, 'model'), { dtype: task.inHalf ? 'f16' : 'f32' }),
+      // Published weights that become int8 anyway are read in half the memory, as PyTorch's are in bfloat16.
+      await loadModel(join(dir, 'model'), { dtype: task.inHalf || (inWhole(stack) && task.weights) ? 'f16' : 'f32' }),
       task,
       fed,
       executor,
@@ -137,6 +141,7 @@ const openStep = async (stack: string, dir: string, task: StepTask, executor: Ex
   const step = await makeTrainStep(target, {
     executor,
     optimizer: adamw(),
+    recompute: stack === 'ours-cpu-int8-lean',
     inputs: { ids: { shape, dtype: 'i32' }, labels: { shape, dtype: 'i32' } },
   });
   let count = 0;
@@ -154,7 +159,7 @@ const openGenerate = async (dir: string, task: GenerateTask, executor: Executor)
   return { run: async () => (await made.generate([prompt], { maxTokens: task.tokens, stop: [] }))[0]! };
 };
 
-/** peftjs, as its users write it. Stacks: `ours-cpu`, `ours-cpu-worker`, `ours-cpu-int8`, `ours-webgpu`. */
+/** peftjs, as its users write it. Stacks: `ours-cpu`, `ours-cpu-worker`, `ours-cpu-int8`, `ours-cpu-int8-lean`, `ours-webgpu`. */
 export const open: OpenWorker = async (stack, { task, dir }, options) => {
   const watched = watch(await openExecutor(stack, options));
   const { executor, plans } = watched;

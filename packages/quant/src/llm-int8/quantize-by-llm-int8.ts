@@ -1,6 +1,14 @@
 import type { Collecting } from '@peftjs/core/collect';
 import { abs, checkOptions, max, mul, mustBe, type Rules, reshape, sum, type Tensor } from '@peftjs/tensor';
-import { type Dense, type Linear, type Path, requireModel, type TaskModel, targeted } from '@peftjs/transformer';
+import {
+  type Dense,
+  type Linear,
+  type Path,
+  requireModel,
+  storedValues,
+  type TaskModel,
+  targeted,
+} from '@peftjs/transformer';
 import type { QuantFormat } from '../format.ts';
 import { int8 } from '../integers.ts';
 import { type LookOptions, lookRules } from '../look.ts';
@@ -38,6 +46,22 @@ const peaksOf = (rows: Tensor, inDim: number): Readonly<Record<'largest' | 'all'
   largest: mul(sum(squared(max(abs(rows), { axes: [1] }))), inDim),
   all: sum(squared(rows)),
 });
+
+/** Makes a layer of values; of one whose rows peak its inputs go in two digits. Like `layerOf` it is out here, so that layers keep nothing of the model that they were made of. */
+const makerOf =
+  (format: QuantFormat, peaked: boolean) =>
+  (name: string, { weight, bias }: Dense): Linear =>
+    peaked
+      ? twoDigits(encodeLinear(format, name, { weight, bias: null }), bias)
+      : encodeLinear(format, name, { weight, bias });
+
+/** A layer of values, its columns apart that stand out. */
+const layerOf = (
+  name: string,
+  values: Dense,
+  taking: Apart | undefined,
+  make: (name: string, values: Dense) => Linear,
+): Linear => (taking ? apartLinear(name, values, taking, make) : make(name, values));
 
 /**
  * A view of a model whose targeted layers multiply in 8 bits, inputs too (`int8({ compute: 'int8' })`), but for inputs that stand out in the data: those, and their columns of the weight, stay floats, so that the step of a row is that of its others.
@@ -90,13 +114,14 @@ export const quantizeByLlmInt8 = async <M extends TaskModel>(model: M, options: 
     },
     (path, { largest, all }) => {
       const peaked = largest![0]! > peaks * all![0]!;
-      const make = (name: string, { weight, bias }: Dense): Linear =>
-        peaked
-          ? twoDigits(encodeLinear(format, name, { weight, bias: null }), bias)
-          : encodeLinear(format, name, { weight, bias });
-      const [layer, taking] = [model.linears.get(path)!, takingOf.get(path)];
-      const name = `${path}.weight`;
-      linears.set(path, taking ? apartLinear(name, layer.dense(), taking, make) : make(name, layer.dense()));
+      const layer = model.linears.get(path)!;
+      const made = layerOf(
+        `${path}.weight`,
+        storedValues(layer) ?? layer.dense(),
+        takingOf.get(path),
+        makerOf(format, peaked),
+      );
+      linears.set(path, made);
     },
   );
   return model.with({ linears }) as M;

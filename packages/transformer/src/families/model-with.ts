@@ -73,6 +73,8 @@ const modelOf = (
     tensors.set(name, isHalf ? asHalf(name, whole) : whole);
   }
   const parts = family.parts(config, tensors);
+  // Not the parts themselves: views of the model hold this layout, and would keep layers alive that they have replaced.
+  const stacks = new Set(parts.experts?.keys());
   return makeModel(
     {
       towers: family.towers(config),
@@ -89,7 +91,7 @@ const modelOf = (
         headsAreNew: [...needs.keys()].some((name) => isTrained(name) && weights.isNew?.(name) === true),
         outerModule: head?.layer === '' ? (layout.prefix ?? '') : '',
         storedTransposed: (path) =>
-          [`${path}.weight`, ...(parts.experts?.has(path) ? [path] : [])].some((name) => layout.transposed?.test(name)),
+          [`${path}.weight`, ...(stacks.has(path) ? [path] : [])].some((name) => layout.transposed?.test(name)),
         defaultTarget: (table) => (Object.hasOwn(defaultTargets, table) ? defaultTargets[table] : undefined),
       },
       pair: head?.pair
