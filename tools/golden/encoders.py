@@ -60,7 +60,7 @@ ENCODERS = {
     "deberta-v2-masked": ("DebertaV2", DEBERTA | dict(
         position_buckets=-1, max_relative_positions=6, share_att_key=False, norm_rel_ebd="none", position_biased_input=True, type_vocab_size=2,
     )),
-    "deberta-v2-token": ("DebertaV2", DEBERTA | dict(pos_att_type=["p2c"], share_att_key=False)),
+    "deberta-v2-token": ("DebertaV2", DEBERTA | dict(pos_att_type=["p2c"], share_att_key=False, conv_kernel_size=3, conv_act="gelu")),
     "mpnet-choice": ("MPNet", SIZES | dict(num_labels=1)),
     "modernbert-answers": ("ModernBert", MODERNBERT | dict(num_labels=2)),
     "modernbert-choice": ("ModernBert", MODERNBERT | dict(num_labels=1, classifier_pooling="mean")),

@@ -367,7 +367,7 @@ const apart = { relative_attention: true, pos_att_type: ['p2c', 'c2p'], position
 
 test.each([
   ['deberta', { ...apart, max_relative_positions: 6 }],
-  ['deberta-v2', { ...apart, position_buckets: 6 }],
+  ['deberta-v2', { ...apart, position_buckets: 6, conv_kernel_size: 3 }],
   ['mpnet', {}],
 ])('positions that %s reads from each row to each other are of any number and length', async (model_type, fields) => {
   const sizes = { vocab_size: 40, hidden_size: 8, num_attention_heads: 2, num_hidden_layers: 2, intermediate_size: 12 };

@@ -15,5 +15,6 @@ export const debertaParts: Pick<EncoderRecord, 'sameAsHidden' | 'pooled' | 'mask
     norm: 'cls.predictions.transform.LayerNorm',
     decoder: 'cls.predictions.decoder',
   },
-  ignored: /^cls\.predictions\.bias$|^(lm|mask)_predictions\.|(^|\.)embeddings\.position_embeddings\./,
+  ignored:
+    /^cls\.predictions\.bias$|^(lm|mask)_predictions\.|(^|\.)embeddings\.position_embeddings\.|(^|\.)encoder\.LayerNorm\./,
 };

@@ -5,7 +5,7 @@ import { bertBlock } from './encoder/record.ts';
 import type { Family } from './family.ts';
 
 /**
- * DeBERTa-v2 and v3: contents and relative positions attend to each other apart. `maskedLM` is the head that transformers calls legacy; checkpoints of
+ * DeBERTa-v2 and v3: contents and relative positions attend to each other apart; the larger of v2 have a convolution beside the first block. `maskedLM` is the head that transformers calls legacy; checkpoints of
  * v3 have none. Rows of padding see all others there and nothing here: their states differ, which nothing reads but a classifier of
  * texts with padding in front. He, Gao & Chen, 2021. https://arxiv.org/abs/2111.09543
  */
@@ -27,7 +27,7 @@ export const debertaV2: Family<EncoderConfig> = encoder({
     pad_token_id: 0,
     pooler_hidden_act: 'gelu',
   },
-  only: { conv_kernel_size: 0 },
+  convolution: { layer: 'deberta.encoder.conv.conv', norm: 'deberta.encoder.conv.LayerNorm' },
   disentangled: { table: 'deberta.encoder.rel_embeddings', norm: 'deberta.encoder.LayerNorm' },
   block: (index) => {
     const of = bertBlock('deberta')(index);
@@ -40,6 +40,8 @@ export const debertaV2: Family<EncoderConfig> = encoder({
     { role: 'attn-out', name: 'attention.output.dense' },
     { role: 'up', name: 'intermediate.dense' },
     { role: 'down', name: 'output.dense' },
+    // A convolution in files, as the layer of patches.
+    { role: 'patch', name: 'encoder.conv.conv' },
   ],
   targets: {
     lora: ['query_proj', 'value_proj'],

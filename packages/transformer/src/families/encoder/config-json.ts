@@ -50,6 +50,10 @@ export const encoderConfigJson = (record: EncoderRecord, c: EncoderConfig): Read
     ...('num_hidden_groups' in record.defaults && { num_hidden_groups: c.groups ?? c.layers, inner_group_num: 1 }),
     ...disentangledJson(c),
     ...summaryJson(c),
+    ...(c.convolution && {
+      conv_kernel_size: c.convolution.kernel,
+      conv_act: activationNames[c.convolution.activation],
+    }),
   };
   const { fieldNames = {}, fixed = {} } = record;
   return Object.fromEntries(

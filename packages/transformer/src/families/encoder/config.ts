@@ -5,6 +5,7 @@ import { collect } from '../../config/collect.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import { parseShared } from '../../config/shared.ts';
 import { checkTokenIds } from '../../config/token-ids.ts';
+import type { Convolution } from './convolution.ts';
 import { type EncoderRecord, firstPosition } from './record.ts';
 
 /**
@@ -28,6 +29,7 @@ export interface EncoderConfig extends ModelConfig {
   /** Of the layer before a classifier of texts. Default that of the record. */
   readonly poolerActivation?: Activation;
   readonly summary?: Summary;
+  readonly convolution?: Convolution;
 }
 
 /** The way from a text's rows to the one that tells choices apart, where the config says it: ELECTRA. transformers, `ElectraSequenceSummary`. */
@@ -147,6 +149,25 @@ const parseSummary = (
   return { summary: { reads: type === 'cls_index' ? 'last' : type, projects, activation } };
 };
 
+const convolutionSchema = z.object({
+  conv_kernel_size: z.int().min(0).default(0),
+  conv_act: activationSchema.default('tanh'),
+  conv_groups: z.literal(1).default(1),
+});
+
+/** A convolution's fields by our names, nothing where there is none; or undefined; problems are collected. */
+const parseConvolution = (
+  json: Readonly<Record<string, unknown>>,
+  problems: string[],
+): Pick<EncoderConfig, 'convolution'> | undefined => {
+  const raw = collect(convolutionSchema, json, problems);
+  if (!raw) return undefined;
+  const { conv_kernel_size: kernel, conv_act: named } = raw;
+  if (kernel === 0) return {};
+  if (kernel % 2 === 0) problems.push(`conv_kernel_size: ${kernel} is not supported; odd ones are`);
+  return { convolution: { kernel, activation: activationOf[named] } };
+};
+
 const optional = ['embedding_size', 'num_hidden_groups', 'inner_group_num'];
 
 /** A file's fields by BERT's names, where it says anything of them. */
@@ -179,6 +200,7 @@ export const parseEncoder = (record: EncoderRecord, given: unknown, problems: st
       problems.push(`${name}: ${JSON.stringify(stated[name])} is not supported; hidden_size ${raw.hidden_size} is`);
   const apart = record.disentangled && parseDisentangled(json, raw.max_position_embeddings, problems);
   const summary = record.summary && parseSummary(json, problems);
+  const convolution = record.convolution && parseConvolution(json, problems);
   const headDim = raw.hidden_size / raw.num_attention_heads;
   if (!Number.isInteger(headDim))
     problems.push(`hidden_size ${raw.hidden_size} is not a multiple of num_attention_heads ${raw.num_attention_heads}`);
@@ -205,6 +227,7 @@ export const parseEncoder = (record: EncoderRecord, given: unknown, problems: st
     ...(groups !== undefined && { groups }),
     ...apart,
     ...summary,
+    ...convolution,
     ...shared,
   };
   const first = firstPosition(record, config);

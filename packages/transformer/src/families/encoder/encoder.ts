@@ -19,7 +19,7 @@ const neverRead = /(^|\.)position_ids$/;
  */
 export const encoder = <C extends EncoderConfig = EncoderConfig>(record: EncoderRecord): Family<C> => {
   const { token, position, type } = embeddingPaths(record);
-  const { relativeBias, pooled, choice = pooled, summary, masked, ignored, disentangled: apart } = record;
+  const { relativeBias, convolution, pooled, choice = pooled, summary, masked, ignored, disentangled: apart } = record;
   const { block, attnNorm, fused } = record.block(0);
   /** A row that is added to queries or values, which files have as a vector. */
   const isAdded = (name: string): boolean => fused !== undefined && /\.[qv]_bias\.weight$/.test(name);
@@ -50,10 +50,12 @@ export const encoder = <C extends EncoderConfig = EncoderConfig>(record: Encoder
     layout: {
       ignored: ignored ? new RegExp(`${neverRead.source}|${ignored.source}`) : neverRead,
       prefix: `${record.prefix}.`,
-      ...(fused && {
-        names: [[/\.([qv]_bias)\.weight$/, '.$1']],
-        shapes: (name: string, shape: Shape): Shape => (isAdded(name) ? shape.slice(1) : shape),
-      }),
+      ...(fused && { names: [[/\.([qv]_bias)\.weight$/, '.$1']] }),
+      shapes: (name: string, shape: Shape): Shape => {
+        if (name !== `${convolution?.layer}.weight`) return isAdded(name) ? shape.slice(1) : shape;
+        const [d] = shape as readonly [number, number];
+        return [d, d, shape[1]! / d];
+      },
       aliases: [
         [/LayerNorm\.weight$/, 'LayerNorm.gamma'],
         [/LayerNorm\.bias$/, 'LayerNorm.beta'],
@@ -79,7 +81,7 @@ export const encoder = <C extends EncoderConfig = EncoderConfig>(record: Encoder
       ...(choice && { multipleChoice: pooledHead(`${record.stem}ForMultipleChoice`, choice) }),
     },
     narrow: (whole, reduction, layers) => {
-      const { embeddingSize: _, groups: __, ...config }: EncoderConfig = whole;
+      const { embeddingSize: _, groups: __, convolution: ___, ...config }: EncoderConfig = whole;
       const part = (size: number): number => Math.max(1, Math.round(size / reduction));
       const headDim = part(config.hiddenSize / config.heads);
       const narrow: EncoderConfig = {

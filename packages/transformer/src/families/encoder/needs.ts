@@ -30,6 +30,12 @@ export const encoderNeeds = (record: EncoderRecord, config: EncoderConfig): Tens
     ...(apart
       ? [table(apart.paths.table, 2 * spanOf(apart.of), d), ...(apart.of.normed ? norm(apart.paths.norm, d) : [])]
       : []),
+    ...(record.convolution && config.convolution
+      ? [
+          ...layerNeeds(record.convolution.layer, d, d * config.convolution.kernel, true),
+          ...norm(record.convolution.norm, d),
+        ]
+      : []),
     ...blocksOf(record, config).flatMap((block) => {
       const { query, key, value, fused, out, attnNorm, up, down, mlpNorm } = block;
       const further = apart ? positionLayers(apart.of, apart.paths, block) : [];

@@ -2,6 +2,7 @@ import type { Activation } from '../../activation.ts';
 import type { RoleRow } from '../../roles.ts';
 import type { Path } from '../../sites.ts';
 import type { Disentangled, EncoderConfig } from './config.ts';
+import type { ConvolutionPaths } from './convolution.ts';
 import type { DisentangledPaths } from './disentangled.ts';
 
 /** The paths of one block. */
@@ -68,6 +69,8 @@ export interface EncoderRecord {
   readonly relativeBias?: { readonly table: Path; readonly buckets: number; readonly maxDistance: number };
   /** Modules of relative positions that attend apart from contents. Default none: they do not. */
   readonly disentangled?: DisentangledPaths;
+  /** Modules of a convolution beside the first block, where the config has one. Default: it has none. */
+  readonly convolution?: ConvolutionPaths;
   /** The paths of a block, by its number among those that have weights of their own. */
   block(index: number): BlockPaths;
   readonly pooled: PooledHead;

@@ -6,6 +6,7 @@ import type { Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
 import { relativeBias } from '../relative-bias.ts';
 import type { EncoderConfig } from './config.ts';
+import { convolved } from './convolution.ts';
 import { disentangled } from './disentangled.ts';
 import { type BlockPaths, blocksOf, type EncoderRecord, embeddingPaths, hasPositions } from './record.ts';
 
@@ -117,12 +118,15 @@ export const encoderTower = (record: EncoderRecord, config: EncoderConfig): Towe
     },
     layers: (forward) => {
       const how = howOf(record, config, forward);
+      const { convolution: of } = config;
+      const { convolution: modules } = record;
       return (x, index) => {
         const paths = blocks[index]!;
         const attn = forward.at('attn', paths.attn, selfAttention(paths, config, how, forward), x);
         const h = forward.norm(paths.attnNorm, add(attn(x), x));
         const mlp = forward.at('mlp', paths.mlp, feedForward(paths, config, forward), h);
-        return forward.norm(paths.mlpNorm, add(mlp(h), h));
+        const y = forward.norm(paths.mlpNorm, add(mlp(h), h));
+        return of && modules && index === 0 ? convolved(of, modules, x, y, forward) : y;
       };
     },
     finish: (_, x) => x,
