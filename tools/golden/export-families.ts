@@ -1,7 +1,9 @@
 // Writes the adapters that `check_families.py` reads: those on the models that are named, or all of src/families.ts
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { familyAdapters, familyWritten } from './src/families.ts';
+import { saveHead } from '@peftjs/core';
+import { reference } from '@peftjs/tensor';
+import { familyAdapters, familyWritten, openAdapter } from './src/families.ts';
 import { writeFamilyAdapter } from './src/write-family-adapter.ts';
 
 const names = process.argv.slice(2);
@@ -10,4 +12,7 @@ for (const golden of familyAdapters) {
   const dir = familyWritten(golden.name, golden.adapter);
   await rm(dir, { recursive: true, force: true });
   await writeFamilyAdapter(golden, join(dir, 'adapter'));
+  if (!golden.task.stack) continue;
+  const saved = await openAdapter(golden, join(dir, 'adapter'), golden.format);
+  await saveHead(saved, join(dir, 'head'), { executor: reference() });
 }

@@ -36,10 +36,11 @@ import { checkSizes } from './check-sizes.ts';
 import { withoutCopies } from './copies.ts';
 import { findMethod, formatsIn, type Methods } from './find-method.ts';
 import { checkFinite } from './finite.ts';
+import { hubName } from './hub-head/hub-name.ts';
 import type { AdapterConfig, Method, State } from './method.ts';
 import { requireAdapted } from './require-adapted.ts';
 import { snapshot } from './snapshot.ts';
-import { taskType, withHeads, withOwnHeads, withoutHeads } from './task-heads.ts';
+import { taskType, withHeads, withHubHeads, withOwnHeads, withoutHeads } from './task-heads.ts';
 import { withoutWrappedBiases } from './wrapped-biases.ts';
 
 /** Hugging Face PEFT puts a model with rows or keys in front into one module, any other into two. */
@@ -57,18 +58,13 @@ const saveRules: Rules<SaveOptions> = {
   baseModel: mustBe.such('a text or null', (v) => v === null || typeof v === 'string'),
 };
 
-/** Refuses the layout of adapter-hub/adapters for models whose modules it has under names that are not known here, and for heads that it keeps in files beside the adapter's. Throws `bad-adapter`. */
+/** Refuses the layout of adapter-hub/adapters for models whose modules it has under names that are not known here. Throws `bad-adapter`. */
 const requireHubNames = ({ layout }: Model, { name, hubTable = 'adapterHubIntermediate' }: Method): void => {
   const { modelType, defaultTarget } = layout;
-  if (defaultTarget(hubTable) === undefined)
+  if ([hubTable, 'adapterHubIntermediate'].every((table) => defaultTarget(table) === undefined))
     throw new PeftError(
       'bad-adapter',
       `${name}: its files are those of adapter-hub/adapters, whose names for the layers of ${modelType} are not known here; use a method of Hugging Face PEFT's layout`,
-    );
-  if (layout.trainedModules.length > 0)
-    throw new PeftError(
-      'bad-adapter',
-      `${name}: its files are those of adapter-hub/adapters, which keeps the head of a ${layout.modelClass} (${layout.trainedModules.join(', ')}) in files of its own, and those are neither read nor written here; use a method of Hugging Face PEFT's layout`,
     );
 };
 
@@ -92,7 +88,7 @@ const withoutType = (value: JsonValue): JsonValue => {
  * Writes an adapter in its method's layout, into a folder on disk or `Files` that can be written. As Hugging Face PEFT does:
  * `adapter_config.json` and `adapter_model.safetensors` with keys `base_model.model.<path>.<name>`; several methods that its mixed models
  * take in a folder each, all others in the same two files, see `combine`. Or, where only that has the method, as adapter-hub/adapters does:
- * `adapter.safetensors`, the adapter called `default`. Files appear whole or not at all. Throws `write-failed`.
+ * `adapter.safetensors`, the adapter called `default`, and the task's head in `model_head.safetensors` and `head_config.json`. Files appear whole or not at all. Throws `write-failed`.
  */
 export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOptions): Promise<void> => {
   requireAdapted('save', adapted);
@@ -123,14 +119,19 @@ export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOpt
     );
   if (folders) return writeAdapters(dir, foldersWith(folders, base, stored, complete));
   const prefix = prefixOf(layout, config);
+  const inLayout = (name: string): string => (layout === 'peft' ? name : base.layout.nameInFile(name));
   const tensors = new Map(
-    [...stored].map(([key, tensor]) => [renamed(Object.entries(keys), key) ?? prefix + within(base, key), tensor]),
+    [...stored].map(([key, tensor]) => [
+      renamed(Object.entries(keys), key) ?? prefix + within(base, inLayout(key)),
+      tensor,
+    ]),
   );
   if (layout === 'peft') return writeAdapter(dir, complete(config, base.layout.trainedModules), tensors);
   requireHubNames(base, method);
-  const { modelType, modelClass } = base.layout;
-  const model = { modelType, hiddenSize: base.main.hiddenSize, modelClass, name: baseModel };
-  return writeAdapterHub(dir, withoutType(config) as JsonObject, model, tensors);
+  const { headData, hubModelOf } = await import('./hub-head/hub-head.ts');
+  const head = headData(base, stored);
+  const beside = new Map([...tensors].filter(([name]) => !head?.tensors.has(name)));
+  return writeAdapterHub(dir, withoutType(config) as JsonObject, hubModelOf(base, baseModel), beside, head);
 };
 
 /** The repeated layers of a base as files tell of them; null for none. Throws `bad-adapter` for a method in whose files they have no place. */
@@ -209,7 +210,8 @@ const named = ({ layout, tensors, config }: Adapter, method: Method, base: Model
     throw new PeftError('bad-adapter', `the names of ${wrong.join(', ')} should start with ${prefix}`);
   const { outerModule } = base.layout;
   const whole = (name: string): string => (wanted.has(outerModule + name) ? outerModule + name : name);
-  return new Map([...tensors].map(([key, t]) => [nameOf.get(key) ?? whole(key.slice(prefix.length)), t]));
+  const ownName = layout === 'peft' ? whole : hubName(base, wanted, whole);
+  return new Map([...tensors].map(([key, t]) => [nameOf.get(key) ?? ownName(key.slice(prefix.length)), t]));
 };
 
 const isSame = (one: TypedArray, other: TypedArray): boolean =>
@@ -259,7 +261,8 @@ export const load = async <M extends Model>(given: M, dir: Place, methods: Metho
     checkSizes(adapter.config.raw, adapter.tensors as State);
     const { outerFormats } = await import('./compose/block-format.ts');
     const { raw } = adapter.config;
-    const headed = adapter.layout === 'peft' ? withOwnHeads(given, raw, adapter.tensors.keys()) : given;
+    const headed =
+      adapter.layout === 'peft' ? withOwnHeads(given, raw, adapter.tensors.keys()) : withHubHeads(given, adapter.head);
     const [base, config] = repeatedFor(headed, raw);
     const method = findMethod(withoutHeads(config, base), formats, outerFormats);
     const { layout = 'peft' } = method;
@@ -268,11 +271,9 @@ export const load = async <M extends Model>(given: M, dir: Place, methods: Metho
     if (layout === 'adapter-hub') requireHubNames(base, method);
     checkFinite(adapter.tensors);
     const wanted = attach(base, [method]).state;
-    const own = withoutAliases(
-      withoutWrappedBiases(named(adapter, method, base, wanted), method.name, wanted),
-      method,
-      wanted,
-    );
+    const read = withoutWrappedBiases(named(adapter, method, base, wanted), method.name, wanted);
+    const heads = adapter.layout === 'peft' ? [] : await (await import('./hub-head/hub-head.ts')).headIn(adapter, base);
+    const own = withoutAliases(new Map([...read, ...heads]), method, wanted);
     const stored = new Map(
       [...withoutRepeated(own, method, wanted)].map(([name, t]) => [
         name,

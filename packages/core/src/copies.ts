@@ -23,16 +23,12 @@ const differs = (a: ArrayLike<number>, b: ArrayLike<number>): boolean => {
   return false;
 };
 
-/**
- * A file's tensors without copies of the base's: Hugging Face PEFT saves embeddings and heads with an adapter that targets them
- * (`save_embedding_layers`), and loading it overwrites the base's with them. Throws `state-mismatch` where such a copy is another than the
- * base has. Tensors of the adapter's own (`wanted`), and those that nobody knows, are left.
- */
-export const withoutCopies = async (
+/** A file's tensors without copies of the base's, and the faults of those copies. */
+export const copyFaults = async (
   base: Model,
   state: State,
-  wanted: ReadonlyMap<string, unknown>,
-): Promise<State> => {
+  wanted: Pick<ReadonlyMap<string, unknown>, 'has'>,
+): Promise<{ readonly kept: State; readonly problems: readonly string[] }> => {
   const kept = new Map(state);
   const problems: string[] = [];
   for (const [name, { shape, data }] of state) {
@@ -46,6 +42,20 @@ export const withoutCopies = async (
     }
     kept.delete(name);
   }
+  return { kept, problems };
+};
+
+/**
+ * A file's tensors without copies of the base's: Hugging Face PEFT saves embeddings and heads with an adapter that targets them
+ * (`save_embedding_layers`), and loading it overwrites the base's with them. Throws `state-mismatch` where such a copy is another than the
+ * base has. Tensors of the adapter's own (`wanted`), and those that nobody knows, are left.
+ */
+export const withoutCopies = async (
+  base: Model,
+  state: State,
+  wanted: ReadonlyMap<string, unknown>,
+): Promise<State> => {
+  const { kept, problems } = await copyFaults(base, state, wanted);
   if (problems.length > 0)
     throw new PeftError(
       'state-mismatch',

@@ -49,5 +49,9 @@ export const withOwnHeads = <M extends Model>(base: M, config: AdapterConfig, te
   );
 };
 
+/** The same of a folder of adapter-hub/adapters, whose head is in files of its own: of one without it the head is the base's, unless that is new. */
+export const withHubHeads = <M extends Model>(base: M, head: object | null | undefined): M =>
+  head || base.trainedHeads.length === 0 || base.layout.headsAreNew ? base : base.with({ headsKept: true });
+
 /** Heads' names that PEFT lists for every classifier, whether the model has them or not. */
 const taskHeads: readonly unknown[] = ['classifier', 'score'];

@@ -1,4 +1,12 @@
 export type { AdapterHubModel } from './adapter/adapter-hub-config.ts';
+export {
+  type AdapterHubHead,
+  type AdapterHubHeadConfig,
+  type AdapterHubHeadData,
+  headConfigFile,
+  readAdapterHubHead,
+  writeAdapterHubHead,
+} from './adapter/adapter-hub-head.ts';
 export type { AdapterFileConfig, AdapterLayout } from './adapter/files.ts';
 export type { AdapterPart, NamedAdapter } from './adapter/parts.ts';
 export { type Adapter, readAdapter, readAdapters } from './adapter/read.ts';

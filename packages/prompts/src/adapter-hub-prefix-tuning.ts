@@ -35,10 +35,14 @@ export interface AdapterHubPrefixTuningOptions {
 }
 
 /** The module that holds the prefixes of all layers. */
-const poolOf = ({ layout, paths }: Model): string => {
-  const [within = paths('kv')[0]!.split('.')[0]!] = layout.defaultTarget('adapterHubPrefix') ?? [];
-  return within === '' ? 'prefix_tuning' : `${within}.prefix_tuning`;
+const poolOf = ({ paths }: Model): string => {
+  const [within] = paths('kv')[0]!.split('.') as [string];
+  return /^(encoder|decoder)$/.test(within) ? 'prefix_tuning' : `${within}.prefix_tuning`;
 };
+
+/** The name of the MLP of a model of one tower: a T5 whose encoder stands alone keeps that of an encoder beside a decoder. */
+const onlyGroup = ({ main, layout }: Model): string =>
+  main.name === 'encoder' && layout.defaultTarget('adapterHubPrefix')?.[0] === '' ? 'encoder_prefix' : 'self_prefix';
 
 /** Attentions with one MLP, by its name. */
 const groupsOf = (
@@ -46,7 +50,7 @@ const groupsOf = (
   { encoderPrefix, crossPrefix }: Chosen<AdapterHubPrefixTuningOptions>,
 ): readonly (readonly [name: string, at: Attentions])[] => {
   const own = ['self_prefix', ownAttentions(model, 'adapterHubPrefixTuning')] as const;
-  if (!readsEncoder(model)) return [own];
+  if (!readsEncoder(model)) return [[onlyGroup(model), own[1]]];
   return [
     ...(encoderPrefix ? [['encoder_prefix', attentionsAt(model, model.towers[0], 'kv')] as const] : []),
     own,

@@ -1,3 +1,4 @@
+export { activationNames } from './activation.ts';
 export type { CheckpointReader, FindExperts, FindLayer, StoredExperts, StoredLayer } from './checkpoint-reader.ts';
 export { type CheckpointWriter, onceFor, type WrittenLayers } from './checkpoint-writer.ts';
 export { configText } from './config/config-text.ts';
@@ -117,6 +118,7 @@ export {
   type Problem,
   sequenceClassifier,
 } from './tasks/sequence-classifier.ts';
+export { type HeadStack, stackedHead } from './tasks/stacked-head.ts';
 export type {
   Column,
   Head,

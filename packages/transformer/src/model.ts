@@ -78,11 +78,13 @@ export interface ModelLayout {
   readonly headsAreNew: boolean;
   /** The beginning of the paths that the class in transformers has not: `bert.` of a `BertModel`, which has no head; else ''. */
   readonly outerModule: string;
+  /** The name that checkpoints have for a tensor, or for one of an adapter in a layer: transformers calls some modules otherwise than their files. */
+  nameInFile(name: string): string;
   /** Whether checkpoints hold this layer's weight as [in, out] (`fan_in_fan_out` in PEFT's files). */
   storedTransposed(path: Path): boolean;
   /**
    * The layers that Hugging Face PEFT adapts in such a model when no target is given, by the name of its table: `lora`, `ia3`,
-   * `ia3Feedforward`; undefined where it has none. `normAfterAttention` is no table of it: the norms that read what self-attention gives. `adapterHubIntermediate` and `adapterHubOutput` are the layers of the MLP that adapter-hub/adapters calls so, whose files are known where the first is there; `adapterHubPrefix` is the module that holds its prefixes, by which those files are known.
+   * `ia3Feedforward`; undefined where it has none. `normAfterAttention` is no table of it: the norms that read what self-attention gives. `adapterHubIntermediate` and `adapterHubOutput` are the layers of the MLP that adapter-hub/adapters calls so, whose files are known where the first is there; `adapterHubPrefix` is the module that holds its prefixes, by which those files are known, and `adapterHubProjections` are an attention's layers, by which those of its LoRA are.
    */
   defaultTarget(table: string): readonly string[] | undefined;
 }

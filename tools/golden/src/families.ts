@@ -71,6 +71,8 @@ import {
   vqt,
 } from '@peftjs/vision';
 
+import { hubHeads } from './hub-heads.ts';
+
 const data = join(import.meta.dirname, '../data');
 
 /** A tiny model of a family with the head of a task, and the adapters on it that Python trained. */
@@ -355,6 +357,7 @@ export interface FamilyAdapter extends FamilyGolden {
 export const familyAdapters: readonly FamilyAdapter[] = familyGoldens.flatMap((golden) => [
   ...Object.entries({ ...golden.adapters, ...golden.hub }).map(([adapter, format]) => ({ ...golden, adapter, format })),
   ...Object.entries(golden.types ?? {}).map(([adapter, format]) => ({ ...golden, adapter, format, brief: true })),
+  ...hubHeads.filter(({ name }) => name === golden.name).map((head) => ({ ...golden, ...head, brief: true })),
 ]);
 
 /** The texts of three classes that `own_vision.py` has: the start, four tokens in place of a context, a name, the end. */
@@ -439,6 +442,7 @@ const inputNames = {
   decoder_attention_mask: 'decoderMask',
   pixel_values: 'pixels',
   labels: 'labels',
+  float_labels: 'labels',
   start_positions: 'startPositions',
   end_positions: 'endPositions',
 } as const;
@@ -450,7 +454,7 @@ const columnsOf = (
   Object.entries(inputNames).flatMap(([theirs, ours]) => {
     const found = recorded.get(theirs);
     return found
-      ? [[ours, /mask|pixels/i.test(ours) ? found.data : Int32Array.from(found.data), found.shape] as const]
+      ? [[ours, /mask|pixel|float/i.test(theirs) ? found.data : Int32Array.from(found.data), found.shape] as const]
       : [];
   });
 
@@ -499,8 +503,8 @@ export const openAdapter = async (
 ): Promise<Adapted<TaskModel>> => load(await openModel(golden), dir, [format]);
 
 /** The library's name for one of our parameters. */
-export const parameterThere = ({ method, params }: Adapted<TaskModel>, name: string): string => {
-  if (method.layout === 'adapter-hub') return name;
+export const parameterThere = ({ base, method, params }: Adapted<TaskModel>, name: string): string => {
+  if (method.layout === 'adapter-hub') return base.layout.nameInFile(name);
   if (!params.has('prompt_embeddings') || !method.keys?.['prompt_embeddings']) {
     const [mine, theirs] = Object.entries(method.keys ?? {}).find(([key]) => name.startsWith(key)) ?? [];
     return mine === undefined ? `base_model.model.${name}` : name.replace(mine, theirs!);

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { ladderSide, pfeiffer } from '@peftjs/adapters';
 import { grad } from '@peftjs/autograd';
 import { type Adapted, attach, load, save } from '@peftjs/core';
-import { isObject, memoryFiles, openModelWeights } from '@peftjs/io';
+import { isObject, openModelWeights } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
-import { adapterHubPrefixTuning, apt } from '@peftjs/prompts';
+import { apt } from '@peftjs/prompts';
 import { argmax, constant, type Executor, evaluate, reference, type Tensor, transpose } from '@peftjs/tensor';
 import { distance } from '@peftjs/testkit';
 import {
@@ -321,17 +321,6 @@ describe('an encoder-decoder', () => {
       new RegExp(`${name}: is for models of one tower, .* encoder and decoder`),
     );
   });
-});
-
-test('the head of classes, which the adapters library keeps in files of its own, is not left out in silence', async () => {
-  const golden = familyGoldens.find(({ name }) => name === 't5-sequence')!;
-  const adapted = attach(await openModel(golden), [adapterHubPrefixTuning({ length: 2, bottleneck: 4 })]);
-  const files = memoryFiles();
-  await expect(save(adapted, files, { executor: reference() })).rejects.toThrow(
-    /adapterHubPrefixTuning: .* keeps the head of a T5ForSequenceClassification \(classification_head\) in files of its own/,
-  );
-  const dir = familyAdapter('t5', 'hub-prefix-tuning');
-  await expect(openAdapter(golden, dir, adapterHubPrefixTuning)).rejects.toThrow(/neither read nor written here/);
 });
 
 test('an adapter that was trained without a head is refused where the base has a new one', async () => {

@@ -12,6 +12,7 @@ import {
   adapterHubWeightsFile,
   isAdapterName,
 } from './adapter-hub-config.ts';
+import { type AdapterHubHead, readHeadBeside } from './adapter-hub-head.ts';
 import { ownName, renamed, withoutAliases } from './adapter-hub-names.ts';
 import { readAdapterHubFolder } from './adapter-hub-read.ts';
 import { readConfig, type Seen } from './digest.ts';
@@ -67,11 +68,18 @@ interface Reader {
   readonly files: Files;
   readonly seen: Seen;
   readonly problems: string[];
+  /** Those of classes of transformers that the library put beside each adapter. */
+  readonly heads: AdapterHubHead[];
 }
 
-const readSingle = async ({ files, seen, problems }: Reader, name: string, as: string): Promise<Held> => {
+const readSingle = async ({ files, seen, problems, heads }: Reader, name: string, as: string): Promise<Held> => {
   const folder = await readAdapterHubFolder(files, seen, name);
   if (folder.config.name !== name) problems.push(`the adapter in ${name} is called ${folder.config.name}`);
+  const head = await readHeadBeside(files, seen, name);
+  if (head?.config) problems.push(`the adapter in ${name} has a head of its own, and several heads are not read here`);
+  else if (head && heads.some((other) => !isSame(other.tensors as Tensors, head.tensors as Tensors)))
+    problems.push(`the adapter in ${name} has another head than those before it`);
+  else if (head) heads.push(head);
   const tensors = renamed(folder.tensors, name, as, problems);
   return {
     config: folder.config.raw,
@@ -147,14 +155,27 @@ const readNode = async (reader: Reader, node: unknown, depth: number): Promise<H
 export const readAdapterHubSetup = async (
   files: Files,
   seen: Seen,
-): Promise<{ readonly config: AdapterFileConfig; readonly tensors: ReadonlyMap<string, AdapterTensor> }> => {
-  const reader: Reader = { files, seen, problems: [] };
-  const setup = (await readConfig(files, setupFile, seen))['adapter_setup'];
+): Promise<{
+  readonly config: AdapterFileConfig;
+  readonly tensors: ReadonlyMap<string, AdapterTensor>;
+  readonly head: AdapterHubHead | null;
+}> => {
+  const reader: Reader = { files, seen, problems: [], heads: [] };
+  const { adapter_setup: setup, head_setup: heads = null } = await readConfig(files, setupFile, seen);
+  if (heads !== null && heads !== false)
+    throw new PeftError(
+      'bad-adapter',
+      `${joinPath(files.name, setupFile)}: head_setup is not null, and heads of a setup are not read here; save each adapter alone with its head`,
+    );
   if (singleName(setup) !== null) throw unsound(reader);
   const { config: raw, tensors, baseModel } = await readNode(reader, setup, 1);
   if (reader.problems.length > 0)
     throw new PeftError('bad-adapter', `${files.name}: is not a sound adapter setup:${listed(reader.problems)}`);
-  return { config: { method: String(raw['architecture']), taskType: null, baseModel, raw }, tensors };
+  return {
+    config: { method: String(raw['architecture']), taskType: null, baseModel, raw },
+    tensors,
+    head: reader.heads[0] ?? null,
+  };
 };
 
 type Tensors = ReadonlyMap<string, AdapterTensorData>;

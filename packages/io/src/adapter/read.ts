@@ -6,6 +6,7 @@ import { steady } from '../files/steady.ts';
 import { isObject, type JsonObject } from '../json.ts';
 import { readJson } from '../read-json.ts';
 import { listed } from '../report.ts';
+import { type AdapterHubHead, headConfigFile, readHeadBeside } from './adapter-hub-head.ts';
 import { ownName, renamed, withoutAliases } from './adapter-hub-names.ts';
 import { readAdapterHubFolder } from './adapter-hub-read.ts';
 import { readAdapterHubSetup, setupFile } from './adapter-hub-setup.ts';
@@ -30,6 +31,8 @@ export interface Adapter {
   readonly layout: AdapterLayout;
   readonly config: AdapterFileConfig;
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
+  /** The head in files beside those of an adapter of adapter-hub; of several adapters that of one class of transformers, which they share. Default null. */
+  readonly head?: AdapterHubHead | null;
 }
 
 /** The files by which a folder counts as an adapter, or as several: one of them. */
@@ -53,7 +56,7 @@ const readAdapterHub = async (files: Files, seen: Seen): Promise<Adapter> => {
   const own = withoutAliases(renamed(tensors, config.name, ownName, problems), problems);
   if (problems.length > 0)
     throw new PeftError('bad-adapter', `${files.name}: has tensors that do not fit:${listed(problems)}`);
-  return { layout: 'adapter-hub', config, tensors: own };
+  return { layout: 'adapter-hub', config, tensors: own, head: await readHeadBeside(files, seen) };
 };
 
 /**
@@ -113,7 +116,9 @@ const withoutMark = async (files: Files): Promise<string> => {
   const config = await readJson(files, modelConfigFile, 'bad-adapter').catch(() => null);
   return isObject(config) && 'intervention_types' in config
     ? 'Its config.json is that of interventions by pyreft; read it with loadPyreft of @peftjs/adapters.'
-    : 'Check the path or save the adapter again.';
+    : (await files.size(headConfigFile)) !== null
+      ? `It holds a head alone (${headConfigFile}); read it with loadHead of @peftjs/core.`
+      : 'Check the path or save the adapter again.';
 };
 
 const readOnce = async (files: Files, seen: Seen): Promise<Adapter> => {

@@ -12,6 +12,7 @@ import {
   adapterHubWeightsFile,
   parseAdapterHubConfig,
 } from './adapter-hub-config.ts';
+import { type AdapterHubHeadData, headConfigFile, headFiles } from './adapter-hub-head.ts';
 import { ownName, renamed } from './adapter-hub-names.ts';
 import { adapterHubSetupFiles, isSetup } from './adapter-hub-setup.ts';
 import { modelCard } from './card.ts';
@@ -85,13 +86,15 @@ export const writeAdapters = async (dir: Place, parts: readonly AdapterPart[]): 
  * Writes an adapter folder as adapter-hub/adapters does: `adapter.safetensors` and `adapter_config.json`, in which `config` describes the
  * method; names of tensors hold the adapter's, `default`. With `{ architecture: 'fuse', adapters, fusion }` or
  * `{ architecture: 'block', type, kwargs, children }` (see `readAdapter`) a folder for each adapter, one for each fusion, and
- * `adapter_setup.json`. The guarantees and errors are those of `writeAdapter`.
+ * `adapter_setup.json`. `head` is the task's own, which goes into files beside the adapter's: `model_head.safetensors` and `head_config.json`; several adapters have none. The
+ * guarantees and errors are those of `writeAdapter`.
  */
 export const writeAdapterHub = async (
   dir: Place,
   config: JsonObject,
   model: AdapterHubModel,
   tensors: Tensors,
+  head: AdapterHubHeadData | null = null,
 ): Promise<void> => {
   const to = writable(await filesAt(dir));
   const json = adapterHubConfigJson(ownName, config, model);
@@ -100,10 +103,14 @@ export const writeAdapterHub = async (
   if (tensors.size === 0) problems.push('there are no tensors to save');
   const several = isSetup(config);
   if (!several) renamed(tensors, ownName, ownName, problems);
+  else if (head) problems.push('several adapters in one folder have no place for a head; save each alone');
+  if (!head && (await to.size(headConfigFile)) !== null)
+    problems.push(`there is a head of another adapter: ${headConfigFile}. Choose another folder`);
   if (!parsed || problems.length > 0) return refuse(to.name, problems);
   const files = several
     ? adapterHubSetupFiles(to.name, config, model, tensors)
     : new Map<string, FileContent>([
+        ...(head ? headFiles(to.name, head, model) : []),
         [adapterHubWeightsFile, encodeTensors(joinPath(to.name, adapterHubWeightsFile), tensors)],
         [configFile, pythonJson(json, adapterHubFloats)],
       ]);

@@ -59,6 +59,7 @@ const define = (name: string, gated: boolean, card: MethodCard): MethodFactory<A
     files: {
       peftType: gated ? 'PEFTJS_ADAPTER_HUB_GATED_LORA' : 'PEFTJS_ADAPTER_HUB_LORA',
       layout: 'adapter-hub',
+      ...(!gated && { hubTable: 'adapterHubProjections' }),
       reads: (config) =>
         config['architecture'] === 'lora' &&
         config['composition_mode'] === 'add' &&

@@ -12,7 +12,7 @@ import {
   type State,
   save,
 } from '@peftjs/core';
-import { readAdapter, writeAdapter, writeAdapterHub } from '@peftjs/io';
+import { type AdapterTensor, type AdapterTensorData, readAdapter, writeAdapter, writeAdapterHub } from '@peftjs/io';
 import { type Executor, isPeftError, type Shape, type TypedArray } from '@peftjs/tensor';
 import { mustBeNear, tolerances } from '@peftjs/tensor/testing';
 import type { Law } from '@peftjs/transformer/testing';
@@ -60,20 +60,23 @@ const refusal = (of: MethodCase): Law => ({
     inFolder(async (dir) => {
       const { base, adapted, executor } = await subjectOf(of);
       await save(adapted, dir, { executor });
-      const { layout, config, tensors } = await readAdapter(dir);
+      const { layout, config, tensors, head = null } = await readAdapter(dir);
       const missing = [...tensors.keys()].at(-1)!;
-      const kept = [...tensors]
-        .filter(([key]) => key !== missing)
-        .map(([key, { shape, data }]) => [key, { shape, data }] as const);
+      const plain = ([key, { shape, data }]: [string, AdapterTensor]): readonly [string, AdapterTensorData] => [
+        key,
+        { shape, data },
+      ];
+      const kept = [...tensors].filter(([key]) => key !== missing).map(plain);
+      const beside = head && { ...head, tensors: new Map([...head.tensors].map(plain)) };
       const hub = layout === 'adapter-hub';
       const odd = hub ? missing.replace(/[^.]+$/, 'nowhere') : 'model.nowhere.weight';
       // As large as the missing one, since a config's sizes are compared with what the file holds.
       const { shape, data } = tensors.get(missing)!;
       const extra = [odd, { shape, data }] as const;
       const { hiddenSize } = base.main;
-      const { modelType } = base.layout;
-      const model = { modelType, hiddenSize, modelClass: null, name: null };
-      if (hub) await writeAdapterHub(dir, config.raw, model, new Map([...kept, extra]));
+      const { modelType, modelClass } = base.layout;
+      const model = { modelType, hiddenSize, modelClass, name: null };
+      if (hub) await writeAdapterHub(dir, config.raw, model, new Map([...kept, extra]), beside);
       else await writeAdapter(dir, config.raw, new Map([...kept, [`base_model.model.${extra[0]}`, extra[1]]]));
       const name = missing.replace(/^base_model\.(model\.)?/, '');
       const message = await load(base, dir, formatsOf(of)).then(
@@ -134,7 +137,7 @@ const namelessRefusal = (of: MethodCase): Law => ({
 export const fileLaws = (of: MethodCase): readonly Law[] => {
   const base = of.base();
   const { layout, hubTable = 'adapterHubIntermediate' } = methodOf(of, base);
-  const named = base.layout.defaultTarget(hubTable) !== undefined;
+  const named = [hubTable, 'adapterHubIntermediate'].some((table) => base.layout.defaultTarget(table) !== undefined);
   return layout === 'adapter-hub' && !named
     ? [namelessRefusal(of), configuration(of)]
     : [roundTrip(of), refusal(of), configuration(of)];

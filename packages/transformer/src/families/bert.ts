@@ -28,9 +28,12 @@ export const bert: Family<BertConfig> = encoder({
     norm: 'cls.predictions.transform.LayerNorm',
     decoder: 'cls.predictions.decoder',
   },
+  stacks: true,
   ignored: /^cls\.seq_relationship\.|^cls\.predictions\.bias$/,
   roles: bertRoles,
   targets: {
+    adapterHubPrefix: ['bert'],
+    adapterHubProjections: ['query', 'key', 'value'],
     lora: ['query', 'value'],
     ia3: ['key', 'value', 'output.dense'],
     ia3Feedforward: ['output.dense'],

@@ -53,7 +53,7 @@ const transposedValues = <A extends Float32Array | Uint16Array>(values: A, rows:
 const asIs = <A>(values: A): A => values;
 
 /** The name that files have for a tensor. */
-const fileName = ({ names = [] }: CheckpointLayout, name: string): string =>
+export const fileName = ({ names = [] }: CheckpointLayout, name: string): string =>
   names.reduce((whole, [part, instead]) => whole.replace(part, instead), name);
 
 /** How a tensor of a config's model, by its full name and shape, is stored: in one piece where there would be more than `most`. */

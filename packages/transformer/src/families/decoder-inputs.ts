@@ -47,7 +47,7 @@ const firstTokens = (ids: Tensor, { modelType, decoderStartId, padId }: ModelCon
 };
 
 /** A decoder that is given nothing reads the encoder's text moved by one place: transformers' `shift_tokens_right`. */
-const withDecoderIds =
+export const withDecoderIds =
   (first: FirstToken) =>
   (inputs: Inputs, config: ModelConfig): Inputs => {
     const { ids, decoderIds } = inputs;
@@ -61,7 +61,7 @@ const withDecoderIds =
   };
 
 /** Of each sequence the row over the text's last end: not a number for a text without one. */
-const rowsAtEnds = (rows: Tensor, ids: Tensor, { modelType, eosIds }: ModelConfig): Tensor => {
+export const rowsAtEnds = (rows: Tensor, ids: Tensor, { modelType, eosIds }: ModelConfig): Tensor => {
   if (eosIds.length === 0)
     throw new PeftError(
       'bad-option',

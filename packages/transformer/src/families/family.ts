@@ -9,6 +9,7 @@ import type { HeadName, Pair } from '../tasks/task.ts';
 import type { TowerSpec } from '../tower-spec.ts';
 import type { TensorNeeds } from '../weights.ts';
 import type { CheckpointLayout } from './checkpoint-layout.ts';
+import type { StackBase } from './stacked-head.ts';
 
 /** How a family's class of transformers puts a head on the towers. */
 export interface HeadSpec<C extends ModelConfig = ModelConfig> {
@@ -70,6 +71,8 @@ export interface Family<C extends ModelConfig = ModelConfig> {
   readonly defaultTargets: Readonly<Record<string, readonly string[]>>;
   /** The heads that its classes of transformers have; the first is what a folder without a known class is taken for. */
   readonly heads: { readonly [H in HeadName]?: HeadSpec<C> };
+  /** Its class of the adapters library, on which heads are stacks of layers. Default none. */
+  readonly stacked?: StackBase<C>;
   /**
    * The same architecture with all sizes divided by `reduction` and `layers` layers, for side networks: a vocabulary of one, a tied head.
    */

@@ -8,8 +8,10 @@ import type { Path } from '../sites.ts';
 import { asCausalLM, type TaskModel, withTask } from '../task-model.ts';
 import type { Task } from '../tasks/task.ts';
 import type { TensorNeeds, WeightSource } from '../weights.ts';
+import { fileName } from './checkpoint-layout.ts';
 import type { Family, HeadSpec } from './family.ts';
 import { unknownArchitecture } from './on-demand.ts';
+import { stackedSpec } from './stacked-head.ts';
 
 /** `BertModel`: the class without a head. Its names in files lack the beginning that those of the others have. */
 const noHead = ({ heads }: Family): HeadSpec => ({
@@ -22,6 +24,13 @@ const noHead = ({ heads }: Family): HeadSpec => ({
 
 /** A family's head for a task. Throws `bad-option` with the tasks that the family has. */
 export const headOf = (family: Family, task: Task<unknown>): HeadSpec => {
+  if (task.stack) {
+    if (family.stacked) return stackedSpec(family.stacked, task, task.stack);
+    throw new PeftError(
+      'bad-option',
+      `model: stacked heads of the adapters library are not known here for ${family.modelType}; leave out stackedHead`,
+    );
+  }
   const found = family.heads[task.head];
   if (found) return found;
   if (task.head === 'features' && !family.heads.imageText) return noHead(family);
@@ -90,6 +99,7 @@ const modelOf = (
         trainedModules: head?.trained ?? [],
         headsAreNew: [...needs.keys()].some((name) => isTrained(name) && weights.isNew?.(name) === true),
         outerModule: head?.layer === '' ? (layout.prefix ?? '') : '',
+        nameInFile: (name) => fileName(layout, name),
         storedTransposed: (path) =>
           [`${path}.weight`, ...(stacks.has(path) ? [path] : [])].some((name) => layout.transposed?.test(name)),
         defaultTarget: (table) => (Object.hasOwn(defaultTargets, table) ? defaultTargets[table] : undefined),

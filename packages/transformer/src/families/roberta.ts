@@ -39,7 +39,10 @@ export const roberta: Family<EncoderConfig> = encoder({
   ...record,
   modelType: 'roberta',
   stem: 'Roberta',
+  stacks: true,
   targets: {
+    adapterHubPrefix: ['roberta'],
+    adapterHubProjections: ['query', 'key', 'value'],
     lora: ['query', 'value'],
     ia3: ['key', 'value', 'output.dense'],
     ia3Feedforward: ['output.dense'],

@@ -26,6 +26,7 @@ const names: VitRecord['names'] = [
 /** ViT: patches and a class's row, learned positions. Dosovitskiy et al., 2020. https://arxiv.org/abs/2010.11929 */
 export const vit: Family<VitConfig> = vitFamily({
   modelType: 'vit',
+  stacks: true,
   stem: 'ViT',
   prefix: 'vit',
   defaults: {},

@@ -35,6 +35,7 @@ export const multipleChoice = ({ choices }: MultipleChoiceOptions): Task<Tensor>
     labels: ['LABEL_0'],
     columns: { labels: { shape: [], dtype: 'i32', below: 2 } },
     predicts: 'choices',
+    choices,
     outputs: logitsOf,
     loss: (head, inputs) => {
       const logits = logitsOf(head);

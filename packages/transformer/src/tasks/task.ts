@@ -3,6 +3,7 @@ import type { Linear } from '../linear.ts';
 import type { Loss } from '../loss.ts';
 import type { Call } from '../pass.ts';
 import type { Inputs } from '../states.ts';
+import type { HeadStack } from './stacked-head.ts';
 
 /** `task_type` in Hugging Face PEFT's files; null where it has none. */
 export type TaskType = 'CAUSAL_LM' | 'SEQ_2_SEQ_LM' | 'SEQ_CLS' | 'TOKEN_CLS' | 'QUESTION_ANS' | 'FEATURE_EXTRACTION';
@@ -83,10 +84,14 @@ export interface Task<Out = Tensor> {
   /** Its name in adapter files. */
   readonly type: TaskType | null;
   readonly head: HeadName;
+  /** Layers in place of the head that transformers' class has; see `stackedHead`. Default none. */
+  readonly stack?: HeadStack;
   /** Names of the classes of its head, in the order of its outputs; null for the vocabulary. */
   readonly labels: readonly string[] | null;
   /** The kind of its predictions, by which they are measured. Default: none, there is the loss alone. */
   readonly predicts?: Predicts;
+  /** How many rows are the choices of one question. Default: none are. */
+  readonly choices?: number;
   /** The label that does not count. Default −100. */
   readonly ignoreIndex?: number;
   /** The towers whose inputs it needs, of those that stand side by side. Default all. */

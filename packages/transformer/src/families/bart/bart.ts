@@ -1,5 +1,5 @@
 import { layerNormLayer } from '../../norm.ts';
-import { answerHead, endHead } from '../decoder-inputs.ts';
+import { answerHead, endHead, rowsAtEnds, withDecoderIds } from '../decoder-inputs.ts';
 import type { Family } from '../family.ts';
 import { languageHead } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
@@ -51,12 +51,26 @@ const bartFamily = (record: BartRecord): Family<BartConfig> => ({
     { role: 'head', name: 'classification_head.out_proj' },
     { role: 'head', name: 'qa_outputs' },
   ],
-  defaultTargets: { adapterHubPrefix: ['model'], ...record.targets },
+  defaultTargets: {
+    adapterHubPrefix: ['model'],
+    ...(record.stacks && { adapterHubProjections: ['q_proj', 'k_proj', 'v_proj'] }),
+    ...record.targets,
+  },
   heads: {
     seq2seqLM: languageHead(`${record.stem}ForConditionalGeneration`),
     sequenceClassifier: endHead(`${record.stem}ForSequenceClassification`, record.firstToken),
     questionAnswering: answerHead(`${record.stem}ForQuestionAnswering`, record.firstToken),
   },
+  ...(record.stacks && {
+    stacked: {
+      modelClass: `${record.stem}AdapterModel`,
+      tasks: ['sequenceClassifier', 'questionAnswering'],
+      makes: ['decoderIds'],
+      inputs: withDecoderIds(record.firstToken),
+      row: (_, { main }, { ids }, config) => rowsAtEnds(main, ids!, config),
+      pooler: null,
+    },
+  }),
   narrow: (config, reduction, layers) => {
     const part = (size: number): number => Math.max(1, Math.round(size / reduction));
     const { encoderHeads, decoderHeads } = config;
@@ -80,6 +94,7 @@ const bartFamily = (record: BartRecord): Family<BartConfig> => ({
 export const bart: Family<BartConfig> = bartFamily({
   modelType: 'bart',
   stem: 'Bart',
+  stacks: true,
   normFirst: false,
   startId: 2,
   firstToken: 'start',

@@ -13,6 +13,8 @@ export interface BartRecord {
   readonly startId: number | null;
   /** The first token of a decoder that reads the encoder's text. */
   readonly firstToken: FirstToken;
+  /** Whether its class of the adapters library is known here. Default false. */
+  readonly stacks?: boolean;
   /** Default targets by table; see `ModelLayout.defaultTarget`. */
   readonly targets: Readonly<Record<string, readonly string[]>>;
 }

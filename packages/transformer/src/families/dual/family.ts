@@ -88,6 +88,7 @@ export const dualFamily = (record: DualRecord): Family<DualConfig> => {
       ia3: ['k_proj', 'v_proj', 'fc2'],
       ia3Feedforward: ['fc2'],
       normAfterAttention: ['layer_norm2'],
+      ...record.targets,
     },
     heads: {
       imageText: {

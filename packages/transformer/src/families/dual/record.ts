@@ -32,6 +32,8 @@ export interface DualHead {
 
 /** That which tells one `model_type` of texts beside pictures from others. */
 export interface DualRecord {
+  /** Default targets by table, beside those that all have. Default none. */
+  readonly targets?: Readonly<Record<string, readonly string[]>>;
   readonly modelType: string;
   /** The word that its classes in transformers begin with: `CLIP` of `CLIPModel`. */
   readonly stem: string;

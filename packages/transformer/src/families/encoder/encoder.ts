@@ -1,5 +1,6 @@
 import type { Shape } from '@peftjs/tensor';
 import { layerNormLayer } from '../../norm.ts';
+import { firstRow } from '../../pooling.ts';
 import type { Family } from '../family.ts';
 import { tokenHead } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
@@ -19,7 +20,8 @@ const neverRead = /(^|\.)position_ids$/;
  */
 export const encoder = <C extends EncoderConfig = EncoderConfig>(record: EncoderRecord): Family<C> => {
   const { token, position, type } = embeddingPaths(record);
-  const { relativeBias, convolution, pooled, choice = pooled, summary, masked, ignored, disentangled: apart } = record;
+  const { relativeBias, convolution, pooled, choice = pooled, summary, masked, ignored, stacks } = record;
+  const { disentangled: apart } = record;
   const { block, attnNorm, fused } = record.block(0);
   /** A row that is added to queries or values, which files have as a vector. */
   const isAdded = (name: string): boolean => fused !== undefined && /\.[qv]_bias\.weight$/.test(name);
@@ -80,6 +82,14 @@ export const encoder = <C extends EncoderConfig = EncoderConfig>(record: Encoder
       }),
       ...(choice && { multipleChoice: pooledHead(`${record.stem}ForMultipleChoice`, choice) }),
     },
+    ...(stacks && {
+      stacked: {
+        modelClass: `${record.stem}AdapterModel`,
+        tasks: ['sequenceClassifier', 'tokenClassifier', 'questionAnswering', 'multipleChoice'],
+        row: (_, { rows }) => firstRow(rows),
+        pooler: [pooled, choice].find((one) => one?.dense.startsWith(`${record.prefix}.`)) ?? null,
+      },
+    }),
     narrow: (whole, reduction, layers) => {
       const { embeddingSize: _, groups: __, convolution: ___, ...config }: EncoderConfig = whole;
       const part = (size: number): number => Math.max(1, Math.round(size / reduction));

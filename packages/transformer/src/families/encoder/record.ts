@@ -79,6 +79,8 @@ export interface EncoderRecord {
   /** The module of its class for multiple choice whose work the config says. Default none. */
   readonly summary?: Path;
   readonly masked: MaskedHead;
+  /** Whether its class of the adapters library is known here. Default false. */
+  readonly stacks?: boolean;
   /** Tensors that checkpoints carry and nothing reads, beside those that no encoder reads. */
   readonly ignored?: RegExp;
   readonly roles: readonly RoleRow[];

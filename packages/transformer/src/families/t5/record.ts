@@ -9,6 +9,8 @@ export interface T5Record {
   readonly biases: 'first' | 'all';
   /** Defaults of its class of configs, by the names in `config.json`, where they are not those of `T5Config`. */
   readonly defaults: Readonly<Record<string, unknown>>;
+  /** Whether its class of the adapters library is known here. Default false. */
+  readonly stacks?: boolean;
   /** Default targets by table, beside those that both have; see `ModelLayout.defaultTarget`. */
   readonly targets: Readonly<Record<string, readonly string[]>>;
 }

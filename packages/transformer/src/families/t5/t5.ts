@@ -5,7 +5,7 @@ import { joinHeads, splitHeads } from '../../heads.ts';
 import { rmsNormLayer } from '../../norm.ts';
 import type { KeyValue, Path } from '../../sites.ts';
 import type { TowerSpec } from '../../tower-spec.ts';
-import { answerHead, endHead } from '../decoder-inputs.ts';
+import { answerHead, endHead, rowsAtEnds, withDecoderIds } from '../decoder-inputs.ts';
 import type { Family, HeadSpec } from '../family.ts';
 import { languageHead, tokenHead } from '../heads.ts';
 import { partsOfTensors } from '../parts-of.ts';
@@ -109,9 +109,13 @@ const tower = (record: T5Record, config: T5Config, stack: Stack): TowerSpec => {
   };
 };
 
+/** The decoder's states, divided by √d where the head's config says so. */
+const scaledStates: HeadSpec<T5Config>['features'] = (_, { main }, __, { scaledHead, hiddenSize }) =>
+  scaledHead ? mul(main, hiddenSize ** -0.5) : main;
+
 const headOf = (stem: string): HeadSpec<T5Config> => ({
   ...languageHead(`${stem}ForConditionalGeneration`),
-  features: (_, { main }, __, { scaledHead, hiddenSize }) => (scaledHead ? mul(main, hiddenSize ** -0.5) : main),
+  features: scaledStates,
 });
 
 /** The towers as the classes that tell classes have them: in a module of their own. */
@@ -181,6 +185,7 @@ const t5Family = (record: T5Record): Family<T5Config> => ({
     normAfterAttention: ['layer.1.layer_norm'],
     beft: ['v'],
     adapterHubPrefix: [''],
+    ...(record.stacks && { adapterHubProjections: ['q', 'k', 'v'] }),
     ...record.targets,
   },
   heads: {
@@ -195,6 +200,19 @@ const t5Family = (record: T5Record): Family<T5Config> => ({
       towersOf: standing(['encoder']),
     },
   },
+  ...(record.stacks && {
+    stacked: {
+      modelClass: `${record.stem}AdapterModel`,
+      tasks: ['sequenceClassifier', 'questionAnswering'],
+      towersOf: standing(['encoder', 'decoder']),
+      makes: ['decoderIds'],
+      inputs: withDecoderIds('start'),
+      // Whole texts are read before the states are divided, answers after.
+      row: (_, { main }, { ids }, config) => rowsAtEnds(main, ids!, config),
+      tokens: scaledStates,
+      pooler: 'unread',
+    },
+  }),
   narrow: (config, reduction, layers) => {
     const part = (size: number): number => Math.max(1, Math.round(size / reduction));
     return {
@@ -217,6 +235,7 @@ const t5Family = (record: T5Record): Family<T5Config> => ({
 export const t5: Family<T5Config> = t5Family({
   modelType: 't5',
   stem: 'T5',
+  stacks: true,
   scaledHead: 'stated',
   biases: 'first',
   defaults: {},

@@ -89,9 +89,18 @@ export const vitFamily = (record: VitRecord): Family<VitConfig> => {
     roles: [...pictureRoles, { role: 'head', name: classifier }],
     defaultTargets: {
       ...pictureTargets,
+      ...(record.stacks && { adapterHubPrefix: [prefix], adapterHubProjections: ['q_proj', 'k_proj', 'v_proj'] }),
       normAfterAttention: [block(0).norms[1].slice(block(0).block.length + 1)],
     },
     heads: { imageClassifier: pictureHead(record) },
+    ...(record.stacks && {
+      stacked: {
+        modelClass: `${record.stem}AdapterModel`,
+        tasks: ['imageClassifier'],
+        row: (_, { main }) => firstRow(main),
+        pooler: { dense: `${prefix}.pooler.dense`, activation: 'tanh' },
+      },
+    }),
     narrow: (config, reduction, layers) => {
       const part = (size: number): number => Math.max(1, Math.round(size / reduction));
       return {

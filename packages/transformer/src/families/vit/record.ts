@@ -37,6 +37,8 @@ export interface VitRecord {
   readonly interpolates: boolean;
   /** Whether the classifier reads the mean of the patches beside the class's row. */
   readonly withMean: boolean;
+  /** Whether its class of the adapters library is known here. Default false. */
+  readonly stacks?: boolean;
   /** Whether its config has BEiT's fields. Default false. */
   readonly isBeit?: boolean;
 }
