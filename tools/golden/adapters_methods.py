@@ -45,6 +45,7 @@ METHODS = {
     "mad-x-houlsby": DoubleSeqBnInvConfig(reduction_factor=4, inv_adapter_reduction_factor=3),
     "prefix-tuning-adapters": PrefixTuningConfig(**PREFIX),
     "prefix-tuning-adapters-flat": PrefixTuningConfig(flat=True, prefix_length=5),
+    "prefix-tuning-adapters-gates": PrefixTuningConfig(prefix_length=3, bottleneck_size=4, use_gating=True, shared_gating=False, leave_out=[0]),
     "mam": MAMConfig(PrefixTuningConfig(**PREFIX)),
     "unipelt": UniPELTConfig(
         PrefixTuningConfig(**PREFIX), SeqBnConfig(reduction_factor=4), LoRAConfig(r=4, alpha=2)
@@ -146,7 +147,7 @@ def make_method(base: str, method: str, config: object) -> None:
         saved["config"]["subtract_projection"] = False
         write_json(path, saved, indent=2)
     # What sees all tokens that are given at once is another function with a cache.
-    save_tensors(out / "golden.safetensors", record(model, params, greedy=method not in ("unipelt", "noreft", "direft")))
+    save_tensors(out / "golden.safetensors", record(model, params, greedy=method not in ("unipelt", "noreft", "direft", "prefix-tuning-adapters-gates")))
 
 
 def make_fusion(base: str) -> None:

@@ -3,6 +3,9 @@ import {
   count,
   defineMethod,
   flag,
+  type Gate,
+  layerNumbers,
+  layersKept,
   type MethodFactory,
   meanGate,
   mergePatches,
@@ -11,10 +14,18 @@ import {
   rate,
   type Scope,
 } from '@peftjs/core';
-import { reshape, type Tensor, tanh } from '@peftjs/tensor';
+import { PeftError, reshape, slice, type Tensor, tanh } from '@peftjs/tensor';
 import type { Model } from '@peftjs/transformer';
 import { affineOf } from './encoder.ts';
-import { type Attentions, attentionsAt, ownAttentions, prefixInFront, prefixWidth, readsEncoder } from './prefix.ts';
+import {
+  type Attentions,
+  attentionsAt,
+  type Gates,
+  ownAttentions,
+  prefixInFront,
+  prefixWidth,
+  readsEncoder,
+} from './prefix.ts';
 
 /** Options of `adapterHubPrefixTuning`. */
 export interface AdapterHubPrefixTuningOptions {
@@ -28,6 +39,10 @@ export interface AdapterHubPrefixTuningOptions {
   readonly dropout?: number;
   /** Whether each layer weighs its prefix by a gate over the sequence that attends to it, see `meanGate`: a part of UniPELT. Default false. */
   readonly gating?: boolean;
+  /** Whether keys and values have the same gate, of those that gate. Default true. */
+  readonly sharedGating?: boolean;
+  /** Numbers of layers that have no prefix. Default: none. */
+  readonly leaveOut?: readonly number[];
   /** In an encoder-decoder: whether the encoder has a prefix too. Default true. */
   readonly encoderPrefix?: boolean;
   /** In an encoder-decoder: whether the attention to the encoder has one. Default true. */
@@ -44,19 +59,30 @@ const poolOf = ({ paths }: Model): string => {
 const onlyGroup = ({ main, layout }: Model): string =>
   main.name === 'encoder' && layout.defaultTarget('adapterHubPrefix')?.[0] === '' ? 'encoder_prefix' : 'self_prefix';
 
-/** Attentions with one MLP, by its name. */
+/** Attentions with one MLP, by its name, but for the layers that are left out. Throws `no-match` where none is left. */
 const groupsOf = (
   model: Model,
-  { encoderPrefix, crossPrefix }: Chosen<AdapterHubPrefixTuningOptions>,
+  { encoderPrefix, crossPrefix, leaveOut }: Chosen<AdapterHubPrefixTuningOptions>,
 ): readonly (readonly [name: string, at: Attentions])[] => {
-  const own = ['self_prefix', ownAttentions(model, 'adapterHubPrefixTuning')] as const;
-  if (!readsEncoder(model)) return [[onlyGroup(model), own[1]]];
-  return [
-    ...(encoderPrefix ? [['encoder_prefix', attentionsAt(model, model.towers[0], 'kv')] as const] : []),
-    own,
-    ...(crossPrefix ? [['cross_prefix', attentionsAt(model, model.main, 'crossKv')] as const] : []),
+  const all: (readonly [name: string, at: Attentions])[] = [
+    [readsEncoder(model) ? 'self_prefix' : onlyGroup(model), ownAttentions(model, 'adapterHubPrefixTuning')],
   ];
+  if (readsEncoder(model)) {
+    if (encoderPrefix) all.unshift(['encoder_prefix', attentionsAt(model, model.towers[0], 'kv')]);
+    if (crossPrefix) all.push(['cross_prefix', attentionsAt(model, model.main, 'crossKv')]);
+  }
+  const kept = all
+    .map(([name, at]) => [name, { ...at, paths: layersKept(model, at.paths, leaveOut) }] as const)
+    .filter(([, { paths }]) => paths.length > 0);
+  if (kept.length > 0) return kept;
+  throw new PeftError('no-match', 'adapterHubPrefixTuning: no layer is left that could have a prefix');
 };
+
+/** One of a gate's outputs. */
+const oneOf =
+  (gate: Gate, at: number): Gate =>
+  (x, call) =>
+    slice(gate(x, call), { axis: 2, start: at, end: at + 1 });
 
 const rowsOf = (
   model: Model,
@@ -90,16 +116,23 @@ export const adapterHubPrefixTuning: MethodFactory<AdapterHubPrefixTuningOptions
         flat: flag('flat', false),
         dropout: rate('dropout', 0),
         gating: flag('use_gating', false),
+        sharedGating: flag('shared_gating', true),
+        leaveOut: layerNumbers('leave_out'),
         encoderPrefix: flag('encoder_prefix', true),
         crossPrefix: flag('cross_prefix', true),
       },
       attach: (model, scope, options): Patch => {
-        const gateAt = options.gating
-          ? (attention: Scope) => meanGate(attention, 'prefix_tuning.prefix_gates.default', model.main.hiddenSize)
-          : null;
+        const { gating, sharedGating } = options;
+        const gateAt = (attention: Scope): Gates => {
+          const name = 'prefix_tuning.prefix_gates.default';
+          const gate = meanGate(attention, name, model.main.hiddenSize, sharedGating ? 1 : 2);
+          return sharedGating ? { keys: gate, values: gate } : { keys: oneOf(gate, 0), values: oneOf(gate, 1) };
+        };
         return mergePatches(
           groupsOf(model, options).map(([name, at]) =>
-            prefixInFront(at, scope, rowsOf(model, scope, name, prefixWidth(at), options), { gateAt }),
+            prefixInFront(at, scope, rowsOf(model, scope, name, prefixWidth(at), options), {
+              gateAt: gating ? gateAt : null,
+            }),
           ),
         );
       },
@@ -109,13 +142,11 @@ export const adapterHubPrefixTuning: MethodFactory<AdapterHubPrefixTuningOptions
       layout: 'adapter-hub',
       hubTable: 'adapterHubPrefix',
       reads: ({ architecture }) => architecture === 'prefix_tuning',
-      computes: { non_linearity: ['tanh'], leave_out: [], shared_gating: [true] },
+      computes: { non_linearity: ['tanh'] },
       config: () => ({
         architecture: 'prefix_tuning',
         init_weights_seed: null,
-        leave_out: [],
         non_linearity: 'tanh',
-        shared_gating: true,
       }),
     },
     card: {

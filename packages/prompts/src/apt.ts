@@ -12,7 +12,7 @@ import { matmul, mul, sigmoid, slice, type Tensor } from '@peftjs/tensor';
 import type { Call } from '@peftjs/transformer';
 import { rowsName } from './encoder.ts';
 import { meanOfTokens, tokenRows } from './over-tokens.ts';
-import { activations, ownAttentions, prefixInFront, prefixWidth } from './prefix.ts';
+import { activations, type Gates, ownAttentions, prefixInFront, prefixWidth } from './prefix.ts';
 import { prefixTuning } from './prefix-tuning.ts';
 import { initOf, type RowInit, rowInit } from './vocabulary.ts';
 
@@ -64,7 +64,11 @@ export const apt: MethodFactory<AptOptions> = defineMethod<AptOptions>({
       const first = initOf(init, model, length, (ids) => activations(model, own, ids));
       const rows = scope.param(rowsName, [length, prefixWidth(own)], first);
       const gateAt = gateOf(length, model.main.hiddenSize);
-      return { ...prefixInFront(own, scope, rows, { gateAt }), positionShift: length };
+      const alike = (attention: Scope): Gates => {
+        const gate = gateAt(attention);
+        return { keys: gate, values: gate };
+      };
+      return { ...prefixInFront(own, scope, rows, { gateAt: alike }), positionShift: length };
     },
   },
   files: { peftType: 'PEFTJS_APT' },

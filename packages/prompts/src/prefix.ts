@@ -79,6 +79,12 @@ export const checkSubmodules = (model: Model, method: string, submodules: number
   );
 };
 
+/** How far the keys and the values of a prefix count. */
+export interface Gates {
+  readonly keys: Gate;
+  readonly values: Gate;
+}
+
 /** How a prefix lies and counts. */
 export interface PrefixOptions {
   /** Default: the layers' order. */
@@ -87,7 +93,7 @@ export interface PrefixOptions {
    * Of an attention's path: how far its keys and values count, [batch, 1, 1] of each sequence, or [batch, 1, m] of each of its keys, by which keys
    * and values are multiplied. Default: wholly.
    */
-  readonly gateAt?: ((attention: Scope) => Gate) | null;
+  readonly gateAt?: ((attention: Scope) => Gates) | null;
 }
 
 /**
@@ -104,17 +110,19 @@ export const prefixInFront = (
   const [tokens] = rows.shape as readonly [number, number];
   const split = transpose(reshape(rows, [tokens, paths.length * 2, keyHeads, headDim]), [1, 2, 0, 3]);
   const inFront = (path: Path, layer: number): Around<KeySite> => {
-    const gate = gateAt?.(scope.at(path));
+    const gates = gateAt?.(scope.at(path));
     const first = 2 * pairOf(layer);
     return (own, next, call) => {
       const { pass } = call;
-      const open = gate && reshape(gate(call.attended!, call), [pass.batch, 1, -1, 1]);
-      const part = (at: number): Tensor => {
+      const openOf = (gate: Gate): Tensor => reshape(gate(call.attended!, call), [pass.batch, 1, -1, 1]);
+      const ofKeys = gates && openOf(gates.keys);
+      const ofValues = gates && (gates.values === gates.keys ? ofKeys! : openOf(gates.values));
+      const part = (at: number, open: Tensor | undefined): Tensor => {
         const one = slice(split, { axis: 0, start: at, end: at + 1 });
         return open ? mul(one, open) : broadcastTo(one, [pass.batch, ...one.shape.slice(1)]);
       };
       const { k, v } = next(own);
-      return { k: concat(part(first), k, { axis: 2 }), v: concat(part(first + 1), v, { axis: 2 }) };
+      return { k: concat(part(first, ofKeys), k, { axis: 2 }), v: concat(part(first + 1, ofValues), v, { axis: 2 }) };
     };
   };
   return { around: { [site]: new Map(paths.map((path, layer) => [path, inFront(path, layer)])) } };

@@ -364,6 +364,7 @@ export const goldens: readonly Golden[] = [
   }),
   ...golden('square gpt2', 'prefix-tuning-adapters', prefixTuning),
   ...golden('square gpt2', 'prefix-tuning-adapters-flat', prefixTuning),
+  ...golden('square gpt2', 'prefix-tuning-adapters-gates', prefixTuning),
   ...golden('square gpt2', 'mam', mam),
   ...golden('square gpt2', 'unipelt', unipelt),
   ...golden('plain gpt2', 'p-tuning', pTuning, { trained: pTuning({ length: 5, hidden: 7 }) }),
