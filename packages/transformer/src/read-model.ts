@@ -73,6 +73,24 @@ const remedy = (problems: readonly string[], isHead: (name: string) => boolean):
     ? 'The task has other labels than the folder: give those, or newHead: true for a new head.'
     : 'Download the folder again, or correct the config.';
 
+/** Throws `state-mismatch` where all that is missing is of a head that the class of the folder has not: nothing is wrong with its files. */
+const checkClass = (
+  dir: string,
+  problems: readonly string[],
+  { architectures: [found] }: ModelConfig,
+  { modelClass }: HeadSpec,
+  ofHead: ReadonlySet<string>,
+  task: string,
+): void => {
+  const missing = problems.filter((problem) => / is missing$/.test(problem));
+  const isOther = found !== undefined && found !== modelClass && missing.length > 0;
+  if (!isOther || !problems.every((problem) => ofHead.has(problem.split(' ')[0]!))) return;
+  throw new PeftError(
+    'state-mismatch',
+    `${dir}: holds a ${found}, which has not what ${task} reads and does not train: ${told(missing)}. Open it for the task that it was written for, or take a folder of a ${modelClass}.`,
+  );
+};
+
 /** The numbers of a config, those of its parts too. */
 const countsOf = (config: object): readonly (readonly [field: string, value: number])[] =>
   Object.entries(config).flatMap(([field, value]: [string, unknown]) => {
@@ -228,6 +246,8 @@ export const readModel = async (dir: Place, options: LoadModelOptions<unknown>):
     (name) => layout.ignored.test(name) || layout.zeros?.test(name) || others.has(name) || packedTensors.has(name),
     isNew,
   );
+  const ofHead = new Set([...head.needs(config, config.vocabSize).keys()].map(nameInFile));
+  if (problems.length > 0) checkClass(files.name, problems, config, head, ofHead, wanted.name);
   if (problems.length > 0)
     throw new PeftError(
       'state-mismatch',

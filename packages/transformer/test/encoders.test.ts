@@ -2,6 +2,7 @@ import { encodeSafetensors, type FileContent, type Files, memoryFiles, type Writ
 import { constant, reference } from '@peftjs/tensor';
 import { messageOf } from '@peftjs/tensor/testing';
 import { describe, expect, test } from 'vitest';
+import { openFamily } from '../src/families/on-demand.ts';
 import {
   buildModel,
   configText,
@@ -113,8 +114,16 @@ describe.each(Object.entries(kinds))('%s without a head and a prefix', (model_ty
   });
 
   test('is refused for what was never learnt', async () => {
-    const files = await baseFiles(json, kind);
-    expect(await messageOf('state-mismatch', () => loadModel(files, { task: maskedLM() }))).toMatch(/is missing/);
+    const { heads } = (await openFamily(model_type))!;
+    const message = async (architectures: readonly string[]): Promise<string> => {
+      const files = await baseFiles({ ...json, architectures }, kind);
+      return messageOf('state-mismatch', () => loadModel(files, { task: maskedLM() }));
+    };
+    expect(await message([])).toMatch(/ is missing.*Download the folder again/);
+    const other = heads.sequenceClassifier!.modelClass;
+    expect(await message([other])).toMatch(
+      new RegExp(`holds a ${other}, which has not what maskedLM reads.* is missing`),
+    );
   });
 });
 

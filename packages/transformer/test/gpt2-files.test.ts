@@ -120,8 +120,7 @@ describe('a GPT-2 checkpoint', () => {
   test.each([
     ['heads that do not divide the width', { n_head: 3 }, /n_embd 8 is not a multiple of n_head 3/],
     ['an activation that there is not', { activation_function: 'mish' }, /activation_function/],
-    ['scores scaled by layer', { scale_attn_by_inverse_layer_idx: true }, /scale_attn_by_inverse_layer_idx/],
-    ['unscaled scores', { scale_attn_weights: false }, /scale_attn_weights/],
+    ['attention over another text', { add_cross_attention: true }, /add_cross_attention: true is not supported/],
     ['a token that there is not', { eos_token_id: 13 }, /eos_token_id 13 is not within vocab_size 13/],
   ])('of a config with %s is refused', async (_, changes, message) => {
     const dir = await saved();

@@ -123,7 +123,7 @@ test('a BEiT that has relative positions twice, or of pictures that are not squa
     await messageOf('bad-config', () => configOf('beit', { ...relative, use_shared_relative_position_bias: true })),
   ).toContain('both true');
   expect(await messageOf('bad-config', () => configOf('beit', { ...relative, image_size: [4, 6] }))).toContain(
-    'square pictures',
+    'squares are',
   );
 });
 

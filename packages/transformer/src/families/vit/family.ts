@@ -76,7 +76,7 @@ export const vitFamily = (record: VitRecord): Family<VitConfig> => {
         tied: null,
       }),
     layout: {
-      ignored: record.ignored ?? /(^|\.)(pooler\.|embeddings\.mask_token$)/,
+      ignored: record.ignored ?? /(^|\.)(pooler\.|embeddings\.mask_token$)|^decoder\.\d/,
       prefix: `${prefix}.`,
       names: record.names,
       shapes: (name, shape, config) => {

@@ -31,7 +31,7 @@ export interface VitRecord {
   block(index: number): BlockPaths;
   /** The last part of the path of its learned factors; see `BlockPaths.scales`. */
   readonly names: NonNullable<CheckpointLayout['names']>;
-  /** Tensors of files that nothing here reads. Default: the pooler, and the row that stands for hidden patches. */
+  /** Tensors of files that nothing here reads. Default: the pooler, the row that stands for hidden patches, and the head that draws these. */
   readonly ignored?: RegExp;
   /** Whether pictures may have other sizes, for which positions are interpolated. */
   readonly interpolates: boolean;
