@@ -7,7 +7,7 @@ from pathlib import Path
 import adapters
 import torch
 from adapters import (
-    AdapterPlusConfig, BnConfig, CompacterConfig, CompacterPlusPlusConfig, DiReftConfig, DoubleSeqBnConfig, DoubleSeqBnInvConfig, IA3Config, LoRAConfig, LoReftConfig, MAMConfig, MTLLoRAConfig, NoReftConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, SeqBnInvConfig, UniPELTConfig,
+    AdapterPlusConfig, BnConfig, CompacterConfig, CompacterPlusPlusConfig, DiReftConfig, DoRAConfig, DoubleSeqBnConfig, DoubleSeqBnInvConfig, IA3Config, LoRAConfig, LoReftConfig, MAMConfig, MTLLoRAConfig, NoReftConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, SeqBnInvConfig, UniPELTConfig,
 )
 from adapters.composition import Fuse
 from safetensors.torch import load_file
@@ -53,6 +53,7 @@ METHODS = {
     "ia3-adapters": IA3Config(),
     "lora-adapters": LoRAConfig(r=4, alpha=6),
     "ia3-adapters-wide": IA3Config(attn_matrices=["q"], output_lora=True, intermediate_lora=False, leave_out=[1], alpha=2),
+    "dora-adapters": DoRAConfig(r=3, alpha=5, attn_matrices=["q", "v"], output_lora=True),
     "lora-adapters-wide": LoRAConfig(r=2, alpha=5, attn_matrices=["k"], intermediate_lora=True, output_lora=True, leave_out=[0]),
     "mtl-lora-adapters": MTLLoRAConfig(r=4, alpha=6, n_up_projection=3, weights_sharpness=0.7),
 }

@@ -226,9 +226,11 @@ const unreadThere = (config: AdapterConfig): string | undefined => {
   if (config.peft_type !== undefined) return undefined;
   if (config['architecture'] !== 'lora') return undefined;
   const vera = config['vera_d'] != null || config['vera_b'] != null;
-  if (config['use_dora'] === true || vera)
-    return `${vera ? (config['use_dora'] === true ? 'DVoRA' : 'VeRA') : 'DoRA'} of the adapters library; merge it into the base there, with merge_adapter, and load that model`;
-  return undefined;
+  if (!vera) return undefined;
+  // Its merge leaves alpha / r and the bias out of what DoRA scales.
+  const [name, where] =
+    config['use_dora'] === true ? ['DVoRA', ', which is right where alpha is r and layers have no bias'] : ['VeRA', ''];
+  return `${name} of the adapters library; merge it into the base there, with merge_adapter${where}, and load that model`;
 };
 
 const unknown = (config: AdapterConfig, formats: readonly MethodFormat[]): PeftError => {

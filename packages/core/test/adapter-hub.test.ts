@@ -115,7 +115,6 @@ test('says what it cannot read', async () => {
 });
 
 test.each([
-  ['DoRA of the adapters library; merge it', { architecture: 'lora', use_dora: true }],
   ['VeRA of the adapters library', { architecture: 'lora', vera_d: 0.1 }],
   ['DVoRA of the adapters library', { architecture: 'lora', vera_d: 0.1, use_dora: true }],
 ])('says of a file that no method reads what it is: %s', (message, config) => {

@@ -352,6 +352,7 @@ export const goldens: readonly Golden[] = [
   ...golden('plain gpt2', 'boft-factors', boft),
   ...golden('plain gpt2', 'adalora', adalora),
   ...golden('square gpt2', 'lora-adapters', lora),
+  ...golden('square', 'dora-adapters', lora),
   ...golden('square gpt2', 'lora-adapters-wide', lora),
   ...golden('square', 'mtl-lora-adapters', adapterHubMtlLora),
   ...golden('plain gpt2', 'prompt-tuning', promptTuning, rowsThere),

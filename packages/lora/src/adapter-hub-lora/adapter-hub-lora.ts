@@ -3,6 +3,7 @@ import {
   type Chosen,
   count,
   defineMethod,
+  flag,
   type MethodCard,
   type MethodFactory,
   meanGate,
@@ -37,7 +38,6 @@ export const configOf = (architecture: string, gated: boolean): AdapterConfig =>
   dtype: null,
   init_weights: 'lora',
   init_weights_seed: null,
-  use_dora: false,
   use_gating: gated,
   vera_b: null,
   vera_d: null,
@@ -53,6 +53,7 @@ const define = (name: string, gated: boolean, card: MethodCard): MethodFactory<A
         rank: count('r', 8),
         alpha: number('alpha', 8),
         dropout: rate('dropout', 0),
+        dora: flag('use_dora', false),
       },
       attach: (model, scope, options) => attach(model, scope, options, gated),
     },
@@ -63,7 +64,6 @@ const define = (name: string, gated: boolean, card: MethodCard): MethodFactory<A
       reads: (config) =>
         config['architecture'] === 'lora' &&
         config['composition_mode'] === 'add' &&
-        config['use_dora'] !== true &&
         (config['vera_d'] ?? null) === null &&
         (config['use_gating'] ?? false) === gated,
       computes,

@@ -15,7 +15,7 @@ import { computes, configOf } from './adapter-hub-lora.ts';
 import { type AdapterHubLoraOptions, placeOptions, placesOf } from './projections.ts';
 
 /** Options of `adapterHubMtlLora`. */
-export interface AdapterHubMtlLoraOptions extends AdapterHubLoraOptions {
+export interface AdapterHubMtlLoraOptions extends Omit<AdapterHubLoraOptions, 'dora'> {
   /** Matrices B. Default 1. */
   readonly ups?: number;
   /** Temperature τ of their shares. Default 0.05. */
@@ -86,7 +86,7 @@ export const adapterHubMtlLora: MethodFactory<AdapterHubMtlLoraOptions> = define
       vera_d: [],
       vera_b: [],
     },
-    config: () => ({ ...configOf('mtl_lora', false), task_specific_matrix_type: 'singular_values' }),
+    config: () => ({ ...configOf('mtl_lora', false), task_specific_matrix_type: 'singular_values', use_dora: false }),
   },
   card: {
     about: 'low-rank updates of queries and values, whose matrices B are mixed',

@@ -10,7 +10,20 @@ import {
   type Scope,
   zeros,
 } from '@peftjs/core';
-import { add, matmul, mul, PeftError, pad, slice, type Tensor } from '@peftjs/tensor';
+import {
+  add,
+  div,
+  matmul,
+  maximum,
+  mul,
+  PeftError,
+  pad,
+  reshape,
+  slice,
+  sqrt,
+  sum as sumOver,
+  type Tensor,
+} from '@peftjs/tensor';
 import { type Linear, type Model, nameMatches, type Path } from '@peftjs/transformer';
 
 /** An attention's projections. */
@@ -58,6 +71,11 @@ export interface AdapterHubLoraOptions extends AdapterHubPlaces {
   readonly alpha?: number;
   /** Probability that an input of the low-rank path is dropped while training. Default 0. */
   readonly dropout?: number;
+  /**
+   * Whether rows have trained lengths m, DoRA as the library has it: y = m / ‖W + B·A‖ ∘ (Wx + b + s·B·A·x), whose norms are of the update without its scale. Not where one layer
+   * holds several projections. Default false. Liu et al., 2024. https://arxiv.org/abs/2402.09353
+   */
+  readonly dora?: boolean;
 }
 
 /** A layer that holds some of an attention's projections, and where in its output each adapted one begins. */
@@ -107,12 +125,35 @@ export const placesOf = (model: Model, chosen: Chosen<AdapterHubPlaces>): Place[
   );
 };
 
+const normsOf = (weight: Tensor): Tensor => sqrt(maximum(sumOver(mul(weight, weight), { axes: [1] }), 1e-30));
+
+/** A layer whose rows have lengths of their own: those of W + B·A at the start. Throws `bad-option` for a layer that holds several projections. */
+const withLengths = (base: Linear, own: Scope, path: Path, adapted: Linear, update: Tensor): Linear => {
+  const { weight } = base.dense();
+  const m = own.param('m.weight', [base.outDim, 1], reshape(normsOf(weight), [base.outDim, 1]));
+  if (update.shape[0] !== base.outDim)
+    throw new PeftError(
+      'bad-option',
+      `adapterHubLora: dora: ${path} holds several projections, for which the adapters library has none; leave dora out`,
+    );
+  const gains = (): Tensor => div(reshape(m, [-1]), normsOf(add(base.dense().weight, update)));
+  return {
+    ...adapted,
+    apply: (x, call) => mul(adapted.apply(x, call), gains()),
+    dense: () => {
+      const { weight: all, bias } = adapted.dense();
+      const g = gains();
+      return { weight: mul(all, reshape(g, [-1, 1])), bias: bias && mul(bias, g) };
+    },
+  };
+};
+
 /** A layer with its update, scaled by alpha / rank or by a gate. */
 export const adaptedLayer = (
   base: Linear,
   own: Scope,
-  { outDim, starts }: Place,
-  { rank, alpha, dropout }: Chosen<AdapterHubLoraOptions>,
+  { path, outDim, starts }: Place,
+  { rank, alpha, dropout, dora }: Chosen<AdapterHubLoraOptions>,
   gate: Gate | null,
 ): Linear => {
   const a = own.param('lora_A', [rank * starts.length, base.inDim], kaimingUniform);
@@ -122,7 +163,7 @@ export const adaptedLayer = (
   const placed = (x: Tensor, axis: number, i: number): Tensor =>
     outDim === base.outDim ? x : pad(x, { axis, before: starts[i]!, after: base.outDim - starts[i]! - outDim });
   const sum = (of: (i: number) => Tensor): Tensor => starts.map((_, i) => of(i)).reduce((x, y) => add(x, y));
-  return {
+  const adapted: Linear = {
     ...base,
     ...(gate && { acrossRows: true }),
     apply: (x, call) => {
@@ -141,4 +182,6 @@ export const adaptedLayer = (
       return { weight: add(weight, mul(sum(delta), alpha / rank)), bias };
     },
   };
+  if (!dora) return adapted;
+  return withLengths(base, own, path, adapted, starts.length === 1 ? matmul(b, a) : b);
 };
