@@ -140,6 +140,11 @@ test.each([
   ['deberta-v2', { ...sizes, embedding_size: 4 }, /embedding_size: 4 is not supported/],
   ['deberta-v2', { ...sizes, pos_att_type: 'c2p|p2p' }, /pos_att_type: "p2p" is not supported/],
   ['deberta-v2', { ...sizes, position_buckets: 30 }, /max_relative_positions 16 is too small/],
+  [
+    'deberta-v2',
+    { ...sizes, legacy: false, architectures: ['DebertaV2ForMaskedLM'] },
+    /legacy: false is not supported/,
+  ],
   ['modernbert', { ...sizes, num_attention_heads: 8 }, /head_dim 1 is odd/],
   ['modernbert', { ...sizes, layer_types: ['full_attention'] }, /layer_types has 1 entries for 2 layers/],
   ['modernbert', { ...sizes, layer_types: ['full_attention', 'x'] }, /layer_types/],

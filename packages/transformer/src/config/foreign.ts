@@ -36,6 +36,10 @@ const fields: Readonly<Record<string, (value: unknown, config: Json) => boolean>
   num_local_experts: isOff,
   n_routed_experts: isOff,
   relative_attention: isOff,
+  // DeBERTa's other head over the vocabulary, which its other classes have not.
+  legacy: (value, { architectures }) =>
+    value !== false ||
+    !(Array.isArray(architectures) && architectures.some((name) => /ForMaskedLM$/.test(String(name)))),
   // BLOOM's class leaves biases out where it adds up slices.
   slow_but_exact: (value, { pretraining_tp: slices }) => isOff(value) || isOne(slices),
 };

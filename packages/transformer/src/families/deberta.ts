@@ -27,7 +27,7 @@ export const deberta: Family<EncoderConfig> = encoder({
     pooler_hidden_act: 'gelu',
   },
   fixed: { position_buckets: -1, share_att_key: false, norm_rel_ebd: 'none' },
-  only: { talking_head: false, legacy: true },
+  only: { talking_head: false },
   disentangled: {
     table: 'deberta.encoder.rel_embeddings',
     norm: 'deberta.encoder.LayerNorm',
