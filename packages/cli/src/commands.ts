@@ -196,7 +196,7 @@ export const commands: readonly CommandLine[] = [
   {
     name: 'inspect',
     args: '<path>',
-    about: 'the contents of a model, an adapter, a data file, a checkpoint',
+    about: 'the contents of a model, an adapter, a head, a data file, a checkpoint',
     load: () => import('./commands/inspect.ts'),
   },
   {

@@ -4,7 +4,7 @@ import { filesAt, isHub, parseHub } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
 
 /** The kinds of things that commands are given. */
-export type PlaceKind = 'run' | 'adapter' | 'model' | 'gguf' | 'tensors' | 'data';
+export type PlaceKind = 'run' | 'adapter' | 'head' | 'model' | 'gguf' | 'tensors' | 'data';
 
 const has = (dir: string, name: string): Promise<boolean> =>
   access(join(dir, name)).then(
@@ -17,6 +17,7 @@ const folders: readonly (readonly [file: string, kind: PlaceKind])[] = [
   ['run.yaml', 'run'],
   ['adapter_config.json', 'adapter'],
   ['adapter_setup.json', 'adapter'],
+  ['head_config.json', 'head'],
   ['config.json', 'model'],
 ];
 
@@ -29,7 +30,7 @@ const files: readonly (readonly [name: RegExp, kind: PlaceKind])[] = [
 const noFolder = (place: string): PeftError =>
   new PeftError(
     'bad-option',
-    `${place}: has none of ${folders.map(([file]) => file).join(', ')}, so it is no run, no adapter and no model`,
+    `${place}: has none of ${folders.map(([file]) => file).join(', ')}, so it is no run, no adapter, no head and no model`,
   );
 
 /** The kind of a place on the hub, by the names of its files alone. */

@@ -114,6 +114,18 @@ describe('inspect', () => {
     );
   });
 
+  test('tells the head that the adapters library keeps beside an adapter, or alone', async () => {
+    const at = (name: string): string =>
+      fileURLToPath(new URL(`../../../tools/golden/data/python/families/bert-sequence/${name}`, import.meta.url));
+    const classes = ['ham', 'spam', 'eggs'];
+    const own = { class: 'BertAdapterModel', type: 'bert', head: 'classification', classes, fields: { layers: 2 } };
+    expect(await json('inspect', at('hub-stack/adapter'))).toMatchObject({ kind: 'adapter', head: own });
+    expect(await json('inspect', at('hub-stack/head'))).toMatchObject({ kind: 'head', ...own });
+    const { head } = await json('inspect', at('hub-lora/adapter'));
+    expect(head).toMatchObject({ class: 'BertForSequenceClassification', classes: ['LABEL_0', 'LABEL_1', 'LABEL_2'] });
+    expect(await json('inspect', at('lora/adapter'))).not.toHaveProperty('head');
+  });
+
   test('counts the examples of a data file and their fields', async () => {
     const file = join(folder, 'pairs.jsonl');
     writeFileSync(file, '{"prompt":"a","completion":"b"}\n{"prompt":"c","completion":"d","id":3}\n');
@@ -148,7 +160,7 @@ describe('inspect', () => {
     });
     expect(await peftjs(['inspect', folder])).toMatchObject({
       code: 2,
-      err: expect.stringContaining('no run, no adapter and no model'),
+      err: expect.stringContaining('no run, no adapter, no head and no model'),
     });
   });
 });

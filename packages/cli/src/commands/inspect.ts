@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { attach, summary } from '@peftjs/core';
 import { openRows } from '@peftjs/data';
 import { openGguf } from '@peftjs/gguf';
-import { fileAt, filesAt, openSafetensors, readAdapter } from '@peftjs/io';
+import { type AdapterHubHead, fileAt, filesAt, openSafetensors, readAdapter, readAdapterHubHead } from '@peftjs/io';
 import { isPeftError, PeftError, sizeOf } from '@peftjs/tensor';
 import { loadModel } from '@peftjs/transformer';
 import { bar } from '../bar.ts';
@@ -52,8 +52,25 @@ const model = async (dir: string): Promise<Facts> => {
   };
 };
 
+/** A head of the adapters library: whose it is, its classes, and its fields where it is none of transformers' own. */
+const headFacts = ({ modelClass, modelType, labels, outputs, config, tensors }: AdapterHubHead): Facts => ({
+  class: modelClass,
+  type: modelType,
+  ...(config && { head: config['head_type'] }),
+  classes: labels ?? outputs,
+  values: valuesOf(tensors.values()),
+  ...(config && { fields: config }),
+  tensors: Object.fromEntries([...tensors].map(([name, { shape }]) => [name, shape.join(' x ')])),
+});
+
+const head = async (dir: string): Promise<Facts> => ({
+  kind: 'head',
+  ...headFacts(await readAdapterHubHead(dir)),
+  fileBytes: await fileBytes(dir),
+});
+
 const adapter = async (dir: string): Promise<Facts> => {
-  const { layout, config, tensors } = await readAdapter(dir);
+  const { layout, config, tensors, head: beside } = await readAdapter(dir);
   const patterns = new Map<string, { tensors: number; values: number }>();
   for (const [name, { shape }] of tensors) {
     const pattern = name.replace(/\.\d+(?=\.)/g, '.*');
@@ -69,6 +86,7 @@ const adapter = async (dir: string): Promise<Facts> => {
     values: valuesOf(tensors.values()),
     fileBytes: await fileBytes(dir),
     tensors: Object.fromEntries(patterns),
+    ...(beside && { head: headFacts(beside) }),
     config: config.raw,
   };
 };
@@ -161,6 +179,7 @@ const run = async (dir: string): Promise<Facts> => {
 const looks: Readonly<Record<PlaceKind, (path: string, context: Context) => Promise<Facts>>> = {
   model,
   adapter,
+  head,
   gguf,
   tensors,
   data,

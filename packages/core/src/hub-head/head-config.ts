@@ -1,5 +1,5 @@
 import type { AdapterHubHeadConfig, JsonObject, JsonValue } from '@peftjs/io';
-import { PeftError, shown } from '@peftjs/tensor';
+import { PeftError, shown, type Tensor } from '@peftjs/tensor';
 import {
   activationNames,
   type HeadName,
@@ -20,7 +20,7 @@ type Fields = Readonly<Record<string, JsonValue>>;
 /** A kind of head of an `…AdapterModel`: its fields with the defaults of its class there, and the task that it is for. */
 interface HeadKind {
   readonly fields: Fields;
-  task(labels: readonly string[] | number, fields: Fields): Task<never>;
+  task(labels: readonly string[] | number, fields: Fields): Task<Tensor>;
 }
 
 const layered: Fields = { activation_function: 'tanh', dropout_prob: null, label2id: null };
@@ -33,11 +33,11 @@ const problemOf = (labels: readonly string[] | number): 'single-label' | 'regres
 const kinds: Readonly<Record<string, HeadKind>> = {
   classification: {
     fields: classes,
-    task: (labels) => sequenceClassifier({ labels, problem: problemOf(labels) }) as Task<never>,
+    task: (labels) => sequenceClassifier({ labels, problem: problemOf(labels) }),
   },
   multilabel_classification: {
     fields: classes,
-    task: (labels) => sequenceClassifier({ labels, problem: 'multi-label' }) as Task<never>,
+    task: (labels) => sequenceClassifier({ labels, problem: 'multi-label' }),
   },
   image_classification: {
     fields: { ...classes, multilabel: false },
@@ -46,20 +46,20 @@ const kinds: Readonly<Record<string, HeadKind>> = {
       return imageClassifier({
         labels,
         problem: multilabel && one !== 'regression' ? 'multi-label' : one,
-      }) as Task<never>;
+      });
     },
   },
   tagging: {
     fields: { ...layered, layers: 1, num_labels: 2 },
-    task: (labels) => tokenClassifier({ labels }) as Task<never>,
+    task: (labels) => tokenClassifier({ labels }),
   },
   question_answering: {
     fields: { ...layered, layers: 1, num_labels: 2 },
-    task: () => questionAnswering() as Task<never>,
+    task: () => questionAnswering(),
   },
   multiple_choice: {
     fields: { ...layered, layers: 2, num_choices: 2, use_pooler: false },
-    task: (_, { num_choices }) => multipleChoice({ choices: num_choices as number }) as Task<never>,
+    task: (_, { num_choices }) => multipleChoice({ choices: num_choices as number }),
   },
 };
 
@@ -118,7 +118,7 @@ const labelsOf = (names: readonly string[] | null, count: number, field: string)
 };
 
 /** The task of a head of an `…AdapterModel`. Throws `bad-adapter` with the field for what is not computed here. */
-const stackedTask = ({ config, labels: names }: AdapterHubHeadConfig): Task<never> => {
+const stackedTask = ({ config, labels: names }: AdapterHubHeadConfig): Task<Tensor> => {
   const type = config!['head_type'];
   if (typeof type !== 'string') return refuse(`head_type is ${shown(type ?? null)}, not the name of a kind of head`);
   if (Object.hasOwn(others, type)) return refuse(`head_type ${type} is ${others[type]}`);
@@ -147,15 +147,15 @@ const stackedTask = ({ config, labels: names }: AdapterHubHeadConfig): Task<neve
 };
 
 /** The classes of transformers by how their names end. */
-const ofClasses: readonly (readonly [ending: string, task: (labels: readonly string[] | number) => Task<never>])[] = [
+const ofClasses: readonly (readonly [ending: string, task: (labels: readonly string[] | number) => Task<Tensor>])[] = [
   ['ForSequenceClassification', (labels) => kinds['classification']!.task(labels, {})],
   ['ForImageClassification', (labels) => kinds['image_classification']!.task(labels, {})],
   ['ForTokenClassification', (labels) => kinds['tagging']!.task(labels, {})],
-  ['ForQuestionAnswering', () => questionAnswering() as Task<never>],
+  ['ForQuestionAnswering', () => questionAnswering()],
 ];
 
 /** The task that a model is to be loaded with for the head of a file. Throws `bad-adapter` for one that no task here has. */
-export const taskOfHead = (head: AdapterHubHeadConfig): Task<never> => {
+export const taskOfHead = (head: AdapterHubHeadConfig): Task<Tensor> => {
   if (head.config) return stackedTask(head);
   const { modelClass, labels: names, outputs } = head;
   const made = ofClasses.find(([ending]) => modelClass.endsWith(ending));

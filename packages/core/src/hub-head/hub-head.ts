@@ -10,7 +10,7 @@ import {
   readAdapterHubHead,
   writeAdapterHubHead,
 } from '@peftjs/io';
-import { checkOptions, type OnExecutor, onExecutor, PeftError } from '@peftjs/tensor';
+import { checkOptions, type OnExecutor, onExecutor, PeftError, type Tensor } from '@peftjs/tensor';
 import { type Model, requireModel, type Task, type TaskModel } from '@peftjs/transformer';
 import { type Adapted, attach } from '../attach.ts';
 import { checkSizes } from '../check-sizes.ts';
@@ -170,7 +170,7 @@ export const headIn = async ({ head = null }: Adapter, base: Model): Promise<Sta
 };
 
 /** See `adapterHubTask` in `on-demand.ts`. */
-export const adapterHubTask = async (dir: Place): Promise<Task<never>> => {
+export const adapterHubTask = async (dir: Place): Promise<Task<Tensor>> => {
   const files = await filesAt(dir);
   const head = await readAdapterHubHead(files);
   try {

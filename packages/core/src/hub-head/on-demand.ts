@@ -1,5 +1,5 @@
 import type { Place } from '@peftjs/io';
-import type { OnExecutor } from '@peftjs/tensor';
+import type { OnExecutor, Tensor } from '@peftjs/tensor';
 import type { Model, Task } from '@peftjs/transformer';
 import type { Adapted } from '../attach.ts';
 
@@ -7,7 +7,7 @@ import type { Adapted } from '../attach.ts';
  * The task for the head in a folder of adapter-hub/adapters, alone or beside an adapter: give it to `loadModel`, and load the head or the adapter on that model. Of an
  * `…AdapterModel` it is a `stackedHead`, of a class of transformers the task of that class. Throws `file-missing`, and `bad-adapter` with the field for a head that is not computed here.
  */
-export const adapterHubTask = async (dir: Place): Promise<Task<never>> =>
+export const adapterHubTask = async (dir: Place): Promise<Task<Tensor>> =>
   (await import('./hub-head.ts')).adapterHubTask(dir);
 
 /**
