@@ -36,6 +36,7 @@ import { checkSizes } from './check-sizes.ts';
 import { withoutCopies } from './copies.ts';
 import { findMethod, formatsIn, type Methods } from './find-method.ts';
 import { checkFinite } from './finite.ts';
+import { headData, headIn, hubModelOf } from './hub-head/hub-head.ts';
 import { hubName } from './hub-head/hub-name.ts';
 import type { AdapterConfig, Method, State } from './method.ts';
 import { requireAdapted } from './require-adapted.ts';
@@ -128,7 +129,6 @@ export const save = async (adapted: Adapted<Model>, dir: Place, options: SaveOpt
   );
   if (layout === 'peft') return writeAdapter(dir, complete(config, base.layout.trainedModules), tensors);
   requireHubNames(base, method);
-  const { headData, hubModelOf } = await import('./hub-head/hub-head.ts');
   const head = headData(base, stored);
   const beside = new Map([...tensors].filter(([name]) => !head?.tensors.has(name)));
   return writeAdapterHub(dir, withoutType(config) as JsonObject, hubModelOf(base, baseModel), beside, head);
@@ -272,7 +272,7 @@ export const load = async <M extends Model>(given: M, dir: Place, methods: Metho
     checkFinite(adapter.tensors);
     const wanted = attach(base, [method]).state;
     const read = withoutWrappedBiases(named(adapter, method, base, wanted), method.name, wanted);
-    const heads = adapter.layout === 'peft' ? [] : await (await import('./hub-head/hub-head.ts')).headIn(adapter, base);
+    const heads = adapter.layout === 'peft' ? [] : await headIn(adapter, base);
     const own = withoutAliases(new Map([...read, ...heads]), method, wanted);
     const stored = new Map(
       [...withoutRepeated(own, method, wanted)].map(([name, t]) => [

@@ -56,7 +56,7 @@ export {
   unscaled,
 } from './gradient-transform.ts';
 export { hotSwap } from './hot-swap.ts';
-export { adapterHubTask, loadHead, saveHead } from './hub-head/on-demand.ts';
+export { adapterHubTask, loadHead, saveHead } from './hub-head/hub-head.ts';
 export {
   filled,
   glorotUniform,

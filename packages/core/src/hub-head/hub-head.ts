@@ -169,7 +169,10 @@ export const headIn = async ({ head = null }: Adapter, base: Model): Promise<Sta
   );
 };
 
-/** See `adapterHubTask` in `on-demand.ts`. */
+/**
+ * The task for the head in a folder of adapter-hub/adapters, alone or beside an adapter: give it to `loadModel`, and load the head or the adapter on that model. Of an
+ * `…AdapterModel` it is a `stackedHead`, of a class of transformers the task of that class. Throws `file-missing`, and `bad-adapter` with the field for a head that is not computed here.
+ */
 export const adapterHubTask = async (dir: Place): Promise<Task<Tensor>> => {
   const files = await filesAt(dir);
   const head = await readAdapterHubHead(files);
@@ -184,7 +187,10 @@ export const adapterHubTask = async (dir: Place): Promise<Task<Tensor>> => {
   }
 };
 
-/** See `loadHead` in `on-demand.ts`. */
+/**
+ * A base with the head of a folder that adapter-hub/adapters' `save_head` or `saveHead` wrote, and no method: only the head is trained. Throws `file-missing`, `bad-safetensors`, `bad-torch`;
+ * `bad-adapter` for a head of another class or form; `state-mismatch` for tensors that do not fit.
+ */
 export const loadHead = async <M extends Model>(base: M, dir: Place): Promise<Adapted<M>> => {
   requireModel('loadHead', base);
   const files = await filesAt(dir);
@@ -197,7 +203,10 @@ export const loadHead = async <M extends Model>(base: M, dir: Place): Promise<Ad
   }
 };
 
-/** See `saveHead` in `on-demand.ts`. */
+/**
+ * Writes the task's head alone, as adapter-hub/adapters' `save_head` does: `head_config.json` and `model_head.safetensors`, the head called `default`. Throws `bad-adapter` for a model whose task trains no head, and
+ * for a head that the library has no words for; `write-failed`.
+ */
 export const saveHead = async (adapted: Adapted<Model>, dir: Place, options: OnExecutor): Promise<void> => {
   requireAdapted('saveHead', adapted);
   checkOptions('saveHead', onExecutor, options);
