@@ -138,7 +138,7 @@ const checkHead = (base: Model, head: AdapterHubHead): void => {
  * The tensors of a file's head that a model trains, by its names. Whatever else the file holds must be the base's own. Throws `bad-adapter` for a head of another class or form;
  * `state-mismatch` for tensors that are missing, left over or of other sizes, and for other values of a layer that is the base's.
  */
-export const headState = async (base: Model, found: AdapterHubHead): Promise<State> => {
+const headState = async (base: Model, found: AdapterHubHead): Promise<State> => {
   const head = asLanguageHead(base, found);
   checkHead(base, head);
   checkSizes(head.config ?? {}, head.tensors as State);
