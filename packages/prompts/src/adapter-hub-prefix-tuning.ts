@@ -41,7 +41,7 @@ export interface AdapterHubPrefixTuningOptions {
   readonly gating?: boolean;
   /** Whether keys and values have the same gate, of those that gate. Default true. */
   readonly sharedGating?: boolean;
-  /** Numbers of layers that have no prefix. Default: none. */
+  /** Numbers of layers that have no prefix; not in a T5. Default: none. */
   readonly leaveOut?: readonly number[];
   /** In an encoder-decoder: whether the encoder has a prefix too. Default true. */
   readonly encoderPrefix?: boolean;
@@ -64,6 +64,11 @@ const groupsOf = (
   model: Model,
   { encoderPrefix, crossPrefix, leaveOut }: Chosen<AdapterHubPrefixTuningOptions>,
 ): readonly (readonly [name: string, at: Attentions])[] => {
+  if (leaveOut.length > 0 && model.layout.defaultTarget('adapterHubPrefix')?.[0] === '')
+    throw new PeftError(
+      'bad-option',
+      `adapterHubPrefixTuning: leaveOut (leave_out) is not computed in a ${model.layout.modelType}, whose layers take the bias of positions from the first, which the adapters library makes otherwise where only some have a prefix; give every layer one`,
+    );
   const all: (readonly [name: string, at: Attentions])[] = [
     [readsEncoder(model) ? 'self_prefix' : onlyGroup(model), ownAttentions(model, 'adapterHubPrefixTuning')],
   ];

@@ -6,7 +6,7 @@ import { constant, evaluate, reference, slice, type Tensor } from '@peftjs/tenso
 import { distance, shake, tinyGpt2, tinyLlama, tinyT5, tokens } from '@peftjs/testkit';
 import { type CausalLM, generate } from '@peftjs/transformer';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { prefixTuning, promptTuning, pTuning } from '../src/index.ts';
+import { adapterHubPrefixTuning, prefixTuning, promptTuning, pTuning } from '../src/index.ts';
 
 const bases: readonly (readonly [string, () => CausalLM])[] = [
   ['Llama', () => tinyLlama()],
@@ -124,5 +124,11 @@ test('says what is wrong', () => {
   );
   expect(() => attach(base, [promptTuning({ submodules: 2 })])).toThrow(
     'submodules: there are rows for 2 towers, and the model has 1',
+  );
+});
+
+test('layers of a T5 are not left out, as its bias of positions would be another', () => {
+  expect(() => attach(tinyT5(), [adapterHubPrefixTuning({ length: 2, leaveOut: [0] })])).toThrow(
+    /leave_out.* is not computed in a t5/,
   );
 });
