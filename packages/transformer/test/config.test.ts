@@ -249,7 +249,7 @@ test.each<[string, object, string]>([
   [
     'layers with a window that is not in use',
     { layer_types: ['full_attention', 'sliding_attention'] },
-    'layer_types has layers with sliding_attention, but there is no sliding_window in use',
+    'layer_types: sliding_attention without a sliding_window in use is not supported',
   ],
   ['a window of no tokens', { use_sliding_window: true, sliding_window: 0 }, 'sliding_window: '],
 ])('%s is refused by name', async (_, change, want) => {

@@ -145,6 +145,7 @@ test.each([
     { ...sizes, legacy: false, architectures: ['DebertaV2ForMaskedLM'] },
     /legacy: false is not supported/,
   ],
+  ['modernbert', { ...sizes, rope_scaling: { type: 'linear', factor: 2 } }, /rope_scaling: .* is not supported/],
   ['modernbert', { ...sizes, num_attention_heads: 8 }, /head_dim 1 is odd/],
   ['modernbert', { ...sizes, layer_types: ['full_attention'] }, /layer_types has 1 entries for 2 layers/],
   ['modernbert', { ...sizes, layer_types: ['full_attention', 'x'] }, /layer_types/],

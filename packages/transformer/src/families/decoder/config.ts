@@ -270,7 +270,7 @@ const checkLayerTypes = (
   if (!layerTypes) return;
   if (layerTypes.length !== layers) problems.push(`layer_types has ${layerTypes.length} entries for ${layers} layers`);
   if (layerTypes.includes('sliding_attention') && !(slidingWindow && useSlidingWindow))
-    problems.push('layer_types has layers with sliding_attention, but there is no sliding_window in use');
+    problems.push('layer_types: sliding_attention without a sliding_window in use is not supported');
 };
 
 /** The config of a record's `model_type` by our names with the defaults of its class of configs; or undefined; problems are collected. */

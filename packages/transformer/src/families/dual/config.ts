@@ -56,7 +56,14 @@ const textSchema = z.object({
   projection_size: count.nullish(),
 });
 
-const visionSchema = z.object({ ...side, num_channels: count, image_size: count, patch_size: count });
+const visionSchema = z.object({
+  ...side,
+  num_channels: count,
+  image_size: count,
+  patch_size: count,
+  // SigLIP's row that all patches make.
+  vision_use_head: z.literal(true).default(true),
+});
 
 const part = z.record(z.string(), z.unknown()).nullish();
 

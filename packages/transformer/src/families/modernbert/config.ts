@@ -1,3 +1,4 @@
+import { shown } from '@peftjs/tensor';
 import * as z from 'zod';
 import type { Activation } from '../../activation.ts';
 import { activationOf, activationSchema } from '../../config/activation.ts';
@@ -74,6 +75,11 @@ export const parseModernBert = (given: unknown, problems: string[]): ModernBertC
   const { global_rope_theta, local_rope_theta, ...rest } = json;
   const thetas = { rope_theta: global_rope_theta, rope_local_base_freq: local_rope_theta };
   const rope = parseTwoRopes({ max_position_embeddings: 8192, ...rest, ...thetas }, [160_000, 10_000], problems);
+  // transformers stretches both embeddings by it.
+  if (rope?.ropeScaling && json['rope_scaling'] != null)
+    problems.push(
+      `rope_scaling: ${shown(json['rope_scaling'])} is not supported; rope_parameters by kind of layer are`,
+    );
   if (!raw || !shared || !rope) return undefined;
   const headDim = raw.hidden_size / raw.num_attention_heads;
   if (!Number.isInteger(headDim))
