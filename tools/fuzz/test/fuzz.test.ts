@@ -4,7 +4,13 @@ import { faulty } from '../src/targets/faulty.ts';
 import { targets } from '../src/targets/index.ts';
 
 /** As many as one likes are tried by `pnpm fuzz`; here some of each, always the same. */
-const counts: Readonly<Record<string, number>> = { models: 300, adapters: 600, heads: 400, pyreft: 400, tokenizers: 400 };
+const counts: Readonly<Record<string, number>> = {
+  models: 300,
+  adapters: 600,
+  heads: 400,
+  pyreft: 400,
+  tokenizers: 400,
+};
 
 describe('odd files are read or refused with our error, soon, and in little memory', () => {
   test.each(targets.map((target) => [target.name, target] as const))(
