@@ -21,6 +21,8 @@ export const notComputedInLora: Readonly<Record<string, readonly JsonValue[]>> =
   kasa_config: [],
   velora_config: [],
   monteclora_config: [],
+  // Of parts of a joined layer, which Hugging Face PEFT had before 0.3.
+  enable_lora: [],
 };
 
 /** The modules that Hugging Face PEFT ties by `ensure_weight_tying`, by the end of their name. */

@@ -58,6 +58,12 @@ test('code must name what there is, files need not', async () => {
   expect([...attach(tinyLlama(), [fromFile]).params.keys()][0]).toBe(`${attn(0, 'q_proj')}.lora_A.weight`);
 });
 
+test('a file of PEFT before 0.3 is read, but for updates of parts of a joined layer', () => {
+  const old = { ...config, merge_weights: false, enable_lora: null };
+  expect(lora.fromConfig(old).name).toBe('lora');
+  expect(() => lora.fromConfig({ ...old, enable_lora: [true, false, true] })).toThrow(/not computed here: enable_lora/);
+});
+
 test.each([['nope'], '.*nope'])('a file that excludes %s, which is not there, is saved again', async (exclude) => {
   const fields = { ...config, exclude_modules: exclude, bias: 'any_only', total_step: 3, target_r: 1, init_r: 2 };
   const method = adalora.fromConfig({ ...fields, peft_type: 'ADALORA', alpha_pattern: { nope: 2 } });
