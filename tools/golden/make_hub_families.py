@@ -13,7 +13,7 @@ from pathlib import Path
 import adapters
 import torch
 import transformers
-from adapters import LoRAConfig, PrefixTuningConfig
+from adapters import BnConfig, CompacterConfig, DoubleSeqBnConfig, LoRAConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, SeqBnInvConfig
 from safetensors.torch import load_file
 
 from adapters_methods import save_adapter, trainable
@@ -70,6 +70,25 @@ CASES = {
     "vit-image/hub-lora": Case(lora(), safe=True),
     "vit-image/hub-numbers": Case(prefix(), stack("image_classification", layers=2, num_labels=1), labels=torch.tensor([0.5, -1.0, 2.0])),
     "clip-pairs/hub-lora": Case(lora(), safe=True),
+    # Bottlenecks, which read the norm of a sum where norms come after.
+    "bert-sequence/hub-bottleneck": Case(SeqBnConfig(reduction_factor=4), safe=True),
+    "bert-sequence/hub-places": Case(
+        BnConfig(mh_adapter=True, output_adapter=True, reduction_factor=3, non_linearity="gelu", original_ln_before=True, residual_before_ln=False,
+                 ln_before=True, ln_after=True, scaling=1.5, leave_out=[0])
+    ),
+    "bert-sequence/hub-parallel": Case(ParBnConfig(reduction_factor=4, scaling=2.0), safe=True),
+    "bert-sequence/hub-invertible": Case(SeqBnInvConfig(reduction_factor=4), safe=True),
+    "bert-sequence/hub-compacter": Case(CompacterConfig(phm_dim=2, reduction_factor=4), safe=True),
+    "roberta-sequence/hub-bottleneck": Case(DoubleSeqBnConfig(reduction_factor=4), safe=True),
+    "xlm-roberta-token/hub-bottleneck": Case(SeqBnConfig(reduction_factor=4), safe=True),
+    "distilbert-sequence/hub-bottleneck": Case(DoubleSeqBnConfig(reduction_factor=4), safe=True),
+    "electra-sequence/hub-bottleneck": Case(DoubleSeqBnConfig(reduction_factor=4), safe=True),
+    "deberta-v2-sequence/hub-bottleneck": Case(DoubleSeqBnConfig(reduction_factor=4), safe=True),
+    "bart-sequence/hub-bottleneck": Case(DoubleSeqBnConfig(reduction_factor=4, original_ln_before=True, leave_out=[1, 3]), safe=True),
+    "t5/hub-bottleneck": Case(DoubleSeqBnConfig(reduction_factor=4), safe=True),
+    "t5-sequence/hub-bottleneck": Case(SeqBnConfig(reduction_factor=4, leave_out=[0, 3])),
+    "vit-image/hub-bottleneck": Case(DoubleSeqBnConfig(reduction_factor=4), safe=True),
+    "clip-pairs/hub-bottleneck": Case(DoubleSeqBnConfig(reduction_factor=4), safe=True),
 }
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "decoder_input_ids", "decoder_attention_mask", "pixel_values")
 FLOATS = ("pixel_values",)
@@ -185,7 +204,11 @@ def check(name: str, adapter: str, case: Case) -> None:
     own = set(model.state_dict())
     model.load_adapter(str(folder / "adapter"), set_active=True, use_safetensors=True)
     given = {n: t for file in (folder / "adapter").glob("*.safetensors") for n, t in load_file(file).items()}
-    loaded = {n: t for n, t in model.state_dict().items() if (n not in own or n in given) and ".pool." not in n}
+    state = model.state_dict()
+    twice = {state[n].data_ptr() for n in given if n in state}  # a norm before a bottleneck has a second name
+    loaded = {
+        n: t for n, t in state.items() if n in given or (n not in own and ".pool." not in n and t.data_ptr() not in twice)
+    }
     if (missing := given.keys() ^ loaded.keys()) or any(not torch.equal(loaded[n], t) for n, t in given.items()):
         raise SystemExit(f"{folder}: the library has other tensors: {sorted(missing)}")
     inputs = read_rows(name, case)[0]

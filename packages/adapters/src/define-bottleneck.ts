@@ -18,8 +18,8 @@ import { type BottleneckShape, bottleneck, type Project } from './bottleneck.ts'
 import { type BottleneckOptions, reductionOf, widthOf } from './options.ts';
 import { adapted, type Placement, placementFields, placementIn, type Sublayer, samePlace } from './placement.ts';
 
-/** The adapters library's names of an adapter's module. */
-const modules: { readonly [S in Sublayer]: string } = { attn: 'attention_adapters', mlp: 'output_adapters' };
+/** The adapters library's names of an adapter's module, within the one that the sublayer is in; of some models there are others. */
+const usual = ['attention_adapters', 'output_adapters'];
 
 /** Options that all kinds have. */
 export type SharedOptions = Omit<BottleneckOptions, 'init'>;
@@ -43,6 +43,8 @@ export interface BottleneckKind<O extends SharedOptions = BottleneckOptions> {
   readonly computes?: Readonly<Record<string, readonly JsonValue[]>>;
   /** Further fields of its files. */
   readonly fields?: JsonObject;
+  /** See `Method.hubTable`. Default: the table of the modules that bottlenecks are in. */
+  readonly hubTable?: string;
 }
 
 /** Whether a configuration's adapters are placed so, of matrices and without an invertible one. */
@@ -69,7 +71,12 @@ export const shapeOf = (
 });
 
 /** The module of the adapters library that an adapter after a sublayer is in. */
-const moduleOf = (site: Sublayer, path: Path): Path => `${path.slice(0, path.lastIndexOf('.'))}.${modules[site]}`;
+const moduleOf = ({ layout }: Model, site: Sublayer, path: Path): Path => {
+  const [attn, mlp] = layout.defaultTarget('adapterHubModules') ?? usual;
+  const own = site === 'attn' ? attn! : mlp!;
+  const home = path.slice(0, path.lastIndexOf('.'));
+  return own === '' ? home : `${home}.${own}`;
+};
 
 /** The place of one adapter. */
 export interface AdapterPlace {
@@ -91,7 +98,7 @@ export const afterSublayers = (
     const kept = layersKept(model, model.paths(site), leaveOut);
     if (kept.length === 0) throw new PeftError('no-match', `${name}: no layer is left that could have an adapter`);
     const arounds = kept.map((path): [Path, Around<Sublayer>] => {
-      const module = moduleOf(site, path);
+      const module = moduleOf(model, site, path);
       const after = make(scope.at(module), { module, layer: layerOf(model, path), hiddenSize: model.widthAt(path) });
       return [path, (x, next, call) => after(next(x), call.stream!, call)];
     });
@@ -134,6 +141,11 @@ export const attachBottlenecks = (
   at: Placement,
   project: (place: AdapterPlace) => Project | undefined,
 ): MiddlewareTable => {
+  if (!at.originalLnAfter && model.towers.some(({ normsSums }) => normsSums))
+    throw new PeftError(
+      'bad-option',
+      `${name}: its place (originalLnAfter: false) leaves out the norms behind the sublayers of ${model.layout.modelType}, which is not done here; use houlsby, pfeiffer or bottleneckAdapter`,
+    );
   const dropped = firstDropped(scope, chosen.dropLayers);
   return afterSublayers(model, scope, { name, ...at, leaveOut: chosen.leaveOut }, (own, place) => {
     const adapter = bottleneck(own.at(adapterName), shapeOf(place, chosen), project(place));
@@ -181,6 +193,7 @@ export const defineBottleneck = <O extends SharedOptions>(kind: BottleneckKind<O
     files: {
       peftType,
       layout: 'adapter-hub',
+      hubTable: kind.hubTable ?? 'adapterHubModules',
       // Their defaults are not ours, so what says nothing of its scale is none of these.
       reads: (config) => 'scaling' in config && reads(config),
       computes: { ...computes, ...kind.computes },

@@ -14,7 +14,7 @@ export interface Fusible {
   readonly name: string;
   readonly leaveOut: readonly number[];
   /** Its input, made of a sublayer's output and the residual stream that this is added to; all [batch, tokens, d]. */
-  reads(output: Tensor, stream: Tensor): Tensor;
+  reads(output: Tensor, stream: Tensor, call: Call): Tensor;
   /** The term that it adds to a sublayer's output in its place, without dropout, gate and a norm after it. Its tensors are made in `scope`. */
   up(scope: Scope, place: AdapterPlace): (x: Tensor) => Tensor;
   /** Middleware at its places. */
@@ -39,7 +39,7 @@ export const fusible = (config: AdapterConfig, model: Model): Fusible | null => 
   return {
     name: kind.name,
     leaveOut: options.leaveOut,
-    reads: (output, stream) => readAt(at, output, stream),
+    reads: (output, stream, call) => readAt(at, output, stream, call),
     up: (scope, place) => bottleneck(scope, { ...shapeOf(place, options), gating: false, lnAfter: false }).up,
     around: (scope, make) => afterSublayers(model, scope, { name: kind.name, ...at, leaveOut: options.leaveOut }, make),
   };

@@ -8,7 +8,8 @@ export type Sublayer = 'attn' | 'mlp';
 
 /**
  * Where adapters are, what they read and what they are added to: y is a sublayer's output and h the residual stream that it is added to.
- * The names are those of adapter-hub/adapters; in models whose norms stand before the sublayers, as here, none of them is about a norm.
+ * The names are those of adapter-hub/adapters. In models whose norms come after their sublayers (BERT, BART) y + h is normed, by the norm that the base has for
+ * it; in those whose norms stand before them none of these is about a norm.
  */
 export interface Placement {
   /** The sublayers that have one. */
@@ -56,9 +57,12 @@ export const samePlace = (a: Placement, b: Placement): boolean => {
   return key(a) === key(b);
 };
 
-/** The input of an adapter, made of y and h. */
-export const readAt = ({ parallel, originalLnBefore }: Placement, y: Tensor, h: Tensor): Tensor =>
-  parallel ? h : originalLnBefore ? add(y, h) : y;
+/** The input of an adapter, made of y and h: in models whose norms come after their sublayers the norm of their sum, where it is of both. */
+export const readAt = ({ parallel, originalLnBefore }: Placement, y: Tensor, h: Tensor, { norm }: Call): Tensor => {
+  if (parallel) return h;
+  if (!originalLnBefore) return y;
+  return norm ? norm(add(y, h)) : add(y, h);
+};
 
 /** y with an adapter: what takes its place before h is added to it. */
 export const adapted = (
@@ -68,11 +72,12 @@ export const adapted = (
   [y, h]: readonly [y: Tensor, h: Tensor],
   call: Call,
 ): Tensor => {
-  const added = adapter.added(readAt(at, y, h), call);
+  const read = readAt(at, y, h, call);
+  const added = adapter.added(read, call);
   const normsSum = lnAfter && adapterResidualBeforeLn && !at.parallel;
   // The model adds h itself, so where the result holds it once there is nothing to do.
   const once = carries(at) && !at.originalLnAfter && !normsSum;
-  const residual = carries(at) && !once ? add(y, h) : y;
+  const residual = carries(at) && !once ? read : y;
   const sum = normsSum ? adapter.after(add(added, residual)) : add(residual, adapter.after(added));
   return at.originalLnAfter || once ? sum : sub(sum, h);
 };

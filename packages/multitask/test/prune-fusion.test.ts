@@ -58,10 +58,11 @@ const weightsByLoops = async (): Promise<number[]> => {
   const total = names.map(() => 0);
   for (const { columns, shapes } of data) {
     let made: Tensor[] = [];
-    const look: Around<'mlp'> = (h, next, { stream }) => {
+    const look: Around<'mlp'> = (h, next, call) => {
+      const { stream } = call;
       const y = next(h);
       const parts = names.map((name) => fusible(adapters[name]!.config, base)!);
-      made = [parts[0]!.reads(y, stream!)];
+      made = [parts[0]!.reads(y, stream!, call)];
       const scope = (name: string) => ({
         param: (tensor: string) => {
           const found = [...adapters[name]!.state!].find(([full]) => full.endsWith(`.default.${tensor}`))![1];

@@ -41,8 +41,14 @@ export interface Forward {
   readonly moved: Pick<Parts, 'positionShift' | 'present'>;
   /** The named inputs of the pass. */
   readonly inputs: Inputs;
-  /** `core` with the middlewares of a site and path around it; `stream` is what its output is added to. */
-  at<S extends SiteName>(site: S, path: Path, core: SiteCore<S>, stream?: Tensor): SiteCore<S>;
+  /** `core` with the middlewares of a site and path around it; `stream` is what its output is added to, `norm` that of the sum. */
+  at<S extends SiteName>(
+    site: S,
+    path: Path,
+    core: SiteCore<S>,
+    stream?: Tensor,
+    norm?: (sum: Tensor) => Tensor,
+  ): SiteCore<S>;
   linear(path: Path, x: Tensor): Tensor;
   norm(path: Path, x: Tensor): Tensor;
   /** Rows [rows, inDim], each through the expert that i32 [rows] says. */

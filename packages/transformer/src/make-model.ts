@@ -113,6 +113,7 @@ export const makeModel = (architecture: Architecture, parts: Parts): Model => {
           sequence: sequenceOf(spec, read, own, spec === last ? options : {}),
           layer: null,
           stream: null,
+          norm: null,
           attended: null,
           over: null,
           linear: (of, x) => linearOf(parts, of).apply(x, callOf(of, spec, read)),

@@ -72,6 +72,8 @@ export interface Call {
   readonly layer: number | null;
   /** The residual stream that the output of `attn`, `cross` and `mlp` is added to: [B,T,d]; null at other sites. */
   readonly stream: Tensor | null;
+  /** At these sites, the norm of the sum of both, in models whose norms come after their sublayers; null in others. */
+  readonly norm: ((sum: Tensor) => Tensor) | null;
   /** At the sites `heads`, `kv` and `crossKv`: the rows that the attention reads, [B,T,d]; null at other sites. */
   readonly attended: Tensor | null;
   /**

@@ -68,6 +68,7 @@ export const runTower = (
     sequence: over,
     layer: layerOf(spec, path),
     stream,
+    norm: null,
     attended,
     over: null,
     linear: (of, x) => linearOf(parts, of).apply(x, callOf(over, of, null, null)),
@@ -77,14 +78,15 @@ export const runTower = (
     const callAt = (path: Path, stream: Tensor | null, attended: Tensor | null = null, of = sequence): Call =>
       callOf(of, path, stream, attended);
     const attended = new Map<Path, Tensor>();
-    const at: Forward['at'] = (site, path, core, stream) => {
+    const at: Forward['at'] = (site, path, core, stream, norm) => {
       const isAttention = site === 'attn' || site === 'cross';
       const noting: typeof core = (x) => {
         if (isAttention) attended.set(path, x as Tensor);
         return core(x);
       };
       const rows = site === 'heads' || site === 'kv' || site === 'crossKv' ? attended.get(path) : undefined;
-      return runAround(parts.around[site]?.get(path) ?? [], noting, callAt(path, stream ?? null, rows));
+      const call = callAt(path, stream ?? null, rows);
+      return runAround(parts.around[site]?.get(path) ?? [], noting, norm ? { ...call, norm } : call);
     };
     const linear: Forward['linear'] = (path, h) => parts.linears.get(path)!.apply(h, callAt(path, null));
     const embedding: Forward['embedding'] = (path, ids) => parts.embeddings.get(path)!.apply(ids, callAt(path, null));

@@ -4,12 +4,14 @@ import type { Path, PathTable } from './sites.ts';
 import type { Tower } from './tower.ts';
 
 /** The architecture of one tower: what tells it from others; the rest of the forward pass is shared. */
-export interface TowerSpec extends Omit<Tower, 'paths' | 'takesRows' | 'unplacedToken'> {
+export interface TowerSpec extends Omit<Tower, 'paths' | 'takesRows' | 'normsSums' | 'unplacedToken'> {
   readonly paths: PathTable;
   /** The width of the rows at a site, by its path, where blocks are of unlike width. Default `hiddenSize` everywhere. */
   widthAt?(path: Path): number;
   /** See `Tower.takesRows`. Default true. */
   readonly takesRows?: boolean;
+  /** See `Tower.normsSums`. Default false. */
+  readonly normsSums?: boolean;
   /** Whether it reads no other tower, and none reads it: it runs where its `ids` are given, over as many sequences as these have. Default false. */
   readonly alone?: boolean;
   /** How a picture becomes rows, where the tower reads pictures. */
@@ -65,6 +67,7 @@ export const towerOf = (spec: TowerSpec): Tower => {
     reads,
     unplacedToken = null,
     takesRows = true,
+    normsSums = false,
     order,
     paths,
   } = spec;
@@ -79,6 +82,7 @@ export const towerOf = (spec: TowerSpec): Tower => {
     reads,
     unplacedToken,
     takesRows,
+    normsSums,
     ...(order && { order }),
     paths: (site) => paths[site] ?? [],
   };

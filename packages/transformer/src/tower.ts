@@ -35,6 +35,8 @@ export interface Tower {
   readonly unplacedToken: number | null;
   /** Whether methods may put rows in front of its own: not where attention is within windows of a picture. */
   readonly takesRows: boolean;
+  /** Whether the sum of a sublayer's output and the stream is normed (BERT), and not what a sublayer reads. */
+  readonly normsSums: boolean;
   /** The number of the block that each layer runs. Default each block once. */
   readonly order?: readonly number[];
   /** The paths of a site in this tower, in the order of the forward pass. */

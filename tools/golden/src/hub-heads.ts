@@ -1,3 +1,4 @@
+import { bottleneckAdapter, compacter, houlsby, madX, parallelAdapter, pfeiffer } from '@peftjs/adapters';
 import type { MethodFormat } from '@peftjs/core';
 import { adapterHubLora } from '@peftjs/lora';
 import { adapterHubPrefixTuning } from '@peftjs/prompts';
@@ -70,4 +71,21 @@ export const hubHeads: readonly HubHead[] = [
     task: stackedHead(imageClassifier({ labels: 1, problem: 'regression' }), { layers: 2 }),
   },
   { name: 'clip-pairs', adapter: 'hub-lora', format: lora },
+  { name: 'bert-sequence', adapter: 'hub-bottleneck', format: pfeiffer },
+  { name: 'bert-sequence', adapter: 'hub-places', format: bottleneckAdapter },
+  { name: 'bert-sequence', adapter: 'hub-parallel', format: parallelAdapter },
+  { name: 'bert-sequence', adapter: 'hub-invertible', format: madX },
+  { name: 'bert-sequence', adapter: 'hub-compacter', format: compacter },
+  { name: 'xlm-roberta-token', adapter: 'hub-bottleneck', format: pfeiffer },
+  { name: 'bart-sequence', adapter: 'hub-bottleneck', format: bottleneckAdapter },
+  { name: 't5-sequence', adapter: 'hub-bottleneck', format: pfeiffer },
+  ...[
+    'roberta-sequence',
+    'distilbert-sequence',
+    'electra-sequence',
+    'deberta-v2-sequence',
+    't5',
+    'vit-image',
+    'clip-pairs',
+  ].map((name): HubHead => ({ name, adapter: 'hub-bottleneck', format: houlsby })),
 ];

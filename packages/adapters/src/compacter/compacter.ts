@@ -58,9 +58,10 @@ const kind = (name: string, peftType: string, about: string, place: Placement): 
   placement: () => place,
   reads: isPhmAt(place),
   computes: { phm_layer: [true], factorized_phm_rule: [false], shared_W_phm: [false], phm_bias: [true] },
+  hubTable: 'adapterHubPrefix',
   fields: { phm_layer: true, factorized_phm_rule: false, shared_W_phm: false, phm_bias: true },
   project: (model, scope, chosen: Chosen<CompacterOptions>) => {
-    const rule = chosen.sharedRule ? phmRule(scope.at(homeOf(model)).at('shared_parameters.default'), chosen) : null;
+    const rule = chosen.sharedRule ? phmRule(homeOf(model, scope).at('shared_parameters.default'), chosen) : null;
     return phm(name, chosen, rule);
   },
 });

@@ -8,7 +8,7 @@ import {
   type Scope,
 } from '@peftjs/core';
 import { PeftError } from '@peftjs/tensor';
-import type { Model } from '@peftjs/transformer';
+import type { Model, Path } from '@peftjs/transformer';
 import { type BottleneckKind, defineBottleneck } from '../define-bottleneck.ts';
 import { homeOf } from '../home.ts';
 import { houlsbyKind, houlsbyPlace } from '../houlsby.ts';
@@ -34,11 +34,19 @@ export const isInvertibleAt =
   (config: AdapterConfig): boolean =>
     config['inv_adapter'] === 'nice' && config['phm_layer'] !== true && samePlace(placementIn(config), at);
 
-/** Whether the head gives a value for each token of the vocabulary. */
-const isVocabulary = ({ linears, embeddings, main }: Model, head: string): boolean => {
-  if (main.tokenTable === null) return false;
-  const { rows } = embeddings.get(main.tokenTable)!;
-  return linears.get(head)?.outDim === rows || !linears.has(head);
+/** The sites of heads that give a value for each token of the vocabulary. Throws `bad-option` where such a head is no site, since layers of its own stand before it (BERT). */
+const vocabularyHeads = (model: Model): readonly Path[] => {
+  const { linears, embeddings, main } = model;
+  const rows = main.tokenTable === null ? null : embeddings.get(main.tokenTable)!.rows;
+  const all = [...linears].filter(([, { outDim }]) => outDim === rows).map(([path]) => path);
+  const heads = model.paths('head').filter((path) => all.includes(path));
+  const blocks = model.paths('block');
+  const odd = all.find((path) => !heads.includes(path) && !blocks.some((block) => path.startsWith(`${block}.`)));
+  if (odd === undefined) return heads;
+  throw new PeftError(
+    'bad-option',
+    `madX: layers of the head's own stand before ${odd}, so that nothing can be put in front of it here; give invertHead: false`,
+  );
 };
 
 const around = (
@@ -50,7 +58,7 @@ const around = (
     invertHead,
   }: Required<Pick<MadXOptions, 'activation' | 'invertibleReduction' | 'invertHead'>>,
 ): MiddlewareTable => {
-  const own = scope.at(homeOf(model)).at('invertible_adapters.default');
+  const own = homeOf(model, scope).at('invertible_adapters.default');
   // After positions and norms of the embedding, as the library has it.
   const first = model.towers.map((tower) => tower.paths('block')[0]!);
   const [width, other = width] = [...new Set(first.map((path) => model.widthAt(path)))] as [number, number?];
@@ -60,7 +68,7 @@ const around = (
       `madX: all towers share an invertible adapter, and those of ${model.layout.modelType} are of the widths ${width} and ${other}; use pfeiffer or houlsby`,
     );
   const { forward, inverse } = nice(own, width, invertibleReduction, activation);
-  const heads = invertHead ? model.paths('head').filter((path) => isVocabulary(model, path)) : [];
+  const heads = invertHead ? vocabularyHeads(model) : [];
   return {
     block: new Map(first.map((path) => [path, (x, next) => next(forward(x))])),
     head: new Map(heads.map((path) => [path, (x, next) => inverse(next(x))])),
@@ -96,6 +104,7 @@ const withInvertible = (
     reads: isInvertibleAt(place),
     computes: { inv_adapter: ['nice'] },
     fields: { inv_adapter: 'nice' },
+    hubTable: 'adapterHubInvertible',
     fault: ({ activation }) =>
       activation === 'prelu' ? 'prelu has a slope of its own, for which the invertible adapter has no name' : null,
     around,

@@ -87,8 +87,9 @@ export const adapterFusion: MethodFactory<AdapterFusionOptions> = defineMethod<A
         const ups = parts.map((p) => p.up(p.frozen(own, place.module), place));
         const { mix, value } = adapterAttention(own.at(fusionName), place.hiddenSize, hasValues);
         if (value) values.push(value);
-        return (output, stream, { pass, sequence, tower }) => {
-          const x = reads(output, stream);
+        return (output, stream, call) => {
+          const { pass, sequence, tower } = call;
+          const x = reads(output, stream, call);
           const mixed = mix(
             x,
             ups.map((up) => up(x)),

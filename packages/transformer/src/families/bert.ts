@@ -33,6 +33,8 @@ export const bert: Family<BertConfig> = encoder({
   roles: bertRoles,
   targets: {
     adapterHubPrefix: ['bert'],
+    adapterHubModules: ['attention.output', 'output'],
+    adapterHubInvertible: ['bert'],
     adapterHubProjections: ['query', 'key', 'value'],
     lora: ['query', 'value'],
     ia3: ['key', 'value', 'output.dense'],

@@ -12,7 +12,10 @@ export const clip: Family<DualConfig> = dualFamily({
   attends: 'before',
   classRow: true,
   classifies: 'blocks',
-  targets: { adapterHubProjections: ['q_proj', 'k_proj', 'v_proj'] },
+  targets: {
+    adapterHubProjections: ['q_proj', 'k_proj', 'v_proj'],
+    adapterHubModules: ['attention_adapters', 'output_adapters'],
+  },
   head: projectedHead,
   configJson: ({ projection, firstScale }) => ({ projection_dim: projection, logit_scale_init_value: firstScale }),
   sideJson: ({ projection }) => ({ projection_dim: projection }),

@@ -44,6 +44,7 @@ export const debertaV2: Family<EncoderConfig> = encoder({
     { role: 'patch', name: 'encoder.conv.conv' },
   ],
   targets: {
+    adapterHubModules: ['attention.output', 'output'],
     lora: ['query_proj', 'value_proj'],
     vblora: ['query_proj', 'key_proj', 'value_proj', 'dense'],
     ia3: ['key_proj', 'value_proj', 'output.dense'],

@@ -59,5 +59,11 @@ export const distilbert: Family<EncoderConfig> = encoder({
     { role: 'up', name: 'lin1' },
     { role: 'down', name: 'lin2' },
   ],
-  targets: { lora: ['q_lin', 'v_lin'], ia3: ['k_lin', 'v_lin', 'lin2'], ia3Feedforward: ['lin2'], beft: ['v_lin'] },
+  targets: {
+    adapterHubModules: ['attention_adapters', 'output_adapters'],
+    lora: ['q_lin', 'v_lin'],
+    ia3: ['k_lin', 'v_lin', 'lin2'],
+    ia3Feedforward: ['lin2'],
+    beft: ['v_lin'],
+  },
 });

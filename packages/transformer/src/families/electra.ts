@@ -46,5 +46,5 @@ export const electra: Family<EncoderConfig> = encoder({
   },
   ignored: /^discriminator_predictions\./,
   roles: bertRoles,
-  targets: { lora: ['query', 'value'] },
+  targets: { adapterHubModules: ['attention.output', 'output'], lora: ['query', 'value'] },
 });

@@ -42,6 +42,8 @@ export const roberta: Family<EncoderConfig> = encoder({
   stacks: true,
   targets: {
     adapterHubPrefix: ['roberta'],
+    adapterHubModules: ['attention.output', 'output'],
+    adapterHubInvertible: ['roberta'],
     adapterHubProjections: ['query', 'key', 'value'],
     lora: ['query', 'value'],
     ia3: ['key', 'value', 'output.dense'],
@@ -55,5 +57,9 @@ export const xlmRoberta: Family<EncoderConfig> = encoder({
   ...record,
   modelType: 'xlm-roberta',
   stem: 'XLMRoberta',
-  targets: { lora: ['query', 'value'] },
+  targets: {
+    adapterHubModules: ['attention.output', 'output'],
+    adapterHubInvertible: ['roberta'],
+    lora: ['query', 'value'],
+  },
 });

@@ -53,7 +53,10 @@ const bartFamily = (record: BartRecord): Family<BartConfig> => ({
   ],
   defaultTargets: {
     adapterHubPrefix: ['model'],
-    ...(record.stacks && { adapterHubProjections: ['q_proj', 'k_proj', 'v_proj'] }),
+    ...(record.stacks && {
+      adapterHubProjections: ['q_proj', 'k_proj', 'v_proj'],
+      adapterHubModules: ['attention_adapters', 'output_adapters'],
+    }),
     ...record.targets,
   },
   heads: {

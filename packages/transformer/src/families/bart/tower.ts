@@ -74,6 +74,7 @@ export const bartTower = (record: BartRecord, config: BartConfig, stack: Stack):
       crossKv: pathsOf('cross'),
       head: [both ? 'model.encoder' : 'lm_head'],
     },
+    normsSums: !record.normFirst,
     positionTable: `model.${stack}.embed_positions`,
     firstPosition: unusedPositions,
     start: (forward, x) => forward.norm(embeddingNorm, x),
@@ -82,8 +83,9 @@ export const bartTower = (record: BartRecord, config: BartConfig, stack: Stack):
         const { block, parts } = blocks[layer]!;
         return parts.reduce((h, part) => {
           const core = part.site === 'mlp' ? feedForward(block, config, forward) : attention(part, headDim, forward);
-          const run = forward.at(part.site, part.path, core, h);
-          return record.normFirst ? add(h, run(forward.norm(part.norm, h))) : forward.norm(part.norm, add(h, run(h)));
+          const norm = (x: Tensor): Tensor => forward.norm(part.norm, x);
+          const run = forward.at(part.site, part.path, core, h, record.normFirst ? undefined : norm);
+          return record.normFirst ? add(h, run(norm(h))) : norm(add(h, run(h)));
         }, x);
       };
     },

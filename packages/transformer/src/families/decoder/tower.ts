@@ -172,6 +172,7 @@ export const decoderTower = (config: DecoderConfig, traits: Traits, names: Decod
   return {
     name: 'decoder',
     attends: 'before',
+    normsSums: traits.norms.attn.sum !== undefined,
     tokenTable,
     tokenScale: traits.tokenScale,
     hiddenSize,
@@ -223,12 +224,13 @@ export const decoderTower = (config: DecoderConfig, traits: Traits, names: Decod
           site: 'attn' | 'mlp',
           h: Tensor,
           core: (h: Tensor) => Tensor,
-          { before, after }: HalfNorms,
+          { before, after, sum }: HalfNorms,
         ): readonly [stream: Tensor, added: Tensor] => {
           const read = before === null ? h : (normed.get(before) ?? forward.norm(`${block}.${before}`, h));
           if (before !== null) normed.set(before, read);
           const stream = traits.addsToRead ? read : h;
-          const made = forward.at(site, site === 'attn' ? attn : mlp, core, stream)(read);
+          const ofSum = sum === undefined ? undefined : (x: Tensor) => forward.norm(`${block}.${sum}`, x);
+          const made = forward.at(site, site === 'attn' ? attn : mlp, core, stream, ofSum)(read);
           return [
             stream,
             scaled(after === null ? made : forward.norm(`${block}.${after}`, made), traits.residualScale),

@@ -92,6 +92,7 @@ export const encoderTower = (record: EncoderRecord, config: EncoderConfig): Towe
   return {
     name: 'encoder',
     attends: 'all',
+    normsSums: true,
     tokenTable: token,
     hiddenSize,
     heads,
@@ -122,10 +123,13 @@ export const encoderTower = (record: EncoderRecord, config: EncoderConfig): Towe
       const { convolution: modules } = record;
       return (x, index) => {
         const paths = blocks[index]!;
-        const attn = forward.at('attn', paths.attn, selfAttention(paths, config, how, forward), x);
-        const h = forward.norm(paths.attnNorm, add(attn(x), x));
-        const mlp = forward.at('mlp', paths.mlp, feedForward(paths, config, forward), h);
-        const y = forward.norm(paths.mlpNorm, add(mlp(h), h));
+        const [attnNorm, mlpNorm] = [paths.attnNorm, paths.mlpNorm].map(
+          (path) => (sum: Tensor) => forward.norm(path, sum),
+        ) as [(sum: Tensor) => Tensor, (sum: Tensor) => Tensor];
+        const attn = forward.at('attn', paths.attn, selfAttention(paths, config, how, forward), x, attnNorm);
+        const h = attnNorm(add(attn(x), x));
+        const mlp = forward.at('mlp', paths.mlp, feedForward(paths, config, forward), h, mlpNorm);
+        const y = mlpNorm(add(mlp(h), h));
         return of && modules && index === 0 ? convolved(of, modules, x, y, forward) : y;
       };
     },

@@ -185,7 +185,8 @@ const t5Family = (record: T5Record): Family<T5Config> => ({
     normAfterAttention: ['layer.1.layer_norm'],
     beft: ['v'],
     adapterHubPrefix: [''],
-    ...(record.stacks && { adapterHubProjections: ['q', 'k', 'v'] }),
+    // T5's sublayers are such modules themselves.
+    ...(record.stacks && { adapterHubProjections: ['q', 'k', 'v'], adapterHubModules: ['', ''] }),
     ...record.targets,
   },
   heads: {

@@ -89,7 +89,11 @@ export const vitFamily = (record: VitRecord): Family<VitConfig> => {
     roles: [...pictureRoles, { role: 'head', name: classifier }],
     defaultTargets: {
       ...pictureTargets,
-      ...(record.stacks && { adapterHubPrefix: [prefix], adapterHubProjections: ['q_proj', 'k_proj', 'v_proj'] }),
+      ...(record.stacks && {
+        adapterHubPrefix: [prefix],
+        adapterHubProjections: ['q_proj', 'k_proj', 'v_proj'],
+        adapterHubModules: ['attention_adapters', 'output.output_adapters'],
+      }),
       normAfterAttention: [block(0).norms[1].slice(block(0).block.length + 1)],
     },
     heads: { imageClassifier: pictureHead(record) },
