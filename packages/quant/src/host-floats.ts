@@ -1,8 +1,9 @@
-import { halfToNumber, PeftError, type Tensor, type TypedArray } from '@peftjs/tensor';
+import { halfToFloat32 } from '@peftjs/io';
+import { PeftError, type Tensor, type TypedArray } from '@peftjs/tensor';
 import { hostValues } from '@peftjs/tensor/executor';
 
 const widen = (data: TypedArray): Float32Array =>
-  data instanceof Float32Array ? data : Float32Array.from(data, halfToNumber);
+  data instanceof Float32Array ? data : halfToFloat32(data as Uint16Array);
 
 const reasons = {
   computed: 'is computed, so its values are not known yet',
