@@ -76,6 +76,13 @@ export const slowSteps: Readonly<Record<string, string>> = {
   waveft: 'transforms each layer’s input and output by wavelets, around a product with a sparse matrix',
 };
 
+/** Why a method ends above the base. */
+export const aboveBase: Readonly<Record<string, string>> = {
+  ciat: 'begins far above it, as its authors’ first values of all matrices have it, and these steps are too few to come back',
+  infoPrompt: 'has a narrow random layer before the head, made for classifiers that are trained with it, and through which the base’s head says nothing at first',
+  loraPrune: 'prunes half of the base’s MLPs and attentions in these steps, and what is left is as much smaller',
+};
+
 /** Where the grid of rates begins: 5 is 3.2e-3. */
 const usual = 5;
 

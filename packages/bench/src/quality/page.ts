@@ -1,7 +1,7 @@
 import { methods as factories } from '@peftjs/cli/shared';
 import { markdown } from '../report/markdown.ts';
 import { qualityFigure } from './figure.ts';
-import { leftOut, slowSteps, tried } from './methods.ts';
+import { aboveBase, leftOut, slowSteps, tried } from './methods.ts';
 import { budget } from './sizes.ts';
 import type { Speed } from './speed.ts';
 import { type Standing, standings } from './standing.ts';
@@ -72,6 +72,9 @@ export const qualityPage = (
     ({ method, besideLora }) =>
       `\`${method}\` (${besideLora.toFixed(2)}) ${slowSteps[method] ?? 'was not looked into yet'}`,
   );
+  const above = methods
+    .filter(({ loss }) => loss > base)
+    .map(({ method }) => `\`${method}\` ${aboveBase[method] ?? 'was not looked into yet'}`);
   const text = `# Which method, which learning rate
 
 Every method on the same base, text and steps, each with the learning rate that suits it best, made by \`pnpm bench --task quality\`. The base is the model of
@@ -88,7 +91,7 @@ this small tell how methods compare when each has its rate, and what rate that i
 - Not there: ${Object.entries(leftOut)
     .map(([name, why]) => `\`${name}\` ${why}`)
     .join('; ')}.
-${slow.length > 0 ? `- Steps of more than 1.5 of LoRA's time: ${reasons.join('; ')}.\n` : ''}${missing.length > 0 ? `- Not tried yet: ${missing.map((name) => `\`${name}\``).join(', ')}.\n` : ''}${few.length > 0 ? `- ${few.length} of ${methods.length} methods have fewer than three seeds so far, those with one no ±: there a difference below 0.02 says nothing.\n` : ''}
+${above.length > 0 ? `- Above the base: ${above.join('; ')}.\n` : ''}${slow.length > 0 ? `- Steps of more than 1.5 of LoRA's time: ${reasons.join('; ')}.\n` : ''}${missing.length > 0 ? `- Not tried yet: ${missing.map((name) => `\`${name}\``).join(', ')}.\n` : ''}${few.length > 0 ? `- ${few.length} of ${methods.length} methods have fewer than three seeds so far, those with one no ±: there a difference below 0.02 says nothing.\n` : ''}
 ## Methods that fold into the weights
 
 ${tableOf(methods.filter(({ method }) => folds(method)))}

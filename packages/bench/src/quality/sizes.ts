@@ -54,7 +54,7 @@ const own: Readonly<Record<string, readonly Options[]>> = {
   osf: each('kept', [0.5, 0.9, 0.95, 0.97, 0.98, 0.985, 0.99]),
   peqa: each('groupSize', [16, 32, 64]),
   gps: each('connections', [8]),
-  diffPruning: each('sparsity', [1 - share]),
+  diffPruning: each('keep', [share]),
   sensitivitySpt: each('keep', [0.002, 0.005, 0.01, share]),
   moLora: [2, 3, 4].map((experts) => ({ experts, topK: 2, rank: 1 })),
   mov: each('experts', [2, 4, 8]),
@@ -91,6 +91,8 @@ export const candidates = (factory: Factory, model: Model, steps: number): reado
       ...('target' in known && name !== 'layerNormTuning' && { target: 'all-linear' }),
       ...(scaled && { alpha: (fallback('alpha') / fallback('rank')) * rank }),
       ...('steps' in known && { steps }),
+      // Half of the steps choose what is left, half train it.
+      ...('pruneAfter' in known && { pruneAfter: Math.floor(steps / 2) }),
       ...size,
     };
   });
