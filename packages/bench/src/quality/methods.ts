@@ -47,11 +47,13 @@ export const tried = (): string[] =>
 
 const wholeGradient =
   'takes its share of the gradient of all weights of a layer, a product as large as the layer’s own';
+const rowsInFront = 'puts 64 rows in front of texts of 64 tokens, twice as many to compute';
 const wideVectors = 'has products of rank 256 in layers that are 256 wide';
 
 /** The work that makes a step take more than one and a half times LoRA's. */
 export const slowSteps: Readonly<Record<string, string>> = {
   adaMix: 'takes every example twice, through two draws of its experts, for the loss of their agreement',
+  boft: 'turns the input of each layer by blocks of 8 × 8, whose rotations are computed anew, and puts it into another order and back',
   c3a: 'forms the matrix of circulant blocks anew, and its whole gradient',
   childTuningD: wholeGradient,
   childTuningF: wholeGradient,
@@ -62,24 +64,32 @@ export const slowSteps: Readonly<Record<string, string>> = {
   frod: 'has two products with whole matrices beside each layer, twice its work',
   gps: wholeGradient,
   kAdaptation: 'is applied as four narrow products a layer, where LoRA has two',
+  krona:
+    'has products of narrow matrices for each of a row’s parts, and turns two tensors of the size of the layer’s output',
+  lokr: 'has three narrow products for each of a row’s parts, and turns two tensors of the size of the layer’s output',
   lorta: 'has products of a rank as wide as the layers',
   ltSft: wholeGradient,
+  monteclora: 'draws several matrices for each A, and has the loss of their distribution',
   paFi: wholeGradient,
+  promptTuning: rowsInFront,
   psoft: 'turns by a rotation of 72 × 72 in each layer, whose inverse is found by Newton’s iteration',
   pvera: `${wideVectors}, and draws noise`,
   randlora: 'has two products whose inner size is that of the layer, of bases that are scaled anew',
   said: 'projects one vector to every weight of each layer, through two Walsh–Hadamard transforms and a permutation',
   sam: wholeGradient,
   shira: wholeGradient,
+  smop: rowsInFront,
   supertuning: wholeGradient,
   vera: wideVectors,
   waveft: 'transforms each layer’s input and output by wavelets, around a product with a sparse matrix',
+  xPrompt: rowsInFront,
 };
 
 /** Why a method ends above the base. */
 export const aboveBase: Readonly<Record<string, string>> = {
   ciat: 'begins far above it, as its authors’ first values of all matrices have it, and these steps are too few to come back',
-  infoPrompt: 'has a narrow random layer before the head, made for classifiers that are trained with it, and through which the base’s head says nothing at first',
+  infoPrompt:
+    'has a narrow random layer before the head, made for classifiers that are trained with it, and through which the base’s head says nothing at first',
   loraPrune: 'prunes half of the base’s MLPs and attentions in these steps, and what is left is as much smaller',
 };
 
