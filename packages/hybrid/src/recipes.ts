@@ -54,6 +54,7 @@ export const unipelt: MethodFactory<UnipeltOptions> = defineRecipe<UnipeltOption
     about: 'a prefix, a bottleneck and low-rank updates, each with a gate',
     paper: adapterHubGatedLora.paper,
     learningRate: 1e-2,
+    narrowRate: 3e-3,
   },
   {
     prefix: [adapterHubPrefixTuning, { length: 10, gating: true }],

@@ -163,5 +163,6 @@ export const adapterHubPrefixTuning: MethodFactory<AdapterHubPrefixTuningOptions
         url: 'https://arxiv.org/abs/2101.00190',
       },
       learningRate: 3e-3,
+      narrowRate: 1e-2,
     },
   });

@@ -63,5 +63,6 @@ export const adaptionPrompt: MethodFactory<AdaptionPromptOptions> = defineMethod
       url: 'https://arxiv.org/abs/2303.16199',
     },
     learningRate: 9e-3,
+    narrowRate: 0.1,
   },
 });

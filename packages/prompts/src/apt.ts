@@ -81,5 +81,6 @@ export const apt: MethodFactory<AptOptions> = defineMethod<AptOptions>({
       url: 'https://arxiv.org/abs/2305.15212',
     },
     learningRate: prefixTuning.learningRate,
+    narrowRate: 0.1,
   },
 });

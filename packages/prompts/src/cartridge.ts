@@ -96,5 +96,6 @@ export const cartridge: MethodFactory<CartridgeOptions> = defineMethod<Cartridge
       url: 'https://arxiv.org/abs/2506.06266',
     },
     learningRate: 2e-2,
+    narrowRate: 0.1,
   },
 });

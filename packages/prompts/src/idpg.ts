@@ -91,5 +91,6 @@ export const idpg: MethodFactory<IdpgOptions> = defineMethod<IdpgOptions>({
       url: 'https://arxiv.org/abs/2204.04497',
     },
     learningRate: 5e-3,
+    narrowRate: 3e-2,
   },
 });

@@ -248,5 +248,6 @@ export const infoPrompt: MethodFactory<InfoPromptOptions> = defineMethod<InfoPro
       url: 'https://arxiv.org/abs/2306.04933',
     },
     learningRate: 1e-3,
+    narrowRate: 3e-2,
   },
 });

@@ -69,5 +69,6 @@ export const ipt: MethodFactory<IptOptions> = defineMethod<IptOptions>({
       url: 'https://arxiv.org/abs/2110.07867',
     },
     learningRate: 1e-3,
+    narrowRate: 1,
   },
 });

@@ -39,5 +39,6 @@ export const llamaAdapter: MethodFactory<LlamaAdapterOptions> = defineMethod<Lla
     about: "rows that the last layers' attention reads, behind a gate of each head",
     paper: adaptionPrompt.paper,
     learningRate: 9e-3,
+    narrowRate: 0.1,
   },
 });

@@ -111,5 +111,6 @@ export const lpt: MethodFactory<LptOptions> = defineMethod<LptOptions>({
       url: 'https://arxiv.org/abs/2210.11292',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
 });

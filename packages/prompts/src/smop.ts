@@ -116,5 +116,6 @@ export const smop: MethodFactory<SmopOptions> = defineMethod<SmopOptions>({
       url: 'https://aclanthology.org/2023.emnlp-main.884',
     },
     learningRate: promptTuning.learningRate,
+    narrowRate: 1e-2,
   },
 });

@@ -68,5 +68,6 @@ export const llamaAdapterV2: MethodFactory<LlamaAdapterV2Options> = defineMethod
       url: 'https://arxiv.org/abs/2304.15010',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
 });

@@ -77,5 +77,6 @@ export const mov: MethodFactory<MovOptions> = defineMethod<MovOptions>({
       url: 'https://arxiv.org/abs/2309.05444',
     },
     learningRate: 3e-4,
+    narrowRate: 3e-2,
   },
 });

@@ -63,5 +63,6 @@ export const childTuningF: MethodFactory<ChildTuningFOptions> = defineMethod<Chi
     about: 'all weights, a random part of them in each step',
     paper: childTuningD.paper,
     learningRate: childTuningD.learningRate,
+    narrowRate: 1e-2,
   },
 });

@@ -56,5 +56,6 @@ export const ltSft: MethodFactory<LtSftOptions> = defineMasked<LtSftOptions>({
       url: 'https://arxiv.org/abs/2110.07560',
     },
     learningRate: 5e-5,
+    narrowRate: 3e-2,
   },
 });

@@ -25,5 +25,6 @@ export const sam: MethodFactory<MaskedOptions> = defineMasked<MaskedOptions>({
       url: 'https://arxiv.org/abs/2211.15583',
     },
     learningRate: 1e-4,
+    narrowRate: 1e-2,
   },
 });

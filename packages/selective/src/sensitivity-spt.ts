@@ -116,5 +116,6 @@ export const sensitivitySpt: MethodFactory<SensitivitySptOptions> = defineMethod
       url: 'https://arxiv.org/abs/2303.08566',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
 });

@@ -61,5 +61,6 @@ export const adaptFormer: MethodFactory<AdaptFormerOptions> = defineMethod<Adapt
       url: 'https://arxiv.org/abs/2205.13535',
     },
     learningRate: 1e-3,
+    narrowRate: 3e-2,
   },
 });

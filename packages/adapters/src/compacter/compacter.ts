@@ -48,6 +48,7 @@ const card: Omit<MethodCard, 'about'> = {
     url: 'https://arxiv.org/abs/2106.04647',
   },
   learningRate: 3e-3,
+  narrowRate: 1e-2,
 };
 
 const kind = (name: string, peftType: string, about: string, place: Placement): BottleneckKind<CompacterOptions> => ({

@@ -186,5 +186,6 @@ export const meft: MethodFactory<MeftOptions> = defineMethod<MeftOptions>({
       url: 'https://arxiv.org/abs/2306.00477',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
 });

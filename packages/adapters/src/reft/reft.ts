@@ -181,7 +181,7 @@ const defineReft = (kind: Reft): MethodFactory<ReftOptions> =>
         output_reft: true,
       }),
     },
-    card: { about: kind.about, paper, learningRate: 9e-4 },
+    card: { about: kind.about, paper, learningRate: 9e-4, ...(!kind.orthogonal && { narrowRate: 3e-3 }) },
   });
 
 /**

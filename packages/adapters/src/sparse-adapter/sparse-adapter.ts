@@ -126,5 +126,6 @@ export const sparseAdapter: MethodFactory<SparseAdapterOptions> = defineMethod<S
       url: 'https://arxiv.org/abs/2210.04284',
     },
     learningRate: 1e-4,
+    narrowRate: 1e-2,
   },
 });

@@ -102,5 +102,6 @@ export const tinyAttention: MethodFactory<TinyAttentionOptions> = defineMethod<T
       url: 'https://arxiv.org/abs/2211.01979',
     },
     learningRate: 1e-3,
+    narrowRate: 3e-3,
   },
 });

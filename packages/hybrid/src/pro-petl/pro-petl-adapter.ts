@@ -75,5 +75,6 @@ export const proPetlAdapter: MethodFactory<ProPetlAdapterOptions> = defineMethod
     about: 'one bottleneck for all layers, under a mask of each',
     paper: proPetlLora.paper,
     learningRate: 1e-3,
+    narrowRate: 3e-2,
   },
 });

@@ -102,5 +102,6 @@ export const proPetlLora: MethodFactory<ProPetlLoraOptions> = defineMethod<ProPe
       url: 'https://arxiv.org/abs/2305.17682',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
 });

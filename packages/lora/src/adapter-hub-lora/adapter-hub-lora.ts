@@ -103,4 +103,5 @@ export const adapterHubGatedLora: MethodFactory<AdapterHubLoraOptions> = define(
     url: 'https://arxiv.org/abs/2110.07577',
   },
   learningRate: 1e-3,
+  narrowRate: 1e-2,
 });

@@ -52,5 +52,6 @@ export const kronaB: MethodFactory<KronaBOptions> = defineMethod<KronaBOptions>(
     about: 'Kronecker products beside the MLP',
     paper: krona.paper,
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
 });

@@ -175,5 +175,6 @@ export const diffPruning: MethodFactory<DiffPruningOptions> = defineMethod<DiffP
       url: 'https://arxiv.org/abs/2012.07463',
     },
     learningRate: 1e-5,
+    narrowRate: 1e-3,
   },
 });

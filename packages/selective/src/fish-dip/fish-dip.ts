@@ -180,5 +180,6 @@ export const fishDip: MethodFactory<FishDipOptions> = defineMethod<FishDipOption
       url: 'https://arxiv.org/abs/2311.03748',
     },
     learningRate: 1e-3,
+    narrowRate: 3e-3,
   },
 });

@@ -80,5 +80,6 @@ export const binaryAdapter: MethodFactory<BinaryAdapterOptions> = defineMethod<B
       url: 'https://arxiv.org/abs/2307.16867',
     },
     learningRate: 1e-3,
+    narrowRate: 1e-2,
   },
 });
