@@ -1,3 +1,4 @@
+import { sentencePieceDecoder } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
 import type { GgufValue } from './header.ts';
 import type { GgufFile } from './open-gguf.ts';
@@ -78,15 +79,7 @@ const sentencePiece = (file: GgufFile, tokens: readonly string[], types: readonl
       normalizers: [...(prefixed ? [{ type: 'Prepend', prepend: '▁' }] : []), { type: 'Replace', ...space }],
     },
     pre_tokenizer: null,
-    decoder: {
-      type: 'Sequence',
-      decoders: [
-        { type: 'Replace', pattern: { String: '▁' }, content: ' ' },
-        { type: 'ByteFallback' },
-        { type: 'Fuse' },
-        ...(prefixed ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : []),
-      ],
-    },
+    decoder: sentencePieceDecoder(prefixed),
     model: {
       unk_token: tokens[types.indexOf(unknown)] ?? null,
       fuse_unk: true,

@@ -58,5 +58,6 @@ export { openSafetensors } from './safetensors/open.ts';
 export { sameTensor, type TensorReader } from './safetensors/reader.ts';
 export { encodeSafetensors, type WriteData, type WriteTensor, writeSafetensors } from './safetensors/write.ts';
 export { type DecodeStream, decodeStream } from './tokenizer/decode-stream.ts';
+export { sentencePieceDecoder } from './tokenizer/sentence-piece.ts';
 export { type EncodeOptions, loadTokenizer, type PlaceInIds, type Tokenizer, type TokenPair } from './tokenizer.ts';
 export { openTorch } from './torch/open.ts';

@@ -1,4 +1,5 @@
 import { isObject } from '../json.ts';
+import { sentencePieceDecoder } from './sentence-piece.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -52,15 +53,7 @@ const llama = (json: Json, { legacy, add_prefix_space: prefix }: Json): Json => 
       prepend_scheme: marks ? scheme : 'never',
       split: false,
     },
-    decoder: {
-      type: 'Sequence',
-      decoders: [
-        { type: 'Replace', pattern: { String: '▁' }, content: ' ' },
-        { type: 'ByteFallback' },
-        { type: 'Fuse' },
-        ...(marks ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : []),
-      ],
-    },
+    decoder: sentencePieceDecoder(Boolean(marks)),
   };
 };
 

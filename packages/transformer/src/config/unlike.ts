@@ -21,8 +21,7 @@ const same = (a: unknown, b: unknown): boolean => {
  * For writers of files that tell a config in other words.
  */
 export const unlikeFields = (a: ModelConfig, b: ModelConfig): readonly string[] => {
-  const told = ({ ...config }: ModelConfig): Json =>
-    familyOfConfig(config).explicit?.(config) ?? (config as unknown as Json);
+  const told = (config: ModelConfig): Json => familyOfConfig(config).explicit?.(config) ?? { ...config };
   const [one, other] = [told(a), told(b)];
   return [...new Set([...Object.keys(one), ...Object.keys(other)])].filter(
     (key) => !apart.has(key) && !same(one[key], other[key]),
