@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { coverage } from './coverage.mjs';
+import { failures } from './failed.mjs';
 import { longest } from './longest.mjs';
 import { matrixOf, printedMatrix } from './method-matrix.mjs';
 import { methodsTable } from './methods.mjs';
@@ -44,6 +45,7 @@ if (results) {
   const printed = printedMatrix(matrix);
   console.log(`\n${coverage(results)}${printed && `\n\n${printed}`}`);
   if (given.length === 0) console.log(`\n${longest(results, root)}`);
+  if (failed > 0) console.log(`\nFailed:\n${failures(results, root)}`);
   const file = matrixFile ?? join(folder, 'matrix.json');
   writeFileSync(file, `${JSON.stringify(matrix, null, 2)}\n`);
   // Of a part of the tests the table would know only a part.
