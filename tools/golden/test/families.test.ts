@@ -42,7 +42,6 @@ import {
 } from '../src/families.ts';
 import { readRecord } from '../src/record.ts';
 import { requireSameFiles } from '../src/require-same-files.ts';
-import { writeFamilyAdapter } from '../src/write-family-adapter.ts';
 import { executors } from './executors.ts';
 
 /** The library's name of one of our tensors, where it is another. */
@@ -294,18 +293,19 @@ describe.each(places)('on %s', (where, open) => {
 });
 
 describe.each(familyAdapters)('$adapter of ours on $name', ({ adapter, format, ...golden }) => {
+  // What the steps before gave it is held by the adapters of Python, which take the same ones.
   test('is what our code writes', async () => {
     const now = await mkdtemp(join(tmpdir(), 'peftjs-family-'));
     onTestFinished(() => rm(now, { recursive: true }));
-    await writeFamilyAdapter({ ...golden, adapter, format }, now);
     const then = join(familyWritten(golden.name, adapter), 'adapter');
+    await save(await openAdapter(golden, then, format), now, { executor: reference(), baseModel: golden.name });
     const config = async (folder: string): Promise<unknown> =>
       JSON.parse(await readFile(join(folder, 'adapter_config.json'), 'utf8'));
     expect(await config(now)).toEqual(await config(then));
     const weights = adapter.startsWith('hub-') ? 'adapter.safetensors' : 'adapter_model.safetensors';
     const [ours, kept] = await Promise.all([now, then].map((folder) => recordedIn(join(folder, weights))));
     expect([...ours!.keys()].sort()).toEqual([...kept!.keys()].sort());
-    for (const [name, { data }] of kept!) expect(distance(ours!.get(name)!.data, data), name).toBeLessThan(1e-4);
+    for (const [name, { data }] of kept!) expect(ours!.get(name)!.data, name).toEqual(data);
   });
 });
 
