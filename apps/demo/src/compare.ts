@@ -23,12 +23,25 @@ export interface Comparison {
 /** The arguments of one method's run. */
 const argsOf = (
   name: string,
-  { steps, rank, learningRate, target, batch, context, seed, device, data, model, quantize }: DemoOptions,
+  {
+    steps,
+    rank,
+    learningRate,
+    target,
+    batch,
+    context,
+    seed,
+    device,
+    data,
+    model,
+    quantize,
+    measurements = 3,
+  }: DemoOptions,
   out: string,
 ): string[] =>
   Object.entries({
     ...{ method: name, steps, rank, 'learning-rate': learningRate, target, batch, context },
-    ...{ seed, device, data, model, quantize, out },
+    ...{ seed, device, data, model, quantize, measurements, out },
   })
     .flatMap(([key, value]) => (value === undefined ? [] : [`--${key}`, String(value)]))
     .concat('--json');

@@ -10,8 +10,6 @@ import type { DemoOptions } from './options.ts';
 import { count, type DemoResult, linesOf, percent, reportOf } from './outcome.ts';
 import { type DemoTask, runTask, sizesOf } from './run.ts';
 
-/** Points of the curve of held-out loss after the first. */
-const evaluations = 8;
 /** The highest learning rate for all weights: the best of 5e-4, 1e-3, 2e-3 and 4e-3 at the default steps. */
 const fullRate = 2e-3;
 
@@ -32,7 +30,7 @@ const taskOf = async (
   executor: Executor,
 ): Promise<DemoTask<DemoResult, CausalLM>> => {
   const { dense, model, text, tokenizer } = loaded;
-  const { seed, steps, batch: batchSize = usualBatch } = options;
+  const { seed, steps, batch: batchSize = usualBatch, measurements = 8 } = options;
   const chosen = await choose(options, loaded, executor);
   const adapted = attach(model, [chosen.method], { seed });
   const trainable = sizesOf(adapted.params.values());
@@ -59,7 +57,7 @@ const taskOf = async (
     training: {
       data: text.train,
       batchSize,
-      heldOut: { data: text.heldOut, every: Math.max(1, Math.ceil(steps / evaluations)) },
+      heldOut: { data: text.heldOut, every: Math.max(1, Math.ceil(steps / measurements)) },
     },
     fullRate,
     copy: () => loadModel(loaded.dir),

@@ -23,6 +23,8 @@ export interface DemoOptions {
   readonly batch?: number;
   /** Positions of a row of text. */
   readonly context?: number;
+  /** Points of the curve of held-out loss after the first; null: as many as suit the task. */
+  readonly measurements?: number;
   readonly seed: number;
   readonly device?: 'cpu' | 'webgpu';
   /** A text file, or one of JSON lines, instead of Moby-Dick. */
@@ -70,12 +72,13 @@ const list = (text: string): string[] =>
   text === 'all' ? [...methods.keys()] : [...new Set(text.split(',').map(known))];
 
 /** The options that a task does not take. */
-const oddOptions = ({ task, data, compare, quantize, shots, context }: DemoOptions): readonly string[] => {
-  const given = { data, compare, quantize, shots, context };
+const oddOptions = (options: DemoOptions): readonly string[] => {
+  const { task, data, compare, quantize, shots, context, measurements } = options;
+  const given = { data, compare, quantize, shots, context, measurements };
   const wrong = {
     text: ['shots'],
-    classify: ['data', 'compare', 'quantize', 'shots', 'context'],
-    image: ['data', 'compare', 'quantize', 'context'],
+    classify: ['data', 'compare', 'quantize', 'shots', 'context', 'measurements'],
+    image: ['data', 'compare', 'quantize', 'context', 'measurements'],
   };
   return wrong[task].filter((name) => given[name as keyof typeof given] !== undefined).map((name) => `--${name}`);
 };
@@ -139,6 +142,12 @@ export const parseOptions = (args: readonly string[]): DemoOptions => {
         '--context <n>',
         'tokens of a row of text (default: 256, or as many as the model has positions)',
       ).argParser(wholeNumber(2)),
+    )
+    .addOption(
+      new Option(
+        '--measurements <n>',
+        'of a text: measurements of the held-out loss on the way (default: 8, or 3 of each method that is compared)',
+      ).argParser(wholeNumber(1)),
     )
     .addOption(
       new Option('--seed <n>', 'seed of the adapter, the order of the data and the samples')
