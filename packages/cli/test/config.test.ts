@@ -112,6 +112,12 @@ describe('a configuration', () => {
     });
   });
 
+  test('takes a number of blocks to recompute', () => {
+    expect(parse('data: a.jsonl\nrecompute: 3', []).recompute).toBe(3);
+    expect(parse('data: a.jsonl', ['--recompute', '3']).recompute).toBe(3);
+    expect(parse('data: a.jsonl', ['--recompute', 'false']).recompute).toBe(false);
+  });
+
   test('takes a flag of a method that comes several times as a list', () => {
     const flags = ['--data', 'a.jsonl', '--method.target', 'q_proj', '--method.target', 'v_proj'];
     expect(parse(null, flags).method).toEqual({ name: 'lora', target: ['q_proj', 'v_proj'] });

@@ -1,5 +1,5 @@
 import { mustBe, type Rules, type Tensor } from '@peftjs/tensor';
-import { addTerm, type Inputs, type Loss, type Pass, type TaskModel } from '@peftjs/transformer';
+import { addTerm, type Inputs, type Loss, type Pass, type Recompute, type TaskModel } from '@peftjs/transformer';
 import type { Scope } from './method.ts';
 
 /** The views of an adapted model in one training step. */
@@ -30,14 +30,17 @@ export interface LossOptions {
   /** Default: the task's own loss. */
   readonly objective?: Objective<never>;
   /**
-   * Gradient checkpointing in every view of the step: of each block only the input is kept, and its inner values are computed again in the backward pass.
-   * Default false.
+   * Gradient checkpointing in every view of the step: of each block, or of so many of each tower from its first on, only the input is kept, and its inner values are computed again in the
+   * backward pass. Default false.
    */
-  readonly recompute?: boolean;
+  readonly recompute?: Recompute;
 }
 
 /** The rules for it. */
-export const lossRules: Rules<LossOptions> = { objective: mustBe.fn, recompute: mustBe.flag };
+export const lossRules: Rules<LossOptions> = {
+  objective: mustBe.fn,
+  recompute: mustBe.such('true, false or a number of blocks', (v) => typeof v === 'boolean' || mustBe.count.accepts(v)),
+};
 
 /** The task's own loss, of one training view. */
 export const supervised: Objective<unknown> = (views, inputs) => views.train().loss(inputs);

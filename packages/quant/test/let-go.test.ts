@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { memoryFiles } from '@peftjs/io';
-import { reference } from '@peftjs/tensor';
+import { reference, type Variable } from '@peftjs/tensor';
 import { type CausalLM, loadModel, saveModel } from '@peftjs/transformer';
 import { tinyLlama } from '@peftjs/transformer/testing';
 import { expect, test } from 'vitest';
@@ -34,4 +34,13 @@ test.each<[string, (model: CausalLM) => CausalLM | Promise<CausalLM>]>([
   }
   expect(floats.deref()).toBeUndefined();
   expect(model.linears.get(path)!.dense().weight.shape).toHaveLength(2);
+});
+
+test('what quantizeByLlmInt8 has read of the layers is not held any longer', async () => {
+  const base = tinyLlama();
+  const released: Variable[] = [];
+  const executor = { ...reference(), release: (variables: Iterable<Variable>) => void released.push(...variables) };
+  await quantizeByLlmInt8(base, { executor, data });
+  const layers = [...base.linears].filter(([at]) => at !== 'lm_head');
+  expect(released).toEqual(expect.arrayContaining(layers.map(([, layer]) => layer.dense().weight)));
 });

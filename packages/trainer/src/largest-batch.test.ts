@@ -35,6 +35,11 @@ describe('the largest batch', () => {
     expect(more.peakBytes).toBeGreaterThan(limit);
     const leaner = await of({ limit, recompute: true });
     expect(leaner.batchSize).toBeGreaterThanOrEqual(batchSize);
+    const peaks: number[] = [];
+    for (const recompute of [false, 1, 2, true]) peaks.push((await of({ limit: 1e9, most: 64, recompute })).peakBytes);
+    expect(peaks.toSorted((a, b) => b - a)).toEqual(peaks);
+    expect(peaks[3]).toBe(peaks[2]);
+    expect(peaks[1]).toBeLessThan(peaks[0]!);
   });
 
   test('is found for what the system has left, and of columns of any kind', async () => {

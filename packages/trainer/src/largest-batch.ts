@@ -1,4 +1,4 @@
-import { chain } from '@peftjs/core';
+import { chain, lossRules } from '@peftjs/core';
 import { checkOptions, type Executor, mustBe, type OnExecutor, onExecutor, PeftError, type Plan } from '@peftjs/tensor';
 import { adamw } from './optimizers/adamw.ts';
 import { clip } from './optimizers/clip.ts';
@@ -83,7 +83,7 @@ export const largestBatch = async (target: Trainable, options: LargestBatchOptio
       most: mustBe.count,
       optimizer: mustBe.object,
       objective: mustBe.fn,
-      recompute: mustBe.flag,
+      recompute: lossRules.recompute,
     },
     options,
   );

@@ -1,4 +1,4 @@
-import type { GradientTransform, Objective } from '@peftjs/core';
+import { type GradientTransform, type LossOptions, lossRules, type Objective } from '@peftjs/core';
 import type { Batch, Stream, TokenRows } from '@peftjs/data';
 import {
   mustBe,
@@ -81,10 +81,11 @@ export interface TrainOptions extends OnExecutor {
   /**
    * Gradient checkpointing. Of each block only its input is kept for the backward pass, which computes the inner values again when it comes to the block, with the
    * same dropout: the same losses and gradients, up to rounding. Of L blocks whose input takes h bytes (4·batch·tokens·hiddenSize) and whose inner values take
-   * a, a step keeps L·h + a instead of L·(h + a) besides weights and optimiser, for about one more forward pass.
+   * a, a step keeps L·h + a instead of L·(h + a) besides weights and optimiser, for about one more forward pass. A number n recomputes the first n blocks of each tower and
+   * stores what the others make: L·h + (L − n)·a bytes, n / L of a forward pass more.
    * Default false. Chen, Xu, Zhang & Guestrin, 2016. https://arxiv.org/abs/1604.06174
    */
-  readonly recompute?: boolean;
+  readonly recompute?: LossOptions['recompute'];
   /** Micro-batches per step; together they are one large batch, however many labels each has. Default 1. */
   readonly accumulate?: number;
   /** Seed of the order of rows and of dropout. Default 0. */
@@ -146,7 +147,7 @@ const rules: Rules<TrainOptions> = {
   optimizer: optimizerRule,
   objective: mustBe.fn,
   average: mustBe.rate,
-  recompute: mustBe.flag,
+  recompute: lossRules.recompute,
   accumulate: mustBe.count,
   seed: mustBe.whole,
   heldOut: mustBe.object,

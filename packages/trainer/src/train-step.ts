@@ -1,6 +1,6 @@
 import { grad } from '@peftjs/autograd';
 import type { Gradients, GradientTransform, LossOptions, Objective } from '@peftjs/core';
-import { makeFinding, makeTransformRun } from '@peftjs/core';
+import { lossRules, makeFinding, makeTransformRun } from '@peftjs/core';
 import type { Batch } from '@peftjs/data';
 import {
   buildProgram,
@@ -74,7 +74,7 @@ export interface TrainStepOptions extends OnExecutor {
   /** The loss. Default: the task's own. */
   readonly objective?: Objective<never>;
   /** Whether blocks are recomputed in the backward pass: see `TrainOptions`. Default false. */
-  readonly recompute?: boolean;
+  readonly recompute?: LossOptions['recompute'];
   /** Decay of a moving average of the parameters, which is then kept in `state`. Default: there is none. */
   readonly average?: number;
   /** Whether a step gathers several batches, or those of several processes. Default: it is one batch. */
@@ -90,7 +90,7 @@ const rules: Rules<TrainStepOptions> = {
   optimizer: mustBe.given(optimizerRule),
   average: mustBe.rate,
   objective: mustBe.fn,
-  recompute: mustBe.flag,
+  recompute: lossRules.recompute,
   gathers: mustBe.flag,
   seed: mustBe.whole,
   inputs: mustBe.object,

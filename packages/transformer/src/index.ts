@@ -51,7 +51,7 @@ export {
 } from './linear.ts';
 export { type LoadModelOptions, loadModel } from './load-model.ts';
 export { addLosses, addTerm, joinLosses, type Loss, type Metric, meanOf, shareOf } from './loss.ts';
-export type { Model, ModelLayout, ModelPatch, PassOptions } from './model.ts';
+export type { Model, ModelLayout, ModelPatch, PassOptions, Recompute } from './model.ts';
 export { layerNormLayer, type Norm, type NormValues, rmsNormLayer } from './norm.ts';
 export { parameters } from './parameters.ts';
 export { type Call, cachedUnder, type Pass, type Sequence, type Slot, slot, uncached } from './pass.ts';

@@ -12,6 +12,12 @@ import type { AroundTable, Path, SiteName } from './sites.ts';
 import type { Inputs, States } from './states.ts';
 import type { Tower } from './tower.ts';
 
+/**
+ * Gradient checkpointing: blocks whose inner values are computed again in the backward pass instead of stored. All of them, or so many of each tower from its first on, as Megatron-LM's
+ * `recompute-num-layers` counts: the last blocks' values are those that the backward pass frees first.
+ */
+export type Recompute = boolean | number;
+
 /** How a forward pass is made. */
 export interface PassOptions {
   /** i32 [tokens] or [batch, tokens]: the positions of the main tower's tokens. Default 0, 1, 2, … Required where a cache is continued. */
@@ -23,8 +29,8 @@ export interface PassOptions {
   readonly positionLimit?: number;
   /** The main tower's. Where it is continued, an encoder does not run, and its `ids` are not read. */
   readonly cache?: KvCache;
-  /** Recompute each block's inner values in the backward pass instead of storing them (gradient checkpointing). Default: the view's way. */
-  readonly recompute?: boolean;
+  /** Which blocks are recomputed in the backward pass. Default: the view's way. */
+  readonly recompute?: Recompute;
 }
 
 /** The parts that `with` replaces or adds. */
@@ -50,8 +56,8 @@ export interface ModelPatch {
   readonly batchSize?: number;
   /** Whether passes of the view are said to train. Default: as before. */
   readonly training?: boolean;
-  /** Whether passes of the view recompute each block's inner values, where their options don't say. Default: as before; false in a new model. */
-  readonly recompute?: boolean;
+  /** Which blocks passes of the view recompute, where their options don't say. Default: as before; none in a new model. */
+  readonly recompute?: Recompute;
   /** Whether the weights are from now on others than those of the folder that the model was loaded from, as after a merge. Default: as before. */
   readonly reweighted?: boolean;
   /** Whether no method trains the task's own heads, which stay as they are: then the model has no `trainedHeads`. Default: as before; false in a new model. */

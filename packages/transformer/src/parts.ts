@@ -2,7 +2,7 @@ import { PeftError, type Tensor } from '@peftjs/tensor';
 import type { Embedding } from './embedding.ts';
 import type { Experts } from './experts.ts';
 import type { Linear } from './linear.ts';
-import type { ModelPatch } from './model.ts';
+import type { ModelPatch, Recompute } from './model.ts';
 import type { Norm } from './norm.ts';
 import type { Pass } from './pass.ts';
 import { type AroundTable, type Path, type SiteName, stackAround } from './sites.ts';
@@ -20,7 +20,7 @@ export interface Parts {
   /** Null for any. */
   readonly batchSize: number | null;
   readonly training: boolean;
-  readonly recompute: boolean;
+  readonly recompute: Recompute;
   /** Whether the weights are no longer those of the folder that the model was loaded from. */
   readonly reweighted: boolean;
   /** Whether no method trains the task's own heads. */

@@ -221,9 +221,10 @@ export const runTower = (
     };
     return runAround(parts.around.block?.get(path) ?? [], (y) => now.layer(y, i), call);
   };
-  const last = (spec.order ?? blocks.map((_, i) => i)).reduce((h, i) => {
+  const { recompute = false } = options;
+  const last = (spec.order ?? blocks.map((_, i) => i)).reduce((h, i, at) => {
     const run = block(i);
-    const y = options.recompute ? recomputed(run)(h) : run(h);
+    const y = recompute === true || at < Number(recompute) ? recomputed(run)(h) : run(h);
     return spec.after ? spec.after(forward, y, i) : y;
   }, first);
   const y = forward.at('head', spec.paths.head![0]!, (h) => spec.finish(forward, h))(last);

@@ -1,7 +1,7 @@
 import { grad } from '@peftjs/autograd';
 import { constant, evaluate, reference, type Tensor, type Variable } from '@peftjs/tensor';
 import { describe, expect, test } from 'vitest';
-import { buildModel, type CausalLM, causalLM, meanOf, parameters } from '../src/index.ts';
+import { buildModel, type CausalLM, causalLM, meanOf, parameters, type Recompute } from '../src/index.ts';
 import { naiveLoss } from './naive.ts';
 import { distance, tokens, valuesOf } from './run.ts';
 import { subjects } from './subjects.ts';
@@ -66,8 +66,8 @@ describe.each(subjects)('%s', (_, make) => {
 
   describe('gradients', () => {
     const labels = [1, 4, 1, 5, 9, 2, -100, 0];
-    const lossOf = (model: CausalLM, checkpoint = false): Tensor =>
-      meanOf(model.loss({ ids: tokens(ids), labels: tokens(labels) }, { recompute: checkpoint }));
+    const lossOf = (model: CausalLM, recompute: Recompute = false): Tensor =>
+      meanOf(model.loss({ ids: tokens(ids), labels: tokens(labels) }, { recompute }));
 
     const difference = async (model: CausalLM, v: Variable, entry: number): Promise<number> => {
       const executor = reference();
@@ -104,14 +104,14 @@ describe.each(subjects)('%s', (_, make) => {
       },
     );
 
-    test('are the same where blocks are recomputed', async () => {
+    test.each([true, 1])('are the same where blocks are recomputed (%s)', async (recompute) => {
       const { model } = make();
       const wrt = [...parameters(model).values()];
-      const outputs = (checkpoint: boolean): Record<string, Tensor> =>
-        Object.fromEntries(grad(lossOf(model, checkpoint), wrt).map((g, i) => [i, g]));
+      const outputs = (which: Recompute): Record<string, Tensor> =>
+        Object.fromEntries(grad(lossOf(model, which), wrt).map((g, i) => [i, g]));
       const [stored, recomputed] = [
         await evaluate(outputs(false), { executor: reference() }),
-        await evaluate(outputs(true), { executor: reference() }),
+        await evaluate(outputs(recompute), { executor: reference() }),
       ];
       for (const i of wrt.keys()) expect(distance(stored[i]!, recomputed[i]!)).toBeLessThan(1e-7);
     });

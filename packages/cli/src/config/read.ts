@@ -127,10 +127,6 @@ const expectation = (issue: z.core.$ZodIssue): string => {
       return `must be ${issue.origin === 'array' ? 'a list of ' : ''}${issue.inclusive ? 'at least' : 'above'} ${issue.minimum}`;
     case 'too_big':
       return `must be ${issue.inclusive ? 'at most' : 'below'} ${issue.maximum}`;
-    case 'invalid_union':
-      return 'must be a share from 0 to 1, or the name of a file';
-    case 'custom':
-      return issue.message;
     default:
       return issue.message;
   }

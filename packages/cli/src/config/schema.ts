@@ -104,7 +104,7 @@ const data = z.strictObject({
     .min(1)
     .describe('files of JSON lines, CSV, Parquet or text; of pictures a folder with one for each class'),
   heldOut: z
-    .union([share, z.string()])
+    .union([share, z.string()], { error: 'must be a share from 0 to 1, or the name of a file' })
     .default(0.05)
     .describe('share of the examples that is held out to measure the loss on, or a file of such; 0 for none'),
   format: z.enum(formats).optional().describe('the format of the examples; default: by their fields'),
@@ -166,7 +166,7 @@ export interface RunConfig {
   readonly epochs?: number | undefined;
   readonly batchSize: number;
   readonly accumulate: number;
-  readonly recompute: boolean;
+  readonly recompute: boolean | number;
   readonly evaluateEvery?: number | undefined;
   readonly checkpointEvery?: number | undefined;
   readonly logs: readonly LogName[];
@@ -203,7 +203,10 @@ export const runSchema: z.ZodType<RunConfig> = z
     epochs: positive.optional().describe('how often each example is seen; default 3'),
     batchSize: count.default(8).describe('examples of a micro-batch'),
     accumulate: count.default(1).describe('micro-batches of a step'),
-    recompute: z.boolean().default(false).describe('gradient checkpointing: less memory, more time'),
+    recompute: z
+      .union([z.boolean(), count], { error: 'must be true, false or a number of blocks' })
+      .default(false)
+      .describe('gradient checkpointing, of all blocks or of so many from the first on: less memory, more time'),
     evaluateEvery: count
       .optional()
       .describe('steps between two measurements of the held-out loss; default: an eighth of the run'),

@@ -1,5 +1,17 @@
 import type { Collecting } from '@peftjs/core/collect';
-import { abs, checkOptions, max, mul, mustBe, type Rules, reshape, sum, type Tensor } from '@peftjs/tensor';
+import {
+  abs,
+  checkOptions,
+  isVariable,
+  max,
+  mul,
+  mustBe,
+  type Rules,
+  reshape,
+  sum,
+  type Tensor,
+  type Variable,
+} from '@peftjs/tensor';
 import {
   type Dense,
   type Linear,
@@ -63,6 +75,12 @@ const layerOf = (
   make: (name: string, values: Dense) => Linear,
 ): Linear => (taking ? apartLinear(name, values, taking, make) : make(name, values));
 
+/** A layer's weight, where an executor holds it as it is. */
+const heldOf = (layer: Linear): Variable[] => {
+  const weight = storedValues(layer)?.weight;
+  return weight && isVariable(weight) ? [weight] : [];
+};
+
 /**
  * A view of a model whose targeted layers multiply in 8 bits, inputs too (`int8({ compute: 'int8' })`), but for inputs that stand out in the data: those, and their columns of the weight, stay floats, so that the step of a row is that of its others.
  * Dettmers, Lewis, Belkada & Zettlemoyer, 2022 (LLM.int8()). https://arxiv.org/abs/2208.07339 The paper looks for them in every product, in the largest magnitude; here they are found once, so that programs are compiled once, and a row depends on no other.
@@ -124,5 +142,7 @@ export const quantizeByLlmInt8 = async <M extends TaskModel>(model: M, options: 
       linears.set(path, made);
     },
   );
+  // The looks have read them; the view does not. None has been written, or it had been refused: whoever reads one gets its first value again.
+  executor.release(paths.flatMap((path) => heldOf(model.linears.get(path)!)));
   return model.with({ linears }) as M;
 };
