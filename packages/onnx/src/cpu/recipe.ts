@@ -38,8 +38,13 @@ export interface Recipe {
   readonly constants: readonly HostArray[];
   /** Matrices whose values, made of variables, are constants of the graph as long as these do not change. */
   readonly bits: readonly { readonly matrix: BitsMatrix; readonly parts: Packed<Key> }[];
-  /** The graph's inputs. */
-  readonly inputs: readonly { readonly graph: string; readonly spec: Spec; readonly from: Source }[];
+  /** The graph's inputs, and whether bytes are signed numbers there. */
+  readonly inputs: readonly {
+    readonly graph: string;
+    readonly spec: Spec;
+    readonly signed: boolean;
+    readonly from: Source;
+  }[];
   /** The program's outputs by name. */
   readonly outputs: readonly (Result & { readonly name: string })[];
   /** Variables that take a value made by the graph; `inPlace` where it may be written over the one before. */
@@ -123,7 +128,7 @@ interface Parts extends ReturnType<typeof splitUpdates> {
 }
 
 const layOut = (
-  { model, feeds, results, bitsMatrices, leaves }: Lowered,
+  { model, feeds, results, bitsMatrices, leaves, values }: Lowered,
   { outputs, steps, rest, needed, over }: Parts,
   keyOf: (node: VariableNode) => Key,
 ): Recipe => {
@@ -147,7 +152,12 @@ const layOut = (
   };
   const key = ({ node }: Variable): Key => keyOf(node);
   const laidOut = {
-    inputs: [...feeds].map(([graph, node]) => ({ graph, spec: specOf(node.outs[0]!), from: from(node) })),
+    inputs: [...feeds].map(([graph, node]) => ({
+      graph,
+      spec: specOf(node.outs[0]!),
+      signed: values.get(graph)!.type === 'int8',
+      from: from(node),
+    })),
     outputs: outputs.map(([name, t], i) => ({ name, graph: results[i]!, spec: specOf(t) })),
     updates: rest.map(([v], i) => {
       const graph = results[outputs.length + i]!;

@@ -69,13 +69,18 @@ export const openSession = async (
   const specs = new Map(
     [...recipe.inputs, ...recipe.outputs, ...recipe.updates, ...recipe.made].map(({ graph, spec }) => [graph, spec]),
   );
+  const signed = new Set(recipe.inputs.filter((input) => input.signed).map(({ graph }) => graph));
   const wrapped = new Map<string, WeakMap<HostArray, Ort.Tensor>>();
   /** An array as ONNX Runtime takes it; most arrays are the same at every run. */
   const wrap = (name: string, data: HostArray): Ort.Tensor => {
     const known = wrapped.get(name) ?? wrapped.set(name, new WeakMap()).get(name)!;
     const { dtype, shape } = specs.get(name)!;
-    return known.get(data) ?? known.set(data, tensorOf(data, dtype, shape)).get(data)!;
+    const tensor = known.get(data) ?? (signed.has(name) ? inTwosComplement(data, shape) : tensorOf(data, dtype, shape));
+    known.set(data, tensor);
+    return tensor;
   };
+  const inTwosComplement = ({ buffer, byteOffset, length }: HostArray, shape: Shape): Ort.Tensor =>
+    new runtime.Tensor('int8', new Int8Array(buffer, byteOffset, length), shape);
   const tensorOf = (data: HostArray, dtype: DType, shape: Shape): Ort.Tensor =>
     data instanceof Uint16Array
       ? // Where JavaScript has Float16Array the tensor makes one of the bits, in which ONNX Runtime then finds no bytes.

@@ -33,16 +33,16 @@ const rowsOfHead = (g: Emitter, { weight, scale }: Head, rows: Value): Value => 
   return g.node('Mul', [g.cast(g.cast(values, 'int8'), 'float'), scales], shape);
 };
 
-/** Logits that exist at a time: 8 MiB of them. Fewer rows than `leastRows` would cost more in products than the memory is worth. */
+/** Logits that exist at a time: 8 MiB of them. Fewer rows than `leastRows` would cost more in products than the memory is worth; a head of whole numbers is a quarter of the bytes to read for them. */
 const mostLogits = 2 ** 21;
-const leastRows = 128;
+const leastRows = { floats: 128, whole: 64 } as const;
 
 /** Chunks, at most: each is nodes of the graph, and ONNX Runtime takes time quadratic in nodes to load it. */
 const mostChunks = 64;
 
 /** Rows of a chunk, so that few logits exist at a time; more where there are so many rows that the logits are small beside them. */
-const chunkSize = (count: number, vocabulary: number, chunk: number): number =>
-  Math.max(Math.min(chunk, Math.max(leastRows, Math.floor(mostLogits / vocabulary))), Math.ceil(count / mostChunks));
+const chunkSize = (count: number, vocabulary: number, chunk: number, least: number): number =>
+  Math.max(Math.min(chunk, Math.max(least, Math.floor(mostLogits / vocabulary))), Math.ceil(count / mostChunks));
 
 /** Rows [from, from + size) of those that have a label; fewer, or none, at the end. */
 const chunkOf = (g: Emitter, { hidden, labels }: Rows, from: number, size: number): Rows => {
@@ -125,7 +125,7 @@ const labelledChunks = (
   };
   // Codes are made int8, and turned, once for all chunks, and not before there are rows.
   const head = { weight: scale ? availableAfter(g, weight, all.hidden) : weight, scale };
-  const size = chunkSize(count, weight.shape[0]!, chunk);
+  const size = chunkSize(count, weight.shape[0]!, chunk, scale ? leastRows.whole : leastRows.floats);
   const starts = Array.from({ length: Math.ceil(count / size) }, (_, i) => i * size);
   const chunks = starts.map((from) =>
     chunkLoss(g, starts.length === 1 ? all : chunkOf(g, all, from, Math.min(size, count - from)), head, wanted),

@@ -1,4 +1,13 @@
-import { PeftError, type Program, type Spec, sizeOf, type Tensor } from '@peftjs/tensor';
+import {
+  isWhole,
+  type Packed,
+  type PackedAttrs,
+  PeftError,
+  type Program,
+  type Spec,
+  sizeOf,
+  type Tensor,
+} from '@peftjs/tensor';
 import { byName, type ConstantNode, type Node, type OpNode, ops } from '@peftjs/tensor/executor';
 import type { ElementType, ModelProto, NodeProto, TensorProto, ValueProto } from '../proto/model.ts';
 import { bytesOf, Emitter, elementType, type Value, widen } from './emitter.ts';
@@ -89,10 +98,33 @@ const rules: ReadonlyMap<unknown, Rule<string>> = new Map(
   Object.entries(lowerings).map(([name, rule]) => [ops[name as keyof typeof ops], rule as unknown as Rule<string>]),
 );
 
-/** The type of a leaf that is fed: variables in f16 as they are stored. */
-const leafType = (node: Node): ElementType => {
+/** The type of a leaf that is fed: variables in f16 as they are stored, those of bytes that stand for signed numbers as such. */
+const leafType = (node: Node, signed: ReadonlySet<Node>): ElementType => {
   const { dtype } = node.outs[0]!;
+  if (signed.has(node)) return 'int8';
   return node.kind === 'variable' && dtype === 'f16' ? 'float16' : elementType(dtype);
+};
+
+/** Losses by a head, which may be of whole numbers: it has scales then. */
+const byHead = new Set<unknown>([ops.head_cross_entropy, ops.head_label_losses]);
+
+/** The input that an op multiplies by as whole numbers in two's complement; null where it has none. */
+const wholeInput = ({ op, attrs, inputs }: OpNode): Tensor | null => {
+  const given = byName(op, inputs) as Readonly<Record<string, Tensor | null | undefined>>;
+  if (byHead.has(op)) return given['scale'] ? given['weight']! : null;
+  const { compute } = attrs as { readonly compute?: 'int8' };
+  const { x: _, ...parts } = given;
+  return compute && isWhole(attrs as PackedAttrs, parts as unknown as Packed<Tensor>) ? given['codes']! : null;
+};
+
+/** Variables of bytes that everything takes as numbers in two's complement: fed as such, no run has to turn them into that. */
+const signedOf = (nodes: readonly OpNode[], results: readonly Tensor[]): Set<Node> => {
+  const wholes = nodes.map((node) => wholeInput(node)?.node);
+  const signed = new Set<Node>(wholes.filter((node) => node?.kind === 'variable'));
+  for (const [i, { inputs }] of nodes.entries())
+    for (const t of inputs) if (t && t.node !== wholes[i]) signed.delete(t.node);
+  for (const { node } of results) signed.delete(node);
+  return signed;
 };
 
 /**
@@ -193,6 +225,10 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
   const values = new Map<Node, readonly (Value | null)[]>();
   g.sizesAreFree = options.sizesAreFree ?? false;
   const own = options.inputs?.(g);
+  const signed = signedOf(
+    program.nodes.filter((node) => wanted.has(node)),
+    results,
+  );
 
   for (const node of [...program.inputs, ...program.constants, ...program.variables.map((v) => v.node)]) {
     if (!wanted.has(node)) continue;
@@ -203,7 +239,7 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
     }
     const { shape, dtype } = node.outs[0]!;
     const given = sizeOf(shape) === 0 ? { data: new Uint8Array(), type: elementType(dtype) } : embed(node);
-    const type = given ? elementType(dtype) : leafType(node);
+    const type = given ? elementType(dtype) : leafType(node, signed);
     const value = given
       ? g.cast(g.initializer(given.data, given.type, shape, nameOf(node)), type)
       : { name: g.named(nameOf(node), { shape, type }), shape, type };
@@ -234,7 +270,7 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
   const read = new Set(nodes.flatMap((n) => n.inputs));
   const inputs = [...feeds].flatMap(([name, node]) => {
     const { shape: dims } = node.outs[0]!;
-    return read.has(name) ? [{ name, type: leafType(node), dims }] : [];
+    return read.has(name) ? [{ name, type: leafType(node, signed), dims }] : [];
   });
   return {
     model: {
