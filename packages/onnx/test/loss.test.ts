@@ -1,5 +1,5 @@
 import { grad } from '@peftjs/autograd';
-import { compile, headCrossEntropy, input, reference } from '@peftjs/tensor';
+import { compile, headCrossEntropy, input, reference, variable } from '@peftjs/tensor';
 import { mustMatch } from '@peftjs/tensor/testing';
 import { expect, it } from 'vitest';
 import { cpu } from '../src/index.ts';
@@ -47,6 +47,31 @@ const lossOf = (count: number) => {
   const loss = headCrossEntropy(hidden, input('weight', [4096, width]), input('labels', [count], 'i32'));
   return { outputs: { loss, dHidden: grad(loss, [hidden])[0]! } };
 };
+
+it.each([
+  ['the gradient of its rows', false, ['hidden']],
+  ['all gradients', false, ['hidden', 'weight']],
+  ['the gradient of its rows, over whole numbers', true, ['hidden']],
+] as const)('holds logits of a few rows at a time: with %s', async (_, isWhole, wrt) => {
+  const tokens = 32_768;
+  const executor = await cpu({ threads: 1 });
+  const peakOf = async (count: number): Promise<number> => {
+    const weight = isWhole
+      ? input('weight', [tokens, width], 'u8')
+      : variable('weight', [tokens, width], () => new Float32Array(tokens * width));
+    const leaves = { hidden: input('hidden', [count, width]), weight };
+    const scale = isWhole ? input('scale', [tokens, 1]) : null;
+    const loss = headCrossEntropy(leaves.hidden, weight, input('labels', [count], 'i32'), { scale });
+    const found = grad(
+      loss,
+      wrt.map((name) => leaves[name]),
+    );
+    const outputs = { loss, ...Object.fromEntries(wrt.map((name, i) => [name, found[i]!])) };
+    return (await compile({ outputs }, { executor })).plan.peakBytes;
+  };
+  expect((await peakOf(1024)) - (await peakOf(256))).toBeLessThan((768 * tokens * 4) / 16);
+  await executor.close();
+});
 
 it('has a graph whose size does not grow with the rows', async () => {
   const executor = await cpu({ threads: 1, memoryLimit: 2 ** 40 });

@@ -1,7 +1,7 @@
 import type { Emitter, Value } from './emitter.ts';
 import { type ProductOptions, product, productBy } from './matmul.ts';
 import type { Rule } from './rule.ts';
-import { availableAfter } from './shape.ts';
+import { availableAfter, numbersAfter } from './shape.ts';
 import { wholeProduct } from './whole-products.ts';
 
 interface LossAttrs {
@@ -44,11 +44,11 @@ const mostChunks = 64;
 const chunkSize = (count: number, vocabulary: number, chunk: number, least: number): number =>
   Math.max(Math.min(chunk, Math.max(least, Math.floor(mostLogits / vocabulary))), Math.ceil(count / mostChunks));
 
-/** Rows [from, from + size) of those that have a label; fewer, or none, at the end. */
-const chunkOf = (g: Emitter, { hidden, labels }: Rows, from: number, size: number): Rows => {
-  const part = (x: Value): Value =>
-    g.node('Slice', [x, g.ints([from]), g.ints([from + size]), g.ints([0])], [size, ...x.shape.slice(1)]);
-  return { hidden: part(hidden), labels: part(labels) };
+/** Rows [from, from + size) of those that have a label, once `tokens` are there; fewer, or none, at the end. */
+const chunkOf = (g: Emitter, { hidden, labels }: Rows, from: number, size: number, tokens: readonly Value[]): Rows => {
+  const part = (x: Value, start: Value): Value =>
+    g.node('Slice', [x, start, g.ints([from + size]), g.ints([0])], [size, ...x.shape.slice(1)]);
+  return { hidden: part(hidden, numbersAfter(g, [from], tokens)), labels: part(labels, g.ints([from])) };
 };
 
 const columnOf = (g: Emitter, labels: Value): Value =>
@@ -127,9 +127,16 @@ const labelledChunks = (
   const head = { weight: scale ? availableAfter(g, weight, all.hidden) : weight, scale };
   const size = chunkSize(count, weight.shape[0]!, chunk, scale ? leastRows.whole : leastRows.floats);
   const starts = Array.from({ length: Math.ceil(count / size) }, (_, i) => i * size);
-  const chunks = starts.map((from) =>
-    chunkLoss(g, starts.length === 1 ? all : chunkOf(g, all, from, Math.min(size, count - from)), head, wanted),
-  );
+  const chunks: ReturnType<typeof chunkLoss>[] = [];
+  let [dWeight, tokens]: [Value | null, readonly Value[]] = [null, []];
+  for (const from of starts) {
+    // All of a chunk is made before the next: ONNX Runtime would make the losses of all chunks first, or last, and hold all logits as long.
+    const part = starts.length === 1 ? all : chunkOf(g, all, from, Math.min(size, count - from), tokens);
+    const made = chunkLoss(g, part, head, wanted);
+    dWeight = dWeight && made.dWeight ? g.node('Add', [dWeight, made.dWeight], dWeight.shape) : made.dWeight;
+    tokens = [made.loss, made.dHidden, dWeight].filter((x) => x !== null);
+    chunks.push(made);
+  }
   /** Parts of the chunks, where their rows were; zeros elsewhere. */
   const spread = (parts: readonly Value[], shape: readonly number[], change = (x: Value): Value => x): Value => {
     const compact = parts.length === 1 ? parts[0]! : g.node('Concat', parts, shape, { axis: 0 });
@@ -139,7 +146,7 @@ const labelledChunks = (
       shape,
     );
   };
-  return { rows, chunks, spread };
+  return { rows, chunks, dWeight, spread };
 };
 
 /** The mean over labelled rows, and its gradients made in the same pass, chunk by chunk; rows without a label take no part. */
@@ -147,14 +154,11 @@ export const head_cross_entropy: Rule<'hidden' | 'weight' | 'labels', LossAttrs,
   const { g, hidden, isUsed } = t;
   const made = labelledChunks(t, attrs, { dHidden: isUsed(1), dWeight: isUsed(2) });
   if (!made) return [g.scalar(0), null, g.zeros(t.outs[2]!)];
-  const { rows, chunks, spread } = made;
+  const { rows, chunks, dWeight, spread } = made;
   const labelled = g.cast(g.node('Size', [rows], [], {}, 'int64'), 'float');
   const share = g.node('Reciprocal', [g.node('Max', [labelled, g.scalar(1)], [])], []);
   const average = (x: Value): Value => g.node('Mul', [x, share], x.shape);
-  const total = (values: readonly (Value | null)[]): Value | null => {
-    const [first, ...rest] = values;
-    return first ? average(rest.reduce<Value>((sum, v) => g.node('Add', [sum, v!], sum.shape), first)) : null;
-  };
+  const loss = chunks.map((c) => c.loss).reduce((sum, x) => g.node('Add', [sum, x], []));
   const dHidden = isUsed(1)
     ? spread(
         chunks.map((c) => c.dHidden!),
@@ -162,7 +166,7 @@ export const head_cross_entropy: Rule<'hidden' | 'weight' | 'labels', LossAttrs,
         average,
       )
     : null;
-  return [total(chunks.map((c) => c.loss))!, dHidden, total(chunks.map((c) => c.dWeight))];
+  return [average(loss), dHidden, dWeight && average(dWeight)];
 };
 
 /** The loss of each labelled row, and its gradient by the row; 0 for the others. */

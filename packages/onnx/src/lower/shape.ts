@@ -16,11 +16,15 @@ export const stop_gradient: Rule<'x'> = ({ x }) => x;
  * fold away as it does `Shape`, and that costs no copy. The size is that of the run: rows whose label is ignored are left out of a head's loss, say. Another Reshape must
  * not come right behind: ONNX Runtime makes one of two and fails on files of free sizes.
  */
-export const availableAfter = (g: Emitter, x: Value, token: Value): Value => {
-  if (sizeOf(token.shape) === 0) return x;
-  const zero = g.node('Mul', [g.node('Size', [token], [], {}, 'int64'), g.scalar(0, 'int64')], []);
-  return g.node('Reshape', [x, g.node('Add', [g.ints(x.shape), zero], [x.shape.length])], x.shape);
-};
+export const availableAfter = (g: Emitter, x: Value, token: Value): Value =>
+  sizeOf(token.shape) === 0 ? x : g.node('Reshape', [x, numbersAfter(g, x.shape, [token])], x.shape);
+
+/** Whole numbers that are there when tokens are. */
+export const numbersAfter = (g: Emitter, numbers: readonly number[], tokens: readonly Value[]): Value =>
+  tokens.reduce<Value>((sum, token) => {
+    const zero = g.node('Mul', [g.node('Size', [token], [], {}, 'int64'), g.scalar(0, 'int64')], []);
+    return g.node('Add', [sum, zero], [numbers.length]);
+  }, g.ints(numbers));
 
 /** Rows [from, to) of an axis. */
 export const rowsBetween = (g: Emitter, x: Value, from: number, to: number, axis = 0): Value =>
