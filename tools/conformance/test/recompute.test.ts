@@ -29,6 +29,7 @@ import {
   type Inputs,
   maskedLM,
   meanOf,
+  type Recompute,
   seq2seqLM,
   type TaskModel,
   type WeightSource,
@@ -70,7 +71,7 @@ const seed = constant(Uint32Array.of(7), []);
 const step = async (
   target: Pick<Trainable, 'loss' | 'params'>,
   inputs: Inputs,
-  how: { readonly recompute?: boolean; readonly objective?: Objective },
+  how: { readonly recompute?: Recompute; readonly objective?: Objective },
 ): Promise<{ readonly values: Values; readonly nodes: number }> => {
   const loss = meanOf(target.loss(inputs, seed, how as never));
   const names = [...target.params.keys()];
@@ -107,8 +108,11 @@ describe.each(models)('%s recomputes its blocks to the same loss and gradients',
 
   test('of all weights', async () => {
     const stored = await step(allWeights(model), inputs, {});
+    const some = await step(allWeights(model), inputs, { recompute: 1 });
     const again = await step(allWeights(model), inputs, { recompute: true });
-    expect(again.nodes).toBeGreaterThan(stored.nodes);
+    expect(some.nodes).toBeGreaterThan(stored.nodes);
+    expect(again.nodes).toBeGreaterThan(some.nodes);
+    mustBeEqual(some.values, stored.values);
     mustBeEqual(again.values, stored.values);
   });
 });
@@ -121,7 +125,7 @@ const stateOf = async ({ state }: Pick<Adapted, 'state'>) =>
   );
 
 /** Peak bytes of a step with AdamW, planned for a GPU that is not there. */
-const peakOf = async (target: Trainable, recompute: boolean, gathers: boolean): Promise<number> => {
+const peakOf = async (target: Trainable, recompute: Recompute, gathers: boolean): Promise<number> => {
   const peaks: number[] = [];
   const refuse = async (): Promise<never> => Promise.reject(new Error('on paper'));
   const onPaper: Executor = {
@@ -151,6 +155,10 @@ describe('a step that recomputes needs less memory', () => {
     for (const gathers of name === 'llama' ? [false, true] : [false]) {
       const [stored, again] = [await peakOf(adapted, false, gathers), await peakOf(adapted, true, gathers)];
       expect(again / stored, name).toBeLessThan(0.35);
+      // Each block more that is recomputed saves as much.
+      const half = await peakOf(adapted, 3, gathers);
+      expect(half, name).toBeLessThan(0.5 * (stored + again) * 1.1);
+      expect(half, name).toBeGreaterThan(again);
     }
   });
 });
@@ -175,10 +183,10 @@ describe('train', async () => {
     for (const [i, loss] of stored.entries()) expect(again[i]).toBeCloseTo(loss, 5);
   });
 
-  test('refuses what is neither true nor false', async () => {
+  test('refuses what is neither true nor false nor a number of blocks', async () => {
     const wanted = {
       code: 'bad-option',
-      message: expect.stringContaining('recompute must be true or false, got "yes"'),
+      message: expect.stringContaining('recompute must be true, false or a number of blocks, got "yes"'),
     };
     const recompute = 'yes' as never;
     const adapted = attach(tinyLlama(), [lora({ rank: 2 })]);
@@ -186,7 +194,7 @@ describe('train', async () => {
     await expect(makeTrainStep(adapted, { executor, optimizer: adamw(), recompute })).rejects.toMatchObject(wanted);
     for (const target of [adapted, allWeights(tinyLlama())])
       expect(() => target.loss({ ids, labels }, seed, { recompute })).toThrow(
-        /^loss: recompute must be true or false, got "yes"/,
+        /^loss: recompute must be true, false or a number of blocks, got "yes"/,
       );
   });
 });
