@@ -69,7 +69,7 @@ describe.each(names.filter((name) => name !== testkit))('%s, packed', (name) => 
     const { milliseconds } = await importEffects(consumer.folder, name);
     console.log(`import of ${name}: ${files} files, ${(bytes / 1000).toFixed(0)} kB, ${milliseconds.toFixed(0)} ms`);
     // Recipes are made of the families, which they bring whole; the blocks of methods (stack, average, …) are 30 kB of each, BEiT, gpt-oss and running batches as much, GGUF's codebooks and AWQ's norms 10 kB of the umbrella, NOAH 12 kB of it and of the recipes, stages of towers (Swin) 10 kB of each, optimisers without schedules 15 kB of the umbrella, MEFT and LoRAShear with packed experts 15 kB of each, heads of the adapters library 20 kB of each, architectures of GGUF and rates for narrow models 10 kB of the umbrella: they are read when imported, since pieces of their own would bring half as much into every bundle.
-    const most = name === umbrella ? 2_540_000 : name === '@peftjs/hybrid' ? 1_650_000 : 1_325_000;
+    const most = name === umbrella ? 2_540_000 : name === '@peftjs/hybrid' ? 1_660_000 : 1_325_000;
     // Families of models lie in files of their own, a dozen and two, so that bundlers can leave them out.
     expect(files).toBeLessThanOrEqual(name === umbrella ? 63 : 52);
     expect(bytes).toBeLessThanOrEqual(most);
