@@ -5,7 +5,7 @@ import type { Curve } from '@peftjs/cli/shared';
 import { aligned, inNewFolder, renderReport, say } from '@peftjs/cli/shared';
 import { writeFileAtomic } from '@peftjs/io';
 import { PeftError } from '@peftjs/tensor';
-import { forgetRuns, keepRuns, keptFile, readKept } from './kept-runs.ts';
+import { forgetRuns, keepRuns, keptFile, ofRuns, readKept } from './kept-runs.ts';
 import type { DemoOptions } from './options.ts';
 import { count, type DemoResult } from './outcome.ts';
 
@@ -20,31 +20,13 @@ export interface Comparison {
   readonly report: string;
 }
 
-/** The arguments of one method's run. */
-const argsOf = (
-  name: string,
-  {
-    steps,
-    rank,
-    learningRate,
-    target,
-    batch,
-    context,
-    seed,
-    device,
-    data,
-    model,
-    quantize,
-    measurements = 3,
-  }: DemoOptions,
-  out: string,
-): string[] =>
-  Object.entries({
-    ...{ method: name, steps, rank, 'learning-rate': learningRate, target, batch, context },
-    ...{ seed, device, data, model, quantize, measurements, out },
-  })
-    .flatMap(([key, value]) => (value === undefined ? [] : [`--${key}`, String(value)]))
+/** The arguments of one method's run: those of the comparison, with fewer measurements. */
+const argsOf = (name: string, options: DemoOptions, out: string): string[] =>
+  Object.entries({ method: name, measurements: 3, ...ofRuns(options), out })
+    .flatMap(([key, value]) => (value === undefined ? [] : [`--${dashed(key)}`, String(value)]))
     .concat('--json');
+
+const dashed = (key: string): string => key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
 /** Who asks for the end of a comparison. */
 interface Stops {

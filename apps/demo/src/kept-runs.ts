@@ -27,29 +27,19 @@ const markOf = async (path: string): Promise<readonly unknown[]> => {
   }
 };
 
+/** The options of a comparison that are those of its runs. */
+export const ofRuns = (options: DemoOptions): Partial<DemoOptions> => {
+  const { task: _t, method: _m, compare: _c, shots: _s, full: _f, json: _j, out: _o, ...own } = options;
+  return own;
+};
+
 /** The file of a comparison that was cut short: the same command finds it. Other methods or options, another text or model have another. */
 export const keptFile = async (names: readonly string[], options: DemoOptions): Promise<string> => {
-  const { out, steps, rank, learningRate, target, batch, context, seed, device, data, model, quantize } = options;
-  const { measurements } = options;
+  const { out, data, model } = options;
   const paths = data === undefined ? [] : [data];
   if (model !== undefined) for (const name of await readdir(model).catch(() => [])) paths.push(join(model, name));
   const marks = await Promise.all(paths.sort().map(markOf));
-  const all = [
-    names,
-    steps,
-    rank,
-    learningRate,
-    target,
-    batch,
-    context,
-    seed,
-    device,
-    data,
-    model,
-    quantize,
-    measurements,
-    marks,
-  ];
+  const all = [names, Object.entries(ofRuns(options)).sort(), marks];
   const hash = createHash('sha256').update(JSON.stringify(all));
   return join(out, `unfinished-${hash.digest('hex').slice(0, 12)}.json`);
 };
