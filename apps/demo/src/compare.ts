@@ -21,10 +21,12 @@ export interface Comparison {
 }
 
 /** The arguments of one method's run: those of the comparison, with fewer measurements. */
-const argsOf = (name: string, options: DemoOptions, out: string): string[] =>
-  Object.entries({ method: name, measurements: 3, ...ofRuns(options), out })
+const argsOf = (name: string, options: DemoOptions, out: string): string[] => {
+  const { measurements = 3, ...own } = ofRuns(options);
+  return Object.entries({ method: name, measurements, ...own, out })
     .flatMap(([key, value]) => (value === undefined ? [] : [`--${dashed(key)}`, String(value)]))
     .concat('--json');
+};
 
 const dashed = (key: string): string => key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 

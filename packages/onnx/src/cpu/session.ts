@@ -75,13 +75,12 @@ export const openSession = async (
   const wrap = (name: string, data: HostArray): Ort.Tensor => {
     const known = wrapped.get(name) ?? wrapped.set(name, new WeakMap()).get(name)!;
     const { dtype, shape } = specs.get(name)!;
-    const tensor = known.get(data) ?? (signed.has(name) ? inTwosComplement(data, shape) : tensorOf(data, dtype, shape));
-    known.set(data, tensor);
-    return tensor;
+    const make = signed.has(name) ? inTwosComplement : tensorOf;
+    return known.get(data) ?? known.set(data, make(data, shape, dtype)).get(data)!;
   };
   const inTwosComplement = ({ buffer, byteOffset, length }: HostArray, shape: Shape): Ort.Tensor =>
     new runtime.Tensor('int8', new Int8Array(buffer, byteOffset, length), shape);
-  const tensorOf = (data: HostArray, dtype: DType, shape: Shape): Ort.Tensor =>
+  const tensorOf = (data: HostArray, shape: Shape, dtype: DType): Ort.Tensor =>
     data instanceof Uint16Array
       ? // Where JavaScript has Float16Array the tensor makes one of the bits, in which ONNX Runtime then finds no bytes.
         Object.defineProperty(new runtime.Tensor('float16', data, shape), 'data', { value: data })

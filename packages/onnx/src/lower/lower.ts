@@ -225,10 +225,8 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
   const values = new Map<Node, readonly (Value | null)[]>();
   g.sizesAreFree = options.sizesAreFree ?? false;
   const own = options.inputs?.(g);
-  const signed = signedOf(
-    program.nodes.filter((node) => wanted.has(node)),
-    results,
-  );
+  const computed = program.nodes.filter((node) => wanted.has(node));
+  const signed = signedOf(computed, results);
 
   for (const node of [...program.inputs, ...program.constants, ...program.variables.map((v) => v.node)]) {
     if (!wanted.has(node)) continue;
@@ -250,8 +248,7 @@ export const lower = (program: Program, options: LowerOptions = {}): Lowered => 
 
   if (options.packsBits) g.frozen = frozenOf(program, feeds);
   const valueOf = (t: Tensor): Value => values.get(t.node)![t.index]!;
-  for (const node of program.nodes) {
-    if (!wanted.has(node)) continue;
+  for (const node of computed) {
     values.set(
       node,
       lowerNode(g, node, valueOf, (i) => program.isUsed(node, i)),
