@@ -64,6 +64,23 @@ describe.each(executors)('on %s', (_, open) => {
         expect(Math.max(...got[name]!.map((v, i) => Math.abs(v - wanted[name]![i]!)))).toBeLessThan(1e-4);
     },
   );
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+    'a row with %d makes a row of no numbers, and the others are as they were',
+    async (odd) => {
+      const layer = encodeLinear(format, 'w', { weight, bias: null });
+      const of = (value: (i: number) => number) => layer.apply(drawn('x', [3, 21], value), noModel);
+      const { got, plain } = await evaluate(
+        { got: of((i) => (i === 30 ? odd : Math.cos(i))), plain: of(Math.cos) },
+        { executor: await open() },
+      );
+      expect(got!.subarray(9, 18).every(Number.isNaN)).toBe(true);
+      expect([...got!.subarray(0, 9), ...got!.subarray(18)]).toEqual([
+        ...plain!.subarray(0, 9),
+        ...plain!.subarray(18),
+      ]);
+    },
+  );
 });
 
 const ids = tokens([1, 5, 2, 9, 4], [3, 3, 12, 0, 7]);

@@ -3,7 +3,10 @@ import type { DeviceFacts, Dispatch } from '../kernel.ts';
 import { packedElement } from './packed-scales.ts';
 import { lowest, rowDispatch, rowsOf } from './rows.ts';
 
-/** Statements that find `top`, the largest size of a row's values, and `total`, their sum: a maximum may pass over what is no number, a sum does not. */
+/** The bits of no number, a parameter: WGSL takes no such constant, and a compiler may take 0 times anything to be 0. */
+const params = { nan: 0x7fc00000 };
+
+/** Statements that find `top`, the largest size of a row's values, and `fails`, no number where one is not finite, else 0: a maximum may pass over what is no number, a sum does not. */
 const measureRow = (value: string): string => `
   let base = row * p.width;
   var top = ${lowest};
@@ -14,7 +17,8 @@ const measureRow = (value: string): string => `
     sum += v;
   }
   top = max(row_max(top, lane), 1e-30);
-  let total = row_sum(sum, lane);`;
+  let ends = bitcast<u32>(row_sum(sum, lane)) & 0x7f800000u;
+  let fails = select(0.0, bitcast<f32>(p.nan), ends == 0x7f800000u);`;
 
 /**
  * `factors` of the rows of x for products in f16: the power of two that brings a row's largest size to [4, 8); no number where one of the row is not finite.
@@ -30,10 +34,11 @@ export const rowFactors = (x: Spec, buffer: string, device: DeviceFacts): Dispat
         { buffer, as: 'x', access: 'read', element: 'f32' },
         { buffer: 'factors', access: 'read_write', element: 'f32' },
       ],
+      params,
       body: `${measureRow('x[base + j]')}
   // The bits of 2²⁻ᵉ, e being the exponent of the largest.
   let factor = bitcast<f32>(((256u - (bitcast<u32>(top) >> 23u)) & 255u) << 23u);
-  if (first == 0u) { factors[row] = factor + 0.0 * total; }`,
+  if (first == 0u) { factors[row] = factor + fails; }`,
     },
     device,
   );
@@ -74,11 +79,11 @@ export const roundRows = (x: Spec, scale: Factor | null, device: DeviceFacts): D
         { buffer: 'rounded', access: 'read_write', element: 'u32' },
         { buffer: 'steps', access: 'read_write', element: 'f32' },
       ],
-      params: { words: roundedPitch(width) / 4 },
+      params: { ...params, words: roundedPitch(width) / 4 },
       body: `${measureRow(value)}
   let r = top * ${Math.fround(1 / 127)};
   let inverse = 1.0 / r;
-  if (first == 0u) { steps[row] = r + 0.0 * total; }
+  if (first == 0u) { steps[row] = r + fails; }
   for (var w = first; w < p.words; w += step) {
     var word = 0u;
     for (var c = 0u; c < 4u; c++) {
