@@ -117,12 +117,16 @@ const wholeInput = ({ op, attrs, inputs }: OpNode): Tensor | null => {
   return compute && isWhole(attrs as PackedAttrs, parts as unknown as Packed<Tensor>) ? given['codes']! : null;
 };
 
+const isGather = (op: unknown): boolean => op === ops.gather;
+
 /** Variables of bytes that everything takes as numbers in two's complement: fed as such, no run has to turn them into that. */
 const signedOf = (nodes: readonly OpNode[], results: readonly Tensor[]): Set<Node> => {
   const wholes = nodes.map((node) => wholeInput(node)?.node);
   const signed = new Set<Node>(wholes.filter((node) => node?.kind === 'variable'));
-  for (const [i, { inputs }] of nodes.entries())
-    for (const t of inputs) if (t && t.node !== wholes[i]) signed.delete(t.node);
+  for (const [i, { op, inputs }] of nodes.entries())
+    // Rows of a table come as they are, whatever their bytes stand for.
+    for (const [at, t] of inputs.entries())
+      if (t && t.node !== wholes[i] && !(op.inputs[at] === 'table' && isGather(op))) signed.delete(t.node);
   for (const { node } of results) signed.delete(node);
   return signed;
 };

@@ -57,7 +57,10 @@ export const matmul_quantized: Rule<
   if (attrs.compute) {
     if (sizeOf(out.shape) === 0) return g.zeros(out);
     const matrix = isWhole(attrs, parts)
-      ? { codes: availableAfter(g, codes, x), scale: floats(g, parts.scale) }
+      ? {
+          codes: transposed && codes.type === 'int8' ? codes : availableAfter(g, codes, x),
+          scale: floats(g, parts.scale),
+        }
       : wholeRows(g, parts, attrs, x);
     return g.reshape(wholeProduct(g, x, matrix, transposed), out.shape);
   }

@@ -1,12 +1,12 @@
 import type { Emitter, Value } from './emitter.ts';
 import { rows as rowsOf } from './matmul.ts';
 
-/** Rows as whole numbers, and the step of each row. */
+/** Rows as whole numbers, and the largest magnitude of each row, which 127 steps reach. */
 interface Rounded {
   /** uint8 [rows, width]: the whole number + 128. */
   readonly codes: Value;
   /** float [rows, 1] */
-  readonly step: Value;
+  readonly most: Value;
 }
 
 /** The operator of ONNX Runtime that multiplies uint8 by int8 and scales the sums. */
@@ -15,24 +15,39 @@ export const wholeProductType = 'MatMulIntegerToFloat';
 /** The whole number that stands for 0 in `Rounded`. */
 const zero = 128;
 
-/** q = round(x / r), r = max|x| / 127 of the row; r is no number where one of the row is not finite. */
+/** The step of a row whose largest magnitude is 1. */
+const unit = Math.fround(1 / 127);
+
+/** q = round(x / r), r = max|x| / 127 of the row; the largest magnitude is no number where one of the row is not finite. A session takes memory and time for each node, and a model has many such rows: these are few. */
 const roundRows = (g: Emitter, x: Value): Rounded => {
-  const column = [x.shape[0]!, 1];
+  const [rows, width] = x.shape as readonly [number, number];
+  const column = [rows, 1];
   const reduced = (type: string): Value => g.node(type, [x, g.ints([1])], column, { keepdims: 1 });
   const ends = [reduced('ReduceMax'), g.node('Neg', [reduced('ReduceMin')], column)];
-  const most = g.node('Max', [...ends, g.scalar(1e-30)], column);
-  const plain = g.node('Mul', [most, g.scalar(Math.fround(1 / 127))], column);
-  // Largest and least pass over what is no number; a sum does not.
-  const step = g.node('Add', [plain, g.node('Mul', [reduced('ReduceSum'), g.scalar(0)], column)], column);
-  const scaled = g.node('Mul', [x, g.node('Reciprocal', [plain], column)], x.shape);
-  const codes = g.node('QuantizeLinear', [scaled, g.scalar(1), g.constant([zero], 'uint8', [])], x.shape, {}, 'uint8');
-  return { codes, step };
+  const plain = g.node('Max', [...ends, g.scalar(1e-30)], column);
+  // Largest and least pass over what is no number; a sum does not, not even of products with 0.
+  const nothing = g.node('ConstantOfShape', [g.ints([width, 1])], [width, 1], {}, 'float');
+  const most = g.node('Gemm', [x, nothing, plain], column);
+  const codes = g.node(
+    'QuantizeLinear',
+    [g.node('Div', [x, plain], x.shape), g.scalar(unit), g.constant([zero], 'uint8', [])],
+    x.shape,
+    {},
+    'uint8',
+  );
+  return { codes, most };
 };
 
 /** x less what its whole numbers stand for. */
-const left = (g: Emitter, x: Value, { codes, step }: Rounded): Value => {
-  const whole = g.node('DequantizeLinear', [codes, g.scalar(1), g.constant([zero], 'uint8', [])], x.shape, {}, 'float');
-  return g.node('Sub', [x, g.node('Mul', [whole, step], x.shape)], x.shape);
+const left = (g: Emitter, x: Value, { codes, most }: Rounded): Value => {
+  const share = g.node(
+    'DequantizeLinear',
+    [codes, g.scalar(unit), g.constant([zero], 'uint8', [])],
+    x.shape,
+    {},
+    'float',
+  );
+  return g.node('Sub', [x, g.node('Mul', [share, most], x.shape)], x.shape);
 };
 
 /** A packed matrix of whole numbers. */
@@ -58,17 +73,17 @@ export const wholeProduct = (
   const [outDim, inDim] = codes.shape as readonly [number, number];
   const factors = g.reshape(scale, [outDim]);
   const signed = g.cast(transposed ? codes : g.transpose(codes, [1, 0]), 'int8');
-  const folded = transposed ? g.node('Mul', [rows, g.reshape(scale, [1, outDim])], rows.shape) : rows;
+  const folded = transposed ? g.node('Mul', [rows, factors], rows.shape) : rows;
   const shape = [rows.shape[0]!, transposed ? inDim : outDim];
-  const productOf = ({ codes: q, step }: Rounded): Value => {
+  const productOf = ({ codes: q, most }: Rounded): Value => {
     const product = g.node(
       `com.microsoft.${wholeProductType}`,
-      [q, signed, g.scalar(1), transposed ? g.scalar(1) : factors, g.constant([zero], 'uint8', [])],
+      [q, signed, g.scalar(unit), transposed ? g.scalar(1) : factors, g.constant([zero], 'uint8', [])],
       shape,
       {},
       'float',
     );
-    return g.node('Mul', [product, step], shape);
+    return g.node('Mul', [product, most], shape);
   };
   const first = roundRows(g, folded);
   if (digits === 1) return productOf(first);

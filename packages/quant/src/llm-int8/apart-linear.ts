@@ -65,8 +65,9 @@ export const apartLinear = (
     apply: (x, call) => {
       // Of another width it goes on as it is: `base` tells of it.
       if (x.shape.at(-1) !== inDim) return base.apply(x, call);
-      const taken = reshape(matmul(reshape(x, [-1, inDim]), chosen), [...x.shape.slice(0, -1), columns.length]);
-      return add(base.apply(mul(x, kept), call), affine(taken, { weight: apart, bias: null }));
+      const rows = reshape(x, [-1, inDim]);
+      const floats = affine(matmul(rows, chosen), { weight: apart, bias: null });
+      return reshape(add(base.apply(mul(rows, kept), call), floats), [...x.shape.slice(0, -1), outDim]);
     },
     dense: () => {
       const values = base.dense();
