@@ -19,4 +19,5 @@ export type { LookOptions } from './look.ts';
 export { fp4, type Nf4Options, nf2, nf3, nf4 } from './normal-float.ts';
 export { inFormat, storedLinear } from './packed-linear.ts';
 export { type QuantizeOnOptions, quantize, quantizeOn } from './quantize.ts';
+export { quantizeEmbeddings } from './quantize-embeddings.ts';
 export { storedBytes } from './stored-bytes.ts';

@@ -114,6 +114,7 @@ const linearOfVariables = (
   const { codes, scale, scaleCodes = null, scaleOffset = null, high = null, min = null, minCodes = null } = packed;
   const attrs = storage.layout(inDim);
   const { compute } = storage;
+  let values: Dense | null = null;
   const linear: Linear = {
     inDim,
     outDim,
@@ -126,10 +127,11 @@ const linearOfVariables = (
       });
       return reshape(bias ? add(y, bias) : y, [...x.shape.slice(0, -1), outDim]);
     },
-    dense: () => ({
-      weight: dequantize(codes, scale, scaleCodes, scaleOffset, high, min, minCodes, attrs),
-      bias,
-    }),
+    // One and the same each time, by which a table and a head that share it are known.
+    dense: () => {
+      values ??= { weight: dequantize(codes, scale, scaleCodes, scaleOffset, high, min, minCodes, attrs), bias };
+      return values;
+    },
     encode: (values) => {
       const load = hostFloats(format.name, name, values.weight);
       const pack = async (): Promise<PackedData> =>

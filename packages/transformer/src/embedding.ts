@@ -14,11 +14,20 @@ export interface Embedding {
   encode(weight: Tensor): Embedding;
 }
 
+const plain = new WeakMap<Embedding, Tensor>();
+
 /** An embedding that holds its table as it is: f32, or an f16 variable, of which `weight` gives the values in f32. */
-export const denseEmbedding = (weight: Tensor): Embedding => ({
-  rows: weight.shape[0]!,
-  dim: weight.shape[1]!,
-  weight: asFloats(weight),
-  apply: (ids) => cast(gather(halfBehind(weight) ?? weight, ids), { dtype: 'f32' }),
-  encode: denseEmbedding,
-});
+export const denseEmbedding = (weight: Tensor): Embedding => {
+  const embedding: Embedding = {
+    rows: weight.shape[0]!,
+    dim: weight.shape[1]!,
+    weight: asFloats(weight),
+    apply: (ids) => cast(gather(halfBehind(weight) ?? weight, ids), { dtype: 'f32' }),
+    encode: denseEmbedding,
+  };
+  plain.set(embedding, halfBehind(weight) ?? weight);
+  return embedding;
+};
+
+/** The table of an embedding as `denseEmbedding` was given it, f32 or f16; null for one that is stored or made in another way, or wrapped. */
+export const storedTable = (embedding: Embedding): Tensor | null => plain.get(embedding) ?? null;

@@ -7,7 +7,7 @@ export { type LoadConfigOptions, loadConfig, loadGenerationConfig, parseConfig }
 export type { ModelConfig } from './config/model-config.ts';
 export type { TokenIds } from './config/token-ids.ts';
 export { unlikeFields } from './config/unlike.ts';
-export { denseEmbedding, type Embedding } from './embedding.ts';
+export { denseEmbedding, type Embedding, storedTable } from './embedding.ts';
 export { denseExperts, type Experts } from './experts.ts';
 export type { BartConfig } from './families/bart/config.ts';
 export { buildModel, randomWeights } from './families/build.ts';

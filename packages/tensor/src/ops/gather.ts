@@ -35,6 +35,11 @@ export const gather: Op<'gather', readonly ['table', 'index']> = defineOp({
     { shapes: { table: [3, 2], index: [0] }, dtypes: row },
     { shapes: { table: [0, 2], index: [2] }, dtypes: row, ranges: { index: [0, 1] } },
     { shapes: { table: [5, 3], index: [3] }, dtypes: { index: 'i32', table: 'f16' }, ranges: { index: [0, 5] } },
+    ...[8, 5].map((width) => ({
+      shapes: { table: [6, width], index: [2, 3] },
+      dtypes: { index: 'i32', table: 'u8' } as const,
+      ranges: { index: [0, 6], table: [0, 256] } as const,
+    })),
     {
       shapes: { table: [5], index: [4] },
       dtypes: { index: 'i32', table: 'u32' },
