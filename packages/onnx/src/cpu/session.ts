@@ -37,7 +37,9 @@ const optionsFor = (
     },
     // The first drops the Reshapes that order recomputation (`after`), and fails on some of them. The second makes all blocks of queries at
     // once, long before most of them are needed.
-    optimization: { disable_specified_optimizers: 'ReshapeFusion;GatherSliceToSplitFusion' },
+    optimization: {
+      disable_specified_optimizers: 'ReshapeFusion;GatherSliceToSplitFusion;CommonSubexpressionElimination',
+    },
   },
 });
 

@@ -89,8 +89,17 @@ export class Emitter {
   ): readonly Value[] {
     const names = inputs.map((t) => t?.name ?? '');
     const key = `${type}(${names}) ${JSON.stringify(attributes)} ${outs.map((o) => o.type)}`;
-    const known = this.#known.get(key);
-    if (known) return known;
+    const known = this.#known.get(key) ?? this.#make(type, names, outs, attributes);
+    this.#known.set(key, known);
+    return known;
+  }
+
+  #make(
+    type: string,
+    names: readonly string[],
+    outs: readonly Omit<Value, 'name'>[],
+    attributes: Readonly<Record<string, Attribute>>,
+  ): readonly Value[] {
     const dot = type.lastIndexOf('.') + 1;
     const name = this.unique(`${this.label}.${type.slice(dot)}`);
     const values = outs.map((out, i) => ({ ...out, name: outs.length === 1 ? name : this.unique(`${name}.${i}`) }));
@@ -103,7 +112,6 @@ export class Emitter {
       attributes,
     });
     for (const v of values) this.values.set(v.name, v);
-    this.#known.set(key, values);
     return values;
   }
 
@@ -116,6 +124,26 @@ export class Emitter {
     element: ElementType = inputs[0]!.type,
   ): Value {
     return this.call(type, inputs, [{ shape, type: element }], attributes)[0]!;
+  }
+
+  /**
+   * As `node`, for one use alone: a copy of a stored tensor, which must not be in memory from one use to another, from the forward pass to the backward one. To be called when what else that use takes has been made: ONNX Runtime
+   * executes depth first, inputs of a node in the order in which they were made, so that the copy comes last.
+   */
+  copy(
+    type: string,
+    inputs: readonly [Value, ...Value[]],
+    shape: Shape,
+    attributes: Readonly<Record<string, Attribute>> = {},
+    element: ElementType = inputs[0].type,
+  ): Value {
+    const names = inputs.map((t) => t.name);
+    return this.#make(type, names, [{ shape, type: element }], attributes)[0]!;
+  }
+
+  /** A stored tensor of f16 in f32, for one use alone. */
+  widened(x: Value): Value {
+    return this.copy('Cast', [x], x.shape, { to: elementTypes.float }, 'float');
   }
 
   /** Makes the name of a value like another. */

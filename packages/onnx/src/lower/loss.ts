@@ -20,9 +20,19 @@ interface Head {
   readonly scale: Value | null;
 }
 
+/** Codes turned once for all chunks. */
+const turnedOnce = (g: Emitter, codes: Value): Value => g.cast(g.transpose(codes, [1, 0]), 'int8');
+
 /** A product by it, which of codes multiplies whole numbers, rows in two digits: one row of a softmax is near to 1 in one place, and its gradient is of the others. */
 const productByHead = (g: Emitter, x: Value, { weight, scale }: Head, { transposeB = false }: ProductOptions): Value =>
-  scale ? wholeProduct(g, x, { codes: weight, scale }, !transposeB, 2) : productBy(g, x, weight, { transposeB });
+  scale
+    ? wholeProduct(
+        g,
+        x,
+        { codes: weight, scale },
+        { transposed: !transposeB, digits: 2, turn: (codes) => turnedOnce(g, codes) },
+      )
+    : productBy(g, x, weight, { transposeB });
 
 /** Rows of it, in floats. */
 const rowsOfHead = (g: Emitter, { weight, scale }: Head, rows: Value): Value => {

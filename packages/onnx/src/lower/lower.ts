@@ -14,7 +14,6 @@ import { bytesOf, Emitter, elementType, type Value, widen } from './emitter.ts';
 import type { BitsMatrix } from './few-rows.ts';
 import { fuse } from './fuse.ts';
 import type { Rule } from './rule.ts';
-import { availableAfter } from './shape.ts';
 import { lowerings } from './table.ts';
 
 /** A program as an ONNX graph. */
@@ -123,8 +122,8 @@ const isGather = (op: unknown): boolean => op === ops.gather;
 const signedOf = (nodes: readonly OpNode[], results: readonly Tensor[]): Set<Node> => {
   const wholes = nodes.map((node) => wholeInput(node)?.node);
   const signed = new Set<Node>(wholes.filter((node) => node?.kind === 'variable'));
+  // Rows of a table come as they are, whatever their bytes stand for.
   for (const [i, { op, inputs }] of nodes.entries())
-    // Rows of a table come as they are, whatever their bytes stand for.
     for (const [at, t] of inputs.entries())
       if (t && t.node !== wholes[i] && !(op.inputs[at] === 'table' && isGather(op))) signed.delete(t.node);
   for (const { node } of results) signed.delete(node);
@@ -132,8 +131,7 @@ const signedOf = (nodes: readonly OpNode[], results: readonly Tensor[]): Set<Nod
 };
 
 /**
- * The inputs of an op, those stored as f16 in f32. Each use widens for itself, and not before the other input is there: a weight is whole in f32 only
- * as long as one product takes, not from the forward pass to the backward one.
+ * The inputs of an op, those stored as f16 in f32. Each use widens for itself: a weight is whole in f32 only as long as one product takes, not from the forward pass to the backward one.
  */
 const inFloats = (
   g: Emitter,
@@ -141,11 +139,8 @@ const inFloats = (
   valueOf: (t: Tensor) => Value,
 ): readonly (Value | null | undefined)[] => {
   const values = inputs.map((t) => t && valueOf(t));
-  const token = values.find((v) => v && v.type !== 'float16');
   const own = asStored.get(op);
-  return values.map((v, i) =>
-    v?.type === 'float16' && op.inputs[i] !== own ? g.cast(token ? availableAfter(g, v, token) : v, 'float') : v,
-  );
+  return values.map((v, i) => (v?.type === 'float16' && op.inputs[i] !== own ? g.widened(v) : v));
 };
 
 /** The input of which an op's rule makes the best as it is stored, f16 too: rows of a table, the right side of a product. */

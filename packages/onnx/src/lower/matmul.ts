@@ -1,7 +1,7 @@
 import { sizeOf } from '@peftjs/tensor';
 import type { Emitter, Value } from './emitter.ts';
 import type { Rule } from './rule.ts';
-import { availableAfter, rowsBetween } from './shape.ts';
+import { rowsBetween } from './shape.ts';
 
 /** Which sides are stored transposed, and a factor of the product. */
 export interface ProductOptions {
@@ -47,23 +47,28 @@ const blockHeight = (height: number, width: number): number => {
 };
 
 /**
- * x·Wᵀ or, not `transposeB`, x·W of a matrix W that is stored as f16. Each product widens for itself, and not before x is there, so that W is in f32 only as
- * long as one product takes, not from the forward pass to the backward one. A large W, such as a head over a vocabulary, is never whole in f32: it is widened in
+ * x·Wᵀ or, not `transposeB`, x·W of a matrix W that is stored as f16. Each product widens for itself, when x is there, so that W is in f32 only as
+ * long as one product takes. A large W, such as a head over a vocabulary, is never whole in f32: it is widened in
  * blocks of rows, and x·Wᵀ is the blocks' products side by side, x·W their sum.
  */
 const productByHalf = (g: Emitter, x: Value, weight: Value, options: ProductOptions): Value => {
   const [height, width] = weight.shape as readonly [number, number];
   if (height * width <= mostWidened || g.sizesAreFree || options.transposeA || weight.shape.length !== 2)
-    return product(g, x, g.cast(availableAfter(g, weight, x), 'float'), options);
+    return product(g, x, g.widened(weight), options);
   const axis = x.shape.length - 1;
   const size = blockHeight(height, width);
   const parts: Value[] = [];
   for (let from = 0; from < height; from += size) {
     const to = Math.min(height, from + size);
-    // Each block waits for the product before it: else all would be widened first.
-    const rows = rowsBetween(g, availableAfter(g, weight, parts.at(-1) ?? x), from, to);
     const own = options.transposeB ? x : rowsBetween(g, x, from, to, axis);
-    parts.push(product(g, own, g.cast(rows, 'float'), options));
+    parts.push(
+      product(
+        g,
+        own,
+        g.widened(g.copy('Slice', [weight, g.ints([from]), g.ints([to]), g.ints([0])], [to - from, width])),
+        options,
+      ),
+    );
   }
   if (options.transposeB) return g.node('Concat', parts, [...x.shape.slice(0, -1), height], { axis });
   return parts.reduce((sum, part) => g.node('Add', [sum, part], sum.shape));

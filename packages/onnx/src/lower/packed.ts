@@ -56,13 +56,12 @@ export const matmul_quantized: Rule<
   const { codes, high = null } = parts;
   if (attrs.compute) {
     if (sizeOf(out.shape) === 0) return g.zeros(out);
+    // Those that are fed as int8 are multiplied as they are, or turned when x is there; others are made int8 then.
+    const codesOf = (): Value => (codes.type === 'int8' ? codes : availableAfter(g, codes, x));
     const matrix = isWhole(attrs, parts)
-      ? {
-          codes: transposed && codes.type === 'int8' ? codes : availableAfter(g, codes, x),
-          scale: floats(g, parts.scale),
-        }
+      ? { codes: codesOf(), scale: floats(g, parts.scale) }
       : wholeRows(g, parts, attrs, x);
-    return g.reshape(wholeProduct(g, x, matrix, transposed), out.shape);
+    return g.reshape(wholeProduct(g, x, matrix, { transposed }), out.shape);
   }
   const few = transposed ? null : byFewRows(g, x, partsOf(stored), attrs);
   if (few) return g.reshape(few, out.shape);

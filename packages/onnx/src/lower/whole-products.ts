@@ -52,29 +52,39 @@ const left = (g: Emitter, x: Value, { codes, most }: Rounded): Value => {
 
 /** A packed matrix of whole numbers. */
 export interface WholeMatrix {
-  /** int8 [outDim, inDim], or uint8: two's complement. There when x is. */
+  /** int8 [outDim, inDim], or uint8: two's complement. */
   readonly codes: Value;
   /** float [outDim, 1] */
   readonly scale: Value;
 }
 
-/**
- * x·Wᵀ, or x·W where `transposed`, with rows of x rounded to whole numbers: see `matmulQuantized`. The one copy of the codes is turned for the first, when x is there, so that no copy
- * waits for its use. Of two digits what rounding leaves of x is rounded and multiplied too: 15 bits of each row.
- */
+/** How a product by whole numbers is made. */
+export interface WholeOptions {
+  /** x·W instead of x·Wᵀ. Default false. */
+  readonly transposed?: boolean;
+  /** Of two digits what rounding leaves of x is rounded and multiplied too: 15 bits of each row. Default one. */
+  readonly digits?: 1 | 2;
+  /** Makes int8 [inDim, outDim] of the codes, when x has been rounded. Default: a copy for this product alone. */
+  readonly turn?: (codes: Value) => Value;
+}
+
+const turned = (g: Emitter, codes: Value): Value =>
+  g.cast(g.copy('Transpose', [codes], codes.shape.toReversed(), { perm: [1, 0] }), 'int8');
+
+/** x·Wᵀ, or x·W where `transposed`, with rows of x rounded to whole numbers: see `matmulQuantized`. */
 export const wholeProduct = (
   g: Emitter,
   x: Value,
   { codes, scale }: WholeMatrix,
-  transposed: boolean,
-  digits: 1 | 2 = 1,
+  { transposed = false, digits = 1, turn = (c) => turned(g, c) }: WholeOptions = {},
 ): Value => {
   const rows = rowsOf(g, x);
   const [outDim, inDim] = codes.shape as readonly [number, number];
   const factors = g.reshape(scale, [outDim]);
-  const signed = g.cast(transposed ? codes : g.transpose(codes, [1, 0]), 'int8');
   const folded = transposed ? g.node('Mul', [rows, factors], rows.shape) : rows;
   const shape = [rows.shape[0]!, transposed ? inDim : outDim];
+  const first = roundRows(g, folded);
+  const signed = transposed ? g.cast(codes, 'int8') : turn(codes);
   const productOf = ({ codes: q, most }: Rounded): Value => {
     const product = g.node(
       `com.microsoft.${wholeProductType}`,
@@ -85,7 +95,6 @@ export const wholeProduct = (
     );
     return g.node('Mul', [product, most], shape);
   };
-  const first = roundRows(g, folded);
   if (digits === 1) return productOf(first);
   return g.node('Add', [productOf(first), productOf(roundRows(g, left(g, folded, first)))], shape);
 };
