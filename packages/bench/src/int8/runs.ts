@@ -1,4 +1,4 @@
-import { int8, nf4, type QuantFormat, quantize, quantizeByLlmInt8 } from '@peftjs/quant';
+import { int8, nf4, type QuantFormat, quantize, quantizeByLlmInt8, quantizeEmbeddings } from '@peftjs/quant';
 import { makeBatch } from '@peftjs/trainer';
 import type { CausalLM } from '@peftjs/transformer';
 import type { Ground } from '../quantized/ground.ts';
@@ -40,6 +40,12 @@ const byLlmInt8 =
       ...(format && { format }),
     });
 
+/** Over a table of tokens, and a head that is tied to it, in int8. */
+const packed =
+  (make: Form['make']): Form['make'] =>
+  (ground) =>
+    make({ ...ground, model: quantizeEmbeddings(ground.model, whole) });
+
 const [whole, nf4Whole] = [int8({ compute: 'int8' }), nf4({ compute: 'int8' })];
 
 /** The bases. */
@@ -47,6 +53,11 @@ export const forms: readonly Form[] = [
   { name: 'f32', against: null, make: ({ model }) => model },
   { name: "int8({ compute: 'int8' })", against: 'f32', make: ({ model }) => quantize(model, whole) },
   { name: 'quantizeByLlmInt8(model, { data })', against: 'f32', make: byLlmInt8() },
+  {
+    name: "quantizeByLlmInt8(quantizeEmbeddings(model, int8({ compute: 'int8' })), { data })",
+    against: 'f32',
+    make: packed(byLlmInt8()),
+  },
   { name: 'nf4()', against: null, make: ({ model }) => quantize(model, nf4()) },
   { name: "nf4({ compute: 'int8' })", against: 'nf4()', make: ({ model }) => quantize(model, nf4Whole) },
   {

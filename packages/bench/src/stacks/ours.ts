@@ -5,7 +5,7 @@ import { loadGguf } from '@peftjs/gguf';
 import { openSafetensors } from '@peftjs/io';
 import { lora } from '@peftjs/lora';
 import { cpu } from '@peftjs/onnx';
-import { computeInt8, nf4, quantize, quantizeByLlmInt8 } from '@peftjs/quant';
+import { computeInt8, int8, nf4, quantize, quantizeByLlmInt8, quantizeEmbeddings } from '@peftjs/quant';
 import {
   compile,
   type Executable,
@@ -91,10 +91,12 @@ const limitOf = async (executor: Executor): Promise<number> => {
   return most;
 };
 
-/** A base whose layers and head multiply in int8. Of published weights inputs stand out, which the batch shows, and which are multiplied apart. */
+const whole = int8({ compute: 'int8' });
+
+/** A base whose layers and head multiply in int8. Of published weights inputs stand out, which the batch shows, and which are multiplied apart; their head is tied to the table of tokens, which is held in int8 too. */
 const inInt8 = async (model: CausalLM, { weights, method }: StepTask, batch: Batch, executor: Executor) =>
   weights && method === 'lora'
-    ? computeInt8(await quantizeByLlmInt8(model, { executor, data: [batch] }), ['lm_head'])
+    ? quantizeByLlmInt8(quantizeEmbeddings(model, whole), { executor, data: [batch] })
     : computeInt8(model, [...model.linears.keys()]);
 
 /** Whether a stack multiplies in int8. */
