@@ -172,6 +172,20 @@ describe('train', () => {
     expect([dry.code, dry.out], dry.err).toEqual([0, expect.stringContaining('of 3,606,784 values')]);
   });
 
+  test('multiplies by its base in int8, of floats or packed, near to what it was', async () => {
+    const heldOut = async (...more: string[]) => (await run(...flags(), '--steps', '1', ...more)).heldOut[0];
+    const [plain, whole, packed] = [
+      await heldOut(),
+      await heldOut('--compute', 'int8'),
+      await heldOut('--compute', 'int8', '--quantize', 'nf4'),
+    ];
+    const off = [whole, packed].map((loss) => Math.abs(loss - plain));
+    for (const [i, most] of [0.03, 0.1].entries()) {
+      expect(off[i]).toBeGreaterThan(0);
+      expect(off[i]).toBeLessThan(most);
+    }
+  });
+
   test('reads questions and answers as messages, or as they are', async () => {
     const path = file('pairs.jsonl', lines(pairs.map(([question, answer]) => ({ question, answer }))));
     const shown = async (...more: string[]) =>

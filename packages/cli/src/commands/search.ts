@@ -139,7 +139,7 @@ export const run = async ({ args, options, context }: Call): Promise<void> => {
   status(context, `Model: ${asked.model ?? 'the small one that is shipped'}`);
   const executor = await openDevice(asked.device, { threads: asked.threads });
   try {
-    const ground = await openGround(asked, context);
+    const ground = await openGround(asked, executor, context);
     if (!ground.examples.heldOut)
       throw new PeftError('bad-config', 'search compares held-out losses, and nothing is held out; give data.heldOut');
     const steps = stepsOf(asked, ground.examples.survey.examples);

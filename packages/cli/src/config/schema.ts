@@ -144,6 +144,7 @@ export interface RunConfig {
   readonly model?: string | undefined;
   readonly dtype: 'f32' | 'f16';
   readonly quantize?: 'int8' | 'int4' | 'nf4' | 'fp4' | 'fp8' | 'hqq' | undefined;
+  readonly compute?: 'int8' | undefined;
   readonly device?: 'cpu' | 'webgpu' | undefined;
   readonly threads?: number | undefined;
   readonly data: {
@@ -191,6 +192,12 @@ export const runSchema: z.ZodType<RunConfig> = z
       .enum(['int8', 'int4', 'nf4', 'fp4', 'fp8', 'hqq'])
       .optional()
       .describe('packs the base first, as QLoRA does'),
+    compute: z
+      .enum(['int8'])
+      .optional()
+      .describe(
+        "int8: products by the base are of whole numbers, twice as fast where a processor has VNNI; floats are packed in 8 bits for it, and inputs that stand out in the first examples stay floats; default: as the base's numbers are",
+      ),
     device: z.enum(['cpu', 'webgpu']).optional().describe('default: a hardware GPU if there is one, else the CPU'),
     threads: count.optional().describe('threads of the CPU; default: as many as there are cores'),
     data,

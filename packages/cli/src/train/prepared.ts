@@ -1,7 +1,8 @@
 import { type Adapted, attach, type Examples as Looked, type Method, type Objective, prepare } from '@peftjs/core';
 import type { Batch, Stream } from '@peftjs/data';
+import { computeInt8, quantizeByLlmInt8 } from '@peftjs/quant';
 import { type Executor, PeftError, type Tensor } from '@peftjs/tensor';
-import type { TaskModel } from '@peftjs/transformer';
+import { storedValues, type TaskModel, targeted } from '@peftjs/transformer';
 import { bar } from '../bar.ts';
 import { loadTask, openPlace } from '../base.ts';
 import type { RunConfig } from '../config/schema.ts';
@@ -30,11 +31,28 @@ export interface Prepared extends Ground {
   readonly rate: number;
 }
 
+/** Examples whose inputs say which stand out. */
+const telling = 8;
+
 /** The first batches of a stream. */
-const someOf = async (stream: Stream<Batch>): Promise<readonly Looked[]> => {
+const someOf = async (stream: Stream<Batch>, most: number): Promise<readonly Looked[]> => {
   const found: Batch[] = [];
-  for await (const batch of stream.open()) if (found.push(batch) === looks) break;
+  for await (const batch of stream.open()) if (found.push(batch) === most) break;
   return found;
+};
+
+/** The base, its products made as a run asks for. Throws as `computeInt8`, `quantizeByLlmInt8`. */
+const computed = async (
+  { compute, batchSize }: RunConfig,
+  base: TaskModel<Tensor>,
+  examples: Examples,
+  executor: Executor,
+): Promise<TaskModel<Tensor>> => {
+  if (!compute) return base;
+  const paths = targeted(base.linears.keys(), 'all-linear', 'compute');
+  if (!paths.every((path) => storedValues(base.linears.get(path)!))) return computeInt8(base);
+  const data = await someOf(examples.train, Math.ceil(telling / batchSize));
+  return quantizeByLlmInt8(base, { executor, data });
 };
 
 const madeMethod = async (
@@ -49,7 +67,7 @@ const madeMethod = async (
   const own = { ...('steps' in (factory.options ?? {}) && { steps }), ...options };
   const method = factory(own);
   if (!method.prepare) return method;
-  const data = method.needsData === false ? [] : await someOf(examples.train);
+  const data = method.needsData === false ? [] : await someOf(examples.train, looks);
   const [ready] = await prepare(base, [method], { data, executor });
   return ready!;
 };
@@ -87,14 +105,15 @@ export interface Ground {
 }
 
 /** Loads the base and reads the data. Throws what those throw. */
-export const openGround = async (config: RunConfig, context: Context): Promise<Ground> => {
+export const openGround = async (config: RunConfig, executor: Executor, context: Context): Promise<Ground> => {
   const place = await openPlace(config.model);
   const lesson = await lessonOf(config, place);
-  const base = await loadTask(place, config, lesson.task);
-  const own = contextOf(config, lesson, { name: place.name, base });
+  const stored = await loadTask(place, config, lesson.task);
+  const own = contextOf(config, lesson, { name: place.name, base: stored });
   const line = bar(context, 'Reading the data', { unit: 'examples' });
-  const examples = await openExamples(lesson, base, { ...config, context: own, onRead: line.tell });
+  const examples = await openExamples(lesson, stored, { ...config, context: own, onRead: line.tell });
   line.end();
+  const base = await computed(config, stored, examples, executor);
   const objective = await objectiveOf(config, lesson.task, base);
   const { examples: number, heldOut, repeated, tokens, tooLong, empty } = examples.survey;
   status(
@@ -132,4 +151,4 @@ export const onGround = async (ground: Ground, config: RunConfig, executor: Exec
 
 /** Loads the base, reads the data, attaches the method. Throws what those throw. */
 export const prepared = async (config: RunConfig, executor: Executor, context: Context): Promise<Prepared> =>
-  onGround(await openGround(config, context), config, executor);
+  onGround(await openGround(config, executor, context), config, executor);

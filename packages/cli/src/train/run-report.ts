@@ -102,7 +102,7 @@ export const writeRunReport = async (
     result.report,
     renderReport({
       title: `${method} on ${config.data.train.map((file) => file.split(/[\\/]/).at(-1)).join(', ')}`,
-      summary: `${config.model ?? shipped}${config.quantize ? ` in ${config.quantize}` : ''}, ${steps} steps of ${config.batchSize * config.accumulate} examples, seed ${config.seed}, on ${device}.`,
+      summary: `${config.model ?? shipped}${config.quantize ? ` in ${config.quantize}` : ''}${config.compute ? ', multiplied in int8' : ''}, ${steps} steps of ${config.batchSize * config.accumulate} examples, seed ${config.seed}, on ${device}.`,
       figures,
       curves: [{ label: method, result: curves }],
       charts: chartsOf(await loggedSteps(result.dir)),
