@@ -3,6 +3,7 @@ import { middlesOf, unsignedDynamicMap } from '@peftjs/tensor/executor';
 import { adamwStep } from './adamw-step.ts';
 import type { ConstantType, Emitter, Value } from './emitter.ts';
 import type { Rule } from './rule.ts';
+import { range } from './shape.ts';
 
 /** The context of a step over blocks. */
 interface Blocks {
@@ -23,10 +24,7 @@ const rows = ({ g, size, blocks }: Blocks, x: Value, rest = 0): Value => {
 /** The other way. */
 const flat = ({ g, size, blocks }: Blocks, x: Value, shape: readonly number[]): Value => {
   const all = g.reshape(x, [blocks * stateBlock]);
-  return g.reshape(
-    size === blocks * stateBlock ? all : g.node('Slice', [all, g.ints([0]), g.ints([size])], [size]),
-    shape,
-  );
+  return g.reshape(range(g, all, 0, 0, size), shape);
 };
 
 const unpack = (of: Blocks, codes: Value, scale: Value, levels: readonly number[]): Value => {

@@ -2,6 +2,7 @@ import type { AttentionAttrs } from '@peftjs/tensor/executor';
 import type { Emitter, Value } from './emitter.ts';
 import { product } from './matmul.ts';
 import type { Scope } from './rule.ts';
+import { range } from './shape.ts';
 
 /** The parts that make the scores. */
 export type ScoreInputs = Pick<Scope<'q' | 'k' | 'v', 'keyMask' | 'offset'>, 'g' | 'q' | 'k' | 'keyMask' | 'offset'>;
@@ -42,14 +43,7 @@ export const blocksOf = (
 };
 
 /** Positions [from, to) of axis 2. */
-export const part = (g: Emitter, x: Value, from: number, to: number): Value =>
-  from === 0 && to === x.shape[2]
-    ? x
-    : g.node(
-        'Slice',
-        [x, g.ints([from]), g.ints([to]), g.ints([2])],
-        x.shape.map((d, i) => (i === 2 ? to - from : d)),
-      );
+export const part = (g: Emitter, x: Value, from: number, to: number): Value => range(g, x, 2, from, to);
 
 /** Rows of heads that share keys, under each other: [B, H, T, n] as [B, G, H/G·T, n]. */
 export const grouped = (g: Emitter, x: Value, groups: number): Value =>

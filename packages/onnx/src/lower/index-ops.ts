@@ -1,6 +1,7 @@
 import { type Shape, sizeOf } from '@peftjs/tensor';
 import { type ConstantType, type Emitter, elementType, type Value } from './emitter.ts';
 import type { Rule } from './rule.ts';
+import { range } from './shape.ts';
 
 /** Which indices lie in [0, rows), and the indices moved into that range. */
 export const clamp = (g: Emitter, index: Value, rowCount: number): { readonly valid: Value; readonly safe: Value } => {
@@ -52,8 +53,7 @@ export const scatter_add: Rule<'values' | 'index', { readonly rows: number }> = 
   let sum = g.zeros({ shape: [out.shape[0]!, width], dtype: out.dtype });
   for (let from = 0; from < count; from += size) {
     const n = Math.min(size, count - from);
-    const part = (x: Value): Value =>
-      n === count ? x : g.node('Slice', [x, g.ints([from]), g.ints([from + n]), g.ints([0])], [n, ...x.shape.slice(1)]);
+    const part = (x: Value): Value => range(g, x, 0, from, from + n);
     const own = part(positions);
     const places = width === 1 ? own : g.node('Expand', [own, g.ints([n, width])], [n, width]);
     sum = g.node('ScatterElements', [sum, places, part(kept)], sum.shape, { axis: 0, reduction: 'add' });

@@ -1,7 +1,7 @@
 import { sizeOf } from '@peftjs/tensor';
 import type { Emitter, Value } from './emitter.ts';
 import type { Rule } from './rule.ts';
-import { rowsBetween } from './shape.ts';
+import { range } from './shape.ts';
 
 /** Which sides are stored transposed, and a factor of the product. */
 export interface ProductOptions {
@@ -60,7 +60,7 @@ const productByHalf = (g: Emitter, x: Value, weight: Value, options: ProductOpti
   const parts: Value[] = [];
   for (let from = 0; from < height; from += size) {
     const to = Math.min(height, from + size);
-    const own = options.transposeB ? x : rowsBetween(g, x, from, to, axis);
+    const own = options.transposeB ? x : range(g, x, axis, from, to);
     parts.push(
       product(
         g,

@@ -3,8 +3,8 @@ import type { Emitter, Value } from './emitter.ts';
 import { byFewRows } from './few-rows.ts';
 import { product, rows as rowsOf } from './matmul.ts';
 import type { Rule } from './rule.ts';
-import { availableAfter } from './shape.ts';
-import { blocksOf, floats, late, type Matrix, type Parts, padTo, pieces, range, unpackAll } from './unpack.ts';
+import { availableAfter, range } from './shape.ts';
+import { blocksOf, floats, late, type Matrix, type Parts, padTo, pieces, unpackAll } from './unpack.ts';
 import { wholeProduct } from './whole-products.ts';
 import { wholeRows } from './whole-rows.ts';
 

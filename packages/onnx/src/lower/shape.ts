@@ -26,13 +26,15 @@ export const numbersAfter = (g: Emitter, numbers: readonly number[], tokens: rea
     return g.node('Add', [sum, zero], [numbers.length]);
   }, g.ints(numbers));
 
-/** Rows [from, to) of an axis. */
-export const rowsBetween = (g: Emitter, x: Value, from: number, to: number, axis = 0): Value =>
-  g.node(
-    'Slice',
-    [x, g.ints([from]), g.ints([to]), g.ints([axis])],
-    x.shape.map((n, i) => (i === axis ? to - from : n)),
-  );
+/** Places [from, to) of an axis. */
+export const range = (g: Emitter, x: Value, axis: number, from: number, to: number): Value =>
+  from === 0 && to === x.shape[axis]
+    ? x
+    : g.node(
+        'Slice',
+        [x, g.ints([from]), g.ints([to]), g.ints([axis])],
+        x.shape.map((d, i) => (i === axis ? to - from : d)),
+      );
 
 export const after: Rule<'x' | 'token'> = ({ g, x, token }) => availableAfter(g, x, token);
 

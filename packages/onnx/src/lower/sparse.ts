@@ -3,6 +3,7 @@ import type { Emitter, Value } from './emitter.ts';
 import { clamp, keepWhere } from './index-ops.ts';
 import { product } from './matmul.ts';
 import type { Rule } from './rule.ts';
+import { range } from './shape.ts';
 
 /** Row and column of places in a matrix of that width, int64. */
 const split = (g: Emitter, places: Value, width: number): { readonly row: Value; readonly column: Value } => {
@@ -32,7 +33,7 @@ export const sparse_matmul: Rule<'x' | 'values' | 'index', SparseMatmulAttrs> = 
   const places = g.where(valid, transpose ? safe : turned(), g.scalar(size, 'int64'), [count]);
   const empty = g.zeros({ shape: [size + 1], dtype: 'f32' });
   const filled = g.node('ScatterND', [empty, g.reshape(places, [count, 1]), values], [size + 1]);
-  const kept = g.node('Slice', [filled, g.ints([0]), g.ints([size]), g.ints([0])], [size]);
+  const kept = range(g, filled, 0, 0, size);
   return product(g, x, g.reshape(kept, transpose ? [outDim, inDim] : [inDim, outDim]));
 };
 
@@ -51,10 +52,8 @@ export const sampled_matmul: Rule<'a' | 'b' | 'index', SparseAttrs> = ({ g, a, b
   const parts: Value[] = [];
   for (let from = 0; from < count; from += size) {
     const n = Math.min(size, count - from);
-    const part = (places: Value): Value =>
-      n === count ? places : g.node('Slice', [places, g.ints([from]), g.ints([from + n]), g.ints([0])], [n]);
     const columns = (side: Value, places: Value): Value =>
-      g.node('Gather', [side, part(places)], [n, rows], { axis: 0 });
+      g.node('Gather', [side, range(g, places, 0, from, from + n)], [n, rows], { axis: 0 });
     const products = g.node('Mul', [columns(left, row), columns(right, column)], [n, rows]);
     parts.push(g.node('ReduceSum', [products, g.ints([1])], [n], { keepdims: 0 }));
   }

@@ -9,7 +9,7 @@ import {
   sizeOf,
 } from '@peftjs/tensor';
 import type { Emitter, Value } from './emitter.ts';
-import { availableAfter } from './shape.ts';
+import { availableAfter, range } from './shape.ts';
 
 /** A packed matrix, or some rows of it, with its scales and minima unpacked. */
 export interface Matrix {
@@ -27,16 +27,6 @@ export type Parts = Packed<Value>;
 
 /** Values of a packed matrix that are unpacked at a time: 8 MiB of them. */
 const mostValues = 2 ** 21;
-
-/** Places [from, to) of an axis. */
-export const range = (g: Emitter, x: Value, axis: number, from: number, to: number): Value =>
-  from === 0 && to === x.shape[axis]
-    ? x
-    : g.node(
-        'Slice',
-        [x, g.ints([from]), g.ints([to]), g.ints([axis])],
-        x.shape.map((d, i) => (i === axis ? to - from : d)),
-      );
 
 /** Zeros at the end of an axis of a matrix. */
 export const padTo = (g: Emitter, x: Value, axis: 0 | 1, size: number): Value => {

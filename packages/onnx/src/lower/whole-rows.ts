@@ -1,6 +1,7 @@
 import { levelRange, type PackedAttrs, packedRow } from '@peftjs/tensor';
 import type { Emitter, Value } from './emitter.ts';
-import { blocksOf, late, type Matrix, type Parts, pieces, range, unpackAll } from './unpack.ts';
+import { range } from './shape.ts';
+import { blocksOf, late, type Matrix, type Parts, pieces, unpackAll } from './unpack.ts';
 import type { WholeMatrix } from './whole-products.ts';
 
 /** [rows, 1]: what a code of each row can stand for at most. */
