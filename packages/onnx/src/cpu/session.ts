@@ -10,16 +10,15 @@ import type { HostArray } from './storage.ts';
 const types = { f32: 'float32', f16: 'float32', i32: 'int32', u32: 'uint32', u8: 'uint8' } as const;
 
 const optionsFor = (
-  { multipliesWhole }: Recipe,
   threads: number,
   bits: BitsArrays,
   profile: string | null,
 ): Ort.InferenceSession.SessionOptions => ({
   executionProviders: ['cpu'],
   executionMode: 'sequential',
-  // Graphs come as they are best: looking for more takes longer than the rest of a session's start, and what it finds saves nothing, but 4 % of a
-  // step with products of whole numbers.
-  graphOptimizationLevel: multipliesWhole ? 'all' : 'disabled',
+  // Graphs come as they are best: looking for more takes longer than the rest of a session's start, and what it finds saves nothing. Some of it would
+  // undo the order in which nodes are to run, or make one of copies that are for one use each.
+  graphOptimizationLevel: 'disabled',
   enableCpuMemArena: true,
   // A pattern is one more block beside the arena that the first run has filled: half as much memory again, and no faster.
   enableMemPattern: false,
@@ -34,11 +33,6 @@ const optionsFor = (
       // Long enough for the pauses between kernels. Where other processes want the cores, waiting longer holds up the very thread that is
       // waited for: with three busy processes on two cores a step takes a third of the time that it takes with the default of 1 ms.
       intra_op: { spin_duration_us: '50' },
-    },
-    // The first drops the Reshapes that order recomputation (`after`), and fails on some of them. The second makes all blocks of queries at
-    // once, long before most of them are needed.
-    optimization: {
-      disable_specified_optimizers: 'ReshapeFusion;GatherSliceToSplitFusion;CommonSubexpressionElimination',
     },
   },
 });
@@ -89,7 +83,7 @@ export const openSession = async (
       : new runtime.Tensor(types[dtype] as 'float32', data as Float32Array, shape);
   const wrapAll = (arrays: ReadonlyMap<string, HostArray>): Record<string, Ort.Tensor> =>
     Object.fromEntries([...arrays].map(([name, data]) => [name, wrap(name, data)]));
-  const session = await runtime.InferenceSession.create(recipe.model, optionsFor(recipe, threads, bits, profile));
+  const session = await runtime.InferenceSession.create(recipe.model, optionsFor(threads, bits, profile));
   return {
     run: async (inputs, results) => {
       await session.run(wrapAll(inputs), { ...wrapAll(results), [endName]: null }).catch(mustHaveEnded);
