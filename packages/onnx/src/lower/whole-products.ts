@@ -18,19 +18,18 @@ const zero = 128;
 /** The step of a row whose largest magnitude is 1. */
 const unit = Math.fround(1 / 127);
 
-/** q = round(x / r), r = max|x| / 127 of the row; the largest magnitude is no number where one of the row is not finite. A session takes memory and time for each node, and a model has many such rows: these are few. */
+/** q = round(x / r), r = max|x| / 127 of the row; the largest magnitude is no number where one of the row is not finite. */
 const roundRows = (g: Emitter, x: Value): Rounded => {
-  const [rows, width] = x.shape as readonly [number, number];
-  const column = [rows, 1];
+  const column = [x.shape[0]!, 1];
   const reduced = (type: string): Value => g.node(type, [x, g.ints([1])], column, { keepdims: 1 });
   const ends = [reduced('ReduceMax'), g.node('Neg', [reduced('ReduceMin')], column)];
   const plain = g.node('Max', [...ends, g.scalar(1e-30)], column);
-  // Largest and least pass over what is no number; a sum does not, not even of products with 0.
-  const nothing = g.node('ConstantOfShape', [g.ints([width, 1])], [width, 1], {}, 'float');
-  const most = g.node('Gemm', [x, nothing, plain], column);
+  // Largest and least pass over what is no number; a sum does not, nor 0 times a sum.
+  const most = g.node('Gemm', [reduced('ReduceSum'), g.constant([0], 'float', [1, 1]), plain], column);
+  const scaled = g.node('Mul', [x, g.node('Reciprocal', [plain], column)], x.shape);
   const codes = g.node(
     'QuantizeLinear',
-    [g.node('Div', [x, plain], x.shape), g.scalar(unit), g.constant([zero], 'uint8', [])],
+    [scaled, g.scalar(unit), g.constant([zero], 'uint8', [])],
     x.shape,
     {},
     'uint8',
