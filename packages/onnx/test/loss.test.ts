@@ -41,6 +41,30 @@ it('of many rows goes by larger chunks, exactly', async () => {
   await executor.close();
 });
 
+it('over whole numbers feels the many tokens that are unlikely each', async () => {
+  const tokens = 4096;
+  const hidden = input('hidden', [1, width]);
+  const weight = input('weight', [tokens, width], 'u8');
+  const loss = headCrossEntropy(hidden, weight, input('labels', [1], 'i32'), { scale: input('scale', [tokens, 1]) });
+  const outputs = { loss, dHidden: grad(loss, [hidden])[0]! };
+  // Two tokens have nearly all of the softmax, along the first axis; the others share a hundredth, millionths each, along the second.
+  const feeds = {
+    hidden: Float32Array.of(Math.log(99 * (tokens - 1)), 0, 0),
+    weight: Uint8Array.from({ length: tokens * width }, (_, i) => {
+      if (i < 2 * width) return [127, 0, 0, 118, 0, 0][i]!;
+      return i % width === 1 ? 100 : 0;
+    }),
+    labels: Int32Array.of(0),
+    scale: new Float32Array(tokens).fill(1 / 127),
+  };
+  const executor = await cpu({ threads: 1 });
+  const got = (await (await compile({ outputs }, { executor })).run(feeds))['dHidden']!;
+  const wanted = (await (await compile({ outputs }, { executor: reference() })).run(feeds))['dHidden']!;
+  expect(wanted[1]).toBeGreaterThan(0.005);
+  for (const [i, v] of wanted.entries()) expect(Math.abs(got[i]! - v), `${i}`).toBeLessThan(1e-4);
+  await executor.close();
+});
+
 /** A loss over so many rows, with the gradient that training needs. */
 const lossOf = (count: number) => {
   const hidden = input('hidden', [count, width]);

@@ -23,14 +23,17 @@ interface Head {
 /** Codes turned once for all chunks. */
 const turnedOnce = (g: Emitter, codes: Value): Value => g.cast(g.transpose(codes, [1, 0]), 'int8');
 
-/** A product by it, which of codes multiplies whole numbers, rows in two digits: one row of a softmax is near to 1 in one place, and its gradient is of the others. */
+/**
+ * A product by it, which of codes multiplies whole numbers. Rows of a softmax go in three digits, as exactly as f32 has them: near to 1 in one place, they are a millionth in the thousands of others, whose sum is what the gradient is of.
+ * In two digits these are nothing: SmolLM2-135M then ended 300 steps 0.021 nats above f32, and in three 0.001.
+ */
 const productByHead = (g: Emitter, x: Value, { weight, scale }: Head, { transposeB = false }: ProductOptions): Value =>
   scale
     ? wholeProduct(
         g,
         x,
         { codes: weight, scale },
-        { transposed: !transposeB, digits: 2, turn: (codes) => turnedOnce(g, codes) },
+        { transposed: !transposeB, digits: transposeB ? 2 : 3, turn: (codes) => turnedOnce(g, codes) },
       )
     : productBy(g, x, weight, { transposeB });
 

@@ -61,8 +61,8 @@ export interface WholeMatrix {
 export interface WholeOptions {
   /** x·W instead of x·Wᵀ. Default false. */
   readonly transposed?: boolean;
-  /** Of two digits what rounding leaves of x is rounded and multiplied too: 15 bits of each row. Default one. */
-  readonly digits?: 1 | 2;
+  /** Of two digits what rounding leaves of x is rounded and multiplied too, and of three what is left then: 15 and 23 bits of each row. Default one. */
+  readonly digits?: 1 | 2 | 3;
   /** Makes int8 [inDim, outDim] of the codes, when x has been rounded. Default: a copy for this product alone. */
   readonly turn?: (codes: Value) => Value;
 }
@@ -82,7 +82,11 @@ export const wholeProduct = (
   const factors = g.reshape(scale, [outDim]);
   const folded = transposed ? g.node('Mul', [rows, factors], rows.shape) : rows;
   const shape = [rows.shape[0]!, transposed ? inDim : outDim];
-  const first = roundRows(g, folded);
+  const digitsOf = (value: Value, count: number): readonly Rounded[] => {
+    const digit = roundRows(g, value);
+    return count === 1 ? [digit] : [digit, ...digitsOf(left(g, value, digit), count - 1)];
+  };
+  const [first, ...others] = digitsOf(folded, digits) as [Rounded, ...Rounded[]];
   const signed = transposed ? g.cast(codes, 'int8') : turn(codes);
   const productOf = ({ codes: q, most }: Rounded): Value => {
     const product = g.node(
@@ -94,6 +98,5 @@ export const wholeProduct = (
     );
     return g.node('Mul', [product, most], shape);
   };
-  if (digits === 1) return productOf(first);
-  return g.node('Add', [productOf(first), productOf(roundRows(g, left(g, folded, first)))], shape);
+  return others.reduce((sum, digit) => g.node('Add', [sum, productOf(digit)], shape), productOf(first));
 };
