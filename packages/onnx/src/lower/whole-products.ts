@@ -1,14 +1,6 @@
 import type { Emitter, Value } from './emitter.ts';
 import { rows as rowsOf } from './matmul.ts';
 
-/** Rows as whole numbers, and the largest magnitude of each row, which 127 steps reach. */
-interface Rounded {
-  /** uint8 [rows, width]: the whole number + 128. */
-  readonly codes: Value;
-  /** float [rows, 1] */
-  readonly most: Value;
-}
-
 /** The operator of ONNX Runtime that multiplies uint8 by int8 and scales the sums. */
 export const wholeProductType = 'MatMulIntegerToFloat';
 
@@ -18,35 +10,36 @@ const zero = 128;
 /** The step of a row whose largest magnitude is 1. */
 const unit = Math.fround(1 / 127);
 
-/** q = round(x / r), r = max|x| / 127 of the row; the largest magnitude is no number where one of the row is not finite. */
-const roundRows = (g: Emitter, x: Value): Rounded => {
+/** Rows over their largest magnitudes, so that all lie in [−1, 1], and these: float [rows, 1], no number where one of the row is not finite. */
+const overLargest = (g: Emitter, x: Value): { readonly scaled: Value; readonly most: Value } => {
   const column = [x.shape[0]!, 1];
   const reduced = (type: string): Value => g.node(type, [x, g.ints([1])], column, { keepdims: 1 });
   const ends = [reduced('ReduceMax'), g.node('Neg', [reduced('ReduceMin')], column)];
   const plain = g.node('Max', [...ends, g.scalar(1e-30)], column);
   // Largest and least pass over what is no number; a sum does not, nor 0 times a sum.
   const most = g.node('Gemm', [reduced('ReduceSum'), g.constant([0], 'float', [1, 1]), plain], column);
-  const scaled = g.node('Mul', [x, g.node('Reciprocal', [plain], column)], x.shape);
-  const codes = g.node(
-    'QuantizeLinear',
-    [scaled, g.scalar(unit), g.constant([zero], 'uint8', [])],
-    x.shape,
-    {},
-    'uint8',
-  );
-  return { codes, most };
+  return { scaled: g.node('Mul', [x, g.node('Reciprocal', [plain], column)], x.shape), most };
 };
 
-/** x less what its whole numbers stand for. */
-const left = (g: Emitter, x: Value, { codes, most }: Rounded): Value => {
-  const share = g.node(
-    'DequantizeLinear',
-    [codes, g.scalar(unit), g.constant([zero], 'uint8', [])],
-    x.shape,
-    {},
-    'float',
-  );
-  return g.node('Sub', [x, g.node('Mul', [share, most], x.shape)], x.shape);
+/** Whole numbers, uint8 with 128 for 0, and the step between them. */
+interface Digit {
+  readonly codes: Value;
+  readonly step: number;
+}
+
+/** Values in [−1, 1] as whole numbers of so many digits: each rounds to steps of 1/127 of the most that the one before leaves, half a step of its own. */
+const digitsOf = (g: Emitter, scaled: Value, count: number): readonly Digit[] => {
+  const offset = g.constant([zero], 'uint8', []);
+  const digits: Digit[] = [];
+  let [left, step] = [scaled, unit];
+  for (;;) {
+    const codes = g.node('QuantizeLinear', [left, g.scalar(step), offset], left.shape, {}, 'uint8');
+    digits.push({ codes, step });
+    if (digits.length === count) return digits;
+    const told = g.node('DequantizeLinear', [codes, g.scalar(step), offset], left.shape, {}, 'float');
+    left = g.node('Sub', [left, told], left.shape);
+    step = Math.fround(step / 254);
+  }
 };
 
 /** A packed matrix of whole numbers. */
@@ -82,21 +75,17 @@ export const wholeProduct = (
   const factors = g.reshape(scale, [outDim]);
   const folded = transposed ? g.node('Mul', [rows, factors], rows.shape) : rows;
   const shape = [rows.shape[0]!, transposed ? inDim : outDim];
-  const digitsOf = (value: Value, count: number): readonly Rounded[] => {
-    const digit = roundRows(g, value);
-    return count === 1 ? [digit] : [digit, ...digitsOf(left(g, value, digit), count - 1)];
-  };
-  const [first, ...others] = digitsOf(folded, digits) as [Rounded, ...Rounded[]];
+  const { scaled, most } = overLargest(g, folded);
+  const [first, ...others] = digitsOf(g, scaled, digits) as [Digit, ...Digit[]];
   const signed = transposed ? g.cast(codes, 'int8') : turn(codes);
-  const productOf = ({ codes: q, most }: Rounded): Value => {
-    const product = g.node(
+  const productOf = ({ codes: q, step }: Digit): Value =>
+    g.node(
       `com.microsoft.${wholeProductType}`,
-      [q, signed, g.scalar(unit), transposed ? g.scalar(1) : factors, g.constant([zero], 'uint8', [])],
+      [q, signed, g.scalar(step), transposed ? g.scalar(1) : factors, g.constant([zero], 'uint8', [])],
       shape,
       {},
       'float',
     );
-    return g.node('Mul', [product, most], shape);
-  };
-  return others.reduce((sum, digit) => g.node('Add', [sum, productOf(digit)], shape), productOf(first));
+  const sum = others.reduce((so, digit) => g.node('Add', [so, productOf(digit)], shape), productOf(first));
+  return g.node('Mul', [sum, most], shape);
 };
