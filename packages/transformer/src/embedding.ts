@@ -18,14 +18,15 @@ const plain = new WeakMap<Embedding, Tensor>();
 
 /** An embedding that holds its table as it is: f32, or an f16 variable, of which `weight` gives the values in f32. */
 export const denseEmbedding = (weight: Tensor): Embedding => {
+  const table = halfBehind(weight) ?? weight;
   const embedding: Embedding = {
     rows: weight.shape[0]!,
     dim: weight.shape[1]!,
     weight: asFloats(weight),
-    apply: (ids) => cast(gather(halfBehind(weight) ?? weight, ids), { dtype: 'f32' }),
+    apply: (ids) => cast(gather(table, ids), { dtype: 'f32' }),
     encode: denseEmbedding,
   };
-  plain.set(embedding, halfBehind(weight) ?? weight);
+  plain.set(embedding, table);
   return embedding;
 };
 

@@ -57,9 +57,8 @@ export const matmul_quantized: Rule<
   if (attrs.compute) {
     if (sizeOf(out.shape) === 0) return g.zeros(out);
     // Those that are fed as int8 are multiplied as they are, or turned when x is there; others are made int8 then.
-    const codesOf = (): Value => (codes.type === 'int8' ? codes : availableAfter(g, codes, x));
     const matrix = isWhole(attrs, parts)
-      ? { codes: codesOf(), scale: floats(g, parts.scale) }
+      ? { codes: codes.type === 'int8' ? codes : availableAfter(g, codes, x), scale: floats(g, parts.scale) }
       : wholeRows(g, parts, attrs, x);
     return g.reshape(wholeProduct(g, x, matrix, { transposed }), out.shape);
   }
